@@ -1,0 +1,140 @@
+"""The errors a user can meet, drawn as a tree. Anything else that escapes is a bug.
+
+::
+
+    CotkitError
+    ├── UsageError                 2   the command cannot be understood
+    │   ├── UnknownNameError       2   no such strategy, benchmark, backend, model, reader
+    │   └── BadInputError         65   a file holds something wrong: names file, line, field
+    ├── MissingDataError          66   a benchmark or model is neither here nor reachable
+    ├── MissingDependencyError    69   an optional package is not installed: names the pip line
+    ├── BackendError              69   a model gave nothing usable
+    │   ├── PromptTooLongError    65   prompt and completion do not fit the context window
+    │   ├── ModelLoadError        66   the model folder or file cannot be used
+    │   └── TransientError        75   worth trying again (``retryable``)
+    ├── StoreError                74   the store cannot be opened, locked or written
+    ├── IncompleteRunError        75   attempts are missing; resume to complete them
+    └── InterruptedRunError      130   Ctrl-C; what was done is kept
+
+Exit codes follow BSD ``sysexits.h`` (64..78) where it has one, 2 for usage as every command-line
+tool does, and 130 for an interrupt. 3, 4 and 5 are kept free for the verdicts of ``--gate``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+
+class CotkitError(Exception):
+    """Base of every error that is shown to a user as one line."""
+
+    exit_code: ClassVar[int] = 70
+    """Status of the process when this error ends it."""
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed when made again."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Message and hint, as one line."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(CotkitError):
+    """The command or call cannot be understood."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not in a registry; says which ones come close."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} {name!r}", hint=hint)
+
+
+class BadInputError(UsageError):
+    """A file holds something wrong."""
+
+    exit_code = 65
+
+    def __init__(
+        self,
+        path: Path | str,
+        problem: str,
+        *,
+        line: int | None = None,
+        field: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        place = (
+            str(path) + (f":{line}" if line is not None else "") + (f":{field}" if field else "")
+        )
+        super().__init__(f"{place}: {problem}", hint=hint)
+
+
+class MissingDataError(CotkitError):
+    """A benchmark or model is neither on this machine nor reachable."""
+
+    exit_code = 66
+
+
+class MissingDependencyError(CotkitError):
+    """An optional package is not installed."""
+
+    exit_code = 69
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed", hint=f"run: pip install 'cotkit[{extra}]'")
+
+
+class BackendError(CotkitError):
+    """A model gave nothing usable."""
+
+    exit_code = 69
+
+
+class PromptTooLongError(BackendError):
+    """Prompt and completion together do not fit the model's context window."""
+
+    exit_code = 65
+
+
+class ModelLoadError(BackendError):
+    """The model folder or file cannot be used."""
+
+    exit_code = 66
+
+
+class TransientError(BackendError):
+    """A fault that may pass: worth trying again."""
+
+    exit_code = 75
+    retryable = True
+
+
+class StoreError(CotkitError):
+    """The store cannot be opened, locked or written."""
+
+    exit_code = 74
+
+
+class IncompleteRunError(CotkitError):
+    """Attempts are missing from a run."""
+
+    exit_code = 75
+
+
+class InterruptedRunError(CotkitError):
+    """The user stopped the run; everything done so far is kept."""
+
+    exit_code = 130

@@ -1,0 +1,80 @@
+"""What makes two things the same: canonical JSON, tagged content hashes, per-sample seeds.
+
+A completion is keyed by everything that can change it. A field missing here would serve one model's
+answers to another; ``tests/test_identity.py`` changes every field and demands another key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from cotkit.types import BackendInfo, Decoding, Request
+
+COMPLETION_VERSION = 1
+"""Raise when the meaning of a stored completion changes; old rows are then asked again."""
+
+
+def canonical_json(value: object) -> str:
+    """One text for one value: sorted keys, no spaces, ASCII, floats by ``repr``, no NaN.
+
+    Frozen dataclasses become objects of their fields, tuples become lists, sets sorted lists.
+
+    Raises:
+        TypeError: the value holds something that JSON cannot say.
+        ValueError: the value holds NaN or infinity.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_hash(tag: str, value: object) -> str:
+    """Hex SHA-256 (64 characters) of a value under a tag, so that kinds of things never collide."""
+    return hashlib.sha256(f"{tag}\n{canonical_json(value)}".encode()).hexdigest()
+
+
+def backend_key(info: BackendInfo) -> str:
+    """Key of everything about a backend that can change a completion.
+
+    Names and sizes for reports (family, parameter counts, limits) are left out.
+    """
+    return content_hash(
+        "backend",
+        {
+            "backend": info.backend,
+            "model": info.model,
+            "fingerprint": info.fingerprint,
+            "settings": dict(info.settings),
+        },
+    )
+
+
+def request_key(request: Request) -> str:
+    """Key of a request's content; which samples are asked is not part of it."""
+    return content_hash("request", {"messages": request.messages, "decoding": request.decoding})
+
+
+def completion_key(backend: str, request: str, sample: int) -> str:
+    """Key of one completion, from a backend key, a request key and a sample index."""
+    return content_hash("completion", [COMPLETION_VERSION, backend, request, sample])
+
+
+def sample_seed(decoding: Decoding, request: str, sample: int) -> int:
+    """Seed in [0, 2**63) for one draw: independent of batch order and of the other draws."""
+    digest = content_hash("seed", [decoding.seed or 0, request, sample])
+    return int(digest[:16], 16) >> 1
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return {str(key): _plain(item) for key, item in items}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in cast("list[object]", value)]
+    if isinstance(value, (set, frozenset)):
+        return sorted(cast("set[str]", value))
+    return value

@@ -1,0 +1,48 @@
+"""The rows that the store hands out: what analysis and reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cotkit.types import Outcome, Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """One attempt of one arm at one problem, scored."""
+
+    arm: str
+    """Canonical strategy spec, e.g. ``"cot"`` or ``"self-consistency:k=5"``."""
+    problem_id: str
+    """``Question.id``; arms of one run hold the same ids."""
+    sample: int = 0
+    """Which independent attempt at this problem, from 0."""
+    outcome: Outcome
+    """By the reader that the run chose; ``failed`` if the backend gave nothing."""
+    text: str = ""
+    """What the readers read; empty if failed."""
+    gold: str = ""
+    """The gold answer in canonical form."""
+    readings: Mapping[str, Reading] = field(default_factory=dict[str, Reading])
+    """Reader name -> what it read; empty if failed."""
+    correct_by: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    """Reader name -> whether it equals gold; empty if failed."""
+    truncated: bool = False
+    """Whether any completion of the attempt ended at its token limit."""
+    n_calls: int = 0
+    """Completions used, shared ones included."""
+    n_prompt_tokens: int | None = None
+    """Prompt tokens over all turns; None if the backend could not tell for one of them."""
+    n_shared_tokens: int = 0
+    """Of the prompt tokens, how many came from a shared prefix or a provider's cache."""
+    n_generated_tokens: int | None = None
+    """Generated tokens over all turns; None if the backend could not tell for one of them."""
+    seconds: float = 0.0
+    """Backend seconds over all turns; measured, so not the same on a second run."""
+    n_steps: int | None = None
+    """``Problem.n_steps``."""
+    cluster: str | None = None
+    """``Problem.cluster``."""
+    error: str | None = None
+    """One sentence, if failed."""

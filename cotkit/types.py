@@ -1,0 +1,256 @@
+"""Every value that crosses a border between two packages: read this file first.
+
+Values are frozen. The flow is ``Problem -> Question -> Request -> Completion -> Attempt -> Score``;
+a strategy is a generator that yields requests and is sent completions, so it never sees a backend,
+a store, or the gold answer (:class:`Question` has none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+AnswerKind = Literal["number", "choice", "text"]
+"""What a gold answer is: an exact number, one of the question's choices, or free text."""
+
+Role = Literal["system", "user", "assistant"]
+
+StopReason = Literal["stop", "length", "refusal"]
+"""Why a completion ended: end token or stop rule; the token limit; the provider refused."""
+
+Outcome = Literal["correct", "wrong", "unparsed", "truncated", "refused", "failed"]
+"""What became of an attempt. ``failed`` (the backend gave nothing) is never in a denominator."""
+
+OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "unparsed", "truncated", "refused", "failed")
+"""Every outcome, in the order in which reports print them."""
+
+Capability = Literal["generate", "loglikelihood", "chat", "sampling"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a strategy may see of a problem: never the gold answer."""
+
+    id: str
+    """Unique in its benchmark and stable over versions, e.g. ``"gsm8k/test/17"``."""
+    text: str
+    """The problem in words, without any ``Q:`` or instruction."""
+    choices: tuple[str, ...] = ()
+    """The options, in the order shown; empty unless the benchmark is multiple choice."""
+    answer_kind: AnswerKind = "number"
+    """Which answer the question asks for; the answer instruction follows it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One item of a benchmark: a question and its exact reference."""
+
+    question: Question
+    """The part that strategies see."""
+    gold: str
+    """The gold answer in canonical form: for numbers plain digits (``"-1234.5"``, ``"1/3"``)."""
+    rationale: str | None = None
+    """The benchmark's own worked solution, without the answer line; None if it has none."""
+    n_steps: int | None = None
+    """How many reasoning steps the worked solution takes (at least 1); None if unknown."""
+    cluster: str | None = None
+    """Problems that share this name are not independent (templates); None: on its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exemplar:
+    """A worked example shown in a prompt."""
+
+    question: str
+    """The question in words."""
+    rationale: str
+    """The written reasoning, ending before the answer line; no ``The answer is``."""
+    answer: str
+    """The answer as it should be written after ``The answer is``, e.g. ``"39"``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a prompt. A raw-text model reads the contents joined with nothing between."""
+
+    role: Role
+    """Who speaks; chat models get it through their template, raw-text models do not see it."""
+    content: str
+    """The words, with any separating newline of the raw-text form included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How the next tokens are chosen and where they stop. All of it is part of the identity."""
+
+    max_tokens: int
+    """The most tokens one completion may have, at least 1."""
+    temperature: float = 0.0
+    """0 is greedy; above 0 samples."""
+    top_p: float = 1.0
+    """Nucleus mass in (0, 1]; 1 is off."""
+    top_k: int = 0
+    """Sample among the k likeliest tokens; 0 is off."""
+    stop: tuple[str, ...] = ()
+    """The text ends before the first occurrence of any of these."""
+    stop_after: str | None = None
+    """A regular expression; the text ends after its first match. None: no such rule."""
+    seed: int | None = None
+    """Base seed of sampled decoding; None when greedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a model, by content: two equal requests share their completions."""
+
+    messages: tuple[Message, ...]
+    """The conversation so far; a last message of role ``assistant`` is to be continued."""
+    decoding: Decoding
+    """How to generate."""
+    samples: tuple[int, ...] = (0,)
+    """Indices of the independent draws wanted; the completions come back in this order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One text that a model gave back, and what it took. Token counts never include padding."""
+
+    text: str
+    """The model's words, cut by the request's stop rules, reasoning split off."""
+    stop_reason: StopReason
+    """Why it ended."""
+    n_prompt_tokens: int | None = None
+    """Tokens of the rendered prompt; None where the backend cannot tell."""
+    n_shared_tokens: int = 0
+    """Of the prompt tokens, how many were served from a cache or a shared prefix."""
+    n_generated_tokens: int | None = None
+    """Tokens generated, reasoning included, up to the stop; None where unknown."""
+    n_reasoning_tokens: int | None = None
+    """Of the generated tokens, how many were reasoning kept apart; None where unknown."""
+    reasoning: str | None = None
+    """Reasoning that the model kept apart (``<think>`` or a provider's field); None: none."""
+    seconds: float = 0.0
+    """Share of the backend's wall time this completion took, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What a strategy made of one question: the text that the readers read."""
+
+    text: str
+    """Ends in the answer; the answer cue is included where the prompt spoke it."""
+    stop_reason: StopReason
+    """Of the completion that should hold the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a reader found in a text."""
+
+    value: str | None
+    """The answer in canonical form (see ``Problem.gold``); None: nothing readable."""
+    rule: str
+    """The name of the rule that fired, e.g. ``"answer-line"``; ``"none"`` if none did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """An attempt compared with the gold answer by every reader of the panel."""
+
+    outcome: Outcome
+    """By the reader that the run chose."""
+    readings: Mapping[str, Reading]
+    """Reader name -> what it read."""
+    correct_by: Mapping[str, bool]
+    """Reader name -> whether its reading equals the gold answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendInfo:
+    """Everything about a backend that can change a completion, and what is known of its model."""
+
+    backend: str
+    """Registry name: ``hf``, ``openai``, ``simulated``, ..."""
+    model: str
+    """The model as reports name it."""
+    fingerprint: str
+    """Resolved revision or hash of the weights; never empty."""
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Whatever else can change a completion: base URL, dtype, device, engine, chat template."""
+    family: str | None = None
+    """Models that differ in size only, by intent; None if unknown."""
+    n_params: int | None = None
+    """Total parameters; None if unknown."""
+    n_active_params: int | None = None
+    """Parameters used per token (smaller than ``n_params`` for mixtures); None if unknown."""
+    capabilities: frozenset[Capability] = frozenset({"generate"})
+    """What the backend can do."""
+    deterministic: bool = False
+    """Whether the same request always gives the same text."""
+    context_tokens: int | None = None
+    """Context window, prompt and completion together; None if unknown."""
+    max_concurrency: int | None = None
+    """How many requests may wait at once; None: as many as there are."""
+
+
+Notify: TypeAlias = Callable[[str], None]
+"""How a backend says something a user should read while it works (one plain sentence)."""
+
+Flow: TypeAlias = Generator[Request, tuple[Completion, ...], Attempt]
+"""A strategy at work on one question: yields requests, is sent completions, returns."""
+
+
+class Strategy(Protocol):
+    """How a question becomes requests. Pure: no I/O, no clock, no random state."""
+
+    control: str
+    """Registry name of the strategy it is measured against; its own name: has none."""
+
+    def solve(self, question: Question) -> Flow:
+        """Start a flow for one question."""
+        ...
+
+
+class Backend(Protocol):
+    """Something that completes requests."""
+
+    @property
+    def info(self) -> BackendInfo:
+        """Identity and capabilities; cheap: must not load weights or reach a network."""
+        ...
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """Complete a request, one completion for each of ``request.samples``, in order.
+
+        Raises:
+            BackendError: nothing usable came back; ``retryable`` says whether to try again.
+        """
+        ...
+
+    async def count_tokens(self, request: Request) -> int | None:
+        """Tokens of the rendered prompt; None where the backend cannot tell."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the backend holds."""
+        ...
+
+
+class Benchmark(Protocol):
+    """A versioned set of problems."""
+
+    name: str
+    """Registry name."""
+    version: str
+    """Changes whenever a problem or gold answer does; part of the run's identity."""
+    answer_kind: AnswerKind
+    """What its gold answers are."""
+
+    def problems(self) -> Sequence[Problem]:
+        """All problems of the evaluated split, in the published order."""
+        ...
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """Problems to draw exemplars from (the train split); empty if there are none."""
+        ...
