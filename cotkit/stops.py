@@ -9,46 +9,67 @@ from __future__ import annotations
 import functools
 import re
 
-from cotkit.types import Decoding
+from cotkit.types import AnswerKind, Decoding
 
-ANSWER_LINE = r"(?i:the answer is)[^\n]*?\d[^\n]*?(?:\.(?=\s)|(?=\n))"
-"""Ends a numeric answer line: cue, a digit, then a full stop before white space, or a newline."""
+_TAGS = ("think", "thinking", "reasoning")
+_THINK_OPEN = re.compile(rf"<({'|'.join(_TAGS)})>")
+_THINK_CLOSE = re.compile(rf"</({'|'.join(_TAGS)})>")
 
-_THINK_OPEN = re.compile(r"<(think|thinking|reasoning)>")
+_LINE_END = r"[^\n]*?(?:\.(?=\s)|(?=\n))"
 
 
-@functools.lru_cache(maxsize=64)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def answer_line_end(kind: AnswerKind, *, cue_spoken: bool = False) -> str:
+    r"""Pattern for ``Decoding.stop_after`` that ends with a completed answer line.
+
+    The line is complete at a full stop before white space or at the newline, once an answer has
+    begun (a digit for numbers, any word otherwise). ``cue_spoken``: the prompt ends in
+    ``The answer is``, so the completion starts inside the line.
+    """
+    begun = r"\d" if kind == "number" else r"\w"
+    return (r"" if cue_spoken else r"(?i:the answer is)[^\n]*?") + begun + _LINE_END
 
 
 def cut(text: str, decoding: Decoding) -> str | None:
     """The text up to its first stop, or None if no stop rule has fired yet.
 
-    ``stop`` strings are dropped; the match of ``stop_after`` is kept. The earliest end wins.
+    ``stop`` strings are dropped; the match of ``stop_after`` is kept; the earliest end wins. Stops
+    inside ``<think>`` reasoning do not count.
     """
-    ends = [at for at in (text.find(s) for s in decoding.stop) if at >= 0]
-    if decoding.stop_after is not None and (found := _compiled(decoding.stop_after).search(text)):
-        ends.append(found.end())
+    start = _visible_from(text)
+    if start is None:
+        return None
+    ends = [at for at in (text.find(s, start) for s in decoding.stop) if at >= 0]
+    if decoding.stop_after is not None:
+        found = _compiled(decoding.stop_after).search(text, start)
+        if found:
+            ends.append(found.end())
     return text[: min(ends)] if ends else None
 
 
 def split_reasoning(text: str) -> tuple[str | None, str]:
     """Split ``<think>...</think>`` off: (reasoning or None, the rest).
 
-    An unclosed ``<think>`` is all reasoning: the answer never began. A lone ``</think>`` (templates
-    that open it in the prompt) ends reasoning that began at the start.
+    Everything before the last closing tag is reasoning (templates may open the tag in the prompt).
+    An unclosed ``<think>`` is all reasoning: the answer never began.
     """
-    reasoning: list[str] = []
-    rest = text
-    while found := _THINK_OPEN.search(rest):
-        close = f"</{found[1]}>"
-        body, closed, after = rest[found.end() :].partition(close)
-        reasoning.append(body)
-        rest = rest[: found.start()] + (after if closed else "")
-    for tag in ("think", "thinking", "reasoning"):
-        before, closed, after = rest.rpartition(f"</{tag}>")
-        if closed:
-            reasoning.insert(0, before)
-            rest = after
-    return ("\n".join(reasoning) if reasoning else None), rest
+    closes = list(_THINK_CLOSE.finditer(text))
+    start = closes[-1].end() if closes else 0
+    opened = _THINK_OPEN.search(text, start)
+    end = opened.start() if opened else len(text)
+    thoughts = [text[: closes[-1].start()]] if closes else []
+    if opened:
+        thoughts.append(text[opened.end() :])
+    cleaned = [_THINK_OPEN.sub("", _THINK_CLOSE.sub("", thought)).strip() for thought in thoughts]
+    return ("\n".join(cleaned) if cleaned else None), text[start:end]
+
+
+def _visible_from(text: str) -> int | None:
+    """Where reasoning ends and the answer begins; None while ``<think>`` is open."""
+    closes = [text.rfind(f"</{tag}>") + len(tag) + 3 for tag in _TAGS if f"</{tag}>" in text]
+    start = max(closes, default=0)
+    return None if _THINK_OPEN.search(text, start) else start
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

@@ -46,3 +46,23 @@ class AttemptRow:
     """``Problem.cluster``."""
     error: str | None = None
     """One sentence, if failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One resumable execution."""
+
+    id: str
+    """12 hex characters of the hash of its spec."""
+    spec: str
+    """The spec as JSON."""
+    command: str
+    """What a user types to run it again."""
+    status: str
+    """``running`` (or cut off), ``complete``, ``incomplete`` (attempts failed)."""
+    created_utc: str
+    """ISO 8601."""
+    updated_utc: str
+    """ISO 8601."""
+    n_attempts: int
+    """Attempts recorded so far, failed ones included."""

@@ -1,0 +1,65 @@
+"""Any ``prompt -> text`` function as a model: how other eval code hands its own model in."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from cotkit.types import BackendInfo, Completion, Request
+
+PromptToText = Callable[[str], str] | Callable[[str], Awaitable[str]]
+
+
+@dataclass(kw_only=True)
+class Function:
+    """A Python function that completes a raw prompt; token counts are unknown.
+
+    Nothing about a function says which weights answer behind it, so its completions are reused by a
+    later run only under an ``identity`` that its owner vouches for.
+    """
+
+    function: PromptToText
+    """Called in a thread unless it is a coroutine function; must accept calls at once."""
+    name: str = ""
+    """How reports name it; its own name if empty."""
+    max_concurrency: int = 8
+    """How many calls may be under way at once."""
+    identity: str = field(default_factory=lambda: f"once-{uuid.uuid4().hex}")
+    """Names model and version behind the function; unique to this object unless given."""
+
+    @property
+    def info(self) -> BackendInfo:
+        """Named after the function."""
+        own_name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return BackendInfo(
+            backend="function",
+            model=self.name or own_name,
+            fingerprint=self.identity,
+            max_concurrency=self.max_concurrency,
+        )
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """Call the function once for each sample; what it raises is raised."""
+        prompt = "".join(message.content for message in request.messages)
+        return tuple([await self._call(prompt) for _ in request.samples])
+
+    async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
+        """A function does not say."""
+        return None
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    async def _call(self, prompt: str) -> Completion:
+        started = time.perf_counter()
+        if inspect.iscoroutinefunction(self.function):
+            text = await self.function(prompt)
+        else:
+            text = await asyncio.to_thread(self.function, prompt)
+        if not isinstance(text, str):
+            raise TypeError(f"{self.info.model} returned {type(text).__name__}, expected str")
+        return Completion(text=text, stop_reason="stop", seconds=time.perf_counter() - started)

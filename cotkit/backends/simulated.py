@@ -1,0 +1,154 @@
+"""A model family with a planted skill curve: no weights, any size; for tests, docs and dry runs.
+
+It answers each problem right with a probability that depends on its size and on whether the prompt
+shows reasoning, so that every estimator can be asked for a truth that is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cotkit.errors import BackendError, TransientError
+from cotkit.identity import content_hash, request_key
+from cotkit.types import BackendInfo, Completion, Problem, Request
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])", re.IGNORECASE)
+_UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+_REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
+_QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
+_CHAIN_RESULT = re.compile(r"gives (-?\d+)")
+
+
+@dataclass(kw_only=True)
+class Simulated:
+    """``simulated/7b``: a model of that many parameters.
+
+    Solve rate of either mode: ``floor + (ceiling - floor) / (1 + exp(-slope * (log10 n - mid)))``
+    with n in parameters, unless ``direct`` or ``reasoning`` plants a rate outright. Whether one
+    problem is solved is drawn once per (model, problem, mode, sample), so runs repeat exactly.
+    """
+
+    problems: Sequence[Problem]
+    """The problems with their gold answers: a simulator has to know them."""
+    model: str = "7b"
+    """Size label: a number and k, m, b or t."""
+    direct: float | None = None
+    """Planted solve rate of prompts without reasoning, 0..1; None: the curve."""
+    reasoning: float | None = None
+    """Planted solve rate of prompts with reasoning, 0..1; None: the curve."""
+    direct_mid: float = 11.5
+    """log10 parameters at which direct prompting is half way up."""
+    reasoning_mid: float = 10.0
+    """log10 parameters at which reasoning is half way up."""
+    slope: float = 4.0
+    """Steepness in 1/dex."""
+    floor: float = 0.02
+    """Solve rate of very small models."""
+    ceiling: float = 0.9
+    """Solve rate of very large models."""
+    unparsed: float = 0.0
+    """Share of completions without any answer, 0..1."""
+    failing: float = 0.0
+    """Share of requests that fail with a transient error, 0..1; a failed one fails again."""
+    latency_s: float = 0.0
+    """Seconds each request waits."""
+    chain_tokens: int = 60
+    """Words of reasoning written before the answer."""
+
+    def __post_init__(self) -> None:
+        """Check the size label and index the problems.
+
+        Raises:
+            ValueError: the label is not a size.
+        """
+        size = _SIZE.fullmatch(self.model)
+        if size is None:
+            raise ValueError(f"{self.model!r} is not a size such as 350m or 7b")
+        self._n_params = round(float(size[1]) * _UNITS[size[2].lower()])
+        self._gold: Mapping[str, Problem] = {p.question.text: p for p in self.problems}
+
+    @property
+    def info(self) -> BackendInfo:
+        """Fingerprint: the hash of everything planted."""
+        planted = {
+            name: value
+            for name, value in vars(self).items()
+            if name[0] != "_" and name != "problems"
+        }
+        return BackendInfo(
+            backend="simulated",
+            model=f"simulated-{self.model.lower()}",
+            fingerprint=content_hash("simulated", planted),
+            family="simulated",
+            n_params=self._n_params,
+            n_active_params=self._n_params,
+            capabilities=frozenset({"generate", "sampling"}),
+            deterministic=True,
+        )
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """Complete every sample.
+
+        Raises:
+            TransientError: with the planted probability.
+            BackendError: the prompt asks a question that is not of the benchmark.
+        """
+        await asyncio.sleep(self.latency_s)
+        key = request_key(request)
+        if self._draw("failing", key, 0) < self.failing:
+            raise TransientError("the simulated provider failed, as planted")
+        return tuple(self._complete(request, key, sample) for sample in request.samples)
+
+    async def count_tokens(self, request: Request) -> int | None:
+        """Words of the prompt."""
+        return sum(len(message.content.split()) for message in request.messages)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    def solve_rate(self, *, reasons: bool) -> float:
+        """The planted truth for prompts with or without reasoning, 0..1."""
+        planted = self.reasoning if reasons else self.direct
+        if planted is not None:
+            return planted
+        mid = self.reasoning_mid if reasons else self.direct_mid
+        height = 1 / (1 + math.exp(-self.slope * (math.log10(self._n_params) - mid)))
+        return self.floor + (self.ceiling - self.floor) * height
+
+    def _complete(self, request: Request, key: str, sample: int) -> Completion:
+        prompt = request.messages[0].content
+        asked = _QUESTION.findall(prompt)
+        problem = self._gold.get(asked[-1]) if asked else None
+        if problem is None:
+            raise BackendError("simulated models know only the questions of the benchmark")
+        reasons = _REASONS.search(prompt) is not None
+        said = _CHAIN_RESULT.search(request.messages[1].content) if request.messages[2:] else None
+        answer = said[1] if said else self._answer(problem, reasons=reasons, sample=sample)
+        words = ["thus"] * self.chain_tokens if reasons and not request.messages[2:] else []
+        words += f"which gives {answer}.".split() if words else []
+        cued = request.messages[-1].content.endswith("The answer is")
+        cued = cued or request.messages[-1].content.endswith("the answer is")
+        words += [f"{answer}."] if cued else f"The answer is {answer}.".split()
+        if self._draw("unparsed", key, sample) < self.unparsed:
+            words = ["I", "cannot", "say."]
+        kept = words[: request.decoding.max_tokens]
+        return Completion(
+            text=" " + " ".join(kept),
+            stop_reason="stop" if len(kept) == len(words) else "length",
+            n_prompt_tokens=sum(len(message.content.split()) for message in request.messages),
+            n_generated_tokens=len(kept),
+            seconds=self.latency_s,
+        )
+
+    def _answer(self, problem: Problem, *, reasons: bool, sample: int) -> str:
+        mode = "reasoning" if reasons else "direct"
+        right = self._draw(mode, problem.question.id, sample) < self.solve_rate(reasons=reasons)
+        return problem.gold if right else str(int(float(problem.gold)) + 1)
+
+    def _draw(self, *what: object) -> float:
+        """A uniform number in [0, 1) fixed by the model's label and what it is drawn for."""
+        return int(content_hash("simulated", [self.model, *what])[:13], 16) / 16**13

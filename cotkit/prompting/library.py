@@ -1,0 +1,75 @@
+"""Render a released prompt file: TOML header in a Jinja comment, one strict sandboxed environment.
+
+Question text is full of ``$ % {``, so nothing but Jinja variables is ever substituted, nothing is
+escaped, and an undefined variable is an error that names file and line.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from cotkit.errors import BadInputError
+from cotkit.prompting.lock import read_locked
+
+
+def render(prompt_id: str, version: int, **variables: object) -> str:
+    """The bytes of prompt ``<prompt_id>.v<version>`` for these variables.
+
+    Raises:
+        BadInputError: the file was edited after release, does not parse, or uses a variable that
+            is not given; names file and line.
+    """
+    name = f"{prompt_id}.v{version}.jinja"
+    try:
+        return _environment().get_template(name).render(**variables)
+    except jinja2.TemplateSyntaxError as broken:
+        raise BadInputError(name, str(broken.message), line=broken.lineno) from broken
+    except jinja2.UndefinedError as missing:
+        raise BadInputError(name, str(missing.message), line=_line_of(missing, name)) from missing
+
+
+def header(prompt_id: str, version: int) -> dict[str, object]:
+    """The TOML header of a released prompt: id, version, source, changes.
+
+    Raises:
+        BadInputError: there is no header, or it is not TOML, or names another id or version.
+    """
+    name = f"{prompt_id}.v{version}.jinja"
+    text = read_locked(name)
+    body, closed, _ = text.removeprefix("{#").partition("#}")
+    if not text.startswith("{#") or not closed:
+        raise BadInputError(name, "has no header", line=1, hint="begin the file with {# ... #}")
+    try:
+        found = tomllib.loads(body)
+    except tomllib.TOMLDecodeError as broken:
+        raise BadInputError(name, f"header is not TOML: {broken}", line=1) from broken
+    for field, expected in (("id", prompt_id), ("version", version)):
+        if found.get(field) != expected:
+            raise BadInputError(name, f"is not {expected!r}", line=1, field=field)
+    return found
+
+
+@functools.cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        loader=jinja2.FunctionLoader(read_locked),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # prompts are plain text for a model, never HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _line_of(error: jinja2.UndefinedError, name: str) -> int | None:
+    """Line of the template in the traceback; Jinja rewrites frames to name the template."""
+    frame, line = error.__traceback__, None
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename in {name, "<template>"}:
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return line

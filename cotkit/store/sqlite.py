@@ -1,0 +1,262 @@
+"""The store: one SQLite file in WAL mode, numbered migrations, one commit for each completion.
+
+A kill at any moment loses at most what was still being generated. Several processes may share one
+file; each waits for the others' commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from cotkit.errors import StoreError, UsageError
+from cotkit.identity import canonical_json, completion_key
+from cotkit.store.rows import AttemptRow, RunRow
+from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One request of an attempt with the completions it used."""
+
+    request: Request
+    """What was asked."""
+    completions: tuple[Completion, ...]
+    """What came back, in the order of ``request.samples``."""
+
+
+class Store:
+    """An open store. Use as a context manager; not to be shared between threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a store, creating or migrating it as needed.
+
+        Raises:
+            StoreError: the file cannot be created, opened, locked or written, is no store, or was
+                written by a newer cotkit.
+        """
+        self.path = path
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._migrate()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def put_backend(self, key: str, info: BackendInfo) -> None:
+        """Record a backend under its key, once."""
+        body = canonical_json(info)
+        self._write("INSERT OR IGNORE INTO backend VALUES (?, ?)", (key, body))
+
+    def put_completion(
+        self, backend: str, request_key: str, request: Request, sample: int, completion: Completion
+    ) -> None:
+        """Commit one completion; a second one under the same key is dropped."""
+        messages, decoding = canonical_json(request.messages), canonical_json(request.decoding)
+        row = (
+            completion_key(backend, request_key, sample),
+            backend,
+            request_key,
+            sample,
+            canonical_json(completion),
+            _now(),
+        )
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO request VALUES (?, ?, ?)", (request_key, messages, decoding)
+            )
+            self._db.execute("INSERT OR IGNORE INTO completion VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def completion(self, key: str) -> Completion | None:
+        """The completion under a key; None if there is none."""
+        row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
+        return Completion(**json.loads(row[0])) if row else None
+
+    def start_run(self, run_id: str, spec: str, backend: str, command: str) -> None:
+        """Record that a run has begun, or begun again."""
+        now = _now()
+        self._write(
+            "INSERT INTO run VALUES (?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "status = 'running', updated_utc = excluded.updated_utc, command = excluded.command",
+            (run_id, spec, backend, command, now, now),
+        )
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Record how a run ended: ``complete`` or ``incomplete``."""
+        self._write(
+            "UPDATE run SET status = ?, updated_utc = ? WHERE id = ?", (status, _now(), run_id)
+        )
+
+    def put_attempt(
+        self, run_id: str, position: int, row: AttemptRow, turns: Sequence[Sequence[str]]
+    ) -> None:
+        """Commit what an attempt came to; replaces an earlier (failed) one."""
+        readings = {
+            name: [reading.value, reading.rule, row.correct_by[name]]
+            for name, reading in row.readings.items()
+        }
+        values = dataclasses.asdict(row) | {
+            "run": run_id,
+            "position": position,
+            "readings": canonical_json(readings),
+            "turns": canonical_json(turns),
+            "truncated": int(row.truncated),
+        }
+        del values["correct_by"]
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        self._write(f"INSERT OR REPLACE INTO attempt ({names}) VALUES ({marks})", values)  # noqa: S608 - column names come from our own dataclass
+
+    def attempts(self, run_id: str) -> list[AttemptRow]:
+        """The attempts of a run, in the order of its plan."""
+        columns = [f.name for f in dataclasses.fields(AttemptRow) if f.name != "correct_by"]
+        query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
+        return [
+            _attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, (run_id,))
+        ]
+
+    def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[Turn]:
+        """Every turn of one attempt, in order; empty if it is not there or failed."""
+        row = self._one(
+            "SELECT turns FROM attempt WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?",
+            (run_id, arm, problem_id, sample),
+        )
+        return [self._turn(keys) for keys in json.loads(row[0])] if row else []
+
+    def runs(self) -> list[RunRow]:
+        """All runs, latest first."""
+        rows = self._all(
+            "SELECT id, spec, command, status, created_utc, updated_utc, "
+            "(SELECT count(*) FROM attempt WHERE attempt.run = run.id) FROM run "
+            "ORDER BY updated_utc DESC, id",
+            (),
+        )
+        names = [f.name for f in dataclasses.fields(RunRow)]
+        return [RunRow(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def run(self, prefix: str) -> RunRow:
+        """The run whose id begins so.
+
+        Raises:
+            UsageError: none does, or several do.
+        """
+        found = [row for row in self.runs() if row.id.startswith(prefix)]
+        if len(found) != 1:
+            known = ", ".join(row.id for row in self.runs()[:5]) or "none yet"
+            what = "no run" if not found else f"{len(found)} runs"
+            raise UsageError(f"{what} {prefix!r} in {self.path}", hint=f"latest runs: {known}")
+        return found[0]
+
+    def run_backend(self, run_id: str) -> tuple[str, BackendInfo]:
+        """Key and info of the backend that a run used."""
+        row = self._one(
+            "SELECT key, info FROM backend WHERE key = (SELECT backend FROM run WHERE id = ?)",
+            (run_id,),
+        )
+        if row is None:
+            raise UsageError(f"no run {run_id!r} in {self.path}")
+        fields = json.loads(row[1])
+        fields["capabilities"] = frozenset(fields["capabilities"])
+        return row[0], BackendInfo(**fields)
+
+    def _turn(self, keys: Sequence[str]) -> Turn:
+        marks = ", ".join("?" for _ in keys)
+        rows = self._all(
+            "SELECT completion.key, sample, body, messages, decoding FROM completion "  # noqa: S608 - only marks
+            f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
+            tuple(keys),
+        )
+        by_key = {row[0]: row for row in rows}
+        found = [by_key[key] for key in keys]
+        decoding = json.loads(found[0][4])
+        request = Request(
+            messages=tuple(Message(**message) for message in json.loads(found[0][3])),
+            decoding=Decoding(**decoding | {"stop": tuple(decoding["stop"])}),
+            samples=tuple(row[1] for row in found),
+        )
+        completions = tuple(Completion(**json.loads(row[2])) for row in found)
+        return Turn(request=request, completions=completions)
+
+    def _migrate(self) -> None:
+        files = sorted(_MIGRATIONS.glob("[0-9]*.sql"))
+        done = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if done > len(files):
+            raise StoreError(f"{self.path} was written by a newer cotkit", hint="upgrade cotkit")
+        for number, file in enumerate(files[done:], start=done + 1):
+            script = file.read_text(encoding="utf-8")
+            self._db.executescript(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT"
+            )
+
+    def _write(self, statement: str, values: Sequence[Any] | dict[str, Any]) -> None:
+        with self._translated():
+            self._db.execute(statement, values)
+
+    def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._db.execute(query, values).fetchall()
+
+    def _one(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        with self._translated():
+            return self._db.execute(query, values).fetchone()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as refused:
+            locked = "locked" in str(refused) or "busy" in str(refused)
+            hint = "another process is writing to it" if locked else "choose another --log-dir"
+            raise StoreError(f"cannot use the store {self.path}: {refused}", hint=hint) from refused
+        except sqlite3.DatabaseError as broken:
+            hint = "move it away or choose another --log-dir"
+            raise StoreError(f"{self.path} is not a cotkit store: {broken}", hint=hint) from broken
+        except OSError as refused:
+            raise StoreError(
+                f"cannot create {self.path}: {refused.strerror}", hint="choose another --log-dir"
+            ) from refused
+
+
+def _attempt(values: dict[str, Any]) -> AttemptRow:
+    readings: dict[str, Any] = json.loads(values["readings"])
+    values["truncated"] = bool(values["truncated"])
+    values["readings"] = {name: Reading(value=r[0], rule=r[1]) for name, r in readings.items()}
+    values["correct_by"] = {name: bool(r[2]) for name, r in readings.items()}
+    return AttemptRow(**values)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

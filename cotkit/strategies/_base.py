@@ -1,0 +1,59 @@
+"""What strategies share: how tokens are chosen and how many, and the flow of a single turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cotkit.types import Attempt, Decoding, Flow, Message, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """Base of strategies that decode in one way throughout."""
+
+    max_tokens: int
+    """The most tokens of the main completion, at least 1."""
+    temperature: float = 0.0
+    """0 is greedy; above 0 samples."""
+    top_p: float = 1.0
+    """Nucleus mass in (0, 1]."""
+    top_k: int = 0
+    """Sample among the k likeliest tokens; 0 is off."""
+    seed: int = 0
+    """Base seed of sampled decoding; without effect when greedy."""
+
+    def __post_init__(self) -> None:
+        """Refuse values no decoder can take.
+
+        Raises:
+            ValueError: names the field and its range.
+        """
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens is {self.max_tokens}, must be at least 1")
+        if self.temperature < 0:
+            raise ValueError(f"temperature is {self.temperature}, must be 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}, must be in (0, 1]")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}, must be 0 (off) or more")
+
+    def decoding(
+        self, *, stop: tuple[str, ...], stop_after: str | None = None, max_tokens: int | None = None
+    ) -> Decoding:
+        """Decoding with these stop rules; ``max_tokens`` where a turn needs another limit."""
+        return Decoding(
+            max_tokens=max_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=stop,
+            stop_after=stop_after,
+            seed=self.seed if self.temperature > 0 else None,
+        )
+
+
+def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:
+    """Ask once. ``cue`` is the end of the prompt that the readers need to see again."""
+    ask = Message(role="user", content=prompt)
+    (answer,) = yield Request(messages=(ask,), decoding=decoding)
+    return Attempt(text=cue + answer.text, stop_reason=answer.stop_reason)

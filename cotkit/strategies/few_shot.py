@@ -1,0 +1,36 @@
+"""Few-shot: exemplars that show the answer only, no reasoning (Brown et al. 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cotkit.prompting import render
+from cotkit.stops import answer_line_end
+from cotkit.strategies._base import Sampled, one_turn
+from cotkit.types import Exemplar, Flow, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShot(Sampled):
+    """The control of chain-of-thought: the same exemplars in the same order, rationales left out.
+
+    Source: "standard prompting" of Wei et al. 2022, arXiv:2201.11903, section 3.1.
+    """
+
+    control: ClassVar[str] = "standard"
+    exemplars: tuple[Exemplar, ...]
+    """Shown in this order, at least one."""
+    max_tokens: int = 32
+
+    def solve(self, question: Question) -> Flow:
+        """One request."""
+        prompt = render(
+            "few-shot",
+            1,
+            question=question.text,
+            kind=question.answer_kind,
+            exemplars=self.exemplars,
+        )
+        stop_after = answer_line_end(question.answer_kind)
+        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))

@@ -1,0 +1,41 @@
+"""Zero-shot chain-of-thought: a trigger sentence, then an extraction turn (Kojima et al. 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cotkit.prompting import render
+from cotkit.stops import answer_line_end
+from cotkit.strategies._base import Sampled
+from cotkit.types import Attempt, Flow, Message, Question, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotCot(Sampled):
+    """Turn 1 reasons after the trigger; turn 2 asks for the answer to that reasoning.
+
+    Source: arXiv:2205.11916, section 3. Reasoning cut at its limit is still asked for its answer,
+    as there; the answer's outcome stands, and the report counts the truncation.
+    """
+
+    control: ClassVar[str] = "standard"
+    max_tokens: int = 320
+    """Of the reasoning turn (the paper has 128)."""
+    answer_tokens: int = 32
+    """Of the extraction turn."""
+
+    def solve(self, question: Question) -> Flow:
+        """Two requests, the second holding the first one's completion."""
+        prompt = render("zero-shot-cot", 1, question=question.text, kind=question.answer_kind)
+        ask = Message(role="user", content=prompt)
+        (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))
+        said = Message(role="assistant", content=reasoning.text)
+        extract = Message(role="user", content=render("zero-shot-cot.extract", 1))
+        decoding = self.decoding(
+            stop=("\nQ:",),
+            stop_after=answer_line_end(question.answer_kind, cue_spoken=True),
+            max_tokens=self.answer_tokens,
+        )
+        (answer,) = yield Request(messages=(ask, said, extract), decoding=decoding)
+        return Attempt(text=f"The answer is{answer.text}", stop_reason=answer.stop_reason)
