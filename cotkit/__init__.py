@@ -1,3 +1,35 @@
-"""cotkit: does this prompting strategy help this model, from which size on, and at what price?"""
+"""cotkit: does this prompting strategy help this model, from which size on, and at what price?
 
+The names below are loaded when first used, so that ``import cotkit`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cotkit.analysis.results import Comparison
+    from cotkit.api import Scored, compare, score
+    from cotkit.errors import CotkitError
+    from cotkit.report import render
+
+__all__ = ["Comparison", "CotkitError", "Scored", "compare", "render", "score"]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Comparison": "cotkit.analysis.results",
+    "CotkitError": "cotkit.errors",
+    "Scored": "cotkit.api",
+    "compare": "cotkit.api",
+    "render": "cotkit.report",
+    "score": "cotkit.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cotkit' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -75,14 +75,35 @@ def parse_spec(text: str) -> Spec:
         UsageError: a parameter has no ``=`` or no name.
     """
     name, _, rest = text.strip().partition(":")
+    is_path = name.endswith((".py", ".jsonl"))
+    name = name if is_path else name.replace("_", "-").lower()
+    return Spec(name=name, params=parse_params(rest))
+
+
+def split_specs(text: str) -> tuple[str, ...]:
+    """Split ``a,b:k=1,t=2,c`` into specs: a part with ``=`` and no name belongs to the one before."""
+    specs: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if specs and "=" in part and ":" not in part.partition("=")[0]:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return tuple(specs)
+
+
+def parse_params(text: str) -> dict[str, str]:
+    """Read ``key=value,key=value``; names get underscores.
+
+    Raises:
+        UsageError: a part has no ``=`` or no name.
+    """
     params: dict[str, str] = {}
-    for part in filter(None, rest.split(",")):
+    for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"cannot read {part!r} in {text!r}", hint="write name:key=value")
+            raise UsageError(f"cannot read {part!r} in {text!r}", hint="write key=value,key=value")
         params[key.strip().replace("-", "_")] = value.strip()
-    is_path = name.endswith((".py", ".jsonl"))
-    return Spec(name=name if is_path else name.replace("_", "-").lower(), params=params)
+    return params
 
 
 def entries(kind: str) -> list[Entry]:

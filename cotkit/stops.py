@@ -15,18 +15,20 @@ _TAGS = ("think", "thinking", "reasoning")
 _THINK_OPEN = re.compile(rf"<({'|'.join(_TAGS)})>")
 _THINK_CLOSE = re.compile(rf"</({'|'.join(_TAGS)})>")
 
-_LINE_END = r"[^\n]*?(?:\.(?=\s)|(?=\n))"
+# Atomic groups and bounds keep the search linear in the text, whatever a model writes.
+_CUE = r"(?i:the answer is)(?>[^\n]{0,200}?"
+_LINE_END = r"(?>[^\n]{0,300}?(?:\.(?=\s)|(?=\n)))"
 
 
 def answer_line_end(kind: AnswerKind, *, cue_spoken: bool = False) -> str:
     r"""Pattern for ``Decoding.stop_after`` that ends with a completed answer line.
 
     The line is complete at a full stop before white space or at the newline, once an answer has
-    begun (a digit for numbers, any word otherwise). ``cue_spoken``: the prompt ends in
-    ``The answer is``, so the completion starts inside the line.
+    begun (a digit for numbers, any word otherwise) within 200 characters of the cue.
+    ``cue_spoken``: the prompt ends in ``The answer is``, so the completion starts inside the line.
     """
     begun = r"\d" if kind == "number" else r"\w"
-    return (r"" if cue_spoken else r"(?i:the answer is)[^\n]*?") + begun + _LINE_END
+    return (begun if cue_spoken else f"{_CUE}{begun})") + _LINE_END
 
 
 def cut(text: str, decoding: Decoding) -> str | None:

@@ -1,1 +1,68 @@
-"""."""
+"""The command line: one file for each command, each importing its work only when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from cotkit import __version__
+from cotkit.cli import compare, listing, models, resume, show
+from cotkit.errors import CotkitError
+
+
+def _hyphens(token: str) -> str:
+    """Underscores work wherever hyphens do."""
+    return token.replace("_", "-")
+
+
+app = typer.Typer(
+    name="cotkit",
+    help="Does this prompting strategy help this model? From which size on? At what price?",
+    epilog="Start with:  cotkit compare --model smollm2-135m --limit 20",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={
+        "token_normalize_func": _hyphens,
+        "help_option_names": ["-h", "--help"],
+    },
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cotkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_version, is_eager=True
+    ),
+) -> None:
+    pass
+
+
+app.command("compare")(compare.compare)
+app.command("resume")(resume.resume)
+app.command("list")(listing.list_names)
+app.add_typer(models.app, name="models")
+app.add_typer(show.app, name="show")
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on standard error and its exit code."""
+    try:
+        app()
+    except CotkitError as error:
+        sys.stderr.write(f"cotkit: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("cotkit: interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has gone, e.g. `cotkit list ... | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

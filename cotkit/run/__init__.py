@@ -1,1 +1,8 @@
-"""."""
+"""The only wiring: spec -> plan -> driven flows -> rows in the store, with events on the way."""
+
+from cotkit.run.backend import build_backend
+from cotkit.run.plan import Arm, Plan, make_plan
+from cotkit.run.runner import execute
+from cotkit.run.spec import RunSpec
+
+__all__ = ["Arm", "Plan", "RunSpec", "build_backend", "execute", "make_plan"]

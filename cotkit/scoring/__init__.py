@@ -1,1 +1,10 @@
-"""."""
+"""Scoring: from a text to an exact answer, and from an answer to an outcome. Pure, versioned.
+
+A text is read by a panel of readers side by side (:data:`READERS`), ours and those of other tools;
+the reader that a run chose decides the outcome.
+"""
+
+from cotkit.scoring.readers import READERS
+from cotkit.scoring.score import SCORER_VERSION, score_attempt
+
+__all__ = ["READERS", "SCORER_VERSION", "score_attempt"]

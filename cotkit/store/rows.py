@@ -56,8 +56,6 @@ class RunRow:
     """12 hex characters of the hash of its spec."""
     spec: str
     """The spec as JSON."""
-    command: str
-    """What a user types to run it again."""
     status: str
     """``running`` (or cut off), ``complete``, ``incomplete`` (attempts failed)."""
     created_utc: str

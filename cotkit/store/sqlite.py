@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ class Turn:
 
 
 class Store:
-    """An open store. Use as a context manager; not to be shared between threads."""
+    """An open store. Use as a context manager, in one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         """Open a store, creating or migrating it as needed.
@@ -48,7 +48,9 @@ class Store:
         self.path = path
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
@@ -94,13 +96,13 @@ class Store:
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return Completion(**json.loads(row[0])) if row else None
 
-    def start_run(self, run_id: str, spec: str, backend: str, command: str) -> None:
+    def start_run(self, run_id: str, spec: str, backend: str) -> None:
         """Record that a run has begun, or begun again."""
         now = _now()
         self._write(
-            "INSERT INTO run VALUES (?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (id) DO UPDATE SET "
-            "status = 'running', updated_utc = excluded.updated_utc, command = excluded.command",
-            (run_id, spec, backend, command, now, now),
+            "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "status = 'running', updated_utc = excluded.updated_utc",
+            (run_id, spec, backend, now, now),
         )
 
     def end_run(self, run_id: str, status: str) -> None:
@@ -148,7 +150,7 @@ class Store:
     def runs(self) -> list[RunRow]:
         """All runs, latest first."""
         rows = self._all(
-            "SELECT id, spec, command, status, created_utc, updated_utc, "
+            "SELECT id, spec, status, created_utc, updated_utc, "
             "(SELECT count(*) FROM attempt WHERE attempt.run = run.id) FROM run "
             "ORDER BY updated_utc DESC, id",
             (),
@@ -223,7 +225,7 @@ class Store:
             return self._db.execute(query, values).fetchone()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Generator[None]:
         with self._translated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -234,7 +236,7 @@ class Store:
             self._db.execute("COMMIT")
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except sqlite3.OperationalError as refused:

@@ -24,7 +24,6 @@ CREATE TABLE run (
   id          TEXT PRIMARY KEY,   -- 12 hex characters of the hash of the spec
   spec        TEXT NOT NULL,      -- RunSpec as JSON
   backend     TEXT NOT NULL REFERENCES backend (key),
-  command     TEXT NOT NULL,      -- what a user types to resume it
   status      TEXT NOT NULL CHECK (status IN ('running', 'complete', 'incomplete')),
   created_utc TEXT NOT NULL,
   updated_utc TEXT NOT NULL

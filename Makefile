@@ -1,0 +1,33 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo setup test fix perf
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
+
+demo: setup  ## does chain-of-thought help a real model? about ten minutes on two cores
+	$(BIN)/python examples/demo.py
+
+setup: .venv/.installed  ## a virtual environment with all that development needs
+
+# torch is pinned first: left to a range, pip would fetch whichever build is newest.
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[hf,dev]'
+	touch $@
+
+test: setup  ## style, types, then every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/python -m pytest
+
+fix: setup  ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+perf: setup  ## speed and memory, side by side in one run
+	$(BIN)/python perf/local.py

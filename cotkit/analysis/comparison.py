@@ -1,0 +1,159 @@
+"""Arms against their controls on one model and one benchmark: rows in, a `Comparison` out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cotkit.analysis.cells import cell
+from cotkit.analysis.counting import Counting, Pair, countings
+from cotkit.analysis.gains import gains
+from cotkit.analysis.labels import direction
+from cotkit.analysis.notes import notes
+from cotkit.analysis.results import Comparison, Gain, Variant, Verdict
+from cotkit.analysis.sentences import sentence
+from cotkit.errors import UsageError
+from cotkit.store.rows import AttemptRow
+
+_ByArm = Mapping[str, Mapping[str, AttemptRow]]  # arm -> problem id -> row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What a comparison says of its run; copied into the `Comparison` as it is."""
+
+    run_id: str
+    """Identity of the run (12 hex characters)."""
+    model: str
+    """The model as reports name it."""
+    n_params: int | None
+    """Its parameters; None if unknown."""
+    bench: str
+    """Benchmark name."""
+    bench_version: str
+    """Its version."""
+    n_problems: int
+    """Problems drawn; fewer completed pairs than this are noted."""
+    n_total: int
+    """Problems the benchmark has."""
+
+
+def compare(
+    rows: Sequence[AttemptRow],
+    pairs: Sequence[tuple[str, str]],
+    facts: RunFacts,
+    *,
+    reader: str,
+    margin: float,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare each arm with its control on the problems that both completed.
+
+    Args:
+        rows: One for each arm and problem, in any order; the order changes nothing.
+        pairs: (arm, control), in the order of the report. All intervals hold at once at ``level``.
+        facts: What to say of the run.
+        reader: The reader that the run chose, by which the rows' outcomes were decided.
+        margin: Smallest gain that counts as material, more than 0, less than 1.
+        level: Of the report, between 0 and 1; a cell's own solve rate has it too.
+
+    Returns:
+        Cells (controls first, then the arms, then arms of ``rows`` in no pair, by name) and one
+        verdict for each pair.
+
+    Raises:
+        UsageError: more than one sample of a problem, a pair given twice or of one arm with
+            itself, rows scored by another reader, or ``margin`` or ``level`` out of range.
+    """
+    _check(pairs, margin, level)
+    table = _table(rows)
+    paired = {names: _paired(table, *names) for names in pairs}
+    counted = [
+        (counting, gains(paired, counting, margin=margin, level=level))
+        for counting in countings(rows, reader)
+    ]
+    main = counted[0][1]
+    cells = tuple(
+        cell(arm, list(table.get(arm, {}).values()), level) for arm in _arms(table, pairs)
+    )
+    return Comparison(
+        run_id=facts.run_id,
+        model=facts.model,
+        n_params=facts.n_params,
+        bench=facts.bench,
+        bench_version=facts.bench_version,
+        n_problems=facts.n_problems,
+        n_total=facts.n_total,
+        reader=reader,
+        margin=margin,
+        cells=cells,
+        verdicts=tuple(
+            _verdict([(how, found[i]) for how, found in counted], margin)
+            for i in range(len(paired))
+        ),
+        notes=notes(cells, paired, main, n_problems=facts.n_problems, level=level),
+    )
+
+
+def differs(main: Gain, other: Gain, counting: Counting) -> bool:
+    """Whether another way of counting changes the answer (docs/statistics.md, "Depends on").
+
+    It does if the direction of the label changes: better, worse, neither. One exception: leaving
+    answers out, or counting them by an extreme, may cost certainty; if all it did was to make the
+    label undetermined while the gain kept its sign, the answer stands.
+    """
+    was, now = direction(main.label), direction(other.label)
+    if was == now:
+        return False
+    if counting.kind == "treatment" and other.label == "undetermined":
+        return math.isnan(other.gain) or other.gain * was <= 0
+    return True
+
+
+def _verdict(counted: Sequence[tuple[Counting, Gain]], margin: float) -> Verdict:
+    (_, main), *others = counted
+    depends_on = [how for how, gain in others if differs(main, gain, how)]
+    return Verdict(
+        gain=main,
+        variants=tuple(Variant(name=how.name, gain=gain) for how, gain in others),
+        depends_on=tuple(how.name for how in depends_on),
+        sentence=sentence(main, margin, depends_on),
+    )
+
+
+def _table(rows: Sequence[AttemptRow]) -> _ByArm:
+    table: dict[str, dict[str, AttemptRow]] = {}
+    for row in rows:
+        of_arm = table.setdefault(row.arm, {})
+        if row.sample != 0 or row.problem_id in of_arm:
+            raise UsageError(
+                f"more than one sample of {row.problem_id} by {row.arm}",
+                hint="comparisons take one sample of each problem",
+            )
+        of_arm[row.problem_id] = row
+    return table
+
+
+def _paired(table: _ByArm, arm: str, control: str) -> list[Pair]:
+    ours, theirs = table.get(arm, {}), table.get(control, {})
+    both = [(ours[problem], theirs[problem]) for problem in ours if problem in theirs]
+    return [pair for pair in both if all(row.outcome != "failed" for row in pair)]
+
+
+def _arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    controls = [control for _, control in pairs]
+    arms = [arm for arm, _ in pairs]
+    return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
+
+
+def _check(pairs: Sequence[tuple[str, str]], margin: float, level: float) -> None:
+    if not 0 < margin < 1:
+        raise UsageError(f"margin must lie between 0 and 1, not {margin}", hint="2 points: 0.02")
+    if not 0 < level < 1:
+        raise UsageError(f"level must lie between 0 and 1, not {level}", hint="95 %: 0.95")
+    if len(set(pairs)) < len(pairs):
+        raise UsageError("a pair of arm and control is given twice")
+    for arm, control in pairs:
+        if arm == control:
+            raise UsageError(f"{arm} cannot be compared with itself")

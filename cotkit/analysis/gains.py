@@ -1,0 +1,64 @@
+"""Gains over the control, all of a report at once: their levels depend on how many there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from cotkit.analysis.counting import Counting, Pair
+from cotkit.analysis.hypotheses import holm, mcnemar_midp, sidak_level
+from cotkit.analysis.intervals import tango
+from cotkit.analysis.labels import label
+from cotkit.analysis.power import minimum_detectable_effect
+from cotkit.analysis.results import Gain
+
+
+def gains(
+    paired: Mapping[tuple[str, str], Sequence[Pair]],
+    counting: Counting,
+    *,
+    margin: float,
+    level: float,
+) -> tuple[Gain, ...]:
+    """One gain for each (arm, control) of ``paired``, in its order, under one way of counting.
+
+    Intervals are at the Sidak level over all of them, p-values also adjusted by Holm.
+    """
+    each = sidak_level(level, max(1, len(paired)))
+    raw = [
+        _gain(names, pairs, counting, margin=margin, level=each) for names, pairs in paired.items()
+    ]
+    adjusted = holm([gain.p_value for gain in raw])
+    return tuple(dataclasses.replace(gain, p_holm=p) for gain, p in zip(raw, adjusted, strict=True))
+
+
+def _gain(
+    names: tuple[str, str],
+    pairs: Sequence[Pair],
+    counting: Counting,
+    *,
+    margin: float,
+    level: float,
+) -> Gain:
+    judged = [verdict for pair in pairs if (verdict := counting.judge(pair)) is not None]
+    n = len(judged)
+    n_better = sum(arm and not control for arm, control in judged)
+    n_worse = sum(control and not arm for arm, control in judged)
+    interval = tango(n_better, n_worse, n, level)
+    p_value = mcnemar_midp(n_better, n_worse)
+    rate = sum(control for _, control in judged) / n if n else math.nan
+    return Gain(
+        arm=names[0],
+        control=names[1],
+        reader=counting.reader,
+        n=n,
+        n_better=n_better,
+        n_worse=n_worse,
+        gain=(n_better - n_worse) / n if n else math.nan,
+        interval=interval,
+        p_value=p_value,
+        p_holm=p_value,
+        label=label(interval, margin),
+        mde=minimum_detectable_effect(n, rate, level) if n else math.nan,
+    )

@@ -1,0 +1,248 @@
+"""The Python front door: ``cotkit.compare(...)`` and ``cotkit.score(...)``, for other eval code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cotkit.analysis.cells import cell
+from cotkit.analysis.comparison import RunFacts
+from cotkit.analysis.comparison import compare as compare_rows
+from cotkit.analysis.results import Cell, Comparison
+from cotkit.backends._function import Function, PromptToText
+from cotkit.bench import load_benchmark
+from cotkit.errors import BadInputError, InterruptedRunError
+from cotkit.events import Event, Said
+from cotkit.registry import parse_spec
+from cotkit.run import Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.scoring import score_attempt
+from cotkit.store import AttemptRow, Store
+from cotkit.types import Attempt, Backend, BackendInfo, Benchmark
+
+DEFAULT_LOG_DIR = Path("logs")
+STORE_NAME = "cotkit.db"
+LEVEL = 0.95
+"""Confidence level of every report."""
+
+Emit = Callable[[Event], None]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Completions that some other program made, read and compared with the gold answers."""
+
+    cell: Cell
+    """Solve rate, interval and outcomes."""
+    rows: tuple[AttemptRow, ...]
+    """One for each completion, in the order given."""
+
+
+def compare(
+    model: str | PromptToText | Backend,
+    strategy: str | Sequence[str] = "cot",
+    bench: str | Benchmark = "gsm-mini",
+    *,
+    baseline: str | None = None,
+    limit: int | Literal["all"] | None = None,
+    seed: int = 0,
+    exemplars: str = "builtin:8",
+    exemplar_seed: int = 0,
+    reader: str = "flexible",
+    margin: float = 0.02,
+    model_args: Mapping[str, str] | None = None,
+    generation: Mapping[str, str] | None = None,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+) -> Comparison:
+    """Does the strategy help this model? Paired with its control on the same problems.
+
+    Args:
+        model: a name as on the command line, a backend object, or any function from prompt to text
+            (also a coroutine function). A function's completions are not reused by later calls;
+            wrap it in ``Function(function=..., identity=...)`` to vouch for what is behind it.
+        strategy: one spec such as ``"cot"``, or several.
+        bench: a name, the path of a JSONL file, or a benchmark object.
+        baseline: measure every strategy against this one instead of its own control.
+        limit: how many problems, the same in every arm; None: 200, or all where there are fewer.
+        seed: which problems, and the base seed of sampled decoding.
+        exemplars: ``builtin:K``, ``train:K`` or ``FILE.jsonl:K``.
+        exemplar_seed: which exemplars are drawn from a train split or file.
+        reader: the reader that decides what is correct.
+        margin: smallest gain that counts as material, a fraction.
+        model_args: fields of the backend, as text.
+        generation: strategy parameters for every arm that has them, as text.
+        log_dir: folder of the store; what it holds is not generated again.
+        on_event: called with every event of the run, in the calling thread's place.
+
+    Returns:
+        The comparison. Attempts the backend failed are left out and named in its notes.
+
+    Raises:
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+        InterruptedRunError: Ctrl-C; the same call goes on where it stopped.
+    """
+    names = (strategy,) if isinstance(strategy, str) else tuple(strategy)
+    spec = RunSpec(
+        model=model if isinstance(model, str) else "given",
+        model_args=dict(model_args or {}),
+        bench=bench if isinstance(bench, str) else bench.name,
+        strategies=names,
+        baseline=baseline,
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        exemplar_seed=exemplar_seed,
+        generation=dict(generation or {}),
+        reader=reader,
+        margin=margin,
+    )
+    benchmark = load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
+    return run_spec(spec, benchmark, log_dir=Path(log_dir), model=model, emit=on_event)
+
+
+def run_spec(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path,
+    model: str | PromptToText | Backend | None = None,
+    emit: Emit | None = None,
+    on_plan: Callable[[Plan, BackendInfo], None] | None = None,
+) -> Comparison:
+    """Run a spec to its comparison; ``on_plan`` is called before anything is generated."""
+    say = emit or _silent
+    plan = make_plan(spec, bench)
+    try:
+        with Store(log_dir / STORE_NAME) as store:
+            backend = _backend(spec.model if model is None else model, plan, store, say)
+            info = backend.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            if on_plan is not None:
+                on_plan(plan, info)
+            rows = _run(_execute(plan, backend, store, say))
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted; everything generated so far is kept",
+            hint=f"go on with: cotkit resume --log-dir {log_dir}",
+        ) from None
+    return analyse(plan, info, rows)
+
+
+async def _execute(plan: Plan, backend: Backend, store: Store, emit: Emit) -> list[AttemptRow]:
+    try:
+        return await execute(plan, backend, store, emit)
+    finally:
+        await backend.close()
+
+
+def analyse(plan: Plan, info: BackendInfo, rows: Sequence[AttemptRow]) -> Comparison:
+    """The comparison that the rows of a plan come to."""
+    facts = RunFacts(
+        run_id=plan.run_id(info),
+        model=info.model,
+        n_params=info.n_params,
+        bench=plan.bench.name,
+        bench_version=plan.bench.version,
+        n_problems=len(plan.problems),
+        n_total=plan.n_total,
+    )
+    return compare_rows(
+        rows, plan.pairs, facts, reader=plan.spec.reader, margin=plan.spec.margin, level=LEVEL
+    )
+
+
+def score(
+    completions: Mapping[str, str],
+    bench: str | Benchmark,
+    *,
+    reader: str = "flexible",
+    arm: str = "completions",
+) -> Scored:
+    """Read completions made elsewhere and compare them with a benchmark's gold answers.
+
+    Args:
+        completions: problem id -> the text of the completion.
+        bench: a name, the path of a JSONL file, or a benchmark object.
+        reader: the reader that decides what is correct.
+        arm: what to call them.
+
+    Raises:
+        BadInputError: an id that the benchmark does not have.
+    """
+    benchmark = load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
+    problems = {problem.question.id: problem for problem in benchmark.problems()}
+    rows: list[AttemptRow] = []
+    for problem_id, text in completions.items():
+        if problem_id not in problems:
+            raise BadInputError(
+                "completions", f"{benchmark.name} has no such problem", field=problem_id
+            )
+        problem = problems[problem_id]
+        judged = score_attempt(Attempt(text=text, stop_reason="stop"), problem, reader)
+        rows.append(
+            AttemptRow(
+                arm=arm,
+                problem_id=problem_id,
+                outcome=judged.outcome,
+                text=text,
+                gold=problem.gold,
+                readings=judged.readings,
+                correct_by=judged.correct_by,
+                n_calls=1,
+                n_steps=problem.n_steps,
+                cluster=problem.cluster,
+            )
+        )
+    return Scored(cell=cell(arm, rows, LEVEL), rows=tuple(rows))
+
+
+def _backend(model: str | PromptToText | Backend, plan: Plan, store: Store, emit: Emit) -> Backend:
+    if isinstance(model, str):
+        return build_backend(
+            model,
+            plan.spec.model_args,
+            problems=plan.problems,
+            store=store,
+            notify=lambda text: emit(Said(text=text)),
+        )
+    if callable(model):
+        return Function(function=model)
+    return model
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to the end, also where a notebook's event loop is already running in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    thread = threading.Thread(target=_finish, args=(loop, task), name="cotkit-run")
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
+    return task.result()
+
+
+def _finish(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(asyncio.wait([task]))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def _silent(event: Event) -> None:
+    """No display."""

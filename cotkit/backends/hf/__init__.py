@@ -1,0 +1,167 @@
+"""Local models through transformers and torch, batched over a shared prefix by cotkit's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cotkit.backends.hf._device import Placement, place, versions
+from cotkit.backends.hf._resolve import Source, chat_template_hash, quantisation, resolve
+from cotkit.backends.hf._rows import Row
+from cotkit.errors import UsageError
+from cotkit.identity import request_key, sample_seed
+from cotkit.models import catalogue, fingerprint
+from cotkit.types import BackendInfo, Completion, Notify, Request
+
+if TYPE_CHECKING:
+    from cotkit.backends.hf._engine import Engine
+    from cotkit.backends.hf._prompt import Prompter
+
+ENGINE_VERSION = "1"
+"""Raise when the same request may give another text; stored completions are then asked again."""
+
+_QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
+
+
+def _say_nothing(_sentence: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(kw_only=True)
+class Hf:
+    """A model on this machine.
+
+    Text of a greedy request may differ in near-ties between batch layouts, as with every batching
+    engine: ``info.deterministic`` is False. Sampled draws depend on their own seed only.
+
+    Raises:
+        UsageError: batch_size is below 1, or dtype is unknown.
+    """
+
+    model: str
+    """Catalogue name, transformers folder, ``.gguf`` file, or hub name ``org/name``."""
+    dtype: str = "auto"
+    """``float32``, ``bfloat16``, ``float16``; auto: float32 on a CPU, else bfloat16."""
+    device: str = "auto"
+    """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
+    batch_size: int | None = None
+    """Most rows at once, at least 1; None: as many as memory allows (at most 32; GPU: 128)."""
+    chat: bool = False
+    """Render messages with the model's chat template; False: contents joined, nothing between."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; None: what is here, or its main branch."""
+    accept_terms: bool = False
+    """Whether the user accepts the licence terms of a catalogue model that has some."""
+    notify: Notify = field(default=_say_nothing, repr=False, compare=False)
+    """Told what a user should read; the runner sets it."""
+
+    def __post_init__(self) -> None:
+        """Check what the user wrote before anything is loaded."""
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"batch_size={self.batch_size} is below 1")
+        self._arrived: list[Row] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @functools.cached_property
+    def info(self) -> BackendInfo:
+        """Identity and capabilities; fetches the model if it is not here yet, loads no weights."""
+        folder, placement = self._source.folder, self._placement
+        entry = catalogue.find(self.model)
+        packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+        return BackendInfo(
+            backend="hf",
+            model=self.model,
+            fingerprint=self._source.fingerprint,
+            settings={
+                "engine": f"cotkit {ENGINE_VERSION}, {packages}",
+                "dtype": placement.dtype,
+                "device": placement.device.partition(":")[0],
+                "chat_template": chat_template_hash(folder) if self.chat else "off",
+                "quantisation": quantisation(folder),
+            },
+            family=None if entry is None else entry.family,
+            n_params=fingerprint.n_params(folder),
+            capabilities=frozenset({"generate", "sampling"} | ({"chat"} if self.chat else set())),
+            context_tokens=fingerprint.context_window(folder),
+        )
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """Complete a request on the worker thread.
+
+        Raises:
+            PromptTooLongError: prompt and ``max_tokens`` exceed the context window.
+            ModelLoadError: the model, its tokenizer or its chat template cannot be used.
+            BackendError: memory ran out on a single row, or the model's output is not a number.
+        """
+        loop = asyncio.get_running_loop()
+        key = request_key(request)
+        rows = [
+            Row(
+                request=request,
+                seed=sample_seed(request.decoding, key, sample),
+                future=loop.create_future(),
+                loop=loop,
+            )
+            for sample in request.samples
+        ]
+        if self._loop is not loop:  # a new event loop: what waited in the old one is gone
+            self._loop, self._arrived = loop, []
+        if not self._arrived:
+            loop.call_soon(self._turn, 0, 0)
+        self._arrived.extend(rows)
+        return tuple(await asyncio.gather(*(row.future for row in rows)))
+
+    async def count_tokens(self, request: Request) -> int:
+        """Tokens of the rendered prompt; loads the tokenizer only."""
+        return len(await asyncio.to_thread(lambda: self._prompter.tokens(request.messages)))
+
+    async def close(self) -> None:
+        """Stop the worker at its next token and give the model's memory back."""
+        if "_engine" in self.__dict__:
+            await asyncio.to_thread(self._engine.close)
+            del self._engine
+
+    def _turn(self, seen: int, n_quiet: int) -> None:
+        """Hand over the requests that arrived once the loop has nothing to add."""
+        n_quiet = n_quiet + 1 if len(self._arrived) == seen else 0
+        if n_quiet < _QUIET_TURNS and self._loop is not None:
+            self._loop.call_soon(self._turn, len(self._arrived), n_quiet)
+            return
+        rows, self._arrived = self._arrived, []
+        self._engine.submit(rows)
+
+    @functools.cached_property
+    def _source(self) -> Source:
+        return resolve(
+            self.model,
+            revision=self.revision,
+            accept_terms=self.accept_terms,
+            notify=self.notify,
+        )
+
+    @functools.cached_property
+    def _placement(self) -> Placement:
+        return place(self.device, self.dtype)
+
+    @functools.cached_property
+    def _prompter(self) -> Prompter:
+        from cotkit.backends.hf._prompt import Prompter
+
+        return Prompter(self._source.folder, chat=self.chat)
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        from cotkit.backends.hf._engine import Engine, Setup
+
+        return Engine(
+            Setup(
+                folder=self._source.folder,
+                placement=self._placement,
+                context_tokens=self.info.context_tokens,
+                batch_size=self.batch_size,
+            ),
+            self._prompter,
+            lambda: self.notify,
+        )

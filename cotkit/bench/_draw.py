@@ -1,0 +1,84 @@
+"""Which problems and exemplars a run uses: seeded, nested, the same on every machine.
+
+Whatever is drawn ranks by the hash of its id and the seed, so nothing depends on a random
+generator's version, and a larger draw with the same seed contains the smaller one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cotkit.errors import UsageError
+from cotkit.identity import content_hash
+from cotkit.types import Exemplar, Problem
+
+
+def draw(problems: Sequence[Problem], limit: int | None, seed: int) -> tuple[Problem, ...]:
+    """A random subset of ``limit`` problems (None: all), in the benchmark's order.
+
+    Raises:
+        UsageError: the limit is below 1 or above the number of problems.
+    """
+    if limit is None:
+        return tuple(problems)
+    if limit < 1:
+        raise UsageError(f"--limit {limit} draws no problems", hint="--limit 1 or more, or all")
+    if limit > len(problems):
+        raise UsageError(
+            f"--limit {limit}, but the benchmark has {len(problems)} problems", hint="--limit all"
+        )
+    ranked = sorted(problems, key=lambda p: content_hash("draw", [seed, p.question.id]))
+    chosen = {problem.question.id for problem in ranked[:limit]}
+    return tuple(problem for problem in problems if problem.question.id in chosen)
+
+
+def draw_exemplars(
+    pool: Sequence[Problem], k: int, seed: int, *, exclude: Iterable[Problem] = ()
+) -> tuple[Exemplar, ...]:
+    """``k`` worked examples, in random order; the first of a larger draw are those of a smaller.
+
+    Problems without a rationale, and those whose id or question is in ``exclude``, are passed over.
+
+    Raises:
+        UsageError: k is below 1, or the pool has fewer usable problems.
+    """
+    if k < 1:
+        raise UsageError(f"{k} exemplars asked", hint="ask for 1 or more")
+    excluded = list(exclude)
+    ids = {problem.question.id for problem in excluded}
+    texts = {_normal(problem.question.text) for problem in excluded}
+    found = {
+        problem.question.id: Exemplar(
+            question=problem.question.text, rationale=problem.rationale, answer=problem.gold
+        )
+        for problem in pool
+        if problem.rationale
+        and problem.question.id not in ids
+        and _normal(problem.question.text) not in texts
+    }
+    if k > len(found):
+        raise UsageError(
+            f"{k} exemplars asked, {len(found)} can be drawn (an exemplar needs a rationale)",
+            hint="--exemplars builtin:8",
+        )
+    ranked = sorted(found, key=lambda key: content_hash("draw-exemplars", [seed, key]))
+    return tuple(found[key] for key in ranked[:k])
+
+
+def check_disjoint(exemplars: Iterable[Exemplar], problems: Iterable[Problem]) -> None:
+    """Refuse to show the model a problem that it is then asked.
+
+    Raises:
+        UsageError: an exemplar's question, but for case and white space, is an evaluated one.
+    """
+    asked = {_normal(problem.question.text): problem.question.id for problem in problems}
+    for exemplar in exemplars:
+        if (leaked := asked.get(_normal(exemplar.question))) is not None:
+            raise UsageError(
+                f"an exemplar is also an evaluated problem: {leaked}",
+                hint="draw exemplars from another file or with another seed",
+            )
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())

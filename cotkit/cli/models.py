@@ -1,0 +1,67 @@
+"""``cotkit models``: the catalogue, and fetching one of its models ahead of a run."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(help="Models that cotkit knows by name.", invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context) -> None:
+    """List the models that cotkit knows by name.
+
+    Examples:
+
+      cotkit models
+
+      cotkit models pull smollm2-135m
+    """
+    from cotkit.cli._table import aligned
+
+    if context.invoked_subcommand is None:
+        for line in aligned(rows()):
+            typer.echo(line)
+
+
+@app.command()
+def pull(
+    name: str = typer.Argument(help="A name from cotkit models."),
+    accept_terms: bool = typer.Option(
+        False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
+    ),
+) -> None:
+    """Fetch a model now, check it, and print where it is kept.
+
+    Examples:
+
+      cotkit models pull qwen2.5-coder-1.5b
+    """
+    from cotkit.models.fetch import ensure
+
+    path = ensure(name, notify=lambda text: typer.echo(text, err=True), accept_terms=accept_terms)
+    typer.echo(str(path))
+
+
+def rows() -> list[tuple[str, ...]]:
+    """The catalogue as rows of text, the header first."""
+    from cotkit.models.catalogue import entries
+
+    header = ("model", "family", "parameters", "FLOPs", "download", "memory", "licence")
+    found: list[tuple[str, ...]] = [header]
+    for entry in entries():
+        flops = "-" if entry.training_flops is None else f"{entry.training_flops:.1e}"
+        bound = "≤ " if entry.training_tokens_is_bound and entry.training_flops else ""
+        source = entry.source
+        found.append(
+            (
+                entry.name,
+                entry.family,
+                f"{entry.n_params:,}",
+                bound + flops,
+                f"{source.download_bytes / 1e9:.1f} GB" if source else "hub",
+                f"{source.memory_bytes / 1e9:.1f} GB" if source else "-",
+                entry.licence,
+            )
+        )
+    return found

@@ -1,0 +1,45 @@
+"""``cotkit resume``: complete a run that was cut off or has failed attempts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cotkit.cli.compare import Display, Format
+from cotkit.errors import UsageError
+
+
+def resume(
+    run: str = typer.Argument("", help="Id of the run, or how it begins [default: the latest]."),
+    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
+    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
+    timing: bool = typer.Option(
+        False, "--timing", help="Add measured columns: seconds, shared tokens."
+    ),
+    display: Display | None = typer.Option(
+        None, "--display", help="Progress [default: full on a terminal, else plain]."
+    ),
+) -> None:
+    """Complete a run: what the store holds is not generated again; failed attempts are tried anew.
+
+    Examples:
+
+      cotkit resume
+
+      cotkit resume 3fa9 --log-dir ./logs
+    """
+    from cotkit.api import STORE_NAME
+    from cotkit.cli._run import run_and_print
+    from cotkit.run import RunSpec
+    from cotkit.store import Store
+
+    path = log_dir / STORE_NAME
+    if not path.is_file():
+        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
+    with Store(path) as store:
+        runs = store.runs()
+        if not runs:
+            raise UsageError(f"{path} holds no run yet")
+        spec = RunSpec.from_json((store.run(run) if run else runs[0]).spec)
+    run_and_print(spec, log_dir=log_dir, format_=format_, timing=timing, display=display)

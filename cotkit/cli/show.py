@@ -1,0 +1,167 @@
+"""``cotkit show``: a rendered prompt, one attempt turn by turn, or a benchmark's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cotkit.types import Problem, Request
+
+app = typer.Typer(
+    help="A rendered prompt, one attempt, or a benchmark's card.", no_args_is_help=True
+)
+
+RULE = "─" * 24
+
+
+@app.command()
+def prompt(
+    strategy: str = typer.Option("cot", "--strategy", "-s", help="NAME or NAME:key=value."),
+    bench: str = typer.Option("gsm-mini", "--bench", "--tasks", help="Benchmark name or JSONL."),
+    problem: str | None = typer.Option(
+        None, "--problem", help="Id of the problem [default: the first drawn]."
+    ),
+    exemplars: str = typer.Option(
+        "builtin:8", "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
+    ),
+    exemplar_seed: int = typer.Option(0, "--exemplar-seed", help="Which exemplars are drawn."),
+    model: str | None = typer.Option(
+        None, "--model", "-m", help="Count tokens as this model does."
+    ),
+) -> None:
+    """Print what a strategy sends for one problem, turn by turn, to the byte.
+
+    Later turns hold what the model said; here a placeholder stands for it.
+
+    Examples:
+
+      cotkit show prompt --strategy zero-shot-cot
+
+      cotkit show prompt --strategy cot --bench gsm8k --problem gsm8k/test/0 --model smollm2-135m
+    """
+    import asyncio
+
+    from cotkit.bench import load_benchmark
+    from cotkit.errors import UnknownNameError
+    from cotkit.registry import parse_spec, split_specs
+    from cotkit.run import RunSpec, make_plan
+    from cotkit.types import Completion
+
+    spec = RunSpec(
+        model=model or "none",
+        bench=bench,
+        strategies=split_specs(strategy),
+        exemplars=exemplars,
+        exemplar_seed=exemplar_seed,
+        limit="all" if problem else None,
+    )
+    plan = make_plan(spec, load_benchmark(parse_spec(bench)))
+    by_id = {p.question.id: p for p in plan.problems}
+    if problem is not None and problem not in by_id:
+        raise UnknownNameError("problem", problem, by_id)
+    chosen = by_id[problem] if problem else plan.problems[0]
+    arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
+    flow, turn = arm.strategy.solve(chosen.question), 0
+    try:
+        request = next(flow)
+        while True:
+            turn += 1
+            n_tokens = asyncio.run(_count(model, plan.problems, request)) if model else None
+            size = f"{n_tokens} tokens" if n_tokens is not None else "tokens not counted"
+            typer.echo(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}", err=True)
+            for message in request.messages:
+                typer.echo(message.content, nl=False)
+            typer.echo()
+            said = Completion(text=f"<completion {turn}>", stop_reason="stop")
+            request = flow.send((said,) * len(request.samples))
+    except StopIteration:
+        pass
+
+
+@app.command()
+def attempt(
+    run: str = typer.Argument(help="Id of the run, or how it begins (cotkit list runs)."),
+    arm: str = typer.Argument(help="Arm, e.g. cot."),
+    problem: str = typer.Argument(help="Id of the problem, e.g. gsm-mini/017."),
+    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
+) -> None:
+    """Print one attempt: what was asked, what came back, what the readers read.
+
+    Examples:
+
+      cotkit show attempt 3fa9 cot gsm-mini/017
+    """
+    from cotkit.api import STORE_NAME
+    from cotkit.cli._table import aligned
+    from cotkit.errors import UnknownNameError, UsageError
+    from cotkit.store import Store
+
+    path = log_dir / STORE_NAME
+    if not path.is_file():
+        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
+    with Store(path) as store:
+        found = store.run(run)
+        rows = {(row.arm, row.problem_id): row for row in store.attempts(found.id)}
+        if arm not in {known for known, _ in rows}:
+            raise UnknownNameError("arm", arm, {known for known, _ in rows})
+        if (arm, problem) not in rows:
+            raise UnknownNameError("problem", problem, {known for _, known in rows})
+        row, turns = rows[arm, problem], store.turns(found.id, arm, problem)
+    for number, turn in enumerate(turns, start=1):
+        typer.echo(f"{RULE} turn {number}: prompt")
+        typer.echo("".join(message.content for message in turn.request.messages))
+        for sample, completion in zip(turn.request.samples, turn.completions, strict=True):
+            size = f"{completion.n_prompt_tokens} + {completion.n_generated_tokens} tokens"
+            typer.echo(f"{RULE} turn {number}: sample {sample} · {size} · {completion.stop_reason}")
+            if completion.reasoning:
+                typer.echo(f"(reasoning)\n{completion.reasoning}\n(answer)")
+            typer.echo(completion.text)
+    typer.echo(f"{RULE} {row.outcome} · gold {row.gold}" + (f" · {row.error}" if row.error else ""))
+    for line in aligned(
+        [
+            (
+                name,
+                r.value if r.value is not None else "nothing",
+                r.rule,
+                _mark(row.correct_by[name]),
+            )
+            for name, r in row.readings.items()
+        ]
+    ):
+        typer.echo(line)
+
+
+@app.command("bench")
+def bench_card(name: str = typer.Argument(help="Benchmark name (cotkit list benches).")) -> None:
+    """Print a benchmark's card: source, licence, size, known errors, what it measures.
+
+    Examples:
+
+      cotkit show bench gsm-mini
+    """
+    from cotkit.registry import load_class
+    from cotkit.resources import resource
+
+    load_class("benchmark", name)
+    typer.echo(
+        resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8"), nl=False
+    )
+
+
+async def _count(model: str, problems: tuple[Problem, ...], request: Request) -> int | None:
+    from cotkit.run import build_backend
+
+    backend = build_backend(model, {}, problems=problems, store=None, notify=_say)
+    try:
+        return await backend.count_tokens(request)
+    finally:
+        await backend.close()
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _mark(correct: bool) -> str:
+    return "correct" if correct else "-"

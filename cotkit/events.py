@@ -1,0 +1,58 @@
+"""What a run says while it works: a run emits these, a progress display shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from cotkit.types import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The first event of a run."""
+
+    n_attempts: int
+    """Attempts of the whole run, over all arms (the same number each), cached ones included."""
+    n_cached: int
+    """Of those, how many the store already holds."""
+    arms: tuple[str, ...]
+    """Canonical strategy specs, in the order asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptDone:
+    """One attempt reached its outcome; said of cached attempts too."""
+
+    arm: str
+    """Which arm's attempt it was; one of ``RunStarted.arms``."""
+    outcome: Outcome
+    """What became of it."""
+    cached: bool
+    """Whether the store already held it, so that nothing was generated now."""
+    n_generated_tokens: int | None
+    """Tokens generated over all turns; None if the backend could not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Something a user should read now, whatever the display."""
+
+    text: str
+    """One plain sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """The last event of a run, also of one that was interrupted."""
+
+    n_done: int
+    """Attempts with an outcome other than ``failed``, cached ones included."""
+    n_failed: int
+    """Attempts to which the backend gave nothing; a resume tries them again."""
+    n_generated: int
+    """Completions that the backend made now; 0 when everything was in the store."""
+
+
+Event: TypeAlias = RunStarted | AttemptDone | Said | RunEnded
+"""Anything a run says."""

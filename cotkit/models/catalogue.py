@@ -1,0 +1,146 @@
+"""The models that cotkit knows by name: family, size, training, and where the weights come from.
+
+An embedded name (``smollm2-135m``) means one exact file of quantised weights that packages of the
+Python package index carry, checked by SHA-256. A hub name (``Qwen/Qwen2.5-7B``) is the hub's own.
+The data is ``catalogue.toml``.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cotkit.errors import UnknownNameError
+
+_DATA = Path(__file__).with_name("catalogue.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One package that carries a piece of a model's file."""
+
+    package: str
+    """What to ask the package index for, ``name==version``."""
+    member: str
+    """Path inside the wheel of the file that holds the piece."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an embedded model comes from, and what fetching it takes."""
+
+    parts: tuple[Part, ...]
+    """The pieces in order; joined, they are one GGUF file."""
+    gguf_bytes: int
+    """Size of the joined file."""
+    gguf_sha256: str
+    """Its SHA-256, 64 hex digits."""
+    download_bytes: int
+    """Size of all wheels together."""
+    disk_bytes: int
+    """Size of the converted folder, which is what stays."""
+    memory_bytes: int
+    """Memory in use once the float32 weights are loaded, before any prompt."""
+    convert_seconds: int
+    """Processor time of the conversion as measured on one ordinary core."""
+    terms_url: str | None = None
+    """Terms that the user must accept first; None: nothing to accept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One model."""
+
+    name: str
+    """What users write: a short name if embedded, the hub id otherwise."""
+    family: str
+    """Models that differ in size only; base and instruct, and quantised or not, are apart."""
+    tuning: Literal["base", "instruct"]
+    """Whether it was tuned to follow instructions (it then has a chat template)."""
+    n_params: int
+    """Parameters of the language model, embeddings included, tied ones once, vision left out."""
+    n_active_params: int
+    """Parameters used per token; equal to ``n_params`` unless a mixture of experts."""
+    training_tokens: int | None
+    """Tokens of pre-training; None if not published."""
+    training_tokens_is_bound: bool
+    """True: the publisher says "up to" or gives one number for all sizes, so it may be less."""
+    licence: str
+    """SPDX name where there is one, else the name of the terms."""
+    context_tokens: int
+    """Context window as the published configuration states it."""
+    hub_id: str | None
+    """The hub's name for exactly these weights; None if embedded (these are quantised)."""
+    source: Source | None
+    """Where embedded weights come from; None for hub models."""
+    notes: str
+    """What a user should know besides; may be empty."""
+
+    @property
+    def training_flops(self) -> int | None:
+        """6·N·D with active parameters N and training tokens D (Kaplan et al. 2020, section 2.1).
+
+        An upper bound where ``training_tokens_is_bound``; None where the tokens are unknown.
+        """
+        return (
+            None
+            if self.training_tokens is None
+            else 6 * self.n_active_params * self.training_tokens
+        )
+
+
+@functools.cache
+def entries() -> tuple[Entry, ...]:
+    """Every model: the embedded ones, then the hub's by family, each family by size."""
+    data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
+    return tuple(_embedded(data["embedded"])) + tuple(_hub(data["families"]))
+
+
+def find(name: str) -> Entry:
+    """The model of this name (case and ``_`` for ``-`` do not matter).
+
+    Raises:
+        UnknownNameError: the catalogue has no such model.
+    """
+    for entry in entries():
+        if _key(entry.name) == _key(name):
+            return entry
+    raise UnknownNameError("model", name, [entry.name for entry in entries()])
+
+
+def find_by_hub_id(hub_id: str) -> Entry | None:
+    """What is known of a hub model; None if it is not in the catalogue."""
+    known = (entry for entry in entries() if entry.hub_id is not None)
+    return next((entry for entry in known if _key(entry.name) == _key(hub_id)), None)
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
+
+def _embedded(tables: list[dict[str, Any]]) -> Iterator[Entry]:
+    for table in tables:
+        parts = tuple(Part(package=package, member=member) for package, member in table["parts"])
+        source = Source(parts=parts, **table["source"])
+        yield _entry(table, {"name": table["name"], "hub_id": None, "source": source})
+
+
+def _hub(tables: list[dict[str, Any]]) -> Iterator[Entry]:
+    for table in tables:
+        for model in table["models"]:
+            yield _entry(table | model, {"name": model["hub_id"], "source": None})
+
+
+def _entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> Entry:
+    optional: dict[str, Any] = {
+        "n_active_params": table["n_params"],
+        "training_tokens": None,
+        "training_tokens_is_bound": False,
+        "notes": "",
+    }
+    known: dict[str, Any] = {**optional, **table, **given}
+    return Entry(**{name: known[name] for name in Entry.__slots__})

@@ -1,0 +1,108 @@
+"""The parts of a report, as data. Text formats round what is in the cells; CSV and JSON do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from cotkit.analysis.results import Interval
+from cotkit.report.words import Form
+
+Tone = Literal["plain", "good", "bad", "quiet", "warn"]
+"""Colour a renderer may add; the words alone must already say it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A cell of text."""
+
+    text: str
+    """As people read it."""
+    raw: str | bool
+    """As programs read it."""
+    tone: Tone = "plain"
+    """Hint for renderers that have colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A cell with one number."""
+
+    value: float | None
+    """Full precision, fractions rather than percent; None or NaN: there is none to give."""
+    form: Form
+    """How text formats write it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A cell with a confidence interval."""
+
+    interval: Interval
+    """Full precision; either end may be NaN."""
+    form: Form
+    """How text formats write its ends."""
+
+
+Value: TypeAlias = Words | Number | Span
+"""What a cell holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """What stands above the cells."""
+
+    key: str
+    """Name in CSV and JSON; the same key means the same quantity in every table."""
+    header: str
+    """Name in text formats, unit included."""
+    opens: bool = False
+    """Whether a group of columns begins here that is best kept together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """Asks renderers that can draw to show an interval after its column."""
+
+    estimate: str
+    """Key of the :class:`Number` column with the point on the line."""
+    interval: str
+    """Key of the :class:`Span` column with the line."""
+    axis: tuple[float, float] | None
+    """Ends of the axis; None: wide enough for the intervals and the marks."""
+    margin: float | None
+    """Mark zero and this; None: mark nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One section of a report. The first column says what a row is about."""
+
+    key: str
+    """Name in CSV and JSON."""
+    title: str
+    """Heading in text formats."""
+    note: str
+    """How to read it: denominators, methods; empty if it speaks for itself."""
+    columns: tuple[Column, ...]
+    """From left to right, the most important first."""
+    rows: tuple[tuple[Value, ...], ...]
+    """Cells in the order of ``columns``; text formats leave a table without rows out."""
+    strip: Strip | None = None
+    """What to draw, if anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A whole report, in reading order."""
+
+    headline: tuple[str, ...]
+    """The answer, one sentence for each verdict; never empty."""
+    caption: tuple[str, ...]
+    """What was compared, in short phrases; renderers put a separator between them."""
+    facts: tuple[tuple[str, str | int | float | None], ...]
+    """The same for programs: key -> raw value."""
+    tables: tuple[Table, ...]
+    """Always the same tables in the same order."""
+    notes: tuple[str, ...]
+    """Warnings, printed last."""

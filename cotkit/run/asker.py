@@ -1,0 +1,67 @@
+"""Answer requests once each: from the store, from a call already under way, or from the backend."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from cotkit.identity import completion_key, request_key
+from cotkit.run.driver import Asked, trim
+from cotkit.store import Store
+from cotkit.types import Backend, Completion, Request
+
+
+class Asker:
+    """Shared by all flows of a run, so that equal requests of two arms share one completion."""
+
+    def __init__(self, backend: Backend, key: str, store: Store) -> None:
+        self._backend, self._key, self._store = backend, key, store
+        self._flying: dict[str, asyncio.Future[Completion]] = {}
+        self.n_generated = 0
+        """Completions that the backend made, over the life of this object."""
+
+    async def ask(self, request: Request) -> Asked:
+        """Completions for every sample of a request; each is committed as soon as it is there."""
+        content = request_key(request)
+        keys = [completion_key(self._key, content, sample) for sample in request.samples]
+        found: dict[str, Completion] = {}
+        missing: dict[str, int] = {}
+        for key, sample in zip(keys, request.samples, strict=True):
+            if key in self._flying:
+                continue
+            if (stored := self._store.completion(key)) is not None:
+                found[key] = stored
+            else:
+                missing[key] = sample
+        flying = {key: self._flying[key] for key in keys if key in self._flying}
+        if missing:
+            found |= await self._generate(request, content, missing)
+        for key, future in flying.items():
+            found[key] = await asyncio.shield(future)
+        return Asked(keys=tuple(keys), completions=tuple(found[key] for key in keys))
+
+    async def _generate(
+        self, request: Request, content: str, missing: dict[str, int]
+    ) -> dict[str, Completion]:
+        loop = asyncio.get_running_loop()
+        futures = {key: loop.create_future() for key in missing}
+        self._flying |= futures
+        wanted = replace(request, samples=tuple(missing.values()))
+        try:
+            fresh = await self._backend.generate(wanted)
+            found: dict[str, Completion] = {}
+            for (key, sample), completion in zip(missing.items(), fresh, strict=True):
+                found[key] = trim(completion, request)
+                self._store.put_completion(self._key, content, request, sample, found[key])
+                futures[key].set_result(found[key])
+                self.n_generated += 1
+        except BaseException as failure:
+            for future in futures.values():
+                if not future.done():
+                    future.set_exception(failure)
+                    future.exception()  # nobody may be waiting for it; that is no fault
+            raise
+        finally:
+            for key in missing:
+                del self._flying[key]
+        return found

@@ -1,0 +1,69 @@
+"""Drive one flow from its first request to its attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from cotkit.errors import UsageError
+from cotkit.stops import cut, split_reasoning
+from cotkit.types import Attempt, Completion, Flow, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one request brought."""
+
+    keys: tuple[str, ...]
+    """Completion keys, in the order of the request's samples."""
+    completions: tuple[Completion, ...]
+    """Their completions."""
+
+
+Ask = Callable[[Request], Awaitable[Asked]]
+
+
+async def drive(flow: Flow, ask: Ask, *, sample: int = 0) -> tuple[Attempt, list[Asked]]:
+    """Run a flow to its end: the attempt and every turn it took.
+
+    ``sample`` shifts the draws asked, so that attempts 0, 1, ... of one problem are independent.
+
+    Raises:
+        UsageError: the strategy broke the contract (asked nothing, or returned no Attempt).
+    """
+    turns: list[Asked] = []
+    try:
+        request = next(flow)
+        while True:
+            shift = sample * len(request.samples)
+            asked = await ask(replace(request, samples=tuple(shift + i for i in request.samples)))
+            turns.append(asked)
+            request = flow.send(asked.completions)
+    except StopIteration as ended:
+        attempt = ended.value
+    finally:
+        flow.close()
+    if not turns:
+        raise UsageError("a strategy ended before it asked anything", hint="yield a Request first")
+    if not isinstance(attempt, Attempt):
+        raise UsageError(
+            f"a strategy returned {type(attempt).__name__}", hint="return an Attempt at the end"
+        )
+    return attempt, turns
+
+
+def trim(completion: Completion, request: Request) -> Completion:
+    """The completion as every strategy and reader sees it: cut at its stops, reasoning apart.
+
+    A text that a stop rule cut short ended by that rule, whatever the server said.
+    """
+    kept = cut(completion.text, request.decoding)
+    reasoning, text = split_reasoning(completion.text if kept is None else kept)
+    thoughts = [part for part in (completion.reasoning, reasoning) if part]
+    stopped = kept is not None and completion.stop_reason == "length"
+    return replace(
+        completion,
+        text=text,
+        reasoning="\n".join(thoughts) or None,
+        stop_reason="stop" if stopped else completion.stop_reason,
+    )

@@ -1,0 +1,131 @@
+"""Execute a plan: drive every missing attempt, commit every completion as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from cotkit.errors import BackendError
+from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
+from cotkit.identity import backend_key
+from cotkit.run.asker import Asker
+from cotkit.run.driver import Asked, drive
+from cotkit.run.plan import Arm, Plan
+from cotkit.scoring import score_attempt
+from cotkit.store import AttemptRow, Store
+from cotkit.types import Attempt, Backend, Problem
+
+_MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
+
+Job = tuple[int, Arm, Problem]
+"""Position in the plan, arm, problem."""
+
+
+async def execute(
+    plan: Plan, backend: Backend, store: Store, emit: Callable[[Event], None]
+) -> list[AttemptRow]:
+    """Complete a run and return all its rows in plan order; what the store has is not asked again.
+
+    A transient backend error makes its attempt ``failed`` (tried again on resume); any other error
+    ends the run. Cancelling keeps every completion that had arrived.
+    """
+    info = backend.info
+    run_id, key = plan.run_id(info), backend_key(info)
+    store.put_backend(key, info)
+    store.start_run(run_id, plan.spec.to_json(), key)
+    held = [row for row in store.attempts(run_id) if row.outcome != "failed"]
+    done = {(row.arm, row.problem_id) for row in held}
+    jobs = [job for job in _jobs(plan) if (job[1].name, job[2].question.id) not in done]
+    emit(
+        RunStarted(
+            n_attempts=len(plan.arms) * len(plan.problems),
+            n_cached=len(held),
+            arms=tuple(arm.name for arm in plan.arms),
+        )
+    )
+    for row in held:
+        emit(_done(row, cached=True))
+    asker = Asker(backend, key, store)
+    todo = iter(jobs)
+
+    async def work() -> None:
+        for job in todo:
+            row, turns = await _attempt(job, asker, plan.spec.reader)
+            store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
+            emit(_done(row, cached=False))
+
+    n_workers = min(info.max_concurrency or _MAX_WAITING, len(jobs))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(n_workers):
+                group.create_task(work())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
+    rows = store.attempts(run_id)
+    n_failed = sum(row.outcome == "failed" for row in rows)
+    store.end_run(run_id, "incomplete" if n_failed else "complete")
+    emit(RunEnded(n_done=len(rows) - n_failed, n_failed=n_failed, n_generated=asker.n_generated))
+    return rows
+
+
+def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
+    return AttemptDone(
+        arm=row.arm,
+        outcome=row.outcome,
+        cached=cached,
+        n_generated_tokens=row.n_generated_tokens,
+    )
+
+
+def _jobs(plan: Plan) -> Iterator[Job]:
+    """Problem by problem, so that an interrupted run has its arms balanced."""
+    position = 0
+    for problem in plan.problems:
+        for arm in plan.arms:
+            yield position, arm, problem
+            position += 1
+
+
+async def _attempt(job: Job, asker: Asker, reader: str) -> tuple[AttemptRow, list[Asked]]:
+    _, arm, problem = job
+    row = AttemptRow(
+        arm=arm.name,
+        problem_id=problem.question.id,
+        outcome="failed",
+        gold=problem.gold,
+        n_steps=problem.n_steps,
+        cluster=problem.cluster,
+    )
+    try:
+        attempt, turns = await drive(arm.strategy.solve(problem.question), asker.ask)
+    except BackendError as failure:
+        if not failure.retryable:
+            raise
+        return replace(row, error=str(failure)), []
+    return _scored(row, attempt, problem, turns, reader), turns
+
+
+def _scored(
+    row: AttemptRow, attempt: Attempt, problem: Problem, turns: list[Asked], reader: str
+) -> AttemptRow:
+    score = score_attempt(attempt, problem, reader)
+    used = [completion for turn in turns for completion in turn.completions]
+    return replace(
+        row,
+        outcome=score.outcome,
+        text=attempt.text,
+        readings=score.readings,
+        correct_by=score.correct_by,
+        truncated=any(completion.stop_reason == "length" for completion in used),
+        n_calls=len(used),
+        n_prompt_tokens=_total([completion.n_prompt_tokens for completion in used]),
+        n_shared_tokens=sum(completion.n_shared_tokens for completion in used),
+        n_generated_tokens=_total([completion.n_generated_tokens for completion in used]),
+        seconds=sum(completion.seconds for completion in used),
+    )
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None

@@ -1,0 +1,70 @@
+"""What a user asked for, as one value that can be stored and run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cotkit.errors import UsageError
+from cotkit.identity import canonical_json
+
+DEFAULT_LIMIT = 200
+"""Problems drawn when the user names no limit (all, where the benchmark has fewer)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One comparison. Strings are as the user wrote them."""
+
+    model: str
+    """Catalogue name, ``backend/name``, hub id, folder or ``.gguf`` file."""
+    model_args: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fields of the backend: ``dtype``, ``batch_size``, ``chat``, ..."""
+    bench: str = "gsm-mini"
+    """Benchmark spec, or a path to a JSONL file."""
+    strategies: tuple[str, ...] = ("cot",)
+    """Strategy specs, at least one."""
+    baseline: str | None = None
+    """What to measure every strategy against; None: each strategy's own control."""
+    limit: int | Literal["all"] | None = None
+    """How many problems; None: 200, or all where there are fewer."""
+    seed: int = 0
+    """Which problems are drawn, and the base seed of sampled decoding."""
+    exemplars: str = "builtin:8"
+    """``builtin:K``, ``train:K``, or ``FILE.jsonl:K``."""
+    exemplar_seed: int = 0
+    """Which exemplars are drawn, and in which order, from a train split or file."""
+    generation: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Strategy parameters set for every arm that has them: ``max_tokens``, ``temperature``, ..."""
+    reader: str = "flexible"
+    """The reader that decides outcomes."""
+    margin: float = 0.02
+    """Smallest gain that counts as material, in (0, 1)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can mean.
+
+        Raises:
+            UsageError: names the field.
+        """
+        if not self.strategies:
+            raise UsageError("no strategy given", hint="cotkit list strategies")
+        if not 0 < self.margin < 1:
+            raise UsageError(
+                f"margin {self.margin} is not between 0 and 1", hint="0.02 is two points"
+            )
+        if isinstance(self.limit, int) and self.limit < 1:
+            raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
+
+    def to_json(self) -> str:
+        """Canonical JSON of the spec."""
+        return canonical_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSpec:
+        """The spec that :meth:`to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        values["strategies"] = tuple(values["strategies"])
+        return cls(**values)

@@ -1,0 +1,197 @@
+"""Where a text says its number: answer lines, boxes, hashes, and the ranked fallbacks.
+
+The prompts ask for ONE last line, ``The answer is X.``, and generation stops there, so the FIRST
+answer line that settles on a number is the answer; whatever follows was not asked for. A line that
+offers two numbers, a negated number or an unworked sum does not settle: the next one is looked at,
+and if none settles the reading is ``ambiguous`` rather than a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice, pairwise
+from typing import Literal, TypeAlias
+
+from cotkit.scoring.numbers import Found, canonical, find_numbers, read_number
+from cotkit.types import Reading
+
+Settled: TypeAlias = Fraction | Literal["ambiguous"] | None
+"""What a piece of text says: a number; more than one thing; nothing."""
+
+NOTHING = Reading(value=None, rule="none")
+
+_CLIP = 1000  # characters of a line that are looked at; keeps every rule linear
+_LINES = 200  # lines from the end that the fallbacks look at
+_CUE = re.compile(
+    r"(?:\b(?:the|my|our)\s{1,3}(?:(?:final|correct|right)\s{1,3})?|\bfinal\s{1,3}"
+    r"|(?:^|[\n.!?*#>:_])[ \t*_#>]{0,6})answer[*_]{0,3}\s{0,3}(?:is\b|=|:)",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(r"(?:[\s:*_=]|\$\$\s|\\\[\s)*+")
+_NEXT_QUESTION = re.compile(r"(?<!\S)\*{0,3}(?:Q|Question)\*{0,3}:")
+_NEGATION = re.compile(r"\b(?:not|never|neither|wrong|incorrect)\b|n['\u2019]t\b", re.IGNORECASE)
+_SPACED_DASH = re.compile(r"[\s*_$(]*[-\u2212\u2013]\s+[$€£¥]?")
+_NEW_SENTENCE = re.compile(r"[.!?][\s*_]+[A-Z]")
+_SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')\]}$]|$)")
+_ASIDE = re.compile(
+    r"\b(?:because|since|as|where|which|so|if|when|while|after|for|from|given|and|or|but|not|with)"
+    r"\b|;|\w\s+\(",
+    re.IGNORECASE,
+)
+_JOIN = re.compile(
+    r"[^\w(]*(?:"
+    r"(?:[^\W\d_]+\W+){0,2}?(?:or|and|to|of|by|over|plus|minus|times|x)\W+"
+    r"|\\(?:times|cdot|div|pm)[^\w(]*"
+    r"|(?:hours?|hrs?|h|minutes?|feet|foot|ft|dollars?|pounds?|weeks?|days?|years?|dozen)[^\w(]*"
+    r")?",
+    re.IGNORECASE,
+)
+_BRACE = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\[{}]|[{}]")
+_HASH = re.compile(r"^#{4}[ \t]{0,8}(\S[^\n]*)", re.MULTILINE)
+_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_CERTAINTY = re.compile(
+    r"[0-9.]{1,8}\s?\\?%\s{1,3}(?:sure|certain|confident|correct|positive|accurate)", re.IGNORECASE
+)
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS: dict[str, int] = {
+    **{word: n for n, word in enumerate(_SMALL.split())},
+    **{word: 20 + 10 * n for n, word in enumerate(_TENS.split())},
+}
+_SPELLED = re.compile(
+    r"[\s*_\"']*(?P<sign>(?:minus|negative)\s)?(?P<first>[a-z]+)(?:[- ](?P<second>[a-z]+))?"
+    r"(?:\s[a-z]+)?[\s*_\"']*(?:[.!,;]|$)",
+    re.IGNORECASE,
+)
+
+
+def read_marked(text: str) -> Reading:
+    """Only completed markers: ``answer-line``, then ``boxed`` (last), then ``hash`` (first)."""
+    text = before_next_question(text)
+    unclear = False
+    for rule, settled in _markers(text):
+        if isinstance(settled, Fraction):
+            return Reading(value=canonical(settled), rule=rule)
+        unclear = unclear or settled == "ambiguous"
+    return Reading(value=None, rule="ambiguous") if unclear else NOTHING
+
+
+def read_anything(text: str) -> Reading:
+    """The markers, then ``bold-final``, ``final-equals`` and ``last-number``.
+
+    The fallbacks look at the last line that holds a number, with phrases such as "100% sure" and
+    anything from a next ``Q:`` on left out. An ambiguous answer line is not overruled by them.
+    """
+    marked = read_marked(text)
+    if marked != NOTHING:
+        return marked
+    text = _CERTAINTY.sub(" ", before_next_question(text))
+    lines = (line for line in reversed(text.splitlines()) if line.strip())
+    for line in map(_clipped, islice(lines, _LINES)):
+        if numbers := list(find_numbers(line)):
+            return _from_last_line(line, numbers)
+    return NOTHING
+
+
+def answer_segments(text: str) -> Iterator[str]:
+    """What follows each answer cue: the rest of its line (or the next one), up to a new cue."""
+    cues = list(_CUE.finditer(text))
+    ends = [*(cue.start() for cue in cues), len(text)][1:]
+    for cue, end in zip(cues, ends, strict=True):
+        lead = _LEAD.match(text, cue.end(), end)
+        assert lead is not None  # it can match nothing
+        yield text[lead.end() : min(end, lead.end() + _CLIP)].partition("\n")[0]
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Contents of the last closed ``\boxed{}``; None if there is none."""
+    open_at: list[int] = []
+    box: slice | None = None
+    for brace in _BRACE.finditer(text):
+        if brace[0].endswith("{") and brace[0] != r"\{":
+            open_at.append(brace.end() if len(brace[0]) > 1 else -1)
+        elif brace[0] == "}" and open_at and (start := open_at.pop()) >= 0:
+            box = slice(start, brace.start())
+    return text[box] if box else None
+
+
+def before_next_question(text: str) -> str:
+    """The text up to where a model runs on into a next ``Q:``, if a number came before it."""
+    digit = re.search(r"\d", text)
+    found = _NEXT_QUESTION.search(text, digit.end()) if digit else None
+    return text[: found.start()] if found else text
+
+
+def settle(sentence: str) -> Settled:
+    """The one number that a piece of text states, by the rules of the module docstring.
+
+    ``3 * 4 = 12`` states 12; ``18 because 3 * 6 = 18`` and ``18 (of 20)`` state 18.
+    """
+    if (spelled := _spelled(sentence)) is not None:
+        return spelled
+    numbers = list(islice(find_numbers(sentence), 32))
+    gap = sentence[: numbers[0].start] if numbers else ""
+    if not numbers or _NEW_SENTENCE.search(gap):
+        return None
+    if _NEGATION.search(gap) or _SPACED_DASH.fullmatch(gap):
+        return "ambiguous"
+    if end := _SENTENCE_END.search(sentence, numbers[0].end):
+        sentence = sentence[: end.start()]
+    equals = max(sentence.rfind("="), sentence.rfind("≈"))
+    if equals > numbers[0].end and not _ASIDE.search(sentence[numbers[0].end : equals]):
+        numbers = [number for number in numbers if number.start > equals]
+    numbers = [number for number in numbers if number.end <= len(sentence)]
+    if not numbers:
+        return "ambiguous"
+    value = numbers[0].value
+    for this, following in pairwise(numbers):
+        if not _JOIN.fullmatch(sentence, this.end, following.start):
+            break
+        if following.value != value:
+            return "ambiguous"
+    return value
+
+
+def _markers(text: str) -> Iterator[tuple[str, Settled]]:
+    for segment in filter(None, answer_segments(text)):
+        yield "answer-line", settle(segment)
+    if (box := last_boxed(text)) is not None:
+        yield "boxed", settle(_clipped(box))
+    for line in _HASH.finditer(text):
+        yield "hash", read_number(line[1][:_CLIP])
+
+
+def _from_last_line(line: str, numbers: list[Found]) -> Reading:
+    bold = [value for m in _BOLD.finditer(line) if (value := read_number(m[1])) is not None]
+    if bold:
+        return Reading(value=canonical(bold[-1]), rule="bold-final")
+    sentence = re.split(r"[.!?]\s", line[: numbers[-1].end])[-1]
+    _, equals, right = sentence.rpartition("=")
+    if equals and isinstance(value := settle(right), Fraction):
+        return Reading(value=canonical(value), rule="final-equals")
+    return Reading(value=canonical(numbers[-1].value), rule="last-number")
+
+
+def _clipped(line: str) -> str:
+    """The end of a line, starting at a white space if it had to be cut."""
+    if len(line) <= _CLIP:
+        return line
+    end = line[-_CLIP:]
+    return end.partition(" ")[2] or end
+
+
+def _spelled(sentence: str) -> Fraction | None:
+    """A small number in words right at the start: ``eighteen``, ``minus forty-two apples``."""
+    if not (found := _SPELLED.match(sentence)):
+        return None
+    first, second = _WORDS.get(found["first"].lower()), (found["second"] or "").lower()
+    if first is None or second in {"hundred", "thousand", "million", "of", "or", "and", "to"}:
+        return None
+    if first >= 20 and 1 <= _WORDS.get(second, 0) <= 9:
+        first += _WORDS[second]
+    return Fraction(-first if found["sign"] else first)

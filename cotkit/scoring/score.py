@@ -1,0 +1,74 @@
+"""From an attempt to its score: every reader reads it, the chosen one decides the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cotkit.errors import UnknownNameError
+from cotkit.scoring.readers import READERS, Reader
+from cotkit.stops import split_reasoning
+from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score
+
+SCORER_VERSION = "1"
+"""Changes whenever any text could be read or judged differently; part of a run's identity."""
+
+
+def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") -> Score:
+    """Read an attempt with the whole panel and judge it by one reader.
+
+    Never ``failed``: an attempt exists only if the backend gave something. The panel leaves out
+    readers that do not read the question's answer kind.
+
+    Raises:
+        UnknownNameError: no reader of that name reads this kind of answer.
+        ValueError: the gold answer of a number question is not a number.
+    """
+    question = problem.question
+    panel = {name: r for name, r in READERS.items() if question.answer_kind in r.kinds}
+    if reader not in panel:
+        raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, panel)
+    readings = _readings(attempt, question, panel)
+    correct_by = {
+        name: reading.value is not None
+        and panel[name].equals(reading.value, problem.gold, question)
+        for name, reading in readings.items()
+    }
+    outcome = _outcome(attempt, readings[reader], is_correct=correct_by[reader])
+    return Score(outcome=outcome, readings=readings, correct_by=correct_by)
+
+
+def _readings(
+    attempt: Attempt, question: Question, panel: Mapping[str, Reader]
+) -> dict[str, Reading]:
+    if attempt.stop_reason == "refusal":
+        return dict.fromkeys(panel, Reading(value=None, rule="refused"))
+    _, answer = split_reasoning(attempt.text)
+    return {
+        name: _ours(answer, attempt, question, one)
+        if one.is_ours
+        else one.read(attempt.text, question)
+        for name, one in panel.items()
+    }
+
+
+def _ours(answer: str, attempt: Attempt, question: Question, reader: Reader) -> Reading:
+    """What our readers read: from a text cut at its token limit, completed markers only."""
+    if attempt.stop_reason != "length":
+        return reader.read(answer, question)
+    reading = READERS["strict"].read(_without_cut_word(answer), question)
+    return reading if reading.value is not None else Reading(value=None, rule="truncated")
+
+
+def _without_cut_word(text: str) -> str:
+    """Leave out the last word, which the limit may have cut ("12" of "123"), unless it closed."""
+    if not text or text[-1].isspace() or text[-1] in "}*":
+        return text
+    return text.removesuffix(text.rsplit(maxsplit=1)[-1])
+
+
+def _outcome(attempt: Attempt, reading: Reading, *, is_correct: bool) -> Outcome:
+    if attempt.stop_reason == "refusal":
+        return "refused"
+    if reading.value is None:
+        return "truncated" if attempt.stop_reason == "length" else "unparsed"
+    return "correct" if is_correct else "wrong"

@@ -1,0 +1,48 @@
+"""What many tests share: a benchmark that needs no file, and a home for stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cotkit.types import AnswerKind, Problem, Question
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """``n`` additions: problems that any test can have at once."""
+
+    n: int = 40
+    name: str = "sums"
+    version: str = "1"
+    answer_kind: AnswerKind = "number"
+
+    def problems(self) -> Sequence[Problem]:
+        return [
+            Problem(
+                question=Question(id=f"sums/{i}", text=f"What is {i} plus {i * i}?"),
+                gold=str(i + i * i),
+                n_steps=1,
+            )
+            for i in range(self.n)
+        ]
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        return ()
+
+
+@pytest.fixture
+def sums() -> Sums:
+    return Sums()
+
+
+@pytest.fixture(autouse=True)
+def a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs in its own folder, so that ./logs never meets another test's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")

@@ -1,0 +1,158 @@
+"""Prompts: golden bytes of every released file, the lock, and errors that name the line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cotkit.errors import BadInputError, UsageError
+from cotkit.prompting import library, lock, read_exemplars
+from cotkit.registry import construct, parse_spec
+from cotkit.stops import answer_line_end
+from cotkit.types import (
+    AnswerKind,
+    Attempt,
+    Completion,
+    Exemplar,
+    Flow,
+    Question,
+    Request,
+    Strategy,
+)
+from tests.conftest import REPOSITORY
+
+EXEMPLARS = (
+    Exemplar(question="Two and three?", rationale="2 + 3 = 5.", answer="5"),
+    Exemplar(question="Half of 9?", rationale="9 / 2 = 4.5.", answer="4.5"),
+)
+AWKWARD = Question(id="x", text="Cost: $5 {{ not_a_variable }} 10% {x} \\n <b>&amp;</b> é?")
+HEAD = "Answer the question. End with one line of the form: The answer is <number>.\n\n"
+ASKED = f"Q: {AWKWARD.text}\nA:"
+
+GOLDEN = {
+    "standard": HEAD + ASKED + " The answer is",
+    "few-shot": HEAD
+    + "Q: Two and three?\nA: The answer is 5.\n\n"
+    + "Q: Half of 9?\nA: The answer is 4.5.\n\n"
+    + ASKED,
+    "cot": HEAD
+    + "Q: Two and three?\nA: 2 + 3 = 5. The answer is 5.\n\n"
+    + "Q: Half of 9?\nA: 9 / 2 = 4.5. The answer is 4.5.\n\n"
+    + ASKED,
+    "zero-shot-cot": HEAD + ASKED + " Let's think step by step.",
+}
+
+
+def flow(name: str, question: Question = AWKWARD) -> Flow:
+    strategy = construct("strategy", parse_spec(name), exemplars=EXEMPLARS)
+    assert hasattr(strategy, "solve")
+    solver: Strategy = strategy  # pyright: ignore[reportAssignmentType] - construct returns object
+    return solver.solve(question)
+
+
+def end(running: Flow, text: str) -> Attempt:
+    with pytest.raises(StopIteration) as ended:
+        running.send((Completion(text=text, stop_reason="stop"),))
+    return ended.value.value
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_first_prompt_to_the_byte(name: str) -> None:
+    request = next(flow(name))
+    assert [(m.role, m.content) for m in request.messages] == [("user", GOLDEN[name])]
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "text"),
+    [
+        ("standard", " 7.", "The answer is 7."),
+        ("few-shot", " The answer is 7.", " The answer is 7."),
+        ("cot", " 3 + 4 = 7. The answer is 7.", " 3 + 4 = 7. The answer is 7."),
+    ],
+)
+def test_one_turn_strategies_return_what_the_readers_read(name: str, reply: str, text: str) -> None:
+    running = flow(name)
+    next(running)
+    assert end(running, reply) == Attempt(text=text, stop_reason="stop")
+
+
+def test_zero_shot_cot_asks_twice_and_shows_its_reasoning_again() -> None:
+    running = flow("zero-shot-cot")
+    first = next(running)
+    second: Request = running.send((Completion(text=" Three and four.", stop_reason="length"),))
+    contents = [message.content for message in second.messages]
+    assert contents == [
+        first.messages[0].content,
+        " Three and four.",
+        "\nTherefore, the answer is",
+    ]
+    assert [message.role for message in second.messages] == ["user", "assistant", "user"]
+    assert second.decoding.max_tokens == 32
+    assert end(running, " 7.").text == "The answer is 7."
+
+
+def test_cot_and_its_control_differ_in_rationales_only() -> None:
+    cot, control = next(flow("cot")), next(flow("few-shot"))
+    stripped = cot.messages[0].content
+    for exemplar in EXEMPLARS:
+        stripped = stripped.replace(f"{exemplar.rationale} ", "")
+    assert stripped == control.messages[0].content
+    assert cot.decoding.stop == control.decoding.stop
+    assert cot.decoding.stop_after == control.decoding.stop_after
+
+
+def test_the_answer_instruction_follows_the_kind() -> None:
+    kinds: tuple[AnswerKind, ...] = ("choice", "text")
+    for kind in kinds:
+        question = Question(id="x", text="?", choices=("a", "b"), answer_kind=kind)
+        request = next(flow("standard", question))
+        assert "<number>" not in request.messages[0].content
+        assert request.decoding.stop_after == answer_line_end(kind, cue_spoken=True)
+
+
+def test_greedy_requests_carry_no_seed_and_sampled_ones_do() -> None:
+    assert next(flow("cot:seed=5")).decoding.seed is None
+    assert next(flow("cot:seed=5,temperature=0.7")).decoding.seed == 5
+
+
+def test_every_released_prompt_has_a_header_that_says_where_it_is_from() -> None:
+    for path in sorted((REPOSITORY / "prompts").glob("*.jinja")):
+        prompt_id, version, _ = path.name.rsplit(".", 2)
+        found = library.header(prompt_id, int(version.removeprefix("v")))
+        assert set(found) == {"id", "version", "source", "changes"}, path.name
+
+
+def test_nothing_released_was_edited_and_nothing_new_is_unlocked() -> None:
+    assert lock.add_new_files(REPOSITORY / "prompts") == []
+
+
+def test_an_edited_prompt_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    shutil.copytree(REPOSITORY / "prompts", folder)
+    (folder / "cot.v1.jinja").write_text("edited")
+    with pytest.raises(BadInputError, match=r"cot\.v1\.jinja: a released prompt was edited"):
+        lock.add_new_files(folder)
+
+
+def test_an_edited_prompt_is_refused_when_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(REPOSITORY / "prompts", tmp_path / "prompts")
+    (tmp_path / "prompts" / "cot.v1.jinja").write_text("edited")
+    monkeypatch.setattr(lock, "resource", lambda relative: tmp_path / str(relative))
+    with pytest.raises(BadInputError, match="copy it to a new version"):
+        lock.read_locked("cot.v1.jinja")
+
+
+def test_an_undefined_variable_names_file_and_line() -> None:
+    with pytest.raises(BadInputError, match=r"cot\.v1\.jinja:\d+: 'kind' is undefined"):
+        library.render("cot", 1, question="?")
+
+
+@pytest.mark.parametrize("k", [0, -1, 9])
+def test_there_are_eight_exemplars(k: int) -> None:
+    assert len(read_exemplars(8)) == 8
+    with pytest.raises(UsageError, match="1 to 8"):
+        read_exemplars(k)
