@@ -81,7 +81,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def split_specs(text: str) -> tuple[str, ...]:
-    """Split ``a,b:k=1,t=2,c`` into specs: a part with ``=`` and no name belongs to the one before."""
+    """Split ``a,b:k=1,t=2,c`` into specs: a part ``key=value`` belongs to the spec before it."""
     specs: list[str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         if specs and "=" in part and ":" not in part.partition("=")[0]:

@@ -204,8 +204,10 @@ Flow: TypeAlias = Generator[Request, tuple[Completion, ...], Attempt]
 class Strategy(Protocol):
     """How a question becomes requests. Pure: no I/O, no clock, no random state."""
 
-    control: str
-    """Registry name of the strategy it is measured against; its own name: has none."""
+    @property
+    def control(self) -> str:
+        """Registry name of the strategy it is measured against; its own name: has none."""
+        ...
 
     def solve(self, question: Question) -> Flow:
         """Start a flow for one question."""
@@ -240,12 +242,20 @@ class Backend(Protocol):
 class Benchmark(Protocol):
     """A versioned set of problems."""
 
-    name: str
-    """Registry name."""
-    version: str
-    """Changes whenever a problem or gold answer does; part of the run's identity."""
-    answer_kind: AnswerKind
-    """What its gold answers are."""
+    @property
+    def name(self) -> str:
+        """Registry name."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a problem or gold answer does; part of the run's identity."""
+        ...
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """What its gold answers are."""
+        ...
 
     def problems(self) -> Sequence[Problem]:
         """All problems of the evaluated split, in the published order."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +32,7 @@ OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 
 
-def rows(path: Any) -> list[dict[str, Any]]:
+def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -131,7 +133,9 @@ def test_as_a_benchmark() -> None:
 
 def test_the_card_states_the_hash() -> None:
     card = resource("benchmarks/gsm-mini/card.md").read_text(encoding="utf-8")
-    assert GsmMini().version.removeprefix("1-") in card
+    content = PROBLEMS.read_bytes()
+    assert hashlib.sha256(content).hexdigest() in card
+    assert f"{len(content):,} bytes" in card
 
 
 @pytest.mark.parametrize("row", rows(EXEMPLARS), ids=lambda row: row["answer"])

@@ -86,6 +86,7 @@ def test_what_strict_reads_flexible_reads_the_same() -> None:
         ("US$5", "5"),
         ("12 000", None),  # a plain space separates two numbers
         ("0,123", None),  # a decimal comma or a list, but no grouping
+        ("1234,567", None),  # a first group has at most three digits
         ("1.2.3", None),  # a version
         ("18 and more", "18"),
         ("about 18", None),  # not one number expression

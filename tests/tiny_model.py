@@ -19,6 +19,7 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -64,8 +65,11 @@ def build_tiny_model(
 def _tokenizer(
     chat_template: str | None, *, has_pad: bool, has_bos: bool
 ) -> PreTrainedTokenizerFast:
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: i for i, letter in enumerate(letters)}
+    # ByteLevel spells printable bytes as themselves and the others from 256 on: ids are the bytes
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    moved = iter(range(256, 512))
+    letters = [chr(b) if chr(b) in alphabet else chr(next(moved)) for b in range(256)]
+    vocabulary = {letter: byte for byte, letter in enumerate(letters)}
     tokens = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokens.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokens.decoder = decoders.ByteLevel()
@@ -83,7 +87,7 @@ def _tokenizer(
     return made
 
 
-def _model(kind: Kind, context_tokens: int) -> Any:
+def _model(kind: Kind, context_tokens: int) -> PreTrainedModel:
     common: dict[str, Any] = {
         "vocab_size": 260,
         "hidden_size": 32,

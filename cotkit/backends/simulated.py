@@ -20,7 +20,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])", re.IGNORECASE)
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
 _QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
-_CHAIN_RESULT = re.compile(r"gives (-?\d+)")
+_CHAIN_RESULT = re.compile(r"gives (\S+)\.")
+_WRONG = "-987654321"  # the gold answer of no benchmark
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,8 @@ class Simulated:
     """Seconds each request waits."""
     chain_tokens: int = 60
     """Words of reasoning written before the answer."""
+    max_concurrency: int | None = None
+    """How many requests may wait at once; None: as many as there are."""
 
     def __post_init__(self) -> None:
         """Check the size label and index the problems.
@@ -77,7 +80,7 @@ class Simulated:
         planted = {
             name: value
             for name, value in vars(self).items()
-            if name[0] != "_" and name != "problems"
+            if name[0] != "_" and name not in {"problems", "max_concurrency"}
         }
         return BackendInfo(
             backend="simulated",
@@ -88,6 +91,7 @@ class Simulated:
             n_active_params=self._n_params,
             capabilities=frozenset({"generate", "sampling"}),
             deterministic=True,
+            max_concurrency=self.max_concurrency,
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
@@ -147,7 +151,7 @@ class Simulated:
     def _answer(self, problem: Problem, *, reasons: bool, sample: int) -> str:
         mode = "reasoning" if reasons else "direct"
         right = self._draw(mode, problem.question.id, sample) < self.solve_rate(reasons=reasons)
-        return problem.gold if right else str(int(float(problem.gold)) + 1)
+        return problem.gold if right else _WRONG
 
     def _draw(self, *what: object) -> float:
         """A uniform number in [0, 1) fixed by the model's label and what it is drawn for."""

@@ -67,7 +67,7 @@ def _models(_: Path) -> list[tuple[str, ...]]:
 def _readers(_: Path) -> list[tuple[str, ...]]:
     from cotkit.scoring import READERS
 
-    return [(name, (reader.__doc__ or "").splitlines()[0]) for name, reader in READERS.items()]
+    return [(name, reader.summary) for name, reader in READERS.items()]
 
 
 def _runs(log_dir: Path) -> list[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -67,6 +67,11 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     """
     if spec.reader not in READERS:
         raise UnknownNameError("reader", spec.reader, READERS)
+    if bench.answer_kind not in READERS[spec.reader].kinds:
+        raise UsageError(
+            f"reader {spec.reader} reads numbers, {bench.name} asks for a {bench.answer_kind}",
+            hint="--reader flexible",
+        )
     everything = bench.problems()
     problems = draw(everything, _limit(spec, len(everything)), spec.seed)
     asked = [parse_spec(text) for text in spec.strategies]
@@ -74,8 +79,9 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     pairs = [(s, baseline or parse_spec(_control_of(s))) for s in asked]
     exemplars: tuple[Exemplar, ...] = ()
     if any("exemplars" in _fields(s) for pair in pairs for s in pair):
-        exemplars = _exemplars(spec, bench)
+        exemplars = _exemplars(spec, bench, problems)
         check_disjoint(exemplars, problems)
+    _check_generation(spec, [named for pair in pairs for named in pair])
     arms: dict[str, Arm] = {}
     for named in [control for _, control in pairs] + [arm for arm, _ in pairs]:
         if str(named) not in arms:
@@ -121,7 +127,17 @@ def _build(named: Spec, spec: RunSpec, exemplars: tuple[Exemplar, ...]) -> Strat
     return cast("Strategy", built)
 
 
-def _exemplars(spec: RunSpec, bench: Benchmark) -> tuple[Exemplar, ...]:
+def _check_generation(spec: RunSpec, named: Sequence[Spec]) -> None:
+    """Refuse a parameter that no arm has: it would change nothing and say nothing."""
+    known = {key for one in named for key in _fields(one)} - {"exemplars"}
+    for key in spec.generation:
+        if key not in known:
+            raise UnknownNameError("generation parameter", key, known)
+
+
+def _exemplars(
+    spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
+) -> tuple[Exemplar, ...]:
     source, _, count = spec.exemplars.rpartition(":")
     if not source or not count.isdigit() or int(count) < 1:
         raise UsageError(
@@ -140,4 +156,4 @@ def _exemplars(spec: RunSpec, bench: Benchmark) -> tuple[Exemplar, ...]:
         pool = UserFile(path=Path(source)).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train or FILE.jsonl")
-    return draw_exemplars(pool, int(count), spec.exemplar_seed)
+    return draw_exemplars(pool, int(count), spec.exemplar_seed, exclude=problems)

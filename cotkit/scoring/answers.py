@@ -49,7 +49,7 @@ _JOIN = re.compile(
     re.IGNORECASE,
 )
 _BRACE = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\[{}]|[{}]")
-_HASH = re.compile(r"^#{4}[ \t]{0,8}(\S[^\n]*)", re.MULTILINE)
+_HASH = re.compile(r"(?<!#)#{4}(?!#)[ \t]{0,8}([^\s#][^\n#]*)")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _CERTAINTY = re.compile(
     r"[0-9.]{1,8}\s?\\?%\s{1,3}(?:sure|certain|confident|correct|positive|accurate)", re.IGNORECASE
@@ -63,6 +63,22 @@ _WORDS: dict[str, int] = {
     **{word: n for n, word in enumerate(_SMALL.split())},
     **{word: 20 + 10 * n for n, word in enumerate(_TENS.split())},
 }
+_NOT_A_UNIT = frozenset(
+    {
+        *(
+            "hundred",
+            "thousand",
+            "million",
+            "dozen",
+            "half",
+            "halves",
+            "third",
+            "thirds",
+            "quarter",
+        ),
+        *("quarters", "point", "over", "of", "or", "and", "to", "more", "less"),
+    }
+)
 _SPELLED = re.compile(
     r"[\s*_\"']*(?P<sign>(?:minus|negative)\s)?(?P<first>[a-z]+)(?:[- ](?P<second>[a-z]+))?"
     r"(?:\s[a-z]+)?[\s*_\"']*(?:[.!,;]|$)",
@@ -190,7 +206,7 @@ def _spelled(sentence: str) -> Fraction | None:
     if not (found := _SPELLED.match(sentence)):
         return None
     first, second = _WORDS.get(found["first"].lower()), (found["second"] or "").lower()
-    if first is None or second in {"hundred", "thousand", "million", "of", "or", "and", "to"}:
+    if first is None or second in _NOT_A_UNIT:
         return None
     if first >= 20 and 1 <= _WORDS.get(second, 0) <= 9:
         first += _WORDS[second]

@@ -18,6 +18,8 @@ ALL_KINDS: frozenset[AnswerKind] = frozenset({"number", "choice", "text"})
 class Reader:
     """How an answer is found in a text and compared with the gold answer."""
 
+    summary: str
+    """What it reads, in one line."""
     read: Callable[[str, Question], Reading]
     """Text to reading; total: never raises, linear in the text."""
     equals: Callable[[str, str, Question], bool]
@@ -53,24 +55,40 @@ def _read(text: str, question: Question, *, guess: bool) -> Reading:
             return kinds.read_text(text, question, guess=guess)
 
 
-def _ours(*, guess: bool) -> Reader:
+def _ours(summary: str, *, guess: bool) -> Reader:
     read = partial(_read, guess=guess)
-    return Reader(read=read, equals=equals_exactly, kinds=ALL_KINDS, is_ours=True)
+    return Reader(summary=summary, read=read, equals=equals_exactly, kinds=ALL_KINDS, is_ours=True)
 
 
 def _peer(
-    read: Callable[[str, Question], Reading], equals: Callable[[str, str, Question], bool]
+    summary: str,
+    read: Callable[[str, Question], Reading],
+    equals: Callable[[str, str, Question], bool],
 ) -> Reader:
-    return Reader(read=read, equals=equals, kinds=frozenset({"number"}), is_ours=False)
+    return Reader(
+        summary=summary, read=read, equals=equals, kinds=frozenset({"number"}), is_ours=False
+    )
 
 
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
-        "strict": _ours(guess=False),
-        "flexible": _ours(guess=True),
-        "lm-eval-strict": _peer(peers.read_lm_eval_strict, peers.equals_lm_eval),
-        "lm-eval-flexible": _peer(peers.read_lm_eval_flexible, peers.equals_lm_eval),
-        "inspect-match": _peer(peers.read_inspect_match, peers.equals_inspect_match),
+        "strict": _ours("A completed answer line, \\boxed{} or ####; nothing else.", guess=False),
+        "flexible": _ours("As strict, then ranked guesses down to the last number.", guess=True),
+        "lm-eval-strict": _peer(
+            "lm-eval's strict-match filters of gsm8k and gsm8k-cot, their traps included.",
+            peers.read_lm_eval_strict,
+            peers.equals_lm_eval,
+        ),
+        "lm-eval-flexible": _peer(
+            "lm-eval's flexible-extract filter: the last number-like run.",
+            peers.read_lm_eval_flexible,
+            peers.equals_lm_eval,
+        ),
+        "inspect-match": _peer(
+            "Inspect's match(numeric=True): compares five significant digits.",
+            peers.read_inspect_match,
+            peers.equals_inspect_match,
+        ),
     }
 )
 """Reader name -> reader, ours first."""

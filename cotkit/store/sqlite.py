@@ -119,7 +119,7 @@ class Store:
             name: [reading.value, reading.rule, row.correct_by[name]]
             for name, reading in row.readings.items()
         }
-        values = dataclasses.asdict(row) | {
+        values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)} | {
             "run": run_id,
             "position": position,
             "readings": canonical_json(readings),

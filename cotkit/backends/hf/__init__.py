@@ -1,4 +1,4 @@
-"""Local models through transformers and torch, batched over a shared prefix by cotkit's own loop."""
+"""Local models through transformers and torch, batched over shared prefixes by our own loop."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cotkit.backends.hf._device import Placement, place, versions
-from cotkit.backends.hf._resolve import Source, chat_template_hash, quantisation, resolve
+from cotkit.backends.hf._resolve import (
+    Source,
+    chat_template_hash,
+    known,
+    quantisation,
+    resolve,
+)
 from cotkit.backends.hf._rows import Row
 from cotkit.errors import UsageError
 from cotkit.identity import request_key, sample_seed
-from cotkit.models import catalogue, fingerprint
-from cotkit.types import BackendInfo, Completion, Notify, Request
+from cotkit.models import fingerprint
+from cotkit.types import BackendInfo, Capability, Completion, Notify, Request
 
 if TYPE_CHECKING:
     from cotkit.backends.hf._engine import Engine
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 ENGINE_VERSION = "1"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
+_RAW: tuple[Capability, ...] = ("generate", "sampling")
 _QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
 
 
@@ -68,7 +75,7 @@ class Hf:
     def info(self) -> BackendInfo:
         """Identity and capabilities; fetches the model if it is not here yet, loads no weights."""
         folder, placement = self._source.folder, self._placement
-        entry = catalogue.find(self.model)
+        entry = known(self.model)
         packages = ", ".join(f"{name} {version}" for name, version in versions().items())
         return BackendInfo(
             backend="hf",
@@ -82,8 +89,9 @@ class Hf:
                 "quantisation": quantisation(folder),
             },
             family=None if entry is None else entry.family,
-            n_params=fingerprint.n_params(folder),
-            capabilities=frozenset({"generate", "sampling"} | ({"chat"} if self.chat else set())),
+            n_params=fingerprint.n_params(folder) if entry is None else entry.n_params,
+            n_active_params=None if entry is None else entry.n_active_params,
+            capabilities=frozenset(("generate", "sampling", "chat") if self.chat else _RAW),
             context_tokens=fingerprint.context_window(folder),
         )
 
@@ -95,6 +103,7 @@ class Hf:
             ModelLoadError: the model, its tokenizer or its chat template cannot be used.
             BackendError: memory ran out on a single row, or the model's output is not a number.
         """
+        engine = self._engine  # finds the model: what can go wrong there is raised here
         loop = asyncio.get_running_loop()
         key = request_key(request)
         rows = [
@@ -109,7 +118,7 @@ class Hf:
         if self._loop is not loop:  # a new event loop: what waited in the old one is gone
             self._loop, self._arrived = loop, []
         if not self._arrived:
-            loop.call_soon(self._turn, 0, 0)
+            loop.call_soon(self._turn, engine, 0, 0)
         self._arrived.extend(rows)
         return tuple(await asyncio.gather(*(row.future for row in rows)))
 
@@ -123,14 +132,14 @@ class Hf:
             await asyncio.to_thread(self._engine.close)
             del self._engine
 
-    def _turn(self, seen: int, n_quiet: int) -> None:
+    def _turn(self, engine: Engine, seen: int, n_quiet: int) -> None:
         """Hand over the requests that arrived once the loop has nothing to add."""
         n_quiet = n_quiet + 1 if len(self._arrived) == seen else 0
         if n_quiet < _QUIET_TURNS and self._loop is not None:
-            self._loop.call_soon(self._turn, len(self._arrived), n_quiet)
+            self._loop.call_soon(self._turn, engine, len(self._arrived), n_quiet)
             return
         rows, self._arrived = self._arrived, []
-        self._engine.submit(rows)
+        engine.submit(rows)
 
     @functools.cached_property
     def _source(self) -> Source:

@@ -18,7 +18,9 @@ from transformers.cache_utils import DynamicLayer
 
 from cotkit.errors import ModelLoadError
 
-_TOKENS_AT_ONCE = 4096  # bounds the activations of a prefill; large enough to keep a CPU or GPU busy
+_TOKENS_AT_ONCE = (
+    4096  # bounds the activations of a prefill; large enough to keep a CPU or GPU busy
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

