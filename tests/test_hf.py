@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib.metadata
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from cotkit.errors import (  # noqa: E402
     BackendError,
     CotkitError,
     MissingDataError,
+    MissingDependencyError,
     ModelLoadError,
     PromptTooLongError,
     UnknownNameError,
@@ -219,7 +221,11 @@ def test_transcript_fires_at_the_first_token_that_completes_a_stop(
 
 def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter(b"<think>two</think>four")
-    monkeypatch.setattr("cotkit.backends.hf._decode.choose", lambda logits, rows: [next(said, END)])
+
+    def speak(_logits: object, _rows: object) -> list[int]:
+        return [next(said, END)]
+
+    monkeypatch.setattr("cotkit.backends.hf._decode.choose", speak)
     (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x", most(50))])
     assert (got.reasoning, got.text, got.n_generated_tokens) == ("two", "four", 22)
 
@@ -234,11 +240,11 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     calls = iter(range(10_000))
     feed = Context.feed
 
-    def failing(self: Context, texts: Any, starts: Any) -> object:
+    def failing(self: Context, *args: list[Any]) -> object:
         # two calls belong to the check at loading
         if next(calls) == 2 + at_call:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
-        return feed(self, texts, starts)
+        return feed(self, *args)
 
     monkeypatch.setattr(Context, "feed", failing)
     got = run(backend, [ask(prompt, most(24)) for prompt in prompts])
@@ -274,8 +280,8 @@ def test_not_a_number_names_the_dtype(
 ) -> None:
     feed = Context.feed
 
-    def damaged(self: Context, texts: Any, starts: Any) -> object:
-        return feed(self, texts, starts) * float("nan")
+    def damaged(self: Context, *args: list[Any]) -> object:
+        return feed(self, *args) * float("nan")
 
     monkeypatch.setattr(Context, "feed", damaged)
     (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x")])
@@ -332,8 +338,20 @@ def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_refused_by_info(
     models: dict[str, Path], params: dict[str, Any], error: type[CotkitError], words: str
 ) -> None:
+    values: dict[str, Any] = {"model": str(models["llama"]), **params}
     with pytest.raises(error, match=words):
-        _ = Hf(**({"model": str(models["llama"])} | params)).info
+        _ = Hf(**values).info
+
+
+def test_without_torch_info_names_the_extra(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(MissingDependencyError, match=r"cotkit\[hf\]"):
+        _ = Hf(model=str(models["llama"])).info
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:

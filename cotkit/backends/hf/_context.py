@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
 
+from cotkit.backends.hf._layer import RoomyLayer
 from cotkit.errors import ModelLoadError
 
 _TOKENS_AT_ONCE = (
@@ -42,7 +43,9 @@ class Context:
 
     def __init__(self, network: Network, n_rows: int = 1) -> None:
         self._network = network
-        self._cache: Any = DynamicCache() if network.batchable else None
+        self._cache: Any = None
+        if network.batchable:
+            self._cache = Cache(layer_class_to_replicate=RoomyLayer)
         self._real = torch.ones((n_rows, 0), dtype=torch.bool, device=network.device)
         self._at = torch.zeros((n_rows, 0), dtype=torch.long, device=network.device)
         self._even = True  # no column of any row is padding
@@ -88,27 +91,16 @@ class Context:
             return
         index = self._tensor(rows)
         self._real, self._at = self._real[index], self._at[index]
-        spread = len(set(rows)) == 1 and len(self._real) > 1
-        for layer in self._cache.layers if self._cache is not None else ():
-            for name in ("keys", "values"):
-                held = getattr(layer, name)
-                if spread:  # a view: the copy is made when the next token is appended
-                    new = held[rows[0] : rows[0] + 1].expand(len(rows), -1, -1, -1)
-                else:
-                    new = held[index.to(held.device)]
-                setattr(layer, name, new)
+        if self._cache is not None:
+            for layer in self._cache.layers:
+                layer.select(rows)
 
     def head(self, length: int) -> Context:
         """A new context of the first columns of the first row; shares memory, changes nothing."""
         new = Context(self._network)
         new._real, new._at = self._real[:1, :length], self._at[:1, :length]
         new._even = self._even
-        for held in self._cache.layers:
-            layer = DynamicLayer()
-            layer.lazy_initialization(held.keys, held.values)
-            layer.keys = held.keys[:1, :, :length]
-            layer.values = held.values[:1, :, :length]
-            new._cache.layers.append(layer)
+        new._cache.layers.extend(layer.head(length) for layer in self._cache.layers)
         return new
 
     def _forward(self, ids: torch.Tensor, at: torch.Tensor, n_keys: int) -> torch.Tensor:

