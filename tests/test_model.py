@@ -50,7 +50,8 @@ def test_a_repeat_needs_neither_torch_nor_transformers() -> None:
     code = (
         "import sys; sys.argv = ['cotkit', *sys.argv[1:]]\n"
         "import atexit\n"
-        "atexit.register(lambda: print([m for m in ('torch', 'transformers') if m in sys.modules]))\n"
+        "heavy = ('torch', 'transformers')\n"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules]))\n"
         "from cotkit.cli import main; main()"
     )
     done = subprocess.run(

@@ -141,7 +141,11 @@ def test_an_edited_prompt_is_refused_when_read(
 ) -> None:
     shutil.copytree(REPOSITORY / "prompts", tmp_path / "prompts")
     (tmp_path / "prompts" / "cot.v1.jinja").write_text("edited")
-    monkeypatch.setattr(lock, "resource", lambda relative: tmp_path / str(relative))
+
+    def elsewhere(relative: str) -> Path:
+        return tmp_path / relative
+
+    monkeypatch.setattr(lock, "resource", elsewhere)
     with pytest.raises(BadInputError, match="copy it to a new version"):
         lock.read_locked("cot.v1.jinja")
 

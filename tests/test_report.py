@@ -438,5 +438,5 @@ def test_silent_progress_still_says_warnings() -> None:
 def test_full_progress_has_a_bar_for_each_arm() -> None:
     shown = show_all("full")
     assert "to wait [bold]9 s[/bold]" in shown
-    assert re.search(r"direct .* 6/6 1 correct", shown)
-    assert re.search(r"\[b\]cot .* 6/6 1 correct, 5 failed", shown)
+    assert re.search(r"direct .* 6/6 0:00:00 1 correct", shown)
+    assert re.search(r"\[b\]cot .* 6/6 0:00:00 1 correct, 5 failed", shown)

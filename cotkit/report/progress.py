@@ -18,6 +18,9 @@ EVERY_S = 5.0
 """Seconds from one line of the plain display to the next, at least."""
 
 
+_ETA_FROM = 10  # a time left is shown from one tenth on: answers of a batch come all at once
+
+
 @dataclass(slots=True, kw_only=True)
 class Tally:
     """How far one arm (or the run) has come; the only mutable state of a display."""
@@ -54,8 +57,9 @@ class Tally:
             parts.append(f"{self.n_failed:,} failed")
         if self.n_tokens:
             parts.append(f"{self.n_tokens / elapsed_s:,.0f} tokens/s")
-        if self.n_fresh and self.n_done < self.n_attempts:
-            parts.append(_left((self.n_attempts - self.n_done) * elapsed_s / self.n_fresh))
+        n_left = self.n_attempts - self.n_done
+        if n_left and self.n_fresh * _ETA_FROM >= self.n_fresh + n_left:
+            parts.append(_left(n_left * elapsed_s / self.n_fresh))
         return ", ".join(parts)
 
 
@@ -83,13 +87,23 @@ def progress_display(
 @contextmanager
 def _full(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Event], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
     from rich.text import Text
 
     progress = Progress(
+        SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
         TextColumn("{task.fields[line]}", markup=False, style="dim"),
         console=Console(file=stderr),
     )
