@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,12 +26,15 @@ from cotkit.types import Attempt, Backend, BackendInfo, Benchmark
 
 DEFAULT_LOG_DIR = Path("logs")
 STORE_NAME = "cotkit.db"
+GIVEN = "(given in Python)"
+"""The model of a spec whose backend was an object: only Python can run it again."""
 LEVEL = 0.95
 """Confidence level of every report."""
 
 Emit = Callable[[Event], None]
 
 _T = TypeVar("_T")
+_JOIN_S = 0.2  # how long a Ctrl-C may go unnoticed in a script that runs an event loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ def compare(
     exemplar_seed: int = 0,
     reader: str = "flexible",
     margin: float = 0.02,
+    model_id: str | None = None,
     model_args: Mapping[str, str] | None = None,
     generation: Mapping[str, str] | None = None,
     log_dir: Path | str = DEFAULT_LOG_DIR,
@@ -64,8 +69,7 @@ def compare(
 
     Args:
         model: a name as on the command line, a backend object, or any function from prompt to text
-            (also a coroutine function). A function's completions are not reused by later calls;
-            wrap it in ``Function(function=..., identity=...)`` to vouch for what is behind it.
+            (also a coroutine function). A backend object is left open.
         strategy: one spec such as ``"cot"``, or several.
         bench: a name, the path of a JSONL file, or a benchmark object.
         baseline: measure every strategy against this one instead of its own control.
@@ -75,21 +79,25 @@ def compare(
         exemplar_seed: which exemplars are drawn from a train split or file.
         reader: the reader that decides what is correct.
         margin: smallest gain that counts as material, a fraction.
+        model_id: vouches for the model and version behind a function, so that later calls reuse
+            its completions; None: they do not.
         model_args: fields of the backend, as text.
         generation: strategy parameters for every arm that has them, as text.
         log_dir: folder of the store; what it holds is not generated again.
-        on_event: called with every event of the run, in the calling thread's place.
+        on_event: called with every event of the run; in another thread where an event loop is
+            already running in this one.
 
     Returns:
         The comparison. Attempts the backend failed are left out and named in its notes.
 
     Raises:
         CotkitError: one sentence with a hint; everything that was generated is kept.
-        InterruptedRunError: Ctrl-C; the same call goes on where it stopped.
+        InterruptedRunError: Ctrl-C; the same call goes on where it stopped (a function's only with
+            a ``model_id``).
     """
     names = (strategy,) if isinstance(strategy, str) else tuple(strategy)
     spec = RunSpec(
-        model=model if isinstance(model, str) else "given",
+        model=model if isinstance(model, str) else GIVEN,
         model_args=dict(model_args or {}),
         bench=bench if isinstance(bench, str) else bench.name,
         strategies=names,
@@ -103,7 +111,11 @@ def compare(
         margin=margin,
     )
     benchmark = load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
-    return run_spec(spec, benchmark, log_dir=Path(log_dir), model=model, emit=on_event)
+    if callable(model):
+        function = Function(function=model)
+        model = function if model_id is None else replace(function, identity=model_id)
+    given = None if isinstance(model, str) else model
+    return run_spec(spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event)
 
 
 def run_spec(
@@ -111,33 +123,50 @@ def run_spec(
     bench: Benchmark,
     *,
     log_dir: Path,
-    model: str | PromptToText | Backend | None = None,
+    backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo], None] | None = None,
 ) -> Comparison:
-    """Run a spec to its comparison; ``on_plan`` is called before anything is generated."""
+    """Run a spec to its comparison; ``on_plan`` is called before anything is generated.
+
+    ``backend``: an object to use, and to leave open, in place of the one that the spec names.
+
+    Raises:
+        CotkitError: whatever ends the run.
+        InterruptedRunError: Ctrl-C; the hint says how to go on.
+    """
     say = emit or _silent
     plan = make_plan(spec, bench)
+    hint = "the same command goes on where it stopped"
     try:
         with Store(log_dir / STORE_NAME) as store:
-            backend = _backend(spec.model if model is None else model, plan, store, say)
-            info = backend.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            used = backend or build_backend(
+                spec.model,
+                spec.model_args,
+                problems=plan.everything,
+                store=store,
+                notify=lambda text: say(Said(text=text)),
+            )
+            info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if on_plan is not None:
                 on_plan(plan, info)
-            rows = _run(_execute(plan, backend, store, say))
+            if backend is None:
+                hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
+            rows = _run(_execute(plan, used, store, say, closes=backend is None))
     except KeyboardInterrupt:
-        raise InterruptedRunError(
-            "interrupted; everything generated so far is kept",
-            hint=f"go on with: cotkit resume --log-dir {log_dir}",
-        ) from None
+        message = "interrupted; everything generated so far is kept"
+        raise InterruptedRunError(message, hint=hint) from None
     return analyse(plan, info, rows)
 
 
-async def _execute(plan: Plan, backend: Backend, store: Store, emit: Emit) -> list[AttemptRow]:
+async def _execute(
+    plan: Plan, backend: Backend, store: Store, emit: Emit, *, closes: bool
+) -> list[AttemptRow]:
     try:
         return await execute(plan, backend, store, emit)
     finally:
-        await backend.close()
+        if closes:
+            await backend.close()
 
 
 def analyse(plan: Plan, info: BackendInfo, rows: Sequence[AttemptRow]) -> Comparison:
@@ -146,14 +175,15 @@ def analyse(plan: Plan, info: BackendInfo, rows: Sequence[AttemptRow]) -> Compar
         run_id=plan.run_id(info),
         model=info.model,
         n_params=info.n_params,
-        bench=plan.bench.name,
-        bench_version=plan.bench.version,
+        bench=plan.bench_name,
+        bench_version=plan.bench_version,
         n_problems=len(plan.problems),
-        n_total=plan.n_total,
+        n_total=len(plan.everything),
     )
-    return compare_rows(
+    found = compare_rows(
         rows, plan.pairs, facts, reader=plan.spec.reader, margin=plan.spec.margin, level=LEVEL
     )
+    return replace(found, notes=(*plan.notes(), *found.notes))
 
 
 def score(
@@ -201,20 +231,6 @@ def score(
     return Scored(cell=cell(arm, rows, LEVEL), rows=tuple(rows))
 
 
-def _backend(model: str | PromptToText | Backend, plan: Plan, store: Store, emit: Emit) -> Backend:
-    if isinstance(model, str):
-        return build_backend(
-            model,
-            plan.spec.model_args,
-            problems=plan.problems,
-            store=store,
-            notify=lambda text: emit(Said(text=text)),
-        )
-    if callable(model):
-        return Function(function=model)
-    return model
-
-
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run to the end, also where a notebook's event loop is already running in this thread."""
     try:
@@ -226,12 +242,22 @@ def _run(work: Coroutine[Any, Any, _T]) -> _T:
     thread = threading.Thread(target=_finish, args=(loop, task), name="cotkit-run")
     thread.start()
     try:
-        thread.join()
+        while thread.is_alive():
+            thread.join(_JOIN_S)
+            _raise_if_cancelled()
     except KeyboardInterrupt:
-        loop.call_soon_threadsafe(task.cancel)
+        with contextlib.suppress(RuntimeError):  # the loop has just closed: the run is over
+            loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
     return task.result()
+
+
+def _raise_if_cancelled() -> None:
+    """Under ``asyncio.run`` a Ctrl-C only marks the task that we are called from."""
+    current = asyncio.current_task()
+    if current is not None and current.cancelling():
+        raise KeyboardInterrupt
 
 
 def _finish(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:

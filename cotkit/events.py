@@ -44,7 +44,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
-    """The last event of a run, also of one that was interrupted."""
+    """The last event of a run that was not cut off."""
 
     n_done: int
     """Attempts with an outcome other than ``failed``, cached ones included."""

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 import sys
+import traceback
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -159,13 +162,21 @@ def construct(kind: str, spec: Spec, **given: object) -> object:
     fields = {f.name for f in dataclasses.fields(cls) if f.init}
     values = {key: value for key, value in given.items() if key in fields}
     for key, text in spec.params.items():
-        if key not in fields:
-            raise UnknownNameError(f"parameter of {spec.name}", key, fields)
+        if key not in fields - given.keys() and key != "model":
+            raise UnknownNameError(f"parameter of {spec.name}", key, fields - given.keys())
         values[key] = _coerce(f"{spec.name}:{key}", text, hints[key])
+    required = [f.name for f in dataclasses.fields(cls) if f.init and _is_required(f)]
+    if missing := [name for name in required if name not in values]:
+        raise UsageError(f"{kind} {spec} needs {', '.join(missing)}", hint=f"{spec.name}/NAME")
     try:
         return cls(**values)
-    except (TypeError, ValueError) as refused:
+    except ValueError as refused:
         raise UsageError(f"{kind} {spec}: {refused}") from refused
+
+
+def _is_required(field: dataclasses.Field[object]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
 
 
 def _coerce(place: str, text: str, hint: object) -> object:
@@ -177,11 +188,19 @@ def _coerce(place: str, text: str, hint: object) -> object:
             ]
         for kind in (int, float, Path):
             if kind in options:
-                return kind(text)
+                return _finite(text) if kind is float else kind(text)
     except (KeyError, ValueError):
         names = " or ".join(getattr(t, "__name__", str(t)) for t in options)
         raise UsageError(f"{place}={text!r} is not of type {names}") from None
     return text
+
+
+def _finite(text: str) -> float:
+    """Neither NaN nor infinity: they have no JSON, so no identity."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _builtin(kind: str) -> dict[str, Path]:
@@ -207,6 +226,7 @@ def _describe(name: str, path: Path) -> Entry:
     return Entry(name=name, summary=lines[0] if lines else "", control=control)
 
 
+@functools.cache
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInputError(path, "no such file")
@@ -219,4 +239,15 @@ def _load_file(path: Path) -> ModuleType:
         found.loader.exec_module(module)
     except SyntaxError as broken:
         raise BadInputError(path, f"does not parse: {broken.msg}", line=broken.lineno) from broken
+    except Exception as broken:
+        line = next(
+            (
+                f.lineno
+                for f in traceback.extract_tb(broken.__traceback__)[::-1]
+                if f.filename == str(path)
+            ),
+            None,
+        )
+        what = f"cannot be imported: {type(broken).__name__}: {broken}"
+        raise BadInputError(path, what, line=line) from broken
     return module

@@ -13,6 +13,7 @@ import asyncio
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 from cotkit.backends.hf import Hf
 from cotkit.bench import draw, load_benchmark
@@ -67,7 +68,7 @@ def plain_loop(model: str, requests: list[Request], max_tokens: int) -> tuple[fl
     folder = ensure(model, notify=print)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     prompts = [request.messages[0].content for request in requests]
     with torch.inference_mode():
         batch = tokenizer(prompts, return_tensors="pt", padding=True)

@@ -113,9 +113,23 @@ def test_lists() -> None:
     assert "simulated/70b · gsm-mini · cot" in cotkit("list", "runs").stdout
 
 
-def test_resume_takes_the_latest_run() -> None:
-    first = cotkit(*QUICK)
-    assert cotkit("resume").stdout == first.stdout
+def test_resume_completes_the_latest_unfinished_run_and_no_other() -> None:
+    failed = cotkit(*QUICK, "--model-args", "failing=0.5", "--format", "json")
+    run_id = json.loads(failed.stdout)["run_id"]
+    whole = cotkit(*QUICK)
+    assert f"run {run_id}" in cotkit("resume").stderr
+    named = json.loads(cotkit(*QUICK, "--format", "json").stdout)["run_id"]
+    assert cotkit("resume", named).stdout == whole.stdout
+
+
+def test_a_run_whose_benchmark_changed_is_not_resumed_as_another() -> None:
+    name = jsonl("mine.jsonl", GOOD)
+    ran = cotkit("compare", "--bench", name, "--model", "simulated/70b", "--format", "json")
+    run_id = json.loads(ran.stdout)["run_id"]
+    jsonl("mine.jsonl", GOOD, json.dumps({"question": "What is 2 plus 2?", "answer": "4"}))
+    done = cotkit("resume", run_id)
+    assert done.returncode == 2
+    assert "cannot be resumed" in done.stderr
 
 
 def jsonl(name: str, *lines: str) -> str:
@@ -143,6 +157,15 @@ BAD: list[tuple[list[str], int, str]] = [
     (["compare", "--model", "simulated/7b", "--model-args", "dirct=1"], 2, "did you mean direct"),
     (["compare", "--exemplars", "train:8"], 2, "8 exemplars asked"),
     (["compare", "--format", "pdf"], 2, "pdf"),
+    (["compare", "--temperature", "nan"], 2, "is not of type float"),
+    (["compare", "--model", "simulated/0b"], 2, "is not a size"),
+    (["compare", "--model", "simulated/7b", "--model-args", "slope=500"], 2, "must be in 0..50"),
+    (["compare", "--model", "simulated/7b", "--model-args", "max_concurrency=0"], 2, "at least 1"),
+    (["compare", "--model", "simulated/7b", "--model-args", "problems=3"], 2, "unknown parameter"),
+    (["compare", "--strategy", "cot:exemplars=foo"], 2, "unknown parameter of cot 'exemplars'"),
+    (["compare", "--model", "scripted"], 2, "no replies given"),
+    (["compare", "--model", "replay"], 2, "needs the id of a run"),
+    (["compare", "--model", "hf"], 2, "needs model"),
     (["resume"], 2, "no store at"),
     (["list", "things"], 2, "things"),
     (["show", "bench", "nothing"], 2, "unknown benchmark"),

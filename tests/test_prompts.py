@@ -119,9 +119,42 @@ def test_greedy_requests_carry_no_seed_and_sampled_ones_do() -> None:
 
 def test_every_released_prompt_has_a_header_that_says_where_it_is_from() -> None:
     for path in sorted((REPOSITORY / "prompts").glob("*.jinja")):
-        prompt_id, version, _ = path.name.rsplit(".", 2)
-        found = library.header(prompt_id, int(version.removeprefix("v")))
+        found = lock.header(path.name, path.read_text(encoding="utf-8"))
         assert set(found) == {"id", "version", "source", "changes"}, path.name
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Q:", "has no header"),
+        ("{# id = #}", "header is not TOML"),
+        ('{# id = "y"\nversion = 1\nsource = ""\nchanges = "" #}', "should be 'x'"),
+        ('{# id = "x"\nversion = 2\nsource = ""\nchanges = "" #}', "should be 1"),
+        ('{# id = "x"\nversion = 1\nsource = "" #}', "changes: should be 'there'"),
+    ],
+)
+def test_a_new_prompt_without_a_proper_header_is_not_locked(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "x.v1.jinja").write_text(text)
+    with pytest.raises(BadInputError, match=says):
+        lock.add_new_files(tmp_path)
+    assert not (tmp_path / "LOCK.toml").exists()
+
+
+def test_choices_are_shown_with_their_letters() -> None:
+    question = Question(id="x", text="Which?", choices=("red", "blue"), answer_kind="choice")
+    for name in GOLDEN:
+        assert "Q: Which?\n(A) red\n(B) blue\nA:" in next(flow(name, question)).messages[0].content
+
+
+@pytest.mark.parametrize("reply", ["126.", " 126.", "The answer is 126.", "\n126"])
+def test_a_cue_and_its_answer_never_run_together(reply: str) -> None:
+    running = flow("standard")
+    next(running)
+    text = end(running, reply).text
+    assert text.startswith("The answer is")
+    assert text[len("The answer is")].isspace()
 
 
 def test_nothing_released_was_edited_and_nothing_new_is_unlocked() -> None:

@@ -61,8 +61,7 @@ def test_a_finished_run_repeated_asks_nothing_and_says_the_same() -> None:
     assert len(first.asked) == 20
     assert compare(second) == one
     assert second.asked == []
-    assert first.closed
-    assert second.closed
+    assert not first.closed  # a caller's own backend stays open
 
 
 def test_another_margin_or_reader_reuses_every_completion() -> None:
@@ -340,3 +339,72 @@ def test_the_simulated_curve_rises_with_size(size: str, helps: bool) -> None:
     model = Simulated(problems=Sums().problems(), model=size)
     gain = model.solve_rate(reasons=True) - model.solve_rate(reasons=False)
     assert (gain > 0.02) is helps
+
+
+def test_an_edited_strategy_file_is_another_run(tmp_path: Path) -> None:
+    path = tmp_path / "my_idea.py"
+    source = (Path(__file__).parent.parent / "examples" / "my_strategy.py").read_text()
+    ids: set[str] = set()
+    for extra in ("", "# edited"):
+        from cotkit import registry
+
+        registry._load_file.cache_clear()
+        path.write_text(source.replace("MyStrategy", "MyIdea") + extra)
+        ids.add(plan_id(strategies=(str(path),)))
+    assert len(ids) == 2
+
+
+def test_every_parameter_of_a_strategy_is_part_of_the_run() -> None:
+    base = plan_id(strategies=("zero-shot-cot",))
+    assert plan_id(strategies=("zero-shot-cot",), generation={"answer_tokens": "1"}) != base
+
+
+def test_other_golds_are_another_simulated_model() -> None:
+    one, two = Sums().problems(), [replace(p, gold="1") for p in Sums().problems()]
+    assert Simulated(problems=one).info.fingerprint != Simulated(problems=two).info.fingerprint
+
+
+def test_half_a_surrogate_pair_does_not_end_the_run() -> None:
+    comparison = cotkit.compare(lambda _: "\ud800 The answer is 2.", "cot", Sums(n=3))
+    assert comparison.cells[0].n == 3
+
+
+def test_an_arm_that_samples_where_its_control_does_not_is_noted() -> None:
+    comparison = compare(Counting(), strategy="cot:temperature=0.7")
+    assert any("temperature 0.7, its control few-shot 0.0" in note for note in comparison.notes)
+
+
+def test_a_benchmark_that_changes_during_the_run_is_reported_as_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"question": "What is 1 plus 1?", "answer": "2"}\n')
+
+    def meddle(event: Event) -> None:
+        if isinstance(event, AttemptDone):
+            path.unlink(missing_ok=True)
+
+    comparison = cotkit.compare("simulated/70b", "cot", str(path), on_event=meddle)
+    with Store(Path("logs/cotkit.db")) as store:
+        assert store.runs()[0].id == comparison.run_id
+
+
+def test_ctrl_c_is_heard_in_a_script_with_an_event_loop(tmp_path: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    code = (
+        "import asyncio, cotkit\n"
+        "async def main():\n"
+        "    return cotkit.compare('simulated/7b', limit='all', model_args={'latency_s': '30'})\n"
+        "asyncio.run(main())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, cwd=tmp_path)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "logs" / "cotkit.db").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)  # the run has begun to wait for its first completions
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)  # 30 s of latency are not waited for
+    assert process.returncode != 0

@@ -12,8 +12,7 @@ import pytest
 
 from cotkit.errors import StoreError, UsageError
 from cotkit.identity import backend_key, completion_key, request_key
-from cotkit.store import AttemptRow, Store
-from cotkit.store import sqlite as store_module
+from cotkit.store import AttemptRow, Store, database
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request
 
 INFO = BackendInfo(backend="b", model="m", fingerprint="f", settings={"dtype": "x"}, n_params=7)
@@ -69,10 +68,37 @@ def test_what_goes_in_comes_out(store: Store) -> None:
     assert second.request.samples == (3,)
 
 
-def test_the_first_completion_under_a_key_stays(store: Store) -> None:
+def test_the_first_completion_under_a_key_stays_and_is_what_its_writer_gets(store: Store) -> None:
     key = put(store)
-    put(store, completion=replace(COMPLETION, text="other"))
+    other = replace(COMPLETION, text="other")
+    content = request_key(REQUEST)
+    assert store.put_completion(backend_key(INFO), content, REQUEST, 0, other) == COMPLETION
     assert store.completion(key) == COMPLETION
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreError, match="another program's"):
+        Store(path)
+    with sqlite3.connect(path) as db:
+        assert [row[0] for row in db.execute("SELECT name FROM sqlite_master")] == ["theirs"]
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from cotkit.store import Store
+Store(Path(sys.argv[1]))
+"""
+
+
+def test_many_first_openers_at_once_all_get_in(tmp_path: Path) -> None:
+    for round_ in range(3):
+        path = str(tmp_path / f"{round_}.db")
+        openers = [subprocess.Popen([sys.executable, "-c", OPENER, path]) for _ in range(4)]
+        assert [opener.wait(60) for opener in openers] == [0] * 4
 
 
 def test_a_failed_attempt_is_replaced(store: Store) -> None:
@@ -120,7 +146,7 @@ def test_a_store_of_a_newer_cotkit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_locked_store_says_who_is_to_blame(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="another process is writing"), Store(store.path) as second:

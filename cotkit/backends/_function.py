@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from cotkit.errors import UsageError
 from cotkit.types import BackendInfo, Completion, Request
 
 PromptToText = Callable[[str], str] | Callable[[str], Awaitable[str]]
@@ -30,6 +31,15 @@ class Function:
     """How many calls may be under way at once."""
     identity: str = field(default_factory=lambda: f"once-{uuid.uuid4().hex}")
     """Names model and version behind the function; unique to this object unless given."""
+
+    def __post_init__(self) -> None:
+        """Check the limit.
+
+        Raises:
+            UsageError: it is below 1.
+        """
+        if self.max_concurrency < 1:
+            raise UsageError(f"max_concurrency is {self.max_concurrency}, must be at least 1")
 
     @property
     def info(self) -> BackendInfo:
@@ -60,6 +70,8 @@ class Function:
             text = await self.function(prompt)
         else:
             text = await asyncio.to_thread(self.function, prompt)
+            if inspect.isawaitable(text):  # a callable object or lambda around a coroutine
+                text = await text
         if not isinstance(text, str):
             raise TypeError(f"{self.info.model} returned {type(text).__name__}, expected str")
         return Completion(text=text, stop_reason="stop", seconds=time.perf_counter() - started)

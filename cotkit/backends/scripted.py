@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cotkit.errors import BackendError, BadInputError
+from cotkit.errors import BackendError, BadInputError, UsageError
 from cotkit.identity import content_hash
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -35,9 +35,12 @@ class Scripted:
         """Read the file.
 
         Raises:
-            BadInputError: a line cannot be read, or there are no replies.
+            BadInputError: a line cannot be read, or there are no replies in it.
+            UsageError: neither a file nor replies are given.
         """
-        if self.model and not self.replies:
+        if not self.replies:
+            if not self.model:
+                raise UsageError("no replies given", hint="--model scripted/FILE.jsonl")
             self.replies = _read(Path(self.model))
 
     @property
@@ -85,6 +88,8 @@ def _read(path: Path) -> tuple[Reply, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as missing:
         raise BadInputError(path, f"cannot be read: {missing.strerror}") from missing
+    except UnicodeDecodeError as broken:
+        raise BadInputError(path, f"is not UTF-8: {broken.reason} at {broken.start}") from broken
     replies: list[Reply] = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -7,6 +7,7 @@ shows reasoning, so that every estimator can be asked for a truth that is known.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])", re.IGNORECASE)
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
 _QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
+_MAX_SLOPE = 50.0  # already a step; far above, exp() overflows
 _CHAIN_RESULT = re.compile(r"gives (\S+)\.")
 _WRONG = "-987654321"  # the gold answer of no benchmark
 
@@ -66,22 +68,31 @@ class Simulated:
         """Check the size label and index the problems.
 
         Raises:
-            ValueError: the label is not a size.
+            ValueError: the label is not a size, or a field is out of range.
         """
         size = _SIZE.fullmatch(self.model)
-        if size is None:
+        if size is None or not float(size[1]):
             raise ValueError(f"{self.model!r} is not a size such as 350m or 7b")
+        for name in ("direct", "reasoning", "floor", "ceiling", "unparsed", "failing"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}, must be in 0..1")
+        if not 0 <= self.slope <= _MAX_SLOPE:
+            raise ValueError(f"slope is {self.slope}, must be in 0..{_MAX_SLOPE}")
+        if self.max_concurrency is not None and self.max_concurrency < 1:
+            raise ValueError(f"max_concurrency is {self.max_concurrency}, must be at least 1")
         self._n_params = round(float(size[1]) * _UNITS[size[2].lower()])
         self._gold: Mapping[str, Problem] = {p.question.text: p for p in self.problems}
 
-    @property
+    @functools.cached_property
     def info(self) -> BackendInfo:
         """Fingerprint: the hash of everything planted."""
-        planted = {
+        planted: dict[str, object] = {
             name: value
             for name, value in vars(self).items()
-            if name[0] != "_" and name not in {"problems", "max_concurrency"}
+            if name[0] != "_" and name not in {"problems", "max_concurrency", "latency_s"}
         }
+        planted["golds"] = {p.question.text: p.gold for p in self.problems}
         return BackendInfo(
             backend="simulated",
             model=f"simulated-{self.model.lower()}",

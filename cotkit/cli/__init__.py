@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -60,9 +59,3 @@ def main() -> None:
     except CotkitError as error:
         sys.stderr.write(f"cotkit: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("cotkit: interrupted\n")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has gone, e.g. `cotkit list ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)

@@ -14,7 +14,7 @@ import typer
 from cotkit.analysis.power import minimum_detectable_effect
 from cotkit.api import run_spec
 from cotkit.bench import load_benchmark
-from cotkit.errors import IncompleteRunError
+from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
 from cotkit.report import render
 from cotkit.report.progress import progress_display
@@ -26,14 +26,30 @@ if TYPE_CHECKING:
 
 
 def run_and_print(
-    spec: RunSpec, *, log_dir: Path, format_: Format, timing: bool, display: Display | None
+    spec: RunSpec,
+    *,
+    log_dir: Path,
+    format_: Format,
+    timing: bool,
+    display: Display | None,
+    expected: str | None = None,
 ) -> None:
-    """Run, print, and exit 75 if attempts failed.
+    """Run, print, and exit 75 if attempts failed. ``expected``: the run it must turn out to be.
 
     Raises:
         CotkitError: as ``api.run_spec``.
         IncompleteRunError: attempts failed; what there is was printed.
     """
+
+    def on_plan(plan: Plan, info: BackendInfo) -> None:
+        if expected is not None and plan.run_id(info) != expected:
+            raise UsageError(
+                f"run {expected} cannot be resumed: it would now be run {plan.run_id(info)}",
+                hint="model, benchmark, prompts or cotkit changed; give the compare command again",
+            )
+        if mode != "none":
+            announce(plan, info)
+
     bench = load_benchmark(parse_spec(spec.bench))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
@@ -42,7 +58,7 @@ def run_and_print(
             bench,
             log_dir=log_dir,
             emit=emit,
-            on_plan=None if mode == "none" else announce,
+            on_plan=on_plan,
         )
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
@@ -64,10 +80,11 @@ def run_and_print(
 
 def announce(plan: Plan, info: BackendInfo) -> None:
     """Say what will run, and the smallest gain it can find, before anything is generated."""
-    n, arms = len(plan.problems), " · ".join(arm.name for arm in plan.arms)
+    n, n_arms, n_total = len(plan.problems), len(plan.arms), len(plan.everything)
+    arms = " · ".join(arm.name for arm in plan.arms)
     lines = [
-        f"run {plan.run_id(info)} · {info.model} · {plan.bench.name} · {arms}",
-        f"{n} of {plan.n_total} problems in {len(plan.arms)} arms: {n * len(plan.arms)} attempts",
+        f"run {plan.run_id(info)} · {info.model} · {plan.bench_name} · {arms}",
+        f"{n} of {n_total} problems in {n_arms} arms: {n * n_arms} attempts",
     ]
     if plan.pairs:
         level = 0.95 ** (1 / len(plan.pairs))

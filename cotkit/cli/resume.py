@@ -11,7 +11,9 @@ from cotkit.errors import UsageError
 
 
 def resume(
-    run: str = typer.Argument("", help="Id of the run, or how it begins [default: the latest]."),
+    run: str = typer.Argument(
+        "", help="Id of the run, or how it begins [default: the latest unfinished]."
+    ),
     log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
@@ -29,7 +31,7 @@ def resume(
 
       cotkit resume 3fa9 --log-dir ./logs
     """
-    from cotkit.api import STORE_NAME
+    from cotkit.api import GIVEN, STORE_NAME
     from cotkit.cli._run import run_and_print
     from cotkit.run import RunSpec
     from cotkit.store import Store
@@ -38,8 +40,23 @@ def resume(
     if not path.is_file():
         raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
     with Store(path) as store:
-        runs = store.runs()
-        if not runs:
-            raise UsageError(f"{path} holds no run yet")
-        spec = RunSpec.from_json((store.run(run) if run else runs[0]).spec)
-    run_and_print(spec, log_dir=log_dir, format_=format_, timing=timing, display=display)
+        unfinished = [row for row in store.runs() if row.status != "complete"]
+        if not run and not unfinished:
+            raise UsageError(
+                f"{path} holds no unfinished run", hint="name one of: cotkit list runs"
+            )
+        chosen = store.run(run) if run else unfinished[0]
+    spec = RunSpec.from_json(chosen.spec)
+    if spec.model == GIVEN:
+        raise UsageError(
+            f"run {chosen.id} was made from Python with a model of its own",
+            hint="call cotkit.compare again: what is done is not made again",
+        )
+    run_and_print(
+        spec,
+        log_dir=log_dir,
+        format_=format_,
+        timing=timing,
+        display=display,
+        expected=chosen.id,
+    )

@@ -7,13 +7,14 @@ escaped, and an undefined variable is an error that names file and line.
 from __future__ import annotations
 
 import functools
-import tomllib
+import string
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from cotkit.errors import BadInputError
+from cotkit.errors import BadInputError, UsageError
 from cotkit.prompting.lock import read_locked
+from cotkit.types import Question
 
 
 def render(prompt_id: str, version: int, **variables: object) -> str:
@@ -32,25 +33,15 @@ def render(prompt_id: str, version: int, **variables: object) -> str:
         raise BadInputError(name, str(missing.message), line=_line_of(missing, name)) from missing
 
 
-def header(prompt_id: str, version: int) -> dict[str, object]:
-    """The TOML header of a released prompt: id, version, source, changes.
-
-    Raises:
-        BadInputError: there is no header, or it is not TOML, or names another id or version.
-    """
-    name = f"{prompt_id}.v{version}.jinja"
-    text = read_locked(name)
-    body, closed, _ = text.removeprefix("{#").partition("#}")
-    if not text.startswith("{#") or not closed:
-        raise BadInputError(name, "has no header", line=1, hint="begin the file with {# ... #}")
-    try:
-        found = tomllib.loads(body)
-    except tomllib.TOMLDecodeError as broken:
-        raise BadInputError(name, f"header is not TOML: {broken}", line=1) from broken
-    for field, expected in (("id", prompt_id), ("version", version)):
-        if found.get(field) != expected:
-            raise BadInputError(name, f"is not {expected!r}", line=1, field=field)
-    return found
+def shown(question: Question) -> str:
+    """The question as every prompt shows it: its words, then its choices as ``(A) ...`` lines."""
+    letters = string.ascii_uppercase
+    if len(question.choices) > len(letters):
+        raise UsageError(
+            f"{question.id} has {len(question.choices)} choices, at most 26 have letters"
+        )
+    lines = [f"({x}) {choice}" for x, choice in zip(letters, question.choices, strict=False)]
+    return "\n".join([question.text, *lines])
 
 
 @functools.cache

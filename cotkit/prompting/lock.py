@@ -26,7 +26,7 @@ def read_locked(name: str) -> str:
     """
     path = resource(f"prompts/{name}")
     data = path.read_bytes()
-    locked = _lock(resource("prompts/LOCK.toml")).get(name)
+    locked = released().get(name)
     if locked is None:
         raise BadInputError(path, "not in LOCK.toml", hint="python -m cotkit.prompting.lock")
     if hashlib.sha256(data).hexdigest() != locked:
@@ -34,6 +34,32 @@ def read_locked(name: str) -> str:
             path, "a released prompt was edited", hint="undo the edit and copy it to a new version"
         )
     return data.decode()
+
+
+def released() -> dict[str, str]:
+    """Every released file and its SHA-256: what runs depend on."""
+    return _lock(resource("prompts/LOCK.toml"))
+
+
+def header(name: str, text: str) -> dict[str, object]:
+    """The TOML header of a prompt file ``<id>.v<version>.jinja``: id, version, source, changes.
+
+    Raises:
+        BadInputError: there is none, it is not TOML, or a field is missing or contradicts the name.
+    """
+    body, closed, _ = text.removeprefix("{#").partition("#}")
+    if not text.startswith("{#") or not closed:
+        raise BadInputError(name, "has no header", line=1, hint="begin the file with {# ... #}")
+    try:
+        found = tomllib.loads(body)
+    except tomllib.TOMLDecodeError as broken:
+        raise BadInputError(name, f"header is not TOML: {broken}", line=1) from broken
+    prompt_id, version, _ = name.rsplit(".", 2)
+    wanted = {"id": prompt_id, "version": int(version.removeprefix("v"))}
+    for field in ("id", "version", "source", "changes"):
+        if field not in found or found[field] != wanted.get(field, found[field]):
+            raise BadInputError(name, f"should be {wanted.get(field, 'there')!r}", field=field)
+    return found
 
 
 def add_new_files(folder: Path) -> list[str]:
@@ -49,6 +75,9 @@ def add_new_files(folder: Path) -> list[str]:
     for name, old in locked.items():
         if sums.get(name) != old:
             raise BadInputError(folder / name, "a released prompt was edited or removed")
+    for name in set(sums) - set(locked):
+        if name.endswith(".jinja"):
+            header(name, files[name].read_text(encoding="utf-8"))
     lines = [f'"{name}" = "{sums[name]}"\n' for name in sorted(sums)]
     path.write_text("# Written by python -m cotkit.prompting.lock\n" + "".join(lines))
     return sorted(set(sums) - set(locked))

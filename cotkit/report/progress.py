@@ -67,7 +67,7 @@ class Tally:
 def progress_display(
     mode: Mode, stderr: TextIO, clock: Callable[[], float] = time.monotonic
 ) -> Generator[Callable[[Event], None]]:
-    """Show events as they come; hand the callable to one thread only.
+    """Show events as they come; one thread at a time, but ``Said`` from any.
 
     Args:
         mode: What to show. :class:`Said` is shown in every mode.

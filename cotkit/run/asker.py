@@ -51,8 +51,9 @@ class Asker:
             fresh = await self._backend.generate(wanted)
             found: dict[str, Completion] = {}
             for (key, sample), completion in zip(missing.items(), fresh, strict=True):
-                found[key] = trim(completion, request)
-                self._store.put_completion(self._key, content, request, sample, found[key])
+                found[key] = self._store.put_completion(
+                    self._key, content, request, sample, trim(completion, request)
+                )
                 futures[key].set_result(found[key])
                 self.n_generated += 1
         except BaseException as failure:

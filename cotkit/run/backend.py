@@ -37,6 +37,10 @@ def build_backend(
     if rest:
         given["model"] = rest
     if name == "replay":
+        if not rest:
+            raise UsageError("replay needs the id of a run", hint="--model replay/RUN")
+        if "store" in params and not Path(params["store"]).is_file():
+            raise UsageError(f"no store at {params['store']}", hint="--model-args store=FILE.db")
         recorded_store = Store(Path(params.pop("store"))) if "store" in params else store
         if recorded_store is None:
             raise UsageError("replay needs a store", hint="--model-args store=FILE.db")

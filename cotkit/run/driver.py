@@ -23,10 +23,8 @@ class Asked:
 Ask = Callable[[Request], Awaitable[Asked]]
 
 
-async def drive(flow: Flow, ask: Ask, *, sample: int = 0) -> tuple[Attempt, list[Asked]]:
+async def drive(flow: Flow, ask: Ask) -> tuple[Attempt, list[Asked]]:
     """Run a flow to its end: the attempt and every turn it took.
-
-    ``sample`` shifts the draws asked, so that attempts 0, 1, ... of one problem are independent.
 
     Raises:
         UsageError: the strategy broke the contract (asked nothing, or returned no Attempt).
@@ -35,8 +33,7 @@ async def drive(flow: Flow, ask: Ask, *, sample: int = 0) -> tuple[Attempt, list
     try:
         request = next(flow)
         while True:
-            shift = sample * len(request.samples)
-            asked = await ask(replace(request, samples=tuple(shift + i for i in request.samples)))
+            asked = await ask(request)
             turns.append(asked)
             request = flow.send(asked.completions)
     except StopIteration as ended:
@@ -57,8 +54,9 @@ def trim(completion: Completion, request: Request) -> Completion:
 
     A text that a stop rule cut short ended by that rule, whatever the server said.
     """
-    kept = cut(completion.text, request.decoding)
-    reasoning, text = split_reasoning(completion.text if kept is None else kept)
+    whole = completion.text.encode(errors="replace").decode()  # half a surrogate pair: no UTF-8
+    kept = cut(whole, request.decoding)
+    reasoning, text = split_reasoning(whole if kept is None else kept)
     thoughts = [part for part in (completion.reasoning, reasoning) if part]
     stopped = kept is not None and completion.stop_reason == "length"
     return replace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +11,15 @@ from typing import cast
 
 from cotkit.bench import UserFile, check_disjoint, draw, draw_exemplars
 from cotkit.errors import UnknownNameError, UsageError
-from cotkit.identity import backend_key, content_hash, request_key
-from cotkit.prompting import read_exemplars
+from cotkit.identity import backend_key, content_hash
+from cotkit.prompting import read_exemplars, released
 from cotkit.registry import Spec, construct, load_class, parse_spec
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS, SCORER_VERSION
 from cotkit.types import BackendInfo, Benchmark, Exemplar, Problem, Strategy
+
+_SHARED = ("temperature", "top_p", "top_k", "seed")
+"""Decoding that an arm should have in common with its control."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +38,39 @@ class Plan:
 
     spec: RunSpec
     """What was asked."""
-    bench: Benchmark
+    bench_name: str
     """What the problems come from."""
+    bench_version: str
+    """Its version when they were read."""
+    everything: tuple[Problem, ...]
+    """All its problems."""
     problems: tuple[Problem, ...]
     """Drawn; the same in every arm; in the benchmark's order."""
-    n_total: int
-    """How many the benchmark has."""
     arms: tuple[Arm, ...]
     """Controls first, then in the order asked."""
     pairs: tuple[tuple[str, str], ...]
     """(arm, control) for every strategy asked that has another as its control."""
 
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the design: pairs that differ in more than their idea."""
+        strategies = {arm.name: arm.strategy for arm in self.arms}
+        return tuple(
+            f"{arm} has {field} {ours}, its control {control} {theirs}: the gain is of both"
+            for arm, control in self.pairs
+            for field in _SHARED
+            if (ours := getattr(strategies[arm], field, None))
+            != (theirs := getattr(strategies[control], field, None))
+            and None not in {ours, theirs}
+        )
+
     def run_id(self, info: BackendInfo) -> str:
         """12 hex characters of the hash of everything that can change the rows or the verdict."""
-        first = self.problems[0].question
         content = {
             "backend": backend_key(info),
-            "bench": [self.bench.name, self.bench.version],
+            "bench": [self.bench_name, self.bench_version],
             "problems": [problem.question.id for problem in self.problems],
-            "arms": {arm.name: request_key(next(arm.strategy.solve(first))) for arm in self.arms},
+            "arms": {arm.name: [arm.strategy, _source_hash(arm.strategy)] for arm in self.arms},
+            "prompts": released(),
             "pairs": self.pairs,
             "scorer": [SCORER_VERSION, self.spec.reader],
             "margin": self.spec.margin,
@@ -72,14 +91,14 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
             f"reader {spec.reader} reads numbers, {bench.name} asks for a {bench.answer_kind}",
             hint="--reader flexible",
         )
-    everything = bench.problems()
+    everything = tuple(bench.problems())
     problems = draw(everything, _limit(spec, len(everything)), spec.seed)
     asked = [parse_spec(text) for text in spec.strategies]
     baseline = parse_spec(spec.baseline) if spec.baseline else None
     pairs = [(s, baseline or parse_spec(_control_of(s))) for s in asked]
     exemplars: tuple[Exemplar, ...] = ()
     if any("exemplars" in _fields(s) for pair in pairs for s in pair):
-        exemplars = _exemplars(spec, bench, problems)
+        exemplars = _exemplars(spec, bench)
         check_disjoint(exemplars, problems)
     _check_generation(spec, [named for pair in pairs for named in pair])
     arms: dict[str, Arm] = {}
@@ -88,14 +107,20 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
             arms[str(named)] = Arm(name=str(named), strategy=_build(named, spec, exemplars))
     return Plan(
         spec=spec,
-        bench=bench,
+        bench_name=bench.name,
+        bench_version=bench.version,
+        everything=everything,
         problems=problems,
-        n_total=len(everything),
         arms=tuple(arms.values()),
         pairs=tuple(
             dict.fromkeys((str(arm), str(control)) for arm, control in pairs if arm != control)
         ),
     )
+
+
+def _source_hash(strategy: Strategy) -> str:
+    """Hash of the file that defines a strategy: an edited idea is another run."""
+    return hashlib.sha256(Path(inspect.getfile(type(strategy))).read_bytes()).hexdigest()
 
 
 def _limit(spec: RunSpec, n_total: int) -> int | None:
@@ -135,9 +160,7 @@ def _check_generation(spec: RunSpec, named: Sequence[Spec]) -> None:
             raise UnknownNameError("generation parameter", key, known)
 
 
-def _exemplars(
-    spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
-) -> tuple[Exemplar, ...]:
+def _exemplars(spec: RunSpec, bench: Benchmark) -> tuple[Exemplar, ...]:
     source, _, count = spec.exemplars.rpartition(":")
     if not source or not count.isdigit() or int(count) < 1:
         raise UsageError(
@@ -156,4 +179,4 @@ def _exemplars(
         pool = UserFile(path=Path(source)).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train or FILE.jsonl")
-    return draw_exemplars(pool, int(count), spec.exemplar_seed, exclude=problems)
+    return draw_exemplars(pool, int(count), spec.exemplar_seed)

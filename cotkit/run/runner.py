@@ -64,7 +64,8 @@ async def execute(
         raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
-    store.end_run(run_id, "incomplete" if n_failed else "complete")
+    is_complete = len(rows) == len(plan.arms) * len(plan.problems) and not n_failed
+    store.end_run(run_id, "complete" if is_complete else "incomplete")
     emit(RunEnded(n_done=len(rows) - n_failed, n_failed=n_failed, n_generated=asker.n_generated))
     return rows
 

@@ -55,6 +55,8 @@ class RunSpec:
             raise UsageError(
                 f"margin {self.margin} is not between 0 and 1", hint="0.02 is two points"
             )
+        if self.limit not in {None, "all"} and not isinstance(self.limit, int):
+            raise UsageError(f"limit {self.limit!r} is not a number", hint="a number, or all")
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
 
@@ -64,7 +66,17 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
-        """The spec that :meth:`to_json` wrote."""
+        """The spec that :meth:`to_json` wrote.
+
+        Raises:
+            UsageError: another version of cotkit wrote it.
+        """
         values: dict[str, Any] = json.loads(text)
-        values["strategies"] = tuple(values["strategies"])
-        return cls(**values)
+        try:
+            values["strategies"] = tuple(values["strategies"])
+            return cls(**values)
+        except (TypeError, KeyError) as other:
+            raise UsageError(
+                f"this run was asked for in the words of another cotkit ({other})",
+                hint="give the compare command again: what is done is not made again",
+            ) from other

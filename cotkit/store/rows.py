@@ -53,9 +53,9 @@ class RunRow:
     """One resumable execution."""
 
     id: str
-    """12 hex characters of the hash of its spec."""
+    """12 hex characters; see ``Plan.run_id``."""
     spec: str
-    """The spec as JSON."""
+    """The spec that first led to it, as JSON."""
     status: str
     """``running`` (or cut off), ``complete``, ``incomplete`` (attempts failed)."""
     created_utc: str

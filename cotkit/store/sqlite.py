@@ -9,20 +9,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import sqlite3
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from cotkit.errors import StoreError, UsageError
+from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
+from cotkit.store.database import open_database, translated
 from cotkit.store.rows import AttemptRow, RunRow
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +43,7 @@ class Store:
                 written by a newer cotkit.
         """
         self.path = path
-        with self._translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._migrate()
-            except BaseException:
-                self._db.close()
-                raise
+        self._db = open_database(path)
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -74,8 +60,11 @@ class Store:
 
     def put_completion(
         self, backend: str, request_key: str, request: Request, sample: int, completion: Completion
-    ) -> None:
-        """Commit one completion; a second one under the same key is dropped."""
+    ) -> Completion:
+        """Commit one completion; returns what the store now holds under its key.
+
+        That is another one if another process was first; then the first one counts.
+        """
         messages, decoding = canonical_json(request.messages), canonical_json(request.decoding)
         row = (
             completion_key(backend, request_key, sample),
@@ -89,7 +78,10 @@ class Store:
             self._db.execute(
                 "INSERT OR IGNORE INTO request VALUES (?, ?, ?)", (request_key, messages, decoding)
             )
-            self._db.execute("INSERT OR IGNORE INTO completion VALUES (?, ?, ?, ?, ?, ?)", row)
+            new = self._db.execute(
+                "INSERT OR IGNORE INTO completion VALUES (?, ?, ?, ?, ?, ?)", row
+            ).rowcount
+        return completion if new else self.completion(row[0]) or completion
 
     def completion(self, key: str) -> Completion | None:
         """The completion under a key; None if there is none."""
@@ -201,32 +193,21 @@ class Store:
         completions = tuple(Completion(**json.loads(row[2])) for row in found)
         return Turn(request=request, completions=completions)
 
-    def _migrate(self) -> None:
-        files = sorted(_MIGRATIONS.glob("[0-9]*.sql"))
-        done = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if done > len(files):
-            raise StoreError(f"{self.path} was written by a newer cotkit", hint="upgrade cotkit")
-        for number, file in enumerate(files[done:], start=done + 1):
-            script = file.read_text(encoding="utf-8")
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT"
-            )
-
     def _write(self, statement: str, values: Sequence[Any] | dict[str, Any]) -> None:
-        with self._translated():
+        with translated(self.path):
             self._db.execute(statement, values)
 
     def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._translated():
+        with translated(self.path):
             return self._db.execute(query, values).fetchall()
 
     def _one(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
-        with self._translated():
+        with translated(self.path):
             return self._db.execute(query, values).fetchone()
 
     @contextlib.contextmanager
     def _transaction(self) -> Generator[None]:
-        with self._translated():
+        with translated(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -234,22 +215,6 @@ class Store:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _translated(self) -> Generator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as refused:
-            locked = "locked" in str(refused) or "busy" in str(refused)
-            hint = "another process is writing to it" if locked else "choose another --log-dir"
-            raise StoreError(f"cannot use the store {self.path}: {refused}", hint=hint) from refused
-        except sqlite3.DatabaseError as broken:
-            hint = "move it away or choose another --log-dir"
-            raise StoreError(f"{self.path} is not a cotkit store: {broken}", hint=hint) from broken
-        except OSError as refused:
-            raise StoreError(
-                f"cannot create {self.path}: {refused.strerror}", hint="choose another --log-dir"
-            ) from refused
 
 
 def _attempt(values: dict[str, Any]) -> AttemptRow:

@@ -56,4 +56,9 @@ def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:
     """Ask once. ``cue`` is the end of the prompt that the readers need to see again."""
     ask = Message(role="user", content=prompt)
     (answer,) = yield Request(messages=(ask,), decoding=decoding)
-    return Attempt(text=cue + answer.text, stop_reason=answer.stop_reason)
+    return Attempt(text=after_cue(cue, answer.text), stop_reason=answer.stop_reason)
+
+
+def after_cue(cue: str, text: str) -> str:
+    """The text behind its cue, with the space that chat models leave out."""
+    return f"{cue} {text}" if cue and not text[:1].isspace() else cue + text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render
+from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import Sampled, one_turn
 from cotkit.types import Exemplar, Flow, Question
@@ -28,7 +28,7 @@ class FewShot(Sampled):
         prompt = render(
             "few-shot",
             1,
-            question=question.text,
+            question=shown(question),
             kind=question.answer_kind,
             exemplars=self.exemplars,
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render
+from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import Sampled, after_cue
 from cotkit.types import Attempt, Flow, Message, Question, Request
 
 
@@ -27,7 +27,7 @@ class ZeroShotCot(Sampled):
 
     def solve(self, question: Question) -> Flow:
         """Two requests, the second holding the first one's completion."""
-        prompt = render("zero-shot-cot", 1, question=question.text, kind=question.answer_kind)
+        prompt = render("zero-shot-cot", 1, question=shown(question), kind=question.answer_kind)
         ask = Message(role="user", content=prompt)
         (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))
         said = Message(role="assistant", content=reasoning.text)
@@ -38,4 +38,5 @@ class ZeroShotCot(Sampled):
             max_tokens=self.answer_tokens,
         )
         (answer,) = yield Request(messages=(ask, said, extract), decoding=decoding)
-        return Attempt(text=f"The answer is{answer.text}", stop_reason=answer.stop_reason)
+        text = after_cue("The answer is", answer.text)
+        return Attempt(text=text, stop_reason=answer.stop_reason)

@@ -21,7 +21,7 @@ CREATE TABLE completion (
 
 -- Runs by content, and what their attempts came to.
 CREATE TABLE run (
-  id          TEXT PRIMARY KEY,   -- 12 hex characters of the hash of the spec
+  id          TEXT PRIMARY KEY,   -- 12 hex characters of the hash of what it does
   spec        TEXT NOT NULL,      -- RunSpec as JSON
   backend     TEXT NOT NULL REFERENCES backend (key),
   status      TEXT NOT NULL CHECK (status IN ('running', 'complete', 'incomplete')),

@@ -1,0 +1,111 @@
+"""Open a store's SQLite file: WAL mode, numbered migrations, errors as sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from cotkit.errors import StoreError
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a process waits for the commits of others."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_APPLICATION_ID = 0x636F746B  # "cotk": tells our files from other SQLite files
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open a store's file, creating or migrating it as needed.
+
+    Raises:
+        StoreError: as :func:`translated`; or another program's file, or a newer cotkit's.
+    """
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            db.execute("PRAGMA synchronous = NORMAL")
+            _migrate(db, path)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Generator[None]:
+    """Turn what SQLite and the file system say into one sentence that names the file.
+
+    Raises:
+        StoreError: the file cannot be created, opened, locked or written, or is no database.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as refused:
+        locked = "locked" in str(refused) or "busy" in str(refused)
+        hint = "another process is writing to it" if locked else "choose another --log-dir"
+        raise StoreError(f"cannot use the store {path}: {refused}", hint=hint) from refused
+    except sqlite3.DatabaseError as broken:
+        hint = "move it away or choose another --log-dir"
+        raise StoreError(f"{path} is not a cotkit store: {broken}", hint=hint) from broken
+    except OSError as refused:
+        raise StoreError(
+            f"cannot create {path}: {refused.strerror}", hint="choose another --log-dir"
+        ) from refused
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    files = sorted(_MIGRATIONS.glob("[0-9]*.sql"))
+    if _version(db, path) < len(files):
+        _enter_wal(db)
+        db.execute("BEGIN IMMEDIATE")  # one process migrates, the others then find it done
+        try:
+            for number in range(_version(db, path) + 1, len(files) + 1):
+                for statement in _statements(files[number - 1].read_text(encoding="utf-8")):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+    if _version(db, path) > len(files):
+        raise StoreError(f"{path} was written by a newer cotkit", hint="upgrade cotkit")
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """How many migrations the file has seen."""
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    if application != _APPLICATION_ID and db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        hint = "move it away or choose another --log-dir"
+        raise StoreError(f"{path} is not a cotkit store but another program's", hint=hint)
+    return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    """Switching to WAL heeds no busy timeout, so two first openers would collide."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one, so that they run inside our transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
