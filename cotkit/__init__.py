@@ -11,16 +11,28 @@ if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
     from cotkit.api import Scored, compare, score
     from cotkit.errors import CotkitError
+    from cotkit.forecast import Forecast, plan
     from cotkit.report import render
 
-__all__ = ["Comparison", "CotkitError", "Scored", "compare", "render", "score"]
+__all__ = [
+    "Comparison",
+    "CotkitError",
+    "Forecast",
+    "Scored",
+    "compare",
+    "plan",
+    "render",
+    "score",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "cotkit.analysis.results",
     "CotkitError": "cotkit.errors",
+    "Forecast": "cotkit.forecast",
     "Scored": "cotkit.api",
     "compare": "cotkit.api",
+    "plan": "cotkit.forecast",
     "render": "cotkit.report",
     "score": "cotkit.api",
 }

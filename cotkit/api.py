@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from cotkit.analysis.cells import cell
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
+from cotkit.analysis.following import following
 from cotkit.analysis.results import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
 from cotkit.bench import load_benchmark
 from cotkit.errors import BadInputError, InterruptedRunError
 from cotkit.events import Event, Said
-from cotkit.registry import parse_spec
+from cotkit.protocols import Backend, Benchmark
+from cotkit.registry import expand_spec, parse_spec
 from cotkit.run import Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.run.loop import run_to_end
 from cotkit.scoring import score_attempt
 from cotkit.store import AttemptRow, Store
-from cotkit.types import Attempt, Backend, BackendInfo, Benchmark
+from cotkit.strategies.flipped_labels import FlippedLabels
+from cotkit.types import Attempt, BackendInfo
 
 DEFAULT_LOG_DIR = Path("logs")
 STORE_NAME = "cotkit.db"
@@ -32,9 +33,6 @@ LEVEL = 0.95
 """Confidence level of every report."""
 
 Emit = Callable[[Event], None]
-
-_T = TypeVar("_T")
-_JOIN_S = 0.2  # how long a Ctrl-C may go unnoticed in a script that runs an event loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,8 @@ def compare(
     Args:
         model: a name as on the command line, a backend object, or any function from prompt to text
             (also a coroutine function). A backend object is left open.
-        strategy: one spec such as ``"cot"``, or several.
+        strategy: one spec such as ``"cot"``, or several; ``"flipped-labels:fraction=0,0.5,1"``
+            stands for three.
         bench: a name, the path of a JSONL file, or a benchmark object.
         baseline: measure every strategy against this one instead of its own control.
         limit: how many problems, the same in every arm; None: 200, or all where there are fewer.
@@ -95,7 +94,8 @@ def compare(
         InterruptedRunError: Ctrl-C; the same call goes on where it stopped (a function's only with
             a ``model_id``).
     """
-    names = (strategy,) if isinstance(strategy, str) else tuple(strategy)
+    written = (strategy,) if isinstance(strategy, str) else tuple(strategy)
+    names = tuple(name for text in written for name in expand_spec(text))
     spec = RunSpec(
         model=model if isinstance(model, str) else GIVEN,
         model_args=dict(model_args or {}),
@@ -110,7 +110,7 @@ def compare(
         reader=reader,
         margin=margin,
     )
-    benchmark = load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
+    benchmark = _benchmark(bench)
     if callable(model):
         function = Function(function=model)
         model = function if model_id is None else replace(function, identity=model_id)
@@ -125,7 +125,7 @@ def run_spec(
     log_dir: Path,
     backend: Backend | None = None,
     emit: Emit | None = None,
-    on_plan: Callable[[Plan, BackendInfo], None] | None = None,
+    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
 ) -> Comparison:
     """Run a spec to its comparison; ``on_plan`` is called before anything is generated.
 
@@ -149,10 +149,10 @@ def run_spec(
             )
             info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if on_plan is not None:
-                on_plan(plan, info)
+                on_plan(plan, info, store)
             if backend is None:
                 hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
-            rows = _run(_execute(plan, used, store, say, closes=backend is None))
+            rows = run_to_end(_execute(plan, used, store, say, closes=backend is None))
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
@@ -179,11 +179,22 @@ def analyse(plan: Plan, info: BackendInfo, rows: Sequence[AttemptRow]) -> Compar
         bench_version=plan.bench_version,
         n_problems=len(plan.problems),
         n_total=len(plan.everything),
+        reasons={arm.name: arm.strategy.reasons for arm in plan.arms},
+        upper_bounds=plan.upper_bounds,
     )
     found = compare_rows(
         rows, plan.pairs, facts, reader=plan.spec.reader, margin=plan.spec.margin, level=LEVEL
     )
-    return replace(found, notes=(*plan.notes(), *found.notes))
+    flips = {
+        arm.name: arm.strategy.fraction
+        for arm in plan.arms
+        if isinstance(arm.strategy, FlippedLabels)
+    }
+    return replace(
+        found,
+        notes=(*plan.notes(), *found.notes),
+        following=following(rows, flips, LEVEL),
+    )
 
 
 def score(
@@ -204,7 +215,7 @@ def score(
     Raises:
         BadInputError: an id that the benchmark does not have.
     """
-    benchmark = load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
+    benchmark = _benchmark(bench)
     problems = {problem.question.id: problem for problem in benchmark.problems()}
     rows: list[AttemptRow] = []
     for problem_id, text in completions.items():
@@ -231,43 +242,8 @@ def score(
     return Scored(cell=cell(arm, rows, LEVEL), rows=tuple(rows))
 
 
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run to the end, also where a notebook's event loop is already running in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work)
-    thread = threading.Thread(target=_finish, args=(loop, task), name="cotkit-run")
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(_JOIN_S)
-            _raise_if_cancelled()
-    except KeyboardInterrupt:
-        with contextlib.suppress(RuntimeError):  # the loop has just closed: the run is over
-            loop.call_soon_threadsafe(task.cancel)
-        thread.join()
-        raise
-    return task.result()
-
-
-def _raise_if_cancelled() -> None:
-    """Under ``asyncio.run`` a Ctrl-C only marks the task that we are called from."""
-    current = asyncio.current_task()
-    if current is not None and current.cancelling():
-        raise KeyboardInterrupt
-
-
-def _finish(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_until_complete(asyncio.wait([task]))
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+def _benchmark(bench: str | Benchmark) -> Benchmark:
+    return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
 
 
 def _silent(event: Event) -> None:

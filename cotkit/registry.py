@@ -15,6 +15,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import itertools
 import math
 import sys
 import traceback
@@ -84,14 +85,35 @@ def parse_spec(text: str) -> Spec:
 
 
 def split_specs(text: str) -> tuple[str, ...]:
-    """Split ``a,b:k=1,t=2,c`` into specs: a part ``key=value`` belongs to the spec before it."""
+    """Split ``a,b:k=1,2,t=3,c`` into specs, expanded: ``a``, ``b:k=1,t=3``, ``b:k=2,t=3``, ``c``.
+
+    A part ``key=value`` belongs to the spec before it, and so does a bare number after a
+    ``key=value``: one more value of that key.
+    """
     specs: list[str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        if specs and "=" in part and ":" not in part.partition("=")[0]:
+        is_param = "=" in part and ":" not in part.partition("=")[0]
+        if specs and (is_param or ("=" in specs[-1] and _is_number(part))):
             specs[-1] += f",{part}"
         else:
             specs.append(part)
-    return tuple(specs)
+    return tuple(one for spec in specs for one in expand_spec(spec))
+
+
+def expand_spec(text: str) -> tuple[str, ...]:
+    """Every combination of the values in ``name:a=1,2,b=3,4``; the last parameter varies fastest.
+
+    Raises:
+        UsageError: the first part has no ``=``.
+    """
+    name, colon, rest = text.partition(":")
+    values: list[list[str]] = []
+    for part in filter(None, (part.strip() for part in rest.split(","))):
+        if values and "=" not in part:
+            values[-1].append(f"{values[-1][0].partition('=')[0]}={part}")
+        else:
+            values.append([part])
+    return tuple(f"{name}{colon}{','.join(chosen)}" for chosen in itertools.product(*values))
 
 
 def parse_params(text: str) -> dict[str, str]:
@@ -193,6 +215,14 @@ def _coerce(place: str, text: str, hint: object) -> object:
         names = " or ".join(getattr(t, "__name__", str(t)) for t in options)
         raise UsageError(f"{place}={text!r} is not of type {names}") from None
     return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        _finite(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _finite(text: str) -> float:

@@ -1,5 +1,7 @@
 """Every value that crosses a border between two packages: read this file first.
 
+What is done with them (strategy, backend, benchmark) is in ``cotkit/protocols.py``.
+
 Values are frozen. The flow is ``Problem -> Question -> Request -> Completion -> Attempt -> Score``;
 a strategy is a generator that yields requests and is sent completions, so it never sees a backend,
 a store, or the gold answer (:class:`Question` has none).
@@ -7,9 +9,9 @@ a store, or the gold answer (:class:`Question` has none).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 AnswerKind = Literal["number", "choice", "text"]
 """What a gold answer is: an exact number, one of the question's choices, or free text."""
@@ -113,6 +115,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Execute:
+    """Python code that a strategy wants run, apart from this process, with limits.
+
+    The flow is sent one completion: what the code printed (``stop``), or nothing, with the reason
+    it was ended in ``error``. Runs only where the user allowed it.
+    """
+
+    code: str
+    """Source; what it prints is the result."""
+    timeout_s: float = 5.0
+    """Wall time it may take."""
+    memory_bytes: int = 512 * 1024 * 1024
+    """Address space it may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """One text that a model gave back, and what it took. Token counts never include padding."""
 
@@ -132,6 +150,8 @@ class Completion:
     """Reasoning that the model kept apart (``<think>`` or a provider's field); None: none."""
     seconds: float = 0.0
     """Share of the backend's wall time this completion took, in seconds."""
+    error: str | None = None
+    """Why an :class:`Execute` gave nothing, in one sentence; None for a model's completion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +162,12 @@ class Attempt:
     """Ends in the answer; the answer cue is included where the prompt spoke it."""
     stop_reason: StopReason
     """Of the completion that should hold the answer."""
+    drafts: tuple[Attempt, ...] = ()
+    """Other answers, in order: earlier rounds, or all the samples of a vote (no drafts within)."""
+    is_vote: bool = False
+    """Whether the answer is the plurality of what is read in ``drafts`` (``text``: the first)."""
+    note: str | None = None
+    """Why there is no answer, in one sentence; None: nothing to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,70 +223,8 @@ class BackendInfo:
 Notify: TypeAlias = Callable[[str], None]
 """How a backend says something a user should read while it works (one plain sentence)."""
 
-Flow: TypeAlias = Generator[Request, tuple[Completion, ...], Attempt]
+Flow: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Attempt]
 """A strategy at work on one question: yields requests, is sent completions, returns."""
 
-
-class Strategy(Protocol):
-    """How a question becomes requests. Pure: no I/O, no clock, no random state."""
-
-    @property
-    def control(self) -> str:
-        """Registry name of the strategy it is measured against; its own name: has none."""
-        ...
-
-    def solve(self, question: Question) -> Flow:
-        """Start a flow for one question."""
-        ...
-
-
-class Backend(Protocol):
-    """Something that completes requests."""
-
-    @property
-    def info(self) -> BackendInfo:
-        """Identity and capabilities; cheap: must not load weights or reach a network."""
-        ...
-
-    async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """Complete a request, one completion for each of ``request.samples``, in order.
-
-        Raises:
-            BackendError: nothing usable came back; ``retryable`` says whether to try again.
-        """
-        ...
-
-    async def count_tokens(self, request: Request) -> int | None:
-        """Tokens of the rendered prompt; None where the backend cannot tell."""
-        ...
-
-    async def close(self) -> None:
-        """Give back what the backend holds."""
-        ...
-
-
-class Benchmark(Protocol):
-    """A versioned set of problems."""
-
-    @property
-    def name(self) -> str:
-        """Registry name."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Changes whenever a problem or gold answer does; part of the run's identity."""
-        ...
-
-    @property
-    def answer_kind(self) -> AnswerKind:
-        """What its gold answers are."""
-        ...
-
-    def problems(self) -> Sequence[Problem]:
-        """All problems of the evaluated split, in the published order."""
-        ...
-
-    def exemplar_pool(self) -> Sequence[Problem]:
-        """Problems to draw exemplars from (the train split); empty if there are none."""
-        ...
+IsCorrect: TypeAlias = Callable[[str], bool]
+"""An oracle: whether a text would be scored correct. Only an upper bound may ask it."""

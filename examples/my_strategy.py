@@ -16,6 +16,7 @@ class MyStrategy:
     """The file is ``my_strategy.py``, so the class is ``MyStrategy``."""
 
     control: ClassVar[str] = "standard"
+    reasons: ClassVar[bool] = False
     max_tokens: int = 64
 
     def solve(self, question: Question) -> Flow:

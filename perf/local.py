@@ -27,7 +27,8 @@ def main(model: str, n_problems: int, max_tokens: int) -> None:
     """Measure and print."""
     problems = draw(load_benchmark(parse_spec("gsm-mini")).problems(), n_problems, seed=0)
     strategy = Cot(exemplars=read_exemplars(8), max_tokens=max_tokens)
-    asked = [next(strategy.solve(problem.question)) for problem in problems]
+    steps = [next(strategy.solve(problem.question)) for problem in problems]
+    asked = [step for step in steps if isinstance(step, Request)]
     print(f"{model}, {n_problems} problems of gsm-mini, cot with 8 exemplars, {max_tokens} tokens")
 
     plain_s, n_plain = plain_loop(model, asked, max_tokens)

@@ -100,7 +100,7 @@ def test_show_prompt_and_attempt() -> None:
 
 def test_lists() -> None:
     for what, holds in [
-        ("strategies", "zero-shot-cot  control: standard"),
+        ("strategies", "zero-shot-cot "),
         ("benches", "gsm8k"),
         ("backends", "simulated"),
         ("models", "smollm2-135m"),
@@ -111,6 +111,15 @@ def test_lists() -> None:
         assert holds in done.stdout
     cotkit(*QUICK)
     assert "simulated/70b · gsm-mini · cot" in cotkit("list", "runs").stdout
+
+
+def test_exemplar_seeds_report_what_the_draws_do() -> None:
+    done = cotkit(*QUICK, "--exemplar-seeds", "0,1,2")
+    assert done.returncode == 0, done.stderr
+    assert "over 3 exemplar draws of 5 problems" in done.stdout
+    assert json.loads(cotkit(*QUICK, "--exemplar-seeds", "0,1,2", "--format", "json").stdout)[
+        "seeds"
+    ] == [0, 1, 2]
 
 
 def test_resume_completes_the_latest_unfinished_run_and_no_other() -> None:
@@ -157,6 +166,17 @@ BAD: list[tuple[list[str], int, str]] = [
     (["compare", "--model", "simulated/7b", "--model-args", "dirct=1"], 2, "did you mean direct"),
     (["compare", "--exemplars", "train:8"], 2, "8 exemplars asked"),
     (["compare", "--format", "pdf"], 2, "pdf"),
+    (["compare", "--exemplar-seeds", "0,x"], 2, "is not a list of numbers"),
+    (["compare", "--exemplar-seeds", "3"], 2, "seed"),
+    (["compare", "--strategy", "program-aided"], 2, "--confirm-run-unsafe-code"),
+    (["compare", "--strategy", "self-consistency:k=0"], 2, "k is 0"),
+    (["compare", "--strategy", "self-consistency:kk=5"], 2, "did you mean k"),
+    (
+        ["compare", "--strategy", "flipped-labels:fraction=2", "--bench", "sentiment-mini"],
+        2,
+        "0 to 1",
+    ),
+    (["compare", "--trigger", "step-by-stp", "--strategy", "zero-shot-cot"], 2, "step-by-step"),
     (["compare", "--temperature", "nan"], 2, "is not of type float"),
     (["compare", "--model", "simulated/0b"], 2, "is not a size"),
     (["compare", "--model", "simulated/7b", "--model-args", "slope=500"], 2, "must be in 0..50"),

@@ -115,7 +115,9 @@ def test_a_gain_is_counted_and_said() -> None:
         "(95 % interval +8.9 to +54.7; 9 better, 1 worse of 24; p = 0.012)."
     )
     assert comparison.notes == ()
-    assert dataclasses.asdict(facts(24)).items() <= dataclasses.asdict(comparison).items()
+    uncopied = {"reasons", "upper_bounds"}
+    copied = {k: v for k, v in dataclasses.asdict(facts(24)).items() if k not in uncopied}
+    assert copied.items() <= dataclasses.asdict(comparison).items()
 
 
 def test_a_cell_counts_all_but_the_failed() -> None:

@@ -9,18 +9,10 @@ import pytest
 
 from cotkit.errors import BadInputError, UsageError
 from cotkit.prompting import library, lock, read_exemplars
+from cotkit.protocols import Strategy
 from cotkit.registry import construct, parse_spec
 from cotkit.stops import answer_line_end
-from cotkit.types import (
-    AnswerKind,
-    Attempt,
-    Completion,
-    Exemplar,
-    Flow,
-    Question,
-    Request,
-    Strategy,
-)
+from cotkit.types import AnswerKind, Attempt, Completion, Execute, Exemplar, Flow, Question, Request
 from tests.conftest import REPOSITORY
 
 EXEMPLARS = (
@@ -52,6 +44,15 @@ def flow(name: str, question: Question = AWKWARD) -> Flow:
     return solver.solve(question)
 
 
+def first(name: str, question: Question = AWKWARD) -> Request:
+    return asked(next(flow(name, question)))
+
+
+def asked(step: Request | Execute) -> Request:
+    assert isinstance(step, Request)
+    return step
+
+
 def end(running: Flow, text: str) -> Attempt:
     with pytest.raises(StopIteration) as ended:
         running.send((Completion(text=text, stop_reason="stop"),))
@@ -60,7 +61,7 @@ def end(running: Flow, text: str) -> Attempt:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_first_prompt_to_the_byte(name: str) -> None:
-    request = next(flow(name))
+    request = first(name)
     assert [(m.role, m.content) for m in request.messages] == [("user", GOLDEN[name])]
 
 
@@ -80,11 +81,11 @@ def test_one_turn_strategies_return_what_the_readers_read(name: str, reply: str,
 
 def test_zero_shot_cot_asks_twice_and_shows_its_reasoning_again() -> None:
     running = flow("zero-shot-cot")
-    first = next(running)
-    second: Request = running.send((Completion(text=" Three and four.", stop_reason="length"),))
+    start = asked(next(running))
+    second = asked(running.send((Completion(text=" Three and four.", stop_reason="length"),)))
     contents = [message.content for message in second.messages]
     assert contents == [
-        first.messages[0].content,
+        start.messages[0].content,
         " Three and four.",
         "\nTherefore, the answer is",
     ]
@@ -94,7 +95,7 @@ def test_zero_shot_cot_asks_twice_and_shows_its_reasoning_again() -> None:
 
 
 def test_cot_and_its_control_differ_in_rationales_only() -> None:
-    cot, control = next(flow("cot")), next(flow("few-shot"))
+    cot, control = first("cot"), first("few-shot")
     stripped = cot.messages[0].content
     for exemplar in EXEMPLARS:
         stripped = stripped.replace(f"{exemplar.rationale} ", "")
@@ -107,14 +108,14 @@ def test_the_answer_instruction_follows_the_kind() -> None:
     kinds: tuple[AnswerKind, ...] = ("choice", "text")
     for kind in kinds:
         question = Question(id="x", text="?", choices=("a", "b"), answer_kind=kind)
-        request = next(flow("standard", question))
+        request = first("standard", question)
         assert "<number>" not in request.messages[0].content
         assert request.decoding.stop_after == answer_line_end(kind, cue_spoken=True)
 
 
 def test_greedy_requests_carry_no_seed_and_sampled_ones_do() -> None:
-    assert next(flow("cot:seed=5")).decoding.seed is None
-    assert next(flow("cot:seed=5,temperature=0.7")).decoding.seed == 5
+    assert first("cot:seed=5").decoding.seed is None
+    assert first("cot:seed=5,temperature=0.7").decoding.seed == 5
 
 
 def test_every_released_prompt_has_a_header_that_says_where_it_is_from() -> None:
@@ -145,7 +146,7 @@ def test_a_new_prompt_without_a_proper_header_is_not_locked(
 def test_choices_are_shown_with_their_letters() -> None:
     question = Question(id="x", text="Which?", choices=("red", "blue"), answer_kind="choice")
     for name in GOLDEN:
-        assert "Q: Which?\n(A) red\n(B) blue\nA:" in next(flow(name, question)).messages[0].content
+        assert "Q: Which?\n(A) red\n(B) blue\nA:" in first(name, question).messages[0].content
 
 
 @pytest.mark.parametrize("reply", ["126.", " 126.", "The answer is 126.", "\n126"])

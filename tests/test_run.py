@@ -17,6 +17,7 @@ from cotkit.errors import BackendError, CotkitError, ModelLoadError, TransientEr
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.driver import drive, trim
+from cotkit.run.sandbox import sandbox
 from cotkit.store import Store
 from cotkit.types import Attempt, BackendInfo, Completion, Decoding, Flow, Message, Request
 from tests.conftest import Sums
@@ -308,7 +309,7 @@ def test_a_flow_that_breaks_the_contract_is_named(flow: Callable[[], Flow], says
         return Asked(keys=("k",), completions=(done,) * len(request.samples))
 
     with pytest.raises(UsageError, match=says):
-        asyncio.run(drive(flow(), ask))
+        asyncio.run(drive(flow(), ask, sandbox(allowed=False)))
 
 
 def test_reasoning_is_kept_apart() -> None:
@@ -399,7 +400,14 @@ def test_ctrl_c_is_heard_in_a_script_with_an_event_loop(tmp_path: Path) -> None:
         "    return cotkit.compare('simulated/7b', limit='all', model_args={'latency_s': '30'})\n"
         "asyncio.run(main())"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, cwd=tmp_path)
+    from tests.test_kill import hear_ctrl_c
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        preexec_fn=hear_ctrl_c,
+    )
     deadline = time.monotonic() + 20
     while not (tmp_path / "logs" / "cotkit.db").exists():
         assert time.monotonic() < deadline

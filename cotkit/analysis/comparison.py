@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cotkit.analysis.audit import audit_notes, audits, withhold
+from cotkit.analysis.bounds import bound_notes, bounded
 from cotkit.analysis.cells import cell
 from cotkit.analysis.counting import Counting, Pair, countings
 from cotkit.analysis.gains import gains
@@ -13,6 +15,8 @@ from cotkit.analysis.labels import direction
 from cotkit.analysis.notes import notes
 from cotkit.analysis.results import Comparison, Gain, Variant, Verdict
 from cotkit.analysis.sentences import sentence
+from cotkit.analysis.transitions import transitions
+from cotkit.analysis.votes import vote_curve
 from cotkit.errors import UsageError
 from cotkit.store.rows import AttemptRow
 
@@ -21,7 +25,7 @@ _ByArm = Mapping[str, Mapping[str, AttemptRow]]  # arm -> problem id -> row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What a comparison says of its run; copied into the `Comparison` as it is."""
+    """What a comparison says of its run; all but the last two go into the `Comparison`."""
 
     run_id: str
     """Identity of the run (12 hex characters)."""
@@ -37,6 +41,10 @@ class RunFacts:
     """Problems drawn; fewer completed pairs than this are noted."""
     n_total: int
     """Problems the benchmark has."""
+    reasons: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    """Arm -> whether its strategy asks for reasoning before the answer; only these are audited."""
+    upper_bounds: frozenset[str] = frozenset()
+    """Arms that see the gold answers."""
 
 
 def compare(
@@ -77,6 +85,13 @@ def compare(
     cells = tuple(
         cell(arm, list(table.get(arm, {}).values()), level) for arm in _arms(table, pairs)
     )
+    rows_of = [list(table.get(one.arm, {}).values()) for one in cells]
+    curves = [vote_curve(of_arm, reader) for of_arm in rows_of]
+    audited = {c.arm: facts.reasons[c.arm] for c in cells if c.arm in facts.reasons}
+    found_out = audits(rows, audited, reader)
+    verdicts = [
+        _verdict([(how, found[i]) for how, found in counted], margin) for i in range(len(paired))
+    ]
     return Comparison(
         run_id=facts.run_id,
         model=facts.model,
@@ -89,10 +104,17 @@ def compare(
         margin=margin,
         cells=cells,
         verdicts=tuple(
-            _verdict([(how, found[i]) for how, found in counted], margin)
-            for i in range(len(paired))
+            withhold(bounded(verdict, facts.upper_bounds, margin), found_out)
+            for verdict in verdicts
         ),
-        notes=notes(cells, paired, main, n_problems=facts.n_problems, level=level),
+        notes=(
+            *bound_notes([one.arm for one in cells], facts.upper_bounds),
+            *audit_notes(found_out),
+            *notes(cells, paired, main, n_problems=facts.n_problems, level=level),
+        ),
+        audits=found_out,
+        transitions=tuple(step for of_arm in rows_of for step in transitions(of_arm)),
+        votes=tuple(curve for curve in curves if curve is not None),
     )
 
 

@@ -11,9 +11,10 @@ from typing import Literal
 
 from cotkit.types import Outcome
 
-Label = Literal["helps", "some_help", "harms", "no_material_help", "undetermined"]
+Label = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "upper_bound"]
 """Against a margin d > 0, from the interval of the gain: lower > d; lower > 0; upper < 0;
-upper < d; anything else. The first that holds (SCIENCE: labels of the onset rule)."""
+upper < d; anything else. The first that holds (SCIENCE: labels of the onset rule). ``upper_bound``,
+whatever the interval: the arm sees the gold answers, so its gain is no help and is not ranked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,88 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """What one round of correction did to the answers of an arm, by the chosen reader."""
+
+    arm: str
+    """The arm."""
+    step: str
+    """E.g. ``"draft to round 1"``."""
+    n: int
+    """Problems with both answers."""
+    fixed: int
+    """Wrong (or unreadable) before, correct after."""
+    broken: int
+    """Correct before, wrong (or unreadable) after."""
+    kept_right: int
+    """Correct before and after."""
+    kept_wrong: int
+    """Not correct before nor after."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteCurve:
+    """maj@k of an arm for every k that its samples allow (Wang et al. 2022)."""
+
+    arm: str
+    """The arm."""
+    rates: tuple[float, ...]
+    """Expected solve rate of a vote of 1, 2, ... samples, over the samples in their order."""
+    n: int
+    """Problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Whether an arm did what it says: no reasoning where none is asked, room where some is."""
+
+    arm: str
+    """The arm."""
+    reasons: bool
+    """Whether the strategy asks for reasoning before the answer."""
+    n: int
+    """Attempts looked at."""
+    reasoned: int
+    """Attempts that reason before the answer."""
+    median_words_before: float
+    """Median of the words before the answer."""
+    reasoning_tokens: int | None
+    """Hidden reasoning tokens over all attempts; None if the backend does not say."""
+    is_contaminated: bool
+    """Whether an arm without reasoning reasons too often for its verdict to mean anything."""
+    truncated: int
+    """Attempts in which a completion ended at its token limit."""
+    enough_tokens: int | None
+    """The ``--max-tokens`` that 95 % of the completed answers needed; None if unknown."""
+
+
+FollowingLabel = Literal["follows", "keeps_prior", "undetermined"]
+"""Of a model shown only flipped labels: it answers as they do, as it would without, or neither."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """How far an arm with flipped exemplar labels does as its exemplars do."""
+
+    arm: str
+    """The arm."""
+    fraction: float
+    """Share of the exemplars whose label was flipped, 0..1."""
+    n: int
+    """Problems in the denominator: all outcomes but ``failed``."""
+    solve_rate: float
+    """By the true labels; NaN if n is 0."""
+    interval: Interval
+    """Wilson score interval of the solve rate."""
+    chance: float
+    """Solve rate of guessing."""
+    follows: float
+    """Share of the answers that name the flipped label; unreadable ones do not; NaN if n is 0."""
+    label: FollowingLabel | None
+    """None unless every label was flipped: a mixture asks for neither answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A whole comparison on one model and one benchmark."""
 
@@ -140,3 +223,11 @@ class Comparison:
     """One for each arm that is not a control only."""
     notes: tuple[str, ...]
     """Warnings a reader of the report must see, e.g. failed attempts left out."""
+    transitions: tuple[Transition, ...] = ()
+    """For arms that correct themselves, one for each round."""
+    votes: tuple[VoteCurve, ...] = ()
+    """For arms that vote."""
+    audits: tuple[Audit, ...] = ()
+    """One for each arm, in the order of ``cells``."""
+    following: tuple[Following, ...] = ()
+    """For arms with flipped labels, by the share flipped."""

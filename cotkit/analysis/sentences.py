@@ -22,6 +22,8 @@ def sentence(gain: Gain, margin: float, depends_on: Sequence[Counting]) -> str:
 def _claim(gain: Gain, margin: float) -> str:
     points, evidence = f"{_points(gain.gain)} points", _evidence(gain)
     over, against = (f"{points} {word} {gain.control} ({evidence})" for word in ("over", "against"))
+    if gain.label == "upper_bound":
+        return f"upper bound (sees the gold answers): {gain.arm}: {over}"
     if gain.label == "helps":
         return f"{gain.arm} helps: {over}"
     if gain.label == "some_help":

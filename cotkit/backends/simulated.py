@@ -13,16 +13,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cotkit.backends._simulated_text import Turn, read_turn
 from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
 from cotkit.types import BackendInfo, Completion, Problem, Request
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])", re.IGNORECASE)
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-_REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
-_QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
 _MAX_SLOPE = 50.0  # already a step; far above, exp() overflows
-_CHAIN_RESULT = re.compile(r"gives (\S+)\.")
+_SHARES = ("direct", "reasoning", "floor", "ceiling", "fix", "break_", "unparsed", "failing")
 _WRONG = "-987654321"  # the gold answer of no benchmark
 
 
@@ -53,6 +52,10 @@ class Simulated:
     """Solve rate of very small models."""
     ceiling: float = 0.9
     """Solve rate of very large models."""
+    fix: float = 0.0
+    """Share of the wrong answers that one round of review puts right, 0..1."""
+    break_: float = 0.0
+    """Share of the right answers that one round of review spoils, 0..1."""
     unparsed: float = 0.0
     """Share of completions without any answer, 0..1."""
     failing: float = 0.0
@@ -73,7 +76,7 @@ class Simulated:
         size = _SIZE.fullmatch(self.model)
         if size is None or not float(size[1]):
             raise ValueError(f"{self.model!r} is not a size such as 350m or 7b")
-        for name in ("direct", "reasoning", "floor", "ceiling", "unparsed", "failing"):
+        for name in _SHARES:
             share = getattr(self, name)
             if share is not None and not 0 <= share <= 1:
                 raise ValueError(f"{name} is {share}, must be in 0..1")
@@ -135,21 +138,16 @@ class Simulated:
         return self.floor + (self.ceiling - self.floor) * height
 
     def _complete(self, request: Request, key: str, sample: int) -> Completion:
-        prompt = request.messages[0].content
-        asked = _QUESTION.findall(prompt)
-        problem = self._gold.get(asked[-1]) if asked else None
+        turn = read_turn(request.messages)
+        problem = self._gold.get(turn.question) if turn.question is not None else None
         if problem is None:
             raise BackendError("simulated models know only the questions of the benchmark")
-        reasons = _REASONS.search(prompt) is not None
-        said = _CHAIN_RESULT.search(request.messages[1].content) if request.messages[2:] else None
-        answer = said[1] if said else self._answer(problem, reasons=reasons, sample=sample)
-        words = ["thus"] * self.chain_tokens if reasons and not request.messages[2:] else []
-        words += f"which gives {answer}.".split() if words else []
-        cued = request.messages[-1].content.endswith("The answer is")
-        cued = cued or request.messages[-1].content.endswith("the answer is")
-        words += [f"{answer}."] if cued else f"The answer is {answer}.".split()
         if self._draw("unparsed", key, sample) < self.unparsed:
             words = ["I", "cannot", "say."]
+        elif turn.kind == "review":
+            words = self._review(turn, problem, sample)
+        else:
+            words = self._words(turn, self._answer(turn, problem, sample))
         kept = words[: request.decoding.max_tokens]
         return Completion(
             text=" " + " ".join(kept),
@@ -159,10 +157,35 @@ class Simulated:
             seconds=self.latency_s,
         )
 
-    def _answer(self, problem: Problem, *, reasons: bool, sample: int) -> str:
-        mode = "reasoning" if reasons else "direct"
-        right = self._draw(mode, problem.question.id, sample) < self.solve_rate(reasons=reasons)
+    def _words(self, turn: Turn, answer: str) -> list[str]:
+        words = ["thus"] * self.chain_tokens if turn.reasons and turn.kind != "extract" else []
+        words += f"which gives {answer}.".split() if words else []
+        return (
+            [*words, f"{answer}."] if turn.cued else [*words, *f"The answer is {answer}.".split()]
+        )
+
+    def _review(self, turn: Turn, problem: Problem, sample: int) -> list[str]:
+        """Finds fault with an answer exactly when the next turn will change whether it is right."""
+        was = turn.before == problem.gold
+        verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
+        words = f"I went over it and found it {verdict}.".split()
+        return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
+
+    def _answer(self, turn: Turn, problem: Problem, sample: int) -> str:
+        if turn.kind == "extract" and turn.before is not None:
+            return turn.before
+        if turn.kind == "improve":
+            right = self._is_right_after(turn, problem, sample)
+        else:
+            mode = "reasoning" if turn.reasons else "direct"
+            drawn = self._draw(mode, problem.question.id, sample)
+            right = drawn < self.solve_rate(reasons=turn.reasons)
         return problem.gold if right else _WRONG
+
+    def _is_right_after(self, turn: Turn, problem: Problem, sample: int) -> bool:
+        """Whether this round's improved answer is right; drawn once per round, as planted."""
+        drawn = self._draw("correction", problem.question.id, turn.round, sample)
+        return drawn >= self.break_ if turn.before == problem.gold else drawn < self.fix
 
     def _draw(self, *what: object) -> float:
         """A uniform number in [0, 1) fixed by the model's label and what it is drawn for."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import cast
 
 from cotkit.bench._draw import check_disjoint, draw, draw_exemplars
+from cotkit.bench._labels import label_pool
 from cotkit.bench._user import UserFile
 from cotkit.errors import UnknownNameError
+from cotkit.protocols import Benchmark
 from cotkit.registry import Spec, construct
-from cotkit.types import Benchmark
 
-__all__ = ["UserFile", "check_disjoint", "draw", "draw_exemplars", "load_benchmark"]
+__all__ = ["UserFile", "check_disjoint", "draw", "draw_exemplars", "label_pool", "load_benchmark"]
 
 
 def load_benchmark(spec: Spec) -> Benchmark:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cotkit import __version__
-from cotkit.cli import compare, listing, models, resume, show
+from cotkit.cli import compare, listing, models, new, plan, resume, show
 from cotkit.errors import CotkitError
 
 
@@ -45,11 +45,13 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     pass
 
 
-app.command("compare")(compare.compare)
+app.command("compare")(compare.command)
+app.command("plan")(plan.command)
 app.command("resume")(resume.resume)
 app.command("list")(listing.list_names)
 app.add_typer(models.app, name="models")
 app.add_typer(show.app, name="show")
+app.add_typer(new.app, name="new")
 
 
 def main() -> None:

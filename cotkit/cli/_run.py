@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.analysis.power import minimum_detectable_effect
 from cotkit.api import run_spec
 from cotkit.bench import load_benchmark
+from cotkit.cli._forecast import lines
+from cotkit.draws import compare_draws
 from cotkit.errors import IncompleteRunError, UsageError
+from cotkit.forecast import forecast
 from cotkit.registry import parse_spec
 from cotkit.report import render
+from cotkit.report.draws import draws_json, draws_text
 from cotkit.report.progress import progress_display
 
 if TYPE_CHECKING:
+    from cotkit.analysis.results import Comparison
     from cotkit.cli.compare import Display, Format
+    from cotkit.draws import Draws
     from cotkit.run import Plan, RunSpec
+    from cotkit.store import Store
     from cotkit.types import BackendInfo
 
 
@@ -41,25 +47,24 @@ def run_and_print(
         IncompleteRunError: attempts failed; what there is was printed.
     """
 
-    def on_plan(plan: Plan, info: BackendInfo) -> None:
+    def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
         if expected is not None and plan.run_id(info) != expected:
             raise UsageError(
                 f"run {expected} cannot be resumed: it would now be run {plan.run_id(info)}",
                 hint="model, benchmark, prompts or cotkit changed; give the compare command again",
             )
         if mode != "none":
-            announce(plan, info)
+            typer.echo("\n".join(lines(forecast(plan, info, store))), err=True)
 
     bench = load_benchmark(parse_spec(spec.bench))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
-        comparison = run_spec(
-            spec,
-            bench,
-            log_dir=log_dir,
-            emit=emit,
-            on_plan=on_plan,
-        )
+        if spec.exemplar_seeds:
+            draws = compare_draws(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan)
+            _print_draws(draws, format_)
+            _check_complete(draws.comparisons, log_dir)
+            return
+        comparison = run_spec(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
         comparison,
@@ -70,28 +75,21 @@ def run_and_print(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
-    n_failed = sum(cell.outcomes["failed"] for cell in comparison.cells)
-    if n_failed:
-        raise IncompleteRunError(
-            f"{n_failed} attempts failed and are left out",
-            hint=f"try them again with: cotkit resume {comparison.run_id} --log-dir {log_dir}",
-        )
+    _check_complete([comparison], log_dir)
 
 
-def announce(plan: Plan, info: BackendInfo) -> None:
-    """Say what will run, and the smallest gain it can find, before anything is generated."""
-    n, n_arms, n_total = len(plan.problems), len(plan.arms), len(plan.everything)
-    arms = " · ".join(arm.name for arm in plan.arms)
-    lines = [
-        f"run {plan.run_id(info)} · {info.model} · {plan.bench_name} · {arms}",
-        f"{n} of {n_total} problems in {n_arms} arms: {n * n_arms} attempts",
-    ]
-    if plan.pairs:
-        level = 0.95 ** (1 / len(plan.pairs))
-        found = [
-            f"{100 * effect:.0f} points over a control at {100 * baseline:.0f} %"
-            for baseline in (0.05, 0.2, 0.5)
-            if not math.isnan(effect := minimum_detectable_effect(n, baseline, level=level))
-        ]
-        lines.append(f"smallest gain that {n} problems can show (power 0.8): {', '.join(found)}")
-    typer.echo("\n".join(lines), err=True)
+def _print_draws(draws: Draws, format_: Format) -> None:
+    if format_.value not in {"table", "json"}:
+        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
+    as_json = format_.value == "json"
+    typer.echo((draws_json if as_json else draws_text)(draws.variances, draws.seeds), nl=False)
+
+
+def _check_complete(comparisons: Sequence[Comparison], log_dir: Path) -> None:
+    for comparison in comparisons:
+        n_failed = sum(cell.outcomes["failed"] for cell in comparison.cells)
+        if n_failed:
+            raise IncompleteRunError(
+                f"{n_failed} attempts failed and are left out",
+                hint=f"try them again with: cotkit resume {comparison.run_id} --log-dir {log_dir}",
+            )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from cotkit.registry import Entry
+
 
 class What(StrEnum):
     """What can be listed."""
@@ -16,6 +18,7 @@ class What(StrEnum):
     backends = "backends"
     models = "models"
     readers = "readers"
+    triggers = "triggers"
     runs = "runs"
 
 
@@ -23,7 +26,7 @@ def list_names(
     what: What = typer.Argument(help="What to list."),
     log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store, for runs."),
 ) -> None:
-    """List strategies, benches, backends, models, readers or runs.
+    """List strategies, benches, backends, models, readers, triggers or runs.
 
     Examples:
 
@@ -41,7 +44,7 @@ def _strategies(_: Path) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
     return [
-        (e.name, f"control: {e.control}" if e.control not in {"", e.name} else "", e.summary)
+        (e.name, f"control: {e.control}" if e.control not in {"", e.name} else "", _summary(e))
         for e in entries("strategy")
     ]
 
@@ -49,13 +52,18 @@ def _strategies(_: Path) -> list[tuple[str, ...]]:
 def _benches(_: Path) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, e.summary) for e in entries("benchmark")]
+    return [(e.name, _summary(e)) for e in entries("benchmark")]
 
 
 def _backends(_: Path) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, e.summary) for e in entries("backend")]
+    return [(e.name, _summary(e)) for e in entries("backend")]
+
+
+def _summary(entry: Entry) -> str:
+    """What it is; of a third party's, which is not imported to be listed, whose it is."""
+    return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
 
 
 def _models(_: Path) -> list[tuple[str, ...]]:
@@ -68,6 +76,15 @@ def _readers(_: Path) -> list[tuple[str, ...]]:
     from cotkit.scoring import READERS
 
     return [(name, reader.summary) for name, reader in READERS.items()]
+
+
+def _triggers(_: Path) -> list[tuple[str, ...]]:
+    import json
+
+    from cotkit.prompting.lock import read_locked
+
+    rows = [json.loads(line) for line in read_locked("triggers.v1.jsonl").splitlines()]
+    return [(row["name"], row["text"]) for row in rows]
 
 
 def _runs(log_dir: Path) -> list[tuple[str, ...]]:
@@ -95,5 +112,6 @@ _ROWS = {
     What.backends: _backends,
     What.models: _models,
     What.readers: _readers,
+    What.triggers: _triggers,
     What.runs: _runs,
 }

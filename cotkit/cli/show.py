@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import typer
 
-from cotkit.types import Problem, Request
+from cotkit.types import Completion, Execute, Problem, Request
 
 app = typer.Typer(
     help="A rendered prompt, one attempt, or a benchmark's card.", no_args_is_help=True
@@ -32,7 +33,7 @@ def prompt(
 ) -> None:
     """Print what a strategy sends for one problem, turn by turn, to the byte.
 
-    Later turns hold what the model said; here a placeholder stands for it.
+    Later turns hold what the model said; here a placeholder stands for it. An oracle says no.
 
     Examples:
 
@@ -40,13 +41,11 @@ def prompt(
 
       cotkit show prompt --strategy cot --bench gsm8k --problem gsm8k/test/0 --model smollm2-135m
     """
-    import asyncio
-
     from cotkit.bench import load_benchmark
     from cotkit.errors import UnknownNameError
     from cotkit.registry import parse_spec, split_specs
     from cotkit.run import RunSpec, make_plan
-    from cotkit.types import Completion
+    from cotkit.run.survey import start
 
     spec = RunSpec(
         model=model or "none",
@@ -62,21 +61,19 @@ def prompt(
         raise UnknownNameError("problem", problem, by_id)
     chosen = by_id[problem] if problem else plan.problems[0]
     arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
-    flow, turn = arm.strategy.solve(chosen.question), 0
-    try:
-        request = next(flow)
-        while True:
-            turn += 1
-            n_tokens = asyncio.run(_count(model, plan.problems, request)) if model else None
-            size = f"{n_tokens} tokens" if n_tokens is not None else "tokens not counted"
-            typer.echo(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}", err=True)
-            for message in request.messages:
-                typer.echo(message.content, nl=False)
-            typer.echo()
-            said = Completion(text=f"<completion {turn}>", stop_reason="stop")
-            request = flow.send((said,) * len(request.samples))
-    except StopIteration:
-        pass
+    flow = start(arm, chosen.question)
+    step, turn = next(flow, None), 0
+    while step is not None:
+        turn += 1
+        size = _size(model, plan.problems, step)
+        typer.echo(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}", err=True)
+        typer.echo(step.code if isinstance(step, Execute) else _text(step))
+        said = Completion(text=f"<completion {turn}>", stop_reason="stop")
+        n_samples = 1 if isinstance(step, Execute) else len(step.samples)
+        try:
+            step = flow.send((said,) * n_samples)
+        except StopIteration:
+            step = None
 
 
 @app.command()
@@ -110,7 +107,7 @@ def attempt(
         row, turns = rows[arm, problem], store.turns(found.id, arm, problem)
     for number, turn in enumerate(turns, start=1):
         typer.echo(f"{RULE} turn {number}: prompt")
-        typer.echo("".join(message.content for message in turn.request.messages))
+        typer.echo(_text(turn.request))
         for sample, completion in zip(turn.request.samples, turn.completions, strict=True):
             size = f"{completion.n_prompt_tokens} + {completion.n_generated_tokens} tokens"
             typer.echo(f"{RULE} turn {number}: sample {sample} · {size} · {completion.stop_reason}")
@@ -147,6 +144,18 @@ def bench_card(name: str = typer.Argument(help="Benchmark name (cotkit list benc
     typer.echo(
         resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8"), nl=False
     )
+
+
+def _text(request: Request) -> str:
+    return "".join(message.content for message in request.messages)
+
+
+def _size(model: str | None, problems: tuple[Problem, ...], step: Request | Execute) -> str:
+    if isinstance(step, Execute):
+        return "code to run"
+    n_tokens = asyncio.run(_count(model, problems, step)) if model else None
+    size = f"{n_tokens} tokens" if n_tokens is not None else "tokens not counted"
+    return size if len(step.samples) == 1 else f"{size} · {len(step.samples)} samples"
 
 
 async def _count(model: str, problems: tuple[Problem, ...], request: Request) -> int | None:

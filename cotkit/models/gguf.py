@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from cotkit.errors import MissingDependencyError, ModelLoadError
 from cotkit.models.gguf_config import Heads, Metadata, model_config
 from cotkit.models.gguf_tokenizer import write_tokenizer
@@ -22,7 +19,9 @@ from cotkit.models.safetensors_file import Float32Array, Tensor, write_float32
 from cotkit.models.shelf import in_words, require_space
 from cotkit.types import Notify
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # both come with the hf extra
+    import numpy as np
+    import numpy.typing as npt
     from gguf import GGUFReader, ReaderTensor
 
 CONVERTER_VERSION = 1
@@ -154,4 +153,6 @@ def _chunks(metadata: Metadata, tensor: ReaderTensor, heads: Heads) -> Iterator[
 
 def _unpermuted(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
     """Rows in transformers' order: llama.cpp interleaves the two halves of each head."""
+    import numpy as np
+
     return np.arange(n_rows).reshape(n_heads, -1, 2).swapaxes(1, 2).ravel()

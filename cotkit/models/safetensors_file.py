@@ -12,14 +12,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from cotkit.errors import ModelLoadError
 
-Float32Array: TypeAlias = npt.NDArray[np.float32]
+if TYPE_CHECKING:  # numpy comes with the hf extra; reading a header must not need it
+    import numpy as np
+    import numpy.typing as npt
+
+Float32Array: TypeAlias = "npt.NDArray[np.float32]"
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit; beyond it the file is something else
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from cotkit.analysis.results import Cell, Comparison, Gain, Interval, Label, Variant, Verdict
+from cotkit.report.audit import audit_tables, contaminated
+from cotkit.report.bounds import marked
 from cotkit.report.document import Column, Document, Number, Span, Strip, Table, Tone, Value, Words
+from cotkit.report.drafts import draft_tables
+from cotkit.report.following import following_tables
 from cotkit.report.words import say_level, say_number
 from cotkit.types import OUTCOMES
 
@@ -15,6 +20,7 @@ LABELS: dict[Label, tuple[str, Tone]] = {
     "harms": ("harms", "bad"),
     "no_material_help": ("no material help", "plain"),
     "undetermined": ("undetermined", "quiet"),
+    "upper_bound": ("upper bound", "quiet"),
 }
 """Label -> its words and tone."""
 
@@ -52,11 +58,17 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
             ("reader", c.reader),
             ("margin", c.margin),
         ),
-        tables=(
-            _arms(c.cells, timing=timing),
-            _gains(c.verdicts, c.margin),
-            _outcomes(c.cells),
-            _variants(c.verdicts),
+        tables=tuple(
+            marked(table, {v.gain.arm for v in c.verdicts if v.gain.label == "upper_bound"})
+            for table in (
+                _arms(c.cells, timing=timing),
+                _gains(c.verdicts, c.margin, contaminated(c.audits)),
+                _outcomes(c.cells),
+                _variants(c.verdicts),
+                *draft_tables(c.transitions, c.votes),
+                *following_tables(c.following),
+                *audit_tables(c.audits),
+            )
         ),
         notes=c.notes,
     )
@@ -110,8 +122,8 @@ def _arm_row(cell: Cell, *, timing: bool) -> tuple[Value, ...]:
     )
 
 
-def _gains(verdicts: tuple[Verdict, ...], margin: float) -> Table:
-    return Table(
+def _gains(verdicts: tuple[Verdict, ...], margin: float, leaking: frozenset[str]) -> Table:
+    table = Table(
         key="gains",
         title="Gain over the control",
         note="Gain and MDE in points; better, worse: problems that only the arm, only the control"
@@ -130,17 +142,35 @@ def _gains(verdicts: tuple[Verdict, ...], margin: float) -> Table:
             Column(key="p_holm", header="p Holm"),
             Column(key="mde", header="MDE"),
         ),
-        rows=tuple(_gain_row(verdict.gain) for verdict in verdicts),
+        rows=tuple(
+            _gain_row(v.gain, withheld=not leaking.isdisjoint({v.gain.arm, v.gain.control}))
+            for v in verdicts
+        ),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=margin),
     )
+    return _control_second(table) if _has_two_controls(verdicts) else table
 
 
-def _gain_row(gain: Gain) -> tuple[Value, ...]:
+def _has_two_controls(verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether some arm has several gains, so that its name alone does not say which is meant."""
+    return len({verdict.gain.arm for verdict in verdicts}) < len(verdicts)
+
+
+def _control_second(table: Table) -> Table:
+    """Move the control beside the arm; the group that it opened begins after it."""
+    at = [column.key for column in table.columns].index("control")
+    order = [0, at, *(i for i in range(1, len(table.columns)) if i != at)]
+    columns = [replace(table.columns[i], opens=i == at + 1) for i in order]
+    rows = [tuple(row[i] for i in order) for row in table.rows]
+    return replace(table, columns=tuple(columns), rows=tuple(rows))
+
+
+def _gain_row(gain: Gain, *, withheld: bool) -> tuple[Value, ...]:
     return (
         _name(gain.arm),
         Number(value=gain.gain, form="points"),
         Span(interval=gain.interval, form="points"),
-        _label(gain.label),
+        _withheld(gain.label) if withheld else _label(gain.label),
         _name(gain.control),
         Number(value=gain.n, form="count"),
         Number(value=gain.n_better, form="count"),
@@ -169,12 +199,14 @@ def _outcomes(cells: tuple[Cell, ...]) -> Table:
 
 def _variants(verdicts: tuple[Verdict, ...]) -> Table:
     gains = (variant.gain.interval for verdict in verdicts for variant in verdict.variants)
+    says_control = _has_two_controls(verdicts)
     return Table(
         key="variants",
         title="Does the verdict hold?",
         note="The same gain, counted in other ways; DIFFERS: in sign or direction",
         columns=(
             Column(key="arm", header="arm"),
+            *((Column(key="control", header="control"),) if says_control else ()),
             Column(key="variant", header="counted by"),
             Column(key="holds", header="holds?"),
             Column(key="gain", header="gain points"),
@@ -182,16 +214,21 @@ def _variants(verdicts: tuple[Verdict, ...]) -> Table:
             Column(key="label", header="verdict"),
         ),
         rows=tuple(
-            _variant_row(variant, holds=variant.name not in verdict.depends_on)
+            _variant_row(
+                variant,
+                holds=variant.name not in verdict.depends_on,
+                says_control=says_control,
+            )
             for verdict in verdicts
             for variant in verdict.variants
         ),
     )
 
 
-def _variant_row(variant: Variant, *, holds: bool) -> tuple[Value, ...]:
+def _variant_row(variant: Variant, *, holds: bool, says_control: bool) -> tuple[Value, ...]:
     return (
         _name(variant.gain.arm),
+        *((_name(variant.gain.control),) if says_control else ()),
         _name(variant.name),
         Words(text="yes", raw=True) if holds else Words(text="DIFFERS", raw=False, tone="warn"),
         Number(value=variant.gain.gain, form="points"),
@@ -207,6 +244,11 @@ def _name(text: str) -> Words:
 def _label(label: Label) -> Words:
     text, tone = LABELS[label]
     return Words(text=text, raw=label, tone=tone)
+
+
+def _withheld(label: Label) -> Words:
+    """A label that must not be believed, marked so for people and programs alike."""
+    return Words(text=f"{LABELS[label][0]} (withheld)", raw=f"withheld: {label}", tone="warn")
 
 
 def _interval_header(intervals: Iterable[Interval]) -> str:

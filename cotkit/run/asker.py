@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import replace
 
 from cotkit.identity import completion_key, request_key
+from cotkit.protocols import Backend
 from cotkit.run.driver import Asked, trim
 from cotkit.store import Store
-from cotkit.types import Backend, Completion, Request
+from cotkit.types import Completion, Request
 
 
 class Asker:

@@ -9,9 +9,10 @@ from typing import cast
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import completion_key
 from cotkit.models import catalogue
+from cotkit.protocols import Backend
 from cotkit.registry import Spec, construct, entries
 from cotkit.store import Store
-from cotkit.types import Backend, Completion, Notify, Problem
+from cotkit.types import Completion, Notify, Problem
 
 
 def build_backend(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cotkit.errors import UsageError
 from cotkit.stops import cut, split_reasoning
-from cotkit.types import Attempt, Completion, Flow, Request
+from cotkit.types import Attempt, Completion, Execute, Flow, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +23,27 @@ class Asked:
 Ask = Callable[[Request], Awaitable[Asked]]
 
 
-async def drive(flow: Flow, ask: Ask) -> tuple[Attempt, list[Asked]]:
-    """Run a flow to its end: the attempt and every turn it took.
+Run = Callable[[Execute], Awaitable[Completion]]
+"""Runs code apart from this process; never raises for what the code does."""
+
+
+async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Asked]]:
+    """Run a flow to its end: the attempt and every turn it asked a model.
 
     Raises:
-        UsageError: the strategy broke the contract (asked nothing, or returned no Attempt).
+        UsageError: the strategy broke the contract (asked nothing, or returned no Attempt), or
+            wants code run that the user did not allow.
     """
     turns: list[Asked] = []
     try:
-        request = next(flow)
+        step = next(flow)
         while True:
-            asked = await ask(request)
-            turns.append(asked)
-            request = flow.send(asked.completions)
+            if isinstance(step, Execute):
+                step = flow.send((await run(step),))
+            else:
+                asked = await ask(step)
+                turns.append(asked)
+                step = flow.send(asked.completions)
     except StopIteration as ended:
         attempt = ended.value
     finally:

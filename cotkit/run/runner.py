@@ -9,12 +9,14 @@ from dataclasses import replace
 from cotkit.errors import BackendError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
 from cotkit.identity import backend_key
+from cotkit.protocols import Backend, OracleStrategy
 from cotkit.run.asker import Asker
-from cotkit.run.driver import Asked, drive
+from cotkit.run.driver import Asked, Run, drive
 from cotkit.run.plan import Arm, Plan
+from cotkit.run.sandbox import sandbox
 from cotkit.scoring import score_attempt
-from cotkit.store import AttemptRow, Store
-from cotkit.types import Attempt, Backend, Problem
+from cotkit.store import AttemptRow, DraftRow, Store
+from cotkit.types import Attempt, Flow, Problem
 
 _MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
 
@@ -47,11 +49,12 @@ async def execute(
     for row in held:
         emit(_done(row, cached=True))
     asker = Asker(backend, key, store)
+    run = sandbox(allowed=plan.spec.run_unsafe_code)
     todo = iter(jobs)
 
     async def work() -> None:
         for job in todo:
-            row, turns = await _attempt(job, asker, plan.spec.reader)
+            row, turns = await _attempt(job, asker, run, plan.spec.reader)
             store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
             emit(_done(row, cached=False))
 
@@ -88,7 +91,7 @@ def _jobs(plan: Plan) -> Iterator[Job]:
             position += 1
 
 
-async def _attempt(job: Job, asker: Asker, reader: str) -> tuple[AttemptRow, list[Asked]]:
+async def _attempt(job: Job, asker: Asker, run: Run, reader: str) -> tuple[AttemptRow, list[Asked]]:
     _, arm, problem = job
     row = AttemptRow(
         arm=arm.name,
@@ -99,12 +102,34 @@ async def _attempt(job: Job, asker: Asker, reader: str) -> tuple[AttemptRow, lis
         cluster=problem.cluster,
     )
     try:
-        attempt, turns = await drive(arm.strategy.solve(problem.question), asker.ask)
+        attempt, turns = await drive(_flow(arm, problem, reader), asker.ask, run)
     except BackendError as failure:
         if not failure.retryable:
             raise
         return replace(row, error=str(failure)), []
     return _scored(row, attempt, problem, turns, reader), turns
+
+
+def _flow(arm: Arm, problem: Problem, reader: str) -> Flow:
+    """Start the arm on a problem; only an oracle strategy is given anything made from the gold."""
+    if not isinstance(arm.strategy, OracleStrategy):
+        return arm.strategy.solve(problem.question)
+
+    def is_correct(text: str) -> bool:
+        attempt = Attempt(text=text, stop_reason="stop")
+        return score_attempt(attempt, problem, reader).outcome == "correct"
+
+    return arm.strategy.solve_with_oracle(problem.question, is_correct)
+
+
+def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
+    score = score_attempt(draft, problem, reader)
+    return DraftRow(
+        text=draft.text,
+        outcome=score.outcome,
+        readings=score.readings,
+        correct_by=score.correct_by,
+    )
 
 
 def _scored(
@@ -123,7 +148,12 @@ def _scored(
         n_prompt_tokens=_total([completion.n_prompt_tokens for completion in used]),
         n_shared_tokens=sum(completion.n_shared_tokens for completion in used),
         n_generated_tokens=_total([completion.n_generated_tokens for completion in used]),
+        n_reasoning_tokens=_total([completion.n_reasoning_tokens for completion in used]),
+        reasoned_apart=any(completion.reasoning for completion in used),
         seconds=sum(completion.seconds for completion in used),
+        error=attempt.note,
+        drafts=tuple(_draft(draft, problem, reader) for draft in attempt.drafts),
+        is_vote=attempt.is_vote,
     )
 
 

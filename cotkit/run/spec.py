@@ -35,13 +35,17 @@ class RunSpec:
     exemplars: str = "builtin:8"
     """``builtin:K``, ``train:K``, or ``FILE.jsonl:K``."""
     exemplar_seed: int = 0
-    """Which exemplars are drawn, and in which order, from a train split or file."""
+    """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
+    exemplar_seeds: tuple[int, ...] = ()
+    """Several draws in place of the one, at least two; empty: ``exemplar_seed`` alone."""
     generation: Mapping[str, str] = field(default_factory=dict[str, str])
     """Strategy parameters set for every arm that has them: ``max_tokens``, ``temperature``, ..."""
     reader: str = "flexible"
     """The reader that decides outcomes."""
     margin: float = 0.02
     """Smallest gain that counts as material, in (0, 1)."""
+    run_unsafe_code: bool = False
+    """Whether strategies may have code run that a model wrote."""
 
     def __post_init__(self) -> None:
         """Refuse what no run can mean.
@@ -59,6 +63,12 @@ class RunSpec:
             raise UsageError(f"limit {self.limit!r} is not a number", hint="a number, or all")
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
+        n_seeds = len(self.exemplar_seeds)
+        if n_seeds == 1 or len(set(self.exemplar_seeds)) < n_seeds:
+            raise UsageError(
+                f"exemplar seeds {self.exemplar_seeds} are not two or more different ones",
+                hint="one draw shows no variance between draws: 0,1,2,3,4",
+            )
 
     def to_json(self) -> str:
         """Canonical JSON of the spec."""
@@ -74,6 +84,7 @@ class RunSpec:
         values: dict[str, Any] = json.loads(text)
         try:
             values["strategies"] = tuple(values["strategies"])
+            values["exemplar_seeds"] = tuple(values.get("exemplar_seeds", ()))
             return cls(**values)
         except (TypeError, KeyError) as other:
             raise UsageError(

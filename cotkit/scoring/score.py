@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cotkit.errors import UnknownNameError
+from cotkit.errors import UnknownNameError, UsageError
 from cotkit.scoring.readers import READERS, Reader
+from cotkit.scoring.vote import common_end, plurality
 from cotkit.stops import split_reasoning
-from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score
+from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason
 
 SCORER_VERSION = "1"
 """Changes whenever any text could be read or judged differently; part of a run's identity."""
@@ -17,24 +18,39 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
     """Read an attempt with the whole panel and judge it by one reader.
 
     Never ``failed``: an attempt exists only if the backend gave something. The panel leaves out
-    readers that do not read the question's answer kind.
+    readers that do not read the question's answer kind. Of a vote each reader takes the plurality
+    of what it read in the drafts.
 
     Raises:
         UnknownNameError: no reader of that name reads this kind of answer.
+        UsageError: a vote without drafts.
         ValueError: the gold answer of a number question is not a number.
     """
     question = problem.question
     panel = {name: r for name, r in READERS.items() if question.answer_kind in r.kinds}
     if reader not in panel:
         raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, panel)
-    readings = _readings(attempt, question, panel)
+    if attempt.is_vote:
+        readings, end = _voted(attempt, question, panel)
+    else:
+        readings, end = _readings(attempt, question, panel), attempt.stop_reason
     correct_by = {
         name: reading.value is not None
         and panel[name].equals(reading.value, problem.gold, question)
         for name, reading in readings.items()
     }
-    outcome = _outcome(attempt, readings[reader], is_correct=correct_by[reader])
+    outcome = _outcome(end, readings[reader], is_correct=correct_by[reader])
     return Score(outcome=outcome, readings=readings, correct_by=correct_by)
+
+
+def _voted(
+    attempt: Attempt, question: Question, panel: Mapping[str, Reader]
+) -> tuple[dict[str, Reading], StopReason]:
+    if not attempt.drafts:
+        raise UsageError("a vote without samples", hint="give every sample in Attempt.drafts")
+    ballots = [_readings(draft, question, panel) for draft in attempt.drafts]
+    voted = {name: plurality([ballot[name] for ballot in ballots]) for name in panel}
+    return voted, common_end([draft.stop_reason for draft in attempt.drafts])
 
 
 def _readings(
@@ -66,9 +82,9 @@ def _without_cut_word(text: str) -> str:
     return text.removesuffix(text.rsplit(maxsplit=1)[-1])
 
 
-def _outcome(attempt: Attempt, reading: Reading, *, is_correct: bool) -> Outcome:
-    if attempt.stop_reason == "refusal":
+def _outcome(end: StopReason, reading: Reading, *, is_correct: bool) -> Outcome:
+    if end == "refusal":
         return "refused"
     if reading.value is None:
-        return "truncated" if attempt.stop_reason == "length" else "unparsed"
+        return "truncated" if end == "length" else "unparsed"
     return "correct" if is_correct else "wrong"

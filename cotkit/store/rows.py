@@ -9,6 +9,20 @@ from cotkit.types import Outcome, Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DraftRow:
+    """One of the other answers of an attempt: an earlier round, or one sample of a vote."""
+
+    text: str
+    """What the readers read."""
+    outcome: Outcome
+    """By the reader that the run chose, as if this were the attempt."""
+    readings: Mapping[str, Reading]
+    """Reader name -> what it read."""
+    correct_by: Mapping[str, bool]
+    """Reader name -> whether it equals gold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
     """One attempt of one arm at one problem, scored."""
 
@@ -38,6 +52,10 @@ class AttemptRow:
     """Of the prompt tokens, how many came from a shared prefix or a provider's cache."""
     n_generated_tokens: int | None = None
     """Generated tokens over all turns; None if the backend could not tell for one of them."""
+    n_reasoning_tokens: int | None = None
+    """Of those, reasoning kept apart; None if the backend could not tell for one of them."""
+    reasoned_apart: bool = False
+    """Whether any completion came with reasoning kept apart (``<think>`` or a provider's field)."""
     seconds: float = 0.0
     """Backend seconds over all turns; measured, so not the same on a second run."""
     n_steps: int | None = None
@@ -45,7 +63,11 @@ class AttemptRow:
     cluster: str | None = None
     """``Problem.cluster``."""
     error: str | None = None
-    """One sentence, if failed."""
+    """One sentence: why it failed, or why it holds no answer."""
+    drafts: tuple[DraftRow, ...] = ()
+    """``Attempt.drafts``, scored; empty for strategies of one answer."""
+    is_vote: bool = False
+    """``Attempt.is_vote``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Any, Self
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
 from cotkit.store.database import open_database, translated
-from cotkit.store.rows import AttemptRow, RunRow
+from cotkit.store.rows import AttemptRow, DraftRow, RunRow
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request
 
 
@@ -107,14 +107,13 @@ class Store:
         self, run_id: str, position: int, row: AttemptRow, turns: Sequence[Sequence[str]]
     ) -> None:
         """Commit what an attempt came to; replaces an earlier (failed) one."""
-        readings = {
-            name: [reading.value, reading.rule, row.correct_by[name]]
-            for name, reading in row.readings.items()
-        }
         values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)} | {
             "run": run_id,
             "position": position,
-            "readings": canonical_json(readings),
+            "readings": canonical_json(_read(row)),
+            "drafts": canonical_json([[d.text, d.outcome, _read(d)] for d in row.drafts]),
+            "is_vote": int(row.is_vote),
+            "reasoned_apart": int(row.reasoned_apart),
             "turns": canonical_json(turns),
             "truncated": int(row.truncated),
         }
@@ -217,12 +216,29 @@ class Store:
             self._db.execute("COMMIT")
 
 
+def _read(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
+    """Reader -> [value, rule, correct]: how readings lie in the file."""
+    return {
+        name: [reading.value, reading.rule, row.correct_by[name]]
+        for name, reading in row.readings.items()
+    }
+
+
+def _readings(found: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a row that :func:`_read` took apart."""
+    return {
+        "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in found.items()},
+        "correct_by": {name: bool(r[2]) for name, r in found.items()},
+    }
+
+
 def _attempt(values: dict[str, Any]) -> AttemptRow:
-    readings: dict[str, Any] = json.loads(values["readings"])
-    values["truncated"] = bool(values["truncated"])
-    values["readings"] = {name: Reading(value=r[0], rule=r[1]) for name, r in readings.items()}
-    values["correct_by"] = {name: bool(r[2]) for name, r in readings.items()}
-    return AttemptRow(**values)
+    values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
+    values["drafts"] = tuple(
+        DraftRow(text=text, outcome=outcome, **_readings(found))
+        for text, outcome, found in json.loads(values["drafts"])
+    )
+    return AttemptRow(**values | _readings(json.loads(values["readings"])))
 
 
 def _now() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._calculator import calculate
 from cotkit.types import Exemplar, Flow, Question
 
 
@@ -19,9 +20,12 @@ class Cot(Sampled):
     """
 
     control: ClassVar[str] = "few-shot"
+    reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]
     """Shown in this order, at least one."""
     max_tokens: int = 256
+    calculator: bool = False
+    """Whether the chain's equations are worked out again and their results carried on."""
 
     def solve(self, question: Question) -> Flow:
         """One request."""
@@ -33,4 +37,10 @@ class Cot(Sampled):
             exemplars=self.exemplars,
         )
         stop_after = answer_line_end(question.answer_kind)
-        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+        flow = one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+        return _calculated(flow) if self.calculator else flow
+
+
+def _calculated(flow: Flow) -> Flow:
+    attempt = yield from flow
+    return replace(attempt, text=calculate(attempt.text))

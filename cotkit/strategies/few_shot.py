@@ -19,6 +19,7 @@ class FewShot(Sampled):
     """
 
     control: ClassVar[str] = "standard"
+    reasons: ClassVar[bool] = False
     exemplars: tuple[Exemplar, ...]
     """Shown in this order, at least one."""
     max_tokens: int = 32

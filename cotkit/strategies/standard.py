@@ -19,6 +19,7 @@ class Standard(Sampled):
     """
 
     control: ClassVar[str] = "standard"
+    reasons: ClassVar[bool] = False
     max_tokens: int = 32
 
     def solve(self, question: Question) -> Flow:

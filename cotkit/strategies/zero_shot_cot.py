@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
+from cotkit.prompting import render, shown, trigger_text
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import Sampled, after_cue
 from cotkit.types import Attempt, Flow, Message, Question, Request
@@ -20,14 +20,33 @@ class ZeroShotCot(Sampled):
     """
 
     control: ClassVar[str] = "standard"
+    reasons: ClassVar[bool] = True
     max_tokens: int = 320
     """Of the reasoning turn (the paper has 128)."""
     answer_tokens: int = 32
     """Of the extraction turn."""
+    trigger: str = "step-by-step"
+    """Name of the sentence that invites the reasoning; ``prompts/triggers.v1.jsonl`` has them."""
+
+    def __post_init__(self) -> None:
+        """Refuse a trigger that there is not.
+
+        Raises:
+            UnknownNameError: names the triggers that come close.
+            ValueError: names the field and its range.
+        """
+        Sampled.__post_init__(self)
+        trigger_text(self.trigger)
 
     def solve(self, question: Question) -> Flow:
         """Two requests, the second holding the first one's completion."""
-        prompt = render("zero-shot-cot", 1, question=shown(question), kind=question.answer_kind)
+        prompt = render(
+            "zero-shot-cot",
+            2,
+            question=shown(question),
+            kind=question.answer_kind,
+            trigger=trigger_text(self.trigger),
+        )
         ask = Message(role="user", content=prompt)
         (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))
         said = Message(role="assistant", content=reasoning.text)

@@ -74,9 +74,9 @@ class Hf:
     @functools.cached_property
     def info(self) -> BackendInfo:
         """Identity and capabilities; fetches the model if it is not here yet, loads no weights."""
+        packages = ", ".join(f"{name} {version}" for name, version in versions().items())
         folder, placement = self._source.folder, self._placement
         entry = known(self.model)
-        packages = ", ".join(f"{name} {version}" for name, version in versions().items())
         return BackendInfo(
             backend="hf",
             model=self.model,

@@ -1,0 +1,62 @@
+"""A forecast in words: the table of ``cotkit plan`` and what every run says before it begins."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cotkit.forecast import Forecast
+    from cotkit.run.survey import ArmSurvey
+
+_COUNTS = ("n_attempts", "n_requests", "n_asked", "n_shared", "n_stored", "n_to_make", "n_later")
+
+
+def lines(found: Forecast) -> list[str]:
+    """The run, its size, its completions, and the smallest gain it can find."""
+    arms = " · ".join(arm.arm for arm in found.arms)
+    n, n_arms = found.n_problems, len(found.arms)
+    said = [
+        f"run {found.run_id} · {found.model} · {found.bench} · {arms}",
+        f"{n} of {found.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
+        _completions(found.arms),
+    ]
+    gains = [
+        f"{100 * effect:.0f} points over a control at {100 * rate:.0f} %"
+        for rate, effect in found.detectable
+        if not math.isnan(effect)
+    ]
+    if gains:
+        said.append(f"smallest gain that {n} problems can show (power 0.8): {', '.join(gains)}")
+    elif found.detectable:
+        said.append(f"no gain, however large, would surely show on {n} problems (power 0.8)")
+    return said
+
+
+def table(found: Forecast) -> list[tuple[str, ...]]:
+    """One row for each arm and one for all of them, the header first."""
+    header = ("arm", "attempts", "requests", "asked", "shared", "in the store", "to make")
+    header = (*header, "later turns", "prompt tokens")
+    rows = [
+        (arm.arm, *(f"{getattr(arm, name):,}" for name in _COUNTS), _about(tokens))
+        for arm, tokens in zip(found.arms, found.prompt_tokens, strict=True)
+    ]
+    known = [tokens for tokens in found.prompt_tokens if tokens is not None]
+    tokens = sum(known) if len(known) == len(found.prompt_tokens) else None
+    sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNTS)
+    return [header, *rows, ("all", *sums, _about(tokens))]
+
+
+def _completions(arms: tuple[ArmSurvey, ...]) -> str:
+    asked, shared, stored, to_make, later = (
+        sum(getattr(arm, name) for arm in arms) for name in _COUNTS[2:]
+    )
+    turns = f" (later turns, by the answers: about {later:,} more)" if later else ""
+    return (
+        f"asked {asked:,} completions, {shared:,} shared, {stored:,} in the store, "
+        f"{to_make:,} to make{turns}"
+    )
+
+
+def _about(tokens: int | None) -> str:
+    return "not counted" if tokens is None else f"about {tokens:,}" if tokens else "0"

@@ -1,0 +1,174 @@
+"""The options that say what is compared, shared by every command that takes a run's spec.
+
+No ``from __future__ import annotations`` here: typer reads the annotations of a signature that was
+put together, so they must be types and not text.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
+
+import typer
+
+from cotkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from cotkit.run import RunSpec
+
+DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+
+_P = ParamSpec("_P")
+
+
+def read_spec(
+    strategy: list[str] = typer.Option(
+        ["cot"], "--strategy", "-s", help="Strategies, separated by commas: NAME or NAME:key=value."
+    ),
+    bench: str = typer.Option(
+        "gsm-mini", "--bench", "--tasks", help="Benchmark name, or a JSONL file of your own."
+    ),
+    model: str = typer.Option(
+        DEFAULT_MODEL, "--model", "-m", help="Catalogue name, BACKEND/NAME, hub id, folder or GGUF."
+    ),
+    model_args: str = typer.Option(
+        "", "--model-args", help="Backend settings: key=value,key=value (dtype, device, chat, ...)."
+    ),
+    baseline: str | None = typer.Option(
+        None, "--baseline", help="Measure against this strategy instead of each one's control."
+    ),
+    limit: str | None = typer.Option(
+        None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"
+    ),
+    seed: int = typer.Option(0, "--seed", help="Draws the problems; seeds sampled decoding."),
+    exemplars: str = typer.Option(
+        "builtin:8", "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
+    ),
+    num_fewshot: int | None = typer.Option(
+        None, "--num-fewshot", help="How many exemplars (replaces K of --exemplars)."
+    ),
+    exemplar_seed: int = typer.Option(
+        0, "--exemplar-seed", help="Which exemplars are drawn; for the built-in ones, their order."
+    ),
+    exemplar_seeds: str = typer.Option(
+        "", "--exemplar-seeds", help="Several draws or orders, e.g. 0,1,2: reports their variance."
+    ),
+    max_tokens: int | None = typer.Option(
+        None, "--max-tokens", help="Token limit of every arm (default: each strategy's own)."
+    ),
+    temperature: float | None = typer.Option(
+        None, "--temperature", help="0 is greedy (default: 0)."
+    ),
+    trigger: str | None = typer.Option(
+        None, "--trigger", help="Zero-shot trigger sentence (cotkit list triggers)."
+    ),
+    calculator: bool = typer.Option(
+        False, "--calculator", help="Work out the equations of a chain and put the results in."
+    ),
+    gen_kwargs: str = typer.Option(
+        "", "--gen-kwargs", help="Strategy parameters of every arm: key=value,key=value."
+    ),
+    reader: str = typer.Option(
+        "flexible", "--reader", help="Who decides what is correct (cotkit list readers)."
+    ),
+    margin: float = typer.Option(
+        2.0, "--margin", help="Smallest gain that counts as material, in points."
+    ),
+    batch_size: int | None = typer.Option(
+        None, "--batch-size", help="Rows at once on a local model (default: what memory allows)."
+    ),
+    device: str | None = typer.Option(
+        None, "--device", help="cpu, cuda, cuda:1, mps ... (default: auto)."
+    ),
+    dtype: str | None = typer.Option(
+        None, "--dtype", help="float32, bfloat16, float16 (default: auto)."
+    ),
+    apply_chat_template: bool = typer.Option(
+        False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
+    ),
+    accept_terms: bool = typer.Option(
+        False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
+    ),
+    confirm_run_unsafe_code: bool = typer.Option(
+        False,
+        "--confirm-run-unsafe-code",
+        help="Let strategies run code that a model wrote, in a limited process.",
+    ),
+) -> "RunSpec":
+    """The spec that the options mean.
+
+    Raises:
+        UsageError: an option cannot be read.
+    """
+    from cotkit.registry import parse_params, split_specs
+    from cotkit.run import RunSpec
+
+    generation = parse_params(gen_kwargs)
+    if max_tokens is not None:
+        generation["max_tokens"] = str(max_tokens)
+    if temperature is not None:
+        generation["temperature"] = str(temperature)
+    if trigger is not None:
+        generation["trigger"] = trigger
+    if calculator:
+        generation["calculator"] = "true"
+    settings = parse_params(model_args)
+    given = {"batch_size": batch_size, "device": device, "dtype": dtype}
+    settings |= {name: str(value) for name, value in given.items() if value is not None}
+    settings |= {"chat": "true"} if apply_chat_template else {}
+    settings |= {"accept_terms": "true"} if accept_terms else {}
+    return RunSpec(
+        model=model,
+        model_args=settings,
+        bench=bench,
+        strategies=split_specs(",".join(strategy)),
+        baseline=baseline,
+        limit=_limit(limit),
+        seed=seed,
+        exemplars=exemplars if num_fewshot is None else _counted(exemplars, num_fewshot),
+        exemplar_seed=exemplar_seed,
+        exemplar_seeds=_seeds(exemplar_seeds),
+        generation=generation,
+        reader=reader,
+        margin=margin / 100,
+        run_unsafe_code=confirm_run_unsafe_code,
+    )
+
+
+def takes_spec(command: "Callable[Concatenate[RunSpec, _P], None]") -> Callable[..., None]:
+    """Give a command the options of :func:`read_spec` in place of its first parameter."""
+    shared = inspect.signature(read_spec).parameters
+    _, *own = inspect.signature(command).parameters.values()
+
+    def run(*args: _P.args, **options: _P.kwargs) -> None:
+        asked = {name: options.pop(name) for name in shared}
+        command(read_spec(**asked), *args, **options)  # pyright: ignore[reportArgumentType] - typer has read them by these very types
+
+    run.__doc__ = command.__doc__
+    run.__annotations__ = {}  # typer then takes those of the signature
+    setattr(run, "__signature__", inspect.Signature([*shared.values(), *own]))  # noqa: B010 - no stub has it
+    return run
+
+
+def _limit(text: str | None) -> int | Literal["all"] | None:
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--limit {text!r} is not a number", hint="a number, or all") from None
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(
+            f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"
+        ) from None
+
+
+def _counted(exemplars: str, k: int) -> str:
+    source, _, count = exemplars.rpartition(":")
+    return f"{source if source and count.isdigit() else exemplars}:{k}"

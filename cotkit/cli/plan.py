@@ -1,0 +1,49 @@
+"""``cotkit plan``: what a comparison would ask, make and be able to see; generates nothing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cotkit.cli._options import takes_spec
+
+if TYPE_CHECKING:
+    from cotkit.run import RunSpec
+
+EXAMPLES = """
+Examples:
+
+  cotkit plan --strategy cot,self-consistency:k=5 --bench gsm8k
+
+  cotkit plan --model simulated/70b --limit all
+"""
+
+
+def plan(
+    spec: "RunSpec",
+    log_dir: Path = typer.Option(
+        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
+    ),
+) -> None:
+    """Print what a comparison would ask and make, and the smallest gain it could find.
+
+    Nothing is generated. Later turns hang on the answers; those not there yet count as wrong ones.
+    """
+    from cotkit.bench import load_benchmark
+    from cotkit.cli._forecast import lines, table
+    from cotkit.cli._table import aligned
+    from cotkit.events import Event, Said
+    from cotkit.forecast import plan_spec
+    from cotkit.registry import parse_spec
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Said):
+            typer.echo(event.text, err=True)
+
+    found = plan_spec(spec, load_benchmark(parse_spec(spec.bench)), log_dir=log_dir, emit=emit)
+    first, *rest = lines(found)
+    typer.echo("\n".join([first, *aligned(table(found)), *rest]))
+
+
+plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"
+command = takes_spec(plan)

@@ -1,0 +1,154 @@
+"""A front door: a run before it is run, what it asks, what the store saves, what it can show."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from cotkit.analysis.power import minimum_detectable_effect
+from cotkit.api import DEFAULT_LOG_DIR, GIVEN, LEVEL, STORE_NAME, Emit
+from cotkit.bench import load_benchmark
+from cotkit.events import Said
+from cotkit.identity import backend_key
+from cotkit.protocols import Backend, Benchmark
+from cotkit.registry import parse_spec
+from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run.loop import run_to_end
+from cotkit.run.survey import ArmSurvey, survey
+from cotkit.store import Store
+from cotkit.types import BackendInfo
+
+SHOWN_RATES = (0.05, 0.2, 0.5)
+"""Solve rates of a control for which a forecast says the smallest gain it can find."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Counts and a power calculation; see :mod:`cotkit.run.survey` for what is certain of them."""
+
+    run_id: str
+    """Identity of the run (12 hex characters)."""
+    model: str
+    """The model as reports name it."""
+    bench: str
+    """Benchmark name."""
+    n_problems: int
+    """Problems drawn."""
+    n_total: int
+    """Problems the benchmark has."""
+    arms: tuple[ArmSurvey, ...]
+    """Controls first, in the order in which requests are counted as shared."""
+    prompt_tokens: tuple[int | None, ...] = ()
+    """For each arm, about how many prompt tokens its ``n_to_make`` completions are asked with
+    (the mean first prompt of a few problems); None: the backend cannot tell. Empty: not asked."""
+    detectable: tuple[tuple[float, float], ...]
+    """(the control's solve rate, smallest gain that the run finds there with power 0.8); NaN:
+    none. Empty if no arm has a control."""
+
+
+def plan(
+    model: str | Backend,
+    strategy: str | Sequence[str] = "cot",
+    bench: str | Benchmark = "gsm-mini",
+    *,
+    baseline: str | None = None,
+    limit: int | Literal["all"] | None = None,
+    seed: int = 0,
+    exemplars: str = "builtin:8",
+    exemplar_seed: int = 0,
+    model_args: Mapping[str, str] | None = None,
+    generation: Mapping[str, str] | None = None,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+) -> Forecast:
+    """What the same :func:`compare` would ask, make and be able to see; generates nothing.
+
+    Arguments and errors as there. A model is not loaded, but fetched if it is not here yet: its
+    weights are part of every completion's identity.
+    """
+    spec = RunSpec(
+        model=model if isinstance(model, str) else GIVEN,
+        model_args=dict(model_args or {}),
+        bench=bench if isinstance(bench, str) else bench.name,
+        strategies=(strategy,) if isinstance(strategy, str) else tuple(strategy),
+        baseline=baseline,
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        exemplar_seed=exemplar_seed,
+        generation=dict(generation or {}),
+    )
+    given = None if isinstance(model, str) else model
+    return plan_spec(
+        spec,
+        load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench,
+        log_dir=Path(log_dir),
+        backend=given,
+    )
+
+
+def plan_spec(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path,
+    backend: Backend | None = None,
+    emit: Emit = lambda _: None,
+) -> Forecast:
+    """As :func:`plan`, from a spec; a store that is not there is not made.
+
+    Raises:
+        CotkitError: as :func:`run_spec`, for what is wrong with the spec.
+    """
+    planned, path = make_plan(spec, bench), log_dir / STORE_NAME
+    with Store(path) if path.is_file() else contextlib.nullcontext() as store:
+        used = backend or build_backend(
+            spec.model,
+            spec.model_args,
+            problems=planned.everything,
+            store=store,
+            notify=lambda text: emit(Said(text=text)),
+        )
+        found = forecast(planned, used.info, store)
+    return run_to_end(measure(found, used, closes=backend is None))
+
+
+def forecast(plan: Plan, info: BackendInfo, store: Store | None) -> Forecast:
+    """What a plan comes to on a backend, with what a store holds; prompts are not measured.
+
+    The smallest gains are at the level that each of the plan's gains is reported at (Sidak).
+    """
+    n, each = len(plan.problems), LEVEL ** (1 / max(len(plan.pairs), 1))
+    gains = [(rate, minimum_detectable_effect(n, rate, level=each)) for rate in SHOWN_RATES]
+    return Forecast(
+        run_id=plan.run_id(info),
+        model=info.model,
+        bench=plan.bench_name,
+        n_problems=n,
+        n_total=len(plan.everything),
+        arms=survey(plan, backend_key(info), store.completion if store else lambda _: None),
+        detectable=tuple(gains) if plan.pairs else (),
+    )
+
+
+async def measure(found: Forecast, backend: Backend, *, closes: bool) -> Forecast:
+    """The forecast with its prompts measured, which loads a tokenizer at most.
+
+    ``closes``: whether to close the backend at the end.
+    """
+    try:
+        tokens = [await _prompt_tokens(arm, backend) for arm in found.arms]
+    finally:
+        if closes:
+            await backend.close()
+    return replace(found, prompt_tokens=tuple(tokens))
+
+
+async def _prompt_tokens(arm: ArmSurvey, backend: Backend) -> int | None:
+    if not arm.n_to_make:
+        return 0
+    counts = [await backend.count_tokens(request) for request in arm.first]
+    known = [count for count in counts if count is not None]
+    return round(sum(known) / len(known) * arm.n_to_make) if known else None

@@ -1,0 +1,106 @@
+"""What a strategy, a backend and a benchmark must be: no base classes, only these shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from cotkit.types import (
+    AnswerKind,
+    BackendInfo,
+    Completion,
+    Flow,
+    IsCorrect,
+    Problem,
+    Question,
+    Request,
+)
+
+
+class Strategy(Protocol):
+    """How a question becomes requests. Pure: no I/O, no clock, no random state."""
+
+    @property
+    def control(self) -> str:
+        """Registry name of the strategy it is measured against; its own name: has none."""
+        ...
+
+    @property
+    def reasons(self) -> bool:
+        """Whether it asks for reasoning before the answer; the audit holds it to that."""
+        ...
+
+    def solve(self, question: Question) -> Flow:
+        """Start a flow for one question."""
+        ...
+
+
+@runtime_checkable
+class OracleStrategy(Protocol):
+    """A strategy that is told the truth: an upper bound, labelled so and never ranked."""
+
+    @property
+    def control(self) -> str:
+        """As :class:`Strategy`."""
+        ...
+
+    @property
+    def reasons(self) -> bool:
+        """As :class:`Strategy`."""
+        ...
+
+    def solve_with_oracle(self, question: Question, is_correct: IsCorrect) -> Flow:
+        """Start a flow for one question."""
+        ...
+
+
+class Backend(Protocol):
+    """Something that completes requests."""
+
+    @property
+    def info(self) -> BackendInfo:
+        """Identity and capabilities; cheap: must not load weights or reach a network."""
+        ...
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """Complete a request, one completion for each of ``request.samples``, in order.
+
+        Raises:
+            BackendError: nothing usable came back; ``retryable`` says whether to try again.
+        """
+        ...
+
+    async def count_tokens(self, request: Request) -> int | None:
+        """Tokens of the rendered prompt; None where the backend cannot tell."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the backend holds."""
+        ...
+
+
+class Benchmark(Protocol):
+    """A versioned set of problems."""
+
+    @property
+    def name(self) -> str:
+        """Registry name."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a problem or gold answer does; part of the run's identity."""
+        ...
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """What its gold answers are."""
+        ...
+
+    def problems(self) -> Sequence[Problem]:
+        """All problems of the evaluated split, in the published order."""
+        ...
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """Problems to draw exemplars from (the train split); empty if there are none."""
+        ...

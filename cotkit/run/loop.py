@@ -1,0 +1,51 @@
+"""Run a coroutine to its end from code that is not one, Ctrl-C included."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_JOIN_S = 0.2  # how long a Ctrl-C may go unnoticed in a script that runs an event loop
+
+
+def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to the end, also where a notebook's event loop is already running in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    thread = threading.Thread(target=_finish, args=(loop, task), name="cotkit-run")
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_JOIN_S)
+            _raise_if_cancelled()
+    except KeyboardInterrupt:
+        with contextlib.suppress(RuntimeError):  # the loop has just closed: the run is over
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
+    return task.result()
+
+
+def _raise_if_cancelled() -> None:
+    """Under ``asyncio.run`` a Ctrl-C only marks the task that we are called from."""
+    current = asyncio.current_task()
+    if current is not None and current.cancelling():
+        raise KeyboardInterrupt
+
+
+def _finish(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(asyncio.wait([task]))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

@@ -1,0 +1,134 @@
+"""Run code that a model wrote, apart from this process, only where the user allowed it.
+
+What holds it: a process and session of its own, killed whole at the wall limit; limits of the
+kernel on processor time, address space, file size and core files (and on processes, except for
+root); an empty folder, an empty environment, no stdin, no site-packages; on Linux a network name
+space without interfaces where the kernel allows one; and an audit hook in the child that ends it at
+its first try to open a file or socket, to start a process or thread, or to call C code.
+
+This stops accidents and clumsy mischief. It is **not a security boundary against a determined
+attacker**: audit hooks can be got around from within an interpreter, and where no network name
+space can be had the hook is all there is. Where models are not trusted, run cotkit in a container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from cotkit.errors import UsageError
+from cotkit.run._jail import REFUSED
+from cotkit.run.driver import Run
+from cotkit.types import Completion, Execute
+
+MAX_OUTPUT_BYTES = 10_000
+"""What code prints beyond this ends it."""
+MAX_AT_ONCE = 4
+"""Processes of one sandbox at the same time; the others wait, and their clocks with them."""
+
+_JAIL = Path(__file__).with_name("_jail.py")
+
+
+def sandbox(*, allowed: bool) -> Run:
+    """What runs code: a limited process if ``allowed``, else a refusal.
+
+    Code that raises, breaks a rule or a limit, or does not parse comes back as an ``error`` of one
+    sentence. What it prints must be UTF-8; what it prints last need not end in a newline.
+
+    Raises (when called with code):
+        UsageError: the user did not allow it.
+    """
+    places = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def run(step: Execute) -> Completion:
+        async with places:
+            return await _run(step)
+
+    return run if allowed else _refuse
+
+
+async def _refuse(step: Execute) -> Completion:  # noqa: ARG001 - the type's
+    raise UsageError(
+        "this strategy runs code that the model writes", hint="--confirm-run-unsafe-code"
+    )
+
+
+async def _run(step: Execute) -> Completion:
+    try:
+        status, printed, reason = await _outcome(step)
+    except TimeoutError:
+        return _ended(f"killed after {step.timeout_s:g} s")
+    if len(printed) > MAX_OUTPUT_BYTES:
+        return _ended(f"printed more than {MAX_OUTPUT_BYTES // 1000} kB")
+    if status == REFUSED:
+        return _ended(reason.decode(errors="replace"))
+    if status < 0:
+        return _ended(f"crashed ({signal.Signals(-status).name})")
+    if status > 0:
+        return _ended(f"exited with status {status}")
+    return Completion(text=printed.decode(errors="replace"), stop_reason="stop")
+
+
+def _ended(reason: str) -> Completion:
+    return Completion(text="", stop_reason="stop", error=reason)
+
+
+async def _outcome(step: Execute) -> tuple[int, bytes, bytes]:
+    """Exit status, stdout and stderr of a child that is gone, with its session, on return.
+
+    Raises:
+        TimeoutError: it took too long.
+    """
+    limits = (str(math.ceil(step.timeout_s) + 1), str(step.memory_bytes))
+    with tempfile.TemporaryDirectory(prefix="cotkit-") as empty:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-B", "-X", "utf8", str(_JAIL), *limits),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=empty,
+            env={},
+            start_new_session=True,
+        )
+        talk = asyncio.gather(
+            _feed(child, step.code), _kept(child, child.stdout), _kept(child, child.stderr)
+        )
+        try:
+            async with asyncio.timeout(step.timeout_s):
+                await asyncio.shield(talk)
+                await child.wait()
+        finally:  # also when cancelled
+            _kill(child)
+            _, printed, reason = await talk  # a pipe not read to its end would hold up wait()
+            status = await child.wait()
+    return status, printed, reason
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone already
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+async def _feed(child: asyncio.subprocess.Process, code: str) -> None:
+    assert child.stdin is not None
+    with contextlib.suppress(ConnectionError):  # it died before it read: its status says why
+        child.stdin.write(code.encode(errors="replace"))
+        await child.stdin.drain()
+    child.stdin.close()
+
+
+async def _kept(child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None) -> bytes:
+    """What a pipe brings up to its end, cut just beyond the limit, at which the child is killed."""
+    assert stream is not None
+    data = b""
+    while piece := await stream.read(65536):
+        data = (data + piece)[: MAX_OUTPUT_BYTES + 1]
+        if len(data) > MAX_OUTPUT_BYTES:
+            _kill(child)
+    return data

@@ -1,0 +1,79 @@
+"""A conversation of answers and reviews: what strategies that correct themselves share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+from cotkit.stops import answer_line_end
+from cotkit.strategies._base import Sampled
+from cotkit.strategies.cot import Cot
+from cotkit.types import (
+    Attempt,
+    Completion,
+    Decoding,
+    Execute,
+    Exemplar,
+    Message,
+    Question,
+    Request,
+)
+
+ANSWER_STOP = ("\nQ:",)
+"""Where an answer ends if not at its answer line; the same as in ``cot``."""
+REVIEW_STOP = ("\nQ:", "\nA:")
+"""Where a review ends: a raw-text model goes on to the next answer or question by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """A conversation up to a completion."""
+
+    messages: tuple[Message, ...]
+    """All turns; the last is the assistant's, in the very words of the completion."""
+    attempt: Attempt
+    """The last turn as readers read it."""
+
+
+Saying: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Talk]
+
+
+def draft(of: Sampled, exemplars: tuple[Exemplar, ...], question: Question) -> Saying:
+    """The first answer: the request of ``cot`` itself, so that both arms share one completion."""
+    decoding = {field.name: getattr(of, field.name) for field in fields(Sampled)}
+    request = next(Cot(exemplars=exemplars, **decoding).solve(question))
+    assert isinstance(request, Request)  # cot asks before it does anything else
+    return (yield from _say(request))
+
+
+def go_on(talk: Talk, words: str, decoding: Decoding) -> Saying:
+    """The user's next turn and the reply to it."""
+    messages = (*talk.messages, Message(role="user", content=words))
+    return (yield from _say(Request(messages=messages, decoding=decoding)))
+
+
+def answering(of: Sampled, question: Question) -> Decoding:
+    """Decoding of an improved answer: that of the first one."""
+    return of.decoding(stop=ANSWER_STOP, stop_after=answer_line_end(question.answer_kind))
+
+
+def check_rounds(rounds: int, review_tokens: int) -> None:
+    """Refuse what no correction can have.
+
+    Raises:
+        ValueError: names the field and its range.
+    """
+    if not 1 <= rounds <= 5:
+        raise ValueError(f"rounds is {rounds}, must be 1 to 5")
+    if review_tokens < 1:
+        raise ValueError(f"review_tokens is {review_tokens}, must be at least 1")
+
+
+def _say(request: Request) -> Saying:
+    (said,) = yield request
+    reply = Message(role="assistant", content=said.text)
+    return Talk(
+        messages=(*request.messages, reply),
+        attempt=Attempt(text=said.text, stop_reason=said.stop_reason),
+    )

@@ -1,0 +1,40 @@
+"""Answer first: exemplars that show the answer, then its reasoning (Wei et al. 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cotkit.prompting import render, shown
+from cotkit.stops import answer_line_end
+from cotkit.strategies._base import Sampled, one_turn
+from cotkit.types import Exemplar, Flow, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerFirst(Sampled):
+    """The exemplars of ``cot`` with the answer line in front: does seeing reasoning suffice?
+
+    Source: "reasoning after answer" of arXiv:2201.11903, section 3.3. The text ends after its first
+    answer line, as everywhere: an answer cannot depend on what would be written after it, so the
+    reasoning that would follow changes nothing and is not paid for.
+    """
+
+    control: ClassVar[str] = "few-shot"
+    reasons: ClassVar[bool] = False
+    exemplars: tuple[Exemplar, ...]
+    """Shown in this order, at least one."""
+    max_tokens: int = 32
+    """As ``few-shot``: room for an answer line, none for reasoning before it."""
+
+    def solve(self, question: Question) -> Flow:
+        """One request."""
+        prompt = render(
+            "answer-first",
+            1,
+            question=shown(question),
+            kind=question.answer_kind,
+            exemplars=self.exemplars,
+        )
+        stop_after = answer_line_end(question.answer_kind)
+        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))

@@ -1,0 +1,65 @@
+"""Shuffled chain-of-thought: each exemplar shows another one's reasoning (a control of ours)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from cotkit.prompting import render, shown
+from cotkit.stops import answer_line_end
+from cotkit.strategies._base import Sampled, one_turn
+from cotkit.types import Exemplar, Flow, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class CotShuffled(Sampled):
+    """The prompt of ``cot`` with the rationales moved on by ``shift``: must the reasoning be right?
+
+    Questions, final answers and the words of the prompt as a whole stay. After the ablations of
+    Wei et al. 2022, arXiv:2201.11903, section 3.3.
+    """
+
+    control: ClassVar[str] = "few-shot"
+    reasons: ClassVar[bool] = True
+    exemplars: tuple[Exemplar, ...]
+    """Shown in this order, at least two."""
+    max_tokens: int = 256
+    shift: int = 1
+    """Exemplar i shows the rationale of exemplar i + shift, around the end; 1 to exemplars - 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse a shift that leaves a rationale where it was.
+
+        Raises:
+            ValueError: names the field and its range, or the exemplar.
+        """
+        Sampled.__post_init__(self)
+        n = len(self.exemplars)
+        if n < 2:
+            raise ValueError(f"exemplars: {n} given, rationales can be exchanged among 2 or more")
+        if not 1 <= self.shift < n:
+            raise ValueError(f"shift is {self.shift}, must be in 1 to {n - 1} for {n} exemplars")
+        for at, (own, other) in enumerate(zip(self.exemplars, self._moved(), strict=True), start=1):
+            if own.rationale == other.rationale:
+                raise ValueError(
+                    f"shift is {self.shift}, exemplar {at} gets its own rationale back"
+                )
+
+    def solve(self, question: Question) -> Flow:
+        """One request."""
+        prompt = render(
+            "cot",
+            1,
+            question=shown(question),
+            kind=question.answer_kind,
+            exemplars=self._moved(),
+        )
+        stop_after = answer_line_end(question.answer_kind)
+        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+
+    def _moved(self) -> list[Exemplar]:
+        from_here = self.exemplars[self.shift :] + self.exemplars[: self.shift]
+        return [
+            replace(x, rationale=other.rationale)
+            for x, other in zip(self.exemplars, from_here, strict=True)
+        ]

@@ -1,0 +1,103 @@
+"""Least-to-most: break the question down, then answer part after part (Zhou et al. 2022)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from cotkit.prompting import render, shown
+from cotkit.prompting.lock import read_locked
+from cotkit.stops import answer_line_end
+from cotkit.strategies._base import Sampled
+from cotkit.types import Attempt, Completion, Decoding, Flow, Message, Question, Request
+
+_LISTED = re.compile(r"^[ \t]*(?:[0-9]{1,2}[.)]|[-*•])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_STOP = ("\nQ:", "\nSmaller question:", "\nNow the question itself")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeastToMost(Sampled):
+    """Lists smaller questions, answers each with the earlier answers shown, then the whole.
+
+    Source: arXiv:2205.10625, section 2. Its three worked examples are built-in exemplars of ours
+    with their decompositions; ``--exemplars`` changes the control alone. Every turn is a prompt of
+    its own, so raw-text and chat models see the same words.
+    """
+
+    control: ClassVar[str] = "few-shot"
+    reasons: ClassVar[bool] = True
+    max_tokens: int = 256
+    """Of the last turn."""
+    list_tokens: int = 160
+    """Of the turn that lists the smaller questions, at least 1."""
+    step_tokens: int = 96
+    """Of each smaller question's answer, at least 1."""
+    max_steps: int = 8
+    """The most questions asked, the question itself (always the last) included: 1 to 20."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            ValueError: names the field and its range.
+        """
+        Sampled.__post_init__(self)
+        for name in ("list_tokens", "step_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if not 1 <= self.max_steps <= 20:
+            raise ValueError(f"max_steps is {self.max_steps}, must be 1 to 20")
+
+    def solve(self, question: Question) -> Flow:
+        """One request that breaks down, one for each smaller question, one for the question."""
+        words, worked = shown(question), decompositions()
+        prompt = render("least-to-most.decompose", 1, question=words, worked=worked)
+        (listed,) = yield _ask(prompt, self.decoding(stop=("\nQ:",), max_tokens=self.list_tokens))
+        smaller = smaller_questions(listed, question)[: self.max_steps - 1]
+        solved: list[dict[str, str]] = []
+        for part in smaller:
+            prompt = _solving(question, solved, smaller=part)
+            (said,) = yield _ask(prompt, self.decoding(stop=_STOP, max_tokens=self.step_tokens))
+            solved.append({"question": part, "answer": " ".join(said.text.split())})
+        stop_after = answer_line_end(question.answer_kind)
+        prompt = _solving(question, solved, smaller=None)
+        (answer,) = yield _ask(prompt, self.decoding(stop=_STOP, stop_after=stop_after))
+        return Attempt(text=answer.text, stop_reason=answer.stop_reason)
+
+
+def smaller_questions(listed: Completion, question: Question) -> list[str]:
+    """The lines of a numbered or bulleted list, without one cut at its limit or one that restates.
+
+    A reply without a list breaks nothing down: the question is then asked at once.
+    """
+    lines = [found[1] for found in _LISTED.finditer(listed.text)]
+    kept = lines[:-1] if listed.stop_reason == "length" else lines
+    return [line for line in dict.fromkeys(kept) if not question.text.endswith(line)]
+
+
+def decompositions() -> list[dict[str, Any]]:
+    """The released worked examples: question, steps (question, answer), rationale, answer."""
+    lines = read_locked("exemplars.least-to-most.v1.jsonl").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _solving(
+    question: Question, solved: Sequence[Mapping[str, str]], *, smaller: str | None
+) -> str:
+    """The prompt for one smaller question, or (None) for the question itself."""
+    return render(
+        "least-to-most.solve",
+        1,
+        question=shown(question),
+        kind=question.answer_kind,
+        worked=decompositions(),
+        solved=solved,
+        smaller=smaller,
+    )
+
+
+def _ask(prompt: str, decoding: Decoding) -> Request:
+    return Request(messages=(Message(role="user", content=prompt),), decoding=decoding)

@@ -1,0 +1,55 @@
+"""Upper bound, sees the gold: self-review that stops at the right answer (Huang et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from cotkit.strategies._base import Sampled
+from cotkit.strategies._talk import check_rounds, draft
+from cotkit.strategies.self_review import improve
+from cotkit.types import Attempt, Exemplar, Flow, IsCorrect, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class OracleReview(Sampled):
+    """``self-review`` told when to stop: how far a perfect judge of its answers would carry it.
+
+    No method to use and none to rank: at test time nobody knows the gold answer.
+    Source: "self-correction with oracle labels" of arXiv:2310.01798, section 3.
+    """
+
+    control: ClassVar[str] = "cot"
+    reasons: ClassVar[bool] = True
+    is_upper_bound: ClassVar[bool] = True
+    exemplars: tuple[Exemplar, ...]
+    """Shown before the first answer, as in ``cot``; at least one."""
+    max_tokens: int = 256
+    """Of each answer, first and improved."""
+    review_tokens: int = 192
+    """Of each turn that looks for problems, at least 1."""
+    rounds: int = 1
+    """How often a wrong answer is reviewed and improved at most, 1 to 5."""
+
+    def __post_init__(self) -> None:
+        """Refuse rounds or lengths out of range.
+
+        Raises:
+            ValueError: names the field and its range.
+        """
+        Sampled.__post_init__(self)
+        check_rounds(self.rounds, self.review_tokens)
+
+    def solve_with_oracle(self, question: Question, is_correct: IsCorrect) -> Flow:
+        """As ``self-review``, but no round is asked once the answer is right."""
+        talk = yield from draft(self, self.exemplars, question)
+        answers: list[Attempt] = [talk.attempt]
+        while len(answers) <= self.rounds and not _is_right(answers[-1], is_correct):
+            talk = yield from improve(self, talk, question, review_tokens=self.review_tokens)
+            answers.append(talk.attempt)
+        return replace(answers[-1], drafts=tuple(answers[:-1]))
+
+
+def _is_right(answer: Attempt, is_correct: IsCorrect) -> bool:
+    """An answer cut at its limit is not there yet: the number may be "12" of "123"."""
+    return answer.stop_reason == "stop" and is_correct(answer.text)

@@ -1,0 +1,71 @@
+"""Self-refine: feedback and rewriting, until its own verdict is correct (Madaan et al. 2023)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from cotkit.prompting import render
+from cotkit.strategies._base import Sampled
+from cotkit.strategies._talk import REVIEW_STOP, answering, check_rounds, draft, go_on
+from cotkit.types import Attempt, Exemplar, Flow, Question
+
+# Chat models set a line bold or end it with a full stop; raw-text models begin with a space.
+_LINE = r"(?im)^[ \t]{0,9}[*]{0,2}VERDICT: %s[*.]{0,3}[ \t]{0,9}"
+_VERDICT = _LINE % "(?:correct|wrong)" + r"(?=\n)"
+_CORRECT = re.compile(_LINE % "correct" + "$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfRefine(Sampled):
+    """The answer of ``cot``, then feedback and rewriting in the same conversation.
+
+    It stops when the feedback holds the completed line ``VERDICT: correct``; other praise does not
+    count, and nothing else sees whether the answer is right. Source: arXiv:2303.17651, section 2.
+    """
+
+    control: ClassVar[str] = "cot"
+    reasons: ClassVar[bool] = True
+    exemplars: tuple[Exemplar, ...]
+    """Shown before the first answer, as in ``cot``; at least one."""
+    max_tokens: int = 256
+    """Of each answer, first and rewritten."""
+    review_tokens: int = 192
+    """Of each feedback, at least 1."""
+    rounds: int = 3
+    """How often the answer is rewritten at most, 1 to 5."""
+
+    def __post_init__(self) -> None:
+        """Refuse rounds or lengths out of range.
+
+        Raises:
+            ValueError: names the field and its range.
+        """
+        Sampled.__post_init__(self)
+        check_rounds(self.rounds, self.review_tokens)
+
+    def same_cost(self) -> str:
+        """The control that spends as many calls on fresh samples, if no verdict stops this one."""
+        return f"self-consistency:k={1 + 2 * self.rounds}"
+
+    def solve(self, question: Question) -> Flow:
+        """One request, then at most two a round; the drafts are all answers but the last."""
+        reviewing = self.decoding(
+            stop=REVIEW_STOP, stop_after=_VERDICT, max_tokens=self.review_tokens
+        )
+        talk = yield from draft(self, self.exemplars, question)
+        answers: list[Attempt] = [talk.attempt]
+        for _ in range(self.rounds):
+            talk = yield from go_on(talk, render("self-refine.feedback", 1), reviewing)
+            if says_correct(talk.attempt):
+                break
+            again = render("self-refine.refine", 1, kind=question.answer_kind)
+            talk = yield from go_on(talk, again, answering(self, question))
+            answers.append(talk.attempt)
+        return replace(answers[-1], drafts=tuple(answers[:-1]))
+
+
+def says_correct(feedback: Attempt) -> bool:
+    """Whether the feedback holds its verdict line in full; a line cut by the limit may go on."""
+    return feedback.stop_reason == "stop" and _CORRECT.search(feedback.text) is not None

@@ -1,0 +1,60 @@
+"""Self-review: answer, look for problems, improve; no outside help (Huang et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from cotkit.prompting import render
+from cotkit.strategies._base import Sampled
+from cotkit.strategies._talk import REVIEW_STOP, Saying, Talk, answering, check_rounds, draft, go_on
+from cotkit.types import Attempt, Exemplar, Flow, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfReview(Sampled):
+    """The answer of ``cot``, then rounds of two turns in the same conversation.
+
+    Source: "intrinsic self-correction" of arXiv:2310.01798, section 3.
+    """
+
+    control: ClassVar[str] = "cot"
+    reasons: ClassVar[bool] = True
+    exemplars: tuple[Exemplar, ...]
+    """Shown before the first answer, as in ``cot``; at least one."""
+    max_tokens: int = 256
+    """Of each answer, first and improved."""
+    review_tokens: int = 192
+    """Of each turn that looks for problems, at least 1."""
+    rounds: int = 1
+    """How often the answer is reviewed and improved, 1 to 5."""
+
+    def __post_init__(self) -> None:
+        """Refuse rounds or lengths out of range.
+
+        Raises:
+            ValueError: names the field and its range.
+        """
+        Sampled.__post_init__(self)
+        check_rounds(self.rounds, self.review_tokens)
+
+    def same_cost(self) -> str:
+        """The control that spends as many calls on fresh samples."""
+        return f"self-consistency:k={1 + 2 * self.rounds}"
+
+    def solve(self, question: Question) -> Flow:
+        """One request, then two a round; the drafts are all answers but the last."""
+        talk = yield from draft(self, self.exemplars, question)
+        answers: list[Attempt] = [talk.attempt]
+        for _ in range(self.rounds):
+            talk = yield from improve(self, talk, question, review_tokens=self.review_tokens)
+            answers.append(talk.attempt)
+        return replace(answers[-1], drafts=tuple(answers[:-1]))
+
+
+def improve(of: Sampled, talk: Talk, question: Question, *, review_tokens: int) -> Saying:
+    """One round: find problems, then answer again."""
+    reviewing = of.decoding(stop=REVIEW_STOP, max_tokens=review_tokens)
+    talk = yield from go_on(talk, render("self-review.review", 1), reviewing)
+    again = render("self-review.improve", 1, kind=question.answer_kind)
+    return (yield from go_on(talk, again, answering(of, question)))

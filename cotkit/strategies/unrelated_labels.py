@@ -1,0 +1,83 @@
+"""Unrelated labels: symbols in place of the labels, to be learned in context (Wei et al. 2023)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import ClassVar
+
+from cotkit.errors import UnknownNameError
+from cotkit.strategies._labels import CUE, Labelled
+from cotkit.types import Attempt, Flow, Question
+
+SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "foo-bar": ("Foo", "Bar", "Iff", "Roc", "Ket", "Dal"),
+        "letters": ("A", "B", "C", "D", "E", "F"),
+        "digits": ("0", "1", "2", "3", "4", "5"),
+        "fruit": ("Apple", "Orange", "Cherry", "Mango", "Plum", "Grape"),
+        "reversed": (),
+    }
+)
+"""Name -> symbols, given to the sorted labels in this order; ``reversed``: each the next label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnrelatedLabels(Labelled):
+    """The exemplars show symbols that say nothing of the task (SUL-ICL of the paper).
+
+    Source: arXiv:2303.03846, section 4. A symbol in the completion is turned back into its label
+    before anything reads it; a completion that names no symbol, or several, has no answer, also
+    where it names a natural label. ``reversed`` asks the very request that ``flipped-labels`` asks
+    with all its labels flipped, and counts as correct what is wrong there.
+    """
+
+    control: ClassVar[str] = "flipped-labels:fraction=0"
+    reasons: ClassVar[bool] = False
+    set: str = "foo-bar"
+    """``foo-bar``, ``letters``, ``digits``, ``fruit`` or ``reversed``."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            UnknownNameError: no such set.
+            ValueError: names the field and its range.
+        """
+        if self.set not in SETS:
+            raise UnknownNameError("set of unrelated-labels", self.set, SETS)
+        Labelled.__post_init__(self)
+        if SETS[self.set] and len(self.labels) > len(SETS[self.set]):
+            raise ValueError(f"set {self.set} has 6 symbols, there are {len(self.labels)} labels")
+
+    def symbols(self) -> dict[str, str]:
+        """Natural label -> the symbol shown in its place."""
+        shown = SETS[self.set] or (*self.labels[1:], self.labels[0])
+        return dict(zip(self.labels, shown, strict=False))
+
+    def solve(self, question: Question) -> Flow:
+        """One request; the attempt holds the natural label."""
+        symbols = self.symbols()
+        exemplars = [replace(x, answer=symbols[x.answer]) for x in self.drawn()]
+        (answer,) = yield self.request(exemplars, question)
+        label = _label_of(answer.text, {symbol: label for label, symbol in symbols.items()})
+        return Attempt(
+            text="" if label is None else f"{CUE} {label}.",
+            stop_reason=answer.stop_reason,
+            note="the answer names none of the symbols, or several" if label is None else None,
+        )
+
+
+def _label_of(text: str, labels: Mapping[str, str]) -> str | None:
+    """The label of the only symbol in the text, or of the one that is the whole text in any case.
+
+    Within a sentence the case must fit: ``a`` is no ``A``.
+    """
+    whole = text.strip(string.whitespace + string.punctuation).casefold()
+    if exact := [symbol for symbol in labels if symbol.casefold() == whole]:
+        return labels[exact[0]]
+    named = [s for s in labels if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", text)]
+    return labels[named[0]] if len(named) == 1 else None

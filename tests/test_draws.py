@@ -1,0 +1,181 @@
+"""Exemplar draws: planted variance is found, the interval covers, and one draw is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cotkit.analysis.draws import draw_variance, gain_matrix
+from cotkit.draws import compare_draws
+from cotkit.errors import UsageError
+from cotkit.report.draws import draws_json, draws_text
+from cotkit.run import RunSpec, make_plan
+from cotkit.store import AttemptRow
+from cotkit.types import Exemplar, Outcome
+from tests.conftest import Sums
+
+
+def planted(
+    rng: random.Random, *, n_draws: int, n: int, sd_draws: float, sd_items: float
+) -> list[list[int]]:
+    """Gains of mean 0: each draw and each problem shifts the chances of better and worse."""
+    items = [rng.gauss(0, sd_items) for _ in range(n)]
+    rows: list[list[int]] = []
+    for _ in range(n_draws):
+        shift = rng.gauss(0, sd_draws)
+        means = [min(0.4, max(-0.4, shift + item)) for item in items]
+        chances = [(rng.random(), 0.2 + m / 2, 0.2 - m / 2) for m in means]
+        rows.append([1 if u < up else -1 if u < up + down else 0 for u, up, down in chances])
+    return rows
+
+
+def test_planted_deviation_of_the_draws_is_recovered() -> None:
+    rng, found = random.Random(1), []
+    for _ in range(40):
+        gains = planted(rng, n_draws=6, n=150, sd_draws=0.1, sd_items=0.1)
+        found.append(draw_variance("a", "b", gains, rng=rng, resamples=2))
+    assert math.sqrt(sum(v.sd_draws**2 for v in found) / 40) == pytest.approx(0.1, rel=0.15)
+    # Within a draw the square of a gain is 0.4 on average; less the square of the mean of the draw.
+    expected = math.sqrt((0.4 - 0.1**2) / 150)
+    assert sum(v.sd_items for v in found) / 40 == pytest.approx(expected, rel=0.05)
+
+
+def test_without_planted_deviation_little_is_found_and_half_the_time_none() -> None:
+    rng = random.Random(2)
+    gains = [planted(rng, n_draws=5, n=150, sd_draws=0, sd_items=0.1) for _ in range(60)]
+    found = [draw_variance("a", "b", g, rng=rng, resamples=2) for g in gains]
+    assert 0.35 < sum(v.sd_draws == 0 for v in found) / 60 < 0.8
+    assert all(v.sd_draws < v.sd_items * 1.5 for v in found)
+
+
+@pytest.mark.parametrize(
+    ("sd_draws", "lowest", "why"),
+    [
+        (0.0, 0.95, "the pigeonhole bootstrap counts the residuals three times"),
+        (0.1, 0.90, "five draws are few, the residuals make up for it"),
+    ],
+)
+def test_the_interval_covers_the_truth(sd_draws: float, lowest: float, why: str) -> None:
+    rng, hits = random.Random(3), 0
+    for _ in range(100):
+        gains = planted(rng, n_draws=5, n=60, sd_draws=sd_draws, sd_items=0.1)
+        interval = draw_variance("a", "b", gains, rng=rng, resamples=200).interval
+        hits += interval.low <= 0 <= interval.high
+    assert hits / 100 >= lowest, why
+
+
+def test_the_interval_is_the_one_a_plain_resampling_gives() -> None:
+    rng = random.Random(4)
+    gains = planted(rng, n_draws=4, n=50, sd_draws=0.1, sd_items=0.1)
+    found = draw_variance("a", "b", gains, rng=rng, resamples=4000)
+    means: list[float] = []
+    for _ in range(4000):
+        draws, items = rng.choices(range(4), k=4), rng.choices(range(50), k=50)
+        mean = sum(gains[d][i] for d in draws for i in items) / 200
+        means.append(found.gain + math.sqrt(4 / 3) * (mean - found.gain))
+    means.sort()
+    assert found.interval.low == pytest.approx(means[100], abs=0.02)
+    assert found.interval.high == pytest.approx(means[3899], abs=0.02)
+
+
+def test_draws_that_are_all_equal_vary_by_their_problems_only() -> None:
+    found = draw_variance("a", "b", [[1, 0, 0, -1, 1]] * 3, rng=random.Random(0))
+    assert found.gains == (0.2, 0.2, 0.2)
+    assert found.sd_draws == 0
+    assert found.sd_items == pytest.approx(math.sqrt(0.7 / 5))
+    nothing = draw_variance("a", "b", [[0, 0, 0]] * 3, rng=random.Random(0))
+    assert (nothing.interval.low, nothing.interval.high, nothing.sd_items) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("gains", [[], [[1, 0]], [[1], [0]], [[], []]])
+def test_one_draw_or_one_problem_is_refused(gains: list[list[int]]) -> None:
+    with pytest.raises(UsageError, match="show no variance of cot over few-shot"):
+        draw_variance("cot", "few-shot", gains, rng=random.Random(0))
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    gains = planted(random.Random(5), n_draws=3, n=40, sd_draws=0.1, sd_items=0.1)
+    one, two = (draw_variance("a", "b", gains, rng=random.Random(9)) for _ in range(2))
+    assert one == two
+
+
+def row(arm: str, problem_id: str, outcome: Outcome) -> AttemptRow:
+    return AttemptRow(arm=arm, problem_id=problem_id, outcome=outcome)
+
+
+def test_a_problem_failed_in_any_draw_is_left_out_of_all() -> None:
+    whole = [row("a", "1", "correct"), row("b", "1", "wrong")]
+    whole += [row("a", "2", "unparsed"), row("b", "2", "correct")]
+    failed = [row("a", "1", "failed"), *whole[1:]]
+    assert gain_matrix([whole, whole[::-1]], "a", "b") == [(1, -1), (1, -1)]
+    assert gain_matrix([whole, failed], "a", "b") == [(-1,), (-1,)]
+
+
+def shown(spec: RunSpec, sums: Sums) -> tuple[Exemplar, ...]:
+    arms = {arm.name: arm.strategy for arm in make_plan(spec, sums).arms}
+    return arms["cot"].exemplars  # pyright: ignore - cot has exemplars
+
+
+def test_a_seed_orders_the_builtin_exemplars_and_0_leaves_them(sums: Sums) -> None:
+    spec = RunSpec(model="simulated", limit=5)
+    orders = [shown(replace(spec, exemplar_seed=seed), sums) for seed in range(4)]
+    assert orders[0][0].question.startswith("Marta")
+    assert len(set(orders)) == 4
+    assert len({frozenset(order) for order in orders}) == 1
+    assert orders[1] == shown(replace(spec, exemplar_seed=1), sums)
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 1), (0, 1, 0)])
+def test_seeds_are_two_or_more_and_different(seeds: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="not two or more different ones"):
+        RunSpec(model="m", exemplar_seeds=seeds)
+
+
+def test_seeds_come_back_from_json() -> None:
+    spec = RunSpec(model="m", exemplar_seeds=(0, 3))
+    assert RunSpec.from_json(spec.to_json()) == spec
+    old = {key: value for key, value in json.loads(spec.to_json()).items() if "seeds" not in key}
+    assert RunSpec.from_json(json.dumps(old)).exemplar_seeds == ()
+
+
+MODEL = "simulated/7b"
+
+
+def test_draws_of_a_simulated_model_are_compared_and_reported(tmp_path: Path, sums: Sums) -> None:
+    spec = RunSpec(model=MODEL, strategies=("cot", "zero-shot-cot"), exemplar_seeds=(0, 1, 2))
+    draws = compare_draws(spec, sums, log_dir=tmp_path)
+    assert len({comparison.run_id for comparison in draws.comparisons}) == 3
+    (found,) = draws.variances
+    assert (found.arm, found.control, found.n) == ("cot", "few-shot", 40)
+    by_run = [
+        next(v.gain.gain for v in c.verdicts if v.gain.arm == "cot") for c in draws.comparisons
+    ]
+    assert found.gains == pytest.approx(by_run)
+    text = draws_text(draws.variances, draws.seeds)
+    assert text.startswith("cot over few-shot: ")
+    assert "over 3 exemplar draws of 40 problems" in text
+    assert json.loads(draws_json(draws.variances, draws.seeds))["draws"][0]["n"] == 40
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (RunSpec(model=MODEL), "no exemplar seeds given"),
+        (RunSpec(model=MODEL, strategies=("zero-shot-cot",), exemplar_seeds=(0, 1)), "shows exemp"),
+        (
+            RunSpec(model=MODEL, exemplars="builtin:1", exemplar_seeds=(0, 7)),
+            "exemplar seeds 0 and 7 show the same",
+        ),
+    ],
+)
+def test_draws_that_cannot_differ_are_refused(
+    tmp_path: Path, sums: Sums, spec: RunSpec, says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        compare_draws(spec, sums, log_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,136 @@
+"""The sandbox: code that misbehaves is ended with its reason, and what comes after goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from cotkit.errors import UsageError
+from cotkit.run.sandbox import MAX_AT_ONCE, MAX_OUTPUT_BYTES, sandbox
+from cotkit.types import Completion, Execute
+
+
+async def once(step: Execute, *, allowed: bool = True) -> Completion:
+    return await sandbox(allowed=allowed)(step)
+
+
+def run(code: str, *, timeout_s: float = 4.0) -> Completion:
+    return asyncio.run(once(Execute(code=code, timeout_s=timeout_s)))
+
+
+ENDED = [
+    ("while True: pass", "killed after 0.5 s", "loops"),
+    ("import time; time.sleep(99)", "killed after 0.5 s", "sleeps"),
+    ("import itertools; print(sum(itertools.count()))", "killed after 0.5 s", "endless generator"),
+    ("x = bytearray(10**10)", "used more than 512 MB", "10 GB at once"),
+    (
+        "import os\nwhile True:\n try: os.fork()\n except Exception: pass",
+        "start a process",
+        "forks",
+    ),
+    ("import subprocess", "start a process (import subprocess)", "a shell"),
+    ("import os; os.system('true')", "start a process (os.system)", "a command"),
+    ("import threading; threading.Thread(target=print).start()", "start a thread", "a thread"),
+    ("open('x', 'w')", "open the file 'x'", "writes"),
+    ("open('/etc/passwd')", "open the file '/etc/passwd'", "reads"),
+    ("import os; open(os.__file__, 'a')", "open the file", "writes to the standard library"),
+    ("import os; os.mkdir('x')", "use the file system (os.mkdir)", "makes a folder"),
+    ("import os; os.listdir('/')", "use the file system (os.listdir)", "looks around"),
+    ("import os; os.kill(os.getppid(), 9)", "signal a process", "kills its parent"),
+    ("import socket; socket.create_connection(('127.0.0.1', 9))", "open a socket", "a socket"),
+    ("import ctypes", "call C code (import ctypes)", "C code"),
+    ("try: open('x')\nexcept BaseException: print(1)", "open the file 'x'", "hides its try"),
+    ("print('x' * 10**6)", "printed more than 10 kB", "prints 1 MB"),
+    ("x = 1\ndef f(:\n", "syntax error in line 2: invalid syntax", "does not parse"),
+    ("x = '\0'", "syntax error: source code", "a null byte"),
+    ("x = 1\n1 / 0", "ZeroDivisionError in line 2: division by zero", "raises"),
+    ("eval('1 +')", "syntax error in line 1", "a syntax error within"),
+    ("def f(n): return f(n + 1)\nf(0)", "RecursionError in line 1: maximum recursion", "recurses"),
+    ("x = " + "(" * 500 + ")" * 500, "syntax error in line 1: too many nested", "nests"),
+    ("import sys; sys.exit('no')", "exited with 'no'", "exits"),
+    ("import os; os._exit(3)", "exited with status 3", "exits at once"),
+    ("import faulthandler; faulthandler._sigsegv()", "crashed (SIGSEGV)", "crashes"),
+    ("input()", "EOFError in line 1", "asks"),
+    ("import numpy", "ModuleNotFoundError in line 1: No module named 'numpy'", "no site-packages"),
+]
+
+
+@pytest.mark.parametrize(("code", "says", "why"), ENDED, ids=[row[2] for row in ENDED])
+def test_code_that_is_ended_says_why(code: str, says: str, why: str) -> None:
+    done = run(code, timeout_s=0.5 if "killed" in says else 4.0)
+    assert (done.text, done.stop_reason) == ("", "stop"), why
+    assert says in (done.error or ""), why
+
+
+FINE = [
+    ("print(6 * 7)", "42\n"),
+    ("print('é 漢字 😀')", "é 漢字 😀\n"),
+    ("import sys; print(3); sys.exit()", "3\n"),
+    ("", ""),
+    (f"print('x' * {MAX_OUTPUT_BYTES - 1})", "x" * (MAX_OUTPUT_BYTES - 1) + "\n"),
+    ("import sys; print('noise', file=sys.stderr); print(1)", "1\n"),
+    ("import math, random, datetime, statistics, fractions, decimal, json, re; print(1)", "1\n"),
+    ("import os; print(sorted(os.environ), os.path.exists('x'))", "['LC_CTYPE'] False\n"),
+    ("import sys; print('cotkit' in sys.modules, sys.argv)", "False ['']\n"),
+    ("print(__name__)", "__main__\n"),
+]
+
+
+@pytest.mark.parametrize(("code", "printed"), FINE, ids=range(len(FINE)))
+def test_what_code_prints_is_its_result(code: str, printed: str) -> None:
+    assert run(code) == Completion(text=printed, stop_reason="stop")
+
+
+def test_less_memory_is_less() -> None:
+    step = Execute(code="x = bytearray(10**8)", memory_bytes=64 * 2**20)
+    assert asyncio.run(once(step)).error == "used more than 64 MB"
+
+
+def test_no_more_than_a_few_run_at_once_and_each_has_its_own_clock() -> None:
+    async def many() -> list[Completion]:
+        one = sandbox(allowed=True)
+        step = Execute(code="import time; time.sleep(0.4); print(1)", timeout_s=2)
+        return await asyncio.gather(*(one(step) for _ in range(2 * MAX_AT_ONCE)))
+
+    started = time.perf_counter()
+    done = asyncio.run(many())
+    assert [c.text for c in done] == ["1\n"] * (2 * MAX_AT_ONCE)
+    assert time.perf_counter() - started >= 0.8
+
+
+def test_cancelling_kills_the_child(tmp_path: Path) -> None:
+    async def cancelled() -> None:
+        code = "import time; time.sleep(30.25)"
+        task = asyncio.create_task(once(Execute(code=code, timeout_s=30)))
+        await asyncio.sleep(0.3)
+        children = _children()
+        assert len(children) == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not children & _children()
+
+    asyncio.run(asyncio.wait_for(cancelled(), 8))
+
+
+def _children() -> set[str]:
+    """Ids of jails whose parent is this process."""
+    found: set[str] = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_text()
+        except OSError:  # it has just ended
+            continue
+        if int(stat[1]) == os.getpid() and "_jail.py" in command:
+            found.add(folder.name)
+    return found
+
+
+def test_without_leave_nothing_runs() -> None:
+    with pytest.raises(UsageError, match="--confirm-run-unsafe-code"):
+        asyncio.run(once(Execute(code="print(1)"), allowed=False))
