@@ -58,6 +58,7 @@ def compare(
     reader: str = "flexible",
     margin: float = 0.02,
     model_id: str | None = None,
+    run_unsafe_code: bool = False,
     model_args: Mapping[str, str] | None = None,
     generation: Mapping[str, str] | None = None,
     log_dir: Path | str = DEFAULT_LOG_DIR,
@@ -80,6 +81,7 @@ def compare(
         margin: smallest gain that counts as material, a fraction.
         model_id: vouches for the model and version behind a function, so that later calls reuse
             its completions; None: they do not.
+        run_unsafe_code: whether strategies may have code run that the model wrote.
         model_args: fields of the backend, as text.
         generation: strategy parameters for every arm that has them, as text.
         log_dir: folder of the store; what it holds is not generated again.
@@ -109,6 +111,7 @@ def compare(
         generation=dict(generation or {}),
         reader=reader,
         margin=margin,
+        run_unsafe_code=run_unsafe_code,
     )
     benchmark = _benchmark(bench)
     if callable(model):

@@ -11,6 +11,7 @@ from typing import Literal
 from cotkit.analysis.power import minimum_detectable_effect
 from cotkit.api import DEFAULT_LOG_DIR, GIVEN, LEVEL, STORE_NAME, Emit
 from cotkit.bench import load_benchmark
+from cotkit.draws import draw_plans
 from cotkit.events import Said
 from cotkit.identity import backend_key
 from cotkit.protocols import Backend, Benchmark
@@ -30,7 +31,7 @@ class Forecast:
     """Counts and a power calculation; see :mod:`cotkit.run.survey` for what is certain of them."""
 
     run_id: str
-    """Identity of the run (12 hex characters)."""
+    """Identity of the run (12 hex characters); of several exemplar draws, one for each."""
     model: str
     """The model as reports name it."""
     bench: str
@@ -46,7 +47,7 @@ class Forecast:
     (the mean first prompt of a few problems); None: the backend cannot tell. Empty: not asked."""
     detectable: tuple[tuple[float, float], ...]
     """(the control's solve rate, smallest gain that the run finds there with power 0.8); NaN:
-    none. Empty if no arm has a control."""
+    none. Empty if no arm has a control, and for exemplar draws, which are judged together."""
 
 
 def plan(
@@ -99,10 +100,13 @@ def plan_spec(
 ) -> Forecast:
     """As :func:`plan`, from a spec; a store that is not there is not made.
 
+    Exemplar draws are counted together, as arms of one run: what they share is made once.
+
     Raises:
-        CotkitError: as :func:`run_spec`, for what is wrong with the spec.
+        CotkitError: as ``run_spec`` and ``compare_draws``, for what is wrong with the spec.
     """
-    planned, path = make_plan(spec, bench), log_dir / STORE_NAME
+    plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
+    planned, path = _together(plans), log_dir / STORE_NAME
     with Store(path) if path.is_file() else contextlib.nullcontext() as store:
         used = backend or build_backend(
             spec.model,
@@ -112,6 +116,7 @@ def plan_spec(
             notify=lambda text: emit(Said(text=text)),
         )
         found = forecast(planned, used.info, store)
+        found = replace(found, run_id=", ".join(one.run_id(used.info) for one in plans))
     return run_to_end(measure(found, used, closes=backend is None))
 
 
@@ -131,6 +136,18 @@ def forecast(plan: Plan, info: BackendInfo, store: Store | None) -> Forecast:
         arms=survey(plan, backend_key(info), store.completion if store else lambda _: None),
         detectable=tuple(gains) if plan.pairs else (),
     )
+
+
+def _together(plans: Sequence[Plan]) -> Plan:
+    """The arms of all draws on their problems; without pairs, as no gain is of one draw."""
+    if len(plans) == 1:
+        return plans[0]
+    arms = [
+        replace(arm, name=f"{arm.name} (exemplar seed {plan.spec.exemplar_seed})")
+        for plan in plans
+        for arm in plan.arms
+    ]
+    return replace(plans[0], arms=tuple(arms), pairs=())
 
 
 async def measure(found: Forecast, backend: Backend, *, closes: bool) -> Forecast:

@@ -183,9 +183,10 @@ def construct(kind: str, spec: Spec, **given: object) -> object:
     hints = typing.get_type_hints(cls)
     fields = {f.name for f in dataclasses.fields(cls) if f.init}
     values = {key: value for key, value in given.items() if key in fields}
+    settable = fields - given.keys() | fields & {"model"}
     for key, text in spec.params.items():
-        if key not in fields - given.keys() and key != "model":
-            raise UnknownNameError(f"parameter of {spec.name}", key, fields - given.keys())
+        if key not in settable:
+            raise UnknownNameError(f"parameter of {spec.name}", key, settable)
         values[key] = _coerce(f"{spec.name}:{key}", text, hints[key])
     required = [f.name for f in dataclasses.fields(cls) if f.init and _is_required(f)]
     if missing := [name for name in required if name not in values]:

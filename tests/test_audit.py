@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import cotkit
-from cotkit.analysis.audit import audits, before_answer, is_reasoning
+from cotkit.analysis.audit import audits, before_answer, is_reasoning, withhold
+from cotkit.analysis.bounds import bounded
 from cotkit.analysis.comparison import RunFacts, compare
 from cotkit.analysis.results import Audit, Comparison
+from cotkit.scoring.readers import READERS
 from cotkit.store import AttemptRow, DraftRow, Store
-from cotkit.types import Outcome, Reading
+from cotkit.types import Outcome, Question, Reading
 from tests.conftest import Sums
 
 READER = "flexible"
@@ -23,39 +25,69 @@ TEXTS: list[tuple[str, str | None, bool, str]] = [
     (" The answer is 7.", "7", False, "an answer line alone"),
     (" 7", "7", False, "a number alone"),
     ("The answer is 7. 3 + 4 = 7, as she has both baskets of eggs to sell.", "7", False, "after"),
-    ("7, because 3 + 4 = 7", "7", False, "the number that was read stands first"),
     (EQUATION, "7", True, "an equation"),
-    (LONG, "7", True, "more than eight words"),
+    (LONG, "7", True, "a sentence of more than eight words"),
+    ("First we look at what she sells each day\nThe answer is 7.", "7", True, "a line of nine"),
+    ("First we look at what she sells, daily\nThe answer is 7.", "7", False, "a line of eight"),
     ("She sells seven eggs in all. The answer is 7.", "7", False, "six words"),
-    ("The answer is 3 + 4 = 7.", "7", True, "worked out inside the answer line"),
-    ("The answer is $1,234.", "1234", False, "as the reader reads it"),
-    ("3/4 of it", "3/4", False, "a fraction"),
-    ("-5 degrees", "-5", False, "a negative number"),
+    ("She sells eggs. He sells eggs. They sell eggs. The answer is 7.", "7", False, "short ones"),
     (
-        "To find how many eggs she sells we first have to",
-        None,
-        True,
-        "cut off before any answer: all of it stands before the answer",
+        "The final total that Janet makes every day at the farmers' market is $18.",
+        "18",
+        False,
+        "the question again, in the very sentence that holds the answer",
     ),
+    ("**The final total that she makes every day at the market is $18.**", "18", False, "in bold"),
+    ("The answer is 3 + 4 = 7.", "7", True, "worked out inside the answer line"),
+    ("18 - 9 = 9, 9 + 9 = 18", "18", True, "final-equals: the last 18 is the answer"),
+    ("18 - 9 = 9. Then 9 more: 18", "18", True, "last-number: the last 18"),
+    ("18 - 9 = 9, so twice that: **18**", "18", True, "bold-final: the last 18"),
+    ("The answer is below:\n18 - 9 = 9\n9 + 9 = 18", "18", True, "a cue without an answer"),
+    (r"\[ 9 \times 2 = 18 \] So: 18", "18", True, "a sign in LaTeX"),
+    ("The answer is $1,234.", "1234", False, "as the reader reads it"),
+    ("3/4 of it", "0.75", False, "a fraction"),
+    ("-5 degrees", "-5", False, "a negative number"),
     ("I cannot say.", None, False, "no answer, no reasoning"),
+    (
+        "I am not able to say how many that would be without more facts.",
+        None,
+        False,
+        "rambling without an answer, cut short or not, is no reasoning",
+    ),
+    ("She has 3 + 4 = 7. The answer is 7 or 8.", None, True, "unread, but an equation"),
     ("The answer is unclear to me as there is far too little to go on.", None, False, "a cue"),
     ("................................ The answer is 7.", "7", False, "dots are no words"),
     ("The answer is seven.", "7", False, "in words: ends with the cue"),
-    ("Answer: positive", "positive", False, "a text"),
-    ("It is cheerful and warm and it praises all of it: positive", "positive", True, "a text"),
-    ("the 3-day fair = fun", None, False, "a hyphen is no minus"),
+    ("The 3-day fair = fun. It is 7.", "7", False, "a hyphen is no minus"),
     ("2 x $9 = 18, then 18", "18", True, "a price"),
+    ("7, because 3 + 4 = 7", "7", True, "a false alarm: nothing marks the first 7"),
+    ("Answer: positive", "B", False, "a choice"),
+    ("It is cheerful and warm and it praises all of it: positive", "B", False, "one sentence"),
+    (
+        "It is a warm text and it praises all of it.\nPositive.",
+        "B",
+        True,
+        "read from the last line",
+    ),
+    ("A review so full of praise as this is rare. Negative", "A", True, "the article is no A"),
 ]
 
 
 @pytest.mark.parametrize(("text", "read", "reasons", "why"), TEXTS, ids=[t[3] for t in TEXTS])
 def test_reasoning_before_the_answer(text: str, read: str | None, reasons: bool, why: str) -> None:
-    assert is_reasoning(before_answer(text, read)) is reasons, why
+    number = Question(id="q", text="How many?")
+    choice = replace(number, answer_kind="choice", choices=("negative", "positive"))
+    reading = READERS[READER].read(text, choice if read in {"A", "B"} else number)
+    assert reading.value == read, reading
+    before = before_answer(text, reading)
+    assert is_reasoning(before, was_read=read is not None) is reasons, why
 
 
 @pytest.mark.parametrize("text", ["9" * 50_000, "9 " * 20_000, "3 + " * 20_000, "the " * 20_000])
 def test_a_long_text_is_searched_in_linear_time(text: str) -> None:
-    is_reasoning(before_answer(text, "7"))
+    for rule in ("answer-line", "last-number"):
+        before = before_answer(text, Reading(value="7", rule=rule))
+        is_reasoning(before, was_read=True)
 
 
 def row(i: int, text: str, outcome: Outcome = "correct", arm: str = "few-shot") -> AttemptRow:
@@ -154,12 +186,30 @@ def test_a_verdict_on_a_contaminated_control_is_withheld() -> None:
         "cot against few-shot is withheld: the control few-shot reasons before answering "
         "in 40 % of its answers."
     )
-    assert found.verdicts[0].gain.label == "helps", "the numbers stay"
     assert found.notes[0].startswith("contaminated: few-shot asks for no reasoning")
-    table = cotkit.render(found, "markdown")
-    assert "helps (withheld)" in table
-    assert "LEAKS" in table
-    assert '"withheld: helps"' in cotkit.render(found, "json")
+    assert "LEAKS" in cotkit.render(found, "markdown")
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv", "json"])
+def test_a_withheld_verdict_claims_nothing_in_any_format(form: str) -> None:
+    clean = compared([" 7"] * 20, {"few-shot": False, "cot": True})
+    assert "helps" in cotkit.render(clean, form), "this test can fail"
+    found = compared([EQUATION] * 8 + [" 7"] * 12, {"few-shot": False, "cot": True})
+    (verdict,) = found.verdicts
+    assert {v.gain.label for v in (verdict, *verdict.variants)} == {"withheld"}
+    assert verdict.depends_on == ()
+    assert verdict.gain == replace(clean.verdicts[0].gain, label="withheld"), "the numbers stay"
+    page = cotkit.render(found, form)
+    assert "withheld" in page
+    assert not any(word in page for word in ("helps", "some_help", "some help"))
+
+
+def test_a_withheld_upper_bound_is_still_called_so() -> None:
+    found = compared([EQUATION] * 20, {"few-shot": False, "cot": True})
+    (verdict,) = compared([" 7"] * 20, {"few-shot": False, "cot": True}).verdicts
+    bound = withhold(bounded(verdict, {"cot"}, 0.02), found.audits)
+    assert bound.gain.label == "upper_bound"
+    assert "withheld" in bound.sentence
 
 
 def test_a_contaminated_arm_is_withheld_too() -> None:

@@ -119,3 +119,15 @@ def test_time_is_linear_in_the_chain(piece: str) -> None:
     started = time.perf_counter()
     calculate(piece * 10_000)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("chain", ["(" * 60_000, "(" * 60_000 + "1 + 1 = 3"])
+def test_time_is_linear_in_the_open_brackets(chain: str) -> None:
+    started = time.perf_counter()
+    assert calculate(chain) == chain
+    assert time.perf_counter() - started < 0.5  # squared, it took more than 2 s
+
+
+def test_the_brackets_of_asides_are_not_part_of_the_equation() -> None:
+    assert calculate("((so (3 + 4 = 8)))") == "((so (3 + 4 = 7)))"
+    assert calculate("(((3 + 4 = 8)))") == "(((3 + 4 = 7)))"

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from typer.testing import CliRunner
 
 from cotkit.analysis.draws import draw_variance, gain_matrix
-from cotkit.draws import compare_draws
-from cotkit.errors import UsageError
+from cotkit.backends._function import Function
+from cotkit.bench.sentiment_mini import SentimentMini
+from cotkit.cli import app
+from cotkit.draws import AGAIN, Draws, compare_draws
+from cotkit.errors import IncompleteRunError, InterruptedRunError, UsageError
+from cotkit.events import RunEnded
+from cotkit.forecast import plan_spec
+from cotkit.protocols import Backend
 from cotkit.report.draws import draws_json, draws_text
 from cotkit.run import RunSpec, make_plan
 from cotkit.store import AttemptRow
@@ -146,6 +155,12 @@ def test_seeds_come_back_from_json() -> None:
 MODEL = "simulated/7b"
 
 
+def said(draws: Draws) -> tuple[str, dict[str, Any]]:
+    """The report as text and as JSON."""
+    shown = draws.variances, draws.seeds, draws.comparisons
+    return draws_text(*shown), json.loads(draws_json(*shown))
+
+
 def test_draws_of_a_simulated_model_are_compared_and_reported(tmp_path: Path, sums: Sums) -> None:
     spec = RunSpec(model=MODEL, strategies=("cot", "zero-shot-cot"), exemplar_seeds=(0, 1, 2))
     draws = compare_draws(spec, sums, log_dir=tmp_path)
@@ -156,26 +171,147 @@ def test_draws_of_a_simulated_model_are_compared_and_reported(tmp_path: Path, su
         next(v.gain.gain for v in c.verdicts if v.gain.arm == "cot") for c in draws.comparisons
     ]
     assert found.gains == pytest.approx(by_run)
-    text = draws_text(draws.variances, draws.seeds)
+    text, page = said(draws)
     assert text.startswith("cot over few-shot: ")
     assert "over 3 exemplar draws of 40 problems" in text
-    assert json.loads(draws_json(draws.variances, draws.seeds))["draws"][0]["n"] == 40
+    assert page["draws"][0]["n"] == 40
+    assert page["draws"][0]["withheld"] == []
 
 
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        (RunSpec(model=MODEL), "no exemplar seeds given"),
         (RunSpec(model=MODEL, strategies=("zero-shot-cot",), exemplar_seeds=(0, 1)), "shows exemp"),
         (
             RunSpec(model=MODEL, exemplars="builtin:1", exemplar_seeds=(0, 7)),
             "exemplar seeds 0 and 7 show the same",
         ),
+        (RunSpec(model=MODEL, limit=1, exemplar_seeds=(0, 1)), "one problem shows no variance"),
     ],
 )
+@pytest.mark.parametrize("front_door", [compare_draws, plan_spec])
 def test_draws_that_cannot_differ_are_refused(
-    tmp_path: Path, sums: Sums, spec: RunSpec, says: str
+    tmp_path: Path, sums: Sums, spec: RunSpec, says: str, front_door: Callable[..., object]
 ) -> None:
     with pytest.raises(UsageError, match=says):
-        compare_draws(spec, sums, log_dir=tmp_path)
+        front_door(spec, sums, log_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_draws_without_seeds_are_refused(tmp_path: Path, sums: Sums) -> None:
+    with pytest.raises(UsageError, match="no exemplar seeds given"):
+        compare_draws(RunSpec(model=MODEL), sums, log_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["flipped-labels", "unrelated-labels"])
+def test_label_strategies_are_told_of_their_own_seed(tmp_path: Path, name: str) -> None:
+    spec = RunSpec(
+        model=MODEL, bench="sentiment-mini", strategies=(name,), limit=5, exemplar_seeds=(0, 1)
+    )
+    with pytest.raises(UsageError, match=r"its parameter seed .*:seed=0,1,2"):
+        compare_draws(spec, SentimentMini(), log_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_upper_bound_is_called_so_in_text_and_json(tmp_path: Path, sums: Sums) -> None:
+    spec = RunSpec(model=MODEL, strategies=("oracle-review", "cot"), limit=8, exemplar_seeds=(0, 1))
+    text, page = said(compare_draws(spec, sums, log_dir=tmp_path))
+    assert text.startswith("oracle-review (upper bound) over cot: ")
+    assert [draw["arm"] for draw in page["draws"]] == ["oracle-review (upper bound)", "cot"]
+    note = "oracle-review sees the gold answers: an upper bound, not a strategy to use or to rank"
+    assert note in page["notes"], "all draws say it: once, without seeds"
+    assert f"note: {note}\n" in text
+
+
+def leaks_under_the_second_order(prompt: str) -> str:
+    """Reasons where the built-in exemplars do not begin with Marta, also when not asked to."""
+    a, b = (int(x) for x in prompt.rpartition("Q: What is ")[2].partition("?")[0].split(" plus "))
+    answer = f" The answer is {a + b}."
+    first = prompt.partition("Q: ")[2]
+    return answer if first.startswith("Marta") else f" We add them: {a} + {b} = {a + b}.{answer}"
+
+
+def test_a_gain_withheld_in_one_draw_has_no_interval(tmp_path: Path, sums: Sums) -> None:
+    spec = RunSpec(model="given", exemplar_seeds=(0, 1))
+    backend = cast("Backend", Function(function=leaks_under_the_second_order))
+    draws = compare_draws(spec, sums, log_dir=tmp_path, backend=backend)
+    assert ["withheld" in c.verdicts[0].sentence for c in draws.comparisons] == [False, True]
+    text, page = said(draws)
+    why = f"exemplar seed 1: {draws.comparisons[1].verdicts[0].sentence}"
+    assert text.startswith("cot over few-shot: withheld over 2 exemplar draws of 40 problems\n")
+    assert f"  {why}\n" in text
+    assert "bootstrap" not in text
+    (found,) = page["draws"]
+    assert (found["withheld"], found["interval"]) == ([why], None)
+    contaminated = "exemplar seed 1: contaminated: few-shot asks for no reasoning"
+    assert any(note.startswith(contaminated) for note in page["notes"])
+    assert f"note: {contaminated}" in text
+
+
+def test_an_interrupt_says_to_repeat_the_command(tmp_path: Path, sums: Sums) -> None:
+    def stop(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    backend = cast("Backend", Function(function=stop))
+    with pytest.raises(InterruptedRunError, match="give the same command again"):
+        compare_draws(
+            RunSpec(model="given", exemplar_seeds=(0, 1)), sums, log_dir=tmp_path, backend=backend
+        )
+
+
+COMPARE = ["compare", "--model", MODEL, "--limit", "6", "--exemplar-seeds"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "shows_draw", "why"),
+    [("0.1", True, "what there is is printed"), ("1", False, "no problem is left: no variance")],
+)
+def test_failed_attempts_end_in_75_and_the_same_command(
+    failing: str, shows_draw: bool, why: str
+) -> None:
+    done = CliRunner().invoke(app, [*COMPARE, "0,1", "--model-args", f"failing={failing}"])
+    assert isinstance(done.exception, IncompleteRunError)
+    assert done.exception.exit_code == 75
+    assert done.exception.hint == AGAIN
+    assert done.stdout.startswith("cot over few-shot: ") is shows_draw, why
+    assert "attempts failed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["0,1", "--format", "csv"], "exemplar draws have no format csv"),
+        (["0,1", "--limit", "1"], "one problem shows no variance"),
+        (["0,1", "--exemplar-seed", "0"], "exclude each other"),
+        ([","], "--exemplar-seeds ',' is not a list of numbers"),
+        ([""], "--exemplar-seeds '' is not a list of numbers"),
+        (["3"], "not two or more different ones"),
+    ],
+)
+def test_what_no_draws_can_mean_is_refused_before_spending(options: list[str], says: str) -> None:
+    done = CliRunner().invoke(app, [*COMPARE, *options])
+    assert isinstance(done.exception, UsageError)
+    assert says in str(done.exception)
+    assert not Path("logs").exists()
+
+
+def test_a_plan_of_draws_counts_what_they_make_together(tmp_path: Path, sums: Sums) -> None:
+    spec = RunSpec(model=MODEL, strategies=("cot", "standard"), exemplar_seeds=(0, 1, 2))
+    found = plan_spec(spec, sums, log_dir=tmp_path)
+    to_make = {arm.arm: arm.n_to_make for arm in found.arms}
+    assert len(to_make) == 9
+    shared = {name for name, n in to_make.items() if n == 0}
+    assert shared == {"standard (exemplar seed 1)", "standard (exemplar seed 2)"}
+    assert sum(to_make.values()) == 7 * 40
+    assert found.detectable == ()
+    ended: list[RunEnded] = []
+    draws = compare_draws(
+        spec,
+        sums,
+        log_dir=tmp_path,
+        emit=lambda e: ended.append(e) if isinstance(e, RunEnded) else None,
+    )
+    assert found.run_id == ", ".join(comparison.run_id for comparison in draws.comparisons)
+    assert sum(event.n_generated for event in ended) == sum(to_make.values())
+    done = CliRunner().invoke(app, ["plan", *COMPARE[1:], "0,1,2"])
+    assert "6 of 150 problems in 6 arms: 36 attempts" in done.stdout

@@ -287,6 +287,40 @@ def test_symbols_are_mapped_back(name: str, reply: str, outcome: Outcome, why: s
     assert (attempt.note is None) == (outcome != "unparsed")
 
 
+SAID = [
+    "It is negative in tone, all told",
+    "The answer is negative, or so I think:",
+    "Final **Answer:** negative. Answer = (A)",
+    "1 star. Question: what is this? It is negative:",
+    "1 star.\n**Q**: what is this? It is negative:",
+    r"\boxed{negative} or \fbox{negative} #### negative",
+    "an ansanswerwer: negative; AnSwEr is A.",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_the_words_before_a_symbol_stay_and_are_never_read(said: str) -> None:
+    problem = Problem(question=ASKED, gold="positive")
+    flow = UnrelatedLabels(pool=POOL).solve
+    attempt = answered(flow(ASKED), f" {said} Bar because of negative words")
+    assert attempt.text.endswith("\nThe answer is positive.")
+    assert "negative" in attempt.text
+    for reader in ("strict", "flexible"):
+        assert score_attempt(attempt, problem, reader).readings[reader].value == "B", reader
+    cut = answered(flow(ASKED), f" {said} Bar", "length")
+    assert score_attempt(cut, problem).outcome == "truncated"
+
+
+def test_reasoning_before_a_symbol_is_audited() -> None:
+    def model(prompt: str) -> str:
+        return " The tone is warm and it praises everything on offer! So Bar."
+
+    found = cotkit.compare(model, "unrelated-labels", "sentiment-mini", limit=20)
+    (audit,) = [a for a in found.audits if a.arm == "unrelated-labels"]
+    assert (audit.n, audit.reasoned, audit.is_contaminated) == (20, 20, True)
+    assert found.verdicts[0].gain.label == "withheld"
+
+
 def test_a_label_cut_at_the_limit_is_truncated_whatever_it_says() -> None:
     attempt = answered(UnrelatedLabels(pool=POOL).solve(ASKED), " Bar", "length")
     problem = Problem(question=ASKED, gold="positive")

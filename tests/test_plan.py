@@ -159,6 +159,35 @@ def test_a_flow_without_an_end_is_counted_up_to_a_limit(sums: Sums) -> None:
     assert arm.n_to_make + arm.n_later == MAX_TURNS, "two problems that ask the same, shared"
 
 
+def test_an_oracle_says_of_stored_answers_what_it_said_in_the_run(sums: Sums) -> None:
+    before = counts(cotkit.plan(simulated(sums), "oracle-review", sums))["oracle-review"]
+    assert before[3] == 0, "the first answers are cot's"
+    assert before[4] == 2 * 39, "each may be reviewed and improved, but where the placeholder is so"
+    n_made = made(sums, ["oracle-review"])
+    after = counts(cotkit.plan(simulated(sums), "oracle-review", sums))
+    assert sum(row[3] for row in after.values()) == 0, "nothing is left to make"
+    assert sum(row[4] for row in after.values()) == 0, "and nothing is guessed"
+    assert sum(row[2] for row in after.values()) == n_made
+    assert 40 < after["oracle-review"][0] < 120, "right first answers were not reviewed"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "says"),
+    [
+        ("Talks", "yield Request", "yield said or Request", "yielded str"),
+        ("Fails", '+= "?"', '+= {"b": "?"}["a"]', "failed at .*fails.py:16: KeyError: 'a'"),
+        ("Gives", "yield Request", "return Request", "gave Request instead of a generator"),
+        ("Nobody", "decoding=", "samples=(), decoding=", r"Request.samples is \(\)"),
+    ],
+)
+def test_a_broken_strategy_is_named_before_anything_is_asked(
+    sums: Sums, name: str, old: str, new: str, says: str
+) -> None:
+    Path(f"{name.lower()}.py").write_text(ENDLESS.replace("Endless", name).replace(old, new))
+    with pytest.raises(UsageError, match=rf"^strategy {name}:? {says}"):
+        cotkit.plan(simulated(sums), f"./{name.lower()}.py", sums)
+
+
 def test_a_strategy_says_whether_it_reasons(sums: Sums) -> None:
     text = ENDLESS.replace("    reasons: ClassVar[bool] = False\n", "")
     Path("silent.py").write_text(text.replace("Endless", "Silent"))

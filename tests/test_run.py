@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,11 +17,21 @@ from cotkit.backends._function import Function
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import BackendError, CotkitError, ModelLoadError, TransientError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
-from cotkit.run import RunSpec, make_plan
-from cotkit.run.driver import drive, trim
+from cotkit.protocols import Strategy
+from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run.driver import Asked, drive, start, trim
 from cotkit.run.sandbox import sandbox
 from cotkit.store import Store
-from cotkit.types import Attempt, BackendInfo, Completion, Decoding, Flow, Message, Request
+from cotkit.types import (
+    Attempt,
+    BackendInfo,
+    Completion,
+    Decoding,
+    Flow,
+    Message,
+    Question,
+    Request,
+)
 from tests.conftest import Sums
 
 COUNTING = BackendInfo(backend="counting", model="m", fingerprint="f")
@@ -285,31 +297,107 @@ def test_replay_answers_as_recorded_and_invents_nothing() -> None:
         cotkit.compare(f"replay/{one.run_id}", "cot", "gsm-mini", limit=11)
 
 
-def bad_flows() -> list[tuple[Callable[[], Flow], str]]:
-    request = Request(
-        messages=(Message(role="user", content="Q"),), decoding=Decoding(max_tokens=1)
-    )
-
-    def silent() -> Flow:
-        return Attempt(text="", stop_reason="stop")
-        yield request
-
-    def nothing() -> Flow:  # type: ignore[reportReturnType] - that is the test
-        yield request
-
-    return [(silent, "before it asked anything"), (nothing, "returned NoneType")]
+REQUEST = Request(messages=(Message(role="user", content="Q"),), decoding=Decoding(max_tokens=1))
+DONE = Attempt(text="", stop_reason="stop")
 
 
-@pytest.mark.parametrize(("flow", "says"), bad_flows())
-def test_a_flow_that_breaks_the_contract_is_named(flow: Callable[[], Flow], says: str) -> None:
-    from cotkit.run.driver import Asked
+def raises() -> Iterator[object]:
+    yield REQUEST
+    yield {"b": 1}["a"]
 
-    async def ask(request: Request) -> Asked:
-        done = Completion(text="", stop_reason="stop")
-        return Asked(keys=("k",), completions=(done,) * len(request.samples))
 
-    with pytest.raises(UsageError, match=says):
-        asyncio.run(drive(flow(), ask, sandbox(allowed=False)))
+def raises_before_it_asks() -> object:
+    raise KeyError("a")
+
+
+def ends() -> Iterator[object]:
+    yield from ()
+    return DONE
+
+
+BROKEN: list[tuple[Callable[[], object], str]] = [
+    (lambda: DONE, "Broken gave Attempt instead of a generator"),
+    (lambda: None, "Broken gave NoneType instead of a generator"),
+    (lambda: [REQUEST], "Broken gave list instead of a generator"),
+    (ends, "Broken ended before it asked anything"),
+    (lambda: (step for step in (REQUEST,)), "Broken returned NoneType"),
+    (lambda: (step for step in (None,)), "Broken yielded NoneType"),
+    (lambda: (step for step in ("Q?",)), "Broken yielded str"),
+    (
+        lambda: (replace(REQUEST, samples=()) for _ in "1"),
+        r"Broken: Request.samples is \(\), must be a full tuple",
+    ),
+    (
+        lambda: (replace(REQUEST, samples=("0",)) for _ in "1"),  # type: ignore[reportArgumentType] - the test
+        "Broken: Request.samples holds str",
+    ),
+    (
+        lambda: (replace(REQUEST, messages="Q") for _ in "1"),  # type: ignore[reportArgumentType] - the test
+        "Broken: Request.messages is 'Q', must be a full tuple",
+    ),
+    (
+        lambda: (replace(REQUEST, decoding=None) for _ in "1"),  # type: ignore[reportArgumentType] - the test
+        "Broken: Request.decoding is NoneType",
+    ),
+    (raises, r"Broken failed at .*test_run.py:[0-9]+: KeyError: 'a'"),
+    (raises_before_it_asks, r"Broken failed at .*test_run.py:[0-9]+: KeyError: 'a'"),
+]
+
+
+class Broken:
+    """A strategy of a user, whose flow is whatever it is given."""
+
+    control, reasons = "standard", False
+
+    def __init__(self, flow: Callable[[], object]) -> None:
+        self.flow = flow
+
+    def solve(self, question: Question) -> Flow:
+        return cast("Flow", self.flow())
+
+
+async def ask(request: Request) -> Asked:
+    done = Completion(text="", stop_reason="stop")
+    return Asked(keys=("k",) * len(request.samples), completions=(done,) * len(request.samples))
+
+
+def begin(strategy: Strategy) -> Flow:
+    return start(strategy, Question(id="q", text="?"), lambda _: False)
+
+
+@pytest.mark.parametrize(("flow", "says"), BROKEN)
+def test_a_strategy_that_breaks_the_contract_is_named(
+    flow: Callable[[], object], says: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^strategy {says}") as caught:
+        asyncio.run(drive(begin(Broken(flow)), ask, sandbox(allowed=False)))
+    assert isinstance(caught.value.__cause__, KeyError) == ("KeyError" in says)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bug_in_a_strategy_of_ours_is_not_the_users_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Broken, "__module__", "cotkit.strategies.broken")
+    with pytest.raises(KeyError):
+        asyncio.run(drive(begin(Broken(raises)), ask, sandbox(allowed=False)))
+
+
+def test_an_error_of_the_backend_is_not_the_strategys() -> None:
+    closed: list[bool] = []
+
+    def flow() -> Iterator[object]:
+        try:
+            yield REQUEST
+        finally:
+            closed.append(True)
+
+    async def fails(request: Request) -> Asked:
+        raise TransientError("busy")
+
+    with pytest.raises(TransientError, match="busy"):
+        asyncio.run(drive(begin(Broken(flow)), fails, sandbox(allowed=False)))
+    assert closed == [True]
 
 
 def test_reasoning_is_kept_apart() -> None:
@@ -416,3 +504,54 @@ def test_ctrl_c_is_heard_in_a_script_with_an_event_loop(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=15)  # 30 s of latency are not waited for
     assert process.returncode != 0
+
+
+def planned(*strategies: str, **changed: object) -> Plan:
+    return make_plan(replace(RunSpec(model="m", strategies=strategies), **changed), Sums())
+
+
+def test_two_spellings_of_one_strategy_are_one_arm() -> None:
+    plan = planned("cot", "cot:max_tokens=256", "cot")
+    assert [arm.name for arm in plan.arms] == ["few-shot", "cot"]
+    assert plan.pairs == (("cot", "few-shot"),)
+    voting = planned("self-consistency", "self-review:rounds=2")
+    assert [arm.name for arm in voting.arms] == ["cot", "self-consistency", "self-review:rounds=2"]
+    assert ("self-review:rounds=2", "self-consistency") in voting.pairs
+
+
+def test_a_calculator_on_one_side_only_is_noted() -> None:
+    plan = planned("self-review", generation={"calculator": "true"})
+    assert any("calculator False, its control cot True" in note for note in plan.notes())
+
+
+def test_the_same_cost_control_samples_without_a_note_and_has_the_same_limit() -> None:
+    plan = planned("self-review:max_tokens=64")
+    assert ("self-review:max_tokens=64", "self-consistency:k=3,max_tokens=64") in plan.pairs
+    assert plan.notes() == ()
+
+
+def test_code_is_refused_before_anything_is_asked() -> None:
+    backend = Counting()
+    with pytest.raises(UsageError, match="--confirm-run-unsafe-code"):
+        compare(backend, strategy="program-aided")
+    assert backend.asked == []
+
+
+def test_exemplars_of_a_choice_benchmark_show_their_choices(tmp_path: Path) -> None:
+    def line(question: str, **more: object) -> str:
+        row = {"question": question, "answer": "B", "choices": ["wood", "iron"], **more}
+        return json.dumps(row) + "\n"
+
+    (tmp_path / "shown.jsonl").write_text(line("Which is a metal?", rationale="Iron is."))
+    (tmp_path / "asked.jsonl").write_text(line("Which rusts?"))
+    seen: list[str] = []
+
+    def model(prompt: str) -> str:
+        seen.append(prompt)
+        return " Iron does. The answer is B."
+
+    done = cotkit.compare(model, "cot", "asked.jsonl", exemplars="shown.jsonl:1")
+    assert "Q: Which is a metal?\n(A) wood\n(B) iron\nA: Iron is. The answer is B." in seen[-1]
+    assert [cell.n_correct for cell in done.cells] == [1, 1]
+    with pytest.raises(UsageError, match="also an evaluated problem"):
+        cotkit.compare(model, "cot", "shown.jsonl", exemplars="shown.jsonl:1")

@@ -54,6 +54,7 @@ ENDED = [
     ("import sys; sys.exit('no')", "exited with 'no'", "exits"),
     ("import os; os._exit(3)", "exited with status 3", "exits at once"),
     ("import faulthandler; faulthandler._sigsegv()", "crashed (SIGSEGV)", "crashes"),
+    ("import signal; signal.raise_signal(40)", "crashed (signal 40)", "a signal without a name"),
     ("input()", "EOFError in line 1", "asks"),
     ("import numpy", "ModuleNotFoundError in line 1: No module named 'numpy'", "no site-packages"),
 ]
@@ -64,6 +65,69 @@ def test_code_that_is_ended_says_why(code: str, says: str, why: str) -> None:
     done = run(code, timeout_s=0.5 if "killed" in says else 4.0)
     assert (done.text, done.stop_reason) == ("", "stop"), why
     assert says in (done.error or ""), why
+
+
+FREED = [
+    ("import __main__; __main__._deed = lambda *_: None", "by the module's names"),
+    ("import __main__; __main__._refuse = lambda *_: None", "by the refusal's name"),
+    ("import sys; sys._getframe(1).f_globals['_deed'] = lambda *_: None", "by the frame below"),
+    (
+        (
+            "import sys\nf = sys._getframe()\nwhile f := f.f_back:\n"
+            " for n in ('_deed', '_refuse', '_may_be_read', '_watch', 'next', 'type'):\n"
+            "  f.f_globals[n] = f.f_builtins[n] = lambda *_: None"
+        ),
+        "by all frames below",
+    ),
+    (
+        (
+            "try: 1 / 0\nexcept Exception as e: f = e.__traceback__.tb_frame.f_back.f_globals\n"
+            "for n in list(f): f[n] = lambda *_: None"
+        ),
+        "by a traceback",
+    ),
+    ("import builtins; builtins.next = lambda *_: None", "by a builtin"),
+    (
+        (
+            "import builtins, os\nfor n in ('type', 'bool', 'str', 'isinstance'):\n"
+            " setattr(builtins, n, lambda *_: str)"
+        ),
+        "by the builtins it asks about types",
+    ),
+    ("import _thread; _thread.start_new_thread.__globals__['_refuse'] = print", "by a function"),
+    ("import gc; gc.get_objects()", "by all there is"),
+    ("import sys; sys.addaudithook(print)", "by another hook"),
+    ("import sys; sys._current_frames()", "by all frames"),
+]
+
+
+@pytest.mark.parametrize(("code", "why"), FREED, ids=[row[1] for row in FREED])
+@pytest.mark.parametrize("deed", ["os.remove({!r})", "print(open({!r}).read())"])
+def test_code_cannot_free_itself_by_rebinding(
+    code: str, why: str, deed: str, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("secret")
+    done = run(f"import os\n{code}\n{deed.format(str(kept))}")
+    assert (done.error or "").startswith("tried to "), why
+    assert done.text == ""
+    assert kept.read_text() == "secret"
+
+
+LIARS = """
+import os, sys
+class Name(str):
+    def __str__(self): return 'math'
+    def __repr__(self):
+        frame = sys._getframe()
+        while frame := frame.f_back: frame.f_globals['_refuse'] = print
+        return 'x'
+"""
+
+
+@pytest.mark.parametrize("deed", ["__import__(Name('socket'))", "open(Name('x'))"])
+def test_names_that_lie_are_not_asked(deed: str) -> None:
+    assert (run(LIARS + deed).error or "").startswith("tried to ")
 
 
 FINE = [
@@ -77,6 +141,22 @@ FINE = [
     ("import os; print(sorted(os.environ), os.path.exists('x'))", "['LC_CTYPE'] False\n"),
     ("import sys; print('cotkit' in sys.modules, sys.argv)", "False ['']\n"),
     ("print(__name__)", "__main__\n"),
+    ("import __main__; x = 1; print(__main__.x, len(vars(__main__)) < 12)", "1 True\n"),
+    (
+        (
+            "from collections import namedtuple\nfrom enum import Enum\nimport typing, traceback\n"
+            "P = namedtuple('P', 'x'); E = Enum('E', 'a'); T = typing.TypeVar('T')\n"
+            "try: 1 / 0\nexcept ArithmeticError: print(bool(traceback.format_exc()), P(1), E.a)"
+        ),
+        "True P(x=1) E.a\n",
+    ),
+    (
+        (
+            "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+            "@dataclass\nclass A:\n x: int = 1\nprint(A())"
+        ),
+        "A(x=1)\n",
+    ),
 ]
 
 

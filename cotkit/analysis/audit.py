@@ -1,32 +1,41 @@
 """Whether arms did what they say: no reasoning where none is asked, room where some is.
 
 An attempt *reasons before the answer* if its model kept reasoning apart (``<think>``, a provider's
-field or token count), or if the text before the answer holds an equation or more than
-`MAX_WORDS` words. The text before the answer ends where the number (or text) that the reader read
-first stands, looked for after the first answer cue if there is one; if it stands nowhere, it ends
-with that cue; without a cue it is the whole text, as the answer never came. The cue itself
-("The answer is") is no part of it. A word is a run without white space that holds a letter or a
-digit; an equation is a number, within 20 characters an operator and a number right after it, and
-``=`` within 40 more, all on one line.
+field or token count), or if the text before the answer holds
+
+- an equation: a number, within 20 characters an operator (``+ - * / x`` and their signs) and a
+  number right after it, and ``=`` within 40 more, all on one line; or
+- where an answer was read, a completed sentence or line of more than `MAX_WORDS` words. The
+  sentence that holds the answer is not completed before it, so it never counts.
+
+The text before the answer ends where what was read stands: its last place if the reader took the
+last number (`_LAST_RULES`), else its first place after the first answer cue, or in the text if
+there is no cue. If it stands nowhere, the text ends with that cue or, without one or if the reader
+took the last line, where the last sentence begins. If nothing was read, it ends with the first cue
+or is the whole text. The cue itself ("The answer is") is no part of it. A word is a run without
+white space that holds a letter or a digit; a sentence ends with ``.``, ``!`` or ``?`` before white
+space or the end.
 
 Only the text that was read is looked at: a strategy of several turns may have reasoned before.
+What this misses and what it takes for reasoning in error: docs/statistics.md, "The audit".
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from statistics import median
 
 from cotkit.analysis.intervals import wilson
-from cotkit.analysis.results import Audit, Verdict
+from cotkit.analysis.results import Audit, Gain, Verdict
 from cotkit.store.rows import AttemptRow
+from cotkit.types import Reading
 
 MAX_WORDS = 8
-"""Words before the answer that are no reasoning yet: "Janet makes a total of"."""
+"""Words of a completed sentence that are no reasoning yet: "Janet sells her eggs every day."."""
 CONTAMINATED = 0.1
 """Share of reasoning answers that an arm without reasoning must not surely exceed."""
 ENOUGH = 0.95
@@ -40,8 +49,10 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[-\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?")
-_OPERATOR = r"[-+*/\u00d7\u00f7\u2212x]"
-_EQUATION = re.compile(rf"\d[^\n=]{{0,20}}?{_OPERATOR}[ $€£(]{{0,3}}\d[^\n=]{{0,40}}=")
+_OPERATOR = r"(?:[-+*/\u00d7\u00f7\u2212x]|\\(?:times|cdot|div))"
+_EQUATION = re.compile(rf"\d[^\n=]{{0,20}}?{_OPERATOR}[ $€£(\\]{{0,4}}\d[^\n=]{{0,40}}=")
+_SENTENCE_END = re.compile(r"[.!?][*_\"')\]}]{0,4}(?=\s|$)|\n")
+_LAST_RULES = frozenset({"last-number", "final-equals", "bold-final", "last-word"})
 _WORD = re.compile(r"\S*[^\W_]\S*")
 
 
@@ -61,18 +72,17 @@ def audits(
     )
 
 
-def before_answer(text: str, read: str | None) -> str:
-    """The text before the answer, by the rule of the module docstring; ``read``: what was read."""
-    cue = _CUE.search(text)
-    start = cue.end() if cue else 0
-    found = _find(text, read, start) if read is not None else None
-    never = start if cue else len(text)
-    return _CUE.sub(" ", text[: never if found is None else found])
+def before_answer(text: str, reading: Reading | None) -> str:
+    """The text before the answer, by the rule of the module docstring."""
+    return _CUE.sub(" ", text[: _answer_at(text, reading)])
 
 
-def is_reasoning(before: str) -> bool:
-    """Whether a text before an answer reasons: an equation, or more than `MAX_WORDS` words."""
-    return _EQUATION.search(before) is not None or _n_words(before) > MAX_WORDS
+def is_reasoning(before: str, *, was_read: bool) -> bool:
+    """Whether a text before an answer reasons, by the rule of the module docstring."""
+    if _EQUATION.search(before):
+        return True
+    *completed, _ = _SENTENCE_END.split(before)
+    return was_read and any(_n_words(sentence) > MAX_WORDS for sentence in completed)
 
 
 def withheld(arm: str, control: str, found: Sequence[Audit]) -> str | None:
@@ -87,9 +97,20 @@ def withheld(arm: str, control: str, found: Sequence[Audit]) -> str | None:
 
 
 def withhold(verdict: Verdict, found: Sequence[Audit]) -> Verdict:
-    """The verdict, its sentence replaced where either of its arms is contaminated."""
+    """The verdict; where either of its arms is contaminated, its numbers without any claim.
+
+    An upper bound stays labelled so: that is no claim either, and its name is marked by it.
+    """
     why = withheld(verdict.gain.arm, verdict.gain.control, found)
-    return verdict if why is None else replace(verdict, sentence=why)
+    if why is None:
+        return verdict
+    return replace(
+        verdict,
+        gain=_unlabelled(verdict.gain),
+        variants=tuple(replace(v, gain=_unlabelled(v.gain)) for v in verdict.variants),
+        depends_on=(),
+        sentence=why,
+    )
 
 
 def audit_notes(found: Sequence[Audit]) -> tuple[str, ...]:
@@ -104,10 +125,13 @@ def audit_notes(found: Sequence[Audit]) -> tuple[str, ...]:
 
 def _audit(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Audit:  # noqa: FBT001 - what the mapping holds
     rows = [row for row in rows if row.outcome not in {"failed", "refused"}]
-    texts = [before_answer(row.text, _read(row, reader)) for row in rows]
+    readings = [row.readings.get(reader) for row in rows]
+    texts = [before_answer(row.text, of) for row, of in zip(rows, readings, strict=True)]
     n_reasoned = sum(
-        row.reasoned_apart or bool(row.n_reasoning_tokens) or is_reasoning(text)
-        for row, text in zip(rows, texts, strict=True)
+        row.reasoned_apart
+        or bool(row.n_reasoning_tokens)
+        or is_reasoning(text, was_read=of is not None and of.value is not None)
+        for row, of, text in zip(rows, readings, texts, strict=True)
     )
     tokens = [row.n_reasoning_tokens for row in rows]
     known = [n for n in tokens if n is not None]
@@ -139,17 +163,43 @@ def _enough(rows: Sequence[AttemptRow]) -> int | None:
     return max(needed, default=None)
 
 
-def _find(text: str, read: str, start: int) -> int | None:
-    """Where what was read first stands, from ``start`` on."""
+def _unlabelled(gain: Gain) -> Gain:
+    return gain if gain.label == "upper_bound" else replace(gain, label="withheld")
+
+
+def _answer_at(text: str, reading: Reading | None) -> int:
+    """Where the text before the answer ends."""
+    cue = _CUE.search(text)
+    if reading is None or reading.value is None:
+        return cue.end() if cue else len(text)
+    if reading.rule == "last-line":  # what was read is a letter that may stand for a name
+        return _last_sentence(text)
+    takes_last = reading.rule in _LAST_RULES
+    start = cue.end() if cue and not takes_last else 0
+    if places := list(_places(text, reading.value, start)):
+        return places[-1 if takes_last else 0]
+    return cue.end() if cue else _last_sentence(text)
+
+
+def _places(text: str, read: str, start: int) -> Iterator[int]:
+    """Where what was read stands, from ``start`` on; a choice or a text as whole words."""
     try:
         wanted = Fraction(read)
-    except (ValueError, ZeroDivisionError):  # a choice or a text
-        at = text.casefold().find(read.casefold(), start)
-        return at if at >= 0 else None
+    except (ValueError, ZeroDivisionError):
+        case = re.IGNORECASE if len(read) > 1 else re.NOFLAG  # "a" is no letter A
+        whole = re.compile(rf"(?<!\w){re.escape(read)}(?!\w)", case)
+        yield from (found.start() for found in whole.finditer(text, start))
+        return
     for number in _NUMBER.finditer(text, start):
         if _value(number[0]) == wanted:
-            return number.start()
-    return None
+            yield number.start()
+
+
+def _last_sentence(text: str) -> int:
+    """Where the last sentence or line begins."""
+    text = text.rstrip()
+    ends = [end.end() for end in _SENTENCE_END.finditer(text)]
+    return max((end for end in ends if end < len(text)), default=0)
 
 
 def _value(written: str) -> Fraction | None:
@@ -157,11 +207,6 @@ def _value(written: str) -> Fraction | None:
         return Fraction(written.replace(",", "").replace("\u2212", "-"))
     except (ValueError, ZeroDivisionError):  # "3/0", "1.5/2"
         return None
-
-
-def _read(row: AttemptRow, reader: str) -> str | None:
-    reading = row.readings.get(reader)
-    return None if reading is None else reading.value
 
 
 def _n_words(text: str) -> int:

@@ -11,10 +11,13 @@ from typing import Literal
 
 from cotkit.types import Outcome
 
-Label = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "upper_bound"]
+Label = Literal[
+    "helps", "some_help", "harms", "no_material_help", "undetermined", "upper_bound", "withheld"
+]
 """Against a margin d > 0, from the interval of the gain: lower > d; lower > 0; upper < 0;
 upper < d; anything else. The first that holds (SCIENCE: labels of the onset rule). ``upper_bound``,
-whatever the interval: the arm sees the gold answers, so its gain is no help and is not ranked."""
+whatever the interval: the arm sees the gold answers, so its gain is no help and is not ranked.
+``withheld``, whatever the interval: the arm or its control did not do what it says (`Audit`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,11 +46,13 @@ def read_spec(
     num_fewshot: int | None = typer.Option(
         None, "--num-fewshot", help="How many exemplars (replaces K of --exemplars)."
     ),
-    exemplar_seed: int = typer.Option(
-        0, "--exemplar-seed", help="Which exemplars are drawn; for the built-in ones, their order."
+    exemplar_seed: int | None = typer.Option(
+        None,
+        "--exemplar-seed",
+        help="Which exemplars are drawn; for the built-in ones, their order. (default: 0)",
     ),
-    exemplar_seeds: str = typer.Option(
-        "", "--exemplar-seeds", help="Several draws or orders, e.g. 0,1,2: reports their variance."
+    exemplar_seeds: str | None = typer.Option(
+        None, "--exemplar-seeds", help="Several of these, e.g. 0,1,2: reports their variance."
     ),
     max_tokens: int | None = typer.Option(
         None, "--max-tokens", help="Token limit of every arm (default: each strategy's own)."
@@ -111,6 +113,10 @@ def read_spec(
         generation["trigger"] = trigger
     if calculator:
         generation["calculator"] = "true"
+    if exemplar_seed is not None and exemplar_seeds is not None:
+        raise UsageError(
+            "--exemplar-seed and --exemplar-seeds exclude each other", hint="name all in the second"
+        )
     settings = parse_params(model_args)
     given = {"batch_size": batch_size, "device": device, "dtype": dtype}
     settings |= {name: str(value) for name, value in given.items() if value is not None}
@@ -125,8 +131,8 @@ def read_spec(
         limit=_limit(limit),
         seed=seed,
         exemplars=exemplars if num_fewshot is None else _counted(exemplars, num_fewshot),
-        exemplar_seed=exemplar_seed,
-        exemplar_seeds=_seeds(exemplar_seeds),
+        exemplar_seed=exemplar_seed or 0,
+        exemplar_seeds=() if exemplar_seeds is None else _seeds(exemplar_seeds),
         generation=generation,
         reader=reader,
         margin=margin / 100,
@@ -162,7 +168,7 @@ def _limit(text: str | None) -> int | Literal["all"] | None:
 
 def _seeds(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
             f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"

@@ -14,7 +14,7 @@ import typer
 from cotkit.api import run_spec
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import lines
-from cotkit.draws import compare_draws
+from cotkit.draws import AGAIN, compare_draws
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.forecast import forecast
 from cotkit.registry import parse_spec
@@ -24,7 +24,7 @@ from cotkit.report.progress import progress_display
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
-    from cotkit.cli.compare import Display, Format
+    from cotkit.cli._formats import Display, Format
     from cotkit.draws import Draws
     from cotkit.run import Plan, RunSpec
     from cotkit.store import Store
@@ -43,7 +43,7 @@ def run_and_print(
     """Run, print, and exit 75 if attempts failed. ``expected``: the run it must turn out to be.
 
     Raises:
-        CotkitError: as ``api.run_spec``.
+        CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
         IncompleteRunError: attempts failed; what there is was printed.
     """
 
@@ -56,13 +56,15 @@ def run_and_print(
         if mode != "none":
             typer.echo("\n".join(lines(forecast(plan, info, store))), err=True)
 
+    if spec.exemplar_seeds and format_.value not in {"table", "json"}:
+        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
     bench = load_benchmark(parse_spec(spec.bench))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
         if spec.exemplar_seeds:
             draws = compare_draws(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan)
             _print_draws(draws, format_)
-            _check_complete(draws.comparisons, log_dir)
+            _check_complete(draws.comparisons, AGAIN)
             return
         comparison = run_spec(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -75,21 +77,16 @@ def run_and_print(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
-    _check_complete([comparison], log_dir)
+    again = f"try them again with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
+    _check_complete([comparison], again)
 
 
 def _print_draws(draws: Draws, format_: Format) -> None:
-    if format_.value not in {"table", "json"}:
-        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
-    as_json = format_.value == "json"
-    typer.echo((draws_json if as_json else draws_text)(draws.variances, draws.seeds), nl=False)
+    say = draws_json if format_.value == "json" else draws_text
+    typer.echo(say(draws.variances, draws.seeds, draws.comparisons), nl=False)
 
 
-def _check_complete(comparisons: Sequence[Comparison], log_dir: Path) -> None:
-    for comparison in comparisons:
-        n_failed = sum(cell.outcomes["failed"] for cell in comparison.cells)
-        if n_failed:
-            raise IncompleteRunError(
-                f"{n_failed} attempts failed and are left out",
-                hint=f"try them again with: cotkit resume {comparison.run_id} --log-dir {log_dir}",
-            )
+def _check_complete(comparisons: Sequence[Comparison], hint: str) -> None:
+    n_failed = sum(cell.outcomes["failed"] for one in comparisons for cell in one.cells)
+    if n_failed:
+        raise IncompleteRunError(f"{n_failed} attempts failed and are left out", hint=hint)

@@ -1,33 +1,15 @@
 """``cotkit compare``: a strategy against its control, on the same problems."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._formats import Display, Format
 from cotkit.cli._options import takes_spec
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
-
-
-class Format(StrEnum):
-    """How the answer is printed."""
-
-    table = "table"
-    markdown = "markdown"
-    json = "json"
-    csv = "csv"
-    latex = "latex"
-
-
-class Display(StrEnum):
-    """How progress is shown."""
-
-    full = "full"
-    plain = "plain"
-    none = "none"
 
 
 EXAMPLES = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.compare import Display, Format
+from cotkit.cli._formats import Display, Format
 from cotkit.errors import UsageError
 
 

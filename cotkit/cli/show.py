@@ -54,6 +54,7 @@ def prompt(
         exemplars=exemplars,
         exemplar_seed=exemplar_seed,
         limit="all" if problem else None,
+        run_unsafe_code=True,  # nothing is run: a placeholder stands for what the code prints
     )
     plan = make_plan(spec, load_benchmark(parse_spec(bench)))
     by_id = {p.question.id: p for p in plan.problems}

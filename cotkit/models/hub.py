@@ -50,9 +50,11 @@ def snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) -> Pat
         notify(f"fetching {hub_id} from the hub: {in_words(n_bytes)}")
         folder = Path(str(snapshot_download(**asked)))
     except (HfHubHTTPError, OSError) as fault:
-        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        said = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        is_answer = isinstance(fault, HfHubHTTPError)  # else nobody answered
+        why = f"the hub did not give it: {said}" if is_answer else "the hub cannot be reached"
         raise MissingDataError(
-            f"{hub_id} is not on this machine and the hub did not give it: {reason}",
+            f"{hub_id} is not on this machine and {why}",
             hint="a local folder or an embedded model such as smollm2-135m works offline",
         ) from fault
     check_folder(folder)

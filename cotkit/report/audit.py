@@ -6,11 +6,6 @@ from cotkit.analysis.results import Audit
 from cotkit.report.document import Column, Number, Table, Value, Words
 
 
-def contaminated(audits: tuple[Audit, ...]) -> frozenset[str]:
-    """The arms whose verdicts, and those measured against them, must not be believed."""
-    return frozenset(audit.arm for audit in audits if audit.is_contaminated)
-
-
 def audit_tables(audits: tuple[Audit, ...]) -> tuple[Table, ...]:
     """One table where there is something to see: a contaminated arm, or answers that were cut."""
     if not any(audit.is_contaminated or audit.truncated for audit in audits):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cotkit.analysis.results import Cell, Comparison, Gain, Interval, Label, Variant, Verdict
-from cotkit.report.audit import audit_tables, contaminated
+from cotkit.report.audit import audit_tables
 from cotkit.report.bounds import marked
 from cotkit.report.document import Column, Document, Number, Span, Strip, Table, Tone, Value, Words
 from cotkit.report.drafts import draft_tables
@@ -21,6 +21,7 @@ LABELS: dict[Label, tuple[str, Tone]] = {
     "no_material_help": ("no material help", "plain"),
     "undetermined": ("undetermined", "quiet"),
     "upper_bound": ("upper bound", "quiet"),
+    "withheld": ("withheld", "warn"),
 }
 """Label -> its words and tone."""
 
@@ -62,7 +63,7 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
             marked(table, {v.gain.arm for v in c.verdicts if v.gain.label == "upper_bound"})
             for table in (
                 _arms(c.cells, timing=timing),
-                _gains(c.verdicts, c.margin, contaminated(c.audits)),
+                _gains(c.verdicts, c.margin),
                 _outcomes(c.cells),
                 _variants(c.verdicts),
                 *draft_tables(c.transitions, c.votes),
@@ -122,7 +123,7 @@ def _arm_row(cell: Cell, *, timing: bool) -> tuple[Value, ...]:
     )
 
 
-def _gains(verdicts: tuple[Verdict, ...], margin: float, leaking: frozenset[str]) -> Table:
+def _gains(verdicts: tuple[Verdict, ...], margin: float) -> Table:
     table = Table(
         key="gains",
         title="Gain over the control",
@@ -142,10 +143,7 @@ def _gains(verdicts: tuple[Verdict, ...], margin: float, leaking: frozenset[str]
             Column(key="p_holm", header="p Holm"),
             Column(key="mde", header="MDE"),
         ),
-        rows=tuple(
-            _gain_row(v.gain, withheld=not leaking.isdisjoint({v.gain.arm, v.gain.control}))
-            for v in verdicts
-        ),
+        rows=tuple(_gain_row(v.gain) for v in verdicts),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=margin),
     )
     return _control_second(table) if _has_two_controls(verdicts) else table
@@ -165,12 +163,12 @@ def _control_second(table: Table) -> Table:
     return replace(table, columns=tuple(columns), rows=tuple(rows))
 
 
-def _gain_row(gain: Gain, *, withheld: bool) -> tuple[Value, ...]:
+def _gain_row(gain: Gain) -> tuple[Value, ...]:
     return (
         _name(gain.arm),
         Number(value=gain.gain, form="points"),
         Span(interval=gain.interval, form="points"),
-        _withheld(gain.label) if withheld else _label(gain.label),
+        _label(gain.label),
         _name(gain.control),
         Number(value=gain.n, form="count"),
         Number(value=gain.n_better, form="count"),
@@ -230,7 +228,7 @@ def _variant_row(variant: Variant, *, holds: bool, says_control: bool) -> tuple[
         _name(variant.gain.arm),
         *((_name(variant.gain.control),) if says_control else ()),
         _name(variant.name),
-        Words(text="yes", raw=True) if holds else Words(text="DIFFERS", raw=False, tone="warn"),
+        _holds(variant.gain.label, holds=holds),
         Number(value=variant.gain.gain, form="points"),
         Span(interval=variant.gain.interval, form="points"),
         _label(variant.gain.label),
@@ -246,9 +244,11 @@ def _label(label: Label) -> Words:
     return Words(text=text, raw=label, tone=tone)
 
 
-def _withheld(label: Label) -> Words:
-    """A label that must not be believed, marked so for people and programs alike."""
-    return Words(text=f"{LABELS[label][0]} (withheld)", raw=f"withheld: {label}", tone="warn")
+def _holds(label: Label, *, holds: bool) -> Words:
+    """Whether a variant agrees with the verdict; there is none to agree with if it is withheld."""
+    if label == "withheld":
+        return Words(text="-", raw="withheld")
+    return Words(text="yes", raw=True) if holds else Words(text="DIFFERS", raw=False, tone="warn")
 
 
 def _interval_header(intervals: Iterable[Interval]) -> str:

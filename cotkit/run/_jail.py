@@ -2,19 +2,27 @@
 
 Run as a script, ``python -I -S -B _jail.py CPU_SECONDS MEMORY_BYTES``; imports nothing of cotkit.
 Exit status 0: stdout holds the result. ``REFUSED``: stderr holds one sentence that says why not.
+
+What watches the code runs in a namespace of its own, builtins included: the code can reach this
+module's frames, and could else bind a name that decides about it. Nor does the watch call a method
+of anything that the code may have made. Not a security boundary all the same, see ``sandbox``.
 """
 
 from __future__ import annotations
 
 import _thread
+import builtins
 import contextlib
 import os
 import resource
 import signal
 import sys
-from typing import NoReturn
+from types import FrameType, FunctionType, ModuleType
+from typing import Any, NoReturn, cast
 
 REFUSED = 97
+_HERE = __file__
+_LIBRARY = tuple(f"{folder}/" for folder in sys.path if folder)
 _write, _leave = os.write, os._exit  # the code may bind other things to these names
 _ENDED_WITH_PARENT, _OWN_USERS, _OWN_NETWORK = 1, 0x10000000, 0x40000000  # prctl and unshare flags
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -32,6 +40,8 @@ _DEEDS = (
     ("ctypes.", "call C code"),
     ("resource.", "change its limits"),
     ("sys.addaudithook", "watch the interpreter"),
+    ("sys._current_", "watch the interpreter"),
+    ("gc.", "watch the interpreter"),
     ("os.", "use the file system"),
     ("shutil.", "use the file system"),
     ("tempfile.", "use the file system"),
@@ -39,12 +49,12 @@ _DEEDS = (
     ("pathlib.", "use the file system"),
 )
 """Prefix of an audit event -> what the code tried; the first that fits."""
-_CLOSED_MODULES = {
-    **dict.fromkeys(("socket", "_socket", "ssl", "_ssl"), "open a socket"),
-    **dict.fromkeys(("subprocess", "_posixsubprocess", "multiprocessing"), "start a process"),
-    **dict.fromkeys(("_multiprocessing", "pty", "concurrent"), "start a process"),
-    **dict.fromkeys(("ctypes", "_ctypes", "cffi", "_cffi_backend"), "call C code"),
-}
+_CLOSED_MODULES = (
+    (("socket", "_socket", "ssl", "_ssl"), "open a socket"),
+    (("subprocess", "_posixsubprocess", "multiprocessing"), "start a process"),
+    (("_multiprocessing", "pty", "concurrent"), "start a process"),
+    (("ctypes", "_ctypes", "cffi", "_cffi_backend"), "call C code"),
+)
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -81,50 +91,76 @@ def _leave_the_network() -> None:
         del sys.modules[name]  # an import by the code is to be seen
 
 
+def _apart(*functions: object) -> dict[str, Any]:
+    """Copies of functions by name; what they look up, builtins too, is theirs alone.
+
+    Nothing else in the namespace may be mutable: it is shared with this module's.
+    """
+    own: dict[str, Any] = {**globals(), "__builtins__": dict(vars(builtins))}
+    for function in cast("tuple[FunctionType, ...]", functions):
+        own[function.__name__] = FunctionType(function.__code__, own)
+    return own
+
+
+def _no_thread(*_: object) -> NoReturn:
+    _refuse("tried to start a thread")
+
+
 def _guard() -> None:
     """Refuse what reaches beyond this process, at the first try. Cannot be taken off again."""
-    library = tuple(f"{folder}/" for folder in sys.path if folder)
-
-    def hook(event: str, given: tuple[object, ...]) -> None:
-        if (deed := _deed(event, given, library)) is not None:
-            _refuse(f"tried to {deed}")
-
-    def no_thread(*_: object) -> NoReturn:
-        _refuse("tried to start a thread")
-
+    no_thread = _apart(_no_thread, _refuse)["_no_thread"]
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         if hasattr(_thread, name):  # Python 3.11 has no audit event for it
             setattr(_thread, name, no_thread)
-    sys.addaudithook(hook)
+    sys.addaudithook(_apart(_watch, _deed, _closed, _opened, _may_be_read, _refuse)["_watch"])
 
 
-def _deed(event: str, given: tuple[object, ...], library: tuple[str, ...]) -> str | None:
+def _watch(event: str, given: tuple[object, ...]) -> None:
+    if (deed := _deed(event, given)) is not None:
+        _refuse(f"tried to {deed}")
+
+
+def _deed(event: str, given: tuple[object, ...]) -> str | None:
     """What an audit event tells that code must not do; None: it may."""
     if event == "import":
-        deed = _CLOSED_MODULES.get(str(given[0]).partition(".")[0])
-        return deed and f"{deed} (import {given[0]})"
+        return _closed(given[0])
     if event == "open":
-        path, _, flags = given
-        writes = isinstance(flags, int) and bool(flags & _WRITES)
-        return f"open the file {path!r}" if writes or not _may_be_read(path, library) else None
-    if event in {"os.listdir", "os.scandir"} and _may_be_read(given[0], library):
-        return None  # how an import finds its module
-    if event in _HARMLESS:
+        return _opened(given[0], given[2])
+    if event == "sys._getframe":  # the standard library may look at the code's frames
+        frame = cast("FrameType", given[0])
+        is_ours = type(frame) is not FrameType or frame.f_code.co_filename == _HERE
+        return "watch the interpreter (sys._getframe)" if is_ours else None
+    is_search = event in {"os.listdir", "os.scandir"}  # how an import finds its module
+    if event in _HARMLESS or (is_search and _may_be_read(given[0])):
         return None
     return next((f"{deed} ({event})" for prefix, deed in _DEEDS if event.startswith(prefix)), None)
 
 
-def _may_be_read(path: object, library: tuple[str, ...]) -> bool:
+def _closed(module: object) -> str | None:
+    if type(module) is not str:
+        return "import what has no plain name"
+    top = module.partition(".")[0]
+    deed = next((deed for closed, deed in _CLOSED_MODULES if top in closed), None)
+    return deed and f"{deed} (import {module})"
+
+
+def _opened(path: object, flags: object) -> str | None:
+    if type(flags) is int and not flags & _WRITES and _may_be_read(path):
+        return None
+    return f"open the file {path!r}" if type(path) is str else "open a file"
+
+
+def _may_be_read(path: object) -> bool:
     """In the standard library, or the ``<string>`` that a SyntaxError looks for."""
     if type(path) is not str:  # a subclass could lie
         return False
-    is_inside = f"{path}/".startswith(library) and ".." not in path
+    is_inside = f"{path}/".startswith(_LIBRARY) and ".." not in path
     return is_inside or (path[:1] == "<" and path[-1:] == ">")
 
 
-def _run(source: str, memory_bytes: int) -> None:
+def _run(source: str, memory_bytes: int, names: dict[str, object]) -> NoReturn:
     try:
-        exec(compile(source, "<code>", "exec"), {"__name__": "__main__"})  # noqa: S102 - the purpose
+        exec(compile(source, "<code>", "exec"), names)  # noqa: S102 - the purpose
         sys.stdout.flush()
     except MemoryError:
         _refuse(f"used more than {memory_bytes // 2**20} MB")
@@ -137,6 +173,8 @@ def _run(source: str, memory_bytes: int) -> None:
         _refuse(f"syntax error{place}: {broken.msg}")
     except BaseException as raised:  # noqa: BLE001 - whatever the code raises is its result
         _refuse(_told(raised))
+    _leave(0)  # no exit handlers
+    raise AssertionError  # unreachable
 
 
 def _told(raised: BaseException) -> str:
@@ -159,8 +197,10 @@ def _main() -> None:
     _leave_the_network()
     _limit(cpu_s, memory_bytes)
     _guard()
-    _run(source, memory_bytes)
-    os._exit(0)  # no exit handlers
+    run = _apart(_run, _told, _refuse)["_run"]
+    sys.modules["__main__"] = fresh = ModuleType("__main__")
+    globals().clear()
+    run(source, memory_bytes, vars(fresh))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,29 @@
-"""Drive one flow from its first request to its attempt."""
+"""Start a strategy on a question, its steps checked, and drive it from first request to attempt."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from traceback import extract_tb
+from typing import cast
 
-from cotkit.errors import UsageError
+from cotkit.errors import CotkitError, UsageError
+from cotkit.protocols import OracleStrategy, Strategy
+from cotkit.scoring import score_attempt
 from cotkit.stops import cut, split_reasoning
-from cotkit.types import Attempt, Completion, Execute, Flow, Request
+from cotkit.types import (
+    Attempt,
+    Completion,
+    Decoding,
+    Execute,
+    Flow,
+    IsCorrect,
+    Message,
+    Problem,
+    Question,
+    Request,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +43,105 @@ Run = Callable[[Execute], Awaitable[Completion]]
 """Runs code apart from this process; never raises for what the code does."""
 
 
+def start(strategy: Strategy | OracleStrategy, question: Question, is_correct: IsCorrect) -> Flow:
+    """A strategy at work on a question; only an oracle strategy is given the oracle.
+
+    Raises (at the step it concerns):
+        UsageError: the strategy broke the contract, or is a user's and raised: names its class.
+    """
+    name, n_asked = type(strategy).__name__, 0
+    with _blamed(strategy):
+        flow = cast(
+            "object",  # what users write need not be what the protocol says
+            strategy.solve_with_oracle(question, is_correct)
+            if isinstance(strategy, OracleStrategy)
+            else strategy.solve(question),
+        )
+    if not isinstance(flow, Generator):
+        raise UsageError(
+            f"strategy {name} gave {_kind(flow)} instead of a generator",
+            hint="yield each Request and return an Attempt",
+        )
+    inner = cast("Generator[object, tuple[Completion, ...] | None, object]", flow)
+    sent = None
+    try:
+        while True:
+            with _blamed(strategy):
+                try:
+                    step = inner.send(sent)
+                except StopIteration as ended:
+                    attempt = ended.value
+                    break
+            n_asked += isinstance(step, Request)
+            sent = yield _checked(name, step)
+    finally:
+        inner.close()
+    if not n_asked:
+        raise UsageError(
+            f"strategy {name} ended before it asked anything", hint="yield a Request first"
+        )
+    if not isinstance(attempt, Attempt):
+        raise UsageError(
+            f"strategy {name} returned {_kind(attempt)}", hint="return an Attempt at the end"
+        )
+    return attempt
+
+
+def oracle(problem: Problem, reader: str) -> IsCorrect:
+    """Whether a text would be scored correct on a problem."""
+
+    def is_correct(text: str) -> bool:
+        attempt = Attempt(text=text, stop_reason="stop")
+        return score_attempt(attempt, problem, reader).outcome == "correct"
+
+    return is_correct
+
+
+def _checked(name: str, step: object) -> Request | Execute:
+    if isinstance(step, Execute):
+        return step
+    if not isinstance(step, Request):
+        raise UsageError(f"strategy {name} yielded {_kind(step)}", hint="yield a Request")
+    for field, kind in (("messages", Message), ("samples", int)):
+        values = cast("object", getattr(step, field))
+        if not isinstance(values, tuple) or not values:
+            raise UsageError(
+                f"strategy {name}: Request.{field} is {values!r}, must be a full tuple"
+            )
+        for value in cast("tuple[object, ...]", values):
+            if not isinstance(value, kind):
+                raise UsageError(f"strategy {name}: Request.{field} holds {_kind(value)}")
+    if not isinstance(cast("object", step.decoding), Decoding):
+        raise UsageError(f"strategy {name}: Request.decoding is {_kind(step.decoding)}")
+    return step
+
+
+@contextmanager
+def _blamed(strategy: object) -> Generator[None, None, None]:
+    """What a user's strategy raises becomes one line; a bug of ours stays what it is."""
+    try:
+        yield
+    except CotkitError:
+        raise
+    except Exception as raised:
+        if type(strategy).__module__.startswith("cotkit."):
+            raise
+        inside = [at for at in extract_tb(raised.__traceback__) if at.filename != __file__]
+        lines = [at.lineno for at in inside if at.filename == inside[0].filename]
+        place = f" at {inside[0].filename}:{lines[-1]}" if inside else ""
+        said = " ".join(f"{type(raised).__name__}: {raised}".split())
+        raise UsageError(f"strategy {_kind(strategy)} failed{place}: {said}") from raised
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
 async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Asked]]:
-    """Run a flow to its end: the attempt and every turn it asked a model.
+    """Run a started flow to its end: the attempt and every turn it asked a model.
 
     Raises:
-        UsageError: the strategy broke the contract (asked nothing, or returned no Attempt), or
-            wants code run that the user did not allow.
+        UsageError: the strategy broke the contract, or wants code run that the user did not allow.
     """
     turns: list[Asked] = []
     try:
@@ -45,16 +154,9 @@ async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Asked]]:
                 turns.append(asked)
                 step = flow.send(asked.completions)
     except StopIteration as ended:
-        attempt = ended.value
+        return ended.value, turns
     finally:
         flow.close()
-    if not turns:
-        raise UsageError("a strategy ended before it asked anything", hint="yield a Request first")
-    if not isinstance(attempt, Attempt):
-        raise UsageError(
-            f"a strategy returned {type(attempt).__name__}", hint="return an Attempt at the end"
-        )
-    return attempt, turns
 
 
 def trim(completion: Completion, request: Request) -> Completion:

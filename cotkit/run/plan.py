@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from cotkit import strategies
-from cotkit.bench import UserFile, check_disjoint, draw, draw_exemplars, label_pool
+from cotkit.bench import draw, label_pool
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
-from cotkit.prompting import read_exemplars, released
+from cotkit.prompting import released
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import Spec, construct, load_class, parse_spec
+from cotkit.run.exemplars import exemplars_for, fields_of
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS, SCORER_VERSION
 from cotkit.types import BackendInfo, Exemplar, Problem
 
-_SHARED = ("temperature", "top_p", "top_k", "seed")
+_SHARED = ("temperature", "top_p", "top_k", "seed", "calculator")
 """Decoding that an arm should have in common with its control."""
 
 
@@ -63,6 +63,8 @@ class Plan:
     pairs: tuple[tuple[str, str], ...]
     """(arm, control) for every strategy asked that has another as its control, followed by
     (arm, same-cost control) where it names one."""
+    same_cost: frozenset[tuple[str, str]]
+    """Of the pairs, those with a same-cost control."""
 
     @property
     def upper_bounds(self) -> frozenset[str]:
@@ -75,9 +77,10 @@ class Plan:
         return tuple(
             f"{arm} has {field} {ours}, its control {control} {theirs}: the gain is of both"
             for arm, control in self.pairs
+            if (arm, control) not in self.same_cost  # a vote has to sample
             for field in _SHARED
-            if (ours := getattr(strategies[arm], field, None))
-            != (theirs := getattr(strategies[control], field, None))
+            if (ours := _shared(strategies[arm], field))
+            != (theirs := _shared(strategies[control], field))
             and None not in {ours, theirs}
         )
 
@@ -115,36 +118,58 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     baseline = parse_spec(spec.baseline) if spec.baseline else None
     pairs = [(s, baseline or _control_of(s)) for s in asked]
     named = [control for _, control in pairs] + asked
-    exemplars = _exemplars_for(named, spec, bench, problems)
-    pool = label_pool(bench, everything) if any("pool" in _fields(one) for one in named) else ()
+    exemplars = exemplars_for(named, spec, bench, problems)
+    pool = label_pool(bench, everything) if any("pool" in fields_of(one) for one in named) else ()
     _check_generation(spec, named)
-    arms: dict[str, Arm] = {}
+    arms = _Arms()
     for one in named:
-        if str(one) not in arms:
-            arms[str(one)] = Arm(name=str(one), strategy=_build(one, spec, exemplars, pool))
-    if baseline is None:
-        pairs = [(s, c) for pair in pairs for s, c in (pair, *_same_cost(pair[0], arms))]
-        voters = [control for _, control in pairs if str(control) not in arms]
-        exemplars = exemplars or _exemplars_for(voters, spec, bench, problems)
-        for one in voters:
-            arms[str(one)] = Arm(name=str(one), strategy=_build(one, _sampled(spec), exemplars))
-    for _, control in pairs:
-        if isinstance(arms[str(control)].strategy, OracleStrategy):
+        arms.add(one, _build(one, spec, exemplars, pool))
+    costs = [] if baseline else [cost for s in asked for cost in _same_cost(s, arms.of(s))]
+    if costs:
+        exemplars = exemplars or exemplars_for([c for _, c in costs], spec, bench, problems)
+        for _, control in costs:
+            arms.add(control, _build(control, _sampled(spec), exemplars))
+    same_cost = {(arms.of(s).name, arms.of(c).name) for s, c in costs}
+    ordered = [pair for s, c in pairs for pair in ((s, c), *(x for x in costs if x[0] == s))]
+    for _, control in ordered:
+        if isinstance(arms.of(control).strategy, OracleStrategy):
             raise UsageError(
                 f"{control} sees the gold answers: nothing can be measured against it",
                 hint="--baseline cot",
             )
+    named_pairs = ((arms.of(arm).name, arms.of(control).name) for arm, control in ordered)
     return Plan(
         spec=spec,
         bench_name=bench.name,
         bench_version=bench.version,
         everything=everything,
         problems=problems,
-        arms=tuple(arms.values()),
-        pairs=tuple(
-            dict.fromkeys((str(arm), str(control)) for arm, control in pairs if arm != control)
-        ),
+        arms=arms.all(),
+        pairs=tuple(dict.fromkeys(pair for pair in named_pairs if pair[0] != pair[1])),
+        same_cost=frozenset(same_cost),
     )
+
+
+class _Arms:
+    """Arms in the order added; two spellings of one strategy are one arm, under its first name."""
+
+    def __init__(self) -> None:
+        self._by_spelling: dict[str, Arm] = {}
+
+    def add(self, named: Spec, strategy: Strategy | OracleStrategy) -> None:
+        same = next((arm for arm in self.all() if arm.strategy == strategy), None)
+        self._by_spelling[str(named)] = same or Arm(name=str(named), strategy=strategy)
+
+    def of(self, named: Spec) -> Arm:
+        return self._by_spelling[str(named)]
+
+    def all(self) -> tuple[Arm, ...]:
+        return tuple({arm.name: arm for arm in self._by_spelling.values()}.values())
+
+
+def _shared(strategy: Strategy | OracleStrategy, field: str) -> object:
+    """A decoding field; None where a strategy has none. Without a calculator there is none."""
+    return getattr(strategy, field, False if field == "calculator" else None)
 
 
 def _source_hash(strategy: Strategy | OracleStrategy) -> str:
@@ -173,13 +198,13 @@ def _control_of(named: Spec) -> Spec:
             hint='add: control: ClassVar[str] = "few-shot"',
         )
     found = parse_spec(control)
-    kept = {k: v for k, v in named.params.items() if found.params and k in _fields(found)}
+    kept = {k: v for k, v in named.params.items() if found.params and k in fields_of(found)}
     return Spec(name=found.name, params={**kept, **found.params})
 
 
-def _same_cost(asked: Spec, arms: Mapping[str, Arm]) -> list[tuple[Spec, Spec]]:
+def _same_cost(asked: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
     """The second pair of an arm that names a same-cost control."""
-    strategy = arms[str(asked)].strategy
+    strategy = arm.strategy
     control = strategy.same_cost() if isinstance(strategy, SameCost) else None
     return [] if control is None else [(asked, parse_spec(control))]
 
@@ -190,18 +215,13 @@ def _sampled(spec: RunSpec) -> RunSpec:
     return replace(spec, generation=kept)
 
 
-def _fields(named: Spec) -> set[str]:
-    cls = load_class("strategy", named.name)
-    return {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
-
-
 def _build(
     named: Spec,
     spec: RunSpec,
     exemplars: tuple[Exemplar, ...],
     pool: tuple[Exemplar, ...] = (),
 ) -> Strategy | OracleStrategy:
-    fields = _fields(named)
+    fields = fields_of(named)
     shared = {key: value for key, value in spec.generation.items() if key in fields}
     seed = {"seed": str(spec.seed)} if "seed" in fields else {}
     params = {**seed, **shared, **named.params}
@@ -221,48 +241,7 @@ def _build(
 
 def _check_generation(spec: RunSpec, named: Sequence[Spec]) -> None:
     """Refuse a parameter that no arm has: it would change nothing and say nothing."""
-    known = {key for one in named for key in _fields(one)} - {"exemplars", "pool"}
+    known = {key for one in named for key in fields_of(one)} - {"exemplars", "pool"}
     for key in spec.generation:
         if key not in known:
             raise UnknownNameError("generation parameter", key, known)
-
-
-def _exemplars_for(
-    named: Sequence[Spec], spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
-) -> tuple[Exemplar, ...]:
-    """Drawn only if one of these shows exemplars; never a problem that is evaluated."""
-    if not any("exemplars" in _fields(one) for one in named):
-        return ()
-    exemplars = _exemplars(spec, bench)
-    check_disjoint(exemplars, problems)
-    return exemplars
-
-
-def _exemplars(spec: RunSpec, bench: Benchmark) -> tuple[Exemplar, ...]:
-    source, _, count = spec.exemplars.rpartition(":")
-    if not source or not count.isdigit() or int(count) < 1:
-        raise UsageError(
-            f"cannot read exemplars {spec.exemplars!r}", hint="builtin:8, train:8 or FILE.jsonl:8"
-        )
-    if source == "builtin":
-        if bench.answer_kind != "number":
-            raise UsageError(
-                f"the built-in exemplars answer in numbers, {bench.name} does not",
-                hint="--exemplars train:8 or FILE.jsonl:8",
-            )
-        return _ordered(read_exemplars(int(count)), spec.exemplar_seed)
-    if source == "train":
-        pool = bench.exemplar_pool()
-    elif source.endswith(".jsonl"):
-        pool = UserFile(path=Path(source)).problems()
-    else:
-        raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train or FILE.jsonl")
-    return draw_exemplars(pool, int(count), spec.exemplar_seed)
-
-
-def _ordered(exemplars: tuple[Exemplar, ...], seed: int) -> tuple[Exemplar, ...]:
-    """The same exemplars in the order of a seed; 0 is the released order."""
-    if seed == 0:
-        return exemplars
-    rank = {x: content_hash("order-exemplars", [seed, x.question]) for x in exemplars}
-    return tuple(sorted(exemplars, key=rank.__getitem__))

@@ -9,14 +9,14 @@ from dataclasses import replace
 from cotkit.errors import BackendError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
 from cotkit.identity import backend_key
-from cotkit.protocols import Backend, OracleStrategy
+from cotkit.protocols import Backend
 from cotkit.run.asker import Asker
-from cotkit.run.driver import Asked, Run, drive
+from cotkit.run.driver import Asked, Run, drive, oracle, start
 from cotkit.run.plan import Arm, Plan
 from cotkit.run.sandbox import sandbox
 from cotkit.scoring import score_attempt
 from cotkit.store import AttemptRow, DraftRow, Store
-from cotkit.types import Attempt, Flow, Problem
+from cotkit.types import Attempt, Problem
 
 _MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
 
@@ -102,24 +102,13 @@ async def _attempt(job: Job, asker: Asker, run: Run, reader: str) -> tuple[Attem
         cluster=problem.cluster,
     )
     try:
-        attempt, turns = await drive(_flow(arm, problem, reader), asker.ask, run)
+        flow = start(arm.strategy, problem.question, oracle(problem, reader))
+        attempt, turns = await drive(flow, asker.ask, run)
     except BackendError as failure:
         if not failure.retryable:
             raise
         return replace(row, error=str(failure)), []
     return _scored(row, attempt, problem, turns, reader), turns
-
-
-def _flow(arm: Arm, problem: Problem, reader: str) -> Flow:
-    """Start the arm on a problem; only an oracle strategy is given anything made from the gold."""
-    if not isinstance(arm.strategy, OracleStrategy):
-        return arm.strategy.solve(problem.question)
-
-    def is_correct(text: str) -> bool:
-        attempt = Attempt(text=text, stop_reason="stop")
-        return score_attempt(attempt, problem, reader).outcome == "correct"
-
-    return arm.strategy.solve_with_oracle(problem.question, is_correct)
 
 
 def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:

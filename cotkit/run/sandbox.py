@@ -4,7 +4,8 @@ What holds it: a process and session of its own, killed whole at the wall limit;
 kernel on processor time, address space, file size and core files (and on processes, except for
 root); an empty folder, an empty environment, no stdin, no site-packages; on Linux a network name
 space without interfaces where the kernel allows one; and an audit hook in the child that ends it at
-its first try to open a file or socket, to start a process or thread, or to call C code.
+its first try to open a file or socket, to start a process or thread, or to call C code. The hook
+looks nothing up in a place that the code can reach by name, by import or up the stack.
 
 This stops accidents and clumsy mischief. It is **not a security boundary against a determined
 attacker**: audit hooks can be got around from within an interpreter, and where no network name
@@ -33,6 +34,7 @@ MAX_AT_ONCE = 4
 """Processes of one sandbox at the same time; the others wait, and their clocks with them."""
 
 _JAIL = Path(__file__).with_name("_jail.py")
+_SIGNALS = {known.value: known.name for known in signal.Signals}
 
 
 def sandbox(*, allowed: bool) -> Run:
@@ -69,7 +71,7 @@ async def _run(step: Execute) -> Completion:
     if status == REFUSED:
         return _ended(reason.decode(errors="replace"))
     if status < 0:
-        return _ended(f"crashed ({signal.Signals(-status).name})")
+        return _ended(f"crashed ({_SIGNALS.get(-status, f'signal {-status}')})")
     if status > 0:
         return _ended(f"exited with status {status}")
     return Completion(text=printed.decode(errors="replace"), stop_reason="stop")

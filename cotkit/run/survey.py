@@ -3,7 +3,8 @@
 Every flow is driven as the runner would drive it, on the completions that the store holds; from
 the first one it does not hold on, a placeholder stands in. So a request is *certain* until a
 placeholder was sent: it will be asked exactly so. What is asked after that depends on the answers;
-it is counted as if every answer were the placeholder. An oracle says no here, which asks the most.
+it is counted as if every answer were the placeholder. So an oracle, asked about a stored answer,
+says what it will say in the run; a placeholder it mostly calls wrong, which asks the most.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cotkit.identity import completion_key, request_key
-from cotkit.protocols import OracleStrategy
+from cotkit.run import driver
 from cotkit.run.plan import Arm, Plan
-from cotkit.types import Completion, Execute, Flow, Question, Request
+from cotkit.types import Completion, Execute, Flow, Problem, Question, Request
 
 PLACEHOLDER = Completion(text=" The answer is 0.", stop_reason="stop")
 """What stands for an answer that is not there yet."""
@@ -69,13 +70,16 @@ def survey(plan: Plan, backend: str, held: Held) -> tuple[ArmSurvey, ...]:
 
 def start(arm: Arm, question: Question) -> Flow:
     """A flow of an arm without the gold answer: an oracle says no."""
-    if isinstance(arm.strategy, OracleStrategy):
-        return arm.strategy.solve_with_oracle(question, lambda _: False)
-    return arm.strategy.solve(question)
+    return driver.start(arm.strategy, question, lambda _: False)
 
 
 def _arm(plan: Plan, arm: Arm, backend: str, held: Held, seen: set[str]) -> ArmSurvey:
-    flows = [list(_drive(start(arm, problem.question), backend, held)) for problem in plan.problems]
+    def asks(problem: Problem) -> list[_Asked]:
+        is_correct = driver.oracle(problem, plan.spec.reader)
+        flow = driver.start(arm.strategy, problem.question, is_correct)
+        return list(_drive(flow, backend, held))
+
+    flows = [asks(problem) for problem in plan.problems]
     asked = [turn for flow in flows for turn in flow]
     certain = [turn for turn in asked if turn.is_certain]
     n_asked = sum(len(turn.keys) for turn in certain)

@@ -42,7 +42,7 @@ class Sampled:
     ) -> Decoding:
         """Decoding with these stop rules; ``max_tokens`` where a turn needs another limit."""
         return Decoding(
-            max_tokens=max_tokens or self.max_tokens,
+            max_tokens=self.max_tokens if max_tokens is None else max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,

@@ -38,7 +38,7 @@ _MAX_DECIMALS = 10  # a finite decimal form longer than this counts as endless
 _NUMBER = (
     r"(?:[$€£¥][ ]?)?+(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]{1,30}+)(?:\.[0-9]{1,30}+)?+(?![.,]?[0-9])"
 )
-_OPERAND = rf"\(*+{_NUMBER}(?:[ ]?%)?+(?:[ ]?\))*+"
+_OPERAND = rf"\({{0,30}}+{_NUMBER}(?:[ ]?%)?+(?:[ ]?\))*+"
 _OPERATOR = r"[ ]*+(?:[-+\u2212\u2013·xX×]|[*/÷][ ]*+-?)[ ]*+"
 _GOES_ON_AFTER = (  # a result that is not the end of its expression, or not a plain number
     r"(?![ ]*+[-+*/÷·×xX^][ ]*+[-(]*+[$€£¥]?[0-9]|[ ]+[0-9]|[:(][0-9]|\*\*[0-9]|[xXyYnN]\b"
@@ -142,8 +142,8 @@ def _values(
     numbers = list(_NUMBER_AT.finditer(left))
     names = iter(range(len(numbers)))
     code = _NUMBER_AT.sub(lambda _: f"n{next(names)}", left).translate(_PLAIN)
-    while code.startswith("(") and code.count("(") > code.count(")"):
-        code = code[1:]  # the bracket of an aside that holds the equation
+    n_open, n_first = code.count("(") - code.count(")"), len(code) - len(code.lstrip("("))
+    code = code[max(0, min(n_open, n_first)) :]  # the bracket of an aside that holds the equation
     shares = [number["percent"] is not None for number in numbers]
     adds_shares = any(shares) and ("+" in code or "-" in code)
     if adds_shares and not (all(shares) and is_percent):

@@ -26,6 +26,12 @@ REVIEW_STOP = ("\nQ:", "\nA:")
 """Where a review ends: a raw-text model goes on to the next answer or question by itself."""
 
 
+def as_many_samples(rounds: int, max_tokens: int) -> str:
+    """The control that spends the calls of a draft and its rounds on fresh samples and a vote."""
+    limit = "" if max_tokens == Cot.max_tokens else f",max_tokens={max_tokens}"
+    return f"self-consistency:k={1 + 2 * rounds}{limit}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Talk:
     """A conversation up to a completion."""

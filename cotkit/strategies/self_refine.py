@@ -8,7 +8,14 @@ from typing import ClassVar
 
 from cotkit.prompting import render
 from cotkit.strategies._base import Sampled
-from cotkit.strategies._talk import REVIEW_STOP, answering, check_rounds, draft, go_on
+from cotkit.strategies._talk import (
+    REVIEW_STOP,
+    answering,
+    as_many_samples,
+    check_rounds,
+    draft,
+    go_on,
+)
 from cotkit.types import Attempt, Exemplar, Flow, Question
 
 # Chat models set a line bold or end it with a full stop; raw-text models begin with a space.
@@ -47,7 +54,7 @@ class SelfRefine(Sampled):
 
     def same_cost(self) -> str:
         """The control that spends as many calls on fresh samples, if no verdict stops this one."""
-        return f"self-consistency:k={1 + 2 * self.rounds}"
+        return as_many_samples(self.rounds, self.max_tokens)
 
     def solve(self, question: Question) -> Flow:
         """One request, then at most two a round; the drafts are all answers but the last."""

@@ -7,7 +7,16 @@ from typing import ClassVar
 
 from cotkit.prompting import render
 from cotkit.strategies._base import Sampled
-from cotkit.strategies._talk import REVIEW_STOP, Saying, Talk, answering, check_rounds, draft, go_on
+from cotkit.strategies._talk import (
+    REVIEW_STOP,
+    Saying,
+    Talk,
+    answering,
+    as_many_samples,
+    check_rounds,
+    draft,
+    go_on,
+)
 from cotkit.types import Attempt, Exemplar, Flow, Question
 
 
@@ -40,7 +49,7 @@ class SelfReview(Sampled):
 
     def same_cost(self) -> str:
         """The control that spends as many calls on fresh samples."""
-        return f"self-consistency:k={1 + 2 * self.rounds}"
+        return as_many_samples(self.rounds, self.max_tokens)
 
     def solve(self, question: Question) -> Flow:
         """One request, then two a round; the drafts are all answers but the last."""

@@ -24,6 +24,9 @@ SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Name -> symbols, given to the sorted labels in this order; ``reversed``: each the next label."""
 
+_MARKERS = re.compile(r"(?i:answer)|\\(?:boxed|fbox)|Q(?:uestion)?\*{0,3}:")
+"""Answer cues, boxes, and the next question, at which readers stop."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UnrelatedLabels(Labelled):
@@ -31,8 +34,10 @@ class UnrelatedLabels(Labelled):
 
     Source: arXiv:2303.03846, section 4. A symbol in the completion is turned back into its label
     before anything reads it; a completion that names no symbol, or several, has no answer, also
-    where it names a natural label. ``reversed`` asks the very request that ``flipped-labels`` asks
-    with all its labels flipped, and counts as correct what is wrong there.
+    where it names a natural label. The model's words before its symbol stay ahead of that label,
+    for the audit to see, without what a reader could take for an answer. ``reversed`` asks the
+    very request that ``flipped-labels`` asks with all its labels flipped, and counts as correct
+    what is wrong there.
     """
 
     control: ClassVar[str] = "flipped-labels:fraction=0"
@@ -59,25 +64,32 @@ class UnrelatedLabels(Labelled):
         return dict(zip(self.labels, shown, strict=False))
 
     def solve(self, question: Question) -> Flow:
-        """One request; the attempt holds the natural label."""
+        """One request; the attempt ends with the natural label, after the words before it."""
         symbols = self.symbols()
         exemplars = [replace(x, answer=symbols[x.answer]) for x in self.drawn()]
         (answer,) = yield self.request(exemplars, question)
-        label = _label_of(answer.text, {symbol: label for label, symbol in symbols.items()})
+        named = _named(answer.text, {symbol: label for label, symbol in symbols.items()})
         return Attempt(
-            text="" if label is None else f"{CUE} {label}.",
+            text="" if named is None else f"{_unread(named[0])}{CUE} {named[1]}.",
             stop_reason=answer.stop_reason,
-            note="the answer names none of the symbols, or several" if label is None else None,
+            note="the answer names none of the symbols, or several" if named is None else None,
         )
 
 
-def _label_of(text: str, labels: Mapping[str, str]) -> str | None:
-    """The label of the only symbol in the text, or of the one that is the whole text in any case.
+def _named(text: str, labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """What stands before the first mention of the only symbol in the text, and its label.
 
-    Within a sentence the case must fit: ``a`` is no ``A``.
+    Within a sentence the case must fit: ``a`` is no ``A``; alone it need not.
     """
     whole = text.strip(string.whitespace + string.punctuation).casefold()
     if exact := [symbol for symbol in labels if symbol.casefold() == whole]:
-        return labels[exact[0]]
-    named = [s for s in labels if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", text)]
-    return labels[named[0]] if len(named) == 1 else None
+        return "", labels[exact[0]]
+    found = {s: re.search(rf"(?<!\w){re.escape(s)}(?!\w)", text) for s in labels}
+    named = [(text[: at.start()], labels[s]) for s, at in found.items() if at]
+    return named[0] if len(named) == 1 else None
+
+
+def _unread(words: str) -> str:
+    """A line of the words, less every marker that could make a reader take them for the answer."""
+    words = _MARKERS.sub(" ", words).strip()
+    return f"{words}\n" if words else ""

@@ -37,6 +37,8 @@ class ZeroShotCot(Sampled):
         """
         Sampled.__post_init__(self)
         trigger_text(self.trigger)
+        if self.answer_tokens < 1:
+            raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 
     def solve(self, question: Question) -> Flow:
         """Two requests, the second holding the first one's completion."""
