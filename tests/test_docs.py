@@ -59,9 +59,9 @@ def test_a_block_runs(place: str, language: str, code: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs(path: Path, tmp_path: Path) -> None:
-    if path.name == "my_strategy.py":
+    if path.name == "custom_strategy.py":
         command = ["-m", "cotkit", "compare", "--strategy", str(path), "--model"]
-        assert "my_strategy" in run([sys.executable, *command, "simulated/70b"], tmp_path)
+        assert "custom_strategy" in run([sys.executable, *command, "simulated/70b"], tmp_path)
     else:
         assert run([sys.executable, str(path)], tmp_path)
 

@@ -432,13 +432,13 @@ def test_the_simulated_curve_rises_with_size(size: str, helps: bool) -> None:
 
 def test_an_edited_strategy_file_is_another_run(tmp_path: Path) -> None:
     path = tmp_path / "my_idea.py"
-    source = (Path(__file__).parent.parent / "examples" / "my_strategy.py").read_text()
+    source = (Path(__file__).parent.parent / "examples" / "custom_strategy.py").read_text()
     ids: set[str] = set()
     for extra in ("", "# edited"):
         from cotkit import registry
 
         registry._load_file.cache_clear()
-        path.write_text(source.replace("MyStrategy", "MyIdea") + extra)
+        path.write_text(source.replace("CustomStrategy", "MyIdea") + extra)
         ids.add(plan_id(strategies=(str(path),)))
     assert len(ids) == 2
 

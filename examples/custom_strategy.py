@@ -1,4 +1,4 @@
-"""A strategy of your own: ``cotkit compare --strategy ./examples/my_strategy.py``.
+"""A strategy of your own: ``cotkit compare --strategy ./examples/custom_strategy.py``.
 
 It asks for the answer twice, the second time after seeing the first answer.
 """
@@ -12,8 +12,8 @@ from cotkit.types import Attempt, Decoding, Flow, Message, Question, Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class MyStrategy:
-    """The file is ``my_strategy.py``, so the class is ``MyStrategy``."""
+class CustomStrategy:
+    """The file is ``custom_strategy.py``, so the class is ``CustomStrategy``."""
 
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False
