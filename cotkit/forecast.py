@@ -42,6 +42,8 @@ class Forecast:
     """Problems the benchmark has."""
     arms: tuple[ArmSurvey, ...]
     """Controls first, in the order in which requests are counted as shared."""
+    upper_bounds: frozenset[str]
+    """Names of the arms that see the gold answers."""
     prompt_tokens: tuple[int | None, ...] = ()
     """For each arm, about how many prompt tokens its ``n_to_make`` completions are asked with
     (the mean first prompt of a few problems); None: the backend cannot tell. Empty: not asked."""
@@ -134,6 +136,7 @@ def forecast(plan: Plan, info: BackendInfo, store: Store | None) -> Forecast:
         n_problems=n,
         n_total=len(plan.everything),
         arms=survey(plan, backend_key(info), store.completion if store else lambda _: None),
+        upper_bounds=plan.upper_bounds,
         detectable=tuple(gains) if plan.pairs else (),
     )
 

@@ -231,3 +231,8 @@ def test_options_that_change_nothing_are_refused(option: list[str], said: str) -
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_upper_bound_is_called_one_before_anything_is_spent() -> None:
+    found = cotkit.plan("simulated/70b", "oracle-review", limit=5)
+    assert found.upper_bounds == {"oracle-review"}

@@ -14,7 +14,7 @@ _COUNTS = ("n_attempts", "n_requests", "n_asked", "n_shared", "n_stored", "n_to_
 
 def lines(found: Forecast) -> list[str]:
     """The run, its size, its completions, and the smallest gain it can find."""
-    arms = " · ".join(arm.arm for arm in found.arms)
+    arms = " · ".join(_name(arm, found) for arm in found.arms)
     n, n_arms = found.n_problems, len(found.arms)
     said = [
         f"run {found.run_id} · {found.model} · {found.bench} · {arms}",
@@ -38,13 +38,17 @@ def table(found: Forecast) -> list[tuple[str, ...]]:
     header = ("arm", "attempts", "requests", "asked", "shared", "in the store", "to make")
     header = (*header, "later turns", "prompt tokens")
     rows = [
-        (arm.arm, *(f"{getattr(arm, name):,}" for name in _COUNTS), _about(tokens))
+        (_name(arm, found), *(f"{getattr(arm, name):,}" for name in _COUNTS), _about(tokens))
         for arm, tokens in zip(found.arms, found.prompt_tokens, strict=True)
     ]
     known = [tokens for tokens in found.prompt_tokens if tokens is not None]
     tokens = sum(known) if len(known) == len(found.prompt_tokens) else None
     sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNTS)
     return [header, *rows, ("all", *sums, _about(tokens))]
+
+
+def _name(arm: ArmSurvey, found: Forecast) -> str:
+    return f"{arm.arm} (upper bound)" if arm.arm in found.upper_bounds else arm.arm
 
 
 def _completions(arms: tuple[ArmSurvey, ...]) -> str:
