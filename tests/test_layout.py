@@ -85,8 +85,7 @@ def test_only_front_ends_print() -> None:
     assert printing == []
 
 
-# pydantic is not in this list: typer itself imports it to read options.
-HEAVY = ("torch", "transformers", "openai", "anthropic", "scipy", "numpy", "jinja2")
+HEAVY = ("torch", "transformers", "openai", "anthropic", "scipy", "numpy", "jinja2", "pydantic")
 
 
 @pytest.mark.parametrize(
