@@ -96,13 +96,11 @@ def compare(
         InterruptedRunError: Ctrl-C; the same call goes on where it stopped (a function's only with
             a ``model_id``).
     """
-    written = (strategy,) if isinstance(strategy, str) else tuple(strategy)
-    names = tuple(name for text in written for name in expand_spec(text))
     spec = RunSpec(
         model=model if isinstance(model, str) else GIVEN,
         model_args=dict(model_args or {}),
         bench=bench if isinstance(bench, str) else bench.name,
-        strategies=names,
+        strategies=strategy_specs(strategy),
         baseline=baseline,
         limit=limit,
         seed=seed,
@@ -119,6 +117,12 @@ def compare(
         model = function if model_id is None else replace(function, identity=model_id)
     given = None if isinstance(model, str) else model
     return run_spec(spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event)
+
+
+def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
+    """One spec or several, each with several values of a parameter written out."""
+    written = (strategy,) if isinstance(strategy, str) else strategy
+    return tuple(name for text in written for name in expand_spec(text))
 
 
 def run_spec(

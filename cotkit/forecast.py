@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from cotkit.analysis.power import minimum_detectable_effect
-from cotkit.api import DEFAULT_LOG_DIR, GIVEN, LEVEL, STORE_NAME, Emit
+from cotkit.api import DEFAULT_LOG_DIR, GIVEN, LEVEL, STORE_NAME, Emit, strategy_specs
 from cotkit.bench import load_benchmark
 from cotkit.draws import draw_plans
 from cotkit.events import Said
@@ -75,7 +75,7 @@ def plan(
         model=model if isinstance(model, str) else GIVEN,
         model_args=dict(model_args or {}),
         bench=bench if isinstance(bench, str) else bench.name,
-        strategies=(strategy,) if isinstance(strategy, str) else tuple(strategy),
+        strategies=strategy_specs(strategy),
         baseline=baseline,
         limit=limit,
         seed=seed,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cotkit.types import Attempt, Decoding, Flow, Message, Request
+from cotkit.prompting import render, shown
+from cotkit.stops import answer_line_end
+from cotkit.types import Attempt, Decoding, Exemplar, Flow, Message, Question, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,24 @@ def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:
     ask = Message(role="user", content=prompt)
     (answer,) = yield Request(messages=(ask,), decoding=decoding)
     return Attempt(text=after_cue(cue, answer.text), stop_reason=answer.stop_reason)
+
+
+def few_shot_turn(
+    of: Sampled, prompt_id: str, question: Question, exemplars: Sequence[Exemplar]
+) -> Flow:
+    """Ask once behind exemplars; the answer ends at its answer line or the next question.
+
+    One place for all, so that few-shot strategies differ in their exemplars' answers only.
+    """
+    prompt = render(
+        prompt_id,
+        1,
+        question=shown(question),
+        kind=question.answer_kind,
+        exemplars=exemplars,
+    )
+    stop_after = answer_line_end(question.answer_kind)
+    return one_turn(prompt, of.decoding(stop=("\nQ:",), stop_after=stop_after))
 
 
 def after_cue(cue: str, text: str) -> str:

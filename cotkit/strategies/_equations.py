@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cotkit.types import Exemplar
 
@@ -46,6 +47,11 @@ def equation_sentences(exemplars: Sequence[Exemplar]) -> tuple[str, ...]:
         if not has_some:
             raise ValueError(f"exemplar {at} ({exemplar.question[:60]!r}) works out no equation")
     return tuple("; ".join(each) + "." for each in found)
+
+
+def with_rationales(exemplars: Sequence[Exemplar], rationales: Sequence[str]) -> list[Exemplar]:
+    """The exemplars with these rationales in place of their own, in order."""
+    return [replace(x, rationale=r) for x, r in zip(exemplars, rationales, strict=True)]
 
 
 def _balanced(equation: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
-from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._base import Sampled, few_shot_turn
 from cotkit.types import Exemplar, Flow, Question
 
 
@@ -29,12 +27,4 @@ class AnswerFirst(Sampled):
 
     def solve(self, question: Question) -> Flow:
         """One request."""
-        prompt = render(
-            "answer-first",
-            1,
-            question=shown(question),
-            kind=question.answer_kind,
-            exemplars=self.exemplars,
-        )
-        stop_after = answer_line_end(question.answer_kind)
-        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+        return few_shot_turn(self, "answer-first", question, self.exemplars)

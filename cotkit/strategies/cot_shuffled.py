@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
-from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._base import Sampled, few_shot_turn
 from cotkit.types import Exemplar, Flow, Question
 
 
@@ -47,15 +45,7 @@ class CotShuffled(Sampled):
 
     def solve(self, question: Question) -> Flow:
         """One request."""
-        prompt = render(
-            "cot",
-            1,
-            question=shown(question),
-            kind=question.answer_kind,
-            exemplars=self._moved(),
-        )
-        stop_after = answer_line_end(question.answer_kind)
-        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+        return few_shot_turn(self, "cot", question, self._moved())
 
     def _moved(self) -> list[Exemplar]:
         from_here = self.exemplars[self.shift :] + self.exemplars[: self.shift]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
-from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, one_turn
-from cotkit.strategies._equations import equation_sentences
+from cotkit.strategies._base import Sampled, few_shot_turn
+from cotkit.strategies._equations import equation_sentences, with_rationales
 from cotkit.types import Exemplar, Flow, Question
 
 
@@ -36,16 +34,6 @@ class Filler(Sampled):
 
     def solve(self, question: Question) -> Flow:
         """One request."""
-        left = equation_sentences(self.exemplars)
-        prompt = render(
-            "cot",
-            1,
-            question=shown(question),
-            kind=question.answer_kind,
-            exemplars=[
-                replace(x, rationale="." * len(equations))
-                for x, equations in zip(self.exemplars, left, strict=True)
-            ],
-        )
-        stop_after = answer_line_end(question.answer_kind)
-        return one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+        equations = equation_sentences(self.exemplars)
+        exemplars = with_rationales(self.exemplars, ["." * len(one) for one in equations])
+        return few_shot_turn(self, "cot", question, exemplars)
