@@ -236,3 +236,13 @@ def test_options_that_change_nothing_are_refused(option: list[str], said: str) -
 def test_an_upper_bound_is_called_one_before_anything_is_spent() -> None:
     found = cotkit.plan("simulated/70b", "oracle-review", limit=5)
     assert found.upper_bounds == {"oracle-review"}
+
+
+def test_plan_reads_a_sweep_as_compare_does() -> None:
+    asked = {"strategy": "cot:max_tokens=64,128", "limit": 3}
+    found = cotkit.plan("simulated/70b", **asked)  # pyright: ignore[reportArgumentType] - a table
+    assert [arm.arm for arm in found.arms] == [
+        "few-shot",
+        "cot:max_tokens=64",
+        "cot:max_tokens=128",
+    ]
