@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from cotkit.errors import UsageError
+from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.types import BackendInfo, Completion, Request
 
 PromptToText = Callable[[str], str] | Callable[[str], Awaitable[str]]
@@ -53,7 +53,11 @@ class Function:
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """Call the function once for each sample; what it raises is raised."""
+        """Call the function once for each sample; what it raises is raised.
+
+        Raises:
+            InterruptedRunError: the function raised KeyboardInterrupt.
+        """
         prompt = "".join(message.content for message in request.messages)
         return tuple([await self._call(prompt) for _ in request.samples])
 
@@ -66,12 +70,15 @@ class Function:
 
     async def _call(self, prompt: str) -> Completion:
         started = time.perf_counter()
-        if inspect.iscoroutinefunction(self.function):
-            text = await self.function(prompt)
-        else:
-            text = await asyncio.to_thread(self.function, prompt)
-            if inspect.isawaitable(text):  # a callable object or lambda around a coroutine
-                text = await text
+        try:
+            if inspect.iscoroutinefunction(self.function):
+                text = await self.function(prompt)
+            else:
+                text = await asyncio.to_thread(self.function, prompt)
+                if inspect.isawaitable(text):  # a callable object or lambda around a coroutine
+                    text = await text
+        except KeyboardInterrupt:  # raised inside a task it would tear down the event loop
+            raise InterruptedRunError(f"{self.info.model} was interrupted") from None
         if not isinstance(text, str):
             raise TypeError(f"{self.info.model} returned {type(text).__name__}, expected str")
         return Completion(text=text, stop_reason="stop", seconds=time.perf_counter() - started)
