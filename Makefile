@@ -16,7 +16,7 @@ setup: .venv/.installed  ## a virtual environment with all that development need
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[hf,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[openai,anthropic,hf,dev]'
 	touch $@
 
 test: setup  ## style, types, then every test

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from cotkit.analysis.cells import cell
-from cotkit.analysis.comparison import RunFacts
-from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.following import following
 from cotkit.analysis.results import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
 from cotkit.bench import load_benchmark
-from cotkit.errors import BadInputError, InterruptedRunError
-from cotkit.events import Event, Said
+from cotkit.errors import BadInputError
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import expand_spec, parse_spec
-from cotkit.run import Plan, RunSpec, build_backend, execute, make_plan
-from cotkit.run.loop import run_to_end
+from cotkit.run import RunSpec
+from cotkit.running import LEVEL, NO_LIMITS, Emit, Means, run_spec
 from cotkit.scoring import score_attempt
-from cotkit.store import AttemptRow, Store
-from cotkit.strategies.flipped_labels import FlippedLabels
-from cotkit.types import Attempt, BackendInfo
+from cotkit.store import AttemptRow
+from cotkit.types import Attempt
 
 DEFAULT_LOG_DIR = Path("logs")
-STORE_NAME = "cotkit.db"
 GIVEN = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
-LEVEL = 0.95
-"""Confidence level of every report."""
-
-Emit = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +51,8 @@ def compare(
     run_unsafe_code: bool = False,
     model_args: Mapping[str, str] | None = None,
     generation: Mapping[str, str] | None = None,
+    stop_when: Literal["decided"] | None = None,
+    means: Means = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
     on_event: Emit | None = None,
 ) -> Comparison:
@@ -84,6 +76,8 @@ def compare(
         run_unsafe_code: whether strategies may have code run that the model wrote.
         model_args: fields of the backend, as text.
         generation: strategy parameters for every arm that has them, as text.
+        stop_when: ``decided``: stop once more problems cannot change any verdict.
+        means: what this call may spend; the comparison's ``ended_by`` says if that ended it.
         log_dir: folder of the store; what it holds is not generated again.
         on_event: called with every event of the run; in another thread where an event loop is
             already running in this one.
@@ -110,98 +104,22 @@ def compare(
         reader=reader,
         margin=margin,
         run_unsafe_code=run_unsafe_code,
+        stop_when=stop_when,
     )
     benchmark = _benchmark(bench)
     if callable(model):
         function = Function(function=model)
         model = function if model_id is None else replace(function, identity=model_id)
     given = None if isinstance(model, str) else model
-    return run_spec(spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event)
+    return run_spec(
+        spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event, means=means
+    )
 
 
 def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
     """One spec or several, each with several values of a parameter written out."""
     written = (strategy,) if isinstance(strategy, str) else strategy
     return tuple(name for text in written for name in expand_spec(text))
-
-
-def run_spec(
-    spec: RunSpec,
-    bench: Benchmark,
-    *,
-    log_dir: Path,
-    backend: Backend | None = None,
-    emit: Emit | None = None,
-    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
-) -> Comparison:
-    """Run a spec to its comparison; ``on_plan`` is called before anything is generated.
-
-    ``backend``: an object to use, and to leave open, in place of the one that the spec names.
-
-    Raises:
-        CotkitError: whatever ends the run.
-        InterruptedRunError: Ctrl-C; the hint says how to go on.
-    """
-    say = emit or _silent
-    plan = make_plan(spec, bench)
-    hint = "the same command goes on where it stopped"
-    try:
-        with Store(log_dir / STORE_NAME) as store:
-            used = backend or build_backend(
-                spec.model,
-                spec.model_args,
-                problems=plan.everything,
-                store=store,
-                notify=lambda text: say(Said(text=text)),
-            )
-            info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
-            if on_plan is not None:
-                on_plan(plan, info, store)
-            if backend is None:
-                hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
-            rows = run_to_end(_execute(plan, used, store, say, closes=backend is None))
-    except KeyboardInterrupt:
-        message = "interrupted; everything generated so far is kept"
-        raise InterruptedRunError(message, hint=hint) from None
-    return analyse(plan, info, rows)
-
-
-async def _execute(
-    plan: Plan, backend: Backend, store: Store, emit: Emit, *, closes: bool
-) -> list[AttemptRow]:
-    try:
-        return await execute(plan, backend, store, emit)
-    finally:
-        if closes:
-            await backend.close()
-
-
-def analyse(plan: Plan, info: BackendInfo, rows: Sequence[AttemptRow]) -> Comparison:
-    """The comparison that the rows of a plan come to."""
-    facts = RunFacts(
-        run_id=plan.run_id(info),
-        model=info.model,
-        n_params=info.n_params,
-        bench=plan.bench_name,
-        bench_version=plan.bench_version,
-        n_problems=len(plan.problems),
-        n_total=len(plan.everything),
-        reasons={arm.name: arm.strategy.reasons for arm in plan.arms},
-        upper_bounds=plan.upper_bounds,
-    )
-    found = compare_rows(
-        rows, plan.pairs, facts, reader=plan.spec.reader, margin=plan.spec.margin, level=LEVEL
-    )
-    flips = {
-        arm.name: arm.strategy.fraction
-        for arm in plan.arms
-        if isinstance(arm.strategy, FlippedLabels)
-    }
-    return replace(
-        found,
-        notes=(*plan.notes(), *found.notes),
-        following=following(rows, flips, LEVEL),
-    )
 
 
 def score(
@@ -251,7 +169,3 @@ def score(
 
 def _benchmark(bench: str | Benchmark) -> Benchmark:
     return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
-
-
-def _silent(event: Event) -> None:
-    """No display."""

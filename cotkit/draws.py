@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cotkit.analysis.draws import DrawVariance, draw_variance, gain_matrix
 from cotkit.analysis.results import Comparison
-from cotkit.api import LEVEL, STORE_NAME, Emit, run_spec
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.running import LEVEL, NO_LIMITS, STORE_NAME, Emit, Means, run_spec
 from cotkit.store import Store
 from cotkit.types import BackendInfo, Exemplar
 
@@ -41,6 +41,7 @@ def compare_draws(
     backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    means: Means = NO_LIMITS,
 ) -> Draws:
     """Run a spec once for each of its ``exemplar_seeds``, on the same problems.
 
@@ -54,7 +55,15 @@ def compare_draws(
     plans = draw_plans(spec, bench)
     try:
         comparisons = tuple(
-            run_spec(plan.spec, bench, log_dir=log_dir, backend=backend, emit=emit, on_plan=on_plan)
+            run_spec(
+                plan.spec,
+                bench,
+                log_dir=log_dir,
+                backend=backend,
+                emit=emit,
+                on_plan=on_plan,
+                means=means,
+            )
             for plan in plans
         )
     except InterruptedRunError as stopped:

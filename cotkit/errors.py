@@ -10,7 +10,8 @@
     ├── MissingDependencyError    69   an optional package is not installed: names the pip line
     ├── BackendError              69   a model gave nothing usable
     │   ├── PromptTooLongError    65   prompt and completion do not fit the context window
-    │   ├── ModelLoadError        66   the model folder or file cannot be used
+    │   ├── ModelLoadError        66   the model cannot be used: its files, or no server has it
+    │   ├── AccessError           77   a server wants another key, or payment
     │   └── TransientError        75   worth trying again (``retryable``)
     ├── StoreError                74   the store cannot be opened, locked or written
     ├── IncompleteRunError        75   attempts are missing; resume to complete them
@@ -110,9 +111,15 @@ class PromptTooLongError(BackendError):
 
 
 class ModelLoadError(BackendError):
-    """The model folder or file cannot be used."""
+    """The model cannot be used: its folder or file is unfit, or the server has none of its name."""
 
     exit_code = 66
+
+
+class AccessError(BackendError):
+    """A server refuses the key, the account or the region, or its quota is used up."""
+
+    exit_code = 77
 
 
 class TransientError(BackendError):

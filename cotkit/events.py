@@ -43,6 +43,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What the backend is waiting for; said now and then while that is unusual."""
+
+    text: str
+    """E.g. ``"12 waiting for an answer, 3 waiting to try again (429)"``; empty: no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     """The last event of a run that was not cut off."""
 
@@ -54,5 +62,5 @@ class RunEnded:
     """Completions that the backend made now; 0 when everything was in the store."""
 
 
-Event: TypeAlias = RunStarted | AttemptDone | Said | RunEnded
+Event: TypeAlias = RunStarted | AttemptDone | Said | Waits | RunEnded
 """Anything a run says."""

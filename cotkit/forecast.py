@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 from cotkit.analysis.power import minimum_detectable_effect
-from cotkit.api import DEFAULT_LOG_DIR, GIVEN, LEVEL, STORE_NAME, Emit, strategy_specs
+from cotkit.api import DEFAULT_LOG_DIR, GIVEN, strategy_specs
 from cotkit.bench import load_benchmark
 from cotkit.draws import draw_plans
 from cotkit.events import Said
 from cotkit.identity import backend_key
+from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run.estimate import Estimate, Pace, estimate
 from cotkit.run.loop import run_to_end
 from cotkit.run.survey import ArmSurvey, survey
+from cotkit.running import LEVEL, STORE_NAME, Emit, price_for
 from cotkit.store import Store
 from cotkit.types import BackendInfo
 
@@ -47,6 +50,10 @@ class Forecast:
     prompt_tokens: tuple[int | None, ...] = ()
     """For each arm, about how many prompt tokens its ``n_to_make`` completions are asked with
     (the mean first prompt of a few problems); None: the backend cannot tell. Empty: not asked."""
+    estimates: tuple[Estimate, ...]
+    """For each arm, what its completions to be made will take, as ranges."""
+    price: Price | None
+    """Of the model's tokens; None: unknown."""
     detectable: tuple[tuple[float, float], ...]
     """(the control's solve rate, smallest gain that the run finds there with power 0.8); NaN:
     none. Empty if no arm has a control, and for exemplar draws, which are judged together."""
@@ -64,6 +71,10 @@ def plan(
     exemplar_seed: int = 0,
     model_args: Mapping[str, str] | None = None,
     generation: Mapping[str, str] | None = None,
+    reader: str = "flexible",
+    margin: float = 0.02,
+    run_unsafe_code: bool = False,
+    prices: Path | None = None,
     log_dir: Path | str = DEFAULT_LOG_DIR,
 ) -> Forecast:
     """What the same :func:`compare` would ask, make and be able to see; generates nothing.
@@ -82,6 +93,9 @@ def plan(
         exemplars=exemplars,
         exemplar_seed=exemplar_seed,
         generation=dict(generation or {}),
+        reader=reader,
+        margin=margin,
+        run_unsafe_code=run_unsafe_code,
     )
     given = None if isinstance(model, str) else model
     return plan_spec(
@@ -89,6 +103,7 @@ def plan(
         load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench,
         log_dir=Path(log_dir),
         backend=given,
+        prices=prices,
     )
 
 
@@ -99,6 +114,7 @@ def plan_spec(
     log_dir: Path,
     backend: Backend | None = None,
     emit: Emit = lambda _: None,
+    prices: Path | None = None,
 ) -> Forecast:
     """As :func:`plan`, from a spec; a store that is not there is not made.
 
@@ -117,25 +133,31 @@ def plan_spec(
             store=store,
             notify=lambda text: emit(Said(text=text)),
         )
-        found = forecast(planned, used.info, store)
+        found = forecast(planned, used.info, store, prices)
         found = replace(found, run_id=", ".join(one.run_id(used.info) for one in plans))
-    return run_to_end(measure(found, used, closes=backend is None))
+    return run_to_end(measure(found, planned.spec, used, closes=backend is None))
 
 
-def forecast(plan: Plan, info: BackendInfo, store: Store | None) -> Forecast:
+def forecast(
+    plan: Plan, info: BackendInfo, store: Store | None, prices: Path | None = None
+) -> Forecast:
     """What a plan comes to on a backend, with what a store holds; prompts are not measured.
 
     The smallest gains are at the level that each of the plan's gains is reported at (Sidak).
     """
     n, each = len(plan.problems), LEVEL ** (1 / max(len(plan.pairs), 1))
     gains = [(rate, minimum_detectable_effect(n, rate, level=each)) for rate in SHOWN_RATES]
+    arms = survey(plan, backend_key(info), store.completion if store else lambda _: None)
+    price, pace = price_for(plan.spec, info, prices), _pace(plan.spec, info)
     return Forecast(
         run_id=plan.run_id(info),
         model=info.model,
         bench=plan.bench_name,
         n_problems=n,
         n_total=len(plan.everything),
-        arms=survey(plan, backend_key(info), store.completion if store else lambda _: None),
+        arms=arms,
+        estimates=tuple(estimate(arm, price, pace=pace) for arm in arms),
+        price=price,
         upper_bounds=plan.upper_bounds,
         detectable=tuple(gains) if plan.pairs else (),
     )
@@ -153,7 +175,18 @@ def _together(plans: Sequence[Plan]) -> Plan:
     return replace(plans[0], arms=tuple(arms), pairs=())
 
 
-async def measure(found: Forecast, backend: Backend, *, closes: bool) -> Forecast:
+def _pace(spec: RunSpec, info: BackendInfo) -> Pace:
+    def limit(name: str) -> float | None:
+        return float(spec.model_args[name]) if name in spec.model_args else None
+
+    return Pace(
+        connections=info.max_concurrency,
+        requests_per_minute=limit("requests_per_minute"),
+        tokens_per_minute=limit("tokens_per_minute"),
+    )
+
+
+async def measure(found: Forecast, spec: RunSpec, backend: Backend, *, closes: bool) -> Forecast:
     """The forecast with its prompts measured, which loads a tokenizer at most.
 
     ``closes``: whether to close the backend at the end.
@@ -163,7 +196,17 @@ async def measure(found: Forecast, backend: Backend, *, closes: bool) -> Forecas
     finally:
         if closes:
             await backend.close()
-    return replace(found, prompt_tokens=tuple(tokens))
+    pace = _pace(spec, backend.info)
+    counted = [
+        estimate(
+            arm,
+            found.price,
+            prompt_tokens=all_tokens / arm.n_to_make if all_tokens and arm.n_to_make else None,
+            pace=pace,
+        )
+        for arm, all_tokens in zip(found.arms, tokens, strict=True)
+    ]
+    return replace(found, prompt_tokens=tuple(tokens), estimates=tuple(counted))
 
 
 async def _prompt_tokens(arm: ArmSurvey, backend: Backend) -> int | None:

@@ -27,7 +27,7 @@ def canonical_json(value: object) -> str:
         TypeError: the value holds something that JSON cannot say.
         ValueError: the value holds NaN or infinity.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(value, default=_plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def content_hash(tag: str, value: object) -> str:
@@ -53,7 +53,10 @@ def backend_key(info: BackendInfo) -> str:
 
 def request_key(request: Request) -> str:
     """Key of a request's content; which samples are asked is not part of it."""
-    return content_hash("request", {"messages": request.messages, "decoding": request.decoding})
+    content: dict[str, object] = {"messages": request.messages, "decoding": request.decoding}
+    if request.options:
+        content["options"] = request.options
+    return content_hash("request", content)
 
 
 def completion_key(backend: str, request: str, sample: int) -> str:
@@ -68,13 +71,11 @@ def sample_seed(decoding: Decoding, request: str, sample: int) -> int:
 
 
 def _plain(value: object) -> object:
+    """What :mod:`json` cannot say by itself, one level down."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        items = cast("Mapping[str, object]", value).items()
-        return {str(key): _plain(item) for key, item in items}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in cast("list[object]", value)]
+        return dict(cast("Mapping[str, object]", value))
     if isinstance(value, (set, frozenset)):
         return sorted(cast("set[str]", value))
-    return value
+    raise TypeError(f"{type(value).__name__} has no canonical form")

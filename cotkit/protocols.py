@@ -79,6 +79,31 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class LikelihoodBackend(Protocol):
+    """A backend that also scores given continuations; has the capability ``loglikelihood``."""
+
+    async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
+        """Score ``request.options`` as continuations of the prompt, one completion for each.
+
+        ``text`` is the option, ``logprob`` its natural log-probability summed over its tokens,
+        ``n_generated_tokens`` the number of those tokens.
+
+        Raises:
+            BackendError: nothing usable came back; ``retryable`` says whether to try again.
+        """
+        ...
+
+
+@runtime_checkable
+class WaitingBackend(Protocol):
+    """A backend that can say what it is waiting for, so that slowness never looks like a hang."""
+
+    def status(self) -> str | None:
+        """E.g. ``"12 waiting, 3 to be tried again (429), 16 at once"``; None: nothing to say."""
+        ...
+
+
 class Benchmark(Protocol):
     """A versioned set of problems."""
 

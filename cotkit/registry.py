@@ -42,6 +42,9 @@ _GROUPS = {
     "benchmark": "cotkit.benchmarks",
 }
 
+_BARE = {"bigbench": "task", "bbh": "task", "bbq": "category", "mmlu": "subject"}
+"""Name -> its parameter that may be written first and bare: ``bigbench:emoji_movie``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -73,7 +76,7 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read ``name`` or ``name:key=value,key=value``.
+    """Read ``name`` or ``name:key=value,key=value``; a bare first value where ``_BARE`` names it.
 
     Raises:
         UsageError: a parameter has no ``=`` or no name.
@@ -81,6 +84,8 @@ def parse_spec(text: str) -> Spec:
     name, _, rest = text.strip().partition(":")
     is_path = name.endswith((".py", ".jsonl"))
     name = name if is_path else name.replace("_", "-").lower()
+    if name in _BARE and rest and "=" not in rest.partition(",")[0]:
+        rest = f"{_BARE[name]}={rest}"
     return Spec(name=name, params=parse_params(rest))
 
 
@@ -190,7 +195,8 @@ def construct(kind: str, spec: Spec, **given: object) -> object:
         values[key] = _coerce(f"{spec.name}:{key}", text, hints[key])
     required = [f.name for f in dataclasses.fields(cls) if f.init and _is_required(f)]
     if missing := [name for name in required if name not in values]:
-        raise UsageError(f"{kind} {spec} needs {', '.join(missing)}", hint=f"{spec.name}/NAME")
+        example = "/NAME" if "model" in missing else f":{missing[0]}=..."
+        raise UsageError(f"{kind} {spec} needs {', '.join(missing)}", hint=f"{spec.name}{example}")
     try:
         return cls(**values)
     except ValueError as refused:

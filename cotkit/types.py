@@ -28,6 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "unparsed", "truncated", "r
 """Every outcome, in the order in which reports print them."""
 
 Capability = Literal["generate", "loglikelihood", "chat", "sampling"]
+"""``loglikelihood``: requests with ``options``; see ``protocols.LikelihoodBackend``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,15 @@ class Problem:
     """How many reasoning steps the worked solution takes (at least 1); None if unknown."""
     cluster: str | None = None
     """Problems that share this name are not independent (templates); None: on its own."""
+    also: tuple[str, ...] = ()
+    """Other answers that count as correct, each written as ``gold`` is; empty: only ``gold``."""
+    options: tuple[str, ...] = ()
+    """Answers that a model may be asked to weigh by log-probability, beside what it writes; empty:
+    the question's choices."""
+    option_scores: tuple[float, ...] = ()
+    """What each of the options is worth, in their order; empty: ``gold`` 1, others 0."""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the benchmark says of the problem, for tables by group (``{"category": "age"}``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +114,21 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked of a model, by content: two equal requests share their completions."""
+    """What is asked of a model, by content: two equal requests share their completions.
+
+    With ``options`` nothing is generated: each option is scored as a continuation, and the
+    completions come back one for each option, in order, each with its ``logprob``.
+    """
 
     messages: tuple[Message, ...]
     """The conversation so far; a last message of role ``assistant`` is to be continued."""
     decoding: Decoding
     """How to generate."""
     samples: tuple[int, ...] = (0,)
-    """Indices of the independent draws wanted; the completions come back in this order."""
+    """Indices of the independent draws wanted (of ``options``: all of theirs, from 0); the
+    completions come back in this order."""
+    options: tuple[str, ...] = ()
+    """Continuations to be scored, leading space included; empty: generate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +148,16 @@ class Execute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One call to a server, answered or not."""
+
+    status: str
+    """HTTP status (``"200"``, ``"429"``), or ``timeout``, ``reset``, ``malformed``, ``hedged``."""
+    seconds: float
+    """From sending to the answer or to giving up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """One text that a model gave back, and what it took. Token counts never include padding."""
 
@@ -142,6 +169,8 @@ class Completion:
     """Tokens of the rendered prompt; None where the backend cannot tell."""
     n_shared_tokens: int = 0
     """Of the prompt tokens, how many were served from a cache or a shared prefix."""
+    n_cache_write_tokens: int = 0
+    """Of the prompt tokens, how many a provider wrote to its cache at an extra price."""
     n_generated_tokens: int | None = None
     """Tokens generated, reasoning included, up to the stop; None where unknown."""
     n_reasoning_tokens: int | None = None
@@ -150,6 +179,17 @@ class Completion:
     """Reasoning that the model kept apart (``<think>`` or a provider's field); None: none."""
     seconds: float = 0.0
     """Share of the backend's wall time this completion took, in seconds."""
+    logprob: float | None = None
+    """Natural log-probability of ``text`` given the prompt, summed over its tokens; None: not
+    asked."""
+    served_by: str | None = None
+    """The model and version that a server said had answered; None: it did not say."""
+    sent: Mapping[str, str | int | float | bool | list[str]] = field(
+        default_factory=dict[str, str | int | float | bool | list[str]]
+    )
+    """Parameters that went over the wire, apart from the messages; empty for local models."""
+    tries: tuple[Try, ...] = ()
+    """Every call that this completion took, the last one answered; empty for local models."""
     error: str | None = None
     """Why an :class:`Execute` gave nothing, in one sentence; None for a model's completion."""
 

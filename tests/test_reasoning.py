@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import cotkit
-from cotkit.api import run_spec
 from cotkit.backends._function import Function
 from cotkit.errors import UsageError
 from cotkit.prompting import read_exemplars
@@ -16,6 +15,7 @@ from cotkit.prompting.lock import read_locked
 from cotkit.protocols import Strategy
 from cotkit.registry import construct, parse_spec
 from cotkit.run import RunSpec
+from cotkit.running import run_spec
 from cotkit.store import AttemptRow, Store
 from cotkit.strategies.least_to_most import decompositions, smaller_questions
 from cotkit.strategies.program_aided import cut_code, programs

@@ -51,6 +51,8 @@ def cell(arm: str, n: int, n_correct: int, low: float, high: float, **known: flo
         shared_tokens=known.get("shared") or 0.0,
         generated_tokens=known.get("generated"),
         generated_per_correct=known.get("per_correct"),
+        usd=known.get("usd"),
+        usd_per_correct=known.get("usd_per_correct"),
         seconds=0.25,
         seconds_per_correct=1 / 3 if n_correct else None,
     )

@@ -12,7 +12,6 @@ from typing import cast
 import pytest
 
 import cotkit
-from cotkit.api import run_spec
 from cotkit.backends._function import Function
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import BackendError, CotkitError, ModelLoadError, TransientError, UsageError
@@ -21,6 +20,7 @@ from cotkit.protocols import Strategy
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.driver import Asked, drive, start, trim
 from cotkit.run.sandbox import sandbox
+from cotkit.running import run_spec
 from cotkit.store import Store
 from cotkit.types import (
     Attempt,

@@ -6,13 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from cotkit.analysis.cost import Costing, cost_of
 from cotkit.analysis.intervals import wilson
 from cotkit.analysis.results import Cell
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES
 
 
-def cell(arm: str, rows: Sequence[AttemptRow], level: float) -> Cell:
+def cell(arm: str, rows: Sequence[AttemptRow], level: float, price: Costing | None = None) -> Cell:
     """Summary of one arm's rows. Failed rows are counted as failed and enter nothing else.
 
     Means over no rows are NaN. The order of ``rows`` does not matter: sums are exact (``fsum``).
@@ -22,6 +23,7 @@ def cell(arm: str, rows: Sequence[AttemptRow], level: float) -> Cell:
     n, n_correct = len(done), found["correct"]
     prompt = _total([row.n_prompt_tokens for row in done])
     generated = _total([row.n_generated_tokens for row in done])
+    usd = cost_of(rows, price)
     seconds = math.fsum(row.seconds for row in done)
     return Cell(
         arm=arm,
@@ -36,6 +38,8 @@ def cell(arm: str, rows: Sequence[AttemptRow], level: float) -> Cell:
         generated_per_correct=generated / n_correct
         if generated is not None and n_correct
         else None,
+        usd=usd / n if usd is not None else None,
+        usd_per_correct=usd / n_correct if usd is not None and n_correct else None,
         seconds=seconds / n if n else math.nan,
         seconds_per_correct=seconds / n_correct if n_correct else None,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cotkit.analysis.audit import audit_notes, audits, withhold
 from cotkit.analysis.bounds import bound_notes, bounded
 from cotkit.analysis.cells import cell
+from cotkit.analysis.cost import Costing
 from cotkit.analysis.counting import Counting, Pair, countings
 from cotkit.analysis.gains import gains
 from cotkit.analysis.labels import direction
@@ -55,16 +56,21 @@ def compare(
     reader: str,
     margin: float,
     level: float = 0.95,
+    sequential: bool = False,
+    price: Costing | None = None,
 ) -> Comparison:
     """Compare each arm with its control on the problems that both completed.
 
     Args:
-        rows: One for each arm and problem, in any order; the order changes nothing.
+        rows: One for each arm and problem; the order changes nothing unless ``sequential``.
         pairs: (arm, control), in the order of the report. All intervals hold at once at ``level``.
         facts: What to say of the run.
         reader: The reader that the run chose, by which the rows' outcomes were decided.
         margin: Smallest gain that counts as material, more than 0, less than 1.
         level: Of the report, between 0 and 1; a cell's own solve rate has it too.
+        sequential: Whether the run was looked at after every problem, so that its gains need a
+            confidence sequence; each arm's rows must then come in the order drawn.
+        price: What the model's tokens cost; None: unknown.
 
     Returns:
         Cells (controls first, then the arms, then arms of ``rows`` in no pair, by name) and one
@@ -78,12 +84,12 @@ def compare(
     table = _table(rows)
     paired = {names: _paired(table, *names) for names in pairs}
     counted = [
-        (counting, gains(paired, counting, margin=margin, level=level))
+        (counting, gains(paired, counting, margin=margin, level=level, sequential=sequential))
         for counting in countings(rows, reader)
     ]
     main = counted[0][1]
     cells = tuple(
-        cell(arm, list(table.get(arm, {}).values()), level) for arm in _arms(table, pairs)
+        cell(arm, list(table.get(arm, {}).values()), level, price) for arm in _arms(table, pairs)
     )
     rows_of = [list(table.get(one.arm, {}).values()) for one in cells]
     curves = [vote_curve(of_arm, reader) for of_arm in rows_of]

@@ -56,6 +56,10 @@ class Cell:
     """Mean generated tokens per problem, all turns; None if unknown."""
     generated_per_correct: float | None
     """Generated tokens spent for each correct answer; None if unknown or nothing was correct."""
+    usd: float | None
+    """Mean US dollars per problem at list prices; None if price or tokens are unknown."""
+    usd_per_correct: float | None
+    """US dollars spent for each correct answer; None if unknown or nothing was correct."""
     seconds: float
     """Mean backend seconds per problem, as measured."""
     seconds_per_correct: float | None
@@ -232,5 +236,10 @@ class Comparison:
     """For arms that vote."""
     audits: tuple[Audit, ...] = ()
     """One for each arm, in the order of ``cells``."""
+    is_sequential: bool = False
+    """Whether the intervals of the gains are confidence sequences, which may be looked at all
+    along, and their p-values likewise."""
+    ended_by: Literal["budget", "decided"] | None = None
+    """Why the run ended before all its problems were done; None: it did not."""
     following: tuple[Following, ...] = ()
     """For arms with flipped labels, by the share flipped."""

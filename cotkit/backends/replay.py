@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cotkit.errors import BackendError
 from cotkit.identity import request_key
@@ -39,6 +39,14 @@ class Replay:
                 hint="replay the same benchmark, limit, seed, exemplars and strategies",
             )
         return completions
+
+    async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
+        """What was recorded for each option.
+
+        Raises:
+            BackendError: something was never recorded.
+        """
+        return await self.generate(replace(request, samples=tuple(range(len(request.options)))))
 
     async def count_tokens(self, request: Request) -> int | None:
         """As recorded; None if this request was not."""

@@ -27,9 +27,13 @@ def draw(problems: Sequence[Problem], limit: int | None, seed: int) -> tuple[Pro
         raise UsageError(
             f"--limit {limit}, but the benchmark has {len(problems)} problems", hint="--limit all"
         )
-    ranked = sorted(problems, key=lambda p: content_hash("draw", [seed, p.question.id]))
-    chosen = {problem.question.id for problem in ranked[:limit]}
+    chosen = {problem.question.id for problem in draw_order(problems, seed)[:limit]}
     return tuple(problem for problem in problems if problem.question.id in chosen)
+
+
+def draw_order(problems: Sequence[Problem], seed: int) -> list[Problem]:
+    """All problems as :func:`draw` takes them, one after the other."""
+    return sorted(problems, key=lambda p: content_hash("draw", [seed, p.question.id]))
 
 
 def draw_exemplars(

@@ -92,7 +92,7 @@ class _NoFileError(Exception):
 def _download(url: str, patience_s: float) -> bytes:
     read = _parquet_reader() if url.endswith(".parquet") else bytes
     try:
-        with _open(url, patience_s) as response:
+        with open_url(url, patience_s) as response:
             content = response.read()
     except TimeoutError as late:
         raise _NoFileError("no answer") from late
@@ -103,7 +103,13 @@ def _download(url: str, patience_s: float) -> bytes:
     return read(content)
 
 
-def _open(url: str, patience_s: float) -> http.client.HTTPResponse:
+def open_url(url: str, patience_s: float) -> http.client.HTTPResponse:
+    """The response, its body still to be read; ``patience_s`` is also that of each later read.
+
+    Raises:
+        TimeoutError: no answer began in time.
+        OSError, http.client.HTTPException: refused, or broken off.
+    """
     # In a thread because a socket timeout covers neither the name look-up nor several addresses.
     answers: queue.SimpleQueue[http.client.HTTPResponse | OSError | http.client.HTTPException]
     answers = queue.SimpleQueue()

@@ -47,7 +47,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 app.command("compare")(compare.command)
 app.command("plan")(plan.command)
-app.command("resume")(resume.resume)
+app.command("resume")(resume.command)
 app.command("list")(listing.list_names)
 app.add_typer(models.app, name="models")
 app.add_typer(show.app, name="show")

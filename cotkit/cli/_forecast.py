@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from cotkit.run.estimate import total
+
 if TYPE_CHECKING:
     from cotkit.forecast import Forecast
+    from cotkit.run.estimate import Estimate
     from cotkit.run.survey import ArmSurvey
 
 _COUNTS = ("n_attempts", "n_requests", "n_asked", "n_shared", "n_stored", "n_to_make", "n_later")
@@ -30,21 +33,58 @@ def lines(found: Forecast) -> list[str]:
         said.append(f"smallest gain that {n} problems can show (power 0.8): {', '.join(gains)}")
     elif found.detectable:
         said.append(f"no gain, however large, would surely show on {n} problems (power 0.8)")
+    if (cost := _cost(found)) is not None:
+        said.append(cost)
     return said
+
+
+def _cost(found: Forecast) -> str | None:
+    whole = total(found.estimates)
+    if found.price is None or whole.usd is None:
+        return None
+    low, high = whole.usd
+    if not high:
+        return None
+    return (
+        f"price: ${low:.2g} to ${high:.2g} (list prices of {found.price.as_of}; answers of one "
+        "token to answers at their limit, prompts from the cache or not)"
+    )
 
 
 def table(found: Forecast) -> list[tuple[str, ...]]:
     """One row for each arm and one for all of them, the header first."""
     header = ("arm", "attempts", "requests", "asked", "shared", "in the store", "to make")
-    header = (*header, "later turns", "prompt tokens")
+    header = (*header, "later turns", "prompt tokens", "generated tokens", "dollars", "seconds")
     rows = [
-        (_name(arm, found), *(f"{getattr(arm, name):,}" for name in _COUNTS), _about(tokens))
-        for arm, tokens in zip(found.arms, found.prompt_tokens, strict=True)
+        (
+            _name(arm, found),
+            *(f"{getattr(arm, name):,}" for name in _COUNTS),
+            _about(tokens) if tokens is not None else _range(ahead.prompt_tokens),
+            *_ahead(ahead),
+        )
+        for arm, tokens, ahead in zip(found.arms, found.prompt_tokens, found.estimates, strict=True)
     ]
     known = [tokens for tokens in found.prompt_tokens if tokens is not None]
     tokens = sum(known) if len(known) == len(found.prompt_tokens) else None
     sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNTS)
-    return [header, *rows, ("all", *sums, _about(tokens))]
+    whole = total(found.estimates)
+    prompts = _about(tokens) if tokens is not None else _range(whole.prompt_tokens)
+    return [header, *rows, ("all", *sums, prompts, *_ahead(whole))]
+
+
+def _ahead(ahead: Estimate) -> tuple[str, str, str]:
+    return (
+        _range(ahead.generated_tokens),
+        "price unknown" if ahead.usd is None else _range(ahead.usd, "$", ".2g"),
+        "not known" if ahead.seconds is None else _range(ahead.seconds),
+    )
+
+
+def _range(of: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
+    low, high = of
+    if math.isinf(high):
+        return f"at least {unit}{low:{form}}"
+    return f"{unit}{low:{form}} to {unit}{high:{form}}" if high > low else f"{unit}{low:{form}}"
 
 
 def _name(arm: ArmSurvey, found: Forecast) -> str:
@@ -62,5 +102,5 @@ def _completions(arms: tuple[ArmSurvey, ...]) -> str:
     )
 
 
-def _about(tokens: int | None) -> str:
-    return "not counted" if tokens is None else f"about {tokens:,}" if tokens else "0"
+def _about(tokens: int) -> str:
+    return f"about {tokens:,}" if tokens else "0"

@@ -6,7 +6,7 @@ put together, so they must be types and not text.
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from cotkit.run import RunSpec
 
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
-
-_P = ParamSpec("_P")
 
 
 def read_spec(
@@ -87,6 +85,27 @@ def read_spec(
     apply_chat_template: bool = typer.Option(
         False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
     ),
+    max_connections: int | None = typer.Option(
+        None, "--max-connections", help="Calls to a provider at once, at most (default: 32)."
+    ),
+    requests_per_minute: float | None = typer.Option(
+        None, "--requests-per-minute", help="Calls to a provider a minute (default: no limit)."
+    ),
+    tokens_per_minute: float | None = typer.Option(
+        None, "--tokens-per-minute", help="Tokens to and from a provider a minute."
+    ),
+    timeout: float | None = typer.Option(
+        None, "--timeout", help="Seconds one try of a call may take (default: 120)."
+    ),
+    max_tries: int | None = typer.Option(
+        None, "--max-tries", help="Tries of a call before its attempt fails (default: 8)."
+    ),
+    batch: bool = typer.Option(
+        False, "--batch", help="Use the provider's batch API: half the price, up to a day."
+    ),
+    stop_when: str | None = typer.Option(
+        None, "--stop-when", help="decided: stop once more problems cannot change the verdict."
+    ),
     accept_terms: bool = typer.Option(
         False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
     ),
@@ -118,7 +137,16 @@ def read_spec(
             "--exemplar-seed and --exemplar-seeds exclude each other", hint="name all in the second"
         )
     settings = parse_params(model_args)
-    given = {"batch_size": batch_size, "device": device, "dtype": dtype}
+    given = {
+        "batch_size": batch_size,
+        "device": device,
+        "dtype": dtype,
+        "max_connections": max_connections,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "timeout_s": timeout,
+        "max_tries": max_tries,
+    }
     settings |= {name: str(value) for name, value in given.items() if value is not None}
     settings |= {"chat": "true"} if apply_chat_template else {}
     settings |= {"accept_terms": "true"} if accept_terms else {}
@@ -137,22 +165,30 @@ def read_spec(
         reader=reader,
         margin=margin / 100,
         run_unsafe_code=confirm_run_unsafe_code,
+        stop_when=_stop(stop_when),
+        batch=batch,
     )
 
 
-def takes_spec(command: "Callable[Concatenate[RunSpec, _P], None]") -> Callable[..., None]:
-    """Give a command the options of :func:`read_spec` in place of its first parameter."""
-    shared = inspect.signature(read_spec).parameters
-    _, *own = inspect.signature(command).parameters.values()
+def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of each reader in place of its first parameters, in order."""
+    shared = [inspect.signature(reader).parameters for reader in readers]
 
-    def run(*args: _P.args, **options: _P.kwargs) -> None:
-        asked = {name: options.pop(name) for name in shared}
-        command(read_spec(**asked), *args, **options)  # pyright: ignore[reportArgumentType] - typer has read them by these very types
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[len(readers) :]
 
-    run.__doc__ = command.__doc__
-    run.__annotations__ = {}  # typer then takes those of the signature
-    setattr(run, "__signature__", inspect.Signature([*shared.values(), *own]))  # noqa: B010 - no stub has it
-    return run
+        def run(**options: object) -> None:
+            asked = [{name: options.pop(name) for name in names} for names in shared]
+            read = [reader(**one) for reader, one in zip(readers, asked, strict=True)]
+            command(*read, **options)
+
+        run.__doc__ = command.__doc__
+        run.__annotations__ = {}  # typer then takes those of the signature
+        options = [parameter for names in shared for parameter in names.values()]
+        setattr(run, "__signature__", inspect.Signature([*options, *own]))  # noqa: B010 - no stub has it
+        return run
+
+    return wrap
 
 
 def _limit(text: str | None) -> int | Literal["all"] | None:
@@ -164,6 +200,12 @@ def _limit(text: str | None) -> int | Literal["all"] | None:
         return int(text)
     except ValueError:
         raise UsageError(f"--limit {text!r} is not a number", hint="a number, or all") from None
+
+
+def _stop(text: str | None) -> Literal["decided"] | None:
+    if text not in {None, "decided"}:
+        raise UsageError(f"--stop-when {text!r} is not known", hint="decided")
+    return "decided" if text else None
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.api import run_spec
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import lines
 from cotkit.draws import AGAIN, compare_draws
@@ -21,18 +20,21 @@ from cotkit.registry import parse_spec
 from cotkit.report import render
 from cotkit.report.draws import draws_json, draws_text
 from cotkit.report.progress import progress_display
+from cotkit.running import run_spec
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
     from cotkit.cli._formats import Display, Format
     from cotkit.draws import Draws
     from cotkit.run import Plan, RunSpec
+    from cotkit.running import Means
     from cotkit.store import Store
     from cotkit.types import BackendInfo
 
 
 def run_and_print(
     spec: RunSpec,
+    means: Means,
     *,
     log_dir: Path,
     format_: Format,
@@ -40,11 +42,11 @@ def run_and_print(
     display: Display | None,
     expected: str | None = None,
 ) -> None:
-    """Run, print, and exit 75 if attempts failed. ``expected``: the run it must turn out to be.
+    """Run, print, and exit 75 if attempts are missing. ``expected``: what run it must turn out.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
-        IncompleteRunError: attempts failed; what there is was printed.
+        IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
     """
 
     def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
@@ -53,8 +55,13 @@ def run_and_print(
                 f"run {expected} cannot be resumed: it would now be run {plan.run_id(info)}",
                 hint="model, benchmark, prompts or cotkit changed; give the compare command again",
             )
-        if mode != "none":
-            typer.echo("\n".join(lines(forecast(plan, info, store))), err=True)
+        if mode == "none":
+            return
+        if store.n_done(plan.run_id(info)) == len(plan.arms) * len(plan.problems):
+            typer.echo(f"run {plan.run_id(info)}: every attempt is in the store", err=True)
+        else:
+            found = forecast(plan, info, store, means.prices)
+            typer.echo("\n".join(lines(found)), err=True)
 
     if spec.exemplar_seeds and format_.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
@@ -62,11 +69,13 @@ def run_and_print(
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
         if spec.exemplar_seeds:
-            draws = compare_draws(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan)
+            draws = compare_draws(
+                spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means
+            )
             _print_draws(draws, format_)
             _check_complete(draws.comparisons, AGAIN)
             return
-        comparison = run_spec(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan)
+        comparison = run_spec(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means)
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
         comparison,
@@ -77,7 +86,7 @@ def run_and_print(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
-    again = f"try them again with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
+    again = f"go on with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
     _check_complete([comparison], again)
 
 
@@ -90,3 +99,5 @@ def _check_complete(comparisons: Sequence[Comparison], hint: str) -> None:
     n_failed = sum(cell.outcomes["failed"] for one in comparisons for cell in one.cells)
     if n_failed:
         raise IncompleteRunError(f"{n_failed} attempts failed and are left out", hint=hint)
+    if any(one.ended_by == "budget" for one in comparisons):
+        raise IncompleteRunError("the budget was used up before every problem was done", hint=hint)

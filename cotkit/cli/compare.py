@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli._formats import Display, Format
-from cotkit.cli._options import takes_spec
+from cotkit.cli._means import read_means
+from cotkit.cli._options import read_spec, takes
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
+    from cotkit.running import Means
 
 
 EXAMPLES = """
@@ -22,11 +24,18 @@ Examples:
   cotkit compare --model hf/Qwen/Qwen2.5-0.5B --strategy cot:max_tokens=400 --bench ./mine.jsonl
 
   cotkit compare --model simulated/70b --limit all --format markdown
+
+  cotkit compare --model openai/gpt-5.4-mini --strategy cot --bench gsm8k --budget-usd 2
+
+  cotkit compare --model anthropic/claude-haiku-4-5 --strategy cot --stop-when decided
+
+  VLLM_BASE_URL=http://localhost:8000/v1 cotkit compare --model openai-api/vllm/my-model
 """
 
 
 def compare(
     spec: "RunSpec",
+    means: "Means",
     log_dir: Path = typer.Option(
         Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
     ),
@@ -44,8 +53,8 @@ def compare(
     """
     from cotkit.cli._run import run_and_print
 
-    run_and_print(spec, log_dir=log_dir, format_=format_, timing=timing, display=display)
+    run_and_print(spec, means, log_dir=log_dir, format_=format_, timing=timing, display=display)
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes_spec(compare)
+command = takes(read_spec, read_means)(compare)

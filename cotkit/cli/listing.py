@@ -90,8 +90,8 @@ def _triggers(_: Path) -> list[tuple[str, ...]]:
 def _runs(log_dir: Path) -> list[tuple[str, ...]]:
     import json
 
-    from cotkit.api import STORE_NAME
     from cotkit.errors import UsageError
+    from cotkit.running import STORE_NAME
     from cotkit.store import Store
 
     path = log_dir / STORE_NAME

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._options import takes_spec
+from cotkit.cli._means import read_means
+from cotkit.cli._options import read_spec, takes
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
+    from cotkit.running import Means
 
 EXAMPLES = """
 Examples:
@@ -21,6 +23,7 @@ Examples:
 
 def plan(
     spec: "RunSpec",
+    means: "Means",
     log_dir: Path = typer.Option(
         Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
     ),
@@ -40,10 +43,16 @@ def plan(
         if isinstance(event, Said):
             typer.echo(event.text, err=True)
 
-    found = plan_spec(spec, load_benchmark(parse_spec(spec.bench)), log_dir=log_dir, emit=emit)
+    found = plan_spec(
+        spec,
+        load_benchmark(parse_spec(spec.bench)),
+        log_dir=log_dir,
+        emit=emit,
+        prices=means.prices,
+    )
     first, *rest = lines(found)
     typer.echo("\n".join([first, *aligned(table(found)), *rest]))
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"
-command = takes_spec(plan)
+command = takes(read_spec, read_means)(plan)

@@ -1,16 +1,21 @@
 """``cotkit resume``: complete a run that was cut off or has failed attempts."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from cotkit.cli._formats import Display, Format
+from cotkit.cli._means import read_means
+from cotkit.cli._options import takes
 from cotkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from cotkit.running import Means
 
 
 def resume(
+    means: "Means",
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins [default: the latest unfinished]."
     ),
@@ -31,9 +36,10 @@ def resume(
 
       cotkit resume 3fa9 --log-dir ./logs
     """
-    from cotkit.api import GIVEN, STORE_NAME
+    from cotkit.api import GIVEN
     from cotkit.cli._run import run_and_print
     from cotkit.run import RunSpec
+    from cotkit.running import STORE_NAME
     from cotkit.store import Store
 
     path = log_dir / STORE_NAME
@@ -54,9 +60,13 @@ def resume(
         )
     run_and_print(
         spec,
+        means,
         log_dir=log_dir,
         format_=format_,
         timing=timing,
         display=display,
         expected=chosen.id,
     )
+
+
+command = takes(read_means)(resume)

@@ -90,9 +90,9 @@ def attempt(
 
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
-    from cotkit.api import STORE_NAME
     from cotkit.cli._table import aligned
     from cotkit.errors import UnknownNameError, UsageError
+    from cotkit.running import STORE_NAME
     from cotkit.store import Store
 
     path = log_dir / STORE_NAME

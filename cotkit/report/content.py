@@ -63,7 +63,7 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
             marked(table, {v.gain.arm for v in c.verdicts if v.gain.label == "upper_bound"})
             for table in (
                 _arms(c.cells, timing=timing),
-                _gains(c.verdicts, c.margin),
+                _gains(c.verdicts, c.margin, is_sequential=c.is_sequential),
                 _outcomes(c.cells),
                 _variants(c.verdicts),
                 *draft_tables(c.transitions, c.votes),
@@ -86,6 +86,10 @@ def _arms(cells: tuple[Cell, ...], *, timing: bool) -> Table:
         Column(key="generated_tokens", header="generated tokens"),
         Column(key="generated_per_correct", header="generated per correct"),
     ]
+    priced = any(cell.usd is not None for cell in cells)
+    if priced:
+        columns.append(Column(key="usd", header="dollars"))
+        columns.append(Column(key="usd_per_correct", header="dollars per correct"))
     if timing:
         columns.append(Column(key="shared_tokens", header="shared tokens"))
         columns.append(Column(key="seconds", header="seconds"))
@@ -94,15 +98,17 @@ def _arms(cells: tuple[Cell, ...], *, timing: bool) -> Table:
         key="arms",
         title="Arms",
         note="Solve rate = solved / n, Wilson interval; "
-        + ("tokens and seconds" if timing else "tokens")
+        + " and ".join(
+            ["tokens", *(["dollars"] if priced else []), *(["seconds"] if timing else [])]
+        )
         + " are means per problem, over all turns",
         columns=tuple(columns),
-        rows=tuple(_arm_row(cell, timing=timing) for cell in cells),
+        rows=tuple(_arm_row(cell, priced=priced, timing=timing) for cell in cells),
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
     )
 
 
-def _arm_row(cell: Cell, *, timing: bool) -> tuple[Value, ...]:
+def _arm_row(cell: Cell, *, priced: bool, timing: bool) -> tuple[Value, ...]:
     row: tuple[Value, ...] = (
         _name(cell.arm),
         Number(value=cell.solve_rate, form="share"),
@@ -113,6 +119,9 @@ def _arm_row(cell: Cell, *, timing: bool) -> tuple[Value, ...]:
         Number(value=cell.generated_tokens, form="tokens"),
         Number(value=cell.generated_per_correct, form="tokens"),
     )
+    if priced:
+        usd = Number(value=cell.usd, form="usd")
+        row = (*row, usd, Number(value=cell.usd_per_correct, form="usd"))
     if not timing:
         return row
     return (
@@ -123,13 +132,17 @@ def _arm_row(cell: Cell, *, timing: bool) -> tuple[Value, ...]:
     )
 
 
-def _gains(verdicts: tuple[Verdict, ...], margin: float) -> Table:
+def _gains(verdicts: tuple[Verdict, ...], margin: float, *, is_sequential: bool) -> Table:
+    how = "Tango interval, simultaneous over these gains; p: McNemar mid-p"
+    if is_sequential:
+        how = (
+            "intervals and p hold at every moment of the run (confidence sequences), over all gains"
+        )
     table = Table(
         key="gains",
         title="Gain over the control",
         note="Gain and MDE in points; better, worse: problems that only the arm, only the control"
-        " solved; Tango interval, simultaneous over these gains; p: McNemar mid-p; MDE: smallest"
-        " gain found with power 0.8",
+        f" solved; {how}; MDE: smallest gain found with power 0.8",
         columns=(
             Column(key="arm", header="arm"),
             Column(key="gain", header="gain points"),

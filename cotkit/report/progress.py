@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said
+from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.report.words import printable
 
 Mode = Literal["full", "plain", "none"]
@@ -123,6 +123,12 @@ def _full(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Eve
                 progress.update(bars[event.arm], completed=tally.n_done, line=tally.line(clock()))
             case Said():
                 progress.console.print(Text(printable(event.text)))
+            case Waits():
+                if "" not in bars:  # no arm has this name
+                    bars[""] = progress.add_task("", total=None, line="")
+                progress.update(
+                    bars[""], description=printable(event.text), visible=bool(event.text)
+                )
             case RunEnded():
                 progress.refresh()
 
@@ -147,6 +153,10 @@ def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None
                     _write(stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.line(said_s)}")
             case Said():
                 _write(stderr, event.text)
+            case Waits():
+                if event.text and clock() - said_s >= EVERY_S:
+                    said_s = clock()
+                    _write(stderr, event.text)
             case RunEnded():
                 ended = f"{event.n_done:,} done, {event.n_failed:,} failed"
                 _write(stderr, f"{ended}, {event.n_generated:,} of them made now")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-Form = Literal["count", "share", "points", "p", "tokens", "seconds", "params"]
+Form = Literal["count", "share", "points", "p", "tokens", "seconds", "params", "usd"]
 """``share``: a fraction as percent; ``points``: the same, signed; ``params``: ``1.54 B``."""
 
 MISSING = "n/a"
@@ -28,6 +28,8 @@ def say_number(value: float | None, form: Form) -> str:  # noqa: PLR0911 - one r
             return f"{value:.3f}" if value >= 0.001 else "<0.001"
         case "seconds":
             return f"{value:,.2f}"
+        case "usd":
+            return f"{value:,.2f}" if value >= 100 else f"{value:.3g}"
         case "params":
             return _say_params(value)
 

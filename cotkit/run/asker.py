@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from cotkit.errors import UsageError
 from cotkit.identity import completion_key, request_key
-from cotkit.protocols import Backend
+from cotkit.protocols import Backend, LikelihoodBackend
+from cotkit.run.budget import Meter
 from cotkit.run.driver import Asked, trim
 from cotkit.store import Store
 from cotkit.types import Completion, Request
@@ -15,8 +17,10 @@ from cotkit.types import Completion, Request
 class Asker:
     """Shared by all flows of a run, so that equal requests of two arms share one completion."""
 
-    def __init__(self, backend: Backend, key: str, store: Store) -> None:
-        self._backend, self._key, self._store = backend, key, store
+    def __init__(
+        self, backend: Backend, key: str, store: Store, meter: Meter | None = None
+    ) -> None:
+        self._backend, self._key, self._store, self._meter = backend, key, store, meter
         self._flying: dict[str, asyncio.Future[Completion]] = {}
         self.n_generated = 0
         """Completions that the backend made, over the life of this object."""
@@ -41,6 +45,16 @@ class Asker:
             found[key] = await asyncio.shield(future)
         return Asked(keys=tuple(keys), completions=tuple(found[key] for key in keys))
 
+    async def _make(self, request: Request) -> tuple[Completion, ...]:
+        if not request.options:
+            return await self._backend.generate(request)
+        if not isinstance(self._backend, LikelihoodBackend):
+            raise UsageError(
+                f"{self._backend.info.model} cannot score given answers (log-likelihood)",
+                hint="a local model, or a completions server that echoes log-probabilities",
+            )
+        return await self._backend.loglikelihood(request)
+
     async def _generate(
         self, request: Request, content: str, missing: dict[str, int]
     ) -> dict[str, Completion]:
@@ -49,7 +63,7 @@ class Asker:
         self._flying |= futures
         wanted = replace(request, samples=tuple(missing.values()))
         try:
-            fresh = await self._backend.generate(wanted)
+            fresh = await self._make(wanted)
             found: dict[str, Completion] = {}
             for (key, sample), completion in zip(missing.items(), fresh, strict=True):
                 found[key] = self._store.put_completion(
@@ -57,6 +71,8 @@ class Asker:
                 )
                 futures[key].set_result(found[key])
                 self.n_generated += 1
+                if self._meter is not None:
+                    self._meter.add(found[key])
         except BaseException as failure:
             for future in futures.values():
                 if not future.done():

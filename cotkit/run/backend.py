@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -11,8 +12,23 @@ from cotkit.identity import completion_key
 from cotkit.models import catalogue
 from cotkit.protocols import Backend
 from cotkit.registry import Spec, construct, entries
-from cotkit.store import Store
+from cotkit.store import BatchLedger, Store
 from cotkit.types import Completion, Notify, Problem
+
+_LM_EVAL: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "local-chat-completions": ("openai-api", {"api": "chat"}),
+    "local-completions": ("openai-api", {"api": "completions"}),
+    "openai-chat-completions": ("openai", {"api": "chat"}),
+    "openai-completions": ("openai", {"api": "completions"}),
+    "anthropic-chat": ("anthropic", {}),
+    "anthropic-chat-completions": ("anthropic", {}),
+}
+_LM_EVAL_PARAMS = {
+    "num_concurrent": "max_connections",
+    "max_retries": "max_tries",
+    "timeout": "timeout_s",
+}
+_ENDPOINT = re.compile(r"(/chat/completions|/completions|/v1/messages)/*$")
 
 
 def build_backend(
@@ -22,11 +38,15 @@ def build_backend(
     problems: Sequence[Problem],
     store: Store | None,
     notify: Notify,
+    batch: bool = False,
 ) -> Backend:
     """The backend that a model's name means.
 
     ``backend/name`` names both; a bare catalogue name, a folder, a ``.gguf`` file and a hub id
-    ``owner/name`` are local models. ``--model hf --model-args pretrained=X`` (lm-eval's way) too.
+    ``owner/name`` are local models. ``--model hf --model-args pretrained=X`` (lm-eval's way) too,
+    and lm-eval's names of hosted models: ``--model local-chat-completions --model-args
+    base_url=http://127.0.0.1:8000/v1/chat/completions,model=NAME``. ``batch``: through the
+    provider's batch interface, if there is a store to keep the batches' ids in.
 
     Raises:
         UnknownNameError: nothing has this name.
@@ -34,6 +54,8 @@ def build_backend(
     """
     params = {key.replace("-", "_"): value for key, value in args.items()}
     name, rest = _split(model, params.pop("pretrained", None))
+    if name in _LM_EVAL:
+        name, rest, params = _from_lm_eval(name, rest, params)
     given: dict[str, object] = {"problems": problems, "notify": notify}
     if rest:
         given["model"] = rest
@@ -48,19 +70,38 @@ def build_backend(
         run = recorded_store.run(rest)
         key, info = recorded_store.run_backend(run.id)
         given |= {"info": info, "recorded": _lookup(recorded_store, key)}
-    return cast("Backend", construct("backend", Spec(name=name, params=params), **given))
+    backend = cast("Backend", construct("backend", Spec(name=name, params=params), **given))
+    if not batch or store is None:
+        return backend
+    from cotkit.backends._batches.apis import batched
+
+    return cast("Backend", batched(backend, BatchLedger(path=store.path)))
 
 
 def _split(model: str, pretrained: str | None) -> tuple[str, str]:
     known = [entry.name for entry in entries("backend")]
     first, _, rest = model.partition("/")
     backend = first.replace("_", "-").lower()
-    if backend in known:
+    if backend in known or backend in _LM_EVAL:
         return backend, pretrained or rest
     names = [entry.name for entry in catalogue.entries()]
     if model in names or "/" in model or Path(model).exists():
         return "hf", model
-    raise UnknownNameError("model", model, [*names, *known])
+    raise UnknownNameError("model", model, [*names, *known, *_LM_EVAL])
+
+
+def _from_lm_eval(
+    alias: str, rest: str, params: Mapping[str, str]
+) -> tuple[str, str, dict[str, str]]:
+    """Backend, model and parameters in our words; what has no counterpart stays, to be refused."""
+    name, defaults = _LM_EVAL[alias]
+    ours = {**defaults, **{_LM_EVAL_PARAMS.get(key, key): text for key, text in params.items()}}
+    model = ours.pop("model", rest)
+    if not model:
+        raise UsageError(f"{alias} needs a model", hint="--model-args model=NAME")
+    if "base_url" in ours:
+        ours["base_url"] = _ENDPOINT.sub("", ours["base_url"])
+    return name, f"local/{model}" if name == "openai-api" else model, ours
 
 
 def _lookup(store: Store, backend: str) -> Callable[[str, int], Completion | None]:

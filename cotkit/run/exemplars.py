@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from cotkit.bench import UserFile, check_disjoint, draw_exemplars
 from cotkit.errors import UsageError
@@ -15,6 +16,16 @@ from cotkit.protocols import Benchmark
 from cotkit.registry import Spec, load_class
 from cotkit.run.spec import RunSpec
 from cotkit.types import Exemplar, Problem
+
+
+@runtime_checkable
+class OwnExemplars(Protocol):
+    """A benchmark that the built-in word problems do not fit: its own pool takes their place."""
+
+    @property
+    def has_own_exemplars(self) -> bool:
+        """Whether ``builtin:K`` means ``train:K``."""
+        ...
 
 
 def fields_of(named: Spec) -> set[str]:
@@ -40,6 +51,8 @@ def _exemplars(spec: RunSpec, bench: Benchmark) -> tuple[Exemplar, ...]:
         raise UsageError(
             f"cannot read exemplars {spec.exemplars!r}", hint="builtin:8, train:8 or FILE.jsonl:8"
         )
+    if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
+        source = "train"
     if source == "builtin":
         if bench.answer_kind != "number":
             raise UsageError(

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from cotkit.errors import BackendError
-from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
+from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Waits
 from cotkit.identity import backend_key
-from cotkit.protocols import Backend
+from cotkit.protocols import Backend, WaitingBackend
 from cotkit.run.asker import Asker
+from cotkit.run.budget import Meter
 from cotkit.run.driver import Asked, Run, drive, oracle, start
-from cotkit.run.plan import Arm, Plan
+from cotkit.run.plan import Plan
 from cotkit.run.sandbox import sandbox
+from cotkit.run.schedule import EndedBy, Enough, Job, Schedule
 from cotkit.scoring import score_attempt
 from cotkit.store import AttemptRow, DraftRow, Store
 from cotkit.types import Attempt, Problem
 
 _MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
+_WATCH_S = 1.0
 
-Job = tuple[int, Arm, Problem]
-"""Position in the plan, arm, problem."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """What a run came to."""
+
+    rows: tuple[AttemptRow, ...]
+    """All its attempts so far, in plan order."""
+    ended_by: EndedBy | None
+    """Why it ended before its plan did; None: it did not."""
 
 
 async def execute(
-    plan: Plan, backend: Backend, store: Store, emit: Callable[[Event], None]
-) -> list[AttemptRow]:
-    """Complete a run and return all its rows in plan order; what the store has is not asked again.
+    plan: Plan,
+    backend: Backend,
+    store: Store,
+    emit: Callable[[Event], None],
+    *,
+    meter: Meter | None = None,
+    enough: Enough | None = None,
+) -> Executed:
+    """Complete a run; what the store has is not asked again.
+
+    ``meter`` ends it when a budget is used up, ``enough`` when it is decided; both between
+    problems, so that every arm has the same ones.
 
     A transient backend error makes its attempt ``failed`` (tried again on resume); any other error
     ends the run. Cancelling keeps every completion that had arrived.
@@ -37,8 +56,7 @@ async def execute(
     store.put_backend(key, info)
     store.start_run(run_id, plan.spec.to_json(), key)
     held = [row for row in store.attempts(run_id) if row.outcome != "failed"]
-    done = {(row.arm, row.problem_id) for row in held}
-    jobs = [job for job in _jobs(plan) if (job[1].name, job[2].question.id) not in done]
+    schedule = Schedule(plan, held, meter=meter, enough=enough, most_open=info.max_concurrency)
     emit(
         RunStarted(
             n_attempts=len(plan.arms) * len(plan.problems),
@@ -48,29 +66,50 @@ async def execute(
     )
     for row in held:
         emit(_done(row, cached=True))
-    asker = Asker(backend, key, store)
+    asker = Asker(backend, key, store, meter)
     run = sandbox(allowed=plan.spec.run_unsafe_code)
-    todo = iter(jobs)
+    jobs, turn = schedule.jobs(), asyncio.Lock()
 
     async def work() -> None:
-        for job in todo:
+        while True:
+            async with turn:  # an asynchronous generator serves one at a time
+                job = await anext(jobs, None)
+            if job is None:
+                return
             row, turns = await _attempt(job, asker, run, plan.spec.reader)
             store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
+            schedule.done(row)
             emit(_done(row, cached=False))
 
-    n_workers = min(info.max_concurrency or _MAX_WAITING, len(jobs))
+    n_workers = min(info.max_concurrency or _MAX_WAITING, schedule.n_left)
+    watch = asyncio.create_task(_watch(backend, emit))
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(n_workers):
                 group.create_task(work())
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
+    finally:
+        watch.cancel()
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
-    is_complete = len(rows) == len(plan.arms) * len(plan.problems) and not n_failed
-    store.end_run(run_id, "complete" if is_complete else "incomplete")
+    is_complete = schedule.ended_by == "decided" or not schedule.n_left
+    store.end_run(run_id, "complete" if is_complete and not n_failed else "incomplete")
     emit(RunEnded(n_done=len(rows) - n_failed, n_failed=n_failed, n_generated=asker.n_generated))
-    return rows
+    return Executed(rows=tuple(rows), ended_by=schedule.ended_by)
+
+
+async def _watch(backend: Backend, emit: Callable[[Event], None]) -> None:
+    """Say what a backend is waiting for, as long as it has something to say."""
+    if not isinstance(backend, WaitingBackend):
+        return
+    said = ""
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        text = backend.status() or ""
+        if text or said:
+            emit(Waits(text=text))
+        said = text
 
 
 def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
@@ -80,15 +119,6 @@ def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
         cached=cached,
         n_generated_tokens=row.n_generated_tokens,
     )
-
-
-def _jobs(plan: Plan) -> Iterator[Job]:
-    """Problem by problem, so that an interrupted run has its arms balanced."""
-    position = 0
-    for problem in plan.problems:
-        for arm in plan.arms:
-            yield position, arm, problem
-            position += 1
 
 
 async def _attempt(job: Job, asker: Asker, run: Run, reader: str) -> tuple[AttemptRow, list[Asked]]:
@@ -136,9 +166,11 @@ def _scored(
         n_calls=len(used),
         n_prompt_tokens=_total([completion.n_prompt_tokens for completion in used]),
         n_shared_tokens=sum(completion.n_shared_tokens for completion in used),
+        n_cache_write_tokens=sum(completion.n_cache_write_tokens for completion in used),
         n_generated_tokens=_total([completion.n_generated_tokens for completion in used]),
         n_reasoning_tokens=_total([completion.n_reasoning_tokens for completion in used]),
         reasoned_apart=any(completion.reasoning for completion in used),
+        served_by=", ".join(sorted({one.served_by for one in used if one.served_by})),
         seconds=sum(completion.seconds for completion in used),
         error=attempt.note,
         drafts=tuple(_draft(draft, problem, reader) for draft in attempt.drafts),

@@ -46,6 +46,11 @@ class RunSpec:
     """Smallest gain that counts as material, in (0, 1)."""
     run_unsafe_code: bool = False
     """Whether strategies may have code run that a model wrote."""
+    stop_when: Literal["decided"] | None = None
+    """``decided``: stop as soon as no verdict can change, by intervals that allow for looking at
+    any time; None: every problem."""
+    batch: bool = False
+    """Whether to send through the provider's batch interface: cheaper, within a day."""
 
     def __post_init__(self) -> None:
         """Refuse what no run can mean.
@@ -63,6 +68,13 @@ class RunSpec:
             raise UsageError(f"limit {self.limit!r} is not a number", hint="a number, or all")
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
+        if self.stop_when not in {None, "decided"}:
+            raise UsageError(f"stop when {self.stop_when!r}?", hint="decided")
+        if self.batch and self.stop_when:
+            raise UsageError(
+                "a batch sends everything at once: there is nothing to stop",
+                hint="leave out --batch or --stop-when",
+            )
         n_seeds = len(self.exemplar_seeds)
         if n_seeds == 1 or len(set(self.exemplar_seeds)) < n_seeds:
             raise UsageError(

@@ -9,7 +9,7 @@ says what it will say in the run; a placeholder it mostly calls wrong, which ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cotkit.identity import completion_key, request_key
@@ -26,6 +26,16 @@ N_SAMPLED = 20
 
 Held = Callable[[str], Completion | None]
 """Completion key -> what the store holds under it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Means over the completions that the store holds for an arm."""
+
+    generated_tokens: float
+    """Generated tokens of one."""
+    seconds: float
+    """From its first try to its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +56,8 @@ class ArmSurvey:
     """Of the rest, already in the store."""
     n_to_make: int
     """Of the rest, to be made."""
+    stored: Stored | None
+    """Means over the ``n_stored``; None if there are none, or their tokens are not known."""
     n_later: int
     """Completions of later turns, which depend on the answers; a guess (see the module)."""
     first: tuple[Request, ...]
@@ -58,8 +70,9 @@ class _Asked:
 
     is_certain: bool
     keys: tuple[str, ...]
-    stored: tuple[bool, ...]
-    """For each key, whether the store holds it; all False where the request is not certain."""
+    stored: tuple[tuple[int | None, float] | None, ...]
+    """For each key, generated tokens and seconds of what the store holds; None where it holds
+    nothing, or the request is not certain."""
 
 
 def survey(plan: Plan, backend: str, held: Held) -> tuple[ArmSurvey, ...]:
@@ -83,21 +96,22 @@ def _arm(plan: Plan, arm: Arm, backend: str, held: Held, seen: set[str]) -> ArmS
     asked = [turn for flow in flows for turn in flow]
     certain = [turn for turn in asked if turn.is_certain]
     n_asked = sum(len(turn.keys) for turn in certain)
-    new: dict[str, bool] = {}
+    new: dict[str, tuple[int | None, float] | None] = {}
     for turn in certain:
         new |= zip(turn.keys, turn.stored, strict=True)
     new = {key: stored for key, stored in new.items() if key not in seen}
+    kept = [stored for stored in new.values() if stored is not None]
     later = {key for turn in asked for key in turn.keys} - new.keys() - seen
     seen |= new.keys() | later
-    n_stored = sum(new.values())
     return ArmSurvey(
         arm=arm.name,
         n_attempts=len(flows),
         n_requests=len(certain),
         n_asked=n_asked,
         n_shared=n_asked - len(new),
-        n_stored=n_stored,
-        n_to_make=len(new) - n_stored,
+        n_stored=len(kept),
+        n_to_make=len(new) - len(kept),
+        stored=_means(kept),
         n_later=len(later),
         first=tuple(
             step
@@ -105,6 +119,14 @@ def _arm(plan: Plan, arm: Arm, backend: str, held: Held, seen: set[str]) -> ArmS
             if isinstance(step := next(start(arm, problem.question), None), Request)
         ),
     )
+
+
+def _means(kept: Sequence[tuple[int | None, float]]) -> Stored | None:
+    tokens = [count for count, _ in kept if count is not None]
+    if not tokens or len(tokens) < len(kept):
+        return None
+    seconds = sum(seconds for _, seconds in kept)
+    return Stored(generated_tokens=sum(tokens) / len(kept), seconds=seconds / len(kept))
 
 
 def _drive(flow: Flow, backend: str, held: Held) -> Iterator[_Asked]:
@@ -122,7 +144,7 @@ def _drive(flow: Flow, backend: str, held: Held) -> Iterator[_Asked]:
             yield _Asked(
                 is_certain=certain,
                 keys=keys,
-                stored=tuple(completion is not None for completion in known),
+                stored=tuple(one and (one.n_generated_tokens, one.seconds) for one in known),
             )
             certain = certain and None not in known
             step = flow.send(tuple(completion or PLACEHOLDER for completion in known))

@@ -8,6 +8,7 @@ and if none settles the reading is ``ambiguous`` rather than a guess.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -86,6 +87,7 @@ _SPELLED = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=8)  # two readers of the panel ask the same of each text
 def read_marked(text: str) -> Reading:
     """Only completed markers: ``answer-line``, then ``boxed`` (last), then ``hash`` (first)."""
     text = before_next_question(text)

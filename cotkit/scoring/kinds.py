@@ -36,6 +36,8 @@ def read_choice(text: str, question: Question, *, guess: bool) -> Reading:
 
 def equals_choice(value: str, gold: str, question: Question) -> bool:
     """Letters compared; the gold answer may be a letter or a choice's text."""
+    if gold in question.choices:  # "-3" and "3" are one normalised text
+        return value == string.ascii_uppercase[question.choices.index(gold)]
     by_text = {normal_text(c): string.ascii_uppercase[i] for i, c in _lettered(question)}
     return value == by_text.get(normal_text(gold), gold.strip(_EDGES).upper())
 

@@ -8,6 +8,7 @@ Every scan is linear in the length of the text.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -133,6 +134,7 @@ def canonical(value: Fraction) -> str:
     return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
+@functools.lru_cache(maxsize=256)  # every reader of the panel compares with the same gold answer
 def parse_gold(text: str) -> Fraction:
     """A gold answer as a number.
 

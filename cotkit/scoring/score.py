@@ -10,7 +10,7 @@ from cotkit.scoring.vote import common_end, plurality
 from cotkit.stops import split_reasoning
 from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason
 
-SCORER_VERSION = "1"
+SCORER_VERSION = "2"
 """Changes whenever any text could be read or judged differently; part of a run's identity."""
 
 
@@ -34,9 +34,10 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
         readings, end = _voted(attempt, question, panel)
     else:
         readings, end = _readings(attempt, question, panel), attempt.stop_reason
+    accepted = (problem.gold, *problem.also)
     correct_by = {
         name: reading.value is not None
-        and panel[name].equals(reading.value, problem.gold, question)
+        and any(panel[name].equals(reading.value, gold, question) for gold in accepted)
         for name, reading in readings.items()
     }
     outcome = _outcome(end, readings[reader], is_correct=correct_by[reader])

@@ -50,18 +50,25 @@ class AttemptRow:
     """Prompt tokens over all turns; None if the backend could not tell for one of them."""
     n_shared_tokens: int = 0
     """Of the prompt tokens, how many came from a shared prefix or a provider's cache."""
+    n_cache_write_tokens: int = 0
+    """Of the prompt tokens, how many a provider wrote to its cache at an extra price."""
     n_generated_tokens: int | None = None
     """Generated tokens over all turns; None if the backend could not tell for one of them."""
     n_reasoning_tokens: int | None = None
     """Of those, reasoning kept apart; None if the backend could not tell for one of them."""
     reasoned_apart: bool = False
     """Whether any completion came with reasoning kept apart (``<think>`` or a provider's field)."""
+    served_by: str = ""
+    """Every model and version that a server said had answered, sorted, comma-separated."""
     seconds: float = 0.0
     """Backend seconds over all turns; measured, so not the same on a second run."""
     n_steps: int | None = None
     """``Problem.n_steps``."""
     cluster: str | None = None
     """``Problem.cluster``."""
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Metric name (``scoring.metrics.METRICS``) -> its value for this attempt alone; a metric that
+    does not apply is not there."""
     error: str | None = None
     """One sentence: why it failed, or why it holds no answer."""
     drafts: tuple[DraftRow, ...] = ()

@@ -19,7 +19,7 @@ from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
 from cotkit.store.database import open_database, translated
 from cotkit.store.rows import AttemptRow, DraftRow, RunRow
-from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,12 @@ class Store:
 
         That is another one if another process was first; then the first one counts.
         """
-        messages, decoding = canonical_json(request.messages), canonical_json(request.decoding)
+        content = (
+            request_key,
+            canonical_json(request.messages),
+            canonical_json(request.decoding),
+            canonical_json(request.options),
+        )
         row = (
             completion_key(backend, request_key, sample),
             backend,
@@ -75,9 +80,7 @@ class Store:
             _now(),
         )
         with self._transaction():
-            self._db.execute(
-                "INSERT OR IGNORE INTO request VALUES (?, ?, ?)", (request_key, messages, decoding)
-            )
+            self._db.execute("INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?)", content)
             new = self._db.execute(
                 "INSERT OR IGNORE INTO completion VALUES (?, ?, ?, ?, ?, ?)", row
             ).rowcount
@@ -86,7 +89,7 @@ class Store:
     def completion(self, key: str) -> Completion | None:
         """The completion under a key; None if there is none."""
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
-        return Completion(**json.loads(row[0])) if row else None
+        return _completion(row[0]) if row else None
 
     def start_run(self, run_id: str, spec: str, backend: str) -> None:
         """Record that a run has begun, or begun again."""
@@ -111,6 +114,7 @@ class Store:
             "run": run_id,
             "position": position,
             "readings": canonical_json(_read(row)),
+            "metrics": canonical_json(row.metrics),
             "drafts": canonical_json([[d.text, d.outcome, _read(d)] for d in row.drafts]),
             "is_vote": int(row.is_vote),
             "reasoned_apart": int(row.reasoned_apart),
@@ -129,6 +133,12 @@ class Store:
         return [
             _attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, (run_id,))
         ]
+
+    def n_done(self, run_id: str) -> int:
+        """Attempts of a run that did not fail."""
+        query = "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed'"
+        row = self._one(query, (run_id,))
+        return int(row[0]) if row else 0
 
     def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[Turn]:
         """Every turn of one attempt, in order; empty if it is not there or failed."""
@@ -177,7 +187,7 @@ class Store:
     def _turn(self, keys: Sequence[str]) -> Turn:
         marks = ", ".join("?" for _ in keys)
         rows = self._all(
-            "SELECT completion.key, sample, body, messages, decoding FROM completion "  # noqa: S608 - only marks
+            "SELECT completion.key, sample, body, messages, decoding, options FROM completion "  # noqa: S608 - only marks
             f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
             tuple(keys),
         )
@@ -188,8 +198,9 @@ class Store:
             messages=tuple(Message(**message) for message in json.loads(found[0][3])),
             decoding=Decoding(**decoding | {"stop": tuple(decoding["stop"])}),
             samples=tuple(row[1] for row in found),
+            options=tuple(json.loads(found[0][5])),
         )
-        completions = tuple(Completion(**json.loads(row[2])) for row in found)
+        completions = tuple(_completion(row[2]) for row in found)
         return Turn(request=request, completions=completions)
 
     def _write(self, statement: str, values: Sequence[Any] | dict[str, Any]) -> None:
@@ -232,8 +243,15 @@ def _readings(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _completion(body: str) -> Completion:
+    values = json.loads(body)
+    values["tries"] = tuple(Try(**one) for one in values.get("tries", ()))
+    return Completion(**values)
+
+
 def _attempt(values: dict[str, Any]) -> AttemptRow:
     values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
+    values["metrics"] = json.loads(values["metrics"])
     values["drafts"] = tuple(
         DraftRow(text=text, outcome=outcome, **_readings(found))
         for text, outcome, found in json.loads(values["drafts"])

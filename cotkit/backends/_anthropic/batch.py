@@ -1,0 +1,148 @@
+"""Anthropic's Message Batches API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from cotkit.backends._anthropic import messages
+from cotkit.backends._batches.jsonl import json_lines
+from cotkit.backends._batches.shapes import Batch, Progress, Take, Unanswered
+from cotkit.backends._hosted.policy import Malformed
+from cotkit.types import Completion, Request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import anthropic
+    from anthropic import AsyncAnthropic
+
+    from cotkit.backends.anthropic import Anthropic
+
+_SKEW = timedelta(minutes=10)  # between our clock and theirs
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+_UNMADE = {"expired": "expired", "canceled": "cancelled"}
+
+
+class AnthropicBatches:
+    """Batches of messages for one model. They carry no name: a lost one is known by its calls."""
+
+    name = "anthropic"
+    max_calls = 100_000
+    max_bytes = 245_000_000  # of 256 MB: what a megabyte is there, is not written
+
+    def __init__(self, backend: Anthropic) -> None:
+        self._backend = backend
+        self._terms = backend._terms  # noqa: SLF001 - the other half of the same adapter
+
+    @property
+    def _client(self) -> AsyncAnthropic:
+        return self._backend.client
+
+    def n_at_once(self, request: Request) -> int:  # noqa: ARG002 - the protocol's
+        """The API gives one answer a call."""
+        return 1
+
+    def body(self, request: Request) -> Mapping[str, Any]:
+        """As a plain call."""
+        return messages.write(request, self._terms)
+
+    def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
+        """As a plain call."""
+        if not isinstance(answer, dict):
+            raise Malformed(f"not an object but {type(answer).__name__}")
+        body = messages.write(request, self._terms)
+        return (messages.read(cast("dict[str, object]", answer), body),)
+
+    async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ARG002 - the custom ids hold it
+        """Start the calls."""
+        calls: Any = [{"custom_id": name, "params": body} for name, body in bodies.items()]
+        return (await self._client.messages.batches.create(requests=calls)).id
+
+    async def find(self, batch: Batch, known: frozenset[str]) -> str | None:
+        """An ended batch with our calls in it, else the first of as many calls since the intent.
+
+        What a running batch holds is not told. Should it turn out to be somebody else's, it holds
+        none of our calls, and they are sent again.
+        """
+        found = None
+        async for one in self._client.messages.batches.list(limit=100):  # latest first
+            if one.created_at < batch.created_utc - _SKEW:
+                break
+            counts = one.request_counts
+            n_calls = sum((counts.processing, counts.succeeded, counts.errored))
+            n_calls += counts.canceled + counts.expired
+            if one.id in known or n_calls != batch.n_calls:
+                continue
+            if one.processing_status != "ended":
+                found = one.id
+            elif await self._holds(one.id, batch.key):
+                return one.id
+        return found
+
+    async def progress(self, id_: str) -> Progress:
+        """How far it is; what is done is counted at the end only."""
+        from anthropic import NotFoundError
+
+        try:
+            batch = await self._client.messages.batches.retrieve(id_)
+        except NotFoundError:
+            return Progress(is_unknown=True)
+        if batch.archived_at is not None:
+            return Progress(is_unknown=True)
+        took = batch.ended_at - batch.created_at if batch.ended_at else timedelta()
+        counts = batch.request_counts
+        return Progress(
+            is_ended=batch.processing_status == "ended",
+            n_done=counts.succeeded + counts.errored,
+            seconds=took.total_seconds(),
+        )
+
+    async def results(self, id_: str, take: Take) -> None:
+        """What became of each call."""
+        async for line in self._lines(id_):
+            take(str(line.get("custom_id")), _outcome(line.get("result")))
+
+    async def _holds(self, id_: str, key: str) -> bool:
+        async for line in self._lines(id_):
+            return str(line.get("custom_id")).startswith(key)
+        return False
+
+    async def _lines(self, id_: str) -> AsyncIterator[dict[str, Any]]:
+        batches = self._client.messages.batches
+        async with batches.with_streaming_response.results(id_) as response:
+            async for line in json_lines(response.iter_bytes()):
+                yield line
+
+
+def _outcome(result: object) -> object:
+    """The message of an answer, or the exception that a plain call would have raised."""
+    found: Any = result if isinstance(result, dict) else {}
+    if found.get("type") == "succeeded":
+        return found.get("message")
+    if found.get("type") == "errored":
+        return _refusal(found.get("error"))
+    return Unanswered(_UNMADE.get(str(found.get("type")), "missing"))
+
+
+def _refusal(body: Any) -> anthropic.APIStatusError:  # noqa: ANN401 - as a server wrote it
+    import httpx2
+    from anthropic import APIStatusError
+
+    inner = body.get("error") if isinstance(body, dict) else None
+    kind = str(inner.get("type")) if isinstance(inner, dict) else "nothing"
+    response = httpx2.Response(
+        _STATUS.get(kind, 500), request=httpx2.Request("POST", "https://batch")
+    )
+    return APIStatusError(f"{kind} in a batch", response=response, body=body)

@@ -1,0 +1,114 @@
+"""What every hosted backend shares: how it is called, and what of it a user can set."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cotkit.types import Completion, Notify, Request
+
+if TYPE_CHECKING:
+    from cotkit.backends._hosted.policy import Caller, Fault
+
+
+def say_nothing(_sentence: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(kw_only=True)
+class Hosted(abc.ABC):
+    """Base of the hosted backends: one call at a time in here, all of them through one policy.
+
+    None of these fields can change a completion, so none is part of its identity.
+    """
+
+    model: str
+    """The model as its provider names it."""
+    timeout_s: float = 120.0
+    """Seconds that one try may take."""
+    max_connections: int = 32
+    """Most calls at once; fewer while the provider says that it is busy."""
+    max_tries: int = 8
+    """Tries of one call before its attempt counts as failed, at least 1."""
+    requests_per_minute: float | None = None
+    """Calls a minute; None: as many as the provider lets through."""
+    tokens_per_minute: float | None = None
+    """Prompt and generated tokens a minute, estimated before a call and settled after it."""
+    hedge_after_s: float | None = None
+    """Send a call a second time if it has not been answered for so long; None: never."""
+    notify: Notify = field(default=say_nothing, repr=False, compare=False)
+    """Told what a user should read; the runner sets it."""
+
+    @functools.cached_property
+    def caller(self) -> Caller:
+        """The policy, one for all calls of this backend."""
+        from cotkit.backends._hosted.policy import Caller, Limits
+
+        return Caller(
+            Limits(
+                timeout_s=self.timeout_s,
+                max_connections=self.max_connections,
+                max_tries=self.max_tries,
+                requests_per_minute=self.requests_per_minute,
+                tokens_per_minute=self.tokens_per_minute,
+                hedge_after_s=self.hedge_after_s,
+            ),
+            self.read_fault,
+        )
+
+    @abc.abstractmethod
+    async def send(self, request: Request) -> tuple[Completion, ...]:
+        """One call: a completion for each of ``request.samples`` that the server answered.
+
+        Raises:
+            Exception: whatever the SDK raises; :meth:`read_fault` says what it means.
+        """
+
+    @abc.abstractmethod
+    def read_fault(self, fault: Exception) -> Fault | None:
+        """What an exception of :meth:`send` means; None: it is a bug of ours, let it through."""
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """Complete a request under the policy; what a server leaves out is asked again.
+
+        Raises:
+            TransientError: every try failed; says how each did.
+            BackendError: a fault that trying again does not mend.
+        """
+        done: tuple[Completion, ...] = ()
+        while len(done) < len(request.samples):
+            rest = replace(request, samples=request.samples[len(done) :])
+            answer, tries = await self.caller.call(
+                lambda rest=rest: self.send(rest), weight(rest), spent
+            )
+            share = 1 / len(answer)
+            done += tuple(
+                replace(one, tries=tries, seconds=tries[-1].seconds * share) for one in answer
+            )
+        return done
+
+    async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
+        """Not known before a call: providers keep their tokenizers."""
+        return None
+
+    def status(self) -> str | None:
+        """What the policy is waiting for."""
+        return self.caller.status() if "caller" in self.__dict__ else None
+
+
+def weight(request: Request) -> int:
+    """About how many tokens a call takes: a token for 4 characters, and all it may generate."""
+    prompt = sum(len(message.content) for message in request.messages) // 4
+    return prompt + request.decoding.max_tokens * len(request.samples)
+
+
+def spent(answer: tuple[Completion, ...]) -> int | None:
+    """Tokens that a call took; None where the server did not say."""
+    total = 0
+    for one in answer:
+        if one.n_prompt_tokens is None or one.n_generated_tokens is None:
+            return None
+        total += one.n_prompt_tokens + one.n_generated_tokens
+    return total

@@ -1,0 +1,110 @@
+"""API keys and addresses of servers: from the environment or ``.env``, and out of every text."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cotkit.errors import AccessError, BadInputError, UsageError
+
+_LINE = re.compile(
+    r"""\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))(?:\s+\#.*)?\s*"""
+)
+_LOOKS_LIKE_KEY = re.compile(r"\bsk-[\w*.-]{6,}|(?<=\bBearer )\S+", re.IGNORECASE)
+_MASK = "[key]"
+_MIN_SECRET = 6  # shorter ones are stand-ins for servers that want none; masking them eats words
+
+# The one state here: a key once given out is masked ever after, whatever becomes of where it was.
+_given_out: set[str] = set()
+
+
+def api_key(variable: str, *, required: bool = True) -> str | None:
+    """The key that a variable names: the environment first, then ``.env`` in the current folder.
+
+    Raises:
+        AccessError: it is set nowhere though ``required``, or is not one word of plain ASCII.
+        BadInputError: ``.env`` cannot be read.
+    """
+    key = _value(variable)
+    if key is None:
+        if not required:
+            return None
+        raise AccessError(
+            f"no API key: {variable} is set neither in the environment nor in .env here",
+            hint=f"export {variable}=..., or write the line {variable}=... into .env",
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        # In a header it would raise deep in the SDK, with the key in what is raised.
+        raise AccessError(
+            f"{variable} is no API key: it holds a space or a character that is not ASCII",
+            hint="copy it again, without typographic quotes",
+        )
+    _given_out.add(key)
+    return key
+
+
+def base_url(variable: str) -> str | None:
+    """The address that a variable names, without a slash at its end; None: the provider's own.
+
+    Raises:
+        UsageError: it is no ``http`` address, or holds a secret.
+        BadInputError: ``.env`` cannot be read.
+    """
+    text = _value(variable)
+    return None if text is None else checked_url(variable, text)
+
+
+def checked_url(place: str, text: str) -> str:
+    """An address that may be shown and stored, without a slash at its end.
+
+    Raises:
+        UsageError: it is no ``http`` address, or holds a secret; ``place`` says where it is from.
+    """
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits, parts = False, urlsplit("")
+    if parts.username is not None or parts.query or parts.fragment:
+        # Not shown: addresses are stored as part of a model's identity, and these parts hold keys.
+        raise UsageError(
+            f"{place} holds a user name, a query or a fragment", hint="write scheme://host/path"
+        )
+    if not fits:
+        raise UsageError(f"{place}={text!r} is no address", hint="write http://127.0.0.1:8000/v1")
+    return text.rstrip("/")
+
+
+def scrub(text: str) -> str:
+    """A text that a server or SDK said, every key masked: those given out, and what looks like one.
+
+    Both ends of a key are masked where a server cut it in the middle (``sk-abc***xyz``).
+    """
+    for key in sorted(_given_out, key=len, reverse=True):
+        if len(key) >= _MIN_SECRET:
+            text = text.replace(key, _MASK)
+    return _LOOKS_LIKE_KEY.sub(_MASK, text)
+
+
+def _value(variable: str) -> str | None:
+    return os.environ.get(variable, "").strip() or _dotenv().get(variable) or None
+
+
+def _dotenv() -> dict[str, str]:
+    path = Path(".env")
+    if not path.is_file():  # a folder of this name is a virtual environment
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as closed:
+        raise BadInputError(path, f"cannot be read: {closed.strerror}") from closed
+    except UnicodeDecodeError as broken:
+        raise BadInputError(path, f"is not UTF-8: {broken.reason} at {broken.start}") from broken
+    values: dict[str, str] = {}
+    for line in lines:
+        if found := _LINE.fullmatch(line):
+            name, double, single, bare = found.groups()
+            values[name] = double or single or bare or ""
+    return values

@@ -1,0 +1,243 @@
+"""How calls to a hosted model are made: how many at once, how long, and how often again."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+import tenacity
+
+from cotkit.backends._hosted.throttle import Throttle
+from cotkit.errors import BackendError, TransientError
+from cotkit.types import Try
+
+T = TypeVar("T")
+
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 60.0
+_LONGEST_RETRY_AFTER_S = 600.0  # a server that wants to be left alone for longer ends the run
+_LONG_S = 10.0  # an answer that takes longer is worth a word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What an exception of a try means."""
+
+    status: str
+    """As in :class:`cotkit.types.Try`: ``"429"``, ``"reset"``, ..."""
+    error: BackendError
+    """What a user is told; its ``retryable`` decides whether the call is made again."""
+    is_busy: bool = False
+    """The provider is over its load (429, 503, 529): fewer calls at once."""
+    retry_after_s: float | None = None
+    """Seconds that the server asks to be left alone; None: it did not say."""
+
+
+class Malformed(Exception):  # noqa: N818 - what an answer is, not an error that a user meets
+    """An answer with status 200 that is none; says what it lacks (``"no choices"``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a user may set; see the fields of :class:`cotkit.backends._hosted.base.Hosted`."""
+
+    timeout_s: float = 120.0
+    max_connections: int = 32
+    max_tries: int = 8
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    hedge_after_s: float | None = None
+
+
+class _FailedError(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.status)
+        self.fault = fault
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Generic[T]):
+    send: Callable[[], Awaitable[T]]
+    n_tokens: int
+    used: Callable[[T], int | None] | None
+    tries: list[Try] = field(default_factory=list[Try])
+
+
+class Caller:
+    """Makes calls under limits, and makes them again where a fault may pass."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        read_fault: Callable[[Exception], Fault | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = random_.random,
+    ) -> None:
+        self._limits, self._read_fault = limits, read_fault
+        self._clock, self._random = clock, random
+        self._throttle = Throttle(
+            max_connections=limits.max_connections,
+            requests_per_minute=limits.requests_per_minute,
+            tokens_per_minute=limits.tokens_per_minute,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._retrying = tenacity.AsyncRetrying(
+            sleep=sleep,
+            retry=tenacity.retry_if_exception(_may_pass),
+            wait=self._wait_s,
+            stop=tenacity.stop_after_attempt(limits.max_tries),
+            reraise=True,
+        )
+        self._sent: dict[object, float] = {}  # calls on their way -> when sent, oldest first
+        self._resting: dict[object, str] = {}  # jobs between two tries -> status of the last
+
+    async def call(
+        self,
+        send: Callable[[], Awaitable[T]],
+        n_tokens: int,
+        used: Callable[[T], int | None] | None = None,
+    ) -> tuple[T, tuple[Try, ...]]:
+        """Send until it is answered; the last try is the one that was.
+
+        ``n_tokens`` estimates what a send takes of the tokens per minute, ``used`` reads from the
+        answer what it took (None: it does not tell).
+
+        Raises:
+            BackendError: a fault that does not pass, at once.
+            TransientError: every try failed; says how each did.
+            Exception: anything that ``read_fault`` does not know, as it is.
+        """
+        job = _Job(send, n_tokens, used)
+        try:
+            answer: T = await self._retrying(self._once, job)
+        except _FailedError as failed:
+            error = failed.fault.error
+            if error.retryable:
+                error = _gave_up(job.tries, error)
+        else:
+            return answer, tuple(job.tries)
+        finally:
+            self._resting.pop(job, None)
+        raise error  # out here without its cause: what an SDK raises may hold a key
+
+    def status(self) -> str | None:
+        """What is waited for, in words; None while nothing is unusual.
+
+        Unusual are a call to be made again, fewer slots than the user allowed, a rate or a pause
+        that holds calls back, and an answer that takes longer than 10 s.
+        """
+        notes = self._throttle.notes()
+        if self._resting:
+            why = ", ".join(sorted(set(self._resting.values())))
+            notes.insert(0, f"{len(self._resting)} waiting to try again ({why})")
+        oldest = self._clock() - next(iter(self._sent.values()), self._clock())
+        if not (self._sent or self._resting) or not (notes or oldest > _LONG_S):
+            return None
+        since = f" (longest {oldest:.0f} s)" if oldest > _LONG_S else ""
+        return ", ".join([f"{len(self._sent)} waiting for an answer{since}", *notes])
+
+    async def _once(self, job: _Job[T]) -> T:
+        reserved = await self._throttle.enter(job.n_tokens)
+        self._resting.pop(job, None)
+        if self._limits.hedge_after_s is None:
+            last, answer = await self._send(job, reserved)
+        else:
+            last, answer = await self._hedged(job, reserved, self._limits.hedge_after_s)
+        job.tries.append(last)
+        if not isinstance(answer, Fault):
+            return answer
+        if answer.error.retryable:
+            self._resting[job] = answer.status
+        raise _FailedError(answer)
+
+    async def _send(self, job: _Job[T], reserved: float) -> tuple[Try, T | Fault]:
+        """One send in a slot that was entered; leaves it."""
+        began, me, is_busy = self._clock(), object(), None
+        self._sent[me] = began
+        limit = asyncio.timeout(self._limits.timeout_s)
+        answer: T | Fault
+        try:
+            async with limit:
+                answer = await job.send()
+            status, is_busy = "200", False
+            if job.used and (n_used := job.used(answer)) is not None:
+                self._throttle.settle(job.n_tokens, reserved, n_used)
+        except Exception as failure:
+            fault = self._timeout() if limit.expired() else self._read(failure)
+            if fault is None:
+                raise
+            if fault.is_busy:
+                is_busy = True
+                self._throttle.pause(fault.retry_after_s or 0.0)
+            answer, status = fault, fault.status
+        finally:
+            del self._sent[me]
+            self._throttle.leave(is_busy=is_busy)
+        return Try(status=status, seconds=self._clock() - began), answer
+
+    async def _hedged(self, job: _Job[T], reserved: float, after_s: float) -> tuple[Try, T | Fault]:
+        """A send, and after a while a second one where that need not wait: the first answer wins.
+
+        What did not win is cancelled and put among the tries; the winner is returned.
+        """
+        sends = {asyncio.create_task(self._send(job, reserved)): self._clock()}
+        try:
+            _, open_ = await asyncio.wait(sends, timeout=after_s)
+            if open_ and (more := self._throttle.enter_now(job.n_tokens)) is not None:
+                sends[asyncio.create_task(self._send(job, more))] = self._clock()
+            while True:
+                await asyncio.wait(sends, return_when=asyncio.FIRST_COMPLETED)
+                done = next(send for send in sends if send.done())
+                del sends[done]
+                last, answer = done.result()
+                if not sends or not isinstance(answer, Fault) or not answer.error.retryable:
+                    job.tries += [
+                        Try(status="hedged", seconds=self._clock() - at) for at in sends.values()
+                    ]
+                    return last, answer
+                job.tries.append(last)
+        finally:
+            for send in sends:
+                send.cancel()
+            await asyncio.gather(*sends, return_exceptions=True)
+
+    def _timeout(self) -> Fault:
+        error = TransientError(f"no answer within {self._limits.timeout_s:g} s")
+        return Fault(status="timeout", error=error)
+
+    def _read(self, failure: Exception) -> Fault | None:
+        if isinstance(failure, Malformed):
+            error = TransientError(f"the server sent an answer that cannot be used: {failure}")
+            return Fault(status="malformed", error=error)
+        fault = self._read_fault(failure)
+        if fault is None or (fault.retry_after_s or 0.0) <= _LONGEST_RETRY_AFTER_S:
+            return fault
+        wait = f"it asks to be left alone for {(fault.retry_after_s or 0.0) / 60:.0f} min"
+        error = BackendError(f"{fault.error.message}: {wait}", hint="resume the run after that")
+        return replace(fault, error=error, retry_after_s=None)
+
+    def _wait_s(self, state: tenacity.RetryCallState) -> float:
+        """Exponential backoff with full jitter, on top of what the server asks for."""
+        failed = state.outcome.exception() if state.outcome else None
+        assert isinstance(failed, _FailedError), "only these are tried again"
+        most = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(state.attempt_number - 1, 10))
+        return max(0.0, failed.fault.retry_after_s or 0.0) + self._random() * most
+
+
+def _may_pass(failure: BaseException) -> bool:
+    return isinstance(failure, _FailedError) and failure.fault.error.retryable
+
+
+def _gave_up(tries: list[Try], last: BackendError) -> TransientError:
+    each = ", ".join(f"{one.status} ({one.seconds:.1f} s)" for one in tries)
+    plural = "tries" if len(tries) > 1 else "try"
+    return TransientError(
+        f"gave up after {len(tries)} {plural}: {each}; the last: {last.message}", hint=last.hint
+    )

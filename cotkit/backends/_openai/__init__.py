@@ -1,0 +1,1 @@
+"""OpenAI's protocol: requests to bodies, bodies to completions, exceptions to faults."""

@@ -1,0 +1,141 @@
+"""OpenAI's Batch API: a file of calls goes up, a file of answers comes down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cotkit.backends._batches.jsonl import json_lines
+from cotkit.backends._batches.shapes import Batch, Progress, Take, Unanswered
+from cotkit.backends._hosted.keys import scrub
+from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._openai import chat, completions, responses
+from cotkit.backends._openai.setup import Body
+from cotkit.errors import BackendError
+from cotkit.types import Completion, Request
+
+if TYPE_CHECKING:
+    import openai
+    from openai import AsyncOpenAI
+    from openai.types import Batch as SdkBatch
+
+    from cotkit.backends._openai.wire import Wire
+
+_PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
+_MARK = "cotkit"  # the key of our batches' metadata
+_UNMADE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
+
+
+class OpenaiBatches:
+    """Batches of the calls that one :class:`Wire` makes."""
+
+    name = "openai"
+    max_calls = 50_000
+    max_bytes = 190_000_000  # of 200 MB: what a megabyte is there, is not written
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._protocol = _PROTOCOLS[wire.setup.api]
+
+    def n_at_once(self, request: Request) -> int:
+        """As a plain call."""
+        return self._wire.setup.n(len(request.samples))
+
+    def body(self, request: Request) -> Mapping[str, Any]:
+        """As a plain call."""
+        return self._protocol.body(self._wire.setup, request)
+
+    def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
+        """As a plain call."""
+        if not isinstance(answer, dict):
+            raise Malformed(f"not an object but {type(answer).__name__}")
+        return self._protocol.read(answer, self._protocol.body(self._wire.setup, request))
+
+    async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:
+        """Upload the calls and start them; the batch carries ``key`` in its metadata."""
+        from openai import NotFoundError
+
+        url = f"/v1{self._protocol.PATH}"
+        calls = b"".join(
+            json.dumps({"custom_id": name, "method": "POST", "url": url, "body": body}).encode()
+            + b"\n"
+            for name, body in bodies.items()
+        )
+        try:
+            file = await self._sdk.files.create(file=(f"{key}.jsonl", calls), purpose="batch")
+            batch = await self._sdk.batches.create(
+                completion_window="24h",
+                endpoint=url,  # pyright: ignore[reportArgumentType] - one of the three it lists
+                input_file_id=file.id,
+                metadata={_MARK: key},
+            )
+        except NotFoundError as missing:
+            address = self._wire.setup.base_url
+            raise BackendError(
+                f"{address} has no batch API", hint="go without --batch"
+            ) from missing
+        return batch.id
+
+    async def find(self, batch: Batch, known: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
+        """The batch that carries our key; whether the list is in any order is not documented."""
+        async for one in self._sdk.batches.list(limit=100):
+            if (one.metadata or {}).get(_MARK) == batch.key:
+                return one.id
+        return None
+
+    async def progress(self, id_: str) -> Progress:
+        """How far it is."""
+        from openai import NotFoundError
+
+        try:
+            batch = await self._sdk.batches.retrieve(id_)
+        except NotFoundError:
+            return Progress(is_unknown=True)
+        counts = batch.request_counts
+        ended_at = batch.completed_at or batch.expired_at or batch.cancelled_at
+        return Progress(
+            is_ended=batch.status in {"completed", "expired", "cancelled"},
+            n_done=counts.completed + counts.failed if counts else 0,
+            failure=_why(batch) if batch.status == "failed" else None,
+            rest=batch.status if batch.status in {"expired", "cancelled"} else "missing",
+            seconds=float(ended_at - batch.created_at) if ended_at else 0.0,
+        )
+
+    async def results(self, id_: str, take: Take) -> None:
+        """Both files: what was answered, and what was not."""
+        batch = await self._sdk.batches.retrieve(id_)
+        for file in filter(None, (batch.output_file_id, batch.error_file_id)):
+            async with self._sdk.files.with_streaming_response.content(file) as response:
+                async for line in json_lines(response.iter_bytes()):
+                    take(str(line.get("custom_id")), _outcome(line))
+
+    @property
+    def _sdk(self) -> AsyncOpenAI:
+        return self._wire.client.open()
+
+
+def _why(batch: SdkBatch) -> str:
+    """What OpenAI says of a batch that it did not accept: the first of its sentences."""
+    said = [one.message for one in (batch.errors and batch.errors.data) or () if one.message]
+    return scrub(said[0].splitlines()[0]) if said else "it does not say why"
+
+
+def _outcome(line: Body) -> object:
+    """The body of an answer, or the exception that a plain call would have raised."""
+    response: Any = line.get("response")
+    if not isinstance(response, dict):
+        error: Any = line.get("error")
+        code = str(error.get("code")) if isinstance(error, dict) else "missing"
+        return Unanswered(_UNMADE.get(code, code))
+    status, body = response.get("status_code"), response.get("body")
+    return body if status == 200 else _refusal(int(status or 500), body)
+
+
+def _refusal(status: int, body: object) -> openai.APIStatusError:
+    import httpx2
+    from openai import APIStatusError
+
+    error: Any = body.get("error", body) if isinstance(body, dict) else body
+    response = httpx2.Response(status, request=httpx2.Request("POST", "https://batch"))
+    return APIStatusError(f"status {status} in a batch", response=response, body=error)

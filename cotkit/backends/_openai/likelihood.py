@@ -1,0 +1,164 @@
+"""Log-likelihoods of given options: from an echoed prompt, or from a chat's first token."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._openai import completions
+from cotkit.backends._openai.setup import Body, Setup
+from cotkit.backends._openai.shared import Usage, choices, messages, sent, served_by
+from cotkit.errors import BackendError
+from cotkit.types import Completion, Request
+
+_N_TOP = 20  # likeliest tokens; no server gives more
+
+
+class NoLogprobsError(Malformed):
+    """An answer without the log-probabilities that were asked for."""
+
+
+def echo_body(setup: Setup, request: Request, *, max_tokens: int) -> Body:
+    """Asks for prompt and option back, each token with its log-probability; all options at once."""
+    context = completions.prompt(request)
+    return {
+        "model": setup.model,
+        "prompt": [context + option for option in request.options],
+        "max_tokens": max_tokens,
+        "temperature": 0.0,
+        "echo": True,
+        "logprobs": 1,
+    }
+
+
+def read_echo(answer: Body, posted: Body, request: Request) -> tuple[Completion, ...]:
+    """A completion for each option: the tokens that hold a character of it, summed.
+
+    Raises:
+        Malformed: not one choice for each option; :class:`NoLogprobsError`: no log-probabilities.
+    """
+    found = choices(answer, len(request.options))
+    if len(found) < len(request.options):
+        raise Malformed(f"{len(found)} choices came where {len(request.options)} were asked")
+    start, n_prompt = len(completions.prompt(request)), Usage(answer.get("usage")).n_prompt
+    scored = [
+        _echoed(choice, whole, start) for choice, whole in zip(found, posted["prompt"], strict=True)
+    ]
+    n_context = n_prompt - sum(len(one) for one in scored) if n_prompt is not None else None
+    return tuple(
+        Completion(
+            text=option,
+            stop_reason="stop",
+            n_prompt_tokens=None if n_context is None else n_context // len(scored),
+            n_generated_tokens=len(values),
+            logprob=sum(values),
+            served_by=served_by(answer),
+            sent=sent(posted),
+        )
+        for option, values in zip(request.options, scored, strict=True)
+    )
+
+
+def first_token_body(setup: Setup, request: Request) -> Body:
+    """Asks a chat for one token and the 20 likeliest in its place."""
+    return {
+        "model": setup.model,
+        "messages": messages(setup, request),
+        setup.rule.max_tokens: 1,
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": _N_TOP,
+    }
+
+
+def read_first_token(answer: Body, posted: Body, request: Request) -> tuple[Completion, ...]:
+    """A completion for each option: its first token stands for it.
+
+    Raises:
+        NoLogprobsError: the answer has none.
+        BackendError: an option is not among the likeliest, or shares its first token with another.
+    """
+    (choice,) = choices(answer, 1)
+    top = _top(choice)
+    owners = {
+        token: [option for option in request.options if _begins(option, token)] for token in top
+    }
+    made: list[Completion] = []
+    for i, option in enumerate(request.options):
+        mine = [token for token, options in owners.items() if option in options]
+        if not mine:
+            raise BackendError(
+                f"{option!r} begins with none of the {_N_TOP} likeliest tokens",
+                hint="score options with --model-args api=completions, or logprobs=false",
+            )
+        if any(len(owners[token]) > 1 for token in mine):
+            raise BackendError(
+                f"the first token of {option!r} begins another option, too",
+                hint="score options with --model-args api=completions, or logprobs=false",
+            )
+        made.append(
+            Completion(
+                text=option,
+                stop_reason="stop",
+                n_prompt_tokens=Usage(answer.get("usage")).n_prompt if i == 0 else 0,
+                n_generated_tokens=1,
+                logprob=max(top[token] for token in mine),
+                served_by=served_by(answer),
+                sent=sent(posted),
+            )
+        )
+    return tuple(made)
+
+
+def _echoed(choice: Body, whole: str, start: int) -> Sequence[float]:
+    """Log-probabilities of the tokens that overlap ``whole[start:]``."""
+    logprobs: Any = choice.get("logprobs")
+    tokens: Any = logprobs.get("tokens") if isinstance(logprobs, dict) else None
+    values: Any = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+    if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values):
+        raise NoLogprobsError("the server dropped the log-probabilities")
+    offsets = _offsets(tokens, logprobs.get("text_offset"), whole)
+    ends = [*offsets[1:], len(whole)]
+    inside = [
+        value
+        for value, begin, end in zip(values, offsets, ends, strict=True)
+        if begin < len(whole) and end > start
+    ]
+    if not inside or not all(isinstance(value, float | int) for value in inside):
+        raise NoLogprobsError("the server dropped the log-probabilities of the option")
+    return inside
+
+
+def _offsets(tokens: list[str], said: object, whole: str) -> list[int]:
+    """Where each token begins in ``whole``; a begin-of-text token lies before it, below 0.
+
+    The server's own offsets count that token's name as text, so they are the second choice: for
+    tokens that are parts of a character, whose words do not join to the text.
+    """
+    first = "".join(tokens).find(whole)
+    if first >= 0:
+        ends = itertools.accumulate(map(len, tokens), initial=-first)
+        return list(itertools.islice(ends, len(tokens)))
+    if isinstance(said, list) and len(said) == len(tokens):
+        return said
+    raise NoLogprobsError("the tokens are not those of the prompt")
+
+
+def _top(choice: Body) -> dict[str, float]:
+    """First token -> log-probability, stripped of white space; the likelier of two spellings."""
+    logprobs: Any = choice.get("logprobs")
+    content: Any = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(content, list) or not content or not content[0].get("top_logprobs"):
+        raise NoLogprobsError("the server dropped the log-probabilities")
+    top: dict[str, float] = {}
+    for one in content[0]["top_logprobs"]:
+        token = one["token"].strip()
+        if token:
+            top[token] = max(one["logprob"], top.get(token, float("-inf")))
+    return top
+
+
+def _begins(option: str, token: str) -> bool:
+    return option.strip().startswith(token)

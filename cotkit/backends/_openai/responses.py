@@ -1,0 +1,79 @@
+"""Responses, the interface that some reasoning models need: ``/responses``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._openai.setup import Body, Setup
+from cotkit.backends._openai.shared import cache_key, completions, messages, parameters
+from cotkit.types import Completion, Request, StopReason
+
+PATH = "/responses"
+
+
+def body(setup: Setup, request: Request) -> Body:
+    """What is posted. The interface knows neither stops, nor seeds, nor several choices.
+
+    Raises:
+        BackendError: the model cannot be asked this.
+    """
+    posted: Body = {
+        "model": setup.model,
+        "input": messages(setup, request),
+        "max_output_tokens": request.decoding.max_tokens,
+        "store": False,  # nothing of a benchmark stays with the provider
+        **parameters(setup, request),
+        **cache_key(setup, request),
+    }
+    if setup.reasoning_effort is not None:
+        posted["reasoning"] = {"effort": setup.reasoning_effort}
+    return posted
+
+
+def read(answer: Body, posted: Body) -> tuple[Completion, ...]:
+    """The one completion.
+
+    Raises:
+        Malformed: the server says that it failed, or the answer holds no text though complete.
+    """
+    status, output = answer.get("status"), answer.get("output")
+    if status in {"failed", "cancelled"}:
+        raise Malformed(f"the server gave up: {_inner(answer, 'error', 'message') or status}")
+    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+        raise Malformed("the answer has no output")
+    parts = [part for item in _of(output, "message") for part in _listed(item, "content")]
+    refusal = "".join(_texts(_of(parts, "refusal"), "refusal"))
+    text = "".join(_texts(_of(parts, "output_text"), "text"))
+    thoughts = [
+        thought
+        for item in _of(output, "reasoning")
+        for thought in _texts([*_listed(item, "summary"), *_listed(item, "content")], "text")
+    ]
+    why: StopReason = "refusal" if refusal else "stop"
+    if status == "incomplete":
+        cause = _inner(answer, "incomplete_details", "reason")
+        why = "refusal" if cause == "content_filter" else "length"
+    elif not parts and not thoughts:
+        raise Malformed("the answer has no message")
+    found = (text or refusal, why, "\n".join(thoughts) or None)
+    return completions(answer, posted, [found])
+
+
+def _of(items: Iterable[Body], kind: str) -> list[Body]:
+    return [item for item in items if item.get("type") == kind]
+
+
+def _listed(item: Body, name: str) -> list[Body]:
+    found: Any = item.get(name)
+    return [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
+
+
+def _texts(parts: Iterable[Body], name: str) -> list[str]:
+    return [part[name] for part in parts if isinstance(part.get(name), str)]
+
+
+def _inner(answer: Body, outer: str, name: str) -> object:
+    found: Any = answer.get(outer)
+    return found.get(name) if isinstance(found, dict) else None

@@ -1,0 +1,127 @@
+"""How a model is asked over OpenAI's protocol: everything but the request. Holds no key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from cotkit.backends._hosted.rules import Rule, changes, rule_for
+from cotkit.types import BackendInfo, Capability
+
+Body = dict[str, Any]
+"""A JSON object, as sent or as answered."""
+
+Api = Literal["chat", "completions", "responses"]
+
+_APIS: Mapping[str, Api] = {"chat": "chat", "completions": "completions", "responses": "responses"}
+_NOT_IN_RESPONSES = frozenset({"stop", "seed", "n", "logprobs", "prefill"})
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A server, a model of its, and how it is asked."""
+
+    backend: str
+    """Registry name: ``openai`` or ``openai-api``."""
+    shown: str
+    """The model as reports name it."""
+    model: str
+    """The model as the server names it."""
+    base_url: str
+    """Address up to and with ``/v1``."""
+    key_variable: str
+    """Environment variable that holds the key."""
+    needs_key: bool
+    """Whether a missing key is an error; else none is sent."""
+    api: Api
+    """Which of the three interfaces."""
+    rule: Rule
+    """What the model takes."""
+    reasoning_effort: str | None = None
+    """Sent where given."""
+    continues: bool = False
+    """Whether a chat goes on with a last message of the assistant (vLLM, SGLang)."""
+    scores: bool = True
+    """Whether the server may be asked for log-probabilities."""
+
+    @property
+    def name(self) -> str:
+        """``backend/model``, as users write it."""
+        return f"{self.backend}/{self.shown}"
+
+    def n(self, n_wanted: int) -> int:
+        """How many choices one call asks for."""
+        return 1 if "n" in self.rule.refuses else min(n_wanted, self.rule.max_n)
+
+    def info(self, max_connections: int) -> BackendInfo:
+        """Identity: all of this that can change a completion."""
+        settings = {"api": self.api, "base_url": self.base_url}
+        if self.reasoning_effort is not None:
+            settings["reasoning_effort"] = self.reasoning_effort
+        if self.continues:
+            settings["continues"] = "true"
+        if changed := changes(self.rule):
+            settings["parameters"] = changed
+        capabilities: set[Capability] = {"generate", "sampling"}
+        if self.api != "completions":
+            capabilities.add("chat")
+        if self.scores:
+            capabilities.add("loglikelihood")
+        return BackendInfo(
+            backend=self.backend,
+            model=self.shown,
+            fingerprint=self.name,
+            settings=settings,
+            capabilities=frozenset(capabilities),
+            max_concurrency=max_connections * 2,  # the policy holds the calls back, not the runner
+        )
+
+
+def make_setup(
+    *,
+    backend: str,
+    shown: str,
+    model: str,
+    base_url: str,
+    key_variable: str,
+    needs_key: bool,
+    api: str,
+    reasoning_effort: str | None,
+    without: str,
+    logprobs: bool,
+    continues: bool = False,
+) -> Setup:
+    """Choose interface and rule, and refuse what does not go together.
+
+    Raises:
+        ValueError: an argument does not fit; says which values do.
+    """
+    if not model:
+        raise ValueError(f"no model is named; write --model {backend}/NAME")
+    if api not in {"auto", *_APIS}:
+        raise ValueError(f"api={api} is not one of auto, {', '.join(_APIS)}")
+    if reasoning_effort is not None and reasoning_effort not in _EFFORTS:
+        raise ValueError(f"reasoning_effort={reasoning_effort} is not one of {', '.join(_EFFORTS)}")
+    rule = rule_for(f"{backend}/{shown}", effort=reasoning_effort, without=without)
+    chosen = _APIS[rule.api if api == "auto" else api]
+    if chosen == "completions" and reasoning_effort is not None:
+        raise ValueError("api=completions takes no reasoning_effort")
+    if continues and chosen != "chat":
+        raise ValueError(f"continues=true is for api=chat, not {chosen}")
+    if chosen == "responses":
+        rule = replace(rule, refuses=rule.refuses | _NOT_IN_RESPONSES)
+    return Setup(
+        backend=backend,
+        shown=shown,
+        model=model,
+        base_url=base_url,
+        key_variable=key_variable,
+        needs_key=needs_key,
+        api=chosen,
+        rule=rule,
+        reasoning_effort=reasoning_effort,
+        continues=continues,
+        scores=logprobs and "logprobs" not in rule.refuses,
+    )

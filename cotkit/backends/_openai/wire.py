@@ -1,0 +1,106 @@
+"""One model behind OpenAI's protocol: what both backends are made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from cotkit.backends._hosted.policy import Caller, Fault
+from cotkit.backends._openai import chat, completions, likelihood, responses
+from cotkit.backends._openai.client import Client
+from cotkit.backends._openai.faults import read_fault
+from cotkit.backends._openai.setup import Body, Setup
+from cotkit.errors import BackendError
+from cotkit.types import Completion, Request
+
+_PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
+
+
+Ask = Callable[[Request], Coroutine[Any, Any, tuple[Completion, ...]]]
+
+
+class Wire:
+    """Sends requests and reads answers; the policy around the calls is the backend's."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.client = Client(setup)
+        self._protocol = _PROTOCOLS[setup.api]
+        self._echo_tokens = 0  # servers differ in whether max_tokens may be 0; 1 once one refused
+
+    async def send(self, request: Request) -> tuple[Completion, ...]:
+        """One call, for as many of the samples as it may ask for."""
+        posted = self._protocol.body(self.setup, request)
+        return self._protocol.read(await self.client.post(self._protocol.PATH, posted), posted)
+
+    def read_fault(self, fault: Exception) -> Fault | None:
+        """What an exception of a call means."""
+        return read_fault(fault, self.setup)
+
+    async def generate(self, request: Request, ask: Ask) -> tuple[Completion, ...]:
+        """As ``ask``; where one call cannot hold all samples, several side by side."""
+        self.client.open()  # here, where importing the SDK is in nobody's time
+        samples, n = request.samples, self.setup.n(len(request.samples))
+        if n == len(samples):
+            return await ask(request)
+        parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(ask(part)) for part in parts]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
+        return tuple(completion for call in calls for completion in call.result())
+
+    async def loglikelihood(self, request: Request, caller: Caller) -> tuple[Completion, ...]:
+        """Score the options of a request.
+
+        Raises:
+            BackendError: this server, model or interface does not tell log-probabilities.
+        """
+        if not self.setup.scores or self.setup.api == "responses":
+            raise BackendError(
+                f"{self.setup.name} tells no log-probabilities by api={self.setup.api}",
+                hint="choices can be scored with a model that does: --model-args api=completions",
+            )
+        self.client.open()
+        has_dropped = False
+
+        async def score() -> tuple[Completion, ...]:
+            nonlocal has_dropped
+            try:
+                return await self._score(request)
+            except likelihood.NoLogprobsError as dropped:
+                if not has_dropped:
+                    has_dropped = True  # once may be chance
+                    raise
+                raise BackendError(
+                    f"{self.setup.name}: this server drops logprobs ({dropped})",
+                    hint="score choices with another server, or --model-args logprobs=false",
+                ) from dropped
+
+        n_tokens = sum(len(message.content) for message in request.messages) // 4
+        scored, tries = await caller.call(score, n_tokens * len(request.options))
+        share = tries[-1].seconds / len(scored)
+        return tuple(replace(one, tries=tries, seconds=share) for one in scored)
+
+    async def _score(self, request: Request) -> tuple[Completion, ...]:
+        if self.setup.api == "chat":
+            posted = likelihood.first_token_body(self.setup, request)
+            answer = await self.client.post(chat.PATH, posted)
+            return likelihood.read_first_token(answer, posted, request)
+        posted = likelihood.echo_body(self.setup, request, max_tokens=self._echo_tokens)
+        answer = await self._echo(posted)
+        return likelihood.read_echo(answer, posted, request)
+
+    async def _echo(self, posted: Body) -> Body:
+        from openai import BadRequestError, UnprocessableEntityError
+
+        try:
+            return await self.client.post(completions.PATH, posted)
+        except (BadRequestError, UnprocessableEntityError):
+            if posted["max_tokens"] == 1:
+                raise
+            self._echo_tokens = posted["max_tokens"] = 1
+            return await self.client.post(completions.PATH, posted)

@@ -1,0 +1,128 @@
+"""Claude models over Anthropic's Messages API: ``--model anthropic/claude-haiku-5-5``."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cotkit.backends._anthropic import faults, messages
+from cotkit.backends._anthropic.client import open_client, post
+from cotkit.backends._hosted import keys
+from cotkit.backends._hosted.base import Hosted
+from cotkit.backends._hosted.rules import Rule, changes, rule_for
+from cotkit.types import BackendInfo, Completion, Request
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+    from cotkit.backends._hosted.policy import Fault
+
+_HOME = "https://api.anthropic.com"
+_MIN_BUDGET = 1024  # tokens; the API takes no less
+
+
+@dataclass(kw_only=True)
+class Anthropic(Hosted):
+    """``anthropic/MODEL``; ``ANTHROPIC_API_KEY`` is read from the environment or ``.env``."""
+
+    base_url: str | None = None
+    """Address of the API; None: ``ANTHROPIC_BASE_URL``, or Anthropic's own."""
+    thinking: str | None = None
+    """``off``, ``auto`` (the model decides) or a budget in tokens; None: off where that is known
+    to be possible, so that the prompt alone asks for reasoning."""
+    effort: str | None = None
+    """``low`` .. ``max``, where the model takes it; None: its own habit."""
+    without: str = ""
+    """Parameters never to be sent, as ``temperature+stop``: for what the table does not know."""
+    cache: bool = True
+    """Mark prefixes that repeat (exemplars, earlier turns) for the provider's cache."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a server.
+
+        Raises:
+            ValueError: a field holds something that no model takes.
+            UsageError: the address is none, or holds a secret.
+        """
+        given = None if self.base_url is None else keys.checked_url("base_url", self.base_url)
+        self._url = given or keys.base_url("ANTHROPIC_BASE_URL") or _HOME
+        rule = rule_for(f"anthropic/{self.model}", without=self.without)
+        thinking = _thinking(self.thinking, rule)
+        if thinking is not None and thinking["type"] in messages.THINKING:
+            rule = rule_for(f"anthropic/{self.model}", effort="any", without=self.without)
+        self._terms = messages.Terms(
+            model=self.model, rule=rule, thinking=thinking, effort=self.effort, caches=self.cache
+        )
+
+    @functools.cached_property
+    def info(self) -> BackendInfo:
+        """Identity: the model's name is all that Anthropic tells of its weights."""
+        terms = self._terms
+        asked = {**(terms.thinking or {}), **({"effort": self.effort} if self.effort else {})}
+        parameters = [changes(terms.rule), *(f"{key}={value}" for key, value in asked.items())]
+        settings = {"api": "messages", "base_url": self._url}
+        if changed := ",".join(filter(None, parameters)):
+            settings["parameters"] = changed
+        return BackendInfo(
+            backend="anthropic",
+            model=self.model,
+            fingerprint=f"anthropic/{self.model}",
+            settings=settings,
+            capabilities=frozenset({"generate", "chat", "sampling"}),
+            max_concurrency=self.max_connections * 2,
+        )
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """As the base, but the samples side by side: the API gives one answer a call."""
+        assert self.client, "opened here: the time limit of a try is not for loading the SDK"
+        ask = super().generate
+        if len(request.samples) == 1:
+            return await ask(request)
+        alone = [replace(request, samples=(sample,)) for sample in request.samples]
+        try:
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(ask(one)) for one in alone]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
+        return tuple(completion for call in calls for completion in call.result())
+
+    async def send(self, request: Request) -> tuple[Completion, ...]:
+        """One call, for the first of ``request.samples``."""
+        body = messages.write(request, self._terms)
+        return (messages.read(await post(self.client, body), body),)
+
+    def read_fault(self, fault: Exception) -> Fault | None:
+        """What an exception of the SDK means."""
+        return faults.read_fault(fault, model=self.model, base_url=self._url)
+
+    @functools.cached_property
+    def client(self) -> AsyncAnthropic:
+        """The SDK's client; opened by the first call, so that planning needs neither SDK nor key.
+
+        Raises:
+            AccessError: there is no key.
+            MissingDependencyError: the SDK is not installed.
+        """
+        key = keys.api_key("ANTHROPIC_API_KEY")
+        assert key is not None
+        return open_client(key=key, base_url=self._url)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if "client" in self.__dict__:
+            await self.client.close()
+
+
+def _thinking(wanted: str | None, rule: Rule) -> dict[str, str | int] | None:
+    """The ``thinking`` object that a user asks for; None: nothing to send."""
+    if wanted == "off" and rule.always_thinks:
+        raise ValueError("thinking=off: the model cannot be kept from thinking")
+    if wanted == "auto" or (wanted is None and rule.always_thinks):
+        return {"type": "adaptive", "display": "summarized"}  # some models omit what they thought
+    if wanted is None or wanted == "off":
+        return {"type": rule.thinking_off} if rule.thinking_off else None
+    if not wanted.isdecimal() or int(wanted) < _MIN_BUDGET:
+        raise ValueError(f"thinking={wanted} is neither off, auto nor a budget from {_MIN_BUDGET}")
+    return {"type": "enabled", "budget_tokens": int(wanted)}

@@ -1,0 +1,184 @@
+"""From a spec to its comparison: the one way that every front door runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cotkit.analysis.comparison import RunFacts
+from cotkit.analysis.comparison import compare as compare_rows
+from cotkit.analysis.following import following
+from cotkit.analysis.results import Comparison
+from cotkit.analysis.stopping import all_decided
+from cotkit.bench import draw_order
+from cotkit.errors import InterruptedRunError
+from cotkit.events import Event, Said
+from cotkit.models.prices import Price, price_of
+from cotkit.protocols import Backend, Benchmark
+from cotkit.run import Executed, Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.run.budget import Budget, Meter
+from cotkit.run.loop import run_to_end
+from cotkit.store import Store
+from cotkit.strategies.flipped_labels import FlippedLabels
+from cotkit.types import BackendInfo
+
+STORE_NAME = "cotkit.db"
+LEVEL = 0.95
+"""Confidence level of every report."""
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What one call may spend; a resumed run begins to count anew."""
+
+    budget: Budget = field(default_factory=Budget)
+    """When to stop, between problems, with the arms balanced."""
+    prices: Path | None = None
+    """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
+
+
+NO_LIMITS = Means()
+
+
+def run_spec(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path,
+    backend: Backend | None = None,
+    emit: Emit | None = None,
+    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    means: Means = NO_LIMITS,
+) -> Comparison:
+    """Run a spec to its comparison; ``on_plan`` is called before anything is generated.
+
+    ``backend``: an object to use, and to leave open, in place of the one that the spec names.
+    ``means``: what this call may spend; the comparison says if that ended it.
+
+    Raises:
+        CotkitError: whatever ends the run.
+        InterruptedRunError: Ctrl-C; the hint says how to go on.
+    """
+    say = emit or _silent
+    if spec.batch:
+        means.budget.check_batch()
+    plan = make_plan(spec, bench)
+    hint = "the same command goes on where it stopped"
+    try:
+        with Store(log_dir / STORE_NAME) as store:
+            used = backend or build_backend(
+                spec.model,
+                spec.model_args,
+                problems=plan.everything,
+                store=store,
+                notify=lambda text: say(Said(text=text)),
+                batch=spec.batch,
+            )
+            info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            if on_plan is not None:
+                on_plan(plan, info, store)
+            if backend is None:
+                hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
+            price = price_for(spec, info, means.prices)
+            meter = Meter(means.budget, price, model=info.model)
+            work = _execute(plan, used, store, say, meter=meter, closes=backend is None)
+            done = run_to_end(work)
+    except KeyboardInterrupt:
+        message = "interrupted; everything generated so far is kept"
+        raise InterruptedRunError(message, hint=hint) from None
+    return analyse(plan, info, done, price)
+
+
+async def _execute(
+    plan: Plan, backend: Backend, store: Store, emit: Emit, *, meter: Meter, closes: bool
+) -> Executed:
+    enough = None
+    if plan.spec.stop_when:
+        enough = all_decided(
+            plan.pairs, margin=plan.spec.margin, level=LEVEL, not_asked=plan.upper_bounds
+        )
+    try:
+        return await execute(plan, backend, store, emit, meter=meter, enough=enough)
+    finally:
+        if closes:
+            await backend.close()
+
+
+def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | None:
+    """What the tokens of a spec's model cost the way it is asked; None: unknown."""
+    url = info.settings.get("base_url")
+    price = price_of(info.backend, info.model, prices, base_url=url)
+    return price.batched() if price is not None and spec.batch else price
+
+
+def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) -> Comparison:
+    """The comparison that the rows of a plan come to."""
+    order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
+    rows = (
+        sorted(done.rows, key=lambda row: order[row.problem_id])
+        if plan.spec.stop_when
+        else done.rows
+    )
+    facts = RunFacts(
+        run_id=plan.run_id(info),
+        model=info.model,
+        n_params=info.n_params,
+        bench=plan.bench_name,
+        bench_version=plan.bench_version,
+        n_problems=len(plan.problems),
+        n_total=len(plan.everything),
+        reasons={arm.name: arm.strategy.reasons for arm in plan.arms},
+        upper_bounds=plan.upper_bounds,
+    )
+    found = compare_rows(
+        rows,
+        plan.pairs,
+        facts,
+        reader=plan.spec.reader,
+        margin=plan.spec.margin,
+        level=LEVEL,
+        sequential=plan.spec.stop_when is not None,
+        price=price,
+    )
+    flips = {
+        arm.name: arm.strategy.fraction
+        for arm in plan.arms
+        if isinstance(arm.strategy, FlippedLabels)
+    }
+    return replace(
+        found,
+        notes=(*plan.notes(), *found.notes, *_said_of(plan, done, price)),
+        is_sequential=plan.spec.stop_when is not None,
+        ended_by=done.ended_by,
+        following=following(rows, flips, LEVEL),
+    )
+
+
+def _said_of(plan: Plan, done: Executed, price: Price | None) -> tuple[str, ...]:
+    """What a reader must know of how the run went and what its dollars are made of."""
+    notes: list[str] = []
+    if done.ended_by is not None:
+        why = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
+        n_done = len({row.problem_id for row in done.rows})
+        notes.append(
+            f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
+            f"{why[done.ended_by]}"
+        )
+    served = sorted({row.served_by for row in done.rows if row.served_by})
+    if len(served) > 1:
+        notes.append(f"several models or versions answered: {'; '.join(served)}")
+    if price is not None:
+        way = ", batch interface" if plan.spec.batch else ""
+        notes.append(
+            f"dollars: list prices of {price.as_of} ({price.status}{way}): {price.input:g} in, "
+            f"{price.cached_input:g} from cache, {price.output:g} out for a million tokens; "
+            f"check them at {price.source}"
+        )
+    return tuple(notes)
+
+
+def _silent(event: Event) -> None:
+    """No display."""

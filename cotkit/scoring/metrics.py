@@ -1,0 +1,251 @@
+"""Metrics beside the solve rate: pure functions, each told with its range, unit and direction.
+
+:data:`METRICS` says the same for tables. Sources: BIG-bench 1.0.0 (Srivastava et al. 2022,
+arXiv:2206.04615), Schaeffer et al. 2023 (arXiv:2304.15004), Chen et al. 2021 (arXiv:2107.03374).
+A NaN never becomes a number: every function refuses it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from types import MappingProxyType
+
+from cotkit.scoring.kinds import normal_text
+from cotkit.scoring.numbers import read_number
+
+N_BINS = 15
+"""Equal bins of the expected calibration error, as BIG-bench has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What a metric's number means."""
+
+    low: float
+    """Smallest value it can have; ``-inf``: no bound."""
+    high: float
+    """Largest value it can have; ``inf``: no bound."""
+    unit: str
+    """E.g. ``"share of items"``."""
+    higher_is_better: bool
+    """Direction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """A multiple-choice item as a model weighed it.
+
+    Raises:
+        ValueError: fewer than two options, different lengths, a score that is not finite, no score
+            above 0, a negative one, or a log-probability that is NaN, above 0, or -inf for all.
+    """
+
+    log_probs: tuple[float, ...]
+    """Natural log-probability of each option; need not sum to 1. ``-inf`` is impossible."""
+    scores: tuple[float, ...]
+    """What each option is worth, at least 0 (``target_scores``; ``Problem.option_scores``)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no metric can be computed of."""
+        n = len(self.log_probs)
+        if n < 2 or n != len(self.scores):
+            raise ValueError(f"{n} log-probabilities and {len(self.scores)} scores")
+        for at, value in enumerate(self.log_probs):
+            if not value <= 0:
+                raise ValueError(f"log-probability of option {at} is {value}")
+        if max(self.log_probs) == -math.inf:
+            raise ValueError("every option has log-probability -inf")
+        for at, score in enumerate(self.scores):
+            if not 0 <= score < math.inf:
+                raise ValueError(f"score of option {at} is {score}")
+        if not any(self.scores):
+            raise ValueError("every option scores 0")
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """Softmax over the options."""
+        best = max(self.log_probs)
+        weights = [math.exp(value - best) for value in self.log_probs]
+        total = math.fsum(weights)
+        return tuple(weight / total for weight in weights)
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """The scores as shares of their sum."""
+        total = math.fsum(self.scores)
+        return tuple(score / total for score in self.scores)
+
+    @property
+    def chosen(self) -> int:
+        """The likeliest option; of equals the first (BIG-bench picks one by a hash)."""
+        return self.log_probs.index(max(self.log_probs))
+
+
+def multiple_choice_grade(ballots: Sequence[Ballot]) -> float:
+    """Mean score of the likeliest option: 0..1 where scores are, higher is better. BIG-bench."""
+    return _mean([ballot.scores[ballot.chosen] for ballot in ballots])
+
+
+def chance_grade(ballots: Sequence[Ballot]) -> float:
+    """The grade of a guess, each option as likely: BIG-bench's low score of that metric."""
+    return _mean([_mean(ballot.scores) for ballot in ballots])
+
+
+def brier_per_option(ballots: Sequence[Ballot]) -> float:
+    """BIG-bench's Brier: mean over *options* of ``t(p-1)^2 + (1-t)p^2``; 0..1, lower is better.
+
+    Of one right option among K, a uniform guess has ``(K-1)/K^2``: 0.25 of 2, 0.16 of 5. All
+    options of all items weigh the same, so items with more options weigh more.
+    """
+    return _mean([loss for ballot in ballots for loss in _losses(ballot)])
+
+
+def brier(ballots: Sequence[Ballot]) -> float:
+    """Textbook Brier (1950): summed over options, mean over *items*; 0..2, lower is better.
+
+    :func:`brier_per_option` times the number of options, where that is the same for all items.
+    """
+    return _mean([math.fsum(_losses(ballot)) for ballot in ballots])
+
+
+def expected_calibration_error(ballots: Sequence[Ballot], n_bins: int = N_BINS) -> float:
+    """Mean distance of confidence and accuracy by bin (Naeini et al. 2015); 0..1, lower is better.
+
+    Bins of equal width by the probability of the likeliest option; a value on an edge belongs to
+    the upper bin, 1 to the last. An item is right if its likeliest option is a best-scored one.
+
+    Raises:
+        ValueError: no ballots, or no bins.
+    """
+    _check(n_bins >= 1, f"{n_bins} bins")
+    confidence, hits = [0.0] * n_bins, [0] * n_bins
+    for ballot in ballots:
+        top = ballot.probabilities[ballot.chosen]
+        at = next((j for j in range(n_bins) if top < (j + 1) / n_bins), n_bins - 1)
+        confidence[at] += top
+        hits[at] += ballot.scores[ballot.chosen] == max(ballot.scores)
+    _check(bool(ballots), "no items")
+    gaps = (abs(hit - sure) for hit, sure in zip(hits, confidence, strict=True))
+    return math.fsum(gaps) / len(ballots)
+
+
+def exact_match(answer: str, golds: Sequence[str]) -> bool:
+    """Whether the answer is one of the golds, but for case, outer punctuation and white space.
+
+    Its mean is 0..1, a share of items, higher is better. BIG-bench's ``exact_str_match`` also
+    minds case and punctuation.
+    """
+    return normal_text(answer) in {normal_text(gold) for gold in golds}
+
+
+def numeric_match(answer: str, gold: str) -> bool:
+    """Whether both are one number and the same one, exactly: ``$1,234.50`` is ``1234.5``.
+
+    Its mean is 0..1, a share of items, higher is better. No tolerance, and a sign counts: a
+    relative tolerance on signed values (BIG-bench's) lets every negative target pass.
+    """
+    found, wanted = read_number(answer), read_number(gold)
+    return isinstance(found, Fraction) and found == wanted
+
+
+def edit_distance(target: Sequence[Hashable], output: Sequence[Hashable]) -> int:
+    """Fewest insertions, deletions and substitutions (Levenshtein); tokens, 0.., lower is better.
+
+    Use digits, words or one tokeniser's ids as tokens: models' own tokens are not comparable.
+    """
+    row = list(range(len(output) + 1))
+    for i, wanted in enumerate(target, start=1):
+        new = [i]
+        for j, (found, (corner, above)) in enumerate(zip(output, pairwise(row), strict=True)):
+            new.append(min(new[j] + 1, above + 1, corner + (wanted != found)))
+        row = new
+    return row[-1]
+
+
+def edit_similarity(target: Sequence[Hashable], output: Sequence[Hashable]) -> float:
+    """``1 - distance / longer length``: 0..1, higher is better; 1 for two empty sequences."""
+    longest = max(len(target), len(output))
+    return 1 - edit_distance(target, output) / longest if longest else 1.0
+
+
+def gold_log_prob_per_token(log_prob: float, n_tokens: int) -> float:
+    """Natural log-probability of the gold answer per token of it: nats, -inf..0, higher is better.
+
+    Raises:
+        ValueError: NaN, above 0, or no tokens.
+    """
+    _check(log_prob <= 0, f"log-probability is {log_prob}")
+    _check(n_tokens >= 1, f"{n_tokens} tokens")
+    return log_prob / n_tokens
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Chance that k of n samples, drawn without repeats, hold one of the c correct; 0..1, higher.
+
+    ``1 - C(n-c, k) / C(n, k)``: unbiased (Chen et al. 2021, equation 1); ``1-(1-c/n)^k`` is not.
+
+    Raises:
+        ValueError: not ``1 <= k <= n`` and ``0 <= c <= n``.
+    """
+    _check(1 <= k <= n and 0 <= c <= n, f"k {k}, n {n}, c {c}")
+    return 1 - math.comb(n - c, k) / math.comb(n, k)
+
+
+def normalised(raw: float, low: float, high: float) -> float:
+    """BIG-bench's normalised preferred metric, ``100 (raw - low) / (high - low)``.
+
+    0 is chance, 100 perfect, below 0 worse than chance; no bound; higher is better, also
+    where it is not for ``raw`` (then ``high`` is the smaller one).
+
+    Raises:
+        ValueError: not finite, or ``low`` equals ``high``.
+    """
+    _check(all(map(math.isfinite, (raw, low, high))), f"raw {raw}, low {low}, high {high}")
+    _check(low != high, f"low and high are both {low}")
+    return 100 * (raw - low) / (high - low)
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        "exact_match": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
+        "numeric_match": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
+        "edit_distance": Metric(low=0, high=math.inf, unit="tokens", higher_is_better=False),
+        "edit_similarity": Metric(low=0, high=1, unit="share of tokens", higher_is_better=True),
+        "multiple_choice_grade": Metric(low=0, high=1, unit="mean score", higher_is_better=True),
+        "brier_per_option": Metric(low=0, high=1, unit="per option", higher_is_better=False),
+        "brier": Metric(low=0, high=2, unit="per item", higher_is_better=False),
+        "expected_calibration_error": Metric(
+            low=0, high=1, unit="probability", higher_is_better=False
+        ),
+        "gold_log_prob_per_token": Metric(
+            low=-math.inf, high=0, unit="nats per token", higher_is_better=True
+        ),
+        "pass_at_k": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
+        "normalised": Metric(
+            low=-math.inf,
+            high=math.inf,
+            unit="percent of the way from chance to perfect",
+            higher_is_better=True,
+        ),
+    }
+)
+"""Function name -> what its number, or the mean of it over items, means."""
+
+
+def _losses(ballot: Ballot) -> list[float]:
+    both = zip(ballot.targets, ballot.probabilities, strict=True)
+    return [t * (p - 1) ** 2 + (1 - t) * p**2 for t, p in both]
+
+
+def _mean(values: Sequence[float]) -> float:
+    _check(bool(values), "no items")
+    return math.fsum(values) / len(values)
+
+
+def _check(holds: bool, what: str) -> None:  # noqa: FBT001  # reads as the condition it is given
+    if not holds:
+        raise ValueError(f"no such metric: {what}")
