@@ -86,7 +86,7 @@ class Plan:
 
     def run_id(self, info: BackendInfo) -> str:
         """12 hex characters of the hash of everything that can change the rows or the verdict."""
-        content = {
+        content: dict[str, object] = {
             "backend": backend_key(info),
             "bench": [self.bench_name, self.bench_version],
             "problems": [problem.question.id for problem in self.problems],
@@ -96,6 +96,8 @@ class Plan:
             "scorer": [SCORER_VERSION, self.spec.reader],
             "margin": self.spec.margin,
         }
+        if self.spec.stop_when:
+            content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
         return content_hash("run", content)[:12]
 
 

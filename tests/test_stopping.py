@@ -1,0 +1,190 @@
+"""What ends a run early leaves every arm with the same problems, and the same command goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from typer.testing import CliRunner
+
+from cotkit.analysis.results import Comparison
+from cotkit.analysis.stopping import all_decided
+from cotkit.api import compare
+from cotkit.bench import draw_order
+from cotkit.cli import app
+from cotkit.errors import CotkitError, IncompleteRunError, UsageError
+from cotkit.run.budget import Budget, Meter
+from cotkit.running import STORE_NAME, Means
+from cotkit.store import AttemptRow, Store
+from cotkit.types import Outcome
+from tests.conftest import Sums
+
+GOOD = {"direct": "0.1", "reasoning": "0.9"}
+
+
+def run(sums: Sums, where: Path, **options: Any) -> Comparison:  # noqa: ANN401 - those of compare
+    given: dict[str, Any] = {"model_args": GOOD, **options}
+    return compare("simulated/7b", "cot", sums, log_dir=where, **given)
+
+
+def problems_by_arm(where: Path, run_id: str) -> dict[str, set[str]]:
+    with Store(where / STORE_NAME) as store:
+        rows = store.attempts(run_id)
+    return {arm: {r.problem_id for r in rows if r.arm == arm} for arm in {r.arm for r in rows}}
+
+
+def test_a_budget_leaves_the_arms_balanced_and_the_next_call_goes_on(
+    sums: Sums, tmp_path: Path
+) -> None:
+    whole = run(sums, tmp_path / "whole")
+    spent = sum(
+        cell.n * ((cell.prompt_tokens or 0) + (cell.generated_tokens or 0)) for cell in whole.cells
+    )
+    half = Means(budget=Budget(tokens=round(spent / 2)))
+    first = run(sums, tmp_path / "cut", means=half)
+    assert first.ended_by == "budget"
+    few_shot, cot = problems_by_arm(tmp_path / "cut", first.run_id).values()
+    assert few_shot == cot
+    assert len(whole.cells) == 2
+    assert 0.4 * whole.n_problems <= len(cot) < 0.6 * whole.n_problems
+    ordered = [p.question.id for p in draw_order(sums.problems(), 0)]
+    assert cot == set(ordered[: len(cot)]), "a random subset: the first ones drawn"
+    assert any(note.startswith(f"ended after {len(cot)} of ") for note in first.notes)
+    again = run(sums, tmp_path / "cut")
+    assert again == whole, "what is done is kept, and the end is that of an uninterrupted run"
+
+
+@pytest.mark.parametrize("max_concurrency", ["1", "8"])
+def test_time_stops_a_run(sums: Sums, tmp_path: Path, max_concurrency: str) -> None:
+    found = run(
+        sums,
+        tmp_path,
+        means=Means(budget=Budget(seconds=0.3)),
+        model_args={**GOOD, "latency_s": "0.05", "max_concurrency": max_concurrency},
+    )
+    assert found.ended_by == "budget"
+    few_shot, cot = problems_by_arm(tmp_path, found.run_id).values()
+    assert few_shot == cot
+    assert len(cot) < found.n_problems
+
+
+def test_a_run_stops_once_it_is_decided(sums: Sums, tmp_path: Path) -> None:
+    found = run(sums, tmp_path, stop_when="decided")
+    assert found.ended_by == "decided"
+    assert found.verdicts[0].gain.label == "helps"
+    few_shot, cot = problems_by_arm(tmp_path, found.run_id).values()
+    assert few_shot == cot
+    assert len(cot) < sums.n
+    events: list[object] = []
+    again = run(sums, tmp_path, stop_when="decided", on_event=events.append)
+    assert again == found
+    assert getattr(events[-1], "n_generated", None) == 0
+    usual = run(sums, tmp_path / "usual")
+    width = usual.verdicts[0].gain.interval
+    assert found.run_id != usual.run_id, "its intervals are others, so it is another run"
+    assert not usual.is_sequential
+    assert found.verdicts[0].gain.interval.high - found.verdicts[0].gain.interval.low > (
+        width.high - width.low
+    ), "looking all along has its price"
+
+
+def test_a_run_that_nothing_decides_uses_every_problem(sums: Sums, tmp_path: Path) -> None:
+    same = {"direct": "0.5", "reasoning": "0.5"}
+    found = run(sums, tmp_path, stop_when="decided", model_args=same)
+    assert (found.ended_by, found.verdicts[0].gain.n) == (None, sums.n)
+    assert found.verdicts[0].gain.label == "undetermined"
+
+
+def rows(arm: str, outcomes: Sequence[str]) -> list[AttemptRow]:
+    return [
+        AttemptRow(arm=arm, problem_id=str(i), outcome=cast("Outcome", outcome))
+        for i, outcome in enumerate(outcomes)
+    ]
+
+
+def test_failed_attempts_decide_nothing() -> None:
+    tell = all_decided([("cot", "few-shot")], margin=0.02, level=0.95)
+    problem: Mapping[str, AttemptRow] = {
+        "cot": rows("cot", ["correct"])[0],
+        "few-shot": rows("few-shot", ["failed"])[0],
+    }
+    assert not any(tell(problem) for _ in range(500))
+
+
+def test_every_gain_has_to_be_decided() -> None:
+    tell = all_decided([("a", "c"), ("b", "c")], margin=0.02, level=0.95)
+    problem = {name: rows(name, ["correct"])[0] for name in "ab"} | {"c": rows("c", ["wrong"])[0]}
+    n = next(i for i in range(1, 500) if tell(problem))
+    alone = all_decided([("a", "c")], margin=0.02, level=0.95)
+    assert next(i for i in range(1, 500) if alone(problem)) < n, "two share the level"
+    tell = all_decided([("a", "c"), ("b", "c")], margin=0.02, level=0.95)
+    half = problem | {"b": rows("b", ["wrong"])[0]}
+    both = sum(not tell(half) for _ in range(60))
+    assert both == 60, "b against c says nothing yet"
+
+
+def test_nothing_to_decide_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no strategy here is measured against another"):
+        all_decided([("oracle", "cot")], margin=0.02, level=0.95, not_asked={"oracle"})
+
+
+SIMULATED = ["compare", "--model", "simulated/7b", "--bench", "gsm-mini", "--limit", "30"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "why"),
+    [
+        (["--budget-usd", "1"], 2, "the price of simulated-7b is unknown"),
+        (["--budget-time", "1x"], 2, "is no length of time"),
+        (["--budget-tokens", "0"], 2, "leaves nothing to spend"),
+        (["--batch", "--budget-tokens", "5"], 2, "--batch sends everything at once"),
+        (["--batch"], 2, "batch"),
+        (["--batch", "--stop-when", "decided"], 2, "nothing to stop"),
+        (["--stop-when", "bored"], 2, "'bored' is not known"),
+        (["--prices", "nowhere.toml"], 65, "nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(
+    options: list[str], code: int, why: str, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(app, [*SIMULATED, *options, "--log-dir", str(tmp_path)])
+    assert isinstance(done.exception, CotkitError), done.exception
+    assert done.exception.exit_code == code
+    assert why in str(done.exception)
+
+
+def test_a_spent_budget_never_exits_0(tmp_path: Path) -> None:
+    command = [*SIMULATED, "--log-dir", str(tmp_path), "--budget-tokens", "20000"]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, IncompleteRunError)
+    assert done.exception.exit_code == 75
+    assert "cotkit resume" in str(done.exception)
+    assert "ended after" in done.stdout, "what there is was printed"
+
+
+def test_own_prices_are_kept_to_and_printed(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(
+        'as_of = "2026-11-01"\n[[price]]\nbackend = "simulated"\nmodels = ["simulated-*"]\n'
+        'input = 1.0\noutput = 4.0\nsource = "a test"\nstatus = "yours"\n'
+    )
+    command = [*SIMULATED, "--log-dir", str(tmp_path), "--prices", str(prices)]
+    done = CliRunner().invoke(app, [*command, "--budget-usd", "0.02", "--format", "json"])
+    assert isinstance(done.exception, IncompleteRunError)
+    page = json.loads(done.stdout)
+    assert all(arm["usd"] > 0 for arm in page["arms"])
+    assert any("list prices of 2026-11-01 (yours)" in note for note in page["notes"])
+    with Store(tmp_path / STORE_NAME) as store:
+        (row,) = store.runs()
+        made = store.attempts(row.id)
+    spent = sum((r.n_prompt_tokens or 0) + 4 * (r.n_generated_tokens or 0) for r in made) / 1e6
+    assert 0.015 < spent <= 0.0205
+
+
+def test_a_meter_counts_what_the_first_problem_takes_before_the_second_begins() -> None:
+    meter = Meter(Budget(tokens=10), None, model="m")
+    assert meter.exhausted(0) is None
+    assert meter.exhausted(1) is not None
