@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jinja2 import meta
 
 from cotkit.errors import BadInputError, UsageError
 from cotkit.prompting import library, lock, read_exemplars
@@ -63,6 +65,35 @@ def end(running: Flow, text: str) -> Attempt:
 def test_the_first_prompt_to_the_byte(name: str) -> None:
     request = first(name)
     assert [(m.role, m.content) for m in request.messages] == [("user", GOLDEN[name])]
+
+
+TEMPLATES = sorted(path.name for path in (REPOSITORY / "prompts").glob("*.jinja"))
+
+
+class Anything(str):
+    """Stands for any variable of a template: a text, a list of itself, its own attribute."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([self])
+
+    def __getattr__(self, name: str) -> str:
+        return self
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("words", [AWKWARD.text, "", "Q: a\nA: b", " ends in space ", "\ue000"])
+def test_a_prompt_prints_the_question_and_does_nothing_else_with_it(name: str, words: str) -> None:
+    """So a prompt may be rendered once for all questions of an arm."""
+    source = library._environment().loader
+    assert source is not None
+    text, _, _ = source.get_source(library._environment(), name)
+    names = meta.find_undeclared_variables(library._environment().parse(text)) - {"question"}
+    others: dict[str, object] = dict.fromkeys(names, Anything("number"))
+    prompt_id, _, version = name.removesuffix(".jinja").rpartition(".v")
+    outright = library._rendered(name, {**others, "question": words})
+    assert library.render(prompt_id, int(version), question=words, **others) == outright
 
 
 @pytest.mark.parametrize(

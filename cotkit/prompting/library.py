@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import string
+from collections.abc import Mapping
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from cotkit.errors import BadInputError, UsageError
 from cotkit.prompting.lock import read_locked
-from cotkit.types import Exemplar, Question
+from cotkit.types import Question
 
 
 def render(prompt_id: str, version: int, **variables: object) -> str:
@@ -25,8 +26,34 @@ def render(prompt_id: str, version: int, **variables: object) -> str:
             is not given; names file and line.
     """
     name = f"{prompt_id}.v{version}.jinja"
+    question, others = variables.get("question"), dict(variables)
+    others.pop("question", None)
+    if isinstance(question, str) and _is_hashable(others):
+        return _around_question(name, tuple(others.items())).replace(_SLOT, question)
+    return _rendered(name, variables)
+
+
+@functools.lru_cache(maxsize=64)
+def _around_question(name: str, others: tuple[tuple[str, object], ...]) -> str:
+    """A prompt with a slot for the question: the exemplars of an arm are rendered once.
+
+    Right because released prompts print the question and do nothing else with it; a test holds
+    every one of them to that.
+    """
+    return _rendered(name, {**dict(others), "question": _SLOT})
+
+
+def _is_hashable(variables: Mapping[str, object]) -> bool:
     try:
-        return _environment().get_template(name).render(**variables)
+        hash(tuple(variables.values()))
+    except TypeError:
+        return False
+    return True
+
+
+def _rendered(name: str, variables: Mapping[str, object]) -> str:
+    try:
+        return _environment().get_template(name).render(variables)
     except jinja2.TemplateSyntaxError as broken:
         raise BadInputError(name, str(broken.message), line=broken.lineno) from broken
     except jinja2.UndefinedError as missing:
@@ -44,18 +71,12 @@ def shown(question: Question) -> str:
     return "\n".join([question.text, *lines])
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, without its questions about our own frozen exemplars: half of all its time."""
-
-    def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
-        return (type(obj) is Exemplar and attr[0] != "_") or super().is_safe_attribute(
-            obj, attr, value
-        )
+_SLOT = "\ue000question\ue000"  # of the private use area: no prompt or exemplar holds it
 
 
 @functools.cache
-def _environment() -> _Environment:
-    return _Environment(
+def _environment() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
         loader=jinja2.FunctionLoader(read_locked),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # prompts are plain text for a model, never HTML
