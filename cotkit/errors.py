@@ -24,9 +24,10 @@ tool does, and 130 for an interrupt. 3, 4 and 5 are kept free for the verdicts o
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 
 class CotkitError(Exception):
@@ -99,9 +100,11 @@ class MissingDependencyError(CotkitError):
 
 
 class BackendError(CotkitError):
-    """A model gave nothing usable."""
+    """A model gave nothing usable, or not for every sample that it was asked for."""
 
     exit_code = 69
+    answered: Mapping[int, Any] = MappingProxyType({})
+    """Sample -> the completion, for those of the request that did come: they are kept."""
 
 
 class PromptTooLongError(BackendError):

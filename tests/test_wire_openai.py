@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from cotkit.api import compare
 from cotkit.backends._hosted import policy
 from cotkit.backends._hosted.rules import REFUSABLE, rule_for
 from cotkit.backends.openai import Openai
@@ -640,3 +641,31 @@ def test_every_rule_reads(api: FakeApi) -> None:
         assert rule_for(model).refuses <= REFUSABLE
     assert rule_for("openai/ft:gpt-4o-mini:mine").max_tokens == "max_completion_tokens"
     assert "temperature" in rule_for("openai/gpt-6-sol").refuses
+
+
+def test_samples_that_were_answered_are_kept_when_another_fails(tmp_path: Path) -> None:
+    """Nothing is paid twice: a vote that lost one of its calls keeps the others."""
+    seeds: list[int] = []
+    is_down = True
+
+    def script(body: dict[str, Any], n_seen: int) -> Answer:
+        seed = body.get("seed")
+        if seed is not None and seed not in seeds:
+            seeds.append(seed)
+        return Answer(status=500 if is_down and seeds[1:2] == [seed] else 200)
+
+    with FakeApi(script=script) as api:
+        args = {"base_url": f"{api.url}/v1", "without": "n", "max_tries": "1"}
+        spec: dict[str, Any] = {
+            "limit": 1,
+            "model_args": args,
+            "log_dir": tmp_path,
+            "baseline": "standard",
+        }
+        failed = compare("openai-api/fake/m", "self-consistency:k=3", "gsm-mini", **spec)
+        assert failed.cells[1].outcomes["failed"] == 1
+        n_asked = len(api.seen)
+        is_down = False
+        compare("openai-api/fake/m", "self-consistency:k=3", "gsm-mini", **spec)
+        again = api.seen[n_asked:]
+    assert [one.body["seed"] for one in again] == [seeds[1]], "only the one that failed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from cotkit.backends._anthropic import faults, messages
 from cotkit.backends._anthropic.client import open_client, post
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted
+from cotkit.backends._hosted.base import Hosted, side_by_side
 from cotkit.backends._hosted.rules import Rule, changes, rule_for
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -77,16 +76,8 @@ class Anthropic(Hosted):
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """As the base, but the samples side by side: the API gives one answer a call."""
         assert self.client, "opened here: the time limit of a try is not for loading the SDK"
-        ask = super().generate
-        if len(request.samples) == 1:
-            return await ask(request)
         alone = [replace(request, samples=(sample,)) for sample in request.samples]
-        try:
-            async with asyncio.TaskGroup() as group:
-                calls = [group.create_task(ask(one)) for one in alone]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
-        return tuple(completion for call in calls for completion in call.result())
+        return await side_by_side(alone, super().generate)
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """One call, for the first of ``request.samples``."""

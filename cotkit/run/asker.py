@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
-from cotkit.errors import UsageError
+from cotkit.errors import BackendError, UsageError
 from cotkit.identity import completion_key, request_key
 from cotkit.protocols import Backend, LikelihoodBackend
 from cotkit.run.budget import Meter
@@ -53,7 +55,14 @@ class Asker:
                 f"{self._backend.info.model} cannot score given answers (log-likelihood)",
                 hint="a local model, or a completions server that echoes log-probabilities",
             )
-        return await self._backend.loglikelihood(request)
+        scored = await self._backend.loglikelihood(request)
+        for one in scored:
+            if one.logprob is None or not -math.inf < one.logprob <= 0:
+                raise BackendError(
+                    f"{self._backend.info.model} gave {one.text!r} the log-probability"
+                    f" {one.logprob}, no number up to 0"
+                )
+        return tuple(scored[sample] for sample in request.samples)  # some may be stored already
 
     async def _generate(
         self, request: Request, content: str, missing: dict[str, int]
@@ -62,24 +71,40 @@ class Asker:
         futures = {key: loop.create_future() for key in missing}
         self._flying |= futures
         wanted = replace(request, samples=tuple(missing.values()))
+        found: dict[str, Completion] = {}
+
+        def keep(completions: Mapping[int, Completion]) -> None:
+            for key, sample in missing.items():
+                if (made := completions.get(sample)) is not None:
+                    kept = made if request.options else trim(made, request)
+                    found[key] = self._store.put_completion(
+                        self._key, content, request, sample, kept
+                    )
+                    futures[key].set_result(found[key])
+                    self._count(found[key])
+
         try:
-            fresh = await self._make(wanted)
-            found: dict[str, Completion] = {}
-            for (key, sample), completion in zip(missing.items(), fresh, strict=True):
-                found[key] = self._store.put_completion(
-                    self._key, content, request, sample, trim(completion, request)
-                )
-                futures[key].set_result(found[key])
-                self.n_generated += 1
-                if self._meter is not None:
-                    self._meter.add(found[key])
+            keep(dict(zip(wanted.samples, await self._make(wanted), strict=True)))
+        except BackendError as failure:
+            keep(failure.answered)
+            self._fail(futures, failure)
+            raise
         except BaseException as failure:
-            for future in futures.values():
-                if not future.done():
-                    future.set_exception(failure)
-                    future.exception()  # nobody may be waiting for it; that is no fault
+            self._fail(futures, failure)
             raise
         finally:
             for key in missing:
                 del self._flying[key]
         return found
+
+    def _count(self, made: Completion) -> None:
+        self.n_generated += 1
+        if self._meter is not None:
+            self._meter.add(made)
+
+    @staticmethod
+    def _fail(futures: Mapping[str, asyncio.Future[Completion]], failure: BaseException) -> None:
+        for future in futures.values():
+            if not future.done():
+                future.set_exception(failure)
+                future.exception()  # nobody may be waiting for it; that is no fault

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import functools
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cotkit.errors import BackendError
 from cotkit.types import Completion, Notify, Request
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Caller, Fault
+
+Ask = Callable[[Request], Awaitable[tuple[Completion, ...]]]
 
 
 def say_nothing(_sentence: str) -> None:
@@ -80,9 +85,13 @@ class Hosted(abc.ABC):
         done: tuple[Completion, ...] = ()
         while len(done) < len(request.samples):
             rest = replace(request, samples=request.samples[len(done) :])
-            answer, tries = await self.caller.call(
-                lambda rest=rest: self.send(rest), weight(rest), spent
-            )
+            try:
+                answer, tries = await self.caller.call(
+                    lambda rest=rest: self.send(rest), weight(rest), spent
+                )
+            except BackendError as failure:
+                failure.answered = dict(zip(request.samples, done, strict=False))
+                raise
             share = 1 / len(answer)
             done += tuple(
                 replace(one, tries=tries, seconds=tries[-1].seconds * share) for one in answer
@@ -96,6 +105,27 @@ class Hosted(abc.ABC):
     def status(self) -> str | None:
         """What the policy is waiting for."""
         return self.caller.status() if "caller" in self.__dict__ else None
+
+
+async def side_by_side(parts: Sequence[Request], ask: Ask) -> tuple[Completion, ...]:
+    """Ask the parts of a request at once.
+
+    Raises:
+        BackendError: the first part that failed, with what came of all of them in ``answered``.
+    """
+    found = await asyncio.gather(*(ask(part) for part in parts), return_exceptions=True)
+    answered: dict[int, Completion] = {}
+    for part, one in zip(parts, found, strict=True):
+        if isinstance(one, BackendError):
+            answered |= one.answered
+        elif not isinstance(one, BaseException):
+            answered |= zip(part.samples, one, strict=True)
+    for one in found:
+        if isinstance(one, BackendError):
+            one.answered = answered
+        if isinstance(one, BaseException):
+            raise one
+    return tuple(answered[sample] for part in parts for sample in part.samples)
 
 
 def weight(request: Request) -> int:

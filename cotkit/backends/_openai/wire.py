@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
 
+from cotkit.backends._hosted.base import Ask, side_by_side
 from cotkit.backends._hosted.policy import Caller, Fault
 from cotkit.backends._openai import chat, completions, likelihood, responses
 from cotkit.backends._openai.client import Client
@@ -16,9 +14,6 @@ from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
 
 _PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
-
-
-Ask = Callable[[Request], Coroutine[Any, Any, tuple[Completion, ...]]]
 
 
 class Wire:
@@ -43,15 +38,8 @@ class Wire:
         """As ``ask``; where one call cannot hold all samples, several side by side."""
         self.client.open()  # here, where importing the SDK is in nobody's time
         samples, n = request.samples, self.setup.n(len(request.samples))
-        if n == len(samples):
-            return await ask(request)
         parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                calls = [group.create_task(ask(part)) for part in parts]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
-        return tuple(completion for call in calls for completion in call.result())
+        return await side_by_side(parts, ask)
 
     async def loglikelihood(self, request: Request, caller: Caller) -> tuple[Completion, ...]:
         """Score the options of a request.

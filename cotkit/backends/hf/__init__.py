@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 ENGINE_VERSION = "1"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
-_RAW: tuple[Capability, ...] = ("generate", "sampling")
+_RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
 _QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
 
 
@@ -91,7 +92,7 @@ class Hf:
             family=None if entry is None else entry.family,
             n_params=fingerprint.n_params(folder) if entry is None else entry.n_params,
             n_active_params=None if entry is None else entry.n_active_params,
-            capabilities=frozenset(("generate", "sampling", "chat") if self.chat else _RAW),
+            capabilities=frozenset((*_RAW, "chat") if self.chat else _RAW),
             context_tokens=fingerprint.context_window(folder),
         )
 
@@ -103,9 +104,7 @@ class Hf:
             ModelLoadError: the model, its tokenizer or its chat template cannot be used.
             BackendError: memory ran out on a single row, or the model's output is not a number.
         """
-        engine = self._engine  # finds the model: what can go wrong there is raised here
-        loop = asyncio.get_running_loop()
-        key = request_key(request)
+        loop, key = asyncio.get_running_loop(), request_key(request)
         rows = [
             Row(
                 request=request,
@@ -115,12 +114,26 @@ class Hf:
             )
             for sample in request.samples
         ]
-        if self._loop is not loop:  # a new event loop: what waited in the old one is gone
-            self._loop, self._arrived = loop, []
-        if not self._arrived:
-            loop.call_soon(self._turn, engine, 0, 0)
-        self._arrived.extend(rows)
-        return tuple(await asyncio.gather(*(row.future for row in rows)))
+        return await self._completed(rows)
+
+    async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
+        """Score the options of a request on the worker thread; ``_likelihood.py`` has the rule.
+
+        ``n_prompt_tokens`` and ``n_generated_tokens`` add up to the tokens of the whole text.
+
+        Raises:
+            UsageError: there are no options, or one of them is empty.
+            PromptTooLongError: prompt and an option exceed the context window.
+            ModelLoadError, BackendError: as :meth:`generate`.
+        """
+        if not request.options or not all(request.options):
+            raise UsageError("an option to be scored is empty, or there is none")
+        loop = asyncio.get_running_loop()
+        rows = [
+            Row(request=request, seed=0, option=i, future=loop.create_future(), loop=loop)
+            for i in range(len(request.options))
+        ]
+        return await self._completed(rows)
 
     async def count_tokens(self, request: Request) -> int:
         """Tokens of the rendered prompt; loads the tokenizer only."""
@@ -131,6 +144,16 @@ class Hf:
         if "_engine" in self.__dict__:
             await asyncio.to_thread(self._engine.close)
             del self._engine
+
+    async def _completed(self, rows: Sequence[Row]) -> tuple[Completion, ...]:
+        engine = self._engine  # finds the model: what can go wrong there is raised here
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # a new event loop: what waited in the old one is gone
+            self._loop, self._arrived = loop, []
+        if not self._arrived:
+            loop.call_soon(self._turn, engine, 0, 0)
+        self._arrived.extend(rows)
+        return tuple(await asyncio.gather(*(row.future for row in rows)))
 
     def _turn(self, engine: Engine, seen: int, n_quiet: int) -> None:
         """Hand over the requests that arrived once the loop has nothing to add."""

@@ -8,7 +8,7 @@ and get a mask of their own: exact for any padding, at the price of memory beyon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from cotkit.errors import ModelLoadError
 _TOKENS_AT_ONCE = (
     4096  # bounds the activations of a prefill; large enough to keep a CPU or GPU busy
 )
+_SCORED_AT_ONCE = 256  # tokens with logits over the whole vocabulary: 268 MB at 262,144 entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,34 @@ class Context:
         Returns:
             Logits after the last token of each row, float32, shape [B, vocabulary].
         """
+        logits = None
+        for piece in self._read(texts, starts, _TOKENS_AT_ONCE, keep=1):
+            logits = piece[1]
+        assert logits is not None
+        return logits[:, -1].float()
+
+    def score(self, texts: Sequence[Sequence[int]], starts: Sequence[int]) -> torch.Tensor:
+        """Read one more piece of each row but for its last token, at least two tokens a piece.
+
+        Returns:
+            Log-probability of each token but the first, given all before it; float32, shape
+            [B, longest piece - 1], shorter pieces on the right, 0 where there is no token.
+        """
+        width = max(len(text) for text in texts) - 1
+        pads = [width + 1 - len(text) for text in texts]
+        wanted = self._tensor([[0] * pad + list(t[1:]) for pad, t in zip(pads, texts, strict=True)])
+        at_once = _SCORED_AT_ONCE if self._network.batchable else 1  # a state is read on by tokens
+        found: list[torch.Tensor] = []
+        for part, logits in self._read([text[:-1] for text in texts], starts, at_once, keep=0):
+            tokens = wanted[:, part, None].to(logits.device)
+            found.append(logits.float().log_softmax(dim=-1).gather(-1, tokens)[..., 0])
+        scores = torch.cat(found, dim=1)
+        return scores.masked_fill(~self._real[:, -width:].to(scores.device), 0)
+
+    def _read(
+        self, texts: Sequence[Sequence[int]], starts: Sequence[int], at_once: int, *, keep: int
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Columns read, so many tokens at once, and logits after their last ``keep``; 0: all."""
         width = max(len(text) for text in texts)
         pads = [width - len(text) for text in texts]
         ids = self._tensor([[0] * pad + list(t) for pad, t in zip(pads, texts, strict=True)])
@@ -76,14 +105,11 @@ class Context:
         self._real = torch.cat([self._real, real], dim=1)
         self._at = torch.cat([self._at, at], dim=1)
         known = len(self) - width
-        step = max(1, _TOKENS_AT_ONCE // len(texts))
-        logits = None
+        step = max(1, at_once // len(texts))
         for begin in range(0, width, step):
             part = slice(begin, begin + step)
             n_keys = known + min(begin + step, width)
-            logits = self._forward(ids[:, part], at[:, part], n_keys)
-        assert logits is not None
-        return logits.float()
+            yield part, self._forward(ids[:, part], at[:, part], n_keys, keep)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep these rows in this order; a row may be named more than once."""
@@ -103,19 +129,19 @@ class Context:
         new._cache.layers.extend(layer.head(length) for layer in self._cache.layers)
         return new
 
-    def _forward(self, ids: torch.Tensor, at: torch.Tensor, n_keys: int) -> torch.Tensor:
+    def _forward(self, ids: torch.Tensor, at: torch.Tensor, n_keys: int, keep: int) -> torch.Tensor:
         network = self._network
         if not network.batchable:
-            return self._forward_alone(ids)
+            return self._forward_alone(ids)[:, -keep:]
         out = network.model(
             input_ids=ids,
             position_ids=at,
             attention_mask=self._mask(at, n_keys),
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
         )
-        return out.logits[:, -1]
+        return out.logits
 
     def _forward_alone(self, ids: torch.Tensor) -> torch.Tensor:
         out = self._network.model(input_ids=ids, past_key_values=self._cache, use_cache=True)
@@ -123,7 +149,7 @@ class Context:
         if self._cache is None:
             kind = self._network.model.config.model_type
             raise ModelLoadError(f"models of type {kind} keep their state in a way not supported")
-        return out.logits[:, -1]
+        return out.logits
 
     def _mask(self, at: torch.Tensor, n_keys: int) -> Any:  # noqa: ANN401 - tensor, dict or None
         """What each query may see: added to the scores, shape [B, 1, queries, keys]."""

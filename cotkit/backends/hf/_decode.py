@@ -19,13 +19,14 @@ from cotkit.backends.hf._sample import choose
 from cotkit.errors import BackendError
 
 
-class _Clock:
+class Clock:
     """Splits the time since the last split over rows."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
     def split(self, rows: Sequence[Row], weights: Sequence[int]) -> None:
+        """Charge each row by its weight, the tokens computed for it."""
         now = time.perf_counter()
         total = sum(weights)
         for row, weight in zip(rows, weights, strict=True):
@@ -41,7 +42,7 @@ def run_batch(
     A fault of the model (out of memory above all) propagates: rows that are not done keep the
     tokens they have and can be run again, where they go on.
     """
-    clock = _Clock()
+    clock = Clock()
     live = list(rows)
     context, logits, weights = _prefill(live, prefixes)
     while True:
@@ -50,7 +51,7 @@ def run_batch(
         clock.split(live, weights)
         for row, token, is_broken in zip(live, chosen, broken, strict=True):
             if is_broken:
-                row.fail(_not_a_number(network))
+                row.fail(not_a_number(network))
             else:
                 row.take(token, end_ids)
         keep = [i for i, row in enumerate(live) if not (row.done or row.abandoned)]
@@ -65,10 +66,24 @@ def run_batch(
 
 def _prefill(rows: Sequence[Row], prefixes: Prefixes) -> tuple[Context, torch.Tensor, list[int]]:
     """Read the prompts: context, logits [rows, vocabulary], tokens computed for each row."""
+    context, logits, back, computed = read_prompts(rows, prefixes)
+    context.select(back)
+    return context, logits[back], computed
+
+
+def read_prompts(
+    rows: Sequence[Row], prefixes: Prefixes, *, again: bool = False
+) -> tuple[Context, torch.Tensor, list[int], list[int]]:
+    """Read each distinct prompt once; a single one is kept where it may come ``again``.
+
+    Returns:
+        Context of the distinct prompts, their logits [prompts, vocabulary]; for each row, which of
+        the prompts is its own, and how many tokens were computed for it.
+    """
     texts = [row.tokens for row in rows]
     unique = list(dict.fromkeys(texts))
     payers = [texts.index(text) for text in unique]
-    context, n_paid = prefixes.shared(unique)
+    context, n_paid = prefixes.shared(unique, again=again)
     n_shared = len(context)
     computed = [0] * len(rows)
     for payer, text in zip(payers, unique, strict=True):
@@ -76,15 +91,14 @@ def _prefill(rows: Sequence[Row], prefixes: Prefixes) -> tuple[Context, torch.Te
     computed[0] += n_paid
     context.select([0] * len(unique))
     logits = context.feed([text[n_shared:] for text in unique], [n_shared] * len(unique))
-    back = [unique.index(text) for text in texts]
-    context.select(back)
     for row, n in zip(rows, computed, strict=True):
         if not row.prefilled:
             row.n_computed, row.prefilled = n, True
-    return context, logits[back], computed
+    return context, logits, [unique.index(text) for text in texts], computed
 
 
-def _not_a_number(network: Network) -> BackendError:
+def not_a_number(network: Network) -> BackendError:
+    """What to tell whose row has logits that are NaN."""
     dtype = str(network.model.dtype).removeprefix("torch.")
     return BackendError(
         f"the model's output is not a number in {dtype}",

@@ -101,13 +101,16 @@ class Engine:
 
     def _run_some(self, runner: _Runner, rows: list[Row]) -> list[Row]:
         """Run one batch of the rows; returns those that are still to run."""
+        fresh: dict[tuple[int, bool], list[Row]] = {}
         for row in rows:
             if not row.prompt:
-                self._render(row, runner)
+                fresh.setdefault((id(row.request), row.option is None), []).append(row)
+        for group in fresh.values():
+            self._render(group, runner)
         ready = [row for row in rows if not row.done]
         if not ready:
             return []
-        batch = choose_batch(ready, self._limit or runner.affordable(ready))
+        batch = choose_batch(ready, runner.size(ready, self._limit))
         fault = runner.run(batch)
         if fault is not None:
             self._halve(fault, batch, runner)
@@ -129,16 +132,23 @@ class Engine:
         self._limit = max(1, len(unfinished) // 2)
         self._notify()(f"out of memory: going on with {self._limit} rows at a time")
 
-    def _render(self, row: Row, runner: _Runner) -> None:
+    def _render(self, rows: Sequence[Row], runner: _Runner) -> None:
+        """Tokenize a request for all its rows."""
+        request = rows[0].request
         try:
-            prompt = self._prompter.tokens(row.request.messages)
-            _check_length(len(prompt), row.request.decoding.max_tokens, self._setup.context_tokens)
+            if rows[0].option is not None:
+                runner.split(rows)
+            else:
+                prompt = self._prompter.tokens(request.messages)
+                for row in rows:
+                    row.prompt = prompt
+                    row.transcript = Transcript(self._prompter.text, request.decoding)
+                    runner.seed(row)
+            for row in rows:
+                _check_length(row, self._setup.context_tokens)
         except BackendError as refused:
-            row.fail(refused)
-            return
-        row.prompt = prompt
-        row.transcript = Transcript(self._prompter.text, row.request.decoding)
-        runner.seed(row)
+            for row in rows:
+                row.fail(refused)
 
 
 class _Runner:
@@ -149,6 +159,7 @@ class _Runner:
         from cotkit.backends.hf._prefix import Prefixes
 
         self._network = _load.load_network(setup.folder, setup.placement, notify)
+        self._prompter = prompter
         self._end_ids = _load.end_ids(self._network, prompter.tokenizer)
         self._prefixes = Prefixes(self._network)
 
@@ -157,9 +168,13 @@ class _Runner:
         import torch
 
         from cotkit.backends.hf._decode import run_batch
+        from cotkit.backends.hf._likelihood import score_batch
 
         try:
             with torch.inference_mode():
+                if batch[0].option_tokens:
+                    score_batch(self._network, batch, self._prefixes)
+                    return None
                 run_batch(self._network, batch, self._prefixes, self._end_ids)
         except (MemoryError, RuntimeError) as fault:
             told = str(fault)
@@ -168,12 +183,23 @@ class _Runner:
             return fault.with_traceback(None)  # the frames hold the tensors
         return None
 
-    def affordable(self, rows: Sequence[Row]) -> int:
-        """How many rows fit, by the longest of them."""
+    def size(self, rows: Sequence[Row], limit: int | None) -> int:
+        """How many rows at once: the limit, or what fits by the longest; 1 if none may share."""
         from cotkit.backends.hf._memory import affordable_rows
 
-        n_tokens = max(len(row.prompt) + row.request.decoding.max_tokens for row in rows)
+        if limit is not None and self._network.batchable:
+            return limit
+        n_tokens = max(len(row.prompt) + row.n_ahead for row in rows)
         return affordable_rows(self._network, n_tokens)
+
+    def split(self, rows: Sequence[Row]) -> None:
+        """Give the rows of a request with options their tokens."""
+        from cotkit.backends.hf._likelihood import split
+
+        both = split(self._prompter, rows[0].request)
+        for row in rows:
+            assert row.option is not None
+            row.prompt, row.option_tokens = both.prompt, both.options[row.option]
 
     def seed(self, row: Row) -> None:
         """Give a sampled row its own random numbers."""
@@ -196,11 +222,13 @@ def choose_batch(rows: Sequence[Row], size: int) -> list[Row]:
     """Up to ``size`` rows that go well with the one that has waited longest.
 
     Rows with the same token limit first, then by the prefix shared with it. Where the best of them
-    share a long prefix, rows that would break it are left for a later batch.
+    share a long prefix, rows that would break it are left for a later batch. Scoring does not go
+    with generating, and the options of a prompt stay together unless they are more than ``size``.
     """
     from cotkit.backends.hf._prefix import overlap
 
     first = rows[0]
+    rows = [row for row in rows if bool(row.option_tokens) == bool(first.option_tokens)]
     shared = {id(row): overlap(row.prompt, first.prompt) for row in rows}
     others = [shared[id(row)] for row in rows if row.prompt != first.prompt]
     best = max(others, default=0)
@@ -208,15 +236,20 @@ def choose_batch(rows: Sequence[Row], size: int) -> list[Row]:
     limit = first.request.decoding.max_tokens
     fitting = [row for row in rows if shared[id(row)] >= least]
     fitting.sort(key=lambda r: (r.request.decoding.max_tokens != limit, -shared[id(r)]))
-    return fitting[: max(1, size)]
+    batch, left = fitting[: max(1, size)], fitting[max(1, size) :]
+    if first.option_tokens and left:
+        return [row for row in batch if row.prompt != left[0].prompt] or batch
+    return batch
 
 
-def _check_length(n_prompt: int, max_tokens: int, window: int | None) -> None:
+def _check_length(row: Row, window: int | None) -> None:
+    n_prompt, n_ahead = len(row.prompt), row.n_ahead
     if n_prompt == 0:
         raise BackendError("the prompt has no tokens", hint="a raw-text model needs some text")
-    if window is not None and n_prompt + max_tokens > window:
+    if window is not None and n_prompt + n_ahead > window:
+        doing = "score" if row.option_tokens else "generate"
         raise PromptTooLongError(
-            f"the prompt has {n_prompt} tokens; with {max_tokens} to generate it exceeds the "
+            f"the prompt has {n_prompt} tokens; with {n_ahead} to {doing} it exceeds the "
             f"context window of {window}",
             hint="use fewer exemplars (--num-fewshot) or a smaller --max-tokens",
         )

@@ -21,14 +21,17 @@ class Prefixes:
         self._kept: OrderedDict[tuple[int, ...], Context] = OrderedDict()
         self._last: tuple[int, ...] = ()
 
-    def shared(self, texts: Sequence[tuple[int, ...]]) -> tuple[Context, int]:
+    def shared(
+        self, texts: Sequence[tuple[int, ...]], *, again: bool = False
+    ) -> tuple[Context, int]:
         """The context of what all texts begin with, and how many tokens had to be computed for it.
 
         At least one token of each text is left to be read. A single text is compared with the last
-        one seen, so that requests which come one by one share too. ``texts`` are distinct.
+        one seen, so that requests which come one by one share too; or kept but for its last token
+        where it may come ``again``. ``texts`` are distinct.
         """
         lead = texts[0]
-        others = texts[1:] or [self._last]
+        others = texts[1:] or [lead if again else self._last]
         self._last = lead
         common = min(*(overlap(lead, other) for other in others), *(len(t) - 1 for t in texts))
         held = max(self._kept, key=lambda ids: overlap(ids, lead), default=())

@@ -41,17 +41,17 @@ class Prompter:
             ) from fault
 
     def tokens(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """The rendered prompt. Raw: contents joined, special tokens as the tokenizer adds them.
+        """The rendered prompt.
 
         Raises:
             ModelLoadError: no tokenizer, or the chat template is missing or refuses the messages.
         """
+        return self.encode(self.render(messages))
+
+    def encode(self, rendered: str) -> tuple[int, ...]:
+        """Tokens of a rendered text. Raw: with special tokens as the tokenizer adds them."""
         with self._lock:
-            if not self._chat:
-                text = "".join(message.content for message in messages)
-                return tuple(self.tokenizer(text)["input_ids"])
-            text = self._rendered(messages)
-            return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            return tuple(self.tokenizer(rendered, add_special_tokens=not self._chat)["input_ids"])
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of generated tokens, special ones left out."""
@@ -60,7 +60,18 @@ class Prompter:
                 list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
 
-    def _rendered(self, messages: Sequence[Message]) -> str:
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt as one text: by the chat template; raw: contents joined.
+
+        Raises:
+            ModelLoadError: no tokenizer, or the chat template is missing or refuses the messages.
+        """
+        if not self._chat:
+            return "".join(message.content for message in messages)
+        with self._lock:
+            return self._templated(messages)
+
+    def _templated(self, messages: Sequence[Message]) -> str:
         to_continue = messages[-1].role == "assistant"
         try:
             return self.tokenizer.apply_chat_template(

@@ -30,6 +30,10 @@ class Row:
     """The loop that asked; it may be closed by the time the row is done."""
     prompt: tuple[int, ...] = ()
     """The rendered prompt's tokens; empty until the worker has rendered it."""
+    option: int | None = None
+    """Which of the request's options is to be scored; None: the row generates."""
+    option_tokens: tuple[int, ...] = ()
+    """What is scored after the prompt; empty until rendered, and where the row generates."""
     out: list[int] = field(default_factory=list[int])
     """Tokens generated so far, without an end token."""
     generator: torch.Generator | None = None
@@ -51,6 +55,11 @@ class Row:
         return (*self.prompt, *self.out)
 
     @property
+    def n_ahead(self) -> int:
+        """The most tokens that may follow the prompt."""
+        return len(self.option_tokens) or self.request.decoding.max_tokens
+
+    @property
     def abandoned(self) -> bool:
         """Whether nobody waits any more."""
         return self.future.cancelled() or self.loop.is_closed()
@@ -66,6 +75,22 @@ class Row:
             self._finish(stopped=True)
         elif len(self.out) >= self.request.decoding.max_tokens:
             self._finish(stopped=False)
+
+    def score(self, logprob: float) -> None:
+        """Answer with the log-probability of the row's option."""
+        assert self.option is not None
+        self.done = True
+        self._deliver(
+            Completion(
+                text=self.request.options[self.option],
+                stop_reason="stop",
+                n_prompt_tokens=len(self.prompt),
+                n_shared_tokens=max(0, len(self.prompt) - self.n_computed),
+                n_generated_tokens=len(self.option_tokens),
+                seconds=self.seconds,
+                logprob=logprob,
+            )
+        )
 
     def fail(self, error: Exception) -> None:
         """Give the error to who waits."""
