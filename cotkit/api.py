@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from cotkit.analysis.cells import cell
 from cotkit.analysis.results import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
 from cotkit.bench import load_benchmark
-from cotkit.errors import BadInputError
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import expand_spec, parse_spec
 from cotkit.run import RunSpec
-from cotkit.running import LEVEL, NO_LIMITS, Emit, Means, run_spec
-from cotkit.scoring import score_attempt
+from cotkit.running import NO_LIMITS, Emit, Means, run_spec
+from cotkit.scored import DEFAULT_ARM, Ask, Missing, read_items, score_completions
 from cotkit.store import AttemptRow
-from cotkit.types import Attempt
 
 DEFAULT_LOG_DIR = Path("logs")
 GIVEN = "(given in Python)"
@@ -30,9 +27,11 @@ class Scored:
     """Completions that some other program made, read and compared with the gold answers."""
 
     cell: Cell
-    """Solve rate, interval and outcomes."""
+    """Solve rate, interval and outcomes; of several arms the first of ``comparison.cells``."""
     rows: tuple[AttemptRow, ...]
-    """One for each completion, in the order given."""
+    """One for each completion of a mapping, in the order given; none of an iterable's is kept."""
+    comparison: Comparison
+    """All there is to say: arms, gains over a baseline, pass@k, notes; ``render`` prints it."""
 
 
 def compare(
@@ -51,6 +50,7 @@ def compare(
     run_unsafe_code: bool = False,
     model_args: Mapping[str, str] | None = None,
     generation: Mapping[str, str] | None = None,
+    likelihood: bool = False,
     stop_when: Literal["decided"] | None = None,
     means: Means = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
@@ -76,6 +76,7 @@ def compare(
         run_unsafe_code: whether strategies may have code run that the model wrote.
         model_args: fields of the backend, as text.
         generation: strategy parameters for every arm that has them, as text.
+        likelihood: whether to ask for the log-probability of gold answers, too.
         stop_when: ``decided``: stop once more problems cannot change any verdict.
         means: what this call may spend; the comparison's ``ended_by`` says if that ended it.
         log_dir: folder of the store; what it holds is not generated again.
@@ -104,6 +105,7 @@ def compare(
         reader=reader,
         margin=margin,
         run_unsafe_code=run_unsafe_code,
+        likelihood=likelihood,
         stop_when=stop_when,
     )
     benchmark = _benchmark(bench)
@@ -123,48 +125,56 @@ def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def score(
-    completions: Mapping[str, str],
+    completions: Mapping[str, str] | Iterable[Mapping[str, object]],
     bench: str | Benchmark,
     *,
     reader: str = "flexible",
-    arm: str = "completions",
+    arm: str = DEFAULT_ARM,
+    baseline: str | None = None,
+    margin: float = 0.02,
+    missing: Missing = "leave-out",
+    on_row: Callable[[AttemptRow], None] | None = None,
 ) -> Scored:
     """Read completions made elsewhere and compare them with a benchmark's gold answers.
 
     Args:
-        completions: problem id -> the text of the completion.
+        completions: problem id -> the text of the completion; or any iterable of what a line of
+            ``cotkit score`` holds (``{"id": ..., "text": ..., "sample": 0, "arm": "cot"}``), taken
+            one at a time, so that it may be longer than memory.
         bench: a name, the path of a JSONL file, or a benchmark object.
         reader: the reader that decides what is correct.
-        arm: what to call them.
+        arm: what to call those that name no arm.
+        baseline: the arm that the others are measured against, on the same problems.
+        margin: smallest gain that counts as material, a fraction.
+        missing: ``leave-out`` or ``wrong``: what becomes of problems without a completion.
+        on_row: called with every scored completion, in the order given.
 
     Raises:
-        BadInputError: an id that the benchmark does not have.
+        BadInputError: an id that the benchmark does not have, or a field that is not as it must be.
+        UsageError: no such reader or arm, or a margin out of range.
     """
-    benchmark = _benchmark(bench)
-    problems = {problem.question.id: problem for problem in benchmark.problems()}
     rows: list[AttemptRow] = []
-    for problem_id, text in completions.items():
-        if problem_id not in problems:
-            raise BadInputError(
-                "completions", f"{benchmark.name} has no such problem", field=problem_id
-            )
-        problem = problems[problem_id]
-        judged = score_attempt(Attempt(text=text, stop_reason="stop"), problem, reader)
-        rows.append(
-            AttemptRow(
-                arm=arm,
-                problem_id=problem_id,
-                outcome=judged.outcome,
-                text=text,
-                gold=problem.gold,
-                readings=judged.readings,
-                correct_by=judged.correct_by,
-                n_calls=1,
-                n_steps=problem.n_steps,
-                cluster=problem.cluster,
-            )
-        )
-    return Scored(cell=cell(arm, rows, LEVEL), rows=tuple(rows))
+    ask = Ask(reader=reader, baseline=baseline, margin=margin, missing=missing)
+    if isinstance(completions, Mapping):
+        given = cast("Mapping[str, str]", completions)
+        items = ({"id": problem, "text": text} for problem, text in given.items())
+        keep = rows.append
+    else:
+        items, keep = completions, _forget
+
+    def seen(row: AttemptRow) -> None:
+        keep(row)
+        if on_row is not None:
+            on_row(row)
+
+    comparison = score_completions(
+        read_items(items, arm=arm), _benchmark(bench), ask, source="completions", on_row=seen
+    )
+    return Scored(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
+
+
+def _forget(row: AttemptRow) -> None:
+    """Keep nothing of a row."""
 
 
 def _benchmark(bench: str | Benchmark) -> Benchmark:

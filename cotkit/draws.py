@@ -12,6 +12,7 @@ from cotkit.analysis.results import Comparison
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run.budget import Budget
 from cotkit.running import LEVEL, NO_LIMITS, STORE_NAME, Emit, Means, run_spec
 from cotkit.store import Store
 from cotkit.types import BackendInfo, Exemplar
@@ -52,6 +53,11 @@ def compare_draws(
         InterruptedRunError: Ctrl-C; the same call goes on.
         CotkitError: whatever ends a run.
     """
+    if means.budget != Budget():
+        raise UsageError(
+            "a budget is of one run, and exemplar seeds make several",
+            hint="--limit bounds what they take",
+        )
     plans = draw_plans(spec, bench)
     try:
         comparisons = tuple(

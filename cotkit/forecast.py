@@ -20,6 +20,7 @@ from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, build_backend, make_plan
 from cotkit.run.estimate import Estimate, Pace, estimate
 from cotkit.run.loop import run_to_end
+from cotkit.run.probe import n_weighed
 from cotkit.run.survey import ArmSurvey, survey
 from cotkit.running import LEVEL, STORE_NAME, Emit, price_for
 from cotkit.store import Store
@@ -50,6 +51,9 @@ class Forecast:
     prompt_tokens: tuple[int | None, ...] = ()
     """For each arm, about how many prompt tokens its ``n_to_make`` completions are asked with
     (the mean first prompt of a few problems); None: the backend cannot tell. Empty: not asked."""
+    n_weighed: int = 0
+    """Options that come on top, at most: their log-probabilities are asked after each attempt. Not
+    in ``arms`` and ``estimates``."""
     estimates: tuple[Estimate, ...]
     """For each arm, what its completions to be made will take, as ranges."""
     price: Price | None
@@ -74,6 +78,7 @@ def plan(
     reader: str = "flexible",
     margin: float = 0.02,
     run_unsafe_code: bool = False,
+    likelihood: bool = False,
     prices: Path | None = None,
     log_dir: Path | str = DEFAULT_LOG_DIR,
 ) -> Forecast:
@@ -96,6 +101,7 @@ def plan(
         reader=reader,
         margin=margin,
         run_unsafe_code=run_unsafe_code,
+        likelihood=likelihood,
     )
     given = None if isinstance(model, str) else model
     return plan_spec(
@@ -156,6 +162,7 @@ def forecast(
         n_problems=n,
         n_total=len(plan.everything),
         arms=arms,
+        n_weighed=n_weighed(plan, info),
         estimates=tuple(estimate(arm, price, pace=pace) for arm in arms),
         price=price,
         upper_bounds=plan.upper_bounds,

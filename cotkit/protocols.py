@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from cotkit.types import (
@@ -91,6 +91,20 @@ class LikelihoodBackend(Protocol):
 
         Raises:
             BackendError: nothing usable came back; ``retryable`` says whether to try again.
+        """
+        ...
+
+
+@runtime_checkable
+class PiecewiseBackend(Protocol):
+    """A backend that may answer the samples of one request in several calls."""
+
+    async def generate_each(
+        self, request: Request, keep: Callable[[Mapping[int, Completion]], None]
+    ) -> tuple[Completion, ...]:
+        """As ``Backend.generate``; ``keep`` is told each part (sample -> completion) as it comes.
+
+        So nothing that was answered is lost to whatever ends the rest.
         """
         ...
 

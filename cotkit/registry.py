@@ -42,7 +42,7 @@ _GROUPS = {
     "benchmark": "cotkit.benchmarks",
 }
 
-_BARE = {"bigbench": "task", "bbh": "task", "bbq": "category", "mmlu": "subject"}
+_BARE = {"bigbench": "task", "bbh": "task", "bbq": "category", "mmlu": "subject", "lm-eval": "path"}
 """Name -> its parameter that may be written first and bare: ``bigbench:emoji_movie``."""
 
 
@@ -219,6 +219,8 @@ def _coerce(place: str, text: str, hint: object) -> object:
             if kind in options:
                 return _finite(text) if kind is float else kind(text)
     except (KeyError, ValueError):
+        if str in options:  # `int | str`: a number, or what the class itself can read
+            return text
         names = " or ".join(getattr(t, "__name__", str(t)) for t in options)
         raise UsageError(f"{place}={text!r} is not of type {names}") from None
     return text

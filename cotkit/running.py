@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cotkit.analysis.bias_rows import bias, bias_changes
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.following import following
+from cotkit.analysis.metrics import measured
 from cotkit.analysis.results import Comparison
 from cotkit.analysis.stopping import all_decided
 from cotkit.bench import draw_order
@@ -19,6 +22,8 @@ from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Executed, Plan, RunSpec, build_backend, execute, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.run.loop import run_to_end
+from cotkit.run.probe import unweighed
+from cotkit.scoring.metrics import calibration_error, described
 from cotkit.store import Store
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo
@@ -148,16 +153,39 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
         for arm in plan.arms
         if isinstance(arm.strategy, FlippedLabels)
     }
+    tags = {problem.question.id: problem.tags for problem in plan.problems}
+    honest = [pair for pair in plan.pairs if pair[0] not in plan.upper_bounds]
     return replace(
         found,
-        notes=(*plan.notes(), *found.notes, *_said_of(plan, done, price)),
+        notes=(
+            *plan.notes(),
+            *found.notes,
+            *unweighed(plan, info),
+            *_said_of(plan, info, done, price),
+        ),
         is_sequential=plan.spec.stop_when is not None,
         ended_by=done.ended_by,
+        why_failed=_why_failed(done),
         following=following(rows, flips, LEVEL),
+        bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
+        bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
+        metrics=measured(
+            rows,
+            [one.arm for one in found.cells],
+            plan.pairs,
+            kind_of=described,
+            calibration=calibration_error,
+            level=LEVEL,
+        ),
     )
 
 
-def _said_of(plan: Plan, done: Executed, price: Price | None) -> tuple[str, ...]:
+def _why_failed(done: Executed) -> str | None:
+    reasons = Counter(row.error for row in done.rows if row.outcome == "failed" and row.error)
+    return reasons.most_common(1)[0][0] if reasons else None
+
+
+def _said_of(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) -> tuple[str, ...]:
     """What a reader must know of how the run went and what its dollars are made of."""
     notes: list[str] = []
     if done.ended_by is not None:
@@ -166,6 +194,16 @@ def _said_of(plan: Plan, done: Executed, price: Price | None) -> tuple[str, ...]
         notes.append(
             f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
             f"{why[done.ended_by]}"
+        )
+    if (why := _why_failed(done)) is not None:
+        notes.append(f"the commonest reason of failed attempts: {why}")
+    refused = info.settings.get("parameters", "").split(",")
+    if "-temperature" in refused and any(
+        getattr(arm.strategy, "temperature", None) == 0 for arm in plan.arms
+    ):
+        notes.append(
+            f"{info.model} takes no temperature: what should be greedy was sampled at the "
+            "provider's default, and a second run will differ"
         )
     served = sorted({row.served_by for row in done.rows if row.served_by})
     if len(served) > 1:

@@ -77,7 +77,8 @@ class Exemplar:
     question: str
     """The question in words."""
     rationale: str
-    """The written reasoning, ending before the answer line; no ``The answer is``."""
+    """The written reasoning, ending before the answer line; no ``The answer is``. Empty: none was
+    written, so only strategies that show none can use it."""
     answer: str
     """The answer as it should be written after ``The answer is``, e.g. ``"39"``."""
 

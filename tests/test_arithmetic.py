@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotkit.bench import load_benchmark
+from cotkit.bench import draw_exemplars, load_benchmark
 from cotkit.bench._arithmetic import divisors
 from cotkit.bench._arithmetic_shapes import PRESETS
 from cotkit.bench.arithmetic import Arithmetic
@@ -21,20 +22,17 @@ from cotkit.registry import parse_spec
 from cotkit.resources import resource
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.survey import start
-from cotkit.scoring.arithmetic import (
-    digit_accuracy,
-    edit_distance,
-    edit_similarity,
-    first_wrong_step,
-    read_steps,
-)
+from cotkit.scoring.arithmetic import digit_accuracy, first_wrong_step, read_steps
+from cotkit.scoring.metrics import edit_distance, edit_similarity
 from cotkit.types import Problem, Request
 
 CELLS = [
     Arithmetic(n=9),
-    Arithmetic(n=9, steps=2, digits=1),
+    Arithmetic(n=9, steps=2, digits=1, operators="+-"),
     Arithmetic(n=9, steps=1, digits=1, operators="+"),
-    Arithmetic(n=9, steps=8, digits=5, shape="nested"),
+    Arithmetic(n=9, steps=8, digits=5, operators="+-", shape="nested"),
+    Arithmetic(n=9, steps="1-8", operators="+-"),
+    Arithmetic(n=9, steps="2-4", digits="1-3", operators="x", shape="nested"),
     Arithmetic(n=9, steps=4, digits=2, operators="+-x/"),
     Arithmetic(n=9, steps=4, digits=2, operators="/x-+", shape="nested"),
     Arithmetic(n=9, steps=6, digits=2, operators="*"),
@@ -110,7 +108,8 @@ def test_no_exemplar_is_a_problem_and_nothing_comes_twice(bench: Arithmetic) -> 
 @pytest.mark.parametrize(("steps", "digits"), list(product((1, 2, 5, 8), (1, 3, 5))))
 def test_the_grid_keeps_its_numbers_of_steps_and_digits(steps: int, digits: int) -> None:
     for shape in ("chain", "signs", "nested"):
-        for problem in Arithmetic(n=20, steps=steps, digits=digits, shape=shape).problems():
+        bench = Arithmetic(n=20, steps=steps, digits=digits, operators="+-", shape=shape)
+        for problem in bench.problems():
             given_numbers = re.findall(r"\d+", problem.question.text)
             assert len(given_numbers) == steps + 1
             assert {len(one) for one in given_numbers} == {digits}
@@ -118,11 +117,11 @@ def test_the_grid_keeps_its_numbers_of_steps_and_digits(steps: int, digits: int)
 
 
 WORDINGS = {
-    "steps=2,digits=1": (
+    "steps=2,digits=1,operators=+-": (
         "Start with 8, add 5, then subtract 1. What is the result?",
         "First 8 + 5 = 13. Then 13 - 1 = 12.",
     ),
-    "steps=1": (
+    "steps=1,operators=+-": (
         "Start with 65, subtract 70. What is the result?",
         "65 - 70 = -5.",
     ),
@@ -130,7 +129,7 @@ WORDINGS = {
         "Start with 43, add 23, then subtract 46, then subtract 23. What is the result?",
         "First 43 + 23 = 66. Then 66 - 46 = 20. Then 20 - 23 = -3.",
     ),
-    "shape=signs": (
+    "shape=signs,operators=+-": (
         "What is 34 + 38 + 85 + 46?",
         "First 34 + 38 = 72. Then 72 + 85 = 157. Then 157 + 46 = 203.",
     ),
@@ -166,7 +165,14 @@ def test_the_wording_to_the_letter(spec: str, expected: tuple[str, str]) -> None
     assert (first.question.text.replace("\n", " | "), first.rationale) == expected
 
 
-@pytest.mark.parametrize(("spec", "n"), [("steps=1,digits=1", 130), ("preset=multistep-0-2", 1051)])
+@pytest.mark.parametrize(
+    ("spec", "n"),
+    [
+        ("steps=1,digits=1", 49),
+        ("steps=1,digits=1,operators=+-", 130),
+        ("preset=multistep-0-2", 1051),
+    ],
+)
 def test_a_small_set_is_taken_whole(spec: str, n: int) -> None:
     bench = load(f"arithmetic:{spec},n=2000")
     assert len(bench.problems()) == n
@@ -175,7 +181,15 @@ def test_a_small_set_is_taken_whole(spec: str, n: int) -> None:
     }
 
 
-@pytest.mark.parametrize("spec", ["steps=1,digits=1", "steps=2,digits=1", "steps=3,digits=4"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "steps=1,digits=1,operators=+-",
+        "steps=2,digits=1",
+        "steps=3,digits=4",
+        "steps=1-8,digits=1-3",
+    ],
+)
 def test_a_larger_set_contains_a_smaller_one_and_a_seed_makes_another(spec: str) -> None:
     small, large = load(f"arithmetic:{spec},n=20"), load(f"arithmetic:{spec},n=120")
     assert large.problems()[:20] == small.problems()
@@ -189,8 +203,31 @@ def test_a_larger_set_contains_a_smaller_one_and_a_seed_makes_another(spec: str)
 
 def test_one_set_has_one_version_however_it_is_spelled() -> None:
     bench = load("arithmetic:operators=*-+,steps=3")
-    assert bench.version == load("arithmetic:digits=2,operators=+-x,shape=chain").version
+    assert bench.version == load("arithmetic:digits=2-2,operators=+-x,shape=chain").version
     assert bench.problems() == load("arithmetic:operators=+-x").problems()
+    assert load("arithmetic").version == "1-3-steps-2-digits-add-chain-seed0-n1000"
+    ranged = load("arithmetic:steps=1-8,digits=1-3").version
+    assert ranged == "1-1to8-steps-1to3-digits-add-chain-seed0-n1000"
+
+
+def test_a_range_takes_its_cells_in_turn() -> None:
+    bench = load("arithmetic:steps=1-8,n=100")
+    assert [problem.n_steps for problem in bench.problems()] == [1, 2, 3, 4, 5, 6, 7, 8] * 12 + [
+        *(1, 2, 3, 4)
+    ]
+    assert [problem.n_steps for problem in bench.exemplar_pool()] == [1, 2, 3, 4, 5, 6, 7, 8] * 4
+    for steps in (1, 5, 8):
+        alone = load(f"arithmetic:steps={steps},n=20")
+        own = [problem for problem in bench.problems() if problem.n_steps == steps]
+        assert list(alone.problems()[: len(own)]) == own, "the problems of that cell alone"
+
+
+def test_a_cell_that_runs_out_is_not_made_up_for() -> None:
+    """One step of one digit has 81 additions: 49 beside the exemplars, not 100."""
+    problems = load("arithmetic:steps=1-2,digits=1,n=200").problems()
+    assert Counter(problem.n_steps for problem in problems) == {1: 49, 2: 100}
+    few = load("arithmetic:steps=1-2,digits=1,n=60").problems()
+    assert list(problems[:60]) == list(few)
 
 
 def test_division_is_exact_and_never_idle() -> None:
@@ -226,11 +263,14 @@ def test_twins_differ_in_the_arrow_alone() -> None:
 
 
 HASHES = {
-    "steps=2,digits=1": "1e965ad494bf",
+    "steps=2,digits=1,operators=+-": "1e965ad494bf",
+    "steps=2,digits=1": "d8577fe12202",
+    "steps=1-8": "47979c414649",
+    "steps=2-3,digits=1-2,operators=+-x/": "4fc7d4753b5a",
     "steps=8,digits=5,operators=+-": "61188de6dbb6",
     "operators=+-x/": "381a1fe5d760",
     "operators=+-x/,shape=nested": "622ed1a60523",
-    "steps=1,digits=1,shape=signs": "b8a50377a20d",
+    "steps=1,digits=1,operators=+-,shape=signs": "b8a50377a20d",
     "preset=gpt3-2d-add": "cc9e0892160c",
     "preset=gpt3-1d-composite": "f39318048940",
     "preset=multistep-3-2": "5e8cd52bfaca",
@@ -251,7 +291,16 @@ def test_the_problems_are_the_same_on_every_machine(spec: str, expected: str) ->
     [
         ("steps=0", "steps is 0, must be 1 to 8"),
         ("steps=9", "steps is 9, must be 1 to 8"),
-        ("steps=two", "steps='two' is not of type int"),
+        ("steps=two", "steps is two, must be 1 to 8, or a range such as 1-3"),
+        ("steps=0-3", "steps is 0-3, must be 1 to 8"),
+        ("steps=1-9", "steps is 1-9, must be 1 to 8"),
+        ("steps=5-2", "steps is 5-2, must be 1 to 8"),
+        ("steps=-3", "steps is -3, must be 1 to 8"),
+        ("steps=2-", "steps is 2-, must be 1 to 8"),
+        ("steps=1-2-3", "steps is 1-2-3, must be 1 to 8"),
+        ("digits=1-6", "digits is 1-6, must be 1 to 5"),
+        ("steps=1-8,operators=x", "steps is 7 and digits 2: with x in operators"),
+        ("steps=1-2,operators=/", "steps is 2, but operators=/ divides exactly only once"),
         ("digits=0", "digits is 0, must be 1 to 5"),
         ("digits=6", "digits is 6, must be 1 to 5"),
         ("n=0", "n is 0, must be 1 to 2000"),
@@ -276,8 +325,9 @@ def test_what_cannot_be_made_is_refused_in_one_line(params: str, says: str) -> N
 
 
 def test_a_set_that_is_all_exemplars_is_refused() -> None:
-    with pytest.raises(UsageError, match="has 6 different problems"):
-        load("arithmetic:steps=1,digits=1,operators=/").problems()
+    for steps in ("1", "1-1"):
+        with pytest.raises(UsageError, match="has 6 different problems"):
+            load(f"arithmetic:steps={steps},digits=1,operators=/").problems()
 
 
 # --- in a run -------------------------------------------------------------------------------
@@ -300,13 +350,33 @@ def test_every_few_shot_strategy_shows_exemplars_of_the_pool(exemplars: str) -> 
     assert not pool & {problem.question.text for problem in plan.problems}
 
 
+@pytest.mark.parametrize(("k", "per_step"), [(4, {0, 1}), (8, {1}), (16, {2}), (32, {4})])
+def test_exemplars_of_a_range_are_spread_over_the_steps(k: int, per_step: set[int]) -> None:
+    bench = load("arithmetic:steps=1-8,n=50")
+    steps_of = {problem.question.text: problem.n_steps for problem in bench.exemplar_pool()}
+    for seed in (0, 1):
+        spec = RunSpec(model="m", exemplars=f"builtin:{k}", exemplar_seed=seed)
+        shown, again = (
+            [x.question for x in getattr(make_plan(spec, bench).arms[0].strategy, "exemplars", ())]
+            for _ in range(2)
+        )
+        assert shown == again
+        counts = Counter(steps_of[text] for text in shown)
+        assert {counts[steps] for steps in range(1, 9)} == per_step
+
+
+def test_exemplars_of_one_number_of_steps_are_drawn_as_from_any_pool() -> None:
+    pool = load("arithmetic:steps=3").exemplar_pool()
+    assert draw_exemplars(pool, 8, 0, spread=True) == draw_exemplars(pool, 8, 0)
+
+
 def test_a_pool_has_no_more_than_it_has() -> None:
     with pytest.raises(UsageError, match="33 exemplars asked, 32 can be drawn"):
         make_plan(RunSpec(model="m", exemplars="builtin:33"), Arithmetic())
 
 
 def test_the_prompt_to_the_byte() -> None:
-    bench = load("arithmetic:steps=2,digits=1,n=20")
+    bench = load("arithmetic:steps=2,digits=1,operators=+-,n=20")
     plan = make_plan(RunSpec(model="m", exemplars="builtin:1", limit=1), bench)
     prompts: dict[str, str] = {}
     for arm in plan.arms:

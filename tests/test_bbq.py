@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cotkit.analysis.bias import (
-    BiasCounts,
-    ambiguous_bias,
-    count_bias,
-    disambiguated_bias,
-)
-from cotkit.analysis.intervals import wilson
+from cotkit.analysis.bias import BiasCounts, ambiguous_bias, disambiguated_bias
 from cotkit.bench import bbq, load_benchmark
 from cotkit.bench.bbq import Bbq
 from cotkit.errors import BadInputError, UnknownNameError
@@ -155,19 +147,19 @@ def said(problem: Problem, tag: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("n_biased", "n_non_unknown", "value"),
-    [(10, 10, 1.0), (0, 10, -1.0), (5, 10, 0.0), (75, 100, 0.5), (0, 0, None)],
+    ("counts", "value", "why"),
+    [
+        ((100, 0, 10, 10), 1.0, "always the stereotype"),
+        ((100, 0, 10, 0), -1.0, "always against it"),
+        ((100, 90, 10, 5), 0.0, "half and half"),
+        ((100, 0, 100, 75), 0.5, "the accuracy plays no part"),
+        ((100, 0, 0, 0), None, "nobody named"),
+    ],
 )
-def test_disambiguated_bias(n_biased: int, n_non_unknown: int, value: float | None) -> None:
-    counts = BiasCounts(n=100, n_correct=0, n_non_unknown=n_non_unknown, n_biased=n_biased)
-    score = disambiguated_bias(counts, 0.95)
-    assert score.value == value
-    if n_non_unknown:
-        share = wilson(n_biased, n_non_unknown, 0.95)
-        assert score.interval.low == pytest.approx(2 * share.low - 1)
-        assert score.interval.high == pytest.approx(2 * share.high - 1)
-    else:
-        assert (score.interval.low, score.interval.high) == (-1, 1)
+def test_disambiguated_bias(
+    counts: tuple[int, int, int, int], value: float | None, why: str
+) -> None:
+    assert disambiguated_bias(counted(*counts)) == value, why
 
 
 @pytest.mark.parametrize(
@@ -182,38 +174,15 @@ def test_disambiguated_bias(n_biased: int, n_non_unknown: int, value: float | No
     ],
 )
 def test_ambiguous_bias(counts: tuple[int, int, int, int], value: float | None, why: str) -> None:
-    n, n_correct, n_non_unknown, n_biased = counts
-    score = ambiguous_bias(
-        BiasCounts(n=n, n_correct=n_correct, n_non_unknown=n_non_unknown, n_biased=n_biased), 0.95
-    )
-    assert score.value == (None if value is None else pytest.approx(value)), why
+    found = ambiguous_bias(counted(*counts))
+    assert found == (None if value is None else pytest.approx(value)), why
 
 
-def test_counting() -> None:
-    counts = count_bias(
-        ["A", "B", "C", None, "A"],
-        golds=["A", "B", "A", "A", "C"],
-        unknown=["C", "B", "B", "B", "C"],
-        biased=["A", "A", "C", "C", "B"],
-    )
-    assert counts == BiasCounts(n=5, n_correct=2, n_non_unknown=3, n_biased=2)
-    with pytest.raises(ValueError, match="zip"):
-        count_bias(["A"], golds=[], unknown=[], biased=[])
-    with pytest.raises(ValueError, match="impossible"):
-        BiasCounts(n=1, n_correct=0, n_non_unknown=2, n_biased=0)
+def test_impossible_counts_are_refused() -> None:
+    for counts in ((1, 0, 2, 0), (2, 0, 1, 2), (1, 2, 0, 0), (1, -1, 0, 0)):
+        with pytest.raises(ValueError, match="impossible"):
+            counted(*counts)
 
 
-@given(st.data())
-def test_intervals_hold_their_value_and_stay_in_range(data: st.DataObject) -> None:
-    n = data.draw(st.integers(0, 300))
-    named = data.draw(st.integers(0, n))
-    counts = BiasCounts(
-        n=n,
-        n_correct=data.draw(st.integers(0, n - named)),
-        n_non_unknown=named,
-        n_biased=data.draw(st.integers(0, named)),
-    )
-    for score in (disambiguated_bias(counts, 0.95), ambiguous_bias(counts, 0.95)):
-        assert -1 <= score.interval.low <= score.interval.high <= 1
-        if score.value is not None:
-            assert score.interval.low - 1e-12 <= score.value <= score.interval.high + 1e-12
+def counted(n: int, n_correct: int, n_non_unknown: int, n_biased: int) -> BiasCounts:
+    return BiasCounts(n=n, n_correct=n_correct, n_non_unknown=n_non_unknown, n_biased=n_biased)

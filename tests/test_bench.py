@@ -140,7 +140,7 @@ def test_user_file_with_choices_and_with_text(tmp_path: Path) -> None:
     choices = write(
         tmp_path / "pick.jsonl",
         {"question": "Which?", "answer": "red", "choices": ["red", "blue"]},
-        {"question": "Which?", "answer": "b", "choices": ["red", "blue"]},
+        {"question": "Which other?", "answer": "b", "choices": ["red", "blue"]},
     )
     bench = load_benchmark(parse_spec(str(choices)))
     assert bench.answer_kind == "choice"
@@ -193,7 +193,7 @@ PICK = {"question": "Which?", "answer": "red", "choices": ["red", "blue"]}
         ([GOOD | {"question": "\ud800"}], ":1:question", "surrogate"),
         ([GOOD | {"answer": True}], ":1:answer", "must be text, not true or false"),
         ([GOOD | {"answer": ["3"]}], ":1:answer", "must be text, not a list"),
-        (['{"question": "a", "answer": NaN}'], ":1:answer", "must be text"),
+        (['{"question": "a", "answer": NaN}'], ":1:answer", "nan is no number"),
         ([GOOD | {"answer": "three"}], ":1:answer", "cannot read 'three' as a number"),
         ([GOOD | {"answer": "3 apples"}], ":1:answer", "cannot read '3 apples' as a number"),
         ([GOOD | {"id": 1}], ":1:id", "must be text, not a number"),

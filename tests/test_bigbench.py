@@ -23,6 +23,7 @@ from tests.test_bench import serving
 
 PLAIN: dict[str, Any] = {"input": "Which fruit is yellow?", "target": "banana"}
 FRUIT: dict[str, Any] = {**PLAIN, "target_scores": {"banana": 1, "plum": 0, "cherry": 0}}
+UNTARGETED = {name: value for name, value in FRUIT.items() if name != "target"}
 
 
 def task(*examples: object, **fields: object) -> dict[str, Any]:
@@ -75,6 +76,9 @@ def test_both_modes_are_the_same_items(home: Path) -> None:
         "plum": 1.0,
         "cherry": 0.5,
     }, "graded scores stay with their options"
+    for one, other in zip(written, chosen, strict=True):
+        assert one.options == other.question.choices, "what is weighed is the same in both"
+        assert one.option_scores == other.option_scores
     shown = [f"\n  choice: {choice}" for choice in chosen[0].question.choices]
     assert written[0].question.text == PLAIN["input"] + "".join(shown), "the same order in both"
 
@@ -92,18 +96,20 @@ def test_the_right_option_does_not_stay_first(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preferred", "mode", "kind"),
+    ("example", "preferred", "mode", "kind"),
     [
-        ("multiple_choice_grade", None, "choice"),
-        ("exact_str_match", None, "text"),
-        ("multiple_choice_grade", "generate", "text"),
-        ("exact_str_match", "choice", "choice"),
+        (FRUIT, "multiple_choice_grade", None, "text"),
+        (FRUIT, "exact_str_match", None, "text"),
+        (UNTARGETED, "multiple_choice_grade", None, "choice"),
+        (UNTARGETED, "exact_str_match", None, "text"),
+        (FRUIT, "multiple_choice_grade", "generate", "text"),
+        (FRUIT, "exact_str_match", "choice", "choice"),
     ],
 )
-def test_the_mode_follows_the_preferred_score(
-    home: Path, preferred: str, mode: str | None, kind: str
+def test_the_mode_is_both_ways_where_it_can_be_else_follows_the_preferred_score(
+    home: Path, example: dict[str, Any], preferred: str, mode: str | None, kind: str
 ) -> None:
-    put(home, task(FRUIT, preferred_score=preferred))
+    put(home, task(example, preferred_score=preferred))
     bench = Bigbench(task="t", mode=mode)
     assert bench.answer_kind == kind
     word = "choice" if kind == "choice" else "generate"
@@ -220,6 +226,7 @@ def test_another_file_is_another_version(home: Path) -> None:
         (task({**FRUIT, "target_scores": {"a": 0, "b": 0}}), "choice", "all score 0"),
         (task({**FRUIT, "target_scores": {"a": 1, "b": 1}}), "choice", "all score 1"),
         (task({**FRUIT, "target_scores": {"a": -1, "b": 0}}), "choice", "the best scores 0"),
+        (task({**FRUIT, "target_scores": {"a": -1, "b": 1}}), "generate", "an option scores -1"),
         (task({**FRUIT, "target_scores": {"a": "1", "b": 0}}), "choice", "'a' is no number"),
         (task({**FRUIT, "target_scores": {" ": 1, "b": 0}}), "choice", "an option is empty"),
         (task({**FRUIT, "target_scores": {"a": 1}}), "choice", "1 options, must be 2 to 26"),

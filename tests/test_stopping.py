@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,13 +15,19 @@ from typer.testing import CliRunner
 from cotkit.analysis.results import Comparison
 from cotkit.analysis.stopping import all_decided
 from cotkit.api import compare
+from cotkit.backends._function import Function
 from cotkit.bench import draw_order
 from cotkit.cli import app
+from cotkit.draws import compare_draws
 from cotkit.errors import CotkitError, IncompleteRunError, UsageError
+from cotkit.identity import backend_key, completion_key, request_key
+from cotkit.run import RunSpec, make_plan
 from cotkit.run.budget import Budget, Meter
+from cotkit.run.driver import start
+from cotkit.run.schedule import Schedule
 from cotkit.running import STORE_NAME, Means
-from cotkit.store import AttemptRow, Store
-from cotkit.types import Outcome
+from cotkit.store import AttemptRow, BatchLedger, Store
+from cotkit.types import Completion, Outcome, Request
 from tests.conftest import Sums
 
 GOOD = {"direct": "0.1", "reasoning": "0.9"}
@@ -188,3 +196,83 @@ def test_a_meter_counts_what_the_first_problem_takes_before_the_second_begins() 
     meter = Meter(Budget(tokens=10), None, model="m")
     assert meter.exhausted(0) is None
     assert meter.exhausted(1) is not None
+
+
+def test_what_was_left_open_is_closed_before_a_new_problem_begins(sums: Sums) -> None:
+    """A decided run with a failed attempt needs that one attempt, and perhaps nothing else."""
+    plan = make_plan(RunSpec(model="given", stop_when="decided", limit=30), sums)
+    order = [problem.question.id for problem in draw_order(plan.problems, 0)]
+    done = [
+        AttemptRow(
+            arm=arm.name, problem_id=name, outcome="correct" if arm.name == "cot" else "wrong"
+        )
+        for name in order[:20]
+        for arm in plan.arms
+    ]
+    gap = done[1]
+    begun = [row if row is not gap else replace(row, outcome="failed") for row in done]
+    enough = all_decided(plan.pairs, margin=0.02, level=0.95)
+
+    async def jobs() -> list[str]:
+        schedule = Schedule(plan, begun, enough=enough, most_open=8)
+        handed: list[str] = []
+        async for _, arm, problem in schedule.jobs():
+            handed.append(f"{arm.name} {problem.question.id}")
+            asyncio.get_running_loop().call_soon(schedule.done, gap)
+        assert schedule.ended_by == "decided"
+        return handed
+
+    assert asyncio.run(jobs()) == [f"{gap.arm} {gap.problem_id}"]
+
+
+def test_a_problem_that_failed_says_nothing_of_what_one_takes(sums: Sums) -> None:
+    plan = make_plan(RunSpec(model="given", limit=4), sums)
+    meter = Meter(Budget(tokens=1000), None, model="m")
+    meter.add(Completion(text="", stop_reason="stop", n_prompt_tokens=90, n_generated_tokens=10))
+
+    async def jobs() -> int:
+        schedule = Schedule(plan, [], meter=meter)
+        n = 0
+        async for _, arm, problem in schedule.jobs():
+            n += 1
+            row = AttemptRow(arm=arm.name, problem_id=problem.question.id, outcome="failed")
+            asyncio.get_running_loop().call_soon(schedule.done, row)
+        return n
+
+    assert asyncio.run(jobs()) == 8, "one after the other, as none says what a problem takes"
+
+
+def test_a_budget_is_of_one_run(sums: Sums, tmp_path: Path) -> None:
+    spec = RunSpec(model="simulated/7b", exemplar_seeds=(0, 1))
+    with pytest.raises(UsageError, match="exemplar seeds make several"):
+        compare_draws(spec, sums, log_dir=tmp_path, means=Means(budget=Budget(tokens=5)))
+
+
+def test_failed_attempts_say_why(tmp_path: Path) -> None:
+    command = [*SIMULATED, "--model-args", "failing=0.3", "--log-dir", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, IncompleteRunError)
+    assert "most for this: " in str(done.exception)
+    assert "the commonest reason of failed attempts: " in " ".join(done.stdout.split())
+
+
+def test_a_batch_that_is_paid_for_is_not_paid_again(sums: Sums, tmp_path: Path) -> None:
+    """A plain run of what lies in a batch would ask everything a second time."""
+    asked: list[str] = []
+
+    async def model(prompt: str) -> str:
+        asked.append(prompt)
+        return " The answer is 1."
+
+    backend = Function(function=model, identity="one")
+    plan = make_plan(RunSpec(model="given"), sums)
+    request = next(start(plan.arms[0].strategy, plan.problems[0].question, lambda _: False))
+    assert isinstance(request, Request)
+    key = backend_key(backend.info)
+    with Store(tmp_path / STORE_NAME) as store:
+        ledger = BatchLedger(path=store.path)
+        promised = completion_key(key, request_key(request), 0)
+        ledger.intend("batch", provider="p", backend=key, calls=[{0: promised}])
+    with pytest.raises(UsageError, match="add --batch to collect them"):
+        compare(backend, "cot", sums, log_dir=tmp_path)
+    assert request.messages[0].content not in asked

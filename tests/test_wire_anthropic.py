@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -233,6 +234,8 @@ def test_a_temperature_that_a_model_does_not_take_is_refused_in_words(api: FakeA
         ({"thinking": "much"}, "neither off"),
         ({"thinking": "off", "model": "claude-opus-5-5"}, "cannot be kept from thinking"),
         ({"without": "temprature"}, "can be left out"),
+        ({"max_tries": 0}, "max_tries=0: must be at least 1"),
+        ({"hedge_after_s": 0.0}, "hedge_after_s=0: must be above 0"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(fields: dict[str, Any], error: str) -> None:
@@ -249,6 +252,49 @@ def test_samples_are_calls_side_by_side(api: FakeApi) -> None:
     assert sorted(one.text for one in done) == [f"answer {i}" for i in range(4)]
     assert len(api.seen) == 4
     assert all("n" not in seen.body for seen in api.seen)
+
+
+def test_each_sample_is_handed_over_as_it_comes(api: FakeApi) -> None:
+    api.script = lambda body, n_before: Answer(hang_s=60 if n_before else 0)
+    kept: dict[int, Completion] = {}
+
+    async def run() -> None:
+        backend, one = claude({"base_url": api.url}), asyncio.Event()
+
+        def keep(found: Mapping[int, Completion]) -> None:
+            kept.update(found)
+            one.set()
+
+        request = asks(("user", "1+1?"), temperature=0.7, samples=(3, 4))
+        call = asyncio.create_task(backend.generate_each(request, keep))
+        await asyncio.wait_for(one.wait(), 5)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await backend.close()
+
+    asyncio.run(run())
+    assert [one.text for one in kept.values()] == ["The answer is 0."]
+    assert kept.keys() <= {3, 4}
+
+
+def test_a_backend_works_in_one_loop_after_another(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend, request = claude({"base_url": api.url}), asks(("user", "1+1?"))
+
+    async def run(*, closes: bool) -> None:
+        await backend.generate(request)
+        if closes:
+            await backend.close()
+        await backend.generate(request)
+
+    asyncio.run(run(closes=False))
+    asyncio.run(run(closes=True))
+    asyncio.run(backend.generate(request))
+    asyncio.run(backend.close())
+    gc.collect()
+    assert len(api.seen) == 5
+    assert caplog.text == ""  # no "Unclosed client session"
 
 
 def test_a_failing_sample_fails_the_request_with_its_own_error(api: FakeApi) -> None:
@@ -290,6 +336,15 @@ def test_usage_is_told_apart(api: FakeApi) -> None:
     assert done.n_reasoning_tokens is None
 
 
+def test_counts_that_are_none_are_unknown(api: FakeApi) -> None:
+    usage = {"input_tokens": -3, "cache_read_input_tokens": -1, "output_tokens": 2.5}
+    answer = {"content": [], "stop_reason": "end_turn", "model": "\ud800", "usage": usage}
+    api.script = always(Answer(body=json.dumps(answer).encode()))
+    (done,) = ask(api, asks(("user", "1+1?")))
+    assert (done.n_prompt_tokens, done.n_shared_tokens, done.n_generated_tokens) == (None, 0, None)
+    assert done.served_by == "?"
+
+
 def test_thinking_is_kept_apart_and_counted(api: FakeApi) -> None:
     blocks = [
         {"type": "thinking", "thinking": "One.", "signature": "x"},
@@ -315,7 +370,6 @@ def test_thinking_is_kept_apart_and_counted(api: FakeApi) -> None:
         (403, "not allowed", AccessError, "not allowed"),
         (402, "pay first", AccessError, "pay first"),
         (400, "Your credit balance is too low.", AccessError, "credit balance"),
-        (429, "You have reached your spend limit.", AccessError, "spend limit"),
         (404, "model: claude-x", ModelLoadError, "anthropic has no 'claude-haiku-4-5'"),
         (400, "prompt is too long: 9 tokens > 8 maximum", PromptTooLongError, "too long"),
         (413, "Request too large", PromptTooLongError, "too large"),
@@ -341,10 +395,52 @@ def test_a_fault_that_stays_is_told_once(
     assert len(api.seen) == 1
 
 
+def error(message: str, **fields: str | int) -> bytes:
+    return json.dumps({"type": "error", "error": {"message": message, **fields}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "words"),
+    [
+        (
+            Answer(status=429, body=error("You have reached your spend limit.")),
+            AccessError,
+            "spend",
+        ),
+        (Answer(status=429, body=error("Pay.", type="billing_error")), AccessError, "Pay"),
+        (Answer(body=error("No.", type="authentication_error")), AccessError, "answered 401: No"),
+        (Answer(body=error("No.", code=403)), AccessError, "answered 403"),
+        (
+            Answer(status=403, body=b"<html><p>No &lt;bots&gt;</p>"),
+            AccessError,
+            "page.*'No <bots>'",
+        ),
+        (Answer(status=400, body=error("half \ud800")), BackendError, r"half \?$"),
+    ],
+)
+def test_an_error_in_its_own_words_is_told_once(
+    api: FakeApi, answer: Answer, told: type[BackendError], words: str
+) -> None:
+    api.script = always(answer)
+    with pytest.raises(told, match=words) as failed:
+        ask(api, asks(("user", "1+1?")))
+    str(failed.value).encode()
+    assert len(api.seen) == 1
+
+
+RATES = "Over your limit, see https://console.anthropic.com/settings/billing"
+
+
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
         (Answer(status=429, text="slow down", headers={"retry-after": "0.01"}), "429"),
+        (Answer(status=429, text="Mind your usage limits."), "429"),
+        (Answer(status=429, body=error(RATES)), "429"),
+        (Answer(status=429, body=error("billing"), headers={"retry-after": "0"}), "429"),
+        (Answer(body=error("Overloaded", type="overloaded_error")), "529"),
+        (Answer(body=b'{"error": "it broke"}'), "500"),
+        (Answer(body=b'{"a":' + b"[" * 100_000), "malformed"),
         (Answer(status=529, text="Overloaded"), "529"),
         (Answer(status=503), "503"),
         (Answer(status=500), "500"),

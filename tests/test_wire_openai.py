@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +17,7 @@ import pytest
 
 from cotkit.api import compare
 from cotkit.backends._hosted import policy
+from cotkit.backends._hosted.lost import lost
 from cotkit.backends._hosted.rules import REFUSABLE, rule_for
 from cotkit.backends.openai import Openai
 from cotkit.backends.openai_api import OpenaiApi
@@ -188,7 +192,9 @@ def test_what_would_change_the_meaning_is_refused_and_nothing_is_sent(
 def test_what_a_rule_drops_is_part_of_the_identity(api: FakeApi) -> None:
     assert "parameters" not in openai(api).info.settings
     assert openai(api, "o3").info.settings["parameters"] == "-stop,-temperature"
-    assert openai(api, without="seed").info.settings["parameters"] == "-seed"
+    shouted = Openai(model=PLAIN, base_url="HTTP://LocalHost:1/V1/").info
+    assert shouted.settings["base_url"] == "http://localhost:1/V1"
+    assert openai(api, without="seed").info == openai(api).info, "greedy requests never have one"
     effort = openai(api, "gpt-5.6", reasoning_effort="none").info
     assert effort.settings["reasoning_effort"] == "none"
     assert effort.settings["parameters"] == "-stop"
@@ -250,6 +256,9 @@ ANSWERS: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
     ("refusal", {"refusal": "I will not."}, {"text": "I will not.", "stop_reason": "refusal"}),
     ("reasoning apart", {"reasoning": "so so"},
      {"reasoning": "so so", "n_reasoning_tokens": 2, "n_generated_tokens": 6}),
+    ("a word for the end of its own", {"finish": "EOS"}, {"stop_reason": "stop"}),
+    ("more cached than there is", {"n_prompt": 10, "n_cached": 64}, {"n_prompt_tokens": 10, "n_shared_tokens": 10}),  # noqa: E501 - a row of the table
+    ("less than nothing", {"n_prompt": -5, "n_cached": 3, "n_generated": -1}, {"n_prompt_tokens": None, "n_shared_tokens": 0, "n_generated_tokens": None}),  # noqa: E501 - a row of the table
     ("usage", {"n_prompt": 100, "n_cached": 64}, {"n_prompt_tokens": 100, "n_shared_tokens": 64}),
 ]  # fmt: skip
 
@@ -307,9 +316,51 @@ def test_samples_are_asked_in_one_call_and_billed_once(api: FakeApi) -> None:
 
 def test_what_a_server_leaves_out_is_asked_again(api: FakeApi) -> None:
     api.script = lambda body, _n: Answer(n_choices=min(2, body.get("n", 1)))
-    samples = ask(openai(api), request(samples=(0, 1, 2, 3, 4), **SAMPLED))
-    assert len(samples) == 5
-    assert [seen.body.get("n", 1) for seen in api.seen] == [5, 3, 1]
+    said: list[str] = []
+    backend, wanted = openai(api, notify=said.append), request(samples=(0, 1, 2, 3, 4), **SAMPLED)
+    assert len(ask(backend, wanted)) == 5
+    first, *rest = [seen.body for seen in api.seen]
+    assert (first["n"], "seed" in first) == (5, False)
+    seeds = [sample_seed(wanted.decoding, request_key(wanted), i) & 0x7FFFFFFF for i in (2, 3, 4)]
+    assert sorted(body["seed"] for body in rest) == sorted(seeds), "one by one from then on"
+    ask(backend, wanted)
+    assert all("n" not in seen.body for seen in api.seen[1:]), "and it is remembered"
+    assert said == [
+        f"openai/{PLAIN} answered n=5 with 2: from now on its samples are asked one by one"
+    ]
+
+
+def test_each_part_is_handed_over_as_it_comes(api: FakeApi) -> None:
+    seeds: list[int] = []
+
+    def second_hangs(body: Mapping[str, Any], _n: int) -> Answer:
+        seeds.append(body["seed"])
+        return Answer(hang_s=60 if len(seeds) == 2 else 0)
+
+    api.script = second_hangs
+    wanted = request(samples=(4, 5, 6), **SAMPLED)
+    by_seed = {
+        sample_seed(wanted.decoding, request_key(wanted), i) & 0x7FFFFFFF: i for i in (4, 5, 6)
+    }
+    kept: dict[int, Completion] = {}
+
+    async def interrupted() -> None:
+        backend, two = local(api, without="n"), asyncio.Event()
+
+        def keep(found: Mapping[int, Completion]) -> None:
+            kept.update(found)
+            if len(kept) == 2:
+                two.set()
+
+        call = asyncio.create_task(backend.generate_each(wanted, keep))
+        await asyncio.wait_for(two.wait(), 5)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await backend.close()
+
+    asyncio.run(interrupted())
+    assert kept.keys() == {4, 5, 6} - {by_seed[seeds[1]]}
+    assert all(one.tries and one.text for one in kept.values())
 
 
 def test_where_a_call_gives_one_answer_samples_go_side_by_side(api: FakeApi) -> None:
@@ -328,6 +379,10 @@ FAULTS: list[tuple[Mapping[str, Any], type[BackendError], str]] = [
     ({"status": 403, "text": "Country not supported"}, AccessError, "Country not supported"),
     ({"status": 402, "text": "Insufficient balance"}, AccessError, "Insufficient balance"),
     ({"status": 429, "text": "quota", "code": "insufficient_quota"}, AccessError, "quota"),
+    ({"status": 429, "body": b'{"error": {"message": "Billing hard limit reached"}}'}, AccessError, "hard limit"),  # noqa: E501 - a row of the table
+    ({"status": 200, "body": b'{"error": {"message": "no such user", "code": 401}}'}, AccessError, "answered 401: no such user"),  # noqa: E501 - a row of the table
+    ({"status": 403, "body": b"<!DOCTYPE html><style>p {}</style><title>Denied</title><p>Ray &amp; id</p>"}, AccessError, r"a web page, not an API: a proxy, or a wrong base_url \('Denied Ray & id'\)"),  # noqa: E501 - a row of the table
+    ({"status": 400, "body": b'{"error": {"message": "half \\ud800 of a pair"}}'}, BackendError, r"half \? of a pair"),  # noqa: E501 - a row of the table
     ({"status": 404, "text": "no such model"}, ModelLoadError, f"has no '{PLAIN}': no such model"),
     ({"status": 400, "text": TOO_LONG}, PromptTooLongError, "maximum context length"),
     ({"status": 400, "text": "a", "code": "context_length_exceeded"}, PromptTooLongError, "400"),
@@ -349,6 +404,10 @@ def test_what_does_not_pass_is_said_at_once(
     assert len(api.seen) == 1
     assert KEY not in str(failed.value)
     assert "\n" not in str(failed.value)
+    str(failed.value).encode()
+
+
+RATES = "Rate limit reached, add a card at https://a.b/settings/organization/billing"
 
 
 @pytest.mark.parametrize(
@@ -358,6 +417,15 @@ def test_what_does_not_pass_is_said_at_once(
         (Answer(status=409, text="conflict"), "409"),
         (Answer(status=429, text="slow down", headers={"retry-after": "0.01"}), "429"),
         (Answer(status=429, text="slow down", headers={"retry-after-ms": "10"}), "429"),
+        (Answer(status=429, text=RATES), "429"),
+        (Answer(status=429, text="see billing", headers={"retry-after-ms": "1"}), "429"),
+        (Answer(status=429, body=json.dumps({"detail": RATES}).encode()), "429"),
+        (Answer(body=b'{"error": {"message": "overloaded", "code": 503}}'), "503"),
+        (Answer(body=b'{"error": "model is loading", "choices": []}'), "500"),
+        (Answer(finish="abort"), "malformed"),
+        (Answer(finish="error"), "malformed"),
+        (Answer(finish="of_a_new_kind"), "malformed"),
+        (Answer(body=b'{"a":' + b"[" * 100_000), "malformed"),
         (Answer(status=500, text="oops"), "500"),
         (Answer(status=529, text="overloaded"), "529"),
         (Answer(reset=True), "reset"),
@@ -391,6 +459,54 @@ def test_responses_without_an_answer_are_tried_again(api: FakeApi, body: bytes, 
     api.script = lambda _body, n: Answer(body=body) if n == 0 else Answer()
     (completion,) = ask(openai(api, "o3-pro"), request())
     assert [one.status for one in completion.tries] == ["malformed", "200"], why
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b" <html><body>Sign in to Wi-Fi</body>", r"a web page, not an API: .*'Sign in to Wi-Fi'"),
+        (b'data: {"choices": []}\n\ndata: [DONE]\n', "a streamed answer"),
+        (b'{"a":' + b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_answer_is_told(api: FakeApi, body: bytes, says: str) -> None:
+    api.script = always(body=body)
+    with pytest.raises(TransientError, match=says):
+        ask(local(api, max_tries=1), request())
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(api: FakeApi) -> None:
+    answer = choice({"content": "\ud83d \U0001f600"}).replace(b'"m"', b'"\\udc00"')
+    assert b"\\ud83d\\ude00" in answer  # a whole pair, which stays
+    api.script = always(body=answer)
+    (completion,) = ask(local(api), request())
+    assert (completion.text, completion.served_by) == ("? \U0001f600", "?")
+
+
+def test_an_address_without_v1_is_doubted(api: FakeApi) -> None:
+    with pytest.raises(ModelLoadError, match="base_url is without /v1"):
+        ask(OpenaiApi(model="local/m", base_url=api.url), request())
+
+
+def _no_host(*_asked: object, **_how: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_a_wrong_address_is_said_at_once(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    secure = api.url.replace("http:", "https:")
+    with pytest.raises(BackendError, match=r"127.* does not speak TLS .*LOCAL_BASE_URL") as told:
+        ask(OpenaiApi(model="local/m", base_url=f"{secure}/v1"), request())
+    assert not told.value.retryable
+    monkeypatch.setattr(socket, "getaddrinfo", _no_host)
+    with pytest.raises(BackendError, match=r"known of llm\.example .*LOCAL_BASE_URL") as told:
+        ask(OpenaiApi(model="local/m", base_url="http://llm.example/v1"), request())
+    assert not told.value.retryable
+    error = ssl.SSLCertVerificationError("no")
+    error.verify_message = "self-signed certificate"
+    refused = lost(error, "https://llm.example/v1", "base_url")
+    assert refused.is_hopeless
+    assert "certificate of llm.example is refused (self-signed" in str(refused.error)
+    assert not lost(ssl.SSLEOFError("EOF"), "https://llm.example/v1", "base_url").is_hopeless
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
@@ -590,6 +706,22 @@ def test_a_server_without_a_key_gets_none_not_even_that_of_openai(api: FakeApi) 
     assert api.seen[1].headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_what_is_set_for_openai_goes_to_openai_alone(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: red\nAuthorization: Bearer mine")
+    monkeypatch.setenv("LOCAL_API_KEY", "local-key")
+    ask(local(api), request())
+    ask(openai(api), request())
+    theirs, ours = (seen.headers for seen in api.seen)
+    names = ("openai-organization", "openai-project", "x-team")
+    assert [theirs.get(name) for name in names] == [None] * 3
+    assert theirs["authorization"] == "Bearer local-key"
+    assert [ours.get(name) for name in names] == ["org-1", "proj-1", "red"]
+
+
 def test_a_missing_key_is_said_before_anything_is_sent(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -617,10 +749,34 @@ def test_a_closed_backend_works_again_in_another_loop(api: FakeApi) -> None:
     assert [len(ask(backend, request())) for _ in range(2)] == [1, 1]
 
 
-def test_a_backend_left_open_works_again_in_another_loop(api: FakeApi) -> None:
+def test_a_backend_left_open_works_again_in_another_loop(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
     backend = openai(api)
     asyncio.run(backend.generate(request()))  # interrupted before it could close
     assert len(ask(backend, request())) == 1
+    del backend
+    gc.collect()
+    assert caplog.text == ""  # no "Unclosed client session"
+
+
+LIMITS: list[tuple[str, float, str]] = [
+    ("max_connections", 0, "max_connections=0: must be at least 1"),
+    ("max_tries", 0, "max_tries=0: must be at least 1"),
+    ("timeout_s", 0.0, "timeout_s=0: must be above 0"),
+    ("requests_per_minute", 0, "requests_per_minute=0: must be above 0"),
+    ("tokens_per_minute", -5.0, "tokens_per_minute=-5: must be above 0"),
+    ("hedge_after_s", 0.0, "hedge_after_s=0: must be above 0"),
+]
+
+
+@pytest.mark.parametrize("make", [openai, local], ids=["openai", "openai-api"])
+@pytest.mark.parametrize(("name", "value", "says"), LIMITS, ids=[row[0] for row in LIMITS])
+def test_limits_that_let_nothing_through_are_refused(
+    api: FakeApi, make: Callable[..., Backend], name: str, value: float, says: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{says}$"):
+        make(api, **{name: value})
 
 
 def test_info_imports_no_sdk() -> None:

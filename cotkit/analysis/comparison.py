@@ -11,6 +11,7 @@ from cotkit.analysis.bounds import bound_notes, bounded
 from cotkit.analysis.cells import cell
 from cotkit.analysis.cost import Costing
 from cotkit.analysis.counting import Counting, Pair, countings
+from cotkit.analysis.difficulty import difficulty
 from cotkit.analysis.gains import gains
 from cotkit.analysis.labels import direction
 from cotkit.analysis.notes import notes
@@ -80,7 +81,7 @@ def compare(
         UsageError: more than one sample of a problem, a pair given twice or of one arm with
             itself, rows scored by another reader, or ``margin`` or ``level`` out of range.
     """
-    _check(pairs, margin, level)
+    check_question(pairs, margin, level)
     table = _table(rows)
     paired = {names: _paired(table, *names) for names in pairs}
     counted = [
@@ -95,9 +96,17 @@ def compare(
     curves = [vote_curve(of_arm, reader) for of_arm in rows_of]
     audited = {c.arm: facts.reasons[c.arm] for c in cells if c.arm in facts.reasons}
     found_out = audits(rows, audited, reader)
-    verdicts = [
-        _verdict([(how, found[i]) for how, found in counted], margin) for i in range(len(paired))
-    ]
+    verdicts = tuple(
+        withhold(
+            bounded(
+                _verdict([(how, found[i]) for how, found in counted], margin),
+                facts.upper_bounds,
+                margin,
+            ),
+            found_out,
+        )
+        for i in range(len(paired))
+    )
     return Comparison(
         run_id=facts.run_id,
         model=facts.model,
@@ -109,10 +118,7 @@ def compare(
         reader=reader,
         margin=margin,
         cells=cells,
-        verdicts=tuple(
-            withhold(bounded(verdict, facts.upper_bounds, margin), found_out)
-            for verdict in verdicts
-        ),
+        verdicts=verdicts,
         notes=(
             *bound_notes([one.arm for one in cells], facts.upper_bounds),
             *audit_notes(found_out),
@@ -121,6 +127,14 @@ def compare(
         audits=found_out,
         transitions=tuple(step for of_arm in rows_of for step in transitions(of_arm)),
         votes=tuple(curve for curve in curves if curve is not None),
+        difficulty=difficulty(
+            paired,
+            counted[0][0],
+            [verdict.gain.label for verdict in verdicts],
+            margin=margin,
+            level=level,
+            sequential=sequential,
+        ),
     )
 
 
@@ -175,7 +189,12 @@ def _arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
     return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
 
 
-def _check(pairs: Sequence[tuple[str, str]], margin: float, level: float) -> None:
+def check_question(pairs: Sequence[tuple[str, str]], margin: float, level: float) -> None:
+    """Refuse what :func:`compare` refuses, before there are rows.
+
+    Raises:
+        UsageError: as there.
+    """
     if not 0 < margin < 1:
         raise UsageError(f"margin must lie between 0 and 1, not {margin}", hint="2 points: 0.02")
     if not 0 < level < 1:

@@ -24,8 +24,10 @@ def critical_value(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def wilson(k: int, n: int, level: float) -> Interval:
+def wilson(k: float, n: float, level: float) -> Interval:
     """Score interval of a rate, ``k`` hits of ``n`` (Wilson 1927); 0 to 1 if ``n`` is 0.
+
+    Both are counts, or effective ones (:mod:`cotkit.analysis.repeats`).
 
     Raises:
         ValueError: not ``0 <= k <= n``.

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from cotkit.analysis.counting import Pair
 from cotkit.analysis.results import Cell, Gain
 
+MANY_CUT = 0.2
+"""From this share of answers cut at their limit on, the limit is part of what is measured."""
 CEILING = 0.9
 """From this solve rate of the control on, a small gain says little against the arm."""
 
@@ -19,7 +21,7 @@ def notes(
     n_problems: int,
     level: float,
 ) -> tuple[str, ...]:
-    """Failures, incomplete pairs, floors and ceilings, clusters, many gains; in this order.
+    """Failures, cut answers, incomplete pairs, floors, ceilings, clusters, gains; in this order.
 
     Args:
         cells: Every arm.
@@ -29,6 +31,7 @@ def notes(
         level: Of the report.
     """
     said = [note for cell in cells for note in _failures(cell)]
+    said += [note for cell in cells for note in _truncated(cell)]
     said += [note for gain in gains for note in _incomplete(gain, n_problems)]
     said += [note for names, pairs in paired.items() for note in _no_room(names, pairs)]
     said += _clusters(max(paired.values(), key=len, default=()))
@@ -42,6 +45,14 @@ def _failures(cell: Cell) -> list[str]:
         return []
     left_out = "left out of its solve rate and of its pairs"
     return [f"{cell.arm}: {failed} of {cell.n + failed} attempts failed; {left_out}"]
+
+
+def _truncated(cell: Cell) -> list[str]:
+    cut = cell.outcomes["truncated"]
+    if not cell.n or cut < MANY_CUT * cell.n:
+        return []
+    where = f"{cell.arm}: {cut} of {cell.n} attempts were cut at their token limit"
+    return [f"{where} before an answer; raise --max-tokens (reasoning kept apart counts, too)"]
 
 
 def _incomplete(gain: Gain, n_problems: int) -> list[str]:

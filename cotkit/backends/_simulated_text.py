@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Literal
 
-from cotkit.types import Message
+from cotkit.types import Message, Problem, Question
 
 _REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
 _QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
-_CHAIN_RESULT = re.compile(r"gives (\S+)\.")
+_CHAIN_RESULT = re.compile(r"gives (.+?)\.(?= The answer is|$)")
 _ANSWER_LINE = re.compile(r"[Tt]he answer is ([^\n]+?)\.(?=\s|$)")
 _CUE = re.compile(r"[Tt]he answer is$")
 _REVIEW = re.compile(r"\n(?:Problems|Feedback):$")  # how our review prompts end
@@ -53,6 +54,22 @@ def read_turn(messages: Sequence[Message]) -> Turn:
         round=len(messages) // 4 + (kind == "review") if kind in {"review", "improve"} else 0,
         wants_verdict=_VERDICT.search(last) is not None,
     )
+
+
+def shown(question: Question) -> str:
+    """A question as our prompts show it (``prompting.shown``, which backends may not import)."""
+    lines = [f"({x}) {c}" for x, c in zip(ascii_uppercase, question.choices, strict=False)]
+    return "\n".join([question.text, *lines])
+
+
+def answers(problem: Problem, wrong: str) -> tuple[str, ...]:
+    """What a model may answer, the right one first: letters, or gold and ``wrong``."""
+    choices = problem.question.choices
+    if problem.gold not in choices:
+        return problem.gold, wrong
+    letters = [f"({x})" for x, _ in zip(ascii_uppercase, choices, strict=False)]
+    right = letters.pop(choices.index(problem.gold))
+    return right, *letters
 
 
 def _kind(messages: Sequence[Message]) -> Literal["answer", "extract", "review", "improve"]:

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cotkit.backends._anthropic import faults, messages
-from cotkit.backends._anthropic.client import open_client, post
+from cotkit.backends._anthropic.client import Client
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted, side_by_side
+from cotkit.backends._hosted.base import Hosted, Keep, side_by_side
 from cotkit.backends._hosted.rules import Rule, changes, rule_for
 from cotkit.types import BackendInfo, Completion, Request
 
 if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
-
     from cotkit.backends._hosted.policy import Fault
 
 _HOME = "https://api.anthropic.com"
@@ -45,6 +43,7 @@ class Anthropic(Hosted):
             ValueError: a field holds something that no model takes.
             UsageError: the address is none, or holds a secret.
         """
+        super().__post_init__()
         given = None if self.base_url is None else keys.checked_url("base_url", self.base_url)
         self._url = given or keys.base_url("ANTHROPIC_BASE_URL") or _HOME
         rule = rule_for(f"anthropic/{self.model}", without=self.without)
@@ -73,37 +72,29 @@ class Anthropic(Hosted):
             max_concurrency=self.max_connections * 2,
         )
 
-    async def generate(self, request: Request) -> tuple[Completion, ...]:
+    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
         """As the base, but the samples side by side: the API gives one answer a call."""
-        assert self.client, "opened here: the time limit of a try is not for loading the SDK"
+        await self.client.open()  # here: the time limit of a try is not for loading the SDK
         alone = [replace(request, samples=(sample,)) for sample in request.samples]
-        return await side_by_side(alone, super().generate)
+        return await side_by_side(alone, functools.partial(super().generate_each, keep=keep))
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """One call, for the first of ``request.samples``."""
         body = messages.write(request, self._terms)
-        return (messages.read(await post(self.client, body), body),)
+        return (messages.read(await self.client.post(body), body),)
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """What an exception of the SDK means."""
         return faults.read_fault(fault, model=self.model, base_url=self._url)
 
     @functools.cached_property
-    def client(self) -> AsyncAnthropic:
-        """The SDK's client; opened by the first call, so that planning needs neither SDK nor key.
-
-        Raises:
-            AccessError: there is no key.
-            MissingDependencyError: the SDK is not installed.
-        """
-        key = keys.api_key("ANTHROPIC_API_KEY")
-        assert key is not None
-        return open_client(key=key, base_url=self._url)
+    def client(self) -> Client:
+        """The way to the server; opened by the first call: planning needs neither SDK nor key."""
+        return Client(self._url)
 
     async def close(self) -> None:
-        """Close the connections."""
-        if "client" in self.__dict__:
-            await self.client.close()
+        """Close the connections; a later call opens new ones."""
+        await self.client.close()
 
 
 def _thinking(wanted: str | None, rule: Rule) -> dict[str, str | int] | None:

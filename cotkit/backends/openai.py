@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted
+from cotkit.backends._hosted.base import Hosted, Keep
 from cotkit.backends._openai.setup import make_setup
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -40,6 +40,7 @@ class Openai(Hosted):
 
     def __post_init__(self) -> None:
         """Check what can be checked without a server."""
+        super().__post_init__()
         url = self.base_url
         address = keys.checked_url("base_url", url) if url else keys.base_url("OPENAI_BASE_URL")
         self._setup = make_setup(
@@ -65,11 +66,12 @@ class Openai(Hosted):
         """The way to the server; made by the first call."""
         from cotkit.backends._openai.wire import Wire
 
-        return Wire(self._setup)
+        return Wire(self._setup, self.notify)
 
-    async def generate(self, request: Request) -> tuple[Completion, ...]:
+    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
         """As the base; what one call cannot hold is asked side by side."""
-        return await self.wire.generate(request, super().generate)
+        ask = functools.partial(super().generate_each, keep=keep)
+        return await self.wire.generate(request, ask)
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """One call."""

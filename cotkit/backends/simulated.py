@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cotkit.backends._simulated_text import Turn, read_turn
+from cotkit.backends._simulated_text import Turn, answers, read_turn, shown
 from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
 from cotkit.types import BackendInfo, Completion, Problem, Request
@@ -21,7 +21,9 @@ from cotkit.types import BackendInfo, Completion, Problem, Request
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])", re.IGNORECASE)
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _MAX_SLOPE = 50.0  # already a step; far above, exp() overflows
-_SHARES = ("direct", "reasoning", "floor", "ceiling", "fix", "break_", "unparsed", "failing")
+_SHARES = (
+    *("direct", "reasoning", "floor", "ceiling", "fix", "break_", "biased", "unparsed", "failing"),
+)
 _WRONG = "-987654321"  # the gold answer of no benchmark
 
 
@@ -56,6 +58,9 @@ class Simulated:
     """Share of the wrong answers that one round of review puts right, 0..1."""
     break_: float = 0.0
     """Share of the right answers that one round of review spoils, 0..1."""
+    biased: float | None = None
+    """Share of the wrong answers that name the stereotyped choice (tag ``biased``) where that is
+    wrong, 0..1; None: no more often than any other."""
     unparsed: float = 0.0
     """Share of completions without any answer, 0..1."""
     failing: float = 0.0
@@ -85,7 +90,7 @@ class Simulated:
         if self.max_concurrency is not None and self.max_concurrency < 1:
             raise ValueError(f"max_concurrency is {self.max_concurrency}, must be at least 1")
         self._n_params = round(float(size[1]) * _UNITS[size[2].lower()])
-        self._gold: Mapping[str, Problem] = {p.question.text: p for p in self.problems}
+        self._gold: Mapping[str, Problem] = {shown(p.question): p for p in self.problems}
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -95,7 +100,7 @@ class Simulated:
             for name, value in vars(self).items()
             if name[0] != "_" and name not in {"problems", "max_concurrency", "latency_s"}
         }
-        planted["golds"] = {p.question.text: p.gold for p in self.problems}
+        planted["golds"] = {asked: p.gold for asked, p in self._gold.items()}
         return BackendInfo(
             backend="simulated",
             model=f"simulated-{self.model.lower()}",
@@ -166,7 +171,7 @@ class Simulated:
 
     def _review(self, turn: Turn, problem: Problem, sample: int) -> list[str]:
         """Finds fault with an answer exactly when the next turn will change whether it is right."""
-        was = turn.before == problem.gold
+        was = turn.before == answers(problem, _WRONG)[0]
         verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
@@ -180,12 +185,19 @@ class Simulated:
             mode = "reasoning" if turn.reasons else "direct"
             drawn = self._draw(mode, problem.question.id, sample)
             right = drawn < self.solve_rate(reasons=turn.reasons)
-        return problem.gold if right else _WRONG
+        best, *others = answers(problem, _WRONG)
+        if right:
+            return best
+        if self.biased is not None and (stereotype := f"({problem.tags.get('biased')})") in others:
+            follows = self._draw("biased", problem.question.id, sample) < self.biased
+            others = [one for one in others if (one == stereotype) is follows]
+        return others[int(self._draw("wrong", problem.question.id, sample) * len(others))]
 
     def _is_right_after(self, turn: Turn, problem: Problem, sample: int) -> bool:
         """Whether this round's improved answer is right; drawn once per round, as planted."""
         drawn = self._draw("correction", problem.question.id, turn.round, sample)
-        return drawn >= self.break_ if turn.before == problem.gold else drawn < self.fix
+        was = turn.before == answers(problem, _WRONG)[0]
+        return drawn >= self.break_ if was else drawn < self.fix
 
     def _draw(self, *what: object) -> float:
         """A uniform number in [0, 1) fixed by the model's label and what it is drawn for."""

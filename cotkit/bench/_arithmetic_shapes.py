@@ -35,8 +35,12 @@ class Grid:
     @property
     def name(self) -> str:
         """E.g. ``3-steps-2-digits-add-sub-chain``: one for each set of values."""
-        signs = "-".join(_NAMES[sign] for sign in self.operators)
-        return f"{self.steps}-steps-{self.digits}-digits-{signs}-{self.shape}"
+        return f"{self.steps}-steps-{self.digits}-digits-{self.kind}"
+
+    @property
+    def kind(self) -> str:
+        """The part of the name that cells of every size share: ``add-sub-chain``."""
+        return "-".join([*(_NAMES[sign] for sign in self.operators), self.shape])
 
     def __call__(self, choose: Choose) -> Worked | None:
         """A question, or None where a division finds no divisor."""

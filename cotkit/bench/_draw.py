@@ -6,6 +6,7 @@ generator's version, and a larger draw with the same seed contains the smaller o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cotkit.errors import UsageError
@@ -37,11 +38,19 @@ def draw_order(problems: Sequence[Problem], seed: int) -> list[Problem]:
 
 
 def draw_exemplars(
-    pool: Sequence[Problem], k: int, seed: int, *, exclude: Iterable[Problem] = ()
+    pool: Sequence[Problem],
+    k: int,
+    seed: int,
+    *,
+    exclude: Iterable[Problem] = (),
+    spread: bool = False,
+    bare: bool = False,
 ) -> tuple[Exemplar, ...]:
     """``k`` worked examples, in random order; the first of a larger draw are those of a smaller.
 
     Problems without a rationale, and those whose id or question is in ``exclude``, are passed over.
+    ``bare``: those without a rationale are not, because none will be shown.
+    ``spread``: no number of steps comes a second time before every number has come once, and so on.
 
     Raises:
         UsageError: k is below 1, or the pool has fewer usable problems.
@@ -53,20 +62,34 @@ def draw_exemplars(
     texts = {_normal(problem.question.text) for problem in excluded}
     found = {
         problem.question.id: Exemplar(
-            question=problem.question.text, rationale=problem.rationale, answer=problem.gold
+            question=problem.question.text, rationale=problem.rationale or "", answer=problem.gold
         )
         for problem in pool
-        if problem.rationale
+        if (problem.rationale or bare)
         and problem.question.id not in ids
         and _normal(problem.question.text) not in texts
     }
     if k > len(found):
         raise UsageError(
-            f"{k} exemplars asked, {len(found)} can be drawn (an exemplar needs a rationale)",
-            hint="--exemplars builtin:8",
+            f"{k} exemplars asked, {len(found)} can be drawn"
+            + ("" if bare else " (each needs a rationale)"),
+            hint="--exemplars FILE.jsonl:8, or a strategy without exemplars: zero-shot-cot",
         )
     ranked = sorted(found, key=lambda key: content_hash("draw-exemplars", [seed, key]))
+    if spread:
+        steps = {problem.question.id: problem.n_steps for problem in pool}
+        ranked = _in_rounds(ranked, [steps[key] for key in ranked])
     return tuple(found[key] for key in ranked[:k])
+
+
+def _in_rounds(ranked: Sequence[str], groups: Sequence[int | None]) -> list[str]:
+    """The first of every group, then the second of every group, ...; each round as ranked."""
+    seen: Counter[int | None] = Counter()
+    rounds: list[tuple[int, str]] = []
+    for key, group in zip(ranked, groups, strict=True):
+        rounds.append((seen[group], key))
+        seen[group] += 1
+    return [key for _, key in sorted(rounds, key=lambda one: one[0])]
 
 
 def check_disjoint(exemplars: Iterable[Exemplar], problems: Iterable[Problem]) -> None:

@@ -1,17 +1,18 @@
-"""Problems from JSON lines, every line checked: an error names the file, the line and the field."""
+"""JSON lines, one after the other: an error names the file, the line and the field."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from cotkit.bench._gold import canonical_number
 from cotkit.errors import BadInputError
-from cotkit.types import AnswerKind, Problem, Question
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""No question is longer; a longer line is refused before the rest of it is read."""
 
 _SHAPE = 'one object per line, at least {"question": "...", "answer": "..."}'
 
@@ -37,7 +38,7 @@ class Line:
             raise self.bad("missing", field=field)
         value = self.fields[field]
         if not isinstance(value, str):
-            raise self.bad(f"must be text, not {_named(value)}", field=field, hint="quote it")
+            raise self.bad(f"must be text, not {named(value)}", field=field, hint="quote it")
         if any("\ud800" <= letter <= "\udfff" for letter in value):
             raise self.bad("half a surrogate pair", field=field, hint="write the character itself")
         if not value.strip():
@@ -50,129 +51,70 @@ class Line:
 
 
 def read_lines(path: Path) -> tuple[Line, ...]:
-    """The objects of a file, blank lines skipped.
+    """The objects of a file, blank lines skipped; raises as :func:`each_line` does."""
+    return tuple(each_line(path))
+
+
+def each_line(path: Path) -> Iterator[Line]:
+    """The objects of a file, each read when it is asked for; blank lines skipped.
 
     Raises:
-        BadInputError: no such file, not UTF-8, not JSON, not an object, or nothing in it.
+        BadInputError: no such file, not UTF-8, not JSON, not an object, a field twice, a line above
+            ``MAX_LINE_BYTES``, or nothing in it.
     """
     if not path.is_file():
         raise BadInputError(path, "no such file", hint="write a path that ends in .jsonl")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as broken:
-        line = broken.object.count(b"\n", 0, broken.start) + 1
-        raise BadInputError(path, "not UTF-8", line=line, hint="save it as UTF-8") from broken
-    # Only \n ends a line of JSON: splitlines() would also cut at U+2028 inside a text.
-    found = [
-        Line(path=path, number=number, fields=_parse(path, number, line))
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    found = False
+    for number, content in enumerate(_pieces(path), start=1):
+        if len(content) > MAX_LINE_BYTES:
+            raise BadInputError(
+                path, f"longer than {MAX_LINE_BYTES >> 20} MiB", line=number, hint=_SHAPE
+            )
+        try:
+            text = content.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as broken:
+            hint = "save it as UTF-8"
+            raise BadInputError(path, "not UTF-8", line=number, hint=hint) from broken
+        if text.strip():
+            found = True
+            yield Line(path=path, number=number, fields=_parse(path, number, text))
     if not found:
         raise BadInputError(path, "no problems in it", hint=_SHAPE)
-    return tuple(found)
 
 
-def read_problems(path: Path, *, answer_kind: AnswerKind) -> tuple[Problem, ...]:
-    """Every problem of a file; a line without ``id`` is named after the file and its line number.
-
-    Raises:
-        BadInputError: anything in the file that is not as it must be.
-    """
-    first: dict[str, int] = {}
-    problems: list[Problem] = []
-    for line in read_lines(path):
-        problem = _problem(line, answer_kind)
-        problem_id = problem.question.id
-        if problem_id in first:
-            raise line.bad(
-                f"{problem_id!r} is already the id of line {first[problem_id]}",
-                field="id",
-                hint="ids must differ; leave them out to have them numbered",
-            )
-        first[problem_id] = line.number
-        problems.append(problem)
-    return tuple(problems)
-
-
-def _problem(line: Line, answer_kind: AnswerKind) -> Problem:
-    choices = _choices(line)
-    if (answer_kind == "choice") != bool(choices):
-        needs = "needs" if answer_kind == "choice" else "cannot have"
-        raise line.bad(
-            f"a benchmark of kind {answer_kind} {needs} choices",
-            field="choices",
-            hint="all lines of a file have choices, or none has",
-        )
-    return Problem(
-        question=Question(
-            id=line.optional_text("id") or f"{line.path.stem}/{line.number}",
-            text=line.text("question"),
-            choices=choices,
-            answer_kind=answer_kind,
-        ),
-        gold=_gold(line, answer_kind, choices),
-        rationale=line.optional_text("rationale"),
-        n_steps=_n_steps(line),
-        cluster=line.optional_text("cluster"),
-    )
-
-
-def _gold(line: Line, answer_kind: AnswerKind, choices: tuple[str, ...]) -> str:
-    value = line.fields.get("answer")
-    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
-    text = str(value) if is_number else line.text("answer")
-    if answer_kind == "number":
-        gold = canonical_number(text)
-        if gold is None:
-            raise line.bad(
-                f"cannot read {text!r} as a number",
-                field="answer",
-                hint='write "1234", "-2.5" or "1/3"; for words use FILE.jsonl:answer_kind=text',
-            )
-        return gold
-    letters = [chr(ord("A") + at) for at in range(len(choices))]
-    if answer_kind == "choice" and text not in choices and text.strip().upper() not in letters:
-        raise line.bad(
-            f"{text!r} is none of the choices", field="answer", hint="its text, or its letter"
-        )
-    return text
-
-
-def _choices(line: Line) -> tuple[str, ...]:
-    value = line.fields.get("choices")
-    if value is None:
-        return ()
-    hint = 'write ["first", "second", ...], 2 to 26 different texts'
-    if not isinstance(value, list):
-        raise line.bad(f"must be a list, not {_named(value)}", field="choices", hint=hint)
-    items = cast("list[object]", value)
-    texts = tuple(item for item in items if isinstance(item, str) and item.strip())
-    if len(texts) != len(items) or not 2 <= len(set(texts)) == len(texts) <= 26:
-        raise line.bad("not a list of choices", field="choices", hint=hint)
-    return texts
-
-
-def _n_steps(line: Line) -> int | None:
-    value = line.fields.get("n_steps")
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise line.bad("must be a whole number from 1", field="n_steps", hint="or leave it out")
-    return value
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Lines, cut one byte beyond the longest that is read; only a line feed ends one."""
+    try:
+        with path.open("rb") as file:
+            while piece := file.readline(MAX_LINE_BYTES + 1):
+                yield piece
+    except OSError as refused:
+        hint = "check its permissions"
+        raise BadInputError(path, f"cannot be read: {refused.strerror}", hint=hint) from refused
 
 
 def _parse(path: Path, number: int, line: str) -> Mapping[str, object]:
     try:
-        value: object = json.loads(line, parse_float=Decimal)
+        value: object = json.loads(line, parse_float=Decimal, object_pairs_hook=_object)
     except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
         raise BadInputError(path, f"not JSON: {broken}", line=number, hint=_SHAPE) from broken
     if not isinstance(value, dict):
-        raise BadInputError(path, f"{_named(value)}, not an object", line=number, hint=_SHAPE)
+        raise BadInputError(path, f"{named(value)}, not an object", line=number, hint=_SHAPE)
     return cast("dict[str, object]", value)
 
 
-def _named(value: object) -> str:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object; JSON itself would keep the last of two values of one name silently."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return fields
+
+
+def named(value: object) -> str:
+    """What a JSON value is, in words."""
     names: dict[type[object], str]
     names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import get_args
+from itertools import combinations, product, zip_longest
+from typing import TypeAlias, TypeVar, get_args
 
 from cotkit.bench._arithmetic import POOL_SIZE, Maker, Worked, rationale, split
 from cotkit.bench._arithmetic_shapes import PRESETS, Grid, Shape, stream_of
@@ -21,6 +22,9 @@ _SETS = {"".join(some) for k in range(1, 5) for some in combinations(_OPERATORS,
 _MAX_N = 2000  # far fewer than there are in a set that is drawn rather than listed
 _MAX_DIGITS = 15  # of a value: a float then still holds it exactly, so no reader can be blamed
 
+_Cells: TypeAlias = tuple[tuple[str, Maker], ...]  # (name, maker)
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
@@ -32,14 +36,17 @@ class Arithmetic:
     by 1 nor gives 0 or 1. The first 32 different problems drawn are the exemplar pool and the next
     ``n`` the problems, so the two are disjoint, the pool does not depend on ``n``, and a larger
     ``n`` contains a smaller one.
+
+    A range (``steps=1-8``, ``digits=1-3``) takes the problems and exemplars of its cells in turn:
+    one of each cell, then the second of each; a small cell that runs out is not made up for.
     """
 
-    steps: int | None = None
-    """Operations in a problem, 1..8; None: 3."""
-    digits: int | None = None
-    """Digits of every number given, 1..5; None: 2."""
+    steps: int | str | None = None
+    """Operations in a problem, 1..8, or a range of them; None: 3."""
+    digits: int | str | None = None
+    """Digits of every number given, 1..5, or a range of them; None: 2."""
     operators: str | None = None
-    """Any of ``+``, ``-``, ``x`` (or ``*``) and ``/``, written together; None: ``+-``."""
+    """Any of ``+``, ``-``, ``x`` (or ``*``) and ``/``, written together; None: ``+``."""
     shape: Shape | None = None
     """``chain``: from left to right, in words (``Start with 12, add 7, then subtract 4.``);
     ``signs``: the same as ``12 + 7 - 4``, with ``+`` and ``-``, or ``x`` alone; ``nested``: signs
@@ -68,7 +75,8 @@ class Arithmetic:
         if not 1 <= self.n <= _MAX_N:
             raise ValueError(f"n is {self.n}, must be 1 to {_MAX_N}")
         if self.preset is None:
-            _check(self, self._grid)
+            for grid in self._grids:
+                _check(self, grid)
             return
         if self.preset not in PRESETS:
             raise UnknownNameError("preset of arithmetic", self.preset, PRESETS)
@@ -95,31 +103,36 @@ class Arithmetic:
 
     @property
     def _parts(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-        maker = PRESETS[self.preset] if self.preset else self._grid
-        return _split(maker, self._set, self.seed, self.n)
+        if self.preset:
+            return _split(((self.preset, PRESETS[self.preset]),), self.seed, self.n)
+        return _split(tuple((grid.name, grid) for grid in self._grids), self.seed, self.n)
 
     @property
-    def _grid(self) -> Grid:
-        given = "+-" if self.operators is None else self.operators.replace("x", "*")
-        return Grid(
-            steps=3 if self.steps is None else self.steps,
-            digits=2 if self.digits is None else self.digits,
-            operators="".join(sorted(given, key=_OPERATORS.find)),
-            shape=self.shape or "chain",
+    def _grids(self) -> tuple[Grid, ...]:
+        """Cells in order of steps, then digits."""
+        given = "+" if self.operators is None else self.operators.replace("x", "*")
+        operators = "".join(sorted(given, key=_OPERATORS.find))
+        return tuple(
+            Grid(steps=steps, digits=digits, operators=operators, shape=self.shape or "chain")
+            for steps, digits in product(
+                _span("steps", 3 if self.steps is None else self.steps, 8),
+                _span("digits", 2 if self.digits is None else self.digits, 5),
+            )
         )
 
     @property
     def _set(self) -> str:
-        """Name of the set, whatever its seed and size."""
-        return self.preset or self._grid.name
+        """Name of the set, whatever its seed and size: ``1to8-steps-2-digits-add-sub-chain``."""
+        if self.preset:
+            return self.preset
+        low, high = self._grids[0], self._grids[-1]
+        steps = f"{low.steps}to{high.steps}" if low.steps < high.steps else str(low.steps)
+        digits = f"{low.digits}to{high.digits}" if low.digits < high.digits else str(low.digits)
+        return f"{steps}-steps-{digits}-digits-{low.kind}"
 
 
 def _check(bench: Arithmetic, grid: Grid) -> None:
-    """Refuse a grid that has no problems, or values beyond the promised range."""
-    if not 1 <= grid.steps <= 8:
-        raise ValueError(f"steps is {grid.steps}, must be 1 to 8")
-    if not 1 <= grid.digits <= 5:
-        raise ValueError(f"digits is {grid.digits}, must be 1 to 5")
+    """Refuse a cell that has no problems, or values beyond the promised range."""
     if bench.shape not in {None, *get_args(Shape)}:
         raise ValueError(f"shape is {bench.shape!r}, must be chain, signs or nested")
     if grid.operators not in _SETS:
@@ -136,11 +149,33 @@ def _check(bench: Arithmetic, grid: Grid) -> None:
         raise ValueError(f"steps is {grid.steps}, but operators=/ divides exactly only once")
 
 
+def _span(name: str, given: int | str, highest: int) -> range:
+    """What ``3`` or ``1-8`` stands for."""
+    found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", str(given))
+    low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= low <= high <= highest:
+        raise ValueError(f"{name} is {given}, must be 1 to {highest}, or a range such as 1-3")
+    return range(low, high + 1)
+
+
 @functools.lru_cache(maxsize=8)
-def _split(
+def _split(cells: _Cells, seed: int, n: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """(pool, problems), of all cells in turn."""
+    share = -(-n // len(cells))
+    parts = [_split_cell(maker, name, seed, share) for name, maker in cells]
+    pool, drawn = (tuple(_in_turn(some)) for some in zip(*parts, strict=True))
+    return pool[:POOL_SIZE], drawn[:n]
+
+
+def _in_turn(lists: Sequence[Sequence[_T]]) -> Iterator[_T]:
+    """The first of each, then the second of each, and so on until the longest has ended."""
+    return (one for turn in zip_longest(*lists) for one in turn if one is not None)
+
+
+def _split_cell(
     maker: Maker, name: str, seed: int, n: int
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """(pool, problems)."""
+    """(pool, problems) of one."""
     pool, drawn = split(maker, f"{GENERATOR_VERSION}/{stream_of(name)}/{seed}", n)
     if not drawn:
         raise UsageError(

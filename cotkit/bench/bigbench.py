@@ -36,12 +36,15 @@ class Bigbench:
     of the task is one, else a text; the options stand in the question as ``choice: ...`` lines if
     the task says ``append_choices_to_input``. ``choice``: the options in a shuffled order that is
     fixed by the item's id (files often put the right one first); gold is the best-scored one.
+    ``generate`` holds the same options in the same order for models that can weigh them, so one run
+    of it measures its items both ways.
     """
 
     task: str
     """Folder of the task in BIG-bench, or ``task/subtask``."""
     mode: str | None = None
-    """``generate`` or ``choice``; None: what the task's preferred score is about."""
+    """``generate`` or ``choice``; None: ``generate`` where every item has a target and options,
+    else what the task's preferred score is about."""
     notify: Notify = field(default=_silent, repr=False, compare=False)
     """Told of a download."""
     name: str = field(default="bigbench", init=False)
@@ -106,19 +109,21 @@ def _read(
     kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
     return "generate", tuple(
         _generated(
-            key,
-            _shown(task, example, options=True),
-            kind,
+            Question(id=key, text=_shown(task, example, options=True), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
+            example,
         )
         for key, (task, example) in found.items()
     )
 
 
 def _mode(tasks: Sequence[Task], mode: str | None) -> Mode:
+    if mode is not None:
+        return "choice" if mode == "choice" else "generate"
+    if all({"target", "target_scores"} <= set(x.fields) for task in tasks for x in task.examples):
+        return "generate"
     preferred = {task.fields.get("preferred_score") for task in tasks}
-    is_choice = preferred == {"multiple_choice_grade"} if mode is None else mode == "choice"
-    return "choice" if is_choice else "generate"
+    return "choice" if preferred == {"multiple_choice_grade"} else "generate"
 
 
 def _distinct(task: Task) -> list[Example]:
@@ -178,11 +183,15 @@ def _choice(key: str, task: Task, example: Example) -> Problem:
     )
 
 
-def _generated(key: str, text: str, kind: AnswerKind, golds: Sequence[str]) -> Problem:
+def _generated(question: Question, golds: Sequence[str], example: Example) -> Problem:
+    scores = _scores(example) if "target_scores" in example.fields else {}
+    options = tuple(_shuffled(example)) if scores else ()
     return Problem(
-        question=Question(id=key, text=text, answer_kind=kind),
+        question=question,
         gold=golds[0],
         also=tuple(dict.fromkeys(golds[1:])),
+        options=options,
+        option_scores=tuple(scores[option] for option in options),
     )
 
 
@@ -217,6 +226,8 @@ def _scores(example: Example) -> Mapping[str, float]:
             else f"no option is right: the best scores {best:g}",
             field="target_scores",
         )
+    if worst < 0:
+        raise example.bad(f"an option scores {worst:g}, below 0", field="target_scores")
     return scores
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cotkit.bench._jsonl import read_problems
+from cotkit.bench._problems import read_problems
 from cotkit.resources import resource
 from cotkit.types import AnswerKind, Problem
 

@@ -7,8 +7,8 @@ import sys
 import typer
 
 from cotkit import __version__
-from cotkit.cli import compare, listing, models, new, plan, resume, show
-from cotkit.errors import CotkitError
+from cotkit.cli import compare, listing, models, new, plan, resume, score, show
+from cotkit.errors import CotkitError, InterruptedRunError
 
 
 def _hyphens(token: str) -> str:
@@ -48,6 +48,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 app.command("compare")(compare.command)
 app.command("plan")(plan.command)
 app.command("resume")(resume.command)
+app.command("score")(score.command)
 app.command("list")(listing.list_names)
 app.add_typer(models.app, name="models")
 app.add_typer(show.app, name="show")
@@ -61,3 +62,6 @@ def main() -> None:
     except CotkitError as error:
         sys.stderr.write(f"cotkit: {error}\n")
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("cotkit: interrupted\n")
+        sys.exit(InterruptedRunError.exit_code)

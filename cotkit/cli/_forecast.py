@@ -9,6 +9,7 @@ from cotkit.run.estimate import total
 
 if TYPE_CHECKING:
     from cotkit.forecast import Forecast
+    from cotkit.run.budget import Budget
     from cotkit.run.estimate import Estimate
     from cotkit.run.survey import ArmSurvey
 
@@ -24,6 +25,11 @@ def lines(found: Forecast) -> list[str]:
         f"{n} of {found.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
         _completions(found.arms),
     ]
+    if found.n_weighed:
+        said.append(
+            f"on top of these: the log-probabilities of at most {found.n_weighed:,} options, all of"
+            " a problem's after each attempt"
+        )
     gains = [
         f"{100 * effect:.0f} points over a control at {100 * rate:.0f} %"
         for rate, effect in found.detectable
@@ -35,6 +41,27 @@ def lines(found: Forecast) -> list[str]:
         said.append(f"no gain, however large, would surely show on {n} problems (power 0.8)")
     if (cost := _cost(found)) is not None:
         said.append(cost)
+    return said
+
+
+def budget_lines(found: Forecast, budget: Budget) -> list[str]:
+    """How far a budget goes: between so many problems and so many."""
+    whole = total(found.estimates)
+    tokens = tuple(map(sum, zip(whole.prompt_tokens, whole.generated_tokens, strict=True)))
+    said: list[str] = []
+    for name, limit, taken in (
+        ("usd", budget.usd, whole.usd),
+        ("tokens", budget.tokens, tokens),
+        ("time", budget.seconds, whole.seconds),
+    ):
+        if limit is None:
+            continue
+        if taken is None:
+            said.append(f"--budget-{name}: what a problem takes of it is not known")
+            continue
+        n = found.n_problems
+        least, most = (min(n, int(n * limit / one)) if one else n for one in reversed(taken))
+        said.append(f"--budget-{name} is enough for {least} to {most} of the {n} problems")
     return said
 
 

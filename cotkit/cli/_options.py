@@ -23,13 +23,21 @@ def read_spec(
         ["cot"], "--strategy", "-s", help="Strategies, separated by commas: NAME or NAME:key=value."
     ),
     bench: str = typer.Option(
-        "gsm-mini", "--bench", "--tasks", help="Benchmark name, or a JSONL file of your own."
+        "gsm-mini",
+        "--bench",
+        "--tasks",
+        help="Benchmark name, or your own: FILE.jsonl, FILE.py, lm-eval:TASK.yaml.",
     ),
     model: str = typer.Option(
-        DEFAULT_MODEL, "--model", "-m", help="Catalogue name, BACKEND/NAME, hub id, folder or GGUF."
+        DEFAULT_MODEL,
+        "--model",
+        "-m",
+        help="Catalogue name, hub id, folder, GGUF, or BACKEND/NAME (openai/gpt-5.4-mini).",
     ),
     model_args: str = typer.Option(
-        "", "--model-args", help="Backend settings: key=value,key=value (dtype, device, chat, ...)."
+        "",
+        "--model-args",
+        help="Backend settings: key=value,key=value (chat, base_url, reasoning_effort, ...).",
     ),
     baseline: str | None = typer.Option(
         None, "--baseline", help="Measure against this strategy instead of each one's control."
@@ -37,9 +45,13 @@ def read_spec(
     limit: str | None = typer.Option(
         None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"
     ),
-    seed: int = typer.Option(0, "--seed", help="Draws the problems; seeds sampled decoding."),
+    seed: int = typer.Option(
+        0, "--seed", help="Draws the problems and their order; seeds sampled decoding."
+    ),
     exemplars: str = typer.Option(
-        "builtin:8", "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
+        "builtin:8",
+        "--exemplars",
+        help="Worked examples: builtin:K, train:K, rest:K, FILE.jsonl:K.",
     ),
     num_fewshot: int | None = typer.Option(
         None, "--num-fewshot", help="How many exemplars (replaces K of --exemplars)."
@@ -50,7 +62,9 @@ def read_spec(
         help="Which exemplars are drawn; for the built-in ones, their order. (default: 0)",
     ),
     exemplar_seeds: str | None = typer.Option(
-        None, "--exemplar-seeds", help="Several of these, e.g. 0,1,2: reports their variance."
+        None,
+        "--exemplar-seeds",
+        help="Several exemplar seeds, e.g. 0,1,2: also reports how much they matter.",
     ),
     max_tokens: int | None = typer.Option(
         None, "--max-tokens", help="Token limit of every arm (default: each strategy's own)."
@@ -85,26 +99,18 @@ def read_spec(
     apply_chat_template: bool = typer.Option(
         False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
     ),
-    max_connections: int | None = typer.Option(
-        None, "--max-connections", help="Calls to a provider at once, at most (default: 32)."
-    ),
-    requests_per_minute: float | None = typer.Option(
-        None, "--requests-per-minute", help="Calls to a provider a minute (default: no limit)."
-    ),
-    tokens_per_minute: float | None = typer.Option(
-        None, "--tokens-per-minute", help="Tokens to and from a provider a minute."
-    ),
-    timeout: float | None = typer.Option(
-        None, "--timeout", help="Seconds one try of a call may take (default: 120)."
-    ),
-    max_tries: int | None = typer.Option(
-        None, "--max-tries", help="Tries of a call before its attempt fails (default: 8)."
-    ),
     batch: bool = typer.Option(
-        False, "--batch", help="Use the provider's batch API: half the price, up to a day."
+        False,
+        "--batch",
+        help="Ask through the batch API of openai/ or anthropic/: half the price, up to a day.",
+    ),
+    likelihood: bool = typer.Option(
+        False, "--likelihood", help="Also ask how likely gold answers without options are."
     ),
     stop_when: str | None = typer.Option(
-        None, "--stop-when", help="decided: stop once more problems cannot change the verdict."
+        None,
+        "--stop-when",
+        help="decided: end the run once every gain is surely above or below --margin.",
     ),
     accept_terms: bool = typer.Option(
         False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
@@ -137,16 +143,7 @@ def read_spec(
             "--exemplar-seed and --exemplar-seeds exclude each other", hint="name all in the second"
         )
     settings = parse_params(model_args)
-    given = {
-        "batch_size": batch_size,
-        "device": device,
-        "dtype": dtype,
-        "max_connections": max_connections,
-        "requests_per_minute": requests_per_minute,
-        "tokens_per_minute": tokens_per_minute,
-        "timeout_s": timeout,
-        "max_tries": max_tries,
-    }
+    given = {"batch_size": batch_size, "device": device, "dtype": dtype}
     settings |= {name: str(value) for name, value in given.items() if value is not None}
     settings |= {"chat": "true"} if apply_chat_template else {}
     settings |= {"accept_terms": "true"} if accept_terms else {}
@@ -166,6 +163,7 @@ def read_spec(
         margin=margin / 100,
         run_unsafe_code=confirm_run_unsafe_code,
         stop_when=_stop(stop_when),
+        likelihood=likelihood,
         batch=batch,
     )
 

@@ -98,6 +98,9 @@ def _print_draws(draws: Draws, format_: Format) -> None:
 def _check_complete(comparisons: Sequence[Comparison], hint: str) -> None:
     n_failed = sum(cell.outcomes["failed"] for one in comparisons for cell in one.cells)
     if n_failed:
-        raise IncompleteRunError(f"{n_failed} attempts failed and are left out", hint=hint)
+        why = next((one.why_failed for one in comparisons if one.why_failed), "no reason given")
+        raise IncompleteRunError(
+            f"{n_failed} attempts failed and are left out, most for this: {why}", hint=hint
+        )
     if any(one.ended_by == "budget" for one in comparisons):
         raise IncompleteRunError("the budget was used up before every problem was done", hint=hint)

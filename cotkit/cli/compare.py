@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli._formats import Display, Format
-from cotkit.cli._means import read_means
+from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_spec, takes
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ Examples:
 
 def compare(
     spec: "RunSpec",
+    pace: dict[str, str],
     means: "Means",
     log_dir: Path = typer.Option(
         Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
@@ -44,7 +45,7 @@ def compare(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
     display: Display | None = typer.Option(
-        None, "--display", help="Progress [default: full on a terminal, else plain]."
+        None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
@@ -53,8 +54,10 @@ def compare(
     """
     from cotkit.cli._run import run_and_print
 
-    run_and_print(spec, means, log_dir=log_dir, format_=format_, timing=timing, display=display)
+    run_and_print(
+        spec.paced(pace), means, log_dir=log_dir, format_=format_, timing=timing, display=display
+    )
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_spec, read_means)(compare)
+command = takes(read_spec, read_pace, read_means)(compare)

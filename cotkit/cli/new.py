@@ -1,4 +1,4 @@
-"""``cotkit new``: the file that a new strategy begins as."""
+"""``cotkit new``: the file that a new strategy or benchmark begins as."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from cotkit.errors import UsageError
 
-app = typer.Typer(help="Begin a strategy of your own.", no_args_is_help=True)
+app = typer.Typer(help="Begin a strategy or a benchmark of your own.", no_args_is_help=True)
 
-TEMPLATE = '''\
+STRATEGY = '''\
 """{title}: the first answer, asked for again after it was seen (say whose idea it is).
 
 Run it:  {command}
@@ -48,6 +48,58 @@ class {class_name}:
         return Attempt(text=f"The answer is{{second.text}}", stop_reason=second.stop_reason)
 '''
 
+BENCHMARK = '''\
+"""{title}: sums of two numbers (say where your problems come from).
+
+Run it:  {command}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cotkit.types import AnswerKind, Problem, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class {class_name}:
+    """The file is ``{stem}.py``, so the class is ``{class_name}``."""
+
+    name: ClassVar[str] = "{hyphens}"
+    """What reports call it."""
+    answer_kind: ClassVar[AnswerKind] = "number"
+    """What the gold answers are; ``choice`` (with ``Question.choices``) and ``text`` are others."""
+    n: int = 40
+    """A field is a parameter: ``./{stem}.py:n=10``."""
+
+    @property
+    def version(self) -> str:
+        """Change it with any problem or answer: a run is known by it."""
+        return f"1-n{{self.n}}"
+
+    def problems(self) -> Sequence[Problem]:
+        """What is evaluated, always in the same order, each under an id of its own."""
+        return [_problem("test", 11 + i, 3 * i + 5) for i in range(self.n)]
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """For ``--exemplars train:8``: others, with worked solutions; empty if there are none."""
+        return [_problem("train", i, i + 1) for i in range(1, 10)]
+
+
+def _problem(split: str, left: int, right: int) -> Problem:
+    return Problem(
+        question=Question(
+            id=f"{hyphens}/{{split}}/{{left}}-{{right}}",
+            text=f"What is {{left}} plus {{right}}?",
+        ),
+        gold=str(left + right),
+        rationale=f"{{left}} and {{right}} make {{left + right}}.",
+        n_steps=1,
+    )
+'''
+
 
 @app.callback()
 def _group() -> None:  # pyright: ignore[reportUnusedFunction] - makes typer keep the subcommand
@@ -64,18 +116,40 @@ def strategy(
 
       cotkit new strategy my-idea
     """
+    _begin("strategy", name, STRATEGY)
+
+
+@app.command()
+def benchmark(
+    name: str = typer.Argument(help="Its name, words joined by hyphens, e.g. my-set."),
+) -> None:
+    """Write ./NAME.py, a benchmark that works, and print the command that runs it.
+
+    Problems that are all written down need no Python: --bench ./NAME.jsonl reads one object a line,
+    {"question": "...", "answer": "..."}.
+
+    Examples:
+
+      cotkit new benchmark my-set
+    """
+    _begin("benchmark", name, BENCHMARK)
+
+
+def _begin(kind: str, name: str, template: str) -> None:
     stem = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", stem) or keyword.iskeyword(stem):
         raise UsageError(
-            f"{name!r} cannot name a strategy", hint="lower-case words and hyphens, e.g. my-idea"
+            f"{name!r} cannot name a {kind}", hint="lower-case words and hyphens, e.g. my-idea"
         )
     path = Path(f"{stem}.py")
-    command = f"cotkit compare --strategy ./{path} --model smollm2-135m --limit 20"
-    text = TEMPLATE.format(
+    option = "--bench" if kind == "benchmark" else "--strategy"
+    command = f"cotkit compare {option} ./{path} --model smollm2-135m --limit 20"
+    text = template.format(
         title=stem.replace("_", " ").capitalize(),
         command=command,
         class_name="".join(word.capitalize() for word in stem.split("_")),
         stem=stem,
+        hyphens=stem.replace("_", "-"),
     )
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._means import read_means
+from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_spec, takes
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ Examples:
 
 def plan(
     spec: "RunSpec",
+    pace: dict[str, str],
     means: "Means",
     log_dir: Path = typer.Option(
         Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
@@ -33,7 +34,7 @@ def plan(
     Nothing is generated. Later turns hang on the answers; those not there yet count as wrong ones.
     """
     from cotkit.bench import load_benchmark
-    from cotkit.cli._forecast import lines, table
+    from cotkit.cli._forecast import budget_lines, lines, table
     from cotkit.cli._table import aligned
     from cotkit.events import Event, Said
     from cotkit.forecast import plan_spec
@@ -44,15 +45,17 @@ def plan(
             typer.echo(event.text, err=True)
 
     found = plan_spec(
-        spec,
+        spec.paced(pace),
         load_benchmark(parse_spec(spec.bench)),
         log_dir=log_dir,
         emit=emit,
         prices=means.prices,
     )
     first, *rest = lines(found)
-    typer.echo("\n".join([first, *aligned(table(found)), *rest]))
+    typer.echo(
+        "\n".join([first, *aligned(table(found)), *rest, *budget_lines(found, means.budget)])
+    )
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_spec, read_means)(plan)
+command = takes(read_spec, read_pace, read_means)(plan)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli._formats import Display, Format
-from cotkit.cli._means import read_means
+from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import takes
 from cotkit.errors import UsageError
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def resume(
+    pace: dict[str, str],
     means: "Means",
     run: str = typer.Argument(
-        "", help="Id of the run, or how it begins [default: the latest unfinished]."
+        "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
     log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
@@ -25,7 +26,7 @@ def resume(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
     display: Display | None = typer.Option(
-        None, "--display", help="Progress [default: full on a terminal, else plain]."
+        None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
 ) -> None:
     """Complete a run: what the store holds is not generated again; failed attempts are tried anew.
@@ -59,7 +60,7 @@ def resume(
             hint="call cotkit.compare again: what is done is not made again",
         )
     run_and_print(
-        spec,
+        spec.paced(pace),
         means,
         log_dir=log_dir,
         format_=format_,
@@ -69,4 +70,4 @@ def resume(
     )
 
 
-command = takes(read_means)(resume)
+command = takes(read_pace, read_means)(resume)

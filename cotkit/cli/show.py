@@ -21,7 +21,7 @@ def prompt(
     strategy: str = typer.Option("cot", "--strategy", "-s", help="NAME or NAME:key=value."),
     bench: str = typer.Option("gsm-mini", "--bench", "--tasks", help="Benchmark name or JSONL."),
     problem: str | None = typer.Option(
-        None, "--problem", help="Id of the problem [default: the first drawn]."
+        None, "--problem", help="Id of the problem (default: the first drawn)."
     ),
     exemplars: str = typer.Option(
         "builtin:8", "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
@@ -138,10 +138,12 @@ def bench_card(name: str = typer.Argument(help="Benchmark name (cotkit list benc
 
       cotkit show bench gsm-mini
     """
+    from cotkit.errors import UsageError
     from cotkit.registry import load_class
     from cotkit.resources import resource
 
-    load_class("benchmark", name)
+    if load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
+        raise UsageError(f"{name} is not one of cotkit's own: it has no card")
     typer.echo(
         resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8"), nl=False
     )

@@ -7,10 +7,14 @@ from dataclasses import replace
 
 from cotkit.analysis.results import Cell, Comparison, Gain, Interval, Label, Variant, Verdict
 from cotkit.report.audit import audit_tables
+from cotkit.report.bias import bias_tables
 from cotkit.report.bounds import marked
+from cotkit.report.difficulty import difficulty_tables
 from cotkit.report.document import Column, Document, Number, Span, Strip, Table, Tone, Value, Words
 from cotkit.report.drafts import draft_tables
 from cotkit.report.following import following_tables
+from cotkit.report.metrics import metric_tables
+from cotkit.report.repeats import repeats_tables
 from cotkit.report.words import say_level, say_number
 from cotkit.types import OUTCOMES
 
@@ -37,7 +41,7 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
     params = () if c.n_params is None else (f"{say_number(c.n_params, 'params')} parameters",)
     drawn = f"{say_number(c.n_problems, 'count')} of {say_number(c.n_total, 'count')} problems"
     return Document(
-        headline=tuple(verdict.sentence for verdict in c.verdicts)
+        headline=tuple(answer.sentence for answer in (*c.verdicts, *c.bias_changes))
         or ("Solve rates only: no arm has a control to be measured against.",),
         caption=(
             c.model,
@@ -67,7 +71,11 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
                 _outcomes(c.cells),
                 _variants(c.verdicts),
                 *draft_tables(c.transitions, c.votes),
+                *metric_tables(c.metrics, is_sequential=c.is_sequential),
+                *bias_tables(c.bias, c.bias_changes),
                 *following_tables(c.following),
+                *repeats_tables(c.repeats),
+                *difficulty_tables(c.difficulty, LABELS, c.margin),
                 *audit_tables(c.audits),
             )
         ),
@@ -86,6 +94,8 @@ def _arms(cells: tuple[Cell, ...], *, timing: bool) -> Table:
         Column(key="generated_tokens", header="generated tokens"),
         Column(key="generated_per_correct", header="generated per correct"),
     ]
+    if repeated := any(cell.n_samples is not None for cell in cells):
+        columns.insert(4, Column(key="n_samples", header="samples"))
     priced = any(cell.usd is not None for cell in cells)
     if priced:
         columns.append(Column(key="usd", header="dollars"))
@@ -97,23 +107,31 @@ def _arms(cells: tuple[Cell, ...], *, timing: bool) -> Table:
     return Table(
         key="arms",
         title="Arms",
-        note="Solve rate = solved / n, Wilson interval; "
+        note=(
+            "Solve rate: mean over the n problems of the share of their samples that are correct,"
+            " interval over problems; solved: samples; "
+            if repeated
+            else "Solve rate = solved / n, Wilson interval; "
+        )
         + " and ".join(
             ["tokens", *(["dollars"] if priced else []), *(["seconds"] if timing else [])]
         )
         + " are means per problem, over all turns",
         columns=tuple(columns),
-        rows=tuple(_arm_row(cell, priced=priced, timing=timing) for cell in cells),
+        rows=tuple(
+            _arm_row(cell, repeated=repeated, priced=priced, timing=timing) for cell in cells
+        ),
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
     )
 
 
-def _arm_row(cell: Cell, *, priced: bool, timing: bool) -> tuple[Value, ...]:
+def _arm_row(cell: Cell, *, repeated: bool, priced: bool, timing: bool) -> tuple[Value, ...]:
     row: tuple[Value, ...] = (
         _name(cell.arm),
         Number(value=cell.solve_rate, form="share"),
         Span(interval=cell.interval, form="share"),
         Number(value=cell.n, form="count"),
+        *((Number(value=cell.n_samples or cell.n, form="count"),) if repeated else ()),
         Number(value=cell.n_correct, form="count"),
         Number(value=cell.prompt_tokens, form="tokens"),
         Number(value=cell.generated_tokens, form="tokens"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-Form = Literal["count", "share", "points", "p", "tokens", "seconds", "params", "usd"]
-"""``share``: a fraction as percent; ``points``: the same, signed; ``params``: ``1.54 B``."""
+Form = Literal[
+    "count", "share", "points", "p", "tokens", "seconds", "params", "usd", "value", "change"
+]
+"""``share``: a fraction as percent; ``points``: the same, signed; ``params``: ``1.54 B``;
+``value``: any number; ``change``: the same, signed."""
 
 MISSING = "n/a"
 """What text formats print for None and NaN; a dash could be taken for a minus."""
@@ -26,6 +29,8 @@ def say_number(value: float | None, form: Form) -> str:  # noqa: PLR0911 - one r
             return f"{points:+.1f}" if points else "0.0"
         case "p":
             return f"{value:.3f}" if value >= 0.001 else "<0.001"
+        case "value" | "change":
+            return _say_value(value, signed=form == "change")
         case "seconds":
             return f"{value:,.2f}"
         case "usd":
@@ -49,6 +54,11 @@ def say_level(level: float) -> str:
 def printable(text: str) -> str:
     """Escape control characters: a name can neither move the cursor nor break a table row."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _say_value(value: float, *, signed: bool) -> str:
+    value = round(value, 3) or 0.0  # no minus before a nought
+    return f"{value:+.3f}" if signed and value else f"{value:.3f}"
 
 
 def _say_params(n: float) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from cotkit.errors import BackendError, UsageError
+from cotkit.errors import AccessError, BackendError, ModelLoadError, UsageError
 from cotkit.identity import completion_key, request_key
-from cotkit.protocols import Backend, LikelihoodBackend
+from cotkit.protocols import Backend, LikelihoodBackend, PiecewiseBackend
 from cotkit.run.budget import Meter
 from cotkit.run.driver import Asked, trim
 from cotkit.store import Store
@@ -20,12 +20,22 @@ class Asker:
     """Shared by all flows of a run, so that equal requests of two arms share one completion."""
 
     def __init__(
-        self, backend: Backend, key: str, store: Store, meter: Meter | None = None
+        self,
+        backend: Backend,
+        key: str,
+        store: Store,
+        meter: Meter | None = None,
+        promised: frozenset[str] = frozenset(),
     ) -> None:
+        """``promised``: completion keys that a batch at the provider will bring, not this run."""
         self._backend, self._key, self._store, self._meter = backend, key, store, meter
+        self._each = backend if isinstance(backend, PiecewiseBackend) else None
+        self._promised = promised
         self._flying: dict[str, asyncio.Future[Completion]] = {}
         self.n_generated = 0
         """Completions that the backend made, over the life of this object."""
+        self.not_weighed: str | None = None
+        """Why options could not be weighed, the first time; None: they could."""
 
     async def ask(self, request: Request) -> Asked:
         """Completions for every sample of a request; each is committed as soon as it is there."""
@@ -47,8 +57,27 @@ class Asker:
             found[key] = await asyncio.shield(future)
         return Asked(keys=tuple(keys), completions=tuple(found[key] for key in keys))
 
-    async def _make(self, request: Request) -> tuple[Completion, ...]:
+    async def weigh(self, request: Request) -> tuple[Completion, ...]:
+        """Score the options of a request; nothing where this model or server cannot.
+
+        What was asked before it was answered, and stands without this measure beside it.
+        """
+        try:
+            return (await self.ask(request)).completions
+        except (AccessError, ModelLoadError):
+            raise
+        except BackendError as failure:
+            if failure.retryable:
+                raise
+            self.not_weighed = self.not_weighed or str(failure)
+            return ()
+
+    async def _make(
+        self, request: Request, keep: Callable[[Mapping[int, Completion]], None]
+    ) -> tuple[Completion, ...]:
         if not request.options:
+            if self._each is not None:
+                return await self._each.generate_each(request, keep)
             return await self._backend.generate(request)
         if not isinstance(self._backend, LikelihoodBackend):
             raise UsageError(
@@ -58,7 +87,7 @@ class Asker:
         scored = await self._backend.loglikelihood(request)
         for one in scored:
             if one.logprob is None or not -math.inf < one.logprob <= 0:
-                raise BackendError(
+                raise ModelLoadError(
                     f"{self._backend.info.model} gave {one.text!r} the log-probability"
                     f" {one.logprob}, no number up to 0"
                 )
@@ -67,6 +96,11 @@ class Asker:
     async def _generate(
         self, request: Request, content: str, missing: dict[str, int]
     ) -> dict[str, Completion]:
+        if not self._promised.isdisjoint(missing):
+            raise UsageError(
+                "a batch at the provider holds answers of this run: they are paid for",
+                hint="add --batch to collect them",
+            )
         loop = asyncio.get_running_loop()
         futures = {key: loop.create_future() for key in missing}
         self._flying |= futures
@@ -75,7 +109,7 @@ class Asker:
 
         def keep(completions: Mapping[int, Completion]) -> None:
             for key, sample in missing.items():
-                if (made := completions.get(sample)) is not None:
+                if key not in found and (made := completions.get(sample)) is not None:
                     kept = made if request.options else trim(made, request)
                     found[key] = self._store.put_completion(
                         self._key, content, request, sample, kept
@@ -84,7 +118,7 @@ class Asker:
                     self._count(found[key])
 
         try:
-            keep(dict(zip(wanted.samples, await self._make(wanted), strict=True)))
+            keep(dict(zip(wanted.samples, await self._make(wanted, keep), strict=True)))
         except BackendError as failure:
             keep(failure.answered)
             self._fail(futures, failure)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from cotkit.bench import UserFile, check_disjoint, draw_exemplars
+from cotkit.bench import UserFile, check_disjoint, draw_exemplars, draw_order
 from cotkit.errors import UsageError
 from cotkit.identity import content_hash
 from cotkit.prompting import read_exemplars, shown
@@ -17,6 +17,9 @@ from cotkit.registry import Spec, load_class
 from cotkit.run.spec import RunSpec
 from cotkit.types import Exemplar, Problem
 
+_BARE = frozenset({"few-shot"})
+"""Strategies that show no rationale, so that their exemplars need none."""
+
 
 @runtime_checkable
 class OwnExemplars(Protocol):
@@ -24,7 +27,7 @@ class OwnExemplars(Protocol):
 
     @property
     def has_own_exemplars(self) -> bool:
-        """Whether ``builtin:K`` means ``train:K``."""
+        """Whether ``builtin:K`` means ``train:K``, spread over the numbers of steps."""
         ...
 
 
@@ -38,35 +41,63 @@ def exemplars_for(
     named: Sequence[Spec], spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
 ) -> tuple[Exemplar, ...]:
     """Drawn only if one of these shows exemplars; never a problem that is evaluated."""
-    if not any("exemplars" in fields_of(one) for one in named):
+    showing = [one for one in named if "exemplars" in fields_of(one)]
+    if not showing:
         return ()
-    exemplars = _exemplars(spec, bench)
+    bare = all(one.name in _BARE for one in showing)
+    exemplars = _exemplars(spec, bench, problems, bare=bare)
     check_disjoint(exemplars, [_as_shown(problem) for problem in problems])
     return exemplars
 
 
-def _exemplars(spec: RunSpec, bench: Benchmark) -> tuple[Exemplar, ...]:
+def _exemplars(
+    spec: RunSpec, bench: Benchmark, problems: Sequence[Problem], *, bare: bool
+) -> tuple[Exemplar, ...]:
     source, _, count = spec.exemplars.rpartition(":")
     if not source or not count.isdecimal() or int(count) < 1:
         raise UsageError(
-            f"cannot read exemplars {spec.exemplars!r}", hint="builtin:8, train:8 or FILE.jsonl:8"
+            f"cannot read exemplars {spec.exemplars!r}",
+            hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
         )
-    if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
+    has_own = isinstance(bench, OwnExemplars) and bench.has_own_exemplars
+    if source == "builtin" and has_own:
         source = "train"
+    if source == "builtin" and bench.answer_kind != "number":
+        source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
     if source == "builtin":
-        if bench.answer_kind != "number":
-            raise UsageError(
-                f"the built-in exemplars answer in numbers, {bench.name} does not",
-                hint="--exemplars train:8 or FILE.jsonl:8",
-            )
         return _ordered(read_exemplars(int(count)), spec.exemplar_seed)
     if source == "train":
         pool = bench.exemplar_pool()
+    elif source == "rest":
+        pool = _rest(bench, problems, int(count), spec.seed)
     elif source.endswith(".jsonl"):
         pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
     else:
-        raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train or FILE.jsonl")
-    return draw_exemplars([_as_shown(p) for p in pool], int(count), spec.exemplar_seed)
+        raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")
+    return draw_exemplars(
+        [_as_shown(p) for p in pool],
+        int(count),
+        spec.exemplar_seed,
+        spread=has_own and source == "train",
+        bare=bare,
+    )
+
+
+def _rest(bench: Benchmark, problems: Sequence[Problem], k: int, seed: int) -> Sequence[Problem]:
+    """Problems that are not evaluated, of a benchmark of one split: the last ones to be drawn.
+
+    So a larger ``--limit`` shows the same exemplars until it takes them for itself.
+    """
+    evaluated = {problem.question.id for problem in problems}
+    last = draw_order(bench.problems(), seed)[-4 * k :]
+    left = [problem for problem in last if problem.question.id not in evaluated]
+    if len(left) < k:
+        most = max(len(bench.problems()) - k, 0)
+        raise UsageError(
+            f"{bench.name} has one split: {k} of its problems have to be kept for exemplars",
+            hint=f"--limit {most}, or --exemplars FILE.jsonl:{k}",
+        )
+    return left
 
 
 def _as_shown(problem: Problem) -> Problem:

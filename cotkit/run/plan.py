@@ -34,6 +34,15 @@ class SameCost(Protocol):
         ...
 
 
+@runtime_checkable
+class NotedBenchmark(Protocol):
+    """A benchmark that its readers must be told something of."""
+
+    def notes(self) -> tuple[str, ...]:
+        """E.g. what of a task file has no effect here; each one sentence."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One strategy of a run."""
@@ -65,6 +74,8 @@ class Plan:
     (arm, same-cost control) where it names one."""
     same_cost: frozenset[tuple[str, str]]
     """Of the pairs, those with a same-cost control."""
+    bench_notes: tuple[str, ...] = ()
+    """What the benchmark wants said of itself."""
 
     @property
     def upper_bounds(self) -> frozenset[str]:
@@ -72,9 +83,9 @@ class Plan:
         return frozenset(arm.name for arm in self.arms if isinstance(arm.strategy, OracleStrategy))
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of the design: pairs that differ in more than their idea."""
+        """What must be known of the benchmark, and of pairs that differ in more than their idea."""
         strategies = {arm.name: arm.strategy for arm in self.arms}
-        return tuple(
+        return self.bench_notes + tuple(
             f"{arm} has {field} {ours}, its control {control} {theirs}: the gain is of both"
             for arm, control in self.pairs
             if (arm, control) not in self.same_cost  # a vote has to sample
@@ -96,6 +107,8 @@ class Plan:
             "scorer": [SCORER_VERSION, self.spec.reader],
             "margin": self.spec.margin,
         }
+        if self.spec.likelihood:
+            content["likelihood"] = True
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
         return content_hash("run", content)[:12]
@@ -149,6 +162,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         arms=arms.all(),
         pairs=tuple(dict.fromkeys(pair for pair in named_pairs if pair[0] != pair[1])),
         same_cost=frozenset(same_cost),
+        bench_notes=bench.notes() if isinstance(bench, NotedBenchmark) else (),
     )
 
 

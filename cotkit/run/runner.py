@@ -6,19 +6,23 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cotkit.errors import BackendError
-from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Waits
+from cotkit.backends._batches.batched import Batched
+from cotkit.errors import BackendError, UsageError
+from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key
 from cotkit.protocols import Backend, WaitingBackend
 from cotkit.run.asker import Asker
 from cotkit.run.budget import Meter
 from cotkit.run.driver import Asked, Run, drive, oracle, start
-from cotkit.run.plan import Plan
+from cotkit.run.plan import Arm, Plan
+from cotkit.run.probe import chain_text, probe, weighed
 from cotkit.run.sandbox import sandbox
 from cotkit.run.schedule import EndedBy, Enough, Job, Schedule
+from cotkit.run.spec import RunSpec
 from cotkit.scoring import score_attempt
-from cotkit.store import AttemptRow, DraftRow, Store
-from cotkit.types import Attempt, Problem
+from cotkit.scoring.measure import measure
+from cotkit.store import AttemptRow, BatchLedger, DraftRow, Store
+from cotkit.types import Attempt, Completion, Problem, Request
 
 _MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
 _WATCH_S = 1.0
@@ -52,11 +56,18 @@ async def execute(
     ends the run. Cancelling keeps every completion that had arrived.
     """
     info = backend.info
+    weighs = "loglikelihood" in info.capabilities
+    if plan.spec.likelihood and not weighs:
+        raise UsageError(
+            f"{info.model} cannot score given answers (log-likelihood)",
+            hint="leave out --likelihood, or take a local model",
+        )
     run_id, key = plan.run_id(info), backend_key(info)
     store.put_backend(key, info)
     store.start_run(run_id, plan.spec.to_json(), key)
-    held = [row for row in store.attempts(run_id) if row.outcome != "failed"]
-    schedule = Schedule(plan, held, meter=meter, enough=enough, most_open=info.max_concurrency)
+    begun = store.attempts(run_id)
+    held = [row for row in begun if row.outcome != "failed"]
+    schedule = Schedule(plan, begun, meter=meter, enough=enough, most_open=info.max_concurrency)
     emit(
         RunStarted(
             n_attempts=len(plan.arms) * len(plan.problems),
@@ -66,7 +77,9 @@ async def execute(
     )
     for row in held:
         emit(_done(row, cached=True))
-    asker = Asker(backend, key, store, meter)
+    in_batches = BatchLedger(path=store.path).promised(key)
+    promised = frozenset[str]() if isinstance(backend, Batched) else in_batches
+    asker = Asker(backend, key, store, meter, promised)
     run = sandbox(allowed=plan.spec.run_unsafe_code)
     jobs, turn = schedule.jobs(), asyncio.Lock()
 
@@ -76,7 +89,7 @@ async def execute(
                 job = await anext(jobs, None)
             if job is None:
                 return
-            row, turns = await _attempt(job, asker, run, plan.spec.reader)
+            row, turns = await _attempt(job, asker, run, plan.spec, weighs=weighs)
             store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
             schedule.done(row)
             emit(_done(row, cached=False))
@@ -91,6 +104,8 @@ async def execute(
         raise failures.exceptions[0] from None  # the first to fail; the others were cancelled
     finally:
         watch.cancel()
+    if asker.not_weighed is not None:
+        emit(Said(text=f"options of some attempts were not weighed: {asker.not_weighed}"))
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = schedule.ended_by == "decided" or not schedule.n_left
@@ -121,8 +136,16 @@ def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
     )
 
 
-async def _attempt(job: Job, asker: Asker, run: Run, reader: str) -> tuple[AttemptRow, list[Asked]]:
+async def _attempt(
+    job: Job, asker: Asker, run: Run, spec: RunSpec, *, weighs: bool
+) -> tuple[AttemptRow, list[Asked]]:
     _, arm, problem = job
+    requests: list[Request] = []
+
+    async def ask(request: Request) -> Asked:
+        requests.append(request)
+        return await asker.ask(request)
+
     row = AttemptRow(
         arm=arm.name,
         problem_id=problem.question.id,
@@ -132,13 +155,44 @@ async def _attempt(job: Job, asker: Asker, run: Run, reader: str) -> tuple[Attem
         cluster=problem.cluster,
     )
     try:
-        flow = start(arm.strategy, problem.question, oracle(problem, reader))
-        attempt, turns = await drive(flow, asker.ask, run)
+        flow = start(arm.strategy, problem.question, oracle(problem, spec.reader))
+        attempt, turns = await drive(flow, ask, run)
+        options = weighed(problem, likelihood=spec.likelihood) if weighs else ()
+        said = turns[-1].completions[0]
+        asked = probe(attempt, requests[-1], said, options, reasons=arm.strategy.reasons)
+        scored = await asker.weigh(asked) if asked is not None else ()
     except BackendError as failure:
         if not failure.retryable:
             raise
         return replace(row, error=str(failure)), []
-    return _scored(row, attempt, problem, turns, reader), turns
+    row = _scored(row, attempt, problem, turns, spec.reader)
+    chain = chain_text(attempt, requests[-1]) if _writes_chain(arm) else None
+    found = _metrics(row, attempt, problem, reader=spec.reader, scored=scored, chain=chain)
+    return replace(row, metrics=found), turns
+
+
+def _writes_chain(arm: Arm) -> bool:
+    return arm.strategy.reasons and not getattr(arm.strategy, "runs_code", False)
+
+
+def _metrics(
+    row: AttemptRow,
+    attempt: Attempt,
+    problem: Problem,
+    *,
+    reader: str,
+    scored: tuple[Completion, ...],
+    chain: str | None,
+) -> dict[str, float]:
+    return measure(
+        attempt,
+        problem,
+        row.readings[reader],
+        tuple(one.logprob for one in scored if one.logprob is not None),
+        n_tokens=tuple(one.n_generated_tokens for one in scored),
+        chain=chain,
+        samples_right=[draft.correct_by[reader] for draft in row.drafts] if row.is_vote else (),
+    )
 
 
 def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:

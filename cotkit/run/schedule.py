@@ -32,13 +32,13 @@ class Schedule:
     def __init__(
         self,
         plan: Plan,
-        held: Sequence[AttemptRow],
+        begun: Sequence[AttemptRow],
         *,
         meter: Meter | None = None,
         enough: Enough | None = None,
         most_open: int | None = None,
     ) -> None:
-        """``held``: the attempts that are done already; they are not handed out.
+        """``begun``: the attempts of earlier calls; only the failed ones are handed out again.
 
         ``most_open``: problems under way at once where time is limited or looking may end the run
         (None: 32); else all there are.
@@ -48,10 +48,13 @@ class Schedule:
         self._most_open = (most_open or _MOST_OPEN) if may_end else len(plan.problems)
         self._order = draw_order(plan.problems, plan.spec.seed)
         self._position = {p.question.id: i for i, p in enumerate(plan.problems)}
+        held = [row for row in begun if row.outcome != "failed"]
         self._done = {(row.arm, row.problem_id) for row in held}
+        self._begun = {row.problem_id for row in begun}
         self._untold: dict[str, dict[str, AttemptRow]] = {}
         self._n_told = 0
         self._open: dict[str, int] = {}
+        self._failed: set[str] = set()
         self._closed = asyncio.Event()
         self.ended_by: EndedBy | None = None
         """Why the run ended before its plan did; None: it did not."""
@@ -70,7 +73,7 @@ class Schedule:
             arms = [a for a in enumerate(self._plan.arms) if (a[1].name, name) not in self._done]
             if not arms:
                 continue
-            if self.ended_by or await self._is_spent():
+            if self.ended_by or await self._is_over(is_new=name not in self._begun):
                 return
             self._open[name] = len(arms)
             for i, arm in arms:
@@ -79,23 +82,29 @@ class Schedule:
     def done(self, row: AttemptRow) -> None:
         """An attempt is in the store."""
         self._done.add((row.arm, row.problem_id))
+        if row.outcome == "failed":
+            self._failed.add(row.problem_id)
         self._open[row.problem_id] -= 1
         if not self._open[row.problem_id]:
             del self._open[row.problem_id]
             self._closed.set()
-            if self._meter is not None:
-                self._meter.problem_done()
+            if self._meter is not None and row.problem_id not in self._failed:
+                self._meter.problem_done()  # one that failed says nothing of what one takes
         self._tell(row)
 
-    async def _is_spent(self) -> bool:
-        """Wait while the problems under way may end the run; True if they have."""
+    async def _is_over(self, *, is_new: bool) -> bool:
+        """Wait while the problems under way may end the run; True if they have.
+
+        What an earlier call left open is closed before any new problem: it may decide the run.
+        """
         while True:
             spent = self._meter is not None and self._meter.exhausted(len(self._open)) is not None
             if spent and not self._open:
                 self.ended_by = self.ended_by or "budget"
             if self.ended_by is not None:
                 return True
-            if not spent and len(self._open) < self._most_open:
+            mending = is_new and self._enough and not self._begun.isdisjoint(self._open)
+            if not spent and not mending and len(self._open) < self._most_open:
                 return False
             self._closed.clear()
             await self._closed.wait()

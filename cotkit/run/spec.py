@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cotkit.errors import UsageError
@@ -49,6 +49,9 @@ class RunSpec:
     stop_when: Literal["decided"] | None = None
     """``decided``: stop as soon as no verdict can change, by intervals that allow for looking at
     any time; None: every problem."""
+    likelihood: bool = False
+    """Whether to ask for the log-probability of gold answers that are numbers or have no options,
+    too: a call for each attempt. Options of other questions are weighed wherever a model can."""
     batch: bool = False
     """Whether to send through the provider's batch interface: cheaper, within a day."""
 
@@ -81,6 +84,10 @@ class RunSpec:
                 f"exemplar seeds {self.exemplar_seeds} are not two or more different ones",
                 hint="one draw shows no variance between draws: 0,1,2,3,4",
             )
+
+    def paced(self, pace: Mapping[str, str]) -> RunSpec:
+        """The same run with other settings of how fast its backend is asked."""
+        return replace(self, model_args={**self.model_args, **pace})
 
     def to_json(self) -> str:
         """Canonical JSON of the spec."""

@@ -1,4 +1,4 @@
-"""Metrics for exact arithmetic: digits that are right, digits to change, the first wrong step.
+"""Metrics for exact arithmetic: digits that are right, the first wrong step of a chain.
 
 Answers come in the canonical form of the readers (``"-1204"``). An answer that could not be read
 has no digits: it stays out here, and is counted where outcomes are.
@@ -6,9 +6,10 @@ has no digits: it stays out here, and is counted where outcomes are.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -81,27 +82,6 @@ def digit_accuracy(value: str, gold: str) -> float:
     return n_agree / (max(len(left), len(right)) + is_signed + len(decimals))
 
 
-def edit_distance(left: Sequence[object], right: Sequence[object]) -> int:
-    """Fewest insertions, deletions and substitutions of single items between two sequences.
-
-    Levenshtein distance: a count from 0 to the longer length; lower is better. On canonical answers
-    the items are digits, sign and point: unlike tokens, the same for every model.
-    """
-    row = list(range(len(right) + 1))
-    for i, item in enumerate(left, start=1):
-        above, row[0] = row[0], i
-        for j, other in enumerate(right, start=1):
-            best = min(row[j] + 1, row[j - 1] + 1, above + (item != other))
-            above, row[j] = row[j], best
-    return row[-1]
-
-
-def edit_similarity(left: Sequence[object], right: Sequence[object]) -> float:
-    """``1 - edit_distance / longer length``: a share from 0 to 1, higher is better; 1 if equal."""
-    longest = max(len(left), len(right))
-    return 1 - edit_distance(left, right) / longest if longest else 1.0
-
-
 def first_wrong_step(chain: str, gold: str) -> int | NoChain | None:
     """Number, from 1, of the first step of a chain that the gold chain does not have.
 
@@ -118,7 +98,7 @@ def first_wrong_step(chain: str, gold: str) -> int | NoChain | None:
     written = list(read_steps(chain))
     if not written:
         return "no-chain"
-    wanted = Counter(step.normal() for step in read_steps(gold))
+    wanted = Counter(gold_steps(gold))
     seen: set[Step] = set()
     at = 0
     for step in (step.normal() for step in written):
@@ -133,6 +113,12 @@ def first_wrong_step(chain: str, gold: str) -> int | NoChain | None:
         seen.add(step)
         at += 1
     return at + 1 if wanted.total() else None
+
+
+@functools.lru_cache(maxsize=4096)
+def gold_steps(gold: str) -> tuple[Step, ...]:
+    """The steps of a gold chain, terms in order of size; read once for all attempts at it."""
+    return tuple(step.normal() for step in read_steps(gold))
 
 
 def read_steps(text: str) -> Iterator[Step]:
@@ -153,5 +139,9 @@ def read_steps(text: str) -> Iterator[Step]:
             at = found.end("a")
             continue
         at = found.start("c")
-        a, b, c = (Fraction(found[name].strip("() ")) for name in "abc")
+        a, b, c = (_exact(found[name].strip("() ")) for name in "abc")
         yield Step(a=a, sign=found["sign"], b=b, c=c)
+
+
+def _exact(number: str) -> Fraction:
+    return Fraction(number) if "." in number else Fraction(int(number))  # int() is much faster

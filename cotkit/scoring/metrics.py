@@ -31,8 +31,8 @@ class Metric:
     """Largest value it can have; ``inf``: no bound."""
     unit: str
     """E.g. ``"share of items"``."""
-    higher_is_better: bool
-    """Direction."""
+    higher_is_better: bool | None
+    """Direction; None: neither way is better by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,8 @@ def brier_per_option(ballots: Sequence[Ballot]) -> float:
     """BIG-bench's Brier: mean over *options* of ``t(p-1)^2 + (1-t)p^2``; 0..1, lower is better.
 
     Of one right option among K, a uniform guess has ``(K-1)/K^2``: 0.25 of 2, 0.16 of 5. All
-    options of all items weigh the same, so items with more options weigh more.
+    options of all items weigh the same, so items with more options weigh more; the mean over items
+    of their own values (what reports print) is the same where all have as many.
     """
     return _mean([loss for ballot in ballots for loss in _losses(ballot)])
 
@@ -113,24 +114,43 @@ def brier(ballots: Sequence[Ballot]) -> float:
 
 
 def expected_calibration_error(ballots: Sequence[Ballot], n_bins: int = N_BINS) -> float:
-    """Mean distance of confidence and accuracy by bin (Naeini et al. 2015); 0..1, lower is better.
+    """:func:`calibration_error` of the likeliest options (right: a best-scored one); 0..1.
 
-    Bins of equal width by the probability of the likeliest option; a value on an edge belongs to
-    the upper bin, 1 to the last. An item is right if its likeliest option is a best-scored one.
+    As everywhere of errors, lower is better; it does not say how often an item is right.
 
     Raises:
         ValueError: no ballots, or no bins.
     """
+    return calibration_error(
+        [ballot.probabilities[ballot.chosen] for ballot in ballots],
+        [ballot.scores[ballot.chosen] == max(ballot.scores) for ballot in ballots],
+        n_bins,
+    )
+
+
+def calibration_error(
+    confidence: Sequence[float], right: Sequence[float], n_bins: int = N_BINS
+) -> float:
+    """Mean distance of confidence and accuracy by bin (Naeini et al. 2015); 0..1, lower is better.
+
+    Bins of equal width by confidence; a value on an edge belongs to the upper bin, 1 to the last.
+    Biased upwards where there are few items: each bin's accuracy is noise then.
+
+    Args:
+        confidence: Of each item, the probability of what was chosen, 0..1.
+        right: Of each item, 1 if that was right, else 0.
+        n_bins: At least 1.
+
+    Raises:
+        ValueError: no items, not as many of both, or no bins.
+    """
     _check(n_bins >= 1, f"{n_bins} bins")
-    confidence, hits = [0.0] * n_bins, [0] * n_bins
-    for ballot in ballots:
-        top = ballot.probabilities[ballot.chosen]
-        at = next((j for j in range(n_bins) if top < (j + 1) / n_bins), n_bins - 1)
-        confidence[at] += top
-        hits[at] += ballot.scores[ballot.chosen] == max(ballot.scores)
-    _check(bool(ballots), "no items")
-    gaps = (abs(hit - sure) for hit, sure in zip(hits, confidence, strict=True))
-    return math.fsum(gaps) / len(ballots)
+    _check(bool(confidence), "no items")
+    gaps = [0.0] * n_bins
+    for sure, hit in zip(confidence, right, strict=True):
+        at = next((j for j in range(n_bins) if sure < (j + 1) / n_bins), n_bins - 1)
+        gaps[at] += hit - sure
+    return math.fsum(map(abs, gaps)) / len(confidence)
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> bool:
@@ -215,12 +235,18 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "numeric_match": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
         "edit_distance": Metric(low=0, high=math.inf, unit="tokens", higher_is_better=False),
         "edit_similarity": Metric(low=0, high=1, unit="share of tokens", higher_is_better=True),
+        "digit_accuracy": Metric(low=0, high=1, unit="share of digits", higher_is_better=True),
+        "chain_right": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
+        "steps_right": Metric(low=0, high=1, unit="share of steps", higher_is_better=True),
         "multiple_choice_grade": Metric(low=0, high=1, unit="mean score", higher_is_better=True),
         "brier_per_option": Metric(low=0, high=1, unit="per option", higher_is_better=False),
         "brier": Metric(low=0, high=2, unit="per item", higher_is_better=False),
+        "choice_right": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
+        "confidence": Metric(low=0, high=1, unit="probability", higher_is_better=None),
         "expected_calibration_error": Metric(
             low=0, high=1, unit="probability", higher_is_better=False
         ),
+        "gold_log_prob": Metric(low=-math.inf, high=0, unit="nats", higher_is_better=True),
         "gold_log_prob_per_token": Metric(
             low=-math.inf, high=0, unit="nats per token", higher_is_better=True
         ),
@@ -233,7 +259,17 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
     }
 )
-"""Function name -> what its number, or the mean of it over items, means."""
+"""Name -> what its number, or the mean of it over items, means. Most are functions here; ``chain``,
+``steps``, ``choice`` and ``confidence`` are of :mod:`cotkit.scoring.measure`."""
+
+
+def described(name: str) -> Metric:
+    """The entry of :data:`METRICS` for a metric of an attempt; ``pass_at_5`` has ``pass_at_k``'s.
+
+    Raises:
+        KeyError: there is no such metric.
+    """
+    return METRICS["pass_at_k" if name.startswith("pass_at_") else name]
 
 
 def _losses(ballot: Ballot) -> list[float]:

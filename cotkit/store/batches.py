@@ -95,6 +95,15 @@ class BatchLedger:
         with self._open() as db:
             return [_row(db, found) for found in db.execute(query, (wanted,)).fetchall()]
 
+    def promised(self, backend: str) -> frozenset[str]:
+        """Completion keys of a backend that batches hold and the store does not: paid for."""
+        query = (
+            "SELECT completion FROM batch_item JOIN batch ON batch.key = batch "
+            "WHERE backend = ? AND completion NOT IN (SELECT key FROM completion)"
+        )
+        with self._open() as db:
+            return frozenset(row[0] for row in db.execute(query, (backend,)))
+
     def ids(self, provider: str) -> frozenset[str]:
         """All ids of batches at a provider that are known here."""
         with self._open() as db:

@@ -92,11 +92,11 @@ class Store:
         return _completion(row[0]) if row else None
 
     def start_run(self, run_id: str, spec: str, backend: str) -> None:
-        """Record that a run has begun, or begun again."""
+        """Record that a run has begun, or begun again, perhaps in other words."""
         now = _now()
         self._write(
             "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?) ON CONFLICT (id) DO UPDATE SET "
-            "status = 'running', updated_utc = excluded.updated_utc",
+            "spec = excluded.spec, status = 'running', updated_utc = excluded.updated_utc",
             (run_id, spec, backend, now, now),
         )
 

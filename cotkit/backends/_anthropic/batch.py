@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from cotkit.backends._anthropic import messages
+from cotkit.backends._anthropic.faults import error_in
 from cotkit.backends._batches.jsonl import json_lines
 from cotkit.backends._batches.shapes import Batch, Progress, Take, Unanswered
 from cotkit.backends._hosted.policy import Malformed
@@ -15,23 +16,11 @@ from cotkit.types import Completion, Request
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import anthropic
-    from anthropic import AsyncAnthropic
+    from anthropic.resources.messages import AsyncBatches
 
     from cotkit.backends.anthropic import Anthropic
 
 _SKEW = timedelta(minutes=10)  # between our clock and theirs
-_STATUS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 _UNMADE = {"expired": "expired", "canceled": "cancelled"}
 
 
@@ -46,9 +35,8 @@ class AnthropicBatches:
         self._backend = backend
         self._terms = backend._terms  # noqa: SLF001 - the other half of the same adapter
 
-    @property
-    def _client(self) -> AsyncAnthropic:
-        return self._backend.client
+    async def _batches(self) -> AsyncBatches:
+        return (await self._backend.client.open()).messages.batches
 
     def n_at_once(self, request: Request) -> int:  # noqa: ARG002 - the protocol's
         """The API gives one answer a call."""
@@ -68,7 +56,7 @@ class AnthropicBatches:
     async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ARG002 - the custom ids hold it
         """Start the calls."""
         calls: Any = [{"custom_id": name, "params": body} for name, body in bodies.items()]
-        return (await self._client.messages.batches.create(requests=calls)).id
+        return (await (await self._batches()).create(requests=calls)).id
 
     async def find(self, batch: Batch, known: frozenset[str]) -> str | None:
         """An ended batch with our calls in it, else the first of as many calls since the intent.
@@ -77,7 +65,7 @@ class AnthropicBatches:
         none of our calls, and they are sent again.
         """
         found = None
-        async for one in self._client.messages.batches.list(limit=100):  # latest first
+        async for one in (await self._batches()).list(limit=100):  # latest first
             if one.created_at < batch.created_utc - _SKEW:
                 break
             counts = one.request_counts
@@ -96,7 +84,7 @@ class AnthropicBatches:
         from anthropic import NotFoundError
 
         try:
-            batch = await self._client.messages.batches.retrieve(id_)
+            batch = await (await self._batches()).retrieve(id_)
         except NotFoundError:
             return Progress(is_unknown=True)
         if batch.archived_at is not None:
@@ -120,8 +108,7 @@ class AnthropicBatches:
         return False
 
     async def _lines(self, id_: str) -> AsyncIterator[dict[str, Any]]:
-        batches = self._client.messages.batches
-        async with batches.with_streaming_response.results(id_) as response:
+        async with (await self._batches()).with_streaming_response.results(id_) as response:
             async for line in json_lines(response.iter_bytes()):
                 yield line
 
@@ -132,17 +119,5 @@ def _outcome(result: object) -> object:
     if found.get("type") == "succeeded":
         return found.get("message")
     if found.get("type") == "errored":
-        return _refusal(found.get("error"))
+        return error_in(found.get("error"))
     return Unanswered(_UNMADE.get(str(found.get("type")), "missing"))
-
-
-def _refusal(body: Any) -> anthropic.APIStatusError:  # noqa: ANN401 - as a server wrote it
-    import httpx2
-    from anthropic import APIStatusError
-
-    inner = body.get("error") if isinstance(body, dict) else None
-    kind = str(inner.get("type")) if isinstance(inner, dict) else "nothing"
-    response = httpx2.Response(
-        _STATUS.get(kind, 500), request=httpx2.Request("POST", "https://batch")
-    )
-    return APIStatusError(f"{kind} in a batch", response=response, body=body)

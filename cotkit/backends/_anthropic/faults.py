@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
-from cotkit.backends._hosted.keys import scrub
+from cotkit.backends._hosted.lost import lost
+from cotkit.backends._hosted.money import is_unpaid
 from cotkit.backends._hosted.policy import Fault
+from cotkit.backends._hosted.reading import sentence
 from cotkit.backends._hosted.retry_after import retry_after_s
 from cotkit.backends._hosted.rules import REFUSABLE
 from cotkit.errors import (
@@ -18,11 +21,23 @@ from cotkit.errors import (
     TransientError,
 )
 
+if TYPE_CHECKING:
+    import anthropic
+
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
 _BUSY = {429, 503, 529}
 _PASSING = {408, 409, *_BUSY}
-_NO_MONEY = re.compile(r"credit balance|billing|spend(ing)? limit|usage limits", re.IGNORECASE)
 _TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context|too many tokens", re.IGNORECASE)
-_MAX_SAID = 300  # characters of a server's words that an error repeats
 
 
 def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
@@ -30,37 +45,45 @@ def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
     import anthropic
 
     if isinstance(fault, anthropic.APIStatusError):
-        said = _said(fault.body) or fault.response.reason_phrase or "nothing"
-        headers = cast("Mapping[str, str]", fault.response.headers)
-        return _of_status(fault.status_code, said, headers, model=model)
+        status, headers = fault.status_code, cast("Mapping[str, str]", fault.response.headers)
+        said = _said(fault.body, headers) or fault.response.reason_phrase or "nothing"
+        wait_s, named = retry_after_s(headers), str(_inner(fault.body).get("type") or "")
+        if status in {401, 403} or is_unpaid(status, said, named, waits=wait_s is not None):
+            hint = "see ANTHROPIC_API_KEY and the account it belongs to"
+            error = AccessError(f"anthropic answered {status}: {said}", hint=hint)
+        else:
+            error = _error(status, said, model, base_url)
+        return Fault(
+            status=str(status),
+            error=error,
+            is_busy=status in _BUSY and error.retryable,
+            retry_after_s=wait_s,
+        )
     if isinstance(fault, (anthropic.APIConnectionError, OSError)):
         # The transport calls some lost connections timeouts; timeouts are the policy's.
-        why = scrub(_first_line(str(fault.__cause__ or fault))) or "it was lost"
-        error = TransientError(
-            f"no connection to {base_url}: {why}", hint="see ANTHROPIC_BASE_URL and the network"
-        )
-        return Fault(status="reset", error=error)
+        return lost(fault, base_url, "--model-args base_url, or ANTHROPIC_BASE_URL")
     return None
 
 
-def _of_status(status: int, said: str, headers: Mapping[str, str], *, model: str) -> Fault:
-    error = _error(status, said, model)
-    return Fault(
-        status=str(status),
-        error=error,
-        is_busy=status in _BUSY and error.retryable,
-        retry_after_s=retry_after_s(headers),
-    )
+def error_in(body: object) -> anthropic.APIStatusError:
+    """The SDK's exception for an error that came without a status: in a batch, or as a 200."""
+    import httpx2
+    from anthropic import APIStatusError
+
+    inner = _inner(body)
+    code, kind = str(inner.get("code")), str(inner.get("type"))
+    status = int(code) if re.fullmatch(r"[45]\d\d", code) else _STATUS.get(kind, 500)
+    response = httpx2.Response(status, request=httpx2.Request("POST", "https://error"))
+    return APIStatusError(kind, response=response, body=body)
 
 
-def _error(status: int, said: str, model: str) -> BackendError:
+def _error(status: int, said: str, model: str, base_url: str) -> BackendError:
     words = f"anthropic answered {status}: {said}"
-    if status in {401, 402, 403} or (status in {400, 429} and _NO_MONEY.search(said)):
-        return AccessError(words, hint="see ANTHROPIC_API_KEY and the account it belongs to")
     if status == 404:
-        return ModelLoadError(
-            f"anthropic has no {model!r}: {said}", hint="see --model and ANTHROPIC_BASE_URL"
-        )
+        hint = "see --model and ANTHROPIC_BASE_URL"
+        if "/v1" in urlsplit(base_url).path:
+            hint = "base_url goes without /v1 here"
+        return ModelLoadError(f"anthropic has no {model!r}: {said}", hint=hint)
     if status == 413 or _TOO_LONG.search(said):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
     if status in _PASSING or status >= 500:
@@ -79,17 +102,17 @@ def _way_out(said: str) -> str | None:
     return f"--model-args without={'+'.join(named)}" if named else None
 
 
-def _said(body: object) -> str:
-    """The server's own sentence in an error body, first line, without any key."""
-    text = body if isinstance(body, str) else ""
-    if isinstance(body, dict):
-        error = cast("Mapping[str, object]", body).get("error")
-        inner = cast("Mapping[str, object]", error if isinstance(error, dict) else body)
-        message = inner.get("message")
-        text = message if isinstance(message, str) else ""
-    return scrub(_first_line(text))[:_MAX_SAID]
+def _said(body: object, headers: Mapping[str, str]) -> str:
+    """The server's own sentence in an error body."""
+    if isinstance(body, str):
+        return sentence(body, is_page="html" in headers.get("content-type", ""))
+    message = _inner(body).get("message")
+    return sentence(message) if isinstance(message, str) else ""
 
 
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else ""
+def _inner(body: object) -> Mapping[str, object]:
+    """The object that tells of the error; empty: there is none."""
+    found = cast("Mapping[str, object]", body if isinstance(body, dict) else {})
+    error = found.get("error", found)
+    told: object = error if isinstance(error, dict) else {"message": error}
+    return cast("Mapping[str, object]", told)

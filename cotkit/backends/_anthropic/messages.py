@@ -100,7 +100,7 @@ def read(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion
     text = _said(cast("list[object]", blocks), "text")
     usage = answer.get("usage")
     used = cast("Mapping[str, object]", usage) if isinstance(usage, dict) else {}
-    fresh = _count(used, "input_tokens")
+    fresh = _count(used, "input_tokens")  # apart from what was cached and written
     cached = _count(used, "cache_read_input_tokens") or 0
     written = _count(used, "cache_creation_input_tokens") or 0
     details = used.get("output_tokens_details")
@@ -168,4 +168,4 @@ def _said(blocks: Sequence[object], kind: str) -> str:
 
 def _count(usage: Mapping[str, object], name: str) -> int | None:
     value = usage.get(name)
-    return value if isinstance(value, int) else None
+    return value if type(value) is int and value >= 0 else None

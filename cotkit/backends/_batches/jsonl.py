@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
-from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._hosted.reading import read_object
 
 
 async def json_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
@@ -19,16 +18,6 @@ async def json_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, An
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in filter(None, lines):
-            yield _object(line)
+            yield read_object(line)
     if rest:
-        yield _object(rest)
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        found: Any = json.loads(line)
-    except ValueError as broken:
-        raise Malformed(f"not JSON: {broken}") from broken
-    if not isinstance(found, dict):
-        raise Malformed(f"not an object but {type(found).__name__}")
-    return found
+        yield read_object(rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
 Ask = Callable[[Request], Awaitable[tuple[Completion, ...]]]
 
+Keep = Callable[[Mapping[int, Completion]], None]
+"""Given completions by their sample, as soon as they are there."""
+
 
 def say_nothing(_sentence: str) -> None:
     """Nobody listens."""
+
+
+def keep_nothing(_found: Mapping[int, Completion]) -> None:
+    """Nobody wants a part before the whole."""
 
 
 @dataclass(kw_only=True)
@@ -45,6 +52,19 @@ class Hosted(abc.ABC):
     """Send a call a second time if it has not been answered for so long; None: never."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Told what a user should read; the runner sets it."""
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ValueError: one lets nothing through.
+        """
+        for name in ("max_connections", "max_tries"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        for name in ("timeout_s", "requests_per_minute", "tokens_per_minute", "hedge_after_s"):
+            if (limit := getattr(self, name)) is not None and not limit > 0:
+                raise ValueError(f"{name}={limit:g}: must be above 0")
 
     @functools.cached_property
     def caller(self) -> Caller:
@@ -76,27 +96,31 @@ class Hosted(abc.ABC):
         """What an exception of :meth:`send` means; None: it is a bug of ours, let it through."""
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
+        """As :meth:`generate_each`, all at once."""
+        return await self.generate_each(request, keep_nothing)
+
+    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
         """Complete a request under the policy; what a server leaves out is asked again.
+
+        ``keep`` is given every part as soon as it is there: what ends the rest early loses none.
 
         Raises:
             TransientError: every try failed; says how each did.
             BackendError: a fault that trying again does not mend.
         """
-        done: tuple[Completion, ...] = ()
-        while len(done) < len(request.samples):
-            rest = replace(request, samples=request.samples[len(done) :])
-            try:
-                answer, tries = await self.caller.call(
-                    lambda rest=rest: self.send(rest), weight(rest), spent
-                )
-            except BackendError as failure:
-                failure.answered = dict(zip(request.samples, done, strict=False))
-                raise
-            share = 1 / len(answer)
-            done += tuple(
-                replace(one, tries=tries, seconds=tries[-1].seconds * share) for one in answer
-            )
-        return done
+        answer, tries = await self.caller.call(lambda: self.send(request), weight(request), spent)
+        share = tries[-1].seconds / len(answer)
+        done = tuple(replace(one, tries=tries, seconds=share) for one in answer)
+        found = dict(zip(request.samples, done, strict=False))
+        keep(found)
+        if len(done) == len(request.samples):
+            return done
+        rest = replace(request, samples=request.samples[len(done) :])
+        try:
+            return done + await self.generate_each(rest, keep)
+        except BackendError as failure:
+            failure.answered = found | dict(failure.answered)
+            raise
 
     async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
         """Not known before a call: providers keep their tokenizers."""

@@ -57,7 +57,7 @@ def base_url(variable: str) -> str | None:
 
 
 def checked_url(place: str, text: str) -> str:
-    """An address that may be shown and stored, without a slash at its end.
+    """An address that may be shown and stored: its host in lower case, no slash at its end.
 
     Raises:
         UsageError: it is no ``http`` address, or holds a secret; ``place`` says where it is from.
@@ -74,14 +74,16 @@ def checked_url(place: str, text: str) -> str:
         )
     if not fits:
         raise UsageError(f"{place}={text!r} is no address", hint="write http://127.0.0.1:8000/v1")
-    return text.rstrip("/")
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
 
 
 def scrub(text: str) -> str:
     """A text that a server or SDK said, every key masked: those given out, and what looks like one.
 
-    Both ends of a key are masked where a server cut it in the middle (``sk-abc***xyz``).
+    Both ends of a key are masked where a server cut it in the middle (``sk-abc***xyz``). Half a
+    surrogate pair, which no file can hold, becomes ``?``.
     """
+    text = text.encode(errors="replace").decode()
     for key in sorted(_given_out, key=len, reverse=True):
         if len(key) >= _MIN_SECRET:
             text = text.replace(key, _MASK)

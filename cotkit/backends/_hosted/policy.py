@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import tenacity
 
 from cotkit.backends._hosted.throttle import Throttle
-from cotkit.errors import BackendError, TransientError
+from cotkit.errors import AccessError, BackendError, ModelLoadError, TransientError
 from cotkit.types import Try
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 _LONGEST_RETRY_AFTER_S = 600.0  # a server that wants to be left alone for longer ends the run
 _LONG_S = 10.0  # an answer that takes longer is worth a word
+_LOST = frozenset({"reset", "malformed"})  # so does an address answer where no server is
+_MOST_LOST = 8  # calls in a row given up for these, none ever answered: nothing is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Fault:
     """The provider is over its load (429, 503, 529): fewer calls at once."""
     retry_after_s: float | None = None
     """Seconds that the server asks to be left alone; None: it did not say."""
+    is_hopeless: bool = False
+    """Every call will meet it (a wrong address or certificate), unless one was ever answered."""
 
 
 class Malformed(Exception):  # noqa: N818 - what an answer is, not an error that a user meets
@@ -64,6 +68,7 @@ class _Job(Generic[T]):
     send: Callable[[], Awaitable[T]]
     n_tokens: int
     used: Callable[[T], int | None] | None
+    number: int
     tries: list[Try] = field(default_factory=list[Try])
 
 
@@ -97,6 +102,9 @@ class Caller:
         )
         self._sent: dict[object, float] = {}  # calls on their way -> when sent, oldest first
         self._resting: dict[object, str] = {}  # jobs between two tries -> status of the last
+        self._n_jobs = 0
+        self._ended: tuple[int, Fault] | None = None  # jobs up to this number are sent no more
+        self._has_answered, self._n_lost = False, 0
 
     async def call(
         self,
@@ -110,16 +118,19 @@ class Caller:
         answer what it took (None: it does not tell).
 
         Raises:
-            BackendError: a fault that does not pass, at once.
+            BackendError: a fault that does not pass, at once; what every call would meet (the key,
+                the model, the address) is raised in all calls that wait, and they are not made.
             TransientError: every try failed; says how each did.
             Exception: anything that ``read_fault`` does not know, as it is.
         """
-        job = _Job(send, n_tokens, used)
+        self._n_jobs += 1
+        job = _Job(send, n_tokens, used, self._n_jobs)
         try:
             answer: T = await self._retrying(self._once, job)
         except _FailedError as failed:
             error = failed.fault.error
             if error.retryable:
+                self._n_lost = self._n_lost + 1 if failed.fault.status in _LOST else 0
                 error = _gave_up(job.tries, error)
         else:
             return answer, tuple(job.tries)
@@ -141,10 +152,12 @@ class Caller:
         if not (self._sent or self._resting) or not (notes or oldest > _LONG_S):
             return None
         since = f" (longest {oldest:.0f} s)" if oldest > _LONG_S else ""
-        return ", ".join([f"{len(self._sent)} waiting for an answer{since}", *notes])
+        if self._sent:
+            notes.insert(0, f"{len(self._sent)} waiting for an answer{since}")
+        return ", ".join(notes)
 
     async def _once(self, job: _Job[T]) -> T:
-        reserved = await self._throttle.enter(job.n_tokens)
+        reserved = await self._throttle.enter(job.n_tokens, lambda: self._check(job))
         self._resting.pop(job, None)
         if self._limits.hedge_after_s is None:
             last, answer = await self._send(job, reserved)
@@ -166,7 +179,7 @@ class Caller:
         try:
             async with limit:
                 answer = await job.send()
-            status, is_busy = "200", False
+            status, is_busy, self._has_answered = "200", False, True
             if job.used and (n_used := job.used(answer)) is not None:
                 self._throttle.settle(job.n_tokens, reserved, n_used)
         except Exception as failure:
@@ -176,6 +189,8 @@ class Caller:
             if fault.is_busy:
                 is_busy = True
                 self._throttle.pause(fault.retry_after_s or 0.0)
+            if _meets_all(fault):
+                self._ended = self._n_jobs, fault
             answer, status = fault, fault.status
         finally:
             del self._sent[me]
@@ -215,13 +230,28 @@ class Caller:
     def _read(self, failure: Exception) -> Fault | None:
         if isinstance(failure, Malformed):
             error = TransientError(f"the server sent an answer that cannot be used: {failure}")
-            return Fault(status="malformed", error=error)
-        fault = self._read_fault(failure)
-        if fault is None or (fault.retry_after_s or 0.0) <= _LONGEST_RETRY_AFTER_S:
+            fault = Fault(status="malformed", error=error)
+        else:
+            fault = self._read_fault(failure)
+        if fault is None:
+            return None
+        if not self._has_answered and fault.is_hopeless:
+            return replace(fault, error=BackendError(fault.error.message, hint=fault.error.hint))
+        if not self._has_answered and self._n_lost >= _MOST_LOST and fault.status in _LOST:
+            error = _nothing_there(self._n_lost, fault.error)
+            return replace(fault, error=error, is_hopeless=True)
+        if (fault.retry_after_s or 0.0) <= _LONGEST_RETRY_AFTER_S:
             return fault
         wait = f"it asks to be left alone for {(fault.retry_after_s or 0.0) / 60:.0f} min"
         error = BackendError(f"{fault.error.message}: {wait}", hint="resume the run after that")
-        return replace(fault, error=error, retry_after_s=None)
+        return replace(fault, error=error, retry_after_s=None, is_hopeless=True)
+
+    def _check(self, job: _Job[T]) -> None:
+        """Whether a call that has waited is still to be made: not after a fault that stays."""
+        if self._ended is not None and job.number <= self._ended[0]:
+            fault = self._ended[1]
+            error = type(fault.error)(fault.error.message, hint=fault.error.hint)  # to each its own
+            raise _FailedError(replace(fault, error=error))
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         """Exponential backoff with full jitter, on top of what the server asks for."""
@@ -233,6 +263,19 @@ class Caller:
 
 def _may_pass(failure: BaseException) -> bool:
     return isinstance(failure, _FailedError) and failure.fault.error.retryable
+
+
+def _meets_all(fault: Fault) -> bool:
+    is_theirs = isinstance(fault.error, (AccessError, ModelLoadError))
+    return (is_theirs or fault.is_hopeless) and not fault.error.retryable
+
+
+def _nothing_there(n_calls: int, last: BackendError) -> BackendError:
+    return BackendError(
+        f"nothing answers: {n_calls} calls in a row were given up, none was ever answered; "
+        f"the last: {last.message}",
+        hint=last.hint or "is base_url right?",
+    )
 
 
 def _gave_up(tries: list[Try], last: BackendError) -> TransientError:

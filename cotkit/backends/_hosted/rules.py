@@ -100,8 +100,12 @@ def stops(rule: Rule, decoding: Decoding) -> list[str]:
 
 
 def changes(rule: Rule) -> str:
-    """What the rule leaves out of requests unasked, for the identity; empty: nothing."""
-    return ",".join(f"-{name}" for name in sorted(rule.refuses & {"temperature", "stop", "seed"}))
+    """What the rule leaves out of requests unasked, for the identity; empty: nothing.
+
+    A seed is not part of it: a draw without one is a draw from the same distribution, greedy
+    requests never have one, and calls for several choices do without it, too.
+    """
+    return ",".join(f"-{name}" for name in sorted(rule.refuses & {"temperature", "stop"}))
 
 
 def _way_out(rule: Rule, name: str) -> str:

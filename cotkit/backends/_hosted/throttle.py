@@ -111,15 +111,17 @@ class Throttle:
         self._n_estimated = self._n_used = 0.0  # over all answered calls
         self._is_held = False
 
-    async def enter(self, n_tokens: int) -> float:
+    async def enter(self, n_tokens: int, check: Callable[[], None]) -> float:
         """Wait until one call of about so many tokens may go out; returns the tokens reserved.
 
-        Every call that enters must :meth:`leave`.
+        Every call that enters must :meth:`leave`. ``check`` raises if a call that has waited is not
+        to be made any more: then it has not entered.
         """
         await self._slots.enter()
         try:
+            check()
             if not self._is_free():
-                await self._wait(n_tokens)
+                await self._wait(n_tokens, check)
             return self._reserve(n_tokens)
         except BaseException:
             self._slots.leave()
@@ -169,12 +171,14 @@ class Throttle:
         has_rate = self._requests is not None or self._tokens is not None
         return not has_rate and self._open_at <= self._clock()
 
-    async def _wait(self, n_tokens: int) -> None:
+    async def _wait(self, n_tokens: int, check: Callable[[], None]) -> None:
         await self._turn.enter()
         try:
+            check()
             while (wait := self._wait_s(n_tokens)) > 0:
                 self._is_held = True
                 await self._sleep(wait)
+                check()
         finally:
             self._is_held = False
             self._turn.leave()

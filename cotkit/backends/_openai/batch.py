@@ -11,12 +11,12 @@ from cotkit.backends._batches.shapes import Batch, Progress, Take, Unanswered
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai import chat, completions, responses
+from cotkit.backends._openai.faults import error_in
 from cotkit.backends._openai.setup import Body
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
 
 if TYPE_CHECKING:
-    import openai
     from openai import AsyncOpenAI
     from openai.types import Batch as SdkBatch
 
@@ -56,6 +56,7 @@ class OpenaiBatches:
         """Upload the calls and start them; the batch carries ``key`` in its metadata."""
         from openai import NotFoundError
 
+        sdk = await self._sdk()
         url = f"/v1{self._protocol.PATH}"
         calls = b"".join(
             json.dumps({"custom_id": name, "method": "POST", "url": url, "body": body}).encode()
@@ -63,8 +64,8 @@ class OpenaiBatches:
             for name, body in bodies.items()
         )
         try:
-            file = await self._sdk.files.create(file=(f"{key}.jsonl", calls), purpose="batch")
-            batch = await self._sdk.batches.create(
+            file = await sdk.files.create(file=(f"{key}.jsonl", calls), purpose="batch")
+            batch = await sdk.batches.create(
                 completion_window="24h",
                 endpoint=url,  # pyright: ignore[reportArgumentType] - one of the three it lists
                 input_file_id=file.id,
@@ -79,7 +80,7 @@ class OpenaiBatches:
 
     async def find(self, batch: Batch, known: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
         """The batch that carries our key; whether the list is in any order is not documented."""
-        async for one in self._sdk.batches.list(limit=100):
+        async for one in (await self._sdk()).batches.list(limit=100):
             if (one.metadata or {}).get(_MARK) == batch.key:
                 return one.id
         return None
@@ -89,7 +90,7 @@ class OpenaiBatches:
         from openai import NotFoundError
 
         try:
-            batch = await self._sdk.batches.retrieve(id_)
+            batch = await (await self._sdk()).batches.retrieve(id_)
         except NotFoundError:
             return Progress(is_unknown=True)
         counts = batch.request_counts
@@ -104,15 +105,15 @@ class OpenaiBatches:
 
     async def results(self, id_: str, take: Take) -> None:
         """Both files: what was answered, and what was not."""
-        batch = await self._sdk.batches.retrieve(id_)
+        sdk = await self._sdk()
+        batch = await sdk.batches.retrieve(id_)
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
-            async with self._sdk.files.with_streaming_response.content(file) as response:
+            async with sdk.files.with_streaming_response.content(file) as response:
                 async for line in json_lines(response.iter_bytes()):
                     take(str(line.get("custom_id")), _outcome(line))
 
-    @property
-    def _sdk(self) -> AsyncOpenAI:
-        return self._wire.client.open()
+    async def _sdk(self) -> AsyncOpenAI:
+        return await self._wire.client.open()
 
 
 def _why(batch: SdkBatch) -> str:
@@ -129,13 +130,6 @@ def _outcome(line: Body) -> object:
         code = str(error.get("code")) if isinstance(error, dict) else "missing"
         return Unanswered(_UNMADE.get(code, code))
     status, body = response.get("status_code"), response.get("body")
-    return body if status == 200 else _refusal(int(status or 500), body)
-
-
-def _refusal(status: int, body: object) -> openai.APIStatusError:
-    import httpx2
-    from openai import APIStatusError
-
-    error: Any = body.get("error", body) if isinstance(body, dict) else body
-    response = httpx2.Response(status, request=httpx2.Request("POST", "https://batch"))
-    return APIStatusError(f"status {status} in a batch", response=response, body=error)
+    if status == 200:
+        return body
+    return error_in(body.get("error", body) if isinstance(body, dict) else body, int(status or 500))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from cotkit.backends._hosted.keys import scrub
+from cotkit.backends._hosted.lost import lost
+from cotkit.backends._hosted.money import is_unpaid
 from cotkit.backends._hosted.policy import Fault
+from cotkit.backends._hosted.reading import sentence
 from cotkit.backends._hosted.retry_after import retry_after_s
 from cotkit.backends._hosted.rules import REFUSABLE
 from cotkit.backends._openai.setup import Body, Setup
@@ -18,17 +21,17 @@ from cotkit.errors import (
     TransientError,
 )
 
+if TYPE_CHECKING:
+    import openai
+
+_ADDRESS = "--model-args base_url=http://HOST:PORT/v1"
 _BUSY = {429, 503, 529}
 _PASSING = {408, 409, 425, *_BUSY}
-_NO_MONEY = re.compile(
-    r"insufficient_quota|billing|insufficient balance|credit balance", re.IGNORECASE
-)
 _TOO_LONG = re.compile(
     r"context_length_exceeded|context (length|window|size)|prompt is too long"
     r"|too many (input )?tokens|longer than the (model|maximum)",
     re.IGNORECASE,
 )
-_MAX_SAID = 300  # characters of a server's words that an error repeats
 
 
 def read_fault(fault: Exception, setup: Setup) -> Fault | None:
@@ -37,36 +40,44 @@ def read_fault(fault: Exception, setup: Setup) -> Fault | None:
 
     if isinstance(fault, openai.APIStatusError):
         body: Body = fault.body if isinstance(fault.body, dict) else {}
-        said = _said(body, fault.message) or fault.response.reason_phrase
-        error = _error(fault.status_code, said, body, setup)
+        wait_s = retry_after_s(fault.response.headers)
+        said = _said(fault) or fault.response.reason_phrase
+        error = _error(fault.status_code, said, body, setup, waits=wait_s is not None)
         return Fault(
             status=str(fault.status_code),
             error=error,
             is_busy=fault.status_code in _BUSY and error.retryable,
-            retry_after_s=retry_after_s(fault.response.headers),
+            retry_after_s=wait_s,
         )
     if isinstance(fault, (openai.APIConnectionError, OSError)):
         # The transport calls a lost connection a timeout; timeouts are the policy's, so it is none.
-        why = scrub(_first_line(_cause(fault))) or "it was lost"
-        error = TransientError(
-            f"no connection to {setup.base_url}: {why}", hint=f"is base_url right? {_ADDRESS}"
-        )
-        return Fault(status="reset", error=error)
+        return lost(fault, setup.base_url, f"{_ADDRESS}, or {setup.url_variable}")
     return None
 
 
-_ADDRESS = "--model-args base_url=http://HOST:PORT/v1"
+def error_in(error: object, status: int | None = None) -> openai.APIStatusError:
+    """The SDK's exception for an error object that came without one: in a batch, or as a 200."""
+    import httpx2
+    from openai import APIStatusError
+
+    body: Any = error if isinstance(error, dict) else {"message": str(error)}
+    code = str(body.get("code"))
+    if status is None:
+        status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+    response = httpx2.Response(status, request=httpx2.Request("POST", "https://error"))
+    return APIStatusError(f"status {status}", response=response, body=body)
 
 
-def _error(status: int, said: str, body: Body, setup: Setup) -> BackendError:
+def _error(status: int, said: str, body: Body, setup: Setup, *, waits: bool) -> BackendError:
     words = f"{setup.name} answered {status}: {said}"
-    named = " ".join(str(body.get(name) or "") for name in ("code", "type"))
-    if status in {401, 402, 403} or (status in {400, 429} and _NO_MONEY.search(f"{named} {said}")):
+    named = " ".join(str(body.get(name) or "") for name in ("code", "type")).strip()
+    if status in {401, 403} or is_unpaid(status, said, named, waits=waits):
         return AccessError(words, hint=f"see {setup.key_variable} and the account it belongs to")
     if status == 404:
-        return ModelLoadError(
-            f"{setup.base_url} has no {setup.model!r}: {said}", hint=f"see --model and {_ADDRESS}"
-        )
+        hint = f"see --model and {_ADDRESS}"
+        if "/v1" not in urlsplit(setup.base_url).path:
+            hint = f"base_url is without /v1, which most servers want: {_ADDRESS}"
+        return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {said}", hint=hint)
     if status in {400, 413, 422} and _TOO_LONG.search(f"{named} {said}"):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
     if status in _PASSING or status >= 500:
@@ -80,18 +91,10 @@ def _error(status: int, said: str, body: Body, setup: Setup) -> BackendError:
     return BackendError(words, hint=hint)
 
 
-def _said(body: Body, message: str) -> str:
-    """The server's own sentence, first line, without any key."""
-    inner: Any = body.get("message") or body.get("detail")
-    return scrub(_first_line(inner if isinstance(inner, str) else message))[:_MAX_SAID]
-
-
-def _cause(fault: BaseException) -> str:
-    """The words of the first exception, which the SDK has wrapped in its own."""
-    while fault.__cause__ is not None:
-        fault = fault.__cause__
-    return str(fault)
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+def _said(fault: openai.APIStatusError) -> str:
+    """The server's own sentence."""
+    body: Any = fault.body
+    if isinstance(body, str) and body:
+        return sentence(body, is_page="html" in fault.response.headers.get("content-type", ""))
+    inner: Any = body.get("message") or body.get("detail") if isinstance(body, dict) else None
+    return sentence(inner if isinstance(inner, str) else fault.message)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._hosted.reading import sentence
 from cotkit.backends._openai.setup import Body, Setup
 from cotkit.backends._openai.shared import cache_key, completions, messages, parameters
 from cotkit.types import Completion, Request, StopReason
@@ -39,8 +40,9 @@ def read(answer: Body, posted: Body) -> tuple[Completion, ...]:
         Malformed: the server says that it failed, or the answer holds no text though complete.
     """
     status, output = answer.get("status"), answer.get("output")
-    if status in {"failed", "cancelled"}:
-        raise Malformed(f"the server gave up: {_inner(answer, 'error', 'message') or status}")
+    if status not in {"completed", "incomplete", None}:
+        why = sentence(str(_inner(answer, "error", "message") or status))
+        raise Malformed(f"the server gave up: {why}")
     if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
         raise Malformed("the answer has no output")
     parts = [part for item in _of(output, "message") for part in _listed(item, "content")]
@@ -51,13 +53,13 @@ def read(answer: Body, posted: Body) -> tuple[Completion, ...]:
         for item in _of(output, "reasoning")
         for thought in _texts([*_listed(item, "summary"), *_listed(item, "content")], "text")
     ]
-    why: StopReason = "refusal" if refusal else "stop"
+    ended: StopReason = "refusal" if refusal else "stop"
     if status == "incomplete":
         cause = _inner(answer, "incomplete_details", "reason")
-        why = "refusal" if cause == "content_filter" else "length"
+        ended = "refusal" if cause == "content_filter" else "length"
     elif not parts and not thoughts:
         raise Malformed("the answer has no message")
-    found = (text or refusal, why, "\n".join(thoughts) or None)
+    found = (text or refusal, ended, "\n".join(thoughts) or None)
     return completions(answer, posted, [found])
 
 

@@ -51,6 +51,11 @@ class Setup:
         """``backend/model``, as users write it."""
         return f"{self.backend}/{self.shown}"
 
+    @property
+    def url_variable(self) -> str:
+        """Environment variable that may hold the address."""
+        return self.key_variable.removesuffix("_API_KEY") + "_BASE_URL"
+
     def n(self, n_wanted: int) -> int:
         """How many choices one call asks for."""
         return 1 if "n" in self.rule.refuses else min(n_wanted, self.rule.max_n)

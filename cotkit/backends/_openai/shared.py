@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._hosted.rules import sampling, stops
 from cotkit.backends._openai.setup import Body, Setup
@@ -14,6 +15,21 @@ from cotkit.identity import request_key, sample_seed
 from cotkit.types import Completion, Request, StopReason
 
 _PREFIX = 1000  # characters; providers cache no prompt of less than about as many tokens
+_ENDS: Mapping[str, StopReason] = {
+    "": "stop",  # some servers never say why
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "tool_calls": "stop",
+    "function_call": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "refusal",
+}
+_MAX_SHOWN = 80  # characters of a value that an error repeats
 _NOT_PARAMETERS = frozenset({"model", "messages", "prompt", "input"})
 
 
@@ -100,9 +116,15 @@ def served_by(answer: Body) -> str | None:
 
 
 def ended(finish: object) -> StopReason:
-    """A ``finish_reason`` in our words."""
-    reasons: Mapping[object, StopReason] = {"length": "length", "content_filter": "refusal"}
-    return reasons.get(finish, "stop")
+    """A ``finish_reason`` in our words.
+
+    Raises:
+        Malformed: it is none that means an end (``abort``, ``error``): the text is half of one.
+    """
+    word = str(finish or "").lower()
+    if word not in _ENDS:
+        raise Malformed(f"finish_reason is {scrub(repr(finish))[:_MAX_SHOWN]}")
+    return _ENDS[word]
 
 
 def completions(
@@ -148,8 +170,11 @@ class Usage:
         self.n_prompt = _count(found, "prompt_tokens", "input_tokens")
         self.n_generated = _count(found, "completion_tokens", "output_tokens")
         self.n_reasoning = _count(made, "reasoning_tokens")
-        self.n_cached = _count(read, "cached_tokens") or 0
-        self.n_cache_write = _count(read, "cache_write_tokens") or 0
+        # Both are part of the prompt, which some servers forget: a price would be below 0.
+        n_prompt = self.n_prompt or 0
+        self.n_cached = min(_count(read, "cached_tokens") or 0, n_prompt)
+        n_fresh = n_prompt - self.n_cached
+        self.n_cache_write = min(_count(read, "cache_write_tokens") or 0, n_fresh)
 
 
 def _details(usage: Body, *names: str) -> Body:
@@ -159,7 +184,7 @@ def _details(usage: Body, *names: str) -> Body:
 
 def _count(counts: Body, *names: str) -> int | None:
     found: Any = next((counts[name] for name in names if name in counts), None)
-    return found if isinstance(found, int) and found >= 0 else None
+    return found if type(found) is int and found >= 0 else None
 
 
 def _part(total: int | None, i: int, n: int) -> int | None:

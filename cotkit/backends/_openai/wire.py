@@ -11,7 +11,7 @@ from cotkit.backends._openai.client import Client
 from cotkit.backends._openai.faults import read_fault
 from cotkit.backends._openai.setup import Body, Setup
 from cotkit.errors import BackendError
-from cotkit.types import Completion, Request
+from cotkit.types import Completion, Notify, Request
 
 _PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
 
@@ -19,8 +19,9 @@ _PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
 class Wire:
     """Sends requests and reads answers; the policy around the calls is the backend's."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, notify: Notify) -> None:
         self.setup = setup
+        self._notify = notify
         self.client = Client(setup)
         self._protocol = _PROTOCOLS[setup.api]
         self._echo_tokens = 0  # servers differ in whether max_tokens may be 0; 1 once one refused
@@ -28,7 +29,16 @@ class Wire:
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """One call, for as many of the samples as it may ask for."""
         posted = self._protocol.body(self.setup, request)
-        return self._protocol.read(await self.client.post(self._protocol.PATH, posted), posted)
+        answer = await self.client.post(self._protocol.PATH, posted)
+        made = self._protocol.read(answer, posted)
+        if len(made) < posted.get("n", 1) and "n" not in self.setup.rule.refuses:
+            rule = self.setup.rule
+            self.setup = replace(self.setup, rule=replace(rule, refuses=rule.refuses | {"n"}))
+            self._notify(
+                f"{self.setup.name} answered n={posted['n']} with {len(made)}:"
+                " from now on its samples are asked one by one"
+            )
+        return made
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """What an exception of a call means."""
@@ -36,7 +46,7 @@ class Wire:
 
     async def generate(self, request: Request, ask: Ask) -> tuple[Completion, ...]:
         """As ``ask``; where one call cannot hold all samples, several side by side."""
-        self.client.open()  # here, where importing the SDK is in nobody's time
+        await self.client.open()  # here, where importing the SDK is in nobody's time
         samples, n = request.samples, self.setup.n(len(request.samples))
         parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
         return await side_by_side(parts, ask)
@@ -52,7 +62,7 @@ class Wire:
                 f"{self.setup.name} tells no log-probabilities by api={self.setup.api}",
                 hint="choices can be scored with a model that does: --model-args api=completions",
             )
-        self.client.open()
+        await self.client.open()
         has_dropped = False
 
         async def score() -> tuple[Completion, ...]:

@@ -1,0 +1,206 @@
+"""A task file of lm-evaluation-harness as data: line numbers kept, nothing run, nothing guessed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from cotkit.errors import BadInputError, MissingDependencyError
+
+HONOURED = frozenset(
+    {
+        *("task", "include", "output_type", "filter_list", "fewshot_config"),
+        *("dataset_path", "dataset_name", "dataset_kwargs"),
+        *("test_split", "validation_split", "training_split", "fewshot_split"),
+        *("doc_to_text", "doc_to_target", "doc_to_choice"),
+    }
+)
+LABELS = frozenset({"task_alias", "tag", "metadata"})
+"""Fields that change no result there either."""
+IGNORED: Mapping[str, str] = {
+    "description": "strategies write the prompt",
+    "gen_prefix": "strategies write the prompt",
+    "num_fewshot": "--exemplars says how many",
+    "fewshot_delimiter": "strategies write the prompt",
+    "target_delimiter": "strategies write the prompt",
+    "generation_kwargs": "strategies end at their answer line; --gen-kwargs max_tokens=N",
+    "metric_list": "cotkit's readers and metrics take its place",
+    "repeats": "self-consistency draws several samples",
+    "should_decontaminate": "cotkit does not look for contamination",
+    "doc_to_decontamination_query": "cotkit does not look for contamination",
+}
+"""Field -> why it has no effect here; whatever a task has of these is said in its notes."""
+REFUSED: Mapping[str, str] = {
+    "process_docs": "runs Python code on every row",
+    "process_results": "runs Python code on every answer",
+    "custom_dataset": "runs Python code to get the rows",
+    "class": "is a task written in Python",
+    "unsafe_code": "runs code that the model writes",
+    "use_prompt": "takes the prompt from another package",
+    "doc_to_image": "asks with images",
+    "doc_to_audio": "asks with sound",
+    "group": "is a group of tasks",
+    "aggregate_metric_list": "is a group of tasks",
+}
+"""Field -> why a task with it cannot be read."""
+
+_MAX_BYTES = 1024 * 1024
+_PLAIN = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a task file and the files that it includes say."""
+
+    path: Path
+    """The file that was asked for."""
+    fields: Mapping[str, object]
+    """Field -> value; its own file's where an included one has it, too."""
+    places: Mapping[str, tuple[Path, int]] = field(default_factory=dict[str, tuple[Path, int]])
+    """Field -> the file and line where it stands."""
+
+    def bad(self, name: str, problem: str, hint: str | None = None) -> BadInputError:
+        """An error at a field, or where it should be."""
+        path, line = self.places.get(name, (self.path, None))
+        return BadInputError(path, problem, line=line, field=name, hint=hint)
+
+    def text(self, name: str) -> str | None:
+        """A text, or None where the field is absent or null.
+
+        Raises:
+            BadInputError: it is something else, or blank.
+        """
+        value = self.fields.get(name)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise self.bad(name, "must be text")
+        return value
+
+    def notes(self) -> tuple[str, ...]:
+        """Every ignored field that the task has, with the reason."""
+        return tuple(
+            f"{_with_keys(name, self.fields[name])}: {why}"
+            for name, why in IGNORED.items()
+            if name in self.fields
+        )
+
+
+def read_config(path: Path) -> Config:
+    """Read a task file, with what it includes.
+
+    Raises:
+        BadInputError: it cannot be read, runs code, or has a field that is not understood.
+        MissingDependencyError: ``pyyaml`` is not installed.
+    """
+    found = _read(path, ())
+    for name in found.fields:
+        if name in REFUSED:
+            raise found.bad(name, REFUSED[name], "cotkit reads tasks as data: remove it")
+        if name not in HONOURED | LABELS | IGNORED.keys():
+            near = difflib.get_close_matches(name, HONOURED | IGNORED.keys(), n=1)
+            hint = f"did you mean {near[0]}?" if near else "remove it"
+            raise found.bad(name, "unknown field", hint)
+    return found
+
+
+def _with_keys(name: str, value: object) -> str:
+    keys = ", ".join(cast("dict[str, object]", value)) if isinstance(value, dict) else ""
+    return f"{name} ({keys})" if keys else name
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> Config:
+    found = _one_file(path)
+    includes = found.fields.get("include")
+    if includes is None:
+        return found
+    names = cast("list[object]", includes) if isinstance(includes, list) else [includes]
+    fields, places = dict(found.fields), dict(found.places)
+    for name in names:  # what is there already wins: the file itself, then the first included
+        if not isinstance(name, str):
+            raise found.bad("include", f"must be a path of YAML, not {name!r}")
+        target = path.parent / name
+        if target.resolve() in {one.resolve() for one in (*above, path)}:
+            raise found.bad("include", f"{name} includes itself")
+        if not target.is_file():
+            raise found.bad("include", f"no such file: {target}", "paths are relative to this file")
+        other = _read(target, (*above, path))
+        fields = {**other.fields, **fields}
+        places = {**other.places, **places}
+    return Config(path=path, fields=fields, places=places)
+
+
+def _one_file(path: Path) -> Config:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingDependencyError("pyyaml", "lm-eval-tasks") from None
+    text = _text(path)
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise BadInputError(path, "not a task", hint="a task is fields, e.g. doc_to_text: ...")
+        _check_tags(path, root)
+        keys = [key for key, _ in root.value]
+        fields = cast("dict[object, object]", loader.construct_document(root))
+    except yaml.MarkedYAMLError as broken:
+        mark = broken.problem_mark
+        line = mark.line + 1 if mark else None
+        raise BadInputError(path, f"not YAML: {broken.problem}", line=line) from broken
+    except (yaml.YAMLError, ValueError, RecursionError) as broken:
+        said = str(broken).splitlines()[0]
+        raise BadInputError(path, f"not YAML: {said}") from broken
+    places: dict[str, tuple[Path, int]] = {}
+    for key in keys:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in places:
+            raise BadInputError(path, "stands twice", line=line, field=name)
+        places[name] = (path, line)
+    return Config(path=path, fields={str(k): v for k, v in fields.items()}, places=places)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise BadInputError(path, "no such file", hint="--bench lm-eval:./my-task.yaml")
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise BadInputError(path, f"longer than {_MAX_BYTES >> 20} MiB, no task is")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = content.count(b"\n", 0, broken.start) + 1
+        raise BadInputError(path, "not UTF-8", line=line, hint="save it as UTF-8") from broken
+
+
+def _check_tags(path: Path, root: object) -> None:
+    """Refuse ``!function`` and every other tag that is not plain data, at its line."""
+    for node in _nodes(root, set()):
+        tag = str(getattr(node, "tag", ""))
+        if not tag.startswith(_PLAIN) or tag.startswith(f"{_PLAIN}python"):
+            mark = getattr(node, "start_mark", None)
+            shown = tag.removeprefix(_PLAIN)
+            raise BadInputError(
+                path,
+                f"{shown} {getattr(node, 'value', '')} runs Python code",
+                line=mark.line + 1 if mark else None,
+                hint="cotkit reads tasks as data: write it as a template, or make a benchmark with "
+                "cotkit new benchmark",
+            )
+
+
+def _nodes(node: object, seen: set[int]) -> Iterator[object]:
+    """Every node once, however often an alias names it."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    value = getattr(node, "value", None)
+    if value is None:
+        return
+    yield node
+    if isinstance(value, list):
+        for child in cast("list[object]", value):
+            for part in cast("tuple[object, ...]", child) if isinstance(child, tuple) else (child,):
+                yield from _nodes(part, seen)

@@ -1,0 +1,99 @@
+"""``cotkit score``: completions that some other program made, read and judged as a run's are."""
+
+import os
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+from cotkit.cli._formats import Display, Format
+from cotkit.errors import InterruptedRunError
+
+EXAMPLES = """
+Examples:
+
+  cotkit score answers.jsonl --bench gsm8k
+
+  cotkit score answers.jsonl --bench ./mine.jsonl --reader strict --format markdown
+
+  cotkit score two-arms.jsonl --bench gsm8k --baseline few-shot
+
+  cotkit score samples_gsm8k.jsonl --bench gsm8k --id-field doc_id --text-field resps
+"""
+
+
+class Absent(StrEnum):
+    """What becomes of problems without a completion."""
+
+    wrong = "wrong"
+    leave_out = "leave-out"
+
+
+def score(
+    file: Path = typer.Argument(help="JSON lines: id, text; maybe sample, arm, stop_reason."),
+    bench: str = typer.Option(
+        ..., "--bench", "--tasks", help="Benchmark name, or a JSONL file of your own."
+    ),
+    reader: str = typer.Option(
+        "flexible", "--reader", help="Who decides what is correct (cotkit list readers)."
+    ),
+    baseline: str | None = typer.Option(
+        None, "--baseline", help="Measure the other arms of the file against this one, paired."
+    ),
+    margin: float = typer.Option(
+        2.0, "--margin", help="Smallest gain that counts as material, in points."
+    ),
+    missing: Absent = typer.Option(
+        Absent.leave_out, "--missing", help="What becomes of problems without a completion."
+    ),
+    id_field: str = typer.Option(
+        "id", "--id-field", help="Field with the problem's id, or its place (a number from 0)."
+    ),
+    text_field: str = typer.Option(
+        "text", "--text-field", help="Field with the completion, or a list of samples."
+    ),
+    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
+    display: Display | None = typer.Option(
+        None, "--display", help="Progress (default: full on a terminal, else plain)."
+    ),
+) -> None:
+    """Score completions that some other program made, as if they were a run.
+
+    One JSON object per line: id and text; several of one problem are numbered by sample (0, 1, 2).
+
+    Same readers, outcomes, metrics and report as cotkit compare.
+    """
+    from cotkit.bench import load_benchmark
+    from cotkit.registry import parse_spec
+    from cotkit.report import render
+    from cotkit.report.reading import reading_display
+    from cotkit.scored import Ask, Names, read_file, score_completions
+
+    ask = Ask(reader=reader, baseline=baseline, margin=margin / 100, missing=missing.value)
+    mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
+    n_bytes = file.stat().st_size if file.is_file() else 0
+    try:
+        with reading_display(mode, sys.stderr, n_bytes) as on_read:
+            comparison = score_completions(
+                read_file(file, Names(id=id_field, text=text_field), on_read=on_read),
+                load_benchmark(parse_spec(bench)),
+                ask,
+                source=file.name,
+            )
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted; nothing was printed") from None
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render(
+        comparison,
+        format_.value,
+        width=shutil.get_terminal_size((100, 24)).columns,
+        color=color,
+        encoding=sys.stdout.encoding,
+    )
+    typer.echo(text, nl=False, color=color)
+
+
+score.__doc__ = f"{score.__doc__}\n\n\b{EXAMPLES}"
+command = score

@@ -1,0 +1,28 @@
+"""The question and an instruction to be unbiased, nothing else (Ganguli et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from cotkit.strategies._base import Sampled
+from cotkit.strategies.self_correct import SelfCorrect
+from cotkit.types import Flow, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class QIf(Sampled):
+    """``standard`` with an instruction to leave prejudice out; nothing else differs.
+
+    Source: the condition Q+IF of arXiv:2302.07459, section 3. It asks exactly what
+    ``self-correct:instruction=unbiased`` asks, whose default asks for care instead.
+    """
+
+    control: ClassVar[str] = "standard"
+    reasons: ClassVar[bool] = False
+    max_tokens: int = 32
+
+    def solve(self, question: Question) -> Flow:
+        """One request; the cue is put back before the completion for the readers."""
+        decoding = {field.name: getattr(self, field.name) for field in fields(Sampled)}
+        return SelfCorrect(instruction="unbiased", condition="q-if", **decoding).solve(question)
