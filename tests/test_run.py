@@ -259,11 +259,11 @@ def test_a_run_is_identified_by_what_it_does(changed: dict[str, object], same: b
         ({"reader": "flexibel"}, "did you mean flexible"),
         ({"strategies": ("cott",)}, "did you mean cot"),
         ({"baseline": "fewshot"}, "did you mean few-shot"),
-        ({"exemplars": "builtin"}, "builtin:8, train:8 or FILE.jsonl:8"),
+        ({"exemplars": "builtin"}, "builtin:8, train:8, rest:8 or FILE.jsonl:8"),
         ({"exemplars": "builtin:0"}, "builtin:8"),
         ({"exemplars": "builtin:9"}, "1 to 8"),
         ({"exemplars": "train:4"}, "4 exemplars asked"),
-        ({"exemplars": "elsewhere:4"}, "builtin, train or FILE.jsonl"),
+        ({"exemplars": "elsewhere:4"}, "builtin, train, rest or FILE.jsonl"),
     ],
 )
 def test_a_bad_spec_gets_one_helpful_line(changed: dict[str, object], says: str) -> None:

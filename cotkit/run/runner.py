@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
-from cotkit.backends._batches.batched import Batched
 from cotkit.errors import BackendError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key
@@ -26,6 +26,13 @@ from cotkit.types import Attempt, Completion, Problem, Request
 
 _MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
 _WATCH_S = 1.0
+
+
+@runtime_checkable
+class _HoldsBatches(Protocol):
+    """A backend that collects what lies in a provider's batches."""
+
+    ledger: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,7 @@ async def execute(
     for row in held:
         emit(_done(row, cached=True))
     in_batches = BatchLedger(path=store.path).promised(key)
-    promised = frozenset[str]() if isinstance(backend, Batched) else in_batches
+    promised = frozenset[str]() if isinstance(backend, _HoldsBatches) else in_batches
     asker = Asker(backend, key, store, meter, promised)
     run = sandbox(allowed=plan.spec.run_unsafe_code)
     jobs, turn = schedule.jobs(), asyncio.Lock()
