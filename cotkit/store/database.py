@@ -80,11 +80,14 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
     """How many migrations the file has seen."""
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    if application != _APPLICATION_ID and db.execute("SELECT 1 FROM sqlite_master").fetchone():
+    application, is_used, version = db.execute(  # one statement: another process may be migrating
+        "SELECT application_id, EXISTS (SELECT 1 FROM sqlite_master), user_version "
+        "FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
+    if is_used and application != _APPLICATION_ID:
         hint = "move it away or choose another --log-dir"
         raise StoreError(f"{path} is not a cotkit store but another program's", hint=hint)
-    return db.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def _enter_wal(db: sqlite3.Connection) -> None:
