@@ -171,6 +171,7 @@ def test_a_spent_budget_never_exits_0(tmp_path: Path) -> None:
     assert done.exception.exit_code == 75
     assert "cotkit resume" in str(done.exception)
     assert "ended after" in done.stdout, "what there is was printed"
+    assert " done of 30 of 150 problems" in " ".join(done.stdout.split())
 
 
 def test_own_prices_are_kept_to_and_printed(tmp_path: Path) -> None:

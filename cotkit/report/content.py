@@ -40,6 +40,9 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
     c = comparison
     params = () if c.n_params is None else (f"{say_number(c.n_params, 'params')} parameters",)
     drawn = f"{say_number(c.n_problems, 'count')} of {say_number(c.n_total, 'count')} problems"
+    if c.ended_by is not None:
+        n_done = max((sum(cell.outcomes.values()) for cell in c.cells), default=0)
+        drawn = f"{say_number(n_done, 'count')} done of {drawn}"
     return Document(
         headline=tuple(answer.sentence for answer in (*c.verdicts, *c.bias_changes))
         or ("Solve rates only: no arm has a control to be measured against.",),
