@@ -299,6 +299,15 @@ def test_exact_match_and_a_companion_that_disagree() -> None:
     ]
 
 
+def test_a_decided_gain_is_not_opposite_to_one_that_may_be_noise() -> None:
+    found = rows(
+        exact_match=([0.0] * 29 + [1.0], [1.0, 1.0] + [0.0] * 28),
+        edit_similarity=([0.5 + i / 100 for i in range(30)], [0.2] * 30),
+    )
+    assert gain(found, "exact_match").gain < 0
+    assert gain(found, "edit_similarity").beside_exact == "only_this"
+
+
 def test_a_companion_that_sees_what_exact_match_cannot() -> None:
     found = rows(
         exact_match=([0.0] * 30, [0.0] * 30),

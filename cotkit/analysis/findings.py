@@ -160,9 +160,8 @@ Direction = Literal["better", "worse", "undecided"]
 BesideExact = Literal[
     "agrees", "opposite", "opposite_undecided", "only_this", "only_exact", "neither"
 ]
-"""A metric's gain beside that of exact match: both decided and alike; one better and the other
-worse by their estimates, at least one of them decided, or neither; alike, one of the two decided;
-alike (or one nought), neither decided."""
+"""A metric's gain beside that of exact match: both decided and alike; both decided, one better and
+the other worse; neither decided and their estimates opposite; one of the two decided; neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,18 +278,16 @@ def _compared(gain: MetricGain, exact: MetricGain | None, one: Measured) -> Besi
     if exact is None or math.isnan(gain.gain) or math.isnan(exact.gain):
         return None
     ours = gain.gain if one.higher_is_better else -gain.gain
-    decided = (gain.direction != "undecided", exact.direction != "undecided")
-    if ours * exact.gain < 0:
-        return "opposite" if any(decided) else "opposite_undecided"
-    match decided:
+    is_opposite = ours * exact.gain < 0
+    match gain.direction != "undecided", exact.direction != "undecided":
         case True, True:
-            return "agrees"
+            return "opposite" if is_opposite else "agrees"
         case True, False:
             return "only_this"
         case False, True:
             return "only_exact"
         case _:
-            return "neither"
+            return "opposite_undecided" if is_opposite else "neither"
 
 
 def _unknown(level: float) -> Interval:

@@ -61,7 +61,7 @@ def _gains(found: Sequence[Measured], level: str) -> Table:
         key="metric_gains",
         title="Gain by metric: does it depend on the measure?",
         note="Arm minus control on the same problems, in the metric's unit; beside exact match:"
-        " OPPOSITE: one is better, the other worse; decided: the interval excludes 0",
+        " OPPOSITE: one is better, the other worse, both decided; decided: the interval excludes 0",
         columns=(
             Column(key="metric", header="metric"),
             Column(key="arm", header="arm"),
