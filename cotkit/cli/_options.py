@@ -105,7 +105,7 @@ def read_spec(
         help="Ask through the batch API of openai/ or anthropic/: half the price, up to a day.",
     ),
     likelihood: bool = typer.Option(
-        False, "--likelihood", help="Also ask how likely gold answers without options are."
+        False, "--likelihood", help="Also ask for the log-probability of gold answers."
     ),
     stop_when: str | None = typer.Option(
         None,
