@@ -121,6 +121,7 @@ def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | 
 
 def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) -> Comparison:
     """The comparison that the rows of a plan come to."""
+    why = _why_failed(done)
     order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
     rows = (
         sorted(done.rows, key=lambda row: order[row.problem_id])
@@ -161,11 +162,11 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
             *plan.notes(),
             *found.notes,
             *unweighed(plan, info),
-            *_said_of(plan, info, done, price),
+            *_said_of(plan, info, done, price, why),
         ),
         is_sequential=plan.spec.stop_when is not None,
         ended_by=done.ended_by,
-        why_failed=_why_failed(done),
+        why_failed=why,
         following=following(rows, flips, LEVEL),
         bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
@@ -185,7 +186,9 @@ def _why_failed(done: Executed) -> str | None:
     return reasons.most_common(1)[0][0] if reasons else None
 
 
-def _said_of(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) -> tuple[str, ...]:
+def _said_of(
+    plan: Plan, info: BackendInfo, done: Executed, price: Price | None, why_failed: str | None
+) -> tuple[str, ...]:
     """What a reader must know of how the run went and what its dollars are made of."""
     notes: list[str] = []
     if done.ended_by is not None:
@@ -195,8 +198,8 @@ def _said_of(plan: Plan, info: BackendInfo, done: Executed, price: Price | None)
             f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
             f"{why[done.ended_by]}"
         )
-    if (why := _why_failed(done)) is not None:
-        notes.append(f"the commonest reason of failed attempts: {why}")
+    if why_failed is not None:
+        notes.append(f"the commonest reason of failed attempts: {why_failed}")
     refused = info.settings.get("parameters", "").split(",")
     if "-temperature" in refused and any(
         getattr(arm.strategy, "temperature", None) == 0 for arm in plan.arms

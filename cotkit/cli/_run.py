@@ -65,7 +65,7 @@ def run_and_print(
 
     if spec.exemplar_seeds and format_.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
-    bench = load_benchmark(parse_spec(spec.bench))
+    bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
         if spec.exemplar_seeds:

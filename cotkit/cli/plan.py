@@ -46,7 +46,7 @@ def plan(
 
     found = plan_spec(
         spec.paced(pace),
-        load_benchmark(parse_spec(spec.bench)),
+        load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True)),
         log_dir=log_dir,
         emit=emit,
         prices=means.prices,

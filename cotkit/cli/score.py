@@ -78,7 +78,7 @@ def score(
         with reading_display(mode, sys.stderr, n_bytes) as on_read:
             comparison = score_completions(
                 read_file(file, Names(id=id_field, text=text_field), on_read=on_read),
-                load_benchmark(parse_spec(bench)),
+                load_benchmark(parse_spec(bench), lambda text: typer.echo(text, err=True)),
                 ask,
                 source=file.name,
             )

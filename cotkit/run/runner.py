@@ -84,8 +84,9 @@ async def execute(
     )
     for row in held:
         emit(_done(row, cached=True))
-    in_batches = BatchLedger(path=store.path).promised(key)
-    promised = frozenset[str]() if isinstance(backend, _HoldsBatches) else in_batches
+    promised = frozenset[str]()
+    if not isinstance(backend, _HoldsBatches):
+        promised = BatchLedger(path=store.path).promised(key)
     asker = Asker(backend, key, store, meter, promised)
     run = sandbox(allowed=plan.spec.run_unsafe_code)
     jobs, turn = schedule.jobs(), asyncio.Lock()
