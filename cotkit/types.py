@@ -264,6 +264,11 @@ class BackendInfo:
 Notify: TypeAlias = Callable[[str], None]
 """How a backend says something a user should read while it works (one plain sentence)."""
 
+
+def say_nothing(_sentence: str) -> None:
+    """A `Notify` that nobody listens to."""
+
+
 Flow: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Attempt]
 """A strategy at work on one question: yields requests, is sent completions, returns."""
 

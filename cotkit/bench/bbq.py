@@ -15,7 +15,7 @@ from cotkit.bench._bigbench import task_files
 from cotkit.bench._task import Example, read_task
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.resources import resource
-from cotkit.types import AnswerKind, Notify, Problem, Question
+from cotkit.types import AnswerKind, Notify, Problem, Question, say_nothing
 
 Condition: TypeAlias = Literal["ambig", "disambig"]
 
@@ -32,10 +32,6 @@ _UNKNOWN = frozenset(
 _FAMILY = 4  # items of one context in a row: ambiguous and not, each asked in two ways
 
 
-def _silent(_: str) -> None:
-    """Say nothing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bbq:
     """All categories, ambiguous and disambiguated contexts; the card is ``benchmarks/bbq``.
@@ -49,7 +45,7 @@ class Bbq:
 
     category: str | None = None
     """E.g. ``age``; None: all nine."""
-    notify: Notify = field(default=_silent, repr=False, compare=False)
+    notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Told of a download."""
     name: str = field(default="bbq", init=False)
     """Registry name."""

@@ -15,17 +15,13 @@ from cotkit.bench._bigbench import task_files
 from cotkit.bench._gold import canonical_number
 from cotkit.bench._task import Example, Repeated, Task, read_task
 from cotkit.identity import content_hash
-from cotkit.types import AnswerKind, Notify, Problem, Question
+from cotkit.types import AnswerKind, Notify, Problem, Question, say_nothing
 
 Mode: TypeAlias = Literal["generate", "choice"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)?")
 _EDGES = string.whitespace + string.punctuation  # what the text reader strips off an answer
 _PREFIX, _SUFFIX, _CHOICE = "\nQ: ", "\nA: ", "\n  choice: "  # what BIG-bench itself defaults to
-
-
-def _silent(_: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +41,7 @@ class Bigbench:
     mode: str | None = None
     """``generate`` or ``choice``; None: ``generate`` where every item has a target and options,
     else what the task's preferred score is about."""
-    notify: Notify = field(default=_silent, repr=False, compare=False)
+    notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Told of a download."""
     name: str = field(default="bigbench", init=False)
     """Registry name."""

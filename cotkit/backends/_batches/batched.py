@@ -23,11 +23,10 @@ from cotkit.backends._batches.shapes import (
     Source,
     Unanswered,
 )
-from cotkit.backends._hosted.base import say_nothing
 from cotkit.backends._hosted.policy import Caller, Fault, Limits
 from cotkit.errors import TransientError
 from cotkit.identity import backend_key, completion_key, request_key
-from cotkit.types import BackendInfo, Completion, Notify, Request, Try
+from cotkit.types import BackendInfo, Completion, Notify, Request, Try, say_nothing
 
 _MAX_BATCHES = 3  # that one call is put into before its attempt counts as failed
 _MAX_WAITING = 20_000  # flows held open at once: the fewer batches one after the other, the better

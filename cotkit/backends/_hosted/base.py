@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cotkit.errors import BackendError
-from cotkit.types import Completion, Notify, Request
+from cotkit.types import Completion, Notify, Request, say_nothing
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Caller, Fault
@@ -19,10 +19,6 @@ Ask = Callable[[Request], Awaitable[tuple[Completion, ...]]]
 
 Keep = Callable[[Mapping[int, Completion]], None]
 """Given completions by their sample, as soon as they are there."""
-
-
-def say_nothing(_sentence: str) -> None:
-    """Nobody listens."""
 
 
 def keep_nothing(_found: Mapping[int, Completion]) -> None:

@@ -20,7 +20,7 @@ from cotkit.backends.hf._rows import Row
 from cotkit.errors import UsageError
 from cotkit.identity import request_key, sample_seed
 from cotkit.models import fingerprint
-from cotkit.types import BackendInfo, Capability, Completion, Notify, Request
+from cotkit.types import BackendInfo, Capability, Completion, Notify, Request, say_nothing
 
 if TYPE_CHECKING:
     from cotkit.backends.hf._engine import Engine
@@ -31,10 +31,6 @@ ENGINE_VERSION = "1"
 
 _RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
 _QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
-
-
-def _say_nothing(_sentence: str) -> None:
-    """Nobody listens."""
 
 
 @dataclass(kw_only=True)
@@ -62,7 +58,7 @@ class Hf:
     """Branch, tag or commit of a hub model; None: what is here, or its main branch."""
     accept_terms: bool = False
     """Whether the user accepts the licence terms of a catalogue model that has some."""
-    notify: Notify = field(default=_say_nothing, repr=False, compare=False)
+    notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Told what a user should read; the runner sets it."""
 
     def __post_init__(self) -> None:
