@@ -1,0 +1,235 @@
+"""What a scale analysis says. All rates and gains are fractions, never percent.
+
+A ``Grid`` and a ``Question`` (``inputs.py``) go in; a ``Scale`` comes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cotkit.analysis.scale.inputs import Axis, Rung
+from cotkit.analysis.values import Interval
+
+SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
+"""As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
+
+OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"]
+"""``bracket``: in (lower, upper]; ``at_or_below`` upper; ``not_shown`` up to the largest size;
+``cannot_be_decided``: no size is labelled ``helps``, and the MDE exceeds the margin somewhere."""
+
+After = Literal["sustained", "not_shown_beyond", "reversed"]
+"""What lies above the upper end: all help; a size where help is not shown; a size that harms."""
+
+JumpWord = Literal["real_jump", "metric_artefact", "undetermined"]
+"""Of the sharpness contrast between exact match and a linear companion."""
+
+Curve = Literal["arm", "control", "gain"]
+"""Whose curve over size a sharpness belongs to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One pair at one size."""
+
+    rung: Rung
+    """The model."""
+    x: float | None
+    """Position on the axis, in its unit (parameters, FLOPs, negated loss, rank from 1); None:
+    unknown, so the rung is left out of the onset."""
+    n: int
+    """Problems that both completed; of totals, the smaller n. 0: a hole."""
+    arm_rate: float
+    """Solve rate of the arm over those problems; NaN in a hole."""
+    arm_interval: Interval
+    """Wilson (fractional scores: bootstrap), at the report's level for this cell alone."""
+    control_rate: float
+    """Solve rate of the control over the same."""
+    control_interval: Interval
+    """As ``arm_interval``."""
+    n_better: int | None
+    """Problems that only the arm solved; None: pairs are not known, or scores are fractional."""
+    n_worse: int | None
+    """Problems that only the control solved."""
+    gain: float
+    """Difference of the rates; NaN in a hole."""
+    interval: Interval
+    """Simultaneous (Sidak) over the sizes of this curve and the pairs of the report."""
+    method: Literal["tango", "newcombe", "bootstrap-t", "sign-flip", "none"]
+    """How the interval was made."""
+    p_value: float
+    """Two-sided: McNemar mid-p, or of the method; NaN in a hole."""
+    label: SizeLabel
+    """From ``interval`` and the margin."""
+    mde: float
+    """Smallest gain this n finds with power 0.8 at the control's rate and the interval's level."""
+    is_floor: bool
+    """Neither arm solved anything: a gain of 0 says nothing."""
+    is_ceiling: bool
+    """The control solves 90 % or more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelBased:
+    """A crossing inside the bracket, by a logistic fit in log10 size: as good as that model."""
+
+    x: float
+    """Where the fitted gain reaches the margin, in the axis's unit."""
+    interval: Interval
+    """Percentile bootstrap over problems, same unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onset:
+    """Where material help starts, by the bracket rule."""
+
+    status: OnsetStatus
+    """What can be said."""
+    lower: Rung | None
+    """Largest size below ``upper`` shown to have no material help or harm; None: there is none."""
+    upper: Rung | None
+    """Smallest size labelled ``helps``; None: there is none."""
+    first_detected: Rung | None
+    """Smallest size whose gain is surely above 0; None: there is none."""
+    after: After | None
+    """What lies above ``upper``; None without it."""
+    harmed: tuple[Rung, ...]
+    """Sizes labelled ``harms``."""
+    model_based: ModelBased | None = None
+    """Only for 5 or more sizes, neighbours of the bracket at most half a decade apart, fit not
+    refuted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharpness:
+    """How much of a curve's range lies in its steepest gap, beyond that gap's share of the axis."""
+
+    metric: str
+    """Metric name; ``exact_match`` is the solve rate."""
+    value: float
+    """0: a straight line in log size; to 1: a step. NaN where the curve has no range."""
+    interval: Interval
+    """Percentile bootstrap over problems, jointly with the other metrics."""
+    steepest: tuple[Rung, Rung] | None
+    """The sizes on either side of the steepest gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A side check: printed, never decisive."""
+
+    name: str
+    """E.g. ``"p^L prediction"``."""
+    value: float | None
+    """Its number; None: it says so in words only."""
+    sentence: str
+    """What it is and what it does not show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """Is a curve's jump real, or made by the metric?"""
+
+    curve: Curve
+    """Whose curve."""
+    arm: str
+    """The arm, control or, of a gain, the arm measured against its control."""
+    exact: Sharpness
+    """Of exact match."""
+    companion: Sharpness | None
+    """Of the linear companion that decides (the first of ``companions``); None: there is none."""
+    companions: tuple[Sharpness, ...]
+    """Of all companions."""
+    contrast: Interval | None
+    """Of exact minus deciding companion."""
+    verdict: JumpWord
+    """By the rule; ``undetermined`` has its reason in ``why``."""
+    why: str
+    """The reason in one sentence."""
+    checks: tuple[Check, ...]
+    """Side checks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean:
+    """One metric of one arm at one size, for the metric panel."""
+
+    rung: Rung
+    """The model."""
+    arm: str
+    """The arm."""
+    metric: str
+    """``exact_match`` or a companion."""
+    value: float
+    """Mean over problems; NaN in a hole."""
+    interval: Interval
+    """For this mean alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """One (model, arm) on the frontier of solve rate and cost."""
+
+    rung: Rung
+    """The model."""
+    arm: str
+    """The arm."""
+    rate: float
+    """Solve rate."""
+    interval: Interval
+    """Wilson."""
+    tokens: float | None
+    """Mean tokens per problem, prompt and generated; None if unknown."""
+    usd: float | None
+    """Mean dollars per problem; None if unknown."""
+    seconds: float | None
+    """Mean backend seconds per problem; None if unknown."""
+    on_frontier: tuple[Literal["tokens", "usd", "seconds"], ...]
+    """Costs for which no other solves as much for less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is said of one strategy on one ladder."""
+
+    arm: str
+    """The strategy."""
+    control: str
+    """What it is measured against."""
+    points: tuple[Point, ...]
+    """By size, the smallest first; holes included; unknown sizes last."""
+    onset: Onset
+    """By the rule."""
+    jumps: tuple[Jump, ...]
+    """For arm, control and gain; empty where only totals are known."""
+    sentence: str
+    """The answer in plain words, numbers included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """A whole scale analysis of one ladder."""
+
+    bench: str
+    """As the grid names it."""
+    family: str | None
+    """Of all rungs; None: they are of several, which weakens every claim (a note says so)."""
+    axis: Axis
+    """What size means."""
+    margin: float
+    """Smallest material gain."""
+    level: float
+    """Of the report."""
+    assume_sustained: bool
+    """Whether help that began is assumed not to stop."""
+    n_problems: int
+    """Problems of the grid; of totals, the largest n."""
+    answers: tuple[Answer, ...]
+    """One for each pair."""
+    metrics: tuple[Mean, ...]
+    """Exact match and companions by size and arm."""
+    prices: tuple[Price, ...]
+    """Every (model, arm), for the frontier."""
+    notes: tuple[str, ...]
+    """Warnings a reader must see: several families, holes, floors, ceilings, unknown sizes, FLOPs
+    that are bounds, clusters."""
