@@ -107,6 +107,7 @@ def _read(
         _generated(
             Question(id=key, text=_shown(task, example, options=True), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
+            task,
             example,
         )
         for key, (task, example) in found.items()
@@ -176,10 +177,11 @@ def _choice(key: str, task: Task, example: Example) -> Problem:
         gold=best[0],
         also=tuple(best[1:]),
         option_scores=tuple(scores[choice] for choice in choices),
+        tags=_tags(task),
     )
 
 
-def _generated(question: Question, golds: Sequence[str], example: Example) -> Problem:
+def _generated(question: Question, golds: Sequence[str], task: Task, example: Example) -> Problem:
     scores = _scores(example) if "target_scores" in example.fields else {}
     options = tuple(_shuffled(example)) if scores else ()
     return Problem(
@@ -188,7 +190,14 @@ def _generated(question: Question, golds: Sequence[str], example: Example) -> Pr
         also=tuple(dict.fromkeys(golds[1:])),
         options=options,
         option_scores=tuple(scores[option] for option in options),
+        tags=_tags(task),
     )
+
+
+def _tags(task: Task) -> dict[str, str]:
+    """Which score the task wants to be judged by; where it is reported, so is its normalised."""
+    preferred = task.text("preferred_score", "")
+    return {"preferred_score": preferred} if preferred else {}
 
 
 def _options(example: Example) -> Mapping[str, object]:

@@ -254,7 +254,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "normalised": Metric(
             low=-math.inf,
             high=math.inf,
-            unit="percent of the way from chance to perfect",
+            unit="0 chance, 100 best",
             higher_is_better=True,
         ),
     }
