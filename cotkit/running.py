@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from cotkit.analysis.bias_rows import bias, bias_changes
+from cotkit.analysis.chains import chain_steps
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.following import following
@@ -173,6 +174,7 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
         following=following(rows, flips, LEVEL),
         bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
+        chains=chain_steps(rows),
         metrics=measure_all(rows, found, plan.pairs, plan.everything),
     )
 

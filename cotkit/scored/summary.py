@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cotkit.analysis.bias_rows import bias, bias_changes
+from cotkit.analysis.chains import chain_steps
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.repeats import rate_interval, repeated_cell
@@ -77,6 +78,7 @@ def score_completions(
             one for name, arm in repeated.items() for one in _repeats(name, arm, n_missing[name])
         ),
         notes=(*_notes(tally, ask), *found.notes),
+        chains=chain_steps([row for row in rows if row.arm not in repeated]),
         metrics=measure_all(rows, found, pairs, list(tally.problems.values())),
         bias=bias(rows, tags, reader=ask.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, pairs, reader=ask.reader, level=LEVEL),

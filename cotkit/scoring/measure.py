@@ -159,9 +159,11 @@ def _chain(text: str, gold: str) -> dict[str, float]:
         return {}
     wrong = first_wrong_step(text, gold)
     if wrong is None:
-        return {"chain_right": 1.0, "steps_right": 1.0}
-    n_right = 0 if wrong == "no-chain" else wrong - 1
-    return {"chain_right": 0.0, "steps_right": n_right / len(gold_steps(gold))}
+        return {"chain_written": 1.0, "chain_right": 1.0, "steps_right": 1.0}
+    if wrong == "no-chain":
+        return {"chain_written": 0.0, "chain_right": 0.0, "steps_right": 0.0}
+    share = (wrong - 1) / len(gold_steps(gold))
+    return {"chain_written": 1.0, "chain_right": 0.0, "steps_right": share}
 
 
 def _weighed(
