@@ -230,8 +230,7 @@ def test_nothing_is_left_out_silently() -> None:
     )
     notes = " ".join(json.loads(done.stdout)["notes"])
     for said in (
-        "filter strict-match of the task is reader task:strict-match",
-        "filter flexible-extract of the task is reader task:flexible-extract",
+        "readers of the task's own: task:strict-match, task:flexible-extract; ",
         "num_fewshot: ",
         "metric_list: ",
         "generation_kwargs (until, max_gen_toks): ",
@@ -280,7 +279,8 @@ def test_a_filter_reads_as_lm_eval_does(step: str, text: str, expected: str, why
     assert filtered(f"{step}, {FIRST}" if step else FIRST, text) == expected, why
 
 
-VOTE = r"{function: regex, regex_pattern: 'is (\d+)'}, {function: majority_vote}"
+IS = r"{function: regex, regex_pattern: 'is (\d+)'}"
+VOTE = f"{IS}, {{function: majority_vote}}"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,9 @@ VOTE = r"{function: regex, regex_pattern: 'is (\d+)'}, {function: majority_vote}
         (VOTE, ("is 1", "is 2"), "1", "of equals the first"),
         (VOTE, ("is 1", "?", "hm"), None, "[invalid] votes, and wins"),
         (VOTE, ("is 2", "is 2.0", "is 02"), "2", "strings are counted: 02 is another"),
-        (r"{function: regex, regex_pattern: 'is (\d+)'}", ("is 1", "is 2", "is 2"), "1", "no vote"),
+        (IS, ("is 1", "is 2", "is 2"), "2", "without a vote of its own, as the panel's readers"),
+        (IS, ("is 1", "?", "hm"), "1", "where what is not read has no vote"),
+        (IS, ("?", "hm"), None, "nothing read"),
         ("{function: take_first_k, k: 2}, " + VOTE, ("is 1", "is 2", "is 2"), "1", "two of three"),
         ("{function: take_first_k, k: 9}, " + VOTE, ("is 1", "is 2", "is 2"), "2", "all there are"),
     ],
@@ -356,6 +358,16 @@ def test_a_run_can_be_decided_by_a_filter_of_the_task() -> None:
         assert f'"reader {other}"' in done.stdout
     wrong = CliRunner().invoke(app, [*run, "--reader", "task:strict"])
     assert "did you mean task:strict-match" in str(wrong.exception)
+
+
+def test_a_filter_that_reads_nothing_of_our_prompts_is_left_out_of_the_verdict() -> None:
+    steps = f"{{function: regex, regex_pattern: 'Result: (.*)'}}, {FIRST}"
+    task(f"{SUMS}filter_list: [{{name: theirs, filter: [{steps}]}}]\n")
+    run = ["compare", "--bench", "lm-eval:task.yaml", "--model", "simulated/7b", "--format", "json"]
+    said = CliRunner().invoke(app, run).stdout
+    assert '"reader strict"' in said
+    assert '"reader task:theirs"' not in said
+    assert "task:theirs; one that reads nothing is left out" in said
 
 
 def test_an_attempt_that_was_refused_is_not_read() -> None:

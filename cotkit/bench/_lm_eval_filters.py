@@ -124,11 +124,20 @@ class TaskFilter:
     """What ``doc_to_target`` makes of the row, as it is there."""
 
     def read(self, texts: tuple[str, ...]) -> str | None:
-        """The text that lm-eval would compare; None for its ``[invalid]``."""
-        found = list(texts)
+        """The text that lm-eval would compare; None for its ``[invalid]``.
+
+        Several samples are a vote here, whoever reads them: where the filter has no
+        ``majority_vote`` (lm-eval would score the first alone), the plurality of what it reads.
+        """
+        if any(step.function == "majority_vote" for step in self.steps):
+            return self._read(list(texts))
+        votes = Counter(value for text in texts if (value := self._read([text])) is not None)
+        return votes.most_common(1)[0][0] if votes else None
+
+    def _read(self, texts: list[str]) -> str | None:
         for step in self.steps:
-            found = step.apply(found)
-        return None if found[0] == INVALID else self.matching.normal(found[0])
+            texts = step.apply(texts)
+        return None if texts[0] == INVALID else self.matching.normal(texts[0])
 
     def is_correct(self, value: str) -> bool:
         """Whether it is any of the targets, as strings."""

@@ -83,9 +83,9 @@ class LmEval:
     def notes(self) -> tuple[str, ...]:
         """What of the task has no effect here, by name, with the reason."""
         config = self._config
-        notes = tuple(
-            f"filter {name} of the task is reader task:{name}" for name in self._filters()
-        )
+        names = ", ".join(f"task:{name}" for name in self._filters())
+        own = f"readers of the task's own: {names}; one that reads nothing is left out"
+        notes = (own,) if names else ()
         said = list(config.notes())
         said += [f"fewshot_config.{k}: drawn by seed" for k in self._fewshot() if k != "samples"]
         if self.filters == "ignore" and "filter_list" in config.fields:
