@@ -108,6 +108,11 @@ def test_a_report_has_the_preferred_score_normalised(home: Path, tmp_path: Path)
     assert means["normalised_exact_match"]["range"] == "0..100"
 
 
+@pytest.mark.parametrize("named", ["bigbench", "bigbench:emoji_movie", "bigbench:t,mode=choice"])
+def test_the_card_is_found_under_the_name_that_was_run(named: str) -> None:
+    assert CliRunner().invoke(app, ["show", "bench", named]).stdout.startswith("# bigbench\n")
+
+
 # --- both modes
 
 
