@@ -100,12 +100,14 @@ PAPERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A world at some number of sizes and problems."""
+DESIGNS = ((4, 200), (6, 200), (6, 1319), (12, 500), (12, 1319))
+"""Sizes and problems: the columns of the tables."""
 
-    name: str
-    """As the table names it."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Planted solve rates at some sizes, and how many problems are asked."""
+
     params: Floats
     """Sizes."""
     rates: tuple[Floats, Floats]
@@ -114,20 +116,12 @@ class Row:
     """Problems."""
 
 
-def rows() -> list[Row]:
-    """All of the onset tables."""
-    found: list[Row] = []
-    for world in WORLDS:
-        for n_sizes, n in ((4, 200), (6, 200), (6, 1319), (12, 500), (12, 1319)):
-            u = np.linspace(0, 1, n_sizes)
-            control = world.control(u)
-            rates = np.clip(control + world.gain(u), 0.001, 0.999), control
-            found.append(Row(name=world.name, params=10 ** (8 + 2.5 * u), rates=rates, n=n))
-    for name, (millions, standard, chain) in PAPERS.items():
-        params, rates = 1e6 * np.asarray(millions), (np.asarray(chain), np.asarray(standard))
-        published = (rates[0] / 100, rates[1] / 100)
-        found.append(Row(name=f"{name} (Wei et al.)", params=params, rates=published, n=1319))
-    return found
+def ladder(world: World, n_sizes: int, n: int) -> Ladder:
+    """A world at sizes that are evenly spaced over two and a half decades."""
+    u = np.linspace(0, 1, n_sizes)
+    control = world.control(u)
+    rates = np.clip(control + world.gain(u), 0.001, 0.999), control
+    return Ladder(params=10 ** (8 + 2.5 * u), rates=rates, n=n)
 
 
 def answers(rates: tuple[Floats, ...], n: int, rng: np.random.Generator) -> list[Floats]:
@@ -142,32 +136,32 @@ def answers(rates: tuple[Floats, ...], n: int, rng: np.random.Generator) -> list
     return found
 
 
-def one_onset(row: Row, rng: np.random.Generator, *, assume_sustained: bool) -> Floats:
+def one_onset(of: Ladder, rng: np.random.Generator, *, assume_sustained: bool) -> Floats:
     """Draw once, apply the rule, compare with the truth.
 
     Returns:
-        Whether the claims hold, the onset is claimed too early, an upper end is named, a bracket
-        is; and its steps, 0 without one.
+        Whether the claims hold, the onset is claimed too early, and a bracket is given; and its
+        steps, 0 without one.
     """
-    rungs = rungs_of(row.params)
-    drawn = answers(row.rates, row.n, rng)
+    rungs = rungs_of(of.params)
+    drawn = answers(of.rates, of.n, rng)
     cells: dict[tuple[str, str], Cell] = {
         (rung.model, arm): Outcomes(correct=of_arm[i])
         for arm, of_arm in zip(PAIR, drawn, strict=True)
         for i, rung in enumerate(rungs)
     }
-    grid = Grid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * row.n)
+    grid = Grid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * of.n)
     question = Question(pairs=(PAIR,), margin=MARGIN, assume_sustained=assume_sustained)
     points = curves(prepare(grid, question), rng).points[PAIR]
     found = onset(points, MARGIN)
-    material = np.flatnonzero(row.rates[0] - row.rates[1] >= MARGIN - 1e-9)
+    material = np.flatnonzero(of.rates[0] - of.rates[1] >= MARGIN - 1e-9)
     truth = int(material[0]) if material.size else len(rungs)
     upper = len(rungs) if found.upper is None else rungs.index(found.upper)
     lower = -1 if found.lower is None else rungs.index(found.lower)
     if found.upper is None and all(point.label in NO_HELP for point in points):
         lower = len(rungs) - 1  # "no material help at any size" is a claim, too
     is_bracket = found.status == "bracket"
-    claims = (lower < truth <= upper, upper < truth, found.upper is not None, is_bracket)
+    claims = (lower < truth <= upper, upper < truth, is_bracket)
     return np.asarray([*claims, upper - lower if is_bracket else 0], dtype=np.float64)
 
 
@@ -178,23 +172,40 @@ def rungs_of(params: Floats) -> tuple[Rung, ...]:
     )
 
 
-def print_onset(row: Row, runs: int, *, assume_sustained: bool) -> None:
-    """One row of the table."""
+def onset_cell(of: Ladder, runs: int, *, assume_sustained: bool) -> str:
+    """``claims hold / too early / a bracket`` in percent of the runs, its mean steps behind it."""
     rng = np.random.default_rng(0)
-    total = sum(one_onset(row, rng, assume_sustained=assume_sustained) for _ in range(runs))
-    *shares, steps = np.asarray(total).tolist()
-    shown = " | ".join(f"{100 * share / runs:.1f} %" for share in shares)
-    width = f"{steps / shares[3]:.1f}" if shares[3] else "-"
-    print(f"| {row.name} | {len(row.params)} | {row.n} | {shown} | {width} |", flush=True)
+    total = sum(one_onset(of, rng, assume_sustained=assume_sustained) for _ in range(runs))
+    holds, early, brackets, steps = np.asarray(total).tolist()
+    width = f" ({steps / brackets:.1f})" if brackets else ""
+    shares = " / ".join(f"{100 * share / runs:.1f}" for share in (holds, early, brackets))
+    return shares + width
 
 
 def onset_table(runs: int, *, assume_sustained: bool) -> None:
-    """The rule, by world, number of sizes and number of problems; step-down: with 1,319 only."""
-    print("| world | sizes | n | claims hold | too early | says where | a bracket | its steps |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in rows():
-        if not assume_sustained or (row.n == 1319 and len(row.params) < 12):
-            print_onset(row, runs, assume_sustained=assume_sustained)
+    """The rule, by world, number of sizes and number of problems."""
+    print_row("world", *(f"{sizes} sizes, n = {n}" for sizes, n in DESIGNS))
+    print_row(*["---"] * (1 + len(DESIGNS)))
+    for world in WORLDS:
+        ladders = (ladder(world, n_sizes, n) for n_sizes, n in DESIGNS)
+        cells = (onset_cell(of, runs, assume_sustained=assume_sustained) for of in ladders)
+        print_row(world.name, *cells)
+
+
+def paper_table(runs: int) -> None:
+    """The rule where the published rates are the truth, with n = 1319, in both modes."""
+    print_row("world", "sizes", "the rule", "assume_sustained")
+    print_row(*["---"] * 4)
+    for name, (millions, standard, chain) in PAPERS.items():
+        rates = np.asarray(chain) / 100, np.asarray(standard) / 100
+        of = Ladder(params=1e6 * np.asarray(millions), rates=rates, n=1319)
+        cells = (onset_cell(of, runs, assume_sustained=mode) for mode in (False, True))
+        print_row(name, str(len(millions)), *cells)
+
+
+def print_row(*cells: str) -> None:
+    """One row of a Markdown table."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 # ---- jumps -----------------------------------------------------------------------------------
@@ -241,6 +252,7 @@ JUMPS = (
     Tokens(name="true step, 8 points", token=lambda u: np.where(u > 0.62, 0.58, 0.5), length=2),
     Tokens(name="flat", token=lambda u: 0.5 + 0 * u, length=3),
 )
+NAMES = {"real_jump": "jump", "metric_artefact": "artefact", OPEN: "neither"}
 _CONTROL = 0.25  # chance of a right token of the control, at every size
 
 
@@ -268,15 +280,19 @@ def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
 
 def jump_table(runs: int) -> None:
     """The verdict on the arm's curve and on its gain over a flat control."""
-    print("| world | L | sizes | n | curve | truth | right | undetermined | wrong |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print_row("world", "L", "curve", *(f"{sizes} sizes, n = {n}" for sizes, n in DESIGNS))
+    print_row(*["---"] * (3 + len(DESIGNS)))
     for world in JUMPS:
-        for n_sizes, n in ((4, 1319), (6, 200), (6, 1319), (8, 500), (12, 1319)):
-            print_jumps(world, n_sizes, n, runs)
+        cells = [jump_cells(world, n_sizes, n, runs) for n_sizes, n in DESIGNS]
+        for curve in ("arm", "gain"):
+            print_row(world.name, str(world.length), curve, *(cell[curve] for cell in cells))
 
 
-def print_jumps(world: Tokens, n_sizes: int, n: int, runs: int) -> None:
-    """One row for each curve, arm and gain; of a flat control they have one truth."""
+def jump_cells(world: Tokens, n_sizes: int, n: int, runs: int) -> dict[str, str]:
+    """Curve -> ``truth: right / wrong`` in percent of the runs; the rest is undetermined.
+
+    Of a flat control, the arm and its gain have one truth.
+    """
     rng = np.random.default_rng(0)
     u = np.linspace(0, 1, n_sizes)
     rungs = rungs_of(10 ** (8 + 2.5 * u))
@@ -296,20 +312,20 @@ def print_jumps(world: Tokens, n_sizes: int, n: int, runs: int) -> None:
         for jump in analyse(grid, question, rng).answers[0].jumps:
             if jump.curve in said:
                 said[jump.curve].append(jump.verdict)
+    found: dict[str, str] = {}
     for curve, words in said.items():
-        right, undetermined = (sum(word == one for word in words) for one in (truth, OPEN))
+        right = sum(word == truth for word in words)
         wrong = sum(word not in {truth, OPEN} for word in words)
-        shares = (right, undetermined, wrong)
-        shown = " | ".join(f"{100 * share / runs:.1f} %" for share in shares)
-        planted = "neither" if truth == OPEN else truth.replace("_", " ")
-        row = f"| {world.name} | {world.length} | {n_sizes} | {n} | {curve} | {planted} | {shown} |"
-        print(row, flush=True)
+        found[curve] = f"{NAMES[truth]}: {100 * right / runs:.1f} / {100 * wrong / runs:.1f}"
+    return found
 
 
 if __name__ == "__main__":
     n_runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    onset_table(n_runs, assume_sustained=False)
-    print("\nassume_sustained:\n")
-    onset_table(n_runs, assume_sustained=True)
+    for sustained in (False, True):
+        print(f"assume_sustained = {sustained}\n")
+        onset_table(n_runs, assume_sustained=sustained)
+        print()
+    paper_table(n_runs)
     print()
     jump_table(max(1, n_runs // 4))
