@@ -6,7 +6,7 @@ One model runs after another, each on the same problems; what the store holds is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ class Scaled:
 def scale_models(
     spec: RunSpec,
     models: Sequence[str | Backend],
-    benches: Mapping[str, Benchmark],
+    benches: Sequence[tuple[str, Benchmark]],
     ask: Ask,
     *,
     log_dir: Path,
@@ -72,7 +72,7 @@ def scale_models(
     Args:
         spec: Its ``model`` and ``bench`` are those of the next two in turn.
         models: Names, or backend objects, which are left open.
-        benches: As the user wrote each -> the benchmark.
+        benches: Each as the user wrote it, and itself.
         ask: What else is asked.
         log_dir: Folder of the store.
         emit: Told every event.
@@ -88,9 +88,9 @@ def scale_models(
         jobs = [
             make_job(spec, model, bench, ask=ask, store=store, emit=emit)
             for model in models
-            for bench in benches.items()
+            for bench in benches
         ]
-        for bench in benches.values():
+        for _, bench in benches:
             check_ladder([job.rung for job in jobs if job.bench is bench], ask.axis)
         check_losses(ask.losses, jobs)
         prospect = _prospect(jobs, store, ask, len(benches))
@@ -109,7 +109,7 @@ def scale_models(
                 seed=spec.seed,
                 n_benches=len(benches),
             )
-            for bench in benches.values()
+            for _, bench in benches
         ]
     return Scaled(
         scales=tuple(scale for scale, _ in read),

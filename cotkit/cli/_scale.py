@@ -72,12 +72,9 @@ def scale_and_print(
                 ladder.runs, ask, margin=spec.margin, seed=spec.seed, log_dir=log_dir, emit=emit
             )
         else:
-            benches = {
-                written: load_benchmark(
-                    parse_spec(written), lambda text: typer.echo(text, err=True)
-                )
-                for written in ladder.benches
-            }
+            benches = [
+                (written, load_benchmark(parse_spec(written), _say)) for written in ladder.benches
+            ]
             found = scale_models(
                 spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
             )
@@ -124,6 +121,10 @@ def prospect_lines(prospect: Prospect, margin: float) -> list[str]:
             "not be shown"
         )
     return said
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _power(prospect: Prospect) -> str:
