@@ -110,13 +110,21 @@ def _full(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Eve
     tallies: dict[str, Tally] = {}
     bars: dict[str, TaskID] = {}
 
+    def begin(event: RunStarted) -> None:
+        for bar in bars.values():  # of the run before it
+            progress.remove_task(bar)
+        bars.clear()
+        if event.title:
+            progress.console.print(Text(printable(event.title)))
+        for arm in event.arms:
+            each = event.n_attempts // len(event.arms)
+            tallies[arm] = Tally(n_attempts=each, began_s=clock())
+            bars[arm] = progress.add_task(printable(arm), total=each, line="")
+
     def show(event: Event) -> None:
         match event:
             case RunStarted():
-                for arm in event.arms:
-                    each = event.n_attempts // len(event.arms)
-                    tallies[arm] = Tally(n_attempts=each, began_s=clock())
-                    bars[arm] = progress.add_task(printable(arm), total=each, line="")
+                begin(event)
             case AttemptDone():
                 tally = tallies[event.arm]
                 tally.add(event)
@@ -145,7 +153,9 @@ def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None
         match event:
             case RunStarted():
                 run = Tally(n_attempts=event.n_attempts, began_s=clock())
-                _write(stderr, f"{event.n_attempts:,} attempts, {event.n_cached:,} already done")
+                title = f"{event.title}: " if event.title else ""
+                attempts = f"{event.n_attempts:,} attempts, {event.n_cached:,} already done"
+                _write(stderr, title + attempts)
             case AttemptDone():
                 run.add(event)
                 if clock() - said_s >= EVERY_S:
