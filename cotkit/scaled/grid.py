@@ -85,10 +85,10 @@ def read_grid(store: Store, runs: Sequence[Ran], arms: Arms) -> Read:
             cell, n_missing = _outcomes(found, arms.problem_ids, run.price)
             n_failed += n_missing
             share = None if arms.reasons[arm] else _reasoned(store, run.run_id, arm, arms.reader)
-            if share is None:
-                cells[run.rung.model, arm] = cell
-            else:
+            if share is not None:
                 contaminated.append((run.rung.model, arm, share))
+                cell = _hole(len(arms.problem_ids))
+            cells[run.rung.model, arm] = cell
     grid = Grid(
         bench=arms.bench,
         rungs=tuple(run.rung for run in runs),
@@ -104,6 +104,12 @@ def _reasoned(store: Store, run_id: str, arm: str, reader: str) -> float | None:
     """Share of answers that reason, where that is so many that the arm is no control."""
     (found,) = audits(store.attempts(run_id, arm), {arm: False}, reader)
     return found.reasoned / found.n if found.is_contaminated else None
+
+
+def _hole(n: int) -> Outcomes:
+    import numpy as np
+
+    return Outcomes(correct=np.full(n, np.nan))
 
 
 def _outcomes(found: Columns, ids: tuple[str, ...], price: Price | None) -> tuple[Outcomes, int]:
