@@ -10,13 +10,22 @@ from cotkit.errors import UsageError
 from cotkit.report import render
 
 if TYPE_CHECKING:
-    from cotkit.analysis.results import Comparison, Gain
+    from cotkit.analysis.results import Comparison, Gain, Label
 
 Gate = Literal["helps", "undetermined", "no_material_help", "harms"]
 """What a gate says, from the best to the worst."""
 
 EXIT_CODES: dict[Gate, int] = {"helps": 0, "undetermined": 4, "no_material_help": 3, "harms": 5}
 """Exit code of each, in the order of :data:`Gate`."""
+
+
+_SAID: dict[Label, Gate] = {
+    "helps": "helps",
+    "no_material_help": "no_material_help",
+    "harms": "harms",
+    "undetermined": "undetermined",
+    "withheld": "undetermined",
+}
 
 
 def gate(comparison: Comparison) -> Gate:
@@ -58,11 +67,6 @@ def write_summary(comparison: Comparison) -> None:
 
 
 def _of(gain: Gain, margin: float) -> Gate:
-    label = gain.label
-    match label:
-        case "helps" | "harms" | "no_material_help" | "undetermined":
-            return label
-        case "some_help":
-            return "no_material_help" if gain.interval.high < margin else "undetermined"
-        case "withheld" | "upper_bound":
-            return "undetermined"
+    if gain.label == "some_help":
+        return "no_material_help" if gain.interval.high < margin else "undetermined"
+    return _SAID[gain.label]
