@@ -44,8 +44,7 @@ def gate(comparison: Comparison) -> Gate:
             "there is nothing to gate on: no strategy is measured against a control",
             hint="--strategy cot, or --baseline few-shot",
         )
-    order: tuple[Gate, ...] = tuple(EXIT_CODES)
-    return max(found, key=order.index)
+    return next(one for one in reversed(EXIT_CODES) if one in found)
 
 
 def write_summary(comparison: Comparison) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from cotkit.analysis.audit import audits
+from cotkit.analysis.audit import contamination
 from cotkit.analysis.scale.inputs import Cell, Grid, Outcomes, Rung
 from cotkit.models.prices import Price
 from cotkit.store import Columns, Store
@@ -84,7 +84,9 @@ def read_grid(store: Store, runs: Sequence[Ran], arms: Arms) -> Read:
             clusters |= zip(found.problem_ids, found.clusters, strict=True)
             cell, n_missing = _outcomes(found, arms.problem_ids, run.price)
             n_failed += n_missing
-            share = None if arms.reasons[arm] else _reasoned(store, run.run_id, arm, arms.reader)
+            share = None
+            if not arms.reasons[arm]:
+                share = contamination(store.replies(run.run_id, arm, arms.reader))
             if share is not None:
                 contaminated.append((run.rung.model, arm, share))
                 cell = _hole(len(arms.problem_ids))
@@ -98,12 +100,6 @@ def read_grid(store: Store, runs: Sequence[Ran], arms: Arms) -> Read:
         n_steps=_known([steps.get(one) for one in arms.problem_ids]),
     )
     return Read(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
-
-
-def _reasoned(store: Store, run_id: str, arm: str, reader: str) -> float | None:
-    """Share of answers that reason, where that is so many that the arm is no control."""
-    (found,) = audits(store.attempts(run_id, arm), {arm: False}, reader)
-    return found.reasoned / found.n if found.is_contaminated else None
 
 
 def _hole(n: int) -> Outcomes:
