@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "store": BASE | {"identity"},
     "analysis": BASE | {"store"},
     "report": BASE | {"events", "analysis"},
+    "foreign": BASE | {"identity", "resources", "registry", "models", "store", "analysis"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
 }
 EVERYTHING = {"api", "running", "scored", "draws", "forecast", "cli", "__init__", "__main__"}
