@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.inputs import Cell, Grid, Outcomes, Totals
@@ -71,11 +70,14 @@ def _ladder(
 
 
 def _check_versions(results: Sequence[Result]) -> None:
-    versioned = [one for one in results if one.version is not None]
-    for first, second in pairwise(versioned):
-        if first.version != second.version:
-            raise second.place.bad(
-                f"{second.version}, but {first.version} in {_where(first)}",
+    seen: dict[str, Result] = {}
+    for one in results:
+        if one.version is None:
+            continue
+        first = seen.setdefault(one.version[0], one)
+        if first.version != one.version:
+            raise one.place.bad(
+                f"{' '.join(one.version)}, but another version in {_where(first)}",
                 field="version",
                 hint="results of two versions of a task are not compared",
             )

@@ -87,7 +87,7 @@ def read_inspect(path: Path, wanted: Wanted) -> list[Result]:
             arm=arm,
             size=Size(n_params=int(n_params) if n_params else None),
             of=scored,
-            version=f"{task} {maybe(head, 'eval', 'task_version') or 0}",
+            version=(task, str(maybe(head, "eval", "task_version") or 0)),
             notes=(*notes, *chosen),
         )
     ]

@@ -106,11 +106,11 @@ def _read(file: Path, wanted: Wanted) -> list[Result]:
                 model=model,
                 bench=wanted.bench or says.get("bench") or task,
                 arm=arm,
-                size=Size(n_params=int(n_params) if n_params else None),
+                size=Size(n_params=int(n_params) if n_params and n_params > 0 else None),
                 of=_totals(page, task, f"{metric},{of_filter}", place)
                 if samples is None
                 else _scored(samples, metric, of_filter, companions),
-                version=None if version is None else f"{task} {version}",
+                version=None if version is None else (task, str(version)),
                 notes=notes,
             )
         )

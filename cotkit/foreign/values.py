@@ -67,8 +67,8 @@ class Result:
     """What the file says of the model."""
     of: Totals | Mapping[str, Scored]
     """A rate, or every problem by its id."""
-    version: str | None = None
-    """Of the task, where the file says it: results of two versions are not compared."""
+    version: tuple[str, str] | None = None
+    """Task and its version, where the file says it: two versions of a task are not compared."""
     notes: tuple[str, ...] = ()
     """What was chosen where the file left a choice."""
 
