@@ -30,7 +30,7 @@ def lm_eval(  # noqa: PLR0917 - a small file of the schema, field by field
     date: str = "2025-06-01T10-00-00.000001",
     samples: bool = True,
 ) -> Path:
-    """As lm_eval with `--log_samples` leaves it; `right`: filter -> exact match of each document."""
+    """As lm_eval leaves it with its samples; `right`: filter -> exact match of each document."""
     home = folder / model.replace("/", "__")
     home.mkdir(parents=True, exist_ok=True)
     n = len(next(iter(right.values())))

@@ -2,7 +2,8 @@
 
 Rates: ``model, strategy, n_items, value, metric``. Problems: ``model, strategy, problem_id,
 correct``. Either may have ``bench``, ``family``, ``params``, ``train_flops``; problems also
-``tokens``, ``usd``, ``seconds`` and several rows each, which are samples. Other columns are left
+``tokens``, ``usd``, ``seconds``, metrics of ``metrics.LINEAR``, and several rows each, which are
+samples. Other columns are left
 alone.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from cotkit.analysis.scale.inputs import Totals
 from cotkit.errors import BadInputError
-from cotkit.foreign.metrics import as_rate, is_rate
+from cotkit.foreign.metrics import LINEAR, as_rate, is_rate
 from cotkit.foreign.sizes import read_count
 from cotkit.foreign.values import Place, Result, Scored, Size
 
@@ -183,6 +184,7 @@ def rates(
             bench=bench,
             arm=row.need("strategy"),
             size=row.size,
+            ladder=row.size.family,
             of=Totals(rate=as_rate(chosen, row.number("value"), row.place), n=n),
             notes=(*notes, *assumed),
         )
@@ -206,6 +208,7 @@ def _problems(rows: Sequence[Row], path: Path) -> Iterator[Result]:
             bench=bench,
             arm=arm,
             size=group[0].size,
+            ladder=group[0].size.family,
             of={problem: _scored(same) for problem, same in samples.items()},
         )
 
@@ -213,6 +216,11 @@ def _problems(rows: Sequence[Row], path: Path) -> Iterator[Result]:
 def _scored(rows: Sequence[Row]) -> Scored:
     return Scored(
         correct=sum(map(_correct, rows)) / len(rows),
+        metrics={
+            name: sum(row.number(name) for row in rows) / len(rows)
+            for name in LINEAR
+            if all(row.fields.get(name) for row in rows)
+        },
         tokens=_total(rows, "tokens"),
         usd=_total(rows, "usd"),
         seconds=_total(rows, "seconds"),

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 def ladders(results: Sequence[Result], params: Mapping[str, int] | None = None) -> list[Ladder]:
     """Put results in order; ``params``: sizes that the user gave, model -> parameters.
 
-    Families that the files name are kept apart. Files that name none make one ladder, whose rungs
-    have the catalogue's families. Where one cell of a ladder is a rate only, all of its cells
-    become rates.
+    Families that tables name are kept apart. All other results make one ladder, as the user asked
+    for them together. Where one cell of a ladder is a rate only, all of its cells become rates.
 
     Raises:
         BadInputError: one cell twice with two values, two versions of a task, or arms of one model
@@ -27,7 +26,7 @@ def ladders(results: Sequence[Result], params: Mapping[str, int] | None = None) 
     """
     groups: dict[tuple[str, str | None], list[Result]] = {}
     for one in results:
-        groups.setdefault((one.bench, one.size.family), []).append(one)
+        groups.setdefault((one.bench, one.ladder), []).append(one)
     return [_ladder(bench, family, of, params or {}) for (bench, family), of in groups.items()]
 
 

@@ -85,7 +85,7 @@ def read_inspect(path: Path, wanted: Wanted) -> list[Result]:
             model=words(head, place, "eval", "model"),
             bench=wanted.bench or about.get("bench") or task,
             arm=arm,
-            size=Size(n_params=int(n_params) if n_params else None),
+            size=Size(family=about.get("family"), n_params=int(n_params) if n_params else None),
             of=scored,
             version=(task, str(maybe(head, "eval", "task_version") or 0)),
             notes=(*notes, *chosen),

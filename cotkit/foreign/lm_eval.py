@@ -14,7 +14,7 @@ from typing import cast
 from cotkit.analysis.scale.inputs import Totals
 from cotkit.errors import BadInputError
 from cotkit.foreign.fields import as_number, maybe, maybe_table, read_file, read_lines, table
-from cotkit.foreign.metrics import is_rate
+from cotkit.foreign.metrics import LINEAR, is_rate
 from cotkit.foreign.values import Place, Result, Scored, Size
 
 _HINT = "as `lm_eval --output_path DIR --log_samples` writes it"
@@ -97,7 +97,7 @@ def _read(file: Path, wanted: Wanted) -> list[Result]:
         if up.get(metric) is False:
             hint = "choose another with ,metric=NAME"
             raise place.bad("lower is better", field=f"higher_is_better.{task}.{metric}", hint=hint)
-        companions = [name for name, is_up in up.items() if is_up and name != metric]
+        companions = [name for name in LINEAR if up.get(name)]
         samples = _samples_file(file, task)
         version = maybe(page, "versions", task)
         found.append(
@@ -106,7 +106,10 @@ def _read(file: Path, wanted: Wanted) -> list[Result]:
                 model=model,
                 bench=wanted.bench or says.get("bench") or task,
                 arm=arm,
-                size=Size(n_params=int(n_params) if n_params and n_params > 0 else None),
+                size=Size(
+                    family=says.get("family"),
+                    n_params=int(n_params) if n_params and n_params > 0 else None,
+                ),
                 of=_totals(page, task, f"{metric},{of_filter}", place)
                 if samples is None
                 else _scored(samples, metric, of_filter, companions),

@@ -11,6 +11,10 @@ _RATE = re.compile(
     r"error_rate)(?:_(?!pct$|percent$)\w+?)?(?P<unit>_pct|_percent|%)?"
 )
 
+LINEAR = ("digit_accuracy", "edit_similarity", "gold_log_prob_per_token", "steps_right")
+"""Metrics that reward part of an answer, higher is better: only such say whether a jump is real.
+The first that there is decides."""
+
 
 def is_rate(metric: str) -> bool:
     """Whether a metric of this name is a share of problems, so that its count makes an interval."""

@@ -28,7 +28,7 @@ class Size:
     """What a file says of a model's size."""
 
     family: str | None = None
-    """As the file names it; results of two families that a file names are never pooled."""
+    """As the file names it; None: not said."""
     n_params: int | None = None
     """Total parameters; None: not said."""
     train_flops: float | None = None
@@ -67,6 +67,9 @@ class Result:
     """What the file says of the model."""
     of: Totals | Mapping[str, Scored]
     """A rate, or every problem by its id."""
+    ladder: str | None = None
+    """Results of two ladders are never on one curve: the family that a table names; None: of the
+    one that has no name."""
     version: tuple[str, str] | None = None
     """Task and its version, where the file says it: two versions of a task are not compared."""
     notes: tuple[str, ...] = ()
