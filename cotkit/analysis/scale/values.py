@@ -16,7 +16,8 @@ SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undeterm
 
 OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"]
 """``bracket``: in (lower, upper]; ``at_or_below`` upper; ``not_shown`` up to the largest size;
-``cannot_be_decided``: no size is labelled ``helps``, and the MDE exceeds the margin somewhere."""
+``cannot_be_decided``: no size is labelled ``helps``, and one that is neither shown to help nor not
+to help has an MDE above the margin."""
 
 After = Literal["sustained", "not_shown_beyond", "reversed"]
 """What lies above the upper end: all help; a size where help is not shown; a size that harms."""
@@ -42,7 +43,8 @@ class Point:
     arm_rate: float
     """Solve rate of the arm over those problems; NaN in a hole."""
     arm_interval: Interval
-    """Wilson (fractional scores: bootstrap), at the report's level for this cell alone."""
+    """Wilson (fractional or clustered scores: at the number of trials that they are worth), at the
+    report's level for this cell alone."""
     control_rate: float
     """Solve rate of the control over the same."""
     control_interval: Interval
@@ -92,7 +94,7 @@ class Onset:
     first_detected: Rung | None
     """Smallest size whose gain is surely above 0; None: there is none."""
     after: After | None
-    """What lies above ``upper``; None without it."""
+    """What lies above ``upper``; None without it, or if no larger size was measured."""
     harmed: tuple[Rung, ...]
     """Sizes labelled ``harms``."""
     model_based: ModelBased | None = None
