@@ -96,7 +96,11 @@ class Plan:
         )
 
     def run_id(self, info: BackendInfo) -> str:
-        """12 hex characters of the hash of everything that can change the rows or the verdict."""
+        """12 hex characters of the hash of :meth:`content`."""
+        return content_hash("run", self.content(info))[:12]
+
+    def content(self, info: BackendInfo) -> dict[str, object]:
+        """Everything that can change the rows or the verdict of the run on a backend."""
         content: dict[str, object] = {
             "backend": backend_key(info),
             "bench": [self.bench_name, self.bench_version],
@@ -111,7 +115,7 @@ class Plan:
             content["likelihood"] = True
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
-        return content_hash("run", content)[:12]
+        return content
 
 
 def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:

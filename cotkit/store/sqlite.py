@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
+from cotkit.store.columns import COLUMNS_QUERY, Columns, as_columns
 from cotkit.store.database import open_database, translated
 from cotkit.store.rows import AttemptRow, DraftRow, RunRow
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
@@ -91,13 +92,17 @@ class Store:
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return _completion(row[0]) if row else None
 
-    def start_run(self, run_id: str, spec: str, backend: str) -> None:
-        """Record that a run has begun, or begun again, perhaps in other words."""
+    def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
+        """Record that a run has begun, or begun again, perhaps in other words.
+
+        ``content``: what its id is a hash of, as JSON.
+        """
         now = _now()
         self._write(
-            "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?) ON CONFLICT (id) DO UPDATE SET "
-            "spec = excluded.spec, status = 'running', updated_utc = excluded.updated_utc",
-            (run_id, spec, backend, now, now),
+            "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "spec = excluded.spec, status = 'running', updated_utc = excluded.updated_utc, "
+            "content = excluded.content",
+            (run_id, spec, backend, now, now, content),
         )
 
     def end_run(self, run_id: str, status: str) -> None:
@@ -126,13 +131,26 @@ class Store:
         marks = ", ".join(f":{name}" for name in values)
         self._write(f"INSERT OR REPLACE INTO attempt ({names}) VALUES ({marks})", values)  # noqa: S608 - column names come from our own dataclass
 
-    def attempts(self, run_id: str) -> list[AttemptRow]:
-        """The attempts of a run, in the order of its plan."""
+    def attempts(self, run_id: str, arm: str | None = None) -> list[AttemptRow]:
+        """The attempts of a run, or of one of its arms, in the order of its plan."""
         columns = [f.name for f in dataclasses.fields(AttemptRow) if f.name != "correct_by"]
-        query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
-        return [
-            _attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, (run_id,))
-        ]
+        where = "run = ?" if arm is None else "run = ? AND arm = ?"
+        query = f"SELECT {', '.join(columns)} FROM attempt WHERE {where} ORDER BY position"  # noqa: S608 - as above
+        values = (run_id,) if arm is None else (run_id, arm)
+        return [_attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, values)]
+
+    def arms(self, run_id: str) -> list[str]:
+        """The arms of a run that have attempts, in the order of its plan."""
+        query = "SELECT arm FROM attempt WHERE run = ? GROUP BY arm ORDER BY min(position)"
+        return [row[0] for row in self._all(query, (run_id,))]
+
+    def columns(self, run_id: str, arm: str) -> Columns:
+        """The numbers of one arm, without its texts.
+
+        Raises:
+            UsageError: several attempts at one problem.
+        """
+        return as_columns(arm, self._all(COLUMNS_QUERY, (run_id, arm)))
 
     def n_done(self, run_id: str) -> int:
         """Attempts of a run that did not fail."""
@@ -171,6 +189,13 @@ class Store:
             what = "no run" if not found else f"{len(found)} runs"
             raise UsageError(f"{what} {prefix!r} in {self.path}", hint=f"latest runs: {known}")
         return found[0]
+
+    def run_content(self, run_id: str) -> dict[str, Any]:
+        """What the id of a run is a hash of; empty: an earlier cotkit made it."""
+        row = self._one("SELECT content FROM run WHERE id = ?", (run_id,))
+        if row is None:
+            raise UsageError(f"no run {run_id!r} in {self.path}")
+        return json.loads(row[0])
 
     def run_backend(self, run_id: str) -> tuple[str, BackendInfo]:
         """Key and info of the backend that a run used."""

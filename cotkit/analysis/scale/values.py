@@ -5,6 +5,7 @@ A ``Grid`` and a ``Question`` (``inputs.py``) go in; a ``Scale`` comes out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -209,6 +210,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the results of a scale analysis come from, if they are of runs of the store."""
+
+    reader: str
+    """Who decided what is correct."""
+    n_total: int
+    """Problems that the benchmark has."""
+    runs: Mapping[str, str]
+    """Model -> the run of the store that it is of."""
+    n_shot: Mapping[str, int]
+    """Arm -> exemplars that its prompts show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """A whole scale analysis of one ladder."""
 
@@ -235,3 +250,5 @@ class Scale:
     notes: tuple[str, ...]
     """Warnings a reader must see: several families, holes, floors, ceilings, unknown sizes, FLOPs
     that are bounds, clusters."""
+    origin: Origin | None = None
+    """Where they come from; None: not from runs."""
