@@ -198,6 +198,7 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
         is_sequential=plan.spec.stop_when is not None,
         ended_by=done.ended_by,
         why_failed=why,
+        n_shot=plan.n_shot,
         following=following(rows, flips, LEVEL),
         bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotkit.analysis.hypotheses import sidak_level
 from cotkit.analysis.scale.values import Scale
 from cotkit.bench import load_benchmark
 from cotkit.errors import InterruptedRunError, UsageError
-from cotkit.events import Said
+from cotkit.events import Event, RunStarted
 from cotkit.forecast import Forecast, forecast
 from cotkit.identity import canonical_json
 from cotkit.protocols import Backend, Benchmark
@@ -98,8 +98,9 @@ def scale_models(
             on_plan(prospect)
         why: str | None = None
         for number, job in enumerate(jobs, start=1):
-            emit(Said(text=f"{number} of {len(jobs)}: {job.info.model} · {job.plan.bench_name}"))
-            why = _complete(job, store, log_dir=log_dir, emit=emit, ask=ask) or why
+            title = f"{number} of {len(jobs)}, {job.info.model} on {job.plan.spec.bench}"
+            titled = _titled(emit, title)
+            why = _complete(job, store, log_dir=log_dir, emit=titled, ask=ask) or why
         read = [
             analysed(
                 [job for job in jobs if job.bench is bench],
@@ -118,9 +119,7 @@ def scale_models(
     )
 
 
-def scale_runs(
-    runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_dir: Path, emit: Emit
-) -> Scaled:
+def scale_runs(runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_dir: Path) -> Scaled:
     """As :func:`scale_models`, of runs that the store already holds; nothing is generated.
 
     Args:
@@ -129,7 +128,6 @@ def scale_runs(
         margin: Smallest gain that counts as material.
         seed: Of the bootstraps.
         log_dir: Folder of the store.
-        emit: Told every event.
 
     Raises:
         UsageError: no such run, one that ended when it was decided, or runs that differ in more
@@ -171,7 +169,6 @@ def scale_runs(
             jobs.append(job)
         check_ladder([job.rung for job in jobs], ask.axis)
         check_losses(ask.losses, jobs)
-        emit(Said(text=f"{len(jobs)} runs of the store; nothing is generated"))
         scale, n_failed = analysed(jobs, store, ask, margin=margin, seed=seed)
     return Scaled(scales=(scale,), n_failed=n_failed, why_failed=None)
 
@@ -209,10 +206,18 @@ def _content(store: Store, run_id: str) -> Content:
     return content
 
 
+def _titled(emit: Emit, title: str) -> Emit:
+    """An `Emit` whose runs say which of several they are."""
+
+    def emit_titled(event: Event) -> None:
+        emit(replace(event, title=title) if isinstance(event, RunStarted) else event)
+
+    return emit_titled
+
+
 def _complete(job: Job, store: Store, *, log_dir: Path, emit: Emit, ask: Ask) -> str | None:
     """Run what is missing of a job; why attempts failed, if any did."""
     if store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
-        emit(Said(text=f"run {job.run_id}: every attempt is in the store"))
         return None
     assert job.backend is not None, "a run that is only read is complete or has holes"
     try:

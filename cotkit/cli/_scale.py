@@ -69,7 +69,7 @@ def scale_and_print(
     with progress_display(mode, sys.stderr) as emit:
         if ladder.runs:
             found = scale_runs(
-                ladder.runs, ask, margin=spec.margin, seed=spec.seed, log_dir=log_dir, emit=emit
+                ladder.runs, ask, margin=spec.margin, seed=spec.seed, log_dir=log_dir
             )
         else:
             benches = [

@@ -1,4 +1,4 @@
-"""Comparisons and scale analyses as pages: terminal, Markdown, JSON, CSV, LaTeX."""
+"""Comparisons and scale analyses as pages: terminal, Markdown, JSON, CSV, LaTeX, lm-eval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cotkit.analysis.scale.values import Scale
 from cotkit.errors import UnknownNameError
 from cotkit.report.content import content as arrange
 
-FORMATS = ("table", "markdown", "json", "csv", "latex")
+FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
 """What :func:`render` can make."""
 
 
@@ -37,14 +37,16 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
+        UsageError: lm-eval's format, of scale analyses that are not of runs.
     """
+    if format == "lm-eval":
+        return _lm_eval(found)
     if isinstance(found, Comparison):
         documents = (arrange(found, timing=timing),)
     else:
         from cotkit.report.scale import scale_documents
 
-        scales = (found,) if isinstance(found, Scale) else tuple(found)
-        documents = scale_documents(scales, reach=reach, timing=timing)
+        documents = scale_documents(_scales(found), reach=reach, timing=timing)
     match format:
         case "table":
             from cotkit.report.terminal import terminal
@@ -71,3 +73,15 @@ def render(
             return "\n".join(map(latex, documents))
         case _:
             raise UnknownNameError("report format", format, FORMATS)
+
+
+def _scales(found: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
+    return (found,) if isinstance(found, Scale) else tuple(found)
+
+
+def _lm_eval(found: Comparison | Scale | Sequence[Scale]) -> str:
+    from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
+
+    if isinstance(found, Comparison):
+        return lm_eval_comparison(found)
+    return lm_eval_scales(_scales(found))

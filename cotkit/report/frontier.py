@@ -104,7 +104,7 @@ def _shown(prices: Sequence[Price], *, timing: bool) -> list[Cost]:
 
 
 def _row(price: Price, costs: Sequence[Cost]) -> tuple[Value, ...]:
-    best = [cost for cost in costs if cost in price.on_frontier]
+    best: list[Cost] = [cost for cost in costs if cost in price.on_frontier]
     return (
         name(price.rung.model),
         name(price.arm),

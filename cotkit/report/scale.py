@@ -101,12 +101,13 @@ def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
         headline=(*(answer.sentence for answer in scale.answers), *said),
         caption=(
             f"{n} models of {f'family {scale.family}' if scale.family else 'several families'}",
-            scale.bench,
+            f"{scale.bench}@{origin.bench_version}" if origin else scale.bench,
             drawn,
             *_asked(scale),
         ),
         facts=(
             ("bench", scale.bench),
+            ("bench_version", origin.bench_version if origin else None),
             ("family", scale.family),
             ("axis", scale.axis),
             ("margin", scale.margin),

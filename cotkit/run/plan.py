@@ -82,6 +82,11 @@ class Plan:
         """Names of the arms that see the gold answers."""
         return frozenset(arm.name for arm in self.arms if isinstance(arm.strategy, OracleStrategy))
 
+    @property
+    def n_shot(self) -> dict[str, int]:
+        """Arm -> exemplars that its prompts show."""
+        return {arm.name: len(getattr(arm.strategy, "exemplars", ())) for arm in self.arms}
+
     def notes(self) -> tuple[str, ...]:
         """What must be known of the benchmark, and of pairs that differ in more than their idea."""
         strategies = {arm.name: arm.strategy for arm in self.arms}

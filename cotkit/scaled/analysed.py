@@ -40,7 +40,7 @@ def analysed(
         store,
         runs,
         Arms(
-            bench=f"{plan.bench_name}@{plan.bench_version}",
+            bench=plan.spec.bench,
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
             reader=plan.spec.reader,
@@ -58,7 +58,8 @@ def analysed(
         reader=plan.spec.reader,
         n_total=len(plan.everything),
         runs={run.rung.model: run.run_id for run in runs},
-        n_shot={name: len(getattr(arm, "exemplars", ())) for name, arm in arms.items()},
+        n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
+        bench_version=plan.bench_version,
     )
     notes = (*plan.notes(), *scale.notes, *_notes(jobs, runs, read, n_benches))
     return replace(scale, origin=origin, notes=notes), read.n_failed

@@ -215,6 +215,8 @@ class Origin:
 
     reader: str
     """Who decided what is correct."""
+    bench_version: str
+    """Version of the benchmark."""
     n_total: int
     """Problems that the benchmark has."""
     runs: Mapping[str, str]
