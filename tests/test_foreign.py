@@ -445,6 +445,3 @@ def test_sizes_are_read_as_people_write_them() -> None:
     assert read_sizes(["org/m=7B"]) == {"org/m": 7 * 10**9}
     with pytest.raises(UsageError, match="--params MODEL=7B"):
         read_sizes(["m"])
-    Path("x.csv").write_text(RATES + "m,F,1B,g,cot,200,10,accuracy_pct\n", encoding="utf-8")
-    with pytest.raises(CotkitError, match="unknown model"):
-        read_sources(["csv:x.csv"], params={"n": 7})

@@ -70,6 +70,7 @@ def load(
     family: str | None = None,
     strategies: Sequence[str] = (),
     include_unverified: bool = False,
+    params: Mapping[str, int] | None = None,
 ) -> list[Ladder]:
     """The ladders of a table, one for each family and benchmark that have the strategies.
 
@@ -79,6 +80,7 @@ def load(
         family: Only this family; None: every one. With neither, results at one size are left out.
         strategies: What is asked about; empty: the table's own ``answers``.
         include_unverified: Whether rows of unsure status count, too.
+        params: Model -> parameters, by the user.
 
     Raises:
         UnknownNameError: no such table, benchmark, family or strategy.
@@ -93,10 +95,7 @@ def load(
     ]
     rows = _only(rows, "bench", bench, "benchmark")
     rows = _only(rows, "family", family, "family")
-    answers = tuple(strategies) or of.answers
-    for one in answers:
-        if one not in of.controls:
-            raise UnknownNameError(f"strategy of {of.name}", one, of.controls)
+    answers = tuple(_spelled(one, of) for one in strategies) or of.answers
     wanted = {*answers, *(of.controls[one] for one in answers)}
     rows = [row for row in rows if row.need("strategy") in wanted]
     sure = [row for row in rows if include_unverified or not is_unverified(row)]
@@ -108,7 +107,7 @@ def load(
         hint = "an interval needs it: choose another --bench"
         raise UsageError(f"{of.name}: the paper does not say of how many problems", hint=hint)
     notes = _notes(of, rows, sure, counted)
-    found = ladders(list(rates(counted, path, sizes=of.n_items)))
+    found = ladders(list(rates(counted, path, sizes=of.n_items)), params)
     paired = [one for one in found if _has_pair(one, of, answers)]
     if not paired:
         raise UsageError(f"{of.name}: no model here has both a strategy and its control")
@@ -120,6 +119,13 @@ def load(
             )
         paired = curves or paired
     return [replace(one, notes=(*notes, *one.notes)) for one in paired]
+
+
+def _spelled(strategy: str, of: Table) -> str:
+    for one in of.controls:
+        if _key(one) == _key(strategy):
+            return one
+    raise UnknownNameError(f"strategy of {of.name}", strategy, of.controls)
 
 
 def is_unverified(row: Row) -> bool:
@@ -145,7 +151,7 @@ def _has_pair(ladder: Ladder, of: Table, answers: Sequence[str]) -> bool:
 
 
 def _notes(of: Table, rows: list[Row], sure: list[Row], counted: list[Row]) -> tuple[str, ...]:
-    notes = [f"published: {of.paper}; rates without their pairs, so Newcombe's interval"]
+    notes = [f"published: {of.paper}"]
     if n := sum(map(is_unverified, sure)):
         notes.append(f"{n} of {len(sure)} rows are unverified: from memory, not from the paper")
     if n := len(rows) - len(sure):

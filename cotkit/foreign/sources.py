@@ -98,9 +98,6 @@ def read_sources(
         UnknownNameError: no such benchmark or family.
     """
     results = [one for text in written for one in read_source(parse_source(text))]
-    for name in params or {}:
-        if name not in {one.model for one in results}:
-            raise UnknownNameError("model", name, {one.model for one in results})
     if bench is not None:
         known = {one.bench for one in results}
         results = [one for one in results if one.bench.lower() == bench.lower()]

@@ -74,19 +74,21 @@ def scale_documents(
     documents = tuple(_document(one, reach=reach, timing=timing) for one in scales)
     if len(scales) == 1:
         return documents
-    first = scales[0]
+    first, titles = scales[0], _titles(scales)
     overview = Document(
         headline=tuple(
-            f"{one.bench}: {answer.sentence}" for one in scales for answer in one.answers
+            f"{title}: {answer.sentence}"
+            for title, one in zip(titles, scales, strict=True)
+            for answer in one.answers
         ),
-        caption=(f"{len(scales)} benchmarks", *_asked(first)),
+        caption=(_n_curves(scales), *_asked(first)),
         facts=(),
         tables=(_onsets(scales),),
         notes=(),
     )
     return overview, *(
-        replace(document, headline=(one.bench, *document.headline[len(one.answers) :]))
-        for one, document in zip(scales, documents, strict=True)
+        replace(document, headline=(title, *document.headline[len(one.answers) :]))
+        for title, one, document in zip(titles, scales, documents, strict=True)
     )
 
 
@@ -224,14 +226,27 @@ def _onsets(scales: Sequence[Scale]) -> Table:
         ),
         rows=tuple(
             (
-                *((name(scale.bench),) if several else ()),
+                *((name(title),) if several else ()),
                 *_onset_row(answer, answer.onset, scale.axis),
                 *(_fit(answer.onset, scale) if fitted else ()),
             )
-            for scale in scales
+            for title, scale in zip(_titles(scales), scales, strict=True)
             for answer in scale.answers
         ),
     )
+
+
+def _titles(scales: Sequence[Scale]) -> list[str]:
+    """What tells them apart: the benchmark, and the family where one benchmark has several."""
+    benches = [one.bench for one in scales]
+    if len(set(benches)) == len(benches):
+        return benches
+    return [f"{one.bench}, {one.family or 'several families'}" for one in scales]
+
+
+def _n_curves(scales: Sequence[Scale]) -> str:
+    n_benches, n = len({one.bench for one in scales}), len(scales)
+    return f"{n} benchmarks" if n == n_benches else f"{n} curves over size"
 
 
 def _fit(onset: Onset, scale: Scale) -> tuple[Value, ...]:
