@@ -148,6 +148,8 @@ def test_a_csv_and_the_users_sizes() -> None:
         (["--from", "csv:a.csv", "--bench", "h"], "unknown benchmark 'h'"),
         (["--from", "csv:b.csv"], "b.csv: no such file"),
         (["--from", "csv:a.csv", "--x", "loss"], "no family has two models of known size"),
+        (["--published", "brown2020"], "28 unverified rows are left out (--include-unverified"),
+        (["--published", "wang2022", "--bench", "gsm8k"], "code-davinci-001, code-davinci-002"),
         (["--from", "csv:a.csv", "--bench", "g", "--bench", "h"], "one --bench at a time"),
     ],
 )

@@ -53,9 +53,9 @@ class Assume(StrEnum):
 
 
 def scale(
-    foreign: "Foreign",
     spec: "RunSpec",
     pace: dict[str, str],
+    foreign: "Foreign",
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -171,7 +171,7 @@ def _loss(text: str) -> tuple[str, float]:
 
 scale.__doc__ = f"{scale.__doc__}\n\n\b{EXAMPLES}"
 command = takes(
-    read_foreign,
     fixing(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None),
     read_pace,
+    read_foreign,
 )(scale)

@@ -93,10 +93,12 @@ def _scales(
 
     kept = [one for one in ladders if _n_known(one, asked.axis) > 1]
     if not kept:
-        hint = "--params MODEL=7B, or --x ordinal for the order of the file"
-        if all(len(one.grid.rungs) < 2 for one in ladders):
-            hint = "a curve over size needs two models of a family"
-        raise UsageError("no family has two models of known size", hint=hint)
+        ways = [note for one in ladders for note in one.notes if "(--" in note]
+        if any(len(one.grid.rungs) > 1 for one in ladders):
+            ways.append("--x ordinal takes the models in the order read")
+        raise UsageError(
+            "no family has two models of known size", hint="; ".join(dict.fromkeys(ways)) or None
+        )
     notes: list[str] = []
     if left := dict.fromkeys(one.family or one.grid.bench for one in ladders if one not in kept):
         notes.append(f"left out, fewer than two models of known size: {', '.join(left)}")

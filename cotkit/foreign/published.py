@@ -113,7 +113,7 @@ def load(
         raise UsageError(f"{of.name}: no model here has both a strategy and its control")
     if bench is None and family is None:
         curves = [one for one in paired if len(one.grid.rungs) > 1]
-        if n := len(paired) - len(curves):
+        if curves and (n := len(paired) - len(curves)):
             notes += (
                 f"{n} results at one size only are left out (--bench or --family shows them)",
             )
