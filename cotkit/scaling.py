@@ -79,11 +79,12 @@ def scale_models(
         on_plan: Told what the runs would take and could find, before the first of them.
 
     Raises:
-        UsageError: no ladder, or no strategy that has a control.
+        UsageError: no ladder, a benchmark given twice, or no strategy that has a control.
         InterruptedRunError: Ctrl-C; the same command goes on.
         CotkitError: whatever ends a run.
     """
     check_count(len(models))
+    _check_benches([written for written, _ in benches])
     with _kept(), Store(log_dir / STORE_NAME) as store:
         jobs = [
             make_job(spec, model, bench, ask=ask, store=store, emit=emit)
@@ -171,6 +172,12 @@ def scale_runs(runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_d
         check_losses(ask.losses, jobs)
         scale, n_failed = analysed(jobs, store, ask, margin=margin, seed=seed)
     return Scaled(scales=(scale,), n_failed=n_failed, why_failed=None)
+
+
+def _check_benches(written: Sequence[str]) -> None:
+    for one in written:
+        if written.count(one) > 1:
+            raise UsageError(f"benchmark {one} is given twice", hint="name each once")
 
 
 def _prospect(jobs: Sequence[Job], store: Store, ask: Ask, n_benches: int) -> Prospect:

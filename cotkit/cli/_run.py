@@ -13,6 +13,7 @@ import typer
 
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import lines
+from cotkit.cli._gate import EXIT_CODES, gate, write_summary
 from cotkit.draws import AGAIN, compare_draws
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.forecast import forecast
@@ -41,12 +42,24 @@ def run_and_print(
     timing: bool,
     display: Display | None,
     expected: str | None = None,
+    gated: bool = False,
 ) -> None:
-    """Run, print, and exit 75 if attempts are missing. ``expected``: what run it must turn out.
+    """Run, print, and exit 75 if attempts are missing.
+
+    Args:
+        spec: What to run.
+        means: What it may spend.
+        log_dir: Folder of the store.
+        format_: Of the report.
+        timing: Whether to print what was measured.
+        display: Of the progress.
+        expected: What run it must turn out to be.
+        gated: Exit by the verdict, if no attempt is missing.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
         IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
+        typer.Exit: by the verdict, where ``gated``.
     """
 
     def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
@@ -63,6 +76,8 @@ def run_and_print(
             found = forecast(plan, info, store, means.prices)
             typer.echo("\n".join(lines(found)), err=True)
 
+    if spec.exemplar_seeds and gated:
+        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
     if spec.exemplar_seeds and format_.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
@@ -87,7 +102,11 @@ def run_and_print(
     )
     typer.echo(text, nl=False, color=color)
     again = f"go on with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
+    if gated:
+        write_summary(comparison)
     _check_complete([comparison], again)
+    if gated:
+        raise typer.Exit(EXIT_CODES[gate(comparison)])
 
 
 def _print_draws(draws: Draws, format_: Format) -> None:

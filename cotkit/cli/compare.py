@@ -29,6 +29,8 @@ Examples:
 
   cotkit compare --model anthropic/claude-haiku-4-5 --strategy cot --stop-when decided
 
+  cotkit compare --model simulated/70b --strategy cot --gate
+
   VLLM_BASE_URL=http://localhost:8000/v1 cotkit compare --model openai-api/vllm/my-model
 """
 
@@ -47,6 +49,11 @@ def compare(
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
+    gate: bool = typer.Option(
+        False,
+        "--gate",
+        help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
+    ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
 
@@ -55,7 +62,13 @@ def compare(
     from cotkit.cli._run import run_and_print
 
     run_and_print(
-        spec.paced(pace), means, log_dir=log_dir, format_=format_, timing=timing, display=display
+        spec.paced(pace),
+        means,
+        log_dir=log_dir,
+        format_=format_,
+        timing=timing,
+        display=display,
+        gated=gate,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from cotkit.analysis.scale.inputs import Axis, Rung
 from cotkit.analysis.scale.values import Answer, Point, Scale
@@ -44,12 +44,10 @@ def sizes_of(scale: Scale) -> dict[Rung, Point]:
     return {point.rung: point for answer in scale.answers for point in answer.points}
 
 
-def figures(scale: Scale) -> Iterator[Figure]:
-    """One for each answer that has two places or more on the axis."""
-    for answer in scale.answers:
-        points = [point for point in answer.points if point.x is not None]
-        if len(points) > 1:
-            yield _figure(answer, points, scale.axis)
+def figures(answer: Answer, axis: Axis) -> tuple[Figure, ...]:
+    """Its curve, if two places or more are known on the axis."""
+    points = [point for point in answer.points if point.x is not None]
+    return (_figure(answer, points, axis),) if len(points) > 1 else ()
 
 
 def _figure(answer: Answer, points: list[Point], axis: Axis) -> Figure:

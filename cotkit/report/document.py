@@ -107,7 +107,7 @@ class Table:
     """One section of a report. The first column says what a row is about."""
 
     key: str
-    """Name in CSV and JSON."""
+    """Name in CSV and JSON; tables of one name are one list there."""
     title: str
     """Heading in text formats."""
     note: str

@@ -29,7 +29,10 @@ def to_json(documents: Sequence[Document], schema: str) -> str:
 def _page(document: Document) -> dict[str, object]:
     page: dict[str, object] = {"answer": document.headline}
     page |= dict(document.facts)
-    page |= {table.key: _records(table) for table in document.tables}
+    tables: dict[str, list[dict[str, object]]] = {}
+    for table in document.tables:
+        tables.setdefault(table.key, []).extend(_records(table))
+    page |= tables
     page["notes"] = document.notes
     return page
 

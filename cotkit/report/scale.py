@@ -31,7 +31,7 @@ from cotkit.report.document import (
 )
 from cotkit.report.frontier import frontier_table, matched_table, say_reached
 from cotkit.report.jumps import check_table, jump_table
-from cotkit.report.panel import panel_table
+from cotkit.report.panel import panel_tables
 from cotkit.report.words import say_level, say_number
 
 LABELS: dict[SizeLabel, tuple[str, Tone]] = {
@@ -44,6 +44,11 @@ LABELS: dict[SizeLabel, tuple[str, Tone]] = {
 }
 """Label -> its words and tone."""
 
+_SIZES_NOTE = (
+    "Intervals of the gain simultaneous over sizes and gains; rates of the problems that both "
+    "completed; better, worse: problems that only the arm, only the control solved; MDE: smallest "
+    "gain found with power 0.8; floor: nothing solved; ceiling: the control solves 90 % or more"
+)
 _MODEL_BASED = (
     Column(key="model_based", header="by a logistic fit", opens=True),
     Column(key="model_based_interval", header="its interval"),
@@ -119,10 +124,10 @@ def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
             ("reader", origin.reader if origin else None),
         ),
         tables=(
-            _sizes(scale),
-            replace(_onsets([scale]), figures=tuple(figures(scale))),
+            *(_sizes(answer, scale) for answer in scale.answers),
+            _onsets([scale]),
             jump_table(scale),
-            panel_table(scale),
+            *panel_tables(scale),
             frontier_table(scale.prices, timing=timing),
             matched_table(scale.prices),
             check_table(scale),
@@ -141,28 +146,20 @@ def _asked(scale: Scale) -> Iterator[str]:
         yield "assumed: help, once begun, does not stop"
 
 
-def _sizes(scale: Scale) -> Table:
-    levels = {say_level(p.interval.level) for a in scale.answers for p in a.points}
-    header = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
-    several = len(scale.answers) > 1
-    names = (
-        (Column(key="arm", header="arm"), Column(key="control", header="control"))
-        if several
-        else ()
-    )
+def _sizes(answer: Answer, scale: Scale) -> Table:
+    levels = {say_level(point.interval.level) for point in answer.points}
     return Table(
         key="sizes",
-        title="Gain by size",
-        note="Intervals of the gain simultaneous over sizes and gains; rates of the problems that "
-        "both completed; better, worse: problems that only the arm, only the control solved; MDE: "
-        "smallest gain found with power 0.8; floor: nothing solved; ceiling: the control solves "
-        "90 % or more",
+        title=f"Gain of {answer.arm} over {answer.control} by size",
+        note=_SIZES_NOTE if answer is scale.answers[-1] else "",
         columns=(
             Column(key="model", header="model"),
-            *names,
             Column(key="size", header=SIZES[scale.axis][0]),
             Column(key="gain", header="gain points"),
-            Column(key="interval", header=header),
+            Column(
+                key="interval",
+                header=f"{levels.pop()} interval" if len(levels) == 1 else "interval",
+            ),
             Column(key="label", header="verdict"),
             Column(key="control_rate", header="control %", opens=True),
             Column(key="arm_rate", header="arm %"),
@@ -172,22 +169,20 @@ def _sizes(scale: Scale) -> Table:
             Column(key="p_value", header="p"),
             Column(key="mde", header="MDE"),
             Column(key="bound", header="bound"),
+            Column(key="arm", header="arm"),
+            Column(key="control", header="control"),
         ),
-        rows=tuple(
-            _size_row(answer, point, scale.axis, several=several)
-            for answer in scale.answers
-            for point in answer.points
-        ),
+        rows=tuple(_size_row(answer, point, scale.axis) for point in answer.points),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
+        figures=figures(answer, scale.axis),
     )
 
 
-def _size_row(answer: Answer, point: Point, axis: Axis, *, several: bool) -> tuple[Value, ...]:
+def _size_row(answer: Answer, point: Point, axis: Axis) -> tuple[Value, ...]:
     text, tone = LABELS[point.label]
     bound = "floor" if point.is_floor else "ceiling" if point.is_ceiling else ""
     return (
         name(point.rung.model),
-        *((name(answer.arm), name(answer.control)) if several else ()),
         size_of(point, axis),
         Number(value=point.gain, form="points"),
         Span(interval=point.interval, form="points"),
@@ -200,6 +195,8 @@ def _size_row(answer: Answer, point: Point, axis: Axis, *, several: bool) -> tup
         Number(value=point.p_value, form="p"),
         Number(value=point.mde, form="share"),
         Words(text=bound or "-", raw=bound),
+        name(answer.arm),
+        name(answer.control),
     )
 
 

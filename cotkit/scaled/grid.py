@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from cotkit.analysis.audit import audits
+from cotkit.analysis.audit import contamination
 from cotkit.analysis.scale.inputs import Cell, Grid, Outcomes, Rung
 from cotkit.models.prices import Price
 from cotkit.store import Columns, Store
@@ -84,11 +84,13 @@ def read_grid(store: Store, runs: Sequence[Ran], arms: Arms) -> Read:
             clusters |= zip(found.problem_ids, found.clusters, strict=True)
             cell, n_missing = _outcomes(found, arms.problem_ids, run.price)
             n_failed += n_missing
-            share = None if arms.reasons[arm] else _reasoned(store, run.run_id, arm, arms.reader)
-            if share is None:
-                cells[run.rung.model, arm] = cell
-            else:
+            share = None
+            if not arms.reasons[arm]:
+                share = contamination(store.replies(run.run_id, arm, arms.reader))
+            if share is not None:
                 contaminated.append((run.rung.model, arm, share))
+                cell = _hole(len(arms.problem_ids))
+            cells[run.rung.model, arm] = cell
     grid = Grid(
         bench=arms.bench,
         rungs=tuple(run.rung for run in runs),
@@ -100,10 +102,10 @@ def read_grid(store: Store, runs: Sequence[Ran], arms: Arms) -> Read:
     return Read(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
 
 
-def _reasoned(store: Store, run_id: str, arm: str, reader: str) -> float | None:
-    """Share of answers that reason, where that is so many that the arm is no control."""
-    (found,) = audits(store.attempts(run_id, arm), {arm: False}, reader)
-    return found.reasoned / found.n if found.is_contaminated else None
+def _hole(n: int) -> Outcomes:
+    import numpy as np
+
+    return Outcomes(correct=np.full(n, np.nan))
 
 
 def _outcomes(found: Columns, ids: tuple[str, ...], price: Price | None) -> tuple[Outcomes, int]:

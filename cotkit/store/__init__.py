@@ -2,7 +2,7 @@
 
 from cotkit.store.batches import BatchLedger
 from cotkit.store.columns import Columns
-from cotkit.store.rows import AttemptRow, DraftRow, RunRow
+from cotkit.store.rows import AttemptRow, DraftRow, Reply, RunRow
 from cotkit.store.sqlite import Store, Turn
 
-__all__ = ["AttemptRow", "BatchLedger", "Columns", "DraftRow", "RunRow", "Store", "Turn"]
+__all__ = ["AttemptRow", "BatchLedger", "Columns", "DraftRow", "Reply", "RunRow", "Store", "Turn"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cotkit.errors import UsageError
+from cotkit.store.rows import Reply
+from cotkit.types import Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,13 @@ SELECT problem_id, CASE outcome WHEN 'failed' THEN NULL ELSE outcome = 'correct'
 FROM attempt WHERE run = ? AND arm = ? ORDER BY problem_id, sample
 """
 """Of a run and an arm; in the order of the primary key, so that nothing is sorted."""
+
+
+REPLIES_QUERY = """
+SELECT text, readings -> ('$."' || ? || '"'), reasoned_apart OR coalesce(n_reasoning_tokens, 0)
+FROM attempt WHERE run = ? AND arm = ? AND outcome NOT IN ('failed', 'refused')
+"""
+"""Of a reader, a run and an arm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +92,17 @@ def as_columns(arm: str, rows: Sequence[tuple[Any, ...]]) -> Columns:
             name: np.array([one.get(name, np.nan) for one in found], dtype=np.float64)
             for name in sorted(names)
         },
+    )
+
+
+def as_reply(row: tuple[Any, ...]) -> Reply:
+    """What a row of `REPLIES_QUERY` says."""
+    text, read, reasoned_apart = row
+    found = None if read is None else json.loads(read)
+    return Reply(
+        text=text,
+        reading=None if found is None else Reading(value=found[0], rule=found[1]),
+        reasoned_apart=bool(reasoned_apart),
     )
 
 

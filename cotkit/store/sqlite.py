@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
-from cotkit.store.columns import COLUMNS_QUERY, Columns, as_columns
+from cotkit.store.columns import COLUMNS_QUERY, REPLIES_QUERY, Columns, as_columns, as_reply
 from cotkit.store.database import open_database, translated
-from cotkit.store.rows import AttemptRow, DraftRow, RunRow
+from cotkit.store.rows import AttemptRow, DraftRow, Reply, RunRow
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
 
 
@@ -131,13 +131,13 @@ class Store:
         marks = ", ".join(f":{name}" for name in values)
         self._write(f"INSERT OR REPLACE INTO attempt ({names}) VALUES ({marks})", values)  # noqa: S608 - column names come from our own dataclass
 
-    def attempts(self, run_id: str, arm: str | None = None) -> list[AttemptRow]:
-        """The attempts of a run, or of one of its arms, in the order of its plan."""
+    def attempts(self, run_id: str) -> list[AttemptRow]:
+        """The attempts of a run, in the order of its plan."""
         columns = [f.name for f in dataclasses.fields(AttemptRow) if f.name != "correct_by"]
-        where = "run = ?" if arm is None else "run = ? AND arm = ?"
-        query = f"SELECT {', '.join(columns)} FROM attempt WHERE {where} ORDER BY position"  # noqa: S608 - as above
-        values = (run_id,) if arm is None else (run_id, arm)
-        return [_attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, values)]
+        query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
+        return [
+            _attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, (run_id,))
+        ]
 
     def arms(self, run_id: str) -> list[str]:
         """The arms of a run that have attempts, in the order of its plan."""
@@ -151,6 +151,14 @@ class Store:
             UsageError: several attempts at one problem.
         """
         return as_columns(arm, self._all(COLUMNS_QUERY, (run_id, arm)))
+
+    def replies(self, run_id: str, arm: str, reader: str) -> Iterator[Reply]:
+        """The texts of an arm as a reader read them, attempts that failed or were refused left out.
+
+        One at a time: all of them may be larger than memory.
+        """
+        with translated(self.path):
+            yield from map(as_reply, self._db.execute(REPLIES_QUERY, (reader, run_id, arm)))
 
     def n_done(self, run_id: str) -> int:
         """Attempts of a run that did not fail."""
