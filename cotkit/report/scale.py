@@ -201,7 +201,7 @@ def _size_row(answer: Answer, point: Point, axis: Axis) -> tuple[Value, ...]:
 
 
 def _onsets(scales: Sequence[Scale]) -> Table:
-    several = len(scales) > 1
+    several, by_family = len(scales) > 1, _share_benches(scales)
     fitted = any(a.onset.model_based is not None for scale in scales for a in scale.answers)
     return Table(
         key="onsets",
@@ -211,6 +211,7 @@ def _onsets(scales: Sequence[Scale]) -> Table:
         "the smallest whose gain is surely above 0; larger sizes: what lies above",
         columns=(
             *((Column(key="bench", header="benchmark"),) if several else ()),
+            *((Column(key="family", header="family"),) if by_family else ()),
             Column(key="arm", header="arm"),
             Column(key="control", header="control"),
             Column(key="status", header="material help begins"),
@@ -223,11 +224,12 @@ def _onsets(scales: Sequence[Scale]) -> Table:
         ),
         rows=tuple(
             (
-                *((name(title),) if several else ()),
+                *((name(scale.bench),) if several else ()),
+                *((name(scale.family or "several"),) if by_family else ()),
                 *_onset_row(answer, answer.onset, scale.axis),
                 *(_fit(answer.onset, scale) if fitted else ()),
             )
-            for title, scale in zip(_titles(scales), scales, strict=True)
+            for scale in scales
             for answer in scale.answers
         ),
     )
@@ -235,15 +237,18 @@ def _onsets(scales: Sequence[Scale]) -> Table:
 
 def _titles(scales: Sequence[Scale]) -> list[str]:
     """What tells them apart: the benchmark, and the family where one benchmark has several."""
-    benches = [one.bench for one in scales]
-    if len(set(benches)) == len(benches):
-        return benches
+    if not _share_benches(scales):
+        return [one.bench for one in scales]
     return [f"{one.bench}, {one.family or 'several families'}" for one in scales]
 
 
 def _n_curves(scales: Sequence[Scale]) -> str:
-    n_benches, n = len({one.bench for one in scales}), len(scales)
-    return f"{n} benchmarks" if n == n_benches else f"{n} curves over size"
+    return f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}"
+
+
+def _share_benches(scales: Sequence[Scale]) -> bool:
+    """Whether a benchmark has several curves: one for each family."""
+    return len({one.bench for one in scales}) < len(scales)
 
 
 def _fit(onset: Onset, scale: Scale) -> tuple[Value, ...]:
