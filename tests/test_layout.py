@@ -35,7 +35,17 @@ MAY_IMPORT = {
     "report": BASE | {"events", "analysis"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
 }
-EVERYTHING = {"api", "running", "scored", "draws", "forecast", "cli", "__init__", "__main__"}
+EVERYTHING = {
+    "api",
+    "running",
+    "reporting",
+    "scored",
+    "draws",
+    "forecast",
+    "cli",
+    "__init__",
+    "__main__",
+}
 MAX_LINES = 300
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

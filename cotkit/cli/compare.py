@@ -23,7 +23,7 @@ Examples:
 
   cotkit compare --model hf/Qwen/Qwen2.5-0.5B --strategy cot:max_tokens=400 --bench ./mine.jsonl
 
-  cotkit compare --model simulated/70b --limit all --format markdown
+  cotkit compare --model simulated/70b --limit all --format markdown --html report.html
 
   cotkit compare --model openai/gpt-5.4-mini --strategy cot --bench gsm8k --budget-usd 2
 
@@ -47,6 +47,9 @@ def compare(
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
+    html: Path | None = typer.Option(
+        None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
+    ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
 
@@ -55,7 +58,13 @@ def compare(
     from cotkit.cli._run import run_and_print
 
     run_and_print(
-        spec.paced(pace), means, log_dir=log_dir, format_=format_, timing=timing, display=display
+        spec.paced(pace),
+        means,
+        log_dir=log_dir,
+        format_=format_,
+        timing=timing,
+        display=display,
+        html=html,
     )
 
 
