@@ -161,7 +161,7 @@ def unit(on: Axes, text: str) -> None:
     )
 
 
-def legend(on: Axes, *, above: float) -> None:
+def legend(on: Axes, *, above: float, ncols: int = 1) -> None:
     """Names of the series, so many pixels above the axes, at their left."""
     box = on.get_window_extent()
     on.legend(
@@ -169,8 +169,10 @@ def legend(on: Axes, *, above: float) -> None:
         bbox_to_anchor=(-28 / box.width, 1 + above / box.height),
         borderpad=0,
         borderaxespad=0,
+        columnspacing=1.2,
         handlelength=1.6,
         labelspacing=0.3,
+        ncols=ncols,
     )
 
 

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cotkit.analysis.scale.values import Scale
 from cotkit.report.content import content
 from cotkit.report.document import Document, Number, Span, Table, Value, Words
+from cotkit.report.html.curves import curve
 from cotkit.report.html.figure import Drawn
 from cotkit.report.html.gains import by_steps, forest, gain_row
+from cotkit.report.html.panel import panel
+from cotkit.report.html.prices import frontiers
 from cotkit.report.html.samples import samples_json
 from cotkit.report.html.values import Part
 from cotkit.report.words import printable, say_ends, say_number
@@ -31,32 +35,48 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One run on the page."""
+    """Tables that belong together."""
 
     key: str
-    """The element's id."""
-    part: Part
-    """Its values."""
+    """Begins the ids of their elements."""
+    heading: str
+    """Above them, where there are several sections."""
+    part: Part | None
+    """The run that they are of; None: of several."""
     document: Document
-    """The same as tables."""
+    """The tables, and notes on them."""
 
 
-def page(parts: Sequence[Part], *, timing: bool = False) -> str:
-    """Write a page over one run or several; ends in a newline.
+def page(
+    parts: Sequence[Part],
+    *,
+    scales: Sequence[Scale] = (),
+    documents: Sequence[Document] = (),
+    timing: bool = False,
+) -> str:
+    """Write a page over runs, or over scale analyses and the runs they are of; ends in a newline.
 
     Args:
-        parts: At least one; several: the same question asked of several models.
+        parts: Runs; several: of several models or benchmarks.
+        scales: Then theirs are the answers, and the curves come first.
+        documents: What the scales say as tables, the answers first; none without ``scales``.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
     sections = [
-        Section(key=f"run-{i}", part=part, document=content(part.comparison, timing=timing))
+        Section(key=f"scale-{i}", heading="Over model size", part=None, document=document)
+        for i, document in enumerate(documents, start=1)
+    ] + [
+        Section(
+            key=f"run-{i}",
+            heading=part.comparison.model,
+            part=part,
+            document=content(part.comparison, timing=timing),
+        )
         for i, part in enumerate(parts, start=1)
     ]
-    models = list(dict.fromkeys(part.comparison.model for part in parts))
-    benches = dict.fromkeys(part.comparison.bench for part in parts)
     script = (_HERE / "report.js").read_text(encoding="utf-8")
     return (
         _environment()
@@ -66,15 +86,11 @@ def page(parts: Sequence[Part], *, timing: bool = False) -> str:
             look=_look,
             looks=_looks,
             printable=printable,
-            title=f"{', '.join(models)} on {', '.join(benches)}",
-            answers=[
-                _answer(sentence, section.part.comparison.model if len(parts) > 1 else None)
-                for section in sections
-                for sentence in section.document.headline
-            ],
-            caption=_shared_caption(sections),
+            title=_title(parts, scales),
+            answers=_answers(sections, scales),
+            caption=documents[0].caption if documents else _shared_caption(sections),
             sections=sections,
-            figures=list(_figures(parts)),
+            figures=_figures(parts, scales, timing=timing),
             outcomes=OUTCOMES,
             has_samples=any(part.samples for part in parts),
             samples=samples_json(parts),
@@ -85,7 +101,30 @@ def page(parts: Sequence[Part], *, timing: bool = False) -> str:
     )
 
 
-def _figures(parts: Sequence[Part]) -> list[Drawn]:
+def _title(parts: Sequence[Part], scales: Sequence[Scale]) -> str:
+    models = dict.fromkeys(part.comparison.model for part in parts)
+    benches = dict.fromkeys(part.comparison.bench for part in parts)
+    what = ", ".join(dict.fromkeys(scale.bench for scale in scales)) or ", ".join(benches)
+    return f"{', '.join(models)} on {what}" if models else what
+
+
+def _answers(sections: Sequence[Section], scales: Sequence[Scale]) -> list[tuple[str, str]]:
+    """The sentences that answer the question: of the scales, else of every run."""
+    if scales:
+        named = len(scales) > 1
+        return [
+            _answer(answer.sentence, scale.bench if named else None)
+            for scale in scales
+            for answer in scale.answers
+        ]
+    return [
+        _answer(sentence, section.heading if len(sections) > 1 else None)
+        for section in sections
+        for sentence in section.document.headline
+    ]
+
+
+def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) -> list[Drawn]:
     named = len(parts) > 1
     rows = [
         gain_row(verdict.gain, part.comparison.model if named else None)
@@ -93,6 +132,15 @@ def _figures(parts: Sequence[Part]) -> list[Drawn]:
         for verdict in part.comparison.verdicts
     ]
     figures: list[Drawn] = []
+    for i, scale in enumerate(scales, start=1):
+        figures += [
+            curve(f"curve-{i}-{j}", scale, answer)
+            for j, answer in enumerate(scale.answers, start=1)
+            if any(point.x is not None for point in answer.points)
+        ]
+        if len({mean.metric for mean in scale.metrics}) > 1:
+            figures.append(panel(f"metrics-{i}", scale))
+        figures += frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing)
     if rows:
         figures.append(forest("forest", rows, parts[0].comparison.margin))
     figures += [
@@ -111,8 +159,8 @@ def _answer(sentence: str, model: str | None) -> tuple[str, str]:
 
 def _shared_caption(sections: Sequence[Section]) -> tuple[str, ...]:
     """The phrases that are true of every run."""
-    first, *others = (section.document.caption for section in sections)
-    return tuple(phrase for phrase in first if all(phrase in other for other in others))
+    captions = [section.document.caption for section in sections]
+    return tuple(phrase for phrase in captions[0] if all(phrase in other for other in captions))
 
 
 def _say(value: Value) -> str:
