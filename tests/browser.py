@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -106,9 +107,16 @@ def browser(profile: Path) -> Generator[Browser]:
         *("--no-first-run", "--disable-dev-shm-usage", "--disable-background-networking"),
         *(f"--user-data-dir={profile}", "--window-size=1280,900", "about:blank"),
     ]
+
+    def hand_over() -> None:
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs, ours)]
+        for number, end in enumerate(ends, start=3):
+            os.dup2(end, number)
+
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", *command],
-        pass_fds=(theirs, ours),
+        command,
+        close_fds=False,  # ours are not inherited anyway, but for 3 and 4
+        preexec_fn=hand_over,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

@@ -39,6 +39,7 @@ _MARKERS = "osD^vP"
 _RC = {
     "axes.axisbelow": True,
     "axes.edgecolor": COLORS["rule"],
+    "axes.facecolor": "none",
     "axes.labelcolor": COLORS["muted"],
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
@@ -68,7 +69,7 @@ _RC = {
 }
 _COLOR = re.compile(r"(?<=: )#0000([0-9a-f]{2})(?=[;\"])")
 _ID = re.compile(r"((?<= id=\")|(?<=url\(#)|(?<=href=\"#))(?=[\w.-])")
-_FONT = re.compile(r"(font: [^;\"]*?px) [^;\"]*")
+_FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
 _OPENING = re.compile(r"^.*?<svg[^>]*>", re.DOTALL)
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 
@@ -131,7 +132,7 @@ def draw(
     )
     svg = _METADATA.sub("", _OPENING.sub("", out.getvalue(), count=1))
     svg = _COLOR.sub(lambda found: f"var(--{_VARIABLES[int(found[1], 16) - 1]})", svg)
-    svg = _FONT.sub(r"\1 var(--font)", _ID.sub(f"{key}-", svg))
+    svg = _FONT.sub("var(--font)", _ID.sub(f"{key}-", svg))
     return Drawn(key=key, title=title, caption=caption, svg=opening + svg.strip())
 
 

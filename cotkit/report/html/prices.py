@@ -80,11 +80,11 @@ def _paint(figure: Figure, known: Sequence[tuple[float, Price]], cost: Cost) -> 
     on.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
     on.xaxis.set_minor_formatter(lambda _value, _: "")
     named = [pair for pair in sorted(known, key=lambda p: p[0]) if cost in pair[1].on_frontier]
-    for spent, one in named[-_MOST_NAMED:]:
+    for i, (spent, one) in enumerate(named[-_MOST_NAMED:]):
         on.annotate(
             short(printable(one.rung.model), 20),
             (spent, 100 * one.rate),
-            xytext=(6, -10),
+            xytext=(6, (-11, 5)[i % 2]),
             textcoords="offset pixels",
             fontsize=9,
             color=COLORS["muted"],
