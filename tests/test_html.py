@@ -185,7 +185,7 @@ def test_landmarks_and_words_for_every_drawing() -> None:
     tags = [tag for tag, _ in found.elements]
     assert [tags.count(tag) for tag in ("h1", "header", "nav", "main", "footer")] == [1] * 5
     drawings = [attrs for tag, attrs in found.elements if tag == "svg"]
-    assert len(drawings) == 3
+    assert len(drawings) == 4
     for attrs in drawings:
         assert attrs["role"] == "img"
         assert "sim-70b" in str(attrs["aria-label"])
@@ -212,8 +212,9 @@ def test_words_stand_out_from_their_paper(scheme: str) -> None:
     colours = variables("light") | variables(scheme)
     texts = ("ink", "muted", "good", "bad", "quiet", "warn")
     pairs = [(text, paper) for text in texts for paper in ("paper", "raised", "band")]
-    pairs += [("on-dark", name) for name in ("correct", "wrong", "refused")]
+    pairs += [("on-dark", name) for name in ("correct", "refused")]
     pairs += [("on-pale", name) for name in ("unparsed", "truncated", "failed")]
+    pairs.append(("on-wrong", "wrong"))
     weak = {pair: contrast(*(colours[name] for name in pair)) for pair in pairs}
     assert {pair: round(value, 2) for pair, value in weak.items() if value < 4.5} == {}
 
@@ -252,7 +253,7 @@ def test_the_answer_comes_first_and_everything_is_there(sums: Sums) -> None:
     run("compare", "--model", "simulated/70b", "--strategy", "self-review", *LIMIT)
     run("report", "--html", "out.html")
     text = Path("out.html").read_text(encoding="utf-8")
-    body = text.index("<h1>")
+    body = text.index("<h1")
     assert text.index("self-review", body) < text.index("<nav")
     for wanted in (
         "Gain over the control",
@@ -266,14 +267,16 @@ def test_the_answer_comes_first_and_everything_is_there(sums: Sums) -> None:
 
 def test_several_runs_make_one_page() -> None:
     for size in ("1b", "70b"):
-        run("compare", "--model", f"simulated/{size}", "--limit", "25", "--display", "none")
+        run("compare", "--model", f"simulated/{size}", *LIMIT)
     with Store(Path("logs") / STORE_NAME) as store:
         ids = [row.id for row in store.runs()]
     run("report", ids[0], ids[1][:6], ids[0], "--html", "out.html")
-    data = json.loads(Elements(Path("out.html").read_text(encoding="utf-8")).scripts[0])
+    text = Path("out.html").read_text(encoding="utf-8")
+    data = json.loads(Elements(text).scripts[0])
     assert [one["id"] for one in data["runs"]] == ids
-    assert len(data["problems"]) == 25  # the same ones, told once
-    assert len(data["samples"]) == 50
+    assert "Gain by model and steps: cot over few-shot" in text
+    assert len(data["problems"]) == 40  # the same ones, told once
+    assert len(data["samples"]) == 80
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.inputs import Rung
 from cotkit.analysis.scale.values import Answer, Point, Scale, SizeLabel
 from cotkit.report.html.figure import COLORS, Drawn, axes, draw, legend, short, unit
-from cotkit.report.html.sizes import AXES, line, over_size, place, say_size
+from cotkit.report.html.sizes import AXES, arms_of, line, over_size, place, say_size
 from cotkit.report.words import printable, say_ends, say_level, say_number
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ def _paint_curve(
     gains.set_xlabel(AXES[scale.axis])
     of_arm = [(point.arm_rate, point.arm_interval) for point in points]
     of_control = [(point.control_rate, point.control_interval) for point in points]
-    for i, (name, values) in enumerate(((answer.arm, of_arm), (answer.control, of_control))):
-        line(rates, at, values, i, name)
+    arms = arms_of(scale)
+    for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
+        line(rates, at, values, arms.index(name), name)
     rates.set_ylim(0, 100)
     unit(rates, "solve rate, %")
     _paint_gains(gains, scale, points, at, labels)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from cotkit.analysis.difficulty import said_steps
 from cotkit.analysis.results import Difficulty, Gain, Interval
+from cotkit.analysis.scale.values import Answer, Point
 from cotkit.report.content import LABELS
 from cotkit.report.document import Tone
+from cotkit.report.html.curves import LABELS as SIZE_LABELS
 from cotkit.report.html.figure import COLORS, Drawn, axes, draw, legend, series, short, unit
 from cotkit.report.words import printable, say_ends, say_level, say_number
 
@@ -40,8 +42,8 @@ class Row:
     """The line."""
     verdict: str
     """In words."""
-    tone: Tone
-    """Of its colour."""
+    color: str
+    """One of ``COLORS``."""
 
 
 def gain_row(gain: Gain, model: str | None) -> Row:
@@ -53,7 +55,19 @@ def gain_row(gain: Gain, model: str | None) -> Row:
         gain=gain.gain,
         interval=gain.interval,
         verdict=verdict,
-        tone=tone,
+        color=_TONES[tone],
+    )
+
+
+def size_row(answer: Answer, point: Point) -> Row:
+    """The line of one size of a scale analysis, by its intervals, which hold over all sizes."""
+    verdict, color, _ = SIZE_LABELS[point.label]
+    return Row(
+        name=f"{point.rung.model}: {answer.arm} over {answer.control}",
+        gain=point.gain,
+        interval=point.interval,
+        verdict=verdict,
+        color=color,
     )
 
 
@@ -86,7 +100,7 @@ def _paint_forest(figure: Figure, rows: Sequence[Row], margin: float) -> None:
     on.set_xlabel("gain, points", loc="right")
     on.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     for i, row in enumerate(rows):
-        top, color = _ROW * i, COLORS[_TONES[row.tone]]
+        top, color = _ROW * i, COLORS[row.color]
         ends = say_ends(row.interval.low, row.interval.high, "points")
         value = f"{say_number(row.gain, 'points')}  ({ends})"
         across = on.get_yaxis_transform()
@@ -111,8 +125,8 @@ def _mark_zero(on: Axes, top: float, margin: float) -> None:
     on.plot((0, 0), (top + 37, top + 55), color=COLORS["muted"], linewidth=1)
 
 
-def by_steps(key: str, model: str | None, found: Sequence[Difficulty], margin: float) -> Drawn:
-    """Gain of each arm where a problem takes so many steps; ``model``: as for `gain_row`."""
+def by_steps(key: str, found: Sequence[Difficulty], margin: float) -> Drawn:
+    """Gain of each arm of one model where a problem takes so many steps."""
     groups = [said_steps(group) for group in found[0].groups]
     said = "; ".join(
         f"{one.arm} over {one.control} at {said_steps(group)} steps: "
@@ -123,7 +137,7 @@ def by_steps(key: str, model: str | None, found: Sequence[Difficulty], margin: f
     level = say_level(found[0].groups[0].gain.interval.level)
     return draw(
         key,
-        title="Gain by number of steps" if model is None else f"Gain by steps: {model}",
+        title="Gain by number of steps",
         caption=f"{'; '.join(one.sentence for one in found)}. Lines: {level} intervals; shaded: "
         "below the margin",
         says=printable(said),

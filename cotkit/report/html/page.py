@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,11 @@ from cotkit.report.content import content
 from cotkit.report.document import Document, Number, Span, Table, Value, Words
 from cotkit.report.html.curves import curve
 from cotkit.report.html.figure import Drawn
-from cotkit.report.html.gains import by_steps, forest, gain_row
+from cotkit.report.html.gains import by_steps, forest, gain_row, size_row
 from cotkit.report.html.panel import panel
 from cotkit.report.html.prices import frontiers
 from cotkit.report.html.samples import samples_json
+from cotkit.report.html.steps import step_grids
 from cotkit.report.html.values import Part
 from cotkit.report.words import printable, say_ends, say_number
 from cotkit.types import OUTCOMES
@@ -91,6 +92,7 @@ def page(
             caption=documents[0].caption if documents else _shared_caption(sections),
             sections=sections,
             figures=_figures(parts, scales, timing=timing),
+            grids=step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
             outcomes=OUTCOMES,
             has_samples=any(part.samples for part in parts),
             samples=samples_json(parts),
@@ -125,30 +127,36 @@ def _answers(sections: Sequence[Section], scales: Sequence[Scale]) -> list[tuple
 
 
 def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) -> list[Drawn]:
+    figures: list[Drawn] = []
+    for i, scale in enumerate(scales, start=1):
+        figures += _over_size(i, scale, timing=timing)
     named = len(parts) > 1
     rows = [
         gain_row(verdict.gain, part.comparison.model if named else None)
         for part in parts
         for verdict in part.comparison.verdicts
     ]
-    figures: list[Drawn] = []
-    for i, scale in enumerate(scales, start=1):
-        figures += [
-            curve(f"curve-{i}-{j}", scale, answer)
-            for j, answer in enumerate(scale.answers, start=1)
-            if any(point.x is not None for point in answer.points)
-        ]
-        if len({mean.metric for mean in scale.metrics}) > 1:
-            figures.append(panel(f"metrics-{i}", scale))
-        figures += frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing)
-    if rows:
+    if rows and not scales:  # a scale analysis has intervals of its own for the same gains
         figures.append(forest("forest", rows, parts[0].comparison.margin))
-    figures += [
-        by_steps(f"steps-{i}", c.model if named else None, c.difficulty, c.margin)
-        for i, c in enumerate((part.comparison for part in parts), start=1)
-        if c.difficulty
-    ]
+    if not named:
+        figures += [
+            by_steps("steps", c.difficulty, c.margin)
+            for c in (part.comparison for part in parts)
+            if c.difficulty
+        ]
     return figures
+
+
+def _over_size(i: int, scale: Scale, *, timing: bool) -> Iterator[Drawn]:
+    """The figures of one scale analysis."""
+    for j, answer in enumerate(scale.answers, start=1):
+        if any(point.x is not None for point in answer.points):
+            yield curve(f"curve-{i}-{j}", scale, answer)
+    rows = [size_row(answer, point) for answer in scale.answers for point in answer.points]
+    yield forest(f"forest-{i}", rows, scale.margin)
+    if len({mean.metric for mean in scale.metrics}) > 1:
+        yield panel(f"metrics-{i}", scale)
+    yield from frontiers(f"frontier-{i}", scale, timing=timing)
 
 
 def _answer(sentence: str, model: str | None) -> tuple[str, str]:

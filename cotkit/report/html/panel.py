@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.inputs import Rung
 from cotkit.analysis.scale.values import JumpWord, Mean, Scale
 from cotkit.report.html.figure import WIDTH, Drawn, axes, draw, legend, short
-from cotkit.report.html.sizes import line, over_size, place, say_size
+from cotkit.report.html.sizes import arms_of, line, over_size, place, say_size
 from cotkit.report.words import printable, say_number
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _PANEL = 150  # pixels of one row of metrics
 def panel(key: str, scale: Scale) -> Drawn:
     """Exact match and its companions over size, one small figure each."""
     metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
-    arms = list(dict.fromkeys(mean.arm for mean in scale.metrics))
+    arms = list(dict.fromkeys([*arms_of(scale), *(mean.arm for mean in scale.metrics)]))
     sizes = {
         point.rung: place(point.x, scale.axis)
         for answer in scale.answers

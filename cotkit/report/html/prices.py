@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from cotkit.analysis.scale.values import Price
+from cotkit.analysis.scale.values import Price, Scale
 from cotkit.report.html.figure import COLORS, Drawn, axes, draw, legend, series, short, unit
+from cotkit.report.html.sizes import arms_of
 from cotkit.report.words import Form, printable, say_number
 
 if TYPE_CHECKING:
@@ -23,24 +24,23 @@ COSTS: Mapping[Cost, tuple[str, Form]] = {
 _MOST_NAMED = 8  # names on a figure; the table has them all
 
 
-def frontier(key: str, prices: Sequence[Price], cost: Cost, bench: str) -> Drawn:
+def frontier(key: str, scale: Scale, cost: Cost) -> Drawn:
     """Solve rate against one cost; a line joins what nothing cheaper beats."""
     words, form = COSTS[cost]
-    known = [(_cost(one, cost), one) for one in prices if _cost(one, cost) > 0]
+    known = [(_cost(one, cost), one) for one in scale.prices if _cost(one, cost) > 0]
     said = "; ".join(
         f"{one.rung.model}, {one.arm}: {say_number(one.rate, 'share')} % for "
         f"{say_number(spent, form)}{' (on the frontier)' if cost in one.on_frontier else ''}"
         for spent, one in known
     )
-    n_arms = len({one.arm for _, one in known})
     return draw(
         key,
         title=f"Solve rate against {cost.replace('usd', 'dollars')}",
-        caption=f"{bench}; {words}, on a logarithmic axis; line: nothing else solves as much for "
+        caption=f"{scale.bench}; {words}, logarithmic; line: nothing else solves as much for "
         "less; vertical: intervals",
         says=printable(said),
-        height=260 + 16 * n_arms,
-        paint=lambda figure: _paint(figure, known, cost),
+        height=260 + 16 * len(arms_of(scale)),
+        paint=lambda figure: _paint(figure, known, arms_of(scale), cost),
     )
 
 
@@ -49,9 +49,12 @@ def _cost(price: Price, cost: Cost) -> float:
     return {"tokens": price.tokens, "usd": price.usd, "seconds": price.seconds}[cost] or 0.0
 
 
-def _paint(figure: Figure, known: Sequence[tuple[float, Price]], cost: Cost) -> None:
+def _paint(
+    figure: Figure, known: Sequence[tuple[float, Price]], arms: Sequence[str], cost: Cost
+) -> None:
+    from matplotlib.ticker import LogLocator
+
     words, form = COSTS[cost]
-    arms = list(dict.fromkeys(one.arm for _, one in known))
     on = axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
     on.set_xscale("log")
     on.set_ylim(0, 104)
@@ -77,6 +80,7 @@ def _paint(figure: Figure, known: Sequence[tuple[float, Price]], cost: Cost) -> 
     low, high = min(spent for spent, _ in known), max(spent for spent, _ in known)
     air = (high / low) ** 0.08 if high > low else 2.0
     on.set_xlim(low / air, high * air**3)  # names stand at the right of their points
+    on.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     on.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
     on.xaxis.set_minor_formatter(lambda _value, _: "")
     named = [pair for pair in sorted(known, key=lambda p: p[0]) if cost in pair[1].on_frontier]
@@ -93,11 +97,11 @@ def _paint(figure: Figure, known: Sequence[tuple[float, Price]], cost: Cost) -> 
     legend(on, above=20)
 
 
-def frontiers(key: str, prices: Sequence[Price], bench: str, *, timing: bool) -> list[Drawn]:
+def frontiers(key: str, scale: Scale, *, timing: bool) -> list[Drawn]:
     """One figure for each cost that is known of two or more; seconds only with ``timing``."""
     costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
     return [
-        frontier(f"{key}-{cost}", prices, cost, bench)
+        frontier(f"{key}-{cost}", scale, cost)
         for cost in costs
-        if sum(_cost(one, cost) > 0 for one in prices) > 1
+        if sum(_cost(one, cost) > 0 for one in scale.prices) > 1
     ]

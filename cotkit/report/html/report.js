@@ -105,11 +105,13 @@
     node.setAttribute("aria-selected", String(sample === chosen));
     const marks = make("span");
     sample.takes.forEach((take, j) => marks.append(mark(take, sample.run.arms[j])));
-    const name = data.runs.length > 1 ? sample.id + " · " + sample.run.model : sample.id;
-    node.append(make("span", name), marks, make("span", sample.question.slice(0, 120), "what"));
+    const about = (data.runs.length > 1 ? sample.run.model + " · " : "") + sample.question.slice(0, 120);
+    node.append(make("span", short(sample.id)), marks, make("span", about, "what"));
     node.addEventListener("click", () => choose(sample));
     return node;
   }
+
+  const short = (id) => (id.length > 30 ? id.slice(0, 14) + "…" + id.slice(-15) : id);
 
   function reveal(at) {
     const top = at * ROW;

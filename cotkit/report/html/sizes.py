@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cotkit.analysis.results import Interval
 from cotkit.analysis.scale.inputs import Axis, Rung
+from cotkit.analysis.scale.values import Scale
 from cotkit.report.html.figure import series, short
 from cotkit.report.words import printable, say_number
 
@@ -22,6 +23,12 @@ AXES: Mapping[Axis, str] = {
     "ordinal": "rank, the weakest first",
 }
 """What stands below the axis."""
+
+
+def arms_of(scale: Scale) -> list[str]:
+    """Every arm, in the order of their colours in all figures of an analysis."""
+    asked = [name for answer in scale.answers for name in (answer.arm, answer.control)]
+    return list(dict.fromkeys([*asked, *(price.arm for price in scale.prices)]))
 
 
 def line(
