@@ -82,13 +82,11 @@ def _paint_curve(
         figure, left=36, right=10, top=30 + 3 * 16 + _RATES + 24 + 16 * lines, bottom=_BELOW
     )
     at = [place(point.x, scale.axis) for point in points]
+    where = {point.rung: x for point, x in zip(points, at, strict=True)}
+    names = [say_size(rung, x, scale.axis) for rung, x in where.items()]
     for on in (rates, gains):
-        over_size(
-            on,
-            at,
-            [say_size(point.rung, x, scale.axis) for point, x in zip(points, at, strict=True)],
-        )
-        _shade(on, answer, points, at, is_named=on is rates)
+        over_size(on, at, names)
+        _shade(on, scale, answer, where, is_named=on is rates)
     rates.tick_params(labelbottom=False)
     gains.set_xlabel(AXES[scale.axis])
     of_arm = [(point.arm_rate, point.arm_interval) for point in points]
@@ -140,10 +138,9 @@ def _paint_gains(
 
 
 def _shade(
-    on: Axes, answer: Answer, points: Sequence[Point], at: Sequence[float], *, is_named: bool
+    on: Axes, scale: Scale, answer: Answer, where: Mapping[Rung, float], *, is_named: bool
 ) -> None:
     """The onset bracket; the crossing by a fit, if there is one."""
-    where = {point.rung: x for point, x in zip(points, at, strict=True)}
     onset = answer.onset
     if onset.upper is not None and onset.upper in where:
         low = on.get_xlim()[0]
@@ -159,7 +156,7 @@ def _shade(
             label=short(printable(name), 60) if is_named else None,
         )
     if onset.model_based is not None:
-        x = math.log10(onset.model_based.x) if onset.model_based.x > 0 else onset.model_based.x
+        x = place(onset.model_based.x, scale.axis)
         name = "where a logistic fit crosses the margin" if is_named else None
         on.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
 

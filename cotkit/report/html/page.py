@@ -60,15 +60,21 @@ def page(
     Args:
         parts: Runs; several: of several models or benchmarks.
         scales: Then theirs are the answers, and the curves come first.
-        documents: What the scales say as tables, the answers first; none without ``scales``.
+        documents: What the scales say as tables; of several scales the first sums up, and the
+            others begin with the name of a benchmark. None without ``scales``.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
     sections = [
-        Section(key=f"scale-{i}", heading="Over model size", part=None, document=document)
-        for i, document in enumerate(documents, start=1)
+        Section(
+            key=f"scale-{i}",
+            heading=document.headline[0] if i else "Over model size",
+            part=None,
+            document=document,
+        )
+        for i, document in enumerate(documents)
     ] + [
         Section(
             key=f"run-{i}",
@@ -89,6 +95,7 @@ def page(
             printable=printable,
             title=_title(parts, scales),
             answers=_answers(sections, scales),
+            said=_said(scales),
             caption=documents[0].caption if documents else _shared_caption(sections),
             sections=sections,
             figures=_figures(parts, scales, timing=timing),
@@ -124,6 +131,12 @@ def _answers(sections: Sequence[Section], scales: Sequence[Scale]) -> list[tuple
         for section in sections
         for sentence in section.document.headline
     ]
+
+
+def _said(scales: Sequence[Scale]) -> set[str]:
+    """What documents of these scales say that is an answer or a heading already."""
+    answers = [(scale.bench, answer.sentence) for scale in scales for answer in scale.answers]
+    return {text for bench, said in answers for text in (bench, said, f"{bench}: {said}")}
 
 
 def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) -> list[Drawn]:

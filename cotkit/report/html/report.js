@@ -248,10 +248,18 @@
     );
   }
 
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text; // a link that was cut: it names no sample
+    }
+  }
+
   function fromLink() {
     const asked = /^#sample=([^/]*)\/(.*)$/.exec(location.hash);
     if (!asked) return;
-    const [run, id] = asked.slice(1).map(decodeURIComponent);
+    const [run, id] = asked.slice(1).map(decoded);
     const sample = samples.find((one) => one.run.id === run && one.id === id);
     if (!sample) {
       el("count").textContent = "This page has no sample " + id + " of run " + run;
