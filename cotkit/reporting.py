@@ -38,10 +38,10 @@ def stored_part(store: Store, run: RunRow, notify: Notify) -> Part:
     if plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return part_of(plan, replace(found, run_id=run.id, notes=notes), rows)
+    return _part_of(plan, replace(found, run_id=run.id, notes=notes), rows)
 
 
-def part_of(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> Part:
+def _part_of(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> Part:
     """A comparison with the samples that it was made from."""
     takes: dict[str, list[Take]] = {}
     for row in rows:

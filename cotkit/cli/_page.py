@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.types import say_nothing
+
+if TYPE_CHECKING:
+    from cotkit.analysis.results import Comparison
 
 
 def check_page(path: Path) -> None:
@@ -27,6 +33,22 @@ def check_page(path: Path) -> None:
         raise UsageError(f"cannot write {path}: {why}", hint="--html FILE")
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "report")
+
+
+def write_run(path: Path, found: Comparison, log_dir: Path, *, timing: bool) -> None:
+    """Write the page of a run that has just been made.
+
+    Raises:
+        UsageError: as :func:`write_page`.
+    """
+    from cotkit.report.html import page
+    from cotkit.reporting import stored_part
+    from cotkit.running import STORE_NAME
+    from cotkit.store import Store
+
+    with Store(log_dir / STORE_NAME) as store:
+        part = stored_part(store, store.run(found.run_id), say_nothing)
+    write_page(path, page([replace(part, comparison=found)], timing=timing))
 
 
 def write_page(path: Path, text: str) -> None:

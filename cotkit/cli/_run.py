@@ -13,7 +13,7 @@ import typer
 
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import lines
-from cotkit.cli._page import check_page, write_page
+from cotkit.cli._page import write_run
 from cotkit.draws import AGAIN, compare_draws
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.forecast import forecast
@@ -21,17 +21,15 @@ from cotkit.registry import parse_spec
 from cotkit.report import render
 from cotkit.report.draws import draws_json, draws_text
 from cotkit.report.progress import progress_display
-from cotkit.run import make_plan
-from cotkit.running import STORE_NAME, run_spec
-from cotkit.store import Store
+from cotkit.running import run_spec
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
     from cotkit.cli._formats import Display, Format
     from cotkit.draws import Draws
-    from cotkit.protocols import Benchmark
     from cotkit.run import Plan, RunSpec
     from cotkit.running import Means
+    from cotkit.store import Store
     from cotkit.types import BackendInfo
 
 
@@ -48,7 +46,7 @@ def run_and_print(
 ) -> None:
     """Run, print, and exit 75 if attempts are missing. ``expected``: what run it must turn out.
 
-    ``html``: a file for the page, too.
+    ``html``: a file for the page, too, looked at by ``check_page``.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
@@ -69,14 +67,7 @@ def run_and_print(
             found = forecast(plan, info, store, means.prices)
             typer.echo("\n".join(lines(found)), err=True)
 
-    if html is not None:
-        check_page(html)
-        if spec.exemplar_seeds:
-            raise UsageError(
-                "exemplar draws have no page", hint="leave out --html; later: cotkit report RUN"
-            )
-    if spec.exemplar_seeds and format_.value not in {"table", "json"}:
-        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
+    _check_draws(spec, format_, html)
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
@@ -99,27 +90,21 @@ def run_and_print(
     )
     typer.echo(text, nl=False, color=color)
     if html is not None:
-        _write_html(html, spec, bench, comparison, log_dir=log_dir, timing=timing)
+        write_run(html, comparison, log_dir, timing=timing)
+        typer.echo(f"written: {html}", err=True)
     again = f"go on with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
     _check_complete([comparison], again)
 
 
-def _write_html(
-    path: Path,
-    spec: RunSpec,
-    bench: Benchmark,
-    found: Comparison,
-    *,
-    log_dir: Path,
-    timing: bool,
-) -> None:
-    from cotkit.report.html import page
-    from cotkit.reporting import part_of
-
-    with Store(log_dir / STORE_NAME) as store:
-        rows = store.attempts(found.run_id)
-    write_page(path, page([part_of(make_plan(spec, bench), found, rows)], timing=timing))
-    typer.echo(f"written: {path}", err=True)
+def _check_draws(spec: RunSpec, format_: Format, html: Path | None) -> None:
+    """Refuse what several exemplar draws cannot be printed as."""
+    if not spec.exemplar_seeds:
+        return
+    if html is not None:
+        hint = "leave out --html; later: cotkit report RUN"
+        raise UsageError("exemplar draws have no page", hint=hint)
+    if format_.value not in {"table", "json"}:
+        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
 
 
 def _print_draws(draws: Draws, format_: Format) -> None:

@@ -55,8 +55,11 @@ def compare(
 
     Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
     """
+    from cotkit.cli._page import check_page
     from cotkit.cli._run import run_and_print
 
+    if html is not None:
+        check_page(html)
     run_and_print(
         spec.paced(pace),
         means,
