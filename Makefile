@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo setup test fix perf
+.PHONY: help demo setup browser test fix perf
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -19,7 +19,12 @@ setup: .venv/.installed  ## a virtual environment with all that development need
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[openai,anthropic,hf,dev]'
 	touch $@
 
-test: setup  ## style, types, then every test
+browser:  ## a browser for the test of HTML reports, where apt and root allow it; else it is skipped
+	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
+	  echo "chromium could not be installed: its test will be skipped"
+
+test: setup browser  ## style, types, then every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright

@@ -43,6 +43,7 @@ EVERYTHING = {
     "scored",
     "scaled",
     "scaling",
+    "reporting",
     "draws",
     "forecast",
     "cli",

@@ -40,6 +40,9 @@ def test_it_carries_its_data_and_its_licence(wheel: Path) -> None:
         "cotkit/_data/published/wei2022.csv",
         "cotkit/store/migrations/0001_first.sql",
         "cotkit/models/catalogue.toml",
+        "cotkit/report/html/page.html.jinja",
+        "cotkit/report/html/report.css",
+        "cotkit/report/html/report.js",
         "cotkit/py.typed",
     ):
         assert wanted in names

@@ -14,6 +14,7 @@ import typer
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import lines
 from cotkit.cli._gate import EXIT_CODES, gate, write_summary
+from cotkit.cli._page import write_run
 from cotkit.draws import AGAIN, compare_draws
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.forecast import forecast
@@ -43,6 +44,7 @@ def run_and_print(
     display: Display | None,
     expected: str | None = None,
     gated: bool = False,
+    html: Path | None = None,
 ) -> None:
     """Run, print, and exit 75 if attempts are missing.
 
@@ -55,6 +57,7 @@ def run_and_print(
         display: Of the progress.
         expected: What run it must turn out to be.
         gated: Exit by the verdict, if no attempt is missing.
+        html: A file for the page, too, looked at by ``check_page``.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
@@ -76,10 +79,7 @@ def run_and_print(
             found = forecast(plan, info, store, means.prices)
             typer.echo("\n".join(lines(found)), err=True)
 
-    if spec.exemplar_seeds and gated:
-        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
-    if spec.exemplar_seeds and format_.value not in {"table", "json"}:
-        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
+    _check_draws(spec, format_, html, gated=gated)
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
@@ -101,12 +101,28 @@ def run_and_print(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
+    if html is not None:
+        write_run(html, comparison, log_dir, timing=timing)
+        typer.echo(f"written: {html}", err=True)
     again = f"go on with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
     if gated:
         write_summary(comparison)
     _check_complete([comparison], again)
     if gated:
         raise typer.Exit(EXIT_CODES[gate(comparison)])
+
+
+def _check_draws(spec: RunSpec, format_: Format, html: Path | None, *, gated: bool) -> None:
+    """Refuse what several exemplar draws cannot be printed as."""
+    if not spec.exemplar_seeds:
+        return
+    if gated:
+        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
+    if html is not None:
+        hint = "leave out --html; later: cotkit report RUN"
+        raise UsageError("exemplar draws have no page", hint=hint)
+    if format_.value not in {"table", "json"}:
+        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
 
 
 def _print_draws(draws: Draws, format_: Format) -> None:

@@ -23,7 +23,7 @@ Examples:
 
   cotkit compare --model hf/Qwen/Qwen2.5-0.5B --strategy cot:max_tokens=400 --bench ./mine.jsonl
 
-  cotkit compare --model simulated/70b --limit all --format markdown
+  cotkit compare --model simulated/70b --limit all --format markdown --html report.html
 
   cotkit compare --model openai/gpt-5.4-mini --strategy cot --bench gsm8k --budget-usd 2
 
@@ -53,14 +53,19 @@ def compare(
         False,
         "--gate",
         help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
+    html: Path | None = typer.Option(
+        None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
     ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
 
     Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
     """
+    from cotkit.cli._page import check_page
     from cotkit.cli._run import run_and_print
 
+    if html is not None:
+        check_page(html)
     run_and_print(
         spec.paced(pace),
         means,
@@ -69,6 +74,7 @@ def compare(
         timing=timing,
         display=display,
         gated=gate,
+        html=html,
     )
 
 

@@ -1,0 +1,68 @@
+"""Write a page to a file; what cannot work is refused before anything is spent."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.types import say_nothing
+
+if TYPE_CHECKING:
+    from cotkit.analysis.results import Comparison
+
+
+def check_page(path: Path) -> None:
+    """Refuse what :func:`write_page` could not write.
+
+    Raises:
+        UsageError: the file cannot be written.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    why = None
+    if path.is_dir():
+        why = "it is a folder"
+    elif not path.parent.is_dir():
+        why = f"there is no folder {path.parent}"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        why = "no permission"
+    if why is not None:
+        raise UsageError(f"cannot write {path}: {why}", hint="--html FILE")
+    if find_spec("matplotlib") is None:
+        raise MissingDependencyError("matplotlib", "report")
+
+
+def write_run(path: Path, found: Comparison, log_dir: Path, *, timing: bool) -> None:
+    """Write the page of a run that has just been made.
+
+    Raises:
+        UsageError: as :func:`write_page`.
+    """
+    from cotkit.report.html import page
+    from cotkit.reporting import stored_part
+    from cotkit.running import STORE_NAME
+    from cotkit.store import Store
+
+    with Store(log_dir / STORE_NAME) as store:
+        part = stored_part(store, store.run(found.run_id), say_nothing)
+    write_page(path, page([replace(part, comparison=found)], timing=timing))
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write it whole, or leave what was there.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8", newline="\n")
+        new.replace(path)
+    except OSError as refused:
+        new.unlink(missing_ok=True)
+        raise UsageError(
+            f"cannot write {path}: {refused.strerror}", hint="--html FILE"
+        ) from refused

@@ -1,0 +1,54 @@
+"""``cotkit report``: stored runs as one HTML file, with a browser of their samples."""
+
+from pathlib import Path
+
+import typer
+
+EXAMPLES = """
+Examples:
+
+  cotkit report --html report.html
+
+  cotkit report 3fa9 --html report.html
+
+  cotkit report 3fa9 c9a2 71d0 --html models.html --log-dir ./logs
+"""
+
+
+def report(
+    runs: list[str] = typer.Argument(
+        None, help="Ids of runs, or how they begin (default: the latest)."
+    ),
+    html: Path = typer.Option(..., "--html", help="The file to write."),
+    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
+    timing: bool = typer.Option(
+        False, "--timing", help="Add measured columns: seconds, shared tokens."
+    ),
+) -> None:
+    """Write one self-contained HTML file about stored runs: answer, figures, tables, every sample.
+
+    Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
+    """
+    from cotkit.cli._page import check_page, write_page
+    from cotkit.errors import UsageError
+    from cotkit.report.html import page
+    from cotkit.reporting import stored_part
+    from cotkit.running import STORE_NAME
+    from cotkit.store import Store
+
+    check_page(html)
+    path = log_dir / STORE_NAME
+    if not path.is_file():
+        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
+    with Store(path) as store:
+        chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
+        if not chosen:
+            raise UsageError(f"{path} holds no run", hint="begin with: cotkit compare")
+        chosen = list({run.id: run for run in chosen}.values())
+        parts = [stored_part(store, run, lambda text: typer.echo(text, err=True)) for run in chosen]
+    write_page(html, page(parts, timing=timing))
+    typer.echo(str(html))
+
+
+report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
+command = report

@@ -1,0 +1,6 @@
+"""Reports as one self-contained HTML file, with a browser of the samples."""
+
+from cotkit.report.html.page import page
+from cotkit.report.html.values import Part, Sample, Take
+
+__all__ = ["Part", "Sample", "Take", "page"]

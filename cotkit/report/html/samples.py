@@ -1,0 +1,82 @@
+"""The samples of a page as JSON, in a form that can lie inside a ``<script>`` element.
+
+``report.js`` reads it: ``readers``, ``outcomes``; ``runs`` (id, model, chosen reader, arms);
+``problems`` ([id, text, choices, gold, steps]); ``samples`` ([run, problem, takes by arm]), where a
+take is null or [outcome, text, readings or null, note, tokens, drafts], a reading [value, rule,
+correct] and a draft [outcome, text]. Runs, problems, outcomes and readers are named by position.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from cotkit.report.html.values import Part, Sample, Take
+from cotkit.report.words import printable
+from cotkit.types import OUTCOMES, Problem
+
+
+def samples_json(parts: Sequence[Part]) -> str:
+    """ASCII; holds no ``<``, so neither ``</script>`` nor ``<!--`` can end the element."""
+    readers = sorted({name for one in _takes(parts) for name in one.readings})
+    problems: dict[tuple[str, str, str], int] = {}
+    listed: list[list[object]] = []
+    samples: list[list[object]] = []
+    for run, part in enumerate(parts):
+        arms = [cell.arm for cell in part.comparison.cells]
+        for sample in part.samples:
+            bench = (part.comparison.bench, part.comparison.bench_version)
+            key = (*bench, sample.problem.question.id)
+            if key not in problems:
+                problems[key] = len(listed)
+                listed.append(_problem(sample.problem))
+            samples.append([run, problems[key], _by_arm(sample, arms, readers)])
+    data = {
+        "readers": readers,
+        "outcomes": OUTCOMES,
+        "runs": [
+            {
+                "id": part.comparison.run_id,
+                "model": printable(part.comparison.model),
+                "reader": part.comparison.reader,
+                "arms": [cell.arm for cell in part.comparison.cells],
+            }
+            for part in parts
+        ],
+        "problems": listed,
+        "samples": samples,
+    }
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _takes(parts: Sequence[Part]) -> list[Take]:
+    return [take for part in parts for sample in part.samples for take in sample.takes]
+
+
+def _problem(problem: Problem) -> list[object]:
+    asked = problem.question
+    gold = " or ".join([problem.gold, *problem.also])
+    return [asked.id, asked.text, asked.choices, gold, problem.n_steps]
+
+
+def _by_arm(sample: Sample, arms: Sequence[str], readers: Sequence[str]) -> list[object]:
+    takes = {take.arm: take for take in sample.takes}
+    return [_take(takes[arm], readers) if arm in takes else None for arm in arms]
+
+
+def _take(take: Take, readers: Sequence[str]) -> list[object]:
+    readings = [
+        [take.readings[name].value, take.readings[name].rule, int(take.correct_by[name])]
+        if name in take.readings
+        else None
+        for name in readers
+    ]
+    drafts = [[OUTCOMES.index(outcome), text] for outcome, text in take.drafts]
+    return [
+        OUTCOMES.index(take.outcome),
+        take.text,
+        readings if take.readings else None,
+        take.error,
+        take.n_generated_tokens,
+        drafts,
+    ]
