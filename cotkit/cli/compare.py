@@ -53,6 +53,7 @@ def compare(
         False,
         "--gate",
         help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
+    ),
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
     ),
