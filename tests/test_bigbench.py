@@ -89,7 +89,7 @@ def test_subtasks_that_prefer_different_scores_have_no_common_scale(home: Path) 
     assert preferred_scale(Bigbench(task="t").problems()) is None
     assert preferred_scale(Bigbench(task="t/a").problems()) == ("exact_match", 0, 1)
     (note,) = Bigbench(task="t").notes()
-    assert "(exact_str_match, multiple_choice_grade), none is normalised" in note
+    assert "(exact_str_match, multiple_choice_grade): none is normalised" in note
     assert Bigbench(task="t/a").notes() == ()
 
 
