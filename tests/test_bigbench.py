@@ -88,6 +88,16 @@ def test_subtasks_that_prefer_different_scores_have_no_common_scale(home: Path) 
     put(home, task(FRUIT, preferred_score="multiple_choice_grade"), "t/b")
     assert preferred_scale(Bigbench(task="t").problems()) is None
     assert preferred_scale(Bigbench(task="t/a").problems()) == ("exact_match", 0, 1)
+    (note,) = Bigbench(task="t").notes()
+    assert "(exact_str_match, multiple_choice_grade): none is normalised" in note
+    assert Bigbench(task="t/a").notes() == ()
+
+
+def test_a_preferred_score_that_is_not_measured_is_said(home: Path) -> None:
+    put(home, task(PLAIN, preferred_score="bleu"))
+    assert Bigbench(task="t").notes() == (
+        "t prefers bleu, which is not measured here: nothing is normalised",
+    )
 
 
 @pytest.mark.usefixtures("home")

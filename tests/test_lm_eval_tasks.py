@@ -424,9 +424,11 @@ def test_a_filter_of_choices_is_refused() -> None:
     [("ignore_case: 3", "ignore_case"), ("regexes_to_ignore: ['(']", "no regular expression")],
 )
 def test_a_bad_option_of_exact_match_names_the_field(option: str, says: str) -> None:
-    path = task(f"{SUMS}metric_list: [{{metric: exact_match, {option}}}]\n")
+    metrics = f"metric_list: [{{metric: exact_match, {option}}}]\n"
+    path = task(f"{SUMS}{metrics}filter_list: [{{name: x, filter: [{FIRST}]}}]\n")
     with pytest.raises(BadInputError, match=rf"task\.yaml:7:metric_list: .*{says}"):
         LmEval(path=path).problems()
+    assert LmEval(path=task(f"{SUMS}{metrics}")).problems(), "nobody asks for it"
 
 
 # --- what is refused

@@ -79,6 +79,19 @@ class Bigbench:
         """
         return _read(self._files(), self.mode)[1]
 
+    def notes(self) -> tuple[str, ...]:
+        """Why the report has no normalised score, where the task prefers one all the same."""
+        named = {problem.tags.get("preferred_score", "none") for problem in self.problems()}
+        if len(named) > 1:
+            several = ", ".join(sorted(named))
+            return (
+                f"parts of {self.task} prefer different scores ({several}): none is normalised",
+            )
+        (one,) = named
+        if one in {"none", "exact_str_match", "multiple_choice_grade"}:
+            return ()
+        return (f"{self.task} prefers {one}, which is not measured here: nothing is normalised",)
+
     def exemplar_pool(self) -> Sequence[Problem]:
         """Empty: a task is one split."""
         return ()

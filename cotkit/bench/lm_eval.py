@@ -11,7 +11,7 @@ from typing import cast
 from cotkit.bench._gold import canonical_number
 from cotkit.bench._jsonl import Line
 from cotkit.bench._lm_eval_config import Config, read_config
-from cotkit.bench._lm_eval_filters import Step, TaskFilter, filters_of, matching_of
+from cotkit.bench._lm_eval_filters import Matching, Step, TaskFilter, filters_of, matching_of
 from cotkit.bench._lm_eval_rows import rows_of
 from cotkit.bench._lm_eval_template import Template
 from cotkit.identity import content_hash
@@ -188,10 +188,11 @@ class LmEval:
         return {} if self.filters == "ignore" else filters_of(self._config)
 
     def _readers(self, targets: tuple[str, ...]) -> dict[str, TaskReader]:
-        matching = matching_of(self._config)
+        filters = self._filters()
+        matching = matching_of(self._config) if filters else Matching()
         return {
             f"task:{name}": TaskFilter(steps=steps, matching=matching, targets=targets)
-            for name, steps in self._filters().items()
+            for name, steps in filters.items()
         }
 
     def _read(self, row: Line, target: object) -> tuple[str | None, str]:
