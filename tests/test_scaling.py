@@ -126,7 +126,7 @@ def test_several_benchmarks_hold_at_once_and_each_has_its_curve() -> None:
 
 
 def test_by_steps_there_is_a_curve_for_each_group_of_problems() -> None:
-    options: dict[str, Any] = {"bench": "arithmetic:steps=1-2,digits=1", "limit": 60}
+    options: dict[str, Any] = {"bench": "arithmetic:steps=1-2,digits=2", "limit": 60}
     scales = cotkit.scale(LADDER, model_args=SURE, by_steps=True, **options)
     assert [scale.bench.rpartition(", ")[2] for scale in scales] == ["1 step", "2 steps"]
     assert sum(scale.n_problems for scale in scales) == 60
