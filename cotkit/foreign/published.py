@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,7 @@ def load(
     bench: str | None = None,
     family: str | None = None,
     strategies: Sequence[str] = (),
+    baseline: str | None = None,
     include_unverified: bool = False,
     params: Mapping[str, int] | None = None,
 ) -> list[Ladder]:
@@ -79,6 +80,7 @@ def load(
         bench: Only this benchmark; None: every one.
         family: Only this family; None: every one. With neither, results at one size are left out.
         strategies: What is asked about; empty: the table's own ``answers``.
+        baseline: What they are measured against; None: what the table says.
         include_unverified: Whether rows of unsure status count, too.
         params: Model -> parameters, by the user.
 
@@ -95,8 +97,12 @@ def load(
     ]
     rows = _only(rows, "bench", bench, "benchmark")
     rows = _only(rows, "family", family, "family")
-    answers = tuple(_spelled(one, of) for one in strategies) or of.answers
-    wanted = {*answers, *(of.controls[one] for one in answers)}
+    controls = of.controls
+    if baseline is not None:
+        all_ = dict.fromkeys(row.need("strategy") for row in rows)
+        controls = dict.fromkeys(all_, _spelled(baseline, of, all_))
+    answers = tuple(_spelled(one, of, controls) for one in strategies) or of.answers
+    wanted = {*answers, *(controls[one] for one in answers)}
     rows = [row for row in rows if row.need("strategy") in wanted]
     sure = [row for row in rows if include_unverified or not is_unverified(row)]
     if not sure:
@@ -108,7 +114,11 @@ def load(
         raise UsageError(f"{of.name}: the paper does not say of how many problems", hint=hint)
     notes = _notes(of, rows, sure, counted)
     found = ladders(list(rates(counted, path, sizes=of.n_items)), params)
-    paired = [one for one in found if _has_pair(one, of, answers)]
+    paired = [
+        replace(one, controls={arm: controls[arm] for arm in answers})
+        for one in found
+        if any(_has_pair(one, arm, controls[arm]) for arm in answers)
+    ]
     if not paired:
         raise UsageError(f"{of.name}: no model here has both a strategy and its control")
     if bench is None and family is None:
@@ -121,11 +131,11 @@ def load(
     return [replace(one, notes=(*notes, *one.notes)) for one in paired]
 
 
-def _spelled(strategy: str, of: Table) -> str:
-    for one in of.controls:
+def _spelled(strategy: str, of: Table, known: Iterable[str]) -> str:
+    for one in known:
         if _key(one) == _key(strategy):
             return one
-    raise UnknownNameError(f"strategy of {of.name}", strategy, of.controls)
+    raise UnknownNameError(f"strategy of {of.name}", strategy, known)
 
 
 def is_unverified(row: Row) -> bool:
@@ -142,12 +152,9 @@ def _only(rows: list[Row], column: str, wanted: str | None, kind: str) -> list[R
     return kept
 
 
-def _has_pair(ladder: Ladder, of: Table, answers: Sequence[str]) -> bool:
-    return any(
-        (model, of.controls[arm]) in ladder.grid.cells
-        for model, arm in ladder.grid.cells
-        if arm in answers
-    )
+def _has_pair(ladder: Ladder, arm: str, control: str) -> bool:
+    cells = ladder.grid.cells
+    return any({(one.model, arm), (one.model, control)} <= set(cells) for one in ladder.grid.rungs)
 
 
 def _notes(of: Table, rows: list[Row], sure: list[Row], counted: list[Row]) -> tuple[str, ...]:
