@@ -133,6 +133,8 @@ def test_a_log_of_inspect_holds_the_talk_and_every_readers_score(tmp_path: Path)
         ]
     log = json.loads(cot.read_text(encoding="utf-8"))
     assert (log["version"], log["status"]) == (2, "success")
+    order = ["version", "status", "eval", "plan", "results", "stats", "samples"]
+    assert list(log) == order, "Inspect reads headers as a stream"
     sample = log["samples"][0]
     assert sample["messages"][-1]["role"] == "assistant"
     assert sample["output"]["choices"][0]["stop_reason"] == "stop"

@@ -79,6 +79,21 @@ def test_self_consistency_is_measured_against_greedy_chains() -> None:
     assert [p.label for p in scale.answers[0].points] == ["helps", "helps"]
 
 
+def test_another_baseline_than_the_tables_own() -> None:
+    (scale,) = published_scales(
+        "kojima2022",
+        Asked(
+            bench="multiarith",
+            family="gpt-3 original",
+            strategies=("few-shot-cot",),
+            baseline="zero-shot-cot",
+        ),
+    )
+    (answer,) = scale.answers
+    assert (answer.arm, answer.control) == ("few_shot_cot", "zero_shot_cot")
+    assert answer.points[-1].gain == pytest.approx(0.443 - 0.19)
+
+
 @pytest.mark.parametrize(
     ("write", "kind"), [(write_lm_eval, "lm-eval"), (write_inspect, "inspect")]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cotkit.analysis.scale.inputs import Axis, Question, Rung
@@ -10,11 +10,9 @@ from cotkit.analysis.scale.ladder import position
 from cotkit.analysis.scale.values import Scale
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.foreign.pairs import pairs
-from cotkit.foreign.published import load, table
+from cotkit.foreign.published import load
 from cotkit.foreign.sources import read_sources
 from cotkit.foreign.values import Ladder
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +50,16 @@ def published_scales(name: str, asked: Asked, *, include_unverified: bool = Fals
         UnknownNameError: no such table, benchmark, family, strategy or model.
         UsageError: nothing is left, or no family has two models of known size.
     """
-    of = table(name)
     found = load(
         name,
         bench=asked.bench,
         family=asked.family,
         strategies=asked.strategies,
+        baseline=asked.baseline,
         include_unverified=include_unverified,
         params=asked.params,
     )
-
-    def paired(ladder: Ladder) -> Pairs:
-        return pairs(ladder.arms, baseline=asked.baseline, controls=of.controls)
-
-    return _scales(_placed(found, asked), paired, asked)
+    return _scales(_placed(found, asked), asked)
 
 
 def source_scales(written: Sequence[str], asked: Asked) -> list[Scale]:
@@ -77,16 +71,10 @@ def source_scales(written: Sequence[str], asked: Asked) -> list[Scale]:
         UsageError: a source cannot be read, or no ladder has two models of known size.
     """
     found = read_sources(written, bench=asked.bench, family=asked.family, params=asked.params)
-
-    def paired(ladder: Ladder) -> Pairs:
-        return pairs(ladder.arms, strategies=asked.strategies, baseline=asked.baseline)
-
-    return _scales(_placed(found, asked), paired, asked)
+    return _scales(_placed(found, asked), asked)
 
 
-def _scales(
-    ladders: Sequence[Ladder], paired: Callable[[Ladder], Pairs], asked: Asked
-) -> list[Scale]:
+def _scales(ladders: Sequence[Ladder], asked: Asked) -> list[Scale]:
     import numpy as np
 
     from cotkit.analysis.scale.analysis import analyse
@@ -114,7 +102,7 @@ def _scales(
             analyse(
                 ladder.grid,
                 Question(
-                    pairs=paired(ladder),
+                    pairs=_pairs(ladder, asked),
                     margin=asked.margin,
                     level=asked.level ** (1 / n_benches),
                     axis=asked.axis,
@@ -124,6 +112,12 @@ def _scales(
             )
         ]
     ]
+
+
+def _pairs(ladder: Ladder, asked: Asked) -> tuple[tuple[str, str], ...]:
+    if ladder.controls is not None:
+        return pairs(ladder.arms, controls=ladder.controls)
+    return pairs(ladder.arms, strategies=asked.strategies, baseline=asked.baseline)
 
 
 def _placed(ladders: Sequence[Ladder], asked: Asked) -> list[Ladder]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,7 @@ def load(
     bench: str | None = None,
     family: str | None = None,
     strategies: Sequence[str] = (),
+    baseline: str | None = None,
     include_unverified: bool = False,
     params: Mapping[str, int] | None = None,
 ) -> list[Ladder]:
@@ -79,6 +80,7 @@ def load(
         bench: Only this benchmark; None: every one.
         family: Only this family; None: every one. With neither, results at one size are left out.
         strategies: What is asked about; empty: the table's own ``answers``.
+        baseline: What they are measured against; None: what the table says.
         include_unverified: Whether rows of unsure status count, too.
         params: Model -> parameters, by the user.
 
@@ -88,16 +90,36 @@ def load(
     """
     of = table(name)
     path = resource(f"published/{of.name}.csv")
-    rows = [
-        row
-        for row in read_rows(path, (*RATES, "family", "bench", "status"))
-        if is_rate(row.need("metric"))
-    ]
+    rows = read_rows(path, (*RATES, "family", "bench", "status"))
+    rows = [row for row in rows if is_rate(row.need("metric"))]
     rows = _only(rows, "bench", bench, "benchmark")
     rows = _only(rows, "family", family, "family")
-    answers = tuple(_spelled(one, of) for one in strategies) or of.answers
-    wanted = {*answers, *(of.controls[one] for one in answers)}
+    controls = of.controls
+    if baseline is not None:
+        named = dict.fromkeys(row.need("strategy") for row in rows)
+        controls = dict.fromkeys(named, _spelled(baseline, of, named))
+    answers = tuple(_spelled(one, of, controls) for one in strategies) or of.answers
+    wanted = {*answers, *(controls[one] for one in answers)}
     rows = [row for row in rows if row.need("strategy") in wanted]
+    counted, notes = _usable(of, rows, include_unverified=include_unverified)
+    found = [
+        replace(one, controls={arm: controls[arm] for arm in answers})
+        for one in ladders(list(rates(counted, path, sizes=of.n_items)), params)
+        if any(_has_pair(one, arm, controls[arm]) for arm in answers)
+    ]
+    if not found:
+        raise UsageError(f"{of.name}: no model here has both a strategy and its control")
+    curves = [one for one in found if len(one.grid.rungs) > 1]
+    if curves and bench is None and family is None and (n := len(found) - len(curves)):
+        notes.append(f"{n} results at one size only are left out (--bench or --family shows them)")
+        found = curves
+    return [replace(one, notes=(*notes, *one.notes)) for one in found]
+
+
+def _usable(
+    of: Table, rows: Sequence[Row], *, include_unverified: bool
+) -> tuple[list[Row], list[str]]:
+    """The rows that count, and what is said of the others."""
     sure = [row for row in rows if include_unverified or not is_unverified(row)]
     if not sure:
         hint = "--include-unverified" if rows else f"strategies: {', '.join(of.controls)}"
@@ -106,26 +128,21 @@ def load(
     if not counted:
         hint = "an interval needs it: choose another --bench"
         raise UsageError(f"{of.name}: the paper does not say of how many problems", hint=hint)
-    notes = _notes(of, rows, sure, counted)
-    found = ladders(list(rates(counted, path, sizes=of.n_items)), params)
-    paired = [one for one in found if _has_pair(one, of, answers)]
-    if not paired:
-        raise UsageError(f"{of.name}: no model here has both a strategy and its control")
-    if bench is None and family is None:
-        curves = [one for one in paired if len(one.grid.rungs) > 1]
-        if curves and (n := len(paired) - len(curves)):
-            notes += (
-                f"{n} results at one size only are left out (--bench or --family shows them)",
-            )
-        paired = curves or paired
-    return [replace(one, notes=(*notes, *one.notes)) for one in paired]
+    notes = [f"published: {of.paper}"]
+    if n := sum(map(is_unverified, sure)):
+        notes.append(f"{n} of {len(sure)} rows are unverified: from memory, not from the paper")
+    if n := len(rows) - len(sure):
+        notes.append(f"{n} unverified rows are left out (--include-unverified counts them)")
+    if n := len(sure) - len(counted):
+        notes.append(f"{n} rows are left out: the paper does not say of how many problems they are")
+    return counted, notes
 
 
-def _spelled(strategy: str, of: Table) -> str:
-    for one in of.controls:
+def _spelled(strategy: str, of: Table, known: Iterable[str]) -> str:
+    for one in known:
         if _key(one) == _key(strategy):
             return one
-    raise UnknownNameError(f"strategy of {of.name}", strategy, of.controls)
+    raise UnknownNameError(f"strategy of {of.name}", strategy, known)
 
 
 def is_unverified(row: Row) -> bool:
@@ -142,23 +159,9 @@ def _only(rows: list[Row], column: str, wanted: str | None, kind: str) -> list[R
     return kept
 
 
-def _has_pair(ladder: Ladder, of: Table, answers: Sequence[str]) -> bool:
-    return any(
-        (model, of.controls[arm]) in ladder.grid.cells
-        for model, arm in ladder.grid.cells
-        if arm in answers
-    )
-
-
-def _notes(of: Table, rows: list[Row], sure: list[Row], counted: list[Row]) -> tuple[str, ...]:
-    notes = [f"published: {of.paper}"]
-    if n := sum(map(is_unverified, sure)):
-        notes.append(f"{n} of {len(sure)} rows are unverified: from memory, not from the paper")
-    if n := len(rows) - len(sure):
-        notes.append(f"{n} unverified rows are left out (--include-unverified counts them)")
-    if n := len(sure) - len(counted):
-        notes.append(f"{n} rows are left out: the paper does not say of how many problems they are")
-    return tuple(notes)
+def _has_pair(ladder: Ladder, arm: str, control: str) -> bool:
+    cells = ladder.grid.cells
+    return any({(one.model, arm), (one.model, control)} <= set(cells) for one in ladder.grid.rungs)
 
 
 def _key(name: str) -> str:

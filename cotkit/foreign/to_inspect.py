@@ -75,6 +75,11 @@ def _log(run: Taken, arm: str, rows: Sequence[AttemptRow]) -> dict[str, object]:
             "packages": {"cotkit": __version__},
             "metadata": {"cotkit": about},
         },
+        "plan": {
+            "name": arm,
+            "steps": [{"solver": arm, "params": {}}],
+            "config": {},
+        },
         "results": {
             "total_samples": len(rows),
             "completed_samples": len(done),

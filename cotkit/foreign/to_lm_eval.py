@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -156,7 +157,7 @@ def _results(run: Taken, tasks: Mapping[str, _Task]) -> dict[str, object]:
             "model_args": {"pretrained": info.model, **info.settings},
             "model_num_parameters": -1 if info.n_params is None else info.n_params,
         },
-        "date": run.updated_utc,
+        "date": datetime.fromisoformat(run.updated_utc).timestamp(),
         "cotkit_version": __version__,
         "model_source": info.backend,
         "model_name": info.model,

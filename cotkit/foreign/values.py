@@ -88,3 +88,5 @@ class Ladder:
     """Every arm, in the order read."""
     notes: tuple[str, ...]
     """What a reader must know of how it was read."""
+    controls: Mapping[str, str] | None = None
+    """Arm -> what it is measured against, where the table says it; None: it does not."""
