@@ -20,8 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - aft
 
 from cotkit.backends.hf import Hf  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
-from cotkit.backends.hf._engine import choose_batch  # noqa: E402
-from cotkit.backends.hf._rows import Row, Transcript  # noqa: E402
+from cotkit.backends.hf._rows import Transcript  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
     CotkitError,
@@ -241,8 +240,8 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     feed = Context.feed
 
     def failing(self: Context, *args: list[Any]) -> object:
-        # two calls belong to the check at loading
-        if next(calls) == 2 + at_call:
+        # three calls belong to the check at loading
+        if next(calls) == 3 + at_call:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
         return feed(self, *args)
 
@@ -259,7 +258,7 @@ def test_out_of_memory_on_one_row_is_that_rows_error(
     def failing(*_: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("cotkit.backends.hf._decode._prefill", failing)
+    monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
     got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert all(type(one) is BackendError and "out of memory" in str(one) for one in got)
 
@@ -270,7 +269,7 @@ def test_a_bug_in_the_worker_reaches_every_waiting_call(
     def failing(*_: object) -> object:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("cotkit.backends.hf._decode._prefill", failing)
+    monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
     got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert [str(one) for one in got] == ["the model failed: boom"] * 2
 
@@ -459,20 +458,3 @@ def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None
     n_shared = [one.n_shared_tokens for one in asyncio.run(main())]
     assert n_shared[:2] == [0, 0]  # unknown, then computed and kept
     assert all(n >= len(SHARED.encode()) for n in n_shared[2:])
-
-
-def test_batches_keep_what_shares_a_prefix_together() -> None:
-    loop = asyncio.new_event_loop()
-
-    def row(prompt: str, max_tokens: int = 12) -> Row:
-        request = ask(prompt, most(max_tokens))
-        future: asyncio.Future[Completion] = loop.create_future()
-        return Row(request=request, seed=0, future=future, loop=loop, prompt=tuple(prompt.encode()))
-
-    long, other = "a" * 80, "b" * 80
-    rows = [row(long + "1"), row(other + "1"), row(long + "2", 99), row(long + "3")]
-    assert choose_batch(rows, 8) == [rows[0], rows[3], rows[2]]
-    assert choose_batch(rows, 2) == [rows[0], rows[3]]
-    short = [row("x"), row("y"), row("z")]
-    assert choose_batch(short, 8) == short
-    loop.close()

@@ -20,8 +20,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - aft
 
 from cotkit.backends.hf import Hf  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
-from cotkit.backends.hf._engine import choose_batch  # noqa: E402
-from cotkit.backends.hf._rows import Row  # noqa: E402
 from cotkit.backends.replay import Replay  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
@@ -33,7 +31,7 @@ from cotkit.identity import request_key  # noqa: E402
 from cotkit.models.fetch import ensure  # noqa: E402
 from cotkit.protocols import LikelihoodBackend  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
-from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa: E402
+from tests.tiny_model import CHAT_TEMPLATE, Kind, build_tiny_model  # noqa: E402
 
 KINDS: tuple[Kind, ...] = ("llama", "qwen2", "gemma3", "mistral")
 ONE = Decoding(max_tokens=1)
@@ -149,8 +147,8 @@ def test_scores_do_not_depend_on_what_was_asked_before(models: dict[str, Path]) 
 
 @pytest.mark.parametrize(
     ("batch_size", "n_again"),
-    [(1, 20), (3, 4), (8, 0), (None, 0)],
-    ids=["one by one", "in halves", "whole prompts only", "all at once"],
+    [(1, 20), (3, 4), (8, 2), (None, 0)],
+    ids=["one by one", "in halves", "two prompts cut", "all at once"],
 )
 def test_each_prompt_is_computed_once(
     models: dict[str, Path],
@@ -159,16 +157,14 @@ def test_each_prompt_is_computed_once(
     n_again: int,
 ) -> None:
     """But for its last token, where its options do not fit into one batch."""
-    read = Context._read
+    forward = Context._forward
     n_fed: list[int] = []
 
-    def counted(
-        self: Context, texts: list[list[int]], starts: list[int], at_once: int, *, keep: int
-    ) -> object:
-        n_fed.append(sum(map(len, texts)))
-        return read(self, texts, starts, at_once, keep=keep)
+    def counted(self: Context, pieces: list[tuple[int, list[int]]], keep: list[int]) -> object:
+        n_fed.append(sum(len(text) for _, text in pieces))
+        return forward(self, pieces, keep)
 
-    monkeypatch.setattr(Context, "_read", counted)
+    monkeypatch.setattr(Context, "_forward", counted)
     options = ("A", "Bcd", "Be", "C", "D", "E")
     backend = Hf(model=str(models["llama"]), batch_size=batch_size)
     requests = [asking(SHARED + f"{i} is the number of this question", options) for i in range(4)]
@@ -180,7 +176,7 @@ def test_each_prompt_is_computed_once(
     n_computed = sum(n_prompt - one.n_shared_tokens for one in completions)
     assert n_computed == n_shared + 4 * n_own + n_again
     n_read = 4 * (2 + 1)  # of each option all tokens but the last
-    assert sum(n_fed[2:]) == n_computed + n_read  # two calls belong to the check at loading
+    assert sum(n_fed[3:]) == n_computed + n_read  # three calls belong to the check at loading
     assert all(one.seconds > 0 for one in completions if one.n_generated_tokens != 1)
 
 
@@ -261,14 +257,14 @@ def test_scoring_and_generating_at_once_do_not_disturb_each_other(models: dict[s
     assert [[c.text for c in one] for one in got[1::2]] == [[c.text for c in one] for one in alone]
 
 
-def _no(_network: object) -> bool:
+def _no(_model: object, _device: object) -> bool:
     return False
 
 
 def test_a_model_that_cannot_share_scores_row_by_row(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cotkit.backends.hf._load._batching_is_exact", _no)
+    monkeypatch.setattr("cotkit.backends.hf._load._packing_is_exact", _no)
     requests = [asking(*one) for one in ASKED[:3]]
     backend = Hf(model=str(models["llama"]), batch_size=4)
     for request, got in zip(requests, score(backend, requests), strict=True):
@@ -280,16 +276,14 @@ def test_a_model_that_cannot_share_scores_row_by_row(
 def test_out_of_memory_halves_the_batch_and_loses_nothing(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, at_call: int
 ) -> None:
-    calls, read, told = iter(range(10_000)), Context._read, list[str]()
+    calls, forward, told = iter(range(10_000)), Context._forward, list[str]()
 
-    def failing(
-        self: Context, texts: list[list[int]], starts: list[int], at_once: int, *, keep: int
-    ) -> object:
-        if next(calls) == 2 + at_call:  # two calls belong to the check at loading
+    def failing(self: Context, *args: list[Any]) -> object:
+        if next(calls) == 3 + at_call:  # three calls belong to the check at loading
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return read(self, texts, starts, at_once, keep=keep)
+        return forward(self, *args)
 
-    monkeypatch.setattr(Context, "_read", failing)
+    monkeypatch.setattr(Context, "_forward", failing)
     requests = [asking(*one) for one in ASKED[1:3]]
     got = score(Hf(model=str(models["llama"]), notify=told.append), requests)
     for request, one in zip(requests, got, strict=True):
@@ -303,8 +297,9 @@ def test_not_a_number_is_an_error(
 ) -> None:
     sound: Any = getattr(Context, damaged)
 
-    def broken(self: Context, texts: object, starts: object) -> object:
-        return sound(self, texts, starts) * float("nan")
+    def broken(self: Context, texts: list[object], *first: int) -> object:
+        made = sound(self, texts, *first)
+        return [[math.nan]] * len(texts) if damaged == "score" else made * math.nan
 
     monkeypatch.setattr(Context, damaged, broken)
     (got,) = score(Hf(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
@@ -350,33 +345,6 @@ def test_an_option_that_the_tokenizer_drops_is_refused(tmp_path: Path) -> None:
     (got,) = score(Hf(model=str(folder)), [asking("Q: x", ("A", "~"))])
     assert isinstance(got, BackendError)
     assert "'~' has no token of its own" in str(got)
-
-
-def test_batches_keep_the_options_of_a_prompt_together() -> None:
-    loop = asyncio.new_event_loop()
-
-    def rows(prompt: str, n: int) -> list[Row]:
-        request = asking(prompt, "abcdefgh"[:n])
-        return [
-            Row(
-                request=request,
-                seed=0,
-                future=loop.create_future(),
-                loop=loop,
-                prompt=tuple(prompt.encode()),
-                option=i,
-                option_tokens=(END, i),
-            )
-            for i in range(n)
-        ]
-
-    first, second, third = rows("a1", 3), rows("a2", 3), rows("b3", 8)
-    written = replace(first[0], option=None, option_tokens=())
-    assert choose_batch([*first, written, *second], 8) == [*first, *second]
-    assert choose_batch([*first, *second], 5) == first
-    assert choose_batch([*third, *first], 5) == third[:5]
-    assert choose_batch([written, *first], 5) == [written]
-    loop.close()
 
 
 def test_a_recorded_run_gives_its_scores_again(models: dict[str, Path]) -> None:
