@@ -18,9 +18,11 @@ pytest.importorskip("transformers", reason="the hf extra is not installed")
 
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - after the skips
 
-from cotkit.backends.hf import Hf  # noqa: E402
+from cotkit.backends.hf import Hf, _decode  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
-from cotkit.backends.hf._rows import Transcript  # noqa: E402
+from cotkit.backends.hf._decode import Batch  # noqa: E402
+from cotkit.backends.hf._rows import Row, Transcript  # noqa: E402
+from cotkit.backends.hf._tree import Tree, plan  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
     CotkitError,
@@ -37,6 +39,9 @@ from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa:
 
 SHARED = "Example one: two apples. Example two: héllo, three pears.\n"
 ENDINGS = ("Q: x", "Q: how many apples do Ann, Ben and Carla have? A:", "é", "Q: x", "one plus two")
+
+float32 = functools.partial(Hf, dtype="float32")
+"""Whatever this machine is fast in: references are in float32."""
 
 TWELVE = Decoding(max_tokens=12)
 HOT = Decoding(max_tokens=12, temperature=1.3, top_p=0.9, top_k=50, seed=7)
@@ -109,15 +114,163 @@ def reference(folder: Path, prompts: tuple[str, ...], max_tokens: int) -> list[t
 def test_batched_greedy_equals_one_by_one(models: dict[str, Path], kind: str, shared: str) -> None:
     prompts = tuple(shared + ending for ending in ENDINGS)
     told: list[str] = []
-    backend = Hf(model=str(models[kind]), notify=told.append)
+    backend = float32(model=str(models[kind]), notify=told.append)
     got = run(backend, [ask(prompt, most(24)) for prompt in prompts])
     assert [(c.text, c.n_generated_tokens) for c in got] == reference(models[kind], prompts, 24)
     assert len(told) == 1, f"batching was refused: {told}"
 
 
+@functools.cache
+def steps(folder: Path, prompts: tuple[str, ...], max_tokens: int) -> list[list[Any]]:
+    """Logits of every step of each prompt alone, by transformers' own loop."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    found: list[list[Any]] = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt")
+        out = model.generate(
+            **ids,
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            pad_token_id=0,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        found.append([one[0] for one in out.logits])
+    return found
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """What the engine saw before each token of each prompt, by the prompt's text."""
+    seen: dict[str, list[Any]] = {}
+
+    def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+        for one, row in zip(logits, rows, strict=True):
+            seen.setdefault(row.request.messages[0].content, []).append(one.clone())
+        return sampler(logits, rows)
+
+    sampler = _decode.choose
+    monkeypatch.setattr(_decode, "choose", choose)
+    return seen
+
+
+def agree(seen: dict[str, list[Any]], prompts: tuple[str, ...], alone: list[list[Any]]) -> None:
+    """Every step within 1e-4, up to the first where the top two are nearer than that."""
+    assert set(seen) == set(prompts)
+    for prompt, its in zip(prompts, alone, strict=True):
+        for step, (ours, theirs) in enumerate(zip(seen[prompt], its, strict=True)):
+            apart = float((ours - theirs).abs().max())
+            assert apart < 1e-4, f"{prompt[-20:]!r}, step {step}: {apart}"
+            first, second = theirs.topk(2).values.tolist()
+            if first - second < 1e-4:
+                break
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma3", "mistral"])
+@pytest.mark.parametrize("batch_size", [1, 2, 32], ids=["one", "joining", "together"])
+def test_logits_of_every_step_equal_one_by_one(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, kind: str, batch_size: int
+) -> None:
+    """Over two levels of shared nodes, some longer and some shorter than the window."""
+    level = SHARED + "Q: how many apples and pears do they have? "
+    prompts = tuple(
+        [SHARED + ending for ending in ENDINGS[:3]] + [level + one for one in ("a", "bcd", "é")]
+    )
+    seen = recorded(monkeypatch)
+    backend = float32(model=str(models[kind]), batch_size=batch_size)
+    run(backend, [ask(prompt, most(20)) for prompt in prompts])
+    agree(seen, prompts, steps(models[kind], prompts, 20))
+
+
+def test_rows_join_while_others_run_and_long_ones_go_first(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_rows: list[int] = []
+    step = Batch.step
+
+    def counted(self: Batch) -> None:
+        n_rows.append(len(self.rows))
+        step(self)
+
+    monkeypatch.setattr(Batch, "step", counted)
+    limits = (4, 4, 12, 4, 4, 4)
+    prompts = tuple(f"Q: {i}" for i in range(len(limits)))
+    requests = [ask(p, most(n)) for p, n in zip(prompts, limits, strict=True)]
+    got = run(float32(model=str(models["llama"]), batch_size=2), requests)
+    assert [one.n_generated_tokens for one in got] == list(limits)
+    # the first token comes with the prompt; batches that wait for their longest row take 17 steps
+    assert sum(n_rows) == 11 + 5 * 3
+    assert len(n_rows) == 14
+
+
+def test_samples_of_a_prompt_share_one_prefill(models: dict[str, Path]) -> None:
+    request = ask(SHARED + "Q: how many?", HOT, samples=tuple(range(8)))
+    got = run(float32(model=str(models["llama"]), batch_size=4), [request])
+    n_prompt = len((SHARED + "Q: how many?").encode())
+    n_computed = [n_prompt - one.n_shared_tokens for one in got]
+    # samples that join later read the last token again; all before it is there
+    assert max(n_computed) == n_prompt
+    assert sum(n_computed) <= n_prompt + 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "cuts", "why"),
+    [
+        (["a" * 40 + "x", "a" * 40 + "y"], [(40,), (40,)], "what two share"),
+        (["a" * 40, "a" * 40], [(39,), (39,)], "equal ones: all but the last token"),
+        (["a" * 10 + "x", "a" * 10 + "y"], [(), ()], "too short for two"),
+        (["a" * 20 + c for c in "xyz"], [(20,)] * 3, "long enough for three"),
+        (
+            ["a" * 40 + "b" * 40 + "x", "a" * 40 + "c", "a" * 40 + "b" * 40 + "y"],
+            [(40, 80), (40,), (40, 80)],
+            "two levels",
+        ),
+        (
+            ["a" * 40 + "bcx", "a" * 40 + "bcy", "a" * 40 + "z"],
+            [(40,), (40,), (40,)],
+            "two letters more are not worth a level",
+        ),
+        (
+            ["a" * 40, "a" * 80, "a" * 80 + "b"],
+            [(39,), (39, 79), (39, 79)],
+            "a text in another",
+        ),
+        (["x" * 50], [()], "alone"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nodes_are_planned_where_texts_part(
+    texts: list[str], cuts: list[tuple[int, ...]], why: str
+) -> None:
+    assert plan([tuple(text.encode()) for text in texts]) == cuts, why
+
+
+def test_the_tree_forgets_what_was_used_longest_ago() -> None:
+    tree = Tree(most_tokens=100)
+    a, b, c = (tuple(bytes([letter]) * 41) for letter in b"abc")
+    for text in (a, b):
+        tree.grow([], text[:40], {})
+    assert [node.end for node in tree.follow(a, ())] == [40]
+    tree.grow([], c[:40], {})
+    assert [len(tree.follow(text, ())) for text in (a, b, c)] == [1, 0, 1]
+
+
+def test_a_node_is_split_where_a_prompt_leaves_it() -> None:
+    tree, text = Tree(most_tokens=1000), tuple(range(100))
+    keys = torch.arange(100.0).view(1, 100, 1)
+    tree.grow([], text, {0: (keys, keys)})
+    (head,) = tree.follow((*text[:60], 999, 999), ())
+    assert (head.start, head.end) == (0, 60)
+    assert head.layers[0][0].flatten().tolist() == list(range(60))
+    whole = tree.follow((*text, 7), ())
+    assert [(node.start, node.end) for node in whole] == [(0, 60), (60, 100)]
+    assert whole[1].layers[0][1].flatten().tolist() == list(range(60, 100))
+    assert tree.follow((*text[:20], 999, 999), ()) == []  # not worth a split
+
+
 def test_accounting_is_exact(models: dict[str, Path]) -> None:
     prompts = [SHARED + ending for ending in ENDINGS]
-    got = run(Hf(model=str(models["llama"])), [ask(prompt) for prompt in prompts])
+    got = run(float32(model=str(models["llama"])), [ask(prompt) for prompt in prompts])
     n_bytes = [len(prompt.encode()) for prompt in prompts]
     n_shared = len(SHARED.encode())
     assert [c.n_prompt_tokens for c in got] == n_bytes
@@ -130,7 +283,7 @@ def test_seconds_add_up_and_longer_rows_pay_more(models: dict[str, Path]) -> Non
     requests = [ask(SHARED + "a", most(n)) for n in (2, 40)]
 
     async def main() -> tuple[list[Completion], float]:
-        backend = Hf(model=str(models["llama"]))
+        backend = float32(model=str(models["llama"]))
         await backend.generate(ask("warm"))
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -147,13 +300,14 @@ def test_seconds_add_up_and_longer_rows_pay_more(models: dict[str, Path]) -> Non
 def test_draws_depend_on_their_seed_only(models: dict[str, Path]) -> None:
     folder = str(models["llama"])
     crowd = [ask(ending, HOT) for ending in ENDINGS[1:3]]
-    together = run(Hf(model=folder), [*crowd, ask("Q: x", HOT, samples=(0, 1, 2))])[2:]
+    together = run(float32(model=folder), [*crowd, ask("Q: x", HOT, samples=(0, 1, 2))])[2:]
     alone = [
-        run(Hf(model=folder, batch_size=1), [ask("Q: x", HOT, samples=(i,))])[0] for i in (2, 0)
+        run(float32(model=folder, batch_size=1), [ask("Q: x", HOT, samples=(i,))])[0]
+        for i in (2, 0)
     ]
     assert [together[2].text, together[0].text] == [one.text for one in alone]
     assert len({one.text for one in together}) == 3
-    (other,) = run(Hf(model=folder), [ask("Q: x", replace(HOT, seed=8))])
+    (other,) = run(float32(model=folder), [ask("Q: x", replace(HOT, seed=8))])
     assert other.text != together[0].text
 
 
@@ -163,7 +317,7 @@ def test_draws_depend_on_their_seed_only(models: dict[str, Path]) -> None:
     ids=["top-k", "nucleus", "cold"],
 )
 def test_the_narrowest_draw_is_the_greedy_one(models: dict[str, Path], rules: Decoding) -> None:
-    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: x", rules)])
+    got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: x", rules)])
     assert got[0].text == got[1].text
 
 
@@ -176,7 +330,7 @@ def test_stop_strings_cross_token_borders(models: dict[str, Path], width: int) -
     full = _greedy_text(models["qwen2"])
     stop = full[5 : 5 + width]
     rules = Decoding(max_tokens=40, stop=(stop,))
-    (got,) = run(Hf(model=str(models["qwen2"])), [ask("Q: x", rules)])
+    (got,) = run(float32(model=str(models["qwen2"])), [ask("Q: x", rules)])
     assert got.text == full[: full.index(stop)]
     assert got.stop_reason == "stop"
     assert got.n_generated_tokens is not None
@@ -185,7 +339,7 @@ def test_stop_strings_cross_token_borders(models: dict[str, Path], width: int) -
 
 def test_length_and_end_token_are_told_apart(models: dict[str, Path]) -> None:
     requests = [ask(f"Q: {i}", most(40)) for i in range(24)]
-    got = run(Hf(model=str(models["qwen2"])), requests)
+    got = run(float32(model=str(models["qwen2"])), requests)
     by_reason = {one.stop_reason: one for one in got}
     assert by_reason["length"].n_generated_tokens == 40
     assert by_reason["stop"].n_generated_tokens < 40
@@ -225,7 +379,7 @@ def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.Mon
         return [next(said, END)]
 
     monkeypatch.setattr("cotkit.backends.hf._decode.choose", speak)
-    (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x", most(50))])
+    (got,) = run(float32(model=str(models["llama"])), [ask("Q: x", most(50))])
     assert (got.reasoning, got.text, got.n_generated_tokens) == ("two", "four", 22)
 
 
@@ -235,7 +389,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
 ) -> None:
     folder, told = models["llama"], list[str]()
     prompts = tuple(SHARED + ending for ending in ENDINGS)
-    backend = Hf(model=str(folder), notify=told.append)
+    backend = float32(model=str(folder), notify=told.append)
     calls = iter(range(10_000))
     feed = Context.feed
 
@@ -259,7 +413,7 @@ def test_out_of_memory_on_one_row_is_that_rows_error(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
-    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
+    got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert all(type(one) is BackendError and "out of memory" in str(one) for one in got)
 
 
@@ -270,7 +424,7 @@ def test_a_bug_in_the_worker_reaches_every_waiting_call(
         raise ZeroDivisionError("boom")
 
     monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
-    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
+    got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert [str(one) for one in got] == ["the model failed: boom"] * 2
 
 
@@ -283,7 +437,7 @@ def test_not_a_number_names_the_dtype(
         return feed(self, *args) * float("nan")
 
     monkeypatch.setattr(Context, "feed", damaged)
-    (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x")])
+    (got,) = run(float32(model=str(models["llama"])), [ask("Q: x")])
     assert isinstance(got, BackendError)
     assert "not a number in float32" in str(got)
 
@@ -291,7 +445,7 @@ def test_not_a_number_names_the_dtype(
 def test_a_long_prompt_fails_alone_before_anything_is_generated(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, context_tokens=64)
     fits, too_long = ask("x" * 52), ask("x" * 53)
-    ok, refused = run(Hf(model=str(folder)), [fits, too_long])
+    ok, refused = run(float32(model=str(folder)), [fits, too_long])
     assert ok.n_prompt_tokens == 52
     assert isinstance(refused, PromptTooLongError)
     for word in ("53 tokens", "12 to generate", "64", "--num-fewshot", "--max-tokens"):
@@ -304,19 +458,19 @@ def test_chat_renders_by_the_template_and_strips(chat_model: Path) -> None:
         Message(role="assistant", content=" The answer is "),
     )
     begun = Request(messages=messages, decoding=Decoding(max_tokens=3))
-    backend = Hf(model=str(chat_model), chat=True)
+    backend = float32(model=str(chat_model), chat=True)
     tokens = backend._prompter.tokens
     assert bytes(tokens(messages[:1])) == b"[user]Hi[/][assistant]"
     assert bytes(tokens(messages)) == b"[user]Hi[/][assistant]The answer is"
     assert asyncio.run(backend.count_tokens(begun)) == len(tokens(messages))
-    raw = Hf(model=str(chat_model))._prompter.tokens(messages)
+    raw = float32(model=str(chat_model))._prompter.tokens(messages)
     assert raw == (END + 1, *b"Hi \n The answer is ")
 
 
 def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
     template = "{{ raise_exception('no\nsystem turn') }}"
     folder = build_tiny_model(tmp_path, chat_template=template)
-    (got,) = run(Hf(model=str(folder), chat=True), [ask("Q: x")])
+    (got,) = run(float32(model=str(folder), chat=True), [ask("Q: x")])
     assert isinstance(got, ModelLoadError)
     assert "refused the prompt: no" in str(got)
     assert "\n" not in str(got)
@@ -350,12 +504,12 @@ def test_without_torch_info_names_the_extra(
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(MissingDependencyError, match=r"cotkit\[hf\]"):
-        _ = Hf(model=str(models["llama"])).info
+        _ = float32(model=str(models["llama"])).info
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, has_tokenizer=False)
-    (got,) = run(Hf(model=str(folder)), [ask("Q: x")])
+    (got,) = run(float32(model=str(folder)), [ask("Q: x")])
     assert isinstance(got, ModelLoadError)
     assert "tokenizer.json" in str(got)
 
@@ -365,7 +519,7 @@ def test_weights_that_leave_parameters_unset_are_refused(tmp_path: Path) -> None
     config = folder / "config.json"
     text = config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3')
     config.write_text(text)
-    (got,) = run(Hf(model=str(folder)), [ask("Q: x")])
+    (got,) = run(float32(model=str(folder)), [ask("Q: x")])
     assert isinstance(got, ModelLoadError)
     assert "the weights lack model.layers.2." in str(got)
 
@@ -376,7 +530,7 @@ def test_an_unreachable_hub_is_one_clear_sentence(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(MissingDataError) as caught:
-        _ = Hf(model="nobody/no-such-model", revision="main").info
+        _ = float32(model="nobody/no-such-model", revision="main").info
     for word in ("nobody/no-such-model", "hub", "local folder", "smollm2-135m"):
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -385,7 +539,7 @@ def test_an_unreachable_hub_is_one_clear_sentence(
 def test_info_is_complete_and_changes_with_what_changes_texts(
     models: dict[str, Path], chat_model: Path
 ) -> None:
-    info = Hf(model=str(models["llama"])).info
+    info = float32(model=str(models["llama"])).info
     assert info.settings["dtype"] == "float32" or info.settings["device"] != "cpu"
     assert "torch" in info.settings["engine"]
     assert info.context_tokens == 2048
@@ -393,8 +547,11 @@ def test_info_is_complete_and_changes_with_what_changes_texts(
     assert info.n_params > 10_000
     assert not info.deterministic
     assert Hf(model=str(models["llama"]), dtype="bfloat16").info.settings["dtype"] == "bfloat16"
-    assert Hf(model=str(models["qwen2"])).info.fingerprint != info.fingerprint
-    plain, chat = Hf(model=str(chat_model)).info, Hf(model=str(chat_model), chat=True).info
+    assert float32(model=str(models["qwen2"])).info.fingerprint != info.fingerprint
+    plain, chat = (
+        float32(model=str(chat_model)).info,
+        float32(model=str(chat_model), chat=True).info,
+    )
     assert plain.settings != chat.settings
 
 
@@ -409,7 +566,7 @@ def test_info_imports_neither_torch_nor_transformers(models: dict[str, Path]) ->
 
 
 def test_a_cancelled_call_frees_the_worker_at_the_next_token(models: dict[str, Path]) -> None:
-    backend = Hf(model=str(models["llama"]), batch_size=1)
+    backend = float32(model=str(models["llama"]), batch_size=1)
 
     async def main() -> float:
         await backend.generate(ask("warm"))
@@ -429,7 +586,7 @@ def test_a_cancelled_call_frees_the_worker_at_the_next_token(models: dict[str, P
 
 def test_close_fails_the_calls_that_wait(models: dict[str, Path]) -> None:
     async def main() -> None:
-        backend = Hf(model=str(models["llama"]))
+        backend = float32(model=str(models["llama"]))
         await backend.generate(ask("warm"))
         waiting = asyncio.ensure_future(backend.generate(ask("Q: x", most(1900))))
         await asyncio.sleep(0.1)
@@ -441,7 +598,7 @@ def test_close_fails_the_calls_that_wait(models: dict[str, Path]) -> None:
 
 
 def test_a_second_event_loop_works(models: dict[str, Path]) -> None:
-    backend = Hf(model=str(models["llama"]))
+    backend = float32(model=str(models["llama"]))
     first, second = (asyncio.run(backend.generate(ask("Q: x"))) for _ in range(2))
     assert first[0].text == second[0].text
     assert second[0].n_shared_tokens == 0  # four tokens are not worth keeping
@@ -450,7 +607,7 @@ def test_a_second_event_loop_works(models: dict[str, Path]) -> None:
 
 def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None:
     async def main() -> list[Completion]:
-        backend = Hf(model=str(models["llama"]))
+        backend = float32(model=str(models["llama"]))
         got = [(await backend.generate(ask(SHARED + ending)))[0] for ending in ENDINGS]
         await backend.close()
         return got

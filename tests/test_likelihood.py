@@ -33,6 +33,9 @@ from cotkit.protocols import LikelihoodBackend  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
 from tests.tiny_model import CHAT_TEMPLATE, Kind, build_tiny_model  # noqa: E402
 
+float32 = functools.partial(Hf, dtype="float32")
+"""Whatever this machine is fast in: references are in float32."""
+
 KINDS: tuple[Kind, ...] = ("llama", "qwen2", "gemma3", "mistral")
 ONE = Decoding(max_tokens=1)
 
@@ -123,7 +126,7 @@ def test_scores_equal_those_of_a_plain_forward_pass_for_each_token(
     requests = [asking(*one) for one in ASKED]
     for batch_size in range(1, 9) if kind == "llama" else (1, 3, 8):
         told: list[str] = []
-        backend = Hf(model=str(models[kind]), batch_size=batch_size, notify=told.append)
+        backend = float32(model=str(models[kind]), batch_size=batch_size, notify=told.append)
         for request, got in zip(requests, score(backend, requests), strict=True):
             agrees(models[kind], request, got)
         assert len(told) == 1, f"batching was refused: {told}"
@@ -133,7 +136,7 @@ def test_scores_do_not_depend_on_what_was_asked_before(models: dict[str, Path]) 
     requests = [asking(*one) for one in ASKED]
 
     async def main() -> list[tuple[Completion, ...]]:
-        backend = Hf(model=str(models["gemma3"]))
+        backend = float32(model=str(models["gemma3"]))
         got = [await backend.loglikelihood(one) for one in (*requests, *requests, *requests)]
         await backend.close()
         return got
@@ -166,7 +169,7 @@ def test_each_prompt_is_computed_once(
 
     monkeypatch.setattr(Context, "_forward", counted)
     options = ("A", "Bcd", "Be", "C", "D", "E")
-    backend = Hf(model=str(models["llama"]), batch_size=batch_size)
+    backend = float32(model=str(models["llama"]), batch_size=batch_size)
     requests = [asking(SHARED + f"{i} is the number of this question", options) for i in range(4)]
     completions = [one for got in score(backend, requests) for one in got]
     n_shared, n_own = len(SHARED.encode()), len("0 is the number of this question")
@@ -207,7 +210,7 @@ def test_the_tokens_scored_are_those_of_the_whole_text(
     tmp_path: Path, prompt: str, options: tuple[str, ...], n_prompt: int, n_scored: list[int]
 ) -> None:
     folder, request = merging(tmp_path), asking(prompt, options)
-    (got,) = score(Hf(model=str(folder)), [request])
+    (got,) = score(float32(model=str(folder)), [request])
     assert [one.n_prompt_tokens for one in got] == [n_prompt] * 2
     assert [one.n_generated_tokens for one in got] == n_scored
     agrees(folder, request, got)
@@ -215,13 +218,13 @@ def test_the_tokens_scored_are_those_of_the_whole_text(
 
 def test_equal_whole_texts_have_equal_scores_wherever_the_space_stands(tmp_path: Path) -> None:
     here, there = asking("A:", (" 4", " 5")), asking("A: ", ("4", "5"))
-    first, second = score(Hf(model=str(merging(tmp_path))), [here, there])
+    first, second = score(float32(model=str(merging(tmp_path))), [here, there])
     assert [one.logprob for one in first] == [one.logprob for one in second]
 
 
 def test_all_continuations_of_one_token_have_probability_one(models: dict[str, Path]) -> None:
     letters = tuple(chr(i) for i in range(1, 128))
-    (got,) = score(Hf(model=str(models["llama"])), [asking("Q: x", letters)])
+    (got,) = score(float32(model=str(models["llama"])), [asking("Q: x", letters)])
     _, tokenizer = loaded(models["llama"])
     model, _ = loaded(models["llama"])
     with torch.inference_mode():
@@ -238,7 +241,7 @@ def test_chat_continues_the_last_turn_through_the_template(tmp_path: Path) -> No
     )
     begun = Request(messages=turns, decoding=ONE, options=(" A", " B"))
     fresh = replace(begun, messages=turns[:1])
-    backend = Hf(model=str(folder), chat=True)
+    backend = float32(model=str(folder), chat=True)
     assert {"loglikelihood", "chat"} <= backend.info.capabilities
     first, second = score(backend, [begun, fresh])
     agrees(folder, begun, first, chat="[user]Hi[/][assistant]The answer is")
@@ -250,10 +253,10 @@ def test_scoring_and_generating_at_once_do_not_disturb_each_other(models: dict[s
     scored = [asking(*one) for one in ASKED]
     written = [replace(one, options=(), decoding=Decoding(max_tokens=9)) for one in scored]
     mixed = [one for pair in zip(scored, written, strict=True) for one in pair]
-    got = score(Hf(model=folder, batch_size=5), mixed)
+    got = score(float32(model=folder, batch_size=5), mixed)
     for request, one in zip(scored, got[::2], strict=True):
         agrees(models["llama"], request, one)
-    alone = score(Hf(model=folder), written)
+    alone = score(float32(model=folder), written)
     assert [[c.text for c in one] for one in got[1::2]] == [[c.text for c in one] for one in alone]
 
 
@@ -266,7 +269,7 @@ def test_a_model_that_cannot_share_scores_row_by_row(
 ) -> None:
     monkeypatch.setattr("cotkit.backends.hf._load._packing_is_exact", _no)
     requests = [asking(*one) for one in ASKED[:3]]
-    backend = Hf(model=str(models["llama"]), batch_size=4)
+    backend = float32(model=str(models["llama"]), batch_size=4)
     for request, got in zip(requests, score(backend, requests), strict=True):
         agrees(models["llama"], request, got)
         assert [one.n_shared_tokens for one in got] == [0] * len(got)
@@ -285,7 +288,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
 
     monkeypatch.setattr(Context, "_forward", failing)
     requests = [asking(*one) for one in ASKED[1:3]]
-    got = score(Hf(model=str(models["llama"]), notify=told.append), requests)
+    got = score(float32(model=str(models["llama"]), notify=told.append), requests)
     for request, one in zip(requests, got, strict=True):
         agrees(models["llama"], request, one)
     assert told[1:] == ["out of memory: going on with 4 rows at a time"]
@@ -302,7 +305,7 @@ def test_not_a_number_is_an_error(
         return [[math.nan]] * len(texts) if damaged == "score" else made * math.nan
 
     monkeypatch.setattr(Context, damaged, broken)
-    (got,) = score(Hf(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
+    (got,) = score(float32(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
     assert isinstance(got, BackendError)
     assert "not a number in float32" in str(got)
 
@@ -310,7 +313,7 @@ def test_not_a_number_is_an_error(
 def test_options_that_do_not_fit_fail_their_request_alone(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, context_tokens=64)
     fits, too_long = asking("x" * 60, ("abcd", "e")), asking("x" * 60, ("a", "abcde"))
-    ok, refused = score(Hf(model=str(folder)), [fits, too_long])
+    ok, refused = score(float32(model=str(folder)), [fits, too_long])
     agrees(folder, fits, ok)
     assert isinstance(refused, PromptTooLongError)
     for word in ("60 tokens", "5 to score", "64", "--num-fewshot"):
@@ -330,7 +333,7 @@ def test_options_that_do_not_fit_fail_their_request_alone(tmp_path: Path) -> Non
 def test_what_cannot_be_scored_is_refused(
     models: dict[str, Path], prompt: str, options: tuple[str, ...], error: type, words: str
 ) -> None:
-    backend = Hf(model=str(models["llama"]))
+    backend = float32(model=str(models["llama"]))
     with pytest.raises(error, match=words):
         asyncio.run(backend.loglikelihood(asking(prompt, options)))
     asyncio.run(backend.close())
@@ -342,13 +345,13 @@ def test_an_option_that_the_tokenizer_drops_is_refused(tmp_path: Path) -> None:
     made = json.loads(path.read_text())
     made["normalizer"] = {"type": "Replace", "pattern": {"String": "~"}, "content": ""}
     path.write_text(json.dumps(made))
-    (got,) = score(Hf(model=str(folder)), [asking("Q: x", ("A", "~"))])
+    (got,) = score(float32(model=str(folder)), [asking("Q: x", ("A", "~"))])
     assert isinstance(got, BackendError)
     assert "'~' has no token of its own" in str(got)
 
 
 def test_a_recorded_run_gives_its_scores_again(models: dict[str, Path]) -> None:
-    backend, request = Hf(model=str(models["llama"])), asking("Q: x", ("A", "B", "C"))
+    backend, request = float32(model=str(models["llama"])), asking("Q: x", ("A", "B", "C"))
     (scored,) = score(backend, [request])
     kept = {(request_key(request), i): one for i, one in enumerate(scored)}
     replay = Replay(model="run", recorded=lambda key, i: kept.get((key, i)), info=backend.info)

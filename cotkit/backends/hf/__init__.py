@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cotkit.backends.hf._engine import Engine
     from cotkit.backends.hf._prompt import Prompter
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
 _RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
@@ -47,7 +47,8 @@ class Hf:
     model: str
     """Catalogue name, transformers folder, ``.gguf`` file, or hub name ``org/name``."""
     dtype: str = "auto"
-    """``float32``, ``bfloat16``, ``float16``; auto: float32 on a CPU, else bfloat16."""
+    """``float32``, ``bfloat16``, ``float16``, ``int8`` (CPU only); auto: what the device is fast
+    in, of a CPU bfloat16 or float32."""
     device: str = "auto"
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None

@@ -21,6 +21,7 @@ except ImportError as missing:
 
 from cotkit.backends.hf._attention import NAME
 from cotkit.backends.hf._context import Context, Network
+from cotkit.backends.hf._int8 import is_int8, to_int8
 from cotkit.backends.hf._tree import Node
 
 
@@ -39,7 +40,7 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, placement.dtype),
+            dtype=torch.float32 if placement.dtype == "int8" else getattr(torch, placement.dtype),
             device_map=None if placement.device == "cpu" else where,
             output_loading_info=True,
         )
@@ -49,6 +50,8 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     if unset := sorted(report["missing_keys"]):
         raise ModelLoadError(f"{folder}: the weights lack {unset[0]} (and {len(unset) - 1} more)")
     model.eval()
+    if placement.dtype == "int8":
+        to_int8(model)
     device = model.get_input_embeddings().weight.device
     if _has_plain_cache(model) and _packing_is_exact(model, device):
         return Network(model=model, device=device, packable=True)
@@ -115,7 +118,7 @@ def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
         exact = False  # the model does not take this kind of attention
     else:
-        loose = 1e-3 if model.dtype == torch.float32 else 0.1
+        loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
         exact = _windows(model) <= windows and all(
             float((ours - its.to(ours.device)).abs().max()) <= loose * float(its.max() - its.min())
             for ours, its in zip(packed, alone, strict=True)
