@@ -484,9 +484,11 @@ def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
         ({"model": "nowhere.gguf"}, ModelLoadError, "no such file"),
         ({"dtype": "int3"}, UsageError, "unknown dtype"),
         ({"batch_size": 0}, UsageError, "below 1"),
+        ({"replicas": 0}, UsageError, "below 1"),
+        ({"dtype": "int8", "device": "cuda"}, UsageError, "for CPUs"),
         ({"chat": True}, ModelLoadError, "no chat template"),
     ],
-    ids=["name", "folder", "gguf", "dtype", "batch", "template"],
+    ids=["name", "folder", "gguf", "dtype", "batch", "replicas", "int8", "template"],
 )
 def test_what_cannot_be_used_is_refused_by_info(
     models: dict[str, Path], params: dict[str, Any], error: type[CotkitError], words: str
@@ -615,3 +617,39 @@ def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None
     n_shared = [one.n_shared_tokens for one in asyncio.run(main())]
     assert n_shared[:2] == [0, 0]  # unknown, then computed and kept
     assert all(n >= len(SHARED.encode()) for n in n_shared[2:])
+
+
+def test_replicas_answer_as_one_process_does_and_outlive_each_other(
+    models: dict[str, Path],
+) -> None:
+    """One test, since each replica imports torch anew."""
+    folder, told = str(models["llama"]), list[str]()
+    requests = [ask(SHARED + ending, HOT, samples=(0, 1)) for ending in ENDINGS[:3]]
+    alone = run(float32(model=folder), requests)
+    long = [ask(f"Q: {i}", most(300)) for i in range(6)]
+    both = float32(model=folder, replicas=2, device="cpu", batch_size=1, notify=told.append)
+
+    async def main() -> tuple[list[Any], list[Any], list[Any]]:
+        scored = replace(ask(SHARED), options=("a", "bc"))
+        calls = [*map(both.generate, requests), both.loglikelihood(scored)]
+        calls.append(both.generate(ask("x", most(5000))))
+        first = await asyncio.gather(*calls, return_exceptions=True)
+        outcomes: list[list[Any]] = []
+        for process in both._replicas._processes:
+            later = [asyncio.ensure_future(both.generate(one)) for one in long]
+            await asyncio.sleep(0.05)
+            process.handle.kill()
+            outcomes.append(await asyncio.gather(*later, return_exceptions=True))
+        await both.close()
+        return first, outcomes[0], outcomes[1]
+
+    (*written, options, refused), one_killed, all_killed = asyncio.run(main())
+    assert [c.text for one in written for c in one] == [c.text for c in alone]
+    assert [one.text for one in options] == ["a", "bc"]
+    assert isinstance(refused, PromptTooLongError)
+    assert len([text for text in told if text.startswith("loading")]) == 2
+    assert all(isinstance(one, tuple) for one in one_killed)
+    assert "a replica ended; 3 of its requests go to the others" in told
+    failed = [one for one in all_killed if not isinstance(one, tuple)]
+    assert failed
+    assert all(type(one) is BackendError and "no replica is left" in str(one) for one in failed)
