@@ -144,7 +144,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """What the engine saw before each token of each prompt, by the prompt's text."""
     seen: dict[str, list[Any]] = {}
 
-    def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+    def choose(
+        logits: Any,  # noqa: ANN401 - a tensor: torch may be missing
+        rows: Sequence[Row],
+    ) -> list[int]:
         for one, row in zip(logits, rows, strict=True):
             seen.setdefault(row.request.messages[0].content, []).append(one.clone())
         return sampler(logits, rows)
@@ -393,7 +396,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     calls = iter(range(10_000))
     feed = Context.feed
 
-    def failing(self: Context, *args: list[Any]) -> object:
+    def failing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
         # three calls belong to the check at loading
         if next(calls) == 3 + at_call:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
@@ -433,7 +436,7 @@ def test_not_a_number_names_the_dtype(
 ) -> None:
     feed = Context.feed
 
-    def damaged(self: Context, *args: list[Any]) -> object:
+    def damaged(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
         return feed(self, *args) * float("nan")
 
     monkeypatch.setattr(Context, "feed", damaged)

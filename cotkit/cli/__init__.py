@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cotkit import __version__
-from cotkit.cli import compare, listing, models, new, plan, resume, score, show
+from cotkit.cli import compare, doctor, listing, models, new, plan, resume, score, show
 from cotkit.errors import CotkitError, InterruptedRunError
 
 
@@ -49,6 +49,7 @@ app.command("compare")(compare.command)
 app.command("plan")(plan.command)
 app.command("resume")(resume.command)
 app.command("score")(score.command)
+app.command("doctor")(doctor.command)
 app.command("list")(listing.list_names)
 app.add_typer(models.app, name="models")
 app.add_typer(show.app, name="show")

@@ -152,21 +152,17 @@ class Step:
     def _hidden(self, window: int | None, device: torch.device) -> list[torch.Tensor | None]:
         """What is hidden of the own tokens: one mask for all single tokens, else one a row."""
         made = self._own.get((window, device))
-        if made is None:
-            if self._single:
-                offsets = [[span.start - span.base] for span in self._spans]
-                made = [
-                    _unseen(torch.tensor(offsets, device=device), max(map(max, offsets)), window)
-                ]
-                if made[0] is not None:
-                    made = [made[0][:, None, None, None, :]]
-            else:
-                made = []
-                for span in self._spans:
-                    first = span.start - span.base
-                    offsets = torch.arange(first, first + span.n, device=device)[:, None]
-                    made.append(_unseen(offsets, first + span.n - 1, window))
-            self._own[window, device] = made
+        if made is None and self._single:
+            offsets = [[span.start - span.base] for span in self._spans]
+            mask = _unseen(torch.tensor(offsets, device=device), max(map(max, offsets)), window)
+            made = [None if mask is None else mask[:, None, None, None, :]]
+        elif made is None:
+            made = []
+            for span in self._spans:
+                first = span.start - span.base
+                offsets = torch.arange(first, first + span.n, device=device)[:, None]
+                made.append(_unseen(offsets, first + span.n - 1, window))
+        self._own[window, device] = made
         return made
 
     def _shared(self, window: int | None, device: torch.device) -> list[_Shared]:

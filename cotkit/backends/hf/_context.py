@@ -70,8 +70,10 @@ class Context:
         if row < last:
             self._tails.copy(last, row, self._lengths[last])
         self._tails.wipe(last)
+        self._paths[row] = self._paths[last]
+        self._bases[row] = self._bases[last]
+        self._lengths[row] = self._lengths[last]
         for held in (self._paths, self._bases, self._lengths):
-            held[row] = held[last]
             held.pop()
 
     def layers(self, row: int) -> Layers:

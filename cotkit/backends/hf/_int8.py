@@ -16,6 +16,10 @@ _MOST = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the
 class Int8Linear(nn.Module):
     """A linear layer, rounded."""
 
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: nn.Parameter | None
+
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         rounded, scale = _rounded(layer.weight.detach().float())
@@ -27,7 +31,7 @@ class Int8Linear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shape [..., in] to [..., out], float32."""
         rounded, scale = _rounded(x.reshape(-1, x.shape[-1]))
-        out = torch._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
+        out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
         out = out.mul_(scale).mul_(self.scale)
         if self.bias is not None:
             out += self.bias
