@@ -24,6 +24,7 @@ from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Executed, Plan, RunSpec, build_backend, execute, make_plan
 from cotkit.run.budget import Budget, Meter
+from cotkit.run.flips import recalled
 from cotkit.run.loop import run_to_end
 from cotkit.run.probe import unweighed
 from cotkit.scoring.measure import preferred_scale
@@ -254,6 +255,8 @@ def _said_of(
         )
     if why is not None:
         notes.append(f"the commonest reason of failed attempts: {why}")
+    if (flips := recalled(info)) is not None:
+        notes.append(str(flips))
     refused = info.settings.get("parameters", "").split(",")
     if "-temperature" in refused and any(
         getattr(arm.strategy, "temperature", None) == 0 for arm in plan.arms
