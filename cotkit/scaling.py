@@ -33,8 +33,8 @@ from cotkit.store import Store
 class Prospect:
     """A ladder before it is run."""
 
-    forecasts: tuple[Forecast, ...]
-    """What each run would take, in their order."""
+    forecasts: tuple[tuple[str, Forecast], ...]
+    """(benchmark as the user wrote it, what a run would take), in the order of the runs."""
     n_sizes: int
     """Models."""
     n_pairs: int
@@ -187,7 +187,9 @@ def _prospect(jobs: Sequence[Job], store: Store, ask: Ask) -> Prospect:
     n_sizes = len({job.info.model for job in jobs})
     n_at_once = n_pairs * len(n_problems) * (1 if ask.assume_sustained else n_sizes)
     return Prospect(
-        forecasts=tuple(forecast(job.plan, job.info, store, ask.prices) for job in jobs),
+        forecasts=tuple(
+            (job.plan.spec.bench, forecast(job.plan, job.info, store, ask.prices)) for job in jobs
+        ),
         n_sizes=n_sizes,
         n_pairs=n_pairs,
         n_problems=n_problems,

@@ -153,7 +153,7 @@ def test_the_prospect_says_what_it_takes_and_finds_before_anything_is_made() -> 
     (prospect,) = seen
     assert (prospect.n_sizes, prospect.n_pairs, prospect.n_problems) == (4, 1, (20,))
     assert prospect.each == pytest.approx(0.95**0.25)
-    assert [sum(arm.n_to_make for arm in one.arms) for one in prospect.forecasts] == [40] * 4
+    assert [sum(arm.n_to_make for arm in one.arms) for _, one in prospect.forecasts] == [40] * 4
     with Store(Path("logs") / STORE_NAME) as store:
         assert store.runs() == []
 
