@@ -652,7 +652,7 @@ HEADS: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 8, "intermediate_
         ("gemma2", {**HEADS, "attn_logit_softcapping": 5.0}, 1, "capped scores"),
         ("gpt_neox", {"intermediate_size": 48}, 1, "positions turn part of each head"),
         ("gpt2", {"n_positions": 512}, 1, "learned positions"),
-        ("gpt_oss", {**HEADS, "num_local_experts": 2}, 2, "sinks: not ours"),
+        ("gpt_oss", {**HEADS, "num_local_experts": 4}, 2, "sinks: not ours"),
         ("bloom", {}, 2, "ALiBi: no positions to give"),
         ("mamba", {"state_size": 4}, 2, "a state, no keys"),
     ],
