@@ -457,6 +457,19 @@ def test_not_a_number_names_the_dtype(
     assert "not a number in float32" in str(got)
 
 
+def test_a_row_that_is_not_a_number_spoils_no_other(tmp_path: Path) -> None:
+    """Neither its neighbours nor the rows that take its place."""
+    folder = build_tiny_model(tmp_path)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    model.get_input_embeddings().weight.data[ord("z")] = float("nan")
+    model.save_pretrained(folder)
+    prompts = ("Q: x", "Q: zzzzzzzzzzzzzzzzzzzzz", "Q: y", "Q: how", "Q: a")
+    got = run(float32(model=str(folder), batch_size=2), [ask(one, most(9)) for one in prompts])
+    assert isinstance(got.pop(1), BackendError)
+    sound = tuple(one for one in prompts if "z" not in one)
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, sound, 9)
+
+
 def test_a_long_prompt_fails_alone_before_anything_is_generated(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, context_tokens=64)
     fits, too_long = ask("x" * 52), ask("x" * 53)

@@ -69,9 +69,10 @@ class Context:
     def drop(self, row: int) -> None:
         """Forget a row; the last one takes its place."""
         last = len(self) - 1
+        self._tails.wipe(row)
         if row < last:
             self._tails.copy(last, row, self._lengths[last])
-        self._tails.wipe(last)
+            self._tails.wipe(last)
         self._paths[row] = self._paths[last]
         self._bases[row] = self._bases[last]
         self._lengths[row] = self._lengths[last]
