@@ -463,9 +463,9 @@ def test_a_row_that_is_not_a_number_spoils_no_other(tmp_path: Path) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     model.get_input_embeddings().weight.data[ord("z")] = float("nan")
     model.save_pretrained(folder)
-    prompts = ("Q: x", "Q: zzzzzzzzzzzzzzzzzzzzz", "Q: y", "Q: how", "Q: a")
+    prompts = ("Q: zzzzzzzzzzzzzzzzzzzzz", "Q: x", "Q: how many apples are there?", "Q: a")
     got = run(float32(model=str(folder), batch_size=2), [ask(one, most(9)) for one in prompts])
-    assert isinstance(got.pop(1), BackendError)
+    assert isinstance(got.pop(0), BackendError)
     sound = tuple(one for one in prompts if "z" not in one)
     assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, sound, 9)
 
