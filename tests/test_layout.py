@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "store": BASE | {"identity"},
     "analysis": BASE | {"store"},
     "report": BASE | {"events", "analysis"},
+    "lab": BASE | {"identity", "bench"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
 }
 EVERYTHING = {"api", "running", "scored", "draws", "forecast", "cli", "__init__", "__main__"}
@@ -89,7 +90,14 @@ HEAVY = ("torch", "transformers", "openai", "anthropic", "scipy", "numpy", "jinj
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["list", "strategies"], ["list", "benches"], ["compare", "--help"]]
+    "command",
+    [
+        ["--help"],
+        ["list", "strategies"],
+        ["list", "benches"],
+        ["compare", "--help"],
+        ["lab", "train", "--help"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     code = (

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cotkit import __version__
-from cotkit.cli import compare, listing, models, new, plan, resume, score, show
+from cotkit.cli import compare, lab, listing, models, new, plan, resume, score, show
 from cotkit.errors import CotkitError, InterruptedRunError
 
 
@@ -51,6 +51,7 @@ app.command("resume")(resume.command)
 app.command("score")(score.command)
 app.command("list")(listing.list_names)
 app.add_typer(models.app, name="models")
+app.add_typer(lab.app, name="lab")
 app.add_typer(show.app, name="show")
 app.add_typer(new.app, name="new")
 
