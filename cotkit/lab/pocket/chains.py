@@ -40,7 +40,10 @@ class Chains:
         return np.cumsum(np.column_stack([self.start, self.signs * self.terms]), axis=1)
 
     def keys(self, digits: int) -> NDArray[np.int64]:
-        """One number for each different problem whose numbers have so many digits, shape [N]."""
+        """One number for each different problem whose numbers have so many digits, shape [N].
+
+        Where it takes more than 64 bits, two problems may share one: then one more is held out.
+        """
         import numpy as np
 
         base = 2 * 10**digits
