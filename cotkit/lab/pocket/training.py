@@ -113,6 +113,7 @@ def train(
             return "was there"
         with memory_watched(job.name, job.size.n_bytes(job.recipe), device), deferred() as stopped:
             _train(job, accelerator, save_every=save_every, report=report, stopped=stopped)
+    accelerator.free_memory()  # or it would hold on to every network of the family
     return "trained"
 
 
