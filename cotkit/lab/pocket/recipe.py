@@ -65,7 +65,7 @@ SIZES: tuple[Size, ...] = (
 class Recipe:
     """How every size is trained: the same data in the same order, given a seed."""
 
-    n_steps: int = 3000
+    n_steps: int = 2000
     """Optimizer steps."""
     batch_tokens: int = 8192
     """Tokens of one step."""
