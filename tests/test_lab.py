@@ -190,7 +190,7 @@ def lab(*arguments: str) -> str:
     return done.output
 
 
-TINY = ["pocket", "--sizes", "smallest,next", "--steps", "16", "--device", "cpu"]
+TINY = ["pocket", "--sizes", "smallest,next", "--steps", "10", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unbroken")
     said = lab(*TINY, "--out", str(out))
     assert "FLOPs" in said.splitlines()[0]
-    assert "pocket-6k-seed1: step 16 of 16" in said
+    assert "pocket-6k-seed1: step 10 of 10" in said
     return out
 
 
@@ -297,7 +297,7 @@ def test_a_wrong_word_is_one_line(arguments: list[str], message: str, tmp_path: 
 def test_a_folder_of_another_recipe_is_refused_and_left_alone(unbroken: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*")}
     arguments = ["lab", "train", "pocket", "--sizes", "3k", "--device", "cpu"]
-    done = CliRunner().invoke(app, [*arguments, "--steps", "17", "--out", str(unbroken)])
+    done = CliRunner().invoke(app, [*arguments, "--steps", "11", "--out", str(unbroken)])
     assert "holds a model of another recipe (" in str(done.exception)
     assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*")} == before
 

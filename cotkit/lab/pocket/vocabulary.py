@@ -1,8 +1,8 @@
 """The tokens of pocket models: digits and signs one by one, the fixed phrases of prompts whole.
 
 A text of phrases has less than a quarter of the tokens of one of characters, so that a model reads
-more than four times the problems for the same FLOPs; numbers are still spelt digit by digit. What none of our three
-strategies renders for ``arithmetic`` is ``<unk>``.
+more than four times the problems for the same FLOPs; numbers are still spelt digit by digit. What
+none of our three strategies renders for ``arithmetic`` is ``<unk>``.
 """
 
 from __future__ import annotations
