@@ -73,12 +73,18 @@ class Schedule:
     def advance(self) -> None:
         """Score some options if any wait, let rows join if there are places, and do a step."""
         self._waiting = [row for row in self._waiting if not row.over]
+        options = [row for row in self._waiting if row.option_tokens]
+        texts = [row for row in self._waiting if not row.option_tokens]
         with torch.inference_mode():
-            if scored := self._places([row for row in self._waiting if row.option_tokens], []):
+            if options:
+                scored = self._places(options, [], tokens_for_rows(self._network))
                 self._try(scored, lambda: score_batch(self._network, scored, self._tree))
-            running = self._batch.rows
-            if joining := self._places([r for r in self._waiting if not r.option_tokens], running):
-                self._try(joining, lambda: self._batch.join(joining))
+            if texts:
+                if not self._batch.rows:
+                    self._budget = tokens_for_rows(self._network)
+                joining = self._places(texts, self._batch.rows, self._budget)
+                if joining:
+                    self._try(joining, lambda: self._batch.join(joining))
             if self._batch.rows:
                 self._try([], self._batch.step)
 
@@ -87,10 +93,8 @@ class Schedule:
         self._waiting = []
         self._free()
 
-    def _places(self, rows: Sequence[Row], running: Sequence[Row]) -> list[Row]:
-        """Those of the rows that may run now, beside the running ones."""
-        if not running:
-            self._budget = tokens_for_rows(self._network)
+    def _places(self, rows: Sequence[Row], running: Sequence[Row], budget: int) -> list[Row]:
+        """Those of the rows that may run now, beside the running ones: one at least if none do."""
         limit = self._limit if self._network.packable else 1
         if len(running) > limit - max(1, limit // _JOIN_SHARE):
             return []
@@ -98,7 +102,7 @@ class Schedule:
         n = len(running)
         for row in rows:
             longest = max(longest, row.n_own)
-            if n == limit or (n and (n + 1) * longest > self._budget):
+            if n == limit or (n and (n + 1) * longest > budget):
                 break
             n += 1
         return list(rows[: n - len(running)])
@@ -116,11 +120,9 @@ class Schedule:
             message = first_line(fault)
         else:
             return
-        rows = dict.fromkeys(
-            (*self._batch.rows, *taken)
-        )  # here the frames that held tensors are gone
-        self._free()
+        rows = dict.fromkeys((*self._batch.rows, *taken))
         left = [row for row in rows if not row.done]
+        self._free()  # here, where the frames that held tensors are gone
         if len(left) == 1:
             hint = "use a smaller model, dtype=bfloat16, or a shorter prompt"
             left.pop().fail(BackendError(f"out of memory on one request: {message}", hint=hint))
