@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
-    from cotkit.api import Scored, compare, score
+    from cotkit.analysis.scale.values import Scale
+    from cotkit.api import Scored, compare, scale, score
     from cotkit.errors import CotkitError
     from cotkit.forecast import Forecast, plan
     from cotkit.report import render
@@ -18,10 +19,12 @@ __all__ = [
     "Comparison",
     "CotkitError",
     "Forecast",
+    "Scale",
     "Scored",
     "compare",
     "plan",
     "render",
+    "scale",
     "score",
 ]
 __version__ = "0.1.0"
@@ -30,10 +33,12 @@ _HOMES = {
     "Comparison": "cotkit.analysis.results",
     "CotkitError": "cotkit.errors",
     "Forecast": "cotkit.forecast",
+    "Scale": "cotkit.analysis.scale.values",
     "Scored": "cotkit.api",
     "compare": "cotkit.api",
     "plan": "cotkit.forecast",
     "render": "cotkit.report",
+    "scale": "cotkit.api",
     "score": "cotkit.api",
 }
 

@@ -1,4 +1,4 @@
-"""The Python front door: ``cotkit.compare(...)`` and ``cotkit.score(...)``, for other eval code."""
+"""The Python front door, for other eval code: ``compare``, ``scale`` and ``score``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from cotkit.analysis.results import Cell, Comparison
+from cotkit.analysis.scale.inputs import Axis
+from cotkit.analysis.scale.values import Scale
 from cotkit.backends._function import Function, PromptToText
 from cotkit.bench import load_benchmark
 from cotkit.protocols import Backend, Benchmark
@@ -116,6 +118,91 @@ def compare(
     return run_spec(
         spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event, means=means
     )
+
+
+def scale(
+    models: str | Sequence[str | Backend],
+    strategy: str | Sequence[str] = "cot",
+    bench: str | Benchmark | Sequence[str | Benchmark] = "gsm-mini",
+    *,
+    baseline: str | None = None,
+    limit: int | Literal["all"] | None = None,
+    seed: int = 0,
+    exemplars: str = "builtin:8",
+    exemplar_seed: int = 0,
+    reader: str = "flexible",
+    margin: float = 0.02,
+    x: Axis = "params",
+    assume_sustained: bool = False,
+    losses: Mapping[str, float] | None = None,
+    run_unsafe_code: bool = False,
+    model_args: Mapping[str, str] | None = None,
+    generation: Mapping[str, str] | None = None,
+    likelihood: bool = False,
+    prices: Path | None = None,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+) -> tuple[Scale, ...]:
+    """From which size on does the strategy help? Every model on the same problems, one by one.
+
+    Args:
+        models: Names or backend objects, at least two; one text is the name of a family.
+        strategy: As of :func:`compare`.
+        bench: One benchmark, or several; each has a curve of its own.
+        x: What size means; ``ordinal``: the order of ``models``.
+        assume_sustained: Whether help, once begun, is assumed not to stop with size; to be chosen
+            before there are results.
+        losses: Model -> pretraining loss in nats per token, for ``x="loss"``.
+        prices: A file of your own prices.
+        baseline: As of :func:`compare`, and so are all that follow.
+        limit: As there.
+        seed: As there; also of the bootstraps.
+        exemplars: As there.
+        exemplar_seed: As there.
+        reader: As there.
+        margin: As there.
+        run_unsafe_code: As there.
+        model_args: As there, for every model.
+        generation: As there.
+        likelihood: As there.
+        log_dir: As there.
+        on_event: As there.
+
+    Returns:
+        One analysis for each benchmark. Attempts that failed are holes and named in its notes.
+
+    Raises:
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+    """
+    from cotkit.scaled.job import Ask
+    from cotkit.scaled.ladder import members
+    from cotkit.scaling import scale_models
+
+    written = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
+    spec = RunSpec(
+        model=GIVEN,
+        model_args=dict(model_args or {}),
+        strategies=strategy_specs(strategy),
+        baseline=baseline,
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        exemplar_seed=exemplar_seed,
+        generation=dict(generation or {}),
+        reader=reader,
+        margin=margin,
+        run_unsafe_code=run_unsafe_code,
+        likelihood=likelihood,
+    )
+    found = scale_models(
+        spec,
+        members(models) if isinstance(models, str) else models,
+        [(one if isinstance(one, str) else one.name, _benchmark(one)) for one in written],
+        Ask(axis=x, assume_sustained=assume_sustained, losses=dict(losses or {}), prices=prices),
+        log_dir=Path(log_dir),
+        emit=on_event or (lambda _: None),
+    )
+    return found.scales
 
 
 def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:

@@ -18,7 +18,8 @@
     └── InterruptedRunError      130   Ctrl-C; what was done is kept
 
 Exit codes follow BSD ``sysexits.h`` (64..78) where it has one, 2 for usage as every command-line
-tool does, and 130 for an interrupt. 3, 4 and 5 are kept free for the verdicts of ``--gate``.
+tool does, and 130 for an interrupt. 3, 4 and 5 are verdicts of ``--gate``: no material help,
+undetermined, harms (0: helps).
 """
 
 from __future__ import annotations

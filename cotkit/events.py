@@ -18,6 +18,8 @@ class RunStarted:
     """Of those, how many the store already holds."""
     arms: tuple[str, ...]
     """Canonical strategy specs, in the order asked."""
+    title: str = ""
+    """Which of several runs it is, e.g. ``"2 of 8, gemma3-270m on gsm8k"``; empty: the only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

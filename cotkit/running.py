@@ -48,6 +48,20 @@ class Means:
 NO_LIMITS = Means()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performed:
+    """A run as it went."""
+
+    plan: Plan
+    """What was planned."""
+    info: BackendInfo
+    """The backend that it ran on."""
+    done: Executed
+    """Its attempts."""
+    price: Price | None
+    """What the model's tokens cost; None: unknown."""
+
+
 def run_spec(
     spec: RunSpec,
     bench: Benchmark,
@@ -58,10 +72,27 @@ def run_spec(
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
     means: Means = NO_LIMITS,
 ) -> Comparison:
-    """Run a spec to its comparison; ``on_plan`` is called before anything is generated.
+    """Run a spec to its comparison: :func:`perform`, then :func:`analyse`."""
+    ran = perform(
+        spec, bench, log_dir=log_dir, backend=backend, emit=emit, on_plan=on_plan, means=means
+    )
+    return analyse(ran.plan, ran.info, ran.done, ran.price)
+
+
+def perform(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path,
+    backend: Backend | None = None,
+    emit: Emit | None = None,
+    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    means: Means = NO_LIMITS,
+) -> Performed:
+    """Run a spec; ``on_plan`` is called before anything is generated.
 
     ``backend``: an object to use, and to leave open, in place of the one that the spec names.
-    ``means``: what this call may spend; the comparison says if that ended it.
+    ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
 
     Raises:
         CotkitError: whatever ends the run.
@@ -94,7 +125,7 @@ def run_spec(
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
-    return analyse(plan, info, done, price)
+    return Performed(plan=plan, info=info, done=done, price=price)
 
 
 async def _execute(
@@ -121,7 +152,7 @@ def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | 
 
 def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) -> Comparison:
     """The comparison that the rows of a plan come to."""
-    why = _why_failed(done)
+    why = why_failed(done)
     order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
     rows = (
         sorted(done.rows, key=lambda row: order[row.problem_id])
@@ -167,6 +198,7 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
         is_sequential=plan.spec.stop_when is not None,
         ended_by=done.ended_by,
         why_failed=why,
+        n_shot=plan.n_shot,
         following=following(rows, flips, LEVEL),
         bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
@@ -181,25 +213,26 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
     )
 
 
-def _why_failed(done: Executed) -> str | None:
+def why_failed(done: Executed) -> str | None:
+    """The commonest reason of a run's failed attempts; None: none failed."""
     reasons = Counter(row.error for row in done.rows if row.outcome == "failed" and row.error)
     return reasons.most_common(1)[0][0] if reasons else None
 
 
 def _said_of(
-    plan: Plan, info: BackendInfo, done: Executed, price: Price | None, why_failed: str | None
+    plan: Plan, info: BackendInfo, done: Executed, price: Price | None, why: str | None
 ) -> tuple[str, ...]:
     """What a reader must know of how the run went and what its dollars are made of."""
     notes: list[str] = []
     if done.ended_by is not None:
-        why = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
+        ends = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
         n_done = len({row.problem_id for row in done.rows})
         notes.append(
             f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
-            f"{why[done.ended_by]}"
+            f"{ends[done.ended_by]}"
         )
-    if why_failed is not None:
-        notes.append(f"the commonest reason of failed attempts: {why_failed}")
+    if why is not None:
+        notes.append(f"the commonest reason of failed attempts: {why}")
     refused = info.settings.get("parameters", "").split(",")
     if "-temperature" in refused and any(
         getattr(arm.strategy, "temperature", None) == 0 for arm in plan.arms

@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 import cotkit
 from cotkit.cli import app, main
 from cotkit.errors import MissingDependencyError, UsageError
-from cotkit.report.document import Document
 from cotkit.report.html import Part, Sample, Take, page
 from cotkit.report.html.figure import short
 from cotkit.reporting import stored_part
@@ -97,15 +96,7 @@ def a_part(sums: Sums, strategy: str = "cot") -> Part:
 
 
 def scale_page() -> str:
-    scale = made_scale()
-    document = Document(
-        headline=(scale.answers[0].sentence,),
-        caption=("5 models",),
-        facts=(),
-        tables=(),
-        notes=scale.notes,
-    )
-    return page([], scales=[scale], documents=[document])
+    return page([], scales=[made_scale()])
 
 
 def evil_part(sums: Sums) -> Part:

@@ -40,6 +40,8 @@ EVERYTHING = {
     "running",
     "reporting",
     "scored",
+    "scaled",
+    "scaling",
     "draws",
     "forecast",
     "cli",

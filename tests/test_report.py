@@ -21,12 +21,14 @@ from rich.cells import cell_len
 from cotkit.analysis.results import Cell, Comparison, Gain, Interval, Label, Variant, Verdict
 from cotkit.errors import UnknownNameError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said
-from cotkit.report import FORMATS, render
+from cotkit.report import FORMATS as ALL_FORMATS
+from cotkit.report import render
 from cotkit.report.progress import progress_display
 from cotkit.report.strip import ASCII, UNICODE, Axis, axis_for, draw, scale
 from cotkit.report.words import Form, say_level, say_number
 from cotkit.types import OUTCOMES, Outcome
 
+FORMATS = [form for form in ALL_FORMATS if form != "lm-eval"]  # whose words are another program's
 GOLDEN = Path(__file__).parent / "cases" / "report"
 NAN = math.nan
 

@@ -24,14 +24,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from statistics import median
 
 from cotkit.analysis.intervals import wilson
 from cotkit.analysis.results import Audit, Gain, Verdict
-from cotkit.store.rows import AttemptRow
+from cotkit.store.rows import AttemptRow, Reply
 from cotkit.types import Reading
 
 MAX_WORDS = 8
@@ -70,6 +70,17 @@ def audits(
         _audit(arm, asks, [row for row in rows if row.arm == arm], reader)
         for arm, asks in reasons.items()
     )
+
+
+def contamination(replies: Iterable[Reply]) -> float | None:
+    """Share of the replies of an arm without reasoning that reason; None: not surely too many."""
+    n = n_reasoned = 0
+    for reply in replies:
+        n += 1
+        n_reasoned += reply.reasoned_apart or _reasons(
+            before_answer(reply.text, reply.reading), reply.reading
+        )
+    return n_reasoned / n if _is_contaminated(n_reasoned, n) else None
 
 
 def before_answer(text: str, reading: Reading | None) -> str:
@@ -128,9 +139,7 @@ def _audit(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Aud
     readings = [row.readings.get(reader) for row in rows]
     texts = [before_answer(row.text, of) for row, of in zip(rows, readings, strict=True)]
     n_reasoned = sum(
-        row.reasoned_apart
-        or bool(row.n_reasoning_tokens)
-        or is_reasoning(text, was_read=of is not None and of.value is not None)
+        row.reasoned_apart or bool(row.n_reasoning_tokens) or _reasons(text, of)
         for row, of, text in zip(rows, readings, texts, strict=True)
     )
     tokens = [row.n_reasoning_tokens for row in rows]
@@ -142,10 +151,18 @@ def _audit(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Aud
         reasoned=n_reasoned,
         median_words_before=median(map(_n_words, texts)) if texts else math.nan,
         reasoning_tokens=sum(known) if known and len(known) == len(tokens) else None,
-        is_contaminated=not asks and wilson(n_reasoned, len(rows), 0.95).low > CONTAMINATED,
+        is_contaminated=not asks and _is_contaminated(n_reasoned, len(rows)),
         truncated=sum(row.truncated for row in rows),
         enough_tokens=_enough(rows),
     )
+
+
+def _reasons(before: str, reading: Reading | None) -> bool:
+    return is_reasoning(before, was_read=reading is not None and reading.value is not None)
+
+
+def _is_contaminated(n_reasoned: int, n: int) -> bool:
+    return wilson(n_reasoned, n, 0.95).low > CONTAMINATED
 
 
 def _enough(rows: Sequence[AttemptRow]) -> int | None:

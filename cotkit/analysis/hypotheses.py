@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 
 def mcnemar_midp(b: int, c: int, *, one_sided: bool = False) -> float:
@@ -57,6 +59,35 @@ def sidak_level(level: float, m: int) -> float:
     if m < 1:
         raise ValueError(f"a level for {m} intervals")
     return level ** (1 / m)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values in the order given (Benjamini and Hochberg 1995): for exploring only.
+
+    Calling those at most q discoveries keeps the expected share of false ones at most q, for tests
+    that are independent or depend positively; it does not keep the chance of any false one.
+    """
+    m = len(p_values)
+    adjusted = [0.0] * m
+    running = 1.0
+    ranked = sorted(range(m), key=p_values.__getitem__)
+    for rank, i in reversed(list(enumerate(ranked, start=1))):
+        running = min(running, p_values[i] * m / rank)
+        adjusted[i] = running
+    return tuple(adjusted)
+
+
+def two_rates(p1: float, n1: int, p2: float, n2: int) -> float:
+    """Two-sided p-value that two independent rates are equal: score test, pooled variance.
+
+    For published totals; 1 if the pooled rate is 0 or 1. Assumes enough hits for a normal
+    approximation; conservative if both are of the same problems and agree more than by chance.
+    """
+    pooled = (p1 * n1 + p2 * n2) / (n1 + n2)
+    variance = pooled * (1 - pooled) * (1 / n1 + 1 / n2)
+    if variance <= 0:
+        return 1.0
+    return 2 * NormalDist().cdf(-abs(p1 - p2) / math.sqrt(variance))
 
 
 def _midp_lower(k: int, n: int) -> float:

@@ -68,11 +68,12 @@ def tango(b: int, c: int, n: int, level: float) -> Interval:
     return Interval(low=-_tango_high(c, b, n, z), high=_tango_high(b, c, n, z), level=level)
 
 
-def newcombe(k1: int, n1: int, k2: int, n2: int, level: float) -> Interval:
+def newcombe(k1: float, n1: int, k2: float, n2: int, level: float) -> Interval:
     """Interval of ``k1/n1 - k2/n2``, independent samples (Newcombe 1998 b, method 10).
 
     For published totals, where pairs are lost: too wide if the same problems were used and the
-    arms agree more than by chance. -1 to 1 if either sample is empty.
+    arms agree more than by chance. -1 to 1 if either sample is empty. Hits of a rounded rate may
+    be fractional.
 
     Raises:
         ValueError: hits outside ``0..n`` in either sample.

@@ -5,7 +5,8 @@ All rates and gains are fractions in 0..1 (gains in -1..1), never percent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cotkit.analysis.findings import (
@@ -110,3 +111,5 @@ class Comparison:
     """For benchmarks of stereotypes: arms by condition, then the same by category."""
     bias_changes: tuple[BiasChange, ...] = ()
     """For benchmarks of stereotypes: each pair of ``verdicts`` and condition."""
+    n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""

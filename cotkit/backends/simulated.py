@@ -18,6 +18,11 @@ from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
 from cotkit.types import BackendInfo, Completion, Problem, Request
 
+FAMILY = tuple(
+    f"simulated/{size}" for size in ("100m", "300m", "1b", "3b", "10b", "30b", "100b", "300b")
+)
+"""A ladder of it, as users name its models: half a decade from one to the next."""
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])", re.IGNORECASE)
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _MAX_SLOPE = 50.0  # already a step; far above, exp() overflows

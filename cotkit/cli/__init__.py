@@ -7,7 +7,7 @@ import sys
 import typer
 
 from cotkit import __version__
-from cotkit.cli import compare, listing, models, new, plan, report, resume, score, show
+from cotkit.cli import compare, listing, models, new, plan, report, resume, scale, score, show
 from cotkit.errors import CotkitError, InterruptedRunError
 
 
@@ -48,6 +48,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 app.command("compare")(compare.command)
 app.command("plan")(plan.command)
 app.command("resume")(resume.command)
+app.command("scale")(scale.command)
 app.command("score")(score.command)
 app.command("report")(report.command)
 app.command("list")(listing.list_names)

@@ -87,7 +87,7 @@ def table(found: Forecast) -> list[tuple[str, ...]]:
             _name(arm, found),
             *(f"{getattr(arm, name):,}" for name in _COUNTS),
             _about(tokens) if tokens is not None else _range(ahead.prompt_tokens),
-            *_ahead(ahead),
+            *taken(ahead),
         )
         for arm, tokens, ahead in zip(found.arms, found.prompt_tokens, found.estimates, strict=True)
     ]
@@ -96,10 +96,11 @@ def table(found: Forecast) -> list[tuple[str, ...]]:
     sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNTS)
     whole = total(found.estimates)
     prompts = _about(tokens) if tokens is not None else _range(whole.prompt_tokens)
-    return [header, *rows, ("all", *sums, prompts, *_ahead(whole))]
+    return [header, *rows, ("all", *sums, prompts, *taken(whole))]
 
 
-def _ahead(ahead: Estimate) -> tuple[str, str, str]:
+def taken(ahead: Estimate) -> tuple[str, str, str]:
+    """Generated tokens, dollars and seconds of an estimate, as cells of a table."""
     return (
         _range(ahead.generated_tokens),
         "price unknown" if ahead.usd is None else _range(ahead.usd, "$", ".2g"),

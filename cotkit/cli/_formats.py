@@ -11,6 +11,7 @@ class Format(StrEnum):
     json = "json"
     csv = "csv"
     latex = "latex"
+    lm_eval = "lm-eval"
 
 
 class Display(StrEnum):

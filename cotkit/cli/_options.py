@@ -6,7 +6,7 @@ put together, so they must be types and not text.
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import typer
 
@@ -14,6 +14,8 @@ from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
+
+_T = TypeVar("_T")
 
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 
@@ -187,6 +189,23 @@ def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Ca
         return run
 
     return wrap
+
+
+def fixing(reader: Callable[..., _T], **fixed: object) -> Callable[..., _T]:
+    """A reader without these options, which have these values: for commands they make no sense in.
+
+    Raises:
+        KeyError: it has no such option.
+    """
+    shared = dict(inspect.signature(reader).parameters)
+    for name in fixed:
+        del shared[name]
+
+    def read(**options: object) -> _T:
+        return reader(**options, **fixed)
+
+    setattr(read, "__signature__", inspect.Signature(list(shared.values())))  # noqa: B010 - as above
+    return read
 
 
 def _limit(text: str | None) -> int | Literal["all"] | None:

@@ -13,6 +13,7 @@ import typer
 
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import lines
+from cotkit.cli._gate import EXIT_CODES, gate, write_summary
 from cotkit.cli._page import write_run
 from cotkit.draws import AGAIN, compare_draws
 from cotkit.errors import IncompleteRunError, UsageError
@@ -43,14 +44,25 @@ def run_and_print(
     display: Display | None,
     expected: str | None = None,
     html: Path | None = None,
+    gated: bool = False,
 ) -> None:
-    """Run, print, and exit 75 if attempts are missing. ``expected``: what run it must turn out.
+    """Run, print, and exit 75 if attempts are missing.
 
-    ``html``: a file for the page, too, looked at by ``check_page``.
+    Args:
+        spec: What to run.
+        means: What it may spend.
+        log_dir: Folder of the store.
+        format_: Of the report.
+        timing: Whether to print what was measured.
+        display: Of the progress.
+        expected: What run it must turn out to be.
+        html: A file for the page, too, looked at by ``check_page``.
+        gated: Exit by the verdict, if no attempt is missing.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
         IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
+        typer.Exit: by the verdict, where ``gated``.
     """
 
     def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
@@ -67,7 +79,7 @@ def run_and_print(
             found = forecast(plan, info, store, means.prices)
             typer.echo("\n".join(lines(found)), err=True)
 
-    _check_draws(spec, format_, html)
+    _check_draws(spec, format_, html, gated=gated)
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     with progress_display(mode, sys.stderr) as emit:
@@ -93,13 +105,19 @@ def run_and_print(
         write_run(html, comparison, log_dir, timing=timing)
         typer.echo(f"written: {html}", err=True)
     again = f"go on with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
+    if gated:
+        write_summary(comparison)
     _check_complete([comparison], again)
+    if gated:
+        raise typer.Exit(EXIT_CODES[gate(comparison)])
 
 
-def _check_draws(spec: RunSpec, format_: Format, html: Path | None) -> None:
+def _check_draws(spec: RunSpec, format_: Format, html: Path | None, *, gated: bool) -> None:
     """Refuse what several exemplar draws cannot be printed as."""
     if not spec.exemplar_seeds:
         return
+    if gated:
+        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
     if html is not None:
         hint = "leave out --html; later: cotkit report RUN"
         raise UsageError("exemplar draws have no page", hint=hint)

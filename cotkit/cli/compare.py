@@ -29,6 +29,8 @@ Examples:
 
   cotkit compare --model anthropic/claude-haiku-4-5 --strategy cot --stop-when decided
 
+  cotkit compare --model simulated/70b --strategy cot --gate
+
   VLLM_BASE_URL=http://localhost:8000/v1 cotkit compare --model openai-api/vllm/my-model
 """
 
@@ -50,6 +52,11 @@ def compare(
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
     ),
+    gate: bool = typer.Option(
+        False,
+        "--gate",
+        help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
+    ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
 
@@ -68,6 +75,7 @@ def compare(
         timing=timing,
         display=display,
         html=html,
+        gated=gate,
     )
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cotkit.report.document import Column, Document, Number, Value, Words
 
 
-def to_csv(document: Document) -> str:
+def to_csv(documents: Sequence[Document]) -> str:
     """Header and rows, full precision, Unix line ends."""
-    facts = {key: _field(value) for key, value in document.facts}
     records: list[dict[str, str]] = []
-    header = dict.fromkeys(("section", *facts))
-    for table in document.tables:
+    header = dict.fromkeys(("section", *(key for one in documents for key, _ in one.facts)))
+    for document, table in ((one, table) for one in documents for table in one.tables):
+        facts = {key: _field(value) for key, value in document.facts}
         for row in table.rows:
             cells = dict(
                 pair

@@ -75,11 +75,39 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A line of a figure."""
+
+    name: str
+    """As the legend names it."""
+    y: tuple[float, ...]
+    """A fraction in 0..1 at each place of the figure's axis; NaN: a hole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Two curves over size, drawn in characters; its numbers stand in a table, too."""
+
+    x: tuple[float, ...]
+    """Places on the axis, rising, at least two."""
+    ticks: tuple[str, ...]
+    """What to write below each place."""
+    axis: str
+    """What the axis is."""
+    upper: Curve
+    """Drawn over the other."""
+    lower: Curve
+    """What it is measured against."""
+    bracket: tuple[int, int] | None
+    """Indices of the places between which to mark the axis; None: mark nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One section of a report. The first column says what a row is about."""
 
     key: str
-    """Name in CSV and JSON."""
+    """Name in CSV and JSON; tables of one name are one list there."""
     title: str
     """Heading in text formats."""
     note: str
@@ -90,6 +118,8 @@ class Table:
     """Cells in the order of ``columns``; text formats leave a table without rows out."""
     strip: Strip | None = None
     """What to draw, if anything."""
+    figures: tuple[Figure, ...] = ()
+    """Drawn below it by formats of characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 
 from cotkit.report.document import Document, Number, Table, Value, Words
 
-SCHEMA = "cotkit.comparison/1"
+COMPARISON = "cotkit.comparison/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
+SCALE = "cotkit.scale/1"
+"""The same for scale analyses."""
 
 
-def to_json(document: Document) -> str:
-    """Indented JSON: rates and gains as fractions, intervals as ``{low, high, level}``."""
-    page: dict[str, object] = {"schema": SCHEMA, "answer": document.headline}
-    page |= dict(document.facts)
-    page |= {table.key: _records(table) for table in document.tables}
-    page["notes"] = document.notes
+def to_json(documents: Sequence[Document], schema: str) -> str:
+    """Indented JSON: rates and gains as fractions, intervals as ``{low, high, level}``.
+
+    Several documents are the first one with the others in its list ``parts``.
+    """
+    first, *others = documents
+    page = {"schema": schema, **_page(first)}
+    if others:
+        page["parts"] = [_page(one) for one in others]
     return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _page(document: Document) -> dict[str, object]:
+    page: dict[str, object] = {"answer": document.headline}
+    page |= dict(document.facts)
+    tables: dict[str, list[dict[str, object]]] = {}
+    for table in document.tables:
+        tables.setdefault(table.key, []).extend(_records(table))
+    page |= tables
+    page["notes"] = document.notes
+    return page
 
 
 def _records(table: Table) -> list[dict[str, object]]:

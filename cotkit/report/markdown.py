@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 
 from cotkit.report.document import Document, Number, Span, Table, Value, Words
+from cotkit.report.plot import draw_figure
 from cotkit.report.words import printable, say_ends, say_number
 
+_FIGURE_WIDTH = 80
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&])")
 
 
@@ -18,6 +20,9 @@ def markdown(document: Document) -> str:
     for table in document.tables:
         if table.rows:
             parts += [f"## {table.title}", "\n".join(_lines(table)), _escape(table.note)]
+            for figure in table.figures:
+                drawn = draw_figure(figure, width=_FIGURE_WIDTH, is_unicode=True)
+                parts.append("\n".join(("```text", *drawn, "```")))
     if document.notes:
         parts += ["## Notes", "\n".join(f"- {_escape(note)}" for note in document.notes)]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.report.words import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Mode = Literal["full", "plain", "none"]
 """``full``: bars, for a terminal; ``plain``: a line now and then, for a log; ``none``: silence."""
@@ -92,11 +95,9 @@ def _full(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Eve
         MofNCompleteColumn,
         Progress,
         SpinnerColumn,
-        TaskID,
         TextColumn,
         TimeElapsedColumn,
     )
-    from rich.text import Text
 
     progress = Progress(
         SpinnerColumn(),
@@ -107,33 +108,54 @@ def _full(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Eve
         TextColumn("{task.fields[line]}", markup=False, style="dim"),
         console=Console(file=stderr),
     )
-    tallies: dict[str, Tally] = {}
-    bars: dict[str, TaskID] = {}
+    with progress:
+        yield _Bars(progress, clock).show
 
-    def show(event: Event) -> None:
+
+class _Bars:
+    """The bars of the run that is on; those of the run before it go when it begins."""
+
+    def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
+        self.progress = progress
+        self.clock = clock
+        self.tallies: dict[str, Tally] = {}
+        self.bars: dict[str, TaskID] = {}
+
+    def show(self, event: Event) -> None:
         match event:
             case RunStarted():
-                for arm in event.arms:
-                    each = event.n_attempts // len(event.arms)
-                    tallies[arm] = Tally(n_attempts=each, began_s=clock())
-                    bars[arm] = progress.add_task(printable(arm), total=each, line="")
+                self.begin(event)
             case AttemptDone():
-                tally = tallies[event.arm]
+                tally = self.tallies[event.arm]
                 tally.add(event)
-                progress.update(bars[event.arm], completed=tally.n_done, line=tally.line(clock()))
+                line = tally.line(self.clock())
+                self.progress.update(self.bars[event.arm], completed=tally.n_done, line=line)
             case Said():
-                progress.console.print(Text(printable(event.text)))
+                self.say(event.text)
             case Waits():
-                if "" not in bars:  # no arm has this name
-                    bars[""] = progress.add_task("", total=None, line="")
-                progress.update(
-                    bars[""], description=printable(event.text), visible=bool(event.text)
+                if "" not in self.bars:  # no arm has this name
+                    self.bars[""] = self.progress.add_task("", total=None, line="")
+                self.progress.update(
+                    self.bars[""], description=printable(event.text), visible=bool(event.text)
                 )
             case RunEnded():
-                progress.refresh()
+                self.progress.refresh()
 
-    with progress:
-        yield show
+    def begin(self, event: RunStarted) -> None:
+        for bar in self.bars.values():
+            self.progress.remove_task(bar)
+        self.bars.clear()
+        if event.title:
+            self.say(event.title)
+        for arm in event.arms:
+            each = event.n_attempts // len(event.arms)
+            self.tallies[arm] = Tally(n_attempts=each, began_s=self.clock())
+            self.bars[arm] = self.progress.add_task(printable(arm), total=each, line="")
+
+    def say(self, text: str) -> None:
+        from rich.text import Text
+
+        self.progress.console.print(Text(printable(text)))
 
 
 def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None]:
@@ -145,7 +167,9 @@ def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None
         match event:
             case RunStarted():
                 run = Tally(n_attempts=event.n_attempts, began_s=clock())
-                _write(stderr, f"{event.n_attempts:,} attempts, {event.n_cached:,} already done")
+                title = f"{event.title}: " if event.title else ""
+                attempts = f"{event.n_attempts:,} attempts, {event.n_cached:,} already done"
+                _write(stderr, title + attempts)
             case AttemptDone():
                 run.add(event)
                 if clock() - said_s >= EVERY_S:

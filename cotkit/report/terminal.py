@@ -19,6 +19,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cotkit.report.document import Document, Number, Span, Strip, Table, Tone, Value, Words
+from cotkit.report.plot import draw_figure
 from cotkit.report.strip import ASCII, UNICODE, Axis, axis_for, draw, scale
 from cotkit.report.words import printable, say_ends, say_number
 
@@ -136,6 +137,10 @@ class _Page:
         marks = f"strip: {self.glyphs.zero} zero, {self.glyphs.margin} margin"
         is_marked = table.strip and table.strip.margin is not None
         self.say("; ".join(filter(None, (table.note, marks if is_marked else ""))), "dim")
+        for figure in table.figures:
+            self.say("")
+            for line in draw_figure(figure, width=self.width, is_unicode=self.is_unicode):
+                self.console.print(self.cell(line), no_wrap=True)
 
     def lane(self, table: Table, i: int) -> _Lane:
         """Column ``i`` of a table, measured."""

@@ -6,16 +6,26 @@ import math
 from typing import Literal
 
 Form = Literal[
-    "count", "share", "points", "p", "tokens", "seconds", "params", "usd", "value", "change"
+    "count",
+    "share",
+    "points",
+    "p",
+    "tokens",
+    "seconds",
+    "params",
+    "flops",
+    "usd",
+    "value",
+    "change",
 ]
 """``share``: a fraction as percent; ``points``: the same, signed; ``params``: ``1.54 B``;
-``value``: any number; ``change``: the same, signed."""
+``flops``: ``3.1e+23``; ``value``: any number; ``change``: the same, signed."""
 
 MISSING = "n/a"
 """What text formats print for None and NaN; a dash could be taken for a minus."""
 
 
-def say_number(value: float | None, form: Form) -> str:  # noqa: PLR0911 - one return a form
+def say_number(value: float | None, form: Form) -> str:  # noqa: C901, PLR0911 - one case a form
     """Write a number without its unit, which the column header names; ``n/a`` if there is none."""
     if value is None or not math.isfinite(value):
         return MISSING
@@ -37,6 +47,8 @@ def say_number(value: float | None, form: Form) -> str:  # noqa: PLR0911 - one r
             return f"{value:,.2f}" if value >= 100 else f"{value:.3g}"
         case "params":
             return _say_params(value)
+        case "flops":
+            return f"{value:.2g}"
 
 
 def say_ends(low: float, high: float, form: Form) -> str:

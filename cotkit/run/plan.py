@@ -82,6 +82,11 @@ class Plan:
         """Names of the arms that see the gold answers."""
         return frozenset(arm.name for arm in self.arms if isinstance(arm.strategy, OracleStrategy))
 
+    @property
+    def n_shot(self) -> dict[str, int]:
+        """Arm -> exemplars that its prompts show."""
+        return {arm.name: len(getattr(arm.strategy, "exemplars", ())) for arm in self.arms}
+
     def notes(self) -> tuple[str, ...]:
         """What must be known of the benchmark, and of pairs that differ in more than their idea."""
         strategies = {arm.name: arm.strategy for arm in self.arms}
@@ -96,7 +101,11 @@ class Plan:
         )
 
     def run_id(self, info: BackendInfo) -> str:
-        """12 hex characters of the hash of everything that can change the rows or the verdict."""
+        """12 hex characters of the hash of :meth:`content`."""
+        return content_hash("run", self.content(info))[:12]
+
+    def content(self, info: BackendInfo) -> dict[str, object]:
+        """Everything that can change the rows or the verdict of the run on a backend."""
         content: dict[str, object] = {
             "backend": backend_key(info),
             "bench": [self.bench_name, self.bench_version],
@@ -111,7 +120,7 @@ class Plan:
             content["likelihood"] = True
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
-        return content_hash("run", content)[:12]
+        return content
 
 
 def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from cotkit.errors import BackendError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
-from cotkit.identity import backend_key
+from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
 from cotkit.run.asker import Asker
 from cotkit.run.budget import Meter
@@ -71,7 +71,7 @@ async def execute(
         )
     run_id, key = plan.run_id(info), backend_key(info)
     store.put_backend(key, info)
-    store.start_run(run_id, plan.spec.to_json(), key)
+    store.start_run(run_id, plan.spec.to_json(), key, canonical_json(plan.content(info)))
     begun = store.attempts(run_id)
     held = [row for row in begun if row.outcome != "failed"]
     schedule = Schedule(plan, begun, meter=meter, enough=enough, most_open=info.max_concurrency)

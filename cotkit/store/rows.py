@@ -23,6 +23,18 @@ class DraftRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What of an attempt tells whether it reasons before the answer."""
+
+    text: str
+    """What the readers read."""
+    reading: Reading | None
+    """By the reader asked for; None: it has not read this attempt."""
+    reasoned_apart: bool
+    """Whether any completion came with reasoning, or tokens of it, kept apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
     """One attempt of one arm at one problem, scored."""
 

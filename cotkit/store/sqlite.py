@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Any, Self
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
+from cotkit.store.columns import COLUMNS_QUERY, REPLIES_QUERY, Columns, as_columns, as_reply
 from cotkit.store.database import open_database, translated
-from cotkit.store.rows import AttemptRow, DraftRow, RunRow
+from cotkit.store.rows import AttemptRow, DraftRow, Reply, RunRow
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
 
 
@@ -91,13 +92,17 @@ class Store:
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return _completion(row[0]) if row else None
 
-    def start_run(self, run_id: str, spec: str, backend: str) -> None:
-        """Record that a run has begun, or begun again, perhaps in other words."""
+    def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
+        """Record that a run has begun, or begun again, perhaps in other words.
+
+        ``content``: what its id is a hash of, as JSON.
+        """
         now = _now()
         self._write(
-            "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?) ON CONFLICT (id) DO UPDATE SET "
-            "spec = excluded.spec, status = 'running', updated_utc = excluded.updated_utc",
-            (run_id, spec, backend, now, now),
+            "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "spec = excluded.spec, status = 'running', updated_utc = excluded.updated_utc, "
+            "content = excluded.content",
+            (run_id, spec, backend, now, now, content),
         )
 
     def end_run(self, run_id: str, status: str) -> None:
@@ -133,6 +138,27 @@ class Store:
         return [
             _attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, (run_id,))
         ]
+
+    def arms(self, run_id: str) -> list[str]:
+        """The arms of a run that have attempts, in the order of its plan."""
+        query = "SELECT arm FROM attempt WHERE run = ? GROUP BY arm ORDER BY min(position)"
+        return [row[0] for row in self._all(query, (run_id,))]
+
+    def columns(self, run_id: str, arm: str) -> Columns:
+        """The numbers of one arm, without its texts.
+
+        Raises:
+            UsageError: several attempts at one problem.
+        """
+        return as_columns(arm, self._all(COLUMNS_QUERY, (run_id, arm)))
+
+    def replies(self, run_id: str, arm: str, reader: str) -> Iterator[Reply]:
+        """The texts of an arm as a reader read them, attempts that failed or were refused left out.
+
+        One at a time: all of them may be larger than memory.
+        """
+        with translated(self.path):
+            yield from map(as_reply, self._db.execute(REPLIES_QUERY, (reader, run_id, arm)))
 
     def n_done(self, run_id: str) -> int:
         """Attempts of a run that did not fail."""
@@ -171,6 +197,13 @@ class Store:
             what = "no run" if not found else f"{len(found)} runs"
             raise UsageError(f"{what} {prefix!r} in {self.path}", hint=f"latest runs: {known}")
         return found[0]
+
+    def run_content(self, run_id: str) -> dict[str, Any]:
+        """What the id of a run is a hash of; empty: an earlier cotkit made it."""
+        row = self._one("SELECT content FROM run WHERE id = ?", (run_id,))
+        if row is None:
+            raise UsageError(f"no run {run_id!r} in {self.path}")
+        return json.loads(row[0])
 
     def run_backend(self, run_id: str) -> tuple[str, BackendInfo]:
         """Key and info of the backend that a run used."""

@@ -79,7 +79,7 @@ class Grid:
     bench: str
     """Benchmark name and version, as reports name it."""
     rungs: tuple[Rung, ...]
-    """The models, in any order."""
+    """The models, in any order; for the axis ``ordinal`` from the weakest to the strongest."""
     cells: Mapping[tuple[str, str], Cell]
     """(model, arm) -> what was measured; a key that is not there is a hole."""
     problem_ids: tuple[str, ...] = ()
@@ -88,6 +88,8 @@ class Grid:
     """Cluster of each problem; None: every problem on its own."""
     n_steps: tuple[int | None, ...] | None = None
     """Steps of each problem; None: unknown."""
+    answer_lengths: tuple[int | None, ...] | None = None
+    """Tokens (digits) of each gold answer, the L of p^L; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

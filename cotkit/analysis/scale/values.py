@@ -5,6 +5,7 @@ A ``Grid`` and a ``Question`` (``inputs.py``) go in; a ``Scale`` comes out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,8 @@ SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undeterm
 
 OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"]
 """``bracket``: in (lower, upper]; ``at_or_below`` upper; ``not_shown`` up to the largest size;
-``cannot_be_decided``: no size is labelled ``helps``, and the MDE exceeds the margin somewhere."""
+``cannot_be_decided``: no size is labelled ``helps``, and one that is neither shown to help nor not
+to help has an MDE above the margin."""
 
 After = Literal["sustained", "not_shown_beyond", "reversed"]
 """What lies above the upper end: all help; a size where help is not shown; a size that harms."""
@@ -42,7 +44,8 @@ class Point:
     arm_rate: float
     """Solve rate of the arm over those problems; NaN in a hole."""
     arm_interval: Interval
-    """Wilson (fractional scores: bootstrap), at the report's level for this cell alone."""
+    """Wilson (fractional or clustered scores: at the number of trials that they are worth), at the
+    report's level for this cell alone."""
     control_rate: float
     """Solve rate of the control over the same."""
     control_interval: Interval
@@ -92,7 +95,7 @@ class Onset:
     first_detected: Rung | None
     """Smallest size whose gain is surely above 0; None: there is none."""
     after: After | None
-    """What lies above ``upper``; None without it."""
+    """What lies above ``upper``; None without it, or if no larger size was measured."""
     harmed: tuple[Rung, ...]
     """Sizes labelled ``harms``."""
     model_based: ModelBased | None = None
@@ -207,6 +210,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the results of a scale analysis come from, if they are of runs of the store."""
+
+    reader: str
+    """Who decided what is correct."""
+    bench_version: str
+    """Version of the benchmark."""
+    n_total: int
+    """Problems that the benchmark has."""
+    runs: Mapping[str, str]
+    """Model -> the run of the store that it is of."""
+    n_shot: Mapping[str, int]
+    """Arm -> exemplars that its prompts show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """A whole scale analysis of one ladder."""
 
@@ -233,3 +252,5 @@ class Scale:
     notes: tuple[str, ...]
     """Warnings a reader must see: several families, holes, floors, ceilings, unknown sizes, FLOPs
     that are bounds, clusters."""
+    origin: Origin | None = None
+    """Where they come from; None: not from runs."""

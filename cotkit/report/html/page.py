@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cotkit.analysis.results import Comparison
+from cotkit.analysis.scale.frontier import comparison_prices
 from cotkit.analysis.scale.values import Scale
 from cotkit.report.content import content
 from cotkit.report.document import Document, Number, Span, Table, Value, Words
@@ -23,8 +25,10 @@ from cotkit.report.html.gains import by_steps, forest, gain_row, size_row
 from cotkit.report.html.panel import panel
 from cotkit.report.html.prices import frontiers
 from cotkit.report.html.samples import samples_json
+from cotkit.report.html.sizes import arms_of
 from cotkit.report.html.steps import step_grids
 from cotkit.report.html.values import Part
+from cotkit.report.scale import scale_documents
 from cotkit.report.words import printable, say_ends, say_number
 from cotkit.types import OUTCOMES
 
@@ -52,7 +56,7 @@ def page(
     parts: Sequence[Part],
     *,
     scales: Sequence[Scale] = (),
-    documents: Sequence[Document] = (),
+    reach: float | None = None,
     timing: bool = False,
 ) -> str:
     """Write a page over runs, or over scale analyses and the runs they are of; ends in a newline.
@@ -60,13 +64,13 @@ def page(
     Args:
         parts: Runs; several: of several models or benchmarks.
         scales: Then theirs are the answers, and the curves come first.
-        documents: What the scales say as tables; of several scales the first sums up, and the
-            others begin with the name of a benchmark. None without ``scales``.
+        reach: A solve rate (0..1): the cheapest of the scales that reach it are named.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
+    documents = scale_documents(scales, reach=reach, timing=timing) if scales else ()
     sections = [
         Section(
             key=f"scale-{i}",
@@ -151,6 +155,8 @@ def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) ->
     ]
     if rows and not scales:  # a scale analysis has intervals of its own for the same gains
         figures.append(forest("forest", rows, parts[0].comparison.margin))
+    if not scales:
+        figures += _costs(parts, timing=timing)
     if not named:
         figures += [
             by_steps("steps", c.difficulty, c.margin)
@@ -158,6 +164,15 @@ def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) ->
             if c.difficulty
         ]
     return figures
+
+
+def _costs(parts: Sequence[Part], *, timing: bool) -> Iterator[Drawn]:
+    """What the arms cost, benchmark by benchmark."""
+    benches: dict[str, list[Comparison]] = {}
+    for one in (part.comparison for part in parts):
+        benches.setdefault(f"{one.bench}@{one.bench_version}", []).append(one)
+    for i, (bench, of) in enumerate(benches.items(), start=1):
+        yield from frontiers(f"frontier-{i}", comparison_prices(of), bench, timing=timing)
 
 
 def _over_size(i: int, scale: Scale, *, timing: bool) -> Iterator[Drawn]:
@@ -169,7 +184,9 @@ def _over_size(i: int, scale: Scale, *, timing: bool) -> Iterator[Drawn]:
     yield forest(f"forest-{i}", rows, scale.margin)
     if len({mean.metric for mean in scale.metrics}) > 1:
         yield panel(f"metrics-{i}", scale)
-    yield from frontiers(f"frontier-{i}", scale, timing=timing)
+    yield from frontiers(
+        f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms_of(scale)
+    )
 
 
 def _answer(sentence: str, model: str | None) -> tuple[str, str]:

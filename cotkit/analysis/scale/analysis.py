@@ -1,0 +1,109 @@
+"""A grid and a question in, the whole scale analysis out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from cotkit.analysis.resampling import percentiles
+from cotkit.analysis.scale.columns import EXACT, Column, ColumnKey, columns
+from cotkit.analysis.scale.crossing import crossing
+from cotkit.analysis.scale.estimates import cell_interval, totals_of
+from cotkit.analysis.scale.frontier import prices
+from cotkit.analysis.scale.inputs import Grid, Outcomes, Question
+from cotkit.analysis.scale.jumps import jumps
+from cotkit.analysis.scale.notes import family_of, notes
+from cotkit.analysis.scale.onset import onset
+from cotkit.analysis.scale.points import curves
+from cotkit.analysis.scale.sentences import Told, sentence
+from cotkit.analysis.scale.setting import Setting, prepare
+from cotkit.analysis.scale.values import Answer, Mean, Point, Scale
+
+
+def analyse(grid: Grid, question: Question, rng: np.random.Generator) -> Scale:
+    """Say where each strategy starts to help, whether jumps are real, and what it all costs.
+
+    Equal grids, questions and states of ``rng`` give equal answers.
+
+    Raises:
+        UsageError: fewer than two models of known size, two of equal size, an arm without any
+            result, or a margin or level that is none.
+    """
+    setting = prepare(grid, question)
+    found = curves(setting, rng)
+    drawn = columns(setting, rng)
+    return Scale(
+        bench=grid.bench,
+        family=family_of(setting.ladder.rungs),
+        axis=question.axis,
+        margin=question.margin,
+        level=question.level,
+        assume_sustained=question.assume_sustained,
+        n_problems=_n_problems(grid),
+        answers=tuple(
+            _answer(pair, points, drawn, setting, rng) for pair, points in found.points.items()
+        ),
+        metrics=_means(setting, drawn),
+        prices=prices(setting),
+        notes=notes(setting, found),
+    )
+
+
+def _answer(
+    pair: tuple[str, str],
+    points: tuple[Point, ...],
+    drawn: Mapping[ColumnKey, Column],
+    setting: Setting,
+    rng: np.random.Generator,
+) -> Answer:
+    question = setting.question
+    bracket = onset(points, question.margin)
+    bracket = replace(bracket, model_based=crossing(bracket, pair, drawn, setting))
+    told = Told(
+        arm=pair[0],
+        control=pair[1],
+        points=[point for point in points if point.x is not None and point.label != "missing"],
+        onset=bracket,
+        margin=question.margin,
+        axis=question.axis,
+        assume_sustained=question.assume_sustained,
+        several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
+    )
+    return Answer(
+        arm=pair[0],
+        control=pair[1],
+        points=points,
+        onset=bracket,
+        jumps=jumps(pair, drawn, setting, rng),
+        sentence=sentence(told),
+    )
+
+
+def _means(setting: Setting, drawn: Mapping[ColumnKey, Column]) -> tuple[Mean, ...]:
+    codes, level = setting.codes, setting.question.level
+    found: list[Mean] = []
+    for rung in setting.ladder.rungs:
+        for arm in setting.arms:
+            cell = setting.grid.cells.get((rung.model, arm))
+            totals = None if cell is None else totals_of(cell)
+            if cell is None or totals is None:
+                continue
+            values = {EXACT: (totals.rate, cell_interval(cell, codes, level))}
+            for metric in cell.metrics if isinstance(cell, Outcomes) else ():
+                column = drawn.get((rung.model, arm, metric))
+                if metric != EXACT and column is not None:
+                    values[metric] = column.mean, percentiles(column.draws, level)
+            found += [
+                Mean(rung=rung, arm=arm, metric=metric, value=value, interval=interval)
+                for metric, (value, interval) in values.items()
+            ]
+    return tuple(found)
+
+
+def _n_problems(grid: Grid) -> int:
+    if grid.problem_ids:
+        return len(grid.problem_ids)
+    sizes = (totals_of(cell) for cell in grid.cells.values())
+    return max((totals.n for totals in sizes if totals is not None), default=0)

@@ -1,0 +1,156 @@
+"""Solve rate against cost over model size and strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from cotkit.analysis.resampling import Floats
+from cotkit.analysis.results import Comparison
+from cotkit.analysis.scale.estimates import cell_interval, totals_of
+from cotkit.analysis.scale.inputs import Cell, Outcomes, Rung
+from cotkit.analysis.scale.setting import Setting
+from cotkit.analysis.scale.values import Price
+
+Cost: TypeAlias = Literal["tokens", "usd", "seconds"]
+COSTS: tuple[Cost, ...] = ("tokens", "usd", "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """What another strategy of the same model solves at the same cost."""
+
+    strategy: str
+    """Its name without options."""
+    between: tuple[str, str]
+    """The two measured arms on either side of the cost; twice the same if one costs just that."""
+    rate: float
+    """Solve rate at that cost, on the straight line between the two."""
+
+
+def prices(setting: Setting) -> tuple[Price, ...]:
+    """Rate and mean cost of every measured (model, arm), and the frontiers that it is on."""
+    found: list[Price] = []
+    for rung in setting.ladder.rungs:
+        for arm in setting.arms:
+            cell = setting.grid.cells.get((rung.model, arm))
+            if cell is not None and totals_of(cell) is not None:
+                found.append(_price(rung, arm, cell, setting))
+    return _on_frontier(found)
+
+
+def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[Price, ...]:
+    """The same of comparisons of one benchmark: each arm that completed a problem."""
+    return _on_frontier(
+        [
+            Price(
+                rung=Rung(model=one.model, family=None, n_params=one.n_params),
+                arm=cell.arm,
+                rate=cell.solve_rate,
+                interval=cell.interval,
+                tokens=None
+                if cell.prompt_tokens is None or cell.generated_tokens is None
+                else cell.prompt_tokens + cell.generated_tokens,
+                usd=cell.usd,
+                seconds=cell.seconds,
+                on_frontier=(),
+            )
+            for one in comparisons
+            for cell in one.cells
+            if cell.n
+        ]
+    )
+
+
+def _on_frontier(found: Sequence[Price]) -> tuple[Price, ...]:
+    best = {cost: frontier(found, cost) for cost in COSTS}
+    return tuple(
+        replace(price, on_frontier=tuple(cost for cost in COSTS if i in best[cost]))
+        for i, price in enumerate(found)
+    )
+
+
+def frontier(of: Sequence[Price], cost: Cost) -> frozenset[int]:
+    """Indices of those for which no other solves as much for less, or more for as little (Pareto).
+
+    Prices of unknown cost are on no frontier; equals are on it together.
+    """
+    known = [
+        (value, i) for i, price in enumerate(of) if (value := getattr(price, cost)) is not None
+    ]
+    found: set[int] = set()
+    best = -1.0
+    for value in sorted({value for value, _ in known}):
+        same = [i for other, i in known if other == value]
+        top = max(of[i].rate for i in same)
+        if top > best:
+            best = top
+            found |= {i for i in same if of[i].rate == top}
+    return frozenset(found)
+
+
+def cheapest(of: Sequence[Price], rate: float, cost: Cost) -> Price | None:
+    """The cheapest whose measured solve rate is at least ``rate``; None if none of known cost is.
+
+    Of equal cost the one that solves more. Chosen after seeing the rates, so its own is flattered.
+    """
+    reaching = [price for price in of if price.rate >= rate and getattr(price, cost) is not None]
+    return min(reaching, key=lambda price: (getattr(price, cost), -price.rate), default=None)
+
+
+def at_equal_cost(of: Sequence[Price], reference: Price, cost: Cost = "tokens") -> list[Matched]:
+    """What other strategies of the same model solve for what ``reference`` costs.
+
+    Arms of one strategy that differ in options (``self-consistency:k=3``, ``:k=5``) are one curve
+    of rate over cost. A strategy is left out where ``reference`` costs less or more than all of its
+    measured arms: nothing is extrapolated.
+    """
+    target = getattr(reference, cost)
+    if target is None:
+        return []
+    curves: dict[str, list[Price]] = {}
+    for price in of:
+        if price.rung == reference.rung and getattr(price, cost) is not None:
+            curves.setdefault(_strategy(price.arm), []).append(price)
+    curves.pop(_strategy(reference.arm), None)
+    found: list[Matched] = []
+    for strategy, curve in curves.items():
+        curve.sort(key=lambda price: getattr(price, cost))
+        below = [price for price in curve if getattr(price, cost) <= target]
+        above = [price for price in curve if getattr(price, cost) >= target]
+        if below and above:
+            low, high = below[-1], above[0]
+            left, right = getattr(low, cost), getattr(high, cost)
+            share = (target - left) / (right - left) if right > left else 0.0
+            rate = low.rate + share * (high.rate - low.rate)
+            found.append(Matched(strategy=strategy, between=(low.arm, high.arm), rate=rate))
+    return found
+
+
+def _price(rung: Rung, arm: str, cell: Cell, setting: Setting) -> Price:
+    totals = totals_of(cell)
+    assert totals is not None
+    spent = cell if isinstance(cell, Outcomes) else None
+    return Price(
+        rung=rung,
+        arm=arm,
+        rate=totals.rate,
+        interval=cell_interval(cell, setting.codes, setting.question.level),
+        tokens=_mean(spent.tokens) if spent else None,
+        usd=_mean(spent.usd) if spent else None,
+        seconds=_mean(spent.seconds) if spent else None,
+        on_frontier=(),
+    )
+
+
+def _mean(values: Floats | None) -> float | None:
+    if values is None or np.isnan(values).all():
+        return None
+    return float(np.nanmean(values))
+
+
+def _strategy(arm: str) -> str:
+    return arm.split(":", 1)[0]

@@ -1,0 +1,148 @@
+"""Results as lm-evaluation-harness writes them to ``results_*.json``: one object for each model.
+
+A task is an arm on a benchmark. What only that program can say (its version, its git hash, the
+environment) is left out; what cotkit says more stands under ``metadata``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cotkit.analysis.results import Comparison
+from cotkit.analysis.scale.values import Answer, Scale
+from cotkit.errors import UsageError
+
+_METRIC = "exact_match"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One arm of one model on one benchmark."""
+
+    model: str
+    bench: str
+    version: str
+    arm: str
+    run_id: str
+    reader: str
+    n_shot: int | None
+    n: int
+    n_total: int
+    rate: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.bench}_{self.arm}"
+
+    @property
+    def stderr(self) -> float | str:
+        """As lm-eval's ``mean_stderr``: of the sample, not of the population."""
+        if self.n < 2 or math.isnan(self.rate):
+            return "N/A"
+        return math.sqrt(self.rate * (1 - self.rate) / (self.n - 1))
+
+
+def lm_eval_comparison(found: Comparison) -> str:
+    """A comparison as one indented object."""
+    tasks = [
+        _Task(
+            model=found.model,
+            bench=found.bench,
+            version=found.bench_version,
+            arm=cell.arm,
+            run_id=found.run_id,
+            reader=found.reader,
+            n_shot=found.n_shot.get(cell.arm),
+            n=cell.n,
+            n_total=found.n_total,
+            rate=cell.solve_rate,
+        )
+        for cell in found.cells
+        if cell.n
+    ]
+    return json.dumps(_results(found.model, tasks), indent=2, ensure_ascii=False) + "\n"
+
+
+def lm_eval_scales(scales: Sequence[Scale]) -> str:
+    """One object a line, for each model; its tasks are those of all the benchmarks.
+
+    Rates are of the problems that both arms of a pair completed.
+
+    Raises:
+        UsageError: an analysis is not of runs of the store.
+    """
+    by_model: dict[str, dict[str, _Task]] = {}
+    for scale in scales:
+        for task in _tasks(scale):
+            by_model.setdefault(task.model, {}).setdefault(task.name, task)
+    lines = (_results(model, list(tasks.values())) for model, tasks in by_model.items())
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _tasks(scale: Scale) -> Iterator[_Task]:
+    origin = scale.origin
+    if origin is None:
+        raise UsageError(
+            f"{scale.bench} is not of runs of the store, which lm-eval's format needs",
+            hint="--format json",
+        )
+    for answer in scale.answers:
+        for model, arm, n, rate in _measured(answer):
+            yield _Task(
+                model=model,
+                bench=scale.bench,
+                version=origin.bench_version,
+                arm=arm,
+                run_id=origin.runs[model],
+                reader=origin.reader,
+                n_shot=origin.n_shot.get(arm),
+                n=n,
+                n_total=origin.n_total,
+                rate=rate,
+            )
+
+
+def _measured(answer: Answer) -> Iterator[tuple[str, str, int, float]]:
+    for point in answer.points:
+        if point.n:
+            yield point.rung.model, answer.arm, point.n, point.arm_rate
+            yield point.rung.model, answer.control, point.n, point.control_rate
+
+
+def _results(model: str, tasks: Sequence[_Task]) -> dict[str, object]:
+    return {
+        "results": {
+            task.name: {
+                "alias": task.name,
+                f"{_METRIC},{task.reader}": task.rate,
+                f"{_METRIC}_stderr,{task.reader}": task.stderr,
+            }
+            for task in tasks
+        },
+        "group_subtasks": {task.name: [] for task in tasks},
+        "configs": {task.name: _config(task) for task in tasks},
+        "versions": {task.name: task.version for task in tasks},
+        "n-shot": {task.name: task.n_shot for task in tasks if task.n_shot is not None},
+        "higher_is_better": {task.name: {_METRIC: True} for task in tasks},
+        "n-samples": {task.name: {"original": task.n_total, "effective": task.n} for task in tasks},
+        "config": {"model": model, "model_args": ""},
+        "model_source": "cotkit",
+        "model_name": model,
+        "model_name_sanitized": model.replace("/", "__"),
+    }
+
+
+def _config(task: _Task) -> dict[str, object]:
+    return {
+        "task": task.name,
+        "dataset_name": task.bench,
+        "output_type": "generate_until",
+        "repeats": 1,
+        **({} if task.n_shot is None else {"num_fewshot": task.n_shot}),
+        "metric_list": [{"metric": _METRIC, "aggregation": "mean", "higher_is_better": True}],
+        "filter_list": [{"name": task.reader}],
+        "metadata": {"version": task.version, "strategy": task.arm, "cotkit_run": task.run_id},
+    }

@@ -1,0 +1,242 @@
+"""From a ladder of models to where a strategy starts to help: the front door of ``cotkit scale``.
+
+One model runs after another, each on the same problems; what the store holds is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cotkit.analysis.hypotheses import sidak_level
+from cotkit.analysis.scale.values import Scale
+from cotkit.bench import load_benchmark
+from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.events import Event, RunStarted
+from cotkit.forecast import Forecast, forecast
+from cotkit.identity import canonical_json
+from cotkit.protocols import Backend, Benchmark
+from cotkit.registry import parse_spec
+from cotkit.run import RunSpec, make_plan
+from cotkit.run.loop import run_to_end
+from cotkit.running import LEVEL, STORE_NAME, Emit, Means, perform, why_failed
+from cotkit.scaled import Content, check_alike, check_count, check_ladder, difference, rung_of
+from cotkit.scaled.analysed import analysed
+from cotkit.scaled.job import Ask, Job, check_losses, loss_of, make_job, pairs_of
+from cotkit.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A ladder before it is run."""
+
+    forecasts: tuple[Forecast, ...]
+    """What each run would take, in their order."""
+    n_sizes: int
+    """Models."""
+    n_pairs: int
+    """Gains on each benchmark."""
+    n_benches: int
+    """Benchmarks."""
+    each: float
+    """Level of the interval of one gain at one size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """What a ladder came to."""
+
+    scales: tuple[Scale, ...]
+    """One for each benchmark."""
+    n_failed: int
+    """Attempts that failed; they are holes."""
+    why_failed: str | None
+    """The commonest reason in the last run that had any; None: not known."""
+
+
+def scale_models(
+    spec: RunSpec,
+    models: Sequence[str | Backend],
+    benches: Sequence[tuple[str, Benchmark]],
+    ask: Ask,
+    *,
+    log_dir: Path,
+    emit: Emit,
+    on_plan: Callable[[Prospect], None] | None = None,
+) -> Scaled:
+    """Run a spec on every model and benchmark and say from which size on its strategies help.
+
+    Args:
+        spec: Its ``model`` and ``bench`` are those of the next two in turn.
+        models: Names, or backend objects, which are left open.
+        benches: Each as the user wrote it, and itself.
+        ask: What else is asked.
+        log_dir: Folder of the store.
+        emit: Told every event.
+        on_plan: Told what the runs would take and could find, before the first of them.
+
+    Raises:
+        UsageError: no ladder, a benchmark given twice, or no strategy that has a control.
+        InterruptedRunError: Ctrl-C; the same command goes on.
+        CotkitError: whatever ends a run.
+    """
+    check_count(len(models))
+    _check_benches([written for written, _ in benches])
+    with _kept(), Store(log_dir / STORE_NAME) as store:
+        jobs = [
+            make_job(spec, model, bench, ask=ask, store=store, emit=emit)
+            for model in models
+            for bench in benches
+        ]
+        for _, bench in benches:
+            check_ladder([job.rung for job in jobs if job.bench is bench], ask.axis)
+        check_losses(ask.losses, jobs)
+        prospect = _prospect(jobs, store, ask, len(benches))
+        if on_plan is not None:
+            on_plan(prospect)
+        why: str | None = None
+        for number, job in enumerate(jobs, start=1):
+            title = f"{number} of {len(jobs)}, {job.info.model} on {job.plan.spec.bench}"
+            titled = _titled(emit, title)
+            why = _complete(job, store, log_dir=log_dir, emit=titled, ask=ask) or why
+        read = [
+            analysed(
+                [job for job in jobs if job.bench is bench],
+                store,
+                ask,
+                margin=spec.margin,
+                seed=spec.seed,
+                n_benches=len(benches),
+            )
+            for _, bench in benches
+        ]
+    return Scaled(
+        scales=tuple(scale for scale, _ in read),
+        n_failed=sum(n_failed for _, n_failed in read),
+        why_failed=why,
+    )
+
+
+def scale_runs(runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_dir: Path) -> Scaled:
+    """As :func:`scale_models`, of runs that the store already holds; nothing is generated.
+
+    Args:
+        runs: Their ids, or how they begin; one for each model.
+        ask: What is asked of them.
+        margin: Smallest gain that counts as material.
+        seed: Of the bootstraps.
+        log_dir: Folder of the store.
+
+    Raises:
+        UsageError: no such run, one that ended when it was decided, or runs that differ in more
+            than the model, or from what this version would run: names the field.
+        CotkitError: the benchmark of the runs cannot be read.
+    """
+    path = log_dir / STORE_NAME
+    if not path.is_file():
+        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
+    check_count(len(runs))
+    with _kept(), Store(path) as store:
+        found = [store.run(prefix) for prefix in runs]
+        specs = [RunSpec.from_json(one.spec) for one in found]
+        contents = [(one.id, _content(store, one.id)) for one in found]
+        check_alike(contents)
+        benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
+        jobs: list[Job] = []
+        for (run_id, content), spec in zip(contents, specs, strict=True):
+            _, info = store.run_backend(run_id)
+            job = Job(
+                bench=benches[spec.bench],
+                plan=make_plan(spec, benches[spec.bench]),
+                info=info,
+                rung=rung_of(info, loss_of(ask.losses, spec.model, info)),
+                backend=None,
+            )
+            now = json.loads(canonical_json(job.plan.content(info)))
+            if (what := difference(content, now)) is not None:
+                raise UsageError(
+                    f"run {run_id} differs in {what} from what would be run now",
+                    hint="cotkit scale --models runs it anew; completions are not made again",
+                )
+            if spec.stop_when is not None:
+                raise UsageError(
+                    f"run {run_id} ended when it was decided, so its problems were not fixed "
+                    "beforehand",
+                    hint="run it without --stop-when",
+                )
+            jobs.append(job)
+        check_ladder([job.rung for job in jobs], ask.axis)
+        check_losses(ask.losses, jobs)
+        scale, n_failed = analysed(jobs, store, ask, margin=margin, seed=seed)
+    return Scaled(scales=(scale,), n_failed=n_failed, why_failed=None)
+
+
+def _check_benches(written: Sequence[str]) -> None:
+    for one in written:
+        if written.count(one) > 1:
+            raise UsageError(f"benchmark {one} is given twice", hint="name each once")
+
+
+def _prospect(jobs: Sequence[Job], store: Store, ask: Ask, n_benches: int) -> Prospect:
+    n_sizes, n_pairs = len(jobs) // n_benches, max(len(pairs_of(job.plan)) for job in jobs)
+    n_at_once = n_pairs * n_benches * (1 if ask.assume_sustained else n_sizes)
+    return Prospect(
+        forecasts=tuple(forecast(job.plan, job.info, store, ask.prices) for job in jobs),
+        n_sizes=n_sizes,
+        n_pairs=n_pairs,
+        n_benches=n_benches,
+        each=sidak_level(LEVEL, n_at_once),
+    )
+
+
+@contextmanager
+def _kept() -> Generator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted; everything generated so far is kept",
+            hint="the same command goes on where it stopped",
+        ) from None
+
+
+def _content(store: Store, run_id: str) -> Content:
+    content = store.run_content(run_id)
+    if not content:
+        raise UsageError(
+            f"run {run_id} was made by an earlier cotkit, which did not keep what a run is of",
+            hint="give its compare command again; completions are not made again",
+        )
+    return content
+
+
+def _titled(emit: Emit, title: str) -> Emit:
+    """An `Emit` whose runs say which of several they are."""
+
+    def emit_titled(event: Event) -> None:
+        emit(replace(event, title=title) if isinstance(event, RunStarted) else event)
+
+    return emit_titled
+
+
+def _complete(job: Job, store: Store, *, log_dir: Path, emit: Emit, ask: Ask) -> str | None:
+    """Run what is missing of a job; why attempts failed, if any did."""
+    if store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
+        return None
+    assert job.backend is not None, "a run that is only read is complete or has holes"
+    try:
+        ran = perform(
+            job.plan.spec,
+            job.bench,
+            log_dir=log_dir,
+            backend=job.backend,
+            emit=emit,
+            means=Means(prices=ask.prices),
+        )
+    finally:
+        if job.closes:  # a local model gives its memory back before the next one is loaded
+            run_to_end(job.backend.close())
+    return why_failed(ran.done)
