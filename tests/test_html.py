@@ -270,6 +270,30 @@ def test_several_runs_make_one_page() -> None:
     assert len(data["samples"]) == 80
 
 
+def test_a_ladder_has_its_curves_and_the_samples_of_its_runs() -> None:
+    asked = ("--bench", "arithmetic:steps=1,2,digits=1", *LIMIT)
+    run("scale", "--models", "simulated/1b,simulated/10b,simulated/70b", *asked, "--html", "o.html")
+    text = Path("o.html").read_text(encoding="utf-8")
+    found = Elements(text)
+    ids = found.values("id")
+    assert len(ids) == len(set(ids))
+    for wanted in ("curve-1-1", "curve-2-1", "metrics-1", "frontier-2-tokens", "forest-1-1"):
+        assert wanted in ids
+    assert "forest" not in ids  # the runs' own intervals of the same gains would confuse
+    data = json.loads(found.scripts[0])
+    assert len({one["name"] for one in data["runs"]}) == len(data["runs"]) == 6
+    assert len(data["samples"]) == 240
+
+
+def test_a_ladder_read_from_the_store_has_the_same_page() -> None:
+    run("scale", "--models", "simulated/1b,simulated/70b", *LIMIT, "--html", "first.html")
+    with Store(Path("logs") / STORE_NAME) as store:
+        ids = sorted(store.runs(), key=lambda row: row.created_utc)
+    asked = ("--runs", ",".join(row.id for row in ids), "--display", "none")
+    run("scale", *asked, "--html", "second.html")
+    assert Path("first.html").read_bytes() == Path("second.html").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "why"),
     [

@@ -28,14 +28,14 @@ LABELS: Mapping[SizeLabel, tuple[str, str, str]] = {
 _RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and below it
 
 
-def curve(key: str, scale: Scale, answer: Answer) -> Drawn:
+def curve(key: str, title: str, scale: Scale, answer: Answer) -> Drawn:
     """Solve rates of an arm and its control over size, and below them the gain and its band."""
     points = [point for point in answer.points if point.x is not None]
     level = say_level(points[0].interval.level) if points else ""
     labels: list[SizeLabel] = list(dict.fromkeys(point.label for point in points))
     return draw(
         key,
-        title=f"{answer.arm} over {answer.control}",
+        title=title,
         caption=f"{scale.bench}. Above: solve rates, each with its own interval; below: the gain "
         f"with {level} intervals that hold together; grey: below the margin of "
         f"{say_number(scale.margin, 'share')} points{_beyond(answer)}",
