@@ -60,7 +60,9 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        spelled = {known.lower(): known for known in names}
+        found = difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)
+        close = [spelled[one] for one in found]
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 

@@ -1,4 +1,4 @@
-"""Where released data lies: ``prompts/`` and ``benchmarks/``, in the wheel or in the checkout."""
+"""Where released data lies: ``prompts/``, ``benchmarks/``, ``published/``; wheel or checkout."""
 
 from __future__ import annotations
 

@@ -33,6 +33,8 @@ MAY_IMPORT = {
     "store": BASE | {"identity"},
     "analysis": BASE | {"store"},
     "report": BASE | {"events", "analysis"},
+    "foreign": BASE
+    | {"identity", "resources", "registry", "models", "scoring", "store", "analysis"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
 }
 EVERYTHING = {

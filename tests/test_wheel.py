@@ -36,6 +36,8 @@ def test_it_carries_its_data_and_its_licence(wheel: Path) -> None:
         "cotkit/_data/prompts/LOCK.toml",
         "cotkit/_data/prompts/cot.v1.jinja",
         "cotkit/_data/benchmarks/gsm-mini/problems.v1.jsonl",
+        "cotkit/_data/published/tables.toml",
+        "cotkit/_data/published/wei2022.csv",
         "cotkit/store/migrations/0001_first.sql",
         "cotkit/models/catalogue.toml",
         "cotkit/report/html/page.html.jinja",

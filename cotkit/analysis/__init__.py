@@ -2,6 +2,6 @@
 
 ``intervals`` and ``hypotheses`` hold the estimators, ``power`` the planning, ``labels`` the rule
 that turns an interval into a word; ``comparison`` puts them together and fills ``results``.
-Formulas, assumptions and sources are in ``docs/statistics.md``. Nothing here imports numpy or
-scipy: a report must not wait a second for a library that it needs for one root.
+Formulas, assumptions and sources are in ``docs/statistics.md``. Only ``scale.analysis`` and what it
+is made of (``resampling``, ``clustered``, ``curves``) import numpy: no other report waits for it.
 """

@@ -5,8 +5,6 @@ Curves lie along the last axis, sizes rising; leading axes (resamples) are kept.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from cotkit.analysis.resampling import Floats
@@ -14,30 +12,33 @@ from cotkit.analysis.resampling import Floats
 _FLAT = 1e-12  # a range below this is rounding
 
 
-def breakthroughness(y: Floats) -> float:
+def breakthroughness(y: Floats) -> Floats:
     """``sgn I / sqrt(median of squared gaps)``; I: range; sgn: + if the best lies after the worst.
 
     The emergence score of Schaeffer et al. 2023 (arXiv:2304.15004), which is BIG-bench's
     breakthroughness. N - 1 for a straight line over N sizes; infinite if half of the gaps are 0 and
     the range is not; 0 for a constant curve, by convention.
 
-    Raises:
-        ValueError: fewer than two sizes.
+    Args:
+        y: [... x sizes], two sizes or more.
+
+    Returns:
+        [...]
     """
-    return _signed_range(y, float(np.median(_squared_gaps(y))))
+    return _signed_range(y, np.median(np.diff(y, axis=-1) ** 2, axis=-1))
 
 
-def linearity(y: Floats) -> float:
+def linearity(y: Floats) -> Floats:
     """As `breakthroughness`, by the mean of the squared gaps (BIG-bench, arXiv:2206.04615)."""
-    return _signed_range(y, float(np.mean(_squared_gaps(y))))
+    return _signed_range(y, np.mean(np.diff(y, axis=-1) ** 2, axis=-1))
 
 
-def direction(y: Floats) -> int:
-    """+1 if the best size lies after the worst, -1 if before, 0 for a constant curve."""
-    return int(np.sign(int(y.argmax()) - int(y.argmin())))
+def direction(y: Floats) -> Floats:
+    """+1 where the best size lies after the worst, -1 if before, 0 for a constant curve."""
+    return np.sign(y.argmax(-1) - y.argmin(-1)).astype(np.float64)
 
 
-def excess_share(x: Floats, y: Floats, sign: int) -> Floats:
+def excess_share(x: Floats, y: Floats, sign: float) -> Floats:
     """Of every gap: its share of the curve's range less its share of the axis.
 
     The largest of them is the curve's sharpness: 0 for a straight line, to 1 for a step. NaN where
@@ -110,14 +111,8 @@ def logistic(logit: Floats) -> Floats:
     return 0.5 * (1 + np.tanh(logit / 2))
 
 
-def _squared_gaps(y: Floats) -> Floats:
-    if len(y) < 2:
-        raise ValueError(f"a curve over {len(y)} sizes")
-    return np.diff(y) ** 2
-
-
-def _signed_range(y: Floats, typical_square: float) -> float:
-    span = float(y.max() - y.min())
-    if span == 0:
-        return 0.0
-    return direction(y) * (span / math.sqrt(typical_square) if typical_square > 0 else math.inf)
+def _signed_range(y: Floats, typical_square: Floats) -> Floats:
+    span = y.max(-1) - y.min(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = span / np.sqrt(typical_square)
+    return direction(y) * np.where(span > 0, score, 0.0)

@@ -7,7 +7,19 @@ import sys
 import typer
 
 from cotkit import __version__
-from cotkit.cli import compare, listing, models, new, plan, report, resume, scale, score, show
+from cotkit.cli import (
+    compare,
+    export,
+    listing,
+    models,
+    new,
+    plan,
+    report,
+    resume,
+    scale,
+    score,
+    show,
+)
 from cotkit.errors import CotkitError, InterruptedRunError
 
 
@@ -52,6 +64,7 @@ app.command("scale")(scale.command)
 app.command("score")(score.command)
 app.command("report")(report.command)
 app.command("list")(listing.list_names)
+app.command("export")(export.command)
 app.add_typer(models.app, name="models")
 app.add_typer(show.app, name="show")
 app.add_typer(new.app, name="new")

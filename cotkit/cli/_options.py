@@ -185,7 +185,8 @@ def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Ca
         run.__doc__ = command.__doc__
         run.__annotations__ = {}  # typer then takes those of the signature
         options = [parameter for names in shared for parameter in names.values()]
-        setattr(run, "__signature__", inspect.Signature([*options, *own]))  # noqa: B010 - no stub has it
+        named = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*options, *own)]
+        setattr(run, "__signature__", inspect.Signature(named))  # noqa: B010 - no stub has it
         return run
 
     return wrap

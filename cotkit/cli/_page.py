@@ -55,9 +55,9 @@ def write_run(path: Path, found: Comparison, log_dir: Path, *, timing: bool) -> 
 
 
 def write_scales(
-    path: Path, scales: Sequence[Scale], log_dir: Path, *, reach: float | None, timing: bool
+    path: Path, scales: Sequence[Scale], log_dir: Path | None, *, reach: float | None, timing: bool
 ) -> None:
-    """Write the page of scale analyses and of the runs of the store that they are of.
+    """Write the page of scale analyses and of the runs that they are of; ``log_dir``: of these.
 
     Raises:
         UsageError: as :func:`write_page`.
@@ -69,7 +69,7 @@ def write_scales(
 
     runs = [run for one in scales if one.origin for run in one.origin.runs.values()]
     parts: list[Part] = []
-    if runs:
+    if log_dir is not None:
         with Store(log_dir / STORE_NAME) as store:
             parts = [stored_part(store, store.run(run), say_nothing) for run in runs]
     write_page(path, page(parts, scales=scales, reach=reach, timing=timing))

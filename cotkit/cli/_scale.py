@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from cotkit.run.estimate import total
 from cotkit.scaling import scale_models, scale_runs
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.values import Scale
     from cotkit.cli._formats import Display, Format
     from cotkit.run import RunSpec
     from cotkit.scaled.job import Ask
@@ -82,9 +84,33 @@ def scale_and_print(
             found = scale_models(
                 spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
             )
+    print_scales(
+        found.scales, reach=reach, format_=format_, timing=timing, html=html, log_dir=log_dir
+    )
+    if found.n_failed:
+        raise IncompleteRunError(
+            f"{found.n_failed} attempts failed or were not made and are holes"
+            + (f", most for this: {found.why_failed}" if found.why_failed else ""),
+            hint="the same command tries them again",
+        )
+
+
+def print_scales(
+    scales: Sequence[Scale],
+    *,
+    reach: float | None,
+    format_: Format,
+    timing: bool,
+    html: Path | None,
+    log_dir: Path | None = None,
+) -> None:
+    """Write analyses to standard output, in colour where it is a terminal.
+
+    ``html``: a file for the page, too; ``log_dir``: folder of the store, if they are of its runs.
+    """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
-        found.scales,
+        scales,
         format_.value,
         reach=reach,
         width=shutil.get_terminal_size((100, 24)).columns,
@@ -94,14 +120,8 @@ def scale_and_print(
     )
     typer.echo(text, nl=False, color=color)
     if html is not None:
-        write_scales(html, found.scales, log_dir, reach=reach, timing=timing)
+        write_scales(html, scales, log_dir, reach=reach, timing=timing)
         typer.echo(f"written: {html}", err=True)
-    if found.n_failed:
-        raise IncompleteRunError(
-            f"{found.n_failed} attempts failed or were not made and are holes"
-            + (f", most for this: {found.why_failed}" if found.why_failed else ""),
-            hint="the same command tries them again",
-        )
 
 
 def prospect_lines(prospect: Prospect, margin: float) -> list[str]:

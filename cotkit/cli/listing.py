@@ -19,6 +19,7 @@ class What(StrEnum):
     models = "models"
     readers = "readers"
     triggers = "triggers"
+    published = "published"
     runs = "runs"
 
 
@@ -26,7 +27,7 @@ def list_names(
     what: What = typer.Argument(help="What to list."),
     log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store, for runs."),
 ) -> None:
-    """List strategies, benches, backends, models, readers, triggers or runs.
+    """List strategies, benches, backends, models, readers, triggers, published tables or runs.
 
     Examples:
 
@@ -87,6 +88,12 @@ def _triggers(_: Path) -> list[tuple[str, ...]]:
     return [(row["name"], row["text"]) for row in rows]
 
 
+def _published(_: Path) -> list[tuple[str, ...]]:
+    from cotkit.foreign.published import tables
+
+    return [(one.name, one.title, one.paper) for one in tables().values()]
+
+
 def _runs(log_dir: Path) -> list[tuple[str, ...]]:
     import json
 
@@ -113,5 +120,6 @@ _ROWS = {
     What.models: _models,
     What.readers: _readers,
     What.triggers: _triggers,
+    What.published: _published,
     What.runs: _runs,
 }

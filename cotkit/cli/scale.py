@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._foreign import read_foreign, scale_foreign
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_pace
 from cotkit.cli._options import fixing, read_spec, takes
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from cotkit.cli._foreign import Foreign
     from cotkit.run import RunSpec
 
 EXAMPLES = """
@@ -27,6 +29,10 @@ Examples:
   cotkit scale --family simulated --strategy cot,self-consistency:k=5 --reach 50
 
   cotkit scale --runs 3fa9,77b1,c02e --margin 5 --html ladder.html
+
+  cotkit scale --published wei2022 --bench gsm8k
+
+  cotkit scale --from cot=lm-eval:out-cot --from few-shot=lm-eval:out-plain --bench gsm8k
 """
 
 
@@ -49,6 +55,7 @@ class Assume(StrEnum):
 def scale(
     spec: "RunSpec",
     pace: dict[str, str],
+    foreign: "Foreign",
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -99,19 +106,48 @@ def scale(
     """
     from cotkit.cli._page import check_page
     from cotkit.cli._scale import Ladder, scale_and_print
+    from cotkit.foreign.answers import Asked
+    from cotkit.foreign.sizes import read_sizes
     from cotkit.registry import split_specs
     from cotkit.scaled.job import Ask
     from cotkit.scaled.ladder import members
 
     named = tuple(name for text in models for name in text.split(",") if name)
-    if sum((bool(named), family is not None, runs is not None)) != 1:
-        raise UsageError(
-            "name the ladder once", hint="--models A,B,C or --family NAME or --runs ID,ID"
-        )
+    of_family = family is not None and not foreign.n_ladders
+    if sum((bool(named), of_family, runs is not None, foreign.n_ladders)) != 1:
+        hint = "--models A,B,C, --family NAME, --runs ID,ID, --published NAME or --from FILE"
+        raise UsageError("name the ladder once", hint=hint)
+    foreign.check()
     if reach is not None and not 0 < reach <= 100:
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
     if html is not None:
         check_page(html)
+    if foreign.n_ladders:
+        if len(bench) > 1:
+            raise UsageError(
+                "one --bench at a time for results that are there",
+                hint="leave it out for every benchmark",
+            )
+        scale_foreign(
+            foreign,
+            Asked(
+                bench=bench[0] if "bench" in foreign.given else None,
+                family=family,
+                strategies=spec.strategies if "strategy" in foreign.given else (),
+                baseline=spec.baseline,
+                params=read_sizes(foreign.params),
+                losses=dict(map(_loss, loss)),
+                axis=x.value,
+                margin=spec.margin,
+                assume_sustained=assume is not None,
+                seed=spec.seed,
+            ),
+            reach=None if reach is None else reach / 100,
+            format_=format_,
+            timing=timing,
+            html=html,
+        )
+        return
     scale_and_print(
         spec.paced(pace),
         Ladder(
@@ -143,5 +179,7 @@ def _loss(text: str) -> tuple[str, float]:
 
 scale.__doc__ = f"{scale.__doc__}\n\n\b{EXAMPLES}"
 command = takes(
-    fixing(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None), read_pace
+    fixing(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None),
+    read_pace,
+    read_foreign,
 )(scale)

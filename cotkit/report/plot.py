@@ -78,11 +78,15 @@ def _line(at: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
 def _below(figure: Figure, at: Sequence[int], n_columns: int, *, is_unicode: bool) -> Iterator[str]:
     if figure.bracket is not None:
         low, high = (at[i] for i in figure.bracket)
-        inside = ("═" if is_unicode else "=") * (high - low - 1)
-        words = "help begins"
-        after = high + 2 + len(words) <= n_columns
-        line = f"({inside}] {words}" if after else f"{words} ({inside}]"
-        yield f"{'':{_LEFT + low - (0 if after else len(words) + 1)}}{line}"
+        fill, words = "═" if is_unicode else "=", "help begins"
+        inside, start = fill * (high - low - 1), _LEFT + low
+        if high + 2 + len(words) <= n_columns:
+            line = f"({inside}] {words}"
+        elif start > len(words):
+            line, start = f"{words} ({inside}]", start - len(words) - 1
+        else:
+            line = f"({f' {words} '.center(len(inside), fill)}]"
+        yield f"{'':{start}}{line}"
     cells = [" "] * (n_columns + 2)
     for column, tick in zip(at, figure.ticks, strict=True):
         text = printable(tick)

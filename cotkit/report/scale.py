@@ -79,19 +79,21 @@ def scale_documents(
     documents = tuple(_document(one, reach=reach, timing=timing) for one in scales)
     if len(scales) == 1:
         return documents
-    first = scales[0]
+    first, titles = scales[0], _titles(scales)
     overview = Document(
         headline=tuple(
-            f"{one.bench}: {answer.sentence}" for one in scales for answer in one.answers
+            f"{title}: {answer.sentence}"
+            for title, one in zip(titles, scales, strict=True)
+            for answer in one.answers
         ),
-        caption=(f"{len(scales)} benchmarks", *_asked(first)),
+        caption=(_n_curves(scales), *_asked(first)),
         facts=(),
         tables=(_onsets(scales),),
         notes=(),
     )
     return overview, *(
-        replace(document, headline=(one.bench, *document.headline[len(one.answers) :]))
-        for one, document in zip(scales, documents, strict=True)
+        replace(document, headline=(title, *document.headline[len(one.answers) :]))
+        for title, one, document in zip(titles, scales, documents, strict=True)
     )
 
 
@@ -199,7 +201,7 @@ def _size_row(answer: Answer, point: Point, axis: Axis) -> tuple[Value, ...]:
 
 
 def _onsets(scales: Sequence[Scale]) -> Table:
-    several = len(scales) > 1
+    several, by_family = len(scales) > 1, _share_benches(scales)
     fitted = any(a.onset.model_based is not None for scale in scales for a in scale.answers)
     return Table(
         key="onsets",
@@ -209,6 +211,7 @@ def _onsets(scales: Sequence[Scale]) -> Table:
         "the smallest whose gain is surely above 0; larger sizes: what lies above",
         columns=(
             *((Column(key="bench", header="benchmark"),) if several else ()),
+            *((Column(key="family", header="family"),) if by_family else ()),
             Column(key="arm", header="arm"),
             Column(key="control", header="control"),
             Column(key="status", header="material help begins"),
@@ -222,6 +225,7 @@ def _onsets(scales: Sequence[Scale]) -> Table:
         rows=tuple(
             (
                 *((name(scale.bench),) if several else ()),
+                *((name(scale.family or "several"),) if by_family else ()),
                 *_onset_row(answer, answer.onset, scale.axis),
                 *(_fit(answer.onset, scale) if fitted else ()),
             )
@@ -229,6 +233,22 @@ def _onsets(scales: Sequence[Scale]) -> Table:
             for answer in scale.answers
         ),
     )
+
+
+def _titles(scales: Sequence[Scale]) -> list[str]:
+    """What tells them apart: the benchmark, and the family where one benchmark has several."""
+    if not _share_benches(scales):
+        return [one.bench for one in scales]
+    return [f"{one.bench}, {one.family or 'several families'}" for one in scales]
+
+
+def _n_curves(scales: Sequence[Scale]) -> str:
+    return f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}"
+
+
+def _share_benches(scales: Sequence[Scale]) -> bool:
+    """Whether a benchmark has several curves: one for each family."""
+    return len({one.bench for one in scales}) < len(scales)
 
 
 def _fit(onset: Onset, scale: Scale) -> tuple[Value, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,9 +123,9 @@ def _bend(of: Checked) -> Check | None:
 
 def _score(of: Checked, rng: np.random.Generator) -> Check:
     steps = len(of.exact) - 1
-    score = breakthroughness(of.exact) / steps
+    score = float(breakthroughness(of.exact)) / steps
     null, fit = _null_scores(of, rng)
-    share = float(np.mean(np.asarray(null) <= score))
+    share = float(np.mean(null <= score))
     return Check(
         name="emergence score",
         value=score,
@@ -137,7 +136,7 @@ def _score(of: Checked, rng: np.random.Generator) -> Check:
     )
 
 
-def _null_scores(of: Checked, rng: np.random.Generator) -> tuple[Sequence[float], str]:
+def _null_scores(of: Checked, rng: np.random.Generator) -> tuple[Floats, str]:
     """Scores, over N - 1, of curves drawn around a fit that needs no jump."""
     steps = len(of.exact) - 1
     if of.is_gain:  # a straight line over the axis, with the noise of the gains
@@ -149,11 +148,11 @@ def _null_scores(of: Checked, rng: np.random.Generator) -> tuple[Sequence[float]
         curve, fit = (rising, "an isotonic fit") if predicted is None else (predicted, "p^L")
         n = of.n.astype(np.int64)
         drawn = rng.binomial(n, np.clip(curve, 0, 1), size=(_NULL_RUNS, len(n))) / n
-    return [breakthroughness(curve) / steps for curve in drawn], fit
+    return breakthroughness(drawn) / steps, fit
 
 
 def _linearity(of: Checked) -> Check:
-    value = linearity(of.exact) / (len(of.exact) - 1)
+    value = float(linearity(of.exact)) / (len(of.exact) - 1)
     return Check(
         name="linearity",
         value=value,

@@ -68,8 +68,9 @@ def _values(setting: Setting) -> dict[ColumnKey, Floats]:
                 found[rung.model, arm, metric] = of_metric
         for pair in setting.question.pairs:
             ours, theirs = (_metrics(cells.get((rung.model, name))) for name in pair)
-            for metric in ours.keys() & theirs.keys():
-                found[rung.model, pair, metric] = ours[metric] - theirs[metric]
+            for metric in ours:  # in the order given: the first companion decides
+                if metric in theirs:
+                    found[rung.model, pair, metric] = ours[metric] - theirs[metric]
     return {key: value for key, value in found.items() if not np.isnan(value).all()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cotkit.analysis.clustered import MIN_CLUSTERS
 from cotkit.analysis.scale.checks import Checked, checks, lengths_of
 from cotkit.analysis.scale.columns import EXACT, Column, ColumnKey, Source
 from cotkit.analysis.scale.setting import Setting
@@ -77,7 +78,9 @@ def _jump(
     exact = metrics.pop(EXACT)
     first = next(iter(metrics.values()), None)
     apart = None if first is None else contrast(exact, first, level)
-    word, why = _judge(exact, first, apart, _floors(models, source, columns))
+    n = np.asarray([columns[model, source, EXACT].n for model in models])
+    n_units = int(n.min()) if setting.codes is None else int(setting.codes.max()) + 1
+    word, why = _judge(exact, first, apart, _floors(models, source, columns), n_units)
     return Jump(
         curve=curve,
         arm=source if isinstance(source, str) else source[0],
@@ -93,7 +96,7 @@ def _jump(
                 axis=ladder.axis,
                 x=x,
                 exact=exact.means,
-                n=np.asarray([columns[model, source, EXACT].n for model in models]),
+                n=n,
                 companion=None if first is None else first.means,
                 companion_name=None if first is None else first.sharpness.metric,
                 noise=exact.draws.std(0),
@@ -127,13 +130,15 @@ def _floors(models: Sequence[str], source: Source, columns: Mapping[ColumnKey, C
 
 
 def _judge(
-    exact: Sharp, companion: Sharp | None, apart: Interval | None, n_floors: int
+    exact: Sharp, companion: Sharp | None, apart: Interval | None, n_floors: int, n_units: int
 ) -> tuple[JumpWord, str]:
     n_sizes = len(exact.means)
     if n_sizes < MIN_SIZES:
         return "undetermined", f"{n_sizes} sizes cannot tell a jump from a line; {MIN_SIZES} might"
     if companion is None or apart is None:
         return "undetermined", "there is no linear companion of exact match to compare with"
+    if n_units < MIN_CLUSTERS:
+        return "undetermined", f"{n_units} independent problems are too few to resample"
     if n_floors:
         return "undetermined", (
             f"{n_floors} of {n_sizes} sizes solved nothing by either metric: what rises from there "

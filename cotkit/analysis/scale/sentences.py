@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,16 @@ from cotkit.analysis.power import problems_needed
 from cotkit.analysis.scale.inputs import Axis
 from cotkit.analysis.scale.onset import NO_HELP, is_open
 from cotkit.analysis.scale.values import Onset, OnsetStatus, Point
-from cotkit.analysis.scale.wording import gain, listed, plain_points, position, size, unit
+from cotkit.analysis.scale.wording import (
+    gain,
+    listed,
+    margin_of,
+    position,
+    sight,
+    size,
+    size_with_gain,
+    unit,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +59,13 @@ def sentence(told: Told) -> str:
 def _bracket(told: Told) -> str:
     lower, upper = _at(told, "lower"), _at(told, "upper")
     where = f"{size(lower, told.axis)} and {size(upper, told.axis)}{unit(told.axis)}"
-    none = "harm" if lower.label == "harms" else "no material help"
+    none = "harm against" if lower.label == "harms" else "no material help over"
     said = (
-        f"{told.arm} starts to help between {where}: {none} at {size(lower, told.axis)} "
-        f"over {told.control}, {gain(lower)}, and {gain(upper)} at {size(upper, told.axis)}"
+        f"{told.arm} starts to help between {where}: {none} {told.control} at "
+        f"{size_with_gain(lower, told.axis)}, {gain(upper)} at {size(upper, told.axis)}"
     )
     below = [p for p in told.points[: told.points.index(lower)] if p.label not in NO_HELP]
-    return said + (f" (still open at {_sizes(told, below)})" if below else "")
+    return said + (f"; still open at {_sizes(told, below)}" if below else "")
 
 
 def _at_or_below(told: Told) -> str:
@@ -70,8 +80,8 @@ def _at_or_below(told: Told) -> str:
         )
     nearest = below[-1]
     return (
-        f"{said}; no lower end can be named, for at {size(nearest, told.axis)} "
-        f"{gain(nearest)} leaves it open: {_needed(nearest, told.margin)}"
+        f"{said}; no lower end can be named, for {size_with_gain(nearest, told.axis)} is open: "
+        f"{_needed(nearest, told.margin)}"
     )
 
 
@@ -80,7 +90,7 @@ def _not_shown(told: Told) -> str:
     where = f"{size(largest, told.axis)}{unit(told.axis)}, the largest size tested"
     said = f"{told.arm} is not shown to help over {told.control} up to {where}"
     if all(point.label in NO_HELP for point in told.points):
-        how = f"no gain of {plain_points(told.margin)} points or more at any size"
+        how = f"no gain of {margin_of(told.margin)} points or more at any size"
         return f"{said}: {how}, {gain(largest)} at the largest"
     best = max(told.points, key=lambda point: point.gain)
     return f"{said}: the largest gain is {gain(best)} at {size(best, told.axis)}"
@@ -89,14 +99,12 @@ def _not_shown(told: Told) -> str:
 def _cannot_be_decided(told: Told) -> str:
     worst = max(
         (point for point in told.points if is_open(point, told.margin)),
-        key=lambda point: (point.mde != point.mde, point.mde),  # NaN first
+        key=lambda point: (math.isnan(point.mde), point.mde),
     )
     where = f"{size(told.points[-1], told.axis)}{unit(told.axis)}"
     return (
         f"whether {told.arm} helps over {told.control} up to {where} cannot be decided: at "
-        f"{size(worst, told.axis)} the gain is {gain(worst)}, where this run would surely have "
-        f"seen only gains of {plain_points(worst.mde)} points or more; "
-        f"{_needed(worst, told.margin)}"
+        f"{size_with_gain(worst, told.axis)} {sight(worst)}; {_needed(worst, told.margin)}"
     )
 
 
@@ -116,7 +124,7 @@ def _harm(told: Told) -> list[str]:
         harmed = [p for p in harmed if told.points.index(p) < told.points.index(_at(told, "upper"))]
     if not harmed:
         return []
-    return ["it harms at " + listed([f"{size(p, told.axis)}, {gain(p)}" for p in harmed])]
+    return ["it harms at " + listed([size_with_gain(p, told.axis) for p in harmed])]
 
 
 def _after(told: Told) -> list[str]:
@@ -130,8 +138,7 @@ def _after(told: Told) -> list[str]:
     if told.onset.after == "reversed":
         harmed = [point for point in above if point.label == "harms"]
         return [
-            "it does not last: harm at "
-            + listed([f"{size(p, told.axis)}, {gain(p)}" for p in harmed])
+            "it does not last: harm at " + listed([size_with_gain(p, told.axis) for p in harmed])
         ]
     shown = [point for point in above if point.label != "helps"]
     why = " (a ceiling)" if all(point.is_ceiling for point in shown) else ""
@@ -147,7 +154,7 @@ def _model_based(told: Told) -> list[str]:
     )
     return [
         (
-            f"a logistic fit puts the gain of {plain_points(told.margin)} points at {x} "
+            f"a logistic fit puts the gain of {margin_of(told.margin)} points at {x} "
             f"({low} to {high}; as good as that model)"
         )
     ]
@@ -165,7 +172,7 @@ def _provisos(told: Told) -> list[str]:
 def _needed(point: Point, margin: float) -> str:
     baseline = min(point.control_rate, 1 - margin - 1e-9)  # there must be room for such a gain
     n = problems_needed(margin, baseline, point.interval.level)
-    return f"about {n:,} problems would tell a gain of {plain_points(margin)} points from none"
+    return f"about {n:,} problems would tell a gain of {margin_of(margin)} points from none"
 
 
 def _sizes(told: Told, points: Sequence[Point]) -> str:

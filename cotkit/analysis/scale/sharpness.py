@@ -40,7 +40,7 @@ def sharp(
     """Measure one metric; ``x``: positions, rising, as curves are drawn over."""
     means = np.asarray([column.mean for column in along])
     draws = np.stack([column.draws for column in along], axis=1)
-    sign = direction(means)
+    sign = float(direction(means))
     shares = excess_share(x, means, sign)
     resampled = excess_share(x, draws, sign).max(-1)
     at = None if np.isnan(shares).any() else int(shares.argmax())

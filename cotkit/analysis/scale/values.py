@@ -232,7 +232,8 @@ class Scale:
     bench: str
     """As the grid names it."""
     family: str | None
-    """Of all rungs; None: they are of several, which weakens every claim (a note says so)."""
+    """Of all rungs; None: they are of several, or it is not known, which weakens every claim (a
+    note says so)."""
     axis: Axis
     """What size means."""
     margin: float

@@ -43,14 +43,14 @@ def position(x: float, axis: Axis) -> str:
 
 
 def points_of(fraction: float) -> str:
-    """A gain in points, signed."""
-    return f"{round(100 * fraction, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
+    """A gain in points, signed; what would round to 0 keeps its sign and first digit."""
+    points = 100 * fraction
+    digits = ".1g" if 0 < abs(points) < 0.05 else ".1f"
+    return f"{points + 0.0:+{digits}}"  # + 0.0 turns -0.0 into 0.0
 
 
-def plain_points(fraction: float) -> str:
-    """A margin or an MDE in points; "more than any" where it is NaN."""
-    if math.isnan(fraction):
-        return "more than any"
+def margin_of(fraction: float) -> str:
+    """A margin in points."""
     return f"{100 * fraction:.3g}"
 
 
@@ -62,6 +62,20 @@ def ends(interval: Interval) -> str:
 def gain(point: Point) -> str:
     """``+62.5 points (+41.2 to +78.3)``."""
     return f"{points_of(point.gain)} points ({ends(point.interval)})"
+
+
+def size_with_gain(point: Point, axis: Axis) -> str:
+    """``268 M (+0.5 points, -1.2 to +1.9)``."""
+    return f"{size(point, axis)} ({points_of(point.gain)} points, {ends(point.interval)})"
+
+
+def sight(point: Point) -> str:
+    """What this many problems could have seen."""
+    if math.isnan(point.mde):
+        return "no gain, however large, would surely have been seen"
+    points = 100 * point.mde
+    shown = f"{points:.{0 if points >= 10 else 1}f}"
+    return f"this run could only have seen gains of {shown} points or more"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -1,0 +1,112 @@
+"""JSON of other programs, taken field by field: whatever is missing is named with its place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from cotkit.errors import BadInputError
+from cotkit.foreign.values import Place
+
+_WORDS: Mapping[type, str] = {dict: "an object", list: "a list", str: "a text"}
+
+
+def read_object(text: str | bytes, place: Place, hint: str) -> Mapping[str, object]:
+    """A text as a JSON object.
+
+    Raises:
+        BadInputError: it is none.
+    """
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError) as broken:  # UnicodeDecodeError is a ValueError
+        raise place.bad(f"not JSON: {broken}", hint=hint) from broken
+    if not isinstance(value, dict):
+        raise place.bad("not a JSON object", hint=hint)
+    return cast("dict[str, object]", value)
+
+
+def read_file(path: Path, hint: str) -> Mapping[str, object]:
+    """A file as a JSON object.
+
+    Raises:
+        BadInputError: it cannot be read or is none.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as refused:
+        raise BadInputError(path, f"cannot be read: {refused.strerror}", hint=hint) from refused
+    return read_object(content, Place(file=str(path)), hint)
+
+
+def read_lines(path: Path, hint: str) -> Iterator[tuple[Place, Mapping[str, object]]]:
+    """The objects of a JSON-lines file, one at a time; blank lines are skipped.
+
+    Raises:
+        BadInputError: a line is none.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                place = Place(file=str(path), line=number)
+                yield place, read_object(line, place, hint)
+
+
+def need(
+    of: Mapping[str, object], names: Sequence[str], kind: type[object], place: Place
+) -> object:
+    """A field of a kind, by its path (``["eval", "model"]``).
+
+    Raises:
+        BadInputError: it is missing or of another kind.
+    """
+    field = ".".join(names)
+    value: object = of
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            raise place.bad("missing", field=field, hint=f"must be {_WORDS[kind]}")
+        value = value[name]
+    if not isinstance(value, kind):
+        raise place.bad(f"must be {_WORDS[kind]}", field=field, hint=f"it is {str(value)[:40]!r}")
+    return value
+
+
+def table(of: Mapping[str, object], place: Place, *names: str) -> Mapping[str, object]:
+    """A field that must be an object."""
+    return cast("Mapping[str, object]", need(of, names, dict, place))
+
+
+def words(of: Mapping[str, object], place: Place, *names: str) -> str:
+    """A field that must be a text."""
+    return cast("str", need(of, names, str, place))
+
+
+def items(of: Mapping[str, object], place: Place, *names: str) -> list[object]:
+    """A field that must be a list."""
+    return cast("list[object]", need(of, names, list, place))
+
+
+def maybe(of: object, *names: str) -> object:
+    """A field by its path; None where it or what should hold it is not there."""
+    value = of
+    for name in names:
+        if not isinstance(value, dict):
+            return None
+        value = cast("dict[str, object]", value).get(name)
+    return value
+
+
+def maybe_table(of: object, *names: str) -> Mapping[str, object]:
+    """A field that is an object; empty where it is not there or something else."""
+    value = maybe(of, *names)
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def as_number(value: object) -> float | None:
+    """A finite number or a yes or no; None: it is neither."""
+    if isinstance(value, (bool, int, float)) and math.isfinite(value):
+        return float(value)
+    return None

@@ -1,0 +1,180 @@
+"""Tables typed from papers: what ships is well-formed, and what is read from it is what it says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cotkit.analysis.scale.inputs import Totals
+from cotkit.cli import app
+from cotkit.errors import CotkitError
+from cotkit.foreign.csvfile import read_rows
+from cotkit.foreign.metrics import as_rate, is_rate
+from cotkit.foreign.pairs import pairs
+from cotkit.foreign.published import is_unverified, load, table, tables
+from cotkit.foreign.values import Place
+from tests.conftest import REPOSITORY
+
+SHELF = REPOSITORY / "published"
+NAMES = sorted(path.stem for path in SHELF.glob("*.csv"))
+
+
+def test_every_table_has_its_card_and_every_card_its_table() -> None:
+    assert sorted(tables()) == NAMES
+    assert NAMES == ["brown2020", "kojima2022", "wang2022", "wei2022"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_says_where_it_is_from_and_how_sure_it_is(name: str) -> None:
+    rows = read_rows(SHELF / f"{name}.csv")
+    for row in rows:
+        assert re.search(r"arXiv \d{4}\.\d{5}.* Table [\w.]+", row.need("source")), row.place
+        assert row.need("status") in {"verified against stored copy", "from memory, unverified"}
+        if is_rate(metric := row.need("metric")):
+            assert 0 <= as_rate(metric, row.number("value"), row.place) <= 1
+    cells = [tuple(row.fields[c] for c in ("model", "bench", "strategy", "metric")) for row in rows]
+    assert len(set(cells)) == len(cells), "one value for one cell"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_names_only_what_its_table_has(name: str) -> None:
+    rows = read_rows(SHELF / f"{name}.csv")
+    known = {row.fields["strategy"] for row in rows}
+    card = table(name)
+    assert set(card.answers) <= set(card.controls)
+    assert {*card.controls, *card.controls.values()} <= known
+    assert set(card.n_items) <= {row.fields["bench"] for row in rows}
+    keys = tomllib.loads((SHELF / "tables.toml").read_text("utf-8"))[name]
+    assert set(keys) == {"title", "paper", "answers", "controls", "n_items"}
+
+
+def rate(cell: object) -> float:
+    assert isinstance(cell, Totals)
+    return cell.rate
+
+
+TYPED_AGAIN = [  # the numbers of the papers' tables, a second time
+    ("wei2022", "gsm8k", "LaMDA 420M", "standard", 420_000_000, 0.026, 1319),
+    ("wei2022", "GSM8K", "LaMDA 137B", "cot", 137_000_000_000, 0.143, 1319),
+    ("wei2022", "gsm8k", "PaLM 540B", "cot", 540_000_000_000, 0.569, 1319),
+    ("Wei-2022", "svamp", "LaMDA 137B", "cot", 137_000_000_000, 0.375, 1000),
+    (
+        "kojima2022",
+        "multiarith",
+        "GPT-3 original 175B (davinci)",
+        "zero_shot_cot",
+        175_000_000_000,
+        0.19,
+        600,
+    ),
+    ("wang2022", "gsm8k", "UL2 20B", "cot_greedy", 20_000_000_000, 0.041, 1319),
+]
+
+
+@pytest.mark.parametrize("typed", TYPED_AGAIN, ids=lambda typed: f"{typed[0]}-{typed[2]}")
+def test_a_cell_is_what_the_paper_prints(
+    typed: tuple[str, str, str, str, int, float, int],
+) -> None:
+    name, bench, model, arm, n_params, expected, n = typed
+    found = {rung.model: (rung, one) for one in load(name, bench=bench) for rung in one.grid.rungs}
+    rung, ladder = found[model]
+    cell = ladder.grid.cells[model, arm]
+    assert isinstance(cell, Totals)
+    assert (cell.rate, cell.n) == (pytest.approx(expected), n)
+    assert (rung.n_params, rung.family) == (n_params, ladder.family)
+
+
+def test_families_are_apart_and_small_lamdas_lose_by_reasoning() -> None:
+    found = {one.family: one for one in load("wei2022", bench="gsm8k")}
+    assert list(found) == ["UL2", "LaMDA", "GPT (InstructGPT)", "Codex", "PaLM"]
+    lamda = found["LaMDA"].grid
+    gains = [
+        rate(lamda.cells[one.model, "cot"]) - rate(lamda.cells[one.model, "standard"])
+        for one in lamda.rungs
+    ]
+    assert gains == pytest.approx([-0.022, -0.017, -0.016, 0.025, 0.078])
+    assert pairs(found["LaMDA"].arms, controls=table("wei2022").controls) == (("cot", "standard"),)
+
+
+def test_unverified_rows_count_only_when_asked_for() -> None:
+    bench = "gpt3-arithmetic/2D+"
+    (sure,) = load("brown2020", bench=bench)
+    (all_,) = load("brown2020", bench=bench, include_unverified=True)
+    assert [one.model for one in sure.grid.rungs] == ["GPT-3 175B"]
+    assert len(all_.grid.rungs) == 8
+    assert any("14 unverified rows are left out" in note for note in sure.notes)
+    assert any("14 of 16 rows are unverified" in note for note in all_.notes)
+    rows = read_rows(SHELF / "brown2020.csv")
+    assert sum(map(is_unverified, rows)) == 42
+
+
+def test_without_a_choice_only_curves_are_shown() -> None:
+    found = load("kojima2022")
+    assert {(one.grid.bench, one.family) for one in found} == {
+        ("MultiArith", "GPT-3 original"),
+        ("MultiArith", "InstructGPT"),
+        ("GSM8K", "PaLM"),
+    }
+    assert any("results at one size only are left out" in note for note in found[0].notes)
+    (instruct,) = [one for one in found if one.family == "InstructGPT"]
+    assert any(note.startswith("size unknown: text-ada-001") for note in instruct.notes)
+
+
+def test_a_size_of_the_test_set_is_said_to_be_assumed() -> None:
+    (ladder,) = load("wang2022", bench="GSM8K", family="PaLM")
+    assert any("not in the table" in note for note in ladder.notes)
+    (ladder,) = load("wei2022", bench="GSM8K", family="PaLM")
+    assert not any("not in the table" in note for note in ladder.notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"name": "wei202"}, "unknown published table 'wei202' (did you mean wei2022"),
+        ({"name": "wei2022", "bench": "gsm8"}, "unknown benchmark 'gsm8' (did you mean GSM8K"),
+        ({"name": "wei2022", "family": "lambda"}, "unknown family 'lambda' (did you mean LaMDA"),
+        ({"name": "wei2022", "strategies": ["cott"]}, "unknown strategy of wei2022 'cott'"),
+        ({"name": "wei2022", "bench": "MAWPS"}, "does not say of how many problems"),
+        (
+            {
+                "name": "wei2022",
+                "bench": "gsm8k",
+                "family": "UL2",
+                "strategies": ["cot_concise_style"],
+            },
+            "no model here has both a strategy and its control",
+        ),
+    ],
+)
+def test_a_wrong_word_is_one_line(asked: dict[str, object], said: str) -> None:
+    with pytest.raises(CotkitError) as refused:
+        load(**asked)  # pyright: ignore[reportArgumentType] - a table of arguments
+    assert said in str(refused.value)
+
+
+def test_percent_and_errors_are_read_by_the_name_of_the_metric() -> None:
+    place = Place(file="x.csv", line=2)
+    for metric, value, expected in [
+        ("accuracy_pct", 41.6, 0.416),
+        ("accuracy", 0.416, 0.416),
+        ("exact_match_strict", 1.0, 1.0),
+        ("error_rate_pct", 25.0, 0.75),
+        ("error_rate", 0.25, 0.75),
+        ("acc_norm", 0.5, 0.5),
+    ]:
+        assert is_rate(metric), metric
+        assert as_rate(metric, value, place) == pytest.approx(expected), metric
+    for metric in ("f1", "bleu", "difference_pct_points", "train_flops", "perplexity", "brier"):
+        assert not is_rate(metric), metric
+    with pytest.raises(CotkitError, match=r"x.csv:2:value: 41.6 is not in 0 to 1 .*accuracy_pct"):
+        as_rate("accuracy", 41.6, place)
+
+
+def test_list_published_names_every_table(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["list", "published"])
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(tables())
