@@ -134,6 +134,7 @@ def scale(
     margin: float = 0.02,
     x: Axis = "params",
     assume_sustained: bool = False,
+    by_steps: bool = False,
     losses: Mapping[str, float] | None = None,
     run_unsafe_code: bool = False,
     model_args: Mapping[str, str] | None = None,
@@ -152,6 +153,7 @@ def scale(
         x: What size means; ``ordinal``: the order of ``models``.
         assume_sustained: Whether help, once begun, is assumed not to stop with size; to be chosen
             before there are results.
+        by_steps: Whether to ask it of the problems of each number of steps.
         losses: Model -> pretraining loss in nats per token, for ``x="loss"``.
         prices: A file of your own prices.
         baseline: As of :func:`compare`, and so are all that follow.
@@ -169,7 +171,8 @@ def scale(
         on_event: As there.
 
     Returns:
-        One analysis for each benchmark. Attempts that failed are holes and named in its notes.
+        One analysis for each benchmark, or for each of its groups by steps. Attempts that failed
+        are holes and named in its notes.
 
     Raises:
         CotkitError: one sentence with a hint; everything that was generated is kept.
@@ -198,7 +201,13 @@ def scale(
         spec,
         members(models) if isinstance(models, str) else models,
         [(one if isinstance(one, str) else one.name, _benchmark(one)) for one in written],
-        Ask(axis=x, assume_sustained=assume_sustained, losses=dict(losses or {}), prices=prices),
+        Ask(
+            axis=x,
+            assume_sustained=assume_sustained,
+            losses=dict(losses or {}),
+            prices=prices,
+            by_steps=by_steps,
+        ),
         log_dir=Path(log_dir),
         emit=on_event or (lambda _: None),
     )

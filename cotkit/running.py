@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from cotkit.analysis.bias_rows import bias, bias_changes
+from cotkit.analysis.chains import chain_steps
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.following import following
 from cotkit.analysis.metrics import measured
-from cotkit.analysis.results import Comparison
+from cotkit.analysis.normalised import with_normalised
+from cotkit.analysis.results import Comparison, Measured
 from cotkit.analysis.stopping import all_decided
 from cotkit.bench import draw_order
 from cotkit.errors import InterruptedRunError
@@ -21,12 +24,14 @@ from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Executed, Plan, RunSpec, build_backend, execute, make_plan
 from cotkit.run.budget import Budget, Meter
+from cotkit.run.flips import recalled
 from cotkit.run.loop import run_to_end
 from cotkit.run.probe import unweighed
-from cotkit.scoring.metrics import calibration_error, described
-from cotkit.store import Store
+from cotkit.scoring.measure import preferred_scale
+from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
+from cotkit.store import AttemptRow, Store
 from cotkit.strategies.flipped_labels import FlippedLabels
-from cotkit.types import BackendInfo
+from cotkit.types import BackendInfo, Problem
 
 STORE_NAME = "cotkit.db"
 LEVEL = 0.95
@@ -202,14 +207,31 @@ def analyse(plan: Plan, info: BackendInfo, done: Executed, price: Price | None) 
         following=following(rows, flips, LEVEL),
         bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
-        metrics=measured(
-            rows,
-            [one.arm for one in found.cells],
-            plan.pairs,
-            kind_of=described,
-            calibration=calibration_error,
-            level=LEVEL,
-        ),
+        chains=chain_steps(rows),
+        metrics=measure_all(rows, found, plan.pairs, plan.everything),
+    )
+
+
+def measure_all(
+    rows: Sequence[AttemptRow],
+    found: Comparison,
+    pairs: Sequence[tuple[str, str]],
+    problems: Sequence[Problem],
+) -> tuple[Measured, ...]:
+    """Every metric of the rows of a comparison; ``problems``: all that the benchmark has."""
+    metrics = measured(
+        rows,
+        [one.arm for one in found.cells],
+        pairs,
+        kind_of=described,
+        calibration=calibration_error,
+        level=LEVEL,
+    )
+    if (scale := preferred_scale(problems)) is None:
+        return metrics
+    metric, low, high = scale
+    return with_normalised(
+        metrics, metric, partial(normalised, low=low, high=high), METRICS["normalised"]
     )
 
 
@@ -233,6 +255,8 @@ def _said_of(
         )
     if why is not None:
         notes.append(f"the commonest reason of failed attempts: {why}")
+    if (flips := recalled(info)) is not None:
+        notes.append(str(flips))
     refused = info.settings.get("parameters", "").split(",")
     if "-temperature" in refused and any(
         getattr(arm.strategy, "temperature", None) == 0 for arm in plan.arms

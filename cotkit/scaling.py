@@ -26,6 +26,7 @@ from cotkit.running import LEVEL, STORE_NAME, Emit, Means, perform, why_failed
 from cotkit.scaled import Content, check_alike, check_count, check_ladder, difference, rung_of
 from cotkit.scaled.analysed import analysed
 from cotkit.scaled.job import Ask, Job, check_losses, loss_of, make_job, pairs_of
+from cotkit.scaled.steps import counts_by_steps
 from cotkit.store import Store
 
 
@@ -39,8 +40,8 @@ class Prospect:
     """Models."""
     n_pairs: int
     """Gains on each benchmark."""
-    n_benches: int
-    """Benchmarks."""
+    n_problems: tuple[int, ...]
+    """Problems of each analysis: one for each benchmark or, by steps, for each group of them."""
     each: float
     """Level of the interval of one gain at one size."""
 
@@ -50,7 +51,7 @@ class Scaled:
     """What a ladder came to."""
 
     scales: tuple[Scale, ...]
-    """One for each benchmark."""
+    """One for each benchmark or, by steps, for each group of its problems."""
     n_failed: int
     """Attempts that failed; they are holes."""
     why_failed: str | None
@@ -94,7 +95,7 @@ def scale_models(
         for _, bench in benches:
             check_ladder([job.rung for job in jobs if job.bench is bench], ask.axis)
         check_losses(ask.losses, jobs)
-        prospect = _prospect(jobs, store, ask, len(benches))
+        prospect = _prospect(jobs, store, ask)
         if on_plan is not None:
             on_plan(prospect)
         why: str | None = None
@@ -109,12 +110,12 @@ def scale_models(
                 ask,
                 margin=spec.margin,
                 seed=spec.seed,
-                n_benches=len(benches),
+                n_curves=len(prospect.n_problems),
             )
             for _, bench in benches
         ]
     return Scaled(
-        scales=tuple(scale for scale, _ in read),
+        scales=tuple(scale for scales, _ in read for scale in scales),
         n_failed=sum(n_failed for _, n_failed in read),
         why_failed=why,
     )
@@ -170,8 +171,9 @@ def scale_runs(runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_d
             jobs.append(job)
         check_ladder([job.rung for job in jobs], ask.axis)
         check_losses(ask.losses, jobs)
-        scale, n_failed = analysed(jobs, store, ask, margin=margin, seed=seed)
-    return Scaled(scales=(scale,), n_failed=n_failed, why_failed=None)
+        n_curves = len(_curves(jobs, ask))
+        scales, n_failed = analysed(jobs, store, ask, margin=margin, seed=seed, n_curves=n_curves)
+    return Scaled(scales=scales, n_failed=n_failed, why_failed=None)
 
 
 def _check_benches(written: Sequence[str]) -> None:
@@ -180,15 +182,33 @@ def _check_benches(written: Sequence[str]) -> None:
             raise UsageError(f"benchmark {one} is given twice", hint="name each once")
 
 
-def _prospect(jobs: Sequence[Job], store: Store, ask: Ask, n_benches: int) -> Prospect:
-    n_sizes, n_pairs = len(jobs) // n_benches, max(len(pairs_of(job.plan)) for job in jobs)
-    n_at_once = n_pairs * n_benches * (1 if ask.assume_sustained else n_sizes)
+def _prospect(jobs: Sequence[Job], store: Store, ask: Ask) -> Prospect:
+    n_problems = _curves(jobs, ask)
+    n_pairs = max(len(pairs_of(job.plan)) for job in jobs)
+    n_sizes = len({job.info.model for job in jobs})
+    n_at_once = n_pairs * len(n_problems) * (1 if ask.assume_sustained else n_sizes)
     return Prospect(
         forecasts=tuple(forecast(job.plan, job.info, store, ask.prices) for job in jobs),
         n_sizes=n_sizes,
         n_pairs=n_pairs,
-        n_benches=n_benches,
+        n_problems=n_problems,
         each=sidak_level(LEVEL, n_at_once),
+    )
+
+
+def _curves(jobs: Sequence[Job], ask: Ask) -> tuple[int, ...]:
+    """Problems of each analysis.
+
+    Raises:
+        UsageError: problems that do not fall into groups by steps.
+    """
+    plans = {job.plan.spec.bench: job.plan for job in jobs}
+    if not ask.by_steps:
+        return tuple(len(plan.problems) for plan in plans.values())
+    return tuple(
+        n
+        for bench, plan in plans.items()
+        for n in counts_by_steps(bench, [problem.n_steps for problem in plan.problems]).values()
     )
 
 

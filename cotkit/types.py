@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 AnswerKind = Literal["number", "choice", "text"]
 """What a gold answer is: an exact number, one of the question's choices, or free text."""
@@ -45,6 +45,18 @@ class Question:
     """Which answer the question asks for; the answer instruction follows it."""
 
 
+class TaskReader(Protocol):
+    """A reader that a problem brings: as the tool that its task was written for would read it."""
+
+    def read(self, texts: tuple[str, ...]) -> str | None:
+        """What is compared, of one raw text or of all samples of a vote; None: nothing."""
+        ...
+
+    def is_correct(self, value: str) -> bool:
+        """Whether that is right."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One item of a benchmark: a question and its exact reference."""
@@ -68,6 +80,8 @@ class Problem:
     """What each of the options is worth, in their order; empty: ``gold`` 1, others 0."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the benchmark says of the problem, for tables by group (``{"category": "age"}``)."""
+    readers: Mapping[str, TaskReader] = field(default_factory=dict[str, TaskReader])
+    """Readers of the task's own, by name, the same in all its problems; they join the panel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

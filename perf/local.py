@@ -1,88 +1,160 @@
-"""The local engine against a plain left-padded ``generate``: same model, prompts and limit.
+"""The local engine beside others: same model, prompts and limit, on this machine's CPU.
 
-    python perf/local.py [MODEL] [N_PROBLEMS] [MAX_TOKENS]
+    python -m perf.local [--model M] [--problems N] [--max-tokens N] [--dtype D] [--peers FOLDER]
 
-Both sides run to their token limit or end token; the plain loop cannot stop at an answer line, so
-cotkit is measured twice: with stop rules (as it runs) and without (equal work). Seconds are
-processor seconds of this process, loading left out.
+Each is a process of its own; processor seconds are those of the whole process, start-up and loading
+included, and so is the most memory. ``--peers`` also runs lm-eval and Inspect, each installed into
+a virtual environment in that folder at the first call.
 """
 
 from __future__ import annotations
 
-import asyncio
+import argparse
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from cotkit.backends.hf import Hf
-from cotkit.bench import draw, load_benchmark
-from cotkit.prompting import read_exemplars
-from cotkit.registry import parse_spec
-from cotkit.strategies.cot import Cot
-from cotkit.types import Completion, Decoding, Request
+from cotkit.models.fetch import ensure
+from perf.hosted_peers import INSPECT_TASK, LM_EVAL_TASK
+from perf.local_work import requests
+
+BATCHES = (1, 8, 32)
+TORCH = "torch==2.13.0"
+PEERS = {"lm-eval": "lm-eval[hf]", "inspect": "inspect-ai"}
 
 
-def main(model: str, n_problems: int, max_tokens: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that has ended well."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    told: dict[str, float]
+
+
+def measured(command: Sequence[str], **environment: str) -> Process:
+    """Run a command; what it printed last is read as JSON if it is an object."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        started = subprocess.Popen(
+            command, stdout=out, stderr=err, env={**os.environ, **environment}
+        )
+        _, status, usage = os.wait4(started.pid, 0)
+        wall = time.perf_counter() - began
+        out.seek(0)
+        err.seek(0)
+        if status:
+            raise SystemExit(f"{' '.join(command)}:\n{err.read()[-2000:]}")
+        last = (out.read().strip().splitlines() or [""])[-1]
+    told = json.loads(last) if last.startswith("{") else {}
+    return Process(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, told)
+
+
+def ours(kind: str, **settings: object) -> Process:
+    """One of ``perf/local_work.py``."""
+    return measured([sys.executable, "-m", "perf.local_work", kind, json.dumps(settings)])
+
+
+def line(name: str, n: int, done: Process, needed: float | None) -> None:
+    """Print one row: problems per second, tokens computed against those necessary, memory."""
+    tokens = f"{'not told':>27}"
+    if needed and "prefill" in done.told:
+        prefill, decode = done.told["prefill"], done.told["decode"]
+        ratio = (prefill + decode) / needed
+        tokens = f"{prefill:9,.0f} + {decode:6,.0f} = {ratio:5.2f}×"
+    print(
+        f"{name:26} {done.wall_s:8.1f} {done.cpu_s:8.1f} {n / done.cpu_s:8.2f}   {tokens}"
+        f" {done.peak_mb:8,.0f}",
+        flush=True,
+    )
+
+
+def peers(given: argparse.Namespace, needed: float) -> None:
+    """Run lm-eval and Inspect on the same prompts."""
+    folder: Path = given.peers
+    n, max_tokens = given.problems, given.max_tokens
+    weights = str(ensure(given.model, notify=print))
+    work = Path(tempfile.mkdtemp())
+    prompts = work / "prompts.jsonl"
+    asked = requests(n, max_tokens)
+    lines = [json.dumps({"prompt": one.messages[0].content, "answer": "0"}) for one in asked]
+    prompts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    task = LM_EVAL_TASK.format(prompts=prompts).replace("256", str(max_tokens))
+    (work / "hosted.yaml").write_text(task, encoding="utf-8")
+    task = INSPECT_TASK.format(prompts=str(prompts)).replace("256", str(max_tokens))
+    (work / "hosted.py").write_text(task, encoding="utf-8")
+    for name, package in PEERS.items():
+        binaries = folder / name / "bin"
+        if not (binaries / "python").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
+            needs = [package, TORCH, "transformers", "accelerate"]
+            subprocess.run([str(binaries / "pip"), "install", "-q", *needs], check=True)
+        for batch in BATCHES:
+            if name == "lm-eval":
+                command = [
+                    *(str(binaries / "lm_eval"), "--model", "hf", "--device", "cpu"),
+                    *("--model_args", f"pretrained={weights},dtype={given.dtype}"),
+                    *("--tasks", "hosted", "--include_path", str(work)),
+                    *("--batch_size", str(batch)),
+                ]
+            else:
+                command = [
+                    *(str(binaries / "inspect"), "eval", str(work / "hosted.py")),
+                    *("--model", f"hf/{Path(weights).name}", "-M", f"model_path={weights}"),
+                    *("-M", "device=cpu", "--max-connections", str(batch)),
+                    *("--log-dir", str(work / "logs"), "--display", "none"),
+                ]
+            done = measured(command, HF_HUB_OFFLINE="1", HF_DATASETS_CACHE=str(work / "cache"))
+            line(f"{name} hf, batch {batch}", n, done, needed)
+
+
+def main() -> None:
     """Measure and print."""
-    problems = draw(load_benchmark(parse_spec("gsm-mini")).problems(), n_problems, seed=0)
-    strategy = Cot(exemplars=read_exemplars(8), max_tokens=max_tokens)
-    steps = [next(strategy.solve(problem.question)) for problem in problems]
-    asked = [step for step in steps if isinstance(step, Request)]
-    print(f"{model}, {n_problems} problems of gsm-mini, cot with 8 exemplars, {max_tokens} tokens")
-
-    plain_s, n_plain = plain_loop(model, asked, max_tokens)
-    print(f"{'left-padded generate':28} {plain_s:7.1f} s   {n_plain:7,} tokens computed")
-    bare = [replace(request, decoding=Decoding(max_tokens=max_tokens)) for request in asked]
-    for name, requests in (("cotkit, no stop rules", bare), ("cotkit, as it runs", asked)):
-        seconds, done = engine(model, requests)
-        n = sum((c.n_prompt_tokens or 0) - c.n_shared_tokens for c in done)
-        n += sum(c.n_generated_tokens or 0 for c in done)
-        ratio = f"{plain_s / seconds:.1f} times less"
-        print(f"{name:28} {seconds:7.1f} s   {n:7,} tokens computed   {ratio}")
-
-
-def engine(model: str, requests: list[Request]) -> tuple[float, list[Completion]]:
-    """Processor seconds and completions of a fresh backend, after one short warm-up request."""
-
-    async def work() -> tuple[float, list[Completion]]:
-        backend = Hf(model=model, batch_size=len(requests))
-        short = replace(requests[0], messages=requests[0].messages, decoding=Decoding(max_tokens=1))
-        warm = replace(short, messages=(replace(short.messages[0], content="Hello"),))
-        await backend.generate(warm)
-        started = time.process_time()
-        done = await asyncio.gather(*(backend.generate(request) for request in requests))
-        seconds = time.process_time() - started
-        await backend.close()
-        return seconds, [completion for (completion,) in done]
-
-    return asyncio.run(work())
-
-
-def plain_loop(model: str, requests: list[Request], max_tokens: int) -> tuple[float, int]:
-    """Processor seconds and tokens computed, padding included, of transformers' own loop."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from cotkit.models.fetch import ensure
-
-    folder = ensure(model, notify=print)
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    tokenizer.pad_token = tokenizer.eos_token
-    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    prompts = [request.messages[0].content for request in requests]
-    with torch.inference_mode():
-        batch = tokenizer(prompts, return_tensors="pt", padding=True)
-        started = time.process_time()
-        out = network.generate(**batch, do_sample=False, max_new_tokens=max_tokens)
-        seconds = time.process_time() - started
-    return seconds, out.numel()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--problems", type=int, default=32)
+    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--no-scaling", action="store_true")
+    given = parser.parse_args()
+    model, dtype, n, limit = given.model, given.dtype, given.problems, given.max_tokens
+    print(f"{model}, {dtype}, {n} problems, cot with 8 exemplars, at most {limit} tokens")
+    print(
+        f"{'':26} {'wall s':>8} {'CPU s':>8} {'prob/CPUs':>9}  {'prefill + decode':>19} needed"
+        f" {'peak MB':>8}"
+    )
+    done = ours("cotkit", model=model, dtype=dtype, n=n, max_tokens=limit)
+    needed = done.told["needed"] + done.told["decode"]
+    line("cotkit", n, done, needed)
+    for batch in BATCHES:
+        other = ours("plain", model=model, dtype=dtype, n=n, max_tokens=limit, batch=batch)
+        line(f"padded generate, batch {batch}", n, other, needed)
+    if given.peers is not None:
+        peers(given, needed)
+    if given.no_scaling:
+        return
+    speed = ours("prefix", model=model, dtype=dtype).told
+    print(
+        f"32 rows, tokens a CPU second: {speed['100']:.0f} over 100 tokens, {speed['1000']:.0f} "
+        f"over 1,000: {speed['1000'] / speed['100']:.2f} of it"
+    )
+    cost = ours("exemplars", model=model, dtype=dtype, max_tokens=64).told
+    print(f"64 problems, CPU s: {cost['8']:.1f} with 8 exemplars, {cost['16']:.1f} with 16")
+    votes = ours("samples", model=model, dtype=dtype, max_tokens=64).told
+    ratio = votes["eight"] / (8 * votes["decode_one"])
+    print(
+        f"8 samples of a problem, CPU s: {votes['eight']:.1f}, prefill ({votes['prefill']:.1f}) "
+        f"included: {ratio:.2f} of 8 times one sample's decoding ({votes['decode_one']:.1f})"
+    )
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(
-        arguments[0] if arguments else "smollm2-135m",
-        int(arguments[1]) if arguments[1:] else 16,
-        int(arguments[2]) if arguments[2:] else 64,
-    )
+    main()

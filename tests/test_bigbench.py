@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from cotkit.bench import _bigbench, load_benchmark
 from cotkit.bench.bigbench import Bigbench
+from cotkit.cli import app
 from cotkit.errors import BadInputError, MissingDataError, UnknownNameError, UsageError
 from cotkit.registry import parse_spec
 from cotkit.scoring import score_attempt
+from cotkit.scoring.measure import preferred_scale
 from cotkit.types import Attempt, Problem
 from tests.test_bench import serving
 
@@ -50,6 +53,74 @@ def put(home: Path, content: object, folder: str = "t") -> Path:
 def read(home: Path, content: object, mode: str | None = None) -> tuple[Problem, ...]:
     put(home, content)
     return tuple(Bigbench(task="t", mode=mode).problems())
+
+
+# --- the preferred score
+
+
+@pytest.mark.parametrize(
+    ("examples", "preferred", "mode", "expected", "why"),
+    [
+        ([PLAIN], "exact_str_match", None, ("exact_match", 0, 1), ""),
+        ([UNTARGETED], "multiple_choice_grade", None, ("multiple_choice_grade", 1 / 3, 1), ""),
+        ([FRUIT], "multiple_choice_grade", "generate", ("multiple_choice_grade", 1 / 3, 1), ""),
+        (
+            [UNTARGETED, {"input": "?", "target_scores": {"a": 1, "b": 0.5}}],
+            "multiple_choice_grade",
+            None,
+            ("multiple_choice_grade", (1 / 3 + 0.75) / 2, 1),
+            "chance is the mean score of the options of each item",
+        ),
+        ([PLAIN], "bleu", None, None, "not measured here"),
+        ([PLAIN], "multiple_choice_grade", "generate", None, "there are no options"),
+        ([PLAIN], "", None, None, "none is named"),
+    ],
+)
+def test_the_scale_of_the_preferred_score(  # noqa: PLR0917  # a table
+    home: Path, examples: list[object], preferred: str, mode: str, expected: object, why: str
+) -> None:
+    found = preferred_scale(read(home, task(*examples, preferred_score=preferred), mode))
+    assert found == expected, why
+
+
+def test_subtasks_that_prefer_different_scores_have_no_common_scale(home: Path) -> None:
+    put(home, task(FRUIT), "t/a")
+    put(home, task(FRUIT, preferred_score="multiple_choice_grade"), "t/b")
+    assert preferred_scale(Bigbench(task="t").problems()) is None
+    assert preferred_scale(Bigbench(task="t/a").problems()) == ("exact_match", 0, 1)
+    (note,) = Bigbench(task="t").notes()
+    assert "(exact_str_match, multiple_choice_grade): none is normalised" in note
+    assert Bigbench(task="t/a").notes() == ()
+
+
+def test_a_preferred_score_that_is_not_measured_is_said(home: Path) -> None:
+    put(home, task(PLAIN, preferred_score="bleu"))
+    assert Bigbench(task="t").notes() == (
+        "t prefers bleu, which is not measured here: nothing is normalised",
+    )
+
+
+@pytest.mark.usefixtures("home")
+def test_a_preferred_score_that_is_no_text_is_refused(home: Path) -> None:
+    with pytest.raises(BadInputError, match=r"task\.json:preferred_score: must be text"):
+        read(home, task(PLAIN, preferred_score=3))
+
+
+def test_a_report_has_the_preferred_score_normalised(home: Path, tmp_path: Path) -> None:
+    items = [{"input": f"Say {word}.", "target": word} for word in ("red", "green", "blue", "two")]
+    put(home, task(*items))
+    lines = [{"id": i, "text": f"The answer is {w}."} for i, w in enumerate(("red", "x", "y", "z"))]
+    (tmp_path / "made.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    asked = ["score", str(tmp_path / "made.jsonl"), "--bench", "bigbench:t", "--format", "json"]
+    said = json.loads(CliRunner().invoke(app, asked).stdout)
+    means = {row["metric"]: row for row in said["metrics"]}
+    assert means["normalised_exact_match"]["mean"] == 25
+    assert means["normalised_exact_match"]["range"] == "0..100"
+
+
+@pytest.mark.parametrize("named", ["bigbench", "bigbench:emoji_movie", "bigbench:t,mode=choice"])
+def test_the_card_is_found_under_the_name_that_was_run(named: str) -> None:
+    assert CliRunner().invoke(app, ["show", "bench", named]).stdout.startswith("# bigbench\n")
 
 
 # --- both modes

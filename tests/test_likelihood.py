@@ -20,8 +20,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - aft
 
 from cotkit.backends.hf import Hf  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
-from cotkit.backends.hf._engine import choose_batch  # noqa: E402
-from cotkit.backends.hf._rows import Row  # noqa: E402
 from cotkit.backends.replay import Replay  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
@@ -33,7 +31,10 @@ from cotkit.identity import request_key  # noqa: E402
 from cotkit.models.fetch import ensure  # noqa: E402
 from cotkit.protocols import LikelihoodBackend  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
-from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa: E402
+from tests.tiny_model import CHAT_TEMPLATE, Kind, build_tiny_model  # noqa: E402
+
+float32 = functools.partial(Hf, dtype="float32")
+"""Whatever this machine is fast in: references are in float32."""
 
 KINDS: tuple[Kind, ...] = ("llama", "qwen2", "gemma3", "mistral")
 ONE = Decoding(max_tokens=1)
@@ -125,7 +126,7 @@ def test_scores_equal_those_of_a_plain_forward_pass_for_each_token(
     requests = [asking(*one) for one in ASKED]
     for batch_size in range(1, 9) if kind == "llama" else (1, 3, 8):
         told: list[str] = []
-        backend = Hf(model=str(models[kind]), batch_size=batch_size, notify=told.append)
+        backend = float32(model=str(models[kind]), batch_size=batch_size, notify=told.append)
         for request, got in zip(requests, score(backend, requests), strict=True):
             agrees(models[kind], request, got)
         assert len(told) == 1, f"batching was refused: {told}"
@@ -135,7 +136,7 @@ def test_scores_do_not_depend_on_what_was_asked_before(models: dict[str, Path]) 
     requests = [asking(*one) for one in ASKED]
 
     async def main() -> list[tuple[Completion, ...]]:
-        backend = Hf(model=str(models["gemma3"]))
+        backend = float32(model=str(models["gemma3"]))
         got = [await backend.loglikelihood(one) for one in (*requests, *requests, *requests)]
         await backend.close()
         return got
@@ -149,8 +150,8 @@ def test_scores_do_not_depend_on_what_was_asked_before(models: dict[str, Path]) 
 
 @pytest.mark.parametrize(
     ("batch_size", "n_again"),
-    [(1, 20), (3, 4), (8, 0), (None, 0)],
-    ids=["one by one", "in halves", "whole prompts only", "all at once"],
+    [(1, 20), (3, 4), (8, 2), (None, 0)],
+    ids=["one by one", "in halves", "two prompts cut", "all at once"],
 )
 def test_each_prompt_is_computed_once(
     models: dict[str, Path],
@@ -159,18 +160,16 @@ def test_each_prompt_is_computed_once(
     n_again: int,
 ) -> None:
     """But for its last token, where its options do not fit into one batch."""
-    read = Context._read
+    forward = Context._forward
     n_fed: list[int] = []
 
-    def counted(
-        self: Context, texts: list[list[int]], starts: list[int], at_once: int, *, keep: int
-    ) -> object:
-        n_fed.append(sum(map(len, texts)))
-        return read(self, texts, starts, at_once, keep=keep)
+    def counted(self: Context, pieces: list[tuple[int, list[int]]], keep: list[int]) -> object:
+        n_fed.append(sum(len(text) for _, text in pieces))
+        return forward(self, pieces, keep)
 
-    monkeypatch.setattr(Context, "_read", counted)
+    monkeypatch.setattr(Context, "_forward", counted)
     options = ("A", "Bcd", "Be", "C", "D", "E")
-    backend = Hf(model=str(models["llama"]), batch_size=batch_size)
+    backend = float32(model=str(models["llama"]), batch_size=batch_size)
     requests = [asking(SHARED + f"{i} is the number of this question", options) for i in range(4)]
     completions = [one for got in score(backend, requests) for one in got]
     n_shared, n_own = len(SHARED.encode()), len("0 is the number of this question")
@@ -180,7 +179,7 @@ def test_each_prompt_is_computed_once(
     n_computed = sum(n_prompt - one.n_shared_tokens for one in completions)
     assert n_computed == n_shared + 4 * n_own + n_again
     n_read = 4 * (2 + 1)  # of each option all tokens but the last
-    assert sum(n_fed[2:]) == n_computed + n_read  # two calls belong to the check at loading
+    assert sum(n_fed[3:]) == n_computed + n_read  # three calls belong to the check at loading
     assert all(one.seconds > 0 for one in completions if one.n_generated_tokens != 1)
 
 
@@ -211,7 +210,7 @@ def test_the_tokens_scored_are_those_of_the_whole_text(
     tmp_path: Path, prompt: str, options: tuple[str, ...], n_prompt: int, n_scored: list[int]
 ) -> None:
     folder, request = merging(tmp_path), asking(prompt, options)
-    (got,) = score(Hf(model=str(folder)), [request])
+    (got,) = score(float32(model=str(folder)), [request])
     assert [one.n_prompt_tokens for one in got] == [n_prompt] * 2
     assert [one.n_generated_tokens for one in got] == n_scored
     agrees(folder, request, got)
@@ -219,13 +218,13 @@ def test_the_tokens_scored_are_those_of_the_whole_text(
 
 def test_equal_whole_texts_have_equal_scores_wherever_the_space_stands(tmp_path: Path) -> None:
     here, there = asking("A:", (" 4", " 5")), asking("A: ", ("4", "5"))
-    first, second = score(Hf(model=str(merging(tmp_path))), [here, there])
+    first, second = score(float32(model=str(merging(tmp_path))), [here, there])
     assert [one.logprob for one in first] == [one.logprob for one in second]
 
 
 def test_all_continuations_of_one_token_have_probability_one(models: dict[str, Path]) -> None:
     letters = tuple(chr(i) for i in range(1, 128))
-    (got,) = score(Hf(model=str(models["llama"])), [asking("Q: x", letters)])
+    (got,) = score(float32(model=str(models["llama"])), [asking("Q: x", letters)])
     _, tokenizer = loaded(models["llama"])
     model, _ = loaded(models["llama"])
     with torch.inference_mode():
@@ -242,7 +241,7 @@ def test_chat_continues_the_last_turn_through_the_template(tmp_path: Path) -> No
     )
     begun = Request(messages=turns, decoding=ONE, options=(" A", " B"))
     fresh = replace(begun, messages=turns[:1])
-    backend = Hf(model=str(folder), chat=True)
+    backend = float32(model=str(folder), chat=True)
     assert {"loglikelihood", "chat"} <= backend.info.capabilities
     first, second = score(backend, [begun, fresh])
     agrees(folder, begun, first, chat="[user]Hi[/][assistant]The answer is")
@@ -254,23 +253,23 @@ def test_scoring_and_generating_at_once_do_not_disturb_each_other(models: dict[s
     scored = [asking(*one) for one in ASKED]
     written = [replace(one, options=(), decoding=Decoding(max_tokens=9)) for one in scored]
     mixed = [one for pair in zip(scored, written, strict=True) for one in pair]
-    got = score(Hf(model=folder, batch_size=5), mixed)
+    got = score(float32(model=folder, batch_size=5), mixed)
     for request, one in zip(scored, got[::2], strict=True):
         agrees(models["llama"], request, one)
-    alone = score(Hf(model=folder), written)
+    alone = score(float32(model=folder), written)
     assert [[c.text for c in one] for one in got[1::2]] == [[c.text for c in one] for one in alone]
 
 
-def _no(_network: object) -> bool:
+def _no(_model: object, _device: object) -> bool:
     return False
 
 
 def test_a_model_that_cannot_share_scores_row_by_row(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cotkit.backends.hf._load._batching_is_exact", _no)
+    monkeypatch.setattr("cotkit.backends.hf._load._packing_is_exact", _no)
     requests = [asking(*one) for one in ASKED[:3]]
-    backend = Hf(model=str(models["llama"]), batch_size=4)
+    backend = float32(model=str(models["llama"]), batch_size=4)
     for request, got in zip(requests, score(backend, requests), strict=True):
         agrees(models["llama"], request, got)
         assert [one.n_shared_tokens for one in got] == [0] * len(got)
@@ -280,18 +279,16 @@ def test_a_model_that_cannot_share_scores_row_by_row(
 def test_out_of_memory_halves_the_batch_and_loses_nothing(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, at_call: int
 ) -> None:
-    calls, read, told = iter(range(10_000)), Context._read, list[str]()
+    calls, forward, told = iter(range(10_000)), Context._forward, list[str]()
 
-    def failing(
-        self: Context, texts: list[list[int]], starts: list[int], at_once: int, *, keep: int
-    ) -> object:
-        if next(calls) == 2 + at_call:  # two calls belong to the check at loading
+    def failing(self: Context, *args: list[Any]) -> object:
+        if next(calls) == 3 + at_call:  # three calls belong to the check at loading
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return read(self, texts, starts, at_once, keep=keep)
+        return forward(self, *args)
 
-    monkeypatch.setattr(Context, "_read", failing)
+    monkeypatch.setattr(Context, "_forward", failing)
     requests = [asking(*one) for one in ASKED[1:3]]
-    got = score(Hf(model=str(models["llama"]), notify=told.append), requests)
+    got = score(float32(model=str(models["llama"]), notify=told.append), requests)
     for request, one in zip(requests, got, strict=True):
         agrees(models["llama"], request, one)
     assert told[1:] == ["out of memory: going on with 4 rows at a time"]
@@ -303,11 +300,12 @@ def test_not_a_number_is_an_error(
 ) -> None:
     sound: Any = getattr(Context, damaged)
 
-    def broken(self: Context, texts: object, starts: object) -> object:
-        return sound(self, texts, starts) * float("nan")
+    def broken(self: Context, texts: list[object], *first: int) -> object:
+        made = sound(self, texts, *first)
+        return [[math.nan]] * len(texts) if damaged == "score" else made * math.nan
 
     monkeypatch.setattr(Context, damaged, broken)
-    (got,) = score(Hf(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
+    (got,) = score(float32(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
     assert isinstance(got, BackendError)
     assert "not a number in float32" in str(got)
 
@@ -315,7 +313,7 @@ def test_not_a_number_is_an_error(
 def test_options_that_do_not_fit_fail_their_request_alone(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, context_tokens=64)
     fits, too_long = asking("x" * 60, ("abcd", "e")), asking("x" * 60, ("a", "abcde"))
-    ok, refused = score(Hf(model=str(folder)), [fits, too_long])
+    ok, refused = score(float32(model=str(folder)), [fits, too_long])
     agrees(folder, fits, ok)
     assert isinstance(refused, PromptTooLongError)
     for word in ("60 tokens", "5 to score", "64", "--num-fewshot"):
@@ -335,7 +333,7 @@ def test_options_that_do_not_fit_fail_their_request_alone(tmp_path: Path) -> Non
 def test_what_cannot_be_scored_is_refused(
     models: dict[str, Path], prompt: str, options: tuple[str, ...], error: type, words: str
 ) -> None:
-    backend = Hf(model=str(models["llama"]))
+    backend = float32(model=str(models["llama"]))
     with pytest.raises(error, match=words):
         asyncio.run(backend.loglikelihood(asking(prompt, options)))
     asyncio.run(backend.close())
@@ -347,40 +345,13 @@ def test_an_option_that_the_tokenizer_drops_is_refused(tmp_path: Path) -> None:
     made = json.loads(path.read_text())
     made["normalizer"] = {"type": "Replace", "pattern": {"String": "~"}, "content": ""}
     path.write_text(json.dumps(made))
-    (got,) = score(Hf(model=str(folder)), [asking("Q: x", ("A", "~"))])
+    (got,) = score(float32(model=str(folder)), [asking("Q: x", ("A", "~"))])
     assert isinstance(got, BackendError)
     assert "'~' has no token of its own" in str(got)
 
 
-def test_batches_keep_the_options_of_a_prompt_together() -> None:
-    loop = asyncio.new_event_loop()
-
-    def rows(prompt: str, n: int) -> list[Row]:
-        request = asking(prompt, "abcdefgh"[:n])
-        return [
-            Row(
-                request=request,
-                seed=0,
-                future=loop.create_future(),
-                loop=loop,
-                prompt=tuple(prompt.encode()),
-                option=i,
-                option_tokens=(END, i),
-            )
-            for i in range(n)
-        ]
-
-    first, second, third = rows("a1", 3), rows("a2", 3), rows("b3", 8)
-    written = replace(first[0], option=None, option_tokens=())
-    assert choose_batch([*first, written, *second], 8) == [*first, *second]
-    assert choose_batch([*first, *second], 5) == first
-    assert choose_batch([*third, *first], 5) == third[:5]
-    assert choose_batch([written, *first], 5) == [written]
-    loop.close()
-
-
 def test_a_recorded_run_gives_its_scores_again(models: dict[str, Path]) -> None:
-    backend, request = Hf(model=str(models["llama"])), asking("Q: x", ("A", "B", "C"))
+    backend, request = float32(model=str(models["llama"])), asking("Q: x", ("A", "B", "C"))
     (scored,) = score(backend, [request])
     kept = {(request_key(request), i): one for i, one in enumerate(scored)}
     replay = Replay(model="run", recorded=lambda key, i: kept.get((key, i)), info=backend.info)

@@ -14,7 +14,9 @@ from cotkit.bench.lm_eval import LmEval
 from cotkit.cli import app
 from cotkit.errors import BadInputError, CotkitError, MissingDataError, MissingDependencyError
 from cotkit.registry import parse_spec
-from cotkit.types import AnswerKind, Problem
+from cotkit.scoring import score_attempt
+from cotkit.scoring.peers import read_lm_eval_flexible, read_lm_eval_strict
+from cotkit.types import AnswerKind, Attempt, Problem
 
 pytest.importorskip("yaml", reason="pip install 'cotkit[lm-eval-tasks]'")
 
@@ -26,6 +28,10 @@ test_split: test
 """
 SUMS = HEAD + 'doc_to_text: "Question: {{q}}\\nAnswer:"\ndoc_to_target: "{{a}}"\n'
 PICK = HEAD + "output_type: multiple_choice\ndoc_to_text: q\n"
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "cases/extract.jsonl").read_text("utf-8").splitlines()
+]
 ROW = {"q": "What is 1 plus 1?", "a": 2}
 
 
@@ -203,6 +209,11 @@ filter_list:
     filter:
       - {function: regex, group_select: -1, regex_pattern: '(-?[$0-9.,]{2,})|(-?[0-9]+)'}
       - {function: take_first}
+metric_list:
+  - metric: exact_match
+    ignore_case: true
+    ignore_punctuation: false
+    regexes_to_ignore: [',', '\$', '(?s).*#### ', '\.$']
 """
 
 
@@ -219,9 +230,9 @@ def test_nothing_is_left_out_silently() -> None:
     )
     notes = " ".join(json.loads(done.stdout)["notes"])
     for said in (
-        "filter strict-match is reader lm-eval-strict",
-        "filter flexible-extract is reader lm-eval-flexible",
+        "readers of the task's own: task:strict-match, task:flexible-extract; ",
         "num_fewshot: ",
+        "metric_list: ",
         "generation_kwargs (until, max_gen_toks): ",
         "fewshot_config.sampler: ",
         "doc_to_text of task.yaml adds",
@@ -230,31 +241,194 @@ def test_nothing_is_left_out_silently() -> None:
     assert "metadata" not in notes
 
 
+# --- the task's own readers
+
+FIRST = "{function: take_first}"
+WORDS = r"{function: regex, regex_pattern: '(\w+) is (\w*)'}"
+
+
+def filtered(steps: str, *texts: str, more: str = "") -> str | None:
+    """What the one filter of a task reads of the samples of an attempt."""
+    path = task(f"{SUMS}filter_list: [{{name: x, filter: [{steps}]}}]\n{more}", ROW)
+    (problem,) = LmEval(path=path).problems()
+    return problem.readers["task:x"].read(texts)
+
+
 @pytest.mark.parametrize(
-    ("step", "kind"),
+    ("step", "text", "expected", "why"),
     [
-        (r"{function: regex, regex_pattern: 'Result: (\d+)'}", "number"),
-        (r"{function: regex, regex_pattern: 'The answer is (\-?[0-9\.\,]+).'}", "text"),
-        (r"{function: regex, regex_pattern: '(-?[$0-9.,]{2,})|(-?[0-9]+)'}", "number"),
-        ("{function: majority_vote}", "number"),
-        ("{function: regex, regex_pattern: [1]}", "number"),
-        ("lowercase", "number"),
+        (r"{function: regex}", "x #### 7 #### 9", "7", "the default pattern, the first match"),
+        (r"{function: regex, regex_pattern: '\d+'}", "3 and 4", "3", "no group: the whole match"),
+        (r"{function: regex, regex_pattern: '\d+', group_select: -1}", "3 and 4", "4", "the last"),
+        (r"{function: regex, regex_pattern: '\d+', group_select: 1}", "3, 4, 5", "4", "the second"),
+        (r"{function: regex, regex_pattern: '\d+', group_select: 5}", "3 and 4", None, "it ends"),
+        (WORDS, "so it is four", "it", "group_select 0 is the first match, not the first group"),
+        (r"{function: regex, regex_pattern: '(a)|(b)'}", "b", "b", "the first group not empty"),
+        (r"{function: regex, regex_pattern: '(a?)(b?)c'}", "c", None, "all groups empty"),
+        (r"{function: regex, regex_pattern: 'is (.*)'}", "it is  4 ", "4", "a match is stripped"),
+        (r"{function: regex, regex_pattern: 'is (.+)'}", "<think>is 3</think>", "3</think>", "all"),
+        (r"{function: regex}", "4", None, "[invalid]"),
+        (r"{function: regex, fallback: '0'}", "none", "0", "a fallback can be right"),
+        ("{function: remove_whitespace}", "  4 ", " 4 ", "one leading space only"),
+        ("{function: lowercase}", "Four", "four", ""),
+        ("{function: uppercase}", "Four", "FOUR", ""),
+        ("", "Four\n", "Four\n", "all of the text, as it is"),
+    ],
+)  # fmt: skip
+def test_a_filter_reads_as_lm_eval_does(step: str, text: str, expected: str, why: str) -> None:
+    assert filtered(f"{step}, {FIRST}" if step else FIRST, text) == expected, why
+
+
+IS = r"{function: regex, regex_pattern: 'is (\d+)'}"
+VOTE = f"{IS}, {{function: majority_vote}}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "texts", "expected", "why"),
+    [
+        (VOTE, ("is 1", "is 2", "is 2"), "2", "the commonest"),
+        (VOTE, ("is 1", "is 2"), "1", "of equals the first"),
+        (VOTE, ("is 1", "?", "hm"), None, "[invalid] votes, and wins"),
+        (VOTE, ("is 2", "is 2.0", "is 02"), "2", "strings are counted: 02 is another"),
+        (IS, ("is 1", "is 2", "is 2"), "2", "without a vote of its own, as the panel's readers"),
+        (IS, ("is 1", "?", "hm"), "1", "where what is not read has no vote"),
+        (IS, ("?", "hm"), None, "nothing read"),
+        ("{function: take_first_k, k: 2}, " + VOTE, ("is 1", "is 2", "is 2"), "1", "two of three"),
+        ("{function: take_first_k, k: 9}, " + VOTE, ("is 1", "is 2", "is 2"), "2", "all there are"),
     ],
 )
-def test_a_filter_that_no_reader_matches_is_refused_unless_given_up(
-    step: str, kind: AnswerKind
+def test_a_filter_votes_as_lm_eval_does(
+    steps: str, texts: tuple[str, ...], expected: str, why: str
 ) -> None:
-    path = task(f"{SUMS}filter_list: [{{name: mine, filter: [{step}]}}]\n", ROW | {"a": "2"})
-    with pytest.raises(BadInputError, match=r"task\.yaml:7:filter_list: .*'mine'.*filters=ignore"):
-        LmEval(path=path, answer_kind=kind)
-    bench = LmEval(path=path, answer_kind=kind, filters="ignore")
+    assert filtered(f"{steps}, {FIRST}", *texts) == expected, why
+    attempt = Attempt(
+        text=texts[0],
+        stop_reason="stop",
+        drafts=tuple(Attempt(text=text, stop_reason="stop") for text in texts),
+        is_vote=True,
+    )
+    (problem,) = LmEval(path=Path("task.yaml")).problems()
+    score = score_attempt(attempt, problem)
+    assert score.readings["task:x"].value == expected, "the panel gives it all samples"
+    assert score.correct_by["task:x"] == (expected == "2")
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "target", "right", "why"),
+    [
+        ("", "18.00", "18", False, "strings are compared"),
+        ("", "1200", "1,200", False, "the target as it is written"),
+        ("regexes_to_ignore: [',']", "1,200", "1200", True, "taken out of both"),
+        ("ignore_punctuation: true", "-7.5", "75", True, "signs and points are punctuation"),
+        ("ignore_numbers: true", "7", "8", True, "nothing is left"),
+        ("ignore_case: true", "A", "a", True, ""),
+        ("ignore_case: false", "A", "a", False, ""),
+        ("", "b", ["a", "b"], True, "any of several targets"),
+    ],
+)
+def test_a_filter_compares_as_exact_match_does(
+    metric: str, text: str, target: object, right: object, why: str
+) -> None:
+    metrics = f"metric_list: [{{metric: bleu}}, {{metric: exact_match, {metric}}}]\n"
+    filters = f"filter_list: [{{name: x, filter: [{FIRST}]}}]\n"
+    path = task(SUMS.replace('"{{a}}"', "a") + filters + metrics, ROW | {"a": target})
+    (problem,) = LmEval(path=path, answer_kind="text").problems()
+    score = score_attempt(Attempt(text=text, stop_reason="stop"), problem)
+    assert score.correct_by["task:x"] is right, why
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["text"])[:30])
+def test_the_filters_of_gsm8k_read_as_the_panel_does(case: dict[str, str]) -> None:
+    """Two ways to the same reader: lm-eval's own task file, and our copy of what it does."""
+    (problem,) = problems(SUMS + STRICT)
+    question = problem.question
+    ours = read_lm_eval_flexible(case["text"], question).value
+    assert problem.readers["task:flexible-extract"].read((case["text"],)) == ours
+    if "#### " not in case["text"]:  # gsm8k's own pattern, which the panel tries first
+        ours = read_lm_eval_strict(case["text"], question).value
+        assert problem.readers["task:strict-match"].read((case["text"],)) == ours
+
+
+def test_a_run_can_be_decided_by_a_filter_of_the_task() -> None:
+    task(SUMS + STRICT)
+    run = ["compare", "--bench", "lm-eval:task.yaml", "--model", "simulated/7b", "--format", "json"]
+    done = CliRunner().invoke(app, [*run, "--reader", "task:strict-match"])
+    assert json.loads(done.stdout)["reader"] == "task:strict-match"
+    for other in ("task:flexible-extract", "flexible", "strict"):
+        assert f'"reader {other}"' in done.stdout
+    wrong = CliRunner().invoke(app, [*run, "--reader", "task:strict"])
+    assert "did you mean task:strict-match" in str(wrong.exception)
+
+
+def test_a_filter_that_reads_nothing_of_our_prompts_is_left_out_of_the_verdict() -> None:
+    steps = f"{{function: regex, regex_pattern: 'Result: (.*)'}}, {FIRST}"
+    task(f"{SUMS}filter_list: [{{name: theirs, filter: [{steps}]}}]\n")
+    run = ["compare", "--bench", "lm-eval:task.yaml", "--model", "simulated/7b", "--format", "json"]
+    said = CliRunner().invoke(app, run).stdout
+    assert '"reader strict"' in said
+    assert '"reader task:theirs"' not in said
+    assert "task:theirs; one that reads nothing is left out" in said
+
+
+def test_an_attempt_that_was_refused_is_not_read() -> None:
+    (problem,) = problems(SUMS + STRICT)
+    score = score_attempt(Attempt(text="The answer is 2.", stop_reason="refusal"), problem)
+    assert score.readings["task:strict-match"].rule == "refused"
+    assert not any(score.correct_by.values())
+
+
+def test_a_written_choice_is_compared_by_its_text() -> None:
+    text = f"{HEAD}doc_to_text: q\ndoc_to_target: a\ndoc_to_choice: ['no', 'yes']\n"
+    (problem,) = problems(text, {"q": "Q?", "a": 1}, answer_kind="text")
+    assert (problem.gold, problem.question.choices) == ("yes", ()), "a written answer, no index"
+
+
+@pytest.mark.parametrize(
+    ("filters", "says"),
+    [
+        ("[{name: x, filter: [{function: regex}]}]", "'x' must end in take_first"),
+        (f"[{{name: x, filter: [{FIRST}, {{function: regex}}]}}]", "must end in take_first"),
+        (f"[{{name: x, filter: [{{function: multi_choice_regex}}, {FIRST}]}}]", "each row"),
+        (f"[{{name: x, filter: [{{function: mine}}, {FIRST}]}}]", "mine of 'x' is not known here"),
+        (f"[{{name: x, filter: [{{function: regex, regex_pattern: '('}}, {FIRST}]}}]", "regular"),
+        (f"[{{name: x, filter: [{{function: regex, regex_pattern: [1]}}, {FIRST}]}}]", "[1]"),
+        (f"[{{name: x, filter: [{{function: regex, group_select: a}}, {FIRST}]}}]", "is 'a'"),
+        (f"[{{name: x, filter: [{{function: regex, group: 1}}, {FIRST}]}}]", "group of regex"),
+        (f"[{{name: x, filter: [{{function: take_first_k, k: 0}}, {FIRST}]}}]", "needs k"),
+        (f"[{{name: x, filter: [{{function: take_first_k}}, {FIRST}]}}]", "needs k"),
+        ("[{name: x, filter: [lowercase]}]", "a step of 'x' must be {function: ...}"),
+        ("[{name: x, filter: take_first}]", "must be a list of {name: ..., filter: [...]}"),
+        (f"[{{filter: [{FIRST}]}}]", "must be a list of {name: ..., filter: [...]}"),
+        (f"[{{name: x, filter: [{FIRST}]}}, {{name: x, filter: [{FIRST}]}}]", "stands there twice"),
+    ],
+)  # fmt: skip
+def test_a_filter_that_cannot_be_read_is_refused_unless_given_up(filters: str, says: str) -> None:
+    path = task(f"{SUMS}filter_list: {filters}\n")
+    with pytest.raises(BadInputError) as caught:
+        LmEval(path=path)
+    assert str(caught.value).startswith("task.yaml:7:filter_list: ")
+    assert says in str(caught.value)
+    bench = LmEval(path=path, filters="ignore")
     assert "filter_list: as asked" in bench.notes()[0]
+    assert not bench.problems()[0].readers
 
 
-def test_filters_that_change_nothing_pass() -> None:
-    steps = "[{function: remove_whitespace}, {function: take_first}]"
-    bench = LmEval(path=task(f"{SUMS}filter_list: [{{name: x, filter: {steps}}}]\n"))
-    assert not any("filter" in note for note in bench.notes())
+def test_a_filter_of_choices_is_refused() -> None:
+    text = f"{PICK}doc_to_choice: [x, y]\ndoc_to_target: a\nfilter_list: [{{name: x, filter: []}}]"
+    with pytest.raises(BadInputError, match=r"task\.yaml:9:filter_list: .*filters=ignore"):
+        LmEval(path=task(text))
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("ignore_case: 3", "ignore_case"), ("regexes_to_ignore: ['(']", "no regular expression")],
+)
+def test_a_bad_option_of_exact_match_names_the_field(option: str, says: str) -> None:
+    metrics = f"metric_list: [{{metric: exact_match, {option}}}]\n"
+    path = task(f"{SUMS}{metrics}filter_list: [{{name: x, filter: [{FIRST}]}}]\n")
+    with pytest.raises(BadInputError, match=rf"task\.yaml:7:metric_list: .*{says}"):
+        LmEval(path=path).problems()
+    assert LmEval(path=task(f"{SUMS}{metrics}")).problems(), "nobody asks for it"
 
 
 # --- what is refused
@@ -341,7 +515,7 @@ def test_broken_bytes_and_no_file() -> None:
     ("params", "says"),
     [
         ("answer_kind=choice", "must be number or text"),
-        ("filters=no", "must be panel or ignore"),
+        ("filters=no", "must be read or ignore"),
         ("doc_to_txt=q", "did you mean doc_to_text"),
     ],
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 
 from cotkit.analysis.metrics import MANY, mean_interval, measured
+from cotkit.analysis.normalised import with_normalised
 from cotkit.analysis.results import Measured, MetricGain
 from cotkit.bench.arithmetic import Arithmetic
 from cotkit.errors import UsageError
@@ -16,7 +18,7 @@ from cotkit.report.document import Words
 from cotkit.report.metrics import metric_tables
 from cotkit.scoring import score_attempt
 from cotkit.scoring.measure import measure, options_of, scores_of
-from cotkit.scoring.metrics import METRICS, calibration_error, described
+from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
 
@@ -334,6 +336,29 @@ def test_the_calibration_error_is_of_all_items_and_has_no_interval() -> None:
     assert math.isnan(error.means[0].interval.low)
     assert error.gains[0].gain == 0
     assert analysed(found)["confidence"].gains == (), "neither way is better"
+
+
+def test_a_normalised_metric_is_the_same_on_another_scale() -> None:
+    grades = [0.0] * 25 + [1.0] * 5, [0.0] * 30
+    found = list(analysed(rows(multiple_choice_grade=grades, exact_match=grades)).values())
+    scale = partial(normalised, low=0.2, high=1)
+    *same, added = with_normalised(found, "multiple_choice_grade", scale, METRICS["normalised"])
+    assert same == found
+    assert (added.metric, added.low) == ("normalised_multiple_choice_grade", pytest.approx(-25))
+    assert added.high == pytest.approx(100)
+    (before,) = [one for one in found if one.metric == "multiple_choice_grade"]
+    assert [mean.mean for mean in added.means] == pytest.approx([-25, 100 * (1 / 6 - 0.2) / 0.8])
+    ours, theirs = added.gains[0], before.gains[0]
+    assert ours.gain == pytest.approx(theirs.gain / 0.008), "no chance to take off a difference"
+    assert ours.interval.high == pytest.approx(theirs.interval.high / 0.008)
+    assert (ours.direction, ours.beside_exact) == (theirs.direction, theirs.beside_exact)
+    assert with_normalised(found, "brier", scale, METRICS["normalised"]) == tuple(found)
+
+
+def test_an_unknown_interval_stays_unknown_on_another_scale() -> None:
+    found = list(analysed(rows(exact_match=([1.0], [0.0]), brier=([0.1], [0.2]))).values())
+    (added,) = with_normalised(found, "brier", lambda x: 2 * x, METRICS["normalised"])[len(found) :]
+    assert math.isnan(added.means[0].interval.low)
 
 
 def test_intervals_do_not_depend_on_the_order_of_rows_and_repeat() -> None:

@@ -366,6 +366,13 @@ def test_a_hole_is_analysed_around_and_shown() -> None:
     assert any("holes" in note and "m1" in note for note in found.notes)
 
 
+def test_a_pair_that_never_met_is_said_to_have_no_answer() -> None:
+    found = asked(grid([(HELP[0], None), (None, HELP[1])])).answers[0]
+    assert found.onset.status == "cannot_be_decided"
+    assert found.sentence.startswith("Nothing can be said of cot against few-shot")
+    assert found.jumps == ()
+
+
 def test_only_problems_that_both_completed_are_compared() -> None:
     arm, control = outcomes(100, 10, 0, 40)
     arm.correct[:5] = np.nan  # five that both had solved
@@ -513,6 +520,20 @@ def test_the_bracket_covers_a_planted_onset(
         lower, upper = named(found.lower), named(found.upper)
         wrong += not (-1 if lower is None else lower) < truth <= (5 if upper is None else upper)
     assert wrong <= 3  # 5 % of 40, and chance; the whole table is in docs/statistics.md
+
+
+def test_the_first_size_that_solved_more_is_no_onset() -> None:
+    """The rule that most papers use by eye: nearly always wrong where nothing helps."""
+    rng = np.random.default_rng(0)
+    rates = np.asarray([0.02, 0.03, 0.04, 0.06, 0.1, 0.15])
+    wrong = 0
+    for _ in range(200):
+        cells = drawn({"cot": rates, "few-shot": rates}, 1319, rng).cells
+        solved = {
+            key: cell.correct.sum() for key, cell in cells.items() if isinstance(cell, Outcomes)
+        }
+        wrong += any(solved[f"m{i}", "cot"] > solved[f"m{i}", "few-shot"] for i in range(6))
+    assert wrong >= 0.95 * 200
 
 
 def tokens(curve: Sequence[float], n: int, length: int = 4, seed: int = 0) -> Grid:

@@ -77,6 +77,14 @@ def test_linearity_never_exceeds_that_of_a_straight_line(y: Floats) -> None:
     assert float(linearity(np.arange(len(y), dtype=float))) == pytest.approx(len(y) - 1)
 
 
+def test_a_smooth_law_has_any_emergence_score_by_length_and_test_size_alone() -> None:
+    token = np.exp(-2.2 * 10 ** (-0.9 * np.linspace(0, 1, 8)))
+    scores = [round(float(breakthroughness(token**length)), 1) for length in (1, 4, 8, 16)]
+    assert scores == [6.7, 8.1, 28.2, 580.8]
+    drawn = np.random.default_rng(0).binomial(200, token**16, size=(1000, 8)) / 200
+    assert np.isinf(breakthroughness(drawn)).mean() > 0.9
+
+
 def test_sharpness_is_0_for_a_line_and_nearly_1_for_a_step() -> None:
     x = floats(8, 8.5, 10, 11)
     line, jump, flat = 0.2 * x - 1, floats(0.1, 0.1, 0.7, 0.7), floats(0.3, 0.3, 0.3, 0.3)

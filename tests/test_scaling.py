@@ -125,6 +125,19 @@ def test_several_benchmarks_hold_at_once_and_each_has_its_curve() -> None:
         run(benches=[one, one])
 
 
+def test_by_steps_there_is_a_curve_for_each_group_of_problems() -> None:
+    options: dict[str, Any] = {"bench": "arithmetic:steps=1-2,digits=2", "limit": 60}
+    scales = cotkit.scale(LADDER, model_args=SURE, by_steps=True, **options)
+    assert [scale.bench.rpartition(", ")[2] for scale in scales] == ["1 step", "2 steps"]
+    assert sum(scale.n_problems for scale in scales) == 60
+    assert scales[0].level == pytest.approx(0.95**0.5)
+    whole = cotkit.scale(LADDER, model_args=SURE, **options)[0].answers[0].points[-1]
+    parts = [scale.answers[0].points[-1].n_better for scale in scales]
+    assert whole.n_better == sum(n or 0 for n in parts), "every problem is in one group"
+    with pytest.raises(UsageError, match="two groups by their steps"):
+        cotkit.scale(LADDER, bench=Sums(n=30), by_steps=True)
+
+
 def test_the_prospect_says_what_it_takes_and_finds_before_anything_is_made() -> None:
     seen: list[Prospect] = []
 
@@ -135,7 +148,7 @@ def test_the_prospect_says_what_it_takes_and_finds_before_anything_is_made() -> 
     with pytest.raises(InterruptedRunError, match="same command goes on"):
         run(on_plan=stop)
     (prospect,) = seen
-    assert (prospect.n_sizes, prospect.n_pairs, prospect.n_benches) == (4, 1, 1)
+    assert (prospect.n_sizes, prospect.n_pairs, prospect.n_problems) == (4, 1, (20,))
     assert prospect.each == pytest.approx(0.95**0.25)
     assert [sum(arm.n_to_make for arm in one.arms) for one in prospect.forecasts] == [40] * 4
     with Store(Path("logs") / STORE_NAME) as store:

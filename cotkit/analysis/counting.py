@@ -38,6 +38,9 @@ class Counting:
 def countings(rows: Sequence[AttemptRow], reader: str) -> tuple[Counting, ...]:
     """The main counting, then one for every other reader by name, then the three treatments.
 
+    A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
+    was written for other prompts, and nothing depends on it.
+
     Raises:
         UsageError: a row was not read by every reader, or was scored by another than ``reader``.
     """
@@ -46,7 +49,7 @@ def countings(rows: Sequence[AttemptRow], reader: str) -> tuple[Counting, ...]:
     for row in completed:
         _check_read(row, readers)
         _check_scored_by(row, reader)
-    others = sorted(readers - {reader})
+    others = sorted(name for name in readers - {reader} if not _is_mute(name, completed))
     return (
         Counting(name=reader, kind="main", reader=reader, judge=_by_outcome),
         *(
@@ -69,6 +72,11 @@ def countings(rows: Sequence[AttemptRow], reader: str) -> tuple[Counting, ...]:
             name="unreadable counted for the arm", kind="treatment", reader=reader, judge=_for_arm
         ),
     )
+
+
+def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
+    readings = [row.readings.get(name) for row in rows]
+    return name.startswith("task:") and all(one and one.value is None for one in readings)
 
 
 def _by_outcome(pair: Pair) -> tuple[bool, bool]:

@@ -141,6 +141,20 @@ class Difficulty:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStep:
+    """How often an arm's chains of equations first go wrong at one step."""
+
+    arm: str
+    """The arm."""
+    step: int | None
+    """From 1; None: no equation is written at all."""
+    n_reached: int
+    """Attempts at problems with such a step, right in all steps before it; at None all attempts."""
+    n_wrong: int
+    """Of these, wrong at it, or ended before it; at None: without an equation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricMean:
     """A metric's mean over the problems of one arm."""
 

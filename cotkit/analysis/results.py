@@ -16,6 +16,7 @@ from cotkit.analysis.findings import (
     BiasChange,
     BiasCondition,
     BiasLabel,
+    ChainStep,
     Difficulty,
     Direction,
     Following,
@@ -38,6 +39,7 @@ __all__ = [
     "BiasCondition",
     "BiasLabel",
     "Cell",
+    "ChainStep",
     "Comparison",
     "Difficulty",
     "Direction",
@@ -105,6 +107,8 @@ class Comparison:
     """For arms with several samples of a problem, for k = 1, 2, 4, ... samples."""
     difficulty: tuple[Difficulty, ...] = ()
     """One for each verdict, where the problems fall into two or more groups by number of steps."""
+    chains: tuple[ChainStep, ...] = ()
+    """Where chains of equations go wrong, by arm and step; empty where none are judged."""
     metrics: tuple[Measured, ...] = ()
     """The same outputs, measured in other ways; empty if only exact match is there."""
     bias: tuple[Bias, ...] = ()

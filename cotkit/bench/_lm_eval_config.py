@@ -27,7 +27,7 @@ IGNORED: Mapping[str, str] = {
     "fewshot_delimiter": "strategies write the prompt",
     "target_delimiter": "strategies write the prompt",
     "generation_kwargs": "strategies end at their answer line; --gen-kwargs max_tokens=N",
-    "metric_list": "cotkit's readers and metrics take its place",
+    "metric_list": "the task's filters compare by its exact_match, all else is as ever",
     "repeats": "self-consistency draws several samples",
     "should_decontaminate": "cotkit does not look for contamination",
     "doc_to_decontamination_query": "cotkit does not look for contamination",

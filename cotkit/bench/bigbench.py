@@ -79,6 +79,19 @@ class Bigbench:
         """
         return _read(self._files(), self.mode)[1]
 
+    def notes(self) -> tuple[str, ...]:
+        """Why the report has no normalised score, where the task prefers one all the same."""
+        named = {problem.tags.get("preferred_score", "none") for problem in self.problems()}
+        if len(named) > 1:
+            several = ", ".join(sorted(named))
+            return (
+                f"parts of {self.task} prefer different scores ({several}): none is normalised",
+            )
+        (one,) = named
+        if one in {"none", "exact_str_match", "multiple_choice_grade"}:
+            return ()
+        return (f"{self.task} prefers {one}, which is not measured here: nothing is normalised",)
+
     def exemplar_pool(self) -> Sequence[Problem]:
         """Empty: a task is one split."""
         return ()
@@ -107,6 +120,7 @@ def _read(
         _generated(
             Question(id=key, text=_shown(task, example, options=True), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
+            task,
             example,
         )
         for key, (task, example) in found.items()
@@ -176,10 +190,11 @@ def _choice(key: str, task: Task, example: Example) -> Problem:
         gold=best[0],
         also=tuple(best[1:]),
         option_scores=tuple(scores[choice] for choice in choices),
+        tags=_tags(task),
     )
 
 
-def _generated(question: Question, golds: Sequence[str], example: Example) -> Problem:
+def _generated(question: Question, golds: Sequence[str], task: Task, example: Example) -> Problem:
     scores = _scores(example) if "target_scores" in example.fields else {}
     options = tuple(_shuffled(example)) if scores else ()
     return Problem(
@@ -188,7 +203,14 @@ def _generated(question: Question, golds: Sequence[str], example: Example) -> Pr
         also=tuple(dict.fromkeys(golds[1:])),
         options=options,
         option_scores=tuple(scores[option] for option in options),
+        tags=_tags(task),
     )
+
+
+def _tags(task: Task) -> dict[str, str]:
+    """Which score the task wants to be judged by; where it is reported, so is its normalised."""
+    preferred = task.text("preferred_score", "")
+    return {"preferred_score": preferred} if preferred else {}
 
 
 def _options(example: Example) -> Mapping[str, object]:

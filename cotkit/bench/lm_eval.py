@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -11,11 +11,11 @@ from typing import cast
 from cotkit.bench._gold import canonical_number
 from cotkit.bench._jsonl import Line
 from cotkit.bench._lm_eval_config import Config, read_config
-from cotkit.bench._lm_eval_filters import filter_notes
+from cotkit.bench._lm_eval_filters import Matching, Step, TaskFilter, filters_of, matching_of
 from cotkit.bench._lm_eval_rows import rows_of
 from cotkit.bench._lm_eval_template import Template
 from cotkit.identity import content_hash
-from cotkit.types import AnswerKind, Problem, Question
+from cotkit.types import AnswerKind, Problem, Question, TaskReader
 
 _WORKED = re.compile(r"(?s)(?P<rationale>.*)(?:####|\b[Tt]he answer is)\s*(?P<answer>[^\n]+?)\.?")
 """A gold answer with the reasoning before it, as GSM8K and as chain-of-thought samples write it."""
@@ -40,8 +40,8 @@ class LmEval:
     """``number`` or ``text`` for a task that generates; one of multiple choice is ``choice``."""
     doc_to_text: str | None = None
     """A field of the rows, or a template, in place of the task's; None: the task's."""
-    filters: str = "panel"
-    """``ignore``: leave out filters that no reader matches; ``panel``: refuse them."""
+    filters: str = "read"
+    """``read``: each filter of the task is a reader; ``ignore``: leave them out."""
     _config: Config = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,9 +59,10 @@ class LmEval:
             object.__setattr__(self, "answer_kind", "choice")
         elif self.answer_kind not in {"number", "text"}:
             raise ValueError(f"answer_kind is {self.answer_kind!r}, must be number or text")
-        if self.filters not in {"panel", "ignore"}:
-            raise ValueError(f"filters is {self.filters!r}, must be panel or ignore")
+        if self.filters not in {"read", "ignore"}:
+            raise ValueError(f"filters is {self.filters!r}, must be read or ignore")
         self._samples()
+        self._filters()
         self.notes()
 
     @property
@@ -82,7 +83,9 @@ class LmEval:
     def notes(self) -> tuple[str, ...]:
         """What of the task has no effect here, by name, with the reason."""
         config = self._config
-        notes = () if self.filters == "ignore" else filter_notes(config, self.answer_kind)
+        names = ", ".join(f"task:{name}" for name in self._filters())
+        own = f"readers of the task's own: {names}; one that reads nothing is left out"
+        notes = (own,) if names else ()
         said = list(config.notes())
         said += [f"fewshot_config.{k}: drawn by seed" for k in self._fewshot() if k != "samples"]
         if self.filters == "ignore" and "filter_list" in config.fields:
@@ -154,31 +157,43 @@ class LmEval:
         )
 
     def _problem(self, row: Line, problem_id: str, text: Template, target: Template) -> Problem:
-        choices = self._choices(row) if self.answer_kind == "choice" else ()
+        is_choice = self.answer_kind == "choice"
+        has_choices = is_choice or self._config.fields.get("doc_to_choice") is not None
+        choices = self._choices(row) if has_choices else ()
         question = text.value(row)
         if not isinstance(question, str) or not question.strip() or not _is_sayable(question):
             raise row.bad("doc_to_text makes no text of it", hint="it must be one text")
-        golds: list[str] = []
-        rationale: str | None = None
-        for item in target.items(row):
-            if choices:
-                golds.append(_chosen(row, item, choices, is_index=not target.is_field(row)))
-            else:
-                rationale, gold = self._read(row, item)
-                golds.append(gold)
-        if not golds:
+        targets = target.items(row)
+        if choices:
+            is_index = not target.is_field(row)
+            targets = [_chosen(row, item, choices, is_index=is_index) for item in targets]
+        if not targets:
             raise row.bad("doc_to_target makes no answer of it", hint="it is an empty list")
+        read = [(None, str(x)) if is_choice else self._read(row, x) for x in targets]
+        golds = [gold for _, gold in read]
         return Problem(
             question=Question(
                 id=problem_id,
                 text=question.strip(),
-                choices=choices,
+                choices=choices if is_choice else (),
                 answer_kind=self.answer_kind,
             ),
             gold=golds[0],
             also=tuple(golds[1:]),
-            rationale=rationale,
+            rationale=read[-1][0],
+            readers=self._readers(tuple(map(str, targets))),
         )
+
+    def _filters(self) -> Mapping[str, tuple[Step, ...]]:
+        return {} if self.filters == "ignore" else filters_of(self._config)
+
+    def _readers(self, targets: tuple[str, ...]) -> dict[str, TaskReader]:
+        filters = self._filters()
+        matching = matching_of(self._config) if filters else Matching()
+        return {
+            f"task:{name}": TaskFilter(steps=steps, matching=matching, targets=targets)
+            for name, steps in filters.items()
+        }
 
     def _read(self, row: Line, target: object) -> tuple[str | None, str]:
         """(rationale, gold answer) of a target that is no choice."""

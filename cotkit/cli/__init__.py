@@ -9,6 +9,7 @@ import typer
 from cotkit import __version__
 from cotkit.cli import (
     compare,
+    doctor,
     export,
     listing,
     models,
@@ -63,6 +64,7 @@ app.command("resume")(resume.command)
 app.command("scale")(scale.command)
 app.command("score")(score.command)
 app.command("report")(report.command)
+app.command("doctor")(doctor.command)
 app.command("list")(listing.list_names)
 app.command("export")(export.command)
 app.add_typer(models.app, name="models")

@@ -96,7 +96,10 @@ def read_spec(
         None, "--device", help="cpu, cuda, cuda:1, mps ... (default: auto)."
     ),
     dtype: str | None = typer.Option(
-        None, "--dtype", help="float32, bfloat16, float16 (default: auto)."
+        None, "--dtype", help="float32, bfloat16, float16, int8 (default: auto)."
+    ),
+    replicas: int | None = typer.Option(
+        None, "--replicas", help="Copies of a local model, each in a process (default: 1)."
     ),
     apply_chat_template: bool = typer.Option(
         False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
@@ -145,7 +148,7 @@ def read_spec(
             "--exemplar-seed and --exemplar-seeds exclude each other", hint="name all in the second"
         )
     settings = parse_params(model_args)
-    given = {"batch_size": batch_size, "device": device, "dtype": dtype}
+    given = {"batch_size": batch_size, "device": device, "dtype": dtype, "replicas": replicas}
     settings |= {name: str(value) for name, value in given.items() if value is not None}
     settings |= {"chat": "true"} if apply_chat_template else {}
     settings |= {"accept_terms": "true"} if accept_terms else {}

@@ -43,8 +43,8 @@ def run_and_print(
     timing: bool,
     display: Display | None,
     expected: str | None = None,
-    html: Path | None = None,
     gated: bool = False,
+    html: Path | None = None,
 ) -> None:
     """Run, print, and exit 75 if attempts are missing.
 
@@ -56,8 +56,8 @@ def run_and_print(
         timing: Whether to print what was measured.
         display: Of the progress.
         expected: What run it must turn out to be.
-        html: A file for the page, too, looked at by ``check_page``.
         gated: Exit by the verdict, if no attempt is missing.
+        html: A file for the page, too, looked at by ``check_page``.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.

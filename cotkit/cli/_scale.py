@@ -135,7 +135,7 @@ def prospect_lines(prospect: Prospect, margin: float) -> list[str]:
     header = ("problems", *(f"control at {100 * rate:g} %" for rate in SHOWN_RATES))
     gains = {
         n: [minimum_detectable_effect(n, rate, level=prospect.each) for rate in SHOWN_RATES]
-        for n in sorted({one.n_problems for one in prospect.forecasts})
+        for n in sorted(set(prospect.n_problems))
     }
     said = [
         *aligned(rows),
@@ -157,7 +157,7 @@ def _say(text: str) -> None:
 def _power(prospect: Prospect) -> str:
     return (
         f"smallest gain found at one size, in points (power 0.8; {prospect.n_sizes} sizes, "
-        f"{prospect.n_pairs} gains, {prospect.n_benches} benchmarks: each interval at "
+        f"{prospect.n_pairs} gains, {len(prospect.n_problems)} curves: each interval at "
         f"{100 * prospect.each:.4g} %)"
     )
 

@@ -49,13 +49,13 @@ def compare(
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
-    html: Path | None = typer.Option(
-        None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
-    ),
     gate: bool = typer.Option(
         False,
         "--gate",
         help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
+    ),
+    html: Path | None = typer.Option(
+        None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
     ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
@@ -74,8 +74,8 @@ def compare(
         format_=format_,
         timing=timing,
         display=display,
-        html=html,
         gated=gate,
+        html=html,
     )
 
 

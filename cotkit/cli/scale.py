@@ -26,6 +26,8 @@ Examples:
 
   cotkit scale --family simulated --bench arithmetic:steps=1,2,4,digits=2
 
+  cotkit scale --family simulated --bench gsm-mini --by-steps --limit all
+
   cotkit scale --family simulated --strategy cot,self-consistency:k=5 --reach 50
 
   cotkit scale --runs 3fa9,77b1,c02e --margin 5 --html ladder.html
@@ -72,6 +74,9 @@ def scale(
         "--bench",
         "--tasks",
         help="Benchmarks, each a curve of its own: NAME, NAME:key=value,value.",
+    ),
+    by_steps: bool = typer.Option(
+        False, "--by-steps", help="A curve for the problems of each number of steps."
     ),
     x: X = typer.Option(X.params, "--x", help="What size means; ordinal: the order given."),
     loss: list[str] = typer.Option(
@@ -160,6 +165,7 @@ def scale(
             assume_sustained=assume is not None,
             losses=dict(map(_loss, loss)),
             prices=prices,
+            by_steps=by_steps,
         ),
         reach=None if reach is None else reach / 100,
         log_dir=log_dir,

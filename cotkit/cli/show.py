@@ -131,7 +131,9 @@ def attempt(
 
 
 @app.command("bench")
-def bench_card(name: str = typer.Argument(help="Benchmark name (cotkit list benches).")) -> None:
+def bench_card(
+    spec: str = typer.Argument(metavar="NAME", help="Benchmark name (cotkit list benches)."),
+) -> None:
     """Print a benchmark's card: source, licence, size, known errors, what it measures.
 
     Examples:
@@ -139,9 +141,10 @@ def bench_card(name: str = typer.Argument(help="Benchmark name (cotkit list benc
       cotkit show bench gsm-mini
     """
     from cotkit.errors import UsageError
-    from cotkit.registry import load_class
+    from cotkit.registry import load_class, parse_spec
     from cotkit.resources import resource
 
+    name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
     if load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
         raise UsageError(f"{name} is not one of cotkit's own: it has no card")
     typer.echo(

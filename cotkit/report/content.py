@@ -9,6 +9,7 @@ from cotkit.analysis.results import Cell, Comparison, Gain, Interval, Label, Var
 from cotkit.report.audit import audit_tables
 from cotkit.report.bias import bias_tables
 from cotkit.report.bounds import marked
+from cotkit.report.chains import chain_tables
 from cotkit.report.difficulty import difficulty_tables
 from cotkit.report.document import Column, Document, Number, Span, Strip, Table, Tone, Value, Words
 from cotkit.report.drafts import draft_tables
@@ -79,6 +80,7 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
                 *following_tables(c.following),
                 *repeats_tables(c.repeats),
                 *difficulty_tables(c.difficulty, LABELS, c.margin),
+                *chain_tables(c.chains),
                 *audit_tables(c.audits),
             )
         ),

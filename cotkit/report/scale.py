@@ -108,7 +108,8 @@ def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
         headline=(*(answer.sentence for answer in scale.answers), *said),
         caption=(
             f"{n} models of {f'family {scale.family}' if scale.family else 'several families'}",
-            f"{scale.bench}@{origin.bench_version}" if origin else scale.bench,
+            scale.bench,
+            *((f"version {origin.bench_version}",) if origin else ()),
             drawn,
             *_asked(scale),
         ),

@@ -129,14 +129,8 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     Raises:
         CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
     """
-    if spec.reader not in READERS:
-        raise UnknownNameError("reader", spec.reader, READERS)
-    if bench.answer_kind not in READERS[spec.reader].kinds:
-        raise UsageError(
-            f"reader {spec.reader} reads numbers, {bench.name} asks for a {bench.answer_kind}",
-            hint="--reader flexible",
-        )
     everything = tuple(bench.problems())
+    _check_reader(spec.reader, bench, everything)
     problems = draw(everything, _limit(spec, len(everything)), spec.seed)
     asked = [parse_spec(text) for text in spec.strategies]
     baseline = parse_spec(spec.baseline) if spec.baseline else None
@@ -173,6 +167,19 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         same_cost=frozenset(same_cost),
         bench_notes=bench.notes() if isinstance(bench, NotedBenchmark) else (),
     )
+
+
+def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) -> None:
+    own = problems[0].readers if problems else {}
+    if reader in own:
+        return
+    if reader not in READERS:
+        raise UnknownNameError("reader", reader, [*READERS, *own])
+    if bench.answer_kind not in READERS[reader].kinds:
+        raise UsageError(
+            f"reader {reader} reads numbers, {bench.name} asks for a {bench.answer_kind}",
+            hint="--reader flexible",
+        )
 
 
 class _Arms:

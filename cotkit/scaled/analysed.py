@@ -11,6 +11,7 @@ from cotkit.analysis.scale.values import Origin, Scale
 from cotkit.running import LEVEL, price_for
 from cotkit.scaled.grid import Arms, Ran, Read, read_grid
 from cotkit.scaled.job import Ask, Job, pairs_of
+from cotkit.scaled.steps import by_steps
 from cotkit.store import Store
 
 
@@ -21,9 +22,12 @@ def analysed(
     *,
     margin: float,
     seed: int,
-    n_benches: int = 1,
-) -> tuple[Scale, int]:
-    """The analysis of one benchmark, and how many attempts it lacks."""
+    n_curves: int,
+) -> tuple[tuple[Scale, ...], int]:
+    """The analysis of one benchmark (or one by number of steps), and how many attempts it lacks.
+
+    ``n_curves``: how many analyses of this command hold at once at the level of a report.
+    """
     import numpy as np
 
     plan = jobs[0].plan
@@ -49,11 +53,10 @@ def analysed(
     question = Question(
         pairs=tuple(dict.fromkeys(pair for job in jobs for pair in pairs_of(job.plan))),
         margin=margin,
-        level=LEVEL ** (1 / n_benches),
+        level=LEVEL ** (1 / n_curves),
         axis=ask.axis,
         assume_sustained=ask.assume_sustained,
     )
-    scale = analyse(read.grid, question, np.random.default_rng(seed))
     origin = Origin(
         reader=plan.spec.reader,
         n_total=len(plan.everything),
@@ -61,11 +64,19 @@ def analysed(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
     )
-    notes = (*plan.notes(), *scale.notes, *_notes(jobs, runs, read, n_benches))
-    return replace(scale, origin=origin, notes=notes), read.n_failed
+    own = tuple(_notes(jobs, runs, read, n_curves))
+    rng = np.random.default_rng(seed)
+    found = [
+        analyse(grid, question, rng)
+        for grid in (by_steps(read.grid) if ask.by_steps else (read.grid,))
+    ]
+    scales = tuple(
+        replace(one, origin=origin, notes=(*plan.notes(), *one.notes, *own)) for one in found
+    )
+    return scales, read.n_failed
 
 
-def _notes(jobs: Sequence[Job], runs: Sequence[Ran], read: Read, n_benches: int) -> Iterator[str]:
+def _notes(jobs: Sequence[Job], runs: Sequence[Ran], read: Read, n_curves: int) -> Iterator[str]:
     """What a reader must know of how the grid came about."""
     bounds = sorted({arm for job in jobs for arm in job.plan.upper_bounds})
     for arm in bounds:
@@ -77,10 +88,10 @@ def _notes(jobs: Sequence[Job], runs: Sequence[Ran], read: Read, n_benches: int)
         )
     if read.n_failed:
         yield f"{read.n_failed} attempts failed or were not made; they are left out, not wrong"
-    if n_benches > 1:
+    if n_curves > 1:
         yield (
-            f"all intervals of the {n_benches} benchmarks hold at once at {100 * LEVEL:g} %, so "
-            f"each benchmark's at {100 * LEVEL ** (1 / n_benches):.4g} %"
+            f"all intervals of the {n_curves} analyses hold at once at {100 * LEVEL:g} %, so each "
+            f"analysis's at {100 * LEVEL ** (1 / n_curves):.4g} %"
         )
     for run in runs:
         if run.price is not None:

@@ -30,6 +30,8 @@ class Ask:
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
     prices: Path | None = None
     """A file of the user's own prices."""
+    by_steps: bool = False
+    """Whether to ask it of the problems of each number of steps, in place of all together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cotkit.analysis.bias_rows import bias, bias_changes
+from cotkit.analysis.chains import chain_steps
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.metrics import measured
 from cotkit.analysis.repeats import rate_interval, repeated_cell
 from cotkit.analysis.results import Cell, Comparison, Repeats
 from cotkit.analysis.votes import Ballot, windows_won
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
-from cotkit.running import LEVEL
+from cotkit.running import LEVEL, measure_all
 from cotkit.scored.made import Made
 from cotkit.scored.tally import Arm, Ask, Tally, missed
 from cotkit.scoring import SCORER_VERSION
-from cotkit.scoring.metrics import calibration_error, described, pass_at_k
+from cotkit.scoring.metrics import pass_at_k
 from cotkit.store import AttemptRow
 
 
@@ -78,14 +78,8 @@ def score_completions(
             one for name, arm in repeated.items() for one in _repeats(name, arm, n_missing[name])
         ),
         notes=(*_notes(tally, ask), *found.notes),
-        metrics=measured(
-            rows,
-            [one.arm for one in found.cells],
-            pairs,
-            kind_of=described,
-            calibration=calibration_error,
-            level=LEVEL,
-        ),
+        chains=chain_steps([row for row in rows if row.arm not in repeated]),
+        metrics=measure_all(rows, found, pairs, list(tally.problems.values())),
         bias=bias(rows, tags, reader=ask.reader, level=LEVEL),
         bias_changes=bias_changes(rows, tags, pairs, reader=ask.reader, level=LEVEL),
     )

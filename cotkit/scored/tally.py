@@ -15,6 +15,7 @@ from cotkit.protocols import Benchmark
 from cotkit.running import LEVEL
 from cotkit.scored.made import Made
 from cotkit.scoring import score_attempt
+from cotkit.scoring.arithmetic import read_steps
 from cotkit.scoring.measure import measure
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Outcome, Problem, Reading
@@ -196,8 +197,13 @@ def _scored(
         n_calls=1,
         n_steps=problem.n_steps,
         cluster=problem.cluster,
-        metrics=measure(attempt, problem, score.readings[reader]),
+        metrics=measure(attempt, problem, score.readings[reader], chain=_chain(attempt.text)),
     )
+
+
+def _chain(text: str) -> str | None:
+    """The text where it states an equation: nobody says whether it was to reason."""
+    return text if next(read_steps(text), None) else None
 
 
 def _kept(row: AttemptRow, bench: Benchmark, reader: str) -> Mapping[str, Reading]:

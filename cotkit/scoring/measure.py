@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from cotkit.errors import UsageError
 from cotkit.scoring.arithmetic import digit_accuracy, first_wrong_step, gold_steps
@@ -96,6 +97,24 @@ def scores_of(problem: Problem) -> tuple[float, ...]:
     return tuple(map(float, right))
 
 
+def preferred_scale(problems: Sequence[Problem]) -> tuple[str, float, float] | None:
+    """The preferred score of a BIG-bench task, what chance gets of it, and what a perfect model.
+
+    Args:
+        problems: All of the task; each tells its ``preferred_score``.
+
+    Returns:
+        None where they prefer none, several, or one that is not measured here.
+    """
+    names = {problem.tags.get("preferred_score") for problem in problems}
+    if names == {"exact_str_match"}:
+        return "exact_match", 0.0, 1.0
+    if names == {"multiple_choice_grade"} and all(map(options_of, problems)):
+        scores = [scores_of(problem) for problem in problems]
+        return "multiple_choice_grade", fmean(fmean(one) for one in scores), 1.0
+    return None
+
+
 def _written(problem: Problem, reading: Reading) -> dict[str, float]:
     golds = (problem.gold, *problem.also)
     if problem.question.answer_kind == "number":
@@ -140,9 +159,11 @@ def _chain(text: str, gold: str) -> dict[str, float]:
         return {}
     wrong = first_wrong_step(text, gold)
     if wrong is None:
-        return {"chain_right": 1.0, "steps_right": 1.0}
-    n_right = 0 if wrong == "no-chain" else wrong - 1
-    return {"chain_right": 0.0, "steps_right": n_right / len(gold_steps(gold))}
+        return {"chain_written": 1.0, "chain_right": 1.0, "steps_right": 1.0}
+    if wrong == "no-chain":
+        return {"chain_written": 0.0, "chain_right": 0.0, "steps_right": 0.0}
+    share = (wrong - 1) / len(gold_steps(gold))
+    return {"chain_written": 1.0, "chain_right": 0.0, "steps_right": share}
 
 
 def _weighed(

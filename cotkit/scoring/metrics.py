@@ -236,6 +236,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "edit_distance": Metric(low=0, high=math.inf, unit="tokens", higher_is_better=False),
         "edit_similarity": Metric(low=0, high=1, unit="share of tokens", higher_is_better=True),
         "digit_accuracy": Metric(low=0, high=1, unit="share of digits", higher_is_better=True),
+        "chain_written": Metric(low=0, high=1, unit="share of items", higher_is_better=None),
         "chain_right": Metric(low=0, high=1, unit="share of items", higher_is_better=True),
         "steps_right": Metric(low=0, high=1, unit="share of steps", higher_is_better=True),
         "multiple_choice_grade": Metric(low=0, high=1, unit="mean score", higher_is_better=True),
@@ -254,7 +255,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "normalised": Metric(
             low=-math.inf,
             high=math.inf,
-            unit="percent of the way from chance to perfect",
+            unit="0 chance, 100 best",
             higher_is_better=True,
         ),
     }

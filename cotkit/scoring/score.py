@@ -8,7 +8,7 @@ from cotkit.errors import UnknownNameError, UsageError
 from cotkit.scoring.readers import READERS, Reader
 from cotkit.scoring.vote import common_end, plurality
 from cotkit.stops import split_reasoning
-from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason
+from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason, TaskReader
 
 SCORER_VERSION = "2"
 """Changes whenever any text could be read or judged differently; part of a run's identity."""
@@ -18,8 +18,8 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
     """Read an attempt with the whole panel and judge it by one reader.
 
     Never ``failed``: an attempt exists only if the backend gave something. The panel leaves out
-    readers that do not read the question's answer kind. Of a vote each reader takes the plurality
-    of what it read in the drafts.
+    readers that do not read the question's answer kind, and has the problem's own. Of a vote each
+    reader takes the plurality of what it read in the drafts; the problem's own are given them all.
 
     Raises:
         UnknownNameError: no reader of that name reads this kind of answer.
@@ -28,8 +28,9 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
     """
     question = problem.question
     panel = {name: r for name, r in READERS.items() if question.answer_kind in r.kinds}
-    if reader not in panel:
-        raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, panel)
+    if reader not in {*panel, *problem.readers}:
+        known = [*panel, *problem.readers]
+        raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, known)
     if attempt.is_vote:
         readings, end = _voted(attempt, question, panel)
     else:
@@ -40,8 +41,20 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
         and any(panel[name].equals(reading.value, gold, question) for gold in accepted)
         for name, reading in readings.items()
     }
+    for name, own in problem.readers.items():
+        readings[name] = _of_task(own, attempt)
+        value = readings[name].value
+        correct_by[name] = value is not None and own.is_correct(value)
     outcome = _outcome(end, readings[reader], is_correct=correct_by[reader])
     return Score(outcome=outcome, readings=readings, correct_by=correct_by)
+
+
+def _of_task(reader: TaskReader, attempt: Attempt) -> Reading:
+    if attempt.stop_reason == "refusal":
+        return Reading(value=None, rule="refused")
+    samples = attempt.drafts if attempt.is_vote else (attempt,)
+    value = reader.read(tuple(sample.text for sample in samples))
+    return Reading(value=value, rule="none" if value is None else "task")
 
 
 def _voted(

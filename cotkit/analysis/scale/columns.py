@@ -41,15 +41,17 @@ def columns(setting: Setting, rng: np.random.Generator) -> dict[ColumnKey, Colum
     stacked = np.stack(list(values.values()), axis=1)
     known = ~np.isnan(stacked)
     # Most columns lack the same problems, so the counts of few patterns are enough.
-    patterns, pattern_of = np.unique(known, axis=1, return_inverse=True)
+    first_of: dict[bytes, int] = {}
+    like = [first_of.setdefault(known[:, i].tobytes(), i) for i in range(known.shape[1])]
+    firsts = sorted(first_of.values())
+    pattern_of = [firsts.index(first) for first in like]
     width = stacked.shape[1]
-    sums = sums_by_unit(
-        np.hstack([np.where(known, stacked, 0.0), patterns.astype(float)]), setting.codes
-    )
+    counted = known[:, firsts].astype(np.float64)
+    sums = sums_by_unit(np.hstack([np.where(known, stacked, 0.0), counted]), setting.codes)
     total = sums.sum(0)
     drawn = resampled_sums(sums, setting.question.n_resamples, rng)
     found: dict[ColumnKey, Column] = {}
-    for i, (key, pattern) in enumerate(zip(values, pattern_of.ravel().tolist(), strict=True)):
+    for i, (key, pattern) in enumerate(zip(values, pattern_of, strict=True)):
         mean = float(total[i] / total[width + pattern])
         counts = drawn[:, width + pattern]
         # A resample without any problem of this column says nothing new of it.

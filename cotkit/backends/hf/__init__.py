@@ -25,8 +25,9 @@ from cotkit.types import BackendInfo, Capability, Completion, Notify, Request, s
 if TYPE_CHECKING:
     from cotkit.backends.hf._engine import Engine
     from cotkit.backends.hf._prompt import Prompter
+    from cotkit.backends.hf._replicas import Replicas
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
 _RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
@@ -41,17 +42,20 @@ class Hf:
     engine: ``info.deterministic`` is False. Sampled draws depend on their own seed only.
 
     Raises:
-        UsageError: batch_size is below 1, or dtype is unknown.
+        UsageError: batch_size or replicas is below 1, or dtype is unknown.
     """
 
     model: str
     """Catalogue name, transformers folder, ``.gguf`` file, or hub name ``org/name``."""
     dtype: str = "auto"
-    """``float32``, ``bfloat16``, ``float16``; auto: float32 on a CPU, else bfloat16."""
+    """``float32``, ``bfloat16``, ``float16``, ``int8`` (CPU only); auto: what the device is fast
+    in, of a CPU bfloat16 or float32."""
     device: str = "auto"
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None
     """Most rows at once, at least 1; None: as many as memory allows (at most 32; GPU: 128)."""
+    replicas: int = 1
+    """Processes with a copy of the model each, one for each GPU or share of the CPU's cores."""
     chat: bool = False
     """Render messages with the model's chat template; False: contents joined, nothing between."""
     revision: str | None = None
@@ -65,6 +69,8 @@ class Hf:
         """Check what the user wrote before anything is loaded."""
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch_size={self.batch_size} is below 1")
+        if self.replicas < 1:
+            raise UsageError(f"replicas={self.replicas} is below 1")
         self._arrived: list[Row] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -100,6 +106,8 @@ class Hf:
             ModelLoadError: the model, its tokenizer or its chat template cannot be used.
             BackendError: memory ran out on a single row, or the model's output is not a number.
         """
+        if self.replicas > 1:
+            return await self._replicas.ask(request)
         loop, key = asyncio.get_running_loop(), request_key(request)
         rows = [
             Row(
@@ -124,6 +132,8 @@ class Hf:
         """
         if not request.options or not all(request.options):
             raise UsageError("an option to be scored is empty, or there is none")
+        if self.replicas > 1:
+            return await self._replicas.ask(request)
         loop = asyncio.get_running_loop()
         rows = [
             Row(request=request, seed=0, option=i, future=loop.create_future(), loop=loop)
@@ -140,6 +150,9 @@ class Hf:
         if "_engine" in self.__dict__:
             await asyncio.to_thread(self._engine.close)
             del self._engine
+        if "_replicas" in self.__dict__:
+            await asyncio.to_thread(self._replicas.close)
+            del self._replicas
 
     async def _completed(self, rows: Sequence[Row]) -> tuple[Completion, ...]:
         engine = self._engine  # finds the model: what can go wrong there is raised here
@@ -178,6 +191,19 @@ class Hf:
         from cotkit.backends.hf._prompt import Prompter
 
         return Prompter(self._source.folder, chat=self.chat)
+
+    @functools.cached_property
+    def _replicas(self) -> Replicas:
+        from cotkit.backends.hf._replicas import Replicas
+
+        params = {
+            "model": str(self._source.folder),
+            "dtype": self._placement.dtype,
+            "device": self._placement.device,
+            "batch_size": self.batch_size,
+            "chat": self.chat,
+        }
+        return Replicas(self.replicas, params, lambda: self.notify)
 
     @functools.cached_property
     def _engine(self) -> Engine:

@@ -1,21 +1,22 @@
-"""Prefill and the token-by-token loop of one batch.
+"""The rows that generate at the moment: joined at any time, each leaving when it is done.
 
-Accounting: prompt tokens are counted for the row they are computed for; a shared prefix is paid by
-the first row of the batch that needs it, and equal prompts are computed once and paid by the first.
-Wall time is split at every step over the tokens computed in it, so rows that run longer pay more.
+Accounting: prompt tokens are counted for the row they are computed for; a shared node is paid by
+the first row that needs it, and equal prompts that come together are paid by the first. Wall time
+is split at every step over the tokens computed in it, so rows that run longer pay more.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from cotkit.backends.hf._context import Context, Network
-from cotkit.backends.hf._prefix import Prefixes
 from cotkit.backends.hf._rows import Row
 from cotkit.backends.hf._sample import choose
+from cotkit.backends.hf._tree import SHORTEST_NODE, Node, Tree
 from cotkit.errors import BackendError
 
 
@@ -34,67 +35,107 @@ class Clock:
         self._since = now
 
 
-def run_batch(
-    network: Network, rows: Sequence[Row], prefixes: Prefixes, end_ids: frozenset[int]
-) -> None:
-    """Generate until every row is done or nobody waits for it; each answers as soon as it is done.
+class Batch:
+    """Rows at work. After a fault they keep the tokens they have, and can join another batch."""
 
-    A fault of the model (out of memory above all) propagates: rows that are not done keep the
-    tokens they have and can be run again, where they go on.
-    """
-    clock = Clock()
-    live = list(rows)
-    context, logits, weights = _prefill(live, prefixes)
-    while True:
-        chosen = choose(logits, live)
+    def __init__(self, network: Network, tree: Tree, end_ids: frozenset[int]) -> None:
+        self._network = network
+        self._tree = tree
+        self._end_ids = end_ids
+        self._context = Context(network)
+        self.rows: list[Row] = []
+
+    def join(self, rows: Sequence[Row]) -> None:
+        """Read the prompts of rows and choose their first tokens."""
+        clock, first = Clock(), len(self.rows)
+        self.rows.extend(rows)  # a fault finds them here
+        read = read_prompts(self._network, self._context, rows, self._tree)
+        self.rows[first:] = read.rows
+        for prompt in read.back[len(read.logits) :]:
+            self._context.add_copy(first + prompt)
+        self._take(first, read.logits[read.back], clock, read.n_computed)
+
+    def step(self) -> None:
+        """One more token for every row."""
+        clock = Clock()
+        logits = self._context.feed([row.out[-1:] for row in self.rows])
+        self._take(0, logits, clock, [1] * len(self.rows))
+
+    def _take(self, first: int, logits: torch.Tensor, clock: Clock, weights: list[int]) -> None:
+        """Give each of the rows from ``first`` its next token; rows that are done leave."""
+        rows = self.rows[first:]
+        chosen = choose(logits, rows)
         broken = logits.isnan().any(dim=-1).tolist()
-        clock.split(live, weights)
-        for row, token, is_broken in zip(live, chosen, broken, strict=True):
+        clock.split(rows, weights)
+        for row, token, is_broken in zip(rows, chosen, broken, strict=True):
             if is_broken:
-                row.fail(not_a_number(network))
+                row.fail(not_a_number(self._network))
             else:
-                row.take(token, end_ids)
-        keep = [i for i, row in enumerate(live) if not (row.done or row.abandoned)]
-        if not keep:
-            return
-        if len(keep) < len(live):
-            context.select(keep)
-            live = [live[i] for i in keep]
-        weights = [1] * len(live)
-        logits = context.feed([row.out[-1:] for row in live], [len(row.tokens) - 1 for row in live])
+                row.take(token, self._end_ids)
+        for i in reversed(range(len(self.rows))):
+            if self.rows[i].over:
+                self._context.drop(i)
+                self.rows[i] = self.rows[-1]
+                self.rows.pop()
+        if not self.rows:
+            self._context = Context(self._network)  # as short as its next rows
 
 
-def _prefill(rows: Sequence[Row], prefixes: Prefixes) -> tuple[Context, torch.Tensor, list[int]]:
-    """Read the prompts: context, logits [rows, vocabulary], tokens computed for each row."""
-    context, logits, back, computed = read_prompts(rows, prefixes)
-    context.select(back)
-    return context, logits[back], computed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Prompts that were read, each distinct one into a row of a context."""
+
+    rows: list[Row]
+    """Those of distinct prompts first, in the order of the context's rows."""
+    logits: torch.Tensor
+    """After each distinct prompt, [prompts, vocabulary]."""
+    back: list[int]
+    """For each row, which of the prompts is its own."""
+    n_computed: list[int]
+    """For each row, how many tokens were computed for it now."""
 
 
-def read_prompts(
-    rows: Sequence[Row], prefixes: Prefixes, *, again: bool = False
-) -> tuple[Context, torch.Tensor, list[int], list[int]]:
-    """Read each distinct prompt once; a single one is kept where it may come ``again``.
-
-    Returns:
-        Context of the distinct prompts, their logits [prompts, vocabulary]; for each row, which of
-        the prompts is its own, and how many tokens were computed for it.
-    """
-    texts = [row.tokens for row in rows]
-    unique = list(dict.fromkeys(texts))
-    payers = [texts.index(text) for text in unique]
-    context, n_paid = prefixes.shared(unique, again=again)
-    n_shared = len(context)
-    computed = [0] * len(rows)
-    for payer, text in zip(payers, unique, strict=True):
-        computed[payer] = len(text) - n_shared
-    computed[0] += n_paid
-    context.select([0] * len(unique))
-    logits = context.feed([text[n_shared:] for text in unique], [n_shared] * len(unique))
-    for row, n in zip(rows, computed, strict=True):
+def read_prompts(network: Network, context: Context, rows: Sequence[Row], tree: Tree) -> Read:
+    """Add a row to the context for each distinct prompt and read them."""
+    alike: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        alike.setdefault(row.tokens, []).append(row)
+    first = len(context)
+    n_computed: list[int] = []
+    rests: list[tuple[int, ...]] = []
+    for text, (payer, *_) in alike.items():
+        path, n_new = _path(network, text, payer.cuts, tree)
+        context.add(path)
+        rests.append(text[path[-1].end if path else 0 :])
+        n_computed.append(n_new + len(rests[-1]))
+    logits = context.feed(rests, first)
+    ordered = [group[0] for group in alike.values()]
+    back = list(range(len(alike)))
+    for i, (_, *twins) in enumerate(alike.values()):
+        ordered += twins
+        back += [i] * len(twins)
+    n_computed += [0] * (len(rows) - len(alike))
+    for row, n in zip(ordered, n_computed, strict=True):
         if not row.prefilled:
             row.n_computed, row.prefilled = n, True
-    return context, logits, [unique.index(text) for text in texts], computed
+    return Read(rows=ordered, logits=logits, back=back, n_computed=n_computed)
+
+
+def _path(
+    network: Network, text: tuple[int, ...], cuts: Sequence[int], tree: Tree
+) -> tuple[list[Node], int]:
+    """The nodes that a text stands on, and how many tokens were computed for new ones."""
+    path, n_new = tree.follow(text, cuts), 0
+    for cut in cuts:
+        begin = path[-1].end if path else 0
+        if cut - begin < SHORTEST_NODE:
+            continue
+        alone = Context(network)
+        alone.add(path)
+        alone.feed([text[begin:cut]])
+        path.append(tree.grow(path, text[begin:cut], alone.layers(0)))
+        n_new += cut - begin
+    return path, n_new
 
 
 def not_a_number(network: Network) -> BackendError:

@@ -24,11 +24,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cotkit.backends.hf._context import Network
+from cotkit.backends.hf._context import Context, Network
 from cotkit.backends.hf._decode import Clock, not_a_number, read_prompts
-from cotkit.backends.hf._prefix import Prefixes, overlap
 from cotkit.backends.hf._prompt import Prompter
 from cotkit.backends.hf._rows import Row
+from cotkit.backends.hf._tree import Tree, overlap
 from cotkit.errors import BackendError
 from cotkit.types import Request
 
@@ -63,26 +63,30 @@ def split(prompter: Prompter, request: Request) -> Split:
     )
 
 
-def score_batch(network: Network, rows: Sequence[Row], prefixes: Prefixes) -> None:
+def score_batch(network: Network, rows: Sequence[Row], tree: Tree) -> None:
     """Score rows that hold an option; each distinct prompt is read once.
 
-    A prompt that fills the batch alone is kept for the options that may be left of it. A fault of
-    the model (out of memory above all) propagates, and the rows can be run again.
+    A fault of the model (out of memory above all) propagates, and the rows can be run again.
     """
-    clock = Clock()
-    context, logits, back, n_computed = read_prompts(rows, prefixes, again=True)
-    firsts = logits.log_softmax(dim=-1)[back, [row.option_tokens[0] for row in rows]]
+    clock, context = Clock(), Context(network)
+    read = read_prompts(network, context, rows, tree)
+    options = [row.option_tokens for row in read.rows]
+    firsts = read.logits.log_softmax(dim=-1)[read.back, [option[0] for option in options]]
     scores = [[value] for value in firsts.tolist()]
-    longer = [i for i, row in enumerate(rows) if len(row.option_tokens) > 1]
+    longer = [i for i, option in enumerate(options) if len(option) > 1]
     if longer:
-        context.select([back[i] for i in longer])
-        texts = [rows[i].option_tokens for i in longer]
-        rest = context.score(texts, [len(rows[i].prompt) for i in longer]).tolist()
+        if network.packable:  # else there is one row, and it goes on
+            first = len(context)
+            for i in longer:
+                context.add_copy(read.back[i])
+        else:
+            first = 0
+        rest = context.score([options[i] for i in longer], first)
         for i, values in zip(longer, rest, strict=True):
             scores[i] += values
-    n_read = [len(row.option_tokens) - 1 for row in rows]
-    clock.split(rows, [n + m for n, m in zip(n_computed, n_read, strict=True)])
-    for row, values in zip(rows, scores, strict=True):
+    n_read = [len(option) - 1 for option in options]
+    clock.split(read.rows, [n + m for n, m in zip(read.n_computed, n_read, strict=True)])
+    for row, values in zip(read.rows, scores, strict=True):
         logprob = math.fsum(values)
         if math.isnan(logprob):
             row.fail(not_a_number(network))

@@ -19,7 +19,10 @@ try:
 except ImportError as missing:
     raise MissingDependencyError("torch and transformers", "hf") from missing
 
+from cotkit.backends.hf._attention import NAME
 from cotkit.backends.hf._context import Context, Network
+from cotkit.backends.hf._int8 import is_int8, to_int8
+from cotkit.backends.hf._tree import Node
 
 
 def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
@@ -37,7 +40,7 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, placement.dtype),
+            dtype=torch.float32 if placement.dtype == "int8" else getattr(torch, placement.dtype),
             device_map=None if placement.device == "cpu" else where,
             output_loading_info=True,
         )
@@ -47,16 +50,13 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     if unset := sorted(report["missing_keys"]):
         raise ModelLoadError(f"{folder}: the weights lack {unset[0]} (and {len(unset) - 1} more)")
     model.eval()
-    network = Network(
-        model=model,
-        device=model.get_input_embeddings().weight.device,
-        windows=_windows(model),
-        batchable=_has_plain_cache(model),
-    )
-    if network.batchable and _batching_is_exact(network):
-        return network
+    if placement.dtype == "int8":
+        to_int8(model)
+    device = model.get_input_embeddings().weight.device
+    if _has_plain_cache(model) and _packing_is_exact(model, device):
+        return Network(model=model, device=device, packable=True)
     notify(f"{folder.name}: batching would not be exact for this kind of model; one row at a time")
-    return Network(model=model, device=network.device, windows={}, batchable=False)
+    return Network(model=model, device=device, packable=False)
 
 
 def end_ids(network: Network, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401 - as Prompter's
@@ -76,50 +76,66 @@ def _check_device(placement: Placement) -> None:
 def _has_plain_cache(model: PreTrainedModel) -> bool:
     """Whether all state is plain keys and values and all positions are given by ``position_ids``.
 
-    Not so: recurrent and chunked layers, layers that share keys, ALiBi.
+    Not so: recurrent and chunked layers, layers that share keys, ALiBi, positions that are
+    computed in another way when some row of the batch is long.
     """
     config = model.config.get_text_config(decoder=True)
+    rope: Any = getattr(config, "rope_parameters", None) or {}
     layers = DynamicCache(config=config).layers
     return (
         len(layers) > 0
         and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
         and "chunked_attention" not in (getattr(config, "layer_types", None) or ())
         and not getattr(config, "alibi", False)
+        and not any(kind in str(rope) for kind in ("dynamic", "longrope"))
         and {"position_ids", "logits_to_keep"} <= set(inspect.signature(model.forward).parameters)
     )
 
 
-def _windows(model: PreTrainedModel) -> dict[str, int | None]:
-    """Kind of attention layer -> window. One entry: the model takes one mask; more: by kind."""
-    config = model.config.get_text_config(decoder=True)
-    layers = DynamicCache(config=config).layers
-    found = {one.sliding_window for one in layers if isinstance(one, DynamicSlidingWindowLayer)}
-    if not found:
-        return {"full_attention": None}
-    window: int = min(found)
-    if getattr(config, "layer_types", None) is None:
-        return {"sliding_attention": window}
-    return {"sliding_attention": window, "full_attention": None}
+def _windows(model: PreTrainedModel) -> set[int]:
+    """Sliding windows, in tokens, that the layers' caches keep to."""
+    layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
+    return {one.sliding_window for one in layers if isinstance(one, DynamicSlidingWindowLayer)}
 
 
 @torch.inference_mode()
-def _batching_is_exact(network: Network) -> bool:
-    """Whether a padded row after a shared prefix gives the logits that it gives alone."""
-    embeddings: Any = network.model.get_input_embeddings()
+def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
+    """Give the model our attention; whether packed rows over a shared node get their own logits.
+
+    If not, the model has its own attention again.
+    """
+    native: Any = model.config._attn_implementation  # noqa: SLF001 - it has no public name
+    embeddings: Any = model.get_input_embeddings()
     vocabulary: int = embeddings.weight.shape[0]
     texts = [[(7 * i + 3) % vocabulary for i in range(n)] for n in (9, 12)]
+    alone = [
+        model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0, -1].float()
+        for text in texts
+    ]
     try:
-        context = Context(network)
-        context.feed([texts[0][:5]], [0])
-        context.select([0, 0])
-        batched = context.feed([text[5:] for text in texts], [5, 5])
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
-        return False  # the model does not take this kind of mask or cache
-    for text, logits in zip(texts, batched, strict=True):
-        ids = torch.tensor([text], device=network.device)
-        alone = network.model(input_ids=ids, use_cache=False).logits[0, -1].float()
-        loose = 1e-3 if network.model.dtype == torch.float32 else 0.1
-        spread = float(alone.max() - alone.min())
-        if float((logits - alone.to(logits.device)).abs().max()) > loose * spread:
-            return False
-    return True
+        model.set_attn_implementation(NAME)
+        packed, windows = _packed(Network(model=model, device=device, packable=True), texts)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
+        exact = False  # the model does not take this kind of attention
+    else:
+        loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
+        exact = _windows(model) <= windows and all(
+            float((ours - its.to(ours.device)).abs().max()) <= loose * float(its.max() - its.min())
+            for ours, its in zip(packed, alone, strict=True)
+        )
+    if not exact:
+        model.set_attn_implementation(native)
+    return exact
+
+
+def _packed(network: Network, texts: list[list[int]]) -> tuple[torch.Tensor, set[int | None]]:
+    """Logits after texts that share five tokens, the last token read apart; windows met."""
+    first = Context(network)
+    first.add()
+    first.feed([texts[0][:5]])
+    node = Node(tuple(texts[0][:5]), 0, first.layers(0))
+    context = Context(network)
+    for _ in texts:
+        context.add([node])
+    context.feed([text[5:-1] for text in texts])
+    return context.feed([text[-1:] for text in texts]), context.windows

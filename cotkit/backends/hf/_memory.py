@@ -1,4 +1,4 @@
-"""How many rows fit into the memory there is."""
+"""How many tokens' keys and values fit into the memory there is."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import torch
 
 from cotkit.backends.hf._context import Network
 
-_MOST_ROWS = {"cpu": 32, "cuda": 128}
-_SHARE = 0.4  # of free memory: appending a token copies a layer, and activations need room too
+_FOR_ROWS = 0.4  # of free memory, for the rows' own keys and values; growing copies a layer
+_FOR_SHARED = 0.2  # of free memory, for what prompts begin with
 _LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")
 _USED_FILE = Path("/sys/fs/cgroup/memory.current")
 
 
-def affordable_rows(network: Network, n_tokens: int) -> int:
-    """Rows of ``n_tokens`` keys and values each that fit, at least 1; at most 32 (GPU: 128)."""
-    if not network.batchable:
-        return 1
-    per_row = kv_bytes_per_token(network) * n_tokens
-    most = _MOST_ROWS.get(network.device.type, 32)
-    return max(1, min(most, int(_free_bytes(network.device) * _SHARE) // per_row))
+def tokens_for_rows(network: Network) -> int:
+    """How many tokens the running rows may have of their own, all together."""
+    return int(_free_bytes(network.device) * _FOR_ROWS) // kv_bytes_per_token(network)
+
+
+def tokens_to_share(network: Network) -> int:
+    """How many tokens may be kept because prompts begin with them."""
+    return int(_free_bytes(network.device) * _FOR_SHARED) // kv_bytes_per_token(network)
 
 
 def kv_bytes_per_token(network: Network) -> int:

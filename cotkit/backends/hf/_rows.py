@@ -34,6 +34,8 @@ class Row:
     """Which of the request's options is to be scored; None: the row generates."""
     option_tokens: tuple[int, ...] = ()
     """What is scored after the prompt; empty until rendered, and where the row generates."""
+    cuts: tuple[int, ...] = ()
+    """After how many tokens of the prompt something shared is planned to end."""
     out: list[int] = field(default_factory=list[int])
     """Tokens generated so far, without an end token."""
     generator: torch.Generator | None = None
@@ -46,6 +48,8 @@ class Row:
     """Whether the prompt has been computed and counted (a retry does not count again)."""
     seconds: float = 0.0
     """Share of the wall time so far."""
+    order: tuple[int, int, int] = (0, 0, 0)
+    """Rows that wait run by this, smallest first."""
     done: bool = False
     """Whether the answer, or the error, is on its way to who waits."""
 
@@ -60,9 +64,14 @@ class Row:
         return len(self.option_tokens) or self.request.decoding.max_tokens
 
     @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits any more."""
-        return self.future.cancelled() or self.loop.is_closed()
+    def n_own(self) -> int:
+        """The most tokens that it may come to have beyond what it shares."""
+        return len(self.prompt) + self.n_ahead - (self.cuts[-1] if self.cuts else 0)
+
+    @property
+    def over(self) -> bool:
+        """Whether it is done, or nobody waits any more."""
+        return self.done or self.future.cancelled() or self.loop.is_closed()
 
     def take(self, token: int, end_ids: frozenset[int]) -> None:
         """Add a token; answer if it was the last one."""

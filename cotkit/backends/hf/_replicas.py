@@ -1,0 +1,156 @@
+"""Several processes with a copy of the model each: a request goes to the one with least to do.
+
+A process that ends on its own takes nothing along: what it had answered is answered, and what it
+had not goes to the others, once; then it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cotkit.backends.hf._replica import Asked, Begin, Told
+from cotkit.errors import BackendError
+from cotkit.types import Completion, Notify, Request
+
+_MOST_TRIES = 2  # processes that one request may meet the end of
+_CLOSING_S = 10.0
+_COMMAND = (sys.executable, "-c", "from cotkit.backends.hf._replica import main; main()")
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    request: Request
+    future: asyncio.Future[tuple[Completion, ...]]
+    loop: asyncio.AbstractEventLoop
+    n_tries: int = 0
+
+    def settle(self, result: Any) -> None:  # noqa: ANN401 - completions, or the error
+        def tell() -> None:
+            if self.future.done():
+                return
+            if isinstance(result, Exception):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self.loop.call_soon_threadsafe(tell)
+
+
+class _Process:
+    """A replica and the jobs that it has."""
+
+    def __init__(self, begin: Begin) -> None:
+        self.jobs: dict[int, _Job] = {}
+        self.alive = True
+        self._lock = threading.Lock()
+        self.handle = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - a constant
+        self.send(begin)
+
+    def send(self, frame: object) -> None:
+        assert self.handle.stdin is not None
+        with self._lock, contextlib.suppress(OSError, ValueError):  # who listens finds its end
+            pickle.dump(frame, self.handle.stdin)
+            self.handle.stdin.flush()
+
+
+class Replicas:
+    """The processes, started at once."""
+
+    def __init__(self, n: int, params: Mapping[str, Any], notify: Callable[[], Notify]) -> None:
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._closing = False
+        self._processes = [
+            _Process(Begin(params=dict(params), place=i, n_replicas=n)) for i in range(n)
+        ]
+        self._listeners = [
+            threading.Thread(target=self._listen, args=(one,), name="cotkit-replica", daemon=True)
+            for one in self._processes
+        ]
+        for thread in self._listeners:
+            thread.start()
+
+    async def ask(self, request: Request) -> tuple[Completion, ...]:
+        """Have a request answered.
+
+        Raises:
+            BackendError: as the backend does; or no replica is left.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(request, loop.create_future(), loop)
+        number = next(self._numbers)
+        process = self._assign(number, job)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            if process is not None:
+                process.send(Asked(number, None))
+            raise
+
+    def close(self) -> None:
+        """End the processes."""
+        self._closing = True
+        for process in self._processes:
+            assert process.handle.stdin is not None
+            with contextlib.suppress(OSError):
+                process.handle.stdin.close()
+        for process, thread in zip(self._processes, self._listeners, strict=True):
+            try:
+                process.handle.wait(_CLOSING_S)
+            except subprocess.TimeoutExpired:
+                process.handle.kill()
+            thread.join(_CLOSING_S)
+
+    def _assign(self, number: int, job: _Job) -> _Process | None:
+        """Give a job to the living process with the fewest; fail it if there is none."""
+        with self._lock:
+            living = [one for one in self._processes if one.alive]
+            chosen = min(living, key=lambda one: len(one.jobs), default=None)
+            if chosen is not None and job.n_tries < _MOST_TRIES:
+                job.n_tries += 1
+                chosen.jobs[number] = job
+            else:
+                chosen = None
+        if chosen is None:
+            why = "the replicas that worked on it ended" if living else "no replica is left"
+            job.settle(
+                BackendError(
+                    f"{why}; what was answered is kept", hint="out of memory? use fewer replicas"
+                )
+            )
+        else:
+            chosen.send(Asked(number, job.request))
+        return chosen
+
+    def _listen(self, process: _Process) -> None:
+        """Hand on what a process tells; when it ends, share out what it had left."""
+        assert process.handle.stdout is not None
+        try:
+            while True:
+                told: Told = pickle.load(process.handle.stdout)  # noqa: S301 - a process of ours
+                if told.number < 0:
+                    self._notify()(str(told.result))
+                elif job := process.jobs.pop(told.number, None):
+                    job.settle(told.result)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            with self._lock:
+                process.alive = False
+                left, process.jobs = process.jobs, {}
+        if self._closing:
+            for job in left.values():
+                job.settle(BackendError("the backend was closed"))
+            return
+        self._notify()(f"a replica ended; {len(left)} of its requests go to the others")
+        for number, job in left.items():
+            self._assign(number, job)

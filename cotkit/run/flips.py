@@ -1,0 +1,54 @@
+"""How often answers of a setting change with the batch, as ``cotkit doctor`` measured it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cotkit.identity import backend_key
+from cotkit.resources import cache_dir
+from cotkit.types import BackendInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flips:
+    """What was measured last."""
+
+    n_flipped: int
+    """Answers that differed between problems asked one by one and all at once."""
+    n_problems: int
+    """How many were asked, at least 1."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_flipped} of {self.n_problems} answers changed between one by one and "
+            "batched, as cotkit doctor measured this model and setting here"
+        )
+
+
+def remember(info: BackendInfo, flips: Flips) -> None:
+    """Keep a measurement for the reports to come; the last one of a setting counts."""
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(_held(path) | {backend_key(info): asdict(flips)}), "utf-8")
+    partial.replace(path)
+
+
+def recalled(info: BackendInfo) -> Flips | None:
+    """What was measured for exactly this backend; None: nothing."""
+    found = _held(_path()).get(backend_key(info))
+    return None if found is None else Flips(**found)
+
+
+def _path() -> Path:
+    return cache_dir() / "flips.json"
+
+
+def _held(path: Path) -> dict[str, dict[str, int]]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):  # none yet, or spoilt: measured again at the next call
+        return {}

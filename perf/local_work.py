@@ -1,0 +1,156 @@
+"""What ``perf/local.py`` measures, each in a process of its own; prints one JSON object.
+
+python -m perf.local_work cotkit|plain|prefix|exemplars|samples JSON_OF_SETTINGS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from cotkit.backends.hf import Hf
+from cotkit.backends.hf._tree import overlap
+from cotkit.bench import draw, load_benchmark
+from cotkit.prompting import read_exemplars
+from cotkit.registry import parse_spec
+from cotkit.strategies.cot import Cot
+from cotkit.types import Completion, Decoding, Message, Request
+
+
+def requests(n: int, max_tokens: int, n_exemplars: int = 8) -> list[Request]:
+    """Chain-of-thought over exemplars of ours, on GSM8K where it is here, else on gsm-mini."""
+    name = "gsm8k" if os.environ.get("COTKIT_DATA_DIR") else "gsm-mini"
+    problems = draw(load_benchmark(parse_spec(name)).problems(), n, seed=0)
+    eight = read_exemplars(8)
+    shown = (eight * (n_exemplars // 8 + 1))[:n_exemplars]
+    strategy = Cot(exemplars=shown, max_tokens=max_tokens)
+    steps = [next(strategy.solve(problem.question)) for problem in problems]
+    return [step for step in steps if isinstance(step, Request)]
+
+
+async def timed(backend: Hf, asked: Sequence[Request]) -> tuple[float, float, list[Completion]]:
+    """Processor and wall seconds of asking everything at once, and what came."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    several = await asyncio.gather(*(backend.generate(one) for one in asked))
+    done = [one for answer in several for one in answer]
+    return time.process_time() - cpu, time.perf_counter() - wall, done
+
+
+def raw(text: str, max_tokens: int) -> Request:
+    """A request of plain text without stop rules."""
+    messages = (Message(role="user", content=text),)
+    return Request(messages=messages, decoding=Decoding(max_tokens=max_tokens))
+
+
+async def loaded(model: str, dtype: str) -> Hf:
+    """A backend that has answered once."""
+    backend = Hf(model=model, dtype=dtype, device="cpu")
+    await backend.generate(raw("Hello", 1))
+    return backend
+
+
+async def cotkit(model: str, dtype: str, n: int, max_tokens: int) -> dict[str, float]:
+    """The engine as it runs."""
+    backend = await loaded(model, dtype)
+    asked = requests(n, max_tokens)
+    cpu, wall, done = await timed(backend, asked)
+    texts = [backend._prompter.tokens(one.messages) for one in asked]  # noqa: SLF001 - to count by
+    await backend.close()
+    shared = min(overlap(texts[0], text) for text in texts)
+    needed = shared + sum(len(text) - shared for text in texts)
+    prefill = sum((one.n_prompt_tokens or 0) - one.n_shared_tokens for one in done)
+    decode = sum(one.n_generated_tokens or 0 for one in done)
+    return {"cpu": cpu, "wall": wall, "prefill": prefill, "decode": decode, "needed": needed}
+
+
+def plain(model: str, dtype: str, n: int, max_tokens: int, batch: int) -> dict[str, float]:
+    """A left-padded loop over transformers' own ``generate``, sorted by nothing."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from cotkit.models.fetch import ensure
+
+    folder = ensure(model, notify=lambda _: None)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer.pad_token = tokenizer.eos_token
+    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    prompts = [one.messages[0].content for one in requests(n, max_tokens)]
+    prefill = decode = 0
+    cpu, wall = time.process_time(), time.perf_counter()
+    with torch.inference_mode():
+        for begin in range(0, n, batch):
+            inputs = tokenizer(prompts[begin : begin + batch], return_tensors="pt", padding=True)
+            out = network.generate(
+                **inputs,
+                do_sample=False,
+                max_new_tokens=max_tokens,
+                pad_token_id=tokenizer.pad_token_id,
+                stop_strings=["\nQ:"],
+                tokenizer=tokenizer,
+            )
+            prefill += inputs["input_ids"].numel()
+            decode += out.numel() - inputs["input_ids"].numel()
+    return {
+        "cpu": time.process_time() - cpu,
+        "wall": time.perf_counter() - wall,
+        "prefill": prefill,
+        "decode": decode,
+    }
+
+
+async def prefix(model: str, dtype: str) -> dict[str, float]:
+    """Tokens a processor second of 32 rows over a prefix of 100 and of 1,000 tokens."""
+    speeds: dict[str, float] = {}
+    for n_words in (100, 1000):
+        start = " and".join([" it is so"] * (n_words // 4))
+        backend = await loaded(model, dtype)
+        took = {}
+        for n_tokens in (2, 2, 50):  # the first one computes the prefix
+            asked = [raw(f"{start} {i} apples and", n_tokens) for i in range(32)]
+            took[n_tokens] = await timed(backend, asked)
+        tokens = [sum(one.n_generated_tokens or 0 for one in took[k][2]) for k in (2, 50)]
+        speeds[str(n_words)] = (tokens[1] - tokens[0]) / (took[50][0] - took[2][0])
+        await backend.close()
+    return speeds
+
+
+async def exemplars(model: str, dtype: str, max_tokens: int) -> dict[str, float]:
+    """Processor seconds of 64 problems with 8 and with 16 exemplars."""
+    found: dict[str, float] = {}
+    for k in (8, 16):
+        backend = await loaded(model, dtype)
+        asked = [
+            replace(one, decoding=Decoding(max_tokens=max_tokens))
+            for one in requests(64, max_tokens, k)
+        ]
+        found[str(k)] = (await timed(backend, asked))[0]
+        await backend.close()
+    return found
+
+
+async def samples(model: str, dtype: str, max_tokens: int) -> dict[str, float]:
+    """Processor seconds of one sample's decoding, and of eight samples with their prefill."""
+    rules = Decoding(max_tokens=max_tokens, temperature=0.7, seed=1)
+    first, second = (replace(one, decoding=rules) for one in requests(2, max_tokens))
+    backend = await loaded(model, dtype)
+    one_token = replace(first, decoding=replace(rules, max_tokens=1))
+    prefill = (await timed(backend, [one_token]))[0]
+    one = (await timed(backend, [first]))[0]  # its prompt is read again but for what is shared
+    again = (await timed(backend, [one_token]))[0]
+    await backend.close()
+    backend = await loaded(model, dtype)
+    eight = (await timed(backend, [replace(second, samples=tuple(range(8)))]))[0]
+    await backend.close()
+    return {"prefill": prefill, "decode_one": one - again, "eight": eight}
+
+
+if __name__ == "__main__":
+    work: Any = globals()[sys.argv[1]]
+    result: Any = work(**json.loads(sys.argv[2]))
+    print(json.dumps(asyncio.run(result) if asyncio.iscoroutine(result) else result))
