@@ -90,13 +90,15 @@ def perform(
     *,
     log_dir: Path,
     backend: Backend | None = None,
+    closes: bool = False,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
     means: Means = NO_LIMITS,
 ) -> Performed:
     """Run a spec; ``on_plan`` is called before anything is generated.
 
-    ``backend``: an object to use, and to leave open, in place of the one that the spec names.
+    ``backend``: an object to use in place of the one that the spec names, and to leave open unless
+    ``closes``.
     ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
 
     Raises:
@@ -125,7 +127,7 @@ def perform(
                 hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
             price = price_for(spec, info, means.prices)
             meter = Meter(means.budget, price, model=info.model)
-            work = _execute(plan, used, store, say, meter=meter, closes=backend is None)
+            work = _execute(plan, used, store, say, meter=meter, closes=closes or backend is None)
             done = run_to_end(work)
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"

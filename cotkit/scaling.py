@@ -21,7 +21,6 @@ from cotkit.identity import canonical_json
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.loop import run_to_end
 from cotkit.running import LEVEL, STORE_NAME, Emit, Means, perform, why_failed
 from cotkit.scaled import Content, check_alike, check_count, check_ladder, difference, rung_of
 from cotkit.scaled.analysed import analysed
@@ -34,8 +33,8 @@ from cotkit.store import Store
 class Prospect:
     """A ladder before it is run."""
 
-    forecasts: tuple[Forecast, ...]
-    """What each run would take, in their order."""
+    forecasts: tuple[tuple[str, Forecast], ...]
+    """(benchmark as the user wrote it, what a run would take), in the order of the runs."""
     n_sizes: int
     """Models."""
     n_pairs: int
@@ -188,7 +187,9 @@ def _prospect(jobs: Sequence[Job], store: Store, ask: Ask) -> Prospect:
     n_sizes = len({job.info.model for job in jobs})
     n_at_once = n_pairs * len(n_problems) * (1 if ask.assume_sustained else n_sizes)
     return Prospect(
-        forecasts=tuple(forecast(job.plan, job.info, store, ask.prices) for job in jobs),
+        forecasts=tuple(
+            (job.plan.spec.bench, forecast(job.plan, job.info, store, ask.prices)) for job in jobs
+        ),
         n_sizes=n_sizes,
         n_pairs=n_pairs,
         n_problems=n_problems,
@@ -247,16 +248,13 @@ def _complete(job: Job, store: Store, *, log_dir: Path, emit: Emit, ask: Ask) ->
     if store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
         return None
     assert job.backend is not None, "a run that is only read is complete or has holes"
-    try:
-        ran = perform(
-            job.plan.spec,
-            job.bench,
-            log_dir=log_dir,
-            backend=job.backend,
-            emit=emit,
-            means=Means(prices=ask.prices),
-        )
-    finally:
-        if job.closes:  # a local model gives its memory back before the next one is loaded
-            run_to_end(job.backend.close())
+    ran = perform(
+        job.plan.spec,
+        job.bench,
+        log_dir=log_dir,
+        backend=job.backend,
+        closes=job.closes,  # a local model gives its memory back before the next one is loaded
+        emit=emit,
+        means=Means(prices=ask.prices),
+    )
     return why_failed(ran.done)

@@ -267,6 +267,12 @@ def broken_lm_eval(home: Path, what: str) -> None:
     elif what == "no metric in a line":
         lines[1] = lines[1].replace('"exact_match": 0', '"exact": 0')
         samples.write_text("\n".join(lines), encoding="utf-8")
+    elif what == "a list as id":
+        lines[1] = lines[1].replace('"doc_id": 1', '"doc_id": [1]')
+        samples.write_text("\n".join(lines), encoding="utf-8")
+    elif what == "a huge number":
+        lines[2] = lines[2].replace('"exact_match": 1', f'"exact_match": 1{"0" * 400}')
+        samples.write_text("\n".join(lines), encoding="utf-8")
     elif what == "no filter field":
         text = "\n".join(line.replace('"filter"', '"sieve"') for line in (*lines, *lines))
         samples.write_text(text, encoding="utf-8")
@@ -286,6 +292,8 @@ def broken_lm_eval(home: Path, what: str) -> None:
         ("not json", "", "results_2025-06-01T10-00-00.000001.json: not JSON"),
         ("half a line", "", ".jsonl:2: not JSON"),
         ("no metric in a line", "", ".jsonl:2:exact_match: missing"),
+        ("a list as id", "", ".jsonl:2:doc_id: must be a number or a text"),
+        ("a huge number", "", ".jsonl:3:exact_match: must be 0 to 1"),
         ("no filter field", "", ".jsonl:4:doc_id: document 0 a second time"),
         ("no results field", "", ".json:results: missing"),
         ("no n", "", ":n-samples.gsm8k.effective: missing"),

@@ -457,6 +457,19 @@ def test_not_a_number_names_the_dtype(
     assert "not a number in float32" in str(got)
 
 
+def test_a_row_that_is_not_a_number_spoils_no_other(tmp_path: Path) -> None:
+    """Neither its neighbours nor the rows that take its place."""
+    folder = build_tiny_model(tmp_path)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    model.get_input_embeddings().weight.data[ord("z")] = float("nan")
+    model.save_pretrained(folder)
+    prompts = ("Q: zzzzzzzzzzzzzzzzzzzzz", "Q: x", "Q: how many apples are there?", "Q: a")
+    got = run(float32(model=str(folder), batch_size=2), [ask(one, most(9)) for one in prompts])
+    assert isinstance(got.pop(0), BackendError)
+    sound = tuple(one for one in prompts if "z" not in one)
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, sound, 9)
+
+
 def test_a_long_prompt_fails_alone_before_anything_is_generated(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path, context_tokens=64)
     fits, too_long = ask("x" * 52), ask("x" * 53)
@@ -652,7 +665,7 @@ HEADS: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 8, "intermediate_
         ("gemma2", {**HEADS, "attn_logit_softcapping": 5.0}, 1, "capped scores"),
         ("gpt_neox", {"intermediate_size": 48}, 1, "positions turn part of each head"),
         ("gpt2", {"n_positions": 512}, 1, "learned positions"),
-        ("gpt_oss", {**HEADS, "num_local_experts": 2}, 2, "sinks: not ours"),
+        ("gpt_oss", {**HEADS, "num_local_experts": 4}, 2, "sinks: not ours"),
         ("bloom", {}, 2, "ALiBi: no positions to give"),
         ("mamba", {"state_size": 4}, 2, "a state, no keys"),
     ],

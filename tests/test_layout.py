@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "report": BASE | {"events", "analysis"},
     "foreign": BASE
     | {"identity", "resources", "registry", "models", "scoring", "store", "analysis"},
+    "lab": BASE | {"identity", "bench"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
 }
 EVERYTHING = {
@@ -103,7 +104,14 @@ HEAVY = ("torch", "transformers", "openai", "anthropic", "scipy", "numpy", "jinj
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["list", "strategies"], ["list", "benches"], ["compare", "--help"]]
+    "command",
+    [
+        ["--help"],
+        ["list", "strategies"],
+        ["list", "benches"],
+        ["compare", "--help"],
+        ["lab", "train", "--help"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     code = (

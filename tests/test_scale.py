@@ -582,6 +582,12 @@ def test_a_jump_is_told_from_an_artefact(
     assert found["control"].verdict == "undetermined"
 
 
+def test_a_jump_down_is_called_so() -> None:
+    found = jumps_of(tokens(STEP[::-1], 800))["arm"]
+    assert found.verdict == "real_jump"
+    assert found.why.startswith("of a curve that falls with size")
+
+
 def test_without_a_companion_nothing_is_said_of_a_jump() -> None:
     found = {jump.curve: jump for jump in asked(grid([NONE, NONE, HELP, HELP])).answers[0].jumps}
     assert found["gain"].verdict == "undetermined"

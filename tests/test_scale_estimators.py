@@ -49,7 +49,7 @@ def floats(*values: float) -> Floats:
         ([4.1, 29.9, 56.9], 2.00, "GSM8K CoT, PaLM"),
         ([0, 1, 2, 3], 3.0, "a straight line has N - 1"),
         ([3, 2, 1, 0], -3.0, "falling: the sign turns"),
-        ([0, 0, 0, 5], math.inf, "half of the gaps are 0"),
+        ([0, 0, 0, 5], math.inf, "most gaps are 0"),
         ([5, 0, 0, 0], -math.inf, "the same, falling"),
         ([1, 1, 1], 0.0, "constant, by convention"),
         ([0, 1, 4], 4 / math.sqrt(5), "two gaps: the mean of the middle squares 1 and 9"),

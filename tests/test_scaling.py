@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import cotkit
+from cotkit.analysis.audit import audits, contamination
 from cotkit.analysis.scale.inputs import Axis, Outcomes, Rung
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
@@ -26,12 +27,14 @@ from cotkit.scaled import Arms, Ran, check_ladder, difference, members, read_gri
 from cotkit.scaled.job import Ask
 from cotkit.scaling import Prospect, Scaled, scale_models, scale_runs
 from cotkit.store import AttemptRow, Store
+from cotkit.types import Completion, Request
 from tests.conftest import Sums
 
 LADDER = ("simulated/100m", "simulated/1b", "simulated/30b", "simulated/300b")
 SURE = {"slope": "50", "direct_mid": "20", "reasoning_mid": "10", "ceiling": "1", "floor": "0"}
 
 
+ALONE: dict[str, Any] = {"strategy": "cot", "bench": "gsm-mini", "limit": 12, "model_args": SURE}
 SPEC = RunSpec(model="", limit="all", model_args=SURE, margin=0.05)
 
 
@@ -150,7 +153,7 @@ def test_the_prospect_says_what_it_takes_and_finds_before_anything_is_made() -> 
     (prospect,) = seen
     assert (prospect.n_sizes, prospect.n_pairs, prospect.n_problems) == (4, 1, (20,))
     assert prospect.each == pytest.approx(0.95**0.25)
-    assert [sum(arm.n_to_make for arm in one.arms) for one in prospect.forecasts] == [40] * 4
+    assert [sum(arm.n_to_make for arm in one.arms) for _, one in prospect.forecasts] == [40] * 4
     with Store(Path("logs") / STORE_NAME) as store:
         assert store.runs() == []
 
@@ -189,6 +192,42 @@ def test_an_arm_that_reasons_though_not_asked_is_left_out_and_named() -> None:
         *(False, False, True, False)
     ]
     assert any("contaminated: few-shot" in note and "simulated-30b" in note for note in scale.notes)
+
+
+def test_texts_read_alone_are_judged_as_whole_rows_are() -> None:
+    run_id = cotkit.compare("simulated/30b", **ALONE).run_id
+    with Store(Path("logs") / STORE_NAME) as store:
+        rows = store.attempts(run_id)
+        found: dict[str, float | None] = {}
+        for arm in store.arms(run_id):
+            (audit,) = audits([row for row in rows if row.arm == arm], {arm: False}, "flexible")
+            found[arm] = contamination(store.replies(run_id, arm, "flexible"))
+            assert found[arm] == (audit.reasoned / audit.n if audit.is_contaminated else None)
+    assert list(found) == ["few-shot", "cot"], "in the order of the plan"
+    assert found["few-shot"] is None
+    assert found["cot"] == 1
+
+
+def test_a_model_gives_its_memory_back_before_the_next_one_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log: list[str] = []
+    plain = Simulated.generate
+
+    async def generate(self: Simulated, request: Request) -> tuple[Completion, ...]:
+        log.append(f"{self.model} works")
+        return await plain(self, request)
+
+    async def close(self: Simulated) -> None:
+        log.append(f"{self.model} closes")
+
+    monkeypatch.setattr(Simulated, "generate", generate)
+    monkeypatch.setattr(Simulated, "close", close)
+    run(n=3)
+    names = [name.removeprefix("simulated/") for name in LADDER]
+    assert list(dict.fromkeys(log)) == [
+        f"{n} {what}" for n in names for what in ("works", "closes")
+    ]
 
 
 RUNG = Rung(model="a", family="f", n_params=7, n_active_params=3, train_flops=1e20, loss=2.0)
@@ -251,9 +290,6 @@ def test_bad_input_is_one_line_before_anything_is_made(
 def _n_runs() -> int:
     with Store(Path("logs") / STORE_NAME) as store:
         return len(store.runs())
-
-
-ALONE: dict[str, Any] = {"strategy": "cot", "bench": "gsm-mini", "limit": 12, "model_args": SURE}
 
 
 @pytest.mark.parametrize(

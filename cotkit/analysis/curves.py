@@ -16,7 +16,7 @@ def breakthroughness(y: Floats) -> Floats:
     """``sgn I / sqrt(median of squared gaps)``; I: range; sgn: + if the best lies after the worst.
 
     The emergence score of Schaeffer et al. 2023 (arXiv:2304.15004), which is BIG-bench's
-    breakthroughness. N - 1 for a straight line over N sizes; infinite if half of the gaps are 0 and
+    breakthroughness. N - 1 for a straight line over N sizes; infinite if most gaps are 0 and
     the range is not; 0 for a constant curve, by convention.
 
     Args:

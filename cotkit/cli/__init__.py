@@ -11,6 +11,7 @@ from cotkit.cli import (
     compare,
     doctor,
     export,
+    lab,
     listing,
     models,
     new,
@@ -68,6 +69,7 @@ app.command("doctor")(doctor.command)
 app.command("list")(listing.list_names)
 app.command("export")(export.command)
 app.add_typer(models.app, name="models")
+app.add_typer(lab.app, name="lab")
 app.add_typer(show.app, name="show")
 app.add_typer(new.app, name="new")
 

@@ -29,6 +29,7 @@ from cotkit.scaling import scale_models, scale_runs
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.cli._formats import Display, Format
+    from cotkit.forecast import Forecast
     from cotkit.run import RunSpec
     from cotkit.scaled.job import Ask
     from cotkit.scaling import Prospect
@@ -126,12 +127,11 @@ def print_scales(
 
 def prospect_lines(prospect: Prospect, margin: float) -> list[str]:
     """What a ladder takes, model by model, and the smallest gain that it can find at a size."""
-    rows = [("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")]
-    for one in prospect.forecasts:
-        n_attempts = one.n_problems * len(one.arms)
-        n_to_make = sum(arm.n_to_make + arm.n_later for arm in one.arms)
-        counts = f"{n_attempts:,}", f"{n_to_make:,}"
-        rows.append((one.model, one.bench, *counts, *taken(total(one.estimates))))
+    rows: list[tuple[str, ...]] = [
+        ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
+    ]
+    rows += [_row(one.model, bench, [one]) for bench, one in prospect.forecasts]
+    rows.append(_row("all", "", [one for _, one in prospect.forecasts]))
     header = ("problems", *(f"control at {100 * rate:g} %" for rate in SHOWN_RATES))
     gains = {
         n: [minimum_detectable_effect(n, rate, level=prospect.each) for rate in SHOWN_RATES]
@@ -148,6 +148,13 @@ def prospect_lines(prospect: Prospect, margin: float) -> list[str]:
             "not be shown"
         )
     return said
+
+
+def _row(model: str, bench: str, of: Sequence[Forecast]) -> tuple[str, ...]:
+    n_attempts = sum(one.n_problems * len(one.arms) for one in of)
+    n_to_make = sum(arm.n_to_make + arm.n_later for one in of for arm in one.arms)
+    whole = total([each for one in of for each in one.estimates])
+    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *taken(whole)
 
 
 def _say(text: str) -> None:

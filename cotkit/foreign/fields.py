@@ -107,6 +107,10 @@ def maybe_table(of: object, *names: str) -> Mapping[str, object]:
 
 def as_number(value: object) -> float | None:
     """A finite number or a yes or no; None: it is neither."""
-    if isinstance(value, (bool, int, float)) and math.isfinite(value):
-        return float(value)
-    return None
+    if not isinstance(value, (bool, int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None

@@ -179,13 +179,13 @@ def _scored(
 ) -> dict[str, Scored]:
     """Every document by its hash: the same document has it in every task and run."""
     found: dict[str, Scored] = {}
-    seen: dict[object, int] = {}
+    seen: dict[int | str, int] = {}
     for place, line in read_lines(path, _HINT):
         if line.get("filter", of_filter) != of_filter:
             continue
         doc = line.get("doc_id")
-        if doc is None:
-            raise place.bad("missing", field="doc_id", hint=_HINT)
+        if not isinstance(doc, (int, str)):
+            raise place.bad("must be a number or a text", field="doc_id", hint=_HINT)
         if doc in seen:
             hint = f"line {seen[doc]} has it, too; repeats are not told apart without a filter"
             raise place.bad(f"document {doc} a second time", field="doc_id", hint=hint)

@@ -66,7 +66,7 @@ def render(
         case "csv":
             from cotkit.report.csvfmt import to_csv
 
-            return to_csv(documents)
+            return to_csv(documents[1:] or documents)  # the first of several only sums them up
         case "latex":
             from cotkit.report.latex import latex
 

@@ -99,6 +99,7 @@ def scale_documents(
 
 def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
     origin = scale.origin
+    family = f"family {scale.family}" if scale.family else "several or unknown families"
     n = max(len(answer.points) for answer in scale.answers)
     drawn = f"{say_number(scale.n_problems, 'count')} problems"
     if origin is not None:
@@ -107,7 +108,7 @@ def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
     return Document(
         headline=(*(answer.sentence for answer in scale.answers), *said),
         caption=(
-            f"{n} models of {f'family {scale.family}' if scale.family else 'several families'}",
+            f"{n} models of {family}",
             scale.bench,
             *((f"version {origin.bench_version}",) if origin else ()),
             drawn,

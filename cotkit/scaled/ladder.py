@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cotkit.analysis.scale.inputs import Axis, Rung
+from cotkit.analysis.scale.ladder import position
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
@@ -17,7 +18,7 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
     "flops": ("training compute", "--x params, or --x ordinal for the order given"),
     "loss": ("pretraining loss", "--loss MODEL=2.31"),
 }
-"""Axis -> what of a model it needs, and the way out where that is not known."""
+"""Axis, but ``ordinal`` -> what of a model it needs, and the way out where that is not known."""
 
 
 def members(family: str) -> tuple[str, ...]:
@@ -77,34 +78,18 @@ def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
     check_count(len(rungs))
     if again := _first_twice(rung.model for rung in rungs):
         raise UsageError(f"{again} is given twice", hint="name each model once")
-    if axis == "ordinal":
-        return
     seen: dict[float, Rung] = {}
-    for rung in rungs:
-        what, hint = _NEEDED[axis]
-        at = _position(rung, axis)
+    for index, rung in enumerate(rungs):
+        at = position(rung, index, axis)
         if at is None:
+            what, hint = _NEEDED[axis]
             raise UsageError(f"the {what} of {rung.model} is not known", hint=hint)
         other = seen.setdefault(at, rung)
         if other is not rung:
             raise UsageError(
-                f"{other.model} and {rung.model} have the same {what}, {at:g}",
+                f"{other.model} and {rung.model} have the same {_NEEDED[axis][0]}",
                 hint="leave one out, or --x ordinal for the order given",
             )
-
-
-def _position(rung: Rung, axis: Axis) -> float | None:
-    match axis:
-        case "params":
-            return rung.n_params
-        case "active-params":
-            return rung.n_active_params or rung.n_params
-        case "flops":
-            return rung.train_flops
-        case "loss":
-            return rung.loss
-        case "ordinal":
-            return None
 
 
 def _first_twice(names: Iterable[str]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cotkit.analysis.clustered import MIN_CLUSTERS
+from cotkit.analysis.curves import direction
 from cotkit.analysis.scale.checks import Checked, checks, lengths_of
 from cotkit.analysis.scale.columns import EXACT, Column, ColumnKey, Source
 from cotkit.analysis.scale.setting import Setting
@@ -81,6 +82,8 @@ def _jump(
     n = np.asarray([columns[model, source, EXACT].n for model in models])
     n_units = int(n.min()) if setting.codes is None else int(setting.codes.max()) + 1
     word, why = _judge(exact, first, apart, _floors(models, source, columns), n_units)
+    if direction(exact.means) < 0:
+        why = f"of a curve that falls with size: {why}"
     return Jump(
         curve=curve,
         arm=source if isinstance(source, str) else source[0],

@@ -75,6 +75,8 @@ class Step:
         self._tails = tails
         self._spans = spans
         self._single = all(span.n == 1 for span in spans)
+        # made once for all layers of a device
+        self._at: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
         self._seen: dict[tuple[int | None, torch.device], list[_Shared]] = {}
         self._own: dict[tuple[int | None, torch.device], list[torch.Tensor | None]] = {}
         self.windows: set[int | None] = set()
@@ -98,7 +100,7 @@ class Step:
         """
         query, key, value = qkv
         self.windows.add(window)
-        keys, values = self._tails.append(layer, key, value, self._at)
+        keys, values = self._tails.append(layer, key, value, self._places(query.device))
         n_heads, n_tokens, d = query.shape
         groups = query.view(key.shape[0], n_heads // key.shape[0], n_tokens, d)
         found = self._attend_own(groups, (keys, values), window, softcap)
@@ -137,17 +139,16 @@ class Step:
             at += span.n
         return _Part(*(torch.cat(one, dim=2) for one in zip(*map(_tensors, parts), strict=True)))
 
-    @cached_property
-    def _at(self) -> tuple[list[int], list[int]]:
+    def _places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Slot and column of each packed token."""
-        slots = [span.slot for span in self._spans for _ in range(span.n)]
-        firsts = [span.start - span.base for span in self._spans]
-        columns = [
-            first + i
-            for span, first in zip(self._spans, firsts, strict=True)
-            for i in range(span.n)
-        ]
-        return slots, columns
+        made = self._at.get(device)
+        if made is None:
+            slots = [span.slot for span in self._spans for _ in range(span.n)]
+            bases = [span.base for span in self._spans for _ in range(span.n)]
+            columns = [at - base for at, base in zip(self.positions, bases, strict=True)]
+            made = torch.tensor(slots, device=device), torch.tensor(columns, device=device)
+            self._at[device] = made
+        return made
 
     def _hidden(self, window: int | None, device: torch.device) -> list[torch.Tensor | None]:
         """What is hidden of the own tokens: one mask for all single tokens, else one a row."""

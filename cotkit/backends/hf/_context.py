@@ -7,6 +7,7 @@ packed: it reads one row at a time, with the cache that it brings along.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from cotkit.errors import ModelLoadError
 
 _TOKENS_AT_ONCE = 512  # bounds the activations of a prefill; enough to keep a CPU or GPU busy
 _SCORED_AT_ONCE = 256  # tokens with logits over the whole vocabulary: 268 MB at 262,144 entries
+_STATE_NAMES = ("cache", "past_key_values", "cache_params")  # as versions and models call it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +69,10 @@ class Context:
     def drop(self, row: int) -> None:
         """Forget a row; the last one takes its place."""
         last = len(self) - 1
+        self._tails.wipe(row)
         if row < last:
             self._tails.copy(last, row, self._lengths[last])
-        self._tails.wipe(last)
+            self._tails.wipe(last)
         self._paths[row] = self._paths[last]
         self._bases[row] = self._bases[last]
         self._lengths[row] = self._lengths[last]
@@ -154,8 +157,10 @@ class Context:
 
     def _forward_alone(self, ids: torch.Tensor) -> torch.Tensor:
         model = self._network.model
-        out: Any = model(input_ids=ids, past_key_values=self._state, use_cache=True)
-        self._state = out.get("past_key_values")
+        takes = inspect.signature(model.forward).parameters
+        name = next((name for name in _STATE_NAMES if name in takes), "")
+        out: Any = model(input_ids=ids, use_cache=True, **({name: self._state} if name else {}))
+        self._state = out.get(name)
         if self._state is None:
             kind = model.config.model_type
             raise ModelLoadError(f"models of type {kind} keep their state in a way not supported")

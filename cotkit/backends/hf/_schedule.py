@@ -42,7 +42,7 @@ class Schedule:
         self._limit = setup.batch_size or _MOST_ROWS.get(self._network.device.type, 32)
         self._budget = 0
         self._waiting: list[Row] = []
-        self._groups: dict[tuple[int, ...], int] = {}
+        self._groups: dict[int, int] = {}  # hash of what they begin with -> first to come
         self._arrivals = itertools.count()
 
     @property
@@ -62,7 +62,7 @@ class Schedule:
             self._tree.plan(ready)
         for row in ready:
             number = next(self._arrivals)
-            begin = row.prompt[: row.cuts[0]] if row.cuts else row.prompt
+            begin = hash(row.prompt[: row.cuts[0]] if row.cuts else row.prompt)
             row.order = (
                 -row.request.decoding.max_tokens,
                 self._groups.setdefault(begin, number),

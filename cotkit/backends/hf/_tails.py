@@ -26,12 +26,16 @@ class Tails:
             self._layers[layer] = (self._grown(keys), self._grown(values))
 
     def append(
-        self, layer: int, key: torch.Tensor, value: torch.Tensor, at: tuple[list[int], list[int]]
+        self,
+        layer: int,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        at: tuple[torch.Tensor, torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write packed tokens [heads, T, width] to slots and columns; returns the buffers."""
+        """Write packed tokens [heads, T, width] to slots and columns [T]; returns the buffers."""
         if layer not in self._layers:
             self._layers[layer] = (self._new(key), self._new(value))
-        slots, columns = (torch.tensor(one, device=key.device) for one in at)
+        slots, columns = at
         for buffer, new in zip(self._layers[layer], (key, value), strict=True):
             buffer[slots, :, columns] = new.transpose(0, 1)
         return self._layers[layer]

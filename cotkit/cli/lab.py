@@ -1,0 +1,138 @@
+"""``cotkit lab``: networks that cotkit trains itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cotkit.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from cotkit.lab.pocket.estimate import Estimate
+    from cotkit.lab.pocket.training import Progress
+
+FAMILIES = ("pocket",)
+_QUIET_S = 10.0  # between two lines of progress
+
+app = typer.Typer(
+    help="Networks that cotkit trains itself, on a laptop.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def _group() -> None:  # pyright: ignore[reportUnusedFunction] - makes typer keep the subcommand
+    pass
+
+
+@app.command()
+def train(
+    family: str = typer.Argument(help="Which family: pocket."),
+    sizes: str = typer.Option(
+        "all", "--sizes", help="Sizes, e.g. 3k,12k; smallest, next; or all of them."
+    ),
+    seeds: str = typer.Option("1", "--seeds", help="Seeds, e.g. 1 or 1,2,3: each is a model."),
+    steps: int | None = typer.Option(
+        None, "--steps", help="Optimizer steps in place of the recipe's: another recipe, then."
+    ),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps or auto."),
+    out: Path = typer.Option(Path("pocket"), "--out", help="Folder of the family."),
+    save_every: int = typer.Option(100, "--save-every", help="Steps between two checkpoints."),
+) -> None:
+    """Train models of a family, or go on where a training was stopped or killed.
+
+    Every model becomes a transformers folder, OUT/pocket-SIZE-seedN, with its loss curve and log.
+    The same command given twice at once shares the models out between both.
+
+    Examples:
+
+      cotkit lab train pocket --sizes smallest,next --seeds 1 --steps 200
+
+      cotkit lab train pocket --sizes 3k,12k,57k,239k --seeds 1,2,3 --device cuda
+
+      cotkit compare --model ./pocket/pocket-57k-seed1 --bench arithmetic:digits=1,operators=+-
+    """
+    if family not in FAMILIES:
+        raise UnknownNameError("family to train", family, FAMILIES)
+    if save_every < 1:
+        raise UsageError(f"--save-every {save_every} saves nothing", hint="1 or more")
+    from cotkit.lab.checkpoint import check, is_done
+    from cotkit.lab.device import accelerator
+    from cotkit.lab.pocket import recipe as pocket
+
+    wanted, numbers, recipe = pocket.sizes_named(sizes), _seeds(seeds), pocket.recipe_of(steps)
+    found = accelerator(device)
+    from cotkit.lab.pocket.estimate import estimates
+    from cotkit.lab.pocket.training import Job
+    from cotkit.lab.pocket.training import train as train_one
+
+    jobs = [
+        Job(recipe=recipe, size=size, seed=seed, out=out) for size in wanted for seed in numbers
+    ]
+    for job in jobs:
+        check(job.folder, job.fingerprint)
+    if to_do := [job for job in jobs if not is_done(job.folder)]:
+        _say("\n".join(_budget(estimates(to_do, found))))
+    for job in jobs:
+        end = train_one(job, found, save_every=save_every, report=_Teller())
+        _say(f"{job.name}: {end}")
+        typer.echo(job.folder)
+
+
+def _seeds(wanted: str) -> list[int]:
+    names = [name.strip() for name in wanted.split(",")]
+    if not all(name.isdecimal() for name in names):
+        raise UsageError(f"--seeds {wanted!r} are no seeds", hint="whole numbers, e.g. 1,2,3")
+    return list(dict.fromkeys(map(int, names)))
+
+
+def _budget(found: Sequence[Estimate]) -> list[str]:
+    """What all of it takes, before anything is trained."""
+    from cotkit.cli._table import aligned
+
+    rows = [("model", "parameters", "tokens", "FLOPs", "time")]
+    rows += [
+        (
+            one.job.name,
+            f"{one.job.size.n_params:,}",
+            f"{one.job.recipe.n_tokens:,}",
+            f"{one.flops:.1e}",
+            _duration(one.seconds),
+        )
+        for one in found
+    ]
+    flops, seconds = sum(one.flops for one in found), sum(one.seconds for one in found)
+    rows.append(("all", "", "", f"{flops:.1e}", _duration(seconds)))
+    return [*aligned(rows), "time: from the beginning, at the pace of a few steps just tried"]
+
+
+class _Teller:
+    """Says how far a training is, every ten seconds and at its end."""
+
+    def __init__(self) -> None:
+        self._said = 0.0
+
+    def __call__(self, at: Progress) -> None:
+        """Print one line, or nothing yet."""
+        if at.step < at.n_steps and time.monotonic() - self._said < _QUIET_S:
+            return
+        self._said = time.monotonic()
+        _say(
+            f"{at.name}: step {at.step:,} of {at.n_steps:,}, loss {at.loss:.3f}, "
+            f"{_duration(at.left_s)} left"
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,1 @@
+"""Networks that cotkit trains itself: experiments that anyone can repeat on a laptop."""

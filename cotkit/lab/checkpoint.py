@@ -1,0 +1,121 @@
+"""A training's state on disk: whole or not there, whatever kills the process; and who works on it.
+
+A folder is known by its recipe's fingerprint from the moment it is begun, so that nothing of one
+recipe is continued under another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cotkit.errors import BadInputError, UsageError
+from cotkit.identity import canonical_json
+
+_RECIPE = "recipe.json"
+_STATE = "checkpoint.pt"
+_WEIGHTS = "model.safetensors"
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Generator[bool]:
+    """Whether this process alone works on the folder now; a killed process holds nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def check(folder: Path, fingerprint: str) -> None:
+    """Demand that a folder holds nothing, or something of this recipe.
+
+    Raises:
+        UsageError: it holds something of another recipe, or a model without any.
+        BadInputError: it holds a recipe file that cannot be read.
+    """
+    path = folder / _RECIPE
+    if not path.exists():
+        if is_done(folder):
+            raise UsageError(f"{folder} holds a model of no known recipe", hint="another --out")
+        return
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+    except (ValueError, KeyError, TypeError):
+        raise BadInputError(
+            path, "is no recipe of cotkit", hint="remove the folder, or choose another --out"
+        ) from None
+    if there != fingerprint:
+        raise UsageError(
+            f"{folder} holds a model of another recipe ({there[:12]}, this is {fingerprint[:12]})",
+            hint="another --out, or the options it was begun with",
+        )
+
+
+def begin(folder: Path, fingerprint: str, recipe: object) -> None:
+    """Say in the folder what is trained there; raises as :func:`check` does."""
+    check(folder, fingerprint)
+    text = canonical_json({"fingerprint": fingerprint, "recipe": recipe})
+    write_whole(folder / _RECIPE, f"{text}\n".encode())
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the trained weights are there."""
+    return (folder / _WEIGHTS).exists()
+
+
+def save(folder: Path, state: Mapping[str, Any]) -> None:
+    """Replace the checkpoint at once: a kill leaves the old one or the new one."""
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_whole(folder / _STATE, buffer.getvalue())
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """The state last saved, on the CPU; None if there is none.
+
+    Raises:
+        BadInputError: the file is not a checkpoint.
+    """
+    import pickle
+    import zipfile
+
+    import torch
+
+    path = folder / _STATE
+    if not path.exists():
+        return None
+    hint = "remove it to train from the beginning"
+    if not zipfile.is_zipfile(path):
+        raise BadInputError(path, "is not a checkpoint", hint=hint)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as broken:
+        raise BadInputError(path, "is not a checkpoint", hint=hint) from broken
+
+
+def drop(folder: Path) -> None:
+    """Remove the checkpoint of a finished training."""
+    (folder / _STATE).unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees a part of it."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,356 @@
+"""The lab: what pocket models are trained on, and a training that survives whatever stops it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cotkit.bench.arithmetic import Arithmetic
+from cotkit.cli import app
+from cotkit.errors import CotkitError, InterruptedRunError
+from cotkit.lab import checkpoint, device
+from cotkit.lab.pocket import network, texts, vocabulary
+from cotkit.lab.pocket.chains import chains_of
+from cotkit.lab.pocket.recipe import SIZES, Recipe, sizes_named
+from cotkit.lab.pocket.training import Job, Progress, train
+from cotkit.strategies.cot import Cot
+from cotkit.strategies.few_shot import FewShot
+from cotkit.strategies.standard import Standard
+from cotkit.types import Exemplar, Problem, Request
+
+RECIPE = Recipe()
+
+
+def spelt(problems: Sequence[Problem], *, reasoned: bool) -> list[str]:
+    """Each problem with its answer, as the generator writes it."""
+    chains = chains_of(list(problems), RECIPE)
+    ids, _ = texts.encode(chains, np.full(len(problems), reasoned))
+    return [vocabulary.text_of(row[row >= 0].tolist()) for row in ids]
+
+
+def answered(problem: Problem) -> tuple[str, str]:
+    """What should follow the prompts of few-shot and cot."""
+    line = f" The answer is {problem.gold}.\n\n"
+    return line, f" {problem.rationale}{line}"
+
+
+@pytest.mark.parametrize("n_exemplars", [1, 2, 8])
+@pytest.mark.parametrize("steps", [1, 2, 5, 8, "1-8"])
+@pytest.mark.parametrize("operators", ["+", "-", "+-"])
+def test_what_is_trained_on_is_byte_by_byte_what_strategies_render(
+    steps: int | str, operators: str, n_exemplars: int
+) -> None:
+    bench = Arithmetic(steps=steps, digits=1, operators=operators, n=20)
+    shown = bench.exemplar_pool()[:n_exemplars]
+    exemplars = tuple(
+        Exemplar(question=p.question.text, rationale=p.rationale or "", answer=p.gold)
+        for p in shown
+    )
+    for problem in bench.problems():
+        bare, worked = (spelt([*shown, problem], reasoned=r) for r in (False, True))
+        line, rationale = answered(problem)
+        header = vocabulary.HEADER
+        few_shot = prompt_of(next(FewShot(exemplars=exemplars).solve(problem.question)))
+        assert header + "".join(bare) == few_shot + line
+        cot = prompt_of(next(Cot(exemplars=exemplars).solve(problem.question)))
+        assert header + "".join(worked) == cot + rationale
+        standard = prompt_of(next(Standard().solve(problem.question)))
+        assert header + bare[-1] == standard + line.removeprefix(" The answer is")
+        for prompt, text in ((few_shot, bare), (cot, worked), (standard, bare[-1:])):
+            read = vocabulary.tokenizer()(prompt).input_ids
+            whole = vocabulary.tokenizer()(header + "".join(text)).input_ids
+            assert whole[: len(read)] == read  # no token reaches over the end of a prompt
+
+
+def prompt_of(asked: object) -> str:
+    assert isinstance(asked, Request)
+    return asked.messages[0].content
+
+
+def test_the_tokenizer_spells_every_training_text_and_nothing_else() -> None:
+    tokenizer = vocabulary.tokenizer()
+    for step in (0, 1, 7):
+        for row in texts.batch(RECIPE, 1, step).ids[:8].tolist():
+            text = vocabulary.text_of(row)
+            assert tokenizer(text).input_ids == row
+            assert tokenizer.decode(row) == text
+    assert tokenizer("z7").input_ids == [vocabulary.ID["<unk>"], vocabulary.ID["7"]]
+    seen = {i for step in range(8) for i in np.unique(texts.batch(RECIPE, 1, step).ids).tolist()}
+    assert [vocabulary.PIECES[i] for i in range(len(vocabulary.PIECES)) if i not in seen] == [
+        vocabulary.END,
+        vocabulary.UNKNOWN,
+    ]
+
+
+def test_only_rationales_and_answers_are_learned_and_a_row_is_full() -> None:
+    for step in (3, 7):
+        made = texts.batch(RECIPE, 2, step)
+        length = RECIPE.long_tokens if step == 7 else RECIPE.short_tokens
+        assert made.ids.shape == (RECIPE.batch_tokens // length, length)
+        for ids, learned in zip(made.ids.tolist(), made.learned.tolist(), strict=True):
+            pieces = [vocabulary.PIECES[i] for i in ids]
+            asking, expected = True, list[bool]()
+            for piece in pieces:
+                asking = asking or piece in {vocabulary.HEADER, vocabulary.START}
+                expected.append(not asking)
+                asking = (asking and piece != vocabulary.ASK) or piece == vocabulary.BLANK
+            assert learned == expected
+            assert pieces.count(vocabulary.HEADER) == 1
+
+
+def test_every_answer_is_right_and_both_kinds_and_all_numbers_of_steps_occur() -> None:
+    n_steps, kinds = set[int](), set[bool]()
+    for step in range(8):
+        for ids in texts.batch(RECIPE, 1, step).ids.tolist():
+            whole = vocabulary.text_of(ids).removeprefix(vocabulary.HEADER)
+            for text in whole.split("\n\n")[:-1]:
+                question, _, answer = text.partition("\nA:")
+                numbers = re.sub(
+                    r"[^-+\d]", "", question.replace("add", "+").replace("subtract", "-")
+                )
+                value = sum(map(int, re.findall(r"[-+]?\d+", numbers)))
+                assert answer.endswith(f" The answer is {value}.")
+                for left, sign, right, result in re.findall(
+                    r"(-?\d+) ([-+]) (\d+) = (-?\d+)\.", answer
+                ):
+                    assert int(left) + int(sign + right) == int(result)
+                n_steps.add(question.count("add") + question.count("subtract"))
+                kinds.add("=" in answer)
+    assert n_steps == set(range(1, 9))
+    assert kinds == {False, True}
+
+
+def test_problems_of_the_benchmark_are_never_trained_on() -> None:
+    recipe = replace(RECIPE, max_steps=3, batch_tokens=65_536)  # three steps: repeats are likely
+    held_out = {
+        problem.question.text
+        for operators in ("+", "-", "+-")
+        for seed in (0, 1, 2)
+        for bench in [Arithmetic(steps=3, digits=1, operators=operators, seed=seed)]
+        for problem in (*bench.problems(), *bench.exemplar_pool())
+    }
+    assert not held_out & asked(recipe)
+    careless = replace(recipe, held_out_seeds=(7,), held_out_n=1)
+    assert len(held_out & asked(careless)) > 20  # the test can fail
+
+
+def asked(recipe: Recipe) -> set[str]:
+    found = set[str]()
+    for step in range(6):
+        for ids in texts.batch(recipe, 1, step).ids.tolist():
+            text = vocabulary.text_of(ids)
+            found.update(re.findall(r"Q: (Start with .*?\?)\nA:", text))
+    return found
+
+
+def test_a_batch_is_a_function_of_recipe_seed_and_step() -> None:
+    first = texts.batch(RECIPE, 1, 5)
+    assert np.array_equal(first.ids, texts.batch(RECIPE, 1, 5).ids)
+    for other in (texts.batch(RECIPE, 2, 5), texts.batch(RECIPE, 1, 6)):
+        assert not np.array_equal(first.ids, other.ids)
+
+
+def test_sizes_are_evenly_spaced_and_count_their_parameters() -> None:
+    counts = [size.n_params for size in SIZES]
+    assert len(counts) >= 8
+    assert counts[0] < 4_000
+    assert counts[-1] > 950_000
+    for low, high in pairwise(counts):
+        assert 1.85 < high / low < 2.4
+    for size in SIZES:
+        assert network.network(RECIPE, size, 1).num_parameters() == size.n_params
+
+
+def test_fingerprints_differ_by_all_that_makes_a_model() -> None:
+    prints = {
+        RECIPE.fingerprint(SIZES[0], 1),
+        RECIPE.fingerprint(SIZES[0], 2),
+        RECIPE.fingerprint(SIZES[1], 1),
+        replace(RECIPE, n_steps=10).fingerprint(SIZES[0], 1),
+        replace(RECIPE, peak_rate=0.001).fingerprint(SIZES[0], 1),
+    }
+    assert len(prints) == 5
+
+
+def lab(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["lab", "train", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+TINY = ["pocket", "--sizes", "smallest,next", "--steps", "10", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken")
+    said = lab(*TINY, "--out", str(out))
+    assert "FLOPs" in said.splitlines()[0]
+    assert "pocket-6k-seed1: step 10 of 10" in said
+    return out
+
+
+def test_killed_and_resumed_the_weights_are_the_same_bytes(tmp_path: Path, unbroken: Path) -> None:
+    arguments = [*TINY, "--save-every", "3", "--out", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "cotkit", "lab", "train", *arguments])
+    state = tmp_path / "pocket-6k-seed1" / "checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not state.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (state.parent / "model.safetensors").exists()  # it was killed in the middle
+    lab(*arguments)
+    for name in ("pocket-3k-seed1", "pocket-6k-seed1"):
+        for file in ("model.safetensors", "loss.csv", "config.json", "recipe.json"):
+            assert (tmp_path / name / file).read_bytes() == (unbroken / name / file).read_bytes()
+    events = [json.loads(line)["event"] for line in (state.parent / "log.jsonl").open()]
+    assert events == ["begun", "resumed", "trained"]
+    assert not state.exists()
+    again = lab(*arguments)
+    assert "pocket-6k-seed1: was there" in again
+    assert "FLOPs" not in again  # nothing is left to estimate
+
+
+def job(out: Path, n_steps: int = 20) -> Job:
+    recipe = replace(RECIPE, n_steps=n_steps, batch_tokens=2048, long_tokens=1024)
+    return Job(recipe=recipe, size=SIZES[0], seed=3, out=out)
+
+
+def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
+    def press(at: Progress) -> None:
+        if at.step == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    found = device.accelerator("cpu")
+    with pytest.raises(InterruptedRunError, match=r"stopped at step 10 of 20 \(the same command"):
+        train(job(tmp_path), found, save_every=1000, report=press)
+    state = checkpoint.load(job(tmp_path).folder)
+    assert state is not None
+    assert state["step"] == 10
+    steps: list[int] = []
+    end = train(job(tmp_path), found, save_every=1000, report=lambda at: steps.append(at.step))
+    assert (end, steps) == ("trained", [20])
+
+
+def test_two_processes_never_train_one_model(tmp_path: Path) -> None:
+    with checkpoint.claimed(job(tmp_path).folder) as is_ours:
+        assert is_ours
+        end = train(job(tmp_path), device.accelerator("cpu"), save_every=1, report=lambda at: None)
+    assert end == "another process is at it"
+    assert not (job(tmp_path).folder / "loss.csv").exists()
+
+
+def test_a_model_that_does_not_fit_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hardly_any(_device: str) -> int:
+        return 100_000_000
+
+    def no_memory(*_: object) -> object:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 TB")
+
+    found = device.accelerator("cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(device, "_free_bytes", hardly_any)
+        with pytest.raises(CotkitError, match=r"needs about .* GB of memory, 0\.1 GB are free"):
+            train(job(tmp_path), found, save_every=1, report=lambda at: None)
+    monkeypatch.setattr(network, "network", no_memory)
+    with pytest.raises(CotkitError, match="pocket-3k-seed3: memory ran out"):
+        train(job(tmp_path), found, save_every=1, report=lambda at: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pokcet"], "unknown family to train 'pokcet' (did you mean pocket?)"),
+        (["pocket", "--sizes", "3k,58k"], "unknown size of pocket '58k' (did you mean 57k"),
+        (["pocket", "--sizes", ""], "unknown size of pocket ''"),
+        (["pocket", "--seeds", "1,x"], "--seeds '1,x' are no seeds"),
+        (["pocket", "--steps", "0"], "--steps 0 trains nothing"),
+        (["pocket", "--save-every", "0"], "--save-every 0 saves nothing"),
+        (["pocket", "--device", "cuda:99"], "device cuda:99 is not there (here: "),
+        (["pocket", "--device", "toaster"], "device toaster is not there (here: "),
+    ],
+)
+def test_a_wrong_word_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["lab", "train", *arguments, "--out", str(tmp_path)])
+    assert isinstance(done.exception, CotkitError)
+    assert str(done.exception).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_another_recipe_is_refused_and_left_alone(unbroken: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*")}
+    arguments = ["lab", "train", "pocket", "--sizes", "3k", "--device", "cpu"]
+    done = CliRunner().invoke(app, [*arguments, "--steps", "11", "--out", str(unbroken)])
+    assert "holds a model of another recipe (" in str(done.exception)
+    assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("recipe.json", "{", "recipe.json: is no recipe of cotkit"),
+        ("recipe.json", "[]", "recipe.json: is no recipe of cotkit"),
+        ("model.safetensors", "", "holds a model of no known recipe"),
+        ("checkpoint.pt", "half a", "checkpoint.pt: is not a checkpoint (remove it"),
+        ("checkpoint.pt", "", "checkpoint.pt: is not a checkpoint (remove it"),
+    ],
+)
+def test_a_broken_folder_is_said_in_one_line(
+    file: str, content: str, message: str, tmp_path: Path
+) -> None:
+    folder = job(tmp_path).folder
+    folder.mkdir(parents=True)
+    (folder / file).write_text(content)
+    with pytest.raises(CotkitError) as refused:
+        train(job(tmp_path), device.accelerator("cpu"), save_every=1, report=lambda at: None)
+    assert message in str(refused.value)
+
+
+def test_a_trained_folder_is_an_ordinary_model(unbroken: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app,
+        [
+            *(
+                "compare",
+                "--model",
+                str(unbroken / "pocket-3k-seed1"),
+                "--strategy",
+                "cot:max_tokens=40",
+            ),
+            *("--bench", "arithmetic:digits=1,operators=+-", "--exemplars", "builtin:8"),
+            *("--limit", "2", "--format", "json", "--log-dir", str(tmp_path)),
+        ],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert str(SIZES[0].n_params) in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ("smallest,next", ["3k", "6k"]),
+        ("57k, 3K", ["3k", "57k"]),
+        ("all", [size.name for size in SIZES]),
+    ],
+)
+def test_sizes_by_name(wanted: str, names: list[str]) -> None:
+    assert [size.name for size in sizes_named(wanted)] == names
