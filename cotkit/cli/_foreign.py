@@ -1,6 +1,7 @@
 """``cotkit scale`` of results that are there: tables of papers, files of other tools."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,7 +16,7 @@ _FITTING = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume"),
-        *("reach", "format_", "timing", "display"),
+        *("reach", "format_", "timing", "display", "html"),
     }
 )
 """Options that mean something for results that are there."""
@@ -91,9 +92,15 @@ def read_foreign(
 
 
 def scale_foreign(
-    foreign: Foreign, asked: "Asked", *, reach: float | None, format_: "Format", timing: bool
+    foreign: Foreign,
+    asked: "Asked",
+    *,
+    reach: float | None,
+    format_: "Format",
+    timing: bool,
+    html: Path | None,
 ) -> None:
-    """Analyse and print.
+    """Analyse and print; ``html``: a file for the page, too.
 
     Raises:
         CotkitError: as ``foreign.answers``.
@@ -106,4 +113,4 @@ def scale_foreign(
         found = published_scales(foreign.published, asked, include_unverified=unverified)
     else:
         found = source_scales(foreign.sources, asked)
-    print_scales(found, reach=reach, format_=format_, timing=timing)
+    print_scales(found, reach=reach, format_=format_, timing=timing, html=html)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,8 @@ from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
+    from cotkit.analysis.scale.values import Scale
+    from cotkit.report.html import Part
 
 
 def check_page(path: Path) -> None:
@@ -49,6 +52,27 @@ def write_run(path: Path, found: Comparison, log_dir: Path, *, timing: bool) -> 
     with Store(log_dir / STORE_NAME) as store:
         part = stored_part(store, store.run(found.run_id), say_nothing)
     write_page(path, page([replace(part, comparison=found)], timing=timing))
+
+
+def write_scales(
+    path: Path, scales: Sequence[Scale], log_dir: Path | None, *, reach: float | None, timing: bool
+) -> None:
+    """Write the page of scale analyses and of the runs that they are of; ``log_dir``: of these.
+
+    Raises:
+        UsageError: as :func:`write_page`.
+    """
+    from cotkit.report.html import page
+    from cotkit.reporting import stored_part
+    from cotkit.running import STORE_NAME
+    from cotkit.store import Store
+
+    runs = [run for one in scales if one.origin for run in one.origin.runs.values()]
+    parts: list[Part] = []
+    if log_dir is not None:
+        with Store(log_dir / STORE_NAME) as store:
+            parts = [stored_part(store, store.run(run), say_nothing) for run in runs]
+    write_page(path, page(parts, scales=scales, reach=reach, timing=timing))
 
 
 def write_page(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ import typer
 from cotkit.analysis.power import minimum_detectable_effect
 from cotkit.bench import load_benchmark
 from cotkit.cli._forecast import taken
+from cotkit.cli._page import write_scales
 from cotkit.cli._table import aligned
 from cotkit.errors import IncompleteRunError
 from cotkit.forecast import SHOWN_RATES
@@ -56,8 +57,11 @@ def scale_and_print(
     format_: Format,
     timing: bool,
     display: Display | None,
+    html: Path | None = None,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
+
+    ``html``: a file for the page, too, looked at by ``check_page``.
 
     Raises:
         CotkitError: as ``scaling.scale_models`` and ``scale_runs``.
@@ -81,7 +85,9 @@ def scale_and_print(
             found = scale_models(
                 spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
             )
-    print_scales(found.scales, reach=reach, format_=format_, timing=timing)
+    print_scales(
+        found.scales, reach=reach, format_=format_, timing=timing, html=html, log_dir=log_dir
+    )
     if found.n_failed:
         raise IncompleteRunError(
             f"{found.n_failed} attempts failed or were not made and are holes"
@@ -91,9 +97,18 @@ def scale_and_print(
 
 
 def print_scales(
-    scales: Sequence[Scale], *, reach: float | None, format_: Format, timing: bool
+    scales: Sequence[Scale],
+    *,
+    reach: float | None,
+    format_: Format,
+    timing: bool,
+    html: Path | None,
+    log_dir: Path | None = None,
 ) -> None:
-    """Write analyses to standard output, in colour where it is a terminal."""
+    """Write analyses to standard output, in colour where it is a terminal.
+
+    ``html``: a file for the page, too; ``log_dir``: folder of the store, if they are of its runs.
+    """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
         scales,
@@ -105,6 +120,9 @@ def print_scales(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
+    if html is not None:
+        write_scales(html, scales, log_dir, reach=reach, timing=timing)
+        typer.echo(f"written: {html}", err=True)
 
 
 def prospect_lines(prospect: Prospect, margin: float) -> list[str]:

@@ -30,7 +30,7 @@ Examples:
 
   cotkit scale --family simulated --strategy cot,self-consistency:k=5 --reach 50
 
-  cotkit scale --runs 3fa9,77b1,c02e --margin 5
+  cotkit scale --runs 3fa9,77b1,c02e --margin 5 --html ladder.html
 
   cotkit scale --published wei2022 --bench gsm8k
 
@@ -101,11 +101,15 @@ def scale(
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
+    html: Path | None = typer.Option(
+        None, "--html", help="Also write one HTML file: curves, figures, every sample."
+    ),
 ) -> None:
     """Find from which model size on a strategy helps, and whether a jump is real.
 
     Runs every model on the same problems and prints where material help starts, as a bracket.
     """
+    from cotkit.cli._page import check_page
     from cotkit.cli._scale import Ladder, scale_and_print
     from cotkit.foreign.answers import Asked
     from cotkit.foreign.sizes import read_sizes
@@ -121,6 +125,8 @@ def scale(
     foreign.check()
     if reach is not None and not 0 < reach <= 100:
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
+    if html is not None:
+        check_page(html)
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -144,6 +150,7 @@ def scale(
             reach=None if reach is None else reach / 100,
             format_=format_,
             timing=timing,
+            html=html,
         )
         return
     scale_and_print(
@@ -165,6 +172,7 @@ def scale(
         format_=format_,
         timing=timing,
         display=display,
+        html=html,
     )
 
 

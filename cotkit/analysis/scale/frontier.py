@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from cotkit.analysis.resampling import Floats
+from cotkit.analysis.results import Comparison
 from cotkit.analysis.scale.estimates import cell_interval, totals_of
 from cotkit.analysis.scale.inputs import Cell, Outcomes, Rung
 from cotkit.analysis.scale.setting import Setting
@@ -38,6 +39,33 @@ def prices(setting: Setting) -> tuple[Price, ...]:
             cell = setting.grid.cells.get((rung.model, arm))
             if cell is not None and totals_of(cell) is not None:
                 found.append(_price(rung, arm, cell, setting))
+    return _on_frontier(found)
+
+
+def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[Price, ...]:
+    """The same of comparisons of one benchmark: each arm that completed a problem."""
+    return _on_frontier(
+        [
+            Price(
+                rung=Rung(model=one.model, family=None, n_params=one.n_params),
+                arm=cell.arm,
+                rate=cell.solve_rate,
+                interval=cell.interval,
+                tokens=None
+                if cell.prompt_tokens is None or cell.generated_tokens is None
+                else cell.prompt_tokens + cell.generated_tokens,
+                usd=cell.usd,
+                seconds=cell.seconds,
+                on_frontier=(),
+            )
+            for one in comparisons
+            for cell in one.cells
+            if cell.n
+        ]
+    )
+
+
+def _on_frontier(found: Sequence[Price]) -> tuple[Price, ...]:
     best = {cost: frontier(found, cost) for cost in COSTS}
     return tuple(
         replace(price, on_frontier=tuple(cost for cost in COSTS if i in best[cost]))

@@ -28,14 +28,14 @@ LABELS: Mapping[SizeLabel, tuple[str, str, str]] = {
 _RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and below it
 
 
-def curve(key: str, scale: Scale, answer: Answer) -> Drawn:
+def curve(key: str, title: str, scale: Scale, answer: Answer) -> Drawn:
     """Solve rates of an arm and its control over size, and below them the gain and its band."""
     points = [point for point in answer.points if point.x is not None]
     level = say_level(points[0].interval.level) if points else ""
     labels: list[SizeLabel] = list(dict.fromkeys(point.label for point in points))
     return draw(
         key,
-        title=f"{answer.arm} over {answer.control}",
+        title=title,
         caption=f"{scale.bench}. Above: solve rates, each with its own interval; below: the gain "
         f"with {level} intervals that hold together; grey: below the margin of "
         f"{say_number(scale.margin, 'share')} points{_beyond(answer)}",
@@ -146,7 +146,8 @@ def _shade(
         low = on.get_xlim()[0]
         if onset.status == "bracket" and onset.lower is not None:
             low = where[onset.lower]
-        name = f"material help starts here: {onset_words(answer)}"
+        sizes = {rung: say_size(rung, x, scale.axis) for rung, x in where.items()}
+        name = f"material help starts here: {onset_words(answer, sizes)}"
         on.axvspan(
             low,
             where[onset.upper],
@@ -161,9 +162,10 @@ def _shade(
         on.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
 
 
-def onset_words(answer: Answer) -> str:
-    """``(A, B]``, or at or below ``B``, by the names of the models."""
-    onset = answer.onset
-    if onset.status == "bracket" and onset.lower is not None and onset.upper is not None:
-        return f"({onset.lower.model}, {onset.upper.model}]"
-    return f"at or below {_model(onset.upper)}"
+def onset_words(answer: Answer, sizes: Mapping[Rung, str]) -> str:
+    """``(8 B, 62 B]``, or ``at or below 8 B``; ``sizes``: what to call each model."""
+    lower, upper = answer.onset.lower, answer.onset.upper
+    assert upper is not None, "no help was shown, so it starts nowhere"
+    if answer.onset.status == "bracket" and lower is not None:
+        return f"({sizes[lower]}, {sizes[upper]}]"
+    return f"at or below {sizes[upper]}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cotkit.analysis.difficulty import said_steps
 from cotkit.analysis.results import Difficulty, Gain, Interval
-from cotkit.analysis.scale.values import Answer, Point
+from cotkit.analysis.scale.values import Point
 from cotkit.report.content import LABELS
 from cotkit.report.document import Tone
 from cotkit.report.html.curves import LABELS as SIZE_LABELS
@@ -59,11 +59,11 @@ def gain_row(gain: Gain, model: str | None) -> Row:
     )
 
 
-def size_row(answer: Answer, point: Point) -> Row:
-    """The line of one size of a scale analysis, by its intervals, which hold over all sizes."""
+def size_row(point: Point) -> Row:
+    """One size of a scale analysis, by its intervals, which hold over all sizes and pairs."""
     verdict, color, _ = SIZE_LABELS[point.label]
     return Row(
-        name=f"{point.rung.model}: {answer.arm} over {answer.control}",
+        name=point.rung.model,
         gain=point.gain,
         interval=point.interval,
         verdict=verdict,
@@ -71,7 +71,7 @@ def size_row(answer: Answer, point: Point) -> Row:
     )
 
 
-def forest(key: str, rows: Sequence[Row], margin: float) -> Drawn:
+def forest(key: str, title: str, rows: Sequence[Row], margin: float) -> Drawn:
     """Each gain with its interval on one axis; zero and the margin marked."""
     levels = sorted({row.interval.level for row in rows})
     said = "; ".join(
@@ -81,7 +81,7 @@ def forest(key: str, rows: Sequence[Row], margin: float) -> Drawn:
     )
     return draw(
         key,
-        title="Gain over the control",
+        title=title,
         caption=f"Points; lines: simultaneous {' and '.join(map(say_level, levels))} intervals; "
         f"solid line: no gain; shaded: gains below the margin of {say_number(margin, 'share')} "
         "points, which do not count as material",

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cotkit.analysis.results import Comparison
+from cotkit.analysis.scale.frontier import comparison_prices
 from cotkit.analysis.scale.values import Scale
 from cotkit.report.content import content
 from cotkit.report.document import Document, Number, Span, Table, Value, Words
@@ -23,8 +25,10 @@ from cotkit.report.html.gains import by_steps, forest, gain_row, size_row
 from cotkit.report.html.panel import panel
 from cotkit.report.html.prices import frontiers
 from cotkit.report.html.samples import samples_json
+from cotkit.report.html.sizes import arms_of
 from cotkit.report.html.steps import step_grids
-from cotkit.report.html.values import Part
+from cotkit.report.html.values import Part, names_of
+from cotkit.report.scale import scale_documents
 from cotkit.report.words import printable, say_ends, say_number
 from cotkit.types import OUTCOMES
 
@@ -38,8 +42,6 @@ _HERE = Path(__file__).parent
 class Section:
     """Tables that belong together."""
 
-    key: str
-    """Begins the ids of their elements."""
     heading: str
     """Above them, where there are several sections."""
     part: Part | None
@@ -48,11 +50,23 @@ class Section:
     """The tables, and notes on them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """One scale analysis on the page."""
+
+    title: str
+    """What tells it from the others; empty: there is only one."""
+    scale: Scale
+    """Its values."""
+    more: tuple[str, ...]
+    """What is to be said beside the answers, e.g. who reaches a rate for the least."""
+
+
 def page(
     parts: Sequence[Part],
     *,
     scales: Sequence[Scale] = (),
-    documents: Sequence[Document] = (),
+    reach: float | None = None,
     timing: bool = False,
 ) -> str:
     """Write a page over runs, or over scale analyses and the runs they are of; ends in a newline.
@@ -60,30 +74,15 @@ def page(
     Args:
         parts: Runs; several: of several models or benchmarks.
         scales: Then theirs are the answers, and the curves come first.
-        documents: What the scales say as tables; of several scales the first sums up, and the
-            others begin with the name of a benchmark. None without ``scales``.
+        reach: A solve rate (0..1): the cheapest of the scales that reach it are named.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    sections = [
-        Section(
-            key=f"scale-{i}",
-            heading=document.headline[0] if i else "Over model size",
-            part=None,
-            document=document,
-        )
-        for i, document in enumerate(documents)
-    ] + [
-        Section(
-            key=f"run-{i}",
-            heading=part.comparison.model,
-            part=part,
-            document=content(part.comparison, timing=timing),
-        )
-        for i, part in enumerate(parts, start=1)
-    ]
+    documents = scale_documents(scales, reach=reach, timing=timing) if scales else ()
+    ladders = _ladders(scales, documents)
+    sections = _sections(parts, ladders, documents, timing=timing)
     script = (_HERE / "report.js").read_text(encoding="utf-8")
     return (
         _environment()
@@ -94,11 +93,10 @@ def page(
             looks=_looks,
             printable=printable,
             title=_title(parts, scales),
-            answers=_answers(sections, scales),
-            said=_said(scales),
+            answers=_answers(sections, ladders),
             caption=documents[0].caption if documents else _shared_caption(sections),
             sections=sections,
-            figures=_figures(parts, scales, timing=timing),
+            figures=_figures(parts, ladders, timing=timing),
             grids=step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
             outcomes=OUTCOMES,
             has_samples=any(part.samples for part in parts),
@@ -117,40 +115,74 @@ def _title(parts: Sequence[Part], scales: Sequence[Scale]) -> str:
     return f"{', '.join(models)} on {what}" if models else what
 
 
-def _answers(sections: Sequence[Section], scales: Sequence[Scale]) -> list[tuple[str, str]]:
+def _ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[Ladder]:
+    """Of several scales the first document sums up, and each other begins with its title."""
+    if len(scales) == 1:
+        (scale,), (document,) = scales, documents
+        return [Ladder(title="", scale=scale, more=document.headline[len(scale.answers) :])]
+    return [
+        Ladder(title=document.headline[0], scale=scale, more=document.headline[1:])
+        for scale, document in zip(scales, documents[1:], strict=True)
+    ]
+
+
+def _sections(
+    parts: Sequence[Part],
+    ladders: Sequence[Ladder],
+    documents: Sequence[Document],
+    *,
+    timing: bool,
+) -> list[Section]:
+    headings = ["Over model size", *(ladder.title for ladder in ladders)]
+    of_scales = [
+        Section(heading=heading, part=None, document=document)
+        for heading, document in zip(headings, documents, strict=False)
+    ]
+    return of_scales + [
+        Section(heading=name, part=part, document=content(part.comparison, timing=timing))
+        for name, part in zip(names_of(parts), parts, strict=True)
+    ]
+
+
+def _answers(sections: Sequence[Section], ladders: Sequence[Ladder]) -> list[tuple[str, str]]:
     """The sentences that answer the question: of the scales, else of every run."""
-    if scales:
-        named = len(scales) > 1
+    if ladders:
         return [
-            _answer(answer.sentence, scale.bench if named else None)
-            for scale in scales
-            for answer in scale.answers
+            _answer(sentence, ladder.title)
+            for ladder in ladders
+            for sentence in (*(one.sentence for one in ladder.scale.answers), *ladder.more)
         ]
     return [
-        _answer(sentence, section.heading if len(sections) > 1 else None)
+        _answer(sentence, section.heading if len(sections) > 1 else "")
         for section in sections
         for sentence in section.document.headline
     ]
 
 
-def _said(scales: Sequence[Scale]) -> set[str]:
-    """What documents of these scales say that is an answer or a heading already."""
-    answers = [(scale.bench, answer.sentence) for scale in scales for answer in scale.answers]
-    return {text for bench, said in answers for text in (bench, said, f"{bench}: {said}")}
+def _answer(sentence: str, title: str) -> tuple[str, str]:
+    """The claim, and the numbers it rests on."""
+    claim, _, numbers = sentence.partition(": ")
+    return (f"{title}: {claim}" if title else claim), numbers
 
 
-def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) -> list[Drawn]:
-    figures: list[Drawn] = []
-    for i, scale in enumerate(scales, start=1):
-        figures += _over_size(i, scale, timing=timing)
+def _figures(parts: Sequence[Part], ladders: Sequence[Ladder], *, timing: bool) -> list[Drawn]:
+    if ladders:  # they have intervals of their own for the gains of the runs
+        return [
+            figure
+            for i, ladder in enumerate(ladders, start=1)
+            for figure in _over_size(i, ladder, timing=timing)
+        ]
     named = len(parts) > 1
     rows = [
-        gain_row(verdict.gain, part.comparison.model if named else None)
-        for part in parts
+        gain_row(verdict.gain, name if named else None)
+        for part, name in zip(parts, names_of(parts), strict=True)
         for verdict in part.comparison.verdicts
     ]
-    if rows and not scales:  # a scale analysis has intervals of its own for the same gains
-        figures.append(forest("forest", rows, parts[0].comparison.margin))
+    figures: list[Drawn] = []
+    if rows:
+        margin = parts[0].comparison.margin
+        figures.append(forest("forest", "Gain over the control", rows, margin))
+    figures += _costs(parts, timing=timing)
     if not named:
         figures += [
             by_steps("steps", c.difficulty, c.margin)
@@ -160,22 +192,28 @@ def _figures(parts: Sequence[Part], scales: Sequence[Scale], *, timing: bool) ->
     return figures
 
 
-def _over_size(i: int, scale: Scale, *, timing: bool) -> Iterator[Drawn]:
+def _costs(parts: Sequence[Part], *, timing: bool) -> Iterator[Drawn]:
+    """What the arms cost, benchmark by benchmark."""
+    benches: dict[str, list[Comparison]] = {}
+    for one in (part.comparison for part in parts):
+        benches.setdefault(f"{one.bench}@{one.bench_version}", []).append(one)
+    for i, (bench, of) in enumerate(benches.items(), start=1):
+        yield from frontiers(f"frontier-{i}", comparison_prices(of), bench, timing=timing)
+
+
+def _over_size(i: int, ladder: Ladder, *, timing: bool) -> Iterator[Drawn]:
     """The figures of one scale analysis."""
+    scale, of = ladder.scale, f" ({ladder.title})" if ladder.title else ""
     for j, answer in enumerate(scale.answers, start=1):
+        pair = f"{answer.arm} over {answer.control}{of}"
         if any(point.x is not None for point in answer.points):
-            yield curve(f"curve-{i}-{j}", scale, answer)
-    rows = [size_row(answer, point) for answer in scale.answers for point in answer.points]
-    yield forest(f"forest-{i}", rows, scale.margin)
+            yield curve(f"curve-{i}-{j}", f"By model size: {pair}", scale, answer)
+        rows = list(map(size_row, answer.points))
+        yield forest(f"forest-{i}-{j}", f"Gain: {pair}", rows, scale.margin)
     if len({mean.metric for mean in scale.metrics}) > 1:
-        yield panel(f"metrics-{i}", scale)
-    yield from frontiers(f"frontier-{i}", scale, timing=timing)
-
-
-def _answer(sentence: str, model: str | None) -> tuple[str, str]:
-    """The claim, and the numbers it rests on."""
-    claim, _, numbers = sentence.partition(": ")
-    return (claim if model is None else f"{model}: {claim}"), numbers
+        yield panel(f"metrics-{i}", f"The same outputs, measured differently{of}", scale)
+    arms = arms_of(scale)
+    yield from frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms)
 
 
 def _shared_caption(sections: Sequence[Section]) -> tuple[str, ...]:

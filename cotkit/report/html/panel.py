@@ -24,7 +24,7 @@ _JUMPS: Mapping[JumpWord, str] = {
 _PANEL = 150  # pixels of one row of metrics
 
 
-def panel(key: str, scale: Scale) -> Drawn:
+def panel(key: str, title: str, scale: Scale) -> Drawn:
     """Exact match and its companions over size, one small figure each."""
     metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
     arms = list(dict.fromkeys([*arms_of(scale), *(mean.arm for mean in scale.metrics)]))
@@ -48,7 +48,7 @@ def panel(key: str, scale: Scale) -> Drawn:
     rows = math.ceil(len(metrics) / 2)
     return draw(
         key,
-        title="The same outputs, measured differently",
+        title=title,
         caption="; ".join([*verdicts, f"{scale.bench}; lines: each mean's own interval"]),
         says=printable(said),
         height=16 * len(arms) + 16 + _PANEL * rows,

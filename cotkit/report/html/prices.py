@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from cotkit.analysis.scale.values import Price, Scale
+from cotkit.analysis.scale.frontier import Cost
+from cotkit.analysis.scale.values import Price
 from cotkit.report.html.figure import COLORS, Drawn, axes, draw, legend, series, short, unit
-from cotkit.report.html.sizes import arms_of
 from cotkit.report.words import Form, printable, say_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Cost: TypeAlias = Literal["tokens", "usd", "seconds"]
 
 COSTS: Mapping[Cost, tuple[str, Form]] = {
     "tokens": ("tokens per problem, prompt and answer", "tokens"),
@@ -24,10 +22,12 @@ COSTS: Mapping[Cost, tuple[str, Form]] = {
 _MOST_NAMED = 8  # names on a figure; the table has them all
 
 
-def frontier(key: str, scale: Scale, cost: Cost) -> Drawn:
+def frontier(
+    key: str, prices: Sequence[Price], arms: Sequence[str], cost: Cost, bench: str
+) -> Drawn:
     """Solve rate against one cost; a line joins what nothing cheaper beats."""
     words, form = COSTS[cost]
-    known = [(_cost(one, cost), one) for one in scale.prices if _cost(one, cost) > 0]
+    known = [(_cost(one, cost), one) for one in prices if _cost(one, cost) > 0]
     said = "; ".join(
         f"{one.rung.model}, {one.arm}: {say_number(one.rate, 'share')} % for "
         f"{say_number(spent, form)}{' (on the frontier)' if cost in one.on_frontier else ''}"
@@ -36,11 +36,11 @@ def frontier(key: str, scale: Scale, cost: Cost) -> Drawn:
     return draw(
         key,
         title=f"Solve rate against {cost.replace('usd', 'dollars')}",
-        caption=f"{scale.bench}; {words}, logarithmic; line: nothing else solves as much for "
+        caption=f"{bench}; {words}, logarithmic; line: nothing else solves as much for "
         "less; vertical: intervals",
         says=printable(said),
-        height=260 + 16 * len(arms_of(scale)),
-        paint=lambda figure: _paint(figure, known, arms_of(scale), cost),
+        height=260 + 16 * len(arms),
+        paint=lambda figure: _paint(figure, known, arms, cost),
     )
 
 
@@ -97,11 +97,17 @@ def _paint(
     legend(on, above=20)
 
 
-def frontiers(key: str, scale: Scale, *, timing: bool) -> list[Drawn]:
-    """One figure for each cost that is known of two or more; seconds only with ``timing``."""
+def frontiers(
+    key: str, prices: Sequence[Price], bench: str, *, timing: bool, arms: Sequence[str] = ()
+) -> list[Drawn]:
+    """One figure for each cost that is known of two or more; seconds only with ``timing``.
+
+    ``arms``: those that come first, so that their colours are those of other figures.
+    """
     costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
+    every = list(dict.fromkeys([*arms, *(price.arm for price in prices)]))
     return [
-        frontier(f"{key}-{cost}", scale, cost)
+        frontier(f"{key}-{cost}", prices, every, cost, bench)
         for cost in costs
-        if sum(_cost(one, cost) > 0 for one in scale.prices) > 1
+        if sum(_cost(one, cost) > 0 for one in prices) > 1
     ]

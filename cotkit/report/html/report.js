@@ -105,7 +105,7 @@
     node.setAttribute("aria-selected", String(sample === chosen));
     const marks = make("span");
     sample.takes.forEach((take, j) => marks.append(mark(take, sample.run.arms[j])));
-    const about = (data.runs.length > 1 ? sample.run.model + " · " : "") + sample.question.slice(0, 120);
+    const about = (data.runs.length > 1 ? sample.run.name + " · " : "") + sample.question.slice(0, 120);
     node.append(make("span", short(sample.id)), marks, make("span", about, "what"));
     node.addEventListener("click", () => choose(sample));
     return node;
@@ -143,7 +143,7 @@
     const link = make("a", "link to this sample");
     link.href = linkTo(sample);
     const bar = make("div", undefined, "bar");
-    bar.append(make("code", id), make("span", sample.run.model), make("span", undefined, "space"), link);
+    bar.append(make("code", id), make("span", sample.run.name), make("span", undefined, "space"), link);
     bar.append(step("← previous", found[at - 1]), step("next →", at < 0 ? undefined : found[at + 1]));
     const shown = choices.map((choice, i) => "(" + String.fromCharCode(65 + i) + ") " + choice);
     const answer = make("p", "gold ", "gold");
@@ -229,7 +229,7 @@
     const node = make("div", "The same problem:", "others");
     for (const one of same) {
       const button = step("", one);
-      button.append(make("span", one.run.model));
+      button.append(make("span", one.run.name));
       one.takes.forEach((take, i) => button.append(mark(take, one.run.arms[i])));
       node.append(button);
     }
@@ -289,7 +289,7 @@
     waiting = setTimeout(filter, 80);
   });
   el("filters").addEventListener("submit", (event) => event.preventDefault());
-  options("f-run", [["", "all"], ...data.runs.map((run) => [run.id, run.model])]);
+  options("f-run", [["", "all"], ...data.runs.map((run) => [run.id, run.name])]);
   options("f-show", [
     ["", "all samples"],
     ["disagree", "arms disagree"],

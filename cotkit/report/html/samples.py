@@ -1,6 +1,6 @@
 """The samples of a page as JSON, in a form that can lie inside a ``<script>`` element.
 
-``report.js`` reads it: ``readers``, ``outcomes``; ``runs`` (id, model, chosen reader, arms);
+``report.js`` reads it: ``readers``, ``outcomes``; ``runs`` (id, name, chosen reader, arms);
 ``problems`` ([id, text, choices, gold, steps]); ``samples`` ([run, problem, takes by arm]), where a
 take is null or [outcome, text, readings or null, note, tokens, drafts], a reading [value, rule,
 correct] and a draft [outcome, text]. Runs, problems, outcomes and readers are named by position.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from cotkit.report.html.values import Part, Sample, Take
+from cotkit.report.html.values import Part, Sample, Take, names_of
 from cotkit.report.words import printable
 from cotkit.types import OUTCOMES, Problem
 
@@ -37,11 +37,11 @@ def samples_json(parts: Sequence[Part]) -> str:
         "runs": [
             {
                 "id": part.comparison.run_id,
-                "model": printable(part.comparison.model),
+                "name": printable(name),
                 "reader": part.comparison.reader,
                 "arms": [cell.arm for cell in part.comparison.cells],
             }
-            for part in parts
+            for part, name in zip(parts, names_of(parts), strict=True)
         ],
         "problems": listed,
         "samples": samples,

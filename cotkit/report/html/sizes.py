@@ -26,9 +26,9 @@ AXES: Mapping[Axis, str] = {
 
 
 def arms_of(scale: Scale) -> list[str]:
-    """Every arm, in the order of their colours in all figures of an analysis."""
+    """The arms asked about, in the order of their colours in all figures of an analysis."""
     asked = [name for answer in scale.answers for name in (answer.arm, answer.control)]
-    return list(dict.fromkeys([*asked, *(price.arm for price in scale.prices)]))
+    return list(dict.fromkeys(asked))
 
 
 def line(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cotkit.analysis.results import Comparison
@@ -49,3 +49,14 @@ class Part:
     """What the analysis found."""
     samples: tuple[Sample, ...]
     """In the order of the benchmark; empty: the page has no sample browser for it."""
+
+
+def names_of(parts: Sequence[Part]) -> list[str]:
+    """What to call each run: its model, and as much more as tells it from the others."""
+    runs = [part.comparison for part in parts]
+    several = len({run.bench for run in runs}) > 1
+    names = [f"{run.model} · {run.bench}" if several else run.model for run in runs]
+    return [
+        f"{name} · {run.run_id}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
