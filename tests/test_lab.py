@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cotkit.bench.arithmetic import Arithmetic
@@ -245,6 +246,24 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
     steps: list[int] = []
     end = train(job(tmp_path), found, save_every=1000, report=lambda at: steps.append(at.step))
     assert (end, steps) == ("trained", [20])
+
+
+def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss, n_asked = network.loss, 0
+
+    def diverging(made: torch.nn.Module, given: texts.Batch, where: torch.device) -> torch.Tensor:
+        nonlocal n_asked
+        n_asked += 1
+        return true_loss(made, given, where) * (1 if n_asked <= 5 else float("nan"))
+
+    monkeypatch.setattr(network, "loss", diverging)
+    with pytest.raises(CotkitError, match="pocket-3k-seed3: the loss of step 5 is nan"):
+        train(job(tmp_path), device.accelerator("cpu"), save_every=2, report=lambda at: None)
+    state = checkpoint.load(job(tmp_path).folder)
+    assert state is not None
+    assert state["step"] == 4
 
 
 def test_two_processes_never_train_one_model(tmp_path: Path) -> None:

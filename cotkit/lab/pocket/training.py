@@ -7,6 +7,7 @@ gives the weights of an unbroken one: on a CPU bit by bit, with the same number 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cotkit.errors import InterruptedRunError
+from cotkit.errors import BackendError, InterruptedRunError
 from cotkit.lab import checkpoint
 from cotkit.lab.device import memory_watched
 from cotkit.lab.interrupt import deferred
@@ -100,7 +101,7 @@ def train(
 
     Raises:
         UsageError: the folder holds a model of another recipe.
-        BackendError: memory does not suffice.
+        BackendError: memory does not suffice, or the loss is no number any more.
         InterruptedRunError: Ctrl-C; the checkpoint was saved.
     """
     device = str(accelerator.device)
@@ -140,7 +141,7 @@ def _train(
         accelerator.clip_grad_norm_(made.parameters(), recipe.clip)
         adam.step()
         adam.zero_grad()
-        state.losses.append(loss.item())
+        state.losses.append(_finite(job, state.step, loss.item()))
         state.step += 1
         state.seconds = before + time.monotonic() - since
         if state.step % LOSS_EVERY == 0 or state.step == recipe.n_steps:
@@ -156,6 +157,14 @@ def _train(
         if state.step % save_every == 0:
             _save(job, made, adam, state)
     _finish(job, accelerator.unwrap_model(made), state)
+
+
+def _finite(job: Job, step: int, loss: float) -> float:
+    if not math.isfinite(loss):
+        raise BackendError(
+            f"{job.name}: the loss of step {step:,} is {loss}", hint="another seed may not diverge"
+        )
+    return loss
 
 
 def _progress(job: Job, state: _State, pace: float) -> Progress:
