@@ -1,7 +1,8 @@
-"""Does chain-of-thought help a real model? Twice, as ``make demo`` runs it.
+"""Does chain-of-thought help a real model, and from which size on? As ``make demo`` runs it.
 
 First our own arithmetic on a model of 135 million parameters, which takes a minute or two; then the
 main job, GSM8K on the default model, or our own gsm-mini where GSM8K cannot be had; says which.
+Last the family that comes with cotkit, nine sizes, on chains of eight steps.
 """
 
 from __future__ import annotations
@@ -16,12 +17,28 @@ from cotkit.registry import parse_spec
 ARITHMETIC = "arithmetic:steps=2,digits=1"
 """Two additions of numbers from 1 to 9: the smallest model cannot do both at once."""
 
+LADDER = "arithmetic:steps=8,operators=+-"
+"""Eight additions and subtractions of one digit."""
+MARGIN = ("--margin", "10")
+"""100 problems cannot show the absence of a smaller gain."""
+
 
 def main() -> int:
-    """Run both comparisons; the exit status of the first that fails, or 0."""
+    """Run all three; the exit status of the first that fails, or 0."""
     print("First the quick one: additions in two steps, on a very small model.\n", flush=True)
     quick = ("--model", "smollm2-135m", "--bench", ARITHMETIC, "--limit", "40")
-    return _compare(*quick) or _compare("--bench", _word_problems(), "--limit", "24")
+    return (
+        _cotkit("compare", *quick)
+        or _cotkit("compare", "--bench", _word_problems(), "--limit", "24")
+        or _ladder()
+    )
+
+
+def _ladder() -> int:
+    print(
+        "\nLast, from which size on? Nine sizes of the family that comes with cotkit.\n", flush=True
+    )
+    return _cotkit("scale", "--family", "pocket", "--bench", LADDER, "--limit", "100", *MARGIN)
 
 
 def _word_problems() -> str:
@@ -36,8 +53,8 @@ def _word_problems() -> str:
     return "gsm8k"
 
 
-def _compare(*options: str) -> int:
-    command = ["compare", "--strategy", "cot", *options]
+def _cotkit(verb: str, *options: str) -> int:
+    command = [verb, "--strategy", "cot", *options]
     print(f"$ cotkit {' '.join(command)}\n", flush=True)
     return subprocess.run([sys.executable, "-m", "cotkit", *command], check=False).returncode
 

@@ -121,19 +121,19 @@ WORDINGS = {
         "Start with 8, add 5, then subtract 1. What is the result?",
         "First 8 + 5 = 13. Then 13 - 1 = 12.",
     ),
-    "steps=1,operators=+-": (
+    "steps=1,digits=2,operators=+-": (
         "Start with 65, subtract 70. What is the result?",
         "65 - 70 = -5.",
     ),
-    "operators=+-x/": (
+    "steps=3,digits=2,operators=+-x/": (
         "Start with 43, add 23, then subtract 46, then subtract 23. What is the result?",
         "First 43 + 23 = 66. Then 66 - 46 = 20. Then 20 - 23 = -3.",
     ),
-    "shape=signs,operators=+-": (
+    "steps=3,digits=2,shape=signs,operators=+-": (
         "What is 34 + 38 + 85 + 46?",
         "First 34 + 38 = 72. Then 72 + 85 = 157. Then 157 + 46 = 203.",
     ),
-    "operators=+-x/,shape=nested": (
+    "steps=3,digits=2,operators=+-x/,shape=nested": (
         "What is 94 - ((32 - 22) - 35)?",
         "First 32 - 22 = 10. Then 10 - 35 = -25. Then 94 - (-25) = 119.",
     ),
@@ -202,10 +202,10 @@ def test_a_larger_set_contains_a_smaller_one_and_a_seed_makes_another(spec: str)
 
 
 def test_one_set_has_one_version_however_it_is_spelled() -> None:
-    bench = load("arithmetic:operators=*-+,steps=3")
-    assert bench.version == load("arithmetic:digits=2-2,operators=+-x,shape=chain").version
+    bench = load("arithmetic:operators=*-+,steps=4")
+    assert bench.version == load("arithmetic:digits=1-1,operators=+-x,shape=chain").version
     assert bench.problems() == load("arithmetic:operators=+-x").problems()
-    assert load("arithmetic").version == "1-3-steps-2-digits-add-chain-seed0-n1000"
+    assert load("arithmetic").version == "1-4-steps-1-digits-add-chain-seed0-n1000"
     ranged = load("arithmetic:steps=1-8,digits=1-3").version
     assert ranged == "1-1to8-steps-1to3-digits-add-chain-seed0-n1000"
 
@@ -265,11 +265,11 @@ def test_twins_differ_in_the_arrow_alone() -> None:
 HASHES = {
     "steps=2,digits=1,operators=+-": "1e965ad494bf",
     "steps=2,digits=1": "d8577fe12202",
-    "steps=1-8": "47979c414649",
+    "steps=1-8,digits=2": "47979c414649",
     "steps=2-3,digits=1-2,operators=+-x/": "4fc7d4753b5a",
     "steps=8,digits=5,operators=+-": "61188de6dbb6",
-    "operators=+-x/": "381a1fe5d760",
-    "operators=+-x/,shape=nested": "622ed1a60523",
+    "steps=3,digits=2,operators=+-x/": "381a1fe5d760",
+    "steps=3,digits=2,operators=+-x/,shape=nested": "622ed1a60523",
     "steps=1,digits=1,operators=+-,shape=signs": "b8a50377a20d",
     "preset=gpt3-2d-add": "cc9e0892160c",
     "preset=gpt3-1d-composite": "f39318048940",
@@ -299,7 +299,7 @@ def test_the_problems_are_the_same_on_every_machine(spec: str, expected: str) ->
         ("steps=2-", "steps is 2-, must be 1 to 8"),
         ("steps=1-2-3", "steps is 1-2-3, must be 1 to 8"),
         ("digits=1-6", "digits is 1-6, must be 1 to 5"),
-        ("steps=1-8,operators=x", "steps is 7 and digits 2: with x in operators"),
+        ("steps=1-8,digits=2,operators=x", "steps is 7 and digits 2: with x in operators"),
         ("steps=1-2,operators=/", "steps is 2, but operators=/ divides exactly only once"),
         ("digits=0", "digits is 0, must be 1 to 5"),
         ("digits=6", "digits is 6, must be 1 to 5"),

@@ -42,9 +42,9 @@ class Arithmetic:
     """
 
     steps: int | str | None = None
-    """Operations in a problem, 1..8, or a range of them; None: 3."""
+    """Operations in a problem, 1..8, or a range of them; None: 4."""
     digits: int | str | None = None
-    """Digits of every number given, 1..5, or a range of them; None: 2."""
+    """Digits of every number given, 1..5, or a range of them; None: 1."""
     operators: str | None = None
     """Any of ``+``, ``-``, ``x`` (or ``*``) and ``/``, written together; None: ``+``."""
     shape: Shape | None = None
@@ -115,8 +115,8 @@ class Arithmetic:
         return tuple(
             Grid(steps=steps, digits=digits, operators=operators, shape=self.shape or "chain")
             for steps, digits in product(
-                _span("steps", 3 if self.steps is None else self.steps, 8),
-                _span("digits", 2 if self.digits is None else self.digits, 5),
+                _span("steps", 4 if self.steps is None else self.steps, 8),
+                _span("digits", 1 if self.digits is None else self.digits, 5),
             )
         )
 
