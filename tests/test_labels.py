@@ -221,7 +221,7 @@ def test_flips_are_exact_nested_and_even(k: int, seed: int) -> None:
     truth = {x.question: x.answer for x in POOL}
     before: set[str] = set()
     for fraction in SHARES:
-        shown = FlippedLabels(pool=POOL, k=k, seed=seed, fraction=fraction).exemplars()
+        shown = FlippedLabels(pool=POOL, k=k, seed=seed, fraction=fraction).exemplars
         assert Counter(truth[x.question] for x in shown) == {"positive": k, "negative": k}
         flipped = {x.question for x in shown if x.answer != truth[x.question]}
         assert len(flipped) == round(fraction * 2 * k)
@@ -233,7 +233,7 @@ def test_flips_are_exact_nested_and_even(k: int, seed: int) -> None:
 
 def test_fractions_differ_in_labels_only_and_seeds_in_exemplars() -> None:
     texts = [
-        [x.question for x in FlippedLabels(pool=POOL, seed=seed, fraction=share).exemplars()]
+        [x.question for x in FlippedLabels(pool=POOL, seed=seed, fraction=share).exemplars]
         for seed, share in [(0, 0.0), (0, 1.0), (1, 1.0)]
     ]
     assert texts[0] == texts[1]
@@ -353,7 +353,7 @@ def test_a_slip_gets_one_sentence(spec: str, bench: str, says: str) -> None:
 
 def test_three_labels_can_be_renamed_but_not_flipped() -> None:
     three = (*TINY, Exemplar(question="Meh.", rationale="", answer="neutral"))
-    assert FlippedLabels(pool=three, k=1, fraction=0).exemplars()
+    assert FlippedLabels(pool=three, k=1, fraction=0).exemplars
     assert UnrelatedLabels(pool=three, k=1).symbols()["positive"] == "Iff"
     with pytest.raises(ValueError, match="only where there are two; here are 3"):
         FlippedLabels(pool=three, k=1, fraction=0.5)

@@ -289,7 +289,7 @@ def test_uneven_samples_are_said() -> None:
     assert any("problems have 3 to 4 samples" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", sorted({*FORMATS} - {"lm-eval"}))  # of one sample
 def test_every_format_says_it(format_: str) -> None:
     text = render(score_file(write(*sampled()), n=5), format_)
     for word in ("pass", "maj") if format_ != "json" else ("pass_at_k", "maj_interval"):

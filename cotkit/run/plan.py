@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def n_shot(self) -> dict[str, int]:
-        """Arm -> exemplars that its prompts show."""
+        """Arm -> number of exemplars that its prompts show."""
         return {arm.name: len(getattr(arm.strategy, "exemplars", ())) for arm in self.arms}
 
     def notes(self) -> tuple[str, ...]:

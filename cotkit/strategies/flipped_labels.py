@@ -42,6 +42,7 @@ class FlippedLabels(Labelled):
                 f" here are {len(self.labels)}"
             )
 
+    @property
     def exemplars(self) -> tuple[Exemplar, ...]:
         """Those shown: exactly ``round(fraction * 2k)`` of them flipped."""
         drawn = self.drawn()
@@ -50,7 +51,7 @@ class FlippedLabels(Labelled):
 
     def solve(self, question: Question) -> Flow:
         """One request."""
-        (answer,) = yield self.request(self.exemplars(), question)
+        (answer,) = yield self.request(self.exemplars, question)
         return Attempt(text=after_cue(CUE, answer.text), stop_reason=answer.stop_reason)
 
     def _flip_order(self, drawn: tuple[Exemplar, ...]) -> list[Exemplar]:

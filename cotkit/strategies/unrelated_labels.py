@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from cotkit.errors import UnknownNameError
 from cotkit.strategies._labels import CUE, Labelled
-from cotkit.types import Attempt, Flow, Question
+from cotkit.types import Attempt, Exemplar, Flow, Question
 
 SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -63,12 +63,16 @@ class UnrelatedLabels(Labelled):
         shown = SETS[self.set] or (*self.labels[1:], self.labels[0])
         return dict(zip(self.labels, shown, strict=False))
 
+    @property
+    def exemplars(self) -> tuple[Exemplar, ...]:
+        """Those shown, with symbols for labels."""
+        symbols = self.symbols()
+        return tuple(replace(x, answer=symbols[x.answer]) for x in self.drawn())
+
     def solve(self, question: Question) -> Flow:
         """One request; the attempt ends with the natural label, after the words before it."""
-        symbols = self.symbols()
-        exemplars = [replace(x, answer=symbols[x.answer]) for x in self.drawn()]
-        (answer,) = yield self.request(exemplars, question)
-        named = _named(answer.text, {symbol: label for label, symbol in symbols.items()})
+        (answer,) = yield self.request(self.exemplars, question)
+        named = _named(answer.text, {symbol: label for label, symbol in self.symbols().items()})
         return Attempt(
             text="" if named is None else f"{_unread(named[0])}{CUE} {named[1]}.",
             stop_reason=answer.stop_reason,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cotkit.backends.hf._device import Placement
 from cotkit.backends.hf._prompt import Prompter
 from cotkit.backends.hf._rows import Row, first_line, ours
-from cotkit.errors import BackendError
+from cotkit.errors import BackendError, MissingDependencyError
 from cotkit.types import Notify
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class Engine:
         while (rows := self._take()) is not None:
             try:
                 if self._schedule is None:
-                    from cotkit.backends.hf._schedule import Schedule
-
-                    self._schedule = Schedule(self._setup, self._prompter, self._notify)
+                    self._schedule = self._loaded()
                 self._schedule.add(rows)
                 self._schedule.advance()
             except Exception as fault:  # noqa: BLE001 - every fault must reach those who wait
@@ -86,6 +84,13 @@ class Engine:
                         row.fail(_readable(fault))
                 if self._schedule is not None:
                     self._schedule.clear()
+
+    def _loaded(self) -> Schedule:
+        try:
+            from cotkit.backends.hf._schedule import Schedule
+        except ImportError as missing:
+            raise MissingDependencyError("torch and transformers", "hf") from missing
+        return Schedule(self._setup, self._prompter, self._notify)
 
     def _take(self) -> list[Row] | None:
         """What has arrived; while nothing runs, once no more does. None: the thread is to end."""

@@ -6,23 +6,19 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from cotkit.backends.hf._device import Placement
-from cotkit.backends.hf._rows import first_line
-from cotkit.errors import BackendError, MissingDependencyError, ModelLoadError
-from cotkit.types import Notify
-
-try:
-    import torch
-    from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-    from transformers.utils import logging as transformers_logging
-except ImportError as missing:
-    raise MissingDependencyError("torch and transformers", "hf") from missing
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.utils import logging as transformers_logging
 
 from cotkit.backends.hf._attention import NAME
 from cotkit.backends.hf._context import Context, Network
+from cotkit.backends.hf._device import Placement
 from cotkit.backends.hf._int8 import is_int8, to_int8
+from cotkit.backends.hf._rows import first_line
 from cotkit.backends.hf._tree import Node
+from cotkit.errors import BackendError, ModelLoadError
+from cotkit.types import Notify
 
 
 def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
