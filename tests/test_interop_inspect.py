@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -48,20 +49,26 @@ def env(api: FakeApi) -> dict[str, str]:
 
 
 def ours(
-    api: FakeApi, strategy: str, bench: str = BENCH, *, run_unsafe_code: bool = False
+    api: FakeApi,
+    strategy: str,
+    bench: str = BENCH,
+    *,
+    limit: int | Literal["all"] = "all",
+    run_unsafe_code: bool = False,
 ) -> list[AttemptRow]:
     """The same question asked by cotkit itself."""
-    model_args = {"base_url": f"{api.url}/v1"}
+    model_args = {"base_url": f"{api.url}/v1", "continues": "true"}
     compare(
         "openai-api/local/m",
         strategy,
         bench,
-        limit="all",
+        limit=limit,
         model_args=model_args,
         run_unsafe_code=run_unsafe_code,
     )
     with Store(DB) as store:
-        return [row for row in store.attempts(store.runs()[0].id) if row.arm == strategy]
+        rows = store.attempts(store.runs()[0].id)
+    return [row for row in rows if row.arm == strategy]
 
 
 def scores(rows: Iterable[AttemptRow]) -> dict[str, dict[str, list[str | None]]]:
@@ -118,37 +125,36 @@ for name, task, args, params in json.loads(sys.argv[1]):
 result(found)
 """
 
-LABELS = {"flipped-labels", "unrelated-labels"}
+PARAMS: dict[str, dict[str, object]] = {"program-aided": {"run_unsafe_code": True}}
+BENCHES = {
+    "flipped-labels": "sentiment-mini",
+    "unrelated-labels": "sentiment-mini",
+    "program-aided": "gsm-mini",  # its exemplars are programs, which only the built-in ones have
+}
 
 
 def test_every_strategy_asks_in_inspect_what_it_asks_here() -> None:
     python = python_of(INSPECT)
-    jobs: list[tuple[str, str, dict[str, object], dict[str, object]]] = []
-    for name in (one.name for one in entries("strategy")):
-        params: dict[str, object] = {"run_unsafe_code": True} if name == "program-aided" else {}
-        if name in LABELS:
-            jobs.append((name, "cotkit/sentiment-mini", {"limit": 3}, params))
-        else:
-            jobs.append((name, "cotkit/arithmetic", {"steps": 2, "n": 3}, params))
-    assert len(jobs) >= 20
-    bench = "arithmetic:n=3,steps=2"
-    with FakeApi(script=solves(load_benchmark(parse_spec(bench)).problems())) as api:
+    names = [one.name for one in entries("strategy")]
+    assert len(names) >= 20
+    jobs = [
+        (name, f"cotkit/{BENCHES.get(name, 'arithmetic')}", {"limit": 3}, PARAMS.get(name, {}))
+        for name in names
+    ]
+    problems = load_benchmark(parse_spec("arithmetic")).problems()
+    with FakeApi(script=solves(problems)) as api:
         found = run_in(python, EVERY, json.dumps(jobs), env=env(api), timeout_s=300)
         by_inspect = prompts(api.seen)
         api.seen.clear()
-        for name, *_ in jobs:
+        for name in names:
             status, error, samples = found[name]
             assert status == "success", (name, error)
-            if name in LABELS:
-                model_args = {"base_url": f"{api.url}/v1"}
-                compare(
-                    "openai-api/local/m", name, "sentiment-mini", limit=3, model_args=model_args
-                )
-                continue
-            rows = ours(api, name, bench, run_unsafe_code=name == "program-aided")
+            unsafe = name == "program-aided"
+            rows = ours(api, name, BENCHES.get(name, "arithmetic"), limit=3, run_unsafe_code=unsafe)
+            assert len(rows) == len(samples) == 3
             if name != "self-consistency":  # its draws have other seeds
                 assert samples == scores(rows), name
-        assert by_inspect <= prompts(api.seen)
+        assert by_inspect <= prompts(api.seen), "nothing is asked that cotkit would not ask"
 
 
 BACKEND = """

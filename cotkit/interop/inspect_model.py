@@ -116,7 +116,7 @@ async def complete(
 
 
 def chat(messages: Sequence[Message]) -> list[Any]:
-    """Messages in Inspect's classes."""
+    """Messages in Inspect's classes: stripped, empty ones left out, as our own chat backends do."""
     from inspect_ai import model  # pyright: ignore[reportMissingImports] - optional
 
     kinds = {
@@ -124,4 +124,4 @@ def chat(messages: Sequence[Message]) -> list[Any]:
         "user": model.ChatMessageUser,
         "assistant": model.ChatMessageAssistant,
     }
-    return [kinds[one.role](content=one.content) for one in messages]
+    return [kinds[one.role](content=said) for one in messages if (said := one.content.strip())]

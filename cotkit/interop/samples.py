@@ -12,7 +12,7 @@ from cotkit.bench import load_benchmark
 from cotkit.bench._gold import canonical_number
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import parse_spec
+from cotkit.registry import load_class, parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.types import AnswerKind, Attempt, Problem, Question, StopReason
 
@@ -148,7 +148,8 @@ def strategy(of: Settings, seen: Seen, problem: Problem) -> Strategy | OracleStr
     spec = RunSpec(
         model="(asked by Inspect)",
         strategies=(of.name,),
-        baseline=of.name,  # no other arm is built
+        # measured against itself, no other arm is built; nothing is measured against an oracle
+        baseline=None if hasattr(load_class("strategy", of.name), "solve_with_oracle") else of.name,
         limit="all",
         exemplars=of.exemplars,
         exemplar_seed=of.exemplar_seed,
@@ -156,14 +157,18 @@ def strategy(of: Settings, seen: Seen, problem: Problem) -> Strategy | OracleStr
         run_unsafe_code=of.run_unsafe_code,
     )
     if seen.bench is not None:
-        return _planned(spec.to_json(), seen.bench).arms[0].strategy
+        return _of(_planned(spec.to_json(), seen.bench), of.name)
     kind = problem.question.answer_kind
     if kind != "number" and spec.exemplars.startswith("builtin:") and _shows_exemplars(of.name):
         raise UsageError(
             f"{of.name} shows exemplars, and the built-in ones are of numbers, not of {kind}",
             hint="-S exemplars=FILE.jsonl:4, or a zero-shot strategy",
         )
-    return make_plan(spec, _Alone(problem=problem, answer_kind=kind)).arms[0].strategy
+    return _of(make_plan(spec, _Alone(problem=problem, answer_kind=kind)), of.name)
+
+
+def _of(plan: Plan, name: str) -> Strategy | OracleStrategy:
+    return next(arm.strategy for arm in plan.arms if arm.name == name)
 
 
 def _shows_exemplars(name: str) -> bool:
