@@ -195,7 +195,7 @@ def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Ca
     return wrap
 
 
-def fixing(reader: Callable[..., _T], **fixed: object) -> Callable[..., _T]:
+def fixing(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
     """A reader without these options, which have these values: for commands they make no sense in.
 
     Raises:

@@ -49,16 +49,16 @@ class LmEvalModel:
     @property
     def info(self) -> BackendInfo:
         """Named after the weights where the object says which, else after its class."""
-        told = getattr(self.model, "get_model_info", dict)() or {}
-        name = told.get("model_name") or getattr(self.model, "pretrained", None)
+        name = getattr(self.model, "pretrained", None) or getattr(self.model, "model", None)
         kind = type(self.model).__name__
-        n_params = told.get("model_num_parameters", -1)
+        weights = getattr(self.model, "model", None)  # a torch module, of local models
+        count = getattr(weights, "num_parameters", None)
         return BackendInfo(
             backend="lm-eval",
             model=name if isinstance(name, str) else kind,
             fingerprint=self.identity,
-            settings={"class": kind, "dtype": str(told.get("model_dtype", ""))},
-            n_params=n_params if isinstance(n_params, int) and n_params > 0 else None,
+            settings={"class": kind, "dtype": str(getattr(weights, "dtype", "unknown"))},
+            n_params=int(str(count())) if callable(count) else None,
             capabilities=frozenset({"generate", "sampling", "loglikelihood"}),
             context_tokens=self._window(),
             max_concurrency=self.max_concurrency,
