@@ -145,7 +145,7 @@ found = cotkit.compare(lm, "cot", sys.argv[2], limit=4, generation={"max_tokens"
 with Store(pathlib.Path("theirs/cotkit.db")) as store:
     rows = store.attempts(store.runs()[0].id)
 result([found.model, found.n_params,
-        [[r.arm, r.problem_id, r.text, r.n_prompt_tokens, r.metrics.get("gold_logprob")]
+        [[r.arm, r.problem_id, r.text, r.n_prompt_tokens, r.metrics.get("gold_log_prob")]
          for r in rows]])
 """
 
@@ -175,4 +175,4 @@ def test_a_model_of_lm_eval_is_a_backend() -> None:
             row.text,
             row.n_prompt_tokens,
         )
-        assert logprob == pytest.approx(row.metrics.get("gold_logprob"), rel=1e-4)
+        assert logprob == pytest.approx(row.metrics.get("gold_log_prob"), rel=1e-4)
