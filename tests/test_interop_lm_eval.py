@@ -14,6 +14,7 @@ from cotkit import compare
 from cotkit.bench import load_benchmark
 from cotkit.cli import app
 from cotkit.foreign.sources import read_sources
+from cotkit.interop.compared import compare_recorded
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.driver import trim
@@ -22,7 +23,7 @@ from cotkit.store import Store
 from cotkit.types import Completion, Request
 from tests.fake_api import FakeApi
 from tests.fake_solver import FORMS, solves
-from tests.interop_tools import LM_EVAL, call, python_of, run_in
+from tests.interop_tools import INSPECT, LM_EVAL, call, python_of, run_in
 from tests.tiny_model import build_tiny_model
 
 pytestmark = pytest.mark.interop
@@ -176,3 +177,26 @@ def test_a_model_of_lm_eval_is_a_backend() -> None:
             row.n_prompt_tokens,
         )
         assert logprob == pytest.approx(row.metrics.get("gold_log_prob"), rel=1e-4)
+
+
+def test_what_both_tools_ran_is_compared_item_by_item() -> None:
+    """The same model and prompts in both: what differs is how its answers are read."""
+    python, inspect = python_of(LM_EVAL), python_of(INSPECT)
+    names = [one for one in exported(BENCH) if one.endswith("-cot")]
+    with FakeApi(script=solves(load_benchmark(parse_spec(BENCH)).problems())) as api:
+        args = f"model=m,base_url={api.url}/v1/completions,tokenizer_backend=none,num_concurrent=4"
+        evaluated(python, names, "local-completions", f"{args},tokenized_requests=False")
+        where = {"LOCAL_API_KEY": "x", "LOCAL_BASE_URL": f"{api.url}/v1", "INSPECT_DISPLAY": "none"}
+        command = [inspect, "-m", "inspect_ai", "eval", "cotkit/arithmetic", "-T", "steps=2"]
+        options = ["-T", f"n={2 * len(FORMS)}", "--solver", "cotkit/cot", "-S", "max_tokens=48"]
+        call([*command, *options, "--model", "openai-api/local/m", "--log-dir", "logs"], env=where)
+    (theirs,), (log,) = Path("out").rglob("samples_*-cot_*.jsonl"), Path("logs").glob("*.eval")
+    found = compare_recorded(
+        [f"inspect={log},scorer=flexible", f"lm-eval={theirs},filter=strict-match"]
+    )
+    assert found.n_problems == 2 * len(FORMS)
+    assert found.verdicts[0].gain.gain == 0, "read by one reader, the texts are the same"
+    by = {one.name: one.gain.gain for one in found.verdicts[0].variants}
+    assert by["reader as-scored"] < 0, "read by their own, they are not"
+    assert {one.cause for one in found.disagreements} == {"reading"}
+    assert len(found.disagreements) == -round(by["reader as-scored"] * found.n_problems)
