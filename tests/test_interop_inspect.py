@@ -14,8 +14,9 @@ from cotkit.bench import load_benchmark
 from cotkit.foreign.taken import Taken
 from cotkit.foreign.to_inspect import write_inspect
 from cotkit.registry import entries, parse_spec
-from cotkit.scoring import READERS
+from cotkit.scoring import READERS, score_attempt
 from cotkit.store import AttemptRow, Store
+from cotkit.types import Attempt
 from tests.fake_api import FakeApi, Seen
 from tests.fake_solver import FORMS, solves
 from tests.interop_tools import INSPECT, call, python_of, run_in
@@ -195,3 +196,40 @@ def test_inspect_opens_a_log_of_ours(tmp_path: Path) -> None:
         log = found[f"gsm-mini · {arm}"]
         assert log["status"] == "success"
         assert log["samples"] == scores(row for row in rows if row.arm == arm)
+
+
+TASK = """
+import json
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.scorer import match
+
+@task
+def theirs():
+    rows = json.load(open("rows.json"))
+    samples = [Sample(id=i, input=text, target=gold) for i, (text, gold) in enumerate(rows)]
+    return Task(dataset=MemoryDataset(samples), scorer=match(numeric=True))
+"""
+
+
+def test_a_task_of_somebody_else_runs_with_a_solver_of_ours() -> None:
+    python = python_of(INSPECT)
+    problems = load_benchmark(parse_spec(BENCH)).problems()
+    rows = [[one.question.text, one.gold] for one in problems]
+    Path("rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    Path("theirs.py").write_text(TASK, encoding="utf-8")
+    with FakeApi(script=solves(problems)) as api:
+        command = [python, "-m", "inspect_ai", "eval", "theirs.py", "--solver", "cotkit/cot"]
+        call([*command, "-S", "exemplars=builtin:3", "--model", "openai-api/local/m"], env=env(api))
+        assert {one.body["messages"][0]["content"].count("Q: ") for one in api.seen} == {4}
+    (path,) = Path("logs-inspect").glob("*.eval")
+    log = run_in(python, READ, path)
+    assert log["status"] == "success"
+    assert len(log["samples"]) == len(problems)
+    for at, problem in enumerate(problems):
+        gold = problem.gold
+        text = FORMS[at % len(FORMS)].format(right=gold, wrong=int(gold) + 1)
+        text = text.partition(" No:")[0]  # the strategy ends with the answer line
+        score = score_attempt(Attempt(text=text, stop_reason="stop"), problem)
+        ((value, _),) = log["samples"][str(at)].values()
+        assert (value == "C") == score.correct_by["inspect-match"], text
