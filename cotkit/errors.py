@@ -55,15 +55,20 @@ class UsageError(CotkitError):
     exit_code = 2
 
 
+_MOST_SHOWN = 25  # names; a strategy's or a benchmark's list fits
+
+
 class UnknownNameError(UsageError):
-    """A name that is not in a registry; says which ones come close."""
+    """A name that is not in a registry; says which ones come close, or all where they are few."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         spelled = {known.lower(): known for known in names}
         found = difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)
         close = [spelled[one] for one in found]
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+        shown, rest = names[:_MOST_SHOWN], len(names) - _MOST_SHOWN
+        known_ones = ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {known_ones}"
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 

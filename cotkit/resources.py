@@ -1,4 +1,4 @@
-"""Where released data lies: ``prompts/``, ``benchmarks/``, ``published/``; wheel or checkout."""
+"""Where released data lies, in a wheel or a checkout: prompts, benchmarks, published, weights."""
 
 from __future__ import annotations
 

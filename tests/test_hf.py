@@ -736,7 +736,8 @@ def test_auto_dtype_is_what_the_processor_is_fast_in(
     told = tmp_path / "cpuinfo"
     told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr("cotkit.backends.hf._device._CPU_FILE", told)
-    assert place("cpu", "auto").dtype == dtype
+    assert place("cpu", "auto", 10_000_000).dtype == dtype
+    assert place("cpu", "auto", 9_999_999).dtype == "float32"
 
 
 def test_replicas_answer_as_one_process_does_and_outlive_each_other(

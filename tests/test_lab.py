@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import cotkit
 from cotkit.bench.arithmetic import Arithmetic
 from cotkit.cli import app
-from cotkit.errors import CotkitError, InterruptedRunError
+from cotkit.errors import CotkitError, InterruptedRunError, MissingDataError
 from cotkit.lab import checkpoint, device
 from cotkit.lab.pocket import network, texts, vocabulary
 from cotkit.lab.pocket.chains import chains_of
@@ -361,6 +363,37 @@ def test_a_trained_folder_is_an_ordinary_model(unbroken: Path, tmp_path: Path) -
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert str(SIZES[0].n_params) in json.dumps(found)
+
+
+def test_the_shipped_family_solves_what_nothing_of_it_could_guess(tmp_path: Path) -> None:
+    """Four steps, problems that it was never trained on."""
+    bench = "arithmetic:digits=1,operators=+-,steps=4"
+    small, large = (
+        cotkit.compare(name, "cot", bench, limit=20, log_dir=tmp_path)
+        for name in ("pocket-3k", "pocket-57k")
+    )
+    assert {cell.arm: cell.solve_rate < 0.3 for cell in small.cells}["cot"]
+    assert {cell.arm: cell.solve_rate > 0.9 for cell in large.cells}["cot"]
+    assert large.verdicts[0].gain.label == "helps"
+
+
+def test_packed_weights_are_the_trained_ones_in_half_precision(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    given = ["--from", str(unbroken), "--out", str(tmp_path), "--sizes", "3k"]
+    done = CliRunner().invoke(app, ["lab", "pack", "pocket", *given])
+    assert done.exit_code == 0, done.output
+    before = load_file(unbroken / "pocket-3k-seed1" / "model.safetensors")
+    after = load_file(tmp_path / "pocket-3k" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], before[name].half()) for name in before)
+
+
+def test_packing_names_the_model_that_was_not_trained(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["lab", "pack", "pocket", "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, MissingDataError)
+    assert "cotkit lab train pocket --sizes 3k --seeds 1" in str(done.exception)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

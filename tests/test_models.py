@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError, UsageError
+from cotkit.lab.pocket.recipe import SIZES, Recipe
 from cotkit.models import catalogue, fetch, fingerprint, gguf, manifest, shelf, wheels
 from cotkit.models.catalogue import Entry, Part, Source
 from tests.tiny_gguf import write_llama
@@ -82,6 +84,23 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         catalogue.find("smolm2-135m")
 
 
+def test_our_own_family_is_here_whole_and_small() -> None:
+    ours = [entry for entry in catalogue.entries() if entry.shipped]
+    assert len(ours) == len(SIZES)
+    folders = [fetch.ensure(entry.name, notify=refuse) for entry in ours]
+    for entry, folder, size in zip(ours, folders, SIZES, strict=True):
+        fingerprint.check_folder(folder)
+        assert fingerprint.n_params(folder) == entry.n_params == size.n_params
+        assert fingerprint.context_window(folder) == entry.context_tokens
+        recipe = json.loads((folder / "recipe.json").read_text())
+        assert recipe["fingerprint"] == Recipe().fingerprint(size, seed=1), "of this recipe"
+    assert sum(file.stat().st_size for one in folders for file in one.iterdir()) < 12_000_000
+
+
+def refuse(text: str) -> None:
+    raise AssertionError(text)
+
+
 # --- fetching -------------------------------------------------------------------------------------
 
 
@@ -137,6 +156,7 @@ def _offer(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
         context_tokens=64,
         hub_id=None,
         source=source,
+        shipped=False,
         notes="",
     )
     monkeypatch.setattr(catalogue, "entries", lambda: (entry,))

@@ -43,6 +43,7 @@ def test_it_carries_its_data_and_its_licence(wheel: Path) -> None:
         "cotkit/report/html/page.html.jinja",
         "cotkit/report/html/report.css",
         "cotkit/report/html/report.js",
+        "cotkit/_data/weights/pocket-57k/model.safetensors",
         "cotkit/py.typed",
     ):
         assert wanted in names

@@ -24,11 +24,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:  # pyright: ignore[reportUnusedFunction] - makes typer keep the subcommand
-    pass
-
-
 @app.command()
 def train(
     family: str = typer.Argument(help="Which family: pocket."),
@@ -81,6 +76,29 @@ def train(
         end = train_one(job, found, save_every=save_every, report=_Teller())
         _say(f"{job.name}: {end}")
         typer.echo(job.folder)
+
+
+@app.command()
+def pack(
+    family: str = typer.Argument(help="Which family: pocket."),
+    trained: Path = typer.Option(Path("pocket"), "--from", help="Folder of trained models."),
+    out: Path = typer.Option(..., "--out", help="Folder to write, as cotkit ships it."),
+    sizes: str = typer.Option("all", "--sizes", help="Sizes, e.g. 3k,12k; or all of them."),
+    seed: int = typer.Option(1, "--seed", help="Which training of each size."),
+) -> None:
+    """Make of trained models what cotkit ships: float16 weights, tokenizer, loss curve.
+
+    Examples:
+
+      cotkit lab pack pocket --from ./pocket --out ./weights
+    """
+    if family not in FAMILIES:
+        raise UnknownNameError("family", family, FAMILIES)
+    from cotkit.lab.pocket import shipping
+    from cotkit.lab.pocket.recipe import sizes_named
+
+    for folder in shipping.pack(sizes_named(sizes), seed, trained, out):
+        typer.echo(folder)
 
 
 def _seeds(wanted: str) -> list[int]:

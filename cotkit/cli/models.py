@@ -59,7 +59,11 @@ def rows() -> list[tuple[str, ...]]:
                 entry.family,
                 f"{entry.n_params:,}",
                 bound + flops,
-                f"{source.download_bytes / 1e9:.1f} GB" if source else "hub",
+                f"{source.download_bytes / 1e9:.1f} GB"
+                if source
+                else "ours"
+                if entry.shipped
+                else "hub",
                 f"{source.memory_bytes / 1e9:.1f} GB" if source else "-",
                 entry.licence,
             )

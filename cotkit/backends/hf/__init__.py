@@ -49,7 +49,7 @@ class Hf:
     """Catalogue name, transformers folder, ``.gguf`` file, or hub name ``org/name``."""
     dtype: str = "auto"
     """``float32``, ``bfloat16``, ``float16``, ``int8`` (CPU only); auto: what the device is fast
-    in, of a CPU bfloat16 or float32."""
+    in, of a CPU bfloat16 or float32; float32 for networks below 10 million parameters."""
     device: str = "auto"
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None
@@ -184,7 +184,7 @@ class Hf:
 
     @functools.cached_property
     def _placement(self) -> Placement:
-        return place(self.device, self.dtype)
+        return place(self.device, self.dtype, fingerprint.n_params(self._source.folder))
 
     @functools.cached_property
     def _prompter(self) -> Prompter:
