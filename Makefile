@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo setup browser test fix perf
+.PHONY: help demo setup browser test interop fix perf
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -29,6 +29,25 @@ test: setup browser  ## style, types, then every test
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest
+
+# Each tool in an environment of its own: their dependencies are none of ours. torch as above.
+.venv-inspect/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-inspect
+	.venv-inspect/bin/python -m pip install --quiet --disable-pip-version-check 'inspect-ai>=0.3.285' 'openai>=3.50'
+	.venv-inspect/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv-lm-eval/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-lm-eval
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check 'lm-eval[api]==0.4.13' accelerate transformers
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+interop: setup .venv-inspect/.installed .venv-lm-eval/.installed  ## real Inspect and lm-eval, on loopback
+	COTKIT_INSPECT_PYTHON=$(CURDIR)/.venv-inspect/bin/python \
+	COTKIT_LM_EVAL_PYTHON=$(CURDIR)/.venv-lm-eval/bin/python \
+	  $(BIN)/python -m pytest -m interop
 
 fix: setup  ## format and mend what can be mended
 	$(BIN)/ruff format .

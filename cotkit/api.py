@@ -12,6 +12,7 @@ from cotkit.analysis.scale.inputs import Axis
 from cotkit.analysis.scale.values import Scale
 from cotkit.backends._function import Function, PromptToText
 from cotkit.bench import load_benchmark
+from cotkit.interop.given import Foreign, as_backend
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import expand_spec, parse_spec
 from cotkit.run import RunSpec
@@ -37,7 +38,7 @@ class Scored:
 
 
 def compare(
-    model: str | PromptToText | Backend,
+    model: str | PromptToText | Backend | Foreign,
     strategy: str | Sequence[str] = "cot",
     bench: str | Benchmark = "gsm-mini",
     *,
@@ -61,8 +62,9 @@ def compare(
     """Does the strategy help this model? Paired with its control on the same problems.
 
     Args:
-        model: a name as on the command line, a backend object, or any function from prompt to text
-            (also a coroutine function). A backend object is left open.
+        model: a name as on the command line, a backend object, an ``inspect_ai`` ``Model``, an
+            lm-eval ``LM``, or any function from prompt to text (also a coroutine function). An
+            object is left open.
         strategy: one spec such as ``"cot"``, or several; ``"flipped-labels:fraction=0,0.5,1"``
             stands for three.
         bench: a name, the path of a JSONL file, or a benchmark object.
@@ -73,8 +75,8 @@ def compare(
         exemplar_seed: which exemplars are drawn from a train split or file.
         reader: the reader that decides what is correct.
         margin: smallest gain that counts as material, a fraction.
-        model_id: vouches for the model and version behind a function, so that later calls reuse
-            its completions; None: they do not.
+        model_id: vouches for the model and version behind a function or an object of another
+            tool, so that later calls reuse its completions; None: they do not.
         run_unsafe_code: whether strategies may have code run that the model wrote.
         model_args: fields of the backend, as text.
         generation: strategy parameters for every arm that has them, as text.
@@ -111,17 +113,14 @@ def compare(
         stop_when=stop_when,
     )
     benchmark = _benchmark(bench)
-    if callable(model):
-        function = Function(function=model)
-        model = function if model_id is None else replace(function, identity=model_id)
-    given = None if isinstance(model, str) else model
+    given = None if isinstance(model, str) else _backend(model, model_id)
     return run_spec(
         spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event, means=means
     )
 
 
 def scale(
-    models: str | Sequence[str | Backend],
+    models: str | Sequence[str | Backend | Foreign],
     strategy: str | Sequence[str] = "cot",
     bench: str | Benchmark | Sequence[str | Benchmark] = "gsm-mini",
     *,
@@ -147,7 +146,8 @@ def scale(
     """From which size on does the strategy help? Every model on the same problems, one by one.
 
     Args:
-        models: Names or backend objects, at least two; one text is the name of a family.
+        models: Names or objects as of :func:`compare`, at least two; one text is the name of a
+            family.
         strategy: As of :func:`compare`.
         bench: One benchmark, or several; each has a curve of its own.
         x: What size means; ``ordinal``: the order of ``models``.
@@ -199,7 +199,9 @@ def scale(
     )
     found = scale_models(
         spec,
-        members(models) if isinstance(models, str) else models,
+        members(models)
+        if isinstance(models, str)
+        else [one if isinstance(one, str) else _backend(one) for one in models],
         [(one if isinstance(one, str) else one.name, _benchmark(one)) for one in written],
         Ask(
             axis=x,
@@ -271,6 +273,15 @@ def score(
 
 def _forget(row: AttemptRow) -> None:
     """Keep nothing of a row."""
+
+
+def _backend(model: object, model_id: str | None = None) -> Backend:
+    if (found := as_backend(model, model_id)) is not None:
+        return found
+    if callable(model):
+        function = Function(function=cast("PromptToText", model))
+        return function if model_id is None else replace(function, identity=model_id)
+    return cast("Backend", model)
 
 
 def _benchmark(bench: str | Benchmark) -> Benchmark:

@@ -47,6 +47,7 @@ EVERYTHING = {
     "reporting",
     "draws",
     "forecast",
+    "interop",
     "cli",
     "__init__",
     "__main__",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cotkit.analysis.disagreements import Disagreement
 from cotkit.analysis.findings import (
     Audit,
     BesideExact,
@@ -43,6 +44,7 @@ __all__ = [
     "Comparison",
     "Difficulty",
     "Direction",
+    "Disagreement",
     "Following",
     "FollowingLabel",
     "Gain",
@@ -117,3 +119,5 @@ class Comparison:
     """For benchmarks of stereotypes: each pair of ``verdicts`` and condition."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
+    disagreements: tuple[Disagreement, ...] = ()
+    """Of arms that other tools scored: problems on which they differ, and why."""

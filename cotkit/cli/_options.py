@@ -195,7 +195,15 @@ def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Ca
     return wrap
 
 
-def fixing(reader: Callable[..., _T], **fixed: object) -> Callable[..., _T]:
+def read_given(ctx: typer.Context) -> frozenset[str]:
+    """Names of the parameters that the user wrote on the command line."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return frozenset(
+        name for name, of in sources.items() if of is not None and of.name == "COMMANDLINE"
+    )
+
+
+def fixing(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
     """A reader without these options, which have these values: for commands they make no sense in.
 
     Raises:

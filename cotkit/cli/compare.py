@@ -7,7 +7,7 @@ import typer
 
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_means, read_pace
-from cotkit.cli._options import read_spec, takes
+from cotkit.cli._options import read_given, read_spec, takes
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -31,11 +31,14 @@ Examples:
 
   cotkit compare --model simulated/70b --strategy cot --gate
 
+  cotkit compare --from plain=logs/one.eval --from cot=samples_gsm8k_cot_2026-01-01T00-00-00.jsonl
+
   VLLM_BASE_URL=http://localhost:8000/v1 cotkit compare --model openai-api/vllm/my-model
 """
 
 
 def compare(
+    given: frozenset[str],
     spec: "RunSpec",
     pace: dict[str, str],
     means: "Means",
@@ -57,14 +60,23 @@ def compare(
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
     ),
+    sources: list[str] = typer.Option(
+        [],
+        "--from",
+        help="Instead: [NAME=]FILE of Inspect (.eval, .json) or lm-eval (samples), twice or more.",
+    ),
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
 
     Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
     """
     from cotkit.cli._page import check_page
+    from cotkit.cli._recorded import compare_files
     from cotkit.cli._run import run_and_print
 
+    if sources:
+        compare_files(sources, spec, format_, given)
+        return
     if html is not None:
         check_page(html)
     run_and_print(
@@ -80,4 +92,4 @@ def compare(
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_spec, read_pace, read_means)(compare)
+command = takes(read_given, read_spec, read_pace, read_means)(compare)

@@ -1,10 +1,17 @@
-"""``cotkit export``: runs as Parquet, or as the files of other evaluation tools."""
+"""``cotkit export``: runs as Parquet, or as the files of other evaluation tools.
 
-from __future__ import annotations
+No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+from cotkit.cli._options import fixing, read_spec, takes
+
+if TYPE_CHECKING:
+    from cotkit.run import RunSpec
 
 EXAMPLES = """
 Examples:
@@ -16,20 +23,94 @@ Examples:
   cotkit export 3fa9 --to inspect:logs-inspect     # then: inspect view --log-dir logs-inspect
 
   cotkit export 3fa9 --to lm-eval:out
+
+  cotkit export --to lm-eval-tasks:tasks --strategy cot --bench gsm8k --limit 200
+
+  lm_eval --include_path tasks --tasks cotkit-gsm8k-cot,cotkit-gsm8k-few-shot --model hf ...
 """
+
+_TASKS = "lm-eval-tasks"
+_KINDS = "inspect:DIR, lm-eval:DIR or lm-eval-tasks:DIR"
+
+_read_asked = fixing(
+    read_spec,
+    model="(asked by lm-eval)",
+    model_args="",
+    reader="flexible",
+    margin=2.0,
+    exemplar_seeds=None,
+    batch_size=None,
+    device=None,
+    dtype=None,
+    replicas=None,
+    apply_chat_template=False,
+    batch=False,
+    likelihood=False,
+    stop_when=None,
+    accept_terms=False,
+    confirm_run_unsafe_code=False,
+)
 
 
 def export(
-    runs: list[str] = typer.Argument(help="Ids of runs, or how they begin (cotkit list runs)."),
+    spec: "RunSpec",
+    runs: list[str] = typer.Argument(
+        None, help="Ids of runs, or how they begin (cotkit list runs)."
+    ),
     parquet: Path | None = typer.Option(
         None, "--parquet", help="Write this file: one row for each attempt, a fixed schema."
     ),
     to: list[str] = typer.Option(
-        [], "--to", help="inspect:DIR or lm-eval:DIR: write the files of that tool."
+        [], "--to", help="inspect:DIR, lm-eval:DIR or lm-eval-tasks:DIR: that tool's files."
     ),
     log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
 ) -> None:
-    """Write runs of the store as Parquet, or as the logs that other tools read."""
+    """Write runs of the store as Parquet, or as the logs that other tools read.
+
+    --to lm-eval-tasks:DIR takes no run: it writes a task for each strategy and its control, with
+    the prompts of cotkit compare, for lm-eval to run. --strategy and the like are for it alone.
+    """
+    from cotkit.errors import UsageError
+
+    wanted = [_read_to(text) for text in to]
+    if parquet is None and not to:
+        raise UsageError("export to what?", hint=f"--parquet FILE, --to {_KINDS}")
+    is_tasks = [kind == _TASKS for kind, _ in wanted]
+    if any(is_tasks) and (runs or parquet or not all(is_tasks)):
+        raise UsageError(
+            "--to lm-eval-tasks:DIR writes what is to be asked, and a run was asked already",
+            hint="leave out the run, or use --to lm-eval:DIR",
+        )
+    if any(is_tasks):
+        _write_tasks(spec, [folder for _, folder in wanted])
+    else:
+        _write_runs(runs or [], parquet, wanted, log_dir)
+
+
+def _read_to(text: str) -> tuple[str, Path]:
+    from cotkit.errors import UsageError
+
+    kind, _, folder = text.partition(":")
+    name = kind.replace("_", "-")
+    if name not in {"inspect", "lm-eval", _TASKS} or not folder:
+        raise UsageError(f"--to {kind}:{folder}?", hint=f"--to {_KINDS}")
+    return name, Path(folder)
+
+
+def _write_tasks(spec: "RunSpec", folders: list[Path]) -> None:
+    from cotkit.bench import load_benchmark
+    from cotkit.interop.lm_eval_tasks import write_tasks
+    from cotkit.registry import parse_spec
+
+    bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
+    for folder in folders:
+        for file in write_tasks(spec, bench, folder):
+            typer.echo(str(file))
+
+
+def _write_runs(
+    runs: list[str], parquet: Path | None, wanted: list[tuple[str, Path]], log_dir: Path
+) -> None:
     from cotkit.errors import UsageError
     from cotkit.foreign.taken import Taken
     from cotkit.foreign.to_inspect import write_inspect
@@ -38,25 +119,21 @@ def export(
     from cotkit.running import STORE_NAME
     from cotkit.store import Store
 
+    if not runs:
+        raise UsageError("export which run?", hint="its id, as cotkit list runs prints it")
     path = log_dir / STORE_NAME
     if not path.is_file():
         raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
-    if parquet is None and not to:
-        raise UsageError("export to what?", hint="--parquet FILE, --to inspect:DIR or lm-eval:DIR")
     writers = {"inspect": write_inspect, "lm-eval": write_lm_eval}
-    wanted = [text.partition(":")[::2] for text in to]
-    for kind, folder in wanted:
-        if kind.replace("_", "-") not in writers or not folder:
-            raise UsageError(f"--to {kind}:{folder}?", hint="--to inspect:DIR or --to lm-eval:DIR")
     with Store(path) as store:
         taken = [Taken.of(store, prefix) for prefix in runs]
         if parquet is not None:
             typer.echo(f"{parquet}: {write_parquet(taken, parquet):,} attempts")
         for kind, folder in wanted:
             for run in taken:
-                for file in writers[kind.replace("_", "-")](run, Path(folder)):
+                for file in writers[kind](run, folder):
                     typer.echo(str(file))
 
 
 export.__doc__ = f"{export.__doc__}\n\n\b{EXAMPLES}"
-command = export
+command = takes(_read_asked)(export)

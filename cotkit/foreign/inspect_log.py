@@ -60,17 +60,9 @@ def read_inspect(path: Path, wanted: Wanted) -> list[Result]:
         return [one for file in files for one in read_inspect(file, wanted)]
     if not path.is_file():
         raise BadInputError(path, "no such file", hint=_HINT)
-    if path.suffix == ".eval":
-        head, samples, place = _of_archive(path)
-    else:
-        head, place = read_file(path, _HINT), Place(file=str(path))
-        samples = items(head, place, "samples")
-    version = head.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        hint = f"cotkit knows {VERSION}: upgrade it"
-        raise place.bad(f"log version {version!r}", field="version", hint=hint)
+    head, samples, place = open_logged(path)
     about = cast("Mapping[str, str]", maybe_table(head, "eval", "metadata", "cotkit"))
-    arm = wanted.arm or about.get("arm")
+    arm = wanted.arm or about.get("arm") or _our_solver(head)
     if arm is None:
         hint = f"--from ARM=inspect:{path}, e.g. --from cot=inspect:{path}"
         raise BadInputError(path, "which strategy is it? the log does not say", hint=hint)
@@ -93,7 +85,38 @@ def read_inspect(path: Path, wanted: Wanted) -> list[Result]:
     ]
 
 
-def _of_archive(path: Path) -> tuple[Mapping[str, object], list[object], Place]:
+def open_logged(
+    path: Path, *, full: bool = False
+) -> tuple[Mapping[str, object], list[object], Place]:
+    """Header, samples and place of a log; of a ``.eval`` the samples' summaries unless ``full``.
+
+    Raises:
+        BadInputError: it is no log, or of a newer version.
+    """
+    if path.suffix == ".eval":
+        head, samples, place = _of_archive(path, full=full)
+    else:
+        head, place = read_file(path, _HINT), Place(file=str(path))
+        samples = items(head, place, "samples")
+    version = head.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        hint = f"cotkit knows {VERSION}: upgrade it"
+        raise place.bad(f"log version {version!r}", field="version", hint=hint)
+    return head, samples, place
+
+
+def _our_solver(head: Mapping[str, object]) -> str | None:
+    """The strategy, where a solver of ours ran it (``cotkit/cot``), with its parameters."""
+    name = maybe(head, "eval", "solver")
+    if not isinstance(name, str) or not name.startswith("cotkit/"):
+        return None
+    given = maybe_table(head, "eval", "solver_args")
+    params = ",".join(f"{key}={value}" for key, value in sorted(given.items()))
+    arm = name.removeprefix("cotkit/").replace("_", "-")
+    return f"{arm}:{params}" if params else arm
+
+
+def _of_archive(path: Path, *, full: bool) -> tuple[Mapping[str, object], list[object], Place]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as broken:
@@ -105,6 +128,9 @@ def _of_archive(path: Path) -> tuple[Mapping[str, object], list[object], Place]:
             raise BadInputError(path, "has no header.json", hint=_HINT)
         place = Place(file=f"{path}!{header}")
         head = read_object(read_member(archive, path, header), place, _HINT)
+        if full:
+            members = sorted(one for one in names if one.startswith("samples/"))
+            return head, [_member(archive, path, one) for one in members], place
         journal = sorted(one for one in names if one.startswith("_journal/summaries/"))
         samples: list[object] = []
         for member in ["summaries.json"] if "summaries.json" in names else journal:
@@ -112,6 +138,11 @@ def _of_archive(path: Path) -> tuple[Mapping[str, object], list[object], Place]:
             listed = b'{"samples": %b}' % read_member(archive, path, member)
             samples += items(read_object(listed, where, _HINT), where, "samples")
     return head, samples, place
+
+
+def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Mapping[str, object]:
+    content = read_member(archive, path, name)
+    return read_object(content, Place(file=f"{path}!{name}"), _HINT)
 
 
 def _scored(
@@ -130,7 +161,7 @@ def _scored(
         if chosen is None and given:
             chosen = next(iter(given))
         others |= dict.fromkeys(name for name in given if name != (chosen or "").partition("/")[0])
-        value = math.nan if of.get("error") else _value(given, chosen, field, place)
+        value = math.nan if of.get("error") else value_of(given, chosen, field, place)
         one = Scored(correct=value, tokens=_tokens(of), seconds=as_number(of.get("total_time")))
         epochs.setdefault(str(of["id"]), []).append(one)
     if not epochs:
@@ -139,8 +170,12 @@ def _scored(
     return {problem: _mean(of) for problem, of in epochs.items()}, note
 
 
-def _value(scores: Mapping[str, object], scorer: str | None, field: str, place: Place) -> float:
-    """The score as a share; NaN: not scored."""
+def value_of(scores: Mapping[str, object], scorer: str | None, field: str, place: Place) -> float:
+    """A sample's score as a share; NaN: not scored.
+
+    Raises:
+        BadInputError: no such scorer, or its value says neither right nor wrong.
+    """
     name, _, key = (scorer or "").partition("/")
     if not scores:
         return math.nan

@@ -11,6 +11,7 @@ from cotkit.report.bias import bias_tables
 from cotkit.report.bounds import marked
 from cotkit.report.chains import chain_tables
 from cotkit.report.difficulty import difficulty_tables
+from cotkit.report.disagreements import disagreement_tables
 from cotkit.report.document import Column, Document, Number, Span, Strip, Table, Tone, Value, Words
 from cotkit.report.drafts import draft_tables
 from cotkit.report.following import following_tables
@@ -83,7 +84,8 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
                 *chain_tables(c.chains),
                 *audit_tables(c.audits),
             )
-        ),
+        )
+        + disagreement_tables(c.disagreements),
         notes=c.notes,
     )
 

@@ -1,0 +1,107 @@
+"""Why two tools that scored the same problem do not agree, told from what each of them had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from cotkit.types import StopReason
+
+Cause: TypeAlias = Literal["gold", "reading", "cut off", "answer"]
+"""Gold answers differ; a text is read differently; a text ended at its token limit; the model
+answered differently."""
+
+CAUSES: dict[Cause, str] = {
+    "gold": "their gold answers differ",
+    "reading": "one of them reads the answer differently",
+    "cut off": "a completion was cut at its token limit",
+    "answer": "the model answered differently",
+}
+"""In the order in which they are looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What one tool had of a problem."""
+
+    arm: str
+    """What it is called here."""
+    text: str
+    """The completion."""
+    gold: str
+    """Its gold answer, canonical."""
+    is_right: bool
+    """Whether it called the completion correct."""
+    read: str | None
+    """What it read, as it says; None: it does not say, or read nothing."""
+    reading: str | None
+    """What our reader reads."""
+    is_right_here: bool
+    """Whether that equals the gold answer of the comparison."""
+    stop_reason: StopReason
+    """Why the completion ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A problem that one tool called solved and the other not."""
+
+    arm: str
+    """One of them."""
+    control: str
+    """The other."""
+    problem: str
+    """Its question, shortened; its id where the question is not known."""
+    right: str
+    """Which of the two called it solved."""
+    cause: Cause
+    """Why, in a word."""
+    why: str
+    """Why, in a sentence."""
+
+
+def disagreement(arm: Side, control: Side, problem: str) -> Disagreement | None:
+    """None where both call it solved, or neither."""
+    if arm.is_right == control.is_right:
+        return None
+    cause, why = _why(arm, control)
+    return Disagreement(
+        arm=arm.arm,
+        control=control.arm,
+        problem=problem,
+        right=arm.arm if arm.is_right else control.arm,
+        cause=cause,
+        why=why,
+    )
+
+
+def _why(arm: Side, control: Side) -> tuple[Cause, str]:
+    sides = (arm, control)
+    if arm.gold != control.gold:
+        return "gold", f"{arm.arm} wants {_shown(arm.gold)}, {control.arm} {_shown(control.gold)}"
+    if arm.text.strip() == control.text.strip():
+        said = " and ".join(f"{one.arm} reads {_shown(one.read)}" for one in sides)
+        return "reading", f"the same text: {said}"
+    misread = [one for one in sides if one.is_right != one.is_right_here]
+    if misread:
+        said = " and ".join(
+            f"{one.arm} calls {_shown(one.read)} {_word(one.is_right)}, where the text says "
+            f"{_shown(one.reading)}"
+            for one in misread
+        )
+        return "reading", said
+    cut = [one.arm for one in sides if one.stop_reason == "length" and not one.is_right]
+    if cut:
+        return "cut off", f"the text of {cut[0]} ends at its token limit"
+    return "answer", " and ".join(f"{one.arm} says {_shown(one.reading)}" for one in sides)
+
+
+def _word(is_right: bool) -> str:  # noqa: FBT001 - it is the value that is put into words
+    return "right" if is_right else "wrong"
+
+
+def _shown(text: str | None) -> str:
+    if text is None:
+        return "nothing"
+    short = " ".join(text.split())
+    return short if len(short) <= 40 else f"{short[:39]}…"
