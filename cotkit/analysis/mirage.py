@@ -72,8 +72,7 @@ def mirage(found: Sequence[Measured], *, n_seeds: int, seed: int) -> Lab:
         finding_name="sharpness, strict less linear",
         plots=tuple(plot for _, _, plot in judged),
         notes=(
-            f"intervals: bootstrap over test images ({N_RESAMPLES:,} resamples), the networks as "
-            "they are: other seeds might differ by more",
+            f"bootstrap over test images ({N_RESAMPLES:,} resamples): other seeds might differ more",
         ),
     )
 
@@ -143,9 +142,7 @@ def _plot(of: Measured, sharps: dict[str, Sharp]) -> Plot:
     )
 
 
-def _columns(
-    of: Measured, rng: np.random.Generator
-) -> tuple[dict[str, list[Column]], int]:
+def _columns(of: Measured, rng: np.random.Generator) -> tuple[dict[str, list[Column]], int]:
     """Metric -> a column for each size, all over the same resamples; and how many units."""
     if of.right is not None:
         return _subsets(of.right, of.most, rng), of.right.shape[-1]
@@ -155,9 +152,7 @@ def _columns(
     drawn = drawn.reshape(N_RESAMPLES, n_metrics, n_sizes)
     means = values.mean(-1)
     return {
-        name: [
-            Column(n=n, mean=float(means[m, i]), draws=drawn[:, m, i]) for i in range(n_sizes)
-        ]
+        name: [Column(n=n, mean=float(means[m, i]), draws=drawn[:, m, i]) for i in range(n_sizes)]
         for m, name in enumerate(names)
     }, n
 

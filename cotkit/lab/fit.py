@@ -192,9 +192,10 @@ def _finish(job: Fit, made: torch.nn.Module, losses: list[float]) -> None:
     """Weights come last: where they are, everything is."""
     from safetensors.torch import save
 
-    rows = ["step,loss"]
-    for end in range(LOSS_EVERY, len(losses) + 1, LOSS_EVERY):
-        rows.append(f"{end},{sum(losses[end - LOSS_EVERY : end]) / LOSS_EVERY:.6f}")
+    rows = ["step,loss"] + [
+        f"{end},{sum(losses[end - LOSS_EVERY : end]) / LOSS_EVERY:.6f}"
+        for end in range(LOSS_EVERY, len(losses) + 1, LOSS_EVERY)
+    ]
     checkpoint.write_whole(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
     weights = {name: value.cpu().contiguous() for name, value in made.state_dict().items()}
     checkpoint.write_whole(checkpoint.weights_of(job.folder), save(weights))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,13 +79,13 @@ def _fetched(name: str, cache: Path) -> tuple[NDArray[np.float32], NDArray[np.in
         import torchvision.datasets as sets  # pyright: ignore[reportMissingImports] - optional
     except ImportError as missing:
         raise MissingDependencyError("torchvision", "lab-images") from missing
-    makers: dict[str, Callable[[], Any]] = {
-        "mnist": lambda: sets.MNIST(str(cache), download=True),
-        "omniglot": lambda: sets.Omniglot(str(cache), download=True),
-        "cifar100": lambda: sets.CIFAR100(str(cache), download=True),
+    makers: dict[str, Any] = {
+        "mnist": sets.MNIST,
+        "omniglot": sets.Omniglot,
+        "cifar100": sets.CIFAR100,
     }
     try:
-        found = makers[name]()
+        found = makers[name](str(cache), download=True)
     except (OSError, RuntimeError) as refused:
         raise MissingDataError(
             f"{name} cannot be fetched ({type(refused).__name__})",

@@ -47,8 +47,7 @@ def verdict(exact: Sharpness, companion: Sharpness, apart: Interval) -> tuple[Ju
         return "real_jump", f"{seen} lies above {REAL_ABOVE}: it jumps too"
     strict = exact.metric.replace("_", " ")
     said = (
-        f"that of {strict} {exact.value:.2f}, the difference "
-        f"{apart.low:+.2f} to {apart.high:+.2f}"
+        f"that of {strict} {exact.value:.2f}, the difference {apart.low:+.2f} to {apart.high:+.2f}"
     )
     if apart.low > 0 and high < SMOOTH_BELOW:
         return (

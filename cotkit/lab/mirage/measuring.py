@@ -44,7 +44,7 @@ def measured(recipe: Recipe, seed: int, out: Path, trainer: Trainer) -> list[Mea
         sizes: list[int] = []
         for width in family.widths:
             made = [
-                _trained(recipe, family, width, seed + i, of, out, trainer)
+                trainer.fit(*_training(recipe, family, width, of, seed=seed + i, out=out))
                 for i in range(recipe.n_seeds)
             ]
             sizes.append(n_params(made[0]))
@@ -53,15 +53,9 @@ def measured(recipe: Recipe, seed: int, out: Path, trainer: Trainer) -> list[Mea
     return found
 
 
-def _trained(
-    recipe: Recipe,
-    family: Family,
-    width: int,
-    seed: int,
-    of: Images,
-    out: Path,
-    trainer: Trainer,
-) -> torch.nn.Module:
+def _training(
+    recipe: Recipe, family: Family, width: int, of: Images, *, seed: int, out: Path
+) -> tuple[Fit, torch.nn.Module, Loss]:
     job = Fit(
         name=f"{family.kind}-{width}-seed{seed}",
         out=out,
@@ -78,7 +72,7 @@ def _trained(
     )
     torch.manual_seed(seed)
     made = network(family, width, of.train.shape[-1], of.n_classes)
-    return trainer.fit(job, made, _loss(recipe, family, of, seed))
+    return job, made, _loss(recipe, family, of, seed)
 
 
 def _loss(recipe: Recipe, family: Family, of: Images, seed: int) -> Loss:

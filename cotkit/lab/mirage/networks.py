@@ -80,6 +80,8 @@ class Transformer(nn.Module):
             embd_pdrop=0.0,
             attn_pdrop=0.0,
             use_cache=False,
+            bos_token_id=None,
+            eos_token_id=None,
         )
         self.blocks = GPT2Model(config)
         del self.blocks.wte  # nothing here is a word

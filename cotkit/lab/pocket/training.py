@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import LlamaForCausalLM
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One model to train and where it goes."""
