@@ -112,6 +112,8 @@ HEAVY = ("torch", "transformers", "openai", "anthropic", "scipy", "numpy", "jinj
         ["compare", "--help"],
         ["lab", "train", "--help"],
         ["lab", "mirage", "--help"],
+        ["lab", "icl", "--help"],
+        ["lab", "flipped", "--help"],
     ],
 )
 def test_light_commands_import_nothing_heavy(command: list[str]) -> None:

@@ -71,9 +71,7 @@ def mirage(found: Sequence[Measured], *, n_seeds: int, seed: int) -> Lab:
         findings=tuple(finding for _, finding, _ in judged),
         finding_name="sharpness, strict less linear",
         plots=tuple(plot for _, _, plot in judged),
-        notes=(
-            f"bootstrap over test images ({N_RESAMPLES:,} resamples): other seeds might differ more",
-        ),
+        notes=(f"bootstrap over test images ({N_RESAMPLES:,} resamples): seeds may differ more",),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli import lab_mirage
+from cotkit.cli import lab_flipped, lab_icl, lab_mirage
 from cotkit.cli._lab import Teller, duration, say
 from cotkit.errors import UnknownNameError, UsageError
 
@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 
 
+app.command("icl")(lab_icl.command)
 app.command("mirage")(lab_mirage.command)
+app.command("flipped")(lab_flipped.command)
 
 
 @app.command()

@@ -124,7 +124,7 @@ def _measured(
     elif family.kind == "transformer":
         metrics["accuracy per image"] = outputs.mean((1, 3))
         for k in range(2, recipe.most + 1):
-            metrics[f"all of the first {k}"] = outputs[..., :k].all(-1).mean(1)
+            metrics[f"sequence accuracy L={k}"] = outputs[..., :k].all(-1).mean(1)
     return Measured(
         name=_NAMES[family.kind],
         data=family.data,

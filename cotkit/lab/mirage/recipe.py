@@ -57,8 +57,8 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
                     kind="lenet",
                     data="digits",
                     widths=(1, 2, 3, 4, 6, 8, 12, 16, 24),
-                    n_steps=300,
-                    peak_rate=0.005,
+                    n_steps=100,
+                    peak_rate=0.001,
                 ),
                 Family(
                     kind="autoencoder",
@@ -70,9 +70,9 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
                 Family(
                     kind="transformer",
                     data="digits",
-                    widths=(2, 4, 8, 16, 32, 64),
-                    n_steps=300,
-                    peak_rate=0.005,
+                    widths=(4, 6, 8, 12, 16, 24, 32, 48),
+                    n_steps=40,
+                    peak_rate=0.001,
                 ),
             ),
         ),

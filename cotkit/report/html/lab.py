@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.lab import Lab, Line, Plot
@@ -69,6 +70,8 @@ def _paint(figure: Figure, plot: Plot, head: int) -> None:
         on.set_xscale("log")
     if plot.y_is_log:
         on.set_yscale("log")
+        on.yaxis.set_major_formatter(lambda y, _: f"{y:g}")  # the own one writes formulas
+        on.yaxis.set_minor_formatter(lambda *_: "")
     for i, line in enumerate(plot.lines):
         _line(on, line, i, 100 if plot.y_form == "share" else 1)
     _below(on, plot)
@@ -95,8 +98,6 @@ def _line(on: Axes, line: Line, i: int, times: int) -> None:
 
 def _below(on: Axes, plot: Plot) -> None:
     """Places as ticks, where they are few; the words of the report in place of powers of ten."""
-    import math
-
     places = sorted({x for line in plot.lines for x in line.x})
     names = [say_number(x, plot.x_form) for x in places]
     kept: list[int] = []
