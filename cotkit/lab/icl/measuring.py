@@ -29,6 +29,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 OCTAVES = (-2, -1, 0, 1, 2)
 """Test frequencies are the trained range, times 2 to these powers: 0 is the range itself."""
 _AT_ONCE = 250  # prompts
+_SPREAD = 0.6  # of first weights, times the root of the width; GPT-2's 0.02 learns slowly if narrow
 
 
 class Reader(nn.Module):
@@ -48,6 +49,7 @@ class Reader(nn.Module):
             n_embd=recipe.width,
             n_layer=recipe.n_layers,
             n_head=recipe.n_heads,
+            initializer_range=_SPREAD / recipe.width**0.5,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

@@ -56,13 +56,14 @@ class Recipe:
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
         "cpu": Recipe(
-            dims=5,
-            n_points=16,
-            width=48,
-            n_layers=3,
+            dims=3,
+            n_nonzero=1,
+            n_points=10,
+            width=32,
+            n_layers=2,
             n_heads=4,
-            n_steps=4_000,
-            peak_rate=0.002,
+            n_steps=2_400,
+            peak_rate=0.003,
             n_prompts=500,
         ),
         "paper": Recipe(

@@ -71,7 +71,7 @@ def _paint(figure: Figure, plot: Plot, head: int) -> None:
     if plot.y_is_log:
         on.set_yscale("log")
         on.yaxis.set_major_formatter(lambda y, _: f"{y:g}")  # the own one writes formulas
-        on.yaxis.set_minor_formatter(lambda *_: "")
+        on.tick_params(axis="y", which="minor", labelleft=False)
     for i, line in enumerate(plot.lines):
         _line(on, line, i, 100 if plot.y_form == "share" else 1)
     _below(on, plot)
