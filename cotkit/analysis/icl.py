@@ -228,7 +228,7 @@ def _away(found: Sequence[Errors], kind: Kind, rng: np.random.Generator) -> Plot
     names = [_NETWORK[kind], *_SINGLE[kind], "least squares"]
     names += ["Lasso"] if kind == "sparsity" else []
     title, x_name = {
-        "convex": ("Convex combinations of linear and sine", "share of the sinusoid"),
+        "convex": ("Convex combinations of linear and sine", "share of the sinusoid, %"),
         "sparsity": ("Linear functions between sparse and dense", "weights that are not 0"),
         "frequency": ("Sinusoids of other frequencies", "radians a unit of x"),
     }[kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from cotkit.analysis.lab import Lab, Line, Plot
 from cotkit.analysis.values import Interval
@@ -57,7 +58,8 @@ def _tone(word: str) -> Tone:
 def _table(plot: Plot) -> Table:
     """A row for each place; a line that was not measured there has none to give."""
     places = sorted({x for line in plot.lines for x in line.x})
-    columns = [Column(key=plot.x_name.replace(" ", "_"), header=plot.x_name)]
+    key = "_".join(re.findall(r"\w+", plot.x_name))
+    columns = [Column(key=key, header=plot.x_name)]
     for line in plot.lines:
         columns.append(Column(key=line.key, header=line.key, opens=True))
         if line.intervals:
