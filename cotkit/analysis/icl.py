@@ -23,7 +23,7 @@ LEVEL = 0.95
 MARGIN = 0.1
 """Smallest difference of squared errors that counts."""
 LEARNED_BELOW = 0.5
-"""A network whose error is not below this with the most exemplars has not learned its class."""
+"""A network whose error is not surely below this with the most exemplars has not learned."""
 
 Kind = Literal["seen", "convex", "sparsity", "frequency"]
 _CLASSES = ("dense", "sparse", "sine")
@@ -113,13 +113,13 @@ def _mixtures(of: Errors, name: str) -> list[str]:
 def _selection(of: Errors, name: str, mixture: str, rng: np.random.Generator) -> Finding:
     """Is the mixture as good as the network that knows nothing but this class?"""
     ours, theirs = of.squares[mixture][:, 1:].mean(1), of.squares[name][:, 1:].mean(1)
-    learned = float(_most(of.squares[name]).mean())
+    alone, bounds = _mean(_most(of.squares[name]), rng)
     value, interval = _mean(ours - theirs, rng)
     word, verdict = _word(interval, ("selects", "selects"), ("fails", "does not select"))
     why = f"excess over the {name} network {_ends(value, interval)}"
-    if learned >= LEARNED_BELOW:
+    if bounds.high >= LEARNED_BELOW:
         word, verdict = "not_learned", "not learned"
-        why = f"the {name} network itself errs by {learned:.2f} with the most exemplars"
+        why = f"the {name} network itself errs by {alone:.2f} with the most exemplars"
     return Finding(
         what=f"{mixture} on {name}",
         value=value,
@@ -137,6 +137,7 @@ def _beyond(found: Sequence[Errors], kind: Kind, rng: np.random.Generator) -> li
     of = [one for one in found if one.condition.kind == kind]
     ends = [one for one in of if one.condition.is_seen]
     seen = np.mean([_most(one.squares[network]) for one in ends], axis=0)
+    there, bounds = _mean(seen, rng)
     findings: list[Finding] = []
     for what, unseen in _parts(of, kind):
         if not unseen:
@@ -145,9 +146,9 @@ def _beyond(found: Sequence[Errors], kind: Kind, rng: np.random.Generator) -> li
         value, interval = _mean(away - seen, rng)
         word, verdict = _word(interval, ("holds", "holds"), ("fails", "fails"))
         why = f"excess over the classes seen {_ends(value, interval)}"
-        if float(seen.mean()) >= LEARNED_BELOW:
+        if bounds.high >= LEARNED_BELOW:
             word, verdict = "not_learned", "not learned"
-            why = f"it errs by {float(seen.mean()):.2f} on the classes seen already"
+            why = f"it errs by {there:.2f} on the classes seen already"
         findings.append(
             Finding(
                 what=f"{network} on {what}",

@@ -134,7 +134,7 @@ def _plot(of: Measured, sharps: dict[str, Sharp]) -> Plot:
         x_name="parameters",
         x_form="params",
         x_is_log=True,
-        y_name="share of 1",
+        y_name="value",
         y_form="share",
         lines=tuple(lines),
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.identity import content_hash
 from cotkit.lab import checkpoint
+from cotkit.lab.device import memory_watched
 from cotkit.lab.interrupt import deferred
 from cotkit.lab.progress import LOSS_EVERY, Progress
 
@@ -93,7 +94,7 @@ class Trainer:
 
         Raises:
             UsageError: the folder holds another recipe's network, or another process is at it.
-            BackendError: the loss is no number any more.
+            BackendError: memory does not suffice, or the loss is no number any more.
             InterruptedRunError: Ctrl-C; the checkpoint was saved.
         """
         with checkpoint.claimed(job.folder) as is_ours:
@@ -101,7 +102,10 @@ class Trainer:
                 raise UsageError(f"another process trains {job.folder}", hint="another --out")
             job.begin()
             if not checkpoint.is_done(job.folder):
-                with deferred() as stopped:
+                # Weights, gradients and two moments; activations are caught when they overflow.
+                n_bytes = 16 * sum(p.numel() for p in made.parameters())
+                device = str(self.accelerator.device)
+                with memory_watched(job.name, n_bytes, device), deferred() as stopped:
                     self._train(job, made, loss, stopped)
         return _loaded(job, made, self.accelerator.device)
 
