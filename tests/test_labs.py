@@ -360,7 +360,7 @@ def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> Lab:
     [
         (0.06, 0.9, 0.05, "selects", "fails"),
         (0.06, 0.07, 0.05, "selects", "holds"),
-        (0.45, 0.45, 0.05, "fails", "holds"),
+        (0.3, 0.3, 0.05, "fails", "holds"),
         (1.0, 1.0, 1.0, "not_learned", "not_learned"),
     ],
 )
