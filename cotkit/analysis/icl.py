@@ -25,6 +25,8 @@ MARGIN = 0.1
 LEARNED_BELOW = 0.5
 """A network whose error is not surely below this with the most exemplars has not learned."""
 
+_HIGHEST = 2.0  # error that figures show: least squares of few exemplars errs by thousands
+
 Kind = Literal["seen", "convex", "sparsity", "frequency"]
 _CLASSES = ("dense", "sparse", "sine")
 _NETWORK: Mapping[Kind, str] = {
@@ -168,10 +170,10 @@ def _parts(of: Sequence[Errors], kind: Kind) -> list[tuple[str, list[Errors]]]:
     if kind != "frequency":
         what = "convex combinations" if kind == "convex" else "intermediate sparsity"
         return [(what, unseen)]
-    middle = next(one.condition.x for one in of if one.condition.is_seen)
+    seen = [one.condition.x for one in of if one.condition.is_seen]
     return [
-        ("lower frequencies", [one for one in unseen if one.condition.x < middle]),
-        ("higher frequencies", [one for one in unseen if one.condition.x > middle]),
+        ("lower frequencies", [one for one in unseen if one.condition.x < min(seen)]),
+        ("higher frequencies", [one for one in unseen if one.condition.x > max(seen)]),
     ]
 
 
@@ -209,13 +211,14 @@ def _learning(of: Errors, name: str, rng: np.random.Generator) -> Plot:
     return Plot(
         key=f"seen-{name}",
         title=f"In-context error on {name} functions",
-        caption="Mean squared error of the next output; always answering 0 errs by 1",
+        caption="Mean squared error of the next output; always answering 0 errs by 1; errors above "
+        f"{_HIGHEST:g} are in the table only",
         x_name="exemplars",
         x_form="count",
         x_is_log=False,
         y_name="squared error",
         y_form="value",
-        y_is_log=True,
+        y_most=_HIGHEST,
         lines=tuple(
             _line(one, [float(n) for n in range(n_points)], list(of.squares[one].T), rng)
             for one in names
@@ -243,7 +246,7 @@ def _away(found: Sequence[Errors], kind: Kind, rng: np.random.Generator) -> Plot
         x_is_log=kind == "frequency",
         y_name="squared error",
         y_form="value",
-        y_is_log=True,
+        y_most=_HIGHEST,
         lines=tuple(
             _line(
                 name,

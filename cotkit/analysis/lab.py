@@ -51,8 +51,8 @@ class Plot:
     """How values are written; ``share``: drawn as percent."""
     lines: tuple[Line, ...]
     """In the order of the legend."""
-    y_is_log: bool = False
-    """Whether values are spaced by their logarithm."""
+    y_most: float | None = None
+    """Where a figure ends: values beyond it are in the tables only; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

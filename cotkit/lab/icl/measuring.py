@@ -27,7 +27,7 @@ from cotkit.lab.icl.recipe import Mixture, Recipe, name_of
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the sinusoid in a convex combination."""
 OCTAVES = (-2, -1, 0, 1, 2)
-"""Test frequencies are the trained range, times 2 to these powers: 0 is the range itself."""
+"""Test frequencies are the middle of the trained range, times 2 to these powers."""
 _AT_ONCE = 250  # prompts
 _SPREAD = 0.6  # of first weights, times the root of the width; GPT-2's 0.02 learns slowly if narrow
 
@@ -167,7 +167,7 @@ def _conditions(recipe: Recipe) -> list[tuple[Condition, Draw]]:
                 kind="frequency",
                 name=f"{middle * 2.0**octave:.2g} rad",
                 x=middle * 2.0**octave,
-                is_seen=octave == 0,
+                is_seen=low <= middle * 2.0**octave <= high,
             ),
             sine(middle * 2.0**octave, middle * 2.0**octave),
         )

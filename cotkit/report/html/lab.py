@@ -68,15 +68,13 @@ def _paint(figure: Figure, plot: Plot, head: int) -> None:
     on = axes(figure, left=44, right=12, top=head, bottom=_BELOW)
     if plot.x_is_log:
         on.set_xscale("log")
-    if plot.y_is_log:
-        on.set_yscale("log")
-        on.yaxis.set_major_formatter(lambda y, _: f"{y:g}")  # the own one writes formulas
-        on.tick_params(axis="y", which="minor", labelleft=False)
     for i, line in enumerate(plot.lines):
         _line(on, line, i, 100 if plot.y_form == "share" else 1)
     _below(on, plot)
     if plot.y_form == "share":
         on.set_ylim(min(0.0, on.get_ylim()[0]), 102)
+    if plot.y_most is not None:
+        on.set_ylim(0, plot.y_most)
     on.set_xlabel(plot.x_name)
     unit(on, f"{plot.y_name}, %" if plot.y_form == "share" else plot.y_name)
     legend(on, above=20)
