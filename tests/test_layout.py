@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "report": BASE | {"events", "analysis"},
     "foreign": BASE
     | {"identity", "resources", "registry", "models", "scoring", "store", "analysis"},
-    "lab": BASE | {"identity", "bench"},
+    "lab": BASE | {"identity", "bench", "analysis"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
 }
 EVERYTHING = {
@@ -112,6 +112,9 @@ HEAVY = ("torch", "transformers", "openai", "anthropic", "scipy", "numpy", "jinj
         ["list", "benches"],
         ["compare", "--help"],
         ["lab", "train", "--help"],
+        ["lab", "mirage", "--help"],
+        ["lab", "icl", "--help"],
+        ["lab", "flipped", "--help"],
     ],
 )
 def test_light_commands_import_nothing_heavy(command: list[str]) -> None:

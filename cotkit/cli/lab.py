@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli import lab_flipped, lab_icl, lab_mirage
+from cotkit.cli._lab import Teller, duration, say
 from cotkit.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from cotkit.lab.pocket.estimate import Estimate
-    from cotkit.lab.pocket.training import Progress
 
 FAMILIES = ("pocket",)
-_QUIET_S = 10.0  # between two lines of progress
 
 app = typer.Typer(
     help="Networks that cotkit trains itself, on a laptop.",
     no_args_is_help=True,
 )
+
+
+app.command("icl")(lab_icl.command)
+app.command("mirage")(lab_mirage.command)
+app.command("flipped")(lab_flipped.command)
 
 
 @app.command()
@@ -71,10 +75,10 @@ def train(
     for job in jobs:
         check(job.folder, job.fingerprint)
     if to_do := [job for job in jobs if not is_done(job.folder)]:
-        _say("\n".join(_budget(estimates(to_do, found))))
+        say("\n".join(_budget(estimates(to_do, found))))
     for job in jobs:
-        end = train_one(job, found, save_every=save_every, report=_Teller())
-        _say(f"{job.name}: {end}")
+        end = train_one(job, found, save_every=save_every, report=Teller())
+        say(f"{job.name}: {end}")
         typer.echo(job.folder)
 
 
@@ -119,38 +123,10 @@ def _budget(found: Sequence[Estimate]) -> list[str]:
             f"{one.job.size.n_params:,}",
             f"{one.job.recipe.n_tokens:,}",
             f"{one.flops:.1e}",
-            _duration(one.seconds),
+            duration(one.seconds),
         )
         for one in found
     ]
     flops, seconds = sum(one.flops for one in found), sum(one.seconds for one in found)
-    rows.append(("all", "", "", f"{flops:.1e}", _duration(seconds)))
+    rows.append(("all", "", "", f"{flops:.1e}", duration(seconds)))
     return [*aligned(rows), "time: from the beginning, at the pace of a few steps just tried"]
-
-
-class _Teller:
-    """Says how far a training is, every ten seconds and at its end."""
-
-    def __init__(self) -> None:
-        self._said = 0.0
-
-    def __call__(self, at: Progress) -> None:
-        """Print one line, or nothing yet."""
-        if at.step < at.n_steps and time.monotonic() - self._said < _QUIET_S:
-            return
-        self._said = time.monotonic()
-        _say(
-            f"{at.name}: step {at.step:,} of {at.n_steps:,}, loss {at.loss:.3f}, "
-            f"{_duration(at.left_s)} left"
-        )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)

@@ -69,7 +69,12 @@ def begin(folder: Path, fingerprint: str, recipe: object) -> None:
 
 def is_done(folder: Path) -> bool:
     """Whether the trained weights are there."""
-    return (folder / _WEIGHTS).exists()
+    return weights_of(folder).exists()
+
+
+def weights_of(folder: Path) -> Path:
+    """Where trained weights lie."""
+    return folder / _WEIGHTS
 
 
 def save(folder: Path, state: Mapping[str, Any]) -> None:

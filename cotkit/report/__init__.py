@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cotkit.analysis.lab import Lab
 from cotkit.analysis.results import Comparison
 from cotkit.analysis.scale.values import Scale
-from cotkit.errors import UnknownNameError
+from cotkit.errors import UnknownNameError, UsageError
 from cotkit.report.content import content as arrange
+from cotkit.report.document import Document
 
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
 """What :func:`render` can make."""
 
 
 def render(
-    found: Comparison | Scale | Sequence[Scale],
+    found: Comparison | Scale | Sequence[Scale] | Lab,
     format: str,  # noqa: A002 - the word that users and the command line know
     *,
     width: int = 80,
@@ -26,7 +28,8 @@ def render(
     """Write a comparison or scale analyses out; ends in a newline.
 
     Args:
-        found: What the analysis found; several scale analyses begin with what sums them up.
+        found: What the analysis found; several scale analyses begin with what sums them up. What a
+            lab found has every format but lm-eval's.
         format: One of :data:`FORMATS`.
         width: Columns of the terminal; laid out for 60 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
@@ -37,16 +40,11 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
-        UsageError: lm-eval's format, of scale analyses that are not of runs.
+        UsageError: lm-eval's format, of scale analyses that are not of runs, or of a lab.
     """
     if format == "lm-eval":
         return _lm_eval(found)
-    if isinstance(found, Comparison):
-        documents = (arrange(found, timing=timing),)
-    else:
-        from cotkit.report.scale import scale_documents
-
-        documents = scale_documents(_scales(found), reach=reach, timing=timing)
+    schema, documents = _documents(found, timing=timing, reach=reach)
     match format:
         case "table":
             from cotkit.report.terminal import terminal
@@ -60,9 +58,9 @@ def render(
 
             return "\n".join(map(markdown, documents))
         case "json":
-            from cotkit.report.jsonfmt import COMPARISON, SCALE, to_json
+            from cotkit.report.jsonfmt import to_json
 
-            return to_json(documents, COMPARISON if isinstance(found, Comparison) else SCALE)
+            return to_json(documents, schema)
         case "csv":
             from cotkit.report.csvfmt import to_csv
 
@@ -75,11 +73,30 @@ def render(
             raise UnknownNameError("report format", format, FORMATS)
 
 
+def _documents(
+    found: Comparison | Scale | Sequence[Scale] | Lab, *, timing: bool, reach: float | None
+) -> tuple[str, Sequence[Document]]:
+    """The name of the JSON that it becomes, and its documents."""
+    from cotkit.report.jsonfmt import COMPARISON, LAB, SCALE
+
+    if isinstance(found, Comparison):
+        return COMPARISON, (arrange(found, timing=timing),)
+    if isinstance(found, Lab):
+        from cotkit.report.lab import lab_document
+
+        return LAB, (lab_document(found),)
+    from cotkit.report.scale import scale_documents
+
+    return SCALE, scale_documents(_scales(found), reach=reach, timing=timing)
+
+
 def _scales(found: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
     return (found,) if isinstance(found, Scale) else tuple(found)
 
 
-def _lm_eval(found: Comparison | Scale | Sequence[Scale]) -> str:
+def _lm_eval(found: Comparison | Scale | Sequence[Scale] | Lab) -> str:
+    if isinstance(found, Lab):
+        raise UsageError("what a lab found has no lm-eval format", hint="--format json")
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 
     if isinstance(found, Comparison):

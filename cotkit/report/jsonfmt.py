@@ -12,6 +12,8 @@ COMPARISON = "cotkit.comparison/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
 SCALE = "cotkit.scale/1"
 """The same for scale analyses."""
+LAB = "cotkit.lab/1"
+"""The same for labs."""
 
 
 def to_json(documents: Sequence[Document], schema: str) -> str:

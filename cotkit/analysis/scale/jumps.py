@@ -45,14 +45,14 @@ def verdict(exact: Sharpness, companion: Sharpness, apart: Interval) -> tuple[Ju
     seen = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
     if low > REAL_ABOVE:
         return "real_jump", f"{seen} lies above {REAL_ABOVE}: it jumps too"
+    strict = exact.metric.replace("_", " ")
     said = (
-        f"that of exact match {exact.value:.2f}, the difference "
-        f"{apart.low:+.2f} to {apart.high:+.2f}"
+        f"that of {strict} {exact.value:.2f}, the difference {apart.low:+.2f} to {apart.high:+.2f}"
     )
     if apart.low > 0 and high < SMOOTH_BELOW:
         return (
             "metric_artefact",
-            f"{seen} lies below {SMOOTH_BELOW}, {said}: only exact match jumps",
+            f"{seen} lies below {SMOOTH_BELOW}, {said}: only {strict} jumps",
         )
     return "undetermined", f"{seen} and {said}, decide neither"
 
@@ -81,7 +81,7 @@ def _jump(
     apart = None if first is None else contrast(exact, first, level)
     n = np.asarray([columns[model, source, EXACT].n for model in models])
     n_units = int(n.min()) if setting.codes is None else int(setting.codes.max()) + 1
-    word, why = _judge(exact, first, apart, _floors(models, source, columns), n_units)
+    word, why = judge(exact, first, apart, _floors(models, source, columns), n_units)
     if direction(exact.means) < 0:
         why = f"of a curve that falls with size: {why}"
     return Jump(
@@ -132,9 +132,18 @@ def _floors(models: Sequence[str], source: Source, columns: Mapping[ColumnKey, C
     )
 
 
-def _judge(
+def judge(
     exact: Sharp, companion: Sharp | None, apart: Interval | None, n_floors: int, n_units: int
 ) -> tuple[JumpWord, str]:
+    """A verdict, where curves can be judged; otherwise why they cannot.
+
+    Args:
+        exact: The strict metric.
+        companion: Its linear companion; None: there is none.
+        apart: Of :func:`contrast`; None: there is no companion.
+        n_floors: Sizes at which both are 0.
+        n_units: Problems (or clusters) that were resampled.
+    """
     n_sizes = len(exact.means)
     if n_sizes < MIN_SIZES:
         return "undetermined", f"{n_sizes} sizes cannot tell a jump from a line; {MIN_SIZES} might"

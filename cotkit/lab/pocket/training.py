@@ -24,14 +24,12 @@ from cotkit.lab.pocket import network as net
 from cotkit.lab.pocket.recipe import Recipe, Size
 from cotkit.lab.pocket.texts import batch
 from cotkit.lab.pocket.vocabulary import tokenizer
+from cotkit.lab.progress import LOSS_EVERY, Progress
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
     from transformers import LlamaForCausalLM
-
-LOSS_EVERY = 10
-"""Steps of which the curve shows the mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,22 +59,6 @@ class Job:
     def fingerprint(self) -> str:
         """Of everything that makes its weights: 64 hex digits."""
         return self.recipe.fingerprint(self.size, self.seed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a training is."""
-
-    name: str
-    """The model's."""
-    step: int
-    """Steps done."""
-    n_steps: int
-    """Of so many."""
-    loss: float
-    """Mean of the last ``LOSS_EVERY`` steps, in nats a learned token."""
-    left_s: float
-    """At the rate since this process began."""
 
 
 @dataclass(kw_only=True)

@@ -83,6 +83,38 @@ def page(
     documents = scale_documents(scales, reach=reach, timing=timing) if scales else ()
     ladders = _ladders(scales, documents)
     sections = _sections(parts, ladders, documents, timing=timing)
+    return laid_out(
+        title=_title(parts, scales),
+        answers=_answers(sections, ladders),
+        caption=documents[0].caption if documents else _shared_caption(sections),
+        sections=sections,
+        figures=_figures(parts, ladders, timing=timing),
+        grids=step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
+        parts=parts,
+    )
+
+
+def laid_out(
+    *,
+    title: str,
+    answers: Sequence[tuple[str, str]],
+    caption: Sequence[str],
+    sections: Sequence[Section],
+    figures: Sequence[Drawn],
+    grids: Sequence[Table] = (),
+    parts: Sequence[Part] = (),
+) -> str:
+    """Set a page from what is on it.
+
+    Args:
+        title: Of the window.
+        answers: Claims, and the numbers that each rests on.
+        caption: What was done, in phrases.
+        sections: Tables and notes.
+        figures: In reading order.
+        grids: Tables that stand among the figures.
+        parts: Runs whose samples can be browsed.
+    """
     script = (_HERE / "report.js").read_text(encoding="utf-8")
     return (
         _environment()
@@ -92,12 +124,12 @@ def page(
             look=_look,
             looks=_looks,
             printable=printable,
-            title=_title(parts, scales),
-            answers=_answers(sections, ladders),
-            caption=documents[0].caption if documents else _shared_caption(sections),
+            title=title,
+            answers=answers,
+            caption=caption,
             sections=sections,
-            figures=_figures(parts, ladders, timing=timing),
-            grids=step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
+            figures=figures,
+            grids=grids,
             outcomes=OUTCOMES,
             has_samples=any(part.samples for part in parts),
             samples=samples_json(parts),
