@@ -29,11 +29,10 @@ from cotkit.run.loop import run_to_end
 from cotkit.run.probe import unweighed
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
-from cotkit.store import AttemptRow, Store
+from cotkit.store import AttemptRow, Store, option, place_of
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Problem
 
-STORE_NAME = "cotkit.db"
 LEVEL = 0.95
 """Confidence level of every report."""
 
@@ -71,7 +70,7 @@ def run_spec(
     spec: RunSpec,
     bench: Benchmark,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
@@ -88,7 +87,7 @@ def perform(
     spec: RunSpec,
     bench: Benchmark,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     backend: Backend | None = None,
     closes: bool = False,
     emit: Emit | None = None,
@@ -97,6 +96,7 @@ def perform(
 ) -> Performed:
     """Run a spec; ``on_plan`` is called before anything is generated.
 
+    ``log_dir``: folder of the store, or the URL of a PostgreSQL database.
     ``backend``: an object to use in place of the one that the spec names, and to leave open unless
     ``closes``.
     ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
@@ -111,7 +111,7 @@ def perform(
     plan = make_plan(spec, bench)
     hint = "the same command goes on where it stopped"
     try:
-        with Store(log_dir / STORE_NAME) as store:
+        with Store(place_of(log_dir)) as store:
             used = backend or build_backend(
                 spec.model,
                 spec.model_args,
@@ -124,7 +124,7 @@ def perform(
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
-                hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
+                hint = f"go on with: cotkit resume {plan.run_id(info)} {option(log_dir)}"
             price = price_for(spec, info, means.prices)
             meter = Meter(means.budget, price, model=info.model)
             work = _execute(plan, used, store, say, meter=meter, closes=closes or backend is None)

@@ -8,6 +8,7 @@ import typer
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_spec, takes
+from cotkit.cli._place import read_place
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -39,9 +40,7 @@ def compare(
     spec: "RunSpec",
     pace: dict[str, str],
     means: "Means",
-    log_dir: Path = typer.Option(
-        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
-    ),
+    log_dir: Path | str,
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
@@ -80,4 +79,4 @@ def compare(
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_spec, read_pace, read_means)(compare)
+command = takes(read_spec, read_pace, read_means, read_place)(compare)
