@@ -18,7 +18,8 @@ from cotkit.analysis.normalised import with_normalised
 from cotkit.analysis.results import Comparison, Measured
 from cotkit.analysis.stopping import all_decided
 from cotkit.bench import draw_order
-from cotkit.errors import InterruptedRunError
+from cotkit.cluster import Cluster
+from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, Said
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
@@ -31,7 +32,7 @@ from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
 from cotkit.store import AttemptRow, Store, option, place_of
 from cotkit.strategies.flipped_labels import FlippedLabels
-from cotkit.types import BackendInfo, Problem
+from cotkit.types import BackendInfo, Notify, Problem
 
 LEVEL = 0.95
 """Confidence level of every report."""
@@ -47,6 +48,8 @@ class Means:
     """When to stop, between problems, with the arms balanced."""
     prices: Path | None = None
     """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
+    cluster: Cluster | None = None
+    """Whose machines ask the model, where a spec names it; None: this process."""
 
 
 NO_LIMITS = Means()
@@ -112,13 +115,12 @@ def perform(
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
-            used = backend or build_backend(
-                spec.model,
-                spec.model_args,
-                problems=plan.everything,
+            used = backend or backend_of(
+                spec,
+                plan.everything,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
-                batch=spec.batch,
+                cluster=means.cluster,
             )
             info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if on_plan is not None:
@@ -133,6 +135,28 @@ def perform(
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
     return Performed(plan=plan, info=info, done=done, price=price)
+
+
+def backend_of(
+    spec: RunSpec,
+    problems: Sequence[Problem],
+    *,
+    store: Store,
+    notify: Notify,
+    cluster: Cluster | None,
+) -> Backend:
+    """The backend that a spec names, here or on a cluster.
+
+    Raises:
+        CotkitError: as ``build_backend`` and ``Cluster.sharded``; or a batch on a cluster.
+    """
+    model, args = spec.model, spec.model_args
+    if cluster is not None and spec.batch:
+        raise UsageError("a batch waits at the provider: no cluster makes it faster")
+    built = build_backend(
+        model, args, problems=problems, store=store, notify=notify, batch=spec.batch
+    )
+    return built if cluster is None else cluster.sharded(built, model, args, problems, notify)
 
 
 async def _execute(

@@ -1,10 +1,12 @@
 """``cotkit resume``: complete a run that was cut off or has failed attempts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import takes
@@ -12,6 +14,7 @@ from cotkit.cli._place import read_place
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from cotkit.cluster import Cluster
     from cotkit.running import Means
 
 
@@ -19,6 +22,7 @@ def resume(
     pace: dict[str, str],
     means: "Means",
     log_dir: Path | str,
+    cluster: "Cluster | None",
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
@@ -59,7 +63,7 @@ def resume(
         )
     run_and_print(
         spec.paced(pace),
-        means,
+        replace(means, cluster=cluster),
         log_dir=log_dir,
         format_=format_,
         timing=timing,
@@ -68,4 +72,4 @@ def resume(
     )
 
 
-command = takes(read_pace, read_means, read_place)(resume)
+command = takes(read_pace, read_means, read_place, read_cluster)(resume)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._foreign import read_foreign, scale_foreign
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_pace
@@ -16,6 +17,7 @@ from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.cli._foreign import Foreign
+    from cotkit.cluster import Cluster
     from cotkit.run import RunSpec
 
 EXAMPLES = """
@@ -60,6 +62,7 @@ def scale(
     pace: dict[str, str],
     foreign: "Foreign",
     log_dir: Path | str,
+    cluster: "Cluster | None",
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -165,6 +168,7 @@ def scale(
             losses=dict(map(_loss, loss)),
             prices=prices,
             by_steps=by_steps,
+            cluster=cluster,
         ),
         reach=None if reach is None else reach / 100,
         log_dir=log_dir,
@@ -188,4 +192,5 @@ command = takes(
     read_pace,
     read_foreign,
     read_place,
+    read_cluster,
 )(scale)

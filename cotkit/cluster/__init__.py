@@ -1,0 +1,5 @@
+"""A model asked on many machines through Ray: shards of requests go to actors that hold it."""
+
+from cotkit.cluster.sharded import Cluster, Sharded
+
+__all__ = ["Cluster", "Sharded"]
