@@ -18,12 +18,12 @@ from cotkit.analysis.normalised import with_normalised
 from cotkit.analysis.results import Comparison, Measured
 from cotkit.analysis.stopping import all_decided
 from cotkit.bench import draw_order
-from cotkit.cluster import Cluster
-from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.cluster import Cluster, backend_of
+from cotkit.errors import InterruptedRunError
 from cotkit.events import Event, Said
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import Executed, Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.run import Executed, Plan, RunSpec, execute, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.run.flips import recalled
 from cotkit.run.loop import run_to_end
@@ -32,7 +32,7 @@ from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
 from cotkit.store import AttemptRow, Store, option, place_of
 from cotkit.strategies.flipped_labels import FlippedLabels
-from cotkit.types import BackendInfo, Notify, Problem
+from cotkit.types import BackendInfo, Problem
 
 LEVEL = 0.95
 """Confidence level of every report."""
@@ -135,28 +135,6 @@ def perform(
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
     return Performed(plan=plan, info=info, done=done, price=price)
-
-
-def backend_of(
-    spec: RunSpec,
-    problems: Sequence[Problem],
-    *,
-    store: Store,
-    notify: Notify,
-    cluster: Cluster | None,
-) -> Backend:
-    """The backend that a spec names, here or on a cluster.
-
-    Raises:
-        CotkitError: as ``build_backend`` and ``Cluster.sharded``; or a batch on a cluster.
-    """
-    model, args = spec.model, spec.model_args
-    if cluster is not None and spec.batch:
-        raise UsageError("a batch waits at the provider: no cluster makes it faster")
-    built = build_backend(
-        model, args, problems=problems, store=store, notify=notify, batch=spec.batch
-    )
-    return built if cluster is None else cluster.sharded(built, model, args, problems, notify)
 
 
 async def _execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 from collections.abc import Mapping
@@ -52,6 +53,9 @@ def connect(address: str) -> Any:  # noqa: ANN401 - the module ray, which has no
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), _REACH_S).close()
         ray.init(address=address, log_to_driver=False, configure_logging=False)
+        # Ray prints what happens to its nodes to standard output, where our report goes; its own
+        # debugger turns that off in the same way, for want of an option.
+        vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False
     except (OSError, ValueError, RuntimeError, OverflowError) as refused:
         raise BackendError(f"no Ray cluster at {address}", hint=hint) from refused
     return ray

@@ -120,15 +120,20 @@ class Sharded:
         self._flying = set[_Asked]()
         self._arrival = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
-        self._n_ready = self._n_given_up = 0
+        self._n_ready = self._n_given_up = self._n_lost = 0
         self._why: CotkitError | None = None
 
     @property
     def info(self) -> BackendInfo:
-        """As of the backend here; every worker takes as much at once as that one."""
+        """As of the backend here; every worker takes as much at once, and has as much waiting."""
         info = self.inner.info
         most = info.max_concurrency
-        return replace(info, max_concurrency=most and most * self.n_workers)
+        return replace(info, max_concurrency=most and most * self.n_workers * _SHARDS_EACH)
+
+    def begin(self) -> None:
+        """Start the workers; the first request does, too. ``status`` says how many are there."""
+        if not self._keepers:
+            self._keepers = [asyncio.create_task(self._keep()) for _ in range(self.n_workers)]
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """Have a worker complete a request.
@@ -137,8 +142,7 @@ class Sharded:
             CotkitError: as the backend does there, or as it could not be built there.
             TransientError: every worker that had it was lost, or none can be had.
         """
-        if not self._keepers:
-            self._keepers = [asyncio.create_task(self._keep()) for _ in range(self.n_workers)]
+        self.begin()
         if self._why is not None:
             raise self._why
         asked = _Asked(request, asyncio.get_running_loop().create_future())
@@ -192,7 +196,10 @@ class Sharded:
                     self._fail(other.exceptions[0])
                     return
                 assert lost is not None
-                self.notify("a worker of the cluster was lost: what it had is sent again")
+                self.notify(
+                    f"a worker of the cluster was lost: {self._n_lost} requests are sent again"
+                )
+                self._n_lost = 0
             except self.ray.exceptions.RayError as lost:
                 self.notify(f"a worker of the cluster did not come up: {_line(lost)}")
             finally:
@@ -234,6 +241,7 @@ class Sharded:
         """Put what a worker left unanswered in front of the queue; fail what was lost too often."""
         for one in reversed(lost):
             one.n_tries += 1
+            self._n_lost += 1
             if one.n_tries < _MOST_TRIES:
                 self._waiting.appendleft(one)
             else:

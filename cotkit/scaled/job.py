@@ -8,12 +8,12 @@ from pathlib import Path
 
 from cotkit.analysis.scale.inputs import Axis, Rung
 from cotkit.api import GIVEN
-from cotkit.cluster import Cluster
+from cotkit.cluster import Cluster, backend_of
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.events import Said
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Plan, RunSpec, make_plan
-from cotkit.running import Emit, backend_of
+from cotkit.running import Emit
 from cotkit.scaled.ladder import rung_of
 from cotkit.store import Store
 from cotkit.types import BackendInfo
