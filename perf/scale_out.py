@@ -2,7 +2,7 @@
 
     python perf/scale_out.py [PROBLEMS]
 
-Every worker takes 8 requests at once. Prints requests a second and their ratio to one worker's, and
+Every worker takes 4 requests at once. Prints requests a second and their ratio to one worker's, and
 what an attempt costs beside waiting: microseconds of the driver's processor.
 """
 
@@ -19,7 +19,7 @@ from cotkit.cluster import Cluster
 from cotkit.run import RunSpec, build_backend, execute, make_plan
 from cotkit.store import Store
 
-ARGS = {"latency_s": "0.05", "max_concurrency": "8"}
+ARGS = {"latency_s": "0.05", "max_concurrency": "4"}
 MODEL = "simulated/70b"
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     """Print a row for this process alone and for 1, 2 and 4 workers."""
     import ray
 
-    n_problems = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    n_problems = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     ray.init(num_cpus=4, log_to_driver=False, include_dashboard=False)  # they wait, not work
     first, cpu_here = 0.0, 0.0
     print("workers  attempts/s  ratio  driver processor us/attempt  of it for the cluster")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SHARD = 64
 """Most requests in a shard; a backend that takes fewer at once gets so many."""
-_SHARDS_EACH = 2  # at a worker: the next one is there when the first runs out
+_BUNCH_S = 0.001  # what arrives within it travels together
 _MOST_TRIES = 3  # workers that one request may be lost with
 _BEGIN_S = 600.0  # until a worker has its model: it may have to be fetched
 _AGAIN_S = 1.0  # before a lost worker is replaced
@@ -128,7 +128,7 @@ class Sharded:
         """As of the backend here; every worker takes as much at once, and has as much waiting."""
         info = self.inner.info
         most = info.max_concurrency
-        return replace(info, max_concurrency=most and most * self.n_workers * _SHARDS_EACH)
+        return replace(info, max_concurrency=most and 2 * most * self.n_workers)
 
     def begin(self) -> None:
         """Start the workers; the first request does, too. ``status`` says how many are there."""
@@ -182,8 +182,7 @@ class Sharded:
                 is_ready = True
                 self._n_ready += 1
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(_SHARDS_EACH):
-                        group.create_task(self._feed(actor))
+                    await self._feed(actor, group)
             except CotkitError as error:  # another worker would say the same
                 self._fail(error)
                 return
@@ -207,35 +206,39 @@ class Sharded:
                 actor.end()
             await asyncio.sleep(_AGAIN_S)
 
-    async def _feed(self, actor: Actor) -> None:
-        while True:
-            shard = await self._take()
-            try:
-                requests = tuple(one.request for one in shard)
-                async for reference in actor.handle.answer.remote(requests):
-                    told: Told = await reference
-                    for text in told.said:
-                        self.notify(text)
-                    for place, result in told.found:
-                        _settle(shard[place], result)
-            finally:
-                self._return([one for one in shard if not one.future.done()])
-                self._flying.difference_update(shard)
-
-    async def _take(self) -> list[_Asked]:
-        """The next shard, as soon as there is one."""
-        while True:
-            while self._waiting and self._waiting[0].future.done():  # nobody waits for it any more
-                self._waiting.popleft()
-            if self._waiting:
-                break
-            self._arrival.clear()
-            await self._arrival.wait()
+    async def _feed(self, actor: Actor, group: asyncio.TaskGroup) -> None:
+        """Let a worker always have as much waiting as it takes at once."""
         most = min(SHARD, self.inner.info.max_concurrency or SHARD)
-        fair = -(-len(self._waiting) // (self.n_workers * _SHARDS_EACH))  # others want some, too
-        shard = [self._waiting.popleft() for _ in range(min(most, fair, len(self._waiting)))]
+        held = set[_Asked]()
+        while True:
+            while not self._waiting or len(held) >= 2 * most:
+                self._arrival.clear()
+                await self._arrival.wait()
+            await asyncio.sleep(_BUNCH_S)
+            fair = -(-len(self._waiting) // self.n_workers)  # the others want some, too
+            n = min(most, fair, 2 * most - len(held))
+            taken = [self._waiting.popleft() for _ in range(n)]
+            shard = [one for one in taken if not one.future.done()]  # else nobody waits any more
+            if shard:
+                held.update(shard)
+                group.create_task(self._send(actor, shard, held))
+
+    async def _send(self, actor: Actor, shard: Sequence[_Asked], held: set[_Asked]) -> None:
+        """Have a shard answered; whatever ends that, what is not goes back."""
         self._flying.update(shard)
-        return shard
+        try:
+            requests = tuple(one.request for one in shard)
+            async for reference in actor.handle.answer.remote(requests):
+                told: Told = await reference
+                for text in told.said:
+                    self.notify(text)
+                for place, result in told.found:
+                    _settle(shard[place], result)
+                    held.discard(shard[place])
+                self._arrival.set()  # there is room
+        finally:
+            self._return([one for one in shard if not one.future.done()])
+            self._flying.difference_update(shard)
 
     def _return(self, lost: Sequence[_Asked]) -> None:
         """Put what a worker left unanswered in front of the queue; fail what was lost too often."""
