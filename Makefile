@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo setup browser test interop fix perf
+.PHONY: help demo setup browser postgresql test interop fix perf
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -24,7 +24,13 @@ browser:  ## a browser for the test of HTML reports, where apt and root allow it
 	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
 	  echo "chromium could not be installed: its test will be skipped"
 
-test: setup browser  ## style, types, then every test
+postgresql:  ## a database server for the store's tests, where apt and root allow it; else they are skipped
+	@command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || \
+	  [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends postgresql >/dev/null; } || \
+	  echo "PostgreSQL could not be installed: its tests will be skipped"
+
+test: setup browser postgresql  ## style, types, then every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright

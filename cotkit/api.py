@@ -83,7 +83,7 @@ def compare(
         likelihood: whether to ask for the log-probability of gold answers, too.
         stop_when: ``decided``: stop once more problems cannot change any verdict.
         means: what this call may spend; the comparison's ``ended_by`` says if that ended it.
-        log_dir: folder of the store; what it holds is not generated again.
+        log_dir: folder of the store, or ``postgresql://...``; what it holds is not made again.
         on_event: called with every event of the run; in another thread where an event loop is
             already running in this one.
 
@@ -114,9 +114,7 @@ def compare(
     )
     benchmark = _benchmark(bench)
     given = None if isinstance(model, str) else _backend(model, model_id)
-    return run_spec(
-        spec, benchmark, log_dir=Path(log_dir), backend=given, emit=on_event, means=means
-    )
+    return run_spec(spec, benchmark, log_dir=log_dir, backend=given, emit=on_event, means=means)
 
 
 def scale(
@@ -210,7 +208,7 @@ def scale(
             prices=prices,
             by_steps=by_steps,
         ),
-        log_dir=Path(log_dir),
+        log_dir=log_dir,
         emit=on_event or (lambda _: None),
     )
     return found.scales

@@ -13,8 +13,8 @@ from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.budget import Budget
-from cotkit.running import LEVEL, NO_LIMITS, STORE_NAME, Emit, Means, run_spec
-from cotkit.store import Store
+from cotkit.running import LEVEL, NO_LIMITS, Emit, Means, run_spec
+from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo, Exemplar
 
 AGAIN = "give the same command again: what is done is not made again"
@@ -38,7 +38,7 @@ def compare_draws(
     spec: RunSpec,
     bench: Benchmark,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
@@ -74,7 +74,7 @@ def compare_draws(
         )
     except InterruptedRunError as stopped:
         raise InterruptedRunError(stopped.message, hint=AGAIN) from None
-    with Store(log_dir / STORE_NAME) as store:
+    with Store(place_of(log_dir)) as store:
         draws = [store.attempts(comparison.run_id) for comparison in comparisons]
     variances = tuple(
         draw_variance(

@@ -22,8 +22,8 @@ from cotkit.run.estimate import Estimate, Pace, estimate
 from cotkit.run.loop import run_to_end
 from cotkit.run.probe import n_weighed
 from cotkit.run.survey import ArmSurvey, survey
-from cotkit.running import LEVEL, STORE_NAME, Emit, price_for
-from cotkit.store import Store
+from cotkit.running import LEVEL, Emit, price_for
+from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
 
 SHOWN_RATES = (0.05, 0.2, 0.5)
@@ -107,7 +107,7 @@ def plan(
     return plan_spec(
         spec,
         load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench,
-        log_dir=Path(log_dir),
+        log_dir=log_dir,
         backend=given,
         prices=prices,
     )
@@ -117,7 +117,7 @@ def plan_spec(
     spec: RunSpec,
     bench: Benchmark,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit = lambda _: None,
     prices: Path | None = None,
@@ -130,8 +130,9 @@ def plan_spec(
         CotkitError: as ``run_spec`` and ``compare_draws``, for what is wrong with the spec.
     """
     plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
-    planned, path = _together(plans), log_dir / STORE_NAME
-    with Store(path) if path.is_file() else contextlib.nullcontext() as store:
+    planned, place = _together(plans), place_of(log_dir)
+    is_there = not isinstance(place, Path) or place.is_file()
+    with Store(place) if is_there else contextlib.nullcontext() as store:
         used = backend or build_backend(
             spec.model,
             spec.model_args,

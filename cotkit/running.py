@@ -18,22 +18,22 @@ from cotkit.analysis.normalised import with_normalised
 from cotkit.analysis.results import Comparison, Measured
 from cotkit.analysis.stopping import all_decided
 from cotkit.bench import draw_order
+from cotkit.cluster import Cluster, backend_of
 from cotkit.errors import InterruptedRunError
 from cotkit.events import Event, Said
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import Executed, Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.run import Executed, Plan, RunSpec, execute, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.run.flips import recalled
 from cotkit.run.loop import run_to_end
 from cotkit.run.probe import unweighed
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
-from cotkit.store import AttemptRow, Store
+from cotkit.store import AttemptRow, Store, option, place_of
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Problem
 
-STORE_NAME = "cotkit.db"
 LEVEL = 0.95
 """Confidence level of every report."""
 
@@ -48,6 +48,8 @@ class Means:
     """When to stop, between problems, with the arms balanced."""
     prices: Path | None = None
     """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
+    cluster: Cluster | None = None
+    """Whose machines ask the model, where a spec names it; None: this process."""
 
 
 NO_LIMITS = Means()
@@ -71,7 +73,7 @@ def run_spec(
     spec: RunSpec,
     bench: Benchmark,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
@@ -88,7 +90,7 @@ def perform(
     spec: RunSpec,
     bench: Benchmark,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     backend: Backend | None = None,
     closes: bool = False,
     emit: Emit | None = None,
@@ -97,6 +99,7 @@ def perform(
 ) -> Performed:
     """Run a spec; ``on_plan`` is called before anything is generated.
 
+    ``log_dir``: folder of the store, or the URL of a PostgreSQL database.
     ``backend``: an object to use in place of the one that the spec names, and to leave open unless
     ``closes``.
     ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
@@ -111,20 +114,19 @@ def perform(
     plan = make_plan(spec, bench)
     hint = "the same command goes on where it stopped"
     try:
-        with Store(log_dir / STORE_NAME) as store:
-            used = backend or build_backend(
-                spec.model,
-                spec.model_args,
-                problems=plan.everything,
+        with Store(place_of(log_dir)) as store:
+            used = backend or backend_of(
+                spec,
+                plan.everything,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
-                batch=spec.batch,
+                cluster=means.cluster,
             )
             info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
-                hint = f"go on with: cotkit resume {plan.run_id(info)} --log-dir {log_dir}"
+                hint = f"go on with: cotkit resume {plan.run_id(info)} {option(log_dir)}"
             price = price_for(spec, info, means.prices)
             meter = Meter(means.budget, price, model=info.model)
             work = _execute(plan, used, store, say, meter=meter, closes=closes or backend is None)

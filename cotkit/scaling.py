@@ -21,12 +21,12 @@ from cotkit.identity import canonical_json
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec, make_plan
-from cotkit.running import LEVEL, STORE_NAME, Emit, Means, perform, why_failed
+from cotkit.running import LEVEL, Emit, Means, perform, why_failed
 from cotkit.scaled import Content, check_alike, check_count, check_ladder, difference, rung_of
 from cotkit.scaled.analysed import analysed
 from cotkit.scaled.job import Ask, Job, check_losses, loss_of, make_job, pairs_of
 from cotkit.scaled.steps import counts_by_steps
-from cotkit.store import Store
+from cotkit.store import Store, existing, place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def scale_models(
     benches: Sequence[tuple[str, Benchmark]],
     ask: Ask,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     emit: Emit,
     on_plan: Callable[[Prospect], None] | None = None,
 ) -> Scaled:
@@ -74,7 +74,7 @@ def scale_models(
         models: Names, or backend objects, which are left open.
         benches: Each as the user wrote it, and itself.
         ask: What else is asked.
-        log_dir: Folder of the store.
+        log_dir: Folder of the store, or URL of a database.
         emit: Told every event.
         on_plan: Told what the runs would take and could find, before the first of them.
 
@@ -85,7 +85,7 @@ def scale_models(
     """
     check_count(len(models))
     _check_benches([written for written, _ in benches])
-    with _kept(), Store(log_dir / STORE_NAME) as store:
+    with _kept(), Store(place_of(log_dir)) as store:
         jobs = [
             make_job(spec, model, bench, ask=ask, store=store, emit=emit)
             for model in models
@@ -120,7 +120,9 @@ def scale_models(
     )
 
 
-def scale_runs(runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_dir: Path) -> Scaled:
+def scale_runs(
+    runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_dir: Path | str
+) -> Scaled:
     """As :func:`scale_models`, of runs that the store already holds; nothing is generated.
 
     Args:
@@ -128,18 +130,16 @@ def scale_runs(runs: Sequence[str], ask: Ask, *, margin: float, seed: int, log_d
         ask: What is asked of them.
         margin: Smallest gain that counts as material.
         seed: Of the bootstraps.
-        log_dir: Folder of the store.
+        log_dir: Folder of the store, or URL of a database.
 
     Raises:
         UsageError: no such run, one that ended when it was decided, or runs that differ in more
             than the model, or from what this version would run: names the field.
         CotkitError: the benchmark of the runs cannot be read.
     """
-    path = log_dir / STORE_NAME
-    if not path.is_file():
-        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
+    place = existing(log_dir)
     check_count(len(runs))
-    with _kept(), Store(path) as store:
+    with _kept(), Store(place) as store:
         found = [store.run(prefix) for prefix in runs]
         specs = [RunSpec.from_json(one.spec) for one in found]
         contents = [(one.id, _content(store, one.id)) for one in found]
@@ -243,7 +243,7 @@ def _titled(emit: Emit, title: str) -> Emit:
     return emit_titled
 
 
-def _complete(job: Job, store: Store, *, log_dir: Path, emit: Emit, ask: Ask) -> str | None:
+def _complete(job: Job, store: Store, *, log_dir: Path | str, emit: Emit, ask: Ask) -> str | None:
     """Run what is missing of a job; why attempts failed, if any did."""
     if store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
         return None

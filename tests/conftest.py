@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import pytest
 
 from cotkit.errors import MissingDataError
 from cotkit.models.fetch import ensure
+from cotkit.store import Place
 from cotkit.types import AnswerKind, Problem, Question
+from tests.postgres import Postgres, server, why_not
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_MODEL = "smollm2-135m"
@@ -58,3 +60,20 @@ def a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in its own folder, so that ./logs never meets another test's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """One server for all tests; each takes a database of its own."""
+    if (why := why_not()) is not None:
+        pytest.skip(why)
+    with server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a new store can be: a test that takes this runs on both kinds of database."""
+    if request.param == "sqlite":
+        return tmp_path / "new" / "folder" / "s.db"
+    return request.getfixturevalue("postgres").new_database()

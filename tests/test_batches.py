@@ -56,7 +56,7 @@ def plain(provider: str, api: FakeBatches) -> Openai | Anthropic:
 
 
 def by_batch(provider: str, api: FakeBatches, ledger: BatchLedger | None = None) -> Batched:
-    ledger = ledger or BatchLedger(path=Path("ledger.db"))
+    ledger = ledger or BatchLedger(place=Path("ledger.db"))
     backend = batched(cast("Backend", plain(provider, api)), ledger, poll_s=0.01)
     backend.gather_s = 0.02
     return backend
@@ -250,7 +250,7 @@ class KilledLedger(BatchLedger):
 def test_killed_between_submission_and_id_the_batch_is_found(
     provider: str, is_done: bool, api: FakeBatches
 ) -> None:
-    killed = by_batch(provider, api, KilledLedger(path=Path("ledger.db")))
+    killed = by_batch(provider, api, KilledLedger(place=Path("ledger.db")))
     with pytest.raises(Killed):
         run(killed, *REQUESTS)
     other = replace(api.made[0], id="other", metadata={}, n_polls=9, results=[])
@@ -283,7 +283,7 @@ def test_more_calls_than_one_batch_may_hold(provider: str, api: FakeBatches) -> 
     backend.provider.max_calls = 2
     assert all(isinstance(one, tuple) for one in run(backend, *REQUESTS[:5]))
     assert [len(made.calls) for made in api.made] == [2, 2, 1]
-    backend = by_batch(provider, api, BatchLedger(path=Path("other.db")))
+    backend = by_batch(provider, api, BatchLedger(place=Path("other.db")))
     backend.provider.max_bytes = 3 * 400
     run(backend, *(ask(f"{i}" * 100) for i in range(5)))
     assert [len(made.calls) for made in api.made[3:]] == [2, 2, 1]
@@ -298,7 +298,7 @@ from tests.test_batches import by_batch, table
 from cotkit.store.batches import BatchLedger
 api = FakeBatches()
 api.url = sys.argv[2]
-backend = by_batch(sys.argv[1], api, BatchLedger(path=Path("logs/cotkit.db")))
+backend = by_batch(sys.argv[1], api, BatchLedger(place=Path("logs/cotkit.db")))
 print(table(backend, "logs"), end="")
 """
 
@@ -393,7 +393,7 @@ def test_a_provider_out_of_reach_is_asked_for_a_long_time(
 
 
 def test_only_providers_with_a_batch_api_have_it(tmp_path: Path) -> None:
-    ledger = BatchLedger(path=tmp_path / "s.db")
+    ledger = BatchLedger(place=tmp_path / "s.db")
     with pytest.raises(UsageError, match="has no batch API"):
         batched(Scripted(replies=[Reply(prompt="", text="a")]), ledger)
     with pytest.raises(UsageError, match="above 0"):
@@ -401,13 +401,13 @@ def test_only_providers_with_a_batch_api_have_it(tmp_path: Path) -> None:
 
 
 def test_the_ledger_remembers(tmp_path: Path) -> None:
-    ledger = BatchLedger(path=tmp_path / "s.db")
+    ledger = BatchLedger(place=tmp_path / "s.db")
     old = ledger.intend("k1", provider="p", backend="b", calls=[{0: "a", 1: "b"}, {0: "c"}])
     new = ledger.submitted(
         ledger.intend("k2", provider="p", backend="b", calls=[{4: "a"}]).key, "i"
     )
     assert (old.id, new.id, new.calls) == (None, "i", {0: {4: "a"}})
-    again = BatchLedger(path=tmp_path / "s.db")
+    again = BatchLedger(place=tmp_path / "s.db")
     assert again.holding(["a", "zzz"]) == [new, old]
     assert again.ids("p") == {"i"}
     again.drop("k1", ["a"])

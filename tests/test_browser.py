@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cotkit.cli import app
-from cotkit.running import STORE_NAME
-from cotkit.store import Store
+from cotkit.store import STORE_NAME, Store
 from tests.browser import CHROMIUM, Browser, browser
 
 pytestmark = [

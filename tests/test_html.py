@@ -22,8 +22,7 @@ from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.report.html import Part, Sample, Take, page
 from cotkit.report.html.figure import short
 from cotkit.reporting import stored_part
-from cotkit.running import STORE_NAME
-from cotkit.store import Store
+from cotkit.store import STORE_NAME, Store
 from cotkit.types import Problem, Question, Reading
 from tests.conftest import Sums
 from tests.made_scale import made_scale

@@ -22,11 +22,11 @@ from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.events import AttemptDone, Event, RunStarted
 from cotkit.models.prices import price_of
 from cotkit.run import RunSpec
-from cotkit.running import STORE_NAME, Emit
+from cotkit.running import Emit
 from cotkit.scaled import Arms, Ran, check_ladder, difference, members, read_grid
 from cotkit.scaled.job import Ask
 from cotkit.scaling import Prospect, Scaled, scale_models, scale_runs
-from cotkit.store import AttemptRow, Store
+from cotkit.store import STORE_NAME, AttemptRow, Store
 from cotkit.types import Completion, Request
 from tests.conftest import Sums
 

@@ -22,10 +22,9 @@ from cotkit.analysis.results import Comparison
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
 from cotkit.report import FORMATS, render
 from cotkit.report.reading import reading_display
-from cotkit.running import STORE_NAME
 from cotkit.scored import Ask, Names, read_file, score_completions
 from cotkit.scored.made import MAX_LINE_BYTES
-from cotkit.store import AttemptRow, Store
+from cotkit.store import STORE_NAME, AttemptRow, Store
 from cotkit.types import AnswerKind, Problem, Question
 from tests.conftest import Sums
 

@@ -25,8 +25,8 @@ from cotkit.run import RunSpec, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.run.driver import start
 from cotkit.run.schedule import Schedule
-from cotkit.running import STORE_NAME, Means
-from cotkit.store import AttemptRow, BatchLedger, Store
+from cotkit.running import Means
+from cotkit.store import STORE_NAME, AttemptRow, BatchLedger, Store
 from cotkit.types import Completion, Outcome, Request
 from tests.conftest import Sums
 
@@ -271,7 +271,7 @@ def test_a_batch_that_is_paid_for_is_not_paid_again(sums: Sums, tmp_path: Path) 
     assert isinstance(request, Request)
     key = backend_key(backend.info)
     with Store(tmp_path / STORE_NAME) as store:
-        ledger = BatchLedger(path=store.path)
+        ledger = BatchLedger(place=store.place)
         promised = completion_key(key, request_key(request), 0)
         ledger.intend("batch", provider="p", backend=key, calls=[{0: promised}])
     with pytest.raises(UsageError, match="add --batch to collect them"):

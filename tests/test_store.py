@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from cotkit.errors import StoreError, UsageError
 from cotkit.identity import backend_key, completion_key, request_key
-from cotkit.store import AttemptRow, Store, database
+from cotkit.store import AttemptRow, Place, Store, sqlite
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request
 
 INFO = BackendInfo(backend="b", model="m", fingerprint="f", settings={"dtype": "x"}, n_params=7)
@@ -42,8 +43,8 @@ ROW = AttemptRow(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    opened = Store(tmp_path / "new" / "folder" / "s.db")
+def store(place: Place) -> Store:
+    opened = Store(place)
     opened.put_backend(backend_key(INFO), INFO)
     opened.start_run("run1", '{"x":1}', backend_key(INFO))
     return opened
@@ -90,15 +91,13 @@ OPENER = """
 import sys
 from pathlib import Path
 from cotkit.store import Store
-Store(Path(sys.argv[1]))
+Store(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1]))
 """
 
 
-def test_many_first_openers_at_once_all_get_in(tmp_path: Path) -> None:
-    for round_ in range(3):
-        path = str(tmp_path / f"{round_}.db")
-        openers = [subprocess.Popen([sys.executable, "-c", OPENER, path]) for _ in range(4)]
-        assert [opener.wait(60) for opener in openers] == [0] * 4
+def test_many_first_openers_at_once_all_get_in(place: Place) -> None:
+    openers = [subprocess.Popen([sys.executable, "-c", OPENER, str(place)]) for _ in range(6)]
+    assert [opener.wait(60) for opener in openers] == [0] * 6
 
 
 def test_a_failed_attempt_is_replaced(store: Store) -> None:
@@ -145,11 +144,17 @@ def test_a_store_of_a_newer_cotkit_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "s.db")
 
 
-def test_a_locked_store_says_who_is_to_blame(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
-    other = sqlite3.connect(store.path, isolation_level=None)
+def test_a_locked_store_says_who_is_to_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
+    Store(tmp_path / "s.db").__exit__()
+    other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="another process is writing"), Store(store.path) as second:
+    with (
+        pytest.raises(StoreError, match="another process is writing"),
+        Store(tmp_path / "s.db") as second,
+    ):
         second.put_backend("k", INFO)
 
 
@@ -158,18 +163,63 @@ import sys
 from pathlib import Path
 from tests.test_store import COMPLETION, REQUEST
 from cotkit.store import Store
-with Store(Path(sys.argv[1])) as store:
-    for i in range(300):
+with Store(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1])) as store:
+    for i in range(int(sys.argv[3])):
         store.put_completion("b", sys.argv[2], REQUEST, i, COMPLETION)
 """
 
 
-def test_four_writers_at_once_lose_nothing(store: Store) -> None:
-    put(store)
+def write_at_once(place: Place, n_writers: int, n_each: int) -> None:
+    """Processes that write different completions; all of them must be there afterwards."""
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(store.path), f"request-{i}"])
-        for i in range(4)
+        subprocess.Popen([sys.executable, "-c", WRITER, str(place), name, str(n_each)])
+        for i in range(n_writers)
+        for name in [f"request-{i}"]
+    ]
+    assert [writer.wait(600) for writer in writers] == [0] * n_writers
+    with Store(place) as store:
+        for i in range(n_writers):
+            keys = [completion_key("b", f"request-{i}", sample) for sample in range(n_each)]
+            assert [store.completion(key) for key in keys] == [COMPLETION] * n_each
+
+
+def test_many_writers_at_once_lose_nothing(place: Place) -> None:
+    write_at_once(place, 8, 60)
+
+
+def test_writers_of_the_same_completions_make_one_of_each(place: Place) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(place), "same", "60"]) for _ in range(4)
     ]
     assert [writer.wait(60) for writer in writers] == [0] * 4
-    with sqlite3.connect(store.path) as db:
-        assert db.execute("SELECT count(*) FROM completion").fetchone() == (1201,)
+    with Store(place) as store:
+        key = completion_key("b", "same", 59)
+        assert store.completion(key) == COMPLETION
+
+
+def test_numbers_and_replies_come_without_the_rest(store: Store) -> None:
+    ids = ["p/b", "p/B", "p/é", "p/a", "p/10", "p/9"]
+    for position, one in enumerate(ids):
+        row = replace(ROW, problem_id=one, metrics={"steps_right": position / 2})
+        store.put_attempt("run1", position, row, [])
+    store.put_attempt("run1", 9, replace(ROW, problem_id="p/x", outcome="failed"), [])
+    columns = store.columns("run1", "cot")
+    assert columns.problem_ids == tuple(sorted([*ids, "p/x"]))  # by code point in every database
+    at = columns.problem_ids.index("p/9")
+    assert columns.correct[at] == 0
+    assert columns.metrics["steps_right"][at] == 2.5
+    failed = columns.problem_ids.index("p/x")
+    assert math.isnan(columns.correct[failed])
+    assert math.isnan(columns.seconds[failed])
+    replies = list(store.replies("run1", "cot", "flexible"))
+    assert [reply.reading for reply in replies] == [Reading(value="2", rule="x")] * len(ids)
+    assert [reply.reading for reply in store.replies("run1", "cot", "other")] == [None] * len(ids)
+    assert store.arms("run1") == ["cot"]
+    assert store.n_done("run1") == len(ids)
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b\ue000c", "\ue0000", "\ue0001\x00", "100 % ? %s"])
+def test_any_text_comes_back_as_it_was(store: Store, text: str) -> None:
+    row = replace(ROW, text=text, error=text, readings={}, correct_by={})
+    store.put_attempt("run1", 0, row, [])
+    assert store.attempts("run1") == [row]

@@ -38,7 +38,7 @@ def check_page(path: Path) -> None:
         raise MissingDependencyError("matplotlib", "report")
 
 
-def write_run(path: Path, found: Comparison, log_dir: Path, *, timing: bool) -> None:
+def write_run(path: Path, found: Comparison, log_dir: Path | str, *, timing: bool) -> None:
     """Write the page of a run that has just been made.
 
     Raises:
@@ -46,16 +46,20 @@ def write_run(path: Path, found: Comparison, log_dir: Path, *, timing: bool) -> 
     """
     from cotkit.report.html import page
     from cotkit.reporting import stored_part
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.store import Store, place_of
 
-    with Store(log_dir / STORE_NAME) as store:
+    with Store(place_of(log_dir)) as store:
         part = stored_part(store, store.run(found.run_id), say_nothing)
     write_page(path, page([replace(part, comparison=found)], timing=timing))
 
 
 def write_scales(
-    path: Path, scales: Sequence[Scale], log_dir: Path | None, *, reach: float | None, timing: bool
+    path: Path,
+    scales: Sequence[Scale],
+    log_dir: Path | str | None,
+    *,
+    reach: float | None,
+    timing: bool,
 ) -> None:
     """Write the page of scale analyses and of the runs that they are of; ``log_dir``: of these.
 
@@ -64,13 +68,12 @@ def write_scales(
     """
     from cotkit.report.html import page
     from cotkit.reporting import stored_part
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.store import Store, place_of
 
     runs = [run for one in scales if one.origin for run in one.origin.runs.values()]
     parts: list[Part] = []
     if log_dir is not None:
-        with Store(log_dir / STORE_NAME) as store:
+        with Store(place_of(log_dir)) as store:
             parts = [stored_part(store, store.run(run), say_nothing) for run in runs]
     write_page(path, page(parts, scales=scales, reach=reach, timing=timing))
 

@@ -23,6 +23,7 @@ from cotkit.report import render
 from cotkit.report.draws import draws_json, draws_text
 from cotkit.report.progress import progress_display
 from cotkit.running import run_spec
+from cotkit.store import option
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
@@ -38,7 +39,7 @@ def run_and_print(
     spec: RunSpec,
     means: Means,
     *,
-    log_dir: Path,
+    log_dir: Path | str,
     format_: Format,
     timing: bool,
     display: Display | None,
@@ -51,7 +52,7 @@ def run_and_print(
     Args:
         spec: What to run.
         means: What it may spend.
-        log_dir: Folder of the store.
+        log_dir: Folder of the store, or URL of a database.
         format_: Of the report.
         timing: Whether to print what was measured.
         display: Of the progress.
@@ -104,7 +105,7 @@ def run_and_print(
     if html is not None:
         write_run(html, comparison, log_dir, timing=timing)
         typer.echo(f"written: {html}", err=True)
-    again = f"go on with: cotkit resume {comparison.run_id} --log-dir {log_dir}"
+    again = f"go on with: cotkit resume {comparison.run_id} {option(log_dir)}"
     if gated:
         write_summary(comparison)
     _check_complete([comparison], again)

@@ -53,7 +53,7 @@ def scale_and_print(
     ask: Ask,
     *,
     reach: float | None,
-    log_dir: Path,
+    log_dir: Path | str,
     format_: Format,
     timing: bool,
     display: Display | None,
@@ -103,7 +103,7 @@ def print_scales(
     format_: Format,
     timing: bool,
     html: Path | None,
-    log_dir: Path | None = None,
+    log_dir: Path | str | None = None,
 ) -> None:
     """Write analyses to standard output, in colour where it is a terminal.
 

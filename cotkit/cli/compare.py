@@ -1,15 +1,19 @@
 """``cotkit compare``: a strategy against its control, on the same problems."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_given, read_spec, takes
+from cotkit.cli._place import read_place
 
 if TYPE_CHECKING:
+    from cotkit.cluster import Cluster
     from cotkit.run import RunSpec
     from cotkit.running import Means
 
@@ -42,9 +46,8 @@ def compare(
     spec: "RunSpec",
     pace: dict[str, str],
     means: "Means",
-    log_dir: Path = typer.Option(
-        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
-    ),
+    log_dir: Path | str,
+    cluster: "Cluster | None",
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
@@ -81,7 +84,7 @@ def compare(
         check_page(html)
     run_and_print(
         spec.paced(pace),
-        means,
+        replace(means, cluster=cluster),
         log_dir=log_dir,
         format_=format_,
         timing=timing,
@@ -92,4 +95,4 @@ def compare(
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_given, read_spec, read_pace, read_means)(compare)
+command = takes(read_given, read_spec, read_pace, read_means, read_place, read_cluster)(compare)

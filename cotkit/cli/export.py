@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli._options import fixing, read_spec, takes
+from cotkit.cli._place import read_place
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -54,6 +55,7 @@ _read_asked = fixing(
 
 def export(
     spec: "RunSpec",
+    log_dir: Path | str,
     runs: list[str] = typer.Argument(
         None, help="Ids of runs, or how they begin (cotkit list runs)."
     ),
@@ -63,7 +65,6 @@ def export(
     to: list[str] = typer.Option(
         [], "--to", help="inspect:DIR, lm-eval:DIR or lm-eval-tasks:DIR: that tool's files."
     ),
-    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
 ) -> None:
     """Write runs of the store as Parquet, or as the logs that other tools read.
 
@@ -109,23 +110,20 @@ def _write_tasks(spec: "RunSpec", folders: list[Path]) -> None:
 
 
 def _write_runs(
-    runs: list[str], parquet: Path | None, wanted: list[tuple[str, Path]], log_dir: Path
+    runs: list[str], parquet: Path | None, wanted: list[tuple[str, Path]], log_dir: Path | str
 ) -> None:
     from cotkit.errors import UsageError
     from cotkit.foreign.taken import Taken
     from cotkit.foreign.to_inspect import write_inspect
     from cotkit.foreign.to_lm_eval import write_lm_eval
     from cotkit.foreign.to_parquet import write_parquet
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.store import Store, existing
 
     if not runs:
         raise UsageError("export which run?", hint="its id, as cotkit list runs prints it")
-    path = log_dir / STORE_NAME
-    if not path.is_file():
-        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
+    place = existing(log_dir)
     writers = {"inspect": write_inspect, "lm-eval": write_lm_eval}
-    with Store(path) as store:
+    with Store(place) as store:
         taken = [Taken.of(store, prefix) for prefix in runs]
         if parquet is not None:
             typer.echo(f"{parquet}: {write_parquet(taken, parquet):,} attempts")
@@ -136,4 +134,4 @@ def _write_runs(
 
 
 export.__doc__ = f"{export.__doc__}\n\n\b{EXAMPLES}"
-command = takes(_read_asked)(export)
+command = takes(_read_asked, read_place)(export)

@@ -1,12 +1,12 @@
 """``cotkit list``: the names there are, one line each."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 
 import typer
 
+from cotkit.cli._options import takes
+from cotkit.cli._place import read_place
 from cotkit.registry import Entry
 
 
@@ -23,9 +23,10 @@ class What(StrEnum):
     runs = "runs"
 
 
+@takes(read_place)
 def list_names(
+    log_dir: Path | str,
     what: What = typer.Argument(help="What to list."),
-    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store, for runs."),
 ) -> None:
     """List strategies, benches, backends, models, readers, triggers, published tables or runs.
 
@@ -41,7 +42,7 @@ def list_names(
         typer.echo(line)
 
 
-def _strategies(_: Path) -> list[tuple[str, ...]]:
+def _strategies(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
     return [
@@ -50,13 +51,13 @@ def _strategies(_: Path) -> list[tuple[str, ...]]:
     ]
 
 
-def _benches(_: Path) -> list[tuple[str, ...]]:
+def _benches(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
     return [(e.name, _summary(e)) for e in entries("benchmark")]
 
 
-def _backends(_: Path) -> list[tuple[str, ...]]:
+def _backends(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
     return [(e.name, _summary(e)) for e in entries("backend")]
@@ -67,19 +68,19 @@ def _summary(entry: Entry) -> str:
     return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
 
 
-def _models(_: Path) -> list[tuple[str, ...]]:
+def _models(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.cli.models import rows
 
     return rows()
 
 
-def _readers(_: Path) -> list[tuple[str, ...]]:
+def _readers(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.scoring import READERS
 
     return [(name, reader.summary) for name, reader in READERS.items()]
 
 
-def _triggers(_: Path) -> list[tuple[str, ...]]:
+def _triggers(_: Path | str) -> list[tuple[str, ...]]:
     import json
 
     from cotkit.prompting.lock import read_locked
@@ -88,23 +89,19 @@ def _triggers(_: Path) -> list[tuple[str, ...]]:
     return [(row["name"], row["text"]) for row in rows]
 
 
-def _published(_: Path) -> list[tuple[str, ...]]:
+def _published(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.foreign.published import tables
 
     return [(one.name, one.title, one.paper) for one in tables().values()]
 
 
-def _runs(log_dir: Path) -> list[tuple[str, ...]]:
+def _runs(log_dir: Path | str) -> list[tuple[str, ...]]:
     import json
 
-    from cotkit.errors import UsageError
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.store import Store, existing
 
-    path = log_dir / STORE_NAME
-    if not path.is_file():
-        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
-    with Store(path) as store:
+    place = existing(log_dir)
+    with Store(place) as store:
         rows: list[tuple[str, ...]] = [("run", "updated (UTC)", "status", "attempts", "what")]
         for run in store.runs():
             spec = json.loads(run.spec)

@@ -7,6 +7,7 @@ import typer
 
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_spec, takes
+from cotkit.cli._place import read_place
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -25,9 +26,7 @@ def plan(
     spec: "RunSpec",
     pace: dict[str, str],
     means: "Means",
-    log_dir: Path = typer.Option(
-        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
-    ),
+    log_dir: Path | str,
 ) -> None:
     """Print what a comparison would ask and make, and the smallest gain it could find.
 
@@ -58,4 +57,4 @@ def plan(
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_spec, read_pace, read_means)(plan)
+command = takes(read_spec, read_pace, read_means, read_place)(plan)

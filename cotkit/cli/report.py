@@ -4,6 +4,9 @@ from pathlib import Path
 
 import typer
 
+from cotkit.cli._options import takes
+from cotkit.cli._place import read_place
+
 EXAMPLES = """
 Examples:
 
@@ -16,11 +19,11 @@ Examples:
 
 
 def report(
+    log_dir: Path | str,
     runs: list[str] = typer.Argument(
         None, help="Ids of runs, or how they begin (default: the latest)."
     ),
     html: Path = typer.Option(..., "--html", help="The file to write."),
-    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
@@ -33,17 +36,14 @@ def report(
     from cotkit.errors import UsageError
     from cotkit.report.html import page
     from cotkit.reporting import stored_part
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.store import Store, existing, shown
 
     check_page(html)
-    path = log_dir / STORE_NAME
-    if not path.is_file():
-        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
-    with Store(path) as store:
+    place = existing(log_dir)
+    with Store(place) as store:
         chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
         if not chosen:
-            raise UsageError(f"{path} holds no run", hint="begin with: cotkit compare")
+            raise UsageError(f"{shown(place)} holds no run", hint="begin with: cotkit compare")
         chosen = list({run.id: run for run in chosen}.values())
         parts = [stored_part(store, run, lambda text: typer.echo(text, err=True)) for run in chosen]
     write_page(html, page(parts, timing=timing))
@@ -51,4 +51,4 @@ def report(
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
-command = report
+command = takes(read_place)(report)

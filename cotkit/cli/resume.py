@@ -1,26 +1,31 @@
 """``cotkit resume``: complete a run that was cut off or has failed attempts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import takes
+from cotkit.cli._place import read_place
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from cotkit.cluster import Cluster
     from cotkit.running import Means
 
 
 def resume(
     pace: dict[str, str],
     means: "Means",
+    log_dir: Path | str,
+    cluster: "Cluster | None",
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
-    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
@@ -40,17 +45,14 @@ def resume(
     from cotkit.api import GIVEN
     from cotkit.cli._run import run_and_print
     from cotkit.run import RunSpec
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.store import Store, existing, shown
 
-    path = log_dir / STORE_NAME
-    if not path.is_file():
-        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
-    with Store(path) as store:
+    place = existing(log_dir)
+    with Store(place) as store:
         unfinished = [row for row in store.runs() if row.status != "complete"]
         if not run and not unfinished:
             raise UsageError(
-                f"{path} holds no unfinished run", hint="name one of: cotkit list runs"
+                f"{shown(place)} holds no unfinished run", hint="name one of: cotkit list runs"
             )
         chosen = store.run(run) if run else unfinished[0]
     spec = RunSpec.from_json(chosen.spec)
@@ -61,7 +63,7 @@ def resume(
         )
     run_and_print(
         spec.paced(pace),
-        means,
+        replace(means, cluster=cluster),
         log_dir=log_dir,
         format_=format_,
         timing=timing,
@@ -70,4 +72,4 @@ def resume(
     )
 
 
-command = takes(read_pace, read_means)(resume)
+command = takes(read_pace, read_means, read_place, read_cluster)(resume)

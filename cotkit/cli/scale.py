@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._foreign import read_foreign, scale_foreign
 from cotkit.cli._formats import Display, Format
 from cotkit.cli._means import read_pace
 from cotkit.cli._options import fixing, read_spec, takes
+from cotkit.cli._place import read_place
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.cli._foreign import Foreign
+    from cotkit.cluster import Cluster
     from cotkit.run import RunSpec
 
 EXAMPLES = """
@@ -58,6 +61,8 @@ def scale(
     spec: "RunSpec",
     pace: dict[str, str],
     foreign: "Foreign",
+    log_dir: Path | str,
+    cluster: "Cluster | None",
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -92,9 +97,6 @@ def scale(
     ),
     prices: Path | None = typer.Option(
         None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
-    ),
-    log_dir: Path = typer.Option(
-        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
     ),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
@@ -166,6 +168,7 @@ def scale(
             losses=dict(map(_loss, loss)),
             prices=prices,
             by_steps=by_steps,
+            cluster=cluster,
         ),
         reach=None if reach is None else reach / 100,
         log_dir=log_dir,
@@ -188,4 +191,6 @@ command = takes(
     fixing(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None),
     read_pace,
     read_foreign,
+    read_place,
+    read_cluster,
 )(scale)

@@ -1,12 +1,12 @@
 """``cotkit show``: a rendered prompt, one attempt turn by turn, or a benchmark's card."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 
 import typer
 
+from cotkit.cli._options import takes
+from cotkit.cli._place import read_place
 from cotkit.types import Completion, Execute, Problem, Request
 
 app = typer.Typer(
@@ -77,12 +77,13 @@ def prompt(
             step = None
 
 
-@app.command()
+@app.command("attempt")
+@takes(read_place)
 def attempt(
+    log_dir: Path | str,
     run: str = typer.Argument(help="Id of the run, or how it begins (cotkit list runs)."),
     arm: str = typer.Argument(help="Arm, e.g. cot."),
     problem: str = typer.Argument(help="Id of the problem, e.g. gsm-mini/017."),
-    log_dir: Path = typer.Option(Path("logs"), "--log-dir", help="Folder of the store."),
 ) -> None:
     """Print one attempt: what was asked, what came back, what the readers read.
 
@@ -91,14 +92,11 @@ def attempt(
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
     from cotkit.cli._table import aligned
-    from cotkit.errors import UnknownNameError, UsageError
-    from cotkit.running import STORE_NAME
-    from cotkit.store import Store
+    from cotkit.errors import UnknownNameError
+    from cotkit.store import Store, existing
 
-    path = log_dir / STORE_NAME
-    if not path.is_file():
-        raise UsageError(f"no store at {path}", hint="name its folder with --log-dir")
-    with Store(path) as store:
+    place = existing(log_dir)
+    with Store(place) as store:
         found = store.run(run)
         rows = {(row.arm, row.problem_id): row for row in store.attempts(found.id)}
         if arm not in {known for known, _ in rows}:

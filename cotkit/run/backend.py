@@ -75,7 +75,7 @@ def build_backend(
         return backend
     from cotkit.backends._batches.apis import batched
 
-    return cast("Backend", batched(backend, BatchLedger(path=store.path)))
+    return cast("Backend", batched(backend, BatchLedger(place=store.place)))
 
 
 def _split(model: str, pretrained: str | None) -> tuple[str, str]:

@@ -86,7 +86,7 @@ async def execute(
         emit(_done(row, cached=True))
     promised = frozenset[str]()
     if not isinstance(backend, _HoldsBatches):
-        promised = BatchLedger(path=store.path).promised(key)
+        promised = BatchLedger(place=store.place).promised(key)
     asker = Asker(backend, key, store, meter, promised)
     run = sandbox(allowed=plan.spec.run_unsafe_code)
     jobs, turn = schedule.jobs(), asyncio.Lock()

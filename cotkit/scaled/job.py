@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cotkit.analysis.scale.inputs import Axis, Rung
 from cotkit.api import GIVEN
+from cotkit.cluster import Cluster, backend_of
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.events import Said
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.running import Emit
 from cotkit.scaled.ladder import rung_of
 from cotkit.store import Store
@@ -32,6 +33,8 @@ class Ask:
     """A file of the user's own prices."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
+    cluster: Cluster | None = None
+    """Whose machines ask the models; None: this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,12 @@ def make_job(
     name = model if isinstance(model, str) else GIVEN
     plan = make_plan(replace(spec, model=name, bench=written), benchmark)
     backend = (
-        build_backend(
-            model,
-            spec.model_args,
-            problems=plan.everything,
+        backend_of(
+            plan.spec,
+            plan.everything,
             store=store,
             notify=lambda text: emit(Said(text=text)),
-            batch=spec.batch,
+            cluster=ask.cluster,
         )
         if isinstance(model, str)
         else model

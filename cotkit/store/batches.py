@@ -7,14 +7,14 @@ that was read and then lost to a kill is fetched again, not paid for again.
 from __future__ import annotations
 
 import contextlib
-import json
-import sqlite3
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-from cotkit.store.database import open_database, translated
+from cotkit.store.database import Database, Row, open_database
+from cotkit.store.place import Place
+
+_AT_ONCE = 10_000  # values in a query: SQLite takes 32,766, PostgreSQL 65,535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,10 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLedger:
-    """The two tables of batches in a store's file; opens it for each call, so needs no closing."""
+    """The two tables of batches in a store; opens it for each call, so needs no closing."""
 
-    path: Path
-    """The store's file."""
+    place: Place
+    """Where the store is."""
 
     def intend(
         self, key: str, *, provider: str, backend: str, calls: Sequence[Mapping[int, str]]
@@ -50,88 +50,92 @@ class BatchLedger:
             for position, call in enumerate(calls)
             for sample, completion in call.items()
         ]
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO batch VALUES (?, ?, ?, NULL, ?, ?, 'intended')",
-                (key, provider, backend, now.isoformat(), len(calls)),
+        once = "ON CONFLICT DO NOTHING"
+        with self._open() as db:
+            db.commit(
+                (
+                    f"INSERT INTO batch VALUES (?, ?, ?, NULL, ?, ?, 'intended') {once}",  # noqa: S608 - a constant
+                    [(key, provider, backend, now.isoformat(), len(calls))],
+                ),
+                (f"INSERT INTO batch_item VALUES (?, ?, ?, ?) {once}", rows),  # noqa: S608 - the same
+                durable=True,
             )
-            db.executemany("INSERT INTO batch_item VALUES (?, ?, ?, ?)", rows)
         return BatchRow(
             key=key, id=None, created_utc=now, n_calls=len(calls), calls=dict(enumerate(calls))
         )
 
     def submitted(self, key: str, id_: str) -> BatchRow:
         """Record the provider's id of a batch."""
-        with self._transaction() as db:
-            db.execute("UPDATE batch SET id = ?, status = 'submitted' WHERE key = ?", (id_, key))
-            query = "SELECT key, id, created_utc, n_calls FROM batch WHERE key = ?"
-            return _row(db, db.execute(query, (key,)).fetchone())
+        query = "SELECT key, id, created_utc, n_calls FROM batch WHERE key = ?"
+        with self._open() as db:
+            update = "UPDATE batch SET id = ?, status = 'submitted' WHERE key = ?"
+            db.commit((update, [(id_, key)]), durable=True)
+            return _row(db, db.rows(query, (key,))[0])
 
     def collected(self, key: str) -> None:
         """Record that all results of a batch were read once."""
-        with self._transaction() as db:
-            db.execute("UPDATE batch SET status = 'collected' WHERE key = ?", (key,))
+        with self._open() as db:
+            db.commit(("UPDATE batch SET status = 'collected' WHERE key = ?", [(key,)]))
 
     def drop(self, key: str, completions: Iterable[str]) -> None:
         """Forget completions that a batch did not bring, so that they are sent anew."""
         rows = [(key, completion) for completion in completions]
-        with self._transaction() as db:
-            db.executemany("DELETE FROM batch_item WHERE batch = ? AND completion = ?", rows)
+        with self._open() as db:
+            db.commit(
+                ("DELETE FROM batch_item WHERE batch = ? AND completion = ?", rows), durable=True
+            )
 
     def forget(self, key: str) -> None:
         """Forget a batch that never came to be."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM batch_item WHERE batch = ?", (key,))
-            db.execute("DELETE FROM batch WHERE key = ?", (key,))
+        with self._open() as db:
+            db.commit(
+                ("DELETE FROM batch_item WHERE batch = ?", [(key,)]),
+                ("DELETE FROM batch WHERE key = ?", [(key,)]),
+                durable=True,
+            )
 
     def holding(self, completions: Iterable[str]) -> list[BatchRow]:
         """The batches that hold any of these completions, latest first."""
-        wanted = json.dumps(list(completions))
-        query = (
-            "SELECT DISTINCT key, id, created_utc, n_calls FROM batch JOIN batch_item "
-            "ON batch = key WHERE completion IN (SELECT value FROM json_each(?)) "
-            "ORDER BY created_utc DESC, key"
-        )
+        wanted, found = list(completions), set[Row]()
         with self._open() as db:
-            return [_row(db, found) for found in db.execute(query, (wanted,)).fetchall()]
+            for i in range(0, len(wanted), _AT_ONCE):
+                some = wanted[i : i + _AT_ONCE]
+                query = (
+                    "SELECT DISTINCT key, id, created_utc, n_calls FROM batch JOIN batch_item "  # noqa: S608 - only marks
+                    f"ON batch_item.batch = key WHERE completion IN ({', '.join('?' * len(some))})"
+                )
+                found.update(db.rows(query, some))
+            latest_first = sorted(sorted(found), key=lambda row: row[2], reverse=True)
+            return [_row(db, row) for row in latest_first]
 
     def promised(self, backend: str) -> frozenset[str]:
         """Completion keys of a backend that batches hold and the store does not: paid for."""
         query = (
-            "SELECT completion FROM batch_item JOIN batch ON batch.key = batch "
+            "SELECT completion FROM batch_item JOIN batch ON batch.key = batch_item.batch "
             "WHERE backend = ? AND completion NOT IN (SELECT key FROM completion)"
         )
         with self._open() as db:
-            return frozenset(row[0] for row in db.execute(query, (backend,)))
+            return frozenset(row[0] for row in db.rows(query, (backend,)))
 
     def ids(self, provider: str) -> frozenset[str]:
         """All ids of batches at a provider that are known here."""
         with self._open() as db:
-            rows = db.execute(
+            rows = db.rows(
                 "SELECT id FROM batch WHERE provider = ? AND id IS NOT NULL", (provider,)
             )
             return frozenset(row[0] for row in rows)
 
     @contextlib.contextmanager
-    def _open(self) -> Generator[sqlite3.Connection]:
-        with contextlib.closing(open_database(self.path)) as db, translated(self.path):
+    def _open(self) -> Generator[Database]:
+        with contextlib.closing(open_database(self.place)) as db:
             yield db
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._open() as db:
-            # A completion lost to a power cut costs one call; an intent would cost a batch.
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")  # an error before it closes the file, which rolls back
 
-
-def _row(db: sqlite3.Connection, found: tuple[str, str | None, str, int]) -> BatchRow:
+def _row(db: Database, found: Row) -> BatchRow:
     key, id_, created, n_calls = found
     calls: dict[int, dict[int, str]] = {}
     query = "SELECT position, sample, completion FROM batch_item WHERE batch = ? ORDER BY 1, 2"
-    for position, sample, completion in db.execute(query, (key,)):
+    for position, sample, completion in db.rows(query, (key,)):
         calls.setdefault(position, {})[sample] = completion
     created_utc = datetime.fromisoformat(created)
     return BatchRow(key=key, id=id_, created_utc=created_utc, n_calls=n_calls, calls=calls)

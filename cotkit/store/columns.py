@@ -27,10 +27,10 @@ FROM attempt WHERE run = ? AND arm = ? ORDER BY problem_id, sample
 
 
 REPLIES_QUERY = """
-SELECT text, readings -> ('$."' || ? || '"'), reasoned_apart OR coalesce(n_reasoning_tokens, 0)
+SELECT text, readings, reasoned_apart + coalesce(n_reasoning_tokens, 0)
 FROM attempt WHERE run = ? AND arm = ? AND outcome NOT IN ('failed', 'refused')
 """
-"""Of a reader, a run and an arm."""
+"""Of a run and an arm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +95,10 @@ def as_columns(arm: str, rows: Sequence[tuple[Any, ...]]) -> Columns:
     )
 
 
-def as_reply(row: tuple[Any, ...]) -> Reply:
-    """What a row of `REPLIES_QUERY` says."""
-    text, read, reasoned_apart = row
-    found = None if read is None else json.loads(read)
+def as_reply(row: tuple[Any, ...], reader: str) -> Reply:
+    """What a row of `REPLIES_QUERY` says, as a reader read it."""
+    text, readings, reasoned_apart = row
+    found = json.loads(readings).get(reader)
     return Reply(
         text=text,
         reading=None if found is None else Reading(value=found[0], rule=found[1]),

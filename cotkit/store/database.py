@@ -1,114 +1,74 @@
-"""Open a store's SQLite file: WAL mode, numbered migrations, errors as sentences."""
+"""What a store asks of a database: read rows, stream rows, commit statements. Nothing else.
+
+SQL is what SQLite and PostgreSQL both understand: ``?`` marks a value, conflicts are resolved by
+``ON CONFLICT``, and what only one of them can do is done in Python.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
-from cotkit.errors import StoreError
+from cotkit.store.place import Place
 
-BUSY_TIMEOUT_S = 10.0
-"""How long a process waits for the commits of others."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""Numbered SQL files, written for SQLite."""
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_APPLICATION_ID = 0x636F746B  # "cotk": tells our files from other SQLite files
+Values: TypeAlias = Sequence[Any]
+"""One value for each ``?``: text, int, float or None."""
+Row: TypeAlias = tuple[Any, ...]
+"""One value for each column asked for."""
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open a store's file, creating or migrating it as needed.
+class Database(Protocol):
+    """One open connection, used in one thread at a time. Whatever fails is a ``StoreError``."""
+
+    def rows(self, query: str, values: Values = ()) -> list[Row]:
+        """All rows of a query."""
+        ...
+
+    def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
+        """The same, one at a time: all of them may be larger than memory."""
+        ...
+
+    def commit(self, *statements: tuple[str, Sequence[Values]], durable: bool = False) -> list[int]:
+        """Execute statements, each for every one of its values, all or none of them.
+
+        They must be such that executing them twice does no harm: a connection that broke as they
+        were committed cannot say whether they were.
+
+        Args:
+            statements: SQL, and one sequence of values for each time it is to be executed.
+            durable: Whether a power cut must not lose it.
+
+        Returns:
+            For each statement the number of rows it changed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+def open_database(place: Place) -> Database:
+    """Open a store's database, creating or migrating it as needed.
 
     Raises:
-        StoreError: as :func:`translated`; or another program's file, or a newer cotkit's.
+        StoreError: it cannot be reached, created, opened or written, is no store, or was written
+            by a newer cotkit.
+        MissingDependencyError: PostgreSQL needs psycopg.
     """
-    with translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        try:
-            db.execute("PRAGMA synchronous = NORMAL")
-            _migrate(db, path)
-        except BaseException:
-            db.close()
-            raise
-    return db
+    if isinstance(place, Path):
+        from cotkit.store.sqlite import Sqlite
+
+        return Sqlite(place)
+    from cotkit.store.postgresql import Postgresql
+
+    return Postgresql(place)
 
 
-@contextlib.contextmanager
-def translated(path: Path) -> Generator[None]:
-    """Turn what SQLite and the file system say into one sentence that names the file.
-
-    Raises:
-        StoreError: the file cannot be created, opened, locked or written, or is no database.
-    """
-    try:
-        yield
-    except sqlite3.OperationalError as refused:
-        locked = "locked" in str(refused) or "busy" in str(refused)
-        hint = "another process is writing to it" if locked else "choose another --log-dir"
-        raise StoreError(f"cannot use the store {path}: {refused}", hint=hint) from refused
-    except sqlite3.DatabaseError as broken:
-        hint = "move it away or choose another --log-dir"
-        raise StoreError(f"{path} is not a cotkit store: {broken}", hint=hint) from broken
-    except OSError as refused:
-        raise StoreError(
-            f"cannot create {path}: {refused.strerror}", hint="choose another --log-dir"
-        ) from refused
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    files = sorted(_MIGRATIONS.glob("[0-9]*.sql"))
-    if _version(db, path) < len(files):
-        _enter_wal(db)
-        db.execute("BEGIN IMMEDIATE")  # one process migrates, the others then find it done
-        try:
-            for number in range(_version(db, path) + 1, len(files) + 1):
-                for statement in _statements(files[number - 1].read_text(encoding="utf-8")):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {number}")
-            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-    if _version(db, path) > len(files):
-        raise StoreError(f"{path} was written by a newer cotkit", hint="upgrade cotkit")
-
-
-def _version(db: sqlite3.Connection, path: Path) -> int:
-    """How many migrations the file has seen."""
-    application, is_used, version = db.execute(  # one statement: another process may be migrating
-        "SELECT application_id, EXISTS (SELECT 1 FROM sqlite_master), user_version "
-        "FROM pragma_application_id, pragma_user_version"
-    ).fetchone()
-    if is_used and application != _APPLICATION_ID:
-        hint = "move it away or choose another --log-dir"
-        raise StoreError(f"{path} is not a cotkit store but another program's", hint=hint)
-    return version
-
-
-def _enter_wal(db: sqlite3.Connection) -> None:
-    """Switching to WAL heeds no busy timeout, so two first openers would collide."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one, so that they run inside our transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def migration_scripts() -> list[str]:
+    """The text of every migration, in order."""
+    return [path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("[0-9]*.sql"))]

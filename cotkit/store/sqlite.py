@@ -1,296 +1,149 @@
-"""The store: one SQLite file in WAL mode, numbered migrations, one commit for each completion.
-
-A kill at any moment loses at most what was still being generated. Several processes may share one
-file; each waits for the others' commits.
-"""
+"""A store in one SQLite file: WAL mode, numbered migrations, errors as sentences."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
+import sqlite3
+import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
 
-from cotkit.errors import UsageError
-from cotkit.identity import canonical_json, completion_key
-from cotkit.store.columns import COLUMNS_QUERY, REPLIES_QUERY, Columns, as_columns, as_reply
-from cotkit.store.database import open_database, translated
-from cotkit.store.rows import AttemptRow, DraftRow, Reply, RunRow
-from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
+from cotkit.errors import StoreError
+from cotkit.store.database import Row, Values, migration_scripts
 
+BUSY_TIMEOUT_S = 10.0
+"""How long a process waits for the commits of others."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One request of an attempt with the completions it used."""
-
-    request: Request
-    """What was asked."""
-    completions: tuple[Completion, ...]
-    """What came back, in the order of ``request.samples``."""
+_APPLICATION_ID = 0x636F746B  # "cotk": tells our files from other SQLite files
 
 
-class Store:
-    """An open store. Use as a context manager, in one thread at a time."""
+class Sqlite:
+    """An open file; a ``Database``."""
 
     def __init__(self, path: Path) -> None:
-        """Open a store, creating or migrating it as needed.
+        """Open it, creating or migrating it as needed.
 
         Raises:
-            StoreError: the file cannot be created, opened, locked or written, is no store, or was
-                written by a newer cotkit.
+            StoreError: as :func:`_translated`; or another program's file, or a newer cotkit's.
         """
-        self.path = path
-        self._db = open_database(path)
+        self._path = path
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                _migrate(self._db, path)
+            except BaseException:
+                self._db.close()
+                raise
 
-    def __enter__(self) -> Self:
-        """The store itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def put_backend(self, key: str, info: BackendInfo) -> None:
-        """Record a backend under its key, once."""
-        body = canonical_json(info)
-        self._write("INSERT OR IGNORE INTO backend VALUES (?, ?)", (key, body))
-
-    def put_completion(
-        self, backend: str, request_key: str, request: Request, sample: int, completion: Completion
-    ) -> Completion:
-        """Commit one completion; returns what the store now holds under its key.
-
-        That is another one if another process was first; then the first one counts.
-        """
-        content = (
-            request_key,
-            canonical_json(request.messages),
-            canonical_json(request.decoding),
-            canonical_json(request.options),
-        )
-        row = (
-            completion_key(backend, request_key, sample),
-            backend,
-            request_key,
-            sample,
-            canonical_json(completion),
-            _now(),
-        )
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?)", content)
-            new = self._db.execute(
-                "INSERT OR IGNORE INTO completion VALUES (?, ?, ?, ?, ?, ?)", row
-            ).rowcount
-        return completion if new else self.completion(row[0]) or completion
-
-    def completion(self, key: str) -> Completion | None:
-        """The completion under a key; None if there is none."""
-        row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
-        return _completion(row[0]) if row else None
-
-    def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
-        """Record that a run has begun, or begun again, perhaps in other words.
-
-        ``content``: what its id is a hash of, as JSON.
-        """
-        now = _now()
-        self._write(
-            "INSERT INTO run VALUES (?, ?, ?, 'running', ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-            "spec = excluded.spec, status = 'running', updated_utc = excluded.updated_utc, "
-            "content = excluded.content",
-            (run_id, spec, backend, now, now, content),
-        )
-
-    def end_run(self, run_id: str, status: str) -> None:
-        """Record how a run ended: ``complete`` or ``incomplete``."""
-        self._write(
-            "UPDATE run SET status = ?, updated_utc = ? WHERE id = ?", (status, _now(), run_id)
-        )
-
-    def put_attempt(
-        self, run_id: str, position: int, row: AttemptRow, turns: Sequence[Sequence[str]]
-    ) -> None:
-        """Commit what an attempt came to; replaces an earlier (failed) one."""
-        values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)} | {
-            "run": run_id,
-            "position": position,
-            "readings": canonical_json(_read(row)),
-            "metrics": canonical_json(row.metrics),
-            "drafts": canonical_json([[d.text, d.outcome, _read(d)] for d in row.drafts]),
-            "is_vote": int(row.is_vote),
-            "reasoned_apart": int(row.reasoned_apart),
-            "turns": canonical_json(turns),
-            "truncated": int(row.truncated),
-        }
-        del values["correct_by"]
-        names = ", ".join(values)
-        marks = ", ".join(f":{name}" for name in values)
-        self._write(f"INSERT OR REPLACE INTO attempt ({names}) VALUES ({marks})", values)  # noqa: S608 - column names come from our own dataclass
-
-    def attempts(self, run_id: str) -> list[AttemptRow]:
-        """The attempts of a run, in the order of its plan."""
-        columns = [f.name for f in dataclasses.fields(AttemptRow) if f.name != "correct_by"]
-        query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
-        return [
-            _attempt(dict(zip(columns, row, strict=True))) for row in self._all(query, (run_id,))
-        ]
-
-    def arms(self, run_id: str) -> list[str]:
-        """The arms of a run that have attempts, in the order of its plan."""
-        query = "SELECT arm FROM attempt WHERE run = ? GROUP BY arm ORDER BY min(position)"
-        return [row[0] for row in self._all(query, (run_id,))]
-
-    def columns(self, run_id: str, arm: str) -> Columns:
-        """The numbers of one arm, without its texts.
-
-        Raises:
-            UsageError: several attempts at one problem.
-        """
-        return as_columns(arm, self._all(COLUMNS_QUERY, (run_id, arm)))
-
-    def replies(self, run_id: str, arm: str, reader: str) -> Iterator[Reply]:
-        """The texts of an arm as a reader read them, attempts that failed or were refused left out.
-
-        One at a time: all of them may be larger than memory.
-        """
-        with translated(self.path):
-            yield from map(as_reply, self._db.execute(REPLIES_QUERY, (reader, run_id, arm)))
-
-    def n_done(self, run_id: str) -> int:
-        """Attempts of a run that did not fail."""
-        query = "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed'"
-        row = self._one(query, (run_id,))
-        return int(row[0]) if row else 0
-
-    def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[Turn]:
-        """Every turn of one attempt, in order; empty if it is not there or failed."""
-        row = self._one(
-            "SELECT turns FROM attempt WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?",
-            (run_id, arm, problem_id, sample),
-        )
-        return [self._turn(keys) for keys in json.loads(row[0])] if row else []
-
-    def runs(self) -> list[RunRow]:
-        """All runs, latest first."""
-        rows = self._all(
-            "SELECT id, spec, status, created_utc, updated_utc, "
-            "(SELECT count(*) FROM attempt WHERE attempt.run = run.id) FROM run "
-            "ORDER BY updated_utc DESC, id",
-            (),
-        )
-        names = [f.name for f in dataclasses.fields(RunRow)]
-        return [RunRow(**dict(zip(names, row, strict=True))) for row in rows]
-
-    def run(self, prefix: str) -> RunRow:
-        """The run whose id begins so.
-
-        Raises:
-            UsageError: none does, or several do.
-        """
-        found = [row for row in self.runs() if row.id.startswith(prefix)]
-        if len(found) != 1:
-            known = ", ".join(row.id for row in self.runs()[:5]) or "none yet"
-            what = "no run" if not found else f"{len(found)} runs"
-            raise UsageError(f"{what} {prefix!r} in {self.path}", hint=f"latest runs: {known}")
-        return found[0]
-
-    def run_content(self, run_id: str) -> dict[str, Any]:
-        """What the id of a run is a hash of; empty: an earlier cotkit made it."""
-        row = self._one("SELECT content FROM run WHERE id = ?", (run_id,))
-        if row is None:
-            raise UsageError(f"no run {run_id!r} in {self.path}")
-        return json.loads(row[0])
-
-    def run_backend(self, run_id: str) -> tuple[str, BackendInfo]:
-        """Key and info of the backend that a run used."""
-        row = self._one(
-            "SELECT key, info FROM backend WHERE key = (SELECT backend FROM run WHERE id = ?)",
-            (run_id,),
-        )
-        if row is None:
-            raise UsageError(f"no run {run_id!r} in {self.path}")
-        fields = json.loads(row[1])
-        fields["capabilities"] = frozenset(fields["capabilities"])
-        return row[0], BackendInfo(**fields)
-
-    def _turn(self, keys: Sequence[str]) -> Turn:
-        marks = ", ".join("?" for _ in keys)
-        rows = self._all(
-            "SELECT completion.key, sample, body, messages, decoding, options FROM completion "  # noqa: S608 - only marks
-            f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
-            tuple(keys),
-        )
-        by_key = {row[0]: row for row in rows}
-        found = [by_key[key] for key in keys]
-        decoding = json.loads(found[0][4])
-        request = Request(
-            messages=tuple(Message(**message) for message in json.loads(found[0][3])),
-            decoding=Decoding(**decoding | {"stop": tuple(decoding["stop"])}),
-            samples=tuple(row[1] for row in found),
-            options=tuple(json.loads(found[0][5])),
-        )
-        completions = tuple(_completion(row[2]) for row in found)
-        return Turn(request=request, completions=completions)
-
-    def _write(self, statement: str, values: Sequence[Any] | dict[str, Any]) -> None:
-        with translated(self.path):
-            self._db.execute(statement, values)
-
-    def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with translated(self.path):
+    def rows(self, query: str, values: Values = ()) -> list[Row]:
+        """As ``Database``."""
+        with _translated(self._path):
             return self._db.execute(query, values).fetchall()
 
-    def _one(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
-        with translated(self.path):
-            return self._db.execute(query, values).fetchone()
+    def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
+        """As ``Database``."""
+        with _translated(self._path):
+            yield from self._db.execute(query, values)
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[None]:
-        with translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
+    def commit(self, *statements: tuple[str, Sequence[Values]], durable: bool = False) -> list[int]:
+        """As ``Database``."""
+        with _translated(self._path):
+            if durable:
+                self._db.execute("PRAGMA synchronous = FULL")
             try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    changed = [self._db.executemany(sql, rows).rowcount for sql, rows in statements]
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            finally:
+                if durable:
+                    self._db.execute("PRAGMA synchronous = NORMAL")
+        return changed
+
+    def close(self) -> None:
+        """As ``Database``."""
+        self._db.close()
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Generator[None]:
+    """Turn what SQLite and the file system say into one sentence that names the file.
+
+    Raises:
+        StoreError: the file cannot be created, opened, locked or written, or is no database.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as refused:
+        locked = "locked" in str(refused) or "busy" in str(refused)
+        hint = "another process is writing to it" if locked else "choose another --log-dir"
+        raise StoreError(f"cannot use the store {path}: {refused}", hint=hint) from refused
+    except sqlite3.DatabaseError as broken:
+        hint = "move it away or choose another --log-dir"
+        raise StoreError(f"{path} is not a cotkit store: {broken}", hint=hint) from broken
+    except OSError as refused:
+        raise StoreError(
+            f"cannot create {path}: {refused.strerror}", hint="choose another --log-dir"
+        ) from refused
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    scripts = migration_scripts()
+    if _version(db, path) < len(scripts):
+        _enter_wal(db)
+        db.execute("BEGIN IMMEDIATE")  # one process migrates, the others then find it done
+        try:
+            for number in range(_version(db, path) + 1, len(scripts) + 1):
+                for statement in _statements(scripts[number - 1]):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+    if _version(db, path) > len(scripts):
+        raise StoreError(f"{path} was written by a newer cotkit", hint="upgrade cotkit")
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """How many migrations the file has seen."""
+    application, is_used, version = db.execute(  # one statement: another process may be migrating
+        "SELECT application_id, EXISTS (SELECT 1 FROM sqlite_master), user_version "
+        "FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
+    if is_used and application != _APPLICATION_ID:
+        hint = "move it away or choose another --log-dir"
+        raise StoreError(f"{path} is not a cotkit store but another program's", hint=hint)
+    return version
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    """Switching to WAL heeds no busy timeout, so two first openers would collide."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
                 raise
-            self._db.execute("COMMIT")
+            time.sleep(0.01)
+        else:
+            return
 
 
-def _read(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
-    """Reader -> [value, rule, correct]: how readings lie in the file."""
-    return {
-        name: [reading.value, reading.rule, row.correct_by[name]]
-        for name, reading in row.readings.items()
-    }
-
-
-def _readings(found: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a row that :func:`_read` took apart."""
-    return {
-        "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in found.items()},
-        "correct_by": {name: bool(r[2]) for name, r in found.items()},
-    }
-
-
-def _completion(body: str) -> Completion:
-    values = json.loads(body)
-    values["tries"] = tuple(Try(**one) for one in values.get("tries", ()))
-    return Completion(**values)
-
-
-def _attempt(values: dict[str, Any]) -> AttemptRow:
-    values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
-    values["metrics"] = json.loads(values["metrics"])
-    values["drafts"] = tuple(
-        DraftRow(text=text, outcome=outcome, **_readings(found))
-        for text, outcome, found in json.loads(values["drafts"])
-    )
-    return AttemptRow(**values | _readings(json.loads(values["readings"])))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one, so that they run inside our transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
