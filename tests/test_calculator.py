@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from cotkit.strategies._calculator import calculate
@@ -115,17 +113,15 @@ def test_what_is_right_stays(chain: str, expected: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ["1 + ", "(", "1", "$", "the answer is ", "1 + 1 = 3 ", "-1 * "])
-def test_time_is_linear_in_the_chain(piece: str) -> None:
-    started = time.perf_counter()
-    calculate(piece * 10_000)
-    assert time.perf_counter() - started < 2
+@pytest.mark.timeout(60)
+def test_no_chain_takes_for_ever(piece: str) -> None:
+    calculate(piece * 100_000)
 
 
-@pytest.mark.parametrize("chain", ["(" * 60_000, "(" * 60_000 + "1 + 1 = 3"])
-def test_time_is_linear_in_the_open_brackets(chain: str) -> None:
-    started = time.perf_counter()
+@pytest.mark.parametrize("chain", ["(" * 600_000, "(" * 600_000 + "1 + 1 = 3"])
+@pytest.mark.timeout(60)  # squared, it took more than 200 s
+def test_no_open_brackets_take_for_ever(chain: str) -> None:
     assert calculate(chain) == chain
-    assert time.perf_counter() - started < 0.5  # squared, it took more than 2 s
 
 
 def test_the_brackets_of_asides_are_not_part_of_the_equation() -> None:

@@ -1,7 +1,6 @@
 import json
 import random
 import re
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -244,10 +243,9 @@ def _noise(alphabet: str) -> str:
     ],
     ids=lambda text: repr(text[:14]),
 )
-def test_no_text_takes_long(text: str) -> None:
-    started = time.process_time()
-    judge(text)
-    assert time.process_time() - started < 1.0
+@pytest.mark.timeout(60)  # linear, half a second; squared, many minutes
+def test_no_text_takes_for_ever(text: str) -> None:
+    judge(text * 5)
 
 
 def test_a_reader_that_does_not_read_this_kind_is_refused_by_name() -> None:
