@@ -39,12 +39,12 @@ class Process:
     told: dict[str, float]
 
 
-def measured(command: Sequence[str], **environment: str) -> Process:
+def measured(command: Sequence[str], cwd: Path | None = None, **environment: str) -> Process:
     """Run a command; what it printed last is read as JSON if it is an object."""
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         started = subprocess.Popen(
-            command, stdout=out, stderr=err, env={**os.environ, **environment}
+            command, stdout=out, stderr=err, env={**os.environ, **environment}, cwd=cwd
         )
         _, status, usage = os.wait4(started.pid, 0)
         wall = time.perf_counter() - began
@@ -78,7 +78,7 @@ def line(name: str, n: int, done: Process, needed: float | None) -> None:
 
 def peers(given: argparse.Namespace, needed: float) -> None:
     """Run lm-eval and Inspect on the same prompts."""
-    folder: Path = given.peers
+    folder: Path = given.peers.resolve()
     n, max_tokens = given.problems, given.max_tokens
     weights = str(ensure(given.model, notify=print))
     work = Path(tempfile.mkdtemp())
@@ -106,12 +106,13 @@ def peers(given: argparse.Namespace, needed: float) -> None:
                 ]
             else:
                 command = [
-                    *(str(binaries / "inspect"), "eval", str(work / "hosted.py")),
+                    *(str(binaries / "inspect"), "eval", "hosted.py"),
                     *("--model", f"hf/{Path(weights).name}", "-M", f"model_path={weights}"),
                     *("-M", "device=cpu", "--max-connections", str(batch)),
                     *("--log-dir", str(work / "logs"), "--display", "none"),
                 ]
-            done = measured(command, HF_HUB_OFFLINE="1", HF_DATASETS_CACHE=str(work / "cache"))
+            cache = str(work / "cache")
+            done = measured(command, cwd=work, HF_HUB_OFFLINE="1", HF_DATASETS_CACHE=cache)
             line(f"{name} hf, batch {batch}", n, done, needed)
 
 
