@@ -2,9 +2,9 @@
 
 The module ``two_words.py`` (or package ``two_words/``) holds a dataclass ``TwoWords``; its fields
 are the parameters of ``two-words:key=value``. Hyphens and underscores are the same. Third parties
-use the entry-point groups ``cotkit.strategies``, ``cotkit.backends``, ``cotkit.benchmarks``, each
-entry naming a module. A one-off is a path: ``./my_idea.py``. Listing reads docstrings and imports
-nothing.
+use the entry-point groups ``cotkit.strategies``, ``cotkit.backends``, ``cotkit.benchmarks``,
+``cotkit.trackers``, each entry naming a module. A one-off is a path: ``./my_idea.py``. Listing
+reads docstrings and imports nothing.
 """
 
 from __future__ import annotations
@@ -33,16 +33,21 @@ KINDS: Mapping[str, str] = {
     "strategy": "strategies",
     "backend": "backends",
     "benchmark": "bench",
+    "tracker": "trackers",
 }
 """What can be looked up -> the folder of this package that holds it."""
 
-_GROUPS = {
-    "strategy": "cotkit.strategies",
-    "backend": "cotkit.backends",
-    "benchmark": "cotkit.benchmarks",
-}
+_GROUPS = {kind: f"cotkit.{folder}" for kind, folder in KINDS.items()}
+_GROUPS["benchmark"] = "cotkit.benchmarks"
 
-_BARE = {"bigbench": "task", "bbh": "task", "bbq": "category", "mmlu": "subject", "lm-eval": "path"}
+_BARE = {
+    "bigbench": "task",
+    "bbh": "task",
+    "bbq": "category",
+    "mmlu": "subject",
+    "lm-eval": "path",
+    "jsonl": "path",
+}
 """Name -> its parameter that may be written first and bare: ``bigbench:emoji_movie``."""
 
 

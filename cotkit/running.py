@@ -32,6 +32,7 @@ from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
 from cotkit.store import AttemptRow, Store, option, place_of
 from cotkit.strategies.flipped_labels import FlippedLabels
+from cotkit.tracking import gains_found
 from cotkit.types import BackendInfo, Problem
 
 LEVEL = 0.95
@@ -79,11 +80,14 @@ def run_spec(
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
     means: Means = NO_LIMITS,
 ) -> Comparison:
-    """Run a spec to its comparison: :func:`perform`, then :func:`analyse`."""
+    """Run a spec to its comparison: :func:`perform`, then :func:`analyse`; says what it found."""
     ran = perform(
         spec, bench, log_dir=log_dir, backend=backend, emit=emit, on_plan=on_plan, means=means
     )
-    return analyse(ran.plan, ran.info, ran.done, ran.price)
+    found = analyse(ran.plan, ran.info, ran.done, ran.price)
+    for gain in gains_found(found):
+        (emit or _silent)(gain)
+    return found
 
 
 def perform(

@@ -17,6 +17,7 @@ from pathlib import Path
 from cotkit.bench.arithmetic import Arithmetic
 from cotkit.cluster import Cluster
 from cotkit.run import RunSpec, build_backend, execute, make_plan
+from cotkit.run.budget import Budget, Meter
 from cotkit.store import Store
 
 ARGS = {"latency_s": "0.05", "max_concurrency": "4"}
@@ -37,7 +38,8 @@ async def measure(workers: int | None, n_problems: int) -> tuple[float, float, i
             await asyncio.sleep(0.1)
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "s.db") as store:
         began, cpu_began = time.perf_counter(), time.process_time()
-        done = await execute(plan, backend, store, lambda _: None)
+        meter = Meter(Budget(), None, model=MODEL)
+        done = await execute(plan, backend, store, lambda _: None, meter=meter)
         took, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     await backend.close()
     return took, cpu, len(done.rows)

@@ -183,7 +183,7 @@ def test_killed_at_random_points_nothing_that_was_stored_is_sent_again(tmp_path:
         n_before = len(api.seen)
         again, err = finish(words, folder)
         assert again == whole
-        assert "0 of them made now" in err
+        assert "all from the store" in err
         assert len(api.seen) == n_before, "all of it is in the store"
 
 

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "report": BASE | {"events", "analysis"},
     "foreign": BASE
     | {"identity", "resources", "registry", "models", "scoring", "store", "analysis"},
+    "trackers": BASE | {"events"},
     "cluster": BASE | {"identity", "store", "run"},
     "lab": BASE | {"identity", "bench", "analysis"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
@@ -46,6 +47,7 @@ EVERYTHING = {
     "scaled",
     "scaling",
     "reporting",
+    "tracking",
     "draws",
     "forecast",
     "interop",

@@ -36,10 +36,10 @@ def test_a_real_model_from_name_to_table(real_model: Path) -> None:
     assert (real_model / "manifest.json").is_file()
     first = cotkit(*COMPARE)
     assert "135 M parameters" in first.stdout
-    assert "8 of them made now" in first.stderr
+    assert "8 completions made in" in first.stderr
     second = cotkit(*COMPARE)
     assert second.stdout == first.stdout
-    assert "0 of them made now" in second.stderr
+    assert "all from the store" in second.stderr
 
 
 @pytest.mark.model

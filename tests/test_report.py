@@ -397,17 +397,41 @@ def test_rich_is_imported_for_the_terminal_only() -> None:
 
 def attempt(arm: str, outcome: Outcome, *, cached: bool = False) -> AttemptDone:
     tokens = None if outcome == "failed" else 50
-    return AttemptDone(arm=arm, outcome=outcome, cached=cached, n_generated_tokens=tokens)
+    return AttemptDone(
+        arm=arm,
+        problem_id="p",
+        outcome=outcome,
+        cached=cached,
+        n_prompt_tokens=tokens,
+        n_generated_tokens=tokens,
+        seconds=0.5,
+        error=None,
+    )
 
 
 EVENTS: list[Event] = [
-    RunStarted(n_attempts=12, n_cached=2, arms=("direct", "[b]cot")),
+    RunStarted(
+        run_id="0123456789ab",
+        model="m",
+        bench="b",
+        n_attempts=12,
+        n_cached=2,
+        arms=("direct", "[b]cot"),
+    ),
     attempt("direct", "correct", cached=True),
     attempt("[b]cot", "correct", cached=True),
     Said(text="the server asks\x1b[2J to wait [bold]9 s[/bold]"),
     *[attempt("direct", "wrong") for _ in range(5)],
     *[attempt("[b]cot", "failed") for _ in range(5)],
-    RunEnded(n_done=7, n_failed=5, n_generated=10),
+    RunEnded(
+        run_id="0123456789ab",
+        n_done=7,
+        n_failed=5,
+        n_generated=10,
+        n_tokens=1234,
+        usd=0.00567,
+        seconds=61.0,
+    ),
 ]
 
 
@@ -431,7 +455,7 @@ def test_plain_progress_is_a_line_now_and_then() -> None:
         "4/12 done, 2 correct, 10 tokens/s, 40 s left",
         "7/12 done, 2 correct, 16 tokens/s, 16 s left",
         "10/12 done, 2 correct, 3 failed, 11 tokens/s, 6 s left",
-        "7 done, 5 failed, 10 of them made now",
+        "run 0123456789ab: 7 done, 5 failed, 10 completions made in 1 min, 1,234 tokens, $0.00567",
     ]
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 
@@ -22,6 +22,7 @@ from cotkit.run.driver import Asked, drive, start, trim
 from cotkit.run.sandbox import sandbox
 from cotkit.running import run_spec
 from cotkit.store import Store
+from cotkit.tracking import gains_found
 from cotkit.types import (
     Attempt,
     BackendInfo,
@@ -33,6 +34,8 @@ from cotkit.types import (
     Request,
 )
 from tests.conftest import Sums
+
+_T = TypeVar("_T")
 
 COUNTING = BackendInfo(backend="counting", model="m", fingerprint="f")
 
@@ -61,6 +64,10 @@ class Counting:
 
     async def close(self) -> None:
         self.closed = True
+
+
+def last(kind: type[_T], events: list[Event]) -> _T:
+    return [event for event in events if isinstance(event, kind)][-1]
 
 
 def compare(backend: Counting, **changed: object) -> cotkit.Comparison:
@@ -131,7 +138,8 @@ def test_a_transient_failure_is_data_and_is_tried_again() -> None:
     assert sum(cell.outcomes["failed"] for cell in comparison.cells) == 3
     assert sum(cell.n for cell in comparison.cells) == 17
     assert any("failed" in note for note in comparison.notes)
-    assert events[-1] == RunEnded(n_done=17, n_failed=3, n_generated=17)
+    ended = last(RunEnded, events)
+    assert (ended.n_done, ended.n_failed, ended.n_generated) == (17, 3, 17)
     again = Counting()
     mended = compare(again)
     assert len(again.asked) == 3
@@ -153,12 +161,34 @@ def test_a_bug_is_not_swallowed() -> None:
 
 
 def test_events_tell_the_whole_story() -> None:
-    compare(Counting(), limit=4)
+    first: list[Event] = []
+    compare(Counting(), limit=4, on_event=first.append)
     events: list[Event] = []
-    compare(Counting(), limit=4, on_event=events.append)
-    assert events[0] == RunStarted(n_attempts=8, n_cached=8, arms=("few-shot", "cot"))
+    found = compare(Counting(), limit=4, on_event=events.append)
+    assert events[0] == RunStarted(
+        run_id=found.run_id,
+        model=found.model,
+        bench=found.bench,
+        n_attempts=8,
+        n_cached=8,
+        arms=("few-shot", "cot"),
+    )
     assert sum(isinstance(event, AttemptDone) and event.cached for event in events) == 8
-    assert events[-1] == RunEnded(n_done=8, n_failed=0, n_generated=0)
+    ended = last(RunEnded, events)
+    assert ended.seconds > 0
+    assert ended == RunEnded(
+        run_id=found.run_id,
+        n_done=8,
+        n_failed=0,
+        n_generated=0,
+        n_tokens=0,
+        usd=None,
+        seconds=ended.seconds,
+    )
+    spent = [event for event in first if isinstance(event, AttemptDone)]
+    tokens = [(event.n_prompt_tokens, event.n_generated_tokens) for event in spent]
+    assert last(RunEnded, first).n_tokens == sum(a + b for a, b in tokens if a and b)
+    assert events[-1] == gains_found(found)[0]
 
 
 def test_the_order_of_arrival_does_not_matter() -> None:

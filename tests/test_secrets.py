@@ -125,6 +125,18 @@ CASES = {
     "401 .env": Case(place=".env", script=always(Answer(status=401, text=ECHO)), code=77),
     "400": Case(place=".env", script=always(Answer(status=400, text=ECHO)), code=69),
     "404": Case(place="environment", script=always(Answer(status=404, text=ECHO)), code=66),
+    "log 401": Case(
+        place="environment",
+        script=always(Answer(status=401, text=ECHO)),
+        more=("--log-level", "debug", "--track", "jsonl:events.jsonl"),
+        code=77,
+    ),
+    "log 500": Case(
+        place=".env",
+        script=always(Answer(status=500, text=ECHO)),
+        more=("--log-level", "debug", "--track", "jsonl:events.jsonl", *TWICE),
+        code=75,
+    ),
     "html": Case(place=".env", script=once(Answer(body=f"<p>{ECHO}".encode())), code=0),
     "list": Case(
         place=".env", script=always(Answer(body=f'["{KEY}"]'.encode())), more=TWICE, code=75

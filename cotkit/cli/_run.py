@@ -21,13 +21,13 @@ from cotkit.forecast import forecast
 from cotkit.registry import parse_spec
 from cotkit.report import render
 from cotkit.report.draws import draws_json, draws_text
-from cotkit.report.progress import progress_display
 from cotkit.running import run_spec
 from cotkit.store import option
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
-    from cotkit.cli._formats import Display, Format
+    from cotkit.cli._formats import Format
+    from cotkit.cli._watch import Watch
     from cotkit.draws import Draws
     from cotkit.run import Plan, RunSpec
     from cotkit.running import Means
@@ -42,7 +42,7 @@ def run_and_print(
     log_dir: Path | str,
     format_: Format,
     timing: bool,
-    display: Display | None,
+    watch: Watch,
     expected: str | None = None,
     gated: bool = False,
     html: Path | None = None,
@@ -55,7 +55,7 @@ def run_and_print(
         log_dir: Folder of the store, or URL of a database.
         format_: Of the report.
         timing: Whether to print what was measured.
-        display: Of the progress.
+        watch: How the run is watched.
         expected: What run it must turn out to be.
         gated: Exit by the verdict, if no attempt is missing.
         html: A file for the page, too, looked at by ``check_page``.
@@ -72,7 +72,7 @@ def run_and_print(
                 f"run {expected} cannot be resumed: it would now be run {plan.run_id(info)}",
                 hint="model, benchmark, prompts or cotkit changed; give the compare command again",
             )
-        if mode == "none":
+        if watch.mode == "none":
             return
         if store.n_done(plan.run_id(info)) == len(plan.arms) * len(plan.problems):
             typer.echo(f"run {plan.run_id(info)}: every attempt is in the store", err=True)
@@ -82,8 +82,7 @@ def run_and_print(
 
     _check_draws(spec, format_, html, gated=gated)
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
-    mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
-    with progress_display(mode, sys.stderr) as emit:
+    with watch.told() as emit:
         if spec.exemplar_seeds:
             draws = compare_draws(
                 spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means

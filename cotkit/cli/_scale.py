@@ -22,13 +22,13 @@ from cotkit.errors import IncompleteRunError
 from cotkit.forecast import SHOWN_RATES
 from cotkit.registry import parse_spec
 from cotkit.report import render
-from cotkit.report.progress import progress_display
 from cotkit.run.estimate import total
 from cotkit.scaling import scale_models, scale_runs
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
-    from cotkit.cli._formats import Display, Format
+    from cotkit.cli._formats import Format
+    from cotkit.cli._watch import Watch
     from cotkit.forecast import Forecast
     from cotkit.run import RunSpec
     from cotkit.scaled.job import Ask
@@ -56,7 +56,7 @@ def scale_and_print(
     log_dir: Path | str,
     format_: Format,
     timing: bool,
-    display: Display | None,
+    watch: Watch,
     html: Path | None = None,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
@@ -67,13 +67,12 @@ def scale_and_print(
         CotkitError: as ``scaling.scale_models`` and ``scale_runs``.
         IncompleteRunError: attempts failed; what there is was printed.
     """
-    mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
 
     def on_plan(prospect: Prospect) -> None:
-        if mode != "none":
+        if watch.mode != "none":
             typer.echo("\n".join(prospect_lines(prospect, spec.margin)), err=True)
 
-    with progress_display(mode, sys.stderr) as emit:
+    with watch.told() as emit:
         if ladder.runs:
             found = scale_runs(
                 ladder.runs, ask, margin=spec.margin, seed=spec.seed, log_dir=log_dir

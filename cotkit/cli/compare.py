@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli._cluster import read_cluster
-from cotkit.cli._formats import Display, Format
+from cotkit.cli._formats import Format
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_given, read_spec, takes
 from cotkit.cli._place import read_place
+from cotkit.cli._watch import Watch, read_watch
 
 if TYPE_CHECKING:
     from cotkit.cluster import Cluster
@@ -35,6 +36,8 @@ Examples:
 
   cotkit compare --model simulated/70b --strategy cot --gate
 
+  cotkit compare --model simulated/70b --track jsonl:events.jsonl --log-level info
+
   cotkit compare --from plain=logs/one.eval --from cot=samples_gsm8k_cot_2026-01-01T00-00-00.jsonl
 
   VLLM_BASE_URL=http://localhost:8000/v1 cotkit compare --model openai-api/vllm/my-model
@@ -48,12 +51,10 @@ def compare(
     means: "Means",
     log_dir: Path | str,
     cluster: "Cluster | None",
+    watch: Watch,
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
-    ),
-    display: Display | None = typer.Option(
-        None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
     gate: bool = typer.Option(
         False,
@@ -88,11 +89,13 @@ def compare(
         log_dir=log_dir,
         format_=format_,
         timing=timing,
-        display=display,
+        watch=watch,
         gated=gate,
         html=html,
     )
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_given, read_spec, read_pace, read_means, read_place, read_cluster)(compare)
+command = takes(read_given, read_spec, read_pace, read_means, read_place, read_cluster, read_watch)(
+    compare
+)

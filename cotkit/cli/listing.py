@@ -16,6 +16,7 @@ class What(StrEnum):
     strategies = "strategies"
     benches = "benches"
     backends = "backends"
+    trackers = "trackers"
     models = "models"
     readers = "readers"
     triggers = "triggers"
@@ -28,7 +29,7 @@ def list_names(
     log_dir: Path | str,
     what: What = typer.Argument(help="What to list."),
 ) -> None:
-    """List strategies, benches, backends, models, readers, triggers, published tables or runs.
+    """List strategies, benches, backends, trackers, models, readers, triggers, published or runs.
 
     Examples:
 
@@ -61,6 +62,12 @@ def _backends(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
     return [(e.name, _summary(e)) for e in entries("backend")]
+
+
+def _trackers(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.registry import entries
+
+    return [(e.name, _summary(e)) for e in entries("tracker")]
 
 
 def _summary(entry: Entry) -> str:
@@ -114,6 +121,7 @@ _ROWS = {
     What.strategies: _strategies,
     What.benches: _benches,
     What.backends: _backends,
+    What.trackers: _trackers,
     What.models: _models,
     What.readers: _readers,
     What.triggers: _triggers,

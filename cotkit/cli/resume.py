@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli._cluster import read_cluster
-from cotkit.cli._formats import Display, Format
+from cotkit.cli._formats import Format
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import takes
 from cotkit.cli._place import read_place
+from cotkit.cli._watch import Watch, read_watch
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,15 +24,13 @@ def resume(
     means: "Means",
     log_dir: Path | str,
     cluster: "Cluster | None",
+    watch: Watch,
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
-    ),
-    display: Display | None = typer.Option(
-        None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
 ) -> None:
     """Complete a run: what the store holds is not generated again; failed attempts are tried anew.
@@ -67,9 +66,9 @@ def resume(
         log_dir=log_dir,
         format_=format_,
         timing=timing,
-        display=display,
+        watch=watch,
         expected=chosen.id,
     )
 
 
-command = takes(read_pace, read_means, read_place, read_cluster)(resume)
+command = takes(read_pace, read_means, read_place, read_cluster, read_watch)(resume)

@@ -9,10 +9,11 @@ import typer
 
 from cotkit.cli._cluster import read_cluster
 from cotkit.cli._foreign import read_foreign, scale_foreign
-from cotkit.cli._formats import Display, Format
+from cotkit.cli._formats import Format
 from cotkit.cli._means import read_pace
 from cotkit.cli._options import fixing, read_spec, takes
 from cotkit.cli._place import read_place
+from cotkit.cli._watch import Watch, read_watch
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def scale(
     foreign: "Foreign",
     log_dir: Path | str,
     cluster: "Cluster | None",
+    watch: Watch,
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -100,9 +102,6 @@ def scale(
     ),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
-    display: Display | None = typer.Option(
-        None, "--display", help="Progress (default: full on a terminal, else plain)."
-    ),
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file: curves, figures, every sample."
     ),
@@ -174,7 +173,7 @@ def scale(
         log_dir=log_dir,
         format_=format_,
         timing=timing,
-        display=display,
+        watch=watch,
         html=html,
     )
 
@@ -193,4 +192,5 @@ command = takes(
     read_foreign,
     read_place,
     read_cluster,
+    read_watch,
 )(scale)

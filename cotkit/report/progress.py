@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
+from cotkit.events import AttemptDone, Event, GainFound, RunEnded, RunStarted, Said, Waits
 from cotkit.report.words import printable
 
 if TYPE_CHECKING:
@@ -140,6 +140,9 @@ class _Bars:
                 )
             case RunEnded():
                 self.progress.refresh()
+                self.say(_summary(event))
+            case GainFound():
+                pass
 
     def begin(self, event: RunStarted) -> None:
         for bar in self.bars.values():
@@ -182,8 +185,9 @@ def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None
                     said_s = clock()
                     _write(stderr, event.text)
             case RunEnded():
-                ended = f"{event.n_done:,} done, {event.n_failed:,} failed"
-                _write(stderr, f"{ended}, {event.n_generated:,} of them made now")
+                _write(stderr, _summary(event))
+            case GainFound():
+                pass
 
     return show
 
@@ -193,7 +197,25 @@ def _write(stderr: TextIO, text: str) -> None:
     stderr.flush()
 
 
+def _summary(ended: RunEnded) -> str:
+    parts = [f"run {ended.run_id}: {ended.n_done:,} done"]
+    if ended.n_failed:
+        parts.append(f"{ended.n_failed:,} failed")
+    if not ended.n_generated:
+        return ", ".join((*parts, "all from the store"))
+    parts.append(f"{ended.n_generated:,} completions made in {_lasting(ended.seconds)}")
+    if ended.n_tokens:
+        parts.append(f"{ended.n_tokens:,} tokens")
+    if ended.usd is not None:
+        parts.append(f"${ended.usd:.4g}")
+    return ", ".join(parts)
+
+
 def _left(seconds: float) -> str:
+    return f"{_lasting(seconds)} left"
+
+
+def _lasting(seconds: float) -> str:
     if seconds < 60:
-        return f"{seconds:.0f} s left"
-    return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

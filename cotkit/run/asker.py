@@ -24,7 +24,7 @@ class Asker:
         backend: Backend,
         key: str,
         store: Store,
-        meter: Meter | None = None,
+        meter: Meter,
         promised: frozenset[str] = frozenset(),
     ) -> None:
         """``promised``: completion keys that a batch at the provider will bring, not this run."""
@@ -133,8 +133,7 @@ class Asker:
 
     def _count(self, made: Completion) -> None:
         self.n_generated += 1
-        if self._meter is not None:
-            self._meter.add(made)
+        self._meter.add(made)
 
     @staticmethod
     def _fail(futures: Mapping[str, asyncio.Future[Completion]], failure: BaseException) -> None:

@@ -51,13 +51,13 @@ async def execute(
     store: Store,
     emit: Callable[[Event], None],
     *,
-    meter: Meter | None = None,
+    meter: Meter,
     enough: Enough | None = None,
 ) -> Executed:
     """Complete a run; what the store has is not asked again.
 
-    ``meter`` ends it when a budget is used up, ``enough`` when it is decided; both between
-    problems, so that every arm has the same ones.
+    ``meter`` counts what it takes and ends it when a budget is used up, ``enough`` when it is
+    decided; both between problems, so that every arm has the same ones.
 
     A transient backend error makes its attempt ``failed`` (tried again on resume); any other error
     ends the run. Cancelling keeps every completion that had arrived.
@@ -77,6 +77,9 @@ async def execute(
     schedule = Schedule(plan, begun, meter=meter, enough=enough, most_open=info.max_concurrency)
     emit(
         RunStarted(
+            run_id=run_id,
+            model=info.model,
+            bench=plan.spec.bench,
             n_attempts=len(plan.arms) * len(plan.problems),
             n_cached=len(held),
             arms=tuple(arm.name for arm in plan.arms),
@@ -118,7 +121,17 @@ async def execute(
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = schedule.ended_by == "decided" or not schedule.n_left
     store.end_run(run_id, "complete" if is_complete and not n_failed else "incomplete")
-    emit(RunEnded(n_done=len(rows) - n_failed, n_failed=n_failed, n_generated=asker.n_generated))
+    emit(
+        RunEnded(
+            run_id=run_id,
+            n_done=len(rows) - n_failed,
+            n_failed=n_failed,
+            n_generated=asker.n_generated,
+            n_tokens=meter.tokens,
+            usd=meter.usd,
+            seconds=meter.seconds,
+        )
+    )
     return Executed(rows=tuple(rows), ended_by=schedule.ended_by)
 
 
@@ -138,9 +151,13 @@ async def _watch(backend: Backend, emit: Callable[[Event], None]) -> None:
 def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
     return AttemptDone(
         arm=row.arm,
+        problem_id=row.problem_id,
         outcome=row.outcome,
         cached=cached,
+        n_prompt_tokens=row.n_prompt_tokens,
         n_generated_tokens=row.n_generated_tokens,
+        seconds=row.seconds,
+        error=row.error,
     )
 
 

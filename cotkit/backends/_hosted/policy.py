@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random as random_
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from cotkit.errors import AccessError, BackendError, ModelLoadError, TransientEr
 from cotkit.types import Try
 
 T = TypeVar("T")
+_LOG = logging.getLogger("cotkit.hosted")  # states and seconds: what is sent may be secret
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
@@ -195,7 +197,10 @@ class Caller:
         finally:
             del self._sent[me]
             self._throttle.leave(is_busy=is_busy)
-        return Try(status=status, seconds=self._clock() - began), answer
+        seconds = self._clock() - began
+        level = logging.DEBUG if status == "200" else logging.INFO
+        _LOG.log(level, "call %d: %s after %.2f s", job.number, status, seconds)
+        return Try(status=status, seconds=seconds), answer
 
     async def _hedged(self, job: _Job[T], reserved: float, after_s: float) -> tuple[Try, T | Fault]:
         """A send, and after a while a second one where that need not wait: the first answer wins.
