@@ -282,6 +282,24 @@ def test_a_ladder_has_its_curves_and_the_samples_of_its_runs() -> None:
     assert len(data["samples"]) == 240
 
 
+def test_a_page_without_samples_holds_no_problem_and_no_answer() -> None:
+    asked = ("--models", "simulated/1b,simulated/70b", "--bench", "gsm-mini", *LIMIT)
+    run("scale", *asked, "--html", "all.html")
+    run("scale", *asked, "--html", "bare.html", "--no-samples")
+    run("report", "--html", "run.html", "--no-samples")
+    run("compare", "--model", "simulated/70b", *LIMIT, "--html", "compare.html", "--no-samples")
+    full = Path("all.html").read_text(encoding="utf-8")
+    data = json.loads(Elements(full).scripts[0])
+    asked_text = data["problems"][0][1]
+    assert json.dumps(asked_text)[1:-1] in full
+    for name in ("bare.html", "run.html", "compare.html"):
+        text = Path(name).read_text(encoding="utf-8")
+        assert "<script" not in text, name
+        assert asked_text[:30] not in text, name
+        assert "The answer is" not in text, name
+        assert "Gain over the control" in text or "curve-1" in text, name
+
+
 def test_a_table_of_a_paper_has_curves_and_no_samples() -> None:
     run("scale", "--published", "wei2022", "--bench", "gsm8k", "--html", "o.html")
     text = Path("o.html").read_text(encoding="utf-8")

@@ -1,7 +1,6 @@
 """``cotkit scale`` of results that are there: tables of papers, files of other tools."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,16 +9,22 @@ from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.cli._formats import Format
+    from cotkit.cli._page import Page
     from cotkit.foreign.answers import Asked
 
 _FITTING = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume"),
-        *("reach", "format_", "timing", "display", "html"),
+        *("reach", "format_", "timing", "display", "html", "samples"),
     }
 )
 """Options that mean something for results that are there."""
+
+_OF_RUNS = (_FITTING - {"published", "sources", "params", "include_unverified", "family"}) - {
+    *("bench", "strategy", "baseline")
+} | {"runs", "by_steps", "prices", "log_dir", "store", "track", "log_level"}
+"""Options that mean something for runs of the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,11 @@ class Foreign:
             )
         if self.include_unverified and self.published is None:
             raise UsageError("--include-unverified says nothing without --published")
+        for name in sorted(self.given - _OF_RUNS if "runs" in self.given else ()):
+            raise UsageError(
+                f"--{name.replace('_', '-')} says nothing of runs that are there",
+                hint="the runs say it themselves; cotkit scale --models runs others",
+            )
 
 
 def read_foreign(
@@ -98,9 +108,9 @@ def scale_foreign(
     reach: float | None,
     format_: "Format",
     timing: bool,
-    html: Path | None,
+    page: "Page | None",
 ) -> None:
-    """Analyse and print; ``html``: a file for the page, too.
+    """Analyse and print; ``page``: to be written, too.
 
     Raises:
         CotkitError: as ``foreign.answers``.
@@ -113,4 +123,4 @@ def scale_foreign(
         found = published_scales(foreign.published, asked, include_unverified=unverified)
     else:
         found = source_scales(foreign.sources, asked)
-    print_scales(found, reach=reach, format_=format_, timing=timing, html=html)
+    print_scales(found, reach=reach, format_=format_, timing=timing, page=page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
     from cotkit.analysis.scale.values import Scale
     from cotkit.report.html import Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What file is wanted."""
+
+    path: Path
+    """Where."""
+    samples: bool
+    """Whether it shows problems, golds and what was written, and not only what follows."""
+
+    def of(self, part: Part) -> Part:
+        """A run with the samples that its page shows."""
+        return part if self.samples else replace(part, samples=())
 
 
 def check_page(path: Path) -> None:
@@ -38,7 +52,7 @@ def check_page(path: Path) -> None:
         raise MissingDependencyError("matplotlib", "report")
 
 
-def write_run(path: Path, found: Comparison, log_dir: Path | str, *, timing: bool) -> None:
+def write_run(wanted: Page, found: Comparison, log_dir: Path | str, *, timing: bool) -> None:
     """Write the page of a run that has just been made.
 
     Raises:
@@ -50,11 +64,12 @@ def write_run(path: Path, found: Comparison, log_dir: Path | str, *, timing: boo
 
     with Store(place_of(log_dir)) as store:
         part = stored_part(store, store.run(found.run_id), say_nothing)
-    write_page(path, page([replace(part, comparison=found)], timing=timing))
+    part = wanted.of(replace(part, comparison=found))
+    write_page(wanted.path, page([part], timing=timing))
 
 
 def write_scales(
-    path: Path,
+    wanted: Page,
     scales: Sequence[Scale],
     log_dir: Path | str | None,
     *,
@@ -74,8 +89,8 @@ def write_scales(
     parts: list[Part] = []
     if log_dir is not None:
         with Store(place_of(log_dir)) as store:
-            parts = [stored_part(store, store.run(run), say_nothing) for run in runs]
-    write_page(path, page(parts, scales=scales, reach=reach, timing=timing))
+            parts = [wanted.of(stored_part(store, store.run(run), say_nothing)) for run in runs]
+    write_page(wanted.path, page(parts, scales=scales, reach=reach, timing=timing))
 
 
 def write_page(path: Path, text: str) -> None:

@@ -27,6 +27,7 @@ from cotkit.store import option
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
     from cotkit.cli._formats import Format
+    from cotkit.cli._page import Page
     from cotkit.cli._watch import Watch
     from cotkit.draws import Draws
     from cotkit.run import Plan, RunSpec
@@ -45,7 +46,7 @@ def run_and_print(
     watch: Watch,
     expected: str | None = None,
     gated: bool = False,
-    html: Path | None = None,
+    page: Page | None = None,
 ) -> None:
     """Run, print, and exit 75 if attempts are missing.
 
@@ -58,7 +59,7 @@ def run_and_print(
         watch: How the run is watched.
         expected: What run it must turn out to be.
         gated: Exit by the verdict, if no attempt is missing.
-        html: A file for the page, too, looked at by ``check_page``.
+        page: To be written, too.
 
     Raises:
         CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
@@ -80,7 +81,7 @@ def run_and_print(
             found = forecast(plan, info, store, means.prices)
             typer.echo("\n".join(lines(found)), err=True)
 
-    _check_draws(spec, format_, html, gated=gated)
+    _check_draws(spec, format_, page, gated=gated)
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
     with watch.told() as emit:
         if spec.exemplar_seeds:
@@ -101,9 +102,9 @@ def run_and_print(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
-    if html is not None:
-        write_run(html, comparison, log_dir, timing=timing)
-        typer.echo(f"written: {html}", err=True)
+    if page is not None:
+        write_run(page, comparison, log_dir, timing=timing)
+        typer.echo(f"written: {page.path}", err=True)
     again = f"go on with: cotkit resume {comparison.run_id} {option(log_dir)}"
     if gated:
         write_summary(comparison)
@@ -112,13 +113,13 @@ def run_and_print(
         raise typer.Exit(EXIT_CODES[gate(comparison)])
 
 
-def _check_draws(spec: RunSpec, format_: Format, html: Path | None, *, gated: bool) -> None:
+def _check_draws(spec: RunSpec, format_: Format, page: Page | None, *, gated: bool) -> None:
     """Refuse what several exemplar draws cannot be printed as."""
     if not spec.exemplar_seeds:
         return
     if gated:
         raise UsageError("a gate is of one comparison, and exemplar seeds make several")
-    if html is not None:
+    if page is not None:
         hint = "leave out --html; later: cotkit report RUN"
         raise UsageError("exemplar draws have no page", hint=hint)
     if format_.value not in {"table", "json"}:

@@ -28,6 +28,7 @@ from cotkit.scaling import scale_models, scale_runs
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.cli._formats import Format
+    from cotkit.cli._page import Page
     from cotkit.cli._watch import Watch
     from cotkit.forecast import Forecast
     from cotkit.run import RunSpec
@@ -57,11 +58,11 @@ def scale_and_print(
     format_: Format,
     timing: bool,
     watch: Watch,
-    html: Path | None = None,
+    page: Page | None = None,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``html``: a file for the page, too, looked at by ``check_page``.
+    ``page``: to be written, too.
 
     Raises:
         CotkitError: as ``scaling.scale_models`` and ``scale_runs``.
@@ -85,7 +86,7 @@ def scale_and_print(
                 spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
             )
     print_scales(
-        found.scales, reach=reach, format_=format_, timing=timing, html=html, log_dir=log_dir
+        found.scales, reach=reach, format_=format_, timing=timing, page=page, log_dir=log_dir
     )
     if found.n_failed:
         raise IncompleteRunError(
@@ -101,12 +102,12 @@ def print_scales(
     reach: float | None,
     format_: Format,
     timing: bool,
-    html: Path | None,
+    page: Page | None,
     log_dir: Path | str | None = None,
 ) -> None:
     """Write analyses to standard output, in colour where it is a terminal.
 
-    ``html``: a file for the page, too; ``log_dir``: folder of the store, if they are of its runs.
+    ``page``: to be written, too; ``log_dir``: folder of the store, if they are of its runs.
     """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
@@ -119,9 +120,9 @@ def print_scales(
         encoding=sys.stdout.encoding,
     )
     typer.echo(text, nl=False, color=color)
-    if html is not None:
-        write_scales(html, scales, log_dir, reach=reach, timing=timing)
-        typer.echo(f"written: {html}", err=True)
+    if page is not None:
+        write_scales(page, scales, log_dir, reach=reach, timing=timing)
+        typer.echo(f"written: {page.path}", err=True)
 
 
 def prospect_lines(prospect: Prospect, margin: float) -> list[str]:

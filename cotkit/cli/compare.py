@@ -8,12 +8,14 @@ import typer
 
 from cotkit.cli._cluster import read_cluster
 from cotkit.cli._formats import Format
+from cotkit.cli._html import read_page
 from cotkit.cli._means import read_means, read_pace
 from cotkit.cli._options import read_given, read_spec, takes
 from cotkit.cli._place import read_place
 from cotkit.cli._watch import Watch, read_watch
 
 if TYPE_CHECKING:
+    from cotkit.cli._page import Page
     from cotkit.cluster import Cluster
     from cotkit.run import RunSpec
     from cotkit.running import Means
@@ -52,6 +54,7 @@ def compare(
     log_dir: Path | str,
     cluster: "Cluster | None",
     watch: Watch,
+    page: "Page | None",
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
@@ -60,9 +63,6 @@ def compare(
         False,
         "--gate",
         help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
-    ),
-    html: Path | None = typer.Option(
-        None, "--html", help="Also write one HTML file, with every sample (as cotkit report)."
     ),
     sources: list[str] = typer.Option(
         [],
@@ -74,15 +74,12 @@ def compare(
 
     Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
     """
-    from cotkit.cli._page import check_page
     from cotkit.cli._recorded import compare_files
     from cotkit.cli._run import run_and_print
 
     if sources:
         compare_files(sources, spec, format_, given)
         return
-    if html is not None:
-        check_page(html)
     run_and_print(
         spec.paced(pace),
         replace(means, cluster=cluster),
@@ -91,11 +88,11 @@ def compare(
         timing=timing,
         watch=watch,
         gated=gate,
-        html=html,
+        page=page,
     )
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_given, read_spec, read_pace, read_means, read_place, read_cluster, read_watch)(
-    compare
-)
+command = takes(
+    read_given, read_spec, read_pace, read_means, read_place, read_cluster, read_watch, read_page
+)(compare)

@@ -24,6 +24,11 @@ def report(
         None, help="Ids of runs, or how they begin (default: the latest)."
     ),
     html: Path = typer.Option(..., "--html", help="The file to write."),
+    samples: bool = typer.Option(
+        True,
+        "--samples/--no-samples",
+        help="Whether it shows problems, gold answers and what was written.",
+    ),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
@@ -32,7 +37,7 @@ def report(
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli._page import check_page, write_page
+    from cotkit.cli._page import Page, check_page, write_page
     from cotkit.errors import UsageError
     from cotkit.report.html import page
     from cotkit.reporting import stored_part
@@ -45,7 +50,11 @@ def report(
         if not chosen:
             raise UsageError(f"{shown(place)} holds no run", hint="begin with: cotkit compare")
         chosen = list({run.id: run for run in chosen}.values())
-        parts = [stored_part(store, run, lambda text: typer.echo(text, err=True)) for run in chosen]
+        wanted = Page(path=html, samples=samples)
+        parts = [
+            wanted.of(stored_part(store, run, lambda text: typer.echo(text, err=True)))
+            for run in chosen
+        ]
     write_page(html, page(parts, timing=timing))
     typer.echo(str(html))
 

@@ -10,6 +10,7 @@ import typer
 from cotkit.cli._cluster import read_cluster
 from cotkit.cli._foreign import read_foreign, scale_foreign
 from cotkit.cli._formats import Format
+from cotkit.cli._html import read_page
 from cotkit.cli._means import read_pace
 from cotkit.cli._options import fixing, read_spec, takes
 from cotkit.cli._place import read_place
@@ -18,6 +19,7 @@ from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.cli._foreign import Foreign
+    from cotkit.cli._page import Page
     from cotkit.cluster import Cluster
     from cotkit.run import RunSpec
 
@@ -65,6 +67,7 @@ def scale(
     log_dir: Path | str,
     cluster: "Cluster | None",
     watch: Watch,
+    page: "Page | None",
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -102,15 +105,11 @@ def scale(
     ),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
-    html: Path | None = typer.Option(
-        None, "--html", help="Also write one HTML file: curves, figures, every sample."
-    ),
 ) -> None:
     """Find from which model size on a strategy helps, and whether a jump is real.
 
     Runs every model on the same problems and prints where material help starts, as a bracket.
     """
-    from cotkit.cli._page import check_page
     from cotkit.cli._scale import Ladder, scale_and_print
     from cotkit.foreign.answers import Asked
     from cotkit.foreign.sizes import read_sizes
@@ -126,8 +125,6 @@ def scale(
     foreign.check()
     if reach is not None and not 0 < reach <= 100:
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
-    if html is not None:
-        check_page(html)
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -151,7 +148,7 @@ def scale(
             reach=None if reach is None else reach / 100,
             format_=format_,
             timing=timing,
-            html=html,
+            page=page,
         )
         return
     scale_and_print(
@@ -174,7 +171,7 @@ def scale(
         format_=format_,
         timing=timing,
         watch=watch,
-        html=html,
+        page=page,
     )
 
 
@@ -193,4 +190,5 @@ command = takes(
     read_place,
     read_cluster,
     read_watch,
+    read_page,
 )(scale)
