@@ -24,6 +24,7 @@ from transformers import (  # noqa: E402 - after the skips
     GenerationConfig,
 )
 
+from cotkit.backends import hf  # noqa: E402
 from cotkit.backends.hf import Hf, _decode  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
 from cotkit.backends.hf._decode import Batch  # noqa: E402
@@ -161,7 +162,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         rows: Sequence[Row],
     ) -> list[int]:
         for one, row in zip(logits, rows, strict=True):
-            seen.setdefault(row.request.messages[0].content, []).append(one.clone())
+            seen.setdefault(row.request.messages[0].content, []).append(one.clone().cpu())
         return sampler(logits, rows)
 
     sampler = _decode.choose
@@ -216,6 +217,30 @@ def test_rows_join_while_others_run_and_long_ones_go_first(
     # the first token comes with the prompt; batches that wait for their longest row take 17 steps
     assert sum(n_rows) == 11 + 5 * 3
     assert len(n_rows) == 14
+
+
+def test_a_long_silence_is_told_of(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = float32(model=str(models["llama"]), batch_size=2)
+    assert backend.status() is None
+    said: list[str | None] = []
+    step = Batch.step
+
+    def telling(self: Batch) -> None:
+        said.append(backend.status())
+        step(self)
+
+    monkeypatch.setattr(Batch, "step", telling)
+    run(backend, [ask(f"Q: {i}", most(9)) for i in range(3)])
+    assert set(said) == {None}  # it was quick
+    said.clear()
+    monkeypatch.setattr(hf, "_LONG_S", 0.0)
+    run(backend, [ask(f"Q: {i}", most(9)) for i in range(3)])
+    assert said[0] == "2 at work (2 tokens so far), 1 waiting"
+    assert said[7] == "2 at work (16 tokens so far), 1 waiting"
+    assert said[-1] == "1 at work (8 tokens so far), 0 waiting"
+    assert backend.status() is None
 
 
 def test_samples_of_a_prompt_share_one_prefill(models: dict[str, Path]) -> None:
@@ -719,7 +744,9 @@ def test_without_an_end_token_texts_run_to_their_limit(tmp_path: Path) -> None:
 def test_int8_is_near_float32(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     seen = recorded(monkeypatch)
     exact = run(float32(model=str(models["llama"])), [ask("Q: x", most(1))])
-    rounded = run(Hf(model=str(models["llama"]), dtype="int8"), [ask("Q: x", most(1))])
+    rounded = run(
+        Hf(model=str(models["llama"]), dtype="int8", device="cpu"), [ask("Q: x", most(1))]
+    )
     assert exact[0].n_generated_tokens == rounded[0].n_generated_tokens == 1
     first, second = seen["Q: x"]
     apart, spread = float((first - second).abs().max()), float(first.max() - first.min())

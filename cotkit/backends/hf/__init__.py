@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ ENGINE_VERSION = "2"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
 _RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
+_LONG_S = 10.0  # without an answer: time to say that it goes on
 _QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
 
 
@@ -73,6 +75,7 @@ class Hf:
             raise UsageError(f"replicas={self.replicas} is below 1")
         self._arrived: list[Row] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._moved_s = time.monotonic()
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -145,6 +148,12 @@ class Hf:
         """Tokens of the rendered prompt; loads the tokenizer only."""
         return len(await asyncio.to_thread(lambda: self._prompter.tokens(request.messages)))
 
+    def status(self) -> str | None:
+        """How far the rows are that have all been at work for 10 s or more; None: some ended."""
+        if "_engine" not in self.__dict__ or time.monotonic() - self._moved_s < _LONG_S:
+            return None
+        return self._engine.status()
+
     async def close(self) -> None:
         """Stop the worker at its next token and give the model's memory back."""
         if "_engine" in self.__dict__:
@@ -162,7 +171,10 @@ class Hf:
         if not self._arrived:
             loop.call_soon(self._turn, engine, 0, 0)
         self._arrived.extend(rows)
-        return tuple(await asyncio.gather(*(row.future for row in rows)))
+        self._moved_s = time.monotonic()
+        done = await asyncio.gather(*(row.future for row in rows))
+        self._moved_s = time.monotonic()
+        return tuple(done)
 
     def _turn(self, engine: Engine, seen: int, n_quiet: int) -> None:
         """Hand over the requests that arrived once the loop has nothing to add."""

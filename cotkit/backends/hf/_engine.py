@@ -60,6 +60,11 @@ class Engine:
                 self._thread = threading.Thread(target=self._work, name="cotkit-hf")
                 self._thread.start()
 
+    def status(self) -> str | None:
+        """How far the rows are, in words; None: there are none, or the model is being loaded."""
+        schedule = self._schedule
+        return None if schedule is None or schedule.idle else schedule.status()
+
     def close(self) -> None:
         """Forget the rows that wait, stop at the next token, give the memory back."""
         with self._lock:

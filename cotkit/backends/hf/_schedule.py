@@ -50,6 +50,12 @@ class Schedule:
         """Whether there is nothing to do."""
         return not (self._waiting or self._batch.rows)
 
+    def status(self) -> str:
+        """How far it is, in words; may be asked from any thread."""
+        rows = list(self._batch.rows)
+        n_tokens = sum(len(row.out) for row in rows)
+        return f"{len(rows)} at work ({n_tokens:,} tokens so far), {len(self._waiting)} waiting"
+
     def add(self, rows: Sequence[Row]) -> None:
         """Tokenize new rows and put them where they belong among those that wait."""
         by_request: dict[tuple[int, bool], list[Row]] = {}
