@@ -1,9 +1,11 @@
-"""The local engine beside others: same model, prompts and limit, on this machine's CPU.
+"""The local engine beside others: same model, prompts and limit, on this machine.
 
     python -m perf.local [--model M] [--problems N] [--max-tokens N] [--dtype D] [--peers FOLDER]
+    python -m perf.local --device cuda --dtype bfloat16 --problems 128 --batches 32,128
 
 Each is a process of its own; processor seconds are those of the whole process, start-up and loading
-included, and so is the most memory. ``--peers`` also runs lm-eval and Inspect, each installed into
+included, and so is the most memory (not a GPU's). "Work" leaves start-up and loading out: processor
+seconds on a CPU, wall time on a GPU. ``--peers`` also runs lm-eval and Inspect, each installed into
 a virtual environment in that folder at the first call.
 """
 
@@ -24,7 +26,6 @@ from cotkit.models.fetch import ensure
 from perf.hosted_peers import INSPECT_TASK, LM_EVAL_TASK
 from perf.local_work import requests
 
-BATCHES = (1, 8, 32)
 TORCH = "torch==2.13.0"
 PEERS = {"lm-eval": "lm-eval[hf]", "inspect": "inspect-ai"}
 
@@ -69,8 +70,10 @@ def line(name: str, n: int, done: Process, needed: float | None) -> None:
         prefill, decode = done.told["prefill"], done.told["decode"]
         ratio = (prefill + decode) / needed
         tokens = f"{prefill:9,.0f} + {decode:6,.0f} = {ratio:5.2f}×"
+    work = f"{done.told['seconds']:.1f}" if "seconds" in done.told else "-"
     print(
-        f"{name:26} {done.wall_s:8.1f} {done.cpu_s:8.1f} {n / done.cpu_s:8.2f}   {tokens}"
+        f"{name:26} {done.wall_s:8.1f} {done.cpu_s:8.1f} {n / done.cpu_s:9.2f} "
+        f"{work:>8} {tokens}"
         f" {done.peak_mb:8,.0f}",
         flush=True,
     )
@@ -96,10 +99,10 @@ def peers(given: argparse.Namespace, needed: float) -> None:
             subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
             needs = [package, TORCH, "transformers", "accelerate"]
             subprocess.run([str(binaries / "pip"), "install", "-q", *needs], check=True)
-        for batch in BATCHES:
+        for batch in given.batches:
             if name == "lm-eval":
                 command = [
-                    *(str(binaries / "lm_eval"), "--model", "hf", "--device", "cpu"),
+                    *(str(binaries / "lm_eval"), "--model", "hf", "--device", given.device),
                     *("--model_args", f"pretrained={weights},dtype={given.dtype}"),
                     *("--tasks", "hosted", "--include_path", str(work)),
                     *("--batch_size", str(batch)),
@@ -108,12 +111,16 @@ def peers(given: argparse.Namespace, needed: float) -> None:
                 command = [
                     *(str(binaries / "inspect"), "eval", "hosted.py"),
                     *("--model", f"hf/{Path(weights).name}", "-M", f"model_path={weights}"),
-                    *("-M", "device=cpu", "--max-connections", str(batch)),
+                    *("-M", f"device={given.device}", "--max-connections", str(batch)),
                     *("--log-dir", str(work / "logs"), "--display", "none"),
                 ]
             cache = str(work / "cache")
             done = measured(command, cwd=work, HF_HUB_OFFLINE="1", HF_DATASETS_CACHE=cache)
             line(f"{name} hf, batch {batch}", n, done, needed)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def main() -> None:
@@ -123,36 +130,42 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batches", default="1,8,32", type=_numbers)
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--no-scaling", action="store_true")
     given = parser.parse_args()
-    model, dtype, n, limit = given.model, given.dtype, given.problems, given.max_tokens
-    print(f"{model}, {dtype}, {n} problems, cot with 8 exemplars, at most {limit} tokens")
+    n, limit = given.problems, given.max_tokens
+    where = {"model": given.model, "dtype": given.dtype, "device": given.device}
+    print(f"{' '.join(where.values())}, {n} problems, cot with 8 exemplars, at most {limit} tokens")
     print(
-        f"{'':26} {'wall s':>8} {'CPU s':>8} {'prob/CPUs':>9}  {'prefill + decode':>19} needed"
+        f"{'':26} {'wall s':>8} {'CPU s':>8} {'prob/CPUs':>9} {'work s':>8}"
+        f" {'prefill + decode':>20} needed"
         f" {'peak MB':>8}"
     )
-    done = ours("cotkit", model=model, dtype=dtype, n=n, max_tokens=limit)
+    done = ours("cotkit", **where, n=n, max_tokens=limit)
     needed = done.told["needed"] + done.told["decode"]
     line("cotkit", n, done, needed)
-    for batch in BATCHES:
-        other = ours("plain", model=model, dtype=dtype, n=n, max_tokens=limit, batch=batch)
+    for batch in given.batches:
+        other = ours("plain", **where, n=n, max_tokens=limit, batch=batch)
         line(f"padded generate, batch {batch}", n, other, needed)
+    other = ours("paged", **where, n=n, max_tokens=limit)
+    line("continuous batching", n, other, needed)
     if given.peers is not None:
         peers(given, needed)
     if given.no_scaling:
         return
-    speed = ours("prefix", model=model, dtype=dtype).told
+    speed = ours("prefix", **where).told
     print(
-        f"32 rows, tokens a CPU second: {speed['100']:.0f} over 100 tokens, {speed['1000']:.0f} "
+        f"32 rows, tokens a second: {speed['100']:.0f} over 100 tokens, {speed['1000']:.0f} "
         f"over 1,000: {speed['1000'] / speed['100']:.2f} of it"
     )
-    cost = ours("exemplars", model=model, dtype=dtype, max_tokens=64).told
-    print(f"64 problems, CPU s: {cost['8']:.1f} with 8 exemplars, {cost['16']:.1f} with 16")
-    votes = ours("samples", model=model, dtype=dtype, max_tokens=64).told
+    cost = ours("exemplars", **where, max_tokens=64).told
+    print(f"64 problems, s: {cost['8']:.1f} with 8 exemplars, {cost['16']:.1f} with 16")
+    votes = ours("samples", **where, max_tokens=64).told
     ratio = votes["eight"] / (8 * votes["decode_one"])
     print(
-        f"8 samples of a problem, CPU s: {votes['eight']:.1f}, prefill ({votes['prefill']:.1f}) "
+        f"8 samples of a problem, s: {votes['eight']:.1f}, prefill ({votes['prefill']:.1f}) "
         f"included: {ratio:.2f} of 8 times one sample's decoding ({votes['decode_one']:.1f})"
     )
 

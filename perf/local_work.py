@@ -1,6 +1,8 @@
 """What ``perf/local.py`` measures, each in a process of its own; prints one JSON object.
 
-python -m perf.local_work cotkit|plain|prefix|exemplars|samples JSON_OF_SETTINGS
+python -m perf.local_work cotkit|plain|paged|prefix|exemplars|samples JSON_OF_SETTINGS
+
+Seconds are the processor's on a CPU, wall time on any other device.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cotkit.backends.hf import Hf
@@ -34,12 +37,12 @@ def requests(n: int, max_tokens: int, n_exemplars: int = 8) -> list[Request]:
     return [step for step in steps if isinstance(step, Request)]
 
 
-async def timed(backend: Hf, asked: Sequence[Request]) -> tuple[float, float, list[Completion]]:
-    """Processor and wall seconds of asking everything at once, and what came."""
-    cpu, wall = time.process_time(), time.perf_counter()
+async def timed(backend: Hf, asked: Sequence[Request]) -> tuple[float, list[Completion]]:
+    """Seconds of asking everything at once, and what came."""
+    clock = time.process_time if backend.device == "cpu" else time.perf_counter
+    began = clock()
     several = await asyncio.gather(*(backend.generate(one) for one in asked))
-    done = [one for answer in several for one in answer]
-    return time.process_time() - cpu, time.perf_counter() - wall, done
+    return clock() - began, [one for answer in several for one in answer]
 
 
 def raw(text: str, max_tokens: int) -> Request:
@@ -48,44 +51,81 @@ def raw(text: str, max_tokens: int) -> Request:
     return Request(messages=messages, decoding=Decoding(max_tokens=max_tokens))
 
 
-async def loaded(model: str, dtype: str) -> Hf:
+async def loaded(model: str, dtype: str, device: str) -> Hf:
     """A backend that has answered once."""
-    backend = Hf(model=model, dtype=dtype, device="cpu")
+    backend = Hf(model=model, dtype=dtype, device=device)
     await backend.generate(raw("Hello", 1))
     return backend
 
 
-async def cotkit(model: str, dtype: str, n: int, max_tokens: int) -> dict[str, float]:
+async def cotkit(model: str, dtype: str, device: str, n: int, max_tokens: int) -> dict[str, float]:
     """The engine as it runs."""
-    backend = await loaded(model, dtype)
+    backend = await loaded(model, dtype, device)
     asked = requests(n, max_tokens)
-    cpu, wall, done = await timed(backend, asked)
+    took, done = await timed(backend, asked)
     texts = [backend._prompter.tokens(one.messages) for one in asked]  # noqa: SLF001 - to count by
     await backend.close()
     shared = min(overlap(texts[0], text) for text in texts)
     needed = shared + sum(len(text) - shared for text in texts)
     prefill = sum((one.n_prompt_tokens or 0) - one.n_shared_tokens for one in done)
     decode = sum(one.n_generated_tokens or 0 for one in done)
-    return {"cpu": cpu, "wall": wall, "prefill": prefill, "decode": decode, "needed": needed}
+    return {"seconds": took, "prefill": prefill, "decode": decode, "needed": needed}
 
 
-def plain(model: str, dtype: str, n: int, max_tokens: int, batch: int) -> dict[str, float]:
-    """A left-padded loop over transformers' own ``generate``, sorted by nothing."""
+def transformers_own(model: str, dtype: str, device: str, attention: str) -> tuple[Any, Any]:
+    """Tokenizer and network as transformers loads them; a folder is taken as it is."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from cotkit.models.fetch import ensure
 
-    folder = ensure(model, notify=lambda _: None)
+    folder = Path(model) if Path(model).is_dir() else ensure(model, notify=lambda _: None)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
-    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    network: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation=attention
+    )
+    return tokenizer, network.eval().to(device)
+
+
+def paged(model: str, dtype: str, device: str, n: int, max_tokens: int) -> dict[str, float]:
+    """Transformers' continuous batching over paged attention; it knows no stop strings."""
+    import torch
+    from transformers import GenerationConfig
+
+    tokenizer, network = transformers_own(model, dtype, device, "sdpa")
+    prompts = [tokenizer(one.messages[0].content).input_ids for one in requests(n, max_tokens)]
+    rules = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=max_tokens,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    began = clock()
+    with torch.no_grad():  # in inference mode it answers nothing
+        done = network.generate_batch(inputs=prompts, generation_config=rules)
+    if len(done) < n:
+        raise SystemExit(f"generate_batch answered {len(done)} of {n} prompts")
+    decode = sum(len(one.generated_tokens) for one in done.values())
+    return {"seconds": clock() - began, "decode": decode}
+
+
+def plain(  # noqa: PLR0917 - settings, given by name
+    model: str, dtype: str, device: str, n: int, max_tokens: int, batch: int
+) -> dict[str, float]:
+    """A left-padded loop over transformers' own ``generate``, sorted by nothing."""
+    import torch
+
+    tokenizer, network = transformers_own(model, dtype, device, "sdpa")
     prompts = [one.messages[0].content for one in requests(n, max_tokens)]
     prefill = decode = 0
-    cpu, wall = time.process_time(), time.perf_counter()
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    began = clock()
     with torch.inference_mode():
         for begin in range(0, n, batch):
             inputs = tokenizer(prompts[begin : begin + batch], return_tensors="pt", padding=True)
+            inputs = inputs.to(device)
             out = network.generate(
                 **inputs,
                 do_sample=False,
@@ -96,35 +136,30 @@ def plain(model: str, dtype: str, n: int, max_tokens: int, batch: int) -> dict[s
             )
             prefill += inputs["input_ids"].numel()
             decode += out.numel() - inputs["input_ids"].numel()
-    return {
-        "cpu": time.process_time() - cpu,
-        "wall": time.perf_counter() - wall,
-        "prefill": prefill,
-        "decode": decode,
-    }
+    return {"seconds": clock() - began, "prefill": prefill, "decode": decode}
 
 
-async def prefix(model: str, dtype: str) -> dict[str, float]:
-    """Tokens a processor second of 32 rows over a prefix of 100 and of 1,000 tokens."""
+async def prefix(model: str, dtype: str, device: str) -> dict[str, float]:
+    """Tokens a second of 32 rows over a prefix of 100 and of 1,000 tokens."""
     speeds: dict[str, float] = {}
     for n_words in (100, 1000):
         start = " and".join([" it is so"] * (n_words // 4))
-        backend = await loaded(model, dtype)
+        backend = await loaded(model, dtype, device)
         took = {}
         for n_tokens in (2, 2, 50):  # the first one computes the prefix
             asked = [raw(f"{start} {i} apples and", n_tokens) for i in range(32)]
             took[n_tokens] = await timed(backend, asked)
-        tokens = [sum(one.n_generated_tokens or 0 for one in took[k][2]) for k in (2, 50)]
+        tokens = [sum(one.n_generated_tokens or 0 for one in took[k][1]) for k in (2, 50)]
         speeds[str(n_words)] = (tokens[1] - tokens[0]) / (took[50][0] - took[2][0])
         await backend.close()
     return speeds
 
 
-async def exemplars(model: str, dtype: str, max_tokens: int) -> dict[str, float]:
-    """Processor seconds of 64 problems with 8 and with 16 exemplars."""
+async def exemplars(model: str, dtype: str, device: str, max_tokens: int) -> dict[str, float]:
+    """Seconds of 64 problems with 8 and with 16 exemplars."""
     found: dict[str, float] = {}
     for k in (8, 16):
-        backend = await loaded(model, dtype)
+        backend = await loaded(model, dtype, device)
         asked = [
             replace(one, decoding=Decoding(max_tokens=max_tokens))
             for one in requests(64, max_tokens, k)
@@ -134,17 +169,17 @@ async def exemplars(model: str, dtype: str, max_tokens: int) -> dict[str, float]
     return found
 
 
-async def samples(model: str, dtype: str, max_tokens: int) -> dict[str, float]:
-    """Processor seconds of one sample's decoding, and of eight samples with their prefill."""
+async def samples(model: str, dtype: str, device: str, max_tokens: int) -> dict[str, float]:
+    """Seconds of one sample's decoding, and of eight samples with their prefill."""
     rules = Decoding(max_tokens=max_tokens, temperature=0.7, seed=1)
     first, second = (replace(one, decoding=rules) for one in requests(2, max_tokens))
-    backend = await loaded(model, dtype)
+    backend = await loaded(model, dtype, device)
     one_token = replace(first, decoding=replace(rules, max_tokens=1))
     prefill = (await timed(backend, [one_token]))[0]
     await timed(backend, [one_token])  # come again, the prompt is kept
     one, again = [(await timed(backend, [which]))[0] for which in (first, one_token)]
     await backend.close()
-    backend = await loaded(model, dtype)
+    backend = await loaded(model, dtype, device)
     eight = (await timed(backend, [replace(second, samples=tuple(range(8)))]))[0]
     await backend.close()
     return {"prefill": prefill, "decode_one": one - again, "eight": eight}
