@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from typing import Protocol
 
 import pytest
 
+from cotkit.cluster import spread
 from cotkit.cluster.parcel import Failure
-from cotkit.cluster.pool import share, workers_for
+from cotkit.cluster.pool import Needs, share, workers_for
 from cotkit.errors import (
     AccessError,
     CotkitError,
@@ -87,6 +89,45 @@ def test_a_ladder_says_the_same_on_a_cluster(two_nodes: TwoNodes) -> None:
     there = cotkit(*asked, "--log-dir", "there", *on(two_nodes))
     assert here.returncode == there.returncode == 0, here.stderr + there.stderr
     assert there.stdout == here.stdout
+
+
+def weights(folder: str) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in Path(folder).rglob("*.safetensors")}
+
+
+@pytest.mark.ray
+def test_trainings_are_spread_over_a_cluster_to_the_same_bytes_even_after_ctrl_c(
+    two_nodes: TwoNodes,
+) -> None:
+    pytest.importorskip("accelerate")
+    asked = ["lab", "train", "pocket", "--sizes", "smallest,next", "--steps", "30"]
+    asked += ["--save-every", "5", "--device", "cpu", "--out"]
+    here = cotkit(*asked, "here")
+    assert here.returncode == 0, here.stderr
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cotkit", *asked, "there", *on(two_nodes)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
+    deadline = time.monotonic() + 120
+    while not list(Path("there").glob("*/checkpoint.pt")):
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said.splitlines()[-1].startswith("cotkit: interrupted; what was saved is kept"), said
+    assert len(weights("there")) < 2
+    assert not [one for one in Path("there").iterdir() if one.name.startswith(".")]
+    assert '"interrupted"' in "".join(p.read_text() for p in Path("there").glob("*/log.jsonl"))
+    done = cotkit(*asked, "there", *on(two_nodes))
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["there/pocket-3k-seed1", "there/pocket-6k-seed1"]
+    assert ": step 30 of 30, loss" in done.stderr
+    assert weights("there") == weights("here")
+    assert len(weights("here")) == 2
 
 
 @pytest.mark.ray
@@ -200,6 +241,24 @@ def test_too_few_gpus_says_which_model_needs_what(
 ) -> None:
     with pytest.raises(UsageError, match=says):
         workers_for(Nodes(*nodes), model("hf", "cuda"), wanted, 2)
+
+
+def test_a_job_that_fits_no_node_is_refused() -> None:
+    with pytest.raises(UsageError, match="a job needs 1 CPU and 2 GPU of one node, and none of"):
+        spread._check_room(Nodes({"CPU": 8, "GPU": 1}, {"CPU": 8}), Needs(cpus=1, gpus=2))
+    spread._check_room(Nodes({"CPU": 8, "GPU": 2}), Needs(cpus=1, gpus=2))
+
+
+def test_a_folder_that_a_node_does_not_see_is_named(tmp_path: Path) -> None:
+    def do(job: object, report: object) -> object:
+        raise AssertionError(job, report)
+
+    class Told:
+        def put(self, what: object) -> None: ...
+
+    found = spread._done(do, "job", Told(), tmp_path / "mark")
+    assert isinstance(found, Failure)
+    assert f"{tmp_path} is not the same folder on every node" in str(found.error())
 
 
 def test_workers_share_one_limit() -> None:

@@ -1,19 +1,26 @@
-"""``cotkit lab``: networks that cotkit trains itself."""
+"""``cotkit lab``: networks that cotkit trains itself.
 
-from __future__ import annotations
+No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from cotkit.cli import lab_flipped, lab_icl, lab_mirage
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._lab import Teller, duration, say
+from cotkit.cli._options import takes
 from cotkit.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from cotkit.cluster import Cluster
     from cotkit.lab.pocket.estimate import Estimate
+    from cotkit.lab.pocket.training import Job
+    from cotkit.lab.progress import Progress
 
 FAMILIES = ("pocket",)
 
@@ -28,8 +35,8 @@ app.command("mirage")(lab_mirage.command)
 app.command("flipped")(lab_flipped.command)
 
 
-@app.command()
 def train(
+    cluster: "Cluster | None",
     family: str = typer.Argument(help="Which family: pocket."),
     sizes: str = typer.Option(
         "all", "--sizes", help="Sizes, e.g. 3k,12k; smallest, next; or all of them."
@@ -53,6 +60,8 @@ def train(
 
       cotkit lab train pocket --sizes 3k,12k,57k,239k --seeds 1,2,3 --device cuda
 
+      cotkit lab train pocket --seeds 1,2,3 --executor ray --out /shared/pocket
+
       cotkit compare --model ./pocket/pocket-57k-seed1 --bench arithmetic:digits=1,operators=+-
     """
     if family not in FAMILIES:
@@ -64,22 +73,63 @@ def train(
     from cotkit.lab.pocket import recipe as pocket
 
     wanted, numbers, recipe = pocket.sizes_named(sizes), _seeds(seeds), pocket.recipe_of(steps)
-    found = accelerator(device)
-    from cotkit.lab.pocket.estimate import estimates
     from cotkit.lab.pocket.training import Job
-    from cotkit.lab.pocket.training import train as train_one
 
     jobs = [
         Job(recipe=recipe, size=size, seed=seed, out=out) for size in wanted for seed in numbers
     ]
     for job in jobs:
         check(job.folder, job.fingerprint)
+    if cluster is not None:
+        _train_on(cluster, jobs, device=device, out=out, save_every=save_every)
+        return
+    from cotkit.lab.pocket.estimate import estimates
+    from cotkit.lab.pocket.training import train as train_one
+
+    found = accelerator(device)
     if to_do := [job for job in jobs if not is_done(job.folder)]:
         say("\n".join(_budget(estimates(to_do, found))))
     for job in jobs:
         end = train_one(job, found, save_every=save_every, report=Teller())
         say(f"{job.name}: {end}")
         typer.echo(job.folder)
+
+
+app.command("train")(takes(read_cluster)(train))
+
+
+def _train_on(
+    cluster: "Cluster", jobs: "Sequence[Job]", *, device: str, out: Path, save_every: int
+) -> None:
+    """Train on the nodes of a cluster, the longest first.
+
+    Raises:
+        UsageError: ``--ray-workers``, or as ``spread``.
+    """
+    from cotkit.cluster.pool import Needs
+    from cotkit.cluster.spread import spread
+    from cotkit.lab.pocket.training import Elsewhere, train_elsewhere
+
+    if cluster.workers is not None:
+        raise UsageError("--ray-workers says nothing here: every model is a task of its own")
+    out.mkdir(parents=True, exist_ok=True)
+    there = out.resolve()
+    ahead = sorted(jobs, key=lambda job: -job.size.n_params)
+    work = [
+        Elsewhere(job=replace(job, out=there), device=device, save_every=save_every)
+        for job in ahead
+    ]
+    needs = Needs(cpus=1, gpus=cluster.gpus if device.startswith("cuda") else 0)
+    tellers: dict[str, Teller] = {}
+
+    def report(at: "Progress") -> None:
+        tellers.setdefault(at.name, Teller())(at)
+
+    for done, end in spread(
+        cluster.address, work, train_elsewhere, needs=needs, out=there, report=report
+    ):
+        say(f"{done.job.name}: {end}")
+        typer.echo(out / done.job.name)
 
 
 @app.command()
@@ -112,7 +162,7 @@ def _seeds(wanted: str) -> list[int]:
     return list(dict.fromkeys(map(int, names)))
 
 
-def _budget(found: Sequence[Estimate]) -> list[str]:
+def _budget(found: "Sequence[Estimate]") -> list[str]:
     """What all of it takes, before anything is trained."""
     from cotkit.cli._table import aligned
 

@@ -1,6 +1,7 @@
-"""``cotkit lab flipped``: from which size on do models follow exemplars against what they know?"""
+"""``cotkit lab flipped``: from which size on do models follow exemplars against what they know?
 
-from __future__ import annotations
+No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+"""
 
 import sys
 from pathlib import Path
@@ -8,18 +9,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli._cluster import read_cluster
 from cotkit.cli._lab import check_out, say, tell
+from cotkit.cli._options import takes
 from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from cotkit.analysis.results import Comparison
+    from cotkit.cluster import Cluster
 
 PRESETS = {"cpu": (50, 8), "paper": (100, 16)}
 """Problems, and exemplars of each label."""
 FRACTIONS = "0,0.25,0.5,0.75,1"
 
 
-def command(
+def flipped(
+    cluster: "Cluster | None",
     models: str = typer.Option(
         "smollm2-135m,gemma3-270m",
         "--models",
@@ -66,12 +71,24 @@ def command(
         f"unrelated-labels:set=foo-bar,k={k},seed={seed}",
     )
     found = [
-        _compared(name, strategies, bench, limit=limit or n, seed=seed, device=device, out=out)
+        _compared(
+            name,
+            strategies,
+            bench,
+            limit=limit or n,
+            seed=seed,
+            device=device,
+            out=out,
+            cluster=cluster,
+        )
         for name in names
     ]
-    from cotkit.analysis.flipped import flipped
+    from cotkit.analysis import flipped as analysis
 
-    tell(flipped(found), out)
+    tell(analysis.flipped(found), out)
+
+
+command = takes(read_cluster)(flipped)
 
 
 def _compared(
@@ -83,7 +100,8 @@ def _compared(
     seed: int,
     device: str,
     out: Path,
-) -> Comparison:
+    cluster: "Cluster | None",
+) -> "Comparison":
     """One model's results.
 
     Raises:
@@ -92,6 +110,7 @@ def _compared(
     """
     from cotkit.api import compare
     from cotkit.report.progress import progress_display
+    from cotkit.running import Means
 
     say(f"{model}:")
     with progress_display("full" if sys.stderr.isatty() else "plain", sys.stderr) as emit:
@@ -103,6 +122,7 @@ def _compared(
             seed=seed,
             model_args={} if device == "auto" else {"device": device},
             log_dir=out,
+            means=Means(cluster=cluster),
             on_event=emit,
         )
     if n_failed := sum(cell.outcomes["failed"] for cell in found.cells):

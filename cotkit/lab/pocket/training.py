@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cotkit.errors import BackendError, InterruptedRunError
 from cotkit.lab import checkpoint
-from cotkit.lab.device import memory_watched
+from cotkit.lab.device import accelerator, memory_watched
 from cotkit.lab.interrupt import deferred
 from cotkit.lab.pocket import network as net
 from cotkit.lab.pocket.recipe import Recipe, Size
@@ -98,6 +98,24 @@ def train(
             _train(job, accelerator, save_every=save_every, report=report, stopped=stopped)
     accelerator.free_memory()  # or it would hold on to every network of the family
     return "trained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A job for a process that has nothing of this one."""
+
+    job: Job
+    """What to train; its folder an absolute path."""
+    device: str
+    """As ``lab.device.accelerator`` takes it."""
+    save_every: int
+    """Steps between two checkpoints."""
+
+
+def train_elsewhere(what: Elsewhere, report: Callable[[Progress], None]) -> End:
+    """Train with an accelerator of its own; raises as that and :func:`train` do."""
+    found = accelerator(what.device)
+    return train(what.job, found, save_every=what.save_every, report=report)
 
 
 def _train(
