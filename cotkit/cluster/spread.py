@@ -66,7 +66,6 @@ def spread(
                 job = left.pop(reference)
                 yield job, _result(ray, reference)
     except KeyboardInterrupt:
-        _stop(ray, list(left))
         raise InterruptedRunError(
             "interrupted; what was saved is kept", hint="the same command goes on from there"
         ) from None
