@@ -20,6 +20,7 @@ from cotkit.bench import draw_order
 from cotkit.cli import app
 from cotkit.draws import compare_draws
 from cotkit.errors import CotkitError, IncompleteRunError, UsageError
+from cotkit.events import RunEnded
 from cotkit.identity import backend_key, completion_key, request_key
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.budget import Budget, Meter
@@ -89,7 +90,8 @@ def test_a_run_stops_once_it_is_decided(sums: Sums, tmp_path: Path) -> None:
     events: list[object] = []
     again = run(sums, tmp_path, stop_when="decided", on_event=events.append)
     assert again == found
-    assert getattr(events[-1], "n_generated", None) == 0
+    (ended,) = (event for event in events if isinstance(event, RunEnded))
+    assert ended.n_generated == 0
     usual = run(sums, tmp_path / "usual")
     width = usual.verdicts[0].gain.interval
     assert found.run_id != usual.run_id, "its intervals are others, so it is another run"
