@@ -201,7 +201,7 @@ def _summary(ended: RunEnded) -> str:
     parts = [f"run {ended.run_id}: {ended.n_done:,} done"]
     if ended.n_failed:
         parts.append(f"{ended.n_failed:,} failed")
-    if not ended.n_generated:
+    if not ended.n_generated and not ended.n_failed:
         return ", ".join((*parts, "all from the store"))
     parts.append(f"{ended.n_generated:,} completions made in {_lasting(ended.seconds)}")
     if ended.n_tokens:
