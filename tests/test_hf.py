@@ -25,7 +25,7 @@ from transformers import (  # noqa: E402 - after the skips
 )
 
 from cotkit.backends import hf  # noqa: E402
-from cotkit.backends.hf import Hf, _decode  # noqa: E402
+from cotkit.backends.hf import Hf, _attention, _decode  # noqa: E402
 from cotkit.backends.hf._context import Context  # noqa: E402
 from cotkit.backends.hf._decode import Batch  # noqa: E402
 from cotkit.backends.hf._device import place  # noqa: E402
@@ -183,11 +183,20 @@ def agree(seen: dict[str, list[Any]], prompts: tuple[str, ...], alone: list[list
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma3", "mistral"])
-@pytest.mark.parametrize("batch_size", [1, 2, 32], ids=["one", "joining", "together"])
+@pytest.mark.parametrize(
+    ("batch_size", "block"),
+    [(1, 128), (2, 128), (32, 128), (2, 5)],
+    ids=["one", "joining", "together", "in blocks"],
+)
 def test_logits_of_every_step_equal_one_by_one(
-    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, kind: str, batch_size: int
+    models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    batch_size: int,
+    block: int,
 ) -> None:
     """Over two levels of shared nodes, some longer and some shorter than the window."""
+    monkeypatch.setattr(_attention, "_BLOCK", block)
     level = SHARED + "Q: how many apples and pears do they have? "
     prompts = tuple(
         [SHARED + ending for ending in ENDINGS[:3]] + [level + one for one in ("a", "bcd", "é")]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cotkit.backends.hf._prompt import Prompter
     from cotkit.backends.hf._replicas import Replicas
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
 _RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")

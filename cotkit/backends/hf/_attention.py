@@ -12,7 +12,7 @@ Every key has its true position, so a sliding window hides what it would hide in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NAME = "cotkit"
 """What transformers calls this attention."""
+
+_BLOCK = 128  # new tokens of a row whose attention to its own tokens is computed at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,15 @@ class Step:
         """Of each packed token."""
         return [at for span in self._spans for at in range(span.start, span.start + span.n)]
 
+    @cached_property
+    def _blocks(self) -> list[Span]:
+        """Rows cut to few tokens, so that little is computed of what the first may not see."""
+        return [
+            replace(span, start=at, n=min(_BLOCK, span.start + span.n - at))
+            for span in self._spans
+            for at in range(span.start, span.start + span.n, _BLOCK)
+        ]
+
     def attend(
         self,
         layer: int,
@@ -123,7 +134,7 @@ class Step:
         window: int | None,
         softcap: float | None,
     ) -> _Part:
-        """Over each row's own tokens. One new token each: all rows at once; else row by row."""
+        """Over each row's own tokens. One new token each: all rows at once; else some at a time."""
         hidden = self._hidden(window, groups.device)
         if self._single:
             first, width = self._spans[0].slot, max(s.start - s.base for s in self._spans) + 1
@@ -132,7 +143,7 @@ class Step:
             return _Part(*(one[:, :, :, 0].permute(1, 2, 0, 3) for one in _tensors(part)))
         parts: list[_Part] = []
         at = 0
-        for span, hides in zip(self._spans, hidden, strict=True):
+        for span, hides in zip(self._blocks, hidden, strict=True):
             end = span.start + span.n - span.base
             k, v = (one[span.slot, :, :end] for one in held)
             parts.append(_attend(groups[:, :, at : at + span.n], (k, v), hides, softcap))
@@ -159,7 +170,7 @@ class Step:
             made = [None if mask is None else mask[:, None, None, None, :]]
         elif made is None:
             made = []
-            for span in self._spans:
+            for span in self._blocks:
                 first = span.start - span.base
                 offsets = torch.arange(first, first + span.n, device=device)[:, None]
                 made.append(_unseen(offsets, first + span.n - 1, window))
