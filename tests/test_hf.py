@@ -202,8 +202,10 @@ def test_logits_of_every_step_equal_one_by_one(
         [SHARED + ending for ending in ENDINGS[:3]] + [level + one for one in ("a", "bcd", "é")]
     )
     seen = recorded(monkeypatch)
-    backend = float32(model=str(models[kind]), batch_size=batch_size)
+    told: list[str] = []
+    backend = float32(model=str(models[kind]), batch_size=batch_size, notify=told.append)
     run(backend, [ask(prompt, most(20)) for prompt in prompts])
+    assert len(told) == 1, f"batching was refused: {told}"
     agree(seen, prompts, steps(models[kind], prompts, 20))
 
 
