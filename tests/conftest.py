@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,12 @@ from tests.postgres import Postgres, server, why_not
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_MODEL = "smollm2-135m"
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs deaf to Ctrl-C, and what they start inherits it: hear it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,7 +108,6 @@ def test_trainings_are_spread_over_a_cluster_to_the_same_bytes_even_after_ctrl_c
         [sys.executable, "-m", "cotkit", *asked, "there", *on(two_nodes)],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     deadline = time.monotonic() + 120
     while not list(Path("there").glob("*/checkpoint.pt")):

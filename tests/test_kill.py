@@ -27,11 +27,6 @@ SIMULATED = [
 N_COMPLETIONS = 25 * (3 + 2)  # few-shot, cot and standard ask once, zero-shot-cot twice
 
 
-def hear_ctrl_c() -> None:
-    """A shell starts background jobs deaf to Ctrl-C, and their children inherit it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cotkit", "compare", *arguments, "--log-dir", str(folder)]
     return subprocess.Popen(
@@ -40,7 +35,6 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder.parent,
-        preexec_fn=hear_ctrl_c,
     )
 
 

@@ -518,13 +518,10 @@ def test_ctrl_c_is_heard_in_a_script_with_an_event_loop(tmp_path: Path) -> None:
         "    return cotkit.compare('simulated/7b', limit='all', model_args={'latency_s': '30'})\n"
         "asyncio.run(main())"
     )
-    from tests.test_kill import hear_ctrl_c
-
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stderr=subprocess.PIPE,
         cwd=tmp_path,
-        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 20
     while not (tmp_path / "logs" / "cotkit.db").exists():

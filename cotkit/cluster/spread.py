@@ -53,11 +53,12 @@ def spread(
     from ray.util.queue import Queue
 
     mark = out / f".{secrets.token_hex(8)}"
-    mark.touch()
     told: Any = Queue(actor_options={"num_cpus": 0})
     task: Any = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus)(_done)
-    left: dict[Any, T] = {task.remote(do, job, told, mark): job for job in jobs}
+    left: dict[Any, T] = {}
     try:
+        mark.touch()
+        left |= {task.remote(do, job, told, mark): job for job in jobs}
         while left:
             done, _ = ray.wait(list(left), timeout=_LOOK_S)
             while not told.empty():
