@@ -370,6 +370,11 @@ def test_an_archive_that_is_none_and_one_that_nothing_reads(
             RATES + "m,F,1B,g,cot,200,10,acc_pct\nm,F,1B,g,cot,200,11,acc_pct\n",
             ":3: m, cot, g: a second result, unlike the first",
         ),
+        (
+            RATES + "m,F,1B,g,cot,200,10,acc_pct\nm,F,1.5B,g,plain,200,11,acc_pct\n",
+            ":3:params: another size (line 2 says something else of the same model)",
+        ),
+        (RATES + f"m,F,1B,g,cot,200,{'1' * 200_000},acc_pct\n", ":2: field larger than"),
         (PROBLEMS + "m,cot,p,maybe,\n", ":2:correct: 'maybe' is not a number"),
         (PROBLEMS + "m,cot,p,1,\nm,plain,q,1,\n", ":3: m: plain has no problem in common with cot"),
     ],

@@ -153,6 +153,7 @@ SIMULATED = ["compare", "--model", "simulated/7b", "--bench", "gsm-mini", "--lim
         (["--batch", "--budget-tokens", "5"], 2, "--batch sends everything at once"),
         (["--batch"], 2, "batch"),
         (["--batch", "--stop-when", "decided"], 2, "nothing to stop"),
+        (["--stop-when", "decided", "--exemplar-seeds", "0,1"], 2, "no interval over draws holds"),
         (["--stop-when", "bored"], 2, "'bored' is not known"),
         (["--prices", "nowhere.toml"], 65, "nowhere.toml"),
     ],

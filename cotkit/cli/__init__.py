@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
+from typing import TextIO
 
 import typer
 
@@ -22,7 +25,9 @@ from cotkit.cli import (
     score,
     show,
 )
-from cotkit.errors import CotkitError, InterruptedRunError
+from cotkit.errors import CotkitError, InterruptedRunError, UsageError
+
+_IO_FAILED = 74
 
 
 def _hyphens(token: str) -> str:
@@ -74,13 +79,32 @@ app.add_typer(show.app, name="show")
 app.add_typer(new.app, name="new")
 
 
+def _check_arguments(arguments: list[str]) -> None:
+    for one in arguments:
+        try:
+            one.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{one!a} is no UTF-8", hint="rename the file") from None
+
+
+def _opened(stream: TextIO | None) -> TextIO:
+    """None is what ``>&-`` leaves of a stream."""
+    return stream or Path(os.devnull).open("w", encoding="utf-8")
+
+
 def main() -> None:
     """Run the command line; a known error is one line on standard error and its exit code."""
+    sys.stdout, sys.stderr = _opened(sys.stdout), _opened(sys.stderr)
     try:
+        _check_arguments(sys.argv)
         app()
     except CotkitError as error:
         sys.stderr.write(f"cotkit: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:  # of a file that was named, or of standard output
+        about = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"cotkit: {about}{error.strerror or error}\n")
+        sys.exit(_IO_FAILED)
     except KeyboardInterrupt:
         sys.stderr.write("cotkit: interrupted\n")
         sys.exit(InterruptedRunError.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.outfile import check_overwrites
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -36,13 +38,12 @@ def check_page(path: Path) -> None:
     """Refuse what :func:`write_page` could not write.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or is there and is no page.
         MissingDependencyError: matplotlib is not installed.
     """
+    check_overwrites(path, b"<!doctype html>", "HTML page")
     why = None
-    if path.is_dir():
-        why = "it is a folder"
-    elif not path.parent.is_dir():
+    if not path.parent.is_dir():
         why = f"there is no folder {path.parent}"
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "no permission"
@@ -94,15 +95,16 @@ def write_scales(
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write it whole, or leave what was there.
+    """Write it whole, or leave what was there; through links.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    new = path.with_name(f"{path.name}.new")
+    there = path.resolve()
+    new = there.with_name(f".{secrets.token_hex(8)}.new")
     try:
         new.write_text(text, encoding="utf-8", newline="\n")
-        new.replace(path)
+        new.replace(there)
     except OSError as refused:
         new.unlink(missing_ok=True)
         raise UsageError(

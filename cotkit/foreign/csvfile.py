@@ -100,16 +100,17 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[Row]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as refused:
         raise BadInputError(path, f"cannot be read: {refused}", hint="a CSV in UTF-8") from refused
-    reader = csv.reader(text.splitlines(keepends=True))
-    header = [name.strip() for name in next(reader, [])]
+    lines = _lines(text, path)
+    _, first = next(lines, (1, []))
+    header = [name.strip() for name in first]
     for name in needed:
         if name not in header:
             close = difflib.get_close_matches(name, header, n=1)
             hint = f"is it {close[0]!r}? rename it" if close else _SHAPE
             raise BadInputError(path, "no such column", line=1, field=name, hint=hint)
     rows: list[Row] = []
-    for cells in reader:
-        place = Place(file=str(path), line=reader.line_num)
+    for line, cells in lines:
+        place = Place(file=str(path), line=line)
         if not cells:
             continue
         if len(cells) != len(header):
@@ -120,6 +121,31 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[Row]:
     if not rows:
         raise BadInputError(path, "holds no results", hint=_SHAPE)
     return rows
+
+
+def _lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number, in the file, and cells of each row."""
+    reader = csv.reader(text.splitlines(keepends=True))
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as broken:
+        raise BadInputError(path, str(broken), line=reader.line_num) from broken
+
+
+def _check_sizes(rows: Sequence[Row]) -> None:
+    """Refuse a model that rows give several sizes; an empty field says nothing."""
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        for name in ("params", "train_flops"):
+            if not row.fields.get(name):
+                continue
+            before = first.setdefault((row.need("model"), name), row)
+            read = row.count if name == "params" else row.number
+            its = before.count if name == "params" else before.number
+            if read(name) != its(name):
+                hint = f"line {before.place.line} says something else of the same model"
+                raise row.place.bad("another size", field=name, hint=hint)
 
 
 def read_csv(path: Path, *, arm: str | None = None, metric: str | None = None) -> list[Result]:
@@ -136,6 +162,7 @@ def read_csv(path: Path, *, arm: str | None = None, metric: str | None = None) -
     rows = read_rows(path)
     of_problems = "problem_id" in rows[0].fields or "correct" in rows[0].fields
     rows = read_rows(path, PROBLEMS if of_problems else RATES)
+    _check_sizes(rows)
     if arm is not None:
         rows = [row for row in rows if row.need("strategy") == arm]
         if not rows:

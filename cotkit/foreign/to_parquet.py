@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.foreign.taken import Taken
+from cotkit.outfile import check_overwrites
 from cotkit.store import AttemptRow
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def write_parquet(runs: Sequence[Taken], path: Path) -> int:
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or is there and is no Parquet file.
     """
     try:
         import pyarrow as pa
@@ -75,6 +76,7 @@ def write_parquet(runs: Sequence[Taken], path: Path) -> int:
         [(name, _type(kind)) for name, kind in COLUMNS.items()],
         metadata={"cotkit.schema": SCHEMA},
     )
+    check_overwrites(path, b"par1", "Parquet file")
     n = 0
     try:
         with parquet.ParquetWriter(path, schema, compression="zstd") as writer:

@@ -17,11 +17,13 @@ from pathlib import Path
 
 from cotkit import __version__
 from cotkit.errors import UsageError
+from cotkit.outfile import check_overwrites
 from cotkit.protocols import Benchmark, OracleStrategy
 from cotkit.run import Arm, Plan, RunSpec, make_plan
 from cotkit.types import Attempt, Completion, Decoding, Problem, Request
 
 PROBLEMS, CODE = "problems.jsonl", "cotkit_tasks.py"
+_BEGINS = '"""Written by cotkit '
 
 _PROBES = (" 1", "1", " No.\nThe answer is 1.")
 _HASH = r"#### (\-?[0-9\.\,]+)"
@@ -60,7 +62,7 @@ def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
 
     Raises:
         UsageError: the answers are no numbers, a strategy asks more than once, or the folder cannot
-            be written.
+            be written or holds other files of these names.
     """
     if bench.answer_kind != "number":
         raise UsageError(
@@ -71,6 +73,11 @@ def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
     if several := next((one for one in plan.problems if one.also), None):
         raise UsageError(f"{several.question.id} has several right answers; a task here has one")
     tasks = [_task(arm, plan) for arm in plan.arms]
+    if not (folder / CODE).exists():  # else what is there is ours
+        for name in (PROBLEMS, *(f"{task.name}.yaml" for task in tasks)):
+            if (folder / name).exists():
+                raise UsageError(f"{folder / name} is there", hint="take a folder of its own")
+    check_overwrites(folder / CODE, _BEGINS.lower().encode(), "code of lm-eval tasks by cotkit")
     files = {
         PROBLEMS: "".join(_row(problem, tasks) for problem in plan.problems),
         CODE: _code(tasks),
@@ -145,7 +152,7 @@ def _row(problem: Problem, tasks: Sequence[_Task]) -> str:
 
 def _code(tasks: Sequence[_Task]) -> str:
     lines = [
-        f'"""Written by cotkit {__version__}: what its tasks for lm-eval share."""',
+        f'{_BEGINS}{__version__}: what its tasks for lm-eval share."""',
         "",
         "import json",
         "import re",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from traceback import extract_tb
 from typing import cast
 
@@ -24,6 +25,8 @@ from cotkit.types import (
     Question,
     Request,
 )
+
+_OURS = str(Path(__file__).parent.parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ def start(strategy: Strategy | OracleStrategy, question: Question, is_correct: I
         UsageError: the strategy broke the contract, or is a user's and raised: names its class.
     """
     name, n_asked = type(strategy).__name__, 0
-    with _blamed(strategy):
+    with blamed("strategy", strategy):
         flow = cast(
             "object",  # what users write need not be what the protocol says
             cast("OracleStrategy", strategy).solve_with_oracle(question, is_correct)
@@ -66,7 +69,7 @@ def start(strategy: Strategy | OracleStrategy, question: Question, is_correct: I
     sent = None
     try:
         while True:
-            with _blamed(strategy):
+            with blamed("strategy", strategy):
                 try:
                     step = inner.send(sent)
                 except StopIteration as ended:
@@ -117,20 +120,30 @@ def _checked(name: str, step: object) -> Request | Execute:
 
 
 @contextmanager
-def _blamed(strategy: object) -> Generator[None, None, None]:
-    """What a user's strategy raises becomes one line; a bug of ours stays what it is."""
+def blamed(what: str, whose: object) -> Generator[None, None, None]:
+    """What a user's class raises becomes one line; a bug of ours stays what it is.
+
+    Args:
+        what: "strategy" or "benchmark".
+        whose: The object whose code runs.
+
+    Raises:
+        UsageError: names the class and the line of its file.
+    """
     try:
         yield
     except CotkitError:
         raise
     except Exception as raised:
-        if type(strategy).__module__.startswith("cotkit."):
+        if type(whose).__module__.startswith("cotkit."):
             raise
-        inside = [at for at in extract_tb(raised.__traceback__) if at.filename != __file__]
+        inside = [
+            at for at in extract_tb(raised.__traceback__) if not at.filename.startswith(_OURS)
+        ]
         lines = [at.lineno for at in inside if at.filename == inside[0].filename]
         place = f" at {inside[0].filename}:{lines[-1]}" if inside else ""
         said = " ".join(f"{type(raised).__name__}: {raised}".split())
-        raise UsageError(f"strategy {_kind(strategy)} failed{place}: {said}") from raised
+        raise UsageError(f"{what} {_kind(whose)} failed{place}: {said}") from raised
 
 
 def _kind(value: object) -> str:

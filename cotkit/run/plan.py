@@ -16,6 +16,7 @@ from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import released
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import Spec, construct, load_class, parse_spec
+from cotkit.run.driver import blamed
 from cotkit.run.exemplars import exemplars_for, fields_of
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS, SCORER_VERSION
@@ -129,7 +130,11 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     Raises:
         CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
     """
-    everything = tuple(bench.problems())
+    with blamed("benchmark", bench):
+        everything = tuple(bench.problems())
+    for one in cast("tuple[object, ...]", everything):
+        if not isinstance(one, Problem):
+            raise UsageError(f"problems() of {bench.name} holds {one!r}", hint="make it a Problem")
     _check_reader(spec.reader, bench, everything)
     problems = draw(everything, _limit(spec, len(everything)), spec.seed)
     asked = [parse_spec(text) for text in spec.strategies]

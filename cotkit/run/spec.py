@@ -78,6 +78,12 @@ class RunSpec:
                 "a batch sends everything at once: there is nothing to stop",
                 hint="leave out --batch or --stop-when",
             )
+        if self.exemplar_seeds and self.stop_when:
+            raise UsageError(
+                "each draw of exemplars would stop at other problems, and no interval over draws"
+                " holds then",
+                hint="leave out --exemplar-seeds or --stop-when",
+            )
         n_seeds = len(self.exemplar_seeds)
         if n_seeds == 1 or len(set(self.exemplar_seeds)) < n_seeds:
             raise UsageError(

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from cotkit.errors import UsageError
 from cotkit.events import Event
+from cotkit.outfile import check_overwrites
 
 
 @dataclass(kw_only=True, slots=True)
@@ -25,9 +26,11 @@ class Jsonl:
         """Open the file, and end the line that a killed run may have begun.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: it cannot be written, or is there and holds something else.
         """
         try:
+            if self.path.is_file():
+                check_overwrites(self.path, b'{"event":', "file of events")
             is_torn = self.path.is_file() and not _ends_line(self.path)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as failure:
