@@ -130,14 +130,17 @@ def parse_params(text: str) -> dict[str, str]:
     """Read ``key=value,key=value``; names get underscores.
 
     Raises:
-        UsageError: a part has no ``=`` or no name.
+        UsageError: a part has no ``=`` or no name, or a name comes twice.
     """
     params: dict[str, str] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
-        if not equals or not key.strip():
+        name = key.strip().replace("-", "_")
+        if not equals or not name:
             raise UsageError(f"cannot read {part!r} in {text!r}", hint="write key=value,key=value")
-        params[key.strip().replace("-", "_")] = value.strip()
+        if name in params:
+            raise UsageError(f"{text!r} gives {name} twice", hint="leave one out")
+        params[name] = value.strip()
     return params
 
 

@@ -87,3 +87,8 @@ def test_a_broken_one_off_file_is_named(tmp_path: Path, text: str, says: str) ->
     path.write_text(text)
     with pytest.raises(BadInputError, match=says):
         load_class("strategy", str(path))
+
+
+def test_a_parameter_that_comes_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="gives k twice"):
+        parse_spec("self-consistency:k=5,k=6")

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from cotkit.analysis.scale.inputs import Rung
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.foreign.values import Size
 from cotkit.models.catalogue import Entry, find, find_by_hub_id
 
-_COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e\+?\d+)?)(?P<unit>[kmbt]?)", re.IGNORECASE)
+_COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e\+?\d{1,2})?)(?P<unit>[kmbt]?)", re.IGNORECASE)
+_MOST = 10**18
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
 def read_count(text: str) -> int | None:
-    """``7B``, ``350M``, ``1.5e9`` or plain digits as a count of 1 or more; None: it is none."""
+    """``7B``, ``350M``, ``1.5e9`` or plain digits; None: no whole number from 1 to 10^18."""
     found = _COUNT.fullmatch(text.strip().replace("_", "").replace(",", ""))
     if found is None:
         return None
-    value = round(float(found["number"]) * _UNITS[found["unit"].lower()])
-    return value if value >= 1 else None
+    value = Decimal(found["number"]) * _UNITS[found["unit"].lower()]
+    return int(value) if 1 <= value <= _MOST and value == value.to_integral_value() else None
 
 
 def read_sizes(given: Sequence[str]) -> dict[str, int]:

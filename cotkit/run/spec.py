@@ -65,7 +65,8 @@ class RunSpec:
             raise UsageError("no strategy given", hint="cotkit list strategies")
         if not 0 < self.margin < 1:
             raise UsageError(
-                f"margin {self.margin} is not between 0 and 1", hint="0.02 is two points"
+                f"margin {self.margin} is not between 0 and 1",
+                hint="0.02 is two points; the command line takes points, --margin 2",
             )
         if self.limit not in {None, "all"} and not isinstance(self.limit, int):
             raise UsageError(f"limit {self.limit!r} is not a number", hint="a number, or all")
