@@ -21,6 +21,8 @@ def check_overwrites(path: Path, begins: bytes, what: str) -> None:
     try:
         if not path.exists():
             return
+        if path.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder")
         if not path.is_file():
             raise UsageError(f"cannot write {path}: it is no ordinary file")
         with path.open("rb") as file:

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "events": {"types"},
     "stops": {"types"},
     "identity": BASE,
+    "outfile": BASE,
     "resources": BASE,
     "registry": BASE,
     "config": BASE | {"run"},
@@ -34,8 +35,8 @@ MAY_IMPORT = {
     "analysis": BASE | {"store"},
     "report": BASE | {"events", "analysis"},
     "foreign": BASE
-    | {"identity", "resources", "registry", "models", "scoring", "store", "analysis"},
-    "trackers": BASE | {"events"},
+    | {"identity", "outfile", "resources", "registry", "models", "scoring", "store", "analysis"},
+    "trackers": BASE | {"events", "outfile"},
     "cluster": BASE | {"identity", "store", "run"},
     "lab": BASE | {"identity", "bench", "analysis"},
     "run": BASE | STAGES | {"events", "stops", "identity", "resources", "registry"},
