@@ -135,16 +135,15 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _check_sizes(rows: Sequence[Row]) -> None:
     """Refuse a model that rows give several sizes; an empty field says nothing."""
-    first: dict[tuple[str, str], Row] = {}
+    first: dict[tuple[str, str], tuple[float, int]] = {}
     for row in rows:
-        for name in ("params", "train_flops"):
-            if not row.fields.get(name):
+        said = {"params": row.size.n_params, "train_flops": row.size.train_flops}
+        for name, value in said.items():
+            if value is None:
                 continue
-            before = first.setdefault((row.need("model"), name), row)
-            read = row.count if name == "params" else row.number
-            its = before.count if name == "params" else before.number
-            if read(name) != its(name):
-                hint = f"line {before.place.line} says something else of the same model"
+            its, line = first.setdefault((row.need("model"), name), (value, row.place.line or 0))
+            if value != its:
+                hint = f"line {line} says something else of the same model"
                 raise row.place.bad("another size", field=name, hint=hint)
 
 
