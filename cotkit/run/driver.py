@@ -26,7 +26,7 @@ from cotkit.types import (
     Request,
 )
 
-_OURS = str(Path(__file__).parent.parent)
+_OURS = str(Path(__file__).parent.parent / "_").removesuffix("_")  # with its last separator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
