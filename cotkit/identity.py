@@ -6,10 +6,13 @@ answers to another; ``tests/test_identity.py`` changes every field and demands a
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+import tokenize
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from cotkit.types import BackendInfo, Decoding, Request
@@ -68,6 +71,55 @@ def sample_seed(decoding: Decoding, request: str, sample: int) -> int:
     """Seed in [0, 2**63) for one draw: independent of batch order and of the other draws."""
     digest = content_hash("seed", [decoding.seed or 0, request, sample])
     return int(digest[:16], 16) >> 1
+
+
+def code_text(source: str) -> str:
+    """Return Python source without comments, docstrings, blank lines and trailing whitespace.
+
+    A docstring is any statement that is only a string, so also the text below a field. The result
+    is made of the source's own text, because what ``ast`` and ``tokenize`` write back differs
+    between versions of Python. Inside strings nothing is left out.
+
+    Raises:
+        SyntaxError: the source is not Python.
+    """
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    lines = source.split("\n")
+    cuts = [
+        (
+            (node.lineno - 1, _column(lines, node.lineno, node.col_offset)),
+            (node.end_lineno - 1, _column(lines, node.end_lineno, node.end_col_offset)),
+        )
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        and node.end_lineno is not None
+        and node.end_col_offset is not None
+    ]
+    in_string: set[int] = set()  # lines whose end is inside a string
+    openings: list[int] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind, first, last = tokenize.tok_name[token.type], token.start[0] - 1, token.end[0] - 1
+        if kind == "COMMENT":
+            cuts.append(((first, token.start[1]), (last, token.end[1])))
+        elif kind == "STRING":
+            in_string.update(range(first, last))
+        elif kind.endswith("STRING_START"):  # f-strings, from Python 3.12 on
+            openings.append(first)
+        elif kind.endswith("STRING_END"):
+            in_string.update(range(openings.pop(), last))
+    ends = [number in in_string for number in range(len(lines))]
+    for (first, start), (last, end) in sorted(cuts, reverse=True):
+        lines[first : last + 1] = [lines[first][:start] + lines[last][end:]]
+        ends[first : last + 1] = [ends[last]]
+    texts = [line if is_open else line.rstrip() for line, is_open in zip(lines, ends, strict=True)]
+    return "\n".join(text for text, is_open in zip(texts, ends, strict=True) if text or is_open)
+
+
+def _column(lines: Sequence[str], lineno: int, offset: int) -> int:
+    """Return the column in characters of an offset in UTF-8 bytes."""
+    return len(lines[lineno - 1].encode()[:offset].decode())
 
 
 def _plain(value: object) -> object:

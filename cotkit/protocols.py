@@ -18,7 +18,12 @@ from cotkit.types import (
 
 
 class Strategy(Protocol):
-    """How a question becomes requests. Pure: no I/O, no clock, no random state."""
+    """How a question becomes requests. Pure: no I/O, no clock, no random state.
+
+    A built-in strategy also has a class variable ``version`` (raised whenever it could ask or
+    return anything else; part of the run's identity) and ``prompts``, the names of the files in
+    ``prompts/`` that it renders or reads. Others need neither: a run is identified by their source.
+    """
 
     @property
     def control(self) -> str:

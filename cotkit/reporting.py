@@ -11,7 +11,9 @@ from cotkit.errors import UsageError
 from cotkit.registry import parse_spec
 from cotkit.report.html import Part, Sample, Take
 from cotkit.run import Executed, Plan, RunSpec, make_plan
-from cotkit.running import analyse, price_for
+from cotkit.run.loop import run_to_end
+from cotkit.run.runner import reread
+from cotkit.running import analyse, change_of, price_for, trusted
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
 
@@ -30,12 +32,16 @@ def stored_part(store: Store, run: RunRow, notify: Notify) -> Part:
     plan = make_plan(spec, load_benchmark(parse_spec(spec.bench), notify))
     _, info = store.run_backend(run.id)
     _check_unchanged(run, plan, rows)
+    change = change_of(plan, info, store, run.id)
+    plan = trusted(plan, store, run.id)
+    if plan.run_id(info) == run.id and run_to_end(reread(plan, info, store)):
+        rows = store.attempts(run.id)
     n_planned = len(plan.arms) * len(plan.problems)
     decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned
     done = Executed(rows=tuple(rows), ended_by="decided" if decided else None)
     found = analyse(plan, info, done, price_for(spec, info, None))
     notes = found.notes
-    if plan.run_id(info) != run.id:
+    if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
     return _part_of(plan, replace(found, run_id=run.id, notes=notes), rows)

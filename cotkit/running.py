@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +22,16 @@ from cotkit.bench import draw_order
 from cotkit.cluster import Cluster, backend_of
 from cotkit.errors import InterruptedRunError
 from cotkit.events import Event, Said
+from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Executed, Plan, RunSpec, execute, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.run.flips import recalled
+from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.probe import unweighed
+from cotkit.run.runner import is_outdated
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
 from cotkit.store import AttemptRow, Store, option, place_of
@@ -79,10 +83,18 @@ def run_spec(
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
     means: Means = NO_LIMITS,
+    resumed: str | None = None,
 ) -> Comparison:
     """Run a spec to its comparison: :func:`perform`, then :func:`analyse`; says what it found."""
     ran = perform(
-        spec, bench, log_dir=log_dir, backend=backend, emit=emit, on_plan=on_plan, means=means
+        spec,
+        bench,
+        log_dir=log_dir,
+        backend=backend,
+        emit=emit,
+        on_plan=on_plan,
+        means=means,
+        resumed=resumed,
     )
     found = analyse(ran.plan, ran.info, ran.done, ran.price)
     for gain in gains_found(found):
@@ -100,6 +112,7 @@ def perform(
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
     means: Means = NO_LIMITS,
+    resumed: str | None = None,
 ) -> Performed:
     """Run a spec; ``on_plan`` is called before anything is generated.
 
@@ -107,6 +120,7 @@ def perform(
     ``backend``: an object to use in place of the one that the spec names, and to leave open unless
     ``closes``.
     ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
+    ``resumed``: id of the stored run that this is to complete; one of cotkit 0.1 keeps it.
 
     Raises:
         CotkitError: whatever ends the run.
@@ -127,6 +141,8 @@ def perform(
                 cluster=means.cluster,
             )
             info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            if resumed is not None and change_of(plan, info, store, resumed) is None:
+                plan = trusted(plan, store, resumed)
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
@@ -139,6 +155,30 @@ def perform(
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
     return Performed(plan=plan, info=info, done=done, price=price)
+
+
+def trusted(plan: Plan, store: Store, run_id: str) -> Plan:
+    """Return the plan of a stored run; one of cotkit 0.1 keeps the id that it has."""
+    return replace(plan, stored_id=run_id) if is_of_0_1(store.run_content(run_id)) else plan
+
+
+def change_of(plan: Plan, info: BackendInfo, store: Store, run_id: str) -> str | None:
+    """Return in what a stored run differs from its plan as it is now; None: in nothing known."""
+    content = store.run_content(run_id)
+    if not is_of_0_1(content):
+        return difference(content, json.loads(canonical_json(plan.content(info))))
+    if store.run_backend(run_id)[0] != backend_key(info):
+        return "backend"
+    arms = {arm.name: arm.strategy for arm in plan.arms}
+    return change_since_0_1(content, plan.content(info), arms)
+
+
+def outdated_note(n_outdated: int) -> str:
+    """Return the note on scores of an earlier scorer that could not be made anew."""
+    return (
+        f"{n_outdated} attempts keep the scores of another version of the scorer: stored "
+        "completions do not suffice to read all of them again, as cotkit resume does"
+    )
 
 
 async def _execute(
@@ -254,6 +294,10 @@ def _said_of(
 ) -> tuple[str, ...]:
     """What a reader must know of how the run went and what its dollars are made of."""
     notes: list[str] = []
+    if plan.stored_id is not None:
+        notes.append(trust_note([plan.stored_id]))
+    if n_outdated := sum(map(is_outdated, done.rows)):
+        notes.append(outdated_note(n_outdated))
     if done.ended_by is not None:
         ends = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
         n_done = len({row.problem_id for row in done.rows})

@@ -5,7 +5,6 @@ One model runs after another, each on the same problems; what the store holds is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,15 +16,18 @@ from cotkit.bench import load_benchmark
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, RunStarted
 from cotkit.forecast import Forecast, forecast
-from cotkit.identity import canonical_json
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec, make_plan
-from cotkit.running import LEVEL, Emit, Means, perform, why_failed
-from cotkit.scaled import Content, check_alike, check_count, check_ladder, difference, rung_of
+from cotkit.run.identity import Content
+from cotkit.run.loop import run_to_end
+from cotkit.run.runner import reread
+from cotkit.running import LEVEL, Emit, Means, change_of, perform, trusted, why_failed
+from cotkit.scaled import check_alike, check_count, check_ladder, rung_of
 from cotkit.scaled.analysed import analysed
 from cotkit.scaled.job import Ask, Job, check_losses, loss_of, make_job, pairs_of
 from cotkit.scaled.steps import counts_by_steps
+from cotkit.scoring import score
 from cotkit.store import Store, existing, place_of
 
 
@@ -146,7 +148,7 @@ def scale_runs(
         check_alike(contents)
         benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
         jobs: list[Job] = []
-        for (run_id, content), spec in zip(contents, specs, strict=True):
+        for (run_id, _), spec in zip(contents, specs, strict=True):
             _, info = store.run_backend(run_id)
             job = Job(
                 bench=benches[spec.bench],
@@ -155,10 +157,9 @@ def scale_runs(
                 rung=rung_of(info, loss_of(ask.losses, spec.model, info)),
                 backend=None,
             )
-            now = json.loads(canonical_json(job.plan.content(info)))
-            if (what := difference(content, now)) is not None:
+            if (field := change_of(job.plan, info, store, run_id)) is not None:
                 raise UsageError(
-                    f"run {run_id} differs in {what} from what would be run now",
+                    f"run {run_id} differs in {field} from what would be run now",
                     hint="cotkit scale --models runs it anew; completions are not made again",
                 )
             if spec.stop_when is not None:
@@ -167,7 +168,8 @@ def scale_runs(
                     "beforehand",
                     hint="run it without --stop-when",
                 )
-            jobs.append(job)
+            jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
+            run_to_end(reread(jobs[-1].plan, info, store))
         check_ladder([job.rung for job in jobs], ask.axis)
         check_losses(ask.losses, jobs)
         n_curves = len(_curves(jobs, ask))
@@ -245,7 +247,8 @@ def _titled(emit: Emit, title: str) -> Emit:
 
 def _complete(job: Job, store: Store, *, log_dir: Path | str, emit: Emit, ask: Ask) -> str | None:
     """Run what is missing of a job; why attempts failed, if any did."""
-    if store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
+    is_current = not store.n_outdated(job.run_id, score.SCORER_VERSION)
+    if is_current and store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
         return None
     assert job.backend is not None, "a run that is only read is complete or has holes"
     ran = perform(

@@ -464,13 +464,13 @@ def test_an_edited_strategy_file_is_another_run(tmp_path: Path) -> None:
     path = tmp_path / "my_idea.py"
     source = (Path(__file__).parent.parent / "examples" / "custom_strategy.py").read_text()
     ids: set[str] = set()
-    for extra in ("", "# edited"):
+    for extra in ("", "# edited", "\nEDITED = True\n"):
         from cotkit import registry
 
         registry._load_file.cache_clear()
         path.write_text(source.replace("CustomStrategy", "MyIdea") + extra)
         ids.add(plan_id(strategies=(str(path),)))
-    assert len(ids) == 2
+    assert len(ids) == 2, "a comment is no edit"
 
 
 def test_every_parameter_of_a_strategy_is_part_of_the_run() -> None:

@@ -22,8 +22,9 @@ from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.events import AttemptDone, Event, RunStarted
 from cotkit.models.prices import price_of
 from cotkit.run import RunSpec
+from cotkit.run.identity import difference
 from cotkit.running import Emit
-from cotkit.scaled import Arms, Ran, check_ladder, difference, members, read_grid
+from cotkit.scaled import Arms, Ran, check_ladder, members, read_grid
 from cotkit.scaled.job import Ask
 from cotkit.scaling import Prospect, Scaled, scale_models, scale_runs
 from cotkit.store import STORE_NAME, AttemptRow, Store
@@ -342,8 +343,8 @@ def test_runs_of_the_store_stand_on_one_curve_whatever_their_margin_and_arms() -
     ("statement", "said"),
     [
         (
-            "UPDATE run SET content = json_set(content, '$.scorer[0]', 0)",
-            "differs in scorer version, 0 and",
+            "UPDATE run SET content = json_set(content, '$.arms.cot.version', 0)",
+            "differs in the version of cot, 0 and 1",
         ),
         (
             "UPDATE run SET content = json_set(content, '$.bench[1]', 'old')",
@@ -361,21 +362,76 @@ def test_runs_of_another_version_are_refused_with_what_differs(statement: str, s
 
 
 def test_a_difference_names_the_first_field_and_only_of_shared_arms() -> None:
-    ours = {
+    cot = {"strategy": "cot", "version": 1, "fields": {"k": 1}, "prompts": {"cot": "1"}}
+    content: dict[str, Any] = {
         "bench": ["b", "1"],
         "problems": ["p"],
-        "scorer": [1, "flexible"],
-        "arms": {"cot": [{"k": 1}, "code"], "mine": [{"k": 1}, "code"]},
-        "prompts": {"cot": "1"},
+        "reader": "flexible",
+        "arms": {"cot": cot, "mine": {"strategy": "mine", "fields": {}, "source": "code"}},
         "margin": 0.02,
     }
-    theirs = json.loads(json.dumps(ours))
-    assert difference(ours, theirs) is None
-    theirs["margin"] = 0.5
-    del theirs["arms"]["mine"]
-    assert difference(ours, theirs) is None, "neither changes a row"
-    theirs["arms"]["cot"][1] = "other code"
-    assert difference(ours, theirs) == 'the code of cot, "code" and "other code"'
+    other = json.loads(json.dumps(content))
+    assert difference(content, other) is None
+    other["margin"] = 0.5
+    del other["arms"]["mine"]
+    assert difference(content, other) is None, "neither changes a row"
+    other["arms"]["cot"]["version"] = 2
+    assert difference(content, other) == "the version of cot, 1 and 2"
+
+
+OLD: dict[str, Any] = {
+    "bench": ["b", "1"],
+    "problems": ["p"],
+    "scorer": ["2", "flexible"],
+    "arms": {"cot": [{"k": 1}, "source of every strategy"]},
+    "prompts": {"cot": "1", "another": "2"},
+    "margin": 0.02,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ((), None, None),
+        (("arms", "cot", "fields", "k"), 2, "the k of cot, 1 and 2"),
+        (("arms", "cot", "version"), 2, "the version of cot, 1 and 2"),
+        (
+            ("arms", "cot", "prompts", "cot"),
+            "3",
+            'the prompts of cot, {"cot": "1"} and {"cot": "3"}',
+        ),
+        (("problems",), ["p", "q"], 'problems, ["p"] and ["p", "q"]'),
+        (("reader",), "strict", 'reader, "flexible" and "strict"'),
+        (("stop_when",), ["decided", 0], 'stop_when, null and ["decided", 0]'),
+    ],
+    ids=str,
+)
+def test_runs_of_0_1_are_compared_in_what_both_record(
+    path: tuple[str, ...], value: object, field: str | None
+) -> None:
+    new: dict[str, Any] = {
+        "bench": ["b", "1"],
+        "problems": ["p"],
+        "reader": "flexible",
+        "arms": {
+            "cot": {"strategy": "cot", "version": 1, "fields": {"k": 1}, "prompts": {"cot": "1"}}
+        },
+        "margin": 0.5,
+    }
+    inner = new
+    for key in path[:-1]:
+        inner = inner[key]
+    if path:
+        inner[path[-1]] = value
+    assert difference(OLD, new) == field
+
+
+def test_two_runs_of_0_1_are_compared_in_all_that_it_recorded() -> None:
+    other = json.loads(json.dumps(OLD))
+    assert difference(OLD, other) is None
+    other["arms"]["cot"][1] = "other code"
+    field = 'the code of cot, "source of every strategy" and "other code"'
+    assert difference(OLD, other) == field
 
 
 def test_a_grid_has_what_the_rows_say() -> None:

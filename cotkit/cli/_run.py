@@ -91,7 +91,9 @@ def run_and_print(
             _print_draws(draws, format_)
             _check_complete(draws.comparisons, AGAIN)
             return
-        comparison = run_spec(spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means)
+        comparison = run_spec(
+            spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means, resumed=expected
+        )
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
         comparison,

@@ -93,6 +93,7 @@ def attempt(
     """
     from cotkit.cli._table import aligned
     from cotkit.errors import UnknownNameError
+    from cotkit.scoring import score
     from cotkit.store import Store, existing
 
     place = existing(log_dir)
@@ -104,6 +105,12 @@ def attempt(
         if (arm, problem) not in rows:
             raise UnknownNameError("problem", problem, {known for _, known in rows})
         row, turns = rows[arm, problem], store.turns(found.id, arm, problem)
+    if row.scorer_version not in {"", score.SCORER_VERSION}:
+        typer.echo(
+            f"the scores are of version {row.scorer_version} of the scorer, which is now of "
+            f"version {score.SCORER_VERSION}: cotkit resume {found.id} reads the answer again",
+            err=True,
+        )
     for number, turn in enumerate(turns, start=1):
         typer.echo(f"{RULE} turn {number}: prompt")
         typer.echo(_text(turn.request))

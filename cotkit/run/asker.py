@@ -7,13 +7,47 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from cotkit.errors import AccessError, BackendError, ModelLoadError, UsageError
+from cotkit.errors import AccessError, BackendError, CotkitError, ModelLoadError, UsageError
 from cotkit.identity import completion_key, request_key
 from cotkit.protocols import Backend, LikelihoodBackend, PiecewiseBackend
 from cotkit.run.budget import Meter
 from cotkit.run.driver import Asked, trim
 from cotkit.store import Store
 from cotkit.types import Completion, Request
+
+
+class NotStoredError(CotkitError):
+    """A completion that only a model could give."""
+
+
+class StoredAsker:
+    """Answers requests from the store alone."""
+
+    def __init__(self, key: str, store: Store) -> None:
+        """``key``: of the backend whose completions are meant."""
+        self._key, self._store = key, store
+
+    async def ask(self, request: Request) -> Asked:
+        """Return the stored completions of a request.
+
+        Raises:
+            NotStoredError: one of them is not stored.
+        """
+        content = request_key(request)
+        keys = tuple(completion_key(self._key, content, sample) for sample in request.samples)
+        completions: list[Completion] = []
+        for key in keys:
+            if (completion := self._store.completion(key)) is None:
+                raise NotStoredError("a completion is not in the store")
+            completions.append(completion)
+        return Asked(keys=keys, completions=tuple(completions))
+
+    async def weigh(self, request: Request) -> tuple[Completion, ...]:
+        """Return the stored scores of the options of a request; none where one is missing."""
+        try:
+            return (await self.ask(request)).completions
+        except NotStoredError:
+            return ()
 
 
 class Asker:

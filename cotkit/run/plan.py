@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from cotkit import strategies
 from cotkit.bench import draw, label_pool
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
-from cotkit.prompting import released
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import Spec, construct, load_class, parse_spec
 from cotkit.run.driver import blamed
 from cotkit.run.exemplars import exemplars_for, fields_of
+from cotkit.run.identity import arm_content
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
-from cotkit.scoring import READERS, SCORER_VERSION
+from cotkit.scoring import READERS
 from cotkit.types import BackendInfo, Exemplar, Problem
 
 _SHARED = ("temperature", "top_p", "top_k", "seed", "calculator")
@@ -77,6 +73,8 @@ class Plan:
     """Of the pairs, those with a same-cost control."""
     bench_notes: tuple[str, ...] = ()
     """What the benchmark wants said of itself."""
+    stored_id: str | None = None
+    """Id under which cotkit 0.1 stored the run; None: the id is computed."""
 
     @property
     def upper_bounds(self) -> frozenset[str]:
@@ -102,19 +100,24 @@ class Plan:
         )
 
     def run_id(self, info: BackendInfo) -> str:
-        """12 hex characters of the hash of :meth:`content`."""
-        return content_hash("run", self.content(info))[:12]
+        """12 hex characters of the hash of :meth:`content`; a run of 0.1 keeps its own."""
+        return self.stored_id or content_hash("run", self.content(info))[:12]
 
     def content(self, info: BackendInfo) -> dict[str, object]:
-        """Everything that can change the rows or the verdict of the run on a backend."""
+        """Everything that can change completions or the verdict of the run on a backend.
+
+        Not how answers are read: the version of the scorer is kept with every score, and a new one
+        reads the stored completions again.
+        """
         content: dict[str, object] = {
             "backend": backend_key(info),
             "bench": [self.bench_name, self.bench_version],
             "problems": [problem.question.id for problem in self.problems],
-            "arms": {arm.name: [arm.strategy, _source_hash(arm.strategy)] for arm in self.arms},
-            "prompts": released(),
+            "arms": {
+                arm.name: arm_content(parse_spec(arm.name).name, arm.strategy) for arm in self.arms
+            },
             "pairs": self.pairs,
-            "scorer": [SCORER_VERSION, self.spec.reader],
+            "reader": self.spec.reader,
             "margin": self.spec.margin,
         }
         if self.spec.likelihood:
@@ -207,17 +210,6 @@ class _Arms:
 def _shared(strategy: Strategy | OracleStrategy, field: str) -> object:
     """A decoding field; None where a strategy has none. Without a calculator there is none."""
     return getattr(strategy, field, False if field == "calculator" else None)
-
-
-def _source_hash(strategy: Strategy | OracleStrategy) -> str:
-    """Hash of the code that defines a strategy: an edited idea is another run.
-
-    That is its own file; for ours the whole room, because strategies share parts.
-    """
-    own = Path(inspect.getfile(type(strategy)))
-    is_ours = own.parent == Path(strategies.__file__).parent
-    files = sorted(own.parent.glob("*.py")) if is_ours else [own]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _limit(spec: RunSpec, n_total: int) -> int | None:

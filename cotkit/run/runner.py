@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from cotkit.errors import BackendError, UsageError
+from cotkit.errors import BackendError, CotkitError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
-from cotkit.run.asker import Asker
+from cotkit.run.asker import Asker, StoredAsker
 from cotkit.run.budget import Meter
 from cotkit.run.driver import Asked, Run, drive, oracle, start
 from cotkit.run.plan import Arm, Plan
@@ -19,10 +19,10 @@ from cotkit.run.probe import chain_text, probe, weighed
 from cotkit.run.sandbox import sandbox
 from cotkit.run.schedule import EndedBy, Enough, Job, Schedule
 from cotkit.run.spec import RunSpec
-from cotkit.scoring import score_attempt
+from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure
 from cotkit.store import AttemptRow, BatchLedger, DraftRow, Store
-from cotkit.types import Attempt, Completion, Problem, Request
+from cotkit.types import Attempt, BackendInfo, Completion, Problem, Request
 
 _MAX_WAITING = 4096  # flows held open at once for a backend that sets no limit: bounds memory
 _WATCH_S = 1.0
@@ -70,9 +70,7 @@ async def execute(
             hint="leave out --likelihood, or take a local model",
         )
     run_id, key = plan.run_id(info), backend_key(info)
-    store.put_backend(key, info)
-    store.start_run(run_id, plan.spec.to_json(), key, canonical_json(plan.content(info)))
-    begun = store.attempts(run_id)
+    begun = await _begin(plan, info, store, emit)
     held = [row for row in begun if row.outcome != "failed"]
     schedule = Schedule(plan, begun, meter=meter, enough=enough, most_open=info.max_concurrency)
     emit(
@@ -135,6 +133,61 @@ async def execute(
     return Executed(rows=tuple(rows), ended_by=schedule.ended_by)
 
 
+async def _begin(
+    plan: Plan, info: BackendInfo, store: Store, emit: Callable[[Event], None]
+) -> list[AttemptRow]:
+    """Record that a run begins; return its attempts so far, read by the scorer as it is now."""
+    run_id, key = plan.run_id(info), backend_key(info)
+    content = plan.content(info) if plan.stored_id is None else store.run_content(run_id)
+    store.put_backend(key, info)
+    store.start_run(run_id, plan.spec.to_json(), key, canonical_json(content))
+    if n_reread := await reread(plan, info, store, resumes=True):
+        emit(Said(text=f"{n_reread} stored answers were read again: the scorer is a newer one"))
+    return [row for row in store.attempts(run_id) if not is_outdated(row)]
+
+
+def is_outdated(row: AttemptRow) -> bool:
+    """Return whether the scores of a row are of another version of the scorer."""
+    return row.outcome != "failed" and row.scorer_version not in {"", score.SCORER_VERSION}
+
+
+async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool = False) -> int:
+    """Score anew what an earlier scorer scored, from stored completions; nothing is asked.
+
+    That fails for an attempt that would now ask something else (an oracle's, if the verdict on a
+    draft changed). Then nothing is written, so that a run does not mix two scorers, unless
+    ``resumes``: what is left is then made by the run. Only then is code run again, if allowed.
+
+    Returns:
+        How many attempts were scored anew.
+    """
+    run_id = plan.run_id(info)
+    if not store.n_outdated(run_id, score.SCORER_VERSION):
+        return 0
+    outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
+    asker, run = (
+        StoredAsker(backend_key(info), store),
+        sandbox(allowed=resumes and plan.spec.run_unsafe_code),
+    )
+    weighs = "loglikelihood" in info.capabilities
+    scored: list[tuple[int, AttemptRow, list[Asked]]] = []
+    jobs = ((arm, problem) for problem in plan.problems for arm in plan.arms)
+    for position, (arm, problem) in enumerate(jobs):
+        if (arm.name, problem.question.id) not in outdated:
+            continue
+        try:
+            job = (position, arm, problem)
+            row, turns = await _attempt(job, asker, run, plan.spec, weighs=weighs)
+        except CotkitError:
+            continue
+        scored.append((position, row, turns))
+    if len(scored) < len(outdated) and not resumes:
+        return 0
+    for position, row, turns in scored:
+        store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    return len(scored)
+
+
 async def _watch(backend: Backend, emit: Callable[[Event], None]) -> None:
     """Say what a backend is waiting for, as long as it has something to say."""
     if not isinstance(backend, WaitingBackend):
@@ -162,7 +215,7 @@ def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
 
 
 async def _attempt(
-    job: Job, asker: Asker, run: Run, spec: RunSpec, *, weighs: bool
+    job: Job, asker: Asker | StoredAsker, run: Run, spec: RunSpec, *, weighs: bool
 ) -> tuple[AttemptRow, list[Asked]]:
     _, arm, problem = job
     requests: list[Request] = []
@@ -221,26 +274,27 @@ def _metrics(
 
 
 def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
-    score = score_attempt(draft, problem, reader)
+    scores = score_attempt(draft, problem, reader)
     return DraftRow(
         text=draft.text,
-        outcome=score.outcome,
-        readings=score.readings,
-        correct_by=score.correct_by,
+        outcome=scores.outcome,
+        readings=scores.readings,
+        correct_by=scores.correct_by,
     )
 
 
 def _scored(
     row: AttemptRow, attempt: Attempt, problem: Problem, turns: list[Asked], reader: str
 ) -> AttemptRow:
-    score = score_attempt(attempt, problem, reader)
+    scores = score_attempt(attempt, problem, reader)
     used = [completion for turn in turns for completion in turn.completions]
     return replace(
         row,
-        outcome=score.outcome,
+        outcome=scores.outcome,
         text=attempt.text,
-        readings=score.readings,
-        correct_by=score.correct_by,
+        readings=scores.readings,
+        correct_by=scores.correct_by,
+        scorer_version=score.SCORER_VERSION,
         truncated=any(completion.stop_reason == "length" for completion in used),
         n_calls=len(used),
         n_prompt_tokens=_total([completion.n_prompt_tokens for completion in used]),

@@ -8,10 +8,12 @@ from dataclasses import replace
 from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.inputs import Question
 from cotkit.analysis.scale.values import Origin, Scale
-from cotkit.running import LEVEL, price_for
+from cotkit.run.identity import trust_note
+from cotkit.running import LEVEL, outdated_note, price_for
 from cotkit.scaled.grid import Arms, Ran, Read, read_grid
 from cotkit.scaled.job import Ask, Job, pairs_of
 from cotkit.scaled.steps import by_steps
+from cotkit.scoring import score
 from cotkit.store import Store
 
 
@@ -64,7 +66,7 @@ def analysed(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
     )
-    own = tuple(_notes(jobs, runs, read, n_curves))
+    own = (*_notes(jobs, runs, read, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)
     found = [
         analyse(grid, question, rng)
@@ -99,3 +101,11 @@ def _notes(jobs: Sequence[Job], runs: Sequence[Ran], read: Read, n_curves: int) 
                 f"dollars of {run.rung.model}: list prices of {run.price.as_of} "
                 f"({run.price.status}); check them at {run.price.source}"
             )
+
+
+def _notes_on_stored(jobs: Sequence[Job], store: Store) -> Iterator[str]:
+    """Yield what must be known of runs that an earlier cotkit made or scored."""
+    if trusted_ids := [job.plan.stored_id for job in jobs if job.plan.stored_id is not None]:
+        yield trust_note(trusted_ids)
+    if n_outdated := sum(store.n_outdated(job.run_id, score.SCORER_VERSION) for job in jobs):
+        yield outdated_note(n_outdated)

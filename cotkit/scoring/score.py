@@ -11,7 +11,8 @@ from cotkit.stops import split_reasoning
 from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason, TaskReader
 
 SCORER_VERSION = "2"
-"""Changes whenever any text could be read or judged differently; part of a run's identity."""
+"""Changes whenever any text could be read or judged differently; stored with every score, so that
+a new version reads the stored completions again."""
 
 
 def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") -> Score:

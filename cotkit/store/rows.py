@@ -87,6 +87,8 @@ class AttemptRow:
     """``Attempt.drafts``, scored; empty for strategies of one answer."""
     is_vote: bool = False
     """``Attempt.is_vote``."""
+    scorer_version: str = ""
+    """``scoring.SCORER_VERSION`` when it was scored; empty if it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

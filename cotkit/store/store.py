@@ -170,6 +170,15 @@ class Store:
         row = self._one(query, (run_id,))
         return int(row[0]) if row else 0
 
+    def n_outdated(self, run_id: str, scorer_version: str) -> int:
+        """Return how many attempts of a run have scores of another version of the scorer."""
+        query = (
+            "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed' "
+            "AND scorer_version NOT IN ('', ?)"
+        )
+        row = self._one(query, (run_id, scorer_version))
+        return int(row[0]) if row else 0
+
     def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[Turn]:
         """Every turn of one attempt, in order; empty if it is not there or failed."""
         row = self._one(

@@ -18,6 +18,8 @@ class AnswerFirst(Sampled):
     reasoning that would follow changes nothing and is not paid for.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("answer-first.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = False
     exemplars: tuple[Exemplar, ...]

@@ -19,6 +19,8 @@ class Cot(Sampled):
     Source: arXiv:2201.11903, section 2.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]

@@ -17,6 +17,8 @@ class CotShuffled(Sampled):
     Wei et al. 2022, arXiv:2201.11903, section 3.3.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]

@@ -16,6 +16,8 @@ class FewShot(Sampled):
     Source: "standard prompting" of Wei et al. 2022, arXiv:2201.11903, section 3.1.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("few-shot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False
     exemplars: tuple[Exemplar, ...]

@@ -17,6 +17,8 @@ class Filler(Sampled):
     Source: "variable compute only" of arXiv:2201.11903, section 3.3.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = False
     exemplars: tuple[Exemplar, ...]

@@ -21,6 +21,8 @@ class FlippedLabels(Labelled):
     two labels, so that neither is shown more often because of them.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("labels.v1.jinja",)
     control: ClassVar[str] = "flipped-labels:fraction=0"
     reasons: ClassVar[bool] = False
     fraction: float = 1.0

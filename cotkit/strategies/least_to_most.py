@@ -27,6 +27,13 @@ class LeastToMost(Sampled):
     its own, so raw-text and chat models see the same words.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "least-to-most.decompose.v1.jinja",
+        "least-to-most.solve.v1.jinja",
+        "exemplars.least-to-most.v1.jsonl",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True
     max_tokens: int = 256

@@ -19,6 +19,13 @@ class OracleReview(Sampled):
     Source: "self-correction with oracle labels" of arXiv:2310.01798, section 3.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "cot.v1.jinja",
+        "self-review.review.v1.jinja",
+        "self-review.improve.v1.jinja",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
     is_upper_bound: ClassVar[bool] = True

@@ -19,6 +19,12 @@ class PlanAndSolve(Sampled):
     ``zero-shot-cot``.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "plan-and-solve.v1.jinja",
+        "zero-shot-cot.extract.v1.jinja",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = True
     max_tokens: int = 320

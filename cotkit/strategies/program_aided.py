@@ -26,6 +26,8 @@ class ProgramAided(Sampled):
     ``max_tokens``, which is not run. Runs only with ``--confirm-run-unsafe-code``.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("program-aided.v1.jinja", "exemplars.program.v1.jsonl")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True
     runs_code: ClassVar[bool] = True

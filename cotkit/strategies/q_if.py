@@ -18,6 +18,8 @@ class QIf(Sampled):
     ``self-correct:instruction=unbiased`` asks, whose default asks for care instead.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("self-correct.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False
     max_tokens: int = 32

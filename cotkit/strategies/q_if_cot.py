@@ -20,6 +20,13 @@ class QIfCot(Sampled):
     the gain is that of the reasoning alone.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "self-correct.v1.jinja",
+        "self-correct.reasoning.v1.jinja",
+        "self-correct.answer.v1.jinja",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "q-if"
     reasons: ClassVar[bool] = True
     max_tokens: int = 32

@@ -20,6 +20,8 @@ class SelfConsistency(Sampled):
     Sample 0 is the completion of ``cot`` at the same temperature, top_p, top_k and seed.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]

@@ -23,6 +23,7 @@ class SelfCorrect(Sampled):
     Source: the conditions Q, Q+IF and Q+IF+CoT of arXiv:2302.07459, section 3.
     """
 
+    version: ClassVar[int] = 1
     control: ClassVar[str] = "standard"
     instruction: Literal["careful", "unbiased", "none"] = "careful"
     """What is asked for; ``none`` leaves the instruction out of every condition."""
@@ -54,6 +55,15 @@ class SelfCorrect(Sampled):
     def reasons(self) -> bool:
         """Only ``q-if-cot`` asks for reasoning."""
         return self.condition == "q-if-cot"
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Return the released prompts that the condition renders."""
+        if self.condition == "q":
+            return Standard.prompts
+        asking = ("self-correct.v1.jinja", "answer.v1.jinja")
+        reasoning = ("self-correct.reasoning.v1.jinja", "self-correct.answer.v1.jinja")
+        return (*asking, *reasoning) if self.reasons else asking
 
     def solve(self, question: Question) -> Flow:
         """One request, or two in ``q-if-cot``."""

@@ -32,6 +32,13 @@ class SelfRefine(Sampled):
     count, and nothing else sees whether the answer is right. Source: arXiv:2303.17651, section 2.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "cot.v1.jinja",
+        "self-refine.feedback.v1.jinja",
+        "self-refine.refine.v1.jinja",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]

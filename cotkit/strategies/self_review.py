@@ -27,6 +27,13 @@ class SelfReview(Sampled):
     Source: "intrinsic self-correction" of arXiv:2310.01798, section 3.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "cot.v1.jinja",
+        "self-review.review.v1.jinja",
+        "self-review.improve.v1.jinja",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]

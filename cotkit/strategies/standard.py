@@ -18,6 +18,8 @@ class Standard(Sampled):
     Source: "Zero-shot" of arXiv:2205.11916, section 4.1.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("standard.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False
     max_tokens: int = 32

@@ -40,6 +40,8 @@ class UnrelatedLabels(Labelled):
     what is wrong there.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = ("labels.v1.jinja",)
     control: ClassVar[str] = "flipped-labels:fraction=0"
     reasons: ClassVar[bool] = False
     set: str = "foo-bar"

@@ -19,6 +19,13 @@ class ZeroShotCot(Sampled):
     as there; the answer's outcome stands, and the report counts the truncation.
     """
 
+    version: ClassVar[int] = 1
+    prompts: ClassVar[tuple[str, ...]] = (
+        "zero-shot-cot.v2.jinja",
+        "zero-shot-cot.extract.v1.jinja",
+        "triggers.v1.jsonl",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = True
     max_tokens: int = 320
