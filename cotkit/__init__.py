@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cotkit.analysis.results import Comparison
     from cotkit.analysis.scale.values import Scale
-    from cotkit.api import Scored, compare, scale, score
+    from cotkit.analysis.values import Comparison
+    from cotkit.api import ScoreResult, compare, scale, score
     from cotkit.errors import CotkitError
-    from cotkit.forecast import Forecast, plan
     from cotkit.report import render
+    from cotkit.workflows.plan import Forecast, plan
 
 __all__ = [
     "Comparison",
     "CotkitError",
     "Forecast",
     "Scale",
-    "Scored",
+    "ScoreResult",
     "compare",
     "plan",
     "render",
@@ -30,13 +30,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "cotkit.analysis.results",
+    "Comparison": "cotkit.analysis.values",
     "CotkitError": "cotkit.errors",
-    "Forecast": "cotkit.forecast",
+    "Forecast": "cotkit.workflows.plan",
     "Scale": "cotkit.analysis.scale.values",
-    "Scored": "cotkit.api",
+    "ScoreResult": "cotkit.api",
     "compare": "cotkit.api",
-    "plan": "cotkit.forecast",
+    "plan": "cotkit.workflows.plan",
     "render": "cotkit.report",
     "scale": "cotkit.api",
     "score": "cotkit.api",

@@ -7,26 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from cotkit.analysis.results import Cell, Comparison
-from cotkit.analysis.scale.inputs import Axis
+from cotkit.analysis.scale.grid import Axis
 from cotkit.analysis.scale.values import Scale
+from cotkit.analysis.values import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
-from cotkit.bench import load_benchmark
-from cotkit.interop.given import Foreign, as_backend
+from cotkit.benchmarks import load_benchmark
+from cotkit.interop.models import Foreign, as_backend
 from cotkit.protocols import Backend, Benchmark
-from cotkit.registry import expand_spec, parse_spec
+from cotkit.registry import parse_spec
 from cotkit.run import RunSpec
-from cotkit.running import NO_LIMITS, Emit, Means, run_spec
-from cotkit.scored import DEFAULT_ARM, Ask, Missing, read_items, score_completions
+from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN, strategy_specs
 from cotkit.store import AttemptRow
-
-DEFAULT_LOG_DIR = Path("logs")
-GIVEN = "(given in Python)"
-"""The model of a spec whose backend was an object: only Python can run it again."""
+from cotkit.workflows.compare import NO_LIMITS, Emit, Resources, run_spec
+from cotkit.workflows.completions_file import DEFAULT_ARM, read_items
+from cotkit.workflows.score import Missing, ScoreQuestion, score_completions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoreResult:
     """Completions that some other program made, read and compared with the gold answers."""
 
     cell: Cell
@@ -55,7 +53,7 @@ def compare(
     generation: Mapping[str, str] | None = None,
     likelihood: bool = False,
     stop_when: Literal["decided"] | None = None,
-    means: Means = NO_LIMITS,
+    means: Resources = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
     on_event: Emit | None = None,
 ) -> Comparison:
@@ -175,9 +173,8 @@ def scale(
     Raises:
         CotkitError: one sentence with a hint; everything that was generated is kept.
     """
-    from cotkit.scaled.job import Ask
-    from cotkit.scaled.ladder import members
-    from cotkit.scaling import scale_models
+    from cotkit.workflows.ladder import members
+    from cotkit.workflows.scale import ScaleOptions, scale_models
 
     written = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
     spec = RunSpec(
@@ -201,7 +198,7 @@ def scale(
         if isinstance(models, str)
         else [one if isinstance(one, str) else _backend(one) for one in models],
         [(one if isinstance(one, str) else one.name, _benchmark(one)) for one in written],
-        Ask(
+        ScaleOptions(
             axis=x,
             assume_sustained=assume_sustained,
             losses=dict(losses or {}),
@@ -214,12 +211,6 @@ def scale(
     return found.scales
 
 
-def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
-    """One spec or several, each with several values of a parameter written out."""
-    written = (strategy,) if isinstance(strategy, str) else strategy
-    return tuple(name for text in written for name in expand_spec(text))
-
-
 def score(
     completions: Mapping[str, str] | Iterable[Mapping[str, object]],
     bench: str | Benchmark,
@@ -230,7 +221,7 @@ def score(
     margin: float = 0.02,
     missing: Missing = "leave-out",
     on_row: Callable[[AttemptRow], None] | None = None,
-) -> Scored:
+) -> ScoreResult:
     """Read completions made elsewhere and compare them with a benchmark's gold answers.
 
     Args:
@@ -250,7 +241,7 @@ def score(
         UsageError: no such reader or arm, or a margin out of range.
     """
     rows: list[AttemptRow] = []
-    ask = Ask(reader=reader, baseline=baseline, margin=margin, missing=missing)
+    ask = ScoreQuestion(reader=reader, baseline=baseline, margin=margin, missing=missing)
     if isinstance(completions, Mapping):
         given = cast("Mapping[str, str]", completions)
         items = ({"id": problem, "text": text} for problem, text in given.items())
@@ -266,7 +257,7 @@ def score(
     comparison = score_completions(
         read_items(items, arm=arm), _benchmark(bench), ask, source="completions", on_row=seen
     )
-    return Scored(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
+    return ScoreResult(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
 
 
 def _forget(row: AttemptRow) -> None:

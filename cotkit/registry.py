@@ -32,13 +32,12 @@ _PACKAGE = Path(__file__).parent
 KINDS: Mapping[str, str] = {
     "strategy": "strategies",
     "backend": "backends",
-    "benchmark": "bench",
+    "benchmark": "benchmarks",
     "tracker": "trackers",
 }
 """What can be looked up -> the folder of this package that holds it."""
 
 _GROUPS = {kind: f"cotkit.{folder}" for kind, folder in KINDS.items()}
-_GROUPS["benchmark"] = "cotkit.benchmarks"
 
 _BARE = {
     "bigbench": "task",
@@ -52,7 +51,7 @@ _BARE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class RegistryEntry:
     """One name of a registry."""
 
     name: str
@@ -144,13 +143,13 @@ def parse_params(text: str) -> dict[str, str]:
     return params
 
 
-def entries(kind: str) -> list[Entry]:
+def entries(kind: str) -> list[RegistryEntry]:
     """Every name of a kind with its summary, sorted; imports none of the modules."""
     found = {name: _describe(name, path) for name, path in _builtin(kind).items()}
     for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
         name = point.name.replace("_", "-")
         origin = point.dist.name if point.dist else "unknown"
-        found.setdefault(name, Entry(name=name, summary="", origin=origin))
+        found.setdefault(name, RegistryEntry(name=name, summary="", origin=origin))
     return [found[name] for name in sorted(found)]
 
 
@@ -258,7 +257,7 @@ def _builtin(kind: str) -> dict[str, Path]:
     return {name.replace("_", "-"): path for name, path in modules.items()}
 
 
-def _describe(name: str, path: Path) -> Entry:
+def _describe(name: str, path: Path) -> RegistryEntry:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = (ast.get_docstring(tree) or "").splitlines()
     control = ""
@@ -270,7 +269,7 @@ def _describe(name: str, path: Path) -> Entry:
             and isinstance(node.value, ast.Constant)
         ):
             control = str(node.value.value)
-    return Entry(name=name, summary=lines[0] if lines else "", control=control)
+    return RegistryEntry(name=name, summary=lines[0] if lines else "", control=control)
 
 
 @functools.cache

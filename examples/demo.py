@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from cotkit.bench import load_benchmark
+from cotkit.benchmarks import load_benchmark
 from cotkit.errors import MissingDataError
 from cotkit.registry import parse_spec
 

@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.inputs import Question, Rung
+from cotkit.analysis.scale.grid import Rung, ScaleQuestion
 from cotkit.identity import backend_key
-from cotkit.scaled import Arms, Ran, read_grid
 from cotkit.store import Store
 from cotkit.types import BackendInfo
+from cotkit.workflows.ladder_grid import LadderArms, LadderRun, read_grid
 
 SIZES = [round(10 ** (8 + 3.5 * i / 19)) for i in range(20)]
 REASONS = {
@@ -102,10 +102,10 @@ def measure(path: Path, n_problems: int) -> None:
     """Read and analyse in this process; print seconds of each and peak memory."""
     started = time.process_time()
     runs = [
-        Ran(rung=Rung(model=f"m{i}", family="made-up", n_params=n_params), run_id=f"run{i}")
+        LadderRun(rung=Rung(model=f"m{i}", family="made-up", n_params=n_params), run_id=f"run{i}")
         for i, n_params in enumerate(SIZES)
     ]
-    arms = Arms(
+    arms = LadderArms(
         bench="made-up",
         problem_ids=tuple(f"p/{i:05}" for i in range(n_problems)),
         reasons=REASONS,
@@ -115,7 +115,7 @@ def measure(path: Path, n_problems: int) -> None:
         read = read_grid(store, runs, arms)
     read_s = time.process_time() - started
     control, *others = REASONS
-    question = Question(pairs=tuple((arm, control) for arm in others))
+    question = ScaleQuestion(pairs=tuple((arm, control) for arm in others))
     found = analyse(read.grid, question, np.random.default_rng(0))
     whole_s = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

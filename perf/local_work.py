@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cotkit.backends.hf import Hf
-from cotkit.backends.hf._tree import overlap
-from cotkit.bench import draw, load_benchmark
+from cotkit.backends.hf.prefix_tree import overlap
+from cotkit.benchmarks import draw, load_benchmark
 from cotkit.prompting import read_exemplars
 from cotkit.registry import parse_spec
 from cotkit.strategies.cot import Cot

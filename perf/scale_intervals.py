@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scale_simulation import PAIR, rising, rungs_of
 
-from cotkit.analysis.resampling import Floats, crossed_bootstrap
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.estimates import estimates, measure
-from cotkit.analysis.scale.inputs import Cell, Grid, Outcomes, Question
+from cotkit.analysis.scale.gains import estimates, measure
+from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, ScaleQuestion
+from cotkit.stats.bootstrap import Floats, crossed_bootstrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def print_clustered(of: Clustered, runs: int, level: float) -> None:
     widths: list[float] = []
     method = ""
     for _ in range(runs):
-        arm, control = (Outcomes(correct=scores(of, p, rng)) for p in (of.arm, of.control))
+        arm, control = (ArmOutcomes(correct=scores(of, p, rng)) for p in (of.arm, of.control))
         found = measure(arm, control, codes, level)
         assert found is not None
         key = (PAIR, "m")
@@ -125,12 +125,12 @@ def print_crossing(name: str, n_sizes: int, n: int, runs: int) -> None:
     given = held = brackets = 0
     for _ in range(runs):
         cells: dict[tuple[str, str], Cell] = {
-            (rung.model, of): Outcomes(correct=(rng.random(n) < p).astype(float))
+            (rung.model, of): ArmOutcomes(correct=(rng.random(n) < p).astype(float))
             for of, curve in zip(PAIR, (arm, slow), strict=True)
             for rung, p in zip(rungs, curve(u).tolist(), strict=True)
         }
-        grid = Grid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
-        onset = analyse(grid, Question(pairs=(PAIR,), n_resamples=400), rng).answers[0].onset
+        grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
+        onset = analyse(grid, ScaleQuestion(pairs=(PAIR,), n_resamples=400), rng).answers[0].onset
         brackets += onset.status == "bracket"
         if onset.model_based is not None:
             given += 1

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from cotkit.bench.arithmetic import Arithmetic
-from cotkit.cluster import Cluster
+from cotkit.benchmarks.arithmetic import Arithmetic
+from cotkit.executors.ray import RayExecutor
 from cotkit.run import RunSpec, build_backend, execute, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.store import Store
@@ -31,7 +31,7 @@ async def measure(workers: int | None, n_problems: int) -> tuple[float, float, i
     problems = plan.everything
     backend = build_backend(MODEL, ARGS, problems=problems, store=None, notify=print)
     if workers is not None:
-        cluster = Cluster(address="local", workers=workers)
+        cluster = RayExecutor(address="local", workers=workers)
         backend = cluster.sharded(backend, MODEL, ARGS, problems, print)
         backend.begin()
         while backend.status() is not None:  # noqa: ASYNC110 - nothing tells of it

@@ -18,14 +18,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cotkit.analysis.curves import direction, excess_share
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.inputs import Cell, Grid, Outcomes, Question, Rung
+from cotkit.analysis.scale.gains import curves
+from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, Rung, ScaleQuestion, prepare
 from cotkit.analysis.scale.jumps import REAL_ABOVE, SMOOTH_BELOW
 from cotkit.analysis.scale.onset import NO_HELP, onset
-from cotkit.analysis.scale.points import curves
-from cotkit.analysis.scale.setting import prepare
 from cotkit.analysis.scale.values import JumpWord
+from cotkit.stats.curves import direction, excess_share
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -146,12 +145,12 @@ def one_onset(of: Ladder, rng: np.random.Generator, *, assume_sustained: bool) -
     rungs = rungs_of(of.params)
     drawn = answers(of.rates, of.n, rng)
     cells: dict[tuple[str, str], Cell] = {
-        (rung.model, arm): Outcomes(correct=of_arm[i])
+        (rung.model, arm): ArmOutcomes(correct=of_arm[i])
         for arm, of_arm in zip(PAIR, drawn, strict=True)
         for i, rung in enumerate(rungs)
     }
-    grid = Grid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * of.n)
-    question = Question(pairs=(PAIR,), margin=MARGIN, assume_sustained=assume_sustained)
+    grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * of.n)
+    question = ScaleQuestion(pairs=(PAIR,), margin=MARGIN, assume_sustained=assume_sustained)
     points = curves(prepare(grid, question), rng).points[PAIR]
     found = onset(points, MARGIN)
     material = np.flatnonzero(of.rates[0] - of.rates[1] >= MARGIN - 1e-9)
@@ -261,10 +260,12 @@ def chances(q: float, hard: Floats) -> Floats:
     return 1 / (1 + np.exp(-(np.log(q / (1 - q)) + hard)))
 
 
-def token_cell(q: float, length: int, hard: Floats, rng: np.random.Generator) -> Outcomes:
+def token_cell(q: float, length: int, hard: Floats, rng: np.random.Generator) -> ArmOutcomes:
     """One arm at one size."""
     right = rng.random((length, len(hard))) < chances(q, hard)
-    return Outcomes(correct=right.all(0).astype(float), metrics={"token_accuracy": right.mean(0)})
+    return ArmOutcomes(
+        correct=right.all(0).astype(float), metrics={"token_accuracy": right.mean(0)}
+    )
 
 
 def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
@@ -296,7 +297,7 @@ def jump_cells(world: Tokens, n_sizes: int, n: int, runs: int) -> dict[str, str]
     rng = np.random.default_rng(0)
     u = np.linspace(0, 1, n_sizes)
     rungs = rungs_of(10 ** (8 + 2.5 * u))
-    question = Question(pairs=(PAIR,), n_resamples=400)
+    question = ScaleQuestion(pairs=(PAIR,), n_resamples=400)
     everyone = 0.8 * rng.standard_normal(20_000)
     by_size = [chances(q, everyone) for q in world.token(u).tolist()]
     token, exact = (np.asarray([(p**k).mean() for p in by_size]) for k in (1, world.length))
@@ -308,7 +309,7 @@ def jump_cells(world: Tokens, n_sizes: int, n: int, runs: int) -> dict[str, str]
         for rung, q in zip(rungs, world.token(u).tolist(), strict=True):
             cells[rung.model, "cot"] = token_cell(q, world.length, hard, rng)
             cells[rung.model, "few-shot"] = token_cell(_CONTROL, world.length, hard, rng)
-        grid = Grid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
+        grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
         for jump in analyse(grid, question, rng).answers[0].jumps:
             if jump.curve in said:
                 said[jump.curve].append(jump.verdict)
@@ -346,14 +347,14 @@ def agreement(curve: Callable[[Floats], Floats], spread: float, rng: np.random.G
     for rung, q in zip(rungs, curve(u).tolist(), strict=True):
         for arm in PAIR:
             cells[rung.model, arm] = token_cell(q, 4, hard, rng)
-    grid = Grid(
+    grid = ResultGrid(
         bench="planted",
         rungs=rungs,
         cells=cells,
         problem_ids=("",) * n,
         answer_lengths=(4,) * n,
     )
-    jump = analyse(grid, Question(pairs=(PAIR,), n_resamples=100), rng).answers[0].jumps[0]
+    jump = analyse(grid, ScaleQuestion(pairs=(PAIR,), n_resamples=100), rng).answers[0].jumps[0]
     return next(check.value or 0.0 for check in jump.checks if check.name == "p^L prediction")
 
 

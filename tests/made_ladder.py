@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from cotkit.analysis.results import Interval
-from cotkit.analysis.scale.inputs import Rung
+from cotkit.analysis.scale.grid import Rung
 from cotkit.analysis.scale.values import (
-    Answer,
     Check,
+    CostPoint,
     Jump,
     JumpWord,
-    Mean,
+    MetricPoint,
     ModelBased,
     Onset,
-    Origin,
+    OnsetAnswer,
     Point,
-    Price,
+    RunOrigin,
     Scale,
     Sharpness,
     SizeLabel,
 )
+from cotkit.stats.intervals import Interval
 
 NAN = math.nan
 SIZES = (1e8, 1e9, 1e10, 1e11)
@@ -47,7 +47,7 @@ def made_ladder() -> Scale:
         assume_sustained=False,
         n_problems=200,
         answers=(
-            Answer(
+            OnsetAnswer(
                 arm="cot",
                 control="few-shot",
                 points=tuple(_point("cot", i, *COT[i]) for i in range(4)),
@@ -66,7 +66,7 @@ def made_ladder() -> Scale:
                 ),
                 sentence="cot starts to help between 1 B and 100 B parameters.",
             ),
-            Answer(
+            OnsetAnswer(
                 arm="vote",
                 control="cot",
                 points=tuple(_point("vote", i, *VOTE[i]) for i in range(4)),
@@ -83,7 +83,7 @@ def made_ladder() -> Scale:
             ),
         ),
         metrics=tuple(
-            Mean(
+            MetricPoint(
                 rung=rung,
                 arm=arm,
                 metric=metric,
@@ -95,7 +95,7 @@ def made_ladder() -> Scale:
             for metric, lift in (("exact_match", 0.0), ("digit_accuracy", 0.1))
         ),
         prices=tuple(
-            Price(
+            CostPoint(
                 rung=rung,
                 arm=arm,
                 rate=rates[i][1],
@@ -110,7 +110,7 @@ def made_ladder() -> Scale:
             if not math.isnan(rates[i][1])
         ),
         notes=("cot over few-shot has holes: nothing was measured at made-2",),
-        origin=Origin(
+        origin=RunOrigin(
             reader="flexible",
             bench_version="7",
             n_total=1000,

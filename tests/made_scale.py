@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-from cotkit.analysis.results import Interval
-from cotkit.analysis.scale.inputs import Axis, Rung
+from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
-    Answer,
+    CostPoint,
     Jump,
-    Mean,
+    MetricPoint,
     Onset,
+    OnsetAnswer,
     Point,
-    Price,
     Scale,
     Sharpness,
     SizeLabel,
 )
+from cotkit.stats.intervals import Interval
 
 SIZES = (2e9, 8e9, 2e10, 7e10, 2e11)
 GAINS = (-0.02, 0.01, math.nan, 0.30, 0.42)
@@ -94,7 +94,7 @@ def made_scale(*, prefix: str = "sim", arm: str = "cot", axis: Axis = "params") 
         assume_sustained=False,
         n_problems=200,
         answers=(
-            Answer(
+            OnsetAnswer(
                 arm=arm,
                 control="few-shot",
                 points=points,
@@ -104,7 +104,7 @@ def made_scale(*, prefix: str = "sim", arm: str = "cot", axis: Axis = "params") 
             ),
         ),
         metrics=tuple(
-            Mean(
+            MetricPoint(
                 rung=point.rung,
                 arm=name,
                 metric=metric,
@@ -116,7 +116,7 @@ def made_scale(*, prefix: str = "sim", arm: str = "cot", axis: Axis = "params") 
             for name, rate in ((arm, point.arm_rate), ("few-shot", point.control_rate))
         ),
         prices=tuple(
-            Price(
+            CostPoint(
                 rung=point.rung,
                 arm=name,
                 rate=rate,

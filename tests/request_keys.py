@@ -17,7 +17,7 @@ from cotkit.protocols import Benchmark
 from cotkit.registry import entries
 from cotkit.run import Arm, RunSpec, make_plan
 from cotkit.run.driver import oracle, start
-from cotkit.run.probe import probe, weighed
+from cotkit.run.likelihood import probe, weighed
 from cotkit.types import AnswerKind, Attempt, Completion, Problem, Question, Request
 
 N_KEYS = 200

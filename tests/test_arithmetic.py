@@ -13,16 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotkit.bench import draw_exemplars, load_benchmark
-from cotkit.bench._arithmetic import divisors
-from cotkit.bench._arithmetic_shapes import PRESETS
-from cotkit.bench.arithmetic import Arithmetic
+from cotkit.benchmarks import draw_exemplars, load_benchmark
+from cotkit.benchmarks.arithmetic import Arithmetic
+from cotkit.benchmarks.arithmetic.generate import PRESETS, divisors
 from cotkit.errors import CotkitError, UsageError
+from cotkit.paths import resource
 from cotkit.registry import parse_spec
-from cotkit.resources import resource
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.survey import start
-from cotkit.scoring.arithmetic import digit_accuracy, first_wrong_step, read_steps
+from cotkit.run.forecast import start
+from cotkit.scoring.measure import digit_accuracy, first_wrong_step, read_steps
 from cotkit.scoring.metrics import edit_distance, edit_similarity
 from cotkit.types import Problem, Request
 

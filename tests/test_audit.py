@@ -9,9 +9,8 @@ import pytest
 
 import cotkit
 from cotkit.analysis.audit import audits, before_answer, is_reasoning, withhold
-from cotkit.analysis.bounds import bounded
-from cotkit.analysis.comparison import RunFacts, compare
-from cotkit.analysis.results import Audit, Comparison
+from cotkit.analysis.comparison import RunFacts, bounded, compare
+from cotkit.analysis.values import Audit, Comparison
 from cotkit.scoring.readers import READERS
 from cotkit.store import AttemptRow, DraftRow, Store
 from cotkit.types import Outcome, Question, Reading

@@ -15,9 +15,9 @@ from typing import Any, cast
 import pytest
 
 from cotkit import compare
-from cotkit.backends._batches.apis import batched
-from cotkit.backends._batches.batched import Batched
-from cotkit.backends._batches.shapes import Progress
+from cotkit.backends._batch.api import BatchProgress
+from cotkit.backends._batch.batched import BatchedBackend
+from cotkit.backends._batch.providers import batched
 from cotkit.backends._hosted import policy
 from cotkit.backends.anthropic import Anthropic
 from cotkit.backends.openai import Openai
@@ -55,7 +55,7 @@ def plain(provider: str, api: FakeBatches) -> Openai | Anthropic:
     return Anthropic(model="claude-haiku-4-5", base_url=api.url)
 
 
-def by_batch(provider: str, api: FakeBatches, ledger: BatchLedger | None = None) -> Batched:
+def by_batch(provider: str, api: FakeBatches, ledger: BatchLedger | None = None) -> BatchedBackend:
     ledger = ledger or BatchLedger(place=Path("ledger.db"))
     backend = batched(cast("Backend", plain(provider, api)), ledger, poll_s=0.01)
     backend.gather_s = 0.02
@@ -72,7 +72,9 @@ def ask(text: str, *samples: int) -> Request:
 Answers = list[tuple[Completion, ...] | BaseException]
 
 
-def run(backend: Batched | Openai | Anthropic, *requests: Request, fails: bool = False) -> Answers:
+def run(
+    backend: BatchedBackend | Openai | Anthropic, *requests: Request, fails: bool = False
+) -> Answers:
     async def all_at_once() -> Answers:
         try:
             asked = (backend.generate(request) for request in requests)
@@ -92,7 +94,7 @@ def bare(completion: Completion) -> Completion:
     return replace(completion, sent=sent, tries=(), seconds=0.0)
 
 
-def table(backend: Batched | Openai | Anthropic, folder: str) -> str:
+def table(backend: BatchedBackend | Openai | Anthropic, folder: str) -> str:
     """The report of two strategies; one asks twice."""
     found = compare(cast("Backend", backend), ["zero-shot-cot", "cot"], limit=5, log_dir=folder)
     asyncio.run(backend.close())
@@ -380,7 +382,7 @@ def test_a_provider_out_of_reach_is_asked_for_a_long_time(
     backend, n_asked = by_batch("openai", api), 0
     progress = backend.provider.progress
 
-    async def away(id_: str) -> Progress:
+    async def away(id_: str) -> BatchProgress:
         nonlocal n_asked
         n_asked += 1
         if n_asked < 20:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cotkit.analysis.bias import BiasCounts, ambiguous_bias, disambiguated_bias
-from cotkit.bench import bbq, load_benchmark
-from cotkit.bench.bbq import Bbq
+from cotkit.benchmarks import bbq, load_benchmark
+from cotkit.benchmarks.bbq import Bbq
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.registry import parse_spec
 from cotkit.types import Problem

@@ -20,20 +20,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotkit.bench import (
+from cotkit.benchmarks import (
     UserFile,
-    _fetch,
+    _files,
     check_disjoint,
     draw,
     draw_exemplars,
     gsm8k,
     load_benchmark,
 )
-from cotkit.bench._gold import canonical_number
-from cotkit.bench.gsm8k import Gsm8k
-from cotkit.bench.gsm_mini import GsmMini
+from cotkit.benchmarks.gsm8k import Gsm8k
+from cotkit.benchmarks.gsm_mini import GsmMini
 from cotkit.errors import BadInputError, MissingDataError, UnknownNameError, UsageError
 from cotkit.registry import entries, parse_spec
+from cotkit.scoring.canonical import canonical_number
 from cotkit.types import Exemplar, Problem, Question
 
 # --- gold numbers
@@ -275,7 +275,7 @@ RAW = [
     },
     {"question": "Owed?", "answer": "No marks here.\n#### -5"},
 ]
-RAW_BYTES = _fetch.as_jsonl(RAW)
+RAW_BYTES = _files.as_jsonl(RAW)
 
 
 @pytest.fixture
@@ -434,12 +434,12 @@ def test_unreachable_is_one_sentence(home: Path) -> None:
 
 
 def test_a_silent_mirror_does_not_hang(home: Path) -> None:
-    file = _fetch.DataFile(folder="gsm8k", name="test.jsonl", sha256="0" * 64)
+    file = _files.DataFile(folder="gsm8k", name="test.jsonl", sha256="0" * 64)
     with (
         serving({}, stall=True) as (base, asked),
         pytest.raises(MissingDataError, match="no answer"),
     ):
-        _fetch.obtain(file, (f"{base}/a", f"{base}/b"), patience_s=0.4)
+        _files.obtain(file, (f"{base}/a", f"{base}/b"), patience_s=0.4)
     assert asked == ["/a", "/b"]
 
 
@@ -466,7 +466,7 @@ def test_gsm8k_raw_file_facts() -> None:
     path = Path(os.environ["COTKIT_DATA_DIR"]) / "gsm8k" / "test.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert sum("," in row["answer"].rpartition("####")[2] for row in rows) == 14
-    assert _fetch.as_jsonl(rows) == path.read_bytes(), "parquet rows re-serialise to the file"
+    assert _files.as_jsonl(rows) == path.read_bytes(), "parquet rows re-serialise to the file"
 
 
 # --- drawing

@@ -12,13 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cotkit
-from cotkit.analysis import bias_bootstrap
-from cotkit.analysis.bias import BiasCounts, Score, ambiguous_bias, disambiguated_bias
-from cotkit.analysis.bias_bootstrap import change_interval, score_interval
-from cotkit.analysis.bias_rows import bias, bias_changes
-from cotkit.analysis.results import BiasLabel
-from cotkit.report.bias import bias_tables
-from cotkit.report.content import content
+from cotkit.analysis import bias as bias_module
+from cotkit.analysis.bias import (
+    BiasCounts,
+    Score,
+    ambiguous_bias,
+    bias,
+    bias_changes,
+    change_interval,
+    disambiguated_bias,
+    score_interval,
+)
+from cotkit.analysis.values import BiasLabel
+from cotkit.report.comparison_tables import bias_tables, content
 from cotkit.store.rows import AttemptRow
 from cotkit.types import AnswerKind, Outcome, Problem, Question, Reading
 
@@ -148,7 +154,7 @@ def test_intervals_hold_their_estimate_and_never_collapse(
     clusters: list[tuple[BiasCounts, BiasCounts]],
 ) -> None:
     for score in (ambiguous_bias, disambiguated_bias):
-        after, before = (score(bias_bootstrap.total(of)) for of in zip(*clusters, strict=True))
+        after, before = (score(bias_module.total(of)) for of in zip(*clusters, strict=True))
         one = score_interval([ours for ours, _ in clusters], score, 0.95)
         assert -1 <= one.low < one.high <= 1
         both = change_interval(clusters, score, 0.95)
@@ -203,7 +209,7 @@ def test_intervals_hold_at_their_rate(
     arms: Sequence[Planted], score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 0.9 on 40 templates of 1 to 5 items: at least 0.83 of 100 runs (0.9 less 2.3 sd)."""
-    monkeypatch.setattr(bias_bootstrap, "_RESAMPLES", 150)
+    monkeypatch.setattr(bias_module, "_RESAMPLES", 150)
     rng, runs, hits = random.Random(7), 100, 0
     truth = [arm.truth(score) for arm in arms]
     for _ in range(runs):

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.bench import _bigbench, load_benchmark
-from cotkit.bench.bigbench import Bigbench
+from cotkit.benchmarks import load_benchmark
+from cotkit.benchmarks.bigbench import Bigbench, task_file
 from cotkit.cli import app
 from cotkit.errors import BadInputError, MissingDataError, UnknownNameError, UsageError
 from cotkit.registry import parse_spec
@@ -358,7 +358,7 @@ def archive(files: dict[str, bytes]) -> bytes:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
         for name, content in files.items():
-            member = tarfile.TarInfo(f"{_bigbench.PACKAGE.folder}{name}")
+            member = tarfile.TarInfo(f"{task_file.PACKAGE.folder}{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return data.getvalue() + b"\0" * 200_000  # what stands behind the end is part of the hash
@@ -377,13 +377,13 @@ TASKS = {
 def pinned(home: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """An archive that counts as the release."""
     data = archive(TASKS)
-    package = _bigbench.Package(
+    package = task_file.TaskPackage(
         name="bigbench",
         archive="bigbench-1.0.0.tar.gz",
         sha256=hashlib.sha256(data).hexdigest(),
-        folder=_bigbench.PACKAGE.folder,
+        folder=task_file.PACKAGE.folder,
     )
-    monkeypatch.setattr(_bigbench, "PACKAGE", package)
+    monkeypatch.setattr(task_file, "PACKAGE", package)
     return data
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from cotkit.analysis.chains import chain_steps
-from cotkit.analysis.results import ChainStep
-from cotkit.bench.arithmetic import Arithmetic
+from cotkit.analysis.steps import chain_steps
+from cotkit.analysis.values import ChainStep
+from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.cli import app
-from cotkit.report.chains import chain_tables
+from cotkit.report.comparison_tables import chain_tables
 from cotkit.scoring.measure import measure
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Reading

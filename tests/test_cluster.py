@@ -15,9 +15,6 @@ from typing import Protocol
 
 import pytest
 
-from cotkit.cluster import spread
-from cotkit.cluster.parcel import Failure
-from cotkit.cluster.pool import Needs, share, workers_for
 from cotkit.errors import (
     AccessError,
     CotkitError,
@@ -25,6 +22,8 @@ from cotkit.errors import (
     TransientError,
     UsageError,
 )
+from cotkit.executors import ray
+from cotkit.executors.ray_workers import Failure, WorkerNeeds, share, workers_for
 from cotkit.types import BackendInfo, Completion
 from tests.tiny_model import build_tiny_model
 
@@ -184,7 +183,7 @@ def test_ray_options_without_ray_are_refused() -> None:
 
 
 def test_without_ray_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cotkit.cluster.pool import connect
+    from cotkit.executors.ray_workers import connect
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependencyError, match=r"cotkit\[ray\]"):
@@ -244,8 +243,8 @@ def test_too_few_gpus_says_which_model_needs_what(
 
 def test_a_job_that_fits_no_node_is_refused() -> None:
     with pytest.raises(UsageError, match="a job needs 1 CPU and 2 GPU of one node, and none of"):
-        spread._check_room(Nodes({"CPU": 8, "GPU": 1}, {"CPU": 8}), Needs(cpus=1, gpus=2))
-    spread._check_room(Nodes({"CPU": 8, "GPU": 2}), Needs(cpus=1, gpus=2))
+        ray._check_room(Nodes({"CPU": 8, "GPU": 1}, {"CPU": 8}), WorkerNeeds(cpus=1, gpus=2))
+    ray._check_room(Nodes({"CPU": 8, "GPU": 2}), WorkerNeeds(cpus=1, gpus=2))
 
 
 def test_a_folder_that_a_node_does_not_see_is_named(tmp_path: Path) -> None:
@@ -255,7 +254,7 @@ def test_a_folder_that_a_node_does_not_see_is_named(tmp_path: Path) -> None:
     class Told:
         def put(self, what: object) -> None: ...
 
-    found = spread._done(do, "job", Told(), tmp_path / "mark")
+    found = ray._done(do, "job", Told(), tmp_path / "mark")
     assert isinstance(found, Failure)
     assert f"{tmp_path} is not the same folder on every node" in str(found.error())
 

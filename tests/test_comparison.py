@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from cotkit.analysis.comparison import RunFacts, compare, differs
-from cotkit.analysis.counting import Counting
-from cotkit.analysis.hypotheses import mcnemar_midp, sidak_level
-from cotkit.analysis.intervals import tango, wilson
-from cotkit.analysis.power import minimum_detectable_effect
-from cotkit.analysis.results import Comparison, Gain, Label, Variant
+from cotkit.analysis.gains import Grading
+from cotkit.analysis.values import Comparison, Gain, Label, Variant
 from cotkit.errors import UsageError
+from cotkit.stats.hypotheses import mcnemar_midp, minimum_detectable_effect, sidak_level
+from cotkit.stats.intervals import tango, wilson
 from cotkit.store.rows import AttemptRow
 from cotkit.types import Outcome, Reading
 
@@ -394,7 +393,7 @@ def _gain(label: Label, gain: float) -> Gain:
 def test_when_a_variant_differs(
     main: Label, kind: str, now: tuple[Label, float], expected: bool, why: str
 ) -> None:
-    counting = Counting(
+    counting = Grading(
         name="v",
         kind="reader" if kind == "reader" else "treatment",
         reader="flexible",

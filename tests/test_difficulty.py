@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from cotkit.analysis.comparison import RunFacts, compare
-from cotkit.analysis.counting import countings
-from cotkit.analysis.difficulty import difficulty, onset, step_groups
-from cotkit.analysis.intervals import tango
-from cotkit.analysis.results import Comparison, Gain, Interval, Label, StepGroup
+from cotkit.analysis.gains import countings
+from cotkit.analysis.steps import difficulty, onset, step_groups
+from cotkit.analysis.values import Comparison, Gain, Label, StepGroup
 from cotkit.report import FORMATS, render
+from cotkit.stats.intervals import Interval, tango
 from cotkit.store import AttemptRow
 
 PAIR = (("cot", "few-shot"),)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import cotkit
 from cotkit.backends.hf import Hf
-from cotkit.backends.hf import _schedule as schedule
+from cotkit.backends.hf import scheduler as schedule
 from cotkit.cli import app
 from cotkit.run.flips import Flips, recalled, remember
 from tests.tiny_model import build_tiny_model
@@ -36,13 +36,13 @@ def test_doctor_reports_and_a_report_quotes_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[int] = []
-    add = schedule.Schedule.add
+    add = schedule.Scheduler.add
 
-    def counted(self: schedule.Schedule, rows: list[object]) -> None:
+    def counted(self: schedule.Scheduler, rows: list[object]) -> None:
         passes.extend([len(rows)] if rows else [])
         add(self, rows)  # pyright: ignore[reportArgumentType] - handed on
 
-    monkeypatch.setattr(schedule.Schedule, "add", counted)
+    monkeypatch.setattr(schedule.Scheduler, "add", counted)
     asked = ["doctor", "--model", str(folder), "--dtype", "float32", "--device", "cpu"]
     done = CliRunner().invoke(app, [*asked, "--problems", "3", "--max-tokens", "6"])
     assert done.exit_code == 0, done.output

@@ -15,17 +15,17 @@ from typer.testing import CliRunner
 
 from cotkit.analysis.draws import draw_variance, gain_matrix
 from cotkit.backends._function import Function
-from cotkit.bench.sentiment_mini import SentimentMini
+from cotkit.benchmarks.sentiment_mini import SentimentMini
 from cotkit.cli import app
-from cotkit.draws import AGAIN, Draws, compare_draws
 from cotkit.errors import IncompleteRunError, InterruptedRunError, UsageError
 from cotkit.events import RunEnded
-from cotkit.forecast import plan_spec
 from cotkit.protocols import Backend
-from cotkit.report.draws import draws_json, draws_text
+from cotkit.report.exemplar_draws import draws_json, draws_text
 from cotkit.run import RunSpec, make_plan
 from cotkit.store import AttemptRow
 from cotkit.types import Exemplar, Outcome
+from cotkit.workflows.exemplar_draws import AGAIN, ExemplarDraws, compare_draws
+from cotkit.workflows.plan import plan_spec
 from tests.conftest import Sums
 
 
@@ -155,7 +155,7 @@ def test_seeds_come_back_from_json() -> None:
 MODEL = "simulated/7b"
 
 
-def said(draws: Draws) -> tuple[str, dict[str, Any]]:
+def said(draws: ExemplarDraws) -> tuple[str, dict[str, Any]]:
     """The report as text and as JSON."""
     shown = draws.variances, draws.seeds, draws.comparisons
     return draws_text(*shown), json.loads(draws_json(*shown))

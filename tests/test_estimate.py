@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cotkit.models.prices import Price
-from cotkit.run.estimate import Estimate, Pace, estimate, total
-from cotkit.run.survey import ArmSurvey, Stored
+from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, StoredMeans, estimate, total
 from cotkit.types import Decoding, Message, Request
 
 PRICE = Price(
@@ -60,9 +59,9 @@ def test_counted_prompts_leave_no_range() -> None:
 
 
 def test_stored_answers_raise_the_low_end() -> None:
-    stored = Stored(generated_tokens=120, seconds=2)
+    stored = StoredMeans(generated_tokens=120, seconds=2)
     assert estimate(replace(ARM, stored=stored), PRICE).generated_tokens == (12_000, 40_000)
-    longer = Stored(generated_tokens=999, seconds=2)
+    longer = StoredMeans(generated_tokens=999, seconds=2)
     assert estimate(replace(ARM, stored=longer), PRICE).generated_tokens == (40_000, 40_000)
 
 
@@ -119,14 +118,14 @@ def test_seconds(
     seconds: tuple[float, float] | None,
     why: str,
 ) -> None:
-    held = Stored(generated_tokens=stored[0], seconds=stored[1]) if stored else None
+    held = StoredMeans(generated_tokens=stored[0], seconds=stored[1]) if stored else None
     assert estimate(replace(ARM, stored=held), None, pace=pace).seconds == seconds, why
 
 
 def test_nothing_to_make_takes_nothing() -> None:
     done = replace(ARM, n_stored=100, n_to_make=0)
     found = estimate(done, PRICE, pace=Pace(connections=4, requests_per_minute=1))
-    assert found == Estimate(
+    assert found == CostEstimate(
         prompt_tokens=(0, 0), generated_tokens=(0, 0), usd=(0, 0), seconds=(0, 0)
     )
     empty = replace(done, n_attempts=0, first=())
@@ -134,8 +133,8 @@ def test_nothing_to_make_takes_nothing() -> None:
 
 
 def test_total() -> None:
-    one = Estimate(prompt_tokens=(1, 2), generated_tokens=(3, 4), usd=(5, 6), seconds=(7, 8))
-    assert total([one, one]) == Estimate(
+    one = CostEstimate(prompt_tokens=(1, 2), generated_tokens=(3, 4), usd=(5, 6), seconds=(7, 8))
+    assert total([one, one]) == CostEstimate(
         prompt_tokens=(2, 4), generated_tokens=(6, 8), usd=(10, 12), seconds=(14, 16)
     )
     assert total([one, replace(one, usd=None)]).usd is None, "a partial sum would pass for cheap"

@@ -13,14 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from cotkit import compare
-from cotkit.analysis.scale.inputs import Outcomes
+from cotkit.analysis.scale.grid import ArmOutcomes
 from cotkit.cli import app
 from cotkit.errors import CotkitError, TransientError, UsageError
-from cotkit.foreign.sources import read_sources
-from cotkit.foreign.taken import Taken
-from cotkit.foreign.to_inspect import write_inspect
-from cotkit.foreign.to_lm_eval import write_lm_eval
-from cotkit.foreign.to_parquet import COLUMNS, write_parquet
+from cotkit.interop.inspect_.export import write_inspect
+from cotkit.interop.ladders import read_sources
+from cotkit.interop.lm_eval.export import write_lm_eval
+from cotkit.interop.parquet import COLUMNS, write_parquet
+from cotkit.interop.stored import StoredRun
 from cotkit.store import AttemptRow, Store
 from tests.conftest import REPOSITORY, Sums
 
@@ -46,7 +46,7 @@ def test_parquet_has_a_row_for_each_attempt_and_the_schema_that_is_documented() 
     run = a_run()
     with Store(DB) as store:
         rows = store.attempts(run)
-        assert write_parquet([Taken.of(store, run)], Path("a.parquet")) == len(rows) == 24
+        assert write_parquet([StoredRun.of(store, run)], Path("a.parquet")) == len(rows) == 24
     columns = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM 'a.parquet')"
     words = {"VARCHAR": "string", "INTEGER": "int32", "BIGINT": "int64", "BOOLEAN": "bool"}
     found = {
@@ -83,21 +83,21 @@ def test_what_goes_to_lm_eval_comes_back_the_same(strategy: str, tmp_path: Path)
     run = a_run(strategy=strategy)
     with Store(DB) as store:
         rows = store.attempts(run)
-        write_lm_eval(Taken.of(store, run), tmp_path / "out")
+        write_lm_eval(StoredRun.of(store, run), tmp_path / "out")
     (ladder,) = read_sources([f"lm-eval:{tmp_path / 'out'}"])
     assert ladder.grid.bench == "gsm-mini"
     (rung,) = ladder.grid.rungs
     assert (rung.n_params, rung.family) == (7_000_000_000, "simulated")
     for arm in {row.arm for row in rows}:
         cell = ladder.grid.cells["simulated-7b", arm]
-        assert isinstance(cell, Outcomes)
+        assert isinstance(cell, ArmOutcomes)
         assert cell.correct.tolist() == expected(rows, arm)
         assert cell.metrics["edit_similarity"].tolist() == [
             row.metrics["edit_similarity"] for row in rows if row.arm == arm
         ]
     by_strict = read_sources([f"lm-eval:{tmp_path / 'out'},filter=strict"])[0].grid.cells
     cell = by_strict["simulated-7b", strategy]
-    assert isinstance(cell, Outcomes)
+    assert isinstance(cell, ArmOutcomes)
     assert cell.correct.tolist() == [
         float(row.correct_by["strict"]) for row in rows if row.arm == strategy
     ]
@@ -107,7 +107,7 @@ def test_what_goes_to_inspect_comes_back_the_same(tmp_path: Path) -> None:
     run = a_run()
     with Store(DB) as store:
         rows = store.attempts(run)
-        files = write_inspect(Taken.of(store, run), tmp_path / "out")
+        files = write_inspect(StoredRun.of(store, run), tmp_path / "out")
     assert len(files) == 2
     (ladder,) = read_sources([f"inspect:{tmp_path / 'out'}"])
     assert ladder.grid.problem_ids == tuple(
@@ -115,7 +115,7 @@ def test_what_goes_to_inspect_comes_back_the_same(tmp_path: Path) -> None:
     )
     for arm in ("cot", "few-shot"):
         cell = ladder.grid.cells["simulated-7b", arm]
-        assert isinstance(cell, Outcomes)
+        assert isinstance(cell, ArmOutcomes)
         assert cell.correct.tolist() == expected(rows, arm)
         assert cell.tokens is not None
         assert cell.tokens.tolist() == [
@@ -129,7 +129,9 @@ def test_a_log_of_inspect_holds_the_talk_and_every_readers_score(tmp_path: Path)
     run = a_run(n=2)
     with Store(DB) as store:
         (cot,) = [
-            path for path in write_inspect(Taken.of(store, run), tmp_path) if "-cot_" in path.name
+            path
+            for path in write_inspect(StoredRun.of(store, run), tmp_path)
+            if "-cot_" in path.name
         ]
     log = json.loads(cot.read_text(encoding="utf-8"))
     assert (log["version"], log["status"]) == (2, "success")
@@ -154,7 +156,7 @@ def fails_on_one(prompt: str) -> str:
 def test_a_failed_attempt_is_a_hole_and_never_wrong(tmp_path: Path) -> None:
     compare(fails_on_one, "zero-shot-cot", bench=Sums(n=4))
     with Store(DB) as store:
-        taken = Taken.of(store, store.runs()[0].id)
+        taken = StoredRun.of(store, store.runs()[0].id)
         failed = [row.problem_id for row in store.attempts(taken.run_id) if row.outcome == "failed"]
         assert len(failed) >= 1
         write_inspect(taken, tmp_path / "inspect")
@@ -166,7 +168,7 @@ def test_a_failed_attempt_is_a_hole_and_never_wrong(tmp_path: Path) -> None:
         holes = sum(
             int(np.isnan(cell.correct).sum())
             for cell in ladder.grid.cells.values()
-            if isinstance(cell, Outcomes)
+            if isinstance(cell, ArmOutcomes)
         )
         assert holes == n_failed, source
     n_null = f"SELECT count(*) FROM '{tmp_path / 'a.parquet'}' WHERE correct IS NULL"
@@ -178,7 +180,7 @@ def test_equal_runs_leave_equal_bytes(tmp_path: Path) -> None:
     with Store(DB) as store:
         for folder in ("a", "b"):
             for write in (write_inspect, write_lm_eval):
-                write(Taken.of(store, run), tmp_path / folder)
+                write(StoredRun.of(store, run), tmp_path / folder)
     first, second = (
         {
             path.relative_to(tmp_path / of): path.read_bytes()
@@ -227,4 +229,4 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     run = a_run(n=1)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with Store(DB) as store, pytest.raises(CotkitError, match=r"pip install 'cotkit\[data\]'"):
-        write_parquet([Taken.of(store, run)], Path("a.parquet"))
+        write_parquet([StoredRun.of(store, run)], Path("a.parquet"))

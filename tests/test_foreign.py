@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import zstandard
 
-from cotkit.analysis.scale.inputs import Outcomes, Totals
+from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals
 from cotkit.errors import BadInputError, CotkitError, UsageError
-from cotkit.foreign.pairs import pairs
-from cotkit.foreign.sizes import read_count, read_sizes
-from cotkit.foreign.sources import parse_source, read_sources
+from cotkit.interop.ladders import parse_source, read_sources
+from cotkit.interop.results import pairs, read_count, read_sizes
 
 HUB = "Qwen/Qwen2.5-7B"
 
@@ -106,7 +105,7 @@ def inspect_log(
 def correct(written: Sequence[str], model: str, arm: str) -> list[float]:
     (ladder,) = read_sources(written)
     cell = ladder.grid.cells[model, arm]
-    assert isinstance(cell, Outcomes)
+    assert isinstance(cell, ArmOutcomes)
     return cell.correct.tolist()
 
 
@@ -139,8 +138,8 @@ def test_totals_of_lm_eval_make_every_cell_a_rate(tmp_path: Path) -> None:
     lm_eval(tmp_path / "a", {"none": [1, 0, 0, 1]}, samples=False)
     lm_eval(tmp_path / "b", {"none": [1, 1, 0, 1]})
     (ladder,) = read_sources([f"cot=lm-eval:{tmp_path / 'a'}", f"direct=lm-eval:{tmp_path / 'b'}"])
-    assert ladder.grid.cells[HUB, "cot"] == Totals(rate=0.5, n=4)
-    assert ladder.grid.cells[HUB, "direct"] == Totals(rate=0.75, n=4)
+    assert ladder.grid.cells[HUB, "cot"] == ArmTotals(rate=0.5, n=4)
+    assert ladder.grid.cells[HUB, "direct"] == ArmTotals(rate=0.75, n=4)
     assert any("Newcombe" in note for note in ladder.notes)
     assert pairs(ladder.arms) == (("cot", "direct"),)
 
@@ -175,7 +174,7 @@ def test_epochs_of_inspect_are_samples_of_a_problem(tmp_path: Path) -> None:
     inspect_log(log, {"s0": ["C", "I"], "s1": ["P", "P"], "s2": [True, 1], "s3": [None, None]})
     (ladder,) = read_sources([f"cot=inspect:{log}"])
     cell = ladder.grid.cells[f"hf/{HUB}", "cot"]
-    assert isinstance(cell, Outcomes)
+    assert isinstance(cell, ArmOutcomes)
     expected = [0.5, 0.5, 1.0, math.nan]
     assert np.array_equal(cell.correct, expected, equal_nan=True)
     assert cell.tokens is not None
@@ -225,7 +224,7 @@ def test_rates_of_a_csv_split_by_the_families_it_names(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     (first,) = read_sources([f"csv:{path}"])
-    assert (first.family, first.grid.cells["a-1", "cot"]) == ("A", Totals(rate=0.1, n=200))
+    assert (first.family, first.grid.cells["a-1", "cot"]) == ("A", ArmTotals(rate=0.1, n=200))
     assert any("metric accuracy_pct, not exact_match" in note for note in first.notes)
     (second,) = read_sources([f"csv:{path},metric=exact_match"])
     assert second.family == "B"
@@ -241,7 +240,7 @@ def test_problems_of_a_csv_are_paired_and_samples_averaged(tmp_path: Path) -> No
     )
     (ladder,) = read_sources([f"csv:{path}"], params={"m": 10**9})
     cell = ladder.grid.cells["m", "cot"]
-    assert isinstance(cell, Outcomes)
+    assert isinstance(cell, ArmOutcomes)
     assert (ladder.grid.bench, ladder.grid.problem_ids) == ("mine", ("p1", "p2"))
     assert cell.correct.tolist() == [0.5, 1]
     assert cell.tokens is not None

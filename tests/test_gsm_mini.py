@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from cotkit.bench import check_disjoint, draw
-from cotkit.bench._gold import canonical_number
-from cotkit.bench.gsm_mini import GsmMini
-from cotkit.resources import resource
+from cotkit.benchmarks import check_disjoint, draw
+from cotkit.benchmarks.gsm_mini import GsmMini
+from cotkit.paths import resource
+from cotkit.scoring.canonical import canonical_number
 from cotkit.types import Exemplar
 
 PROBLEMS = resource("benchmarks/gsm-mini/problems.v1.jsonl")

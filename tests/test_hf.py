@@ -25,13 +25,13 @@ from transformers import (  # noqa: E402 - after the skips
 )
 
 from cotkit.backends import hf  # noqa: E402
-from cotkit.backends.hf import Hf, _attention, _decode  # noqa: E402
-from cotkit.backends.hf._context import Context  # noqa: E402
-from cotkit.backends.hf._decode import Batch  # noqa: E402
-from cotkit.backends.hf._device import place  # noqa: E402
-from cotkit.backends.hf._rows import Row, Transcript  # noqa: E402
-from cotkit.backends.hf._tree import Tree, plan  # noqa: E402
-from cotkit.bench import load_benchmark  # noqa: E402
+from cotkit.backends.hf import Hf, attention, batch  # noqa: E402
+from cotkit.backends.hf.batch import Batch  # noqa: E402
+from cotkit.backends.hf.forward import Context  # noqa: E402
+from cotkit.backends.hf.prefix_tree import PrefixTree, plan  # noqa: E402
+from cotkit.backends.hf.sequence import Row, Transcript  # noqa: E402
+from cotkit.backends.hf.source import place  # noqa: E402
+from cotkit.benchmarks import load_benchmark  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
     CotkitError,
@@ -165,8 +165,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
             seen.setdefault(row.request.messages[0].content, []).append(one.clone().cpu())
         return sampler(logits, rows)
 
-    sampler = _decode.choose
-    monkeypatch.setattr(_decode, "choose", choose)
+    sampler = batch.choose
+    monkeypatch.setattr(batch, "choose", choose)
     return seen
 
 
@@ -196,7 +196,7 @@ def test_logits_of_every_step_equal_one_by_one(
     block: int,
 ) -> None:
     """Over two levels of shared nodes, some longer and some shorter than the window."""
-    monkeypatch.setattr(_attention, "_BLOCK", block)
+    monkeypatch.setattr(attention, "_BLOCK", block)
     level = SHARED + "Q: how many apples and pears do they have? "
     prompts = tuple(
         [SHARED + ending for ending in ENDINGS[:3]] + [level + one for one in ("a", "bcd", "é")]
@@ -297,7 +297,7 @@ def test_nodes_are_planned_where_texts_part(
 
 
 def test_the_tree_forgets_what_was_used_longest_ago() -> None:
-    tree = Tree(most_tokens=100)
+    tree = PrefixTree(most_tokens=100)
     a, b, c = (tuple(bytes([letter]) * 41) for letter in b"abc")
     for text in (a, b):
         tree.grow([], text[:40], {})
@@ -307,7 +307,7 @@ def test_the_tree_forgets_what_was_used_longest_ago() -> None:
 
 
 def test_a_node_is_split_where_a_prompt_leaves_it() -> None:
-    tree, text = Tree(most_tokens=1000), tuple(range(100))
+    tree, text = PrefixTree(most_tokens=1000), tuple(range(100))
     keys = torch.arange(100.0).view(1, 100, 1)
     tree.grow([], text, {0: (keys, keys)})
     (head,) = tree.follow((*text[:60], 999, 999), ())
@@ -429,7 +429,7 @@ def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.Mon
     def speak(_logits: object, _rows: object) -> list[int]:
         return [next(said, END)]
 
-    monkeypatch.setattr("cotkit.backends.hf._decode.choose", speak)
+    monkeypatch.setattr("cotkit.backends.hf.batch.choose", speak)
     (got,) = run(float32(model=str(models["llama"])), [ask("Q: x", most(50))])
     assert (got.reasoning, got.text, got.n_generated_tokens) == ("two", "four", 22)
 
@@ -463,7 +463,7 @@ def test_out_of_memory_on_one_row_is_that_rows_error(
     def failing(*_: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
+    monkeypatch.setattr("cotkit.backends.hf.batch.read_prompts", failing)
     got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert all(type(one) is BackendError and "out of memory" in str(one) for one in got)
 
@@ -474,7 +474,7 @@ def test_a_bug_in_the_worker_reaches_every_waiting_call(
     def failing(*_: object) -> object:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("cotkit.backends.hf._decode.read_prompts", failing)
+    monkeypatch.setattr("cotkit.backends.hf.batch.read_prompts", failing)
     got = run(float32(model=str(models["llama"])), [ask("Q: x"), ask("Q: y")])
     assert [str(one) for one in got] == ["the model failed: boom"] * 2
 
@@ -773,7 +773,7 @@ def test_auto_dtype_is_what_the_processor_is_fast_in(
 ) -> None:
     told = tmp_path / "cpuinfo"
     told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr("cotkit.backends.hf._device._CPU_FILE", told)
+    monkeypatch.setattr("cotkit.backends.hf.source._CPU_FILE", told)
     assert place("cpu", "auto", 10_000_000).dtype == dtype
     assert place("cpu", "auto", 9_999_999).dtype == "float32"
 

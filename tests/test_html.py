@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 import cotkit
 from cotkit.cli import app, main
 from cotkit.errors import MissingDependencyError, UsageError
-from cotkit.report.html import Part, Sample, Take, page
+from cotkit.report.html import PageRun, PageSample, SampleAttempt, page
 from cotkit.report.html.figure import short
-from cotkit.reporting import stored_part
 from cotkit.store import STORE_NAME, Store
 from cotkit.types import Problem, Question, Reading
+from cotkit.workflows.stored_run import stored_part
 from tests.conftest import Sums
 from tests.made_scale import made_scale
 
@@ -63,12 +63,12 @@ def run(*arguments: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def a_part(sums: Sums, strategy: str = "cot") -> Part:
+def a_part(sums: Sums, strategy: str = "cot") -> PageRun:
     found = cotkit.compare("simulated/70b", strategy, bench=sums, limit=30)
     with Store(Path("logs") / STORE_NAME) as store:
         rows = store.attempts(found.run_id)
     takes = [
-        Take(
+        SampleAttempt(
             arm=row.arm,
             outcome=row.outcome,
             text=row.text,
@@ -81,7 +81,7 @@ def a_part(sums: Sums, strategy: str = "cot") -> Part:
         for row in rows
     ]
     samples = tuple(
-        Sample(
+        PageSample(
             problem=problem,
             takes=tuple(
                 take
@@ -91,14 +91,14 @@ def a_part(sums: Sums, strategy: str = "cot") -> Part:
         )
         for problem in sums.problems()
     )
-    return Part(comparison=found, samples=samples)
+    return PageRun(comparison=found, samples=samples)
 
 
 def scale_page() -> str:
     return page([], scales=[made_scale()])
 
 
-def evil_part(sums: Sums) -> Part:
+def evil_part(sums: Sums) -> PageRun:
     """A run in which everything that a model, a user or a benchmark may write is hostile."""
     part = a_part(sums)
     found = part.comparison
@@ -106,7 +106,7 @@ def evil_part(sums: Sums) -> Part:
     verdict = found.verdicts[0]
     gain = replace(verdict.gain, arm=cells[1].arm, control=cells[0].arm)
     problem = Problem(question=Question(id=EVIL, text=EVIL, choices=(EVIL,)), gold=EVIL)
-    take = Take(
+    take = SampleAttempt(
         arm=cells[0].arm,
         outcome="correct",
         text=EVIL,
@@ -116,7 +116,7 @@ def evil_part(sums: Sums) -> Part:
         n_generated_tokens=None,
         drafts=(("wrong", EVIL),),
     )
-    return Part(
+    return PageRun(
         comparison=replace(
             found,
             model=EVIL,
@@ -125,7 +125,7 @@ def evil_part(sums: Sums) -> Part:
             difficulty=(),
             notes=(EVIL,),
         ),
-        samples=(Sample(problem=problem, takes=(take,)),),
+        samples=(PageSample(problem=problem, takes=(take,)),),
     )
 
 

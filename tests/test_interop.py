@@ -18,15 +18,15 @@ from typer.testing import CliRunner
 import cotkit
 from cotkit.cli import app
 from cotkit.errors import CotkitError, UsageError
-from cotkit.interop import samples
-from cotkit.interop.samples import Seen
+from cotkit.interop.inspect_ import samples
+from cotkit.interop.inspect_.samples import SampleView
 from cotkit.strategies.cot import Cot
 from cotkit.types import Attempt
 from tests.conftest import REPOSITORY
 
 
-def seen(*targets: str, choices: tuple[str, ...] = (), bench: str | None = None) -> Seen:
-    return Seen(id="7", text="What?", choices=choices, targets=targets, bench=bench)
+def seen(*targets: str, choices: tuple[str, ...] = (), bench: str | None = None) -> SampleView:
+    return SampleView(id="7", text="What?", choices=choices, targets=targets, bench=bench)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def seen(*targets: str, choices: tuple[str, ...] = (), bench: str | None = None)
     ],
 )
 def test_a_sample_says_what_it_asks_for(
-    given: Seen, kind: str, gold: str, also: tuple[str, ...]
+    given: SampleView, kind: str, gold: str, also: tuple[str, ...]
 ) -> None:
     problem = samples.problem(given, None)
     assert (problem.question.answer_kind, problem.gold, problem.also) == (kind, gold, also)
@@ -55,7 +55,9 @@ def test_a_sample_says_what_it_asks_for(
         (seen("1", bench="gsm-mini"), None, "has no problem 7"),
     ],
 )
-def test_a_sample_that_does_not_fit_is_one_line(given: Seen, kind: str | None, said: str) -> None:
+def test_a_sample_that_does_not_fit_is_one_line(
+    given: SampleView, kind: str | None, said: str
+) -> None:
     with pytest.raises(UsageError, match=said):
         samples.problem(given, kind)
 
@@ -83,7 +85,7 @@ def test_an_attempt_is_kept_as_json_and_comes_back() -> None:
 def test_the_entry_point_names_what_is_there() -> None:
     page = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     named = page["project"]["entry-points"]["inspect_ai"]
-    assert named == {"cotkit": "cotkit.interop.inspect"}
+    assert named == {"cotkit": "cotkit.interop.inspect_.entry"}
     assert (REPOSITORY / "cotkit" / "interop" / "inspect.py").is_file()
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 import pytest
 
 from cotkit import compare
-from cotkit.bench import load_benchmark
-from cotkit.foreign.taken import Taken
-from cotkit.foreign.to_inspect import write_inspect
+from cotkit.benchmarks import load_benchmark
+from cotkit.interop.inspect_.export import write_inspect
+from cotkit.interop.stored import StoredRun
 from cotkit.registry import entries, parse_spec
 from cotkit.scoring import READERS, score_attempt
 from cotkit.store import AttemptRow, Store
@@ -189,7 +189,7 @@ def test_inspect_opens_a_log_of_ours(tmp_path: Path) -> None:
     with Store(DB) as store:
         run = store.runs()[0].id
         rows = store.attempts(run)
-        files = write_inspect(Taken.of(store, run), tmp_path / "out")
+        files = write_inspect(StoredRun.of(store, run), tmp_path / "out")
     found = {log["task"]: log for log in (run_in(python, READ, file) for file in files)}
     assert set(found) == {"gsm-mini · cot", "gsm-mini · few-shot"}
     for arm in ("cot", "few-shot"):

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cotkit import compare
-from cotkit.bench import load_benchmark
+from cotkit.benchmarks import load_benchmark
 from cotkit.cli import app
-from cotkit.foreign.sources import read_sources
-from cotkit.interop.compared import compare_recorded
+from cotkit.interop.ladders import read_sources
+from cotkit.interop.recorded import compare_recorded
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.driver import trim

@@ -20,27 +20,29 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import cotkit
-from cotkit.bench.arithmetic import Arithmetic
+from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.cli import app
 from cotkit.errors import CotkitError, InterruptedRunError, MissingDataError
-from cotkit.lab import checkpoint, device
-from cotkit.lab.pocket import network, texts, vocabulary
-from cotkit.lab.pocket.chains import chains_of
-from cotkit.lab.pocket.recipe import SIZES, Recipe, sizes_named
-from cotkit.lab.pocket.training import Job, Progress, train
+from cotkit.labs import checkpoint, trainer
+from cotkit.labs.pocket import recipe as pocket_recipe
+from cotkit.labs.pocket import texts, training
+from cotkit.labs.pocket.recipe import SIZES, PocketRecipe, sizes_named
+from cotkit.labs.pocket.texts import chains_of
+from cotkit.labs.pocket.training import PocketJob, train
+from cotkit.labs.trainer import TrainingProgress
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.few_shot import FewShot
 from cotkit.strategies.standard import Standard
 from cotkit.types import Exemplar, Problem, Request
 
-RECIPE = Recipe()
+RECIPE = PocketRecipe()
 
 
 def spelt(problems: Sequence[Problem], *, reasoned: bool) -> list[str]:
     """Each problem with its answer, as the generator writes it."""
     chains = chains_of(list(problems), RECIPE)
     ids, _ = texts.encode(chains, np.full(len(problems), reasoned))
-    return [vocabulary.text_of(row[row >= 0].tolist()) for row in ids]
+    return [pocket_recipe.text_of(row[row >= 0].tolist()) for row in ids]
 
 
 def answered(problem: Problem) -> tuple[str, str]:
@@ -64,7 +66,7 @@ def test_what_is_trained_on_is_byte_by_byte_what_strategies_render(
     for problem in bench.problems():
         bare, worked = (spelt([*shown, problem], reasoned=r) for r in (False, True))
         line, rationale = answered(problem)
-        header = vocabulary.HEADER
+        header = pocket_recipe.HEADER
         few_shot = prompt_of(next(FewShot(exemplars=exemplars).solve(problem.question)))
         assert header + "".join(bare) == few_shot + line
         cot = prompt_of(next(Cot(exemplars=exemplars).solve(problem.question)))
@@ -72,8 +74,8 @@ def test_what_is_trained_on_is_byte_by_byte_what_strategies_render(
         standard = prompt_of(next(Standard().solve(problem.question)))
         assert header + bare[-1] == standard + line.removeprefix(" The answer is")
         for prompt, text in ((few_shot, bare), (cot, worked), (standard, bare[-1:])):
-            read = vocabulary.tokenizer()(prompt).input_ids
-            whole = vocabulary.tokenizer()(header + "".join(text)).input_ids
+            read = pocket_recipe.make_tokenizer()(prompt).input_ids
+            whole = pocket_recipe.make_tokenizer()(header + "".join(text)).input_ids
             assert whole[: len(read)] == read  # no token reaches over the end of a prompt
 
 
@@ -83,17 +85,17 @@ def prompt_of(asked: object) -> str:
 
 
 def test_the_tokenizer_spells_every_training_text_and_nothing_else() -> None:
-    tokenizer = vocabulary.tokenizer()
+    tokenizer = pocket_recipe.make_tokenizer()
     for step in (0, 1, 7):
         for row in texts.batch(RECIPE, 1, step).ids[:8].tolist():
-            text = vocabulary.text_of(row)
+            text = pocket_recipe.text_of(row)
             assert tokenizer(text).input_ids == row
             assert tokenizer.decode(row) == text
-    assert tokenizer("z7").input_ids == [vocabulary.ID["<unk>"], vocabulary.ID["7"]]
+    assert tokenizer("z7").input_ids == [pocket_recipe.ID["<unk>"], pocket_recipe.ID["7"]]
     seen = {i for step in range(8) for i in np.unique(texts.batch(RECIPE, 1, step).ids).tolist()}
-    assert [vocabulary.PIECES[i] for i in range(len(vocabulary.PIECES)) if i not in seen] == [
-        vocabulary.END,
-        vocabulary.UNKNOWN,
+    assert [pocket_recipe.PIECES[i] for i in range(len(pocket_recipe.PIECES)) if i not in seen] == [
+        pocket_recipe.END,
+        pocket_recipe.UNKNOWN,
     ]
 
 
@@ -103,21 +105,21 @@ def test_only_rationales_and_answers_are_learned_and_a_row_is_full() -> None:
         length = RECIPE.long_tokens if step == 7 else RECIPE.short_tokens
         assert made.ids.shape == (RECIPE.batch_tokens // length, length)
         for ids, learned in zip(made.ids.tolist(), made.learned.tolist(), strict=True):
-            pieces = [vocabulary.PIECES[i] for i in ids]
+            pieces = [pocket_recipe.PIECES[i] for i in ids]
             asking, expected = True, list[bool]()
             for piece in pieces:
-                asking = asking or piece in {vocabulary.HEADER, vocabulary.START}
+                asking = asking or piece in {pocket_recipe.HEADER, pocket_recipe.START}
                 expected.append(not asking)
-                asking = (asking and piece != vocabulary.ASK) or piece == vocabulary.BLANK
+                asking = (asking and piece != pocket_recipe.ASK) or piece == pocket_recipe.BLANK
             assert learned == expected
-            assert pieces.count(vocabulary.HEADER) == 1
+            assert pieces.count(pocket_recipe.HEADER) == 1
 
 
 def test_every_answer_is_right_and_both_kinds_and_all_numbers_of_steps_occur() -> None:
     n_steps, kinds = set[int](), set[bool]()
     for step in range(8):
         for ids in texts.batch(RECIPE, 1, step).ids.tolist():
-            whole = vocabulary.text_of(ids).removeprefix(vocabulary.HEADER)
+            whole = pocket_recipe.text_of(ids).removeprefix(pocket_recipe.HEADER)
             for text in whole.split("\n\n")[:-1]:
                 question, _, answer = text.partition("\nA:")
                 numbers = re.sub(
@@ -149,11 +151,11 @@ def test_problems_of_the_benchmark_are_never_trained_on() -> None:
     assert len(held_out & asked(careless)) > 20  # the test can fail
 
 
-def asked(recipe: Recipe) -> set[str]:
+def asked(recipe: PocketRecipe) -> set[str]:
     found = set[str]()
     for step in range(6):
         for ids in texts.batch(recipe, 1, step).ids.tolist():
-            text = vocabulary.text_of(ids)
+            text = pocket_recipe.text_of(ids)
             found.update(re.findall(r"Q: (Start with .*?\?)\nA:", text))
     return found
 
@@ -173,7 +175,7 @@ def test_sizes_are_evenly_spaced_and_count_their_parameters() -> None:
     for low, high in pairwise(counts):
         assert 1.85 < high / low < 2.4
     for size in SIZES:
-        assert network.network(RECIPE, size, 1).num_parameters() == size.n_params
+        assert training.make_network(RECIPE, size, 1).num_parameters() == size.n_params
 
 
 def test_fingerprints_differ_by_all_that_makes_a_model() -> None:
@@ -229,17 +231,17 @@ def test_killed_and_resumed_the_weights_are_the_same_bytes(tmp_path: Path, unbro
     assert "FLOPs" not in again  # nothing is left to estimate
 
 
-def job(out: Path, n_steps: int = 20) -> Job:
+def job(out: Path, n_steps: int = 20) -> PocketJob:
     recipe = replace(RECIPE, n_steps=n_steps, batch_tokens=2048, long_tokens=1024)
-    return Job(recipe=recipe, size=SIZES[0], seed=3, out=out)
+    return PocketJob(recipe=recipe, size=SIZES[0], seed=3, out=out)
 
 
 def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
-    def press(at: Progress) -> None:
+    def press(at: TrainingProgress) -> None:
         if at.step == 10:
             signal.raise_signal(signal.SIGINT)
 
-    found = device.accelerator("cpu")
+    found = trainer.accelerator("cpu")
     with pytest.raises(InterruptedRunError, match=r"stopped at step 10 of 20 \(the same command"):
         train(job(tmp_path), found, save_every=1000, report=press)
     state = checkpoint.load(job(tmp_path).folder)
@@ -253,16 +255,18 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
 def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_loss, n_asked = network.loss, 0
+    true_loss, n_asked = training.token_loss, 0
 
-    def diverging(made: torch.nn.Module, given: texts.Batch, where: torch.device) -> torch.Tensor:
+    def diverging(
+        made: torch.nn.Module, given: texts.TrainingBatch, where: torch.device
+    ) -> torch.Tensor:
         nonlocal n_asked
         n_asked += 1
         return true_loss(made, given, where) * (1 if n_asked <= 5 else float("nan"))
 
-    monkeypatch.setattr(network, "loss", diverging)
+    monkeypatch.setattr(training, "token_loss", diverging)
     with pytest.raises(CotkitError, match="pocket-3k-seed3: the loss of step 5 is nan"):
-        train(job(tmp_path), device.accelerator("cpu"), save_every=2, report=lambda at: None)
+        train(job(tmp_path), trainer.accelerator("cpu"), save_every=2, report=lambda at: None)
     state = checkpoint.load(job(tmp_path).folder)
     assert state is not None
     assert state["step"] == 4
@@ -271,7 +275,7 @@ def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
 def test_two_processes_never_train_one_model(tmp_path: Path) -> None:
     with checkpoint.claimed(job(tmp_path).folder) as is_ours:
         assert is_ours
-        end = train(job(tmp_path), device.accelerator("cpu"), save_every=1, report=lambda at: None)
+        end = train(job(tmp_path), trainer.accelerator("cpu"), save_every=1, report=lambda at: None)
     assert end == "another process is at it"
     assert not (job(tmp_path).folder / "loss.csv").exists()
 
@@ -285,12 +289,12 @@ def test_a_model_that_does_not_fit_is_said_in_one_line(
     def no_memory(*_: object) -> object:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 TB")
 
-    found = device.accelerator("cpu")
+    found = trainer.accelerator("cpu")
     with monkeypatch.context() as patched:
-        patched.setattr(device, "_free_bytes", hardly_any)
+        patched.setattr(trainer, "_free_bytes", hardly_any)
         with pytest.raises(CotkitError, match=r"needs about .* GB of memory, 0\.1 GB are free"):
             train(job(tmp_path), found, save_every=1, report=lambda at: None)
-    monkeypatch.setattr(network, "network", no_memory)
+    monkeypatch.setattr(training, "make_network", no_memory)
     with pytest.raises(CotkitError, match="pocket-3k-seed3: memory ran out"):
         train(job(tmp_path), found, save_every=1, report=lambda at: None)
 
@@ -340,7 +344,7 @@ def test_a_broken_folder_is_said_in_one_line(
     folder.mkdir(parents=True)
     (folder / file).write_text(content)
     with pytest.raises(CotkitError) as refused:
-        train(job(tmp_path), device.accelerator("cpu"), save_every=1, report=lambda at: None)
+        train(job(tmp_path), trainer.accelerator("cpu"), save_every=1, report=lambda at: None)
     assert message in str(refused.value)
 
 

@@ -13,9 +13,9 @@ import pytest
 
 import cotkit
 from cotkit.analysis.following import following
-from cotkit.bench import load_benchmark
-from cotkit.bench.linear_classification import LinearClassification
-from cotkit.bench.sentiment_mini import SentimentMini
+from cotkit.benchmarks import load_benchmark
+from cotkit.benchmarks.linear_classification import LinearClassification
+from cotkit.benchmarks.sentiment_mini import SentimentMini
 from cotkit.errors import CotkitError, UsageError
 from cotkit.protocols import Benchmark
 from cotkit.registry import expand_spec, parse_spec, split_specs

@@ -18,25 +18,21 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cotkit.analysis.flipped import flipped
-from cotkit.analysis.icl import Condition, Errors, icl
-from cotkit.analysis.lab import Lab
-from cotkit.analysis.mirage import Measured, mirage, subset_accuracy
 from cotkit.api import compare
-from cotkit.bench.sentiment_mini import SentimentMini
+from cotkit.benchmarks.sentiment_mini import SentimentMini
 from cotkit.cli import app
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
-from cotkit.lab import checkpoint
-from cotkit.lab.device import accelerator
-from cotkit.lab.fit import Fit, Trainer
-from cotkit.lab.icl import functions
-from cotkit.lab.icl import recipe as icl_recipe
-from cotkit.lab.icl.baselines import lasso, least_squares
-from cotkit.lab.icl.measuring import Reader
-from cotkit.lab.images import images
-from cotkit.lab.mirage import recipe as mirage_recipe
-from cotkit.lab.mirage.networks import Transformer, lenet, n_params
-from cotkit.lab.progress import Progress
+from cotkit.labs import checkpoint
+from cotkit.labs import icl as icl_lab
+from cotkit.labs import icl as icl_recipe
+from cotkit.labs import mirage as mirage_recipe
+from cotkit.labs.findings import LabReport
+from cotkit.labs.flipped import flipped
+from cotkit.labs.icl import IclTransformer, lasso, least_squares
+from cotkit.labs.icl_judge import IclCondition, PredictionErrors, icl
+from cotkit.labs.mirage import Transformer, images, lenet, n_params
+from cotkit.labs.mirage_judge import FamilyResults, mirage, subset_accuracy
+from cotkit.labs.trainer import Trainer, TrainingJob, TrainingProgress, accelerator
 from cotkit.report import render
 from tests.tiny_model import build_tiny_model
 
@@ -55,8 +51,8 @@ def quadratic(made: torch.nn.Module, step: int) -> torch.Tensor:
     return (made(torch.randn(8, 3, generator=generator)) - 1).square().mean()
 
 
-def job(out: Path, n_steps: int = 25) -> Fit:
-    return Fit(name="line", out=out, recipe={"seed": 1}, n_steps=n_steps, peak_rate=0.01)
+def job(out: Path, n_steps: int = 25) -> TrainingJob:
+    return TrainingJob(name="line", out=out, recipe={"seed": 1}, n_steps=n_steps, peak_rate=0.01)
 
 
 def fresh() -> torch.nn.Module:
@@ -64,11 +60,11 @@ def fresh() -> torch.nn.Module:
     return torch.nn.Linear(3, 1)
 
 
-def silent(at: Progress) -> None:
+def silent(at: TrainingProgress) -> None:
     pass
 
 
-def trainer(report: Callable[[Progress], None] = silent) -> Trainer:
+def trainer(report: Callable[[TrainingProgress], None] = silent) -> Trainer:
     return Trainer(accelerator=accelerator("cpu"), save_every=7, report=report)
 
 
@@ -79,7 +75,7 @@ def weights(out: Path) -> bytes:
 def test_stopped_and_resumed_the_weights_are_the_same_bytes(tmp_path: Path) -> None:
     trainer().fit(job(tmp_path / "whole"), fresh(), quadratic)
 
-    def press(at: Progress) -> None:
+    def press(at: TrainingProgress) -> None:
         if at.step == 10:
             signal.raise_signal(signal.SIGINT)
 
@@ -199,11 +195,11 @@ def test_subset_accuracy_is_that_of_all_subsets(n: int, n_right: int, k: int) ->
     assert subset_accuracy(np.asarray(float(n_right)), n, k) == pytest.approx(expected)
 
 
-def planted(rates: list[float]) -> Lab:
+def planted(rates: list[float]) -> LabReport:
     rng = np.random.default_rng(0)
     right = (rng.random((len(rates), 1, 600)) < np.asarray(rates)[:, None, None]).astype(float)
     sizes = tuple(100 * 2**i for i in range(len(rates)))
-    one = Measured(name="LeNet", data="digits", sizes=sizes, metrics={}, right=right)
+    one = FamilyResults(name="LeNet", data="digits", sizes=sizes, metrics={}, right=right)
     return mirage([one], n_seeds=1, seed=0)
 
 
@@ -270,10 +266,10 @@ def test_mirage_ends_in_a_report_and_trains_nothing_twice(
 RECIPE = icl_recipe.PRESETS["cpu"]
 
 
-def drawn(name: str, n: int = 4000) -> tuple[functions.Floats, functions.Floats]:
+def drawn(name: str, n: int = 4000) -> tuple[icl_lab.Floats, icl_lab.Floats]:
     rng = np.random.default_rng(3)
-    x = functions.points(RECIPE, n, rng)
-    return x, functions.of_class(RECIPE, name)(x, rng)
+    x = icl_lab.points(RECIPE, n, rng)
+    return x, icl_lab.of_class(RECIPE, name)(x, rng)
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse", "sine"])
@@ -283,8 +279,8 @@ def test_every_class_has_variance_one(name: str) -> None:
 
 def test_a_combination_has_variance_one_and_a_prompt_one_function() -> None:
     rng = np.random.default_rng(0)
-    x = functions.points(RECIPE, 4000, rng)
-    both = functions.combined(functions.linear(3), functions.sine(0.5, 2), 0.3)(x, rng)
+    x = icl_lab.points(RECIPE, 4000, rng)
+    both = icl_lab.combined(icl_lab.linear(3), icl_lab.sine(0.5, 2), 0.3)(x, rng)
     assert both.var() == pytest.approx(1, abs=0.06)
     x, y = drawn("sparse", 50)
     fitted = np.linalg.lstsq(x[0], y[0])[0]
@@ -292,7 +288,7 @@ def test_a_combination_has_variance_one_and_a_prompt_one_function() -> None:
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
-    first, again, other = (functions.batch(RECIPE, ("dense", "sine"), 1, s) for s in (4, 4, 5))
+    first, again, other = (icl_lab.batch(RECIPE, ("dense", "sine"), 1, s) for s in (4, 4, 5))
     assert np.array_equal(first[1], again[1])
     assert not np.array_equal(first[1], other[1])
 
@@ -313,7 +309,7 @@ def test_the_lasso_needs_fewer_exemplars_of_a_sparse_function() -> None:
 
 def test_a_reader_cannot_see_the_output_that_it_predicts() -> None:
     torch.manual_seed(0)
-    made = Reader(RECIPE).eval()
+    made = IclTransformer(RECIPE).eval()
     x, y = torch.randn(2, RECIPE.n_points, RECIPE.dims), torch.randn(2, RECIPE.n_points)
     changed = y.clone()
     changed[:, 4:] += 1
@@ -322,18 +318,18 @@ def test_a_reader_cannot_see_the_output_that_it_predicts() -> None:
     assert not torch.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
 
 
-def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> Lab:
+def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> LabReport:
     """Errors of the networks on what they know, of mixtures, and of mixtures off what they saw."""
     rng = np.random.default_rng(1)
 
-    def squares(mean: float) -> functions.Floats:
+    def squares(mean: float) -> icl_lab.Floats:
         return mean * rng.chisquare(1, (250, 8))
 
-    def errors(condition: Condition) -> Errors:
+    def errors(condition: IclCondition) -> PredictionErrors:
         mean = mixed if condition.is_seen else away
         singles = {name: squares(alone) for name in ("dense", "sparse", "sine")}
         mixtures = {name: squares(mean) for name in ("dense+sparse", "dense+sine")}
-        return Errors(
+        return PredictionErrors(
             condition=condition,
             squares={**singles, **mixtures, "least squares": squares(0.1), "Lasso": squares(0.1)},
         )
@@ -346,7 +342,7 @@ def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> Lab:
     ]
     return icl(
         [
-            errors(Condition(kind=kind, name=name, x=x, is_seen=is_seen))  # pyright: ignore[reportArgumentType] - literals
+            errors(IclCondition(kind=kind, name=name, x=x, is_seen=is_seen))  # pyright: ignore[reportArgumentType] - literals
             for kind, name, x, is_seen in [*seen, *between]
         ],
         n_steps=1,

@@ -19,14 +19,9 @@ pytest.importorskip("transformers", reason="the hf extra is not installed")
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402 - after the skips
 
 from cotkit.backends.hf import Hf  # noqa: E402
-from cotkit.backends.hf._context import Context  # noqa: E402
+from cotkit.backends.hf.forward import Context  # noqa: E402
 from cotkit.backends.replay import Replay  # noqa: E402
-from cotkit.errors import (  # noqa: E402
-    BackendError,
-    MissingDataError,
-    PromptTooLongError,
-    UsageError,
-)
+from cotkit.errors import BackendError, MissingDataError, PromptTooLongError, UsageError  # noqa: E402
 from cotkit.identity import request_key  # noqa: E402
 from cotkit.models.fetch import ensure  # noqa: E402
 from cotkit.protocols import LikelihoodBackend  # noqa: E402
@@ -267,7 +262,7 @@ def _no(_model: object, _device: object) -> bool:
 def test_a_model_that_cannot_share_scores_row_by_row(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cotkit.backends.hf._load._packing_is_exact", _no)
+    monkeypatch.setattr("cotkit.backends.hf.loading._packing_is_exact", _no)
     requests = [asking(*one) for one in ASKED[:3]]
     backend = float32(model=str(models["llama"]), batch_size=4)
     for request, got in zip(requests, score(backend, requests), strict=True):

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.bench import load_benchmark
-from cotkit.bench.lm_eval import LmEval
+from cotkit.benchmarks import load_benchmark
+from cotkit.benchmarks.lm_eval import LmEval
 from cotkit.cli import app
 from cotkit.errors import BadInputError, CotkitError, MissingDataError, MissingDependencyError
 from cotkit.registry import parse_spec
 from cotkit.scoring import score_attempt
-from cotkit.scoring.peers import read_lm_eval_flexible, read_lm_eval_strict
+from cotkit.scoring.readers import read_lm_eval_flexible, read_lm_eval_strict
 from cotkit.types import AnswerKind, Attempt, Problem
 
 pytest.importorskip("yaml", reason="pip install 'cotkit[lm-eval-tasks]'")

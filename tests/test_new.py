@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.bench import check_disjoint, draw_exemplars, load_benchmark
+from cotkit.benchmarks import check_disjoint, draw_exemplars, load_benchmark
 from cotkit.cli import app
 from cotkit.cli.new import BENCHMARK
 from cotkit.registry import entries, parse_spec

@@ -13,11 +13,11 @@ import cotkit
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import UsageError
 from cotkit.events import Event, RunEnded
-from cotkit.forecast import Forecast
 from cotkit.protocols import Backend
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.survey import MAX_TURNS, survey
+from cotkit.run.forecast import MAX_TURNS, survey
 from cotkit.types import Completion
+from cotkit.workflows.plan import Forecast
 from tests.conftest import Sums
 
 TWICE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cotkit.analysis.cost import cost_of
+from cotkit.analysis.comparison import cost_of
 from cotkit.errors import BadInputError
 from cotkit.models.prices import Price, listed, price_of
 from cotkit.store.rows import AttemptRow

@@ -13,11 +13,9 @@ import pytest
 import cotkit
 from cotkit.errors import BackendError, PromptTooLongError, TransientError, UsageError
 from cotkit.events import RunEnded
-from cotkit.forecast import plan_spec
 from cotkit.protocols import Strategy
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.probe import chain_text, probe
-from cotkit.running import run_spec
+from cotkit.run.likelihood import chain_text, probe
 from cotkit.store import Store
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.few_shot import FewShot
@@ -36,6 +34,8 @@ from cotkit.types import (
     Question,
     Request,
 )
+from cotkit.workflows.compare import run_spec
+from cotkit.workflows.plan import plan_spec
 from tests.conftest import Sums
 
 SHOWN = (Exemplar(question="Which is red?", rationale="It grows in fields.", answer="poppy"),)

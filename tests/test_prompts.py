@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from jinja2 import meta
 
+from cotkit import prompting
 from cotkit.errors import BadInputError, UsageError
-from cotkit.prompting import library, lock, read_exemplars
+from cotkit.prompting import read_exemplars
 from cotkit.protocols import Strategy
 from cotkit.registry import construct, parse_spec
 from cotkit.stops import answer_line_end
@@ -86,14 +87,14 @@ class Anything(str):
 @pytest.mark.parametrize("words", [AWKWARD.text, "", "Q: a\nA: b", " ends in space ", "\ue000"])
 def test_a_prompt_prints_the_question_and_does_nothing_else_with_it(name: str, words: str) -> None:
     """So a prompt may be rendered once for all questions of an arm."""
-    source = library._environment().loader
+    source = prompting._environment().loader
     assert source is not None
-    text, _, _ = source.get_source(library._environment(), name)
-    names = meta.find_undeclared_variables(library._environment().parse(text)) - {"question"}
+    text, _, _ = source.get_source(prompting._environment(), name)
+    names = meta.find_undeclared_variables(prompting._environment().parse(text)) - {"question"}
     others: dict[str, object] = dict.fromkeys(names, Anything("number"))
     prompt_id, _, version = name.removesuffix(".jinja").rpartition(".v")
-    outright = library._rendered(name, {**others, "question": words})
-    assert library.render(prompt_id, int(version), question=words, **others) == outright
+    outright = prompting._rendered(name, {**others, "question": words})
+    assert prompting.render(prompt_id, int(version), question=words, **others) == outright
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_greedy_requests_carry_no_seed_and_sampled_ones_do() -> None:
 
 def test_every_released_prompt_has_a_header_that_says_where_it_is_from() -> None:
     for path in sorted((REPOSITORY / "prompts").glob("*.jinja")):
-        found = lock.header(path.name, path.read_text(encoding="utf-8"))
+        found = prompting.header(path.name, path.read_text(encoding="utf-8"))
         assert set(found) == {"id", "version", "source", "changes"}, path.name
 
 
@@ -170,7 +171,7 @@ def test_a_new_prompt_without_a_proper_header_is_not_locked(
 ) -> None:
     (tmp_path / "x.v1.jinja").write_text(text)
     with pytest.raises(BadInputError, match=says):
-        lock.add_new_files(tmp_path)
+        prompting.add_new_files(tmp_path)
     assert not (tmp_path / "LOCK.toml").exists()
 
 
@@ -190,7 +191,7 @@ def test_a_cue_and_its_answer_never_run_together(reply: str) -> None:
 
 
 def test_nothing_released_was_edited_and_nothing_new_is_unlocked() -> None:
-    assert lock.add_new_files(REPOSITORY / "prompts") == []
+    assert prompting.add_new_files(REPOSITORY / "prompts") == []
 
 
 def test_an_edited_prompt_is_refused(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_an_edited_prompt_is_refused(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "prompts", folder)
     (folder / "cot.v1.jinja").write_text("edited")
     with pytest.raises(BadInputError, match=r"cot\.v1\.jinja: a released prompt was edited"):
-        lock.add_new_files(folder)
+        prompting.add_new_files(folder)
 
 
 def test_an_edited_prompt_is_refused_when_read(
@@ -210,14 +211,14 @@ def test_an_edited_prompt_is_refused_when_read(
     def elsewhere(relative: str) -> Path:
         return tmp_path / relative
 
-    monkeypatch.setattr(lock, "resource", elsewhere)
+    monkeypatch.setattr(prompting, "resource", elsewhere)
     with pytest.raises(BadInputError, match="copy it to a new version"):
-        lock.read_locked("cot.v1.jinja")
+        prompting.read_locked("cot.v1.jinja")
 
 
 def test_an_undefined_variable_names_file_and_line() -> None:
     with pytest.raises(BadInputError, match=r"cot\.v1\.jinja:\d+: 'kind' is undefined"):
-        library.render("cot", 1, question="?")
+        prompting.render("cot", 1, question="?")
 
 
 @pytest.mark.parametrize("k", [0, -1, 9])

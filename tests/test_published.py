@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.analysis.scale.inputs import Totals
+from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.cli import app
 from cotkit.errors import CotkitError
-from cotkit.foreign.csvfile import read_rows
-from cotkit.foreign.metrics import as_rate, is_rate
-from cotkit.foreign.pairs import pairs
-from cotkit.foreign.published import is_unverified, load, table, tables
-from cotkit.foreign.values import Place
+from cotkit.interop.csv_file import read_rows
+from cotkit.interop.published import is_unverified, load, table, tables
+from cotkit.interop.results import FileLocation, as_rate, is_rate, pairs
 from tests.conftest import REPOSITORY
 
 SHELF = REPOSITORY / "published"
@@ -53,7 +51,7 @@ def test_a_card_names_only_what_its_table_has(name: str) -> None:
 
 
 def rate(cell: object) -> float:
-    assert isinstance(cell, Totals)
+    assert isinstance(cell, ArmTotals)
     return cell.rate
 
 
@@ -83,7 +81,7 @@ def test_a_cell_is_what_the_paper_prints(
     found = {rung.model: (rung, one) for one in load(name, bench=bench) for rung in one.grid.rungs}
     rung, ladder = found[model]
     cell = ladder.grid.cells[model, arm]
-    assert isinstance(cell, Totals)
+    assert isinstance(cell, ArmTotals)
     assert (cell.rate, cell.n) == (pytest.approx(expected), n)
     assert (rung.n_params, rung.family) == (n_params, ladder.family)
 
@@ -157,7 +155,7 @@ def test_a_wrong_word_is_one_line(asked: dict[str, object], said: str) -> None:
 
 
 def test_percent_and_errors_are_read_by_the_name_of_the_metric() -> None:
-    place = Place(file="x.csv", line=2)
+    place = FileLocation(file="x.csv", line=2)
     for metric, value, expected in [
         ("accuracy_pct", 41.6, 0.416),
         ("accuracy", 0.416, 0.416),

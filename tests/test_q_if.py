@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import cotkit
-from cotkit.backends._simulated_text import answers, shown
+from cotkit.backends.simulated import answers, shown
 from cotkit.errors import UsageError
 from cotkit.prompting import shown as shown_by_prompts
 from cotkit.registry import construct, entries, parse_spec

@@ -10,24 +10,15 @@ import pytest
 import cotkit
 from cotkit.backends._function import Function
 from cotkit.errors import UsageError
-from cotkit.prompting import read_exemplars
-from cotkit.prompting.lock import read_locked
+from cotkit.prompting import read_exemplars, read_locked
 from cotkit.protocols import Strategy
 from cotkit.registry import construct, parse_spec
 from cotkit.run import RunSpec
-from cotkit.running import run_spec
 from cotkit.store import AttemptRow, Store
 from cotkit.strategies.least_to_most import decompositions, smaller_questions
 from cotkit.strategies.program_aided import cut_code, programs
-from cotkit.types import (
-    Attempt,
-    Completion,
-    Execute,
-    Flow,
-    Question,
-    Request,
-    StopReason,
-)
+from cotkit.types import Attempt, Completion, Execute, Flow, Question, Request, StopReason
+from cotkit.workflows.compare import run_spec
 from tests.conftest import Sums
 
 ASKED = Question(id="x", text="Cost: $5 {{ x }} 10%. How much?")

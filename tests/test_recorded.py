@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cotkit import compare
-from cotkit.analysis.results import Comparison
+from cotkit.analysis.values import Comparison
 from cotkit.cli import app
 from cotkit.errors import BadInputError, CotkitError, UsageError
-from cotkit.foreign.taken import Taken
-from cotkit.foreign.to_inspect import write_inspect
-from cotkit.foreign.to_lm_eval import write_lm_eval
-from cotkit.interop.compared import compare_recorded
+from cotkit.interop.inspect_.export import write_inspect
+from cotkit.interop.lm_eval.export import write_lm_eval
+from cotkit.interop.recorded import compare_recorded
+from cotkit.interop.stored import StoredRun
 from cotkit.store import Store
 
 QUESTION = "What is {} and 30?"
@@ -161,7 +161,7 @@ def test_an_error_is_a_hole_and_never_wrong(tmp_path: Path) -> None:
 def test_our_own_exports_align_with_each_other(tmp_path: Path) -> None:
     compare("simulated/7b", "cot", bench="gsm-mini", limit=12)
     with Store(Path("logs/cotkit.db")) as store:
-        taken = Taken.of(store, store.runs()[0].id)
+        taken = StoredRun.of(store, store.runs()[0].id)
         rows = store.attempts(taken.run_id)
         logs = write_inspect(taken, tmp_path / "inspect")
         files = [one for one in write_lm_eval(taken, tmp_path / "lm") if one.suffix == ".jsonl"]

@@ -18,14 +18,15 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from cotkit.analysis.results import Cell, Comparison, Gain, Interval, Label, Variant, Verdict
+from cotkit.analysis.values import Cell, Comparison, Gain, Label, Variant, Verdict
 from cotkit.errors import UnknownNameError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said
 from cotkit.report import FORMATS as ALL_FORMATS
 from cotkit.report import render
+from cotkit.report.document import Form, say_level, say_number
 from cotkit.report.progress import progress_display
-from cotkit.report.strip import ASCII, UNICODE, Axis, axis_for, draw, scale
-from cotkit.report.words import Form, say_level, say_number
+from cotkit.report.terminal import ASCII, UNICODE, StripAxis, axis_for, draw, scale
+from cotkit.stats.intervals import Interval
 from cotkit.types import OUTCOMES, Outcome
 
 FORMATS = [form for form in ALL_FORMATS if form != "lm-eval"]  # whose words are another program's
@@ -363,7 +364,7 @@ def test_levels_are_not_rounded_to_certainty() -> None:
 
 
 def test_strip_marks_fall_where_the_scale_says() -> None:
-    axis = Axis(low=-0.1, high=0.3, width=21, margin=0.04)
+    axis = StripAxis(low=-0.1, high=0.3, width=21, margin=0.04)
     interval = Interval(low=-0.02, high=0.24, level=0.95)
     assert scale(axis) == "-10  0            +30"
     assert draw(axis, 0.1, interval, UNICODE) == "    ├│─┊──●──────┤   "

@@ -18,11 +18,9 @@ from cotkit.errors import BackendError, CotkitError, ModelLoadError, TransientEr
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
 from cotkit.protocols import Strategy
 from cotkit.run import Plan, RunSpec, make_plan
-from cotkit.run.driver import Asked, drive, start, trim
+from cotkit.run.driver import Turn, drive, start, trim
 from cotkit.run.sandbox import sandbox
-from cotkit.running import run_spec
 from cotkit.store import Store
-from cotkit.tracking import gains_found
 from cotkit.types import (
     Attempt,
     BackendInfo,
@@ -33,6 +31,7 @@ from cotkit.types import (
     Question,
     Request,
 )
+from cotkit.workflows.compare import gains_found, run_spec
 from tests.conftest import Sums
 
 _T = TypeVar("_T")
@@ -386,9 +385,9 @@ class Broken:
         return cast("Flow", self.flow())
 
 
-async def ask(request: Request) -> Asked:
+async def ask(request: Request) -> Turn:
     done = Completion(text="", stop_reason="stop")
-    return Asked(keys=("k",) * len(request.samples), completions=(done,) * len(request.samples))
+    return Turn(keys=("k",) * len(request.samples), completions=(done,) * len(request.samples))
 
 
 def begin(strategy: Strategy) -> Flow:
@@ -422,7 +421,7 @@ def test_an_error_of_the_backend_is_not_the_strategys() -> None:
         finally:
             closed.append(True)
 
-    async def fails(request: Request) -> Asked:
+    async def fails(request: Request) -> Turn:
         raise TransientError("busy")
 
     with pytest.raises(TransientError, match="busy"):

@@ -14,28 +14,27 @@ from typing import Any, cast
 import pytest
 
 import cotkit
-from cotkit import registry
+from cotkit import prompting, registry
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import UsageError
 from cotkit.events import Event, RunEnded, Said
 from cotkit.identity import canonical_json, code_text
-from cotkit.prompting import library, lock, released
+from cotkit.prompting import released
 from cotkit.protocols import Backend
 from cotkit.registry import parse_spec
-from cotkit.reporting import stored_part
-from cotkit.run import Executed, Plan, RunSpec, make_plan
+from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
 from cotkit.run import identity as run_identity
 from cotkit.run.identity import change_since_0_1
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.running import analyse
-from cotkit.scaled.job import Ask
-from cotkit.scaling import Scaled, scale_runs
 from cotkit.scoring import READERS
 from cotkit.store import AttemptRow, Place, Store
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.few_shot import FewShot
 from cotkit.types import BackendInfo, Completion
+from cotkit.workflows.compare import analyse
+from cotkit.workflows.scale import ScaleOptions, ScaleResult, scale_runs
+from cotkit.workflows.stored_run import stored_part
 from tests.conftest import REPOSITORY, Sums
 from tests.lock_strategies import (
     COMMAND,
@@ -126,8 +125,8 @@ def test_new_prompts_readers_and_scorers_change_no_id(monkeypatch: pytest.Monkey
     monkeypatch.setattr(run_identity, "released", lambda: more)
     monkeypatch.setattr(SCORER, "99")
     readers = {**READERS, "another": READERS["flexible"]}
-    monkeypatch.setattr("cotkit.run.plan.READERS", readers)
-    monkeypatch.setattr("cotkit.scoring.score.READERS", readers)
+    monkeypatch.setattr("cotkit.scoring.READERS", readers)
+    monkeypatch.setattr("cotkit.scoring.readers.READERS", readers)
     assert run_id() == before
 
 
@@ -193,13 +192,13 @@ def test_a_strategy_reads_the_prompts_that_it_declares(
     arm = next(arm for arm in drawn.arms if arm.name == str(parse_spec(strategy)))
     files: set[str] = set()
 
-    def record(name: str, resource: Callable[[str], Path] = lock.resource) -> Path:
+    def record(name: str, resource: Callable[[str], Path] = prompting.resource) -> Path:
         files.add(name.removeprefix("prompts/"))
         return resource(name)
 
-    library._environment.cache_clear()
-    library._around_question.cache_clear()
-    monkeypatch.setattr(lock, "resource", record)
+    prompting._environment.cache_clear()
+    prompting._around_question.cache_clear()
+    monkeypatch.setattr(prompting, "resource", record)
     follow(arm, drawn.problems[0], "flexible")
     declared: tuple[str, ...] = getattr(arm.strategy, "prompts")  # noqa: B009 - no protocol has it
     assert files - {"LOCK.toml"} == set(declared)
@@ -397,8 +396,8 @@ def test_new_runs_that_differ_from_those_of_0_1_are_refused(
         read_runs([new, LADDER_IDS[0]])
 
 
-def read_runs(run_ids: Sequence[str]) -> Scaled:
-    return scale_runs(run_ids, Ask(), margin=0.02, seed=0, log_dir=Path("logs"))
+def read_runs(run_ids: Sequence[str]) -> ScaleResult:
+    return scale_runs(run_ids, ScaleOptions(), margin=0.02, seed=0, log_dir=Path("logs"))
 
 
 @pytest.mark.parametrize(
@@ -517,7 +516,7 @@ def notes_on(run: str, n_expected: int) -> tuple[str, ...]:
         assert drawn.run_id(info) == run
         n_reread = run_to_end(reread(drawn, info, store))
         assert n_reread == n_expected
-        done = Executed(rows=tuple(store.attempts(run)), ended_by=None)
+        done = ExecutionResult(rows=tuple(store.attempts(run)), ended_by=None)
     return analyse(drawn, info, done, None).notes
 
 

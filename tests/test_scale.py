@@ -12,20 +12,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotkit.analysis.intervals import newcombe, tango
-from cotkit.analysis.resampling import Floats
-from cotkit.analysis.results import Interval
 from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.frontier import at_equal_cost, cheapest, frontier
-from cotkit.analysis.scale.inputs import Axis, Cell, Grid, Outcomes, Question, Rung, Totals
+from cotkit.analysis.scale.gains import stepped_down
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    ArmTotals,
+    Axis,
+    Cell,
+    ResultGrid,
+    Rung,
+    ScaleQuestion,
+)
 from cotkit.analysis.scale.jumps import verdict
 from cotkit.analysis.scale.onset import onset
-from cotkit.analysis.scale.points import stepped_down
-from cotkit.analysis.scale.values import Jump, Point, Price, Scale, Sharpness, SizeLabel
+from cotkit.analysis.scale.values import CostPoint, Jump, Point, Scale, Sharpness, SizeLabel
 from cotkit.errors import UsageError
+from cotkit.stats.bootstrap import Floats
+from cotkit.stats.intervals import Interval, newcombe, tango
 
 PAIR = ("cot", "few-shot")
-ASKED = Question(pairs=(PAIR,), n_resamples=400)
+ASKED = ScaleQuestion(pairs=(PAIR,), n_resamples=400)
 ENDS: dict[SizeLabel, tuple[float, float]] = {
     "helps": (0.1, 0.3),
     "some_help": (0.01, 0.1),
@@ -168,20 +175,20 @@ def test_stepping_down_from_the_largest(together: str, alone: str, expected: str
 # ---- grids -----------------------------------------------------------------------------------
 
 
-def outcomes(n: int, better: int, worse: int, both: int) -> tuple[Outcomes, Outcomes]:
+def outcomes(n: int, better: int, worse: int, both: int) -> tuple[ArmOutcomes, ArmOutcomes]:
     """An arm and its control with just these pairs."""
     arm, control = np.zeros(n), np.zeros(n)
     arm[: both + better] = 1
     control[:both] = 1
     control[both + better : both + better + worse] = 1
-    return Outcomes(correct=arm), Outcomes(correct=control)
+    return ArmOutcomes(correct=arm), ArmOutcomes(correct=control)
 
 
 def grid(
     pairs: Sequence[tuple[Cell | None, Cell | None]],
     rungs: Sequence[Rung] | None = None,
     clusters: tuple[str, ...] | None = None,
-) -> Grid:
+) -> ResultGrid:
     rungs = tuple(rungs or [rung(i) for i in range(len(pairs))])
     cells = {
         (of.model, arm): cell
@@ -189,12 +196,14 @@ def grid(
         for arm, cell in zip(PAIR, pair, strict=True)
         if cell is not None
     }
-    n = next((len(c.correct) for c in cells.values() if isinstance(c, Outcomes)), 0)
+    n = next((len(c.correct) for c in cells.values() if isinstance(c, ArmOutcomes)), 0)
     ids = tuple(f"p{i}" for i in range(n))
-    return Grid(bench="planted v1", rungs=rungs, cells=cells, problem_ids=ids, clusters=clusters)
+    return ResultGrid(
+        bench="planted v1", rungs=rungs, cells=cells, problem_ids=ids, clusters=clusters
+    )
 
 
-def asked(of: Grid, question: Question = ASKED, seed: int = 0) -> Scale:
+def asked(of: ResultGrid, question: ScaleQuestion = ASKED, seed: int = 0) -> Scale:
     return analyse(of, question, np.random.default_rng(seed))
 
 
@@ -406,7 +415,7 @@ def test_published_totals_give_the_bracket_of_lamda() -> None:
     table = [(0.42, 2.6, 0.4), (2, 3.6, 1.9), (8, 3.2, 1.6), (68, 5.7, 8.2), (137, 6.5, 14.3)]
     rungs = [rung(i, n_params=int(size * 1e9)) for i, (size, _, _) in enumerate(table)]
     cells = [
-        (Totals(rate=chain / 100, n=1319), Totals(rate=plain / 100, n=1319))
+        (ArmTotals(rate=chain / 100, n=1319), ArmTotals(rate=plain / 100, n=1319))
         for _, plain, chain in table
     ]
     found = asked(grid(cells, rungs))
@@ -431,8 +440,8 @@ def test_clusters_and_fractions_choose_their_methods() -> None:
     rng = np.random.default_rng(0)
     shares = [
         (
-            Outcomes(correct=rng.binomial(4, p, 120) / 4),
-            Outcomes(correct=rng.binomial(4, 0.2, 120) / 4),
+            ArmOutcomes(correct=rng.binomial(4, p, 120) / 4),
+            ArmOutcomes(correct=rng.binomial(4, 0.2, 120) / 4),
         )
         for p in (0.2, 0.7)
     ]
@@ -459,9 +468,9 @@ def test_copies_of_problems_in_clusters_add_no_certainty() -> None:
     fourfold = replace(
         once,
         cells={
-            key: Outcomes(correct=np.repeat(cell.correct, 4))
+            key: ArmOutcomes(correct=np.repeat(cell.correct, 4))
             for key, cell in once.cells.items()
-            if isinstance(cell, Outcomes)
+            if isinstance(cell, ArmOutcomes)
         },
         problem_ids=tuple(f"p{i}" for i in range(240)),
         clusters=tuple(f"c{i // 4}" for i in range(240)),
@@ -487,7 +496,7 @@ def test_the_order_of_the_models_does_not_matter_and_the_seed_decides_all() -> N
 # ---- planted worlds --------------------------------------------------------------------------
 
 
-def drawn(rates: Mapping[str, Floats], n: int, rng: np.random.Generator) -> Grid:
+def drawn(rates: Mapping[str, Floats], n: int, rng: np.random.Generator) -> ResultGrid:
     """Problems of shared difficulty, binary answers."""
     rungs = tuple(rung(i, n_params=int(1e8 * 3**i)) for i in range(len(rates["cot"])))
     difficulty = rng.normal(0, 0.8, n)
@@ -495,8 +504,8 @@ def drawn(rates: Mapping[str, Floats], n: int, rng: np.random.Generator) -> Grid
     for arm, curve in rates.items():
         for of, p in zip(rungs, curve.tolist(), strict=True):
             chance = 1 / (1 + np.exp(-(math.log(p / (1 - p)) + difficulty)))
-            cells[of.model, arm] = Outcomes(correct=(rng.random(n) < chance).astype(float))
-    return Grid(bench="b", rungs=rungs, cells=cells, problem_ids=tuple(map(str, range(n))))
+            cells[of.model, arm] = ArmOutcomes(correct=(rng.random(n) < chance).astype(float))
+    return ResultGrid(bench="b", rungs=rungs, cells=cells, problem_ids=tuple(map(str, range(n))))
 
 
 @pytest.mark.parametrize(
@@ -530,13 +539,13 @@ def test_the_first_size_that_solved_more_is_no_onset() -> None:
     for _ in range(200):
         cells = drawn({"cot": rates, "few-shot": rates}, 1319, rng).cells
         solved = {
-            key: cell.correct.sum() for key, cell in cells.items() if isinstance(cell, Outcomes)
+            key: cell.correct.sum() for key, cell in cells.items() if isinstance(cell, ArmOutcomes)
         }
         wrong += any(solved[f"m{i}", "cot"] > solved[f"m{i}", "few-shot"] for i in range(6))
     assert wrong >= 0.95 * 200
 
 
-def tokens(curve: Sequence[float], n: int, length: int = 4, seed: int = 0) -> Grid:
+def tokens(curve: Sequence[float], n: int, length: int = 4, seed: int = 0) -> ResultGrid:
     """Answers of several tokens; the control has one rate at every size."""
     rng = np.random.default_rng(seed)
     rungs = tuple(rung(i, n_params=int(1e8 * 3**i)) for i in range(len(curve)))
@@ -544,15 +553,15 @@ def tokens(curve: Sequence[float], n: int, length: int = 4, seed: int = 0) -> Gr
     for of, q in zip(rungs, curve, strict=True):
         for arm, chance in zip(PAIR, (q, 0.3), strict=True):
             right = rng.random((n, length)) < chance
-            cells[of.model, arm] = Outcomes(
+            cells[of.model, arm] = ArmOutcomes(
                 correct=right.all(1).astype(float), metrics={"token_accuracy": right.mean(1)}
             )
     ids = tuple(map(str, range(n)))
     lengths = (length,) * n
-    return Grid(bench="b", rungs=rungs, cells=cells, problem_ids=ids, answer_lengths=lengths)
+    return ResultGrid(bench="b", rungs=rungs, cells=cells, problem_ids=ids, answer_lengths=lengths)
 
 
-def jumps_of(of: Grid) -> dict[str, Jump]:
+def jumps_of(of: ResultGrid) -> dict[str, Jump]:
     return {jump.curve: jump for jump in asked(of).answers[0].jumps}
 
 
@@ -646,8 +655,8 @@ def test_a_point_inside_the_bracket_needs_a_smooth_curve(jump: bool, is_given: b
     rungs = [rung(i, n_params=int(10 ** (8 + 2 * u))) for i, u in enumerate(x.tolist())]
     pairs = [
         (
-            Outcomes(correct=(rng.random(5000) < p) * 1.0),
-            Outcomes(correct=(rng.random(5000) < q) * 1.0),
+            ArmOutcomes(correct=(rng.random(5000) < p) * 1.0),
+            ArmOutcomes(correct=(rng.random(5000) < q) * 1.0),
         )
         for p, q in zip(arm, control, strict=True)
     ]
@@ -681,13 +690,13 @@ def priced() -> Scale:
         ("m1", "vote:k=3"): (9, None),
     }
     cells: dict[tuple[str, str], Cell] = {
-        key: Outcomes(
+        key: ArmOutcomes(
             correct=(np.arange(10) < solved).astype(float),
             tokens=None if cost is None else np.full(10, cost),
         )
         for key, (solved, cost) in table.items()
     }
-    of = Grid(
+    of = ResultGrid(
         bench="b", rungs=(rung(0), rung(1)), cells=cells, problem_ids=tuple(map(str, range(10)))
     )
     pairs = (PAIR, ("vote:k=1", "few-shot"), ("vote:k=3", "few-shot"))
@@ -728,7 +737,7 @@ def test_strategies_are_compared_at_equal_cost_only_where_measured() -> None:
 )
 def test_the_frontier_is_what_nothing_beats(costs: list[int], solved: list[int]) -> None:
     prices = [
-        Price(
+        CostPoint(
             rung=rung(0),
             arm="cot",
             rate=k / 5,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import cotkit
-from cotkit.analysis.results import Label
-from cotkit.cli._gate import EXIT_CODES, Gate, gate
+from cotkit.analysis.values import Label
+from cotkit.cli.output import EXIT_CODES, Gate, gate
 from cotkit.errors import UsageError
 from tests.test_cli import cotkit as command
 

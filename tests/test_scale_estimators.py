@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression, minimize
 from scipy.stats import chi2, chi2_contingency, false_discovery_control, permutation_test
 
-from cotkit.analysis.clustered import bootstrap_t, robust_error, sign_flip
-from cotkit.analysis.curves import (
+from cotkit.analysis.scale.onset import chi_square_tail
+from cotkit.stats.bootstrap import (
+    Floats,
+    bootstrap_t,
+    crossed_bootstrap,
+    resampled_sums,
+    robust_error,
+    sign_flip,
+    sums_by_unit,
+    unit_codes,
+)
+from cotkit.stats.curves import (
     breakthroughness,
     direction,
     excess_share,
@@ -22,16 +32,8 @@ from cotkit.analysis.curves import (
     isotonic,
     linearity,
 )
-from cotkit.analysis.hypotheses import benjamini_hochberg, two_rates
-from cotkit.analysis.intervals import tango
-from cotkit.analysis.resampling import (
-    Floats,
-    crossed_bootstrap,
-    resampled_sums,
-    sums_by_unit,
-    unit_codes,
-)
-from cotkit.analysis.scale.crossing import chi_square_tail
+from cotkit.stats.hypotheses import benjamini_hochberg, two_rates
+from cotkit.stats.intervals import tango
 
 
 def floats(*values: float) -> Floats:

@@ -18,7 +18,7 @@ from cotkit.analysis.scale.values import Scale
 from cotkit.errors import UsageError
 from cotkit.report import render
 from cotkit.report.document import Curve, Figure
-from cotkit.report.plot import draw_figure
+from cotkit.report.terminal import draw_figure
 from tests.made_ladder import NAN, awkward_ladder, made_ladder
 
 GOLDEN = Path(__file__).parent / "cases" / "report"

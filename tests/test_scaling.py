@@ -16,19 +16,25 @@ import pytest
 
 import cotkit
 from cotkit.analysis.audit import audits, contamination
-from cotkit.analysis.scale.inputs import Axis, Outcomes, Rung
+from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Rung
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.events import AttemptDone, Event, RunStarted
 from cotkit.models.prices import price_of
 from cotkit.run import RunSpec
 from cotkit.run.identity import difference
-from cotkit.running import Emit
-from cotkit.scaled import Arms, Ran, check_ladder, members, read_grid
-from cotkit.scaled.job import Ask
-from cotkit.scaling import Prospect, Scaled, scale_models, scale_runs
 from cotkit.store import STORE_NAME, AttemptRow, Store
 from cotkit.types import Completion, Request
+from cotkit.workflows.compare import Emit
+from cotkit.workflows.ladder import check_ladder, members
+from cotkit.workflows.ladder_grid import LadderArms, LadderRun, read_grid
+from cotkit.workflows.scale import (
+    LadderForecast,
+    ScaleOptions,
+    ScaleResult,
+    scale_models,
+    scale_runs,
+)
 from tests.conftest import Sums
 
 LADDER = ("simulated/100m", "simulated/1b", "simulated/30b", "simulated/300b")
@@ -45,13 +51,13 @@ def run(
     n: int = 20,
     benches: Sequence[Sums] = (),
     emit: Emit = lambda _: None,
-    on_plan: Callable[[Prospect], None] | None = None,
-) -> Scaled:
+    on_plan: Callable[[LadderForecast], None] | None = None,
+) -> ScaleResult:
     return scale_models(
         spec,
         LADDER,
         [(bench.name, bench) for bench in benches or [Sums(n=n)]],
-        Ask(),
+        ScaleOptions(),
         log_dir=Path("logs"),
         emit=emit,
         on_plan=on_plan,
@@ -143,9 +149,9 @@ def test_by_steps_there_is_a_curve_for_each_group_of_problems() -> None:
 
 
 def test_the_prospect_says_what_it_takes_and_finds_before_anything_is_made() -> None:
-    seen: list[Prospect] = []
+    seen: list[LadderForecast] = []
 
-    def stop(prospect: Prospect) -> None:
+    def stop(prospect: LadderForecast) -> None:
         seen.append(prospect)
         raise KeyboardInterrupt
 
@@ -320,8 +326,8 @@ def test_runs_that_differ_in_more_than_the_model_are_refused(
     assert f"they differ in {field}" in refused.value.message
 
 
-def _read(runs: Sequence[str]) -> Scaled:
-    return scale_runs(runs, Ask(), margin=0.02, seed=0, log_dir=Path("logs"))
+def _read(runs: Sequence[str]) -> ScaleResult:
+    return scale_runs(runs, ScaleOptions(), margin=0.02, seed=0, log_dir=Path("logs"))
 
 
 def test_runs_of_the_store_stand_on_one_curve_whatever_their_margin_and_arms() -> None:
@@ -457,12 +463,12 @@ def test_a_grid_has_what_the_rows_say() -> None:
         store.start_run("run", "{}", "key")
         for i, row in enumerate(rows):
             store.put_attempt("run", i, row, [])
-        arms = Arms(
+        arms = LadderArms(
             bench="b", problem_ids=("p0", "p1", "p2", "p3"), reasons={"cot": True}, reader="r"
         )
-        read = read_grid(store, [Ran(rung=RUNG, run_id="run", price=price)], arms)
+        read = read_grid(store, [LadderRun(rung=RUNG, run_id="run", price=price)], arms)
     cell = read.grid.cells["a", "cot"]
-    assert isinstance(cell, Outcomes)
+    assert isinstance(cell, ArmOutcomes)
     nan = math.nan
     np.testing.assert_array_equal(cell.correct, [1, 0, nan, nan])
     np.testing.assert_array_equal(cell.metrics["digit_accuracy"], [0, 0.25, nan, nan])

@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 import cotkit
-from cotkit.analysis.intervals import wilson
-from cotkit.analysis.repeats import rate_interval
-from cotkit.analysis.results import Comparison
+from cotkit.analysis.samples import rate_interval
+from cotkit.analysis.values import Comparison
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
 from cotkit.report import FORMATS, render
-from cotkit.report.reading import reading_display
-from cotkit.scored import Ask, Names, read_file, score_completions
-from cotkit.scored.made import MAX_LINE_BYTES
+from cotkit.report.progress import reading_display
+from cotkit.stats.intervals import wilson
 from cotkit.store import STORE_NAME, AttemptRow, Store
 from cotkit.types import AnswerKind, Problem, Question
+from cotkit.workflows.completions_file import MAX_LINE_BYTES, FieldNames, read_file
+from cotkit.workflows.score import ScoreQuestion, score_completions
 from tests.conftest import Sums
 
 RIGHT, WRONG, NOTHING = "So. The answer is {}.", "So. The answer is 99999.", "I cannot say."
@@ -49,7 +49,13 @@ def write(*lines: object) -> Path:
     return path
 
 
-def score_file(path: Path, ask: Ask = Ask(), *, n: int = 40, names: Names = Names()) -> Comparison:  # noqa: B008 - frozen
+def score_file(
+    path: Path,
+    ask: ScoreQuestion = ScoreQuestion(),  # noqa: B008 - frozen
+    *,
+    n: int = 40,
+    names: FieldNames = FieldNames(),  # noqa: B008 - frozen
+) -> Comparison:
     return score_completions(read_file(path, names), Sums(n=n), ask, source=path.name)
 
 
@@ -135,17 +141,17 @@ def test_a_line_without_end_is_refused_before_it_is_read() -> None:
 def test_two_samples_cannot_be_paired() -> None:
     path = write(line(1, right(1), arm="a"), line(1, right(1), arm="a", sample=1))
     with pytest.raises(BadInputError, match=r"made.jsonl:2:sample: a second sample of sums/1 by a"):
-        score_file(path, Ask(baseline="b"))
+        score_file(path, ScoreQuestion(baseline="b"))
 
 
 def test_an_unknown_baseline_reader_or_margin_is_refused() -> None:
     path = write(line(1, right(1), arm="few-shot"))
     with pytest.raises(UnknownNameError, match="did you mean few-shot"):
-        score_file(path, Ask(baseline="fewshot"))
+        score_file(path, ScoreQuestion(baseline="fewshot"))
     with pytest.raises(UnknownNameError, match="did you mean flexible"):
-        score_file(path, Ask(reader="flexibel"))
+        score_file(path, ScoreQuestion(reader="flexibel"))
     with pytest.raises(UsageError, match="margin"):
-        Ask(margin=2.0)
+        ScoreQuestion(margin=2.0)
 
 
 # --- one sample of each problem -----------------------------------------------------------------
@@ -166,7 +172,7 @@ def test_the_same_texts_come_to_what_compare_says_of_them() -> None:
         for row in rows
     ]
     rng.shuffle(lines)
-    scored = score_file(write(*lines), Ask(baseline="few-shot"))
+    scored = score_file(write(*lines), ScoreQuestion(baseline="few-shot"))
     assert scored.verdicts == run.verdicts
     assert scored.metrics == run.metrics
     assert scored.notes == tuple(note for note in run.notes if "exemplar" not in note)
@@ -180,7 +186,7 @@ def test_the_same_texts_come_to_what_compare_says_of_them() -> None:
 
 def test_what_is_missing_is_said_and_counted_only_on_request() -> None:
     path = write(line(0, right(0)), line(1, WRONG), line(2, right(2), stop_reason="stop"))
-    left_out, wrong = score_file(path), score_file(path, Ask(missing="wrong"))
+    left_out, wrong = score_file(path), score_file(path, ScoreQuestion(missing="wrong"))
     assert (left_out.cells[0].n, left_out.cells[0].n_correct, left_out.n_problems) == (3, 2, 3)
     assert (wrong.cells[0].n, wrong.cells[0].n_correct, wrong.n_problems) == (40, 2, 40)
     assert wrong.cells[0].outcomes["wrong"] == 38
@@ -223,10 +229,10 @@ def test_bias_is_scored_where_problems_are_tagged() -> None:
 
 def test_other_programs_names_and_places() -> None:
     rows = [{"doc_id": i, "resps": [[f"#### {gold(i)}"]], "target": "?"} for i in range(40)]
-    found = score_file(write(*rows), names=Names(id="doc_id", text="resps"))
+    found = score_file(write(*rows), names=FieldNames(id="doc_id", text="resps"))
     assert (found.cells[0].n, found.cells[0].n_correct) == (40, 40)
     with pytest.raises(BadInputError, match=r"made.jsonl:1:doc_id: 99: sums has no such problem"):
-        score_file(write({"doc_id": 99, "resps": "1"}), names=Names(id="doc_id", text="resps"))
+        score_file(write({"doc_id": 99, "resps": "1"}), names=FieldNames(id="doc_id", text="resps"))
 
 
 # --- several samples of a problem ---------------------------------------------------------------
@@ -272,7 +278,7 @@ def test_a_list_is_the_same_as_numbered_lines_in_any_order() -> None:
 
 def test_missing_problems_weigh_as_much_as_others_when_they_count_as_wrong() -> None:
     left_out = score_file(write(*sampled()), n=8)
-    wrong = score_file(write(*sampled()), Ask(missing="wrong"), n=8)
+    wrong = score_file(write(*sampled()), ScoreQuestion(missing="wrong"), n=8)
     assert wrong.cells[0].solve_rate == pytest.approx(left_out.cells[0].solve_rate / 2)
     for one, other in zip(left_out.repeats, wrong.repeats, strict=True):
         assert (other.n, other.pass_at_k, other.maj_at_k) == (
@@ -341,8 +347,8 @@ def test_memory_does_not_grow_with_the_file() -> None:
             case _:
                 pass
 
-    made = read_file(Path("long.jsonl"), Names())
-    found = score_completions(made, Sums(n=n), Ask(), source="long", on_row=seen)
+    made = read_file(Path("long.jsonl"), FieldNames())
+    found = score_completions(made, Sums(n=n), ScoreQuestion(), source="long", on_row=seen)
     assert found.cells[0].n_samples == n_lines
     assert peaks[0] < 0.2 * (n_lines - traced_from) * len(pad)  # of the text read meanwhile
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotkit.errors import UnknownNameError
-from cotkit.resources import data_dir
+from cotkit.paths import data_dir
 from cotkit.scoring import READERS, score_attempt
 from cotkit.scoring.numbers import canonical, find_numbers, parse_gold, read_number
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Score, StopReason

@@ -9,16 +9,15 @@ from collections.abc import Sequence
 import pytest
 
 import cotkit
-from cotkit.analysis.intervals import tango
-from cotkit.analysis.labels import label
-from cotkit.analysis.results import Comparison, Label, Verdict
-from cotkit.backends._simulated_text import read_turn
-from cotkit.backends.simulated import Simulated
+from cotkit.analysis.gains import label
+from cotkit.analysis.values import Comparison, Label, Verdict
+from cotkit.backends.simulated import Simulated, read_turn
 from cotkit.errors import UsageError
 from cotkit.protocols import OracleStrategy
 from cotkit.registry import construct, entries, parse_spec
-from cotkit.report.content import content
+from cotkit.report.comparison_tables import content
 from cotkit.report.document import Words
+from cotkit.stats.intervals import tango
 from cotkit.stops import cut
 from cotkit.strategies.oracle_review import OracleReview
 from cotkit.strategies.self_refine import SelfRefine, says_correct

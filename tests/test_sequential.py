@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cotkit.analysis.intervals import critical_value, tango
-from cotkit.analysis.results import Interval
-from cotkit.analysis.sequential import (
-    ConfidenceSequence,
-    confidence_sequence,
-    decided,
-    shared_level,
-)
+from cotkit.stats.intervals import Interval, critical_value, tango
+from cotkit.stats.sequential import ConfidenceSequence, confidence_sequence, decided, shared_level
 
 Counts = NDArray[np.int64]
 PASS = 2 / 0.05

@@ -19,11 +19,22 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, multinomial
 
-from cotkit.analysis.hypotheses import holm, mcnemar_midp, sidak_level
-from cotkit.analysis.intervals import critical_value, newcombe, tango, wilson, zero_hits_upper
-from cotkit.analysis.labels import direction, label
-from cotkit.analysis.power import minimum_detectable_effect, problems_needed
-from cotkit.analysis.results import Interval
+from cotkit.analysis.gains import direction, label
+from cotkit.stats.hypotheses import (
+    holm,
+    mcnemar_midp,
+    minimum_detectable_effect,
+    problems_needed,
+    sidak_level,
+)
+from cotkit.stats.intervals import (
+    Interval,
+    critical_value,
+    newcombe,
+    tango,
+    wilson,
+    zero_hits_upper,
+)
 
 CASES = json.loads((Path(__file__).parent / "cases" / "statistics.json").read_text("utf-8"))
 MDE = CASES["minimum_detectable_effect"]
@@ -398,7 +409,7 @@ def test_directions() -> None:
 def test_analysis_loads_neither_numpy_nor_scipy() -> None:
     """A report should not wait a second for a library it does not need."""
     code = (
-        "import sys, cotkit.analysis.comparison, cotkit.analysis.results;"
+        "import sys, cotkit.analysis.comparison, cotkit.analysis.values;"
         "sys.exit(bool({'numpy', 'scipy'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[1]

@@ -12,23 +12,23 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.analysis.results import Comparison
-from cotkit.analysis.stopping import all_decided
+from cotkit.analysis.gains import all_decided
+from cotkit.analysis.values import Comparison
 from cotkit.api import compare
 from cotkit.backends._function import Function
-from cotkit.bench import draw_order
+from cotkit.benchmarks import draw_order
 from cotkit.cli import app
-from cotkit.draws import compare_draws
 from cotkit.errors import CotkitError, IncompleteRunError, UsageError
 from cotkit.events import RunEnded
 from cotkit.identity import backend_key, completion_key, request_key
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.run.driver import start
-from cotkit.run.schedule import Schedule
-from cotkit.running import Means
+from cotkit.run.runner import JobQueue
 from cotkit.store import STORE_NAME, AttemptRow, BatchLedger, Store
 from cotkit.types import Completion, Outcome, Request
+from cotkit.workflows.compare import Resources
+from cotkit.workflows.exemplar_draws import compare_draws
 from tests.conftest import Sums
 
 GOOD = {"direct": "0.1", "reasoning": "0.9"}
@@ -52,7 +52,7 @@ def test_a_budget_leaves_the_arms_balanced_and_the_next_call_goes_on(
     spent = sum(
         cell.n * ((cell.prompt_tokens or 0) + (cell.generated_tokens or 0)) for cell in whole.cells
     )
-    half = Means(budget=Budget(tokens=round(spent / 2)))
+    half = Resources(budget=Budget(tokens=round(spent / 2)))
     first = run(sums, tmp_path / "cut", means=half)
     assert first.ended_by == "budget"
     few_shot, cot = problems_by_arm(tmp_path / "cut", first.run_id).values()
@@ -71,7 +71,7 @@ def test_time_stops_a_run(sums: Sums, tmp_path: Path, max_concurrency: str) -> N
     found = run(
         sums,
         tmp_path,
-        means=Means(budget=Budget(seconds=0.3)),
+        means=Resources(budget=Budget(seconds=0.3)),
         model_args={**GOOD, "latency_s": "0.05", "max_concurrency": max_concurrency},
     )
     assert found.ended_by == "budget"
@@ -218,7 +218,7 @@ def test_what_was_left_open_is_closed_before_a_new_problem_begins(sums: Sums) ->
     enough = all_decided(plan.pairs, margin=0.02, level=0.95)
 
     async def jobs() -> list[str]:
-        schedule = Schedule(plan, begun, enough=enough, most_open=8)
+        schedule = JobQueue(plan, begun, enough=enough, most_open=8)
         handed: list[str] = []
         async for _, arm, problem in schedule.jobs():
             handed.append(f"{arm.name} {problem.question.id}")
@@ -235,7 +235,7 @@ def test_a_problem_that_failed_says_nothing_of_what_one_takes(sums: Sums) -> Non
     meter.add(Completion(text="", stop_reason="stop", n_prompt_tokens=90, n_generated_tokens=10))
 
     async def jobs() -> int:
-        schedule = Schedule(plan, [], meter=meter)
+        schedule = JobQueue(plan, [], meter=meter)
         n = 0
         async for _, arm, problem in schedule.jobs():
             n += 1
@@ -249,7 +249,7 @@ def test_a_problem_that_failed_says_nothing_of_what_one_takes(sums: Sums) -> Non
 def test_a_budget_is_of_one_run(sums: Sums, tmp_path: Path) -> None:
     spec = RunSpec(model="simulated/7b", exemplar_seeds=(0, 1))
     with pytest.raises(UsageError, match="exemplar seeds make several"):
-        compare_draws(spec, sums, log_dir=tmp_path, means=Means(budget=Budget(tokens=5)))
+        compare_draws(spec, sums, log_dir=tmp_path, means=Resources(budget=Budget(tokens=5)))
 
 
 def test_failed_attempts_say_why(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.bench import UserFile, load_benchmark
-from cotkit.bench._jsonl import MAX_LINE_BYTES, each_line
+from cotkit.benchmarks import UserFile, load_benchmark
+from cotkit.benchmarks._files import MAX_LINE_BYTES, each_line
 from cotkit.cli import app
 from cotkit.errors import BadInputError, UsageError
 from cotkit.registry import parse_spec

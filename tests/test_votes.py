@@ -16,9 +16,8 @@ import pytest
 import cotkit
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.results import Comparison, Transition, VoteCurve
-from cotkit.analysis.transitions import transitions
-from cotkit.analysis.votes import vote_curve
+from cotkit.analysis.samples import transitions, vote_curve
+from cotkit.analysis.values import Comparison, Transition, VoteCurve
 from cotkit.errors import UsageError
 from cotkit.report import FORMATS, render
 from cotkit.run import Plan, RunSpec, make_plan

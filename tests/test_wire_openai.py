@@ -17,8 +17,8 @@ import pytest
 
 from cotkit.api import compare
 from cotkit.backends._hosted import policy
-from cotkit.backends._hosted.lost import lost
-from cotkit.backends._hosted.rules import REFUSABLE, rule_for
+from cotkit.backends._hosted.faults import lost
+from cotkit.backends._hosted.parameters import REFUSABLE, rule_for
 from cotkit.backends.openai import Openai
 from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import (

@@ -29,9 +29,9 @@ from dataclasses import replace
 from fractions import Fraction
 from statistics import median
 
-from cotkit.analysis.intervals import wilson
-from cotkit.analysis.results import Audit, Gain, Verdict
-from cotkit.store.rows import AttemptRow, Reply
+from cotkit.analysis.values import Audit, Gain, Verdict
+from cotkit.stats.intervals import wilson
+from cotkit.store.rows import AttemptRow, StoredReply
 from cotkit.types import Reading
 
 MAX_WORDS = 8
@@ -72,7 +72,7 @@ def audits(
     )
 
 
-def contamination(replies: Iterable[Reply]) -> float | None:
+def contamination(replies: Iterable[StoredReply]) -> float | None:
     """Share of the replies of an arm without reasoning that reason; None: not surely too many."""
     n = n_reasoned = 0
     for reply in replies:

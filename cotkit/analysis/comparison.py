@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from cotkit.analysis.audit import audit_notes, audits, withhold
-from cotkit.analysis.bounds import bound_notes, bounded
-from cotkit.analysis.cells import cell
-from cotkit.analysis.cost import Costing
-from cotkit.analysis.counting import Counting, Pair, countings
-from cotkit.analysis.difficulty import difficulty
-from cotkit.analysis.gains import gains
-from cotkit.analysis.labels import direction
-from cotkit.analysis.notes import notes
-from cotkit.analysis.results import Comparison, Gain, Variant, Verdict
-from cotkit.analysis.sentences import sentence
-from cotkit.analysis.transitions import transitions
-from cotkit.analysis.votes import vote_curve
+from cotkit.analysis.gains import Grading, Pair, countings, direction, gains
+from cotkit.analysis.samples import transitions, vote_curve
+from cotkit.analysis.sentences import notes, sentence
+from cotkit.analysis.steps import difficulty
+from cotkit.analysis.values import Cell, Comparison, Gain, Variant, Verdict
 from cotkit.errors import UsageError
+from cotkit.stats.intervals import wilson
 from cotkit.store.rows import AttemptRow
+from cotkit.types import OUTCOMES
 
 _ByArm = Mapping[str, Mapping[str, AttemptRow]]  # arm -> problem id -> row
 
@@ -58,7 +55,7 @@ def compare(
     margin: float,
     level: float = 0.95,
     sequential: bool = False,
-    price: Costing | None = None,
+    price: PriceLike | None = None,
 ) -> Comparison:
     """Compare each arm with its control on the problems that both completed.
 
@@ -138,7 +135,7 @@ def compare(
     )
 
 
-def differs(main: Gain, other: Gain, counting: Counting) -> bool:
+def differs(main: Gain, other: Gain, counting: Grading) -> bool:
     """Whether another way of counting changes the answer (docs/statistics.md, "Depends on").
 
     It does if the direction of the label changes: better, worse, neither. One exception: leaving
@@ -153,7 +150,7 @@ def differs(main: Gain, other: Gain, counting: Counting) -> bool:
     return True
 
 
-def _verdict(counted: Sequence[tuple[Counting, Gain]], margin: float) -> Verdict:
+def _verdict(counted: Sequence[tuple[Grading, Gain]], margin: float) -> Verdict:
     (_, main), *others = counted
     depends_on = [how for how, gain in others if differs(main, gain, how)]
     return Verdict(
@@ -204,3 +201,113 @@ def check_question(pairs: Sequence[tuple[str, str]], margin: float, level: float
     for arm, control in pairs:
         if arm == control:
             raise UsageError(f"{arm} cannot be compared with itself")
+
+
+# One arm on its own: outcomes, solve rate, and what it cost.
+
+
+def cell(
+    arm: str, rows: Sequence[AttemptRow], level: float, price: PriceLike | None = None
+) -> Cell:
+    """Summary of one arm's rows. Failed rows are counted as failed and enter nothing else.
+
+    Means over no rows are NaN. The order of ``rows`` does not matter: sums are exact (``fsum``).
+    """
+    found = Counter(row.outcome for row in rows)
+    done = [row for row in rows if row.outcome != "failed"]
+    n, n_correct = len(done), found["correct"]
+    prompt = _total([row.n_prompt_tokens for row in done])
+    generated = _total([row.n_generated_tokens for row in done])
+    usd = cost_of(rows, price)
+    seconds = math.fsum(row.seconds for row in done)
+    return Cell(
+        arm=arm,
+        n=n,
+        outcomes={outcome: found[outcome] for outcome in OUTCOMES},
+        n_correct=n_correct,
+        solve_rate=n_correct / n if n else math.nan,
+        interval=wilson(n_correct, n, level),
+        prompt_tokens=prompt / n if prompt is not None else None,
+        shared_tokens=sum(row.n_shared_tokens for row in done) / n if n else math.nan,
+        generated_tokens=generated / n if generated is not None else None,
+        generated_per_correct=generated / n_correct
+        if generated is not None and n_correct
+        else None,
+        usd=usd / n if usd is not None else None,
+        usd_per_correct=usd / n_correct if usd is not None and n_correct else None,
+        seconds=seconds / n if n else math.nan,
+        seconds_per_correct=seconds / n_correct if n_correct else None,
+    )
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    """Sum, or None if one is unknown or there is none: a partial sum would pass for a cheap arm."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
+
+
+# Arms that see the gold answers: upper bounds, called so wherever they stand, never a verdict.
+
+
+def bounded(verdict: Verdict, upper_bounds: Collection[str], margin: float) -> Verdict:
+    """The verdict; without any claim of help or harm if its arm is an upper bound."""
+    if verdict.gain.arm not in upper_bounds:
+        return verdict
+    gain = _bound(verdict.gain)
+    return replace(
+        verdict,
+        gain=gain,
+        variants=tuple(replace(v, gain=_bound(v.gain)) for v in verdict.variants),
+        depends_on=(),
+        sentence=sentence(gain, margin, ()),
+    )
+
+
+def bound_notes(arms: Sequence[str], upper_bounds: Collection[str]) -> tuple[str, ...]:
+    """A note for each upper bound."""
+    return tuple(
+        f"{arm} sees the gold answers: an upper bound, not a strategy to use or to rank"
+        for arm in arms
+        if arm in upper_bounds
+    )
+
+
+def _bound(gain: Gain) -> Gain:
+    return replace(gain, label="upper_bound")
+
+
+# What the attempts of an arm cost at a list price.
+
+
+class PriceLike(Protocol):
+    """A price, such as ``models.prices.Price``: what so many tokens cost in US dollars."""
+
+    def cost(
+        self, n_prompt: float, n_shared: float, n_cache_write: float, n_generated: float
+    ) -> float:
+        """As ``Price.cost``."""
+        ...
+
+
+def cost_of(rows: Sequence[AttemptRow], price: PriceLike | None) -> float | None:
+    """US dollars for all attempts that did not fail; None: unknown.
+
+    That is what the arm costs on its own: a completion that it shares with another arm is paid in
+    both, and one that the store held already is paid too. Unknown without a price, without an
+    attempt, or if the tokens of one are: a partial sum would pass for a cheap arm.
+    """
+    done = [row for row in rows if row.outcome != "failed"]
+    costs = [_cost(row, price) for row in done] if price is not None else []
+    known = [cost for cost in costs if cost is not None]
+    return math.fsum(known) if known and len(known) == len(done) else None
+
+
+def _cost(row: AttemptRow, price: PriceLike) -> float | None:
+    if row.n_prompt_tokens is None or row.n_generated_tokens is None:
+        return None
+    return price.cost(
+        row.n_prompt_tokens,
+        row.n_shared_tokens,
+        row.n_cache_write_tokens,
+        row.n_generated_tokens,
+    )

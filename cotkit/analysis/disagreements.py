@@ -21,7 +21,7 @@ CAUSES: dict[Cause, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ToolRecord:
     """What one tool had of a problem."""
 
     arm: str
@@ -60,7 +60,7 @@ class Disagreement:
     """Why, in a sentence."""
 
 
-def disagreement(arm: Side, control: Side, problem: str) -> Disagreement | None:
+def disagreement(arm: ToolRecord, control: ToolRecord, problem: str) -> Disagreement | None:
     """None where both call it solved, or neither."""
     if arm.is_right == control.is_right:
         return None
@@ -75,7 +75,7 @@ def disagreement(arm: Side, control: Side, problem: str) -> Disagreement | None:
     )
 
 
-def _why(arm: Side, control: Side) -> tuple[Cause, str]:
+def _why(arm: ToolRecord, control: ToolRecord) -> tuple[Cause, str]:
     sides = (arm, control)
     if arm.gold != control.gold:
         return "gold", f"{arm.arm} wants {_shown(arm.gold)}, {control.arm} {_shown(control.gold)}"

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from cotkit.analysis.results import Interval
 from cotkit.errors import UsageError
+from cotkit.stats.intervals import Interval
 from cotkit.store.rows import AttemptRow
 
 

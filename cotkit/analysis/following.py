@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from cotkit.analysis.intervals import wilson
-from cotkit.analysis.results import Following, FollowingLabel, Interval
+from cotkit.analysis.values import Following, FollowingLabel
+from cotkit.stats.intervals import Interval, wilson
 from cotkit.store.rows import AttemptRow
 
 CHANCE = 0.5

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from cotkit.analysis.counting import Counting, Pair
-from cotkit.analysis.hypotheses import holm, mcnemar_midp, sidak_level
-from cotkit.analysis.intervals import tango
-from cotkit.analysis.labels import label
-from cotkit.analysis.power import minimum_detectable_effect
-from cotkit.analysis.results import Gain
-from cotkit.analysis.sequential import ConfidenceSequence, shared_level
+from cotkit.analysis.values import Gain, Label
+from cotkit.errors import UsageError
+from cotkit.stats.hypotheses import holm, mcnemar_midp, minimum_detectable_effect, sidak_level
+from cotkit.stats.intervals import Interval, tango
+from cotkit.stats.sequential import ConfidenceSequence, decided, shared_level
+from cotkit.store.rows import AttemptRow
+from cotkit.types import Outcome
 
 
 def gains(
     paired: Mapping[tuple[str, str], Sequence[Pair]],
-    counting: Counting,
+    counting: Grading,
     *,
     margin: float,
     level: float,
@@ -42,7 +44,7 @@ def gains(
 def _gain(
     names: tuple[str, str],
     pairs: Sequence[Pair],
-    counting: Counting,
+    counting: Grading,
     *,
     margin: float,
     level: float,
@@ -75,3 +77,186 @@ def _gain(
         label=label(interval, margin),
         mde=minimum_detectable_effect(n, rate, level) if n else math.nan,
     )
+
+
+# Ways of counting a pair of attempts: by which reader, and what to do with unreadable answers.
+#
+# Only the run's own reader decides the outcome of a row, so the other readers count by
+# ``correct_by``; the treatments of unreadable answers bend the outcome.
+
+
+UNREADABLE: frozenset[Outcome] = frozenset({"unparsed", "truncated", "refused"})
+"""Outcomes in which the model answered and no answer could be read."""
+
+Pair: TypeAlias = tuple[AttemptRow, AttemptRow]
+"""(arm, control) on one problem; neither failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grading:
+    """One way of deciding who is right in a pair."""
+
+    name: str
+    """As ``Variant.name`` gives it; for the main one the reader's name."""
+    kind: Literal["main", "reader", "treatment"]
+    """What it varies: nothing, the reader, or the treatment of unreadable answers."""
+    reader: str
+    """Whose readings it counts."""
+    judge: Callable[[Pair], tuple[bool, bool] | None]
+    """(arm right, control right); None leaves the pair out."""
+
+
+def countings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
+    """The main counting, then one for every other reader by name, then the three treatments.
+
+    A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
+    was written for other prompts, and nothing depends on it.
+
+    Raises:
+        UsageError: a row was not read by every reader, or was scored by another than ``reader``.
+    """
+    completed = [row for row in rows if row.outcome != "failed"]
+    readers = {reader}.union(*(row.correct_by for row in completed))
+    for row in completed:
+        _check_read(row, readers)
+        _check_scored_by(row, reader)
+    others = sorted(name for name in readers - {reader} if not _is_mute(name, completed))
+    return (
+        Grading(name=reader, kind="main", reader=reader, judge=_by_outcome),
+        *(
+            Grading(name=f"reader {name}", kind="reader", reader=name, judge=_by_reader(name))
+            for name in others
+        ),
+        Grading(
+            name="unparsed and truncated left out",
+            kind="treatment",
+            reader=reader,
+            judge=_readable_only,
+        ),
+        Grading(
+            name="unreadable counted for the control",
+            kind="treatment",
+            reader=reader,
+            judge=_for_control,
+        ),
+        Grading(
+            name="unreadable counted for the arm", kind="treatment", reader=reader, judge=_for_arm
+        ),
+    )
+
+
+def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
+    readings = [row.readings.get(name) for row in rows]
+    return name.startswith("task:") and all(one and one.value is None for one in readings)
+
+
+def _by_outcome(pair: Pair) -> tuple[bool, bool]:
+    arm, control = pair
+    return arm.outcome == "correct", control.outcome == "correct"
+
+
+def _by_reader(name: str) -> Callable[[Pair], tuple[bool, bool]]:
+    def judge(pair: Pair) -> tuple[bool, bool]:
+        arm, control = pair
+        return arm.correct_by[name], control.correct_by[name]
+
+    return judge
+
+
+def _readable_only(pair: Pair) -> tuple[bool, bool] | None:
+    return None if any(row.outcome in UNREADABLE for row in pair) else _by_outcome(pair)
+
+
+def _for_control(pair: Pair) -> tuple[bool, bool]:
+    """Worst case for the arm: what the control left unreadable was right, its own was wrong."""
+    arm, control = _by_outcome(pair)
+    return arm, control or pair[1].outcome in UNREADABLE
+
+
+def _for_arm(pair: Pair) -> tuple[bool, bool]:
+    """Best case for the arm: what it left unreadable was right, the control's was wrong."""
+    arm, control = _by_outcome(pair)
+    return arm or pair[0].outcome in UNREADABLE, control
+
+
+def _check_read(row: AttemptRow, readers: set[str]) -> None:
+    missing = sorted(readers - set(row.correct_by))
+    if missing:
+        raise UsageError(
+            f"{row.arm} on {row.problem_id} was not read by {', '.join(missing)}",
+            hint="score the run again with one panel of readers",
+        )
+
+
+def _check_scored_by(row: AttemptRow, reader: str) -> None:
+    # Truncated and refused rows may hold a readable answer: what that is worth is scoring's rule.
+    said = {"correct": True, "wrong": False}.get(row.outcome)
+    if said is not None and said != row.correct_by[reader]:
+        raise UsageError(
+            f"{row.arm} on {row.problem_id} is {row.outcome}, but not by reader {reader!r}",
+            hint="name the reader that the run chose, or score the run again",
+        )
+
+
+# From an interval to a word: the labels of the onset rule.
+
+
+def label(interval: Interval, margin: float) -> Label:
+    """What an interval of a gain shows against the smallest gain that counts as material.
+
+    Args:
+        interval: Of the gain, -1..1; ends that touch a bound do not cross it.
+        margin: In 0..1, more than 0.
+    """
+    if interval.low > margin:
+        return "helps"
+    if interval.low > 0:
+        return "some_help"
+    if interval.high < 0:
+        return "harms"
+    if interval.high < margin:
+        return "no_material_help"
+    return "undetermined"
+
+
+def direction(of: Label) -> int:
+    """+1 if the label says better, -1 if it says worse, 0 if it says neither."""
+    return {"helps": 1, "some_help": 1, "harms": -1}.get(of, 0)
+
+
+# When a run has shown what it can: every gain is decided, whatever the problems left may say.
+
+
+def all_decided(
+    pairs: Sequence[tuple[str, str]],
+    *,
+    margin: float,
+    level: float,
+    not_asked: Collection[str] = (),
+) -> Callable[[Mapping[str, AttemptRow]], bool]:
+    """A judge to be told each problem's attempts (arm -> row), in the order drawn.
+
+    ``not_asked``: arms whose gains need not be decided, though they share the level of the report.
+    It says True from the problem on at which no gain of ``pairs`` can change its side of the
+    margin. A problem that one of a pair failed at says nothing of that pair.
+
+    Raises:
+        UsageError: there is no pair.
+    """
+    judged = [pair for pair in pairs if pair[0] not in not_asked]
+    if not judged:
+        raise UsageError(
+            "--stop-when decided: no strategy here is measured against another",
+            hint="name one that has a control, or a --baseline",
+        )
+    each = shared_level(level, len(pairs))
+    sequences = {pair: ConfidenceSequence(each) for pair in judged}
+
+    def tell(attempts: Mapping[str, AttemptRow]) -> bool:
+        for (arm, control), sequence in sequences.items():
+            ours, theirs = attempts[arm].outcome, attempts[control].outcome
+            if "failed" not in {ours, theirs}:
+                sequence.update((ours == "correct") - (theirs == "correct"))
+        return all(decided(one.interval, margin) for one in sequences.values())
+
+    return tell

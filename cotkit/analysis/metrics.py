@@ -16,15 +16,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Protocol, TypeAlias
 
-from cotkit.analysis.intervals import critical_value, tango, wilson
-from cotkit.analysis.results import (
-    BesideExact,
-    Direction,
-    Interval,
-    Measured,
-    MetricGain,
-    MetricMean,
-)
+from cotkit.analysis.values import BesideExact, Direction, MetricGain, MetricMean, MetricResult
+from cotkit.stats.intervals import Interval, critical_value, tango, wilson
 from cotkit.store.rows import AttemptRow
 
 N_RESAMPLES = 1000
@@ -43,7 +36,7 @@ Calibration: TypeAlias = Callable[[Sequence[float], Sequence[float]], float]
 _Values: TypeAlias = Mapping[str, float]  # problem -> value
 
 
-class Kind(Protocol):
+class MetricKind(Protocol):
     """What a metric's number means (``cotkit.scoring.metrics.Metric``)."""
 
     @property
@@ -81,10 +74,10 @@ def measured(
     arms: Sequence[str],
     pairs: Sequence[tuple[str, str]],
     *,
-    kind_of: Callable[[str], Kind],
+    kind_of: Callable[[str], MetricKind],
     calibration: Calibration,
     level: float,
-) -> tuple[Measured, ...]:
+) -> tuple[MetricResult, ...]:
     """Every metric of the rows, exact match first; failed rows left out.
 
     Args:
@@ -154,7 +147,9 @@ def mean_interval(values: Sequence[float], level: float, seed: str) -> Interval:
     return Interval(low=means[n_out], high=means[-1 - n_out], level=level)
 
 
-def _one(name: str, by_arm: Mapping[str, _Values], kind: Kind, report: _Report) -> Measured:
+def _one(
+    name: str, by_arm: Mapping[str, _Values], kind: MetricKind, report: _Report
+) -> MetricResult:
     values = (value for of_arm in by_arm.values() for value in of_arm.values())
     is_rate = kind.high == 1 and all(value in {0.0, 1.0} for value in values)
     means = [
@@ -179,7 +174,7 @@ def _mean(arm: str, of_arm: _Values, level: float, name: str, *, is_rate: bool) 
 
 
 def _gains(
-    name: str, by_arm: Mapping[str, _Values], kind: Kind, report: _Report, *, is_rate: bool
+    name: str, by_arm: Mapping[str, _Values], kind: MetricKind, report: _Report, *, is_rate: bool
 ) -> Iterator[MetricGain]:
     for pair in report.pairs:
         if not by_arm.keys() >= set(pair):
@@ -222,9 +217,9 @@ def _whole(
     name: str,
     values: Mapping[str, float],
     by_arm: Mapping[str, _Values],
-    kind: Kind,
+    kind: MetricKind,
     report: _Report,
-) -> Measured:
+) -> MetricResult:
     """A metric of an arm as a whole: differences, and no intervals."""
     unknown = _unknown(report.level)
     means = [
@@ -249,9 +244,9 @@ def _whole(
 
 
 def _described(
-    name: str, kind: Kind, means: Sequence[MetricMean], gains: Sequence[MetricGain]
-) -> Measured:
-    return Measured(
+    name: str, kind: MetricKind, means: Sequence[MetricMean], gains: Sequence[MetricGain]
+) -> MetricResult:
+    return MetricResult(
         metric=name,
         low=kind.low,
         high=kind.high,
@@ -262,7 +257,7 @@ def _described(
     )
 
 
-def _beside(one: Measured, exact: Sequence[MetricGain]) -> Measured:
+def _beside(one: MetricResult, exact: Sequence[MetricGain]) -> MetricResult:
     by_pair = {(gain.arm, gain.control): gain for gain in exact}
     if one.metric == _EXACT:
         return one
@@ -273,7 +268,7 @@ def _beside(one: Measured, exact: Sequence[MetricGain]) -> Measured:
     return replace(one, gains=tuple(gains))
 
 
-def _compared(gain: MetricGain, exact: MetricGain | None, one: Measured) -> BesideExact | None:
+def _compared(gain: MetricGain, exact: MetricGain | None, one: MetricResult) -> BesideExact | None:
     """How a metric's gain stands to that of exact match: its sign, turned so that up is better."""
     if exact is None or math.isnan(gain.gain) or math.isnan(exact.gain):
         return None
@@ -292,3 +287,56 @@ def _compared(gain: MetricGain, exact: MetricGain | None, one: Measured) -> Besi
 
 def _unknown(level: float) -> Interval:
     return Interval(low=math.nan, high=math.nan, level=level)
+
+
+# A preferred metric once more, on the scale on which 0 is chance and 100 perfect (BIG-bench).
+#
+# The scale is a straight line, so intervals and directions are those of the metric itself.
+
+
+def with_normalised(
+    found: Sequence[MetricResult],
+    metric: str,
+    normalise: Callable[[float], float],
+    kind: MetricKind,
+) -> tuple[MetricResult, ...]:
+    """All metrics, then ``normalised_<metric>``; nothing is added where that was not measured.
+
+    Args:
+        found: Every metric of a comparison.
+        metric: The preferred one.
+        normalise: A value of it on the new scale, by a straight line.
+        kind: What a number on the new scale means.
+    """
+    one = next((one for one in found if one.metric == metric), None)
+    if one is None:
+        return tuple(found)
+
+    def moved(value: float) -> float:
+        return normalise(value) if math.isfinite(value) else value
+
+    def stretched(difference: float) -> float:
+        return moved(difference) - normalise(0)
+
+    means = tuple(
+        replace(mean, mean=moved(mean.mean), interval=_mapped(mean.interval, moved))
+        for mean in one.means
+    )
+    gains = tuple(
+        replace(gain, gain=stretched(gain.gain), interval=_mapped(gain.interval, stretched))
+        for gain in one.gains
+    )
+    added = MetricResult(
+        metric=f"normalised_{metric}",
+        low=moved(one.low),
+        high=moved(one.high),
+        unit=kind.unit,
+        higher_is_better=kind.higher_is_better,
+        means=means,
+        gains=gains,
+    )
+    return (*found, added)
+
+
+def _mapped(interval: Interval, move: Callable[[float], float]) -> Interval:
+    return replace(interval, low=move(interval.low), high=move(interval.high))

@@ -6,11 +6,11 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cotkit.backends._anthropic import faults, messages
-from cotkit.backends._anthropic.client import Client
+from cotkit.backends._anthropic import faults, wire
+from cotkit.backends._anthropic.wire import AnthropicClient
 from cotkit.backends._hosted import keys
 from cotkit.backends._hosted.base import Hosted, Keep, side_by_side
-from cotkit.backends._hosted.rules import Rule, changes, rule_for
+from cotkit.backends._hosted.parameters import ParameterRule, changes, rule_for
 from cotkit.types import BackendInfo, Completion, Request
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class Anthropic(Hosted):
         self._url = given or keys.base_url("ANTHROPIC_BASE_URL") or _HOME
         rule = rule_for(f"anthropic/{self.model}", without=self.without)
         thinking = _thinking(self.thinking, rule)
-        if thinking is not None and thinking["type"] in messages.THINKING:
+        if thinking is not None and thinking["type"] in wire.THINKING:
             rule = rule_for(f"anthropic/{self.model}", effort="any", without=self.without)
-        self._terms = messages.Terms(
+        self._terms = wire.RequestTerms(
             model=self.model, rule=rule, thinking=thinking, effort=self.effort, caches=self.cache
         )
 
@@ -80,24 +80,24 @@ class Anthropic(Hosted):
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """One call, for the first of ``request.samples``."""
-        body = messages.write(request, self._terms)
-        return (messages.read(await self.client.post(body), body),)
+        body = wire.write(request, self._terms)
+        return (wire.read(await self.client.post(body), body),)
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """What an exception of the SDK means."""
         return faults.read_fault(fault, model=self.model, base_url=self._url)
 
     @functools.cached_property
-    def client(self) -> Client:
+    def client(self) -> AnthropicClient:
         """The way to the server; opened by the first call: planning needs neither SDK nor key."""
-        return Client(self._url)
+        return AnthropicClient(self._url)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         await self.client.close()
 
 
-def _thinking(wanted: str | None, rule: Rule) -> dict[str, str | int] | None:
+def _thinking(wanted: str | None, rule: ParameterRule) -> dict[str, str | int] | None:
     """The ``thinking`` object that a user asks for; None: nothing to send."""
     if wanted == "off" and rule.always_thinks:
         raise ValueError("thinking=off: the model cannot be kept from thinking")

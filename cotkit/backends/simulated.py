@@ -12,11 +12,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Literal
 
-from cotkit.backends._simulated_text import Turn, answers, read_turn, shown
 from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
-from cotkit.types import BackendInfo, Completion, Problem, Request
+from cotkit.types import BackendInfo, Completion, Message, Problem, Question, Request
 
 FAMILY = tuple(
     f"simulated/{size}" for size in ("100m", "300m", "1b", "3b", "10b", "30b", "100b", "300b")
@@ -167,21 +168,21 @@ class Simulated:
             seconds=self.latency_s,
         )
 
-    def _words(self, turn: Turn, answer: str) -> list[str]:
+    def _words(self, turn: SimulatedTurn, answer: str) -> list[str]:
         words = ["thus"] * self.chain_tokens if turn.reasons and turn.kind != "extract" else []
         words += f"which gives {answer}.".split() if words else []
         return (
             [*words, f"{answer}."] if turn.cued else [*words, *f"The answer is {answer}.".split()]
         )
 
-    def _review(self, turn: Turn, problem: Problem, sample: int) -> list[str]:
+    def _review(self, turn: SimulatedTurn, problem: Problem, sample: int) -> list[str]:
         """Finds fault with an answer exactly when the next turn will change whether it is right."""
         was = turn.before == answers(problem, _WRONG)[0]
         verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
 
-    def _answer(self, turn: Turn, problem: Problem, sample: int) -> str:
+    def _answer(self, turn: SimulatedTurn, problem: Problem, sample: int) -> str:
         if turn.kind == "extract" and turn.before is not None:
             return turn.before
         if turn.kind == "improve":
@@ -198,7 +199,7 @@ class Simulated:
             others = [one for one in others if (one == stereotype) is follows]
         return others[int(self._draw("wrong", problem.question.id, sample) * len(others))]
 
-    def _is_right_after(self, turn: Turn, problem: Problem, sample: int) -> bool:
+    def _is_right_after(self, turn: SimulatedTurn, problem: Problem, sample: int) -> bool:
         """Whether this round's improved answer is right; drawn once per round, as planted."""
         drawn = self._draw("correction", problem.question.id, turn.round, sample)
         was = turn.before == answers(problem, _WRONG)[0]
@@ -207,3 +208,91 @@ class Simulated:
     def _draw(self, *what: object) -> float:
         """A uniform number in [0, 1) fixed by the model's label and what it is drawn for."""
         return int(content_hash("simulated", [self.model, *what])[:13], 16) / 16**13
+
+
+# What a simulated model makes of a prompt: question, kind of turn, the answer before it.
+
+
+_REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
+_QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
+_CHAIN_RESULT = re.compile(r"gives (.+?)\.(?= The answer is|$)")
+_ANSWER_LINE = re.compile(r"[Tt]he answer is ([^\n]+?)\.(?=\s|$)")
+_CUE = re.compile(r"[Tt]he answer is$")
+_REVIEW = re.compile(r"\n(?:Problems|Feedback):$")  # how our review prompts end
+_IMPROVE = re.compile(r"\nA:$")
+_VERDICT = re.compile(r"VERDICT: ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedTurn:
+    """A request as the simulator understands it."""
+
+    kind: Literal["answer", "extract", "review", "improve"]
+    """First answer; answer to the reasoning before it; review of an answer; answer after that."""
+    question: str | None
+    """The words of the last question of the first message; None if it asks none."""
+    reasons: bool
+    """Whether the prompt shows or begins reasoning."""
+    cued: bool
+    """Whether the prompt ends in ``The answer is``."""
+    before: str | None
+    """The answer being extracted, reviewed or improved; None if there is none to be read."""
+    round: int
+    """Which round of correction, from 1; 0 outside of corrections."""
+    wants_verdict: bool
+    """Whether a review has to end in a line ``VERDICT: ...``."""
+
+
+def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
+    """Understand a conversation by who speaks in which order and by how the last prompts end."""
+    asked = _QUESTION.findall(messages[0].content)
+    kind = _kind(messages)
+    last = messages[-1].content
+    return SimulatedTurn(
+        kind=kind,
+        question=asked[-1] if asked else None,
+        reasons=_REASONS.search("".join(m.content for m in messages[:2])) is not None,
+        cued=_CUE.search(last) is not None,
+        before=_before(messages, kind),
+        round=len(messages) // 4 + (kind == "review") if kind in {"review", "improve"} else 0,
+        wants_verdict=_VERDICT.search(last) is not None,
+    )
+
+
+def shown(question: Question) -> str:
+    """A question as our prompts show it (``prompting.shown``, which backends may not import)."""
+    lines = [f"({x}) {c}" for x, c in zip(ascii_uppercase, question.choices, strict=False)]
+    return "\n".join([question.text, *lines])
+
+
+def answers(problem: Problem, wrong: str) -> tuple[str, ...]:
+    """What a model may answer, the right one first: letters, or gold and ``wrong``."""
+    choices = problem.question.choices
+    if problem.gold not in choices:
+        return problem.gold, wrong
+    letters = [f"({x})" for x, _ in zip(ascii_uppercase, choices, strict=False)]
+    right = letters.pop(choices.index(problem.gold))
+    return right, *letters
+
+
+def _kind(messages: Sequence[Message]) -> Literal["answer", "extract", "review", "improve"]:
+    users = [message.content for message in messages[::2]]
+    takes_turns = all(m.role == ("user", "assistant")[i % 2] for i, m in enumerate(messages))
+    if not messages[2:]:
+        return "answer"
+    if takes_turns and len(users) % 2 == 0 and _REVIEW.search(users[-1]):
+        return "review"
+    if takes_turns and len(users) % 2 and _REVIEW.search(users[-2]) and _IMPROVE.search(users[-1]):
+        return "improve"
+    return "extract"
+
+
+def _before(messages: Sequence[Message], kind: str) -> str | None:
+    if kind == "extract":
+        found = _CHAIN_RESULT.search(messages[1].content)
+        return found[1] if found else None
+    if kind == "answer":
+        return None
+    said = messages[-2 if kind == "review" else -4].content
+    answers = _ANSWER_LINE.findall(said)
+    return answers[-1] if answers else None

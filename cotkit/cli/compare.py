@@ -1,24 +1,56 @@
 """``cotkit compare``: a strategy against its control, on the same problems."""
 
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._cluster import read_cluster
-from cotkit.cli._formats import Format
-from cotkit.cli._html import read_page
-from cotkit.cli._means import read_means, read_pace
-from cotkit.cli._options import read_given, read_spec, takes
-from cotkit.cli._place import read_place
-from cotkit.cli._watch import Watch, read_watch
+from cotkit.benchmarks import load_benchmark
+from cotkit.cli.options import (
+    Format,
+    read_cluster,
+    read_given,
+    read_means,
+    read_pace,
+    read_place,
+    read_spec,
+    takes,
+)
+from cotkit.cli.output import (
+    EXIT_CODES,
+    RunDisplay,
+    gate,
+    lines,
+    read_page,
+    read_watch,
+    write_run,
+    write_summary,
+)
+from cotkit.errors import IncompleteRunError, UsageError
+from cotkit.registry import parse_spec
+from cotkit.report import render
+from cotkit.report.exemplar_draws import draws_json, draws_text
+from cotkit.store import option
+from cotkit.workflows.compare import run_spec
+from cotkit.workflows.exemplar_draws import AGAIN, compare_draws
+from cotkit.workflows.plan import forecast
 
 if TYPE_CHECKING:
-    from cotkit.cli._page import Page
-    from cotkit.cluster import Cluster
-    from cotkit.run import RunSpec
-    from cotkit.running import Means
+    from cotkit.analysis.values import Comparison
+    from cotkit.cli.output import PageRequest
+    from cotkit.executors.ray import RayExecutor
+    from cotkit.run import Plan, RunSpec
+    from cotkit.store import Store
+    from cotkit.types import BackendInfo
+    from cotkit.workflows.compare import Resources
+    from cotkit.workflows.exemplar_draws import ExemplarDraws
 
 
 EXAMPLES = """
@@ -48,13 +80,13 @@ Examples:
 
 def compare(
     given: frozenset[str],
-    spec: "RunSpec",
+    spec: RunSpec,
     pace: dict[str, str],
-    means: "Means",
+    means: Resources,
     log_dir: Path | str,
-    cluster: "Cluster | None",
-    watch: Watch,
-    page: "Page | None",
+    cluster: RayExecutor | None,
+    watch: RunDisplay,
+    page: PageRequest | None,
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
@@ -74,9 +106,6 @@ def compare(
 
     Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
     """
-    from cotkit.cli._recorded import compare_files
-    from cotkit.cli._run import run_and_print
-
     if sources:
         compare_files(sources, spec, format_, given)
         return
@@ -96,3 +125,151 @@ compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
 command = takes(
     read_given, read_spec, read_pace, read_means, read_place, read_cluster, read_watch, read_page
 )(compare)
+
+
+# Run a spec with progress on standard error and print its answer on standard output.
+
+
+def run_and_print(
+    spec: RunSpec,
+    means: Resources,
+    *,
+    log_dir: Path | str,
+    format_: Format,
+    timing: bool,
+    watch: RunDisplay,
+    expected: str | None = None,
+    gated: bool = False,
+    page: PageRequest | None = None,
+) -> None:
+    """Run, print, and exit 75 if attempts are missing.
+
+    Args:
+        spec: What to run.
+        means: What it may spend.
+        log_dir: Folder of the store, or URL of a database.
+        format_: Of the report.
+        timing: Whether to print what was measured.
+        watch: How the run is watched.
+        expected: What run it must turn out to be.
+        gated: Exit by the verdict, if no attempt is missing.
+        page: To be written, too.
+
+    Raises:
+        CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
+        IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
+        typer.Exit: by the verdict, where ``gated``.
+    """
+
+    def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
+        if expected is not None and plan.run_id(info) != expected:
+            raise UsageError(
+                f"run {expected} cannot be resumed: it would now be run {plan.run_id(info)}",
+                hint="model, benchmark, prompts or cotkit changed; give the compare command again",
+            )
+        if watch.mode == "none":
+            return
+        if store.n_done(plan.run_id(info)) == len(plan.arms) * len(plan.problems):
+            typer.echo(f"run {plan.run_id(info)}: every attempt is in the store", err=True)
+        else:
+            found = forecast(plan, info, store, means.prices)
+            typer.echo("\n".join(lines(found)), err=True)
+
+    _check_draws(spec, format_, page, gated=gated)
+    bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
+    with watch.told() as emit:
+        if spec.exemplar_seeds:
+            draws = compare_draws(
+                spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means
+            )
+            _print_draws(draws, format_)
+            _check_complete(draws.comparisons, AGAIN)
+            return
+        comparison = run_spec(
+            spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means, resumed=expected
+        )
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render(
+        comparison,
+        format_.value,
+        width=shutil.get_terminal_size((100, 24)).columns,
+        color=color,
+        timing=timing,
+        encoding=sys.stdout.encoding,
+    )
+    typer.echo(text, nl=False, color=color)
+    if page is not None:
+        write_run(page, comparison, log_dir, timing=timing)
+        typer.echo(f"written: {page.path}", err=True)
+    again = f"go on with: cotkit resume {comparison.run_id} {option(log_dir)}"
+    if gated:
+        write_summary(comparison)
+    _check_complete([comparison], again)
+    if gated:
+        raise typer.Exit(EXIT_CODES[gate(comparison)])
+
+
+def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, gated: bool) -> None:
+    """Refuse what several exemplar draws cannot be printed as."""
+    if not spec.exemplar_seeds:
+        return
+    if gated:
+        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
+    if page is not None:
+        hint = "leave out --html; later: cotkit report RUN"
+        raise UsageError("exemplar draws have no page", hint=hint)
+    if format_.value not in {"table", "json"}:
+        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
+
+
+def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
+    say = draws_json if format_.value == "json" else draws_text
+    typer.echo(say(draws.variances, draws.seeds, draws.comparisons), nl=False)
+
+
+def _check_complete(comparisons: Sequence[Comparison], hint: str) -> None:
+    n_failed = sum(cell.outcomes["failed"] for one in comparisons for cell in one.cells)
+    if n_failed:
+        why = next((one.why_failed for one in comparisons if one.why_failed), "no reason given")
+        raise IncompleteRunError(
+            f"{n_failed} attempts failed and are left out, most for this: {why}", hint=hint
+        )
+    if any(one.ended_by == "budget" for one in comparisons):
+        raise IncompleteRunError("the budget was used up before every problem was done", hint=hint)
+
+
+# ``cotkit compare --from``: files of other tools in place of a run.
+
+
+_FITTING = frozenset({"sources", "baseline", "reader", "margin", "format_"})
+"""Options that mean something for what was recorded."""
+
+
+def compare_files(
+    sources: Sequence[str], spec: RunSpec, format_: Format, given: frozenset[str]
+) -> None:
+    """Compare and print; ``given``: names of the options that the user wrote.
+
+    Raises:
+        UsageError: one of them says nothing here.
+        CotkitError: as ``compare_recorded``.
+    """
+    from cotkit.interop.recorded import compare_recorded
+    from cotkit.report import render
+
+    if wrong := min(given - _FITTING, default=None):
+        name = wrong.strip("_").replace("_", "-")
+        hint = "--baseline, --reader, --margin and --format do"
+        raise UsageError(f"--{name} says nothing of results that are there", hint=hint)
+    found = compare_recorded(
+        sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
+    )
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render(
+        found,
+        format_.value,
+        width=shutil.get_terminal_size((100, 24)).columns,
+        color=color,
+        encoding=sys.stdout.encoding,
+    )
+    typer.echo(text, nl=False, color=color)

@@ -28,7 +28,7 @@ Examples:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class DoctorPass:
     """The same problems asked once."""
 
     done: "list[Completion]"
@@ -57,7 +57,7 @@ def doctor(
     second, the most memory taken, and what other number formats of this device do: answers that
     differ from float32's, and the log-probability that they lose on float32's own texts.
     """
-    from cotkit.cli._table import aligned
+    from cotkit.cli.output import aligned
     from cotkit.run.flips import Flips, remember
 
     asked = _asked(bench, problems, max_tokens)
@@ -90,7 +90,7 @@ command = doctor
 
 def _asked(bench: str, n: int, max_tokens: int) -> "list[tuple[Problem, Request]]":
     """Problems with the request that chain-of-thought over eight exemplars makes of them."""
-    from cotkit.bench import draw, load_benchmark
+    from cotkit.benchmarks import draw, load_benchmark
     from cotkit.prompting import read_exemplars
     from cotkit.registry import parse_spec
     from cotkit.strategies.cot import Cot
@@ -116,7 +116,9 @@ def _local(model: str, model_args: str, params: dict[str, str]) -> "Hf":
     return made
 
 
-async def _four_passes(backend: "Hf", asked: "Sequence[tuple[Problem, Request]]") -> list[Pass]:
+async def _four_passes(
+    backend: "Hf", asked: "Sequence[tuple[Problem, Request]]"
+) -> list[DoctorPass]:
     try:
         await backend.generate(
             replace(asked[0][1], decoding=replace(asked[0][1].decoding, max_tokens=1))
@@ -128,7 +130,7 @@ async def _four_passes(backend: "Hf", asked: "Sequence[tuple[Problem, Request]]"
 
 async def _pass(
     backend: "Hf", asked: "Sequence[tuple[Problem, Request]]", *, at_once: bool
-) -> Pass:
+) -> DoctorPass:
     from cotkit.scoring import score_attempt
     from cotkit.types import Attempt
 
@@ -145,7 +147,7 @@ async def _pass(
     ]
     answers = [score.readings["flexible"].value for score in scores]
     n_correct = sum(score.outcome == "correct" for score in scores)
-    return Pass(done, answers, n_correct, seconds)
+    return DoctorPass(done, answers, n_correct, seconds)
 
 
 def _formats(
@@ -161,7 +163,7 @@ def _formats(
     rows: list[tuple[str, ...]] = [
         ("format", "right", "answers unlike float32's", "lost, nats a token", "tokens/s")
     ]
-    reference: Pass | None = None
+    reference: DoctorPass | None = None
     theirs: list[float] = []
     for dtype in ("float32", *(one for one in others if one != "float32")):
         backend = _local(model, model_args, {**params, "dtype": dtype})
@@ -176,8 +178,8 @@ def _formats(
 
 
 async def _against(
-    backend: "Hf", asked: "Sequence[tuple[Problem, Request]]", reference: Pass | None
-) -> tuple[Pass, list[float]]:
+    backend: "Hf", asked: "Sequence[tuple[Problem, Request]]", reference: DoctorPass | None
+) -> tuple[DoctorPass, list[float]]:
     """A pass, and the log-probability a token of the reference's texts; None: of its own."""
     try:
         found = await _pass(backend, asked, at_once=True)
@@ -194,11 +196,11 @@ async def _against(
     return found, [(one.logprob or 0.0) / (one.n_generated_tokens or 1) for (one,) in scored]
 
 
-def _changed(first: Pass, second: Pass) -> int:
+def _changed(first: DoctorPass, second: DoctorPass) -> int:
     return sum(a != b for a, b in zip(first.answers, second.answers, strict=True))
 
 
-def _changed_texts(first: Pass, second: Pass) -> int:
+def _changed_texts(first: DoctorPass, second: DoctorPass) -> int:
     return sum(a.text != b.text for a, b in zip(first.done, second.done, strict=True))
 
 

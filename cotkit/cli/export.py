@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._options import fixing, read_spec, takes
-from cotkit.cli._place import read_place
+from cotkit.cli.options import fixing, read_place, read_spec, takes
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -99,8 +98,8 @@ def _read_to(text: str) -> tuple[str, Path]:
 
 
 def _write_tasks(spec: "RunSpec", folders: list[Path]) -> None:
-    from cotkit.bench import load_benchmark
-    from cotkit.interop.lm_eval_tasks import write_tasks
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.interop.lm_eval.tasks import write_tasks
     from cotkit.registry import parse_spec
 
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
@@ -113,10 +112,10 @@ def _write_runs(
     runs: list[str], parquet: Path | None, wanted: list[tuple[str, Path]], log_dir: Path | str
 ) -> None:
     from cotkit.errors import UsageError
-    from cotkit.foreign.taken import Taken
-    from cotkit.foreign.to_inspect import write_inspect
-    from cotkit.foreign.to_lm_eval import write_lm_eval
-    from cotkit.foreign.to_parquet import write_parquet
+    from cotkit.interop.inspect_.export import write_inspect
+    from cotkit.interop.lm_eval.export import write_lm_eval
+    from cotkit.interop.parquet import write_parquet
+    from cotkit.interop.stored import StoredRun
     from cotkit.store import Store, existing
 
     if not runs:
@@ -124,7 +123,7 @@ def _write_runs(
     place = existing(log_dir)
     writers = {"inspect": write_inspect, "lm-eval": write_lm_eval}
     with Store(place) as store:
-        taken = [Taken.of(store, prefix) for prefix in runs]
+        taken = [StoredRun.of(store, prefix) for prefix in runs]
         if parquet is not None:
             typer.echo(f"{parquet}: {write_parquet(taken, parquet):,} attempts")
         for kind, folder in wanted:

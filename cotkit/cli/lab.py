@@ -3,6 +3,12 @@
 No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
 """
 
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +16,301 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli import lab_flipped, lab_icl, lab_mirage
-from cotkit.cli._cluster import read_cluster
-from cotkit.cli._lab import Teller, duration, say
-from cotkit.cli._options import takes
-from cotkit.errors import UnknownNameError, UsageError
+from cotkit.cli.options import read_cluster, takes
+from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from cotkit.cluster import Cluster
-    from cotkit.lab.pocket.estimate import Estimate
-    from cotkit.lab.pocket.training import Job
-    from cotkit.lab.progress import Progress
+    from cotkit.analysis.values import Comparison
+    from cotkit.executors.ray import RayExecutor
+    from cotkit.labs.findings import LabReport
+    from cotkit.labs.pocket.training import PocketJob, TrainingEstimate
+    from cotkit.labs.trainer import TrainingProgress
+
+
+# What the commands of the labs share: progress, and the report in three forms.
+
+
+_QUIET_S = 10.0  # between two lines of progress
+
+
+class ProgressPrinter:
+    """Says how far a training is, every ten seconds and at its end."""
+
+    def __init__(self) -> None:
+        self._said = 0.0
+
+    def __call__(self, at: TrainingProgress) -> None:
+        """Print one line, or nothing yet."""
+        if at.step < at.n_steps and time.monotonic() - self._said < _QUIET_S:
+            return
+        self._said = time.monotonic()
+        say(
+            f"{at.name}: step {at.step:,} of {at.n_steps:,}, loss {at.loss:.3f}, "
+            f"{duration(at.left_s)} left"
+        )
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.2 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def say(text: str) -> None:
+    """On standard error: answers alone go to standard output."""
+    typer.echo(text, err=True)
+
+
+def check_out(out: Path, save_every: int = 1) -> None:
+    """Refuse what the report could not be written to, before anything is trained.
+
+    Raises:
+        UsageError: ``out`` is not a folder or cannot be made; ``save_every`` is less than 1.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    from cotkit.cli.output import check_page
+
+    if save_every < 1:
+        raise UsageError(f"--save-every {save_every} saves nothing", hint="1 or more")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise UsageError(f"cannot make {out}: {refused.strerror}", hint="--out FOLDER") from refused
+    check_page(out / "report.html")
+
+
+def tell(lab: LabReport, out: Path) -> None:
+    """Print the report, and write ``report.json`` and ``report.html`` beside the networks.
+
+    Raises:
+        UsageError: they cannot be written.
+    """
+    from cotkit.cli.output import write_page
+    from cotkit.report import render
+    from cotkit.report.html import lab_page
+
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    width = shutil.get_terminal_size((100, 24)).columns
+    text = render(lab, "table", width=width, color=color, encoding=sys.stdout.encoding)
+    typer.echo(text, nl=False, color=color)
+    for name, page in (("report.json", render(lab, "json")), ("report.html", lab_page(lab))):
+        write_page(out / name, page)
+        say(f"written: {out / name}")
+
+
+# ``cotkit lab icl``: which function classes a transformer selects in context.
+
+
+def icl_command(
+    preset: str = typer.Option("cpu", "--preset", help="cpu (minutes) or paper (for a GPU)."),
+    seed: int = typer.Option(0, "--seed", help="Of first weights, data and tests."),
+    steps: int | None = typer.Option(
+        None, "--steps", help="Optimizer steps in place of the preset's: another recipe, then."
+    ),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps or auto."),
+    out: Path = typer.Option(Path("lab-icl"), "--out", help="Folder of networks and reports."),
+    save_every: int = typer.Option(500, "--save-every", help="Steps between two checkpoints."),
+) -> None:
+    """Does in-context learning reach beyond the training mixture? Transformers on functions.
+
+    GPT-2-style networks are trained on prompts of dense linear, sparse linear and sinusoidal
+    functions, alone and mixed (arXiv:2311.00871); their errors by number of exemplars stand
+    against least squares and the Lasso, on classes seen and on functions between and beyond them.
+    The same command goes on after Ctrl-C or a kill, and trains nothing twice.
+
+    Examples:
+
+      cotkit lab icl --preset cpu
+
+      cotkit lab icl --preset paper --device cuda
+    """
+    from cotkit.labs.icl import recipe_of
+
+    recipe = recipe_of(preset, steps)
+    from cotkit.labs.trainer import accelerator
+
+    found = accelerator(device)
+    check_out(out, save_every)
+    from cotkit.labs.icl import measured
+    from cotkit.labs.icl_judge import icl
+    from cotkit.labs.trainer import Trainer
+
+    say(f"{len(recipe.mixtures)} networks, {recipe.n_steps:,} steps each")
+    trainer = Trainer(accelerator=found, save_every=save_every, report=ProgressPrinter())
+    errors = measured(recipe, seed, out, trainer)
+    tell(icl(errors, n_steps=recipe.n_steps, dims=recipe.dims, seed=seed), out)
+
+
+# ``cotkit lab mirage``: metrics that make smooth curves look sudden.
+
+
+def mirage_command(
+    preset: str = typer.Option("cpu", "--preset", help="cpu (minutes) or paper (hours)."),
+    only: str = typer.Option(
+        "all", "--only", help="Families: lenet, autoencoder, transformer, with commas; or all."
+    ),
+    data: str | None = typer.Option(
+        None, "--data", help="Images in place of the preset's: digits, mnist, omniglot, cifar100."
+    ),
+    seed: int = typer.Option(0, "--seed", help="The first seed of each size."),
+    steps: int | None = typer.Option(
+        None, "--steps", help="Optimizer steps in place of the preset's: another recipe, then."
+    ),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps or auto."),
+    out: Path = typer.Option(Path("lab-mirage"), "--out", help="Folder of networks and reports."),
+    save_every: int = typer.Option(500, "--save-every", help="Steps between two checkpoints."),
+) -> None:
+    """Is emergence made by the metric? Small image networks, measured by lax and strict metrics.
+
+    LeNets by subset accuracy (all of K images right), autoencoders by a reconstruction threshold,
+    causal transformers by whole sequences (arXiv:2304.15004, section 5). Each family ends in the
+    verdict of cotkit scale: a real jump, or made by the metric. The same command goes on after
+    Ctrl-C or a kill, and trains nothing twice.
+
+    Examples:
+
+      cotkit lab mirage --preset cpu
+
+      cotkit lab mirage --only lenet --data mnist --device cuda
+    """
+    from cotkit.labs.mirage import recipe_of
+
+    recipe = recipe_of(preset, only=only, data=data, n_steps=steps)
+    from cotkit.labs.trainer import accelerator
+
+    found = accelerator(device)
+    check_out(out, save_every)
+    from cotkit.labs.mirage import measured
+    from cotkit.labs.mirage_judge import mirage
+    from cotkit.labs.trainer import Trainer
+
+    n = sum(len(family.widths) for family in recipe.families)
+    say(f"{n} sizes, {recipe.n_seeds} seeds of each")
+    trainer = Trainer(accelerator=found, save_every=save_every, report=ProgressPrinter())
+    measures = measured(recipe, seed, out, trainer)
+    tell(mirage(measures, n_seeds=recipe.n_seeds, seed=seed), out)
+
+
+# ``cotkit lab flipped``: from which size on do models follow exemplars against what they know?
+#
+# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+
+
+PRESETS = {"cpu": (50, 8), "paper": (100, 16)}
+"""Problems, and exemplars of each label."""
+FRACTIONS = "0,0.25,0.5,0.75,1"
+
+
+def flipped(
+    cluster: RayExecutor | None,
+    models: str = typer.Option(
+        "smollm2-135m,gemma3-270m",
+        "--models",
+        "-m",
+        help="The ladder: names as --model of compare takes, with commas.",
+    ),
+    preset: str = typer.Option(
+        "cpu", "--preset", help="cpu (50 problems, k = 8) or paper (100 problems, k = 16)."
+    ),
+    bench: str = typer.Option("sentiment-mini", "--bench", help="A benchmark with two labels."),
+    fractions: str = typer.Option(
+        FRACTIONS, "--fractions", help="Shares of flipped labels, with commas; 1 is among them."
+    ),
+    limit: int | None = typer.Option(None, "--limit", help="Problems, in place of the preset's."),
+    seed: int = typer.Option(0, "--seed", help="Which problems, exemplars and flips."),
+    device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps or auto."),
+    out: Path = typer.Option(Path("lab-flipped"), "--out", help="Folder of results and reports."),
+) -> None:
+    """Do larger models follow flipped labels? A curve over share flipped and model size.
+
+    Exemplars show the other label for a share of them, or symbols that say nothing of the task
+    (arXiv:2303.03846); who follows them falls below chance by the true labels. The same command
+    goes on after Ctrl-C: what a model answered is kept in OUT.
+
+    Examples:
+
+      cotkit lab flipped --models smollm2-135m,gemma3-270m --limit 20
+
+      cotkit lab flipped --models smollm2-135m,gemma3-270m,qwen2.5-coder-1.5b --preset paper
+    """
+    if preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    n, k = PRESETS[preset]
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"--models {models!r} names no model", hint="--models A,B,C")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--models {models!r} names a model twice", hint="each of them once")
+    if not {"1", "1.0"} & {one.strip() for one in fractions.split(",")}:
+        raise UsageError(f"--fractions {fractions} lacks 1", hint=f"e.g. {FRACTIONS}")
+    check_out(out)
+    strategies = (
+        f"flipped-labels:fraction={fractions},k={k},seed={seed}",
+        f"unrelated-labels:set=foo-bar,k={k},seed={seed}",
+    )
+    found = [
+        _compared(
+            name,
+            strategies,
+            bench,
+            limit=limit or n,
+            seed=seed,
+            device=device,
+            out=out,
+            cluster=cluster,
+        )
+        for name in names
+    ]
+    from cotkit.labs import flipped as analysis
+
+    tell(analysis.flipped(found), out)
+
+
+flipped_command = takes(read_cluster)(flipped)
+
+
+def _compared(
+    model: str,
+    strategies: tuple[str, ...],
+    bench: str,
+    *,
+    limit: int,
+    seed: int,
+    device: str,
+    out: Path,
+    cluster: RayExecutor | None,
+) -> Comparison:
+    """One model's results.
+
+    Raises:
+        CotkitError: as :func:`cotkit.compare`.
+        IncompleteRunError: attempts failed.
+    """
+    from cotkit.api import compare
+    from cotkit.report.progress import progress_display
+    from cotkit.workflows.compare import Resources
+
+    say(f"{model}:")
+    with progress_display("full" if sys.stderr.isatty() else "plain", sys.stderr) as emit:
+        found = compare(
+            model,
+            strategies,
+            bench,
+            limit=limit,
+            seed=seed,
+            model_args={} if device == "auto" else {"device": device},
+            log_dir=out,
+            means=Resources(cluster=cluster),
+            on_event=emit,
+        )
+    if n_failed := sum(cell.outcomes["failed"] for cell in found.cells):
+        raise IncompleteRunError(
+            f"{model}: {n_failed} attempts failed", hint="the same command tries them again"
+        )
+    return found
+
 
 FAMILIES = ("pocket",)
 
@@ -30,13 +320,13 @@ app = typer.Typer(
 )
 
 
-app.command("icl")(lab_icl.command)
-app.command("mirage")(lab_mirage.command)
-app.command("flipped")(lab_flipped.command)
+app.command("icl")(icl_command)
+app.command("mirage")(mirage_command)
+app.command("flipped")(flipped_command)
 
 
 def train(
-    cluster: "Cluster | None",
+    cluster: RayExecutor | None,
     family: str = typer.Argument(help="Which family: pocket."),
     sizes: str = typer.Option(
         "all", "--sizes", help="Sizes, e.g. 3k,12k; smallest, next; or all of them."
@@ -68,29 +358,31 @@ def train(
         raise UnknownNameError("family to train", family, FAMILIES)
     if save_every < 1:
         raise UsageError(f"--save-every {save_every} saves nothing", hint="1 or more")
-    from cotkit.lab.checkpoint import check, is_done
-    from cotkit.lab.device import accelerator
-    from cotkit.lab.pocket import recipe as pocket
+    from cotkit.labs.checkpoint import check, is_done
+    from cotkit.labs.pocket import recipe as pocket
+    from cotkit.labs.trainer import accelerator
 
     wanted, numbers, recipe = pocket.sizes_named(sizes), _seeds(seeds), pocket.recipe_of(steps)
-    from cotkit.lab.pocket.training import Job
+    from cotkit.labs.pocket.training import PocketJob
 
     jobs = [
-        Job(recipe=recipe, size=size, seed=seed, out=out) for size in wanted for seed in numbers
+        PocketJob(recipe=recipe, size=size, seed=seed, out=out)
+        for size in wanted
+        for seed in numbers
     ]
     for job in jobs:
         check(job.folder, job.fingerprint)
     if cluster is not None:
         _train_on(cluster, jobs, device=device, out=out, save_every=save_every)
         return
-    from cotkit.lab.pocket.estimate import estimates
-    from cotkit.lab.pocket.training import train as train_one
+    from cotkit.labs.pocket.training import estimates
+    from cotkit.labs.pocket.training import train as train_one
 
     found = accelerator(device)
     if to_do := [job for job in jobs if not is_done(job.folder)]:
         say("\n".join(_budget(estimates(to_do, found))))
     for job in jobs:
-        end = train_one(job, found, save_every=save_every, report=Teller())
+        end = train_one(job, found, save_every=save_every, report=ProgressPrinter())
         say(f"{job.name}: {end}")
         typer.echo(job.folder)
 
@@ -99,16 +391,16 @@ app.command("train")(takes(read_cluster)(train))
 
 
 def _train_on(
-    cluster: "Cluster", jobs: "Sequence[Job]", *, device: str, out: Path, save_every: int
+    cluster: RayExecutor, jobs: Sequence[PocketJob], *, device: str, out: Path, save_every: int
 ) -> None:
     """Train on the nodes of a cluster, the longest first.
 
     Raises:
         UsageError: ``--ray-workers``, or as ``spread``.
     """
-    from cotkit.cluster.pool import Needs
-    from cotkit.cluster.spread import spread
-    from cotkit.lab.pocket.training import Elsewhere, train_elsewhere
+    from cotkit.executors.ray import spread
+    from cotkit.executors.ray_workers import WorkerNeeds
+    from cotkit.labs.pocket.training import RemoteJob, train_elsewhere
 
     if cluster.workers is not None:
         raise UsageError("--ray-workers says nothing here: every model is a task of its own")
@@ -116,14 +408,14 @@ def _train_on(
     there = out.resolve()
     ahead = sorted(jobs, key=lambda job: -job.size.n_params)
     work = [
-        Elsewhere(job=replace(job, out=there), device=device, save_every=save_every)
+        RemoteJob(job=replace(job, out=there), device=device, save_every=save_every)
         for job in ahead
     ]
-    needs = Needs(cpus=1, gpus=cluster.gpus if device.startswith("cuda") else 0)
-    tellers: dict[str, Teller] = {}
+    needs = WorkerNeeds(cpus=1, gpus=cluster.gpus if device.startswith("cuda") else 0)
+    tellers: dict[str, ProgressPrinter] = {}
 
-    def report(at: "Progress") -> None:
-        tellers.setdefault(at.name, Teller())(at)
+    def report(at: TrainingProgress) -> None:
+        tellers.setdefault(at.name, ProgressPrinter())(at)
 
     for done, end in spread(
         cluster.address, work, train_elsewhere, needs=needs, out=there, report=report
@@ -148,10 +440,10 @@ def pack(
     """
     if family not in FAMILIES:
         raise UnknownNameError("family", family, FAMILIES)
-    from cotkit.lab.pocket import shipping
-    from cotkit.lab.pocket.recipe import sizes_named
+    from cotkit.labs.pocket import training
+    from cotkit.labs.pocket.recipe import sizes_named
 
-    for folder in shipping.pack(sizes_named(sizes), seed, trained, out):
+    for folder in training.pack(sizes_named(sizes), seed, trained, out):
         typer.echo(folder)
 
 
@@ -162,9 +454,9 @@ def _seeds(wanted: str) -> list[int]:
     return list(dict.fromkeys(map(int, names)))
 
 
-def _budget(found: "Sequence[Estimate]") -> list[str]:
+def _budget(found: Sequence[TrainingEstimate]) -> list[str]:
     """What all of it takes, before anything is trained."""
-    from cotkit.cli._table import aligned
+    from cotkit.cli.output import aligned
 
     rows = [("model", "parameters", "tokens", "FLOPs", "time")]
     rows += [

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli._options import takes
-from cotkit.cli._place import read_place
-from cotkit.registry import Entry
+from cotkit.cli.options import read_place, takes
+from cotkit.registry import RegistryEntry
 
 
-class What(StrEnum):
+class ListKind(StrEnum):
     """What can be listed."""
 
     strategies = "strategies"
@@ -27,7 +26,7 @@ class What(StrEnum):
 @takes(read_place)
 def list_names(
     log_dir: Path | str,
-    what: What = typer.Argument(help="What to list."),
+    what: ListKind = typer.Argument(help="What to list."),
 ) -> None:
     """List strategies, benches, backends, trackers, models, readers, triggers, published or runs.
 
@@ -37,7 +36,7 @@ def list_names(
 
       cotkit list runs --log-dir ./logs
     """
-    from cotkit.cli._table import aligned
+    from cotkit.cli.output import aligned
 
     for line in aligned(_ROWS[what](log_dir)):
         typer.echo(line)
@@ -70,7 +69,7 @@ def _trackers(_: Path | str) -> list[tuple[str, ...]]:
     return [(e.name, _summary(e)) for e in entries("tracker")]
 
 
-def _summary(entry: Entry) -> str:
+def _summary(entry: RegistryEntry) -> str:
     """What it is; of a third party's, which is not imported to be listed, whose it is."""
     return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
 
@@ -90,14 +89,14 @@ def _readers(_: Path | str) -> list[tuple[str, ...]]:
 def _triggers(_: Path | str) -> list[tuple[str, ...]]:
     import json
 
-    from cotkit.prompting.lock import read_locked
+    from cotkit.prompting import read_locked
 
     rows = [json.loads(line) for line in read_locked("triggers.v1.jsonl").splitlines()]
     return [(row["name"], row["text"]) for row in rows]
 
 
 def _published(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.foreign.published import tables
+    from cotkit.interop.published import tables
 
     return [(one.name, one.title, one.paper) for one in tables().values()]
 
@@ -118,13 +117,13 @@ def _runs(log_dir: Path | str) -> list[tuple[str, ...]]:
 
 
 _ROWS = {
-    What.strategies: _strategies,
-    What.benches: _benches,
-    What.backends: _backends,
-    What.trackers: _trackers,
-    What.models: _models,
-    What.readers: _readers,
-    What.triggers: _triggers,
-    What.published: _published,
-    What.runs: _runs,
+    ListKind.strategies: _strategies,
+    ListKind.benches: _benches,
+    ListKind.backends: _backends,
+    ListKind.trackers: _trackers,
+    ListKind.models: _models,
+    ListKind.readers: _readers,
+    ListKind.triggers: _triggers,
+    ListKind.published: _published,
+    ListKind.runs: _runs,
 }

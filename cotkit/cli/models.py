@@ -17,7 +17,7 @@ def models(context: typer.Context) -> None:
 
       cotkit models pull smollm2-135m
     """
-    from cotkit.cli._table import aligned
+    from cotkit.cli.output import aligned
 
     if context.invoked_subcommand is None:
         for line in aligned(rows()):

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._means import read_means, read_pace
-from cotkit.cli._options import read_spec, takes
-from cotkit.cli._place import read_place
+from cotkit.cli.options import read_means, read_pace, read_place, read_spec, takes
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
-    from cotkit.running import Means
+    from cotkit.workflows.compare import Resources
 
 EXAMPLES = """
 Examples:
@@ -25,19 +23,18 @@ Examples:
 def plan(
     spec: "RunSpec",
     pace: dict[str, str],
-    means: "Means",
+    means: "Resources",
     log_dir: Path | str,
 ) -> None:
     """Print what a comparison would ask and make, and the smallest gain it could find.
 
     Nothing is generated. Later turns hang on the answers; those not there yet count as wrong ones.
     """
-    from cotkit.bench import load_benchmark
-    from cotkit.cli._forecast import budget_lines, lines, table
-    from cotkit.cli._table import aligned
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.output import aligned, budget_lines, lines, table
     from cotkit.events import Event, Said
-    from cotkit.forecast import plan_spec
     from cotkit.registry import parse_spec
+    from cotkit.workflows.plan import plan_spec
 
     def emit(event: Event) -> None:
         if isinstance(event, Said):

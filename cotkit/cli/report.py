@@ -4,8 +4,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli._options import takes
-from cotkit.cli._place import read_place
+from cotkit.cli.options import read_place, takes
 
 EXAMPLES = """
 Examples:
@@ -37,11 +36,11 @@ def report(
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli._page import Page, check_page, write_page
+    from cotkit.cli.output import PageRequest, check_page, write_page
     from cotkit.errors import UsageError
     from cotkit.report.html import page
-    from cotkit.reporting import stored_part
     from cotkit.store import Store, existing, shown
+    from cotkit.workflows.stored_run import stored_part
 
     check_page(html)
     place = existing(log_dir)
@@ -50,7 +49,7 @@ def report(
         if not chosen:
             raise UsageError(f"{shown(place)} holds no run", hint="begin with: cotkit compare")
         chosen = list({run.id: run for run in chosen}.values())
-        wanted = Page(path=html, samples=samples)
+        wanted = PageRequest(path=html, samples=samples)
         parts = [
             wanted.of(stored_part(store, run, lambda text: typer.echo(text, err=True)))
             for run in chosen

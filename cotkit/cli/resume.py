@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._cluster import read_cluster
-from cotkit.cli._formats import Format
-from cotkit.cli._means import read_means, read_pace
-from cotkit.cli._options import takes
-from cotkit.cli._place import read_place
-from cotkit.cli._watch import Watch, read_watch
+from cotkit.cli.options import Format, read_cluster, read_means, read_pace, read_place, takes
+from cotkit.cli.output import RunDisplay, read_watch
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from cotkit.cluster import Cluster
-    from cotkit.running import Means
+    from cotkit.executors.ray import RayExecutor
+    from cotkit.workflows.compare import Resources
 
 
 def resume(
     pace: dict[str, str],
-    means: "Means",
+    means: "Resources",
     log_dir: Path | str,
-    cluster: "Cluster | None",
-    watch: Watch,
+    cluster: "RayExecutor | None",
+    watch: RunDisplay,
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
@@ -41,9 +37,9 @@ def resume(
 
       cotkit resume 3fa9 --log-dir ./logs
     """
-    from cotkit.api import GIVEN
-    from cotkit.cli._run import run_and_print
+    from cotkit.cli.compare import run_and_print
     from cotkit.run import RunSpec
+    from cotkit.run.spec import GIVEN
     from cotkit.store import Store, existing, shown
 
     place = existing(log_dir)

@@ -1,27 +1,296 @@
 """``cotkit scale``: a strategy against its control over a ladder of models, smallest to largest."""
 
+from __future__ import annotations
+
+import math
+import os
 import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli._cluster import read_cluster
-from cotkit.cli._foreign import read_foreign, scale_foreign
-from cotkit.cli._formats import Format
-from cotkit.cli._html import read_page
-from cotkit.cli._means import read_pace
-from cotkit.cli._options import fixing, read_spec, takes
-from cotkit.cli._place import read_place
-from cotkit.cli._watch import Watch, read_watch
-from cotkit.errors import UsageError
+from cotkit.benchmarks import load_benchmark
+from cotkit.cli.options import Format, fixing, read_cluster, read_pace, read_place, read_spec, takes
+from cotkit.cli.output import RunDisplay, aligned, read_page, read_watch, taken, write_scales
+from cotkit.errors import IncompleteRunError, UsageError
+from cotkit.registry import parse_spec
+from cotkit.report import render
+from cotkit.run.forecast import total
+from cotkit.stats.hypotheses import minimum_detectable_effect
+from cotkit.workflows.plan import SHOWN_RATES
+from cotkit.workflows.scale import scale_models, scale_runs
 
 if TYPE_CHECKING:
-    from cotkit.cli._foreign import Foreign
-    from cotkit.cli._page import Page
-    from cotkit.cluster import Cluster
+    from cotkit.analysis.scale.values import Scale
+    from cotkit.cli.output import PageRequest
+    from cotkit.executors.ray import RayExecutor
+    from cotkit.interop.ladders import ResultsQuestion
     from cotkit.run import RunSpec
+    from cotkit.workflows.plan import Forecast
+    from cotkit.workflows.scale import LadderForecast, ScaleOptions
+
+
+# Run a ladder with progress on standard error and print what it says on standard output.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderChoice:
+    """Which results a command is of."""
+
+    models: tuple[str, ...]
+    """To be run; empty with ``runs``."""
+    runs: tuple[str, ...]
+    """Of the store, instead."""
+    benches: tuple[str, ...]
+    """Benchmark specs, at least one."""
+
+
+def scale_and_print(
+    spec: RunSpec,
+    ladder: LadderChoice,
+    ask: ScaleOptions,
+    *,
+    reach: float | None,
+    log_dir: Path | str,
+    format_: Format,
+    timing: bool,
+    watch: RunDisplay,
+    page: PageRequest | None = None,
+) -> None:
+    """Run or read the ladder, print, and exit 75 if attempts are missing.
+
+    ``page``: to be written, too.
+
+    Raises:
+        CotkitError: as ``scaling.scale_models`` and ``scale_runs``.
+        IncompleteRunError: attempts failed; what there is was printed.
+    """
+
+    def on_plan(prospect: LadderForecast) -> None:
+        if watch.mode != "none":
+            typer.echo("\n".join(prospect_lines(prospect, spec.margin)), err=True)
+
+    with watch.told() as emit:
+        if ladder.runs:
+            found = scale_runs(
+                ladder.runs, ask, margin=spec.margin, seed=spec.seed, log_dir=log_dir
+            )
+        else:
+            benches = [
+                (written, load_benchmark(parse_spec(written), _say)) for written in ladder.benches
+            ]
+            found = scale_models(
+                spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
+            )
+    print_scales(
+        found.scales, reach=reach, format_=format_, timing=timing, page=page, log_dir=log_dir
+    )
+    if found.n_failed:
+        raise IncompleteRunError(
+            f"{found.n_failed} attempts failed or were not made and are holes"
+            + (f", most for this: {found.why_failed}" if found.why_failed else ""),
+            hint="the same command tries them again",
+        )
+
+
+def print_scales(
+    scales: Sequence[Scale],
+    *,
+    reach: float | None,
+    format_: Format,
+    timing: bool,
+    page: PageRequest | None,
+    log_dir: Path | str | None = None,
+) -> None:
+    """Write analyses to standard output, in colour where it is a terminal.
+
+    ``page``: to be written, too; ``log_dir``: folder of the store, if they are of its runs.
+    """
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render(
+        scales,
+        format_.value,
+        reach=reach,
+        width=shutil.get_terminal_size((100, 24)).columns,
+        color=color,
+        timing=timing,
+        encoding=sys.stdout.encoding,
+    )
+    typer.echo(text, nl=False, color=color)
+    if page is not None:
+        write_scales(page, scales, log_dir, reach=reach, timing=timing)
+        typer.echo(f"written: {page.path}", err=True)
+
+
+def prospect_lines(prospect: LadderForecast, margin: float) -> list[str]:
+    """What a ladder takes, model by model, and the smallest gain that it can find at a size."""
+    rows: list[tuple[str, ...]] = [
+        ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
+    ]
+    rows += [_row(one.model, bench, [one]) for bench, one in prospect.forecasts]
+    rows.append(_row("all", "", [one for _, one in prospect.forecasts]))
+    header = ("problems", *(f"control at {100 * rate:g} %" for rate in SHOWN_RATES))
+    gains = {
+        n: [minimum_detectable_effect(n, rate, level=prospect.each) for rate in SHOWN_RATES]
+        for n in sorted(set(prospect.n_problems))
+    }
+    said = [
+        *aligned(rows),
+        _power(prospect),
+        *aligned([header, *((f"{n:,}", *map(_points, of_n)) for n, of_n in gains.items())]),
+    ]
+    if not any(gain <= margin for of_n in gains.values() for gain in of_n):
+        said.append(
+            f"all above the margin of {100 * margin:g} points: where there is no help, that may "
+            "not be shown"
+        )
+    return said
+
+
+def _row(model: str, bench: str, of: Sequence[Forecast]) -> tuple[str, ...]:
+    n_attempts = sum(one.n_problems * len(one.arms) for one in of)
+    n_to_make = sum(arm.n_to_make + arm.n_later for one in of for arm in one.arms)
+    whole = total([each for one in of for each in one.estimates])
+    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *taken(whole)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _power(prospect: LadderForecast) -> str:
+    return (
+        f"smallest gain found at one size, in points (power 0.8; {prospect.n_sizes} sizes, "
+        f"{prospect.n_pairs} gains, {len(prospect.n_problems)} curves: each interval at "
+        f"{100 * prospect.each:.4g} %)"
+    )
+
+
+def _points(gain: float) -> str:
+    return "none" if math.isnan(gain) else f"{100 * gain:.1f}"
+
+
+# ``cotkit scale`` of results that are there: tables of papers, files of other tools.
+
+
+_FITTING = frozenset(
+    {
+        *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
+        *("baseline", "margin", "seed", "x", "loss", "assume"),
+        *("reach", "format_", "timing", "display", "html", "samples"),
+    }
+)
+"""Options that mean something for results that are there."""
+
+_OF_RUNS = (_FITTING - {"published", "sources", "params", "include_unverified", "family"}) - {
+    *("bench", "strategy", "baseline")
+} | {"runs", "by_steps", "prices", "log_dir", "store", "track", "log_level"}
+"""Options that mean something for runs of the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignResults:
+    """Which results are meant, if any, and what else was written."""
+
+    published: str | None
+    """Name of a table; None: none."""
+    sources: tuple[str, ...]
+    """Each ``--from``."""
+    params: tuple[str, ...]
+    """Each ``--params``."""
+    include_unverified: bool
+    """Whether unverified rows count."""
+    given: frozenset[str]
+    """Names of the options that the user wrote."""
+
+    @property
+    def n_ladders(self) -> int:
+        """How many ways of naming results were used: 0, 1 or 2."""
+        return (self.published is not None) + bool(self.sources)
+
+    def check(self) -> None:
+        """Refuse options that say nothing here.
+
+        Raises:
+            UsageError: names the option.
+        """
+        own = {"published", "sources"} & self.given
+        for name in sorted(self.given - _FITTING if own else self.given & {"params"}):
+            raise UsageError(
+                f"--{name.replace('_', '-')} says nothing "
+                + ("of results that are there" if own else "without --from or --published"),
+                hint="cotkit scale --help",
+            )
+        if self.include_unverified and self.published is None:
+            raise UsageError("--include-unverified says nothing without --published")
+        for name in sorted(self.given - _OF_RUNS if "runs" in self.given else ()):
+            raise UsageError(
+                f"--{name.replace('_', '-')} says nothing of runs that are there",
+                hint="the runs say it themselves; cotkit scale --models runs others",
+            )
+
+
+def read_foreign(
+    ctx: typer.Context,
+    published: str | None = typer.Option(
+        None,
+        "--published",
+        help="Instead: a table typed from a paper (cotkit list published); family by family.",
+    ),
+    sources: list[str] = typer.Option(
+        [],
+        "--from",
+        help="Instead: [ARM=]lm-eval:DIR, [ARM=]inspect:FILE or csv:FILE; may be repeated.",
+    ),
+    params: list[str] = typer.Option(
+        [], "--params", help="MODEL=7B: a size that neither the file nor the catalogue knows."
+    ),
+    include_unverified: bool = typer.Option(
+        False, "--include-unverified", help="Count rows of --published that were not verified."
+    ),
+) -> ForeignResults:
+    """What the options mean."""
+    sourced = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return ForeignResults(
+        published=published,
+        sources=tuple(sources),
+        params=tuple(params),
+        include_unverified=include_unverified,
+        given=frozenset(
+            name for name, of in sourced.items() if of is not None and of.name == "COMMANDLINE"
+        ),
+    )
+
+
+def scale_foreign(
+    foreign: ForeignResults,
+    asked: ResultsQuestion,
+    *,
+    reach: float | None,
+    format_: Format,
+    timing: bool,
+    page: PageRequest | None,
+) -> None:
+    """Analyse and print; ``page``: to be written, too.
+
+    Raises:
+        CotkitError: as ``foreign.answers``.
+    """
+    from cotkit.interop.ladders import published_scales, source_scales
+
+    if foreign.published is not None:
+        unverified = foreign.include_unverified
+        found = published_scales(foreign.published, asked, include_unverified=unverified)
+    else:
+        found = source_scales(foreign.sources, asked)
+    print_scales(found, reach=reach, format_=format_, timing=timing, page=page)
+
 
 EXAMPLES = """
 Examples:
@@ -44,7 +313,7 @@ Examples:
 """
 
 
-class X(StrEnum):
+class AxisOption(StrEnum):
     """What size means."""
 
     params = "params"
@@ -54,20 +323,20 @@ class X(StrEnum):
     ordinal = "ordinal"
 
 
-class Assume(StrEnum):
+class Assumption(StrEnum):
     """What is taken for granted."""
 
     sustained = "sustained"
 
 
 def scale(
-    spec: "RunSpec",
+    spec: RunSpec,
     pace: dict[str, str],
-    foreign: "Foreign",
+    foreign: ForeignResults,
     log_dir: Path | str,
-    cluster: "Cluster | None",
-    watch: Watch,
-    page: "Page | None",
+    cluster: RayExecutor | None,
+    watch: RunDisplay,
+    page: PageRequest | None,
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -88,11 +357,13 @@ def scale(
     by_steps: bool = typer.Option(
         False, "--by-steps", help="A curve for the problems of each number of steps."
     ),
-    x: X = typer.Option(X.params, "--x", help="What size means; ordinal: the order given."),
+    x: AxisOption = typer.Option(
+        AxisOption.params, "--x", help="What size means; ordinal: the order given."
+    ),
     loss: list[str] = typer.Option(
         [], "--loss", help="MODEL=NATS: pretraining loss of a model, for --x loss."
     ),
-    assume: Assume | None = typer.Option(
+    assume: Assumption | None = typer.Option(
         None,
         "--assume",
         help="sustained: help, once begun, does not stop with size; say so before the run.",
@@ -110,12 +381,11 @@ def scale(
 
     Runs every model on the same problems and prints where material help starts, as a bracket.
     """
-    from cotkit.cli._scale import Ladder, scale_and_print
-    from cotkit.foreign.answers import Asked
-    from cotkit.foreign.sizes import read_sizes
+    from cotkit.interop.ladders import ResultsQuestion
+    from cotkit.interop.results import read_sizes
     from cotkit.registry import split_specs
-    from cotkit.scaled.job import Ask
-    from cotkit.scaled.ladder import members
+    from cotkit.workflows.ladder import members
+    from cotkit.workflows.scale import ScaleOptions
 
     named = tuple(name for text in models for name in text.split(",") if name)
     of_family = family is not None and not foreign.n_ladders
@@ -133,7 +403,7 @@ def scale(
             )
         scale_foreign(
             foreign,
-            Asked(
+            ResultsQuestion(
                 bench=bench[0] if "bench" in foreign.given else None,
                 family=family,
                 strategies=spec.strategies if "strategy" in foreign.given else (),
@@ -153,12 +423,12 @@ def scale(
         return
     scale_and_print(
         spec.paced(pace),
-        Ladder(
+        LadderChoice(
             models=members(family) if family is not None else named,
             runs=tuple(one for one in (runs or "").split(",") if one),
             benches=split_specs(",".join(bench)),
         ),
-        Ask(
+        ScaleOptions(
             axis=x.value,
             assume_sustained=assume is not None,
             losses=dict(map(_loss, loss)),

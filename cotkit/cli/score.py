@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli._formats import Display, Format
+from cotkit.cli.options import Display, Format
 from cotkit.errors import InterruptedRunError
 
 EXAMPLES = """
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-class Absent(StrEnum):
+class MissingPolicy(StrEnum):
     """What becomes of problems without a completion."""
 
     wrong = "wrong"
@@ -45,8 +45,8 @@ def score(
     margin: float = typer.Option(
         2.0, "--margin", help="Smallest gain that counts as material, in points."
     ),
-    missing: Absent = typer.Option(
-        Absent.leave_out, "--missing", help="What becomes of problems without a completion."
+    missing: MissingPolicy = typer.Option(
+        MissingPolicy.leave_out, "--missing", help="What becomes of problems without a completion."
     ),
     id_field: str = typer.Option(
         "id", "--id-field", help="Field with the problem's id, or its place (a number from 0)."
@@ -65,19 +65,22 @@ def score(
 
     Same readers, outcomes, metrics and report as cotkit compare.
     """
-    from cotkit.bench import load_benchmark
+    from cotkit.benchmarks import load_benchmark
     from cotkit.registry import parse_spec
     from cotkit.report import render
-    from cotkit.report.reading import reading_display
-    from cotkit.scored import Ask, Names, read_file, score_completions
+    from cotkit.report.progress import reading_display
+    from cotkit.workflows.completions_file import FieldNames, read_file
+    from cotkit.workflows.score import ScoreQuestion, score_completions
 
-    ask = Ask(reader=reader, baseline=baseline, margin=margin / 100, missing=missing.value)
+    ask = ScoreQuestion(
+        reader=reader, baseline=baseline, margin=margin / 100, missing=missing.value
+    )
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
     n_bytes = file.stat().st_size if file.is_file() else 0
     try:
         with reading_display(mode, sys.stderr, n_bytes) as on_read:
             comparison = score_completions(
-                read_file(file, Names(id=id_field, text=text_field), on_read=on_read),
+                read_file(file, FieldNames(id=id_field, text=text_field), on_read=on_read),
                 load_benchmark(parse_spec(bench), lambda text: typer.echo(text, err=True)),
                 ask,
                 source=file.name,

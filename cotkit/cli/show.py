@@ -5,8 +5,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli._options import takes
-from cotkit.cli._place import read_place
+from cotkit.cli.options import read_place, takes
 from cotkit.types import Completion, Execute, Problem, Request
 
 app = typer.Typer(
@@ -41,11 +40,11 @@ def prompt(
 
       cotkit show prompt --strategy cot --bench gsm8k --problem gsm8k/test/0 --model smollm2-135m
     """
-    from cotkit.bench import load_benchmark
+    from cotkit.benchmarks import load_benchmark
     from cotkit.errors import UnknownNameError
     from cotkit.registry import parse_spec, split_specs
     from cotkit.run import RunSpec, make_plan
-    from cotkit.run.survey import start
+    from cotkit.run.forecast import start
 
     spec = RunSpec(
         model=model or "none",
@@ -91,7 +90,7 @@ def attempt(
 
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
-    from cotkit.cli._table import aligned
+    from cotkit.cli.output import aligned
     from cotkit.errors import UnknownNameError
     from cotkit.scoring import score
     from cotkit.store import Store, existing
@@ -146,8 +145,8 @@ def bench_card(
       cotkit show bench gsm-mini
     """
     from cotkit.errors import UsageError
+    from cotkit.paths import resource
     from cotkit.registry import load_class, parse_spec
-    from cotkit.resources import resource
 
     name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
     if load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":

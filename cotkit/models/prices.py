@@ -6,13 +6,18 @@ no row names has no price: unknown is said, never guessed, and local models are 
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, cast
 
-from cotkit.models._price import Price
-from cotkit.models._price_file import read_prices
+from cotkit.errors import BadInputError
 
 __all__ = ["Price", "listed", "price_of"]
 
@@ -54,3 +59,199 @@ def price_of(
 def listed() -> tuple[Price, ...]:
     """Our own table, in its order."""
     return read_prices(_DATA)
+
+
+# One price: what models of one backend cost, and what tokens come to at it.
+
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """One row: what models of one backend cost, in US dollars for a million tokens."""
+
+    backend: str
+    """The backend's registry name."""
+    models: tuple[str, ...]
+    """Patterns of model names: ``*`` is anything, ``?`` one character."""
+    input: float
+    """Prompt tokens."""
+    cached_input: float
+    """Prompt tokens that the provider read from its cache."""
+    cache_write: float
+    """Prompt tokens that the provider wrote to its cache."""
+    output: float
+    """Generated tokens, reasoning included."""
+    batch_discount: float
+    """Share that the batch interface takes off everything, in 0..1."""
+    as_of: str
+    """ISO date on which the price was looked up; say it with every figure made from it."""
+    status: str
+    """How sure it is: ``checked`` (two sources agree), ``single`` (one source), or the user's."""
+    source: str
+    """Where to check it."""
+
+    def batched(self) -> Price:
+        """The price through the batch interface."""
+        left = 1 - self.batch_discount
+        return replace(
+            self,
+            input=self.input * left,
+            cached_input=self.cached_input * left,
+            cache_write=self.cache_write * left,
+            output=self.output * left,
+            batch_discount=0.0,
+        )
+
+    def cost(
+        self, n_prompt: float, n_shared: float, n_cache_write: float, n_generated: float
+    ) -> float:
+        """US dollars for so many tokens; counts may be means.
+
+        Args:
+            n_prompt: All prompt tokens, the next two included.
+            n_shared: Of these, read from the provider's cache.
+            n_cache_write: Of these, written to it.
+            n_generated: Generated tokens, reasoning included.
+        """
+        fresh = n_prompt - n_shared - n_cache_write
+        return (
+            fresh * self.input
+            + n_shared * self.cached_input
+            + n_cache_write * self.cache_write
+            + n_generated * self.output
+        ) / _MILLION
+
+
+# Read a price file, and say line and field of what is wrong with it.
+
+
+_FILE = ("as_of", "provider", "price")
+_COMMON = ("source", "status", "as_of", "batch_discount")
+_ROW = tuple(field.name for field in fields(Price))
+_NEEDED = ("backend", "models", "input", "output", "as_of")
+_MOST = {"batch_discount": 1.0}
+_MOST_USD = 1e5  # for a million tokens: no price is that high, cents mistaken for dollars may be
+_HEADER = re.compile(r"\s*\[\[\s*price\s*\]\]")
+
+
+def read_prices(path: Path) -> tuple[Price, ...]:
+    """Every row of a price file, in its order.
+
+    Raises:
+        BadInputError: no such file, no TOML, a field missing, unknown or out of range, or a name
+            given twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as failure:
+        raise BadInputError(path, f"prices cannot be read: {failure}") from failure
+    except tomllib.TOMLDecodeError as failure:
+        line = re.search(r"line (\d+)", str(failure))
+        at = int(line[1]) if line else None
+        raise BadInputError(path, f"this is no TOML: {failure}", line=at) from failure
+    return tuple(_PriceFile(path, text.splitlines()).prices(data))
+
+
+class _PriceFile:
+    """One file: its values come from TOML, the lines of mistakes from looking for the keys."""
+
+    def __init__(self, path: Path, lines: list[str]) -> None:
+        self._path, self._lines = path, lines
+        self._starts = [i for i, line in enumerate(lines) if _HEADER.match(line)]
+
+    def prices(self, data: Mapping[str, Any]) -> Iterator[Price]:
+        """Each row, completed from its provider's table and the file's date."""
+        self._table(data, _FILE, "", None)
+        providers = self._table(data.get("provider", {}), None, "provider", None)
+        common = {
+            name: self._table(of_one, _COMMON, name, None) for name, of_one in providers.items()
+        }
+        rows = data.get("price")
+        if not isinstance(rows, list) or not rows:
+            raise self._wrong("there is no price", "price", None, hint="a row begins [[price]]")
+        seen: set[tuple[str, str]] = set()
+        for i, found in enumerate(cast("list[object]", rows)):
+            row = self._table(found, _ROW, "price", i)
+            of_file = {"as_of": data["as_of"]} if "as_of" in data else {}
+            of_backend = common.get(str(row.get("backend")), {})
+            price = self._price({**of_file, **of_backend, **row}, i)
+            for name in price.models:
+                if (price.backend, name) in seen:
+                    raise self._wrong(f"{price.backend}/{name} has a row already", "models", i)
+                seen.add((price.backend, name))
+            yield price
+
+    def _price(self, row: Mapping[str, Any], i: int) -> Price:
+        for field in _NEEDED:
+            if field not in row:
+                raise self._wrong("missing", field, i)
+        usual = {"cached_input": row["input"], "cache_write": row["input"], "batch_discount": 0}
+        whole = {"status": "yours", "source": str(self._path), **usual, **row}
+        return Price(
+            backend=self._text(whole, "backend", i),
+            models=self._names(whole["models"], i),
+            input=self._number(whole, "input", i),
+            cached_input=self._number(whole, "cached_input", i),
+            cache_write=self._number(whole, "cache_write", i),
+            output=self._number(whole, "output", i),
+            batch_discount=self._number(whole, "batch_discount", i),
+            as_of=self._date(whole["as_of"], i),
+            status=self._text(whole, "status", i),
+            source=self._text(whole, "source", i),
+        )
+
+    def _table(
+        self, found: object, known: tuple[str, ...] | None, name: str, i: int | None
+    ) -> Mapping[str, Any]:
+        if not isinstance(found, dict):
+            raise self._wrong("this is no table", name, i)
+        table = cast("dict[str, Any]", found)
+        for key in table:
+            if known is not None and key not in known:
+                raise self._wrong("no such field", key, i, hint=f"known: {', '.join(known)}")
+        return table
+
+    def _text(self, row: Mapping[str, Any], field: str, i: int) -> str:
+        if not isinstance(row[field], str) or not row[field]:
+            raise self._wrong(f"{row[field]!r} is no text", field, i)
+        return row[field]
+
+    def _names(self, found: object, i: int) -> tuple[str, ...]:
+        names = cast("list[object]", found) if isinstance(found, list) else []
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise self._wrong(f"{found!r} is no list of model names", "models", i)
+        return tuple(str(name) for name in names)
+
+    def _number(self, row: Mapping[str, Any], field: str, i: int) -> float:
+        value, most = row[field], _MOST.get(field, _MOST_USD)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most:
+            return float(value)
+        unit = "a share" if field in _MOST else "US dollars for a million tokens"
+        raise self._wrong(f"{value!r} is not a number from 0 to {most:g}", field, i, hint=unit)
+
+    def _date(self, value: object, i: int) -> str:
+        try:
+            return dt.date.fromisoformat(str(value)).isoformat()
+        except ValueError as failure:
+            wrong = self._wrong(f"{value!r} is no date", "as_of", i, hint='"2026-11-22"')
+            raise wrong from failure
+
+    def _wrong(
+        self, problem: str, field: str, i: int | None, *, hint: str | None = None
+    ) -> BadInputError:
+        line = self._line(field, i)
+        return BadInputError(self._path, problem, line=line, field=field or None, hint=hint)
+
+    def _line(self, field: str, i: int | None) -> int | None:
+        """Line of a key of row ``i``, else above the rows, else the row's own; None: unknown."""
+        above = range(self._starts[0] if self._starts else len(self._lines))
+        own = range(0)
+        if i is not None and i < len(self._starts):
+            own = range(self._starts[i] + 1, [*self._starts, len(self._lines)][i + 1])
+        for at in (*own, *above):
+            if re.match(rf"\s*{re.escape(field)}\s*=", self._lines[at]):
+                return at + 1
+        return own.start if own else None

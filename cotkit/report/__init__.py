@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cotkit.analysis.lab import Lab
-from cotkit.analysis.results import Comparison
 from cotkit.analysis.scale.values import Scale
+from cotkit.analysis.values import Comparison
 from cotkit.errors import UnknownNameError, UsageError
-from cotkit.report.content import content as arrange
+from cotkit.labs.findings import LabReport
+from cotkit.report.comparison_tables import content as arrange
 from cotkit.report.document import Document
 
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
@@ -16,7 +16,7 @@ FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
 
 
 def render(
-    found: Comparison | Scale | Sequence[Scale] | Lab,
+    found: Comparison | Scale | Sequence[Scale] | LabReport,
     format: str,  # noqa: A002 - the word that users and the command line know
     *,
     width: int = 80,
@@ -54,19 +54,19 @@ def render(
             ]
             return "\n".join(pages)
         case "markdown":
-            from cotkit.report.markdown import markdown
+            from cotkit.report.formats import markdown
 
             return "\n".join(map(markdown, documents))
         case "json":
-            from cotkit.report.jsonfmt import to_json
+            from cotkit.report.formats import to_json
 
             return to_json(documents, schema)
         case "csv":
-            from cotkit.report.csvfmt import to_csv
+            from cotkit.report.formats import to_csv
 
             return to_csv(documents[1:] or documents)  # the first of several only sums them up
         case "latex":
-            from cotkit.report.latex import latex
+            from cotkit.report.formats import latex
 
             return "\n".join(map(latex, documents))
         case _:
@@ -74,18 +74,18 @@ def render(
 
 
 def _documents(
-    found: Comparison | Scale | Sequence[Scale] | Lab, *, timing: bool, reach: float | None
+    found: Comparison | Scale | Sequence[Scale] | LabReport, *, timing: bool, reach: float | None
 ) -> tuple[str, Sequence[Document]]:
     """The name of the JSON that it becomes, and its documents."""
-    from cotkit.report.jsonfmt import COMPARISON, LAB, SCALE
+    from cotkit.report.formats import COMPARISON, LAB, SCALE
 
     if isinstance(found, Comparison):
         return COMPARISON, (arrange(found, timing=timing),)
-    if isinstance(found, Lab):
-        from cotkit.report.lab import lab_document
+    if isinstance(found, LabReport):
+        from cotkit.labs.report import lab_document
 
         return LAB, (lab_document(found),)
-    from cotkit.report.scale import scale_documents
+    from cotkit.report.scale_tables import scale_documents
 
     return SCALE, scale_documents(_scales(found), reach=reach, timing=timing)
 
@@ -94,8 +94,8 @@ def _scales(found: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
     return (found,) if isinstance(found, Scale) else tuple(found)
 
 
-def _lm_eval(found: Comparison | Scale | Sequence[Scale] | Lab) -> str:
-    if isinstance(found, Lab):
+def _lm_eval(found: Comparison | Scale | Sequence[Scale] | LabReport) -> str:
+    if isinstance(found, LabReport):
         raise UsageError("what a lab found has no lm-eval format", hint="--format json")
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 

@@ -11,15 +11,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cotkit.analysis.results import Comparison
-from cotkit.analysis.scale.values import Answer, Scale
+from cotkit.analysis.scale.values import OnsetAnswer, Scale
+from cotkit.analysis.values import Comparison
 from cotkit.errors import UsageError
 
 _METRIC = "exact_match"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class _ResultTask:
     """One arm of one model on one benchmark."""
 
     model: str
@@ -48,7 +48,7 @@ class _Task:
 def lm_eval_comparison(found: Comparison) -> str:
     """A comparison as one indented object."""
     tasks = [
-        _Task(
+        _ResultTask(
             model=found.model,
             bench=found.bench,
             version=found.bench_version,
@@ -74,7 +74,7 @@ def lm_eval_scales(scales: Sequence[Scale]) -> str:
     Raises:
         UsageError: an analysis is not of runs of the store.
     """
-    by_model: dict[str, dict[str, _Task]] = {}
+    by_model: dict[str, dict[str, _ResultTask]] = {}
     for scale in scales:
         for task in _tasks(scale):
             by_model.setdefault(task.model, {}).setdefault(task.name, task)
@@ -82,7 +82,7 @@ def lm_eval_scales(scales: Sequence[Scale]) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _tasks(scale: Scale) -> Iterator[_Task]:
+def _tasks(scale: Scale) -> Iterator[_ResultTask]:
     origin = scale.origin
     if origin is None:
         raise UsageError(
@@ -91,7 +91,7 @@ def _tasks(scale: Scale) -> Iterator[_Task]:
         )
     for answer in scale.answers:
         for model, arm, n, rate in _measured(answer):
-            yield _Task(
+            yield _ResultTask(
                 model=model,
                 bench=scale.bench,
                 version=origin.bench_version,
@@ -105,14 +105,14 @@ def _tasks(scale: Scale) -> Iterator[_Task]:
             )
 
 
-def _measured(answer: Answer) -> Iterator[tuple[str, str, int, float]]:
+def _measured(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]:
     for point in answer.points:
         if point.n:
             yield point.rung.model, answer.arm, point.n, point.arm_rate
             yield point.rung.model, answer.control, point.n, point.control_rate
 
 
-def _results(model: str, tasks: Sequence[_Task]) -> dict[str, object]:
+def _results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
     return {
         "results": {
             task.name: {
@@ -135,7 +135,7 @@ def _results(model: str, tasks: Sequence[_Task]) -> dict[str, object]:
     }
 
 
-def _config(task: _Task) -> dict[str, object]:
+def _config(task: _ResultTask) -> dict[str, object]:
     return {
         "task": task.name,
         "dataset_name": task.bench,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from cotkit.events import AttemptDone, Event, GainFound, RunEnded, RunStarted, Said, Waits
-from cotkit.report.words import printable
+from cotkit.report.document import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
 
 Mode = Literal["full", "plain", "none"]
 """``full``: bars, for a terminal; ``plain``: a line now and then, for a log; ``none``: silence."""
@@ -25,7 +26,7 @@ _ETA_FROM = 10  # a time left is shown from one tenth on: answers of a batch com
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class ArmProgress:
     """How far one arm (or the run) has come; the only mutable state of a display."""
 
     n_attempts: int
@@ -118,7 +119,7 @@ class _Bars:
     def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
         self.progress = progress
         self.clock = clock
-        self.tallies: dict[str, Tally] = {}
+        self.tallies: dict[str, ArmProgress] = {}
         self.bars: dict[str, TaskID] = {}
 
     def show(self, event: Event) -> None:
@@ -152,7 +153,7 @@ class _Bars:
             self.say(event.title)
         for arm in event.arms:
             each = event.n_attempts // len(event.arms)
-            self.tallies[arm] = Tally(n_attempts=each, began_s=self.clock())
+            self.tallies[arm] = ArmProgress(n_attempts=each, began_s=self.clock())
             self.bars[arm] = self.progress.add_task(printable(arm), total=each, line="")
 
     def say(self, text: str) -> None:
@@ -162,14 +163,14 @@ class _Bars:
 
 
 def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None]:
-    run = Tally(n_attempts=0, began_s=clock())
+    run = ArmProgress(n_attempts=0, began_s=clock())
     said_s = clock()
 
     def show(event: Event) -> None:
         nonlocal run, said_s
         match event:
             case RunStarted():
-                run = Tally(n_attempts=event.n_attempts, began_s=clock())
+                run = ArmProgress(n_attempts=event.n_attempts, began_s=clock())
                 title = f"{event.title}: " if event.title else ""
                 attempts = f"{event.n_attempts:,} attempts, {event.n_cached:,} already done"
                 _write(stderr, title + attempts)
@@ -219,3 +220,59 @@ def _lasting(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# What reading a long file looks like while it works; all of it goes to stderr.
+
+
+_MB = 1e6
+
+
+@contextmanager
+def reading_display(
+    mode: Mode, stderr: TextIO, n_bytes: int, clock: Callable[[], float] = time.monotonic
+) -> Generator[Callable[[int], None]]:
+    """Show how much of a file has been read; a file that is read quickly shows nothing.
+
+    Args:
+        mode: ``full``: a bar; ``plain``: a line now and then; ``none``: nothing.
+        stderr: Where to.
+        n_bytes: Size of the file.
+        clock: Seconds from any origin; never goes back.
+    """
+    match mode:
+        case "full":
+            with _reading_bar(stderr, n_bytes) as show:
+                yield show
+        case "plain":
+            yield _reading_lines(stderr, n_bytes, clock)
+        case "none":
+            yield lambda _: None
+
+
+@contextmanager
+def _reading_bar(stderr: TextIO, n_bytes: int) -> Generator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(bar_width=20), DownloadColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=Console(file=stderr), transient=True
+    ) as progress:
+        bar = progress.add_task("", total=n_bytes)
+        yield lambda n_read: progress.update(bar, completed=n_read)
+
+
+def _reading_lines(
+    stderr: TextIO, n_bytes: int, clock: Callable[[], float]
+) -> Callable[[int], None]:
+    said_s = clock()
+
+    def show(n_read: int) -> None:
+        nonlocal said_s
+        if clock() - said_s >= EVERY_S:
+            said_s = clock()
+            stderr.write(f"{n_read / _MB:,.1f} of {n_bytes / _MB:,.1f} MB read\n")
+            stderr.flush()
+
+    return show

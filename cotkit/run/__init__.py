@@ -2,7 +2,7 @@
 
 from cotkit.run.backend import build_backend
 from cotkit.run.plan import Arm, Plan, make_plan
-from cotkit.run.runner import Executed, execute
+from cotkit.run.runner import ExecutionResult, execute
 from cotkit.run.spec import RunSpec
 
-__all__ = ["Arm", "Executed", "Plan", "RunSpec", "build_backend", "execute", "make_plan"]
+__all__ = ["Arm", "ExecutionResult", "Plan", "RunSpec", "build_backend", "execute", "make_plan"]

@@ -11,7 +11,7 @@ from cotkit.errors import AccessError, BackendError, CotkitError, ModelLoadError
 from cotkit.identity import completion_key, request_key
 from cotkit.protocols import Backend, LikelihoodBackend, PiecewiseBackend
 from cotkit.run.budget import Meter
-from cotkit.run.driver import Asked, trim
+from cotkit.run.driver import Turn, trim
 from cotkit.store import Store
 from cotkit.types import Completion, Request
 
@@ -27,7 +27,7 @@ class StoredAsker:
         """``key``: of the backend whose completions are meant."""
         self._key, self._store = key, store
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> Turn:
         """Return the stored completions of a request.
 
         Raises:
@@ -40,7 +40,7 @@ class StoredAsker:
             if (completion := self._store.completion(key)) is None:
                 raise NotStoredError("a completion is not in the store")
             completions.append(completion)
-        return Asked(keys=keys, completions=tuple(completions))
+        return Turn(keys=keys, completions=tuple(completions))
 
     async def weigh(self, request: Request) -> tuple[Completion, ...]:
         """Return the stored scores of the options of a request; none where one is missing."""
@@ -71,7 +71,7 @@ class Asker:
         self.not_weighed: str | None = None
         """Why options could not be weighed, the first time; None: they could."""
 
-    async def ask(self, request: Request) -> Asked:
+    async def ask(self, request: Request) -> Turn:
         """Completions for every sample of a request; each is committed as soon as it is there."""
         content = request_key(request)
         keys = [completion_key(self._key, content, sample) for sample in request.samples]
@@ -89,7 +89,7 @@ class Asker:
             found |= await self._generate(request, content, missing)
         for key, future in flying.items():
             found[key] = await asyncio.shield(future)
-        return Asked(keys=tuple(keys), completions=tuple(found[key] for key in keys))
+        return Turn(keys=tuple(keys), completions=tuple(found[key] for key in keys))
 
     async def weigh(self, request: Request) -> tuple[Completion, ...]:
         """Score the options of a request; nothing where this model or server cannot.

@@ -73,7 +73,7 @@ def build_backend(
     backend = cast("Backend", construct("backend", Spec(name=name, params=params), **given))
     if not batch or store is None:
         return backend
-    from cotkit.backends._batches.apis import batched
+    from cotkit.backends._batch.providers import batched
 
     return cast("Backend", batched(backend, BatchLedger(place=store.place)))
 

@@ -30,7 +30,7 @@ _OURS = str(Path(__file__).parent.parent / "_").removesuffix("_")  # with its la
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Turn:
     """What one request brought."""
 
     keys: tuple[str, ...]
@@ -39,7 +39,7 @@ class Asked:
     """Their completions."""
 
 
-Ask = Callable[[Request], Awaitable[Asked]]
+Ask = Callable[[Request], Awaitable[Turn]]
 
 
 Run = Callable[[Execute], Awaitable[Completion]]
@@ -150,13 +150,13 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Asked]]:
+async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Turn]]:
     """Run a started flow to its end: the attempt and every turn it asked a model.
 
     Raises:
         UsageError: the strategy broke the contract, or wants code run that the user did not allow.
     """
-    turns: list[Asked] = []
+    turns: list[Turn] = []
     try:
         step = next(flow)
         while True:

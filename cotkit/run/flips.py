@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cotkit.identity import backend_key
-from cotkit.resources import cache_dir
+from cotkit.paths import cache_dir
 from cotkit.types import BackendInfo
 
 

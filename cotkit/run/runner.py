@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from cotkit.benchmarks import draw_order
 from cotkit.errors import BackendError, CotkitError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
 from cotkit.run.asker import Asker, StoredAsker
 from cotkit.run.budget import Meter
-from cotkit.run.driver import Asked, Run, drive, oracle, start
+from cotkit.run.driver import Run, Turn, drive, oracle, start
+from cotkit.run.likelihood import chain_text, probe, weighed
 from cotkit.run.plan import Arm, Plan
-from cotkit.run.probe import chain_text, probe, weighed
 from cotkit.run.sandbox import sandbox
-from cotkit.run.schedule import EndedBy, Enough, Job, Schedule
 from cotkit.run.spec import RunSpec
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure
@@ -29,14 +29,14 @@ _WATCH_S = 1.0
 
 
 @runtime_checkable
-class _HoldsBatches(Protocol):
+class _BatchHolder(Protocol):
     """A backend that collects what lies in a provider's batches."""
 
     ledger: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
+class ExecutionResult:
     """What a run came to."""
 
     rows: tuple[AttemptRow, ...]
@@ -53,7 +53,7 @@ async def execute(
     *,
     meter: Meter,
     enough: Enough | None = None,
-) -> Executed:
+) -> ExecutionResult:
     """Complete a run; what the store has is not asked again.
 
     ``meter`` counts what it takes and ends it when a budget is used up, ``enough`` when it is
@@ -72,7 +72,7 @@ async def execute(
     run_id, key = plan.run_id(info), backend_key(info)
     begun = await _begin(plan, info, store, emit)
     held = [row for row in begun if row.outcome != "failed"]
-    schedule = Schedule(plan, begun, meter=meter, enough=enough, most_open=info.max_concurrency)
+    schedule = JobQueue(plan, begun, meter=meter, enough=enough, most_open=info.max_concurrency)
     emit(
         RunStarted(
             run_id=run_id,
@@ -86,7 +86,7 @@ async def execute(
     for row in held:
         emit(_done(row, cached=True))
     promised = frozenset[str]()
-    if not isinstance(backend, _HoldsBatches):
+    if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
     asker = Asker(backend, key, store, meter, promised)
     run = sandbox(allowed=plan.spec.run_unsafe_code)
@@ -130,7 +130,7 @@ async def execute(
             seconds=meter.seconds,
         )
     )
-    return Executed(rows=tuple(rows), ended_by=schedule.ended_by)
+    return ExecutionResult(rows=tuple(rows), ended_by=schedule.ended_by)
 
 
 async def _begin(
@@ -170,7 +170,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         sandbox(allowed=resumes and plan.spec.run_unsafe_code),
     )
     weighs = "loglikelihood" in info.capabilities
-    scored: list[tuple[int, AttemptRow, list[Asked]]] = []
+    scored: list[tuple[int, AttemptRow, list[Turn]]] = []
     jobs = ((arm, problem) for problem in plan.problems for arm in plan.arms)
     for position, (arm, problem) in enumerate(jobs):
         if (arm.name, problem.question.id) not in outdated:
@@ -216,11 +216,11 @@ def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
 
 async def _attempt(
     job: Job, asker: Asker | StoredAsker, run: Run, spec: RunSpec, *, weighs: bool
-) -> tuple[AttemptRow, list[Asked]]:
+) -> tuple[AttemptRow, list[Turn]]:
     _, arm, problem = job
     requests: list[Request] = []
 
-    async def ask(request: Request) -> Asked:
+    async def ask(request: Request) -> Turn:
         requests.append(request)
         return await asker.ask(request)
 
@@ -284,7 +284,7 @@ def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
 
 
 def _scored(
-    row: AttemptRow, attempt: Attempt, problem: Problem, turns: list[Asked], reader: str
+    row: AttemptRow, attempt: Attempt, problem: Problem, turns: list[Turn], reader: str
 ) -> AttemptRow:
     scores = score_attempt(attempt, problem, reader)
     used = [completion for turn in turns for completion in turn.completions]
@@ -314,3 +314,116 @@ def _scored(
 def _total(counts: list[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
+
+
+# Which attempt is next: problem by problem, all arms of one before any of the next.
+#
+# Problems are taken in the order in which they were drawn, which is random: whatever ends a run
+# early leaves every arm with the same random subset.
+
+
+Job: TypeAlias = tuple[int, Arm, Problem]
+"""Position in the plan, arm, problem."""
+
+Enough: TypeAlias = Callable[[Mapping[str, AttemptRow]], bool]
+"""Told each problem's attempts (arm -> row), in the order drawn; True: no more are needed."""
+
+_MOST_OPEN = 32  # a full batch of a local model
+EndedBy: TypeAlias = Literal["budget", "decided"]
+
+
+class JobQueue:
+    """The jobs of a run that are still to be done, and whether to go on handing them out."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        begun: Sequence[AttemptRow],
+        *,
+        meter: Meter | None = None,
+        enough: Enough | None = None,
+        most_open: int | None = None,
+    ) -> None:
+        """``begun``: the attempts of earlier calls; only the failed ones are handed out again.
+
+        ``most_open``: problems under way at once where time is limited or looking may end the run
+        (None: 32); else all there are.
+        """
+        self._plan, self._meter, self._enough = plan, meter, enough
+        may_end = enough is not None or (meter is not None and meter.is_timed)
+        self._most_open = (most_open or _MOST_OPEN) if may_end else len(plan.problems)
+        self._order = draw_order(plan.problems, plan.spec.seed)
+        self._position = {p.question.id: i for i, p in enumerate(plan.problems)}
+        held = [row for row in begun if row.outcome != "failed"]
+        self._done = {(row.arm, row.problem_id) for row in held}
+        self._begun = {row.problem_id for row in begun}
+        self._untold: dict[str, dict[str, AttemptRow]] = {}
+        self._n_told = 0
+        self._open: dict[str, int] = {}
+        self._failed: set[str] = set()
+        self._closed = asyncio.Event()
+        self.ended_by: EndedBy | None = None
+        """Why the run ended before its plan did; None: it did not."""
+        for row in held:
+            self._tell(row)
+
+    @property
+    def n_left(self) -> int:
+        """Attempts that are not done."""
+        return len(self._plan.arms) * len(self._plan.problems) - len(self._done)
+
+    async def jobs(self) -> AsyncIterator[Job]:
+        """Every job left, until there is a reason to stop; asks the meter before each problem."""
+        for problem in self._order:
+            name = problem.question.id
+            arms = [a for a in enumerate(self._plan.arms) if (a[1].name, name) not in self._done]
+            if not arms:
+                continue
+            if self.ended_by or await self._is_over(is_new=name not in self._begun):
+                return
+            self._open[name] = len(arms)
+            for i, arm in arms:
+                yield self._position[name] * len(self._plan.arms) + i, arm, problem
+
+    def done(self, row: AttemptRow) -> None:
+        """An attempt is in the store."""
+        self._done.add((row.arm, row.problem_id))
+        if row.outcome == "failed":
+            self._failed.add(row.problem_id)
+        self._open[row.problem_id] -= 1
+        if not self._open[row.problem_id]:
+            del self._open[row.problem_id]
+            self._closed.set()
+            if self._meter is not None and row.problem_id not in self._failed:
+                self._meter.problem_done()  # one that failed says nothing of what one takes
+        self._tell(row)
+
+    async def _is_over(self, *, is_new: bool) -> bool:
+        """Wait while the problems under way may end the run; True if they have.
+
+        What an earlier call left open is closed before any new problem: it may decide the run.
+        """
+        while True:
+            spent = self._meter is not None and self._meter.exhausted(len(self._open)) is not None
+            if spent and not self._open:
+                self.ended_by = self.ended_by or "budget"
+            if self.ended_by is not None:
+                return True
+            mending = is_new and self._enough and not self._begun.isdisjoint(self._open)
+            if not spent and not mending and len(self._open) < self._most_open:
+                return False
+            self._closed.clear()
+            await self._closed.wait()
+
+    def _tell(self, row: AttemptRow) -> None:
+        """Pass problems on as they complete, in the order drawn and not in that of arrival."""
+        if self._enough is None:
+            return
+        self._untold.setdefault(row.problem_id, {})[row.arm] = row
+        while self._n_told < len(self._order):
+            name = self._order[self._n_told].question.id
+            if len(self._untold.get(name, ())) < len(self._plan.arms):
+                return
+            self._n_told += 1
+            if self._enough(self._untold.pop(name)):
+                self.ended_by = self.ended_by or "decided"

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
+from cotkit.registry import expand_spec
+
+GIVEN = "(given in Python)"
+"""The model of a spec whose backend was an object: only Python can run it again."""
+
+
+DEFAULT_LOG_DIR = Path("logs")
+
+
+def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
+    """One spec or several, each with several values of a parameter written out."""
+    written = (strategy,) if isinstance(strategy, str) else strategy
+    return tuple(name for text in written for name in expand_spec(text))
+
 
 DEFAULT_LIMIT = 200
 """Problems drawn when the user names no limit (all, where the benchmark has fewer)."""

@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from types import MappingProxyType
 
-from cotkit.scoring.kinds import normal_text
+from cotkit.scoring.answers import normal_text
 from cotkit.scoring.numbers import read_number
 
 N_BINS = 15
@@ -36,7 +36,7 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ballot:
+class OptionWeights:
     """A multiple-choice item as a model weighed it.
 
     Raises:
@@ -85,17 +85,17 @@ class Ballot:
         return self.log_probs.index(max(self.log_probs))
 
 
-def multiple_choice_grade(ballots: Sequence[Ballot]) -> float:
+def multiple_choice_grade(ballots: Sequence[OptionWeights]) -> float:
     """Mean score of the likeliest option: 0..1 where scores are, higher is better. BIG-bench."""
     return _mean([ballot.scores[ballot.chosen] for ballot in ballots])
 
 
-def chance_grade(ballots: Sequence[Ballot]) -> float:
+def chance_grade(ballots: Sequence[OptionWeights]) -> float:
     """The grade of a guess, each option as likely: BIG-bench's low score of that metric."""
     return _mean([_mean(ballot.scores) for ballot in ballots])
 
 
-def brier_per_option(ballots: Sequence[Ballot]) -> float:
+def brier_per_option(ballots: Sequence[OptionWeights]) -> float:
     """BIG-bench's Brier: mean over *options* of ``t(p-1)^2 + (1-t)p^2``; 0..1, lower is better.
 
     Of one right option among K, a uniform guess has ``(K-1)/K^2``: 0.25 of 2, 0.16 of 5. All
@@ -105,7 +105,7 @@ def brier_per_option(ballots: Sequence[Ballot]) -> float:
     return _mean([loss for ballot in ballots for loss in _losses(ballot)])
 
 
-def brier(ballots: Sequence[Ballot]) -> float:
+def brier(ballots: Sequence[OptionWeights]) -> float:
     """Textbook Brier (1950): summed over options, mean over *items*; 0..2, lower is better.
 
     :func:`brier_per_option` times the number of options, where that is the same for all items.
@@ -113,7 +113,7 @@ def brier(ballots: Sequence[Ballot]) -> float:
     return _mean([math.fsum(_losses(ballot)) for ballot in ballots])
 
 
-def expected_calibration_error(ballots: Sequence[Ballot], n_bins: int = N_BINS) -> float:
+def expected_calibration_error(ballots: Sequence[OptionWeights], n_bins: int = N_BINS) -> float:
     """:func:`calibration_error` of the likeliest options (right: a best-scored one); 0..1.
 
     As everywhere of errors, lower is better; it does not say how often an item is right.
@@ -273,7 +273,7 @@ def described(name: str) -> Metric:
     return METRICS["pass_at_k" if name.startswith("pass_at_") else name]
 
 
-def _losses(ballot: Ballot) -> list[float]:
+def _losses(ballot: OptionWeights) -> list[float]:
     both = zip(ballot.targets, ballot.probabilities, strict=True)
     return [t * (p - 1) ** 2 + (1 - t) * p**2 for t, p in both]
 

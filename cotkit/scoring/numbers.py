@@ -69,7 +69,7 @@ _SUFFIX = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class NumberMatch:
     """A number and where it stands."""
 
     value: Fraction
@@ -80,7 +80,7 @@ class Found:
     """Offset after its last character, percent sign and scale word included."""
 
 
-def find_numbers(text: str) -> Iterator[Found]:
+def find_numbers(text: str) -> Iterator[NumberMatch]:
     """Every number of a text, from left to right, in linear time.
 
     Digits with commas that are no thousands grouping are a list: ``1,2`` gives 1 and 2.
@@ -103,7 +103,7 @@ def find_numbers(text: str) -> Iterator[Found]:
         value, at = _extend(plain, at, value, is_whole=bool(core["run"] and not core["decimals"]))
         start, negative = _left(plain, core.start())
         if value is not None and not _is_attached(plain, start):
-            yield Found(value=-value if negative else value, start=start, end=at)
+            yield NumberMatch(value=-value if negative else value, start=start, end=at)
 
 
 def read_number(text: str) -> Fraction | None:
@@ -166,14 +166,14 @@ def _grouped(run: str) -> str | None:
     return first + "".join(others) if is_number else None
 
 
-def _list_items(core: re.Match[str]) -> Iterator[Found]:
+def _list_items(core: re.Match[str]) -> Iterator[NumberMatch]:
     offset, end = core.start("run"), core.end("run")
     for item in re.finditer(r"[0-9]+", core["run"]):
         is_last = offset + item.end() == end
         value = _decimal(item[0] + ((core["decimals"] or "") if is_last else ""))
         if value is not None:
             stop = core.end() if is_last else offset + item.end()
-            yield Found(value=value, start=offset + item.start(), end=stop)
+            yield NumberMatch(value=value, start=offset + item.start(), end=stop)
 
 
 def _decimal(digits: str) -> Fraction | None:

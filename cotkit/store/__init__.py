@@ -1,10 +1,9 @@
 """One database that holds every completion, run and attempt; commits as they arrive."""
 
 from cotkit.store.batches import BatchLedger
-from cotkit.store.columns import Columns
 from cotkit.store.place import STORE_NAME, Place, existing, option, place_of, shown
-from cotkit.store.rows import AttemptRow, DraftRow, Reply, RunRow
-from cotkit.store.store import Store, Turn
+from cotkit.store.rows import AttemptRow, Columns, DraftRow, RunRow, StoredReply
+from cotkit.store.store import Store, StoredTurn
 
 __all__ = [
     "STORE_NAME",
@@ -13,10 +12,10 @@ __all__ = [
     "Columns",
     "DraftRow",
     "Place",
-    "Reply",
     "RunRow",
     "Store",
-    "Turn",
+    "StoredReply",
+    "StoredTurn",
     "existing",
     "option",
     "place_of",

@@ -11,8 +11,9 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cotkit.store.database import Database, Row, open_database
+from cotkit.store.database import Database, Row
 from cotkit.store.place import Place
+from cotkit.store.store import open_database
 
 _AT_ONCE = 10_000  # values in a query: SQLite takes 32,766, PostgreSQL 65,535
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from cotkit.store.place import Place
-
 MIGRATIONS = Path(__file__).parent / "migrations"
 """Numbered SQL files, written for SQLite."""
 
@@ -50,23 +48,6 @@ class Database(Protocol):
     def close(self) -> None:
         """Give the connection back."""
         ...
-
-
-def open_database(place: Place) -> Database:
-    """Open a store's database, creating or migrating it as needed.
-
-    Raises:
-        StoreError: it cannot be reached, created, opened or written, is no store, or was written
-            by a newer cotkit.
-        MissingDependencyError: PostgreSQL needs psycopg.
-    """
-    if isinstance(place, Path):
-        from cotkit.store.sqlite import Sqlite
-
-        return Sqlite(place)
-    from cotkit.store.postgresql import Postgresql
-
-    return Postgresql(place)
 
 
 def migration_scripts() -> list[str]:

@@ -11,19 +11,46 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
-from cotkit.store.columns import COLUMNS_QUERY, REPLIES_QUERY, Columns, as_columns, as_reply
-from cotkit.store.database import open_database
+from cotkit.store.database import Database
 from cotkit.store.place import Place, shown
-from cotkit.store.rows import AttemptRow, DraftRow, Reply, RunRow
+from cotkit.store.rows import (
+    COLUMNS_QUERY,
+    REPLIES_QUERY,
+    AttemptRow,
+    Columns,
+    DraftRow,
+    RunRow,
+    StoredReply,
+    as_columns,
+    as_reply,
+)
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
 
 
+def open_database(place: Place) -> Database:
+    """Open a store's database, creating or migrating it as needed.
+
+    Raises:
+        StoreError: it cannot be reached, created, opened or written, is no store, or was written
+            by a newer cotkit.
+        MissingDependencyError: PostgreSQL needs psycopg.
+    """
+    if isinstance(place, Path):
+        from cotkit.store.sqlite import Sqlite
+
+        return Sqlite(place)
+    from cotkit.store.postgresql import Postgresql
+
+    return Postgresql(place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class StoredTurn:
     """One request of an attempt with the completions it used."""
 
     request: Request
@@ -156,7 +183,7 @@ class Store:
         """
         return as_columns(arm, self._db.rows(COLUMNS_QUERY, (run_id, arm)))
 
-    def replies(self, run_id: str, arm: str, reader: str) -> Iterator[Reply]:
+    def replies(self, run_id: str, arm: str, reader: str) -> Iterator[StoredReply]:
         """The texts of an arm as a reader read them, attempts that failed or were refused left out.
 
         One at a time: all of them may be larger than memory.
@@ -179,7 +206,7 @@ class Store:
         row = self._one(query, (run_id, scorer_version))
         return int(row[0]) if row else 0
 
-    def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[Turn]:
+    def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[StoredTurn]:
         """Every turn of one attempt, in order; empty if it is not there or failed."""
         row = self._one(
             "SELECT turns FROM attempt WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?",
@@ -232,7 +259,7 @@ class Store:
         fields["capabilities"] = frozenset(fields["capabilities"])
         return row[0], BackendInfo(**fields)
 
-    def _turn(self, keys: Sequence[str]) -> Turn:
+    def _turn(self, keys: Sequence[str]) -> StoredTurn:
         marks = ", ".join("?" for _ in keys)
         rows = self._db.rows(
             "SELECT completion.key, sample, body, messages, decoding, options FROM completion "  # noqa: S608 - only marks
@@ -249,7 +276,7 @@ class Store:
             options=tuple(json.loads(found[0][5])),
         )
         completions = tuple(_completion(row[2]) for row in found)
-        return Turn(request=request, completions=completions)
+        return StoredTurn(request=request, completions=completions)
 
     def _write(self, statement: str, values: Sequence[Any]) -> None:
         self._db.commit((statement, [values]))

@@ -11,7 +11,7 @@ from cotkit.types import Attempt, Decoding, Exemplar, Flow, Message, Question, R
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled:
+class DecodingStrategy:
     """Base of strategies that decode in one way throughout."""
 
     max_tokens: int
@@ -63,7 +63,7 @@ def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:
 
 
 def few_shot_turn(
-    of: Sampled, prompt_id: str, question: Question, exemplars: Sequence[Exemplar]
+    of: DecodingStrategy, prompt_id: str, question: Question, exemplars: Sequence[Exemplar]
 ) -> Flow:
     """Ask once behind exemplars; the answer ends at its answer line or the next question.
 

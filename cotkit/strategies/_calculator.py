@@ -68,7 +68,7 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction
 
 def calculate(chain: str) -> str:
     """The chain with its equations put right; the same text where none is wrong."""
-    results = _Results()
+    results = _EquationResults()
 
     def put_right(step: re.Match[str]) -> str:
         if step["answer"]:
@@ -81,7 +81,7 @@ def calculate(chain: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Results:
+class _EquationResults:
     """What the equations so far came to."""
 
     right: dict[Fraction, Fraction] = field(default_factory=dict[Fraction, Fraction])

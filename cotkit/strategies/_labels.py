@@ -9,7 +9,7 @@ from itertools import chain
 
 from cotkit.prompting import render
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.types import Exemplar, Message, Question, Request
 
 CUE = "The answer is"
@@ -17,7 +17,7 @@ CUE = "The answer is"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled(Sampled):
+class LabelStrategy(DecodingStrategy):
     """Base of strategies that show k exemplars of each label and ask for one label more."""
 
     pool: tuple[Exemplar, ...]
@@ -34,7 +34,7 @@ class Labelled(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         if not 1 <= self.k <= 16:
             raise ValueError(f"k is {self.k}, must be 1 to 16")
         if len(self.labels) < 2:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies.cot import Cot
 from cotkit.types import (
     Attempt,
@@ -33,7 +33,7 @@ def as_many_samples(rounds: int, max_tokens: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Talk:
+class Conversation:
     """A conversation up to a completion."""
 
     messages: tuple[Message, ...]
@@ -42,24 +42,24 @@ class Talk:
     """The last turn as readers read it."""
 
 
-Saying: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Talk]
+Saying: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Conversation]
 
 
-def draft(of: Sampled, exemplars: tuple[Exemplar, ...], question: Question) -> Saying:
+def draft(of: DecodingStrategy, exemplars: tuple[Exemplar, ...], question: Question) -> Saying:
     """The first answer: the request of ``cot`` itself, so that both arms share one completion."""
-    decoding = {field.name: getattr(of, field.name) for field in fields(Sampled)}
+    decoding = {field.name: getattr(of, field.name) for field in fields(DecodingStrategy)}
     request = next(Cot(exemplars=exemplars, **decoding).solve(question))
     assert isinstance(request, Request)  # cot asks before it does anything else
     return (yield from _say(request))
 
 
-def go_on(talk: Talk, words: str, decoding: Decoding) -> Saying:
+def go_on(talk: Conversation, words: str, decoding: Decoding) -> Saying:
     """The user's next turn and the reply to it."""
     messages = (*talk.messages, Message(role="user", content=words))
     return (yield from _say(Request(messages=messages, decoding=decoding)))
 
 
-def answering(of: Sampled, question: Question) -> Decoding:
+def answering(of: DecodingStrategy, question: Question) -> Decoding:
     """Decoding of an improved answer: that of the first one."""
     return of.decoding(stop=ANSWER_STOP, stop_after=answer_line_end(question.answer_kind))
 
@@ -79,7 +79,7 @@ def check_rounds(rounds: int, review_tokens: int) -> None:
 def _say(request: Request) -> Saying:
     (said,) = yield request
     reply = Message(role="assistant", content=said.text)
-    return Talk(
+    return Conversation(
         messages=(*request.messages, reply),
         attempt=Attempt(text=said.text, stop_reason=said.stop_reason),
     )

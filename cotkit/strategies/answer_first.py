@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled, few_shot_turn
+from cotkit.strategies._base import DecodingStrategy, few_shot_turn
 from cotkit.types import Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerFirst(Sampled):
+class AnswerFirst(DecodingStrategy):
     """The exemplars of ``cot`` with the answer line in front: does seeing reasoning suffice?
 
     Source: "reasoning after answer" of arXiv:2201.11903, section 3.3. The text ends after its first

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._base import DecodingStrategy, one_turn
 from cotkit.strategies._calculator import calculate
 from cotkit.types import Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cot(Sampled):
+class Cot(DecodingStrategy):
     """``few-shot`` with each exemplar's rationale before its answer; nothing else differs.
 
     Source: arXiv:2201.11903, section 2.

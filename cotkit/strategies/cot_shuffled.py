@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled, few_shot_turn
+from cotkit.strategies._base import DecodingStrategy, few_shot_turn
 from cotkit.types import Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class CotShuffled(Sampled):
+class CotShuffled(DecodingStrategy):
     """The prompt of ``cot`` with the rationales moved on by ``shift``: must the reasoning be right?
 
     Questions, final answers and the words of the prompt as a whole stay. After the ablations of
@@ -33,7 +33,7 @@ class CotShuffled(Sampled):
         Raises:
             ValueError: names the field and its range, or the exemplar.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         n = len(self.exemplars)
         if n < 2:
             raise ValueError(f"exemplars: {n} given, rationales can be exchanged among 2 or more")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled, few_shot_turn
+from cotkit.strategies._base import DecodingStrategy, few_shot_turn
 from cotkit.strategies._equations import equation_sentences, with_rationales
 from cotkit.types import Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class EquationOnly(Sampled):
+class EquationOnly(DecodingStrategy):
     """The prompt of ``cot`` with each rationale cut down to its equations: are words needed?
 
     Source: "equation only" of arXiv:2201.11903, section 3.3.
@@ -31,7 +31,7 @@ class EquationOnly(Sampled):
         Raises:
             ValueError: names the exemplar, or the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         equation_sentences(self.exemplars)
 
     def solve(self, question: Question) -> Flow:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled, few_shot_turn
+from cotkit.strategies._base import DecodingStrategy, few_shot_turn
 from cotkit.types import Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShot(Sampled):
+class FewShot(DecodingStrategy):
     """The control of chain-of-thought: the same exemplars in the same order, rationales left out.
 
     Source: "standard prompting" of Wei et al. 2022, arXiv:2201.11903, section 3.1.

@@ -7,12 +7,12 @@ from itertools import chain
 from typing import ClassVar
 
 from cotkit.strategies._base import after_cue
-from cotkit.strategies._labels import CUE, Labelled, ranked
+from cotkit.strategies._labels import CUE, LabelStrategy, ranked
 from cotkit.types import Attempt, Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlippedLabels(Labelled):
+class FlippedLabels(LabelStrategy):
     """A share of the exemplars shows the other label; what is asked is scored by the true one.
 
     So a model that follows the exemplars falls below chance as the share grows, and one that keeps
@@ -35,7 +35,7 @@ class FlippedLabels(Labelled):
         Raises:
             ValueError: names the field and its range.
         """
-        Labelled.__post_init__(self)
+        LabelStrategy.__post_init__(self)
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"fraction is {self.fraction}, must be 0 to 1")
         if self.fraction and len(self.labels) != 2:

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cotkit.prompting import render, shown
-from cotkit.prompting.lock import read_locked
+from cotkit.prompting import read_locked, render, shown
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.types import Attempt, Completion, Decoding, Flow, Message, Question, Request
 
 _LISTED = re.compile(r"^[ \t]*(?:[0-9]{1,2}[.)]|[-*•])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
@@ -19,7 +18,7 @@ _STOP = ("\nQ:", "\nSmaller question:", "\nNow the question itself")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeastToMost(Sampled):
+class LeastToMost(DecodingStrategy):
     """Lists smaller questions, answers each with the earlier answers shown, then the whole.
 
     Source: arXiv:2205.10625, section 2. Its three worked examples are built-in exemplars of ours
@@ -51,7 +50,7 @@ class LeastToMost(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         for name in ("list_tokens", "step_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies._talk import check_rounds, draft
 from cotkit.strategies.self_review import improve
 from cotkit.types import Attempt, Exemplar, Flow, IsCorrect, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class OracleReview(Sampled):
+class OracleReview(DecodingStrategy):
     """``self-review`` told when to stop: how far a perfect judge of its answers would carry it.
 
     No method to use and none to rank: at test time nobody knows the gold answer.
@@ -44,7 +44,7 @@ class OracleReview(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         check_rounds(self.rounds, self.review_tokens)
 
     def solve_with_oracle(self, question: Question, is_correct: IsCorrect) -> Flow:

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, after_cue
+from cotkit.strategies._base import DecodingStrategy, after_cue
 from cotkit.types import Attempt, Flow, Message, Question, Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanAndSolve(Sampled):
+class PlanAndSolve(DecodingStrategy):
     """``zero-shot-cot`` with a trigger that understands, plans and carries out.
 
     Source: arXiv:2305.04091, section 2 (PS; PS+ with ``plus``). The second turn is that of
@@ -40,7 +40,7 @@ class PlanAndSolve(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         if self.answer_tokens < 1:
             raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
-from cotkit.prompting.lock import read_locked
-from cotkit.strategies._base import Sampled
+from cotkit.prompting import read_locked, render, shown
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.types import Attempt, Execute, Exemplar, Flow, Message, Question, Request
 
 _FENCED = re.compile(r"```[ \t]*\w*[ \t]*\n(?P<code>.*?)(?P<end>\n[ \t]*```|\Z)", re.DOTALL)
@@ -18,7 +17,7 @@ _PRINT = "\n\n_ = solution()\nprint(round(_, 9) if isinstance(_, float) else _)\
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProgramAided(Sampled):
+class ProgramAided(DecodingStrategy):
     """``few-shot`` with a function in place of each exemplar's answer, and an interpreter.
 
     Source: arXiv:2211.10435 (PAL). The answer is the last line that the code prints. Code that does
@@ -43,7 +42,7 @@ class ProgramAided(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         if not 0 < self.timeout_s <= 60:
             raise ValueError(f"timeout_s is {self.timeout_s:g}, must be above 0 and up to 60")
         codes = programs()

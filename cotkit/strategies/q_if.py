@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies.self_correct import SelfCorrect
 from cotkit.types import Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class QIf(Sampled):
+class QIf(DecodingStrategy):
     """``standard`` with an instruction to leave prejudice out; nothing else differs.
 
     Source: the condition Q+IF of arXiv:2302.07459, section 3. It asks exactly what
@@ -26,5 +26,5 @@ class QIf(Sampled):
 
     def solve(self, question: Question) -> Flow:
         """One request; the cue is put back before the completion for the readers."""
-        decoding = {field.name: getattr(self, field.name) for field in fields(Sampled)}
+        decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
         return SelfCorrect(instruction="unbiased", condition="q-if", **decoding).solve(question)

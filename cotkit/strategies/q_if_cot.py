@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies.self_correct import SelfCorrect
 from cotkit.types import Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class QIfCot(Sampled):
+class QIfCot(DecodingStrategy):
     """``q-if`` with a turn of reasoning about prejudice, then a turn that asks for the answer.
 
     Source: the condition Q+IF+CoT of arXiv:2302.07459, section 3 (which samples the reasoning; here

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies.cot import Cot
 from cotkit.types import Attempt, Exemplar, Flow, Question, Request
 
@@ -13,7 +13,7 @@ MAX_K = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfConsistency(Sampled):
+class SelfConsistency(DecodingStrategy):
     """``cot`` asked k times; the readers vote, because only they know what an answer is.
 
     Source: arXiv:2203.11171, section 2 (there k = 40; temperature 0.7 with top_k 40 for PaLM).
@@ -38,7 +38,7 @@ class SelfConsistency(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         if not 1 <= self.k <= MAX_K:
             raise ValueError(f"k is {self.k}, must be 1 to {MAX_K}")
         if self.temperature == 0:
@@ -46,7 +46,7 @@ class SelfConsistency(Sampled):
 
     def solve(self, question: Question) -> Flow:
         """One request of k samples; what is asked is what ``cot`` asks."""
-        decoding = {field.name: getattr(self, field.name) for field in fields(Sampled)}
+        decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
         request = next(Cot(exemplars=self.exemplars, **decoding).solve(question))
         assert isinstance(request, Request)  # cot asks before it does anything else
         answers = yield replace(request, samples=tuple(range(self.k)))

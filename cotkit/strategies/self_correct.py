@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, after_cue, one_turn
+from cotkit.strategies._base import DecodingStrategy, after_cue, one_turn
 from cotkit.strategies.standard import Standard
 from cotkit.types import Attempt, Flow, Message, Question, Request
 
@@ -17,7 +17,7 @@ _CUE = "The answer is"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfCorrect(Sampled):
+class SelfCorrect(DecodingStrategy):
     """``standard`` with an instruction to answer well; nothing else differs in ``q-if``.
 
     Source: the conditions Q, Q+IF and Q+IF+CoT of arXiv:2302.07459, section 3.
@@ -41,7 +41,7 @@ class SelfCorrect(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         if self.instruction not in _INSTRUCTIONS:
             raise ValueError(
                 f"instruction is {self.instruction}, must be careful, unbiased or none"
@@ -68,7 +68,7 @@ class SelfCorrect(Sampled):
     def solve(self, question: Question) -> Flow:
         """One request, or two in ``q-if-cot``."""
         if self.condition == "q":
-            decoding = {field.name: getattr(self, field.name) for field in fields(Sampled)}
+            decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
             return Standard(**decoding).solve(question)
         prompt = render(
             "self-correct",

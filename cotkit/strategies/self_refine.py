@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cotkit.prompting import render
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies._talk import (
     REVIEW_STOP,
     answering,
@@ -25,7 +25,7 @@ _CORRECT = re.compile(_LINE % "correct" + "$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfRefine(Sampled):
+class SelfRefine(DecodingStrategy):
     """The answer of ``cot``, then feedback and rewriting in the same conversation.
 
     It stops when the feedback holds the completed line ``VERDICT: correct``; other praise does not
@@ -56,7 +56,7 @@ class SelfRefine(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         check_rounds(self.rounds, self.review_tokens)
 
     def same_cost(self) -> str:

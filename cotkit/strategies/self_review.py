@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cotkit.prompting import render
-from cotkit.strategies._base import Sampled
+from cotkit.strategies._base import DecodingStrategy
 from cotkit.strategies._talk import (
     REVIEW_STOP,
+    Conversation,
     Saying,
-    Talk,
     answering,
     as_many_samples,
     check_rounds,
@@ -21,7 +21,7 @@ from cotkit.types import Attempt, Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfReview(Sampled):
+class SelfReview(DecodingStrategy):
     """The answer of ``cot``, then rounds of two turns in the same conversation.
 
     Source: "intrinsic self-correction" of arXiv:2310.01798, section 3.
@@ -51,7 +51,7 @@ class SelfReview(Sampled):
         Raises:
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         check_rounds(self.rounds, self.review_tokens)
 
     def same_cost(self) -> str:
@@ -68,7 +68,9 @@ class SelfReview(Sampled):
         return replace(answers[-1], drafts=tuple(answers[:-1]))
 
 
-def improve(of: Sampled, talk: Talk, question: Question, *, review_tokens: int) -> Saying:
+def improve(
+    of: DecodingStrategy, talk: Conversation, question: Question, *, review_tokens: int
+) -> Saying:
     """One round: find problems, then answer again."""
     reviewing = of.decoding(stop=REVIEW_STOP, max_tokens=review_tokens)
     talk = yield from go_on(talk, render("self-review.review", 1), reviewing)

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from cotkit.prompting import render, shown
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._base import DecodingStrategy, one_turn
 from cotkit.types import Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standard(Sampled):
+class Standard(DecodingStrategy):
     """The prompt ends in ``The answer is``, so that the first word must already be the answer.
 
     Source: "Zero-shot" of arXiv:2205.11916, section 4.1.

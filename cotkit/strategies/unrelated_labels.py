@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from cotkit.errors import UnknownNameError
-from cotkit.strategies._labels import CUE, Labelled
+from cotkit.strategies._labels import CUE, LabelStrategy
 from cotkit.types import Attempt, Exemplar, Flow, Question
 
 SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -29,7 +29,7 @@ _MARKERS = re.compile(r"(?i:answer)|\\(?:boxed|fbox)|Q(?:uestion)?\*{0,3}:")
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnrelatedLabels(Labelled):
+class UnrelatedLabels(LabelStrategy):
     """The exemplars show symbols that say nothing of the task (SUL-ICL of the paper).
 
     Source: arXiv:2303.03846, section 4. A symbol in the completion is turned back into its label
@@ -56,7 +56,7 @@ class UnrelatedLabels(Labelled):
         """
         if self.set not in SETS:
             raise UnknownNameError("set of unrelated-labels", self.set, SETS)
-        Labelled.__post_init__(self)
+        LabelStrategy.__post_init__(self)
         if SETS[self.set] and len(self.labels) > len(SETS[self.set]):
             raise ValueError(f"set {self.set} has 6 symbols, there are {len(self.labels)} labels")
 

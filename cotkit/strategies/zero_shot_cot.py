@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from cotkit.prompting import render, shown, trigger_text
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import Sampled, after_cue
+from cotkit.strategies._base import DecodingStrategy, after_cue
 from cotkit.types import Attempt, Flow, Message, Question, Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroShotCot(Sampled):
+class ZeroShotCot(DecodingStrategy):
     """Turn 1 reasons after the trigger; turn 2 asks for the answer to that reasoning.
 
     Source: arXiv:2205.11916, section 3. Reasoning cut at its limit is still asked for its answer,
@@ -42,7 +42,7 @@ class ZeroShotCot(Sampled):
             UnknownNameError: names the triggers that come close.
             ValueError: names the field and its range.
         """
-        Sampled.__post_init__(self)
+        DecodingStrategy.__post_init__(self)
         trigger_text(self.trigger)
         if self.answer_tokens < 1:
             raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from cotkit.errors import UsageError
 from cotkit.events import Event
-from cotkit.outfile import check_overwrites
+from cotkit.paths import check_overwrites
 
 
 @dataclass(kw_only=True, slots=True)

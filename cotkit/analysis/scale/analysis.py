@@ -7,22 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from cotkit.analysis.resampling import percentiles
-from cotkit.analysis.scale.columns import EXACT, Column, ColumnKey, columns
-from cotkit.analysis.scale.crossing import crossing
-from cotkit.analysis.scale.estimates import cell_interval, totals_of
 from cotkit.analysis.scale.frontier import prices
-from cotkit.analysis.scale.inputs import Grid, Outcomes, Question
-from cotkit.analysis.scale.jumps import jumps
-from cotkit.analysis.scale.notes import family_of, notes
-from cotkit.analysis.scale.onset import onset
-from cotkit.analysis.scale.points import curves
-from cotkit.analysis.scale.sentences import Told, sentence
-from cotkit.analysis.scale.setting import Setting, prepare
-from cotkit.analysis.scale.values import Answer, Mean, Point, Scale
+from cotkit.analysis.scale.gains import cell_interval, curves, totals_of
+from cotkit.analysis.scale.grid import (
+    AnalysisSetting,
+    ArmOutcomes,
+    ResultGrid,
+    ScaleQuestion,
+    prepare,
+)
+from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, columns, jumps
+from cotkit.analysis.scale.onset import crossing, onset
+from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale
+from cotkit.analysis.scale.words import SentenceFacts, family_of, notes, sentence
+from cotkit.stats.bootstrap import percentiles
 
 
-def analyse(grid: Grid, question: Question, rng: np.random.Generator) -> Scale:
+def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator) -> Scale:
     """Say where each strategy starts to help, whether jumps are real, and what it all costs.
 
     Equal grids, questions and states of ``rng`` give equal answers.
@@ -54,14 +55,14 @@ def analyse(grid: Grid, question: Question, rng: np.random.Generator) -> Scale:
 def _answer(
     pair: tuple[str, str],
     points: tuple[Point, ...],
-    drawn: Mapping[ColumnKey, Column],
-    setting: Setting,
+    drawn: Mapping[ColumnKey, MeanEstimate],
+    setting: AnalysisSetting,
     rng: np.random.Generator,
-) -> Answer:
+) -> OnsetAnswer:
     question = setting.question
     bracket = onset(points, question.margin)
     bracket = replace(bracket, model_based=crossing(bracket, pair, drawn, setting))
-    told = Told(
+    told = SentenceFacts(
         arm=pair[0],
         control=pair[1],
         points=[point for point in points if point.x is not None and point.label != "missing"],
@@ -71,7 +72,7 @@ def _answer(
         assume_sustained=question.assume_sustained,
         several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
     )
-    return Answer(
+    return OnsetAnswer(
         arm=pair[0],
         control=pair[1],
         points=points,
@@ -81,9 +82,11 @@ def _answer(
     )
 
 
-def _means(setting: Setting, drawn: Mapping[ColumnKey, Column]) -> tuple[Mean, ...]:
+def _means(
+    setting: AnalysisSetting, drawn: Mapping[ColumnKey, MeanEstimate]
+) -> tuple[MetricPoint, ...]:
     codes, level = setting.codes, setting.question.level
-    found: list[Mean] = []
+    found: list[MetricPoint] = []
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
             cell = setting.grid.cells.get((rung.model, arm))
@@ -91,18 +94,18 @@ def _means(setting: Setting, drawn: Mapping[ColumnKey, Column]) -> tuple[Mean, .
             if cell is None or totals is None:
                 continue
             values = {EXACT: (totals.rate, cell_interval(cell, codes, level))}
-            for metric in cell.metrics if isinstance(cell, Outcomes) else ():
+            for metric in cell.metrics if isinstance(cell, ArmOutcomes) else ():
                 column = drawn.get((rung.model, arm, metric))
                 if metric != EXACT and column is not None:
                     values[metric] = column.mean, percentiles(column.draws, level)
             found += [
-                Mean(rung=rung, arm=arm, metric=metric, value=value, interval=interval)
+                MetricPoint(rung=rung, arm=arm, metric=metric, value=value, interval=interval)
                 for metric, (value, interval) in values.items()
             ]
     return tuple(found)
 
 
-def _n_problems(grid: Grid) -> int:
+def _n_problems(grid: ResultGrid) -> int:
     if grid.problem_ids:
         return len(grid.problem_ids)
     sizes = (totals_of(cell) for cell in grid.cells.values())

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotkit.analysis.curves import breakthroughness, isotonic, linearity
-from cotkit.analysis.intervals import wilson, zero_hits_upper
-from cotkit.analysis.resampling import Floats
-from cotkit.analysis.scale.inputs import Axis, Grid
-from cotkit.analysis.scale.ladder import LOG_AXES
+from cotkit.analysis.scale.grid import LOG_AXES, Axis, ResultGrid
 from cotkit.analysis.scale.values import Check
+from cotkit.stats.bootstrap import Floats
+from cotkit.stats.curves import breakthroughness, isotonic, linearity
+from cotkit.stats.intervals import wilson, zero_hits_upper
 
 _NULL_RUNS = 2000
 _NOTHING = "agreement shows that exact match is a function of that metric, not that nothing jumps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CompanionCurve:
     """A curve of exact match and its companion."""
 
     is_gain: bool
@@ -46,7 +45,7 @@ class Checked:
     """Of intervals."""
 
 
-def lengths_of(grid: Grid) -> tuple[Floats | None, str]:
+def lengths_of(grid: ResultGrid) -> tuple[Floats | None, str]:
     """L of each problem, where known for all: the length of its answer, else its steps."""
     known = ((grid.answer_lengths, "answer length"), (grid.n_steps, "steps"))
     for lengths, name in known:
@@ -55,7 +54,7 @@ def lengths_of(grid: Grid) -> tuple[Floats | None, str]:
     return None, ""
 
 
-def checks(of: Checked, rng: np.random.Generator) -> tuple[Check, ...]:
+def checks(of: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
     """All checks that this curve allows."""
     found = [_score(of, rng), _linearity(of)]
     if not of.is_gain:
@@ -63,7 +62,7 @@ def checks(of: Checked, rng: np.random.Generator) -> tuple[Check, ...]:
     return tuple(check for check in found if check is not None)
 
 
-def _predicted(of: Checked) -> Floats | None:
+def _predicted(of: CompanionCurve) -> Floats | None:
     """Mean over problems of q^L, q the companion's mean; None where q is no chance or L unknown."""
     q = of.companion
     if q is None or of.lengths is None or (q < 0).any() or (q > 1).any():
@@ -71,7 +70,7 @@ def _predicted(of: Checked) -> Floats | None:
     return (q[:, None] ** of.lengths).mean(1)
 
 
-def _power_law(of: Checked) -> Check | None:
+def _power_law(of: CompanionCurve) -> Check | None:
     predicted = _predicted(of)
     if predicted is None or of.lengths is None:
         return None
@@ -89,7 +88,7 @@ def _power_law(of: Checked) -> Check | None:
     )
 
 
-def _resolution(of: Checked) -> Check | None:
+def _resolution(of: CompanionCurve) -> Check | None:
     flat = np.flatnonzero(of.exact == 0)
     if not flat.size:
         return None
@@ -105,7 +104,7 @@ def _resolution(of: Checked) -> Check | None:
     return Check(name="resolution limit", value=unseen, sentence=sentence)
 
 
-def _bend(of: Checked) -> Check | None:
+def _bend(of: CompanionCurve) -> Check | None:
     inside = (of.exact > 0) & (of.exact < 1)
     if of.axis not in LOG_AXES or inside.sum() < 3:
         return None
@@ -121,7 +120,7 @@ def _bend(of: Checked) -> Check | None:
     )
 
 
-def _score(of: Checked, rng: np.random.Generator) -> Check:
+def _score(of: CompanionCurve, rng: np.random.Generator) -> Check:
     steps = len(of.exact) - 1
     score = float(breakthroughness(of.exact)) / steps
     null, fit = _null_scores(of, rng)
@@ -136,7 +135,7 @@ def _score(of: Checked, rng: np.random.Generator) -> Check:
     )
 
 
-def _null_scores(of: Checked, rng: np.random.Generator) -> tuple[Floats, str]:
+def _null_scores(of: CompanionCurve, rng: np.random.Generator) -> tuple[Floats, str]:
     """Scores, over N - 1, of curves drawn around a fit that needs no jump."""
     steps = len(of.exact) - 1
     if of.is_gain:  # a straight line over the axis, with the noise of the gains
@@ -151,7 +150,7 @@ def _null_scores(of: Checked, rng: np.random.Generator) -> tuple[Floats, str]:
     return breakthroughness(drawn) / steps, fit
 
 
-def _linearity(of: Checked) -> Check:
+def _linearity(of: CompanionCurve) -> Check:
     value = float(linearity(of.exact)) / (len(of.exact) - 1)
     return Check(
         name="linearity",

@@ -8,19 +8,18 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from cotkit.analysis.resampling import Floats
-from cotkit.analysis.results import Comparison
-from cotkit.analysis.scale.estimates import cell_interval, totals_of
-from cotkit.analysis.scale.inputs import Cell, Outcomes, Rung
-from cotkit.analysis.scale.setting import Setting
-from cotkit.analysis.scale.values import Price
+from cotkit.analysis.scale.gains import cell_interval, totals_of
+from cotkit.analysis.scale.grid import AnalysisSetting, ArmOutcomes, Cell, Rung
+from cotkit.analysis.scale.values import CostPoint
+from cotkit.analysis.values import Comparison
+from cotkit.stats.bootstrap import Floats
 
 Cost: TypeAlias = Literal["tokens", "usd", "seconds"]
 COSTS: tuple[Cost, ...] = ("tokens", "usd", "seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Matched:
+class EqualCostMatch:
     """What another strategy of the same model solves at the same cost."""
 
     strategy: str
@@ -31,9 +30,9 @@ class Matched:
     """Solve rate at that cost, on the straight line between the two."""
 
 
-def prices(setting: Setting) -> tuple[Price, ...]:
+def prices(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
     """Rate and mean cost of every measured (model, arm), and the frontiers that it is on."""
-    found: list[Price] = []
+    found: list[CostPoint] = []
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
             cell = setting.grid.cells.get((rung.model, arm))
@@ -42,11 +41,11 @@ def prices(setting: Setting) -> tuple[Price, ...]:
     return _on_frontier(found)
 
 
-def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[Price, ...]:
+def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...]:
     """The same of comparisons of one benchmark: each arm that completed a problem."""
     return _on_frontier(
         [
-            Price(
+            CostPoint(
                 rung=Rung(model=one.model, family=None, n_params=one.n_params),
                 arm=cell.arm,
                 rate=cell.solve_rate,
@@ -65,7 +64,7 @@ def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[Price, ...]:
     )
 
 
-def _on_frontier(found: Sequence[Price]) -> tuple[Price, ...]:
+def _on_frontier(found: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
     best = {cost: frontier(found, cost) for cost in COSTS}
     return tuple(
         replace(price, on_frontier=tuple(cost for cost in COSTS if i in best[cost]))
@@ -73,7 +72,7 @@ def _on_frontier(found: Sequence[Price]) -> tuple[Price, ...]:
     )
 
 
-def frontier(of: Sequence[Price], cost: Cost) -> frozenset[int]:
+def frontier(of: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
     """Indices of those for which no other solves as much for less, or more for as little (Pareto).
 
     Prices of unknown cost are on no frontier; equals are on it together.
@@ -92,7 +91,7 @@ def frontier(of: Sequence[Price], cost: Cost) -> frozenset[int]:
     return frozenset(found)
 
 
-def cheapest(of: Sequence[Price], rate: float, cost: Cost) -> Price | None:
+def cheapest(of: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | None:
     """The cheapest whose measured solve rate is at least ``rate``; None if none of known cost is.
 
     Of equal cost the one that solves more. Chosen after seeing the rates, so its own is flattered.
@@ -101,7 +100,9 @@ def cheapest(of: Sequence[Price], rate: float, cost: Cost) -> Price | None:
     return min(reaching, key=lambda price: (getattr(price, cost), -price.rate), default=None)
 
 
-def at_equal_cost(of: Sequence[Price], reference: Price, cost: Cost = "tokens") -> list[Matched]:
+def at_equal_cost(
+    of: Sequence[CostPoint], reference: CostPoint, cost: Cost = "tokens"
+) -> list[EqualCostMatch]:
     """What other strategies of the same model solve for what ``reference`` costs.
 
     Arms of one strategy that differ in options (``self-consistency:k=3``, ``:k=5``) are one curve
@@ -111,12 +112,12 @@ def at_equal_cost(of: Sequence[Price], reference: Price, cost: Cost = "tokens") 
     target = getattr(reference, cost)
     if target is None:
         return []
-    curves: dict[str, list[Price]] = {}
+    curves: dict[str, list[CostPoint]] = {}
     for price in of:
         if price.rung == reference.rung and getattr(price, cost) is not None:
             curves.setdefault(_strategy(price.arm), []).append(price)
     curves.pop(_strategy(reference.arm), None)
-    found: list[Matched] = []
+    found: list[EqualCostMatch] = []
     for strategy, curve in curves.items():
         curve.sort(key=lambda price: getattr(price, cost))
         below = [price for price in curve if getattr(price, cost) <= target]
@@ -126,15 +127,15 @@ def at_equal_cost(of: Sequence[Price], reference: Price, cost: Cost = "tokens") 
             left, right = getattr(low, cost), getattr(high, cost)
             share = (target - left) / (right - left) if right > left else 0.0
             rate = low.rate + share * (high.rate - low.rate)
-            found.append(Matched(strategy=strategy, between=(low.arm, high.arm), rate=rate))
+            found.append(EqualCostMatch(strategy=strategy, between=(low.arm, high.arm), rate=rate))
     return found
 
 
-def _price(rung: Rung, arm: str, cell: Cell, setting: Setting) -> Price:
+def _price(rung: Rung, arm: str, cell: Cell, setting: AnalysisSetting) -> CostPoint:
     totals = totals_of(cell)
     assert totals is not None
-    spent = cell if isinstance(cell, Outcomes) else None
-    return Price(
+    spent = cell if isinstance(cell, ArmOutcomes) else None
+    return CostPoint(
         rung=rung,
         arm=arm,
         rate=totals.rate,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from cotkit.analysis.clustered import MIN_CLUSTERS
-from cotkit.analysis.curves import direction
-from cotkit.analysis.scale.checks import Checked, checks, lengths_of
-from cotkit.analysis.scale.columns import EXACT, Column, ColumnKey, Source
-from cotkit.analysis.scale.setting import Setting
-from cotkit.analysis.scale.sharpness import Sharp, contrast, sharp
+from cotkit.analysis.scale.checks import CompanionCurve, checks, lengths_of
+from cotkit.analysis.scale.grid import AnalysisSetting, ArmOutcomes, Rung
 from cotkit.analysis.scale.values import Curve, Jump, JumpWord, Sharpness
-from cotkit.analysis.values import Interval
+from cotkit.stats.bootstrap import MIN_CLUSTERS, Floats, percentiles, resampled_sums, sums_by_unit
+from cotkit.stats.curves import direction, excess_share
+from cotkit.stats.hypotheses import sidak_level
+from cotkit.stats.intervals import Interval, critical_value
 
 MIN_SIZES = 4
 """Sizes below which no jump can be told from a line."""
@@ -25,8 +27,8 @@ SMOOTH_BELOW = 0.4
 
 def jumps(
     pair: tuple[str, str],
-    columns: Mapping[ColumnKey, Column],
-    setting: Setting,
+    columns: Mapping[ColumnKey, MeanEstimate],
+    setting: AnalysisSetting,
     rng: np.random.Generator,
 ) -> tuple[Jump, ...]:
     """For the arm, its control and the gain; a curve of fewer than two known sizes has none."""
@@ -60,8 +62,8 @@ def verdict(exact: Sharpness, companion: Sharpness, apart: Interval) -> tuple[Ju
 def _jump(
     curve: Curve,
     source: Source,
-    columns: Mapping[ColumnKey, Column],
-    setting: Setting,
+    columns: Mapping[ColumnKey, MeanEstimate],
+    setting: AnalysisSetting,
     rng: np.random.Generator,
 ) -> Jump | None:
     ladder, level = setting.ladder, setting.question.level
@@ -94,7 +96,7 @@ def _jump(
         verdict=word,
         why=why,
         checks=checks(
-            Checked(
+            CompanionCurve(
                 is_gain=curve == "gain",
                 axis=ladder.axis,
                 x=x,
@@ -113,7 +115,7 @@ def _jump(
 
 
 def _shared(
-    models: Sequence[str], source: Source, columns: Mapping[ColumnKey, Column]
+    models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> list[str]:
     """Metrics known at every one of these sizes, exact match first, others as first given."""
     of_first = [
@@ -122,7 +124,9 @@ def _shared(
     return [m for m in of_first if all((model, source, m) in columns for model in models)]
 
 
-def _floors(models: Sequence[str], source: Source, columns: Mapping[ColumnKey, Column]) -> int:
+def _floors(
+    models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
+) -> int:
     """Sizes at which neither exact match nor the companion is above 0, in any arm concerned."""
     arms = (source,) if isinstance(source, str) else source
     metrics = _shared(models, source, columns)[:2]
@@ -133,7 +137,11 @@ def _floors(models: Sequence[str], source: Source, columns: Mapping[ColumnKey, C
 
 
 def judge(
-    exact: Sharp, companion: Sharp | None, apart: Interval | None, n_floors: int, n_units: int
+    exact: MetricSharpness,
+    companion: MetricSharpness | None,
+    apart: Interval | None,
+    n_floors: int,
+    n_units: int,
 ) -> tuple[JumpWord, str]:
     """A verdict, where curves can be judged; otherwise why they cannot.
 
@@ -160,3 +168,141 @@ def judge(
         if metric.is_noise:
             return "undetermined", f"the range of {metric.sharpness.metric} is inside noise"
     return verdict(exact.sharpness, companion.sharpness, apart)
+
+
+# The sharpness of one metric's curve, its resamples, and whether the curve has any range.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSharpness:
+    """One metric along a curve."""
+
+    means: Floats
+    """[sizes]."""
+    draws: Floats
+    """[resamples x sizes]."""
+    sharpness: Sharpness
+    """Of the means."""
+    resampled: Floats
+    """[resamples] sharpness of each drawn curve; NaN where that is constant."""
+    is_noise: bool
+    """Whether the range is no more than chance makes."""
+
+
+def sharp(
+    name: str, x: Floats, rungs: Sequence[Rung], along: Sequence[MeanEstimate], level: float
+) -> MetricSharpness:
+    """Measure one metric; ``x``: positions, rising, as curves are drawn over."""
+    means = np.asarray([column.mean for column in along])
+    draws = np.stack([column.draws for column in along], axis=1)
+    sign = float(direction(means))
+    shares = excess_share(x, means, sign)
+    resampled = excess_share(x, draws, sign).max(-1)
+    at = None if np.isnan(shares).any() else int(shares.argmax())
+    return MetricSharpness(
+        means=means,
+        draws=draws,
+        sharpness=Sharpness(
+            metric=name,
+            value=math.nan if at is None else float(shares[at]),
+            interval=middle(resampled, level),
+            steepest=None if at is None else (rungs[at], rungs[at + 1]),
+        ),
+        resampled=resampled,
+        is_noise=_is_noise(means, draws, level),
+    )
+
+
+def contrast(exact: MetricSharpness, companion: MetricSharpness, level: float) -> Interval:
+    """Of the difference of two sharpnesses, over the same resampled problems."""
+    return middle(exact.resampled - companion.resampled, level)
+
+
+def middle(draws: Floats, level: float) -> Interval:
+    """Percentile interval of the draws that have a value; -1 to 1 if none has."""
+    known = draws[~np.isnan(draws)]
+    return percentiles(known, level) if known.size else Interval(low=-1.0, high=1.0, level=level)
+
+
+def _is_noise(means: Floats, draws: Floats, level: float) -> bool:
+    """Whether best and worst size differ by less than the best of all pairs would by chance."""
+    best, worst = int(means.argmax()), int(means.argmin())
+    n_sizes = len(means)
+    z = critical_value(sidak_level(level, n_sizes * (n_sizes - 1) // 2))
+    error = float((draws[:, best] - draws[:, worst]).std())
+    return bool(means[best] - means[worst] <= z * error)
+
+
+# Means of many columns over the same problems, and the same means over resampled problems.
+
+
+EXACT = "exact_match"
+"""What the solve rate is called among metrics."""
+
+Source: TypeAlias = str | tuple[str, str]
+"""An arm, or the (arm, control) of a gain."""
+ColumnKey: TypeAlias = tuple[str, Source, str]
+"""(model, source, metric)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanEstimate:
+    """One mean: of an arm, or of a gain over the problems that both arms completed."""
+
+    n: int
+    """Problems."""
+    mean: float
+    """Over them."""
+    draws: Floats
+    """[resamples] the same over resampled problems (or clusters); the draws of all columns are of
+    the same problems."""
+
+
+def columns(setting: AnalysisSetting, rng: np.random.Generator) -> dict[ColumnKey, MeanEstimate]:
+    """Every metric of every arm, and of every pair's gain, at every size where it is known."""
+    values = _values(setting)
+    if not values:
+        return {}
+    stacked = np.stack(list(values.values()), axis=1)
+    known = ~np.isnan(stacked)
+    # Most columns lack the same problems, so the counts of few patterns are enough.
+    first_of: dict[bytes, int] = {}
+    like = [first_of.setdefault(known[:, i].tobytes(), i) for i in range(known.shape[1])]
+    firsts = sorted(first_of.values())
+    pattern_of = [firsts.index(first) for first in like]
+    width = stacked.shape[1]
+    counted = known[:, firsts].astype(np.float64)
+    sums = sums_by_unit(np.hstack([np.where(known, stacked, 0.0), counted]), setting.codes)
+    total = sums.sum(0)
+    drawn = resampled_sums(sums, setting.question.n_resamples, rng)
+    found: dict[ColumnKey, MeanEstimate] = {}
+    for i, (key, pattern) in enumerate(zip(values, pattern_of, strict=True)):
+        mean = float(total[i] / total[width + pattern])
+        counts = drawn[:, width + pattern]
+        # A resample without any problem of this column says nothing new of it.
+        draws = np.where(counts > 0, drawn[:, i] / np.maximum(counts, 1), mean)
+        found[key] = MeanEstimate(n=int(total[width + pattern]), mean=mean, draws=draws)
+    return found
+
+
+def _values(setting: AnalysisSetting) -> dict[ColumnKey, Floats]:
+    """Columns with at least one problem: [problems], NaN where there is no value."""
+    cells = setting.grid.cells
+    found: dict[ColumnKey, Floats] = {}
+    for rung in setting.ladder.rungs:
+        for arm in setting.arms:
+            for metric, of_metric in _metrics(cells.get((rung.model, arm))).items():
+                found[rung.model, arm, metric] = of_metric
+        for pair in setting.question.pairs:
+            ours, theirs = (_metrics(cells.get((rung.model, name))) for name in pair)
+            for metric in ours:  # in the order given: the first companion decides
+                if metric in theirs:
+                    found[rung.model, pair, metric] = ours[metric] - theirs[metric]
+    return {key: value for key, value in found.items() if not np.isnan(value).all()}
+
+
+def _metrics(cell: object) -> dict[str, Floats]:
+    if not isinstance(cell, ArmOutcomes):
+        return {}
+    companions = {name: value for name, value in cell.metrics.items() if name != EXACT}
+    return {EXACT: cell.correct, **companions}

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
-from cotkit.analysis.scale.values import After, Onset, OnsetStatus, Point, SizeLabel
+import numpy as np
+
+from cotkit.analysis.scale.grid import LOG_AXES, AnalysisSetting, Rung
+from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate
+from cotkit.analysis.scale.values import After, ModelBased, Onset, OnsetStatus, Point, SizeLabel
+from cotkit.stats.bootstrap import Floats, percentiles
+from cotkit.stats.curves import fit_logistic, logistic
 
 NO_HELP: frozenset[SizeLabel] = frozenset({"no_material_help", "harms"})
 """Labels that show that there is no material help."""
@@ -54,3 +62,90 @@ def _after(above: Sequence[Point]) -> After | None:
         return "reversed"
     helped = all(point.label == "helps" for point in above)
     return "sustained" if helped else "not_shown_beyond"
+
+
+# A number inside the bracket, where the curve is long, close and smooth enough to lend one.
+
+
+MIN_SIZES = 5
+WIDEST = 0.5
+"""Decades that the ends of the bracket may lie apart."""
+_REFUTED = 0.05
+_GRID = 201  # places inside the bracket at which a fitted gain is looked at
+
+
+def crossing(
+    onset: Onset,
+    pair: tuple[str, str],
+    columns: Mapping[ColumnKey, MeanEstimate],
+    setting: AnalysisSetting,
+) -> ModelBased | None:
+    """Where two logistic curves in log10 size come to differ by the margin, inside the bracket.
+
+    One fit for each arm, over all sizes; the interval refits both on resampled problems, jointly.
+    None unless there are 5 sizes, the bracket spans at most half a decade, Pearson's chi-square
+    refutes neither fit, and the fits cross within the bracket, in 95 % of the resamples too
+    (others count as its end that they exceed).
+    """
+    ladder, margin, level = setting.ladder, setting.question.margin, setting.question.level
+    if onset.status != "bracket" or ladder.axis not in LOG_AXES:
+        return None
+    used = [
+        i
+        for i, rung in enumerate(ladder.rungs[: ladder.n_known])
+        if (rung.model, pair, EXACT) in columns
+    ]
+    x = np.asarray(ladder.scaled(used))
+    rungs = [ladder.rungs[i] for i in used]
+    if len(used) < MIN_SIZES:
+        return None
+    low, high = x[_index(rungs, onset.lower)], x[_index(rungs, onset.upper)]
+    if high - low > WIDEST + 1e-9:
+        return None
+    places = np.linspace(low, high, _GRID)
+    gain, drawn_gain = np.zeros(_GRID), np.zeros((1, _GRID))
+    for arm, sign in zip(pair, (1, -1), strict=True):
+        along = [columns[rung.model, arm, EXACT] for rung in rungs]
+        rates = np.asarray([column.mean for column in along])
+        n = np.asarray([float(column.n) for column in along])
+        if _is_refuted(x, rates, n):
+            return None
+        gain = gain + sign * _curve(x, rates, n, places)
+        drawn = np.stack([column.draws for column in along], axis=1)
+        drawn_gain = drawn_gain + sign * _curve(x, drawn, n, places)
+    found = _first(gain[None], margin)
+    drawn_at = _first(drawn_gain, margin)
+    if found[0] in {-1, _GRID} or np.isin(drawn_at, (-1, _GRID)).mean() > 1 - level:
+        return None
+    at = places[np.clip(drawn_at, 0, _GRID - 1)]
+    interval = percentiles(10**at, level)
+    return ModelBased(x=float(10 ** places[found[0]]), interval=interval)
+
+
+def chi_square_tail(value: float, df: int) -> float:
+    """Chance of a chi-square above ``value`` (Wilson and Hilferty 1931; good to about 0.01)."""
+    z = ((value / df) ** (1 / 3) - (1 - 2 / (9 * df))) / math.sqrt(2 / (9 * df))
+    return 1 - NormalDist().cdf(z)
+
+
+def _is_refuted(x: Floats, rates: Floats, n: Floats) -> bool:
+    fitted = _curve(x, rates, n, x)
+    statistic = float((n * (rates - fitted) ** 2 / (fitted * (1 - fitted))).sum())
+    return chi_square_tail(statistic, len(x) - 2) < _REFUTED
+
+
+def _curve(x: Floats, rates: Floats, n: Floats, at: Floats) -> Floats:
+    a, b = fit_logistic(x, rates, n)
+    return logistic(np.asarray(a)[..., None] + np.asarray(b)[..., None] * at)
+
+
+def _first(gain: Floats, margin: float) -> Floats:
+    """Index of the first place that reaches the margin; -1: the first of all does; else the end."""
+    reached = gain >= margin
+    index = np.where(reached.any(1), reached.argmax(1), gain.shape[1])
+    return np.where(reached[:, 0], -1, index)
+
+
+def _index(rungs: list[Rung], wanted: Rung | None) -> int:
+    assert wanted is not None
+    return rungs.index(wanted)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cotkit.analysis.scale.inputs import Axis, Rung
-from cotkit.analysis.values import Interval
+from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.stats.intervals import Interval
 
 SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
 """As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
@@ -154,7 +154,7 @@ class Jump:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mean:
+class MetricPoint:
     """One metric of one arm at one size, for the metric panel."""
 
     rung: Rung
@@ -170,7 +170,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class CostPoint:
     """One (model, arm) on the frontier of solve rate and cost."""
 
     rung: Rung
@@ -192,7 +192,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class OnsetAnswer:
     """What is said of one strategy on one ladder."""
 
     arm: str
@@ -210,7 +210,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class RunOrigin:
     """Where the results of a scale analysis come from, if they are of runs of the store."""
 
     reader: str
@@ -244,14 +244,14 @@ class Scale:
     """Whether help that began is assumed not to stop."""
     n_problems: int
     """Problems of the grid; of totals, the largest n."""
-    answers: tuple[Answer, ...]
+    answers: tuple[OnsetAnswer, ...]
     """One for each pair."""
-    metrics: tuple[Mean, ...]
+    metrics: tuple[MetricPoint, ...]
     """Exact match and companions by size and arm."""
-    prices: tuple[Price, ...]
+    prices: tuple[CostPoint, ...]
     """Every (model, arm), for the frontier."""
     notes: tuple[str, ...]
     """Warnings a reader must see: several families, holes, floors, ceilings, unknown sizes, FLOPs
     that are bounds, clusters."""
-    origin: Origin | None = None
+    origin: RunOrigin | None = None
     """Where they come from; None: not from runs."""

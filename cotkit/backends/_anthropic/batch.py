@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from cotkit.backends._anthropic import messages
+from cotkit.backends._anthropic import wire
 from cotkit.backends._anthropic.faults import error_in
-from cotkit.backends._batches.jsonl import json_lines
-from cotkit.backends._batches.shapes import Batch, Progress, Take, Unanswered
+from cotkit.backends._batch.api import BatchProgress, BatchRecord, Take, Unanswered, json_lines
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.types import Completion, Request
 
@@ -44,21 +43,21 @@ class AnthropicBatches:
 
     def body(self, request: Request) -> Mapping[str, Any]:
         """As a plain call."""
-        return messages.write(request, self._terms)
+        return wire.write(request, self._terms)
 
     def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
         """As a plain call."""
         if not isinstance(answer, dict):
             raise Malformed(f"not an object but {type(answer).__name__}")
-        body = messages.write(request, self._terms)
-        return (messages.read(cast("dict[str, object]", answer), body),)
+        body = wire.write(request, self._terms)
+        return (wire.read(cast("dict[str, object]", answer), body),)
 
     async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ARG002 - the custom ids hold it
         """Start the calls."""
         calls: Any = [{"custom_id": name, "params": body} for name, body in bodies.items()]
         return (await (await self._batches()).create(requests=calls)).id
 
-    async def find(self, batch: Batch, known: frozenset[str]) -> str | None:
+    async def find(self, batch: BatchRecord, known: frozenset[str]) -> str | None:
         """An ended batch with our calls in it, else the first of as many calls since the intent.
 
         What a running batch holds is not told. Should it turn out to be somebody else's, it holds
@@ -79,19 +78,19 @@ class AnthropicBatches:
                 return one.id
         return found
 
-    async def progress(self, id_: str) -> Progress:
+    async def progress(self, id_: str) -> BatchProgress:
         """How far it is; what is done is counted at the end only."""
         from anthropic import NotFoundError
 
         try:
             batch = await (await self._batches()).retrieve(id_)
         except NotFoundError:
-            return Progress(is_unknown=True)
+            return BatchProgress(is_unknown=True)
         if batch.archived_at is not None:
-            return Progress(is_unknown=True)
+            return BatchProgress(is_unknown=True)
         took = batch.ended_at - batch.created_at if batch.ended_at else timedelta()
         counts = batch.request_counts
-        return Progress(
+        return BatchProgress(
             is_ended=batch.processing_status == "ended",
             n_done=counts.succeeded + counts.errored,
             seconds=took.total_seconds(),

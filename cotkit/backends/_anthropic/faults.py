@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from cotkit.backends._hosted.lost import lost
-from cotkit.backends._hosted.money import is_unpaid
+from cotkit.backends._hosted.faults import is_unpaid, lost, retry_after_s, sentence
+from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault
-from cotkit.backends._hosted.reading import sentence
-from cotkit.backends._hosted.retry_after import retry_after_s
-from cotkit.backends._hosted.rules import REFUSABLE
 from cotkit.errors import (
     AccessError,
     BackendError,

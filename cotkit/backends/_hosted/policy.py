@@ -66,7 +66,7 @@ class _FailedError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class _Job(Generic[T]):
+class _Call(Generic[T]):
     send: Callable[[], Awaitable[T]]
     n_tokens: int
     used: Callable[[T], int | None] | None
@@ -126,7 +126,7 @@ class Caller:
             Exception: anything that ``read_fault`` does not know, as it is.
         """
         self._n_jobs += 1
-        job = _Job(send, n_tokens, used, self._n_jobs)
+        job = _Call(send, n_tokens, used, self._n_jobs)
         try:
             answer: T = await self._retrying(self._once, job)
         except _FailedError as failed:
@@ -158,7 +158,7 @@ class Caller:
             notes.insert(0, f"{len(self._sent)} waiting for an answer{since}")
         return ", ".join(notes)
 
-    async def _once(self, job: _Job[T]) -> T:
+    async def _once(self, job: _Call[T]) -> T:
         reserved = await self._throttle.enter(job.n_tokens, lambda: self._check(job))
         self._resting.pop(job, None)
         if self._limits.hedge_after_s is None:
@@ -172,7 +172,7 @@ class Caller:
             self._resting[job] = answer.status
         raise _FailedError(answer)
 
-    async def _send(self, job: _Job[T], reserved: float) -> tuple[Try, T | Fault]:
+    async def _send(self, job: _Call[T], reserved: float) -> tuple[Try, T | Fault]:
         """One send in a slot that was entered; leaves it."""
         began, me, is_busy = self._clock(), object(), None
         self._sent[me] = began
@@ -202,7 +202,9 @@ class Caller:
         _LOG.log(level, "call %d: %s after %.2f s", job.number, status, seconds)
         return Try(status=status, seconds=seconds), answer
 
-    async def _hedged(self, job: _Job[T], reserved: float, after_s: float) -> tuple[Try, T | Fault]:
+    async def _hedged(
+        self, job: _Call[T], reserved: float, after_s: float
+    ) -> tuple[Try, T | Fault]:
         """A send, and after a while a second one where that need not wait: the first answer wins.
 
         What did not win is cancelled and put among the tries; the winner is returned.
@@ -251,7 +253,7 @@ class Caller:
         error = BackendError(f"{fault.error.message}: {wait}", hint="resume the run after that")
         return replace(fault, error=error, retry_after_s=None, is_hopeless=True)
 
-    def _check(self, job: _Job[T]) -> None:
+    def _check(self, job: _Call[T]) -> None:
         """Whether a call that has waited is still to be made: not after a fault that stays."""
         if self._ended is not None and job.number <= self._ended[0]:
             fault = self._ended[1]

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cotkit.backends._batches.jsonl import json_lines
-from cotkit.backends._batches.shapes import Batch, Progress, Take, Unanswered
+from cotkit.backends._batch.api import BatchProgress, BatchRecord, Take, Unanswered, json_lines
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai import chat, completions, responses
@@ -78,24 +77,24 @@ class OpenaiBatches:
             ) from missing
         return batch.id
 
-    async def find(self, batch: Batch, known: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
+    async def find(self, batch: BatchRecord, known: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
         """The batch that carries our key; whether the list is in any order is not documented."""
         async for one in (await self._sdk()).batches.list(limit=100):
             if (one.metadata or {}).get(_MARK) == batch.key:
                 return one.id
         return None
 
-    async def progress(self, id_: str) -> Progress:
+    async def progress(self, id_: str) -> BatchProgress:
         """How far it is."""
         from openai import NotFoundError
 
         try:
             batch = await (await self._sdk()).batches.retrieve(id_)
         except NotFoundError:
-            return Progress(is_unknown=True)
+            return BatchProgress(is_unknown=True)
         counts = batch.request_counts
         ended_at = batch.completed_at or batch.expired_at or batch.cancelled_at
-        return Progress(
+        return BatchProgress(
             is_ended=batch.status in {"completed", "expired", "cancelled"},
             n_done=counts.completed + counts.failed if counts else 0,
             failure=_why(batch) if batch.status == "failed" else None,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._openai.setup import Body, Setup
-from cotkit.backends._openai.shared import (
+from cotkit.backends._openai.protocol import (
     cache_key,
     choices,
     completions,
@@ -14,12 +13,13 @@ from cotkit.backends._openai.shared import (
     messages,
     parameters,
 )
+from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.types import Completion, Request, StopReason
 
 PATH = "/chat/completions"
 
 
-def body(setup: Setup, request: Request) -> Body:
+def body(setup: ServerSetup, request: Request) -> Body:
     """What is posted.
 
     Raises:

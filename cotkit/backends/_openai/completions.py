@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._openai.setup import Body, Setup
-from cotkit.backends._openai.shared import choices, completions, ended, parameters
+from cotkit.backends._openai.protocol import choices, completions, ended, parameters
+from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.types import Completion, Request, StopReason
 
 PATH = "/completions"
@@ -15,7 +15,7 @@ def prompt(request: Request) -> str:
     return "".join(message.content for message in request.messages)
 
 
-def body(setup: Setup, request: Request) -> Body:
+def body(setup: ServerSetup, request: Request) -> Body:
     """What is posted.
 
     Raises:

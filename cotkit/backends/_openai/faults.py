@@ -6,13 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cotkit.backends._hosted.lost import lost
-from cotkit.backends._hosted.money import is_unpaid
+from cotkit.backends._hosted.faults import is_unpaid, lost, retry_after_s, sentence
+from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault
-from cotkit.backends._hosted.reading import sentence
-from cotkit.backends._hosted.retry_after import retry_after_s
-from cotkit.backends._hosted.rules import REFUSABLE
-from cotkit.backends._openai.setup import Body, Setup
+from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import (
     AccessError,
     BackendError,
@@ -34,7 +31,7 @@ _TOO_LONG = re.compile(
 )
 
 
-def read_fault(fault: Exception, setup: Setup) -> Fault | None:
+def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
     """The meaning of a fault; None: not one of the SDK's, so a bug or an error of our own."""
     import openai
 
@@ -68,7 +65,7 @@ def error_in(error: object, status: int | None = None) -> openai.APIStatusError:
     return APIStatusError(f"status {status}", response=response, body=body)
 
 
-def _error(status: int, said: str, body: Body, setup: Setup, *, waits: bool) -> BackendError:
+def _error(status: int, said: str, body: Body, setup: ServerSetup, *, waits: bool) -> BackendError:
     words = f"{setup.name} answered {status}: {said}"
     named = " ".join(str(body.get(name) or "") for name in ("code", "type")).strip()
     if status in {401, 403} or is_unpaid(status, said, named, waits=waits):

@@ -8,8 +8,8 @@ from typing import Any
 
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai import completions
-from cotkit.backends._openai.setup import Body, Setup
-from cotkit.backends._openai.shared import Usage, choices, messages, sent, served_by
+from cotkit.backends._openai.protocol import Usage, choices, messages, sent, served_by
+from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
 
@@ -20,7 +20,7 @@ class NoLogprobsError(Malformed):
     """An answer without the log-probabilities that were asked for."""
 
 
-def echo_body(setup: Setup, request: Request, *, max_tokens: int) -> Body:
+def echo_body(setup: ServerSetup, request: Request, *, max_tokens: int) -> Body:
     """Asks for prompt and option back, each token with its log-probability; all options at once."""
     context = completions.prompt(request)
     return {
@@ -61,7 +61,7 @@ def read_echo(answer: Body, posted: Body, request: Request) -> tuple[Completion,
     )
 
 
-def first_token_body(setup: Setup, request: Request) -> Body:
+def first_token_body(setup: ServerSetup, request: Request) -> Body:
     """Asks a chat for one token and the 20 likeliest in its place."""
     return {
         "model": setup.model,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from cotkit.backends._hosted.faults import sentence
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._hosted.reading import sentence
-from cotkit.backends._openai.setup import Body, Setup
-from cotkit.backends._openai.shared import cache_key, completions, messages, parameters
+from cotkit.backends._openai.protocol import cache_key, completions, messages, parameters
+from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.types import Completion, Request, StopReason
 
 PATH = "/responses"
 
 
-def body(setup: Setup, request: Request) -> Body:
+def body(setup: ServerSetup, request: Request) -> Body:
     """What is posted. The interface knows neither stops, nor seeds, nor several choices.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from cotkit.backends._hosted.rules import Rule, changes, rule_for
+from cotkit.backends._hosted.parameters import ParameterRule, changes, rule_for
 from cotkit.types import BackendInfo, Capability
 
 Body = dict[str, Any]
@@ -20,7 +20,7 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class ServerSetup:
     """A server, a model of its, and how it is asked."""
 
     backend: str
@@ -37,7 +37,7 @@ class Setup:
     """Whether a missing key is an error; else none is sent."""
     api: Api
     """Which of the three interfaces."""
-    rule: Rule
+    rule: ParameterRule
     """What the model takes."""
     reasoning_effort: str | None = None
     """Sent where given."""
@@ -97,7 +97,7 @@ def make_setup(
     without: str,
     logprobs: bool,
     continues: bool = False,
-) -> Setup:
+) -> ServerSetup:
     """Choose interface and rule, and refuse what does not go together.
 
     Raises:
@@ -117,7 +117,7 @@ def make_setup(
         raise ValueError(f"continues=true is for api=chat, not {chosen}")
     if chosen == "responses":
         rule = replace(rule, refuses=rule.refuses | _NOT_IN_RESPONSES)
-    return Setup(
+    return ServerSetup(
         backend=backend,
         shown=shown,
         model=model,

@@ -9,24 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cotkit.backends.hf._device import Placement, place, versions
-from cotkit.backends.hf._resolve import (
-    Source,
+from cotkit.backends.hf.sequence import Row
+from cotkit.backends.hf.source import (
+    LocalModel,
+    Placement,
     chat_template_hash,
     known,
+    place,
     quantisation,
     resolve,
+    versions,
 )
-from cotkit.backends.hf._rows import Row
 from cotkit.errors import UsageError
 from cotkit.identity import request_key, sample_seed
-from cotkit.models import fingerprint
+from cotkit.models import folder as model_folder
 from cotkit.types import BackendInfo, Capability, Completion, Notify, Request, say_nothing
 
 if TYPE_CHECKING:
-    from cotkit.backends.hf._engine import Engine
-    from cotkit.backends.hf._prompt import Prompter
-    from cotkit.backends.hf._replicas import Replicas
+    from cotkit.backends.hf.engine import Engine
+    from cotkit.backends.hf.prompt import Prompter
+    from cotkit.backends.hf.workers import Replicas
 
 ENGINE_VERSION = "3"
 """Raise when the same request may give another text; stored completions are then asked again."""
@@ -95,10 +97,10 @@ class Hf:
                 "quantisation": quantisation(folder),
             },
             family=None if entry is None else entry.family,
-            n_params=fingerprint.n_params(folder) if entry is None else entry.n_params,
+            n_params=model_folder.n_params(folder) if entry is None else entry.n_params,
             n_active_params=None if entry is None else entry.n_active_params,
             capabilities=frozenset((*_RAW, "chat") if self.chat else _RAW),
-            context_tokens=fingerprint.context_window(folder),
+            context_tokens=model_folder.context_window(folder),
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
@@ -186,7 +188,7 @@ class Hf:
         engine.submit(rows)
 
     @functools.cached_property
-    def _source(self) -> Source:
+    def _source(self) -> LocalModel:
         return resolve(
             self.model,
             revision=self.revision,
@@ -196,17 +198,17 @@ class Hf:
 
     @functools.cached_property
     def _placement(self) -> Placement:
-        return place(self.device, self.dtype, fingerprint.n_params(self._source.folder))
+        return place(self.device, self.dtype, model_folder.n_params(self._source.folder))
 
     @functools.cached_property
     def _prompter(self) -> Prompter:
-        from cotkit.backends.hf._prompt import Prompter
+        from cotkit.backends.hf.prompt import Prompter
 
         return Prompter(self._source.folder, chat=self.chat)
 
     @functools.cached_property
     def _replicas(self) -> Replicas:
-        from cotkit.backends.hf._replicas import Replicas
+        from cotkit.backends.hf.workers import Replicas
 
         params = {
             "model": str(self._source.folder),
@@ -219,10 +221,11 @@ class Hf:
 
     @functools.cached_property
     def _engine(self) -> Engine:
-        from cotkit.backends.hf._engine import Engine, Setup
+        from cotkit.backends.hf.engine import Engine
+        from cotkit.backends.hf.source import EngineConfig
 
         return Engine(
-            Setup(
+            EngineConfig(
                 folder=self._source.folder,
                 placement=self._placement,
                 context_tokens=self.info.context_tokens,

@@ -1,7 +1,7 @@
 """Reports as one self-contained HTML file, with a browser of the samples."""
 
-from cotkit.report.html.lab import lab_page
+from cotkit.labs.report import lab_page
 from cotkit.report.html.page import page
-from cotkit.report.html.values import Part, Sample, Take
+from cotkit.report.html.samples import PageRun, PageSample, SampleAttempt
 
-__all__ = ["Part", "Sample", "Take", "lab_page", "page"]
+__all__ = ["PageRun", "PageSample", "SampleAttempt", "lab_page", "page"]

@@ -75,7 +75,7 @@ _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class RenderedFigure:
     """A figure ready for the page."""
 
     key: str
@@ -96,7 +96,7 @@ def draw(
     says: str,
     height: float,
     paint: Callable[[Figure], None],
-) -> Drawn:
+) -> RenderedFigure:
     """Draw one figure of ``WIDTH`` times ``height`` pixels.
 
     Args:
@@ -133,7 +133,7 @@ def draw(
     svg = _METADATA.sub("", _OPENING.sub("", out.getvalue(), count=1))
     svg = _COLOR.sub(lambda found: f"var(--{_VARIABLES[int(found[1], 16) - 1]})", svg)
     svg = _FONT.sub("var(--font)", _ID.sub(f"{key}-", svg))
-    return Drawn(key=key, title=title, caption=caption, svg=opening + svg.strip())
+    return RenderedFigure(key=key, title=title, caption=caption, svg=opening + svg.strip())
 
 
 def axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:

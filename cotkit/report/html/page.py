@@ -14,22 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cotkit.analysis.results import Comparison
 from cotkit.analysis.scale.frontier import comparison_prices
 from cotkit.analysis.scale.values import Scale
-from cotkit.report.content import content
-from cotkit.report.document import Document, Number, Span, Table, Value, Words
-from cotkit.report.html.curves import curve
-from cotkit.report.html.figure import Drawn
-from cotkit.report.html.gains import by_steps, forest, gain_row, size_row
-from cotkit.report.html.panel import panel
-from cotkit.report.html.prices import frontiers
-from cotkit.report.html.samples import samples_json
-from cotkit.report.html.sizes import arms_of
-from cotkit.report.html.steps import step_grids
-from cotkit.report.html.values import Part, names_of
-from cotkit.report.scale import scale_documents
-from cotkit.report.words import printable, say_ends, say_number
+from cotkit.analysis.values import Comparison
+from cotkit.report.comparison_tables import content
+from cotkit.report.document import (
+    Document,
+    IntervalCell,
+    Number,
+    Table,
+    Value,
+    Words,
+    printable,
+    say_ends,
+    say_number,
+)
+from cotkit.report.html.figure import RenderedFigure
+from cotkit.report.html.gain_charts import by_steps, forest, gain_row, size_row, step_grids
+from cotkit.report.html.samples import PageRun, names_of, samples_json
+from cotkit.report.html.size_charts import arms_of, curve, frontiers, panel
+from cotkit.report.scale_tables import scale_documents
 from cotkit.types import OUTCOMES
 
 if TYPE_CHECKING:
@@ -39,19 +43,19 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class PageSection:
     """Tables that belong together."""
 
     heading: str
     """Above them, where there are several sections."""
-    part: Part | None
+    part: PageRun | None
     """The run that they are of; None: of several."""
     document: Document
     """The tables, and notes on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
+class LadderSection:
     """One scale analysis on the page."""
 
     title: str
@@ -63,7 +67,7 @@ class Ladder:
 
 
 def page(
-    parts: Sequence[Part],
+    parts: Sequence[PageRun],
     *,
     scales: Sequence[Scale] = (),
     reach: float | None = None,
@@ -99,10 +103,10 @@ def laid_out(
     title: str,
     answers: Sequence[tuple[str, str]],
     caption: Sequence[str],
-    sections: Sequence[Section],
-    figures: Sequence[Drawn],
+    sections: Sequence[PageSection],
+    figures: Sequence[RenderedFigure],
     grids: Sequence[Table] = (),
-    parts: Sequence[Part] = (),
+    parts: Sequence[PageRun] = (),
 ) -> str:
     """Set a page from what is on it.
 
@@ -140,43 +144,45 @@ def laid_out(
     )
 
 
-def _title(parts: Sequence[Part], scales: Sequence[Scale]) -> str:
+def _title(parts: Sequence[PageRun], scales: Sequence[Scale]) -> str:
     models = dict.fromkeys(part.comparison.model for part in parts)
     benches = dict.fromkeys(part.comparison.bench for part in parts)
     what = ", ".join(dict.fromkeys(scale.bench for scale in scales)) or ", ".join(benches)
     return f"{', '.join(models)} on {what}" if models else what
 
 
-def _ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[Ladder]:
+def _ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[LadderSection]:
     """Of several scales the first document sums up, and each other begins with its title."""
     if len(scales) == 1:
         (scale,), (document,) = scales, documents
-        return [Ladder(title="", scale=scale, more=document.headline[len(scale.answers) :])]
+        return [LadderSection(title="", scale=scale, more=document.headline[len(scale.answers) :])]
     return [
-        Ladder(title=document.headline[0], scale=scale, more=document.headline[1:])
+        LadderSection(title=document.headline[0], scale=scale, more=document.headline[1:])
         for scale, document in zip(scales, documents[1:], strict=True)
     ]
 
 
 def _sections(
-    parts: Sequence[Part],
-    ladders: Sequence[Ladder],
+    parts: Sequence[PageRun],
+    ladders: Sequence[LadderSection],
     documents: Sequence[Document],
     *,
     timing: bool,
-) -> list[Section]:
+) -> list[PageSection]:
     headings = ["Over model size", *(ladder.title for ladder in ladders)]
     of_scales = [
-        Section(heading=heading, part=None, document=document)
+        PageSection(heading=heading, part=None, document=document)
         for heading, document in zip(headings, documents, strict=False)
     ]
     return of_scales + [
-        Section(heading=name, part=part, document=content(part.comparison, timing=timing))
+        PageSection(heading=name, part=part, document=content(part.comparison, timing=timing))
         for name, part in zip(names_of(parts), parts, strict=True)
     ]
 
 
-def _answers(sections: Sequence[Section], ladders: Sequence[Ladder]) -> list[tuple[str, str]]:
+def _answers(
+    sections: Sequence[PageSection], ladders: Sequence[LadderSection]
+) -> list[tuple[str, str]]:
     """The sentences that answer the question: of the scales, else of every run."""
     if ladders:
         return [
@@ -197,7 +203,9 @@ def _answer(sentence: str, title: str) -> tuple[str, str]:
     return (f"{title}: {claim}" if title else claim), numbers
 
 
-def _figures(parts: Sequence[Part], ladders: Sequence[Ladder], *, timing: bool) -> list[Drawn]:
+def _figures(
+    parts: Sequence[PageRun], ladders: Sequence[LadderSection], *, timing: bool
+) -> list[RenderedFigure]:
     if ladders:  # they have intervals of their own for the gains of the runs
         return [
             figure
@@ -210,7 +218,7 @@ def _figures(parts: Sequence[Part], ladders: Sequence[Ladder], *, timing: bool) 
         for part, name in zip(parts, names_of(parts), strict=True)
         for verdict in part.comparison.verdicts
     ]
-    figures: list[Drawn] = []
+    figures: list[RenderedFigure] = []
     if rows:
         margin = parts[0].comparison.margin
         figures.append(forest("forest", "Gain over the control", rows, margin))
@@ -224,7 +232,7 @@ def _figures(parts: Sequence[Part], ladders: Sequence[Ladder], *, timing: bool) 
     return figures
 
 
-def _costs(parts: Sequence[Part], *, timing: bool) -> Iterator[Drawn]:
+def _costs(parts: Sequence[PageRun], *, timing: bool) -> Iterator[RenderedFigure]:
     """What the arms cost, benchmark by benchmark."""
     benches: dict[str, list[Comparison]] = {}
     for one in (part.comparison for part in parts):
@@ -233,7 +241,7 @@ def _costs(parts: Sequence[Part], *, timing: bool) -> Iterator[Drawn]:
         yield from frontiers(f"frontier-{i}", comparison_prices(of), bench, timing=timing)
 
 
-def _over_size(i: int, ladder: Ladder, *, timing: bool) -> Iterator[Drawn]:
+def _over_size(i: int, ladder: LadderSection, *, timing: bool) -> Iterator[RenderedFigure]:
     """The figures of one scale analysis."""
     scale, of = ladder.scale, f" ({ladder.title})" if ladder.title else ""
     for j, answer in enumerate(scale.answers, start=1):
@@ -248,7 +256,7 @@ def _over_size(i: int, ladder: Ladder, *, timing: bool) -> Iterator[Drawn]:
     yield from frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms)
 
 
-def _shared_caption(sections: Sequence[Section]) -> tuple[str, ...]:
+def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
     """The phrases that are true of every run."""
     captions = [section.document.caption for section in sections]
     return tuple(phrase for phrase in captions[0] if all(phrase in other for other in captions))
@@ -260,7 +268,7 @@ def _say(value: Value) -> str:
             return printable(value.text)
         case Number():
             return say_number(value.value, value.form)
-        case Span():
+        case IntervalCell():
             return say_ends(value.interval.low, value.interval.high, value.form)
 
 

@@ -9,14 +9,15 @@ correct] and a draft [outcome, text]. Runs, problems, outcomes and readers are n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from cotkit.report.html.values import Part, Sample, Take, names_of
-from cotkit.report.words import printable
-from cotkit.types import OUTCOMES, Problem
+from cotkit.analysis.values import Comparison
+from cotkit.report.document import printable
+from cotkit.types import OUTCOMES, Outcome, Problem, Reading
 
 
-def samples_json(parts: Sequence[Part]) -> str:
+def samples_json(parts: Sequence[PageRun]) -> str:
     """ASCII; holds no ``<``, so neither ``</script>`` nor ``<!--`` can end the element."""
     readers = sorted({name for one in _takes(parts) for name in one.readings})
     problems: dict[tuple[str, str, str], int] = {}
@@ -49,7 +50,7 @@ def samples_json(parts: Sequence[Part]) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _takes(parts: Sequence[Part]) -> list[Take]:
+def _takes(parts: Sequence[PageRun]) -> list[SampleAttempt]:
     return [take for part in parts for sample in part.samples for take in sample.takes]
 
 
@@ -59,12 +60,12 @@ def _problem(problem: Problem) -> list[object]:
     return [asked.id, asked.text, asked.choices, gold, problem.n_steps]
 
 
-def _by_arm(sample: Sample, arms: Sequence[str], readers: Sequence[str]) -> list[object]:
+def _by_arm(sample: PageSample, arms: Sequence[str], readers: Sequence[str]) -> list[object]:
     takes = {take.arm: take for take in sample.takes}
     return [_take(takes[arm], readers) if arm in takes else None for arm in arms]
 
 
-def _take(take: Take, readers: Sequence[str]) -> list[object]:
+def _take(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
     readings = [
         [take.readings[name].value, take.readings[name].rule, int(take.correct_by[name])]
         if name in take.readings
@@ -79,4 +80,60 @@ def _take(take: Take, readers: Sequence[str]) -> list[object]:
         take.error,
         take.n_generated_tokens,
         drafts,
+    ]
+
+
+# What a page is made of: comparisons with their samples, and scale analyses.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleAttempt:
+    """One attempt of one arm, as the sample browser shows it."""
+
+    arm: str
+    """One of the arms of the comparison's ``cells``."""
+    outcome: Outcome
+    """By the reader that the run chose."""
+    text: str
+    """What the readers read; empty if failed."""
+    readings: Mapping[str, Reading]
+    """Reader name -> what it read; empty if failed."""
+    correct_by: Mapping[str, bool]
+    """Reader name -> whether that equals the gold answer; empty if failed."""
+    error: str | None
+    """Why it failed, or why it holds no answer."""
+    n_generated_tokens: int | None
+    """Over all turns; None if unknown."""
+    drafts: tuple[tuple[Outcome, str], ...]
+    """Earlier rounds, or all the samples of a vote: outcome and text of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSample:
+    """One problem and what the arms made of it."""
+
+    problem: Problem
+    """With its gold answer: the page is for people."""
+    takes: tuple[SampleAttempt, ...]
+    """At most one for each arm; an arm that has none was not asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRun:
+    """One run on a page."""
+
+    comparison: Comparison
+    """What the analysis found."""
+    samples: tuple[PageSample, ...]
+    """In the order of the benchmark; empty: the page has no sample browser for it."""
+
+
+def names_of(parts: Sequence[PageRun]) -> list[str]:
+    """What to call each run: its model, and as much more as tells it from the others."""
+    runs = [part.comparison for part in parts]
+    several = len({run.bench for run in runs}) > 1
+    names = [f"{run.model} · {run.bench}" if several else run.model for run in runs]
+    return [
+        f"{name} · {run.run_id}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
     ]

@@ -1,0 +1,167 @@
+"""maj@k: the solve rate of a vote of 1, 2, ... samples, all from one set (Wang et al. 2022)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from cotkit.analysis.values import Cell, Transition, VoteCurve
+from cotkit.stats.intervals import Interval, wilson
+from cotkit.store.rows import AttemptRow, DraftRow
+from cotkit.types import OUTCOMES, Outcome
+
+Ballot: TypeAlias = tuple[str | None, bool]
+"""What was read in a sample (None: nothing), and whether it equals gold."""
+
+
+def vote_curve(rows: Sequence[AttemptRow], reader: str) -> VoteCurve | None:
+    """The curve of one arm; None if none of its rows is a completed vote.
+
+    The rate at j is the mean over problems and over the k windows of j neighbouring samples (the
+    first follows the last). Each window is a vote as scored: the plurality of what ``reader``
+    read, of equals the value of the lowest sample index; the unreadable have no vote. So the
+    first rate is the mean solve rate of a sample and the last is that of the arm.
+
+    Args:
+        rows: Of one arm, in any order. k is the fewest samples of any of them.
+        reader: The reader that the run chose.
+    """
+    voted = [row.drafts for row in rows if row.is_vote and row.outcome != "failed"]
+    if not voted:
+        return None
+    k = min(map(len, voted))
+    ballots = [[_ballot(draft, reader) for draft in drafts[:k]] for drafts in voted]
+    won = [sum(counts) for counts in zip(*map(windows_won, ballots), strict=True)]
+    n = len(voted)
+    return VoteCurve(arm=rows[0].arm, rates=tuple(count / (k * n) for count in won), n=n)
+
+
+def windows_won(ballots: Sequence[Ballot]) -> list[int]:
+    """At j - 1: how many windows of j neighbouring samples of one problem vote for the truth.
+
+    For every j there are as many windows as samples. Takes time in the square of the samples.
+    """
+    won = [0] * len(ballots)
+    for start in range(len(ballots)):
+        for i, is_right in enumerate(_growing_vote(ballots, start)):
+            won[i] += is_right
+    return won
+
+
+def _ballot(draft: DraftRow, reader: str) -> Ballot:
+    return draft.readings[reader].value, draft.correct_by[reader]
+
+
+def _growing_vote(ballots: Sequence[Ballot], start: int) -> list[bool]:
+    """Whether the vote is right after 1, 2, ... samples, beginning with sample ``start``."""
+    votes = Counter[str]()
+    seen_at: dict[str, int] = {}
+    best: str | None = None
+    is_right = False
+    found: list[bool] = []
+    for i in (*range(start, len(ballots)), *range(start)):
+        value, is_correct = ballots[i]
+        if value is not None:
+            votes[value] += 1
+            seen_at[value] = min(i, seen_at.get(value, i))
+            # Only the value that was just read can overtake the best one.
+            if best is None or (votes[value], -seen_at[value]) > (votes[best], -seen_at[best]):
+                best, is_right = value, is_correct
+        found.append(is_right)
+    return found
+
+
+# Rates over problems that were each tried several times: K samples are not K problems.
+
+
+def rate_interval(values: Sequence[float], most: float, level: float) -> Interval:
+    """Interval of the mean over problems of a rate within each problem.
+
+    Wilson's interval (1927) at the effective number of trials, ``p(1-p)`` over the variance of the
+    mean between problems (Korn and Graubard 1998, there for the exact interval). With one sample of
+    each problem these are the problems; never fewer.
+
+    Args:
+        values: One for each problem, 0..1, in any order.
+        most: Most trials it may count as, where the problems hardly differ: all their samples.
+        level: Coverage, strictly between 0 and 1.
+
+    Raises:
+        ValueError: ``level`` is out of range.
+    """
+    n = len(values)
+    if n == 0:
+        return wilson(0, 0, level)
+    p = math.fsum(values) / n
+    spread = math.fsum((value - p) ** 2 for value in values) / n
+    trials = min(n * p * (1 - p) / spread, most) if spread > 0 else most
+    if p in {0.0, 1.0}:  # nothing shows that the samples of a problem tell anything apart
+        trials = n
+    trials = max(trials, n)
+    return wilson(p * trials, trials, level)
+
+
+def repeated_cell(
+    arm: str, values: Sequence[float], outcomes: Mapping[Outcome, int], level: float
+) -> Cell:
+    """One arm with several samples of its problems; what they cost is not known.
+
+    Args:
+        arm: The arm.
+        values: Share of each problem's samples that is correct, one for each problem.
+        outcomes: Outcome -> how many samples, over all problems.
+        level: Coverage of the interval.
+    """
+    n, n_samples = len(values), sum(outcomes.values())
+    return Cell(
+        arm=arm,
+        n=n,
+        n_samples=n_samples,
+        outcomes={outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES},
+        n_correct=outcomes.get("correct", 0),
+        solve_rate=math.fsum(values) / n if n else math.nan,
+        interval=rate_interval(values, n_samples, level),
+        prompt_tokens=None,
+        shared_tokens=0.0,
+        generated_tokens=None,
+        generated_per_correct=None,
+        usd=None,
+        usd_per_correct=None,
+        seconds=0.0,
+        seconds_per_correct=None,
+    )
+
+
+# What each round of correction did to an arm's answers: fixed, broken, or left as they were.
+
+
+def transitions(rows: Sequence[AttemptRow]) -> tuple[Transition, ...]:
+    """One transition for each round of one arm, by the outcomes of the run's reader.
+
+    Failed rows and votes (whose drafts are no rounds) count nowhere. An arm may stop early: a
+    problem is in the ``n`` of the rounds that it went through.
+    """
+    chains = [
+        [draft.outcome == "correct" for draft in row.drafts] + [row.outcome == "correct"]
+        for row in rows
+        if row.drafts and not row.is_vote and row.outcome != "failed"
+    ]
+    n_rounds = max(map(len, chains), default=1) - 1
+    return tuple(
+        _transition(rows[0].arm, i, Counter((c[i], c[i + 1]) for c in chains if len(c) > i + 1))
+        for i in range(n_rounds)
+    )
+
+
+def _transition(arm: str, i: int, seen: Counter[tuple[bool, bool]]) -> Transition:
+    return Transition(
+        arm=arm,
+        step=f"{f'round {i}' if i else 'draft'} to round {i + 1}",
+        n=seen.total(),
+        fixed=seen[False, True],
+        broken=seen[True, False],
+        kept_right=seen[True, True],
+        kept_wrong=seen[False, False],
+    )

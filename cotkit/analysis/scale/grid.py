@@ -1,0 +1,281 @@
+"""What a scale analysis is given: results by model size, and what is asked of them.
+
+All rates are fractions, never percent. What it says is in ``values.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from cotkit.errors import UsageError
+from cotkit.stats.bootstrap import Codes, unit_codes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+
+Axis = Literal["params", "active-params", "flops", "loss", "ordinal"]
+"""What size means. ``loss`` falls as models get better, so its positions are negated losses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One model of a ladder."""
+
+    model: str
+    """As reports name it."""
+    family: str | None
+    """Models that differ in size only, by intent; None if unknown."""
+    n_params: int | None = None
+    """Total parameters; None if unknown."""
+    n_active_params: int | None = None
+    """Parameters used per token; None: as ``n_params``."""
+    train_flops: float | None = None
+    """Training compute in FLOPs; None if unknown."""
+    flops_is_bound: bool = False
+    """Whether ``train_flops`` is an upper bound only."""
+    loss: float | None = None
+    """Pretraining loss in nats per token; None if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmOutcomes:
+    """One arm of one rung, problem by problem; arrays of length P in the order of the grid's ids.
+
+    A problem that failed or was never asked is NaN in ``correct`` and in every metric.
+    """
+
+    correct: Floats
+    """Share of the problem's samples that are correct, 0..1."""
+    metrics: Mapping[str, Floats] = field(default_factory=dict[str, "Floats"])
+    """Metric name -> value of each problem; higher is better for all of them (companions)."""
+    tokens: Floats | None = None
+    """Prompt and generated tokens of each problem; None if unknown."""
+    usd: Floats | None = None
+    """Dollars of each problem; None if unknown."""
+    seconds: Floats | None = None
+    """Backend seconds of each problem; None if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmTotals:
+    """One arm of one rung where only a rate is known (published tables)."""
+
+    rate: float
+    """Solve rate, 0..1."""
+    n: int
+    """Problems it is of."""
+
+
+Cell: TypeAlias = ArmOutcomes | ArmTotals
+"""What is known of one arm at one size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultGrid:
+    """Results of one ladder on one benchmark."""
+
+    bench: str
+    """Benchmark name and version, as reports name it."""
+    rungs: tuple[Rung, ...]
+    """The models, in any order; for the axis ``ordinal`` from the weakest to the strongest."""
+    cells: Mapping[tuple[str, str], Cell]
+    """(model, arm) -> what was measured; a key that is not there is a hole."""
+    problem_ids: tuple[str, ...] = ()
+    """Of the arrays of ``Outcomes``, length P; empty where there are only ``Totals``."""
+    clusters: tuple[str, ...] | None = None
+    """Cluster of each problem; None: every problem on its own."""
+    n_steps: tuple[int | None, ...] | None = None
+    """Steps of each problem; None: unknown."""
+    answer_lengths: tuple[int | None, ...] | None = None
+    """Tokens (digits) of each gold answer, the L of p^L; None: unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleQuestion:
+    """What is asked of a grid; chosen before the run."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """(arm, control); each has its own onset."""
+    margin: float = 0.02
+    """Smallest gain that counts as material, in (0, 1)."""
+    level: float = 0.95
+    """Of all intervals of one pair's curve together, and of the report over the pairs (Sidak)."""
+    axis: Axis = "params"
+    """What size means."""
+    assume_sustained: bool = False
+    """Step down from the largest size, each at the full level: only where help that once began is
+    assumed not to stop."""
+    n_resamples: int = 2000
+    """Of every bootstrap."""
+
+
+# The models of a grid in order of size, and what may not be asked of them.
+
+
+LOG_AXES: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
+"""Axes on which a decade is a step."""
+
+_FLAG: dict[Axis, str] = {
+    "params": "number of parameters",
+    "active-params": "number of active parameters",
+    "flops": "training FLOPs",
+    "loss": "pretraining loss",
+    "ordinal": "rank",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Rungs in order."""
+
+    rungs: tuple[Rung, ...]
+    """Smallest first, those of unknown size last."""
+    positions: tuple[float | None, ...]
+    """On the axis, in its unit; None: unknown."""
+    axis: Axis
+    """What size means."""
+
+    @property
+    def n_known(self) -> int:
+        """Rungs whose position is known; they come first."""
+        return sum(x is not None for x in self.positions)
+
+    def scaled(self, indices: Sequence[int]) -> list[float]:
+        """Positions of known rungs as curves are drawn over: log10 where a decade is a step."""
+        known = [x for x in (self.positions[i] for i in indices) if x is not None]
+        return [math.log10(x) for x in known] if self.axis in LOG_AXES else known
+
+
+def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
+    """Order the models.
+
+    Raises:
+        UsageError: fewer than two of known size, or two of equal size.
+    """
+    _check_names(grid)
+    if len(grid.rungs) < 2:
+        raise UsageError(
+            f"a ladder needs at least two models, not {len(grid.rungs)}",
+            hint="name more models of one family",
+        )
+    placed = [(rung, position(rung, i, axis)) for i, rung in enumerate(grid.rungs)]
+    known = sorted(((x, rung) for rung, x in placed if x is not None), key=lambda pair: pair[0])
+    unknown = [rung for rung, x in placed if x is None]
+    for (x, rung), (other_x, other) in pairwise(known):
+        if x == other_x:
+            raise UsageError(
+                f"{rung.model} and {other.model} have the same {_FLAG[axis]}",
+                hint="leave one out, or order the models yourself with --x ordinal",
+            )
+    if len(known) < 2:
+        names = ", ".join(rung.model for rung in unknown)
+        raise UsageError(
+            f"fewer than two models of known {_FLAG[axis]} (unknown: {names})",
+            hint="use another --x, or order the models yourself with --x ordinal",
+        )
+    return Ladder(
+        rungs=tuple(rung for _, rung in known) + tuple(unknown),
+        positions=tuple(x for x, _ in known) + (None,) * len(unknown),
+        axis=axis,
+    )
+
+
+def position(rung: Rung, index: int, axis: Axis) -> float | None:
+    """Where a rung stands; ``index``: its place in the grid, which is its rank if that is asked."""
+    if axis == "ordinal":
+        return float(index + 1)
+    if axis == "loss":
+        return None if rung.loss is None else -rung.loss
+    if axis == "flops":
+        value = rung.train_flops
+    elif axis == "active-params" and rung.n_active_params is not None:
+        value = rung.n_active_params
+    else:
+        value = rung.n_params
+    return float(value) if value else None
+
+
+def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
+    """Refuse what has no answer.
+
+    Raises:
+        UsageError: a margin, level or number of resamples out of range; no pair, a pair of one
+            arm, or an arm without any result.
+    """
+    if not 0 < question.margin < 1:
+        raise UsageError(
+            f"the margin is {100 * question.margin:g} points",
+            hint="it must be above 0 and below 100 points; 2 is usual",
+        )
+    if not 0 < question.level < 1:
+        raise UsageError(
+            f"the level is {100 * question.level:g} %", hint="it must be above 0 and below 100 %"
+        )
+    if question.n_resamples < 100:
+        raise UsageError(f"{question.n_resamples} resamples", hint="100 or more")
+    if not question.pairs:
+        raise UsageError("no strategy to measure against a control")
+    measured = {arm for _, arm in grid.cells}
+    for arm, control in question.pairs:
+        if arm == control:
+            raise UsageError(f"{arm} cannot be measured against itself")
+        for name in (arm, control):
+            if name not in measured:
+                raise UsageError(
+                    f"no results of {name} on {grid.bench}",
+                    hint=f"there are: {', '.join(sorted(measured)) or 'none at all'}",
+                )
+
+
+def _check_names(grid: ResultGrid) -> None:
+    models = [rung.model for rung in grid.rungs]
+    for model in models:
+        if models.count(model) > 1:
+            raise UsageError(f"{model} is twice in the ladder")
+
+
+# A grid and a question that fit each other, and what follows from both.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSetting:
+    """What every part of an analysis is given."""
+
+    grid: ResultGrid
+    """The results."""
+    question: ScaleQuestion
+    """What is asked of them."""
+    ladder: Ladder
+    """The models in order of size."""
+    codes: Codes | None
+    """Cluster number of each problem; None: every problem stands alone."""
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Every arm asked about, once, controls before what is measured against them."""
+        return tuple(dict.fromkeys(x for pair in self.question.pairs for x in reversed(pair)))
+
+
+def prepare(grid: ResultGrid, question: ScaleQuestion) -> AnalysisSetting:
+    """Check both and order the models.
+
+    Raises:
+        UsageError: they cannot be analysed.
+    """
+    check_question(grid, question)
+    names = grid.clusters
+    is_clustered = names is not None and len(set(names)) < len(names)
+    return AnalysisSetting(
+        grid=grid,
+        question=question,
+        ladder=make_ladder(grid, question.axis),
+        codes=unit_codes(names) if names is not None and is_clustered else None,
+    )

@@ -1,0 +1,384 @@
+"""What is said of one strategy on one ladder, in plain words with numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
+from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
+from cotkit.analysis.scale.onset import NO_HELP, is_open
+from cotkit.analysis.scale.values import Onset, OnsetStatus, Point
+from cotkit.stats.bootstrap import MIN_CLUSTERS
+from cotkit.stats.hypotheses import problems_needed
+from cotkit.stats.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceFacts:
+    """All that a sentence is made of."""
+
+    arm: str
+    """The strategy."""
+    control: str
+    """What it is measured against."""
+    points: Sequence[Point]
+    """Sizes that are known and measured, smallest first."""
+    onset: Onset
+    """By the rule."""
+    margin: float
+    """Smallest material gain."""
+    axis: Axis
+    """What size means."""
+    assume_sustained: bool
+    """Whether help that began is assumed not to stop."""
+    several_families: bool
+    """Whether the models differ in more than size."""
+
+
+def sentence(told: SentenceFacts) -> str:
+    """The answer, e.g. ``"cot starts to help between 268 M and 1.54 B parameters: ..."``."""
+    if not told.points:
+        return (
+            f"Nothing can be said of {told.arm} against {told.control}: "
+            "no problem was completed by both at any known size."
+        )
+    parts = [_SAY[told.onset.status](told)]
+    parts += [*_harm(told), *_after(told), *_model_based(told), *_provisos(told)]
+    return "; ".join(parts) + "."
+
+
+def _bracket(told: SentenceFacts) -> str:
+    lower, upper = _at(told, "lower"), _at(told, "upper")
+    where = f"{size(lower, told.axis)} and {size(upper, told.axis)}{unit(told.axis)}"
+    none = "harm against" if lower.label == "harms" else "no material help over"
+    said = (
+        f"{told.arm} starts to help between {where}: {none} {told.control} at "
+        f"{size_with_gain(lower, told.axis)}, {gain(upper)} at {size(upper, told.axis)}"
+    )
+    below = [p for p in told.points[: told.points.index(lower)] if p.label not in NO_HELP]
+    return said + (f"; still open at {_sizes(told, below)}" if below else "")
+
+
+def _at_or_below(told: SentenceFacts) -> str:
+    upper = _at(told, "upper")
+    below = told.points[: told.points.index(upper)]
+    where = f"{size(upper, told.axis)}{unit(told.axis)}"
+    said = f"{told.arm} starts to help at or below {where}: {gain(upper)} over {told.control} there"
+    if not below:
+        return (
+            f"{said}, the smallest size tested; only a smaller model, shown not to be helped, "
+            "could name a lower end"
+        )
+    nearest = below[-1]
+    return (
+        f"{said}; no lower end can be named, for {size_with_gain(nearest, told.axis)} is open: "
+        f"{_needed(nearest, told.margin)}"
+    )
+
+
+def _not_shown(told: SentenceFacts) -> str:
+    largest = told.points[-1]
+    where = f"{size(largest, told.axis)}{unit(told.axis)}, the largest size tested"
+    said = f"{told.arm} is not shown to help over {told.control} up to {where}"
+    if all(point.label in NO_HELP for point in told.points):
+        how = f"no gain of {margin_of(told.margin)} points or more at any size"
+        return f"{said}: {how}, {gain(largest)} at the largest"
+    best = max(told.points, key=lambda point: point.gain)
+    return f"{said}: the largest gain is {gain(best)} at {size(best, told.axis)}"
+
+
+def _cannot_be_decided(told: SentenceFacts) -> str:
+    worst = max(
+        (point for point in told.points if is_open(point, told.margin)),
+        key=lambda point: (math.isnan(point.mde), point.mde),
+    )
+    where = f"{size(told.points[-1], told.axis)}{unit(told.axis)}"
+    return (
+        f"whether {told.arm} helps over {told.control} up to {where} cannot be decided: at "
+        f"{size_with_gain(worst, told.axis)} {sight(worst)}; {_needed(worst, told.margin)}"
+    )
+
+
+_SAY: dict[OnsetStatus, Callable[[SentenceFacts], str]] = {
+    "bracket": _bracket,
+    "at_or_below": _at_or_below,
+    "not_shown": _not_shown,
+    "cannot_be_decided": _cannot_be_decided,
+}
+
+
+def _harm(told: SentenceFacts) -> list[str]:
+    lower = told.onset.lower
+    upper = told.onset.upper
+    harmed = [point for point in told.points if point.label == "harms" and point.rung != lower]
+    if upper is not None:  # harm above is told with what lies above
+        harmed = [p for p in harmed if told.points.index(p) < told.points.index(_at(told, "upper"))]
+    if not harmed:
+        return []
+    return ["it harms at " + listed([size_with_gain(p, told.axis) for p in harmed])]
+
+
+def _after(told: SentenceFacts) -> list[str]:
+    if told.onset.upper is None:
+        return []
+    above = told.points[told.points.index(_at(told, "upper")) + 1 :]
+    if told.onset.after is None:
+        return ["no larger size was tested"]
+    if told.onset.after == "sustained":
+        return ["it helps at every larger size tested"]
+    if told.onset.after == "reversed":
+        harmed = [point for point in above if point.label == "harms"]
+        return [
+            "it does not last: harm at " + listed([size_with_gain(p, told.axis) for p in harmed])
+        ]
+    shown = [point for point in above if point.label != "helps"]
+    why = " (a ceiling)" if all(point.is_ceiling for point in shown) else ""
+    return [f"material help is not shown again at {_sizes(told, shown)}{why}"]
+
+
+def _model_based(told: SentenceFacts) -> list[str]:
+    found = told.onset.model_based
+    if found is None:
+        return []
+    x, low, high = (
+        position(value, told.axis) for value in (found.x, found.interval.low, found.interval.high)
+    )
+    return [
+        (
+            f"a logistic fit puts the gain of {margin_of(told.margin)} points at {x} "
+            f"({low} to {high}; as good as that model)"
+        )
+    ]
+
+
+def _provisos(told: SentenceFacts) -> list[str]:
+    said: list[str] = []
+    if told.assume_sustained:
+        said.append("assuming that help, once begun, does not stop with size")
+    if told.several_families:
+        said.append("the models are of several families, so more than size differs between them")
+    return said
+
+
+def _needed(point: Point, margin: float) -> str:
+    baseline = min(point.control_rate, 1 - margin - 1e-9)  # there must be room for such a gain
+    n = problems_needed(margin, baseline, point.interval.level)
+    return f"about {n:,} problems would tell a gain of {margin_of(margin)} points from none"
+
+
+def _sizes(told: SentenceFacts, points: Sequence[Point]) -> str:
+    return listed([size(point, told.axis) for point in points])
+
+
+def _at(told: SentenceFacts, end: str) -> Point:
+    rung = told.onset.lower if end == "lower" else told.onset.upper
+    return next(point for point in told.points if point.rung == rung)
+
+
+# Warnings beside a scale analysis.
+
+
+def family_of(rungs: Sequence[Rung]) -> str | None:
+    """The one family of all; None: several, or not known of all."""
+    families = {rung.family for rung in rungs}
+    return families.pop() if len(families) == 1 else None
+
+
+def notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
+    """All that a reader must see, the gravest first."""
+    ladder = setting.ladder
+    found = [*_families(ladder), *_size_notes(ladder), *_simultaneous(setting.question, curves)]
+    for pair, points in curves.points.items():
+        found += _of_pair(pair, points)
+    found += _clusters(setting, curves)
+    if any(point.method == "newcombe" for point in _all(curves)):
+        found.append(
+            "only totals are known of some models: their arms are taken as independent samples, "
+            "which makes intervals too wide if they agree more than by chance"
+        )
+    return tuple(found)
+
+
+def _families(ladder: Ladder) -> list[str]:
+    if family_of(ladder.rungs) is not None:
+        return []
+    names = sorted({rung.family or "unknown" for rung in ladder.rungs})
+    if names == ["unknown"]:
+        return [
+            (
+                "the models' families are not known: if they differ in more than size, an onset on "
+                "this axis says less than it seems to"
+            )
+        ]
+    said = f"the models are of several families ({', '.join(names)})"
+    if ladder.axis in {"params", "active-params"}:
+        return [
+            (
+                f"{said}: they differ in data and training, too, and at one size that alone moves "
+                "solve rates by tens of points; the onset is one of these models, not of size"
+            )
+        ]
+    return [f"{said}: what else differs between them than {ladder.axis} may make the onset"]
+
+
+def _size_notes(ladder: Ladder) -> list[str]:
+    found: list[str] = []
+    unknown = [rung.model for rung in ladder.rungs[ladder.n_known :]]
+    if unknown:
+        found.append(
+            f"left out of the onset, for its place on the axis {ladder.axis} is not known: "
+            f"{listed(unknown)}"
+        )
+    bounds = [rung.model for rung in ladder.rungs if rung.flops_is_bound]
+    if ladder.axis == "flops" and bounds:
+        found.append(f"the FLOPs of {listed(bounds)} are upper bounds")
+    return found
+
+
+def _simultaneous(question: ScaleQuestion, curves: GainCurves) -> list[str]:
+    if question.assume_sustained:
+        return [
+            (
+                "it is assumed that help, once begun, does not stop with size: lower ends step "
+                "down from the largest model; under a ceiling this finds hardly anything"
+            )
+        ]
+    if curves.n_intervals < 2:
+        return []
+    return [
+        (
+            f"each of the {curves.n_intervals} intervals of gains is at "
+            f"{100 * curves.level:.4g} %, so that all hold together at {100 * question.level:.4g} %"
+        )
+    ]
+
+
+def _of_pair(pair: Pair, points: Sequence[Point]) -> list[str]:
+    arm, control = pair
+    of_pair = f"{arm} over {control}"
+    whole = max((point.n for point in points), default=0)
+    kinds = (
+        ([p for p in points if p.n == 0], f"{of_pair} has holes: nothing was measured at"),
+        (
+            [p for p in points if 0 < p.n < whole and p.method != "newcombe"],
+            f"{of_pair}: fewer problems than elsewhere were completed by both at",
+        ),
+        (
+            [p for p in points if p.is_floor],
+            f"floor: {arm} and {control} solved nothing, so a gain near 0 says nothing, at",
+        ),
+        (
+            [p for p in points if p.is_ceiling],
+            (
+                f"ceiling: {control} solves {100 * CEILING:.0f} % or more, so a small gain of "
+                f"{arm} is no evidence against it, at"
+            ),
+        ),
+    )
+    return [f"{what} {listed(_models(found))}" for found, what in kinds if found]
+
+
+def _clusters(setting: AnalysisSetting, curves: GainCurves) -> list[str]:
+    methods = {point.method for point in _all(curves)}
+    found: list[str] = []
+    if methods & {"bootstrap-t", "sign-flip"}:
+        clusters = setting.grid.clusters
+        names = None if setting.codes is None or clusters is None else len(set(clusters))
+        found.append(
+            "several samples of a problem count as one problem"
+            if names is None
+            else f"problems share {names} clusters: intervals are by clusters, not by problems"
+        )
+    if "sign-flip" in methods:
+        found.append(
+            f"fewer than {MIN_CLUSTERS} clusters: intervals are of the sign-flip permutation, "
+            "which assumes that deviations are as likely up as down"
+        )
+    return found
+
+
+def _models(points: Iterable[Point]) -> list[str]:
+    return [point.rung.model for point in points]
+
+
+def _all(curves: GainCurves) -> list[Point]:
+    return [point for points in curves.points.values() for point in points]
+
+
+# Sizes, gains and lists as a sentence says them.
+
+
+_UNIT: dict[Axis, str] = {
+    "params": " parameters",
+    "active-params": " active parameters",
+    "flops": " training FLOPs",
+    "loss": " nats of loss",
+    "ordinal": "",
+}
+
+
+def unit(axis: Axis) -> str:
+    """What follows a size, with the space before it; empty where models are named."""
+    return _UNIT[axis]
+
+
+def size(point: Point, axis: Axis) -> str:
+    """A size without its unit: ``1.54 B``, ``3.1e+23``, ``2.31``, or the model of an ordinal."""
+    if axis == "ordinal" or point.x is None:
+        return point.rung.model
+    return position(point.x, axis)
+
+
+def position(x: float, axis: Axis) -> str:
+    """A position without its unit."""
+    if axis == "loss":
+        return f"{-x:.3g}"
+    if axis == "flops":
+        return f"{x:.2g}"
+    for scale, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K")):
+        if x >= 0.9995 * scale:
+            return f"{x / scale:.3g}{letter}"
+    return f"{x:.3g}"
+
+
+def points_of(fraction: float) -> str:
+    """A gain in points, signed; what would round to 0 keeps its sign and first digit."""
+    points = 100 * fraction
+    digits = ".1g" if 0 < abs(points) < 0.05 else ".1f"
+    return f"{points + 0.0:+{digits}}"  # + 0.0 turns -0.0 into 0.0
+
+
+def margin_of(fraction: float) -> str:
+    """A margin in points."""
+    return f"{100 * fraction:.3g}"
+
+
+def ends(interval: Interval) -> str:
+    """Both ends in points."""
+    return f"{points_of(interval.low)} to {points_of(interval.high)}"
+
+
+def gain(point: Point) -> str:
+    """``+62.5 points (+41.2 to +78.3)``."""
+    return f"{points_of(point.gain)} points ({ends(point.interval)})"
+
+
+def size_with_gain(point: Point, axis: Axis) -> str:
+    """``268 M (+0.5 points, -1.2 to +1.9)``."""
+    return f"{size(point, axis)} ({points_of(point.gain)} points, {ends(point.interval)})"
+
+
+def sight(point: Point) -> str:
+    """What this many problems could have seen."""
+    if math.isnan(point.mde):
+        return "no gain, however large, would surely have been seen"
+    points = 100 * point.mde
+    shown = f"{points:.{0 if points >= 10 else 1}f}"
+    return f"this run could only have seen gains of {shown} points or more"
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

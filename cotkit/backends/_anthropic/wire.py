@@ -1,0 +1,232 @@
+"""The SDK's client, and one call over it that gives back what the server wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
+
+from cotkit.backends._anthropic.faults import error_in
+from cotkit.backends._hosted import keys
+from cotkit.backends._hosted.base import PerLoop
+from cotkit.backends._hosted.faults import read_object
+from cotkit.backends._hosted.keys import scrub
+from cotkit.backends._hosted.parameters import ParameterRule, sampling, stops
+from cotkit.backends._hosted.policy import Malformed
+from cotkit.errors import BackendError, MissingDependencyError
+from cotkit.types import Completion, Message, Request, StopReason
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+
+class AnthropicClient:
+    """One server's connections. Neither tries again nor times out: the policy does both."""
+
+    def __init__(self, base_url: str) -> None:
+        self._url = base_url
+        self._sdks = PerLoop(self._open)
+
+    async def open(self) -> AsyncAnthropic:
+        """The SDK's client for the running event loop; the first call opens it.
+
+        Raises:
+            AccessError: there is no key.
+            MissingDependencyError: the SDK or its transport is not installed.
+        """
+        return await self._sdks.open()
+
+    async def post(self, body: Mapping[str, object]) -> Mapping[str, object]:
+        """One ``POST /v1/messages``, as JSON: its fields are checked in ``messages.read`` alone.
+
+        Raises:
+            Malformed: what came back with status 200 is not a JSON object.
+            anthropic.APIError: every other fault; an error that came with status 200, too.
+        """
+        sdk = await self.open()
+        answer = read_object(await sdk.post("/v1/messages", cast_to=bytes, body=body))
+        if answer.get("error") and "content" not in answer:
+            raise error_in(answer)
+        return answer
+
+    async def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        await self._sdks.close()
+
+    def _open(self) -> AsyncAnthropic:
+        key = keys.api_key("ANTHROPIC_API_KEY")
+        for package in ("anthropic", "aiohttp"):
+            if find_spec(package) is None:
+                raise MissingDependencyError(package, "anthropic")
+        from anthropic import AsyncAnthropic, DefaultAioHttpClient
+
+        return AsyncAnthropic(
+            api_key=key,
+            base_url=self._url,
+            max_retries=0,
+            timeout=None,
+            http_client=DefaultAioHttpClient(),
+        )
+
+
+# A request as a body of the Messages API, and the answer as a completion. Pure.
+
+
+Body = dict[str, object]
+
+THINKING = frozenset({"adaptive", "enabled"})
+"""Types of ``thinking`` with which a model reasons before it answers."""
+
+_CACHE: Body = {"cache_control": {"type": "ephemeral"}}
+_MIN_PREFIX = 2000  # characters: 512 tokens, the least that any model caches; less is ignored, free
+_NEXT_QUESTION = "\n\nQ:"
+_MAX_SHOWN = 80  # characters of a value that an error repeats
+_STOP_REASONS: Mapping[str, StopReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "length",
+    "refusal": "refusal",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTerms:
+    """What holds for every request to one model."""
+
+    model: str
+    """As Anthropic names it."""
+    rule: ParameterRule
+    """Which parameters it takes."""
+    thinking: Mapping[str, str | int] | None
+    """The ``thinking`` object; None: not sent."""
+    effort: str | None
+    """``output_config.effort``; None: not sent."""
+    caches: bool
+    """Whether repeated prefixes are marked for the provider's cache."""
+
+
+def write(request: Request, terms: RequestTerms) -> Body:
+    """The body of ``POST /v1/messages`` for one completion.
+
+    Raises:
+        BackendError: the model does not take what the request needs.
+    """
+    decoding = request.decoding
+    body: Body = {"model": terms.model, "max_tokens": decoding.max_tokens}
+    system = [m.content.strip() for m in request.messages if m.role == "system"]
+    if any(system):
+        body["system"] = "\n\n".join(filter(None, system))
+    body["messages"] = _turns(request.messages, terms)
+    body |= sampling(terms.rule, decoding, model=f"anthropic/{terms.model}")
+    # The API takes no stop of white space alone; we cut again, so leaving one out is only dearer.
+    if words := [stop for stop in stops(terms.rule, decoding) if stop.strip()]:
+        body["stop_sequences"] = words
+    if terms.thinking is not None:
+        body["thinking"] = dict(terms.thinking)
+        # The budget is part of max_tokens there; here max_tokens is what the answer may take.
+        body["max_tokens"] = decoding.max_tokens + int(terms.thinking.get("budget_tokens", 0))
+    if terms.effort is not None:
+        body["output_config"] = {"effort": terms.effort}
+    return body
+
+
+def sent(body: Mapping[str, object]) -> dict[str, str | int | float | bool | list[str]]:
+    """The parameters of a body without its words; an object's are named as ``thinking.type``."""
+    flat: dict[str, object] = {}
+    for name, value in body.items():
+        if isinstance(value, dict):
+            inner = cast("Body", value)
+            flat |= {f"{name}.{key}": one for key, one in inner.items()}
+        elif name not in {"messages", "system"}:
+            flat[name] = value
+    return cast("dict[str, str | int | float | bool | list[str]]", flat)
+
+
+def read(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion:
+    """The completion that an answer to ``body`` holds.
+
+    Raises:
+        Malformed: it holds none.
+    """
+    stop_reason = answer.get("stop_reason")
+    if not isinstance(stop_reason, str) or stop_reason not in _STOP_REASONS:
+        raise Malformed(f"stop_reason is {scrub(repr(stop_reason))[:_MAX_SHOWN]}")
+    blocks = answer.get("content")
+    if not isinstance(blocks, list):
+        raise Malformed("content is no list")
+    text = _said(cast("list[object]", blocks), "text")
+    usage = answer.get("usage")
+    used = cast("Mapping[str, object]", usage) if isinstance(usage, dict) else {}
+    fresh = _count(used, "input_tokens")  # apart from what was cached and written
+    cached = _count(used, "cache_read_input_tokens") or 0
+    written = _count(used, "cache_creation_input_tokens") or 0
+    details = used.get("output_tokens_details")
+    kinds = cast("Mapping[str, object]", details) if isinstance(details, dict) else {}
+    served_by = answer.get("model")
+    return Completion(
+        text=text,
+        stop_reason=_STOP_REASONS[stop_reason],
+        n_prompt_tokens=None if fresh is None else fresh + cached + written,
+        n_shared_tokens=cached,
+        n_cache_write_tokens=written,
+        n_generated_tokens=_count(used, "output_tokens"),
+        n_reasoning_tokens=_count(kinds, "thinking_tokens"),
+        reasoning=_said(cast("list[object]", blocks), "thinking") or None,
+        served_by=served_by if isinstance(served_by, str) else None,
+        sent=sent(body),
+    )
+
+
+def _turns(messages: Sequence[Message], terms: RequestTerms) -> list[Body]:
+    """Turns that alternate; neighbours of one role are one, with nothing between as in raw text."""
+    spoken = [m for m in messages if m.role != "system" and m.content.strip()]
+    turns = [
+        (role, "".join(m.content for m in same).strip())
+        for role, same in groupby(spoken, key=lambda m: m.role)
+    ]
+    thinks = terms.thinking is not None and terms.thinking["type"] in THINKING
+    if turns and turns[-1][0] == "assistant" and (thinks or "prefill" in terms.rule.refuses):
+        raise BackendError(
+            f"anthropic/{terms.model} cannot continue a text that the strategy began",
+            hint="ask a model before Claude 4.6 without thinking, or leave the strategy out",
+        )
+    size, last_reply = (
+        0,
+        max((i for i, (role, _) in enumerate(turns[:-1]) if role == "assistant"), default=None),
+    )
+    written: list[Body] = []
+    for i, (role, text) in enumerate(turns):
+        size += len(text)
+        blocks: list[Body] = [{"type": "text", "text": text}]
+        if i == 0 and terms.caches and (at := text.rfind(_NEXT_QUESTION)) >= _MIN_PREFIX:
+            blocks = [
+                {"type": "text", "text": text[:at], **_CACHE},
+                {"type": "text", "text": text[at:]},
+            ]
+        if i == last_reply and terms.caches and size >= _MIN_PREFIX:
+            blocks[-1] |= _CACHE
+        is_plain = len(blocks) == 1 and "cache_control" not in blocks[0]
+        written.append({"role": role, "content": text if is_plain else blocks})
+    return written
+
+
+def _said(blocks: Sequence[object], kind: str) -> str:
+    """The words of all blocks of a kind; the field that holds them has the name of the kind."""
+    said: list[str] = []
+    for block in blocks:
+        found = cast("Mapping[str, object]", block) if isinstance(block, dict) else {}
+        if found.get("type") == kind:
+            words = found.get(kind)
+            if not isinstance(words, str):
+                raise Malformed(f"a {kind} block without {kind}")
+            said.append(words)
+    return "".join(said) if kind == "text" else "\n".join(filter(None, said))
+
+
+def _count(usage: Mapping[str, object], name: str) -> int | None:
+    value = usage.get(name)
+    return value if type(value) is int and value >= 0 else None

@@ -1,0 +1,1 @@
+"""Half-price batches of OpenAI and Anthropic, behind the same requests."""

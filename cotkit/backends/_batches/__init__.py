@@ -1,1 +1,0 @@
-"""The batch interfaces of providers, as a second way to send the same requests."""

@@ -1,0 +1,134 @@
+"""A connection that was not made, or broke: what to tell, and whether to hope."""
+
+from __future__ import annotations
+
+import email.utils
+import html
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from cotkit.backends._hosted.keys import scrub
+from cotkit.backends._hosted.policy import Fault, Malformed
+from cotkit.errors import TransientError
+
+_BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as without TLS
+
+
+def lost(fault: BaseException, base_url: str, where: str) -> Fault:
+    """The meaning of a lost connection; ``where`` names the argument that holds the address."""
+    while fault.__cause__ is not None:  # the SDK and its transport wrap what the system said
+        fault = fault.__cause__
+    host, hint, is_hopeless = urlsplit(base_url).netloc, f"see {where}", True
+    match fault:
+        case socket.gaierror():
+            why = f"no address is known of {host} ({fault.strerror})"
+        case ssl.SSLCertVerificationError():
+            why = f"the certificate of {host} is refused ({fault.verify_message})"
+            hint += "; SSL_CERT_FILE names the certificates that are trusted"
+        case ssl.SSLError() if not isinstance(fault, _BROKEN):
+            why = f"{host} does not speak TLS ({fault.reason})"
+            hint += ": http:// where there is no TLS"
+        case _:
+            is_refused = isinstance(fault, ConnectionRefusedError)
+            why = "connection refused" if is_refused else sentence(str(fault)) or "it was lost"
+            is_hopeless = False
+    error = TransientError(f"no connection to {base_url}: {why}", hint=hint)
+    return Fault(status="reset", error=error, is_hopeless=is_hopeless)
+
+
+# Whether a provider refuses for want of money, which trying again does not mend.
+
+
+_MONEY = re.compile(
+    r"insufficient[_ ](quota|balance)|billing|credit[_ ]balance|spend(ing)? limit|usage limits",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"https?://\S+")  # a sentence about rates ends in one to the page of payments
+
+
+def is_unpaid(status: int, said: str, named: str, *, waits: bool) -> bool:
+    """Whether a refusal is about money.
+
+    ``named``: the error's code and type; ``waits``: the server said how long to wait. A 429 passes
+    as a rule, so it is judged by its sentence only where it tells nothing else.
+    """
+    words = _LINK.sub("", said)
+    if status == 402:
+        return True
+    if status == 429:
+        return bool(_MONEY.search(named or ("" if waits else words)))
+    return status == 400 and bool(_MONEY.search(f"{named} {words}"))
+
+
+# What a server wrote: a JSON object, or something else in its place, told in one line.
+
+
+_MAX_SAID = 300  # characters of a server's words that an error repeats
+_MAX_SEEN = 80  # characters of a web page
+_MAX_PAGE = 20_000  # characters in which they are looked for
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # one or both halves of a surrogate pair
+_PAGE = re.compile(r"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object of an answer; half a surrogate pair, which no file can hold, becomes ``?``.
+
+    Raises:
+        Malformed: it is none; says what it is.
+    """
+    try:
+        answer: Any = json.loads(raw)
+        if _HALF.search(raw):
+            answer = json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        raise Malformed("JSON that is nested too deeply") from None
+    except ValueError as broken:
+        text = raw.decode(errors="replace")
+        raise Malformed(_foreign(text) or f"not JSON: {broken}") from broken
+    if not isinstance(answer, dict):
+        raise Malformed(f"not an object but {type(answer).__name__}")
+    return answer
+
+
+def sentence(text: str, *, is_page: bool = False) -> str:
+    """What a server said, for an error: its first line, or what it is if no words; no key in it.
+
+    ``is_page``: the server called it a web page.
+    """
+    lines = (line.strip() for line in scrub(text).splitlines())
+    return _foreign(text, is_page=is_page) or next(filter(None, lines), "")[:_MAX_SAID]
+
+
+def _foreign(text: str, *, is_page: bool = False) -> str | None:
+    """What a text is that does not speak the protocol; None: nothing known."""
+    if is_page or _PAGE.match(text):
+        words = " ".join(html.unescape(_MARKUP.sub(" ", text[:_MAX_PAGE])).split())
+        return (
+            f"a web page, not an API: a proxy, or a wrong base_url ({scrub(words)[:_MAX_SEEN]!r})"
+        )
+    if text.lstrip().startswith(("data:", "event:")):
+        return "a streamed answer, which was not asked for"
+    return None
+
+
+# How long a server asks to be left alone.
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds: ``retry-after-ms``, or ``retry-after`` as seconds or date; None: it does not say."""
+    try:
+        if (millis := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(millis) / 1000)
+        text = headers.get("retry-after", "")
+        if (date := email.utils.parsedate_tz(text)) is not None:
+            return max(0.0, email.utils.mktime_tz(date) - time.time())
+        return max(0.0, float(text))
+    except ValueError:
+        return None  # a header that says nothing readable asks for nothing

@@ -1,0 +1,127 @@
+"""Which parameters a hosted model takes: the table ``parameters.toml``, and what follows from it.
+
+Dropping a parameter is allowed only where the meaning of the request stays: a stop string (cut on
+our side too), a seed, the temperature of a greedy request. Anything else is refused in words.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cotkit.errors import BackendError
+from cotkit.types import Decoding
+
+_DATA = Path(__file__).with_name("parameters.toml")
+_SAMPLERS = ("temperature", "top_p", "top_k")
+
+REFUSABLE = frozenset({*_SAMPLERS, "stop", "seed", "n", "logprobs", "prefill"})
+"""What a rule, or a user's ``without``, may name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterRule:
+    """What one group of models takes."""
+
+    models: str = ".*"
+    """Regular expression for the whole of ``backend/model``."""
+    refuses: frozenset[str] = frozenset()
+    """Never sent: names of :data:`REFUSABLE`; ``prefill`` is a last message to be continued."""
+    samples_at: frozenset[str] | None = None
+    """Reasoning efforts (or ``unset``) at which temperature, top_p, top_k are taken; None: all."""
+    max_tokens: str = "max_tokens"
+    """What a chat request calls its limit."""
+    max_stops: int | None = None
+    """Most stop strings; None: no limit."""
+    max_n: int = 128
+    """Most choices of one call."""
+    one_sampler: bool = False
+    """Whether temperature and top_p are refused together."""
+    always_thinks: bool = False
+    """Whether reasoning cannot be switched off."""
+    thinking_off: str | None = None
+    """Anthropic's ``thinking.type`` that stops a model from reasoning by itself; None: need not."""
+    api: str = "chat"
+    """The interface that serves the model: ``chat``, ``completions`` or ``responses``."""
+
+
+def rule_for(model: str, *, effort: str | None = None, without: str = "") -> ParameterRule:
+    """The rule of ``backend/model`` at a reasoning effort; ``without``: more refusals, ``stop+n``.
+
+    Raises:
+        ValueError: ``without`` names something that is no parameter.
+    """
+    rule = next((rule for rule in _table() if re.fullmatch(rule.models, model)), ParameterRule())
+    more = frozenset(filter(None, without.split("+")))
+    if unknown := more - REFUSABLE:
+        known = ", ".join(sorted(REFUSABLE))
+        raise ValueError(f"without={'+'.join(sorted(unknown))}: can be left out: {known}")
+    if rule.samples_at is not None and (effort or "unset") not in rule.samples_at:
+        more |= {*_SAMPLERS, "logprobs"}
+    return replace(rule, refuses=rule.refuses | more)
+
+
+def sampling(rule: ParameterRule, decoding: Decoding, *, model: str) -> dict[str, float]:
+    """``temperature``, ``top_p``, ``top_k`` as they are to be sent, under the names that all use.
+
+    Greedy decoding of a model that takes no temperature is sent without one; so is temperature 1,
+    which every provider means by leaving it out.
+
+    Raises:
+        BackendError: what is asked cannot be said to this model, and would change the answers.
+    """
+    if decoding.temperature == 0:
+        return {} if "temperature" in rule.refuses else {"temperature": 0.0}
+    wanted: dict[str, float] = {"temperature": decoding.temperature}
+    if decoding.top_p < 1:
+        wanted["top_p"] = decoding.top_p
+    if decoding.top_k > 0:
+        wanted["top_k"] = decoding.top_k
+    if rule.one_sampler and {"temperature", "top_p"} <= wanted.keys():
+        raise BackendError(
+            f"{model} does not take temperature and top_p together",
+            hint="leave top_p=1, or temperature=1 with another model",
+        )
+    for name in sorted(rule.refuses & wanted.keys()):
+        if wanted[name] != 1 or name == "top_k":
+            raise BackendError(
+                f"{model} does not take {name}={wanted[name]:g}", hint=_way_out(rule, name)
+            )
+        del wanted[name]
+    return wanted
+
+
+def stops(rule: ParameterRule, decoding: Decoding) -> list[str]:
+    """Stop strings to be sent; those left out are cut on our side, which costs tokens only."""
+    return [] if "stop" in rule.refuses else list(decoding.stop[: rule.max_stops])
+
+
+def changes(rule: ParameterRule) -> str:
+    """What the rule leaves out of requests unasked, for the identity; empty: nothing.
+
+    A seed is not part of it: a draw without one is a draw from the same distribution, greedy
+    requests never have one, and calls for several choices do without it, too.
+    """
+    return ",".join(f"-{name}" for name in sorted(rule.refuses & {"temperature", "stop"}))
+
+
+def _way_out(rule: ParameterRule, name: str) -> str:
+    if rule.samples_at is not None and "none" in rule.samples_at:
+        return "it does without reasoning: --model-args reasoning_effort=none"
+    if name == "temperature":
+        return "sample it with --gen-kwargs temperature=1, or vote with another model"
+    return f"leave {name} out, or ask another model"
+
+
+@functools.cache
+def _table() -> tuple[ParameterRule, ...]:
+    data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
+    return tuple(_read(row) for row in data["rule"])
+
+
+def _read(row: dict[str, object]) -> ParameterRule:
+    sets = {key: frozenset(value) for key, value in row.items() if isinstance(value, list)}
+    return ParameterRule(**(row | sets))  # pyright: ignore[reportArgumentType] - a test reads every row

@@ -1,0 +1,227 @@
+"""A model's name to a folder on this machine and the fingerprint of its weights, without torch."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotkit.backends.hf.sequence import first_line
+from cotkit.errors import (
+    MissingDependencyError,
+    ModelLoadError,
+    UnknownNameError,
+    UsageError,
+)
+from cotkit.identity import content_hash
+from cotkit.models import catalogue, fetch
+from cotkit.models import folder as model_folder
+from cotkit.models.catalogue import CatalogueEntry
+from cotkit.types import Notify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What an engine runs."""
+
+    folder: Path
+    """A transformers folder."""
+    placement: Placement
+    """Device and dtype."""
+    context_tokens: int | None
+    """Context window; None: unknown, so not checked."""
+    batch_size: int | None
+    """Most rows at once; None: by the memory there is."""
+
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalModel:
+    """A model that lies on this machine."""
+
+    folder: Path
+    """A complete transformers folder."""
+    fingerprint: str
+    """The hub's commit, or a hash of the folder's content."""
+
+
+def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> LocalModel:
+    """Find a model: folder, GGUF file, catalogue name, or hub name; fetches it if need be.
+
+    Raises:
+        UnknownNameError: none of these.
+        UsageError: the terms of a catalogue model must be accepted first.
+        MissingDataError: it is not on this machine and cannot be reached.
+        ModelLoadError: the folder or file is not usable; names what is missing.
+    """
+    entry, path = known(model), Path(model).expanduser()
+    if entry is not None and revision is None:
+        folder = fetch.ensure(entry.name, notify=notify, accept_terms=accept_terms)
+    elif path.is_dir():
+        folder = path
+    elif path.suffix == ".gguf":
+        folder = fetch.ensure_gguf(path, notify=notify)
+    elif _HUB_NAME.fullmatch(model):
+        folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
+    elif path.is_absolute() or model.startswith((".", "~")):
+        raise ModelLoadError(f"{model}: no such folder")
+    else:
+        raise UnknownNameError("model", model, [one.name for one in catalogue.entries()])
+    model_folder.check_folder(folder)
+    if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
+        return LocalModel(folder=folder, fingerprint=folder.name)  # of the hub's cache: the commit
+    return LocalModel(folder=folder, fingerprint=model_folder.folder_fingerprint(folder))
+
+
+def known(model: str) -> CatalogueEntry | None:
+    """What the catalogue knows of a model; None if it does not have the name."""
+    try:
+        return catalogue.find(model)
+    except UnknownNameError:
+        return None
+
+
+def chat_template_hash(folder: Path) -> str:
+    """Hash of a folder's chat template.
+
+    Raises:
+        ModelLoadError: it has none.
+    """
+    own = folder / "chat_template.jinja"
+    config = read_json(folder / "tokenizer_config.json")
+    template = own.read_text(encoding="utf-8") if own.is_file() else config.get("chat_template")
+    if not template:
+        raise ModelLoadError(
+            f"{folder}: the model has no chat template", hint="use chat=false for a base model"
+        )
+    return content_hash("chat-template", template)[:16]
+
+
+def quantisation(folder: Path) -> str:
+    """How the folder's weights are quantised, as its config says; ``none`` if they are not."""
+    config: dict[str, Any] = read_json(folder / "config.json").get("quantization_config") or {}
+    return str(config.get("quant_method", "none")) if config else "none"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file; empty if there is no such file.
+
+    Raises:
+        ModelLoadError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as broken:
+        raise ModelLoadError(f"{path}: not valid JSON: {first_line(broken)}") from broken
+
+
+# Which device and number format a run will use, found out without importing torch.
+#
+# ``info`` is part of every key and is asked at every start, and importing torch takes seconds. The
+# engine compares what was found here with what torch says before it loads a weight.
+
+
+DTYPES = ("float32", "bfloat16", "float16", "int8")
+"""What ``dtype`` may say besides ``auto``."""
+
+_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+_BFLOAT16_SINCE = 8  # compute capability (Ampere)
+_SMALL = 10_000_000  # parameters
+_CPU_FILE = Path("/proc/cpuinfo")
+_FAST_BFLOAT16 = frozenset({"amx_bf16", "avx512_bf16"})  # Intel since 2020, AMD since Zen 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where and in what numbers a model runs."""
+
+    device: str
+    """``cpu``, ``cuda``, ``mps`` or another torch device, with an index if the user gave one."""
+    dtype: str
+    """``float32``, ``bfloat16``, ``float16`` or ``int8``."""
+    spread: bool
+    """Whether accelerate may spread the model over all devices of this type."""
+
+
+def place(device: str, dtype: str, n_params: int) -> Placement:
+    """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
+
+    Networks below 10 million parameters are float32 everywhere: they gain nothing from less, and
+    round their answers away. Else on a CPU bfloat16 where it has instructions for it (2 to 7 times
+    as fast as float32, as measured) and float32 where it has none (several times faster than
+    bfloat16 there); GPUs before Ampere get float16.
+
+    Raises:
+        UsageError: an unknown dtype, or int8 on anything but a CPU.
+        MissingDependencyError: torch is not installed.
+    """
+    if dtype not in ("auto", *DTYPES):
+        raise UsageError(f"unknown dtype {dtype!r}", hint=f"one of auto, {', '.join(DTYPES)}")
+    major = _cuda_major()
+    found = "cuda" if major else "mps" if _is_apple() else "cpu"
+    where = found if device == "auto" else device
+    if dtype == "auto":
+        kind = where.partition(":")[0]
+        old = kind == "cuda" and 0 < major < _BFLOAT16_SINCE
+        slow = kind == "cpu" and not _FAST_BFLOAT16 & _cpu_flags()
+        small = n_params < _SMALL
+        dtype = "float32" if slow or small else "float16" if old else "bfloat16"
+    if dtype == "int8" and where != "cpu":
+        raise UsageError(f"dtype=int8 is for CPUs, not for {where}", hint="add device=cpu")
+    return Placement(device=where, dtype=dtype, spread=device == "auto" and where != "cpu")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that compute, by name.
+
+    Raises:
+        MissingDependencyError: one of them is not installed.
+    """
+    try:
+        return {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise MissingDependencyError("torch and transformers", "hf") from missing
+
+
+def _cpu_flags() -> frozenset[str]:
+    """What the CPU can do, as Linux says it; empty elsewhere."""
+    try:
+        lines = _CPU_FILE.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+
+
+def _is_apple() -> bool:
+    return platform.system() == "Darwin" and platform.machine() == "arm64"
+
+
+def _cuda_major() -> int:
+    """Major compute capability of the first visible NVIDIA or AMD GPU that torch can use; 0: none.
+
+    Asks the driver, which is what torch does.
+    """
+    build = versions()["torch"].partition("+")[2]
+    if build.startswith("cpu") or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return 0
+    if build.startswith("rocm"):
+        return _BFLOAT16_SINCE if Path("/dev/kfd").exists() else 0
+    name = "nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return 0
+    count, major = ctypes.c_int(0), ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return 0
+    driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, 0)
+    return major.value

@@ -1,0 +1,65 @@
+"""Benchmarks: a file here is a name for ``--bench``; a path that ends in ``.jsonl`` is one, too."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+from cotkit.benchmarks._problems import UserFile, label_pool
+from cotkit.benchmarks._sampling import check_disjoint, draw, draw_exemplars, draw_order
+from cotkit.errors import UnknownNameError, UsageError
+from cotkit.protocols import Benchmark
+from cotkit.registry import Spec, construct
+from cotkit.types import Notify
+
+__all__ = [
+    "UserFile",
+    "check_disjoint",
+    "draw",
+    "draw_exemplars",
+    "draw_order",
+    "label_pool",
+    "load_benchmark",
+]
+
+
+def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
+    """The benchmark behind a name or a path; no problem is read and nothing is downloaded yet.
+
+    ``notify`` is told of a download, once there is one, where the benchmark may need a large one.
+
+    Raises:
+        UnknownNameError: no such benchmark or parameter.
+        UsageError: a parameter's value does not fit.
+    """
+    if spec.name.endswith((".yaml", ".yml")):
+        raise UsageError(
+            f"{spec.name} is no benchmark by itself",
+            hint="a task of lm-evaluation-harness is written lm-eval:PATH.yaml",
+        )
+    if not spec.name.endswith(".jsonl"):
+        found = construct("benchmark", spec, notify=notify)
+        _check_shape(spec, found)
+        return cast("Benchmark", found)
+    if unknown := spec.params.keys() - {"answer_kind", "exemplars"}:
+        known = ["answer_kind", "exemplars"]
+        raise UnknownNameError(f"parameter of {spec.name}", min(unknown), known)
+    exemplars = spec.params.get("exemplars")
+    user = UserFile(
+        path=Path(spec.name),
+        kind=spec.params.get("answer_kind"),
+        exemplars=Path(exemplars) if exemplars else None,
+    )
+    return cast("Benchmark", cast("object", user))
+
+
+def _check_shape(spec: Spec, found: object) -> None:
+    """Refuse a class of the user's that is no benchmark, before anything is asked of it."""
+    has = {*dir(type(found)), *(f.name for f in dataclasses.fields(cast("Any", found)))}
+    wanted = ("name", "version", "answer_kind", "problems", "exemplar_pool")
+    if missing := [name for name in wanted if name not in has]:
+        raise UsageError(
+            f"benchmark {spec.name} has no {missing[0]}",
+            hint="cotkit new benchmark NAME writes one that has everything",
+        )

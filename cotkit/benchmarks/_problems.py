@@ -1,0 +1,308 @@
+"""Problems from JSON lines, checked: an error names the file, the line and the field."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import cast, get_args
+
+from cotkit.benchmarks._files import SourceLine, each_line, named
+from cotkit.benchmarks._sampling import check_disjoint
+from cotkit.errors import UnknownNameError, UsageError
+from cotkit.protocols import Benchmark
+from cotkit.scoring.canonical import canonical_number
+from cotkit.types import AnswerKind, Exemplar, Problem, Question
+
+FIELDS = ("question", "answer", "label", "choices", "rationale", "n_steps", "id", "cluster")
+"""What a line may hold; others are the user's business, unless they look like one of these."""
+
+_MAX_CHOICES = 26
+_NEAR = 0.85  # "choice" and "n_step" are this near to a field, "steps" and "idx" are not
+
+
+def read_problems(
+    path: Path, *, answer_kind: AnswerKind, labels: Sequence[str] = ()
+) -> tuple[Problem, ...]:
+    """Every problem of a file; a line without ``id`` is named after the file and its line number.
+
+    ``labels``: the choices of a line that has a ``label`` and no ``choices``.
+
+    Raises:
+        BadInputError: anything in the file that is not as it must be.
+    """
+    ids: dict[str, int] = {}
+    asked: dict[tuple[str, tuple[str, ...]], tuple[int, Problem]] = {}
+    problems: list[Problem] = []
+    for line in each_line(path):
+        problem = _problem(line, answer_kind, labels)
+        problem_id = problem.question.id
+        if problem_id in ids:
+            raise line.bad(
+                f"{problem_id!r} is already the id of line {ids[problem_id]}",
+                field="id",
+                hint="ids must differ; leave them out to have them numbered",
+            )
+        ids[problem_id] = line.number
+        content = (problem.question.text, problem.question.choices)
+        number, first = asked.setdefault(content, (line.number, problem))
+        if number != line.number:
+            _check_repeat(line, problem, number, first)
+        problems.append(problem)
+    return tuple(problems)
+
+
+def labels_in(lines: Iterable[SourceLine]) -> tuple[str, ...]:
+    """The different labels of lines without choices of their own, sorted.
+
+    Raises:
+        BadInputError: a label is neither a text nor a number, or there are fewer than 2 or more
+            than 26 of them.
+    """
+    found: set[str] = set()
+    last: SourceLine | None = None
+    for line in lines:
+        if "label" in line.fields and line.fields.get("choices") is None:
+            last = line
+            found.add(_answer(line))
+            if len(found) > _MAX_CHOICES:
+                raise line.bad(
+                    f"more than {_MAX_CHOICES} different labels in the file",
+                    field="label",
+                    hint="where they are no labels: FILE.jsonl:answer_kind=number or text",
+                )
+    if last and len(found) == 1:
+        raise last.bad(
+            f"{_short(found.pop())} is the only label", field="label", hint="or give choices"
+        )
+    return tuple(sorted(found))
+
+
+def _check_repeat(line: SourceLine, problem: Problem, number: int, first: Problem) -> None:
+    """One question twice is one problem counted twice, unless the file says that it knows."""
+    if problem.gold != first.gold:
+        raise line.bad(
+            f"line {number} asks the same and has the answer {_short(first.gold)}",
+            field=_answer_field(line),
+            hint="correct one of them",
+        )
+    if problem.cluster is None or problem.cluster != first.cluster:
+        raise line.bad(
+            f"line {number} asks the same",
+            field="question",
+            hint='delete one of them, or give both the same "cluster"',
+        )
+
+
+def _problem(line: SourceLine, answer_kind: AnswerKind, labels: Sequence[str]) -> Problem:
+    _check_names(line)
+    choices = _choices(line)
+    if answer_kind == "choice" and not choices and "label" in line.fields:
+        choices = tuple(labels)
+    if (answer_kind == "choice") != bool(choices):
+        needs = "needs" if answer_kind == "choice" else "cannot have"
+        raise line.bad(
+            f"a benchmark of kind {answer_kind} {needs} choices",
+            field="choices",
+            hint="all lines of a file have choices, or none has",
+        )
+    return Problem(
+        question=Question(
+            id=line.optional_text("id") or f"{line.path.stem}/{line.number}",
+            text=line.text("question"),
+            choices=choices,
+            answer_kind=answer_kind,
+        ),
+        gold=_gold(line, answer_kind, choices),
+        rationale=line.optional_text("rationale"),
+        n_steps=_n_steps(line),
+        cluster=line.optional_text("cluster"),
+    )
+
+
+def _check_names(line: SourceLine) -> None:
+    """Refuse a field that looks like one the line does not have: it would be left out silently."""
+    missing = [name for name in FIELDS if name not in line.fields]
+    for name in line.fields:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name.lower(), missing, n=1, cutoff=_NEAR)
+            if near:
+                raise line.bad("unknown field", field=name, hint=f"did you mean {near[0]}?")
+
+
+def _gold(line: SourceLine, answer_kind: AnswerKind, choices: tuple[str, ...]) -> str:
+    text = _answer(line)
+    if answer_kind == "number":
+        gold = canonical_number(text)
+        if gold is None:
+            raise line.bad(
+                f"cannot read {_short(text)} as a number",
+                field=_answer_field(line),
+                hint='write "1234", "-2.5" or "1/3"; for words use FILE.jsonl:answer_kind=text',
+            )
+        return gold
+    if answer_kind == "choice" and text not in choices:
+        letters = [chr(ord("A") + at) for at in range(len(choices))]
+        letter = text.strip().upper()
+        if letter not in letters:
+            hint = "its text, or its letter"
+            raise line.bad(
+                f"{_short(text)} is none of the choices", field=_answer_field(line), hint=hint
+            )
+        if letter.casefold() in {choice.strip().casefold() for choice in choices}:
+            raise line.bad(
+                f"{_short(text)} may be a letter or a choice",
+                field=_answer_field(line),
+                hint="write it as the choice is written",
+            )
+    return text
+
+
+def _answer_field(line: SourceLine) -> str:
+    return "label" if "label" in line.fields else "answer"
+
+
+def _answer(line: SourceLine) -> str:
+    """The text of ``answer`` or, under its other name, ``label``; a number as it was written."""
+    field = _answer_field(line)
+    if field == "label" and "answer" in line.fields:
+        raise line.bad("beside answer", field=field, hint="they mean the same: leave one out")
+    value = line.fields.get(field)
+    if isinstance(value, float):  # only what has no digits is read as one
+        raise line.bad(f"{value} is no number", field=field, hint="fill it in or delete the line")
+    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    return str(value) if is_number else line.text(field)
+
+
+def _choices(line: SourceLine) -> tuple[str, ...]:
+    value = line.fields.get("choices")
+    if value is None:
+        return ()
+    hint = f'write ["first", "second", ...], 2 to {_MAX_CHOICES} different texts'
+    if not isinstance(value, list):
+        raise line.bad(f"must be a list, not {named(value)}", field="choices", hint=hint)
+    texts: list[str] = []
+    for item in cast("list[object]", value):
+        if not isinstance(item, str) or not item.strip():
+            raise line.bad(
+                f"not a list of choices: {named(item)} in it", field="choices", hint=hint
+            )
+        if item in texts:
+            problem = f"not a list of choices: {_short(item)} twice"
+            raise line.bad(problem, field="choices", hint=hint)
+        texts.append(item)
+    if not 2 <= len(texts) <= _MAX_CHOICES:
+        raise line.bad(f"not a list of choices: {len(texts)} of them", field="choices", hint=hint)
+    return tuple(texts)
+
+
+def _n_steps(line: SourceLine) -> int | None:
+    value = line.fields.get("n_steps")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise line.bad("must be a whole number from 1", field="n_steps", hint="or leave it out")
+    return value
+
+
+def _short(text: str) -> str:
+    """A quotation that fits in a line."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+# The exemplars of a label benchmark: one whose questions all have the same choices, its labels.
+
+
+def label_pool(bench: Benchmark, problems: Sequence[Problem]) -> tuple[Exemplar, ...]:
+    """Everything that the benchmark offers as exemplars: text, no rationale, the gold label.
+
+    Raises:
+        UsageError: the questions do not all have the same choices, a gold answer is not the text of
+            one, there are no exemplars, or one of them is among ``problems``.
+    """
+    pool = bench.exemplar_pool()
+    everything = (*problems, *pool)
+    labels = {problem.question.choices for problem in everything}
+    if len(labels) != 1 or any(p.gold not in p.question.choices for p in everything) or not pool:
+        raise UsageError(
+            f"{bench.name} is not a label benchmark: it needs one set of labels for all questions"
+            " and exemplars that show them",
+            hint="--bench sentiment-mini or linear-classification",
+        )
+    found = tuple(
+        Exemplar(question=problem.question.text, rationale="", answer=problem.gold)
+        for problem in pool
+    )
+    check_disjoint(found, problems)
+    return found
+
+
+# A benchmark of the user's own: ``--bench ./my.jsonl``.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFile:
+    """Problems in a JSON-lines file; read when asked for, never cached: the user edits it.
+
+    Raises:
+        UnknownNameError: ``kind`` is not an answer kind.
+    """
+
+    path: Path
+    """The file."""
+    kind: str | None = None
+    """``number``, ``choice`` or ``text``; None: choice if its first line has choices or a label,
+    else number. On the command line: ``./my.jsonl:answer_kind=text``."""
+    exemplars: Path | None = None
+    """A second file, of problems to draw exemplars from (``--exemplars train:8``, and the label
+    strategies); None: none. On the command line: ``./my.jsonl:exemplars=./train.jsonl``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that does not exist."""
+        if self.kind is not None and self.kind not in get_args(AnswerKind):
+            raise UnknownNameError("answer_kind", self.kind, get_args(AnswerKind))
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.path.name
+
+    @property
+    def version(self) -> str:
+        """First 12 hex characters of the SHA-256 of the file, or of both files together."""
+        digest = hashlib.sha256()
+        for path in self._files:
+            next(each_line(path))  # so that a missing file is told as such
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """What the file's gold answers are."""
+        for kind in get_args(AnswerKind):
+            if kind == self.kind:
+                return kind
+        first = next(each_line(self.path)).fields
+        return "choice" if first.get("choices") or "label" in first else "number"
+
+    def problems(self) -> Sequence[Problem]:
+        """Every line, in the file's order."""
+        return self._read(self.path)
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """Every line of the second file; empty without one: a file is one split."""
+        return self._read(self.exemplars) if self.exemplars else ()
+
+    @property
+    def _files(self) -> tuple[Path, ...]:
+        return (self.path, self.exemplars) if self.exemplars else (self.path,)
+
+    def _read(self, path: Path) -> tuple[Problem, ...]:
+        kind = self.answer_kind
+        lines = chain.from_iterable(map(each_line, self._files))
+        labels = labels_in(lines) if kind == "choice" else ()
+        return read_problems(path, answer_kind=kind, labels=labels)

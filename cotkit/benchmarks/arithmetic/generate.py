@@ -1,0 +1,303 @@
+"""Worked arithmetic and how it is drawn: exact integers, every step kept, seeds that never change.
+
+A *maker* builds one problem by asking ``choose(n)`` for a number from 0 to n - 1 again and again.
+Asked with random answers it draws a problem; asked with every answer in turn it lists them all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice, product
+from types import MappingProxyType
+from typing import Literal, TypeAlias, TypeVar
+
+from cotkit.identity import content_hash
+
+POOL_SIZE = 32
+"""Exemplars that can be drawn."""
+MISSES = 1000
+"""After so many draws in a row that bring nothing new, what is left of a set is listed."""
+
+_ONLY_RESULT = 2  # a quotient of 1 or 0 would need no division
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkedProblem:
+    """An expression, or a question, with its value and how it is worked out."""
+
+    text: str
+    """As the model sees it."""
+    value: int
+    """Exact."""
+    steps: tuple[str, ...] = ()
+    """Equations ``a op b = c`` in the order in which they are worked; none for a plain number."""
+
+
+Choose: TypeAlias = Callable[[int], int]
+Maker: TypeAlias = Callable[[Choose], WorkedProblem | None]
+"""None: these choices lead to no problem (a division that is not exact)."""
+
+_T = TypeVar("_T")
+
+
+def pick(choose: Choose, options: Sequence[_T]) -> _T:
+    """One of several."""
+    return options[choose(len(options))]
+
+
+def number(value: int) -> WorkedProblem:
+    """A given number."""
+    return WorkedProblem(text=str(value), value=value)
+
+
+def apply(left: WorkedProblem, operator: str, right: WorkedProblem, text: str) -> WorkedProblem:
+    """One more step: ``operator`` (``+ - * /``) on two worked expressions, shown as ``text``.
+
+    A negative number on the right of an equation stands in brackets: ``8 - (-5) = 13``.
+    """
+    match operator:
+        case "+":
+            value = left.value + right.value
+        case "-":
+            value = left.value - right.value
+        case "*":
+            value = left.value * right.value
+        case _:
+            value, rest = divmod(left.value, right.value)
+            assert rest == 0  # makers divide by what divisors() names
+    shown = f"({right.value})" if right.value < 0 else str(right.value)
+    step = f"{left.value} {operator} {shown} = {value}"
+    return WorkedProblem(text=text, value=value, steps=(*left.steps, *right.steps, step))
+
+
+def divisors(value: int, lowest: int, highest: int) -> list[int]:
+    """Numbers in a range that divide exactly, with neither divisor nor result 0 or 1 in size."""
+    size, lowest = abs(value), max(lowest, 2)
+    if size // lowest <= highest - lowest:  # fewer quotients to try than divisors
+        quotients = range(size // lowest, _ONLY_RESULT - 1, -1)
+        exact = (size // q for q in quotients if size % q == 0)
+        return [divisor for divisor in exact if divisor <= highest]
+    tried = range(lowest, min(highest, size // _ONLY_RESULT) + 1)
+    return [divisor for divisor in tried if size % divisor == 0]
+
+
+def rationale(steps: Sequence[str]) -> str:
+    """The steps as sentences: ``First 12 + 7 = 19. Then 19 - 4 = 15.``."""
+    first, *others = steps
+    if not others:
+        return f"{first}."
+    return " ".join([f"First {first}.", *(f"Then {step}." for step in others)])
+
+
+def split(maker: Maker, stream: str, n: int) -> tuple[list[WorkedProblem], list[WorkedProblem]]:
+    """(pool, problems), no text twice: ``POOL_SIZE`` come first, then ``n``, or all there are.
+
+    The pool does not depend on ``n``, and a larger ``n`` contains a smaller one. ``stream`` names
+    the set and its seed.
+    """
+    wanted = POOL_SIZE + n
+    found = {one.text: one for one in islice(_drawn(maker, stream), wanted)}
+    if len(found) < wanted:
+        left = [one for one in _every(maker) if one.text not in found]
+        left.sort(key=lambda one: content_hash(stream, one.text))
+        found.update((one.text, one) for one in left[: wanted - len(found)])
+    together = list(found.values())
+    return together[:POOL_SIZE], together[POOL_SIZE:]
+
+
+def _drawn(maker: Maker, stream: str) -> Iterator[WorkedProblem]:
+    """Different problems in random order, until ``MISSES``: repeats are passed over."""
+    # random() of an integer seed is the one method whose numbers Python promises not to change
+    source = random.Random(int(content_hash("arithmetic", stream), 16))  # noqa: S311 - a benchmark, not cryptography
+    seen: set[str] = set()
+    n_misses = 0
+    while n_misses < MISSES:
+        worked = maker(lambda n: int(source.random() * n))
+        if worked is None or worked.text in seen:
+            n_misses += 1
+            continue
+        n_misses = 0
+        seen.add(worked.text)
+        yield worked
+
+
+def _every(maker: Maker) -> Iterator[WorkedProblem]:
+    """All problems, by asking the maker with every sequence of choices, the last one fastest."""
+    plan: list[int] = []
+    while True:
+        taken: list[tuple[int, int]] = []
+        worked = maker(lambda n, plan=plan, taken=taken: _follow(plan, taken, n))
+        if worked is not None:
+            yield worked
+        while taken and taken[-1][0] + 1 == taken[-1][1]:
+            taken.pop()
+        if not taken:
+            return
+        plan = [choice for choice, _ in taken]
+        plan[-1] += 1
+
+
+def _follow(plan: Sequence[int], taken: list[tuple[int, int]], n: int) -> int:
+    choice = plan[len(taken)] if len(taken) < len(plan) else 0
+    taken.append((choice, n))
+    return choice
+
+
+# What the problems of ``arithmetic`` look like: our grid, and the published shapes as data.
+
+
+Shape = Literal["chain", "signs", "nested"]
+
+_WORDS = {"+": "add", "-": "subtract", "*": "multiply by", "/": "divide by"}
+_SPOKEN = {"+": "plus", "-": "minus", "*": "times"}
+_NAMES = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemMaker:
+    """One cell of the grid; called, it makes a problem. Values are checked by ``Arithmetic``."""
+
+    steps: int
+    """Operations in a problem."""
+    digits: int
+    """Digits of every number given; the first is not 0."""
+    operators: str
+    """Some of ``+-*/``, in this order; each step takes any of them."""
+    shape: Shape
+    """``chain``: from left to right, in words; ``signs``: the same in signs; ``nested``: signs with
+    brackets around every inner operation."""
+
+    @property
+    def name(self) -> str:
+        """E.g. ``3-steps-2-digits-add-sub-chain``: one for each set of values."""
+        return f"{self.steps}-steps-{self.digits}-digits-{self.kind}"
+
+    @property
+    def kind(self) -> str:
+        """The part of the name that cells of every size share: ``add-sub-chain``."""
+        return "-".join([*(_NAMES[sign] for sign in self.operators), self.shape])
+
+    def __call__(self, choose: Choose) -> WorkedProblem | None:
+        """A question, or None where a division finds no divisor."""
+        worked = self._expression(choose, self.steps)
+        if worked is None:
+            return None
+        if self.shape == "chain":
+            return replace(worked, text=f"Start with {worked.text}. What is the result?")
+        return replace(worked, text=f"What is {worked.text}?")
+
+    def _expression(self, choose: Choose, steps: int) -> WorkedProblem | None:
+        """The operator is drawn before the numbers, so that a rare division is not crowded out."""
+        lowest, highest = 10 ** (self.digits - 1), 10**self.digits - 1
+        if steps == 0:
+            return number(lowest + choose(highest - lowest + 1))
+        operator = pick(choose, self.operators)
+        branches = self.shape == "nested" and operator != "/"
+        n_left = choose(steps) if branches else steps - 1
+        left = self._expression(choose, n_left)
+        if left is None:
+            return None
+        if operator != "/":
+            right = self._expression(choose, steps - 1 - n_left)
+        elif exact := divisors(left.value, lowest, highest):
+            right = number(pick(choose, exact))
+        else:
+            right = None
+        return right and apply(left, operator, right, self._shown(left, operator, right))
+
+    def _shown(self, left: WorkedProblem, operator: str, right: WorkedProblem) -> str:
+        if self.shape == "nested":
+            return f"{_bracketed(left)} {operator} {_bracketed(right)}"
+        if self.shape == "chain":
+            return f"{left.text}, {'then ' if left.steps else ''}{_WORDS[operator]} {right.text}"
+        return f"{left.text} {operator} {right.text}"
+
+
+def _bracketed(worked: WorkedProblem) -> str:
+    return f"({worked.text})" if worked.steps else worked.text
+
+
+def _gpt3(choose: Choose, *, digits: int, operator: str) -> WorkedProblem:
+    """Two numbers of up to so many digits, uniform from 0: ``What is 98 plus 45?``."""
+    left, right = (number(choose(10**digits)) for _ in range(2))
+    return apply(left, operator, right, f"What is {left.text} {_SPOKEN[operator]} {right.text}?")
+
+
+def _gpt3_composite(choose: Choose) -> WorkedProblem:
+    """Three numbers from 0 to 9, brackets around the last two: ``What is 6+(4*8)?``."""
+    first, second, third = (number(choose(10)) for _ in range(3))
+    outer, inner = (pick(choose, "+-*") for _ in range(2))
+    right = apply(second, inner, third, f"({second.text}{inner}{third.text})")
+    return apply(first, outer, right, f"What is {first.text}{outer}{right.text}?")
+
+
+def _multistep(choose: Choose, *, depth: int, length: int) -> WorkedProblem:
+    """``((-1 + 2 * 5) - (9 * -4 + 6)) =``: depth 1, length 3."""
+    worked = _brackets(choose, depth, length)
+    return replace(worked, text=f"{worked.text} =")
+
+
+def _brackets(choose: Choose, depth: int, length: int) -> WorkedProblem:
+    """Two brackets of the depth below; at depth 0, ``length`` numbers with products first."""
+    if depth:
+        left, right = (_brackets(choose, depth - 1, length) for _ in range(2))
+        operator = pick(choose, "+-*")
+        return apply(left, operator, right, f"({left.text} {operator} {right.text})")
+    terms = [number(choose(19) - 9) for _ in range(length)]
+    operators = [pick(choose, "+-*") for _ in range(length - 1)]
+    for level in ("*", "+-"):
+        while at := next((i for i, sign in enumerate(operators, 1) if sign in level), 0):
+            left, right, sign = terms[at - 1], terms[at], operators.pop(at - 1)
+            terms[at - 1 : at + 1] = [apply(left, sign, right, f"{left.text} {sign} {right.text}")]
+    (worked,) = terms
+    return replace(worked, text=f"({worked.text})")
+
+
+def _modified(choose: Choose, *, digits: int, operator: str, adds: int) -> WorkedProblem:
+    """Five solved lines and an open one; the arrow is the operation, with ``adds`` added to it."""
+    lines: list[str] = []
+    worked = number(0)
+    for _ in range(6):
+        left, right = (number(choose(10**digits)) for _ in range(2))
+        worked = apply(left, operator, right, f"{left.text} {operator} {right.text} ->")
+        if adds:
+            worked = apply(worked, "+", number(adds), worked.text)
+        lines.append(f"{worked.text} {worked.value}")
+    head = "In each of these lines the arrow -> stands for the same calculation."
+    return replace(worked, text="\n".join([head, *lines[:5], worked.text]))
+
+
+_MODIFIED = (("+", 3), ("-", 3), ("*", 2))
+
+PRESETS: Mapping[str, Maker] = MappingProxyType(
+    {
+        **{
+            f"gpt3-{digits}d-{_NAMES[sign]}": partial(_gpt3, digits=digits, operator=sign)
+            for sign, digits in (*product("+-", (2, 3, 4, 5)), ("*", 2))
+        },
+        "gpt3-1d-composite": _gpt3_composite,
+        **{
+            f"multistep-{depth}-{length}": partial(_multistep, depth=depth, length=length)
+            for depth, length in product(range(4), (2, 3, 4))
+        },
+        **{
+            f"modified-{digits}d-{_NAMES[sign]}-{twin}": partial(
+                _modified, digits=digits, operator=sign, adds=adds
+            )
+            for (sign, digits), (twin, adds) in product(
+                _MODIFIED, (("control", 0), ("plus-one", 1))
+            )
+        },
+    }
+)
+"""Published shape -> its maker: arXiv:2005.14165 section 3.9.1 (``gpt3-``), and of BIG-bench
+``multistep_arithmetic`` (levels of brackets, numbers in the innermost) and ``modified_arithmetic``.
+"""
+
+
+def stream_of(preset: str) -> str:
+    """What a preset is drawn by: twins share it, so that they differ in the arrow alone."""
+    return preset.removesuffix("-plus-one").removesuffix("-control")

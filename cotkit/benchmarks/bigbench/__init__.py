@@ -1,0 +1,268 @@
+"""Any JSON task of BIG-bench (Srivastava et al. 2022): ``bigbench:emoji_movie``."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+
+from cotkit.benchmarks._files import DuplicateKeys, TaskExample, TaskFile, read_task
+from cotkit.benchmarks.bigbench.task_file import task_files
+from cotkit.identity import content_hash
+from cotkit.scoring.canonical import canonical_number
+from cotkit.types import AnswerKind, Notify, Problem, Question, say_nothing
+
+Mode: TypeAlias = Literal["generate", "choice"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)?")
+_EDGES = string.whitespace + string.punctuation  # what the text reader strips off an answer
+_PREFIX, _SUFFIX, _CHOICE = "\nQ: ", "\nA: ", "\n  choice: "  # what BIG-bench itself defaults to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bigbench:
+    """One task, or all its subtasks one after the other; the card is ``benchmarks/bigbench``.
+
+    The two modes are the same items with the same ids. ``generate``: a number where every target
+    of the task is one, else a text; the options stand in the question as ``choice: ...`` lines if
+    the task says ``append_choices_to_input``. ``choice``: the options in a shuffled order that is
+    fixed by the item's id (files often put the right one first); gold is the best-scored one.
+    ``generate`` holds the same options in the same order for models that can weigh them, so one run
+    of it measures its items both ways.
+    """
+
+    task: str
+    """Folder of the task in BIG-bench, or ``task/subtask``."""
+    mode: str | None = None
+    """``generate`` or ``choice``; None: ``generate`` where every item has a target and options,
+    else what the task's preferred score is about."""
+    notify: Notify = field(default=say_nothing, repr=False, compare=False)
+    """Told of a download."""
+    name: str = field(default="bigbench", init=False)
+    """Registry name."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a task or a mode.
+
+        Raises:
+            ValueError: names the field.
+        """
+        if not _NAME.fullmatch(self.task):
+            raise ValueError(f"task is {self.task!r}, must be a folder's name, or task/subtask")
+        if self.mode not in {None, "generate", "choice"}:
+            raise ValueError(f"mode is {self.mode!r}, must be generate or choice")
+
+    @property
+    def version(self) -> str:
+        """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files."""
+        files = self._files()
+        digest = hashlib.sha256(b"".join(path.read_bytes() for _, path in files)).hexdigest()
+        return f"1-{self.task}-{_read(files, self.mode)[0]}-{digest[:12]}"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """``choice``, ``number`` or ``text``."""
+        return self.problems()[0].question.answer_kind
+
+    def problems(self) -> Sequence[Problem]:
+        """Every example, in the files' order; one that stands there twice only once.
+
+        Raises:
+            BadInputError: an example cannot be used; names file, example and field.
+            UnknownNameError: no such task.
+            MissingDataError: the task is neither here nor to be had.
+        """
+        return _read(self._files(), self.mode)[1]
+
+    def notes(self) -> tuple[str, ...]:
+        """Why the report has no normalised score, where the task prefers one all the same."""
+        named = {problem.tags.get("preferred_score", "none") for problem in self.problems()}
+        if len(named) > 1:
+            several = ", ".join(sorted(named))
+            return (
+                f"parts of {self.task} prefer different scores ({several}): none is normalised",
+            )
+        (one,) = named
+        if one in {"none", "exact_str_match", "multiple_choice_grade"}:
+            return ()
+        return (f"{self.task} prefers {one}, which is not measured here: nothing is normalised",)
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """Empty: a task is one split."""
+        return ()
+
+    def _files(self) -> tuple[tuple[str, Path], ...]:
+        return task_files(self.task, self.notify)
+
+
+def _read(
+    files: tuple[tuple[str, Path], ...], mode: str | None
+) -> tuple[Mode, tuple[Problem, ...]]:
+    tasks = [(name, read_task(path)) for name, path in files]
+    chosen = _mode([task for _, task in tasks], mode)
+    found = {
+        f"bigbench/{name}/{example.number}": (task, example)
+        for name, task in tasks
+        for example in _distinct(task)
+    }
+    if chosen == "choice":
+        made = [_choice(key, task, example) for key, (task, example) in found.items()]
+        return "choice", tuple(made)
+    golds = {key: _targets(example) for key, (_, example) in found.items()}
+    numbers = {key: [canonical_number(gold) for gold in golds[key]] for key in golds}
+    kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
+    return "generate", tuple(
+        _generated(
+            Question(id=key, text=_shown(task, example, options=True), answer_kind=kind),
+            [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
+            task,
+            example,
+        )
+        for key, (task, example) in found.items()
+    )
+
+
+def _mode(tasks: Sequence[TaskFile], mode: str | None) -> Mode:
+    if mode is not None:
+        return "choice" if mode == "choice" else "generate"
+    if all({"target", "target_scores"} <= set(x.fields) for task in tasks for x in task.examples):
+        return "generate"
+    preferred = {task.fields.get("preferred_score") for task in tasks}
+    return "choice" if preferred == {"multiple_choice_grade"} else "generate"
+
+
+def _distinct(task: TaskFile) -> list[TaskExample]:
+    seen: dict[str, TaskExample] = {}
+    for example in task.examples:
+        seen.setdefault(repr(example.fields), example)
+    return list(seen.values())
+
+
+def _shown(task: TaskFile, example: TaskExample, *, options: bool) -> str:
+    """The question in the task's own frame, without ``Q:`` and ``A:``, which prompts write."""
+    before, after = (
+        "" if text.strip() == mark else text
+        for text, mark in (
+            (task.text("example_input_prefix", _PREFIX), "Q:"),
+            (task.text("example_output_prefix", _SUFFIX), "A:"),
+        )
+    )
+    words = example.fields.get("input")
+    if not isinstance(words, str):
+        raise example.bad("must be text", field="input")
+    shows = task.fields.get("append_choices_to_input", True) is not False
+    if options and shows and "target_scores" in example.fields:
+        mark = task.text("choice_prefix", _CHOICE)
+        words += "".join(mark + name for name in _shuffled(example))
+    text = f"{task.text('task_prefix', '').rstrip()}\n{before}{words}{after}".strip()
+    if not text:
+        raise example.bad("empty", field="input")
+    return text
+
+
+def _shuffled(example: TaskExample) -> list[str]:
+    return sorted(
+        _options(example), key=lambda name: content_hash("bigbench-order", [example.number, name])
+    )
+
+
+def _choice(key: str, task: TaskFile, example: TaskExample) -> Problem:
+    n = len(_options(example))
+    if not 2 <= n <= len(string.ascii_uppercase):
+        raise example.bad(
+            f"{n} options, must be 2 to 26", field="target_scores", hint="mode=generate"
+        )
+    scores = _scores(example)
+    choices = tuple(_shuffled(example))
+    best = [choice for choice in choices if scores[choice] == max(scores.values())]
+    return Problem(
+        question=Question(
+            id=key,
+            text=_shown(task, example, options=False),
+            choices=choices,
+            answer_kind="choice",
+        ),
+        gold=best[0],
+        also=tuple(best[1:]),
+        option_scores=tuple(scores[choice] for choice in choices),
+        tags=_tags(task),
+    )
+
+
+def _generated(
+    question: Question, golds: Sequence[str], task: TaskFile, example: TaskExample
+) -> Problem:
+    scores = _scores(example) if "target_scores" in example.fields else {}
+    options = tuple(_shuffled(example)) if scores else ()
+    return Problem(
+        question=question,
+        gold=golds[0],
+        also=tuple(dict.fromkeys(golds[1:])),
+        options=options,
+        option_scores=tuple(scores[option] for option in options),
+        tags=_tags(task),
+    )
+
+
+def _tags(task: TaskFile) -> dict[str, str]:
+    """Which score the task wants to be judged by; where it is reported, so is its normalised."""
+    preferred = task.text("preferred_score", "")
+    return {"preferred_score": preferred} if preferred else {}
+
+
+def _options(example: TaskExample) -> Mapping[str, object]:
+    """``target_scores``: its options checked, their scores not."""
+    value = example.fields.get("target_scores")
+    if not isinstance(value, dict) or not value:
+        raise example.bad(
+            "missing" if value is None else "must be an object that is not empty",
+            field="target_scores",
+            hint='{"an option": 1, "another": 0}, or mode=generate',
+        )
+    if isinstance(value, DuplicateKeys):
+        raise example.bad(f"option {value.name!r} stands there twice", field="target_scores")
+    options = cast("dict[str, object]", value)
+    if not all(name.strip() for name in options):
+        raise example.bad("an option is empty", field="target_scores")
+    return options
+
+
+def _scores(example: TaskExample) -> Mapping[str, float]:
+    scores: dict[str, float] = {}
+    for name, score in _options(example).items():
+        if not isinstance(score, (int, Decimal)):
+            raise example.bad(f"the score of {name!r} is no number", field="target_scores")
+        scores[name] = float(score)
+    best, worst = max(scores.values()), min(scores.values())
+    if best <= 0 or best == worst:
+        raise example.bad(
+            f"no option is right: all score {best:g}"
+            if best == worst
+            else f"no option is right: the best scores {best:g}",
+            field="target_scores",
+        )
+    if worst < 0:
+        raise example.bad(f"an option scores {worst:g}, below 0", field="target_scores")
+    return scores
+
+
+def _targets(example: TaskExample) -> list[str]:
+    """The answers that count: ``target``, else the best-scored options; at least one readable."""
+    value = example.fields.get("target")
+    if value is None:
+        scores = _scores(example)
+        value = [name for name, score in scores.items() if score == max(scores.values())]
+    texts = cast("list[object]", value) if isinstance(value, list) else [value]
+    readable = [text for text in texts if isinstance(text, str) and text.strip(_EDGES)]
+    if not readable:
+        raise example.bad(
+            "nobody can read an answer there: no text, or only punctuation",
+            field="target",
+            hint='"target": "an answer", or a list of them',
+        )
+    return readable

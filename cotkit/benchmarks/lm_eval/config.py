@@ -1,0 +1,391 @@
+"""A task file of lm-evaluation-harness as data: line numbers kept, nothing run, nothing guessed."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_split, read_task
+from cotkit.errors import BadInputError, MissingDataError, MissingDependencyError
+
+HONOURED = frozenset(
+    {
+        *("task", "include", "output_type", "filter_list", "fewshot_config"),
+        *("dataset_path", "dataset_name", "dataset_kwargs"),
+        *("test_split", "validation_split", "training_split", "fewshot_split"),
+        *("doc_to_text", "doc_to_target", "doc_to_choice"),
+    }
+)
+LABELS = frozenset({"task_alias", "tag", "metadata"})
+"""Fields that change no result there either."""
+IGNORED: Mapping[str, str] = {
+    "description": "strategies write the prompt",
+    "gen_prefix": "strategies write the prompt",
+    "num_fewshot": "--exemplars says how many",
+    "fewshot_delimiter": "strategies write the prompt",
+    "target_delimiter": "strategies write the prompt",
+    "generation_kwargs": "strategies end at their answer line; --gen-kwargs max_tokens=N",
+    "metric_list": "the task's filters compare by its exact_match, all else is as ever",
+    "repeats": "self-consistency draws several samples",
+    "should_decontaminate": "cotkit does not look for contamination",
+    "doc_to_decontamination_query": "cotkit does not look for contamination",
+}
+"""Field -> why it has no effect here; whatever a task has of these is said in its notes."""
+REFUSED: Mapping[str, str] = {
+    "process_docs": "runs Python code on every row",
+    "process_results": "runs Python code on every answer",
+    "custom_dataset": "runs Python code to get the rows",
+    "class": "is a task written in Python",
+    "unsafe_code": "runs code that the model writes",
+    "use_prompt": "takes the prompt from another package",
+    "doc_to_image": "asks with images",
+    "doc_to_audio": "asks with sound",
+    "group": "is a group of tasks",
+    "aggregate_metric_list": "is a group of tasks",
+}
+"""Field -> why a task with it cannot be read."""
+
+_MAX_BYTES = 1024 * 1024
+_PLAIN = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a task file and the files that it includes say."""
+
+    path: Path
+    """The file that was asked for."""
+    fields: Mapping[str, object]
+    """Field -> value; its own file's where an included one has it, too."""
+    places: Mapping[str, tuple[Path, int]] = field(default_factory=dict[str, tuple[Path, int]])
+    """Field -> the file and line where it stands."""
+
+    def bad(self, name: str, problem: str, hint: str | None = None) -> BadInputError:
+        """An error at a field, or where it should be."""
+        path, line = self.places.get(name, (self.path, None))
+        return BadInputError(path, problem, line=line, field=name, hint=hint)
+
+    def text(self, name: str) -> str | None:
+        """A text, or None where the field is absent or null.
+
+        Raises:
+            BadInputError: it is something else, or blank.
+        """
+        value = self.fields.get(name)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise self.bad(name, "must be text")
+        return value
+
+    def notes(self) -> tuple[str, ...]:
+        """Every ignored field that the task has, with the reason."""
+        return tuple(
+            f"{_with_keys(name, self.fields[name])}: {why}"
+            for name, why in IGNORED.items()
+            if name in self.fields
+        )
+
+
+def read_config(path: Path) -> Config:
+    """Read a task file, with what it includes.
+
+    Raises:
+        BadInputError: it cannot be read, runs code, or has a field that is not understood.
+        MissingDependencyError: ``pyyaml`` is not installed.
+    """
+    found = _read_config(path, ())
+    for name in found.fields:
+        if name in REFUSED:
+            raise found.bad(name, REFUSED[name], "cotkit reads tasks as data: remove it")
+        if name not in HONOURED | LABELS | IGNORED.keys():
+            near = difflib.get_close_matches(name, HONOURED | IGNORED.keys(), n=1)
+            hint = f"did you mean {near[0]}?" if near else "remove it"
+            raise found.bad(name, "unknown field", hint)
+    return found
+
+
+def _with_keys(name: str, value: object) -> str:
+    keys = ", ".join(cast("dict[str, object]", value)) if isinstance(value, dict) else ""
+    return f"{name} ({keys})" if keys else name
+
+
+def _read_config(path: Path, above: tuple[Path, ...]) -> Config:
+    found = _one_file(path)
+    includes = found.fields.get("include")
+    if includes is None:
+        return found
+    names = cast("list[object]", includes) if isinstance(includes, list) else [includes]
+    fields, places = dict(found.fields), dict(found.places)
+    for name in names:  # what is there already wins: the file itself, then the first included
+        if not isinstance(name, str):
+            raise found.bad("include", f"must be a path of YAML, not {name!r}")
+        target = path.parent / name
+        if target.resolve() in {one.resolve() for one in (*above, path)}:
+            raise found.bad("include", f"{name} includes itself")
+        if not target.is_file():
+            raise found.bad("include", f"no such file: {target}", "paths are relative to this file")
+        other = _read_config(target, (*above, path))
+        fields = {**other.fields, **fields}
+        places = {**other.places, **places}
+    return Config(path=path, fields=fields, places=places)
+
+
+def _one_file(path: Path) -> Config:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingDependencyError("pyyaml", "lm-eval-tasks") from None
+    text = _text(path)
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise BadInputError(path, "not a task", hint="a task is fields, e.g. doc_to_text: ...")
+        _check_tags(path, root)
+        keys = [key for key, _ in root.value]
+        fields = cast("dict[object, object]", loader.construct_document(root))
+    except yaml.MarkedYAMLError as broken:
+        mark = broken.problem_mark
+        line = mark.line + 1 if mark else None
+        raise BadInputError(path, f"not YAML: {broken.problem}", line=line) from broken
+    except (yaml.YAMLError, ValueError, RecursionError) as broken:
+        said = str(broken).splitlines()[0]
+        raise BadInputError(path, f"not YAML: {said}") from broken
+    places: dict[str, tuple[Path, int]] = {}
+    for key in keys:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in places:
+            raise BadInputError(path, "stands twice", line=line, field=name)
+        places[name] = (path, line)
+    return Config(path=path, fields={str(k): v for k, v in fields.items()}, places=places)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise BadInputError(path, "no such file", hint="--bench lm-eval:./my-task.yaml")
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise BadInputError(path, f"longer than {_MAX_BYTES >> 20} MiB, no task is")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = content.count(b"\n", 0, broken.start) + 1
+        raise BadInputError(path, "not UTF-8", line=line, hint="save it as UTF-8") from broken
+
+
+def _check_tags(path: Path, root: object) -> None:
+    """Refuse ``!function`` and every other tag that is not plain data, at its line."""
+    for node in _nodes(root, set()):
+        tag = str(getattr(node, "tag", ""))
+        if not tag.startswith(_PLAIN) or tag.startswith(f"{_PLAIN}python"):
+            mark = getattr(node, "start_mark", None)
+            shown = tag.removeprefix(_PLAIN)
+            raise BadInputError(
+                path,
+                f"{shown} {getattr(node, 'value', '')} runs Python code",
+                line=mark.line + 1 if mark else None,
+                hint="cotkit reads tasks as data: write it as a template, or make a benchmark with "
+                "cotkit new benchmark",
+            )
+
+
+def _nodes(node: object, seen: set[int]) -> Iterator[object]:
+    """Every node once, however often an alias names it."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    value = getattr(node, "value", None)
+    if value is None:
+        return
+    yield node
+    if isinstance(value, list):
+        for child in cast("list[object]", value):
+            for part in cast("tuple[object, ...]", child) if isinstance(child, tuple) else (child,):
+                yield from _nodes(part, seen)
+
+
+# Where the rows of a task file are: local files that it names, or a data set of the hub.
+
+
+_LOCAL = {"json", "parquet"}
+_FIRST_BYTES = 64
+
+
+def rows_of(config: Config, split: str) -> tuple[SourceLine, ...]:
+    """The rows of a split, to be checked field by field.
+
+    Raises:
+        BadInputError: the task names its data in a way that is not read, or a file is not as it
+            must be.
+        MissingDataError: a data set of the hub that is neither here nor to be had.
+    """
+    source = config.text("dataset_path")
+    if source is None:
+        raise config.bad("dataset_path", "missing", "json, with dataset_kwargs: {data_files: ...}")
+    options = _options(config)
+    if source in _LOCAL:
+        return tuple(row for path in _files(config, options, split) for row in _read_rows(path))
+    if options or source.startswith((".", "/")) or source.count("/") > 1 or Path(source).suffix:
+        raise config.bad(
+            "dataset_path",
+            f"{source!r} is neither json, parquet nor a data set of the hub",
+            "dataset_path: json, with dataset_kwargs: {data_files: ...}",
+        )
+    return read_split(_from_hub(config, source, split))
+
+
+def _options(config: Config) -> Mapping[str, object]:
+    found = config.fields.get("dataset_kwargs")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise config.bad("dataset_kwargs", "must be fields", "data_files: problems.jsonl")
+    options = dict(cast("dict[str, object]", found))
+    if options.pop("trust_remote_code", False):
+        raise config.bad(
+            "dataset_kwargs",
+            "trust_remote_code runs the data set's Python code",
+            "save its rows as JSON lines and name them in data_files",
+        )
+    if unknown := options.keys() - {"data_files"}:
+        raise config.bad("dataset_kwargs", f"cannot honour {min(unknown)}", "only data_files")
+    return options
+
+
+def _files(config: Config, options: Mapping[str, object], split: str) -> list[Path]:
+    found = options.get("data_files")
+    by_split: dict[str, object] = {"train": found}  # as the datasets package names a lone split
+    if isinstance(found, dict):
+        by_split = cast("dict[str, object]", found)
+    if found is None or split not in by_split:
+        held = ", ".join(by_split) if found is not None else "none"
+        raise config.bad("dataset_kwargs", f"no data_files of split {split!r}", f"splits: {held}")
+    names = by_split[split]
+    files: list[Path] = []
+    for name in cast("list[object]", names) if isinstance(names, list) else [names]:
+        if not isinstance(name, str) or "://" in name or "*" in name:
+            problem = f"{name!r} is not the path of one local file"
+            raise config.bad("dataset_kwargs", problem, "fetch it, and name it by its path")
+        places = [config.path.parent / name, Path(name)]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            places_tried = " or ".join(dict.fromkeys(map(str, places)))
+            raise config.bad("dataset_kwargs", f"no such file: {places_tried}")
+        files.append(path)
+    return files
+
+
+def _read_rows(path: Path) -> tuple[SourceLine, ...]:
+    """Parquet, JSON lines, or one JSON list."""
+    with path.open("rb") as file:
+        start = file.read(_FIRST_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return read_task(path).examples if start.startswith(b"[") else read_split(path)
+
+
+def _from_hub(config: Config, source: str, split: str) -> Path:
+    """By the paths that the hub's own converted files have; a subset ``main`` is the whole set."""
+    subset = config.text("dataset_name")
+    folder = source.rpartition("/")[2]
+    is_whole = subset in {None, "main", "default"}
+    wanted = DataSplit(
+        folder=folder,
+        name=split if is_whole else f"{subset}_{split}",
+        repo=source,
+        file=f"{subset or 'data'}/{split}-00000-of-00001.parquet",
+    )
+    try:
+        return find_split(wanted)
+    except MissingDataError as missing:
+        raise MissingDataError(
+            missing.message,
+            hint="put it there, or name files of your own: dataset_path: json, with "
+            "dataset_kwargs: {data_files: ...}",
+        ) from missing
+
+
+# The templates of a task file, rendered for one row: strict and sandboxed.
+
+
+_LIST = re.compile(r"\[.*\]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """One ``doc_to_...`` of a task: the name of a field of the rows, or a Jinja template."""
+
+    config: Config
+    """The task, for errors."""
+    name: str
+    """The task's field, e.g. ``doc_to_text``."""
+    source: str
+    """What it says."""
+
+    def is_field(self, row: SourceLine) -> bool:
+        """Whether it names a field of this row; then it is no template."""
+        return self.source in row.fields
+
+    def value(self, row: SourceLine) -> object:
+        """The field of that name as it is, or the rendered text.
+
+        Raises:
+            BadInputError: the row has no such field, or the template fails on it; names both.
+        """
+        if self.is_field(row):
+            return row.fields[self.source]
+        template = self._compiled()
+        try:
+            return template.render(row.fields)
+        except jinja2.UndefinedError as missing:
+            held = f"it has: {', '.join(row.fields)}"
+            raise self._bad(row, str(missing.message), held) from missing
+        except Exception as broken:  # whatever an expression of the template can raise
+            said = (str(broken).splitlines() or [""])[0]
+            raise self._bad(row, f"{type(broken).__name__}: {said}", None) from broken
+
+    def items(self, row: SourceLine) -> list[object]:
+        """The value or, where it is a list or a rendered text that writes one, its items.
+
+        Raises:
+            BadInputError: as :meth:`value`.
+        """
+        value = self.value(row)
+        if isinstance(value, str) and not self.is_field(row) and _LIST.fullmatch(value):
+            with contextlib.suppress(SyntaxError, ValueError):  # it may only look like a list
+                value = ast.literal_eval(value)
+        return list(cast("list[object]", value)) if isinstance(value, list) else [value]
+
+    def _compiled(self) -> jinja2.Template:
+        try:
+            return _compile(self.source)
+        except jinja2.TemplateSyntaxError as broken:
+            raise self.config.bad(self.name, f"not a template: {broken.message}") from broken
+
+    def _bad(self, row: SourceLine, problem: str, hint: str | None) -> Exception:
+        return self.config.bad(self.name, f"{row.path.name}:{row.number}: {problem}", hint)
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(source: str) -> jinja2.Template:
+    """In an environment as lm-eval's own, its filter included, and sandboxed."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # plain text for a model, never HTML
+        keep_trailing_newline=True,
+    )
+    filters = cast("dict[str, object]", environment.filters)
+    filters["regex_replace"] = _regex_replace
+    return environment.from_string(source)
+
+
+def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
+    return re.sub(pattern, repl, text, count=count)

@@ -1,0 +1,440 @@
+"""The options that say what is compared, shared by every command that takes a run's spec."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import typer
+
+from cotkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from cotkit.executors.ray import RayExecutor
+    from cotkit.run import RunSpec
+    from cotkit.workflows.compare import Resources
+
+
+_T = TypeVar("_T")
+
+DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+
+
+def read_spec(
+    strategy: list[str] = typer.Option(
+        ["cot"], "--strategy", "-s", help="Strategies, separated by commas: NAME or NAME:key=value."
+    ),
+    bench: str = typer.Option(
+        "gsm-mini",
+        "--bench",
+        "--tasks",
+        help="Benchmark name, or your own: FILE.jsonl, FILE.py, lm-eval:TASK.yaml.",
+    ),
+    model: str = typer.Option(
+        DEFAULT_MODEL,
+        "--model",
+        "-m",
+        help="Catalogue name, hub id, folder, GGUF, or BACKEND/NAME (openai/gpt-5.4-mini).",
+    ),
+    model_args: str = typer.Option(
+        "",
+        "--model-args",
+        help="Backend settings: key=value,key=value (chat, base_url, reasoning_effort, ...).",
+    ),
+    baseline: str | None = typer.Option(
+        None, "--baseline", help="Measure against this strategy instead of each one's control."
+    ),
+    limit: str | None = typer.Option(
+        None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"
+    ),
+    seed: int = typer.Option(
+        0, "--seed", help="Draws the problems and their order; seeds sampled decoding."
+    ),
+    exemplars: str = typer.Option(
+        "builtin:8",
+        "--exemplars",
+        help="Worked examples: builtin:K, train:K, rest:K, FILE.jsonl:K.",
+    ),
+    num_fewshot: int | None = typer.Option(
+        None, "--num-fewshot", help="How many exemplars (replaces K of --exemplars)."
+    ),
+    exemplar_seed: int | None = typer.Option(
+        None,
+        "--exemplar-seed",
+        help="Which exemplars are drawn; for the built-in ones, their order. (default: 0)",
+    ),
+    exemplar_seeds: str | None = typer.Option(
+        None,
+        "--exemplar-seeds",
+        help="Several exemplar seeds, e.g. 0,1,2: also reports how much they matter.",
+    ),
+    max_tokens: int | None = typer.Option(
+        None, "--max-tokens", help="Token limit of every arm (default: each strategy's own)."
+    ),
+    temperature: float | None = typer.Option(
+        None, "--temperature", help="0 is greedy (default: 0)."
+    ),
+    trigger: str | None = typer.Option(
+        None, "--trigger", help="Zero-shot trigger sentence (cotkit list triggers)."
+    ),
+    calculator: bool = typer.Option(
+        False, "--calculator", help="Work out the equations of a chain and put the results in."
+    ),
+    gen_kwargs: str = typer.Option(
+        "", "--gen-kwargs", help="Strategy parameters of every arm: key=value,key=value."
+    ),
+    reader: str = typer.Option(
+        "flexible", "--reader", help="Who decides what is correct (cotkit list readers)."
+    ),
+    margin: float = typer.Option(
+        2.0, "--margin", help="Smallest gain that counts as material, in points."
+    ),
+    batch_size: int | None = typer.Option(
+        None, "--batch-size", help="Rows at once on a local model (default: what memory allows)."
+    ),
+    device: str | None = typer.Option(
+        None, "--device", help="cpu, cuda, cuda:1, mps ... (default: auto)."
+    ),
+    dtype: str | None = typer.Option(
+        None, "--dtype", help="float32, bfloat16, float16, int8 (default: auto)."
+    ),
+    replicas: int | None = typer.Option(
+        None, "--replicas", help="Copies of a local model, each in a process (default: 1)."
+    ),
+    apply_chat_template: bool = typer.Option(
+        False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
+    ),
+    batch: bool = typer.Option(
+        False,
+        "--batch",
+        help="Ask through the batch API of openai/ or anthropic/: half the price, up to a day.",
+    ),
+    likelihood: bool = typer.Option(
+        False, "--likelihood", help="Also ask for the log-probability of gold answers."
+    ),
+    stop_when: str | None = typer.Option(
+        None,
+        "--stop-when",
+        help="decided: end the run once every gain is surely above or below --margin.",
+    ),
+    accept_terms: bool = typer.Option(
+        False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
+    ),
+    confirm_run_unsafe_code: bool = typer.Option(
+        False,
+        "--confirm-run-unsafe-code",
+        help="Let strategies run code that a model wrote, in a limited process.",
+    ),
+) -> RunSpec:
+    """The spec that the options mean.
+
+    Raises:
+        UsageError: an option cannot be read.
+    """
+    from cotkit.registry import parse_params, split_specs
+    from cotkit.run import RunSpec
+
+    generation = parse_params(gen_kwargs)
+    if max_tokens is not None:
+        generation["max_tokens"] = str(max_tokens)
+    if temperature is not None:
+        generation["temperature"] = str(temperature)
+    if trigger is not None:
+        generation["trigger"] = trigger
+    if calculator:
+        generation["calculator"] = "true"
+    if exemplar_seed is not None and exemplar_seeds is not None:
+        raise UsageError(
+            "--exemplar-seed and --exemplar-seeds exclude each other", hint="name all in the second"
+        )
+    settings = parse_params(model_args)
+    given = {"batch_size": batch_size, "device": device, "dtype": dtype, "replicas": replicas}
+    settings |= {name: str(value) for name, value in given.items() if value is not None}
+    settings |= {"chat": "true"} if apply_chat_template else {}
+    settings |= {"accept_terms": "true"} if accept_terms else {}
+    return RunSpec(
+        model=model,
+        model_args=settings,
+        bench=bench,
+        strategies=split_specs(",".join(strategy)),
+        baseline=baseline,
+        limit=_limit(limit),
+        seed=seed,
+        exemplars=exemplars if num_fewshot is None else _counted(exemplars, num_fewshot),
+        exemplar_seed=exemplar_seed or 0,
+        exemplar_seeds=() if exemplar_seeds is None else _seeds(exemplar_seeds),
+        generation=generation,
+        reader=reader,
+        margin=margin / 100,
+        run_unsafe_code=confirm_run_unsafe_code,
+        stop_when=_stop(stop_when),
+        likelihood=likelihood,
+        batch=batch,
+    )
+
+
+def _evaluate(function: Callable[..., object], parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter with its annotation evaluated, as typer wants it."""
+    if not isinstance(parameter.annotation, str):
+        return parameter
+    names: dict[str, object] = getattr(inspect.unwrap(function), "__globals__", {})
+    value = eval(parameter.annotation, names)  # noqa: S307 - the annotation of our own function
+    return parameter.replace(annotation=value)
+
+
+def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of each reader in place of its first parameters, in order."""
+    shared = [
+        {name: _evaluate(reader, p) for name, p in inspect.signature(reader).parameters.items()}
+        for reader in readers
+    ]
+
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = list(inspect.signature(command).parameters.values())[len(readers) :]
+        own = [_evaluate(command, parameter) for parameter in parameters]
+
+        def run(**options: object) -> None:
+            asked = [{name: options.pop(name) for name in names} for names in shared]
+            read = [reader(**one) for reader, one in zip(readers, asked, strict=True)]
+            command(*read, **options)
+
+        run.__doc__ = command.__doc__
+        run.__annotations__ = {}  # typer then takes those of the signature
+        options = [parameter for names in shared for parameter in names.values()]
+        named = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*options, *own)]
+        setattr(run, "__signature__", inspect.Signature(named))  # noqa: B010 - no stub has it
+        return run
+
+    return wrap
+
+
+def read_given(ctx: typer.Context) -> frozenset[str]:
+    """Names of the parameters that the user wrote on the command line."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return frozenset(
+        name for name, of in sources.items() if of is not None and of.name == "COMMANDLINE"
+    )
+
+
+def fixing(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
+    """A reader without these options, which have these values: for commands they make no sense in.
+
+    Raises:
+        KeyError: it has no such option.
+    """
+    parameters = inspect.signature(reader).parameters
+    shared = {name: _evaluate(reader, value) for name, value in parameters.items()}
+    for name in fixed:
+        del shared[name]
+
+    def read(**options: object) -> _T:
+        return reader(**options, **fixed)
+
+    setattr(read, "__signature__", inspect.Signature(list(shared.values())))  # noqa: B010 - as above
+    return read
+
+
+def _limit(text: str | None) -> int | Literal["all"] | None:
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--limit {text!r} is not a number", hint="a number, or all") from None
+
+
+def _stop(text: str | None) -> Literal["decided"] | None:
+    if text not in {None, "decided"}:
+        raise UsageError(f"--stop-when {text!r} is not known", hint="decided")
+    return "decided" if text else None
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"
+        ) from None
+
+
+def _counted(exemplars: str, k: int) -> str:
+    source, _, count = exemplars.rpartition(":")
+    return f"{source if source and count.isdigit() else exemplars}:{k}"
+
+
+# The options that say how fast one call may go and what it may spend; they change no answer.
+#
+# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def read_means(
+    budget_usd: float | None = typer.Option(
+        None,
+        "--budget-usd",
+        help="Stop near so many dollars (list prices), the same problems done in every arm.",
+    ),
+    budget_tokens: int | None = typer.Option(
+        None, "--budget-tokens", help="The same for tokens, prompts and answers together."
+    ),
+    budget_time: str | None = typer.Option(
+        None, "--budget-time", help="The same for the time the run takes: 90s, 30m, 2h."
+    ),
+    prices: Path | None = typer.Option(
+        None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
+    ),
+) -> Resources:
+    """What the options allow.
+
+    Raises:
+        UsageError: an option cannot be read.
+    """
+    from cotkit.run.budget import Budget
+    from cotkit.workflows.compare import Resources
+
+    seconds = None if budget_time is None else _seconds(budget_time)
+    return Resources(
+        budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds), prices=prices
+    )
+
+
+def read_pace(
+    max_connections: int | None = typer.Option(
+        None, "--max-connections", help="Hosted models: most calls at once (default: 32)."
+    ),
+    requests_per_minute: float | None = typer.Option(
+        None,
+        "--requests-per-minute",
+        help="Hosted models: most calls a minute (default: no limit).",
+    ),
+    tokens_per_minute: float | None = typer.Option(
+        None,
+        "--tokens-per-minute",
+        help="Hosted models: most tokens a minute, prompt and generated (default: no limit).",
+    ),
+    timeout: float | None = typer.Option(
+        None,
+        "--timeout",
+        help="Hosted models: seconds that one try of a call may take (default: 120).",
+    ),
+    max_tries: int | None = typer.Option(
+        None,
+        "--max-tries",
+        help="Hosted models: tries of a call before its attempt counts as failed (default: 8).",
+    ),
+) -> dict[str, str]:
+    """Backend settings, as ``--model-args`` would give them."""
+    given = {
+        "max_connections": max_connections,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "timeout_s": timeout,
+        "max_tries": max_tries,
+    }
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+# The options that say where the store is, shared by every command that reads or writes one.
+#
+# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+
+
+def read_place(
+    log_dir: Path = typer.Option(
+        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
+    ),
+    store: str | None = typer.Option(
+        None,
+        "--store",
+        envvar="COTKIT_STORE",
+        help="Instead: postgresql://USER@HOST/DATABASE, a store that several may write.",
+    ),
+) -> Path | str:
+    """The folder, or the URL of a database."""
+    return store or log_dir
+
+
+# The options that say where requests are answered, shared by the commands that ask models.
+#
+# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+
+
+class Executor(StrEnum):
+    """Who asks the model."""
+
+    here = "here"
+    ray = "ray"
+
+
+def read_cluster(
+    executor: Executor = typer.Option(
+        Executor.here, "--executor", help="ray: ask the model on the machines of a Ray cluster."
+    ),
+    ray_address: str | None = typer.Option(
+        None,
+        "--ray-address",
+        help="HOST:PORT; auto: this machine's cluster; local: begin one. (default: auto)",
+    ),
+    ray_workers: int | None = typer.Option(
+        None,
+        "--ray-workers",
+        help="Workers (default: local models as many copies as fit, others one a node).",
+    ),
+    ray_gpus: float | None = typer.Option(
+        None, "--ray-gpus", help="GPUs of each copy of a local model on CUDA (default: 1)."
+    ),
+) -> RayExecutor | None:
+    """The cluster; None: this process asks.
+
+    Raises:
+        UsageError: an option that has nothing to say, or no sense.
+    """
+    if executor is Executor.here:
+        if (ray_address, ray_workers, ray_gpus) != (None, None, None):
+            raise UsageError("the --ray- options are of --executor ray", hint="add --executor ray")
+        return None
+    from cotkit.executors.ray import RayExecutor
+
+    return RayExecutor(
+        address=ray_address or "auto",
+        workers=ray_workers,
+        gpus=1 if ray_gpus is None else ray_gpus,
+    )
+
+
+# How answers are printed and progress is shown: words that several commands understand.
+
+
+class Format(StrEnum):
+    """How the answer is printed."""
+
+    table = "table"
+    markdown = "markdown"
+    json = "json"
+    csv = "csv"
+    latex = "latex"
+    lm_eval = "lm-eval"
+
+
+class Display(StrEnum):
+    """How progress is shown."""
+
+    full = "full"
+    plain = "plain"
+    none = "none"

@@ -1,0 +1,1 @@
+"""A model asked on many machines through Ray: shards of requests go to actors that hold it."""

@@ -1,0 +1,276 @@
+"""Results in a CSV file: a rate in each row, or one problem in each row.
+
+Rates: ``model, strategy, n_items, value, metric``. Problems: ``model, strategy, problem_id,
+correct``. Either may have ``bench``, ``family``, ``params``, ``train_flops``; problems also
+``tokens``, ``usd``, ``seconds``, metrics of ``metrics.LINEAR``, and several rows each, which are
+samples. Other columns are left
+alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotkit.analysis.scale.grid import ArmTotals
+from cotkit.errors import BadInputError
+from cotkit.interop.results import (
+    LINEAR,
+    FileLocation,
+    ModelSize,
+    ProblemScore,
+    Result,
+    as_rate,
+    is_rate,
+    read_count,
+)
+
+RATES = ("model", "strategy", "n_items", "value", "metric")
+"""Columns that a file of rates must have."""
+PROBLEMS = ("model", "strategy", "problem_id", "correct")
+"""Columns that a file of problems must have."""
+_SHAPE = f"rates: {','.join(RATES)}; problems: {','.join(PROBLEMS)}"
+_YES_NO = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvRow:
+    """One row, its fields stripped."""
+
+    place: FileLocation
+    """Where it stands."""
+    fields: Mapping[str, str]
+    """Column -> text."""
+
+    def need(self, name: str) -> str:
+        """A field that must not be empty.
+
+        Raises:
+            BadInputError: it is.
+        """
+        if not (value := self.fields.get(name, "")):
+            raise self.place.bad("empty", field=name, hint="every row needs it")
+        return value
+
+    def number(self, name: str, *, hint: str = "a number") -> float:
+        """A field as a finite number.
+
+        Raises:
+            BadInputError: it is none.
+        """
+        text = self.need(name)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.place.bad(f"{text!r} is not a number", field=name, hint=hint)
+        return value
+
+    def count(self, name: str) -> int | None:
+        """A field as a whole number of 1 or more (``7B`` is read); None: empty.
+
+        Raises:
+            BadInputError: it is none.
+        """
+        if not (text := self.fields.get(name, "")):
+            return None
+        value = read_count(text)
+        if value is None:
+            raise self.place.bad(f"{text!r} is not a count", field=name, hint="e.g. 7000000000, 7B")
+        return value
+
+    @property
+    def size(self) -> ModelSize:
+        """What the row says of its model."""
+        has_flops = self.fields.get("train_flops", "")
+        return ModelSize(
+            family=self.fields.get("family") or None,
+            n_params=self.count("params"),
+            train_flops=self.number("train_flops") if has_flops else None,
+        )
+
+
+def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
+    """Every row of a file that has a header.
+
+    Raises:
+        BadInputError: no such file, not UTF-8, no rows, a column missing, a row of another length.
+    """
+    if not path.is_file():
+        raise BadInputError(path, "no such file", hint=_SHAPE)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as refused:
+        raise BadInputError(path, f"cannot be read: {refused}", hint="a CSV in UTF-8") from refused
+    lines = _lines(text, path)
+    _, first = next(lines, (1, []))
+    header = [name.strip() for name in first]
+    for name in needed:
+        if name not in header:
+            close = difflib.get_close_matches(name, header, n=1)
+            hint = f"is it {close[0]!r}? rename it" if close else _SHAPE
+            raise BadInputError(path, "no such column", line=1, field=name, hint=hint)
+    rows: list[CsvRow] = []
+    for line, cells in lines:
+        place = FileLocation(file=str(path), line=line)
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            hint = "quote fields that hold commas"
+            raise place.bad(f"{len(cells)} fields, the header has {len(header)}", hint=hint)
+        fields = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+        rows.append(CsvRow(place=place, fields=fields))
+    if not rows:
+        raise BadInputError(path, "holds no results", hint=_SHAPE)
+    return rows
+
+
+def _lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number, in the file, and cells of each row."""
+    reader = csv.reader(text.splitlines(keepends=True))
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as broken:
+        raise BadInputError(path, str(broken), line=reader.line_num) from broken
+
+
+def _check_sizes(rows: Sequence[CsvRow]) -> None:
+    """Refuse a model that rows give several sizes; an empty field says nothing."""
+    first: dict[tuple[str, str], tuple[float, int]] = {}
+    for row in rows:
+        said = {"params": row.size.n_params, "train_flops": row.size.train_flops}
+        for name, value in said.items():
+            if value is None:
+                continue
+            its, line = first.setdefault((row.need("model"), name), (value, row.place.line or 0))
+            if value != its:
+                hint = f"line {line} says something else of the same model"
+                raise row.place.bad("another size", field=name, hint=hint)
+
+
+def read_csv(path: Path, *, arm: str | None = None, metric: str | None = None) -> list[Result]:
+    """Results of a file of either kind.
+
+    Args:
+        path: The file.
+        arm: Only rows of this strategy; None: all.
+        metric: Only rows of this metric; None: the first that is a share of problems.
+
+    Raises:
+        BadInputError: names file, line and column.
+    """
+    rows = read_rows(path)
+    of_problems = "problem_id" in rows[0].fields or "correct" in rows[0].fields
+    rows = read_rows(path, PROBLEMS if of_problems else RATES)
+    _check_sizes(rows)
+    if arm is not None:
+        rows = [row for row in rows if row.need("strategy") == arm]
+        if not rows:
+            raise BadInputError(path, f"no row of strategy {arm!r}", hint="as the file spells it")
+    return list(_problems(rows, path) if of_problems else rates(rows, path, metric))
+
+
+def rates(
+    rows: Sequence[CsvRow],
+    path: Path,
+    metric: str | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Iterator[Result]:
+    """A result of each row that has the metric.
+
+    Args:
+        rows: Of one file.
+        path: Its path.
+        metric: Only this; None: the first that is a share of problems.
+        sizes: Benchmark -> problems, for rows without ``n_items``.
+
+    Raises:
+        BadInputError: no row has it, or a field is not as it must be.
+    """
+    known = list(dict.fromkeys(row.need("metric") for row in rows))
+    chosen = metric or next((name for name in known if is_rate(name)), None)
+    if chosen is None or chosen not in known or not is_rate(chosen):
+        hint = "accuracy, exact_match, solve_rate, pass@1, error_rate; with _pct for percent"
+        asked = chosen or ", ".join(known)
+        raise BadInputError(path, f"{asked}: no share of problems here", field="metric", hint=hint)
+    others = [name for name in known if name != chosen]
+    notes = (f"{path.name}: metric {chosen}, not {', '.join(others)}",) if others else ()
+    for row in rows:
+        if row.fields["metric"] != chosen:
+            continue
+        bench = row.fields.get("bench") or path.stem
+        n = row.count("n_items")
+        assumed = () if n else ("number of problems: the size of the test set, not in the table",)
+        n = n or (sizes or {}).get(bench)
+        if n is None:
+            hint = "an interval needs the number of problems"
+            raise row.place.bad("empty", field="n_items", hint=hint)
+        yield Result(
+            place=row.place,
+            model=row.need("model"),
+            bench=bench,
+            arm=row.need("strategy"),
+            size=row.size,
+            ladder=row.size.family,
+            of=ArmTotals(rate=as_rate(chosen, row.number("value"), row.place), n=n),
+            notes=(*notes, *assumed),
+        )
+
+
+def _problems(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
+    groups: dict[tuple[str, str, str], list[CsvRow]] = {}
+    for row in rows:
+        bench = row.fields.get("bench") or path.stem
+        groups.setdefault((row.need("model"), bench, row.need("strategy")), []).append(row)
+    for (model, bench, arm), group in groups.items():
+        samples: dict[str, list[CsvRow]] = {}
+        for row in group:
+            if row.size != group[0].size:
+                hint = f"line {group[0].place.line} says something else of the same model"
+                raise row.place.bad("another size", field="family, params", hint=hint)
+            samples.setdefault(row.need("problem_id"), []).append(row)
+        yield Result(
+            place=group[0].place,
+            model=model,
+            bench=bench,
+            arm=arm,
+            size=group[0].size,
+            ladder=group[0].size.family,
+            of={problem: _scored(same) for problem, same in samples.items()},
+        )
+
+
+def _scored(rows: Sequence[CsvRow]) -> ProblemScore:
+    return ProblemScore(
+        correct=sum(map(_correct, rows)) / len(rows),
+        metrics={
+            name: sum(row.number(name) for row in rows) / len(rows)
+            for name in LINEAR
+            if all(row.fields.get(name) for row in rows)
+        },
+        tokens=_total(rows, "tokens"),
+        usd=_total(rows, "usd"),
+        seconds=_total(rows, "seconds"),
+    )
+
+
+def _total(rows: Sequence[CsvRow], name: str) -> float | None:
+    if not all(row.fields.get(name) for row in rows):
+        return None
+    return sum(row.number(name) for row in rows)
+
+
+def _correct(row: CsvRow) -> float:
+    text = row.need("correct").lower()
+    if text in _YES_NO:
+        return _YES_NO[text]
+    value = row.number("correct", hint="1 or 0, true or false")
+    if not 0 <= value <= 1:
+        raise row.place.bad(f"{text} is not in 0 to 1", field="correct", hint="a share of samples")
+    return value

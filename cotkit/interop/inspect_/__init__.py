@@ -1,0 +1,1 @@
+"""Inspect: its logs read, ours written, and cotkit inside its tasks."""

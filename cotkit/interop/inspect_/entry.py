@@ -1,0 +1,180 @@
+"""What Inspect finds of cotkit: ``inspect eval cotkit/arithmetic --solver cotkit/cot``.
+
+Every strategy is a solver, every reader a scorer, every benchmark a task, each under its own name.
+Inspect loads this module by the entry point ``inspect_ai``; nothing else imports it.
+"""
+
+# pyright: reportMissingImports=false, reportUnknownParameterType=false
+# Inspect is not among the packages that we are checked with: what it hands us has no known types.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ChatMessageAssistant, ModelOutput, get_model
+from inspect_ai.scorer import CORRECT, INCORRECT, Score, accuracy, scorer, stderr
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai.util import collect
+
+from cotkit.benchmarks import draw, load_benchmark
+from cotkit.interop.inspect_ import samples
+from cotkit.interop.inspect_.model import FINISH, chat, complete
+from cotkit.interop.inspect_.samples import SampleView
+from cotkit.registry import Spec, entries
+from cotkit.run.driver import Turn, drive, oracle, start, trim
+from cotkit.run.sandbox import sandbox
+from cotkit.scoring import READERS, score_attempt
+from cotkit.types import Problem, Request
+
+_KEPT = "cotkit"
+"""Where in a sample's store the attempt is kept for the scorers."""
+_DEFAULT_READER = "flexible"
+
+
+def solver_of(strategy: str) -> Callable[..., Solver]:
+    """What makes a solver of a strategy.
+
+    ``-S key=value`` are its parameters (``k=5``), ``exemplars`` and ``exemplar_seed`` as of
+    ``cotkit compare``, ``answer_kind`` where a sample's target does not say it, and
+    ``run_unsafe_code``. Decoding is the strategy's: Inspect's ``--temperature`` has no effect.
+    """
+
+    def make(**params: object) -> Solver:
+        settings = samples.settings(strategy, params)
+
+        async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's shape
+            seen = _seen(state)
+            problem = samples.problem(seen, settings.answer_kind)
+            model, turns = get_model(), list[tuple[Request, Turn]]()
+
+            async def ask(request: Request) -> Turn:
+                made = await collect(*(complete(model, request, n) for n in request.samples))
+                asked = Turn(keys=(), completions=tuple(trim(one, request) for one in made))
+                turns.append((request, asked))
+                return asked
+
+            flow = start(
+                samples.strategy(settings, seen, problem),
+                problem.question,
+                oracle(problem, _DEFAULT_READER),
+            )
+            attempt, _ = await drive(flow, ask, sandbox(allowed=settings.run_unsafe_code))
+            state.messages = [
+                said
+                for request, asked in turns
+                for said in (
+                    *chat(request.messages),
+                    *(ChatMessageAssistant(content=one.text) for one in asked.completions),
+                )
+            ]
+            state.output = ModelOutput.from_content(
+                model=str(model), content=attempt.text, stop_reason=FINISH[attempt.stop_reason]
+            )
+            state.store.set(_KEPT, samples.kept(attempt))
+            return state
+
+        return solve
+
+    return make
+
+
+def scorer_of(reader: str) -> Callable[..., Any]:
+    """What makes a scorer of a reader: what it read is the answer, the outcome is metadata.
+
+    Of an attempt that a solver of ours made it reads what that strategy wants read, votes
+    included; of any other, the last completion.
+    """
+
+    def make(answer_kind: str | None = None) -> Callable[[TaskState, Any], Awaitable[Score]]:
+        async def score(state: TaskState, target: object) -> Score:  # noqa: ARG001 - Inspect's shape
+            attempt = samples.attempt(state.store.get(_KEPT), *_said(state.output))
+            found = score_attempt(attempt, samples.problem(_seen(state), answer_kind), reader)
+            reading = found.readings[reader]
+            return Score(
+                value=CORRECT if found.correct_by[reader] else INCORRECT,
+                answer=reading.value,
+                explanation=attempt.text,
+                metadata={"outcome": found.outcome, "rule": reading.rule},
+            )
+
+        return score
+
+    return make
+
+
+def task_of(bench: str) -> Callable[..., Task]:
+    """What makes a task of a benchmark; ``-T`` are its parameters.
+
+    ``-T limit=50`` draws problems as ``cotkit compare --limit 50`` does; Inspect's ``--limit 50``
+    takes the first ones.
+    """
+
+    def make(**params: object) -> Task:
+        given = {key: samples.written(value) for key, value in params.items()}
+        limit = given.pop("limit", None)
+        spec = Spec(name=bench, params=given)
+        found = load_benchmark(spec)
+        problems = draw(found.problems(), None if limit is None else samples.count(limit), 0)
+        return Task(
+            dataset=MemoryDataset([_sample(one, str(spec)) for one in problems], name=found.name),
+            solver=_SOLVERS["cot"](),
+            scorer=[
+                _SCORERS[name]()
+                for name in (_DEFAULT_READER, *(n for n in READERS if n != _DEFAULT_READER))
+                if found.answer_kind in READERS[name].kinds
+            ],
+            version=found.version,
+            metadata={"cotkit": {"bench": str(spec)}},
+        )
+
+    return make
+
+
+def _sample(problem: Problem, bench: str) -> Sample:
+    return Sample(
+        id=problem.question.id,
+        input=problem.question.text,
+        choices=list(problem.question.choices) or None,
+        target=samples.target(problem),
+        metadata={"cotkit": {"bench": bench}, "n_steps": problem.n_steps},
+    )
+
+
+def _seen(state: TaskState) -> SampleView:
+    about = state.metadata.get("cotkit")
+    return SampleView(
+        id=str(state.sample_id),
+        text=state.input_text,
+        choices=tuple(choice.value for choice in state.choices),
+        targets=tuple(state.target),
+        bench=about.get("bench") if isinstance(about, dict) else None,
+    )
+
+
+def _said(output: ModelOutput) -> tuple[str, str]:
+    return output.completion, "stop" if output.empty else output.stop_reason
+
+
+def _register() -> tuple[dict[str, Callable[..., Solver]], dict[str, Callable[..., Any]]]:
+    """Under cotkit's names and, for ``cotkit/self_review``, with underscores."""
+    solvers: dict[str, Callable[..., Solver]] = {}
+    scorers: dict[str, Callable[..., Any]] = {}
+    kinds = (
+        (solver, solver_of, (one.name for one in entries("strategy")), solvers),
+        (partial(scorer, [accuracy(), stderr()]), scorer_of, READERS, scorers),
+    )
+    for decorate, maker, names, made in kinds:
+        for name in names:
+            for spelled in dict.fromkeys((name.replace("-", "_"), name)):
+                made[name] = decorate(spelled)(maker(name))
+    for bench in (one.name for one in entries("benchmark")):
+        for spelled in dict.fromkeys((bench.replace("-", "_"), bench)):
+            task(name=spelled)(task_of(bench))
+    return solvers, scorers
+
+
+_SOLVERS, _SCORERS = _register()

@@ -1,0 +1,228 @@
+"""Logs of Inspect: ``.json``, and ``.eval``, which is a zip of the same objects.
+
+Of a ``.eval`` only the header and the summaries of samples are read. Epochs of a sample are samples
+of a problem: their mean counts.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from cotkit.errors import BadInputError
+from cotkit.interop.fields import (
+    as_number,
+    items,
+    maybe,
+    maybe_table,
+    read_file,
+    read_member,
+    read_object,
+    table,
+    words,
+)
+from cotkit.interop.results import FileLocation, ModelSize, ProblemScore, Result
+
+VERSION = 2
+"""Of the log format."""
+
+_HINT = "a log of Inspect"
+_WORDS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectSelection:
+    """What the user chose; None: what the log says, or its first scorer."""
+
+    arm: str | None = None
+    """What to call the strategy."""
+    scorer: str | None = None
+    """Whose score is correctness; ``NAME/KEY`` where a score is an object."""
+    bench: str | None = None
+    """What to call the benchmark, so that two tasks count as one."""
+
+
+def read_inspect(path: Path, wanted: InspectSelection) -> list[Result]:
+    """The results of one log, or of every log under a folder.
+
+    Raises:
+        BadInputError: none there, a newer version, a field missing or not as it must be, or the
+            strategy is neither in the log nor given.
+    """
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.suffix in {".json", ".eval"})
+        if not files:
+            raise BadInputError(path, "no .eval or .json under it", hint=_HINT)
+        return [one for file in files for one in read_inspect(file, wanted)]
+    if not path.is_file():
+        raise BadInputError(path, "no such file", hint=_HINT)
+    head, samples, place = open_logged(path)
+    about = cast("Mapping[str, str]", maybe_table(head, "eval", "metadata", "cotkit"))
+    arm = wanted.arm or about.get("arm") or _our_solver(head)
+    if arm is None:
+        hint = f"--from ARM=inspect:{path}, e.g. --from cot=inspect:{path}"
+        raise BadInputError(path, "which strategy is it? the log does not say", hint=hint)
+    task = words(head, place, "eval", "task")
+    n_params = as_number(about.get("n_params"))
+    status = head.get("status")
+    notes = () if status == "success" else (f"{path.name}: status {status}: it may be cut short",)
+    scored, chosen = _scored(samples, wanted.scorer, place)
+    return [
+        Result(
+            place=place,
+            model=words(head, place, "eval", "model"),
+            bench=wanted.bench or about.get("bench") or task,
+            arm=arm,
+            size=ModelSize(
+                family=about.get("family"), n_params=int(n_params) if n_params else None
+            ),
+            of=scored,
+            version=(task, str(maybe(head, "eval", "task_version") or 0)),
+            notes=(*notes, *chosen),
+        )
+    ]
+
+
+def open_logged(
+    path: Path, *, full: bool = False
+) -> tuple[Mapping[str, object], list[object], FileLocation]:
+    """Header, samples and place of a log; of a ``.eval`` the samples' summaries unless ``full``.
+
+    Raises:
+        BadInputError: it is no log, or of a newer version.
+    """
+    if path.suffix == ".eval":
+        head, samples, place = _of_archive(path, full=full)
+    else:
+        head, place = read_file(path, _HINT), FileLocation(file=str(path))
+        samples = items(head, place, "samples")
+    version = head.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        hint = f"cotkit knows {VERSION}: upgrade it"
+        raise place.bad(f"log version {version!r}", field="version", hint=hint)
+    return head, samples, place
+
+
+def _our_solver(head: Mapping[str, object]) -> str | None:
+    """The strategy, where a solver of ours ran it (``cotkit/cot``), with its parameters."""
+    name = maybe(head, "eval", "solver")
+    if not isinstance(name, str) or not name.startswith("cotkit/"):
+        return None
+    given = maybe_table(head, "eval", "solver_args")
+    params = ",".join(f"{key}={value}" for key, value in sorted(given.items()))
+    arm = name.removeprefix("cotkit/").replace("_", "-")
+    return f"{arm}:{params}" if params else arm
+
+
+def _of_archive(
+    path: Path, *, full: bool
+) -> tuple[Mapping[str, object], list[object], FileLocation]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as broken:
+        raise BadInputError(path, f"not a zip archive: {broken}", hint=_HINT) from broken
+    with archive:
+        names = set(archive.namelist())
+        header = next((one for one in ("header.json", "_journal/start.json") if one in names), None)
+        if header is None:
+            raise BadInputError(path, "has no header.json", hint=_HINT)
+        place = FileLocation(file=f"{path}!{header}")
+        head = read_object(read_member(archive, path, header), place, _HINT)
+        if full:
+            members = sorted(one for one in names if one.startswith("samples/"))
+            return head, [_member(archive, path, one) for one in members], place
+        journal = sorted(one for one in names if one.startswith("_journal/summaries/"))
+        samples: list[object] = []
+        for member in ["summaries.json"] if "summaries.json" in names else journal:
+            where = FileLocation(file=f"{path}!{member}")
+            listed = b'{"samples": %b}' % read_member(archive, path, member)
+            samples += items(read_object(listed, where, _HINT), where, "samples")
+    return head, samples, place
+
+
+def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Mapping[str, object]:
+    content = read_member(archive, path, name)
+    return read_object(content, FileLocation(file=f"{path}!{name}"), _HINT)
+
+
+def _scored(
+    samples: Iterable[object], scorer: str | None, place: FileLocation
+) -> tuple[dict[str, ProblemScore], tuple[str, ...]]:
+    epochs: dict[str, list[ProblemScore]] = {}
+    chosen, others = scorer, dict[str, None]()
+    for at, sample in enumerate(samples):
+        field = f"samples.{at}"
+        if not isinstance(sample, dict):
+            raise place.bad("must be an object", field=field, hint=_HINT)
+        of = cast("dict[str, object]", sample)
+        if "id" not in of:
+            raise place.bad("missing", field=f"{field}.id", hint=_HINT)
+        given = maybe_table(of, "scores")
+        if chosen is None and given:
+            chosen = next(iter(given))
+        others |= dict.fromkeys(name for name in given if name != (chosen or "").partition("/")[0])
+        value = math.nan if of.get("error") else value_of(given, chosen, field, place)
+        one = ProblemScore(
+            correct=value, tokens=_tokens(of), seconds=as_number(of.get("total_time"))
+        )
+        epochs.setdefault(str(of["id"]), []).append(one)
+    if not epochs:
+        raise place.bad("empty", field="samples", hint="a log without samples says no pairs")
+    note = (f"scorer {chosen}, not {', '.join(others)} (,scorer=NAME)",) if others else ()
+    return {problem: _mean(of) for problem, of in epochs.items()}, note
+
+
+def value_of(
+    scores: Mapping[str, object], scorer: str | None, field: str, place: FileLocation
+) -> float:
+    """A sample's score as a share; NaN: not scored.
+
+    Raises:
+        BadInputError: no such scorer, or its value says neither right nor wrong.
+    """
+    name, _, key = (scorer or "").partition("/")
+    if not scores:
+        return math.nan
+    if name not in scores:
+        hint = f"there: {', '.join(scores)}; ,scorer=NAME"
+        raise place.bad("missing", field=f"{field}.scores.{name}", hint=hint)
+    score = table(scores, place, name)
+    value = score.get("value")
+    field = f"{field}.scores.{name}.value"
+    if isinstance(value, dict):
+        keys = cast("dict[str, object]", value)
+        if key not in keys:
+            hint = f",scorer={name}/KEY with one of: {', '.join(keys)}"
+            raise place.bad("is an object", field=field, hint=hint)
+        value = keys[key]
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        value = _WORDS.get(value, _WORDS.get(value.lower(), value))
+    number = as_number(value)
+    if number is None or not 0 <= number <= 1:
+        hint = "C, I, P, N, true, false or 0 to 1; another: ,scorer=NAME"
+        raise place.bad(f"{str(value)[:30]!r} says neither right nor wrong", field=field, hint=hint)
+    return number
+
+
+def _tokens(sample: Mapping[str, object]) -> float | None:
+    usage = maybe_table(sample, "model_usage")
+    counts = [as_number(maybe(one, "total_tokens")) for one in usage.values()]
+    return None if None in counts or not counts else sum(one for one in counts if one is not None)
+
+
+def _mean(epochs: list[ProblemScore]) -> ProblemScore:
+    """Of the epochs that were scored; costs are summed."""
+    values = [one.correct for one in epochs if not math.isnan(one.correct)]
+    tokens = [one.tokens for one in epochs if one.tokens is not None]
+    seconds = [one.seconds for one in epochs if one.seconds is not None]
+    return ProblemScore(
+        correct=sum(values) / len(values) if values else math.nan,
+        tokens=sum(tokens) if len(tokens) == len(epochs) else None,
+        seconds=sum(seconds) if len(seconds) == len(epochs) else None,
+    )

@@ -1,0 +1,1 @@
+"""lm-evaluation-harness: its results read, ours written, and cotkit inside its tasks."""

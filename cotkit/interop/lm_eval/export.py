@@ -1,0 +1,194 @@
+"""A run as lm-evaluation-harness would have left it: results and, for each arm, samples.
+
+Each arm is a task; each reader is a filter, the one that decided first. Failed attempts are left
+out, since lm-eval has no such outcome. ``--from lm-eval:DIR`` reads it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean, stdev
+
+from cotkit import __version__
+from cotkit.errors import UsageError
+from cotkit.interop.stored import StoredRun
+from cotkit.scoring.metrics import described
+from cotkit.store import AttemptRow, StoredTurn
+
+_EXACT = "exact_match"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ExportTask:
+    """One arm, made ready."""
+
+    name: str
+    lines: list[dict[str, object]]
+    metrics: tuple[str, ...]
+
+
+def write_lm_eval(run: StoredRun, folder: Path) -> list[Path]:
+    """Write ``MODEL/results_DATE.json`` and ``samples_TASK_DATE.jsonl``; returns the files.
+
+    Raises:
+        UsageError: several samples of a problem, which lm-eval would not tell apart, nothing but
+            failures, or the folder cannot be written.
+    """
+    arms = run.rows()
+    ids = {row.problem_id: None for rows in arms.values() for row in rows}
+    places = {problem: at for at, problem in enumerate(ids)}
+    tasks = {arm: _task(run, arm, rows, places) for arm, rows in arms.items()}
+    home = folder / _fit(run.info.model)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        files = [home / f"results_{run.date}.json"]
+        page = json.dumps(_results(run, tasks), indent=2, ensure_ascii=False)
+        files[0].write_text(page + "\n", encoding="utf-8")
+        for task in tasks.values():
+            files.append(home / f"samples_{task.name}_{run.date}.jsonl")
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in task.lines)
+            files[-1].write_text(text, encoding="utf-8")
+    except OSError as refused:
+        raise UsageError(f"cannot write {home}: {refused.strerror}") from refused
+    return files
+
+
+def _task(
+    run: StoredRun, arm: str, rows: Sequence[AttemptRow], places: Mapping[str, int]
+) -> _ExportTask:
+    if any(row.sample for row in rows):
+        hint = "--to inspect:DIR writes them as epochs"
+        raise UsageError(f"{arm} has several samples of a problem", hint=hint)
+    done = [row for row in rows if row.outcome != "failed"]
+    if not done:
+        raise UsageError(f"every attempt of {arm} failed: there is nothing to write")
+    shared = set.intersection(*(set(row.metrics) for row in done)) - {_EXACT}
+    metrics = tuple(sorted(name for name in shared if described(name).higher_is_better is not None))
+    lines = [line for row in done for line in _lines(run, row, places[row.problem_id], metrics)]
+    return _ExportTask(name=f"{_fit(run.bench)}-{_fit(arm)}", lines=lines, metrics=metrics)
+
+
+def _lines(
+    run: StoredRun, row: AttemptRow, place: int, metrics: Sequence[str]
+) -> list[dict[str, object]]:
+    """A line for each reader; the first, who decided, has the other metrics, too."""
+    doc = {"id": row.problem_id, "answer": row.gold}
+    turns = run.turns(row)
+    shared = {
+        "doc_id": place,
+        "doc": doc,
+        "target": row.gold,
+        "arguments": {f"gen_args_{i}": _argument(turn) for i, turn in enumerate(turns)},
+        "resps": [[one.text for one in turn.completions] for turn in turns],
+        "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
+        "prompt_hash": _hash(_argument(turns[0])["arg_0"] if turns else ""),
+        "target_hash": _hash(row.gold),
+    }
+    lines: list[dict[str, object]] = []
+    for reader, is_correct in run.readers(row):
+        others = {} if lines else {name: row.metrics[name] for name in metrics}
+        lines.append(
+            {
+                **shared,
+                "filtered_resps": [_said(row, reader)],
+                "filter": reader,
+                "metrics": [_EXACT, *others],
+                _EXACT: is_correct,
+                **others,
+            }
+        )
+    return lines
+
+
+def _said(row: AttemptRow, reader: str) -> str:
+    value = row.readings[reader].value
+    return "[invalid]" if value is None else value
+
+
+def _argument(turn: StoredTurn) -> dict[str, object]:
+    decoding = turn.request.decoding
+    return {
+        "arg_0": "".join(message.content for message in turn.request.messages),
+        "arg_1": {
+            "until": list(decoding.stop),
+            "max_gen_toks": decoding.max_tokens,
+            "do_sample": decoding.temperature > 0,
+            "temperature": decoding.temperature,
+        },
+    }
+
+
+def _results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str, object]:
+    info = run.info
+    return {
+        "results": {task.name: _scores(task) for task in tasks.values()},
+        "group_subtasks": {task.name: [] for task in tasks.values()},
+        "configs": {
+            task.name: {
+                "task": task.name,
+                "output_type": "generate_until",
+                "metadata": {
+                    "cotkit": {
+                        "run": run.run_id,
+                        "bench": run.bench,
+                        "arm": arm,
+                        "family": info.family,
+                    }
+                },
+            }
+            for arm, task in tasks.items()
+        },
+        "versions": {},
+        "n-shot": {},
+        "higher_is_better": {
+            task.name: {_EXACT: True}
+            | {name: described(name).higher_is_better for name in task.metrics}
+            for task in tasks.values()
+        },
+        "n-samples": {
+            task.name: dict.fromkeys(("original", "effective"), _n(task)) for task in tasks.values()
+        },
+        "config": {
+            "model": info.backend,
+            "model_args": {"pretrained": info.model, **info.settings},
+            "model_num_parameters": -1 if info.n_params is None else info.n_params,
+        },
+        "date": datetime.fromisoformat(run.updated_utc).timestamp(),
+        "cotkit_version": __version__,
+        "model_source": info.backend,
+        "model_name": info.model,
+        "model_name_sanitized": _fit(info.model),
+    }
+
+
+def _scores(task: _ExportTask) -> dict[str, object]:
+    found: dict[str, object] = {"alias": task.name}
+    for reader in dict.fromkeys(str(line["filter"]) for line in task.lines):
+        lines = [line for line in task.lines if line["filter"] == reader]
+        for metric in (_EXACT, *task.metrics):
+            if metric not in lines[0]:
+                continue
+            values = [float(str(line[metric])) for line in lines]
+            error = stdev(values) / len(values) ** 0.5 if len(values) > 1 else "N/A"
+            found[f"{metric},{reader}"] = fmean(values)
+            found[f"{metric}_stderr,{reader}"] = error
+    return found
+
+
+def _n(task: _ExportTask) -> int:
+    return len({line["doc_id"] for line in task.lines})
+
+
+def _hash(text: object) -> str:
+    return hashlib.sha256(str(text).encode(errors="surrogatepass")).hexdigest()
+
+
+def _fit(name: str) -> str:
+    """Fit for a file name, as lm-eval does it."""
+    return re.sub(r"[\"<>:/|\\?*\[\],= ]+", "__", name)

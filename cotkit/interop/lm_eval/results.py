@@ -1,0 +1,210 @@
+"""Results of lm-evaluation-harness: ``results_*.json`` and, beside it, ``samples_TASK_*.jsonl``.
+
+As ``lm_eval --output_path DIR --log_samples`` writes them. A samples file has one line for each
+document and filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from cotkit.analysis.scale.grid import ArmTotals
+from cotkit.errors import BadInputError
+from cotkit.interop.fields import as_number, maybe, maybe_table, read_file, read_lines, table
+from cotkit.interop.results import LINEAR, FileLocation, ModelSize, ProblemScore, Result, is_rate
+
+_HINT = "as `lm_eval --output_path DIR --log_samples` writes it"
+_FLEXIBLE = "flexible-extract"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LmEvalSelection:
+    """What the user chose; None: the first, and flexible before strict."""
+
+    arm: str | None = None
+    """What to call the strategy; None: the file says it (only cotkit's own exports do)."""
+    task: str | None = None
+    """Only this task."""
+    metric: str | None = None
+    """Which metric is correctness."""
+    filter: str | None = None
+    """Which filter's reading counts."""
+    bench: str | None = None
+    """What to call the benchmark, so that two tasks count as one."""
+
+
+def read_lm_eval(path: Path, wanted: LmEvalSelection) -> list[Result]:
+    """Every task of every results file under a folder (or of one file).
+
+    Where a model has several results of a task, those of the latest file name count.
+
+    Raises:
+        BadInputError: none there, a field is missing or not as it must be, or the strategy is
+            neither in the file nor given.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("results*.json"), key=lambda p: p.name)
+    if not files:
+        raise BadInputError(path, "no results*.json under it", hint=_HINT)
+    latest: dict[tuple[str, str, str], Result] = {}
+    for file in files:
+        for one in _read(file, wanted):
+            key = one.model, one.bench, one.arm
+            if before := latest.get(key):
+                note = f"{one.model}, {one.bench}: {file.name} counts, not {before.place.file}"
+                latest[key] = _noted(one, note)
+            else:
+                latest[key] = one
+    if not latest:
+        known = f"tasks there: {', '.join(_tasks_of(files)) or 'none'}"
+        raise BadInputError(path, f"no results of task {wanted.task}", hint=known)
+    return list(latest.values())
+
+
+def _noted(one: Result, note: str) -> Result:
+    return replace(one, notes=(*one.notes, note))
+
+
+def _tasks_of(files: Sequence[Path]) -> list[str]:
+    found: dict[str, None] = {}
+    for file in files:
+        found |= dict.fromkeys(
+            table(read_file(file, _HINT), FileLocation(file=str(file)), "results")
+        )
+    return list(found)
+
+
+def _read(file: Path, wanted: LmEvalSelection) -> list[Result]:
+    place = FileLocation(file=str(file))
+    page = read_file(file, _HINT)
+    tasks = table(page, place, "results")
+    groups = maybe_table(page, "group_subtasks")
+    model = _model(page, place)
+    n_params = as_number(maybe(page, "config", "model_num_parameters"))
+    found: list[Result] = []
+    for task in tasks:
+        if groups.get(task) or wanted.task not in {None, task}:
+            continue
+        says = cast("Mapping[str, str]", maybe_table(page, "configs", task, "metadata", "cotkit"))
+        arm = wanted.arm or says.get("arm")
+        if arm is None:
+            hint = f"--from ARM=lm-eval:{file.parent}, e.g. --from cot=lm-eval:{file.parent}"
+            raise BadInputError(file, "which strategy is it? the file does not say", hint=hint)
+        scores = table(page, place, "results", task)
+        metric, of_filter, notes = _choose(task, scores, wanted, place)
+        up = maybe_table(page, "higher_is_better", task)
+        if up.get(metric) is False:
+            hint = "choose another with ,metric=NAME"
+            raise place.bad("lower is better", field=f"higher_is_better.{task}.{metric}", hint=hint)
+        companions = [name for name in LINEAR if up.get(name)]
+        samples = _samples_file(file, task)
+        version = maybe(page, "versions", task)
+        found.append(
+            Result(
+                place=place,
+                model=model,
+                bench=wanted.bench or says.get("bench") or task,
+                arm=arm,
+                size=ModelSize(
+                    family=says.get("family"),
+                    n_params=int(n_params) if n_params and n_params > 0 else None,
+                ),
+                of=_totals(page, task, f"{metric},{of_filter}", place)
+                if samples is None
+                else _scored(samples, metric, of_filter, companions),
+                version=None if version is None else (task, str(version)),
+                notes=notes,
+            )
+        )
+    return found
+
+
+def _model(page: Mapping[str, object], place: FileLocation) -> str:
+    name = maybe(page, "model_name")
+    if isinstance(name, str) and name:
+        return name
+    given = maybe(page, "config", "model_args")
+    if isinstance(given, str):  # older files: "pretrained=OWNER/NAME,dtype=..."
+        given = {part.partition("=")[0]: part.partition("=")[2] for part in given.split(",")}
+    for key in ("pretrained", "model"):
+        if isinstance(found := maybe(given, key), str):
+            return found
+    raise place.bad("missing", field="model_name", hint=_HINT)
+
+
+def _choose(
+    task: str, scores: Mapping[str, object], wanted: LmEvalSelection, place: FileLocation
+) -> tuple[str, str, tuple[str, ...]]:
+    """Metric and filter, and what is said of the choice."""
+    keys = [key.partition(",")[::2] for key in scores if "," in key and "_stderr," not in key]
+    metrics = list(dict.fromkeys(metric for metric, _ in keys))
+    metric = wanted.metric or next((name for name in metrics if is_rate(name)), None)
+    if metric not in metrics or not is_rate(metric):
+        hint = f"there: {', '.join(metrics) or 'none'}; a share of problems is needed: ,metric=NAME"
+        raise place.bad(f"no metric {metric or 'that will do'}", field=f"results.{task}", hint=hint)
+    filters = [of for name, of in keys if name == metric]
+    chosen = wanted.filter or (_FLEXIBLE if _FLEXIBLE in filters else filters[0])
+    if chosen not in filters:
+        hint = f"there: {', '.join(filters)}"
+        raise place.bad(f"no filter {chosen} of {metric}", field=f"results.{task}", hint=hint)
+    notes: list[str] = []
+    if others := [of for of in filters if of != chosen]:
+        notes.append(f"{task}: filter {chosen}, not {', '.join(others)} (,filter=NAME)")
+    if others := [name for name in metrics if is_rate(name) and name != metric]:
+        notes.append(f"{task}: metric {metric}, not {', '.join(others)} (,metric=NAME)")
+    return metric, chosen, tuple(notes)
+
+
+def _samples_file(file: Path, task: str) -> Path | None:
+    """``results_DATE.json`` has ``samples_TASK_DATE.jsonl`` beside it, if samples were logged."""
+    date = file.stem.rpartition("results")[2]
+    path = file.with_name(f"samples_{task}{date}.jsonl")
+    return path if path.is_file() else None
+
+
+def _totals(page: Mapping[str, object], task: str, key: str, place: FileLocation) -> ArmTotals:
+    n = as_number(maybe(page, "n-samples", task, "effective"))
+    if n is None or n < 1:
+        hint = "an interval needs the number of documents; lm-eval writes it since 0.4.3"
+        raise place.bad("missing", field=f"n-samples.{task}.effective", hint=hint)
+    rate = as_number(table(page, place, "results", task)[key])
+    if rate is None or not 0 <= rate <= 1:
+        raise place.bad("must be 0 to 1", field=f"results.{task}.{key}", hint="a share of problems")
+    return ArmTotals(rate=rate, n=int(n))
+
+
+def _scored(
+    path: Path, metric: str, of_filter: str, companions: Sequence[str]
+) -> dict[str, ProblemScore]:
+    """Every document by its hash: the same document has it in every task and run."""
+    found: dict[str, ProblemScore] = {}
+    seen: dict[int | str, int] = {}
+    for place, line in read_lines(path, _HINT):
+        if line.get("filter", of_filter) != of_filter:
+            continue
+        doc = line.get("doc_id")
+        if not isinstance(doc, (int, str)):
+            raise place.bad("must be a number or a text", field="doc_id", hint=_HINT)
+        if doc in seen:
+            hint = f"line {seen[doc]} has it, too; repeats are not told apart without a filter"
+            raise place.bad(f"document {doc} a second time", field="doc_id", hint=hint)
+        assert place.line is not None
+        seen[doc] = place.line
+        value = as_number(line.get(metric))
+        if value is None or not 0 <= value <= 1:
+            what = "missing" if metric not in line else "must be 0 to 1"
+            raise place.bad(what, field=metric, hint="a document right or wrong")
+        hashed = line.get("doc_hash")
+        name = str(hashed) if isinstance(hashed, str) else f"doc {doc}"
+        if name in found:  # one text twice in the data set
+            name = f"{name} {doc}"
+        others = {one: as_number(line.get(one)) for one in companions}
+        found[name] = ProblemScore(
+            correct=value,
+            metrics={one: of for one, of in others.items() if of is not None},
+        )
+    if not found:
+        raise BadInputError(path, f"no line of filter {of_filter}", hint=_HINT)
+    return found

@@ -1,0 +1,237 @@
+"""Strategies as tasks of lm-evaluation-harness: one YAML for each, on the same problems.
+
+A task of lm-eval asks once, with a prompt that is there beforehand, and reads with regular
+expressions. So strategies of one request become tasks, word for word; others are refused. Prompts,
+stops and token limit are those of ``cotkit compare``; what lm-eval cannot stop at (the end of the
+answer line) is cut off before its filters read. The filters are those of its ``gsm8k`` tasks, which
+our readers ``lm-eval-strict`` and ``lm-eval-flexible`` reproduce.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotkit import __version__
+from cotkit.errors import UsageError
+from cotkit.paths import check_overwrites
+from cotkit.protocols import Benchmark, OracleStrategy
+from cotkit.run import Arm, Plan, RunSpec, make_plan
+from cotkit.types import Attempt, Completion, Decoding, Problem, Request
+
+PROBLEMS, CODE = "problems.jsonl", "cotkit_tasks.py"
+_BEGINS = '"""Written by cotkit '
+
+_PROBES = (" 1", "1", " No.\nThe answer is 1.")
+_HASH = r"#### (\-?[0-9\.\,]+)"
+_STRICT = rf"{_HASH}|(?s:\A(?!.*#### \-?[0-9\.\,]).*?)The answer is (\-?[0-9\.\,]+)."
+"""``gsm8k``'s pattern; of a text without such a match, that of ``gsm8k_cot``."""
+_FLEXIBLE = r"(-?[$0-9.,]{2,})|(-?[0-9]+)"
+_IGNORED = (",", r"\$", r"(?s).*#### ", r"\.$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One arm, as lm-eval is to ask it."""
+
+    arm: str
+    name: str
+    """Of the task."""
+    function: str
+    """Of the Python file: puts the cue back and cuts."""
+    prompts: Mapping[str, str]
+    """Problem id -> prompt."""
+    decoding: Decoding
+    cue: str
+    """What the prompt spoke of the answer line, for the filters to see again."""
+
+
+def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
+    """Write one task for each arm, controls included, their problems, and the code they share.
+
+    Args:
+        spec: Strategies, exemplars, limit and seed; its model is not asked.
+        bench: Where the problems come from.
+        folder: Made if need be; ``lm_eval --include_path FOLDER --tasks NAME`` finds the tasks.
+
+    Returns:
+        The files: problems, code, then a YAML for each arm.
+
+    Raises:
+        UsageError: the answers are no numbers, a strategy asks more than once, or the folder cannot
+            be written or holds other files of these names.
+    """
+    if bench.answer_kind != "number":
+        raise UsageError(
+            f"{bench.name} asks for a {bench.answer_kind}, and lm-eval's filters read numbers",
+            hint="a benchmark of numbers: gsm8k, gsm-mini, svamp, arithmetic",
+        )
+    plan = make_plan(spec, bench)
+    if several := next((one for one in plan.problems if one.also), None):
+        raise UsageError(f"{several.question.id} has several right answers; a task here has one")
+    tasks = [_task(arm, plan) for arm in plan.arms]
+    if not (folder / CODE).exists():  # else what is there is ours
+        for name in (PROBLEMS, *(f"{task.name}.yaml" for task in tasks)):
+            if (folder / name).exists():
+                raise UsageError(f"{folder / name} is there", hint="take a folder of its own")
+    check_overwrites(folder / CODE, _BEGINS.lower().encode(), "code of lm-eval tasks by cotkit")
+    files = {
+        PROBLEMS: "".join(_row(problem, tasks) for problem in plan.problems),
+        CODE: _code(tasks),
+        **{f"{task.name}.yaml": _yaml(task, plan) for task in tasks},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as refused:
+        raise UsageError(f"cannot write {folder}: {refused.strerror}") from refused
+    return [folder / name for name in files]
+
+
+def _task(arm: Arm, plan: Plan) -> _Task:
+    asked = {problem.question.id: _asked(arm, problem) for problem in plan.problems}
+    ((decoding, cue),) = {(request.decoding, cue) for request, cue in asked.values()}
+    return _Task(
+        arm=arm.name,
+        name=f"cotkit-{_fit(plan.bench_name)}-{_fit(arm.name)}",
+        function="whole_" + re.sub(r"\W+", "_", arm.name),
+        prompts={
+            of: "".join(message.content for message in request.messages)
+            for of, (request, _) in asked.items()
+        },
+        decoding=decoding,
+        cue=cue,
+    )
+
+
+def _asked(arm: Arm, problem: Problem) -> tuple[Request, str]:
+    """The one request of a strategy, and the cue that it puts before the answer."""
+    found: set[tuple[Request, str]] = set()
+    for probe in _PROBES:
+        if isinstance(arm.strategy, OracleStrategy):
+            raise _refused(arm, "sees the gold answers")
+        flow = arm.strategy.solve(problem.question)
+        request = next(flow)
+        if not isinstance(request, Request) or request.samples != (0,):
+            raise _refused(arm, "takes several samples")
+        try:
+            flow.send((Completion(text=probe, stop_reason="stop"),))
+        except StopIteration as ended:
+            found.add((request, _cue(arm, ended.value, probe)))
+        else:
+            flow.close()
+            raise _refused(arm, "asks more than once")
+    if len(found) > 1:
+        raise _refused(arm, "changes what the model wrote")
+    return found.pop()
+
+
+def _cue(arm: Arm, attempt: Attempt, text: str) -> str:
+    before = attempt.text.removesuffix(text)
+    if before == attempt.text or getattr(arm.strategy, "calculator", False):
+        raise _refused(arm, "changes what the model wrote")
+    return before if text[0].isspace() else before.removesuffix(" ")
+
+
+def _refused(arm: Arm, why: str) -> UsageError:
+    hint = "such as few-shot, cot, equation-only, answer-first; inspect eval takes every strategy"
+    return UsageError(f"{arm.name} {why}: a task of lm-eval asks once and reads", hint=hint)
+
+
+def _row(problem: Problem, tasks: Sequence[_Task]) -> str:
+    """The same in every task, so that lm-eval gives it one hash and results can be paired."""
+    of = problem.question
+    prompts = {task.arm: task.prompts[of.id] for task in tasks}
+    row = {"id": of.id, "question": of.text, "answer": problem.gold, "prompts": prompts}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _code(tasks: Sequence[_Task]) -> str:
+    lines = [
+        f'{_BEGINS}{__version__}: what its tasks for lm-eval share."""',
+        "",
+        "import json",
+        "import re",
+        "from pathlib import Path",
+        "",
+        "import datasets",
+        "",
+        "",
+        "def problems(**_):",
+        f'    text = Path(__file__).with_name("{PROBLEMS}").read_text(encoding="utf-8")',
+        '    rows = [json.loads(line) for line in text.split("\\n") if line]',
+        '    return {"test": datasets.Dataset.from_list(rows)}',
+        "",
+        "",
+        "def _whole(text, cue, stop_after):",
+        "    if found := stop_after and re.search(stop_after, text):",
+        "        text = text[: found.end()]  # the end of the answer line",
+        '    return cue + (" " if cue and not text[:1].isspace() else "") + text',
+    ]
+    for task in tasks:
+        lines += [
+            *("", "", f"def {task.function}(resps, docs):"),
+            f"    cue, stop_after = {task.cue!r}, {task.decoding.stop_after!r}",
+            "    return [[_whole(text, cue, stop_after) for text in of] for of in resps]",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(task: _Task, plan: Plan) -> str:
+    decoding, is_sampled = task.decoding, task.decoding.temperature > 0
+    generation = {
+        "until": list(decoding.stop),
+        "max_gen_toks": decoding.max_tokens,
+        "do_sample": is_sampled,
+        "temperature": decoding.temperature,
+        **({"top_p": decoding.top_p} if decoding.top_p < 1 else {}),
+        **({"top_k": decoding.top_k} if decoding.top_k else {}),
+    }
+    metric = {
+        "metric": "exact_match",
+        "aggregation": "mean",
+        "higher_is_better": True,
+        "ignore_case": True,
+        "ignore_punctuation": False,
+        "regexes_to_ignore": list(_IGNORED),
+    }
+    about = {"bench": plan.bench_name, "arm": task.arm, "bench_version": plan.bench_version}
+    arm = task.arm.replace("'", "\\'")
+    fields = {
+        "task": task.name,
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": f"{{{{prompts['{arm}']}}}}",
+        "doc_to_target": "{{answer}}",
+        "num_fewshot": 0,
+        "generation_kwargs": generation,
+        "metric_list": [metric],
+        "metadata": {"version": 1.0, "cotkit": about},
+    }
+    lines = [
+        f"# Written by cotkit {__version__}: {task.arm} on {plan.bench_name}. The prompts are in",
+        f"# {PROBLEMS}, exemplars included: --num_fewshot stays 0, and no chat template is meant.",
+        *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()),
+        f"custom_dataset: !function {Path(CODE).stem}.problems",
+        "filter_list:",
+    ]
+    for name, pattern, which in (("strict-match", _STRICT, 0), ("flexible-extract", _FLEXIBLE, -1)):
+        regex = {"function": "regex", "regex_pattern": pattern, "group_select": which}
+        lines += [
+            f"  - name: {name}",
+            "    filter:",
+            "      - function: custom",
+            f"        filter_fn: !function {Path(CODE).stem}.{task.function}",
+            f"      - {json.dumps(regex)}",
+            "      - function: take_first",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _fit(name: str) -> str:
+    """Fit for a task's and a file's name."""
+    return re.sub(r"[^\w.-]+", "-", name.removesuffix(".jsonl")).strip("-.")

@@ -1,0 +1,73 @@
+"""A run as it leaves the store, for every exporter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cotkit.store import AttemptRow, Store, StoredTurn
+from cotkit.types import BackendInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """One run, its attempts still in the store."""
+
+    store: Store
+    """Open."""
+    run_id: str
+    """12 hex characters."""
+    updated_utc: str
+    """When it last changed, ISO 8601."""
+    is_complete: bool
+    """Whether no attempt is missing or failed."""
+    info: BackendInfo
+    """Of its model."""
+    bench: str
+    """As the run names it."""
+    reader: str
+    """Who decided the outcomes."""
+
+    @classmethod
+    def of(cls, store: Store, prefix: str) -> StoredRun:
+        """The run whose id begins so.
+
+        Raises:
+            UsageError: none does, or several do.
+        """
+        run = store.run(prefix)
+        spec: Mapping[str, Any] = json.loads(run.spec)
+        return cls(
+            store=store,
+            run_id=run.id,
+            updated_utc=run.updated_utc,
+            is_complete=run.status == "complete",
+            info=store.run_backend(run.id)[1],
+            bench=spec["bench"],
+            reader=spec["reader"],
+        )
+
+    @property
+    def date(self) -> str:
+        """When it last changed, fit for a file name: equal runs give equal files."""
+        return self.updated_utc.partition("+")[0].replace(":", "-")
+
+    def rows(self) -> dict[str, list[AttemptRow]]:
+        """Arm -> its attempts, in the order of the plan."""
+        found: dict[str, list[AttemptRow]] = {}
+        for row in self.store.attempts(self.run_id):
+            found.setdefault(row.arm, []).append(row)
+        return found
+
+    def turns(self, row: AttemptRow) -> list[StoredTurn]:
+        """What was asked and answered for one attempt; empty if it failed."""
+        return self.store.turns(self.run_id, row.arm, row.problem_id, row.sample)
+
+    def readers(self, row: AttemptRow) -> Iterator[tuple[str, float]]:
+        """Reader and whether it finds the attempt correct, the one that decided first."""
+        yield self.reader, float(row.outcome == "correct")
+        for name, is_correct in row.correct_by.items():
+            if name != self.reader:
+                yield name, float(is_correct)

@@ -1,1 +1,0 @@
-"""Networks that cotkit trains itself: experiments that anyone can repeat on a laptop."""

@@ -1,1 +1,0 @@
-"""``cotkit lab mirage``: metrics that make smooth curves look sudden (arXiv:2304.15004, 5)."""

@@ -1,0 +1,174 @@
+"""Metric-made emergence in trained networks: the rule for jumps, on metrics of the same outputs.
+
+Schaeffer et al. 2023 (arXiv:2304.15004, section 5). Every family has a linear companion and
+metrics that ask for more at once; sharpness, contrast and verdict are those of ``cotkit scale``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cotkit.analysis.scale.grid import Rung
+from cotkit.analysis.scale.jumps import MeanEstimate, MetricSharpness, contrast, judge, sharp
+from cotkit.analysis.scale.values import JumpWord
+from cotkit.labs.findings import Finding, LabReport, Plot, PlotLine
+from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
+
+N_RESAMPLES = 2000
+"""Of the bootstrap over test images, or over sequences of them."""
+LEVEL = 0.95
+"""Of all intervals."""
+CLOSE = 0.05
+"""An image is reconstructed if its squared error is below this share of the images' variance."""
+
+WORDS: dict[JumpWord, str] = {
+    "real_jump": "a real jump",
+    "metric_artefact": "made by the metric",
+    "undetermined": "undetermined",
+}
+"""Verdict -> as people read it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyResults:
+    """One family's networks on images that they were not trained on."""
+
+    name: str
+    """``LeNet``."""
+    data: str
+    """Which images."""
+    sizes: tuple[int, ...]
+    """Parameters, rising."""
+    metrics: dict[str, Floats]
+    """Name -> [sizes x units], a mean over seeds: the first is the linear companion, the last the
+    strictest. A unit is what was drawn independently: an image or a sequence. Empty of a family
+    that is ``right`` or not."""
+    right: Floats | None = None
+    """[sizes x seeds x images], 0 or 1: subset accuracies are made of it."""
+    most: int = 5
+    """Largest K of the subsets."""
+
+
+def mirage(found: Sequence[FamilyResults], *, n_seeds: int, seed: int) -> LabReport:
+    """Judge every family."""
+    rng = np.random.default_rng(seed)
+    judged = [_judge(one, rng) for one in found]
+    return LabReport(
+        name="mirage",
+        answers=tuple(answer for answer, _, _ in judged),
+        caption=(
+            "arXiv:2304.15004, section 5",
+            f"{n_seeds} seeds of each size",
+            *dict.fromkeys(f"images: {one.data}" for one in found),
+        ),
+        facts=(("lab", "mirage"), ("n_seeds", n_seeds), ("seed", seed), ("level", LEVEL)),
+        findings=tuple(finding for _, finding, _ in judged),
+        finding_name="sharpness, strict less linear",
+        plots=tuple(plot for _, _, plot in judged),
+        notes=(f"bootstrap over test images ({N_RESAMPLES:,} resamples): seeds may differ more",),
+    )
+
+
+def subset_accuracy(n_right: Floats, n: int, k: int) -> Floats:
+    """Probability that k of n images drawn without replacement are all right: unbiased."""
+    found = np.ones_like(n_right)
+    for i in range(k):
+        found = found * np.maximum(n_right - i, 0) / (n - i)
+    return found
+
+
+def _judge(of: FamilyResults, rng: np.random.Generator) -> tuple[str, Finding, Plot]:
+    columns, n_units = _columns(of, rng)
+    rungs = [Rung(model=f"{n}", family=of.name, n_params=n) for n in of.sizes]
+    x = np.log10(np.asarray(of.sizes, dtype=np.float64))
+    sharps = {name: sharp(name, x, rungs, along, LEVEL) for name, along in columns.items()}
+    linear, strict = next(iter(sharps.values())), list(sharps.values())[-1]
+    apart = contrast(strict, linear, LEVEL)
+    n_floors = int(((strict.means == 0) & (linear.means == 0)).sum())
+    word, why = judge(strict, linear, apart, n_floors, n_units)
+    finding = Finding(
+        what=f"{of.name}: {strict.sharpness.metric} against {linear.sharpness.metric}",
+        value=strict.sharpness.value - linear.sharpness.value,
+        interval=apart,
+        form="change",
+        word=word,
+        verdict=WORDS[word],
+        why=why,
+    )
+    return _sentence(of, strict, linear, word, why), finding, _plot(of, sharps)
+
+
+def _sentence(
+    of: FamilyResults, strict: MetricSharpness, linear: MetricSharpness, word: JumpWord, why: str
+) -> str:
+    a, b = strict.sharpness.metric, linear.sharpness.metric
+    claim = {
+        "metric_artefact": f"the jump of {a} is made by the metric",
+        "real_jump": f"the jump is real: {b} jumps, too",
+        "undetermined": f"whether {a} jumps or its metric makes it so is undetermined",
+    }[word]
+    return f"{of.name}, {of.sizes[0]:,} to {of.sizes[-1]:,} parameters: {claim}; {why}."
+
+
+def _plot(of: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
+    lines = [
+        PlotLine(
+            name=f"{name} (sharpness {one.sharpness.value:.2f})"
+            if math.isfinite(one.sharpness.value)
+            else name,
+            key=name,
+            x=tuple(map(float, of.sizes)),
+            y=tuple(one.means.tolist()),
+            intervals=tuple(percentiles(column, LEVEL) for column in one.draws.T),
+        )
+        for name, one in sharps.items()
+    ]
+    return Plot(
+        key=of.name.lower(),
+        title=f"{of.name} on {of.data}",
+        caption="The same networks on the same images, by metrics that ask for more at once",
+        x_name="parameters",
+        x_form="params",
+        x_is_log=True,
+        y_name="value",
+        y_form="share",
+        lines=tuple(lines),
+    )
+
+
+def _columns(
+    of: FamilyResults, rng: np.random.Generator
+) -> tuple[dict[str, list[MeanEstimate]], int]:
+    """Metric -> a column for each size, all over the same resamples; and how many units."""
+    if of.right is not None:
+        return _subsets(of.right, of.most, rng), of.right.shape[-1]
+    names, values = list(of.metrics), np.stack(list(of.metrics.values()))
+    n_metrics, n_sizes, n = values.shape
+    drawn = resampled_sums(values.reshape(-1, n).T, N_RESAMPLES, rng) / n
+    drawn = drawn.reshape(N_RESAMPLES, n_metrics, n_sizes)
+    means = values.mean(-1)
+    return {
+        name: [
+            MeanEstimate(n=n, mean=float(means[m, i]), draws=drawn[:, m, i]) for i in range(n_sizes)
+        ]
+        for m, name in enumerate(names)
+    }, n
+
+
+def _subsets(right: Floats, most: int, rng: np.random.Generator) -> dict[str, list[MeanEstimate]]:
+    n_sizes, n_seeds, n = right.shape
+    n_right = right.sum(-1)
+    drawn = resampled_sums(right.reshape(-1, n).T, N_RESAMPLES, rng)
+    drawn = drawn.reshape(N_RESAMPLES, n_sizes, n_seeds)
+    found: dict[str, list[MeanEstimate]] = {}
+    for k in range(1, most + 1):
+        mean = subset_accuracy(n_right, n, k).mean(-1)
+        draws = subset_accuracy(drawn, n, k).mean(-1)
+        found["accuracy" if k == 1 else f"subset accuracy K={k}"] = [
+            MeanEstimate(n=n, mean=float(mean[i]), draws=draws[:, i]) for i in range(n_sizes)
+        ]
+    return found

@@ -1,0 +1,216 @@
+"""What makes a pocket model: sizes, data, schedule. Its fingerprint is a hash of all of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cotkit.errors import UnknownNameError, UsageError
+from cotkit.identity import content_hash
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+GENERATOR_VERSION = 1
+"""Changes whenever any training text does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSize:
+    """The shape of one network: a Llama with tied embeddings and an MLP of twice its width."""
+
+    name: str
+    """Its parameters, rounded: ``"7k"``."""
+    width: int
+    """Of the residual stream."""
+    n_layers: int
+    """Blocks."""
+    n_heads: int
+    """Attention heads, each with its own keys and values."""
+    head_width: int
+    """Of one head; even, for rotary positions."""
+
+    @property
+    def n_params(self) -> int:
+        """Numbers trained, embeddings once."""
+        attention = 4 * self.width * self.n_heads * self.head_width
+        mlp = 3 * self.width * 2 * self.width
+        return self.n_layers * (attention + mlp + 2 * self.width) + self.width * (len(PIECES) + 1)
+
+    def n_bytes(self, recipe: PocketRecipe) -> int:
+        """Memory of a training process, rounded up: 0.46 GB of torch and activations.
+
+        Measured: 0.47, 0.59 and 1.15 GB for 3k, 57k and 1m, where this says 0.48, 0.63 and 1.30.
+        """
+        per_token = 4 * self.n_layers * 40 * self.width
+        return 460_000_000 + 16 * self.n_params + recipe.batch_tokens * per_token
+
+
+def _size(name: str, width: int, n_layers: int, n_heads: int, head_width: int) -> NetworkSize:
+    return NetworkSize(
+        name=name, width=width, n_layers=n_layers, n_heads=n_heads, head_width=head_width
+    )
+
+
+SIZES: tuple[NetworkSize, ...] = (
+    _size("3k", 10, 2, 2, 8),
+    _size("6k", 16, 2, 2, 8),
+    _size("12k", 24, 2, 3, 8),
+    _size("26k", 28, 3, 4, 8),
+    _size("57k", 42, 3, 6, 8),
+    _size("114k", 54, 4, 6, 8),
+    _size("239k", 80, 4, 4, 16),
+    _size("506k", 112, 4, 7, 16),
+    _size("1m", 160, 4, 10, 16),
+)
+"""Smallest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PocketRecipe:
+    """How every size is trained: the same data in the same order, given a seed."""
+
+    n_steps: int = 2000
+    """Optimizer steps."""
+    batch_tokens: int = 8192
+    """Tokens of one step."""
+    short_tokens: int = 256
+    """Length of a sequence in most steps."""
+    long_tokens: int = 1024
+    """Length in every ``long_every``-th step: what eight exemplars of eight steps take."""
+    long_every: int = 8
+    """Long sequences cost attention that short ones do not."""
+    reasoned: float = 0.75
+    """Share of sequences whose answers are worked out; the others answer at once."""
+    mixed: float = 0.5
+    """Share of sequences whose problems have any number of steps; the others have one number."""
+    max_steps: int = 8
+    """Problems have 1 to so many operations."""
+    digits: int = 1
+    """Digits of every number given, as in ``arithmetic:digits=``."""
+    peak_rate: float = 0.006
+    """Highest learning rate of a network 64 wide; it goes with the root of 64 / width."""
+    warmup: float = 0.05
+    """Share of the steps over which the rate rises to its peak; then a cosine follows."""
+    floor: float = 0.02
+    """Where the cosine ends, as a share of the peak."""
+    clip: float = 1.0
+    """Longest gradient; a longer one is scaled down."""
+    spread: float = 0.4
+    """Standard deviation of first weights, times the root of the width."""
+    weight_decay: float = 0.01
+    """Of AdamW, on matrices."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Of AdamW."""
+    held_out_seeds: tuple[int, ...] = (0, 1, 2)
+    """Problems of ``arithmetic`` under these seeds are never trained on."""
+    held_out_n: int = 1000
+    """So many of each."""
+    least_held_out: int = 3
+    """Of problems with fewer operations none are held out: there are 162 of one operation and 2,916
+    of two, and every longer problem shows them as its first steps."""
+    generator_version: int = GENERATOR_VERSION
+    """Of the texts."""
+    context_tokens: int = 2048
+    """Window that the config states: the longest prompt with its limit of new tokens fits."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Read by each model."""
+        return self.n_steps * self.batch_tokens
+
+    def fingerprint(self, size: NetworkSize, seed: int) -> str:
+        """Of one model: 64 hex digits."""
+        return content_hash("pocket", {"recipe": self, "size": size, "seed": seed})
+
+    def flops(self, size: NetworkSize) -> int:
+        """``6 N D``; attention comes on top."""
+        return 6 * size.n_params * self.n_tokens
+
+
+def sizes_named(wanted: str) -> tuple[NetworkSize, ...]:
+    """The sizes that ``all`` or ``smallest,next`` or ``3k,12k`` name, smallest first.
+
+    Raises:
+        UnknownNameError: there is no such size.
+    """
+    known = {size.name: size for size in SIZES}
+    words = {"smallest": SIZES[0].name, "next": SIZES[1].name}
+    names = {words.get(name, name) for name in map(str.strip, wanted.lower().split(","))}
+    if names == {"all"}:
+        return SIZES
+    for name in sorted(names - known.keys()):
+        raise UnknownNameError("size of pocket", name, [*known, *words, "all"])
+    return tuple(size for size in SIZES if size.name in names)
+
+
+def recipe_of(n_steps: int | None) -> PocketRecipe:
+    """The family's recipe, or the same with fewer or more steps.
+
+    Raises:
+        UsageError: fewer than one.
+    """
+    if n_steps is None:
+        return PocketRecipe()
+    if n_steps < 1:
+        raise UsageError(f"--steps {n_steps} trains nothing", hint="1 or more")
+    return replace(PocketRecipe(), n_steps=n_steps)
+
+
+# The tokens of pocket models: digits and signs one by one, the fixed phrases of prompts whole.
+#
+# A text of phrases has less than a quarter of the tokens of one of characters, so that a model
+# reads more than four times the problems for the same FLOPs; numbers are still spelt digit by
+# digit. What none of our three strategies renders for ``arithmetic`` is ``<unk>``.
+
+
+END = "<end>"
+"""Ends and pads; never trained on, since an answer ends in a blank line as exemplars do."""
+UNKNOWN = "<unk>"
+
+HEADER = "Answer the question. End with one line of the form: The answer is <number>.\n\n"
+"""How ``standard``, ``few-shot`` and ``cot`` begin."""
+START = "Q: Start with "
+ADD_FIRST, SUBTRACT_FIRST = ", add ", ", subtract "
+ADD, SUBTRACT = ", then add ", ", then subtract "
+ASK = ". What is the result?\nA:"
+"""Ends the question; a prompt with exemplars ends here."""
+FIRST, THEN = " First ", " Then "
+ANSWER = " The answer is"
+"""The prompt of ``standard`` ends here."""
+PLUS, MINUS, EQUALS = " + ", " - ", " = "
+NEGATIVE, STOP, SPACE, BLANK = "-", ".", " ", "\n\n"
+DIGITS = tuple("0123456789")
+
+PIECES: tuple[str, ...] = (
+    *(END, UNKNOWN, HEADER, START, ADD_FIRST, SUBTRACT_FIRST, ADD, SUBTRACT, ASK, FIRST, THEN),
+    *(ANSWER, PLUS, MINUS, EQUALS, NEGATIVE, STOP, SPACE, BLANK, *DIGITS),
+)
+"""Every token; its place is its id."""
+ID: dict[str, int] = {piece: at for at, piece in enumerate(PIECES)}
+
+
+def text_of(ids: list[int]) -> str:
+    """The text that these tokens spell."""
+    return "".join(PIECES[i] for i in ids)
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Longest piece first from the left; any other character is ``<unk>``."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    longest = sorted(PIECES[2:], key=len, reverse=True)
+    pattern = "|".join([*map(re.escape, longest), r"[\s\S]"])
+    tokens = Tokenizer(models.WordLevel(vocab=ID, unk_token=UNKNOWN))
+    tokens.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    tokens.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokens,
+        eos_token=END,
+        pad_token=END,
+        unk_token=UNKNOWN,
+        clean_up_tokenization_spaces=False,
+    )

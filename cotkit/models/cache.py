@@ -1,0 +1,88 @@
+"""The cache folder of models: a name there is either a whole model or nothing.
+
+A model is built in a hidden folder beside its place and renamed when it is whole, under a lock, so
+that a second process waits and then finds it. What an interrupted build left is swept by the next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cotkit import paths
+from cotkit.errors import MissingDataError, ModelLoadError
+from cotkit.models import folder as model_folder
+from cotkit.types import Notify
+
+
+def cache_place(name: str) -> Path:
+    """Where a model of this name lies or will lie."""
+    return paths.cache_dir() / "models" / name
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a model lies there, as long as when it was made.
+
+    Raises:
+        ModelLoadError: something lies there that is damaged or is not ours.
+    """
+    if not folder.exists():
+        return False
+    if model_folder.read_manifest(folder) is None:
+        raise ModelLoadError(
+            f"{folder / model_folder.MANIFEST_NAME} is missing",
+            hint=f"delete {folder} and fetch the model again",
+        )
+    return True
+
+
+def put(folder: Path, build: Callable[[Path], None], notify: Notify) -> Path:
+    """Build a model into its place unless it is there; ``build`` fills the folder it is given."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f".{folder.name}.lock"), notify):
+        if is_complete(folder):
+            return folder
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)  # an interrupted build's
+        part.mkdir()
+        try:
+            build(part)
+            part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def require_space(folder: Path, n_bytes: int, what: str) -> None:
+    """Demand free disk space where a folder will lie.
+
+    Raises:
+        MissingDataError: there is too little; names both numbers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise MissingDataError(
+            f"{what} needs {in_words(n_bytes)} of disk while it is made and {folder} has "
+            f"{in_words(free)} free",
+            hint="free some space or set COTKIT_CACHE_DIR to a larger disk",
+        )
+
+
+def in_words(n_bytes: int) -> str:
+    """A size for a reader, in decimal units."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+@contextmanager
+def _locked(path: Path, notify: Notify) -> Generator[None]:
+    with path.open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            notify("another process is fetching this model: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,158 @@
+"""A GGUF file becomes a transformers folder in float32: once, without torch, in bounded memory.
+
+Three architectures: llama (llama.cpp permutes its q and k rows), qwen2 (q, k and v have biases) and
+gemma3 (norm weights are stored plus one). Every tensor of the file is used or the file is refused:
+transformers would fill a missing one with random numbers and only warn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cotkit.errors import MissingDependencyError, ModelLoadError
+from cotkit.models.cache import in_words, require_space
+from cotkit.models.folder import Float32Array, Tensor, write_float32
+from cotkit.models.gguf.config import HeadCounts, Metadata, model_config
+from cotkit.models.gguf.tokenizer import write_tokenizer
+from cotkit.types import Notify
+
+if TYPE_CHECKING:  # both come with the hf extra
+    import numpy as np
+    import numpy.typing as npt
+    from gguf import GGUFReader, ReaderTensor
+
+CONVERTER_VERSION = 1
+"""Raise when the same file would become another folder; users' own files are then redone."""
+
+_LAYER = {
+    "attn_norm.weight": "input_layernorm.weight",
+    "attn_q.weight": "self_attn.q_proj.weight",
+    "attn_k.weight": "self_attn.k_proj.weight",
+    "attn_v.weight": "self_attn.v_proj.weight",
+    "attn_output.weight": "self_attn.o_proj.weight",
+    "ffn_gate.weight": "mlp.gate_proj.weight",
+    "ffn_up.weight": "mlp.up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+}
+
+_LAYER_OF: Mapping[str, Mapping[str, str]] = {
+    "llama": _LAYER | {"ffn_norm.weight": "post_attention_layernorm.weight"},
+    "qwen2": _LAYER
+    | {
+        "ffn_norm.weight": "post_attention_layernorm.weight",
+        "attn_q.bias": "self_attn.q_proj.bias",
+        "attn_k.bias": "self_attn.k_proj.bias",
+        "attn_v.bias": "self_attn.v_proj.bias",
+    },
+    "gemma3": _LAYER
+    | {
+        "attn_q_norm.weight": "self_attn.q_norm.weight",
+        "attn_k_norm.weight": "self_attn.k_norm.weight",
+        "post_attention_norm.weight": "post_attention_layernorm.weight",
+        "ffn_norm.weight": "pre_feedforward_layernorm.weight",
+        "post_ffw_norm.weight": "post_feedforward_layernorm.weight",
+    },
+}
+"""Architecture -> tensor of one layer in the file -> its name in transformers."""
+
+_CHUNK_ELEMENTS = 1 << 23  # 32 MiB of float32 at a time; a quantised output head alone is 0.9 GB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What a conversion made."""
+
+    hashes: Mapping[str, str]
+    """Name -> SHA-256 in hex of every file written."""
+    n_params: int
+    """Elements stored; an output head that the file carries apart counts."""
+
+
+def convert(path: Path, folder: Path, notify: Notify) -> Conversion:
+    """Write config, tokenizer and float32 weights of a GGUF file into an existing empty folder.
+
+    Raises:
+        MissingDependencyError: the ``gguf`` or ``tokenizers`` package is not installed.
+        MissingDataError: the disk is too full.
+        ModelLoadError: not a GGUF file, cut short, or of a kind that is not supported.
+    """
+    reader = _open(path)
+    metadata = Metadata(path, {name: field.contents for name, field in reader.fields.items()})
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    tied = "output.weight" not in tensors
+    files = model_config(metadata, tied=tied)
+    names = _names(metadata, tensors.keys(), tied=tied)
+    heads = metadata.heads()
+    plan = [
+        Tensor(
+            name=target,
+            shape=tuple(int(n) for n in reversed(tensors[source].shape)),
+            chunks=_chunks(metadata, tensors[source], heads),
+        )
+        for source, target in names.items()
+    ]
+    n_params = sum(tensor.n_elements for tensor in plan)
+    require_space(folder, 4 * n_params, path.name)
+    notify(f"converting {path.name}: {len(plan)} tensors, {in_words(4 * n_params)} in float32")
+    hashes = files.write(folder, vocab_size=plan[0].shape[0])
+    hashes |= write_tokenizer(metadata, folder)
+    hashes["model.safetensors"] = write_float32(folder / "model.safetensors", plan)
+    return Conversion(hashes=hashes, n_params=n_params)
+
+
+def _open(path: Path) -> GGUFReader:
+    try:
+        from gguf import GGUFReader
+    except ImportError:
+        raise MissingDependencyError("gguf", "hf") from None
+    try:
+        return GGUFReader(path)
+    except (ValueError, KeyError, IndexError) as broken:  # what its parsing of raw bytes can raise
+        raise ModelLoadError(f"{path}: not a whole GGUF file: {broken}") from broken
+    except OSError as unreadable:
+        raise ModelLoadError(f"{path}: {unreadable.strerror}") from unreadable
+
+
+def _names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[str, str]:
+    """Name in the file -> name in transformers, embedding first; demands exactly these."""
+    names = {"token_embd.weight": "model.embed_tokens.weight"}
+    for layer in range(metadata.integer("{a}.block_count")):
+        for source, target in _LAYER_OF[metadata.architecture].items():
+            names[f"blk.{layer}.{source}"] = f"model.layers.{layer}.{target}"
+    names["output_norm.weight"] = "model.norm.weight"
+    if not tied:
+        names["output.weight"] = "lm_head.weight"
+    have = set(found)
+    if missing := sorted(names.keys() - have):
+        raise ModelLoadError(f"{metadata.path}: has no tensor {missing[0]}")
+    if unknown := sorted(have - names.keys()):
+        raise ModelLoadError(f"{metadata.path}: cannot convert tensor {unknown[0]}")
+    return names
+
+
+def _chunks(metadata: Metadata, tensor: ReaderTensor, heads: HeadCounts) -> Iterator[Float32Array]:
+    """The tensor's numbers in order, a block of rows at a time."""
+    from gguf import dequantize
+
+    data = tensor.data
+    if metadata.architecture == "llama" and tensor.name.endswith("attn_q.weight"):
+        data = data[_unpermuted(data.shape[0], heads.queries)]
+    if metadata.architecture == "llama" and tensor.name.endswith("attn_k.weight"):
+        data = data[_unpermuted(data.shape[0], heads.keys)]
+    plus = 1 if metadata.architecture == "gemma3" and tensor.name.endswith("norm.weight") else 0
+    step = max(1, _CHUNK_ELEMENTS * len(data) // tensor.n_elements)
+    try:
+        for start in range(0, len(data), step):
+            yield dequantize(data[start : start + step], tensor.tensor_type) - plus
+    except NotImplementedError as unknown:
+        raise ModelLoadError(f"{metadata.path}: {tensor.name}: {unknown}") from unknown
+
+
+def _unpermuted(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
+    """Rows in transformers' order: llama.cpp interleaves the two halves of each head."""
+    import numpy as np
+
+    return np.arange(n_rows).reshape(n_heads, -1, 2).swapaxes(1, 2).ravel()

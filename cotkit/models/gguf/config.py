@@ -1,0 +1,195 @@
+"""What a GGUF file says about its model, as ``config.json`` and ``generation_config.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from cotkit.errors import ModelLoadError
+
+ARCHITECTURES = ("gemma3", "llama", "qwen2")
+"""What can be converted."""
+
+_GEMMA_LAYERS_PER_GLOBAL = 6  # every sixth layer attends globally; the files do not say it
+_GEMMA_LOCAL_ROPE_THETA = 10_000.0  # of the sliding layers; the files do not say it
+_GEMMA_27B_LAYERS = 62  # the one size whose attention is scaled by hidden size over heads
+
+_END_TOKENS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>")
+"""Control tokens that end a text whatever the file calls its end token (as llama.cpp does)."""
+
+
+class HeadCounts(NamedTuple):
+    """Attention heads."""
+
+    queries: int
+    keys: int
+    width: int
+
+
+class Metadata:
+    """The metadata of one GGUF file, read on demand, each lack a one-line error."""
+
+    def __init__(self, path: Path, contents: Mapping[str, Callable[[], object]]) -> None:
+        self.path = path
+        self._contents = contents
+        self.architecture = self.text("general.architecture")
+        if self.architecture not in ARCHITECTURES:
+            raise ModelLoadError(
+                f"{path}: cannot convert architecture {self.architecture!r}",
+                hint=f"supported: {', '.join(ARCHITECTURES)}",
+            )
+
+    def get(self, key: str) -> object | None:
+        """A value, or None where the file has none."""
+        return self._contents[key]() if key in self._contents else None
+
+    def _need(self, key: str, kinds: type | tuple[type, ...]) -> object:
+        value = self.get(key)
+        if value is None:
+            raise ModelLoadError(f"{self.path}: metadata has no {key}")
+        if not isinstance(value, kinds):
+            raise ModelLoadError(f"{self.path}: {key} has an unexpected type")
+        return value
+
+    def text(self, key: str) -> str:
+        """A required string."""
+        return cast("str", self._need(key, str))
+
+    def integer(self, key: str) -> int:
+        """A required whole number; ``{a}`` in a key stands for the architecture."""
+        return cast("int", self._need(key.format(a=self.architecture), int))
+
+    def number(self, key: str) -> float:
+        """A required number, to the seven digits that float32 holds."""
+        value = cast("float", self._need(key.format(a=self.architecture), (int, float)))
+        return float(f"{value:.7g}")
+
+    def items(self, key: str) -> list[object]:
+        """A required array."""
+        return cast("list[object]", self._need(key, list))
+
+    def heads(self) -> HeadCounts:
+        """Query heads, key/value heads, and the width of one."""
+        queries = self.integer("{a}.attention.head_count")
+        keys = f"{self.architecture}.attention.head_count_kv"
+        width = f"{self.architecture}.attention.key_length"
+        return HeadCounts(
+            queries=queries,
+            keys=self.integer(keys) if self.get(keys) is not None else queries,
+            width=self.integer(width)
+            if self.get(width) is not None
+            else self.integer("{a}.embedding_length") // queries,
+        )
+
+    def end_tokens(self) -> list[int]:
+        """Ids of every token that ends a text, the file's own end token first."""
+        tokens = self.items("tokenizer.ggml.tokens")
+        named = [tokens.index(text) for text in _END_TOKENS if text in tokens]
+        return list(dict.fromkeys([self.integer("tokenizer.ggml.eos_token_id"), *named]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFiles:
+    """The two JSON files of a model."""
+
+    config: Mapping[str, object]
+    """``config.json`` without the vocabulary size, which only the embedding knows."""
+    generation: Mapping[str, object]
+    """``generation_config.json``: which tokens begin, end and pad a text."""
+
+    def write(self, folder: Path, *, vocab_size: int) -> dict[str, str]:
+        """Write both; returns name -> SHA-256 in hex."""
+        return {
+            "config.json": write_json(
+                folder / "config.json", {**self.config, "vocab_size": vocab_size}
+            ),
+            "generation_config.json": write_json(
+                folder / "generation_config.json", self.generation
+            ),
+        }
+
+
+def write_json(path: Path, content: object) -> str:
+    """Write a JSON file; returns its SHA-256 in hex."""
+    data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def model_config(metadata: Metadata, *, tied: bool) -> ConfigFiles:
+    """Both config files; ``tied``: the file has no output head of its own.
+
+    Raises:
+        ModelLoadError: a key is missing or says something the converter does not know.
+    """
+    heads = metadata.heads()
+    specials = {
+        f"{name}_token_id": metadata.get(f"tokenizer.ggml.{key}_token_id")
+        for name, key in (("bos", "bos"), ("pad", "padding"))
+    }
+    rotated = metadata.get(f"{metadata.architecture}.rope.dimension_count")
+    if rotated not in (None, heads.width):
+        raise ModelLoadError(f"{metadata.path}: rotates {rotated} of {heads.width} dimensions")
+    ends = metadata.end_tokens()
+    config = {
+        "dtype": "float32",
+        "hidden_size": metadata.integer("{a}.embedding_length"),
+        "intermediate_size": metadata.integer("{a}.feed_forward_length"),
+        "num_hidden_layers": metadata.integer("{a}.block_count"),
+        "num_attention_heads": heads.queries,
+        "num_key_value_heads": heads.keys,
+        "head_dim": heads.width,
+        "max_position_embeddings": metadata.integer("{a}.context_length"),
+        "rms_norm_eps": metadata.number("{a}.attention.layer_norm_rms_epsilon"),
+        "tie_word_embeddings": tied,
+        "eos_token_id": ends[0],
+        **specials,
+    }
+    own = _gemma(metadata, heads) if metadata.architecture == "gemma3" else _plain(metadata)
+    return ConfigFiles(config=config | own, generation=specials | {"eos_token_id": ends})
+
+
+def _plain(metadata: Metadata) -> dict[str, object]:
+    model_type = metadata.architecture
+    config: dict[str, object] = {
+        "model_type": model_type,
+        "architectures": [f"{model_type.capitalize()}ForCausalLM"],
+        "hidden_act": "silu",
+        "rope_parameters": _rope(metadata),
+    }
+    return config
+
+
+def _gemma(metadata: Metadata, heads: HeadCounts) -> dict[str, object]:
+    n_layers = metadata.integer("{a}.block_count")
+    hidden = metadata.integer("{a}.embedding_length")
+    local = {"rope_type": "default", "rope_theta": _GEMMA_LOCAL_ROPE_THETA}
+    return {
+        "model_type": "gemma3_text",
+        "architectures": ["Gemma3ForCausalLM"],
+        "hidden_activation": "gelu_pytorch_tanh",
+        "query_pre_attn_scalar": (
+            hidden // heads.queries if n_layers == _GEMMA_27B_LAYERS else heads.width
+        ),
+        "sliding_window": metadata.integer("{a}.attention.sliding_window"),
+        "layer_types": [
+            "sliding_attention" if (layer + 1) % _GEMMA_LAYERS_PER_GLOBAL else "full_attention"
+            for layer in range(n_layers)
+        ],
+        "rope_parameters": {"full_attention": _rope(metadata), "sliding_attention": local},
+    }
+
+
+def _rope(metadata: Metadata) -> dict[str, object]:
+    theta = metadata.number("{a}.rope.freq_base")
+    kind = metadata.get(f"{metadata.architecture}.rope.scaling.type")
+    if kind in (None, "none"):
+        return {"rope_type": "default", "rope_theta": theta}
+    if kind == "linear":
+        factor = metadata.number("{a}.rope.scaling.factor")
+        return {"rope_type": "linear", "rope_theta": theta, "factor": factor}
+    raise ModelLoadError(f"{metadata.path}: cannot convert rope scaling {kind!r}")

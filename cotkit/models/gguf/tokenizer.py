@@ -1,0 +1,168 @@
+"""The tokenizer that a GGUF file describes, as ``tokenizer.json`` and its companions.
+
+Built with the ``tokenizers`` package from the file's own vocabulary. How text is split before the
+merges apply is only a name in the file; an unknown name is refused, because a wrong split gives a
+model that works and is a little worse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from cotkit.errors import MissingDependencyError, ModelLoadError
+from cotkit.models.gguf.config import Metadata, write_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's token types
+
+_QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
+    """Write the tokenizer's files; returns name -> SHA-256 in hex.
+
+    Raises:
+        MissingDependencyError: the ``tokenizers`` package is not installed.
+        ModelLoadError: a kind of tokenizer that the converter does not know.
+    """
+    tokens = cast("list[str]", metadata.items("tokenizer.ggml.tokens"))
+    kinds = cast("list[int]", metadata.items("tokenizer.ggml.token_type"))
+    model = metadata.text("tokenizer.ggml.model")
+    if model == "gpt2":
+        built = _byte_level(metadata, tokens, kinds)
+    elif model == "llama" and metadata.architecture == "gemma3":
+        built = _gemma(tokens)
+    else:
+        raise ModelLoadError(
+            f"{metadata.path}: cannot convert tokenizer {model!r} of {metadata.architecture}"
+        )
+    _add_tokens(built, tokens, kinds)
+    begins = metadata.get("tokenizer.ggml.add_bos_token") is True
+    special = {
+        f"{name}_token": tokens[metadata.integer(f"tokenizer.ggml.{key}_token_id")]
+        for name, key in (
+            ("bos", "bos"),
+            ("eos", "eos"),
+            ("unk", "unknown"),
+            ("pad", "padding"),
+        )
+        if metadata.get(f"tokenizer.ggml.{key}_token_id") is not None
+    }
+    if begins:
+        _begin_with(built, special["bos_token"])
+    built.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": metadata.integer("{a}.context_length"),
+        "padding_side": "left",
+        "clean_up_tokenization_spaces": False,
+        "add_bos_token": begins,
+        **special,
+    }
+    hashes = {
+        "tokenizer.json": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
+        "tokenizer_config.json": write_json(folder / "tokenizer_config.json", config),
+    }
+    template = metadata.get("tokenizer.chat_template")
+    if isinstance(template, str):
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8", newline="")
+        hashes["chat_template.jinja"] = hashlib.sha256(template.encode()).hexdigest()
+    return hashes
+
+
+def _byte_level(metadata: Metadata, tokens: list[str], kinds: list[int]) -> Tokenizer:
+    try:
+        from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+        from tokenizers.models import BPE
+    except ImportError:
+        raise MissingDependencyError("tokenizers", "hf") from None
+    lines = cast("list[str]", metadata.items("tokenizer.ggml.merges"))
+    merges = [cast("tuple[str, str]", tuple(line.split(" ", 1))) for line in lines]
+    vocabulary = {token: i for i, token in enumerate(tokens) if kinds[i] != _UNUSED}
+    built = Tokenizer(BPE(vocab=vocabulary, merges=merges))
+    built.decoder = decoders.ByteLevel()
+    split = metadata.text("tokenizer.ggml.pre")
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if split in ("default", "gpt-2"):
+        built.pre_tokenizer = plain
+    elif split == "smollm":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        built.pre_tokenizer = pre_tokenizers.Sequence([digits, plain])
+    elif split == "qwen2":
+        built.normalizer = normalizers.NFC()
+        built.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(_QWEN2_SPLIT), behavior="isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+    else:
+        raise ModelLoadError(f"{metadata.path}: cannot convert pre-tokenizer {split!r}")
+    return built
+
+
+def _gemma(tokens: list[str]) -> Tokenizer:
+    try:
+        from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+        from tokenizers.models import BPE
+    except ImportError:
+        raise MissingDependencyError("tokenizers", "hf") from None
+    vocabulary = {_spelled(token): i for i, token in enumerate(tokens)}
+    built = Tokenizer(
+        BPE(
+            vocab=vocabulary,
+            merges=_implied_merges(vocabulary),
+            unk_token="<unk>",  # noqa: S106  a token of a vocabulary, not a password
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    built.normalizer = normalizers.Replace(" ", "▁")
+    built.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
+    built.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return built
+
+
+def _spelled(token: str) -> str:
+    """Gemma's files write runs of spaces as such; the merges know them as ``▁``."""
+    return "▁" * len(token) if " " in token and not token.strip() else token
+
+
+def _implied_merges(vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """Every way to make a token of two others: tokens in the file's order, which ranks merges."""
+    merges: list[tuple[str, str]] = []
+    for token in vocabulary:
+        pairs = [(token[:i], token[i:]) for i in range(1, len(token))]
+        pairs = [(a, b) for a, b in pairs if a in vocabulary and b in vocabulary]
+        merges += sorted(pairs, key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
+    return merges
+
+
+def _add_tokens(built: Tokenizer, tokens: list[str], kinds: list[int]) -> None:
+    """Control and user-defined tokens are matched whole; only control tokens are special."""
+    from tokenizers import AddedToken
+
+    named = list(zip(tokens, kinds, strict=True))
+    control = [t for t, kind in named if kind == _CONTROL]
+    own = [t for t, kind in named if kind == _USER_DEFINED and built.token_to_id(t) is not None]
+    built.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in control])
+    built.add_tokens([AddedToken(t, normalized=False, special=False) for t in own])
+
+
+def _begin_with(built: Tokenizer, token: str) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    built.post_processor = TemplateProcessing(
+        single=f"{token} $A",
+        pair=f"{token} $A {token} $B",
+        special_tokens=[(token, built.token_to_id(token))],
+    )

@@ -1,0 +1,229 @@
+"""Render a released prompt file: TOML header in a Jinja comment, one strict sandboxed environment.
+
+Question text is full of ``$ % {``, so nothing but Jinja variables is ever substituted, nothing is
+escaped, and an undefined variable is an error that names file and line.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import string
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
+from cotkit.paths import resource
+from cotkit.types import Exemplar, Question
+
+
+def render(prompt_id: str, version: int, **variables: object) -> str:
+    """The bytes of prompt ``<prompt_id>.v<version>`` for these variables.
+
+    Raises:
+        BadInputError: the file was edited after release, does not parse, or uses a variable that
+            is not given; names file and line.
+    """
+    name = f"{prompt_id}.v{version}.jinja"
+    question, others = variables.get("question"), dict(variables)
+    others.pop("question", None)
+    if isinstance(question, str) and _is_hashable(others):
+        return _around_question(name, tuple(others.items())).replace(_SLOT, question)
+    return _rendered(name, variables)
+
+
+@functools.lru_cache(maxsize=64)
+def _around_question(name: str, others: tuple[tuple[str, object], ...]) -> str:
+    """A prompt with a slot for the question: the exemplars of an arm are rendered once.
+
+    Right because released prompts print the question and do nothing else with it; a test holds
+    every one of them to that.
+    """
+    return _rendered(name, {**dict(others), "question": _SLOT})
+
+
+def _is_hashable(variables: Mapping[str, object]) -> bool:
+    try:
+        hash(tuple(variables.values()))
+    except TypeError:
+        return False
+    return True
+
+
+def _rendered(name: str, variables: Mapping[str, object]) -> str:
+    try:
+        return _environment().get_template(name).render(variables)
+    except jinja2.TemplateSyntaxError as broken:
+        raise BadInputError(name, str(broken.message), line=broken.lineno) from broken
+    except jinja2.UndefinedError as missing:
+        raise BadInputError(name, str(missing.message), line=_line_of(missing, name)) from missing
+
+
+def shown(question: Question) -> str:
+    """The question as every prompt shows it: its words, then its choices as ``(A) ...`` lines."""
+    letters = string.ascii_uppercase
+    if len(question.choices) > len(letters):
+        raise UsageError(
+            f"{question.id} has {len(question.choices)} choices, at most 26 have letters"
+        )
+    lines = [f"({x}) {choice}" for x, choice in zip(letters, question.choices, strict=False)]
+    return "\n".join([question.text, *lines])
+
+
+_SLOT = "\ue000question\ue000"  # of the private use area: no prompt or exemplar holds it
+
+
+@functools.cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        loader=jinja2.FunctionLoader(read_locked),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # prompts are plain text for a model, never HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _line_of(error: jinja2.UndefinedError, name: str) -> int | None:
+    """Line of the template in the traceback; Jinja rewrites frames to name the template."""
+    frame, line = error.__traceback__, None
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename in {name, "<template>"}:
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return line
+
+
+# The lock on released prompt files: ``prompts/LOCK.toml``, file name -> SHA-256 of its bytes.
+#
+# ``python -m cotkit.prompting`` adds new files and refuses to change the entry of a released
+# one.
+
+
+LOCKED_SUFFIXES = (".jinja", ".jsonl")
+
+
+def read_locked(name: str) -> str:
+    """Text of a released file in ``prompts/``.
+
+    Raises:
+        BadInputError: the file is not locked, or is not what was locked.
+    """
+    path = resource(f"prompts/{name}")
+    data = path.read_bytes()
+    locked = released().get(name)
+    if locked is None:
+        raise BadInputError(path, "not in LOCK.toml", hint="python -m cotkit.prompting")
+    if hashlib.sha256(data).hexdigest() != locked:
+        raise BadInputError(
+            path, "a released prompt was edited", hint="undo the edit and copy it to a new version"
+        )
+    return data.decode()
+
+
+def released() -> dict[str, str]:
+    """Every released file and its SHA-256: what runs depend on."""
+    return _lock(resource("prompts/LOCK.toml"))
+
+
+def header(name: str, text: str) -> dict[str, object]:
+    """The TOML header of a prompt file ``<id>.v<version>.jinja``: id, version, source, changes.
+
+    Raises:
+        BadInputError: there is none, it is not TOML, or a field is missing or contradicts the name.
+    """
+    body, closed, _ = text.removeprefix("{#").partition("#}")
+    if not text.startswith("{#") or not closed:
+        raise BadInputError(name, "has no header", line=1, hint="begin the file with {# ... #}")
+    try:
+        found = tomllib.loads(body)
+    except tomllib.TOMLDecodeError as broken:
+        raise BadInputError(name, f"header is not TOML: {broken}", line=1) from broken
+    prompt_id, version, _ = name.rsplit(".", 2)
+    wanted = {"id": prompt_id, "version": int(version.removeprefix("v"))}
+    for field in ("id", "version", "source", "changes"):
+        if field not in found or found[field] != wanted.get(field, found[field]):
+            raise BadInputError(name, f"should be {wanted.get(field, 'there')!r}", field=field)
+    return found
+
+
+def add_new_files(folder: Path) -> list[str]:
+    """Lock the files of a prompts folder that are not locked yet; their names, sorted.
+
+    Raises:
+        BadInputError: a locked file was edited or is gone.
+    """
+    path = folder / "LOCK.toml"
+    locked = _lock(path) if path.exists() else {}
+    files = {p.name: p for p in folder.iterdir() if p.suffix in LOCKED_SUFFIXES}
+    sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    for name, old in locked.items():
+        if sums.get(name) != old:
+            raise BadInputError(folder / name, "a released prompt was edited or removed")
+    for name in set(sums) - set(locked):
+        if name.endswith(".jinja"):
+            header(name, files[name].read_text(encoding="utf-8"))
+    lines = [f'"{name}" = "{sums[name]}"\n' for name in sorted(sums)]
+    path.write_text("# Written by python -m cotkit.prompting\n" + "".join(lines))
+    return sorted(set(sums) - set(locked))
+
+
+@functools.cache
+def _lock(path: Path) -> dict[str, str]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    try:
+        added = add_new_files(resource("prompts"))
+    except CotkitError as refused:
+        sys.exit(str(refused))
+    sys.stdout.write("".join(f"locked {name}\n" for name in added) or "nothing new\n")
+
+
+# Our own exemplars: one released file feeds both ``few-shot`` and ``cot``.
+
+
+def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[Exemplar, ...]:
+    """The first k of the released exemplars, in their released order.
+
+    Raises:
+        UsageError: k is below 1 or above what the file holds.
+    """
+    lines = read_locked(f"exemplars.{domain}.v{version}.jsonl").splitlines()
+    if not 1 <= k <= len(lines):
+        raise UsageError(
+            f"{k} built-in exemplars asked, there are 1 to {len(lines)}",
+            hint="--exemplars train:K draws from the benchmark's train split",
+        )
+    return tuple(Exemplar(**json.loads(line)) for line in lines[:k])
+
+
+# Trigger sentences of zero-shot chain-of-thought: paraphrases, and controls that invite nothing.
+#
+# Names that begin with ``control-`` are off topic or ask for no reasoning.
+
+
+def read_triggers(*, version: int = 1) -> dict[str, str]:
+    """Every released trigger, name -> sentence, in the released order."""
+    rows = map(json.loads, read_locked(f"triggers.v{version}.jsonl").splitlines())
+    return {row["name"]: row["text"] for row in rows}
+
+
+def trigger_text(name: str, *, version: int = 1) -> str:
+    """The sentence of one trigger.
+
+    Raises:
+        UnknownNameError: there is none of this name; says which come close.
+    """
+    known = read_triggers(version=version)
+    if name not in known:
+        raise UnknownNameError("trigger", name, known)
+    return known[name]

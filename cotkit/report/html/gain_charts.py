@@ -1,0 +1,258 @@
+"""Figures of gains: a forest plot, and gains by number of steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cotkit.analysis.scale.values import Point
+from cotkit.analysis.steps import said_steps
+from cotkit.analysis.values import Comparison, Difficulty, Gain, Label
+from cotkit.report.comparison_tables import LABELS
+from cotkit.report.document import (
+    Column,
+    Table,
+    Tone,
+    Value,
+    Words,
+    printable,
+    say_ends,
+    say_level,
+    say_number,
+)
+from cotkit.report.html.figure import (
+    COLORS,
+    RenderedFigure,
+    axes,
+    draw,
+    legend,
+    series,
+    short,
+    unit,
+)
+from cotkit.report.html.size_charts import LABELS as SIZE_LABELS
+from cotkit.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_ROW = 62  # pixels of a row: two lines of words, and the interval under them
+_TONES: dict[Tone, str] = {
+    "plain": "ink",
+    "good": "good",
+    "bad": "bad",
+    "quiet": "muted",
+    "warn": "warn",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForestRow:
+    """One line of a forest plot."""
+
+    name: str
+    """What it is about."""
+    gain: float
+    """The point; NaN: none."""
+    interval: Interval
+    """The line."""
+    verdict: str
+    """In words."""
+    color: str
+    """One of ``COLORS``."""
+
+
+def gain_row(gain: Gain, model: str | None) -> ForestRow:
+    """The line of a gain; ``model``: named where a page has several."""
+    verdict, tone = LABELS[gain.label]
+    name = f"{gain.arm} over {gain.control}"
+    return ForestRow(
+        name=name if model is None else f"{model}: {name}",
+        gain=gain.gain,
+        interval=gain.interval,
+        verdict=verdict,
+        color=_TONES[tone],
+    )
+
+
+def size_row(point: Point) -> ForestRow:
+    """One size of a scale analysis, by its intervals, which hold over all sizes and pairs."""
+    verdict, color, _ = SIZE_LABELS[point.label]
+    return ForestRow(
+        name=point.rung.model,
+        gain=point.gain,
+        interval=point.interval,
+        verdict=verdict,
+        color=color,
+    )
+
+
+def forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> RenderedFigure:
+    """Each gain with its interval on one axis; zero and the margin marked."""
+    levels = sorted({row.interval.level for row in rows})
+    said = "; ".join(
+        f"{row.name}: {say_number(row.gain, 'points')} points, "
+        f"{say_ends(row.interval.low, row.interval.high, 'points')}, {row.verdict}"
+        for row in rows
+    )
+    return draw(
+        key,
+        title=title,
+        caption=f"Points; lines: simultaneous {' and '.join(map(say_level, levels))} intervals; "
+        f"solid line: no gain; shaded: gains below the margin of {say_number(margin, 'share')} "
+        "points, which do not count as material",
+        says=printable(said),
+        height=_ROW * len(rows) + 40,
+        paint=lambda figure: _paint_forest(figure, rows, margin),
+    )
+
+
+def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> None:
+    on = axes(figure, left=8, right=8, top=0, bottom=36)
+    on.set_ylim(_ROW * len(rows), 0)
+    on.set_xlim(*_limits([row.interval for row in rows], [row.gain for row in rows], margin))
+    on.spines["left"].set_visible(False)
+    on.set_yticks([])
+    on.set_xlabel("gain, points", loc="right")
+    on.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
+    for i, row in enumerate(rows):
+        top, color = _ROW * i, COLORS[row.color]
+        ends = say_ends(row.interval.low, row.interval.high, "points")
+        value = f"{say_number(row.gain, 'points')}  ({ends})"
+        across = on.get_yaxis_transform()
+        name = short(printable(row.name), 44)
+        on.text(0, top + 16, name, fontweight="bold", transform=across)
+        on.text(1, top + 16, row.verdict, ha="right", color=color, transform=across)
+        on.text(1, top + 32, value, ha="right", color=COLORS["muted"], transform=across)
+        _mark_zero(on, top, margin)
+        middle = top + 46
+        if math.isfinite(row.interval.low) and math.isfinite(row.interval.high):
+            ends_at = (100 * row.interval.low, 100 * row.interval.high)
+            on.plot(ends_at, (middle, middle), color=color, solid_capstyle="butt")
+            on.plot(ends_at, (middle, middle), "|", color=color, markersize=8)
+        if math.isfinite(row.gain):
+            on.plot(100 * row.gain, middle, "o", color=color, markersize=7)
+
+
+def _mark_zero(on: Axes, top: float, margin: float) -> None:
+    """No gain, and up to the margin, behind the interval of one row only: words stay clear."""
+    corners = ([0, 100 * margin, 100 * margin, 0], [top + 37, top + 37, top + 55, top + 55])
+    on.fill(*corners, color=COLORS["band"], linewidth=0)
+    on.plot((0, 0), (top + 37, top + 55), color=COLORS["muted"], linewidth=1)
+
+
+def by_steps(key: str, found: Sequence[Difficulty], margin: float) -> RenderedFigure:
+    """Gain of each arm of one model where a problem takes so many steps."""
+    groups = [said_steps(group) for group in found[0].groups]
+    said = "; ".join(
+        f"{one.arm} over {one.control} at {said_steps(group)} steps: "
+        f"{say_number(group.gain.gain, 'points')} points, {LABELS[group.gain.label][0]}"
+        for one in found
+        for group in one.groups
+    )
+    level = say_level(found[0].groups[0].gain.interval.level)
+    return draw(
+        key,
+        title="Gain by number of steps",
+        caption=f"{'; '.join(one.sentence for one in found)}. Lines: {level} intervals; shaded: "
+        "below the margin",
+        says=printable(said),
+        height=260 + 16 * len(found),
+        paint=lambda figure: _paint_steps(figure, found, groups, margin),
+    )
+
+
+def _paint_steps(
+    figure: Figure, found: Sequence[Difficulty], groups: Sequence[str], margin: float
+) -> None:
+    on = axes(figure, left=36, right=8, top=28 + 16 * len(found), bottom=40)
+    gains = [group.gain for one in found for group in one.groups]
+    on.set_ylim(*_limits([g.interval for g in gains], [g.gain for g in gains], margin))
+    on.set_xlim(-0.5, len(groups) - 0.5)
+    on.set_xticks(range(len(groups)), groups)
+    on.set_xlabel("steps of the worked solution")
+    unit(on, "gain, points")
+    on.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
+    on.grid(visible=True, axis="y")
+    on.axhspan(0, 100 * margin, color=COLORS["band"], linewidth=0)
+    on.axhline(0, color=COLORS["muted"], linewidth=1)
+    for i, one in enumerate(found):
+        color, marker = series(i)
+        shift = (i - (len(found) - 1) / 2) * min(0.12, 0.6 / len(found))
+        at = [j + shift for j in range(len(one.groups))]
+        known = [group.gain for group in one.groups]
+        low = [100 * gain.interval.low for gain in known]
+        high = [100 * gain.interval.high for gain in known]
+        on.vlines(at, low, high, color=color, linewidth=1.5)
+        name = short(printable(f"{one.arm} over {one.control}"), 52)
+        on.plot(at, [100 * gain.gain for gain in known], marker, color=color, label=name)
+    legend(on, above=20)
+
+
+def _limits(
+    intervals: Sequence[Interval], points: Sequence[float], margin: float
+) -> tuple[float, float]:
+    """Ends of an axis in points: room for zero, the margin and all that is finite."""
+    ends = [end for one in intervals for end in (one.low, one.high)]
+    known = [0.0, 2 * margin, *(value for value in (*ends, *points) if math.isfinite(value))]
+    room = 0.06 * max(max(known) - min(known), 0.05)
+    return 100 * (min(known) - room), 100 * (max(known) + room)
+
+
+# A grid of gains: models by number of steps; the onset moves as problems take more of them.
+
+
+_MARKS: Mapping[Label, str] = MappingProxyType(
+    {
+        "helps": "▲",
+        "some_help": "△",
+        "harms": "▼",
+        "no_material_help": "=",
+        "undetermined": "?",
+        "upper_bound": "!",
+        "withheld": "!",
+    }
+)
+"""Label -> its mark in a cell: not by colour alone."""
+
+
+def step_grids(comparisons: Iterable[Comparison]) -> tuple[Table, ...]:
+    """One grid for each benchmark, arm, control and grouping of steps, a row for each model."""
+    found: dict[tuple[str, ...], list[tuple[str, Difficulty]]] = {}
+    for one in comparisons:
+        for steps in one.difficulty:
+            groups = (said_steps(group) for group in steps.groups)
+            key = (one.bench, one.bench_version, steps.arm, steps.control, *groups)
+            found.setdefault(key, []).append((one.model, steps))
+    return tuple(_grid(i, *item) for i, item in enumerate(found.items(), start=1))
+
+
+def _grid(i: int, key: tuple[str, ...], rows: list[tuple[str, Difficulty]]) -> Table:
+    bench, _, arm, control, *groups = key
+    level = say_level(rows[0][1].groups[0].gain.interval.level)
+    shown: dict[Label, None] = dict.fromkeys(
+        group.gain.label for _, steps in rows for group in steps.groups
+    )
+    marks = ", ".join(f"{_MARKS[label]} {LABELS[label][0]}" for label in shown)
+    return Table(
+        key=f"steps-{i}",
+        title=f"Gain by model and steps: {arm} over {control}",
+        note=f"{bench}; points, by the steps of the worked solution; {marks}, by {level} intervals"
+        " that hold together in each row",
+        columns=(
+            Column(key="model", header="model"),
+            *(Column(key=f"steps_{group}", header=group) for group in groups),
+        ),
+        rows=tuple((Words(text=model, raw=model), *_cells(steps)) for model, steps in rows),
+    )
+
+
+def _cells(steps: Difficulty) -> Iterable[Value]:
+    for group in steps.groups:
+        text = f"{say_number(group.gain.gain, 'points')} {_MARKS[group.gain.label]}"
+        yield Words(text=text, raw=text, tone=LABELS[group.gain.label][1])

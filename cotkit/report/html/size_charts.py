@@ -1,0 +1,439 @@
+"""A strategy over model size: both solve rates, and their gain with the onset bracket."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cotkit.analysis.scale.frontier import Cost
+from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.analysis.scale.values import (
+    CostPoint,
+    JumpWord,
+    MetricPoint,
+    OnsetAnswer,
+    Point,
+    Scale,
+    SizeLabel,
+)
+from cotkit.report.document import Form, printable, say_ends, say_level, say_number
+from cotkit.report.html.figure import (
+    COLORS,
+    WIDTH,
+    RenderedFigure,
+    axes,
+    draw,
+    legend,
+    series,
+    short,
+    unit,
+)
+from cotkit.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+LABELS: Mapping[SizeLabel, tuple[str, str, str]] = {
+    "helps": ("helps", "good", "^"),
+    "some_help": ("some help", "good", "o"),
+    "harms": ("harms", "bad", "v"),
+    "no_material_help": ("no material help", "ink", "_"),
+    "undetermined": ("undetermined", "muted", "o"),
+    "missing": ("missing", "warn", "x"),
+}
+"""Label -> its words, colour and marker: not by colour alone."""
+_RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and below it
+
+
+def curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> RenderedFigure:
+    """Solve rates of an arm and its control over size, and below them the gain and its band."""
+    points = [point for point in answer.points if point.x is not None]
+    level = say_level(points[0].interval.level) if points else ""
+    labels: list[SizeLabel] = list(dict.fromkeys(point.label for point in points))
+    return draw(
+        key,
+        title=title,
+        caption=f"{scale.bench}. Above: solve rates, each with its own interval; below: the gain "
+        f"with {level} intervals that hold together; grey: below the margin of "
+        f"{say_number(scale.margin, 'share')} points{_beyond(answer)}",
+        says=printable(f"{answer.sentence} {'; '.join(map(_said, answer.points))}"),
+        height=30 + 3 * 16 + _RATES + 24 + 16 * math.ceil(len(labels) / 3) + _GAINS + _BELOW,
+        paint=lambda figure: _paint_curve(figure, scale, answer, points, labels),
+    )
+
+
+def _beyond(answer: OnsetAnswer) -> str:
+    onset = answer.onset
+    said = {
+        "sustained": f"; every larger size than {_model(onset.upper)} helps, too",
+        "not_shown_beyond": f"; beyond {_model(onset.upper)}, help is not shown at every size",
+        "reversed": f"; beyond {_model(onset.upper)}, a larger size harms",
+    }
+    found = said[onset.after] if onset.after else ""
+    if onset.first_detected is not None and onset.first_detected != onset.upper:
+        found += f"; first gain surely above 0: {onset.first_detected.model}"
+    return found
+
+
+def _model(rung: Rung | None) -> str:
+    return rung.model if rung is not None else ""
+
+
+def _said(point: Point) -> str:
+    gain = say_number(point.gain, "points")
+    ends = say_ends(point.interval.low, point.interval.high, "points")
+    return f"{point.rung.model}: {gain} points ({ends}), {LABELS[point.label][0]}"
+
+
+def _paint_curve(
+    figure: Figure,
+    scale: Scale,
+    answer: OnsetAnswer,
+    points: Sequence[Point],
+    labels: Sequence[SizeLabel],
+) -> None:
+    lines = math.ceil(len(labels) / 3)
+    below = _BELOW + _GAINS + 24 + 16 * lines
+    rates = axes(figure, left=36, right=10, top=30 + 3 * 16, bottom=below)
+    gains = axes(
+        figure, left=36, right=10, top=30 + 3 * 16 + _RATES + 24 + 16 * lines, bottom=_BELOW
+    )
+    at = [place(point.x, scale.axis) for point in points]
+    where = {point.rung: x for point, x in zip(points, at, strict=True)}
+    names = [say_size(rung, x, scale.axis) for rung, x in where.items()]
+    for on in (rates, gains):
+        over_size(on, at, names)
+        _shade(on, scale, answer, where, is_named=on is rates)
+    rates.tick_params(labelbottom=False)
+    gains.set_xlabel(AXES[scale.axis])
+    of_arm = [(point.arm_rate, point.arm_interval) for point in points]
+    of_control = [(point.control_rate, point.control_interval) for point in points]
+    arms = arms_of(scale)
+    for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
+        line(rates, at, values, arms.index(name), name)
+    rates.set_ylim(0, 100)
+    unit(rates, "solve rate, %")
+    _paint_gains(gains, scale, points, at, labels)
+    legend(rates, above=20)
+
+
+def _paint_gains(
+    on: Axes,
+    scale: Scale,
+    points: Sequence[Point],
+    at: Sequence[float],
+    labels: Sequence[SizeLabel],
+) -> None:
+    known = [end for point in points for end in (point.interval.low, point.interval.high)]
+    finite = [0.0, 2 * scale.margin, *(end for end in known if math.isfinite(end))]
+    room = 0.08 * (max(finite) - min(finite))
+    on.set_ylim(100 * (min(finite) - room), 100 * (max(finite) + room))
+    on.axhspan(0, 100 * scale.margin, color=COLORS["band"], linewidth=0)
+    on.axhline(0, color=COLORS["muted"], linewidth=1)
+    on.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
+    unit(on, "gain, points")
+    low = [100 * point.interval.low for point in points]
+    high = [100 * point.interval.high for point in points]
+    on.fill_between(at, low, high, color=COLORS["quiet"], alpha=0.14, linewidth=0)
+    on.plot(at, [100 * point.gain for point in points], color=COLORS["quiet"], linewidth=1)
+    for label in labels:
+        words, color, marker = LABELS[label]
+        of = [i for i, point in enumerate(points) if point.label == label]
+        ends = [low[i] for i in of], [high[i] for i in of]
+        on.vlines([at[i] for i in of], *ends, color=COLORS[color], linewidth=1.8)
+        on.plot(
+            [at[i] for i in of],
+            [0.0 if label == "missing" else 100 * points[i].gain for i in of],
+            marker,
+            color=COLORS[color],
+            markerfacecolor=COLORS["paper" if label in {"some_help", "undetermined"} else color],
+            markersize=8,
+            markeredgewidth=1.8,
+            label=words,
+        )
+    legend(on, above=20, ncols=3)
+
+
+def _shade(
+    on: Axes, scale: Scale, answer: OnsetAnswer, where: Mapping[Rung, float], *, is_named: bool
+) -> None:
+    """The onset bracket; the crossing by a fit, if there is one."""
+    onset = answer.onset
+    if onset.upper is not None and onset.upper in where:
+        low = on.get_xlim()[0]
+        if onset.status == "bracket" and onset.lower is not None:
+            low = where[onset.lower]
+        sizes = {rung: say_size(rung, x, scale.axis) for rung, x in where.items()}
+        name = f"material help starts here: {onset_words(answer, sizes)}"
+        on.axvspan(
+            low,
+            where[onset.upper],
+            color=COLORS["series-1"],
+            alpha=0.13,
+            linewidth=0,
+            label=short(printable(name), 60) if is_named else None,
+        )
+    if onset.model_based is not None:
+        x = place(onset.model_based.x, scale.axis)
+        name = "where a logistic fit crosses the margin" if is_named else None
+        on.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
+
+
+def onset_words(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
+    """``(8 B, 62 B]``, or ``at or below 8 B``; ``sizes``: what to call each model."""
+    lower, upper = answer.onset.lower, answer.onset.upper
+    assert upper is not None, "no help was shown, so it starts nowhere"
+    if answer.onset.status == "bracket" and lower is not None:
+        return f"({sizes[lower]}, {sizes[upper]}]"
+    return f"at or below {sizes[upper]}"
+
+
+# The axis of sizes that figures over models share, and a series along it.
+
+
+AXES: Mapping[Axis, str] = {
+    "params": "parameters",
+    "active-params": "active parameters",
+    "flops": "training FLOPs",
+    "loss": "pretraining loss, nats per token",
+    "ordinal": "rank, the weakest first",
+}
+"""What stands below the axis."""
+
+
+def arms_of(scale: Scale) -> list[str]:
+    """The arms asked about, in the order of their colours in all figures of an analysis."""
+    asked = [name for answer in scale.answers for name in (answer.arm, answer.control)]
+    return list(dict.fromkeys(asked))
+
+
+def line(
+    on: Axes,
+    at: Sequence[float],
+    values: Sequence[tuple[float, Interval]],
+    i: int,
+    name: str,
+    *,
+    times: float = 100,
+) -> None:
+    """One series with its intervals; a NaN is a gap."""
+    color, marker = series(i)
+    low = [times * interval.low for _, interval in values]
+    high = [times * interval.high for _, interval in values]
+    on.vlines(at, low, high, color=color, linewidth=1.2)
+    y = [times * value for value, _ in values]
+    on.plot(at, y, marker=marker, markersize=5, color=color, label=short(printable(name), 52))
+
+
+def over_size(on: Axes, at: Sequence[float], names: Sequence[str], *, room: float = 44) -> None:
+    """Set the axis of sizes: a little air at the ends, and no two names closer than ``room``."""
+    low, high = min(at, default=0.0), max(at, default=1.0)
+    air = 0.06 * (high - low) or 0.5
+    on.set_xlim(low - air, high + air)
+    each = on.get_window_extent().width / (high - low + 2 * air)
+    kept: list[tuple[float, str]] = []
+    for x, name in sorted(zip(at, names, strict=True), reverse=True):
+        if not kept or (kept[-1][0] - x) * each >= room:
+            kept.append((x, name))
+    on.set_xticks([x for x, _ in kept], [name for _, name in kept])
+    on.set_xticks(list(at), minor=True)
+    on.grid(visible=True, axis="y")
+
+
+def place(x: float | None, axis: Axis) -> float:
+    """Where a position lies: in the logarithm, where size is a quantity."""
+    assert x is not None
+    return x if axis in {"loss", "ordinal"} else math.log10(x)
+
+
+def say_size(rung: Rung, at: float, axis: Axis) -> str:
+    """A size in few characters."""
+    if axis == "ordinal":
+        return short(printable(rung.model), 9)
+    if axis == "loss":
+        return f"{-at:.3g}"
+    return f"{10**at:.1e}".replace("e+", "e") if axis == "flops" else say_number(10**at, "params")
+
+
+# Exact match beside its companions over model size: is a jump real, or made by the metric?
+
+
+_JUMPS: Mapping[JumpWord, str] = {
+    "real_jump": "a real jump",
+    "metric_artefact": "made by the metric",
+    "undetermined": "undetermined",
+}
+_PANEL = 150  # pixels of one row of metrics
+
+
+def panel(key: str, title: str, scale: Scale) -> RenderedFigure:
+    """Exact match and its companions over size, one small figure each."""
+    metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
+    arms = list(dict.fromkeys([*arms_of(scale), *(mean.arm for mean in scale.metrics)]))
+    sizes = {
+        point.rung: place(point.x, scale.axis)
+        for answer in scale.answers
+        for point in answer.points
+        if point.x is not None
+    }
+    verdicts = [
+        f"{jump.curve if jump.curve != 'arm' else 'solve rate'} of {jump.arm}: "
+        f"{_JUMPS[jump.verdict]} ({jump.why.rstrip('.')})"
+        for answer in scale.answers
+        for jump in answer.jumps
+        if jump.curve != "control"
+    ]
+    said = "; ".join(
+        f"{mean.metric}, {mean.arm}, {mean.rung.model}: {say_number(mean.value, 'value')}"
+        for mean in scale.metrics
+    )
+    rows = math.ceil(len(metrics) / 2)
+    return draw(
+        key,
+        title=title,
+        caption="; ".join([*verdicts, f"{scale.bench}; lines: each mean's own interval"]),
+        says=printable(said),
+        height=16 * len(arms) + 16 + _PANEL * rows,
+        paint=lambda figure: _paint_panel(figure, scale, metrics, arms, sizes),
+    )
+
+
+def _paint_panel(
+    figure: Figure,
+    scale: Scale,
+    metrics: Sequence[str],
+    arms: Sequence[str],
+    sizes: Mapping[Rung, float],
+) -> None:
+    half, head = WIDTH / 2, 16 * len(arms) + 16
+    height = head + _PANEL * math.ceil(len(metrics) / 2)
+    for i, metric in enumerate(metrics):
+        left, top = 40 + half * (i % 2), head + _PANEL * (i // 2) + 22
+        bottom = height - top - (_PANEL - 22 - 26)
+        on = axes(figure, left=left, right=WIDTH - left - half + 50, top=top, bottom=bottom)
+        of = [mean for mean in scale.metrics if mean.metric == metric and mean.rung in sizes]
+        ordered = sorted({mean.rung: sizes[mean.rung] for mean in of}.items(), key=lambda s: s[1])
+        ticks = [(x, say_size(rung, x, scale.axis)) for rung, x in ordered]
+        over_size(on, [x for x, _ in ticks], [name for _, name in ticks], room=48)
+        on.set_title(short(printable(metric.replace("_", " ")), 26), fontsize=11, pad=6)
+        on.margins(y=0.12)
+        on.locator_params(axis="y", nbins=4)
+        for j, arm in enumerate(arms):
+            _line_of(on, [mean for mean in of if mean.arm == arm], sizes, j, arm)
+        if not i:
+            legend(on, above=top - 16 * len(arms))
+
+
+def _line_of(
+    on: Axes, means: Sequence[MetricPoint], sizes: Mapping[Rung, float], i: int, name: str
+) -> None:
+    ordered = sorted(means, key=lambda mean: sizes[mean.rung])
+    at = [sizes[mean.rung] for mean in ordered]
+    values = [(mean.value, mean.interval) for mean in ordered]
+    line(on, at, values, i, name, times=1)
+
+
+# The frontier: what each model and strategy solves, and what it costs.
+
+
+COSTS: Mapping[Cost, tuple[str, Form]] = {
+    "tokens": ("tokens per problem, prompt and answer", "tokens"),
+    "usd": ("dollars per problem", "usd"),
+    "seconds": ("seconds per problem", "seconds"),
+}
+"""Cost -> what stands below the axis, and how its numbers are written."""
+_MOST_NAMED = 8  # names on a figure; the table has them all
+
+
+def frontier(
+    key: str, prices: Sequence[CostPoint], arms: Sequence[str], cost: Cost, bench: str
+) -> RenderedFigure:
+    """Solve rate against one cost; a line joins what nothing cheaper beats."""
+    words, form = COSTS[cost]
+    known = [(_cost(one, cost), one) for one in prices if _cost(one, cost) > 0]
+    said = "; ".join(
+        f"{one.rung.model}, {one.arm}: {say_number(one.rate, 'share')} % for "
+        f"{say_number(spent, form)}{' (on the frontier)' if cost in one.on_frontier else ''}"
+        for spent, one in known
+    )
+    return draw(
+        key,
+        title=f"Solve rate against {cost.replace('usd', 'dollars')}",
+        caption=f"{bench}; {words}, logarithmic; line: nothing else solves as much for "
+        "less; vertical: intervals",
+        says=printable(said),
+        height=260 + 16 * len(arms),
+        paint=lambda figure: _paint(figure, known, arms, cost),
+    )
+
+
+def _cost(price: CostPoint, cost: Cost) -> float:
+    """NaN-free: 0 where it is not known, which a logarithmic axis cannot show."""
+    return {"tokens": price.tokens, "usd": price.usd, "seconds": price.seconds}[cost] or 0.0
+
+
+def _paint(
+    figure: Figure, known: Sequence[tuple[float, CostPoint]], arms: Sequence[str], cost: Cost
+) -> None:
+    from matplotlib.ticker import LogLocator
+
+    words, form = COSTS[cost]
+    on = axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
+    on.set_xscale("log")
+    on.set_ylim(0, 104)
+    on.set_xlabel(words)
+    on.grid(visible=True, axis="y")
+    best = sorted((spent, one.rate) for spent, one in known if cost in one.on_frontier)
+    x, y = [spent for spent, _ in best], [100 * rate for _, rate in best]
+    on.step(x, y, where="post", color=COLORS["quiet"], linewidth=1)
+    for i, arm in enumerate(arms):
+        color, marker = series(i)
+        of = [(spent, one) for spent, one in known if one.arm == arm]
+        on.vlines(
+            [spent for spent, _ in of],
+            [100 * one.interval.low for _, one in of],
+            [100 * one.interval.high for _, one in of],
+            color=color,
+            linewidth=1,
+            alpha=0.5,
+        )
+        rates = [100 * one.rate for _, one in of]
+        name = short(printable(arm), 52)
+        on.plot([spent for spent, _ in of], rates, marker, color=color, markersize=6, label=name)
+    low, high = min(spent for spent, _ in known), max(spent for spent, _ in known)
+    air = (high / low) ** 0.08 if high > low else 2.0
+    on.set_xlim(low / air, high * air**3)  # names stand at the right of their points
+    on.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    on.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
+    on.xaxis.set_minor_formatter(lambda _value, _: "")
+    named = [pair for pair in sorted(known, key=lambda p: p[0]) if cost in pair[1].on_frontier]
+    for i, (spent, one) in enumerate(named[-_MOST_NAMED:]):
+        on.annotate(
+            short(printable(one.rung.model), 20),
+            (spent, 100 * one.rate),
+            xytext=(6, (-11, 5)[i % 2]),
+            textcoords="offset pixels",
+            fontsize=9,
+            color=COLORS["muted"],
+        )
+    unit(on, "solve rate, %")
+    legend(on, above=20)
+
+
+def frontiers(
+    key: str, prices: Sequence[CostPoint], bench: str, *, timing: bool, arms: Sequence[str] = ()
+) -> list[RenderedFigure]:
+    """One figure for each cost that is known of two or more; seconds only with ``timing``.
+
+    ``arms``: those that come first, so that their colours are those of other figures.
+    """
+    costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
+    every = list(dict.fromkeys([*arms, *(price.arm for price in prices)]))
+    return [
+        frontier(f"{key}-{cost}", prices, every, cost, bench)
+        for cost in costs
+        if sum(_cost(one, cost) > 0 for one in prices) > 1
+    ]

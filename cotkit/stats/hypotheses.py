@@ -1,0 +1,186 @@
+"""Tests on paired counts, and what several of them at once cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+from cotkit.stats.intervals import critical_value, last_true
+
+
+def mcnemar_midp(b: int, c: int, *, one_sided: bool = False) -> float:
+    """McNemar's exact test with mid-p (Lancaster 1961; Fagerland, Lydersen, Laake 2013).
+
+    Under the null a discordant pair is a fair coin: X ~ Binomial(b + c, 1/2).
+
+    Args:
+        b: Pairs in which only the first arm is right.
+        c: Pairs in which only the second arm is right.
+        one_sided: Ask whether the first arm is better: ``P(X > b) + P(X = b) / 2``. Two-sided
+            (the default) doubles the smaller side.
+
+    Returns:
+        The p-value; without discordant pairs 1, one-sided 0.5.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    if b < 0 or c < 0:
+        raise ValueError(f"impossible counts: {b} better and {c} worse")
+    # X > b and n - X < c are the same event, so both tests are lower tails of a fair coin.
+    if one_sided:
+        return _midp_lower(c, b + c)
+    return min(1.0, 2 * _midp_lower(min(b, c), b + c))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values in the order given (Holm 1979): sorted, times m, m-1, ... 1, never falling.
+
+    Rejecting where the result is at most a keeps the chance of any false rejection at most a,
+    whatever the dependence.
+    """
+    m = len(p_values)
+    adjusted = [0.0] * m
+    running = 0.0
+    for rank, i in enumerate(sorted(range(m), key=p_values.__getitem__)):
+        running = max(running, min(1.0, (m - rank) * p_values[i]))
+        adjusted[i] = running
+    return tuple(adjusted)
+
+
+def sidak_level(level: float, m: int) -> float:
+    """Level at which each of ``m`` intervals is made so that all hold at ``level`` (Sidak 1967).
+
+    Exact if they are independent, conservative if they depend positively (arms that share a
+    control do).
+
+    Raises:
+        ValueError: ``m`` is below 1.
+    """
+    if m < 1:
+        raise ValueError(f"a level for {m} intervals")
+    return level ** (1 / m)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values in the order given (Benjamini and Hochberg 1995): for exploring only.
+
+    Calling those at most q discoveries keeps the expected share of false ones at most q, for tests
+    that are independent or depend positively; it does not keep the chance of any false one.
+    """
+    m = len(p_values)
+    adjusted = [0.0] * m
+    running = 1.0
+    ranked = sorted(range(m), key=p_values.__getitem__)
+    for rank, i in reversed(list(enumerate(ranked, start=1))):
+        running = min(running, p_values[i] * m / rank)
+        adjusted[i] = running
+    return tuple(adjusted)
+
+
+def two_rates(p1: float, n1: int, p2: float, n2: int) -> float:
+    """Two-sided p-value that two independent rates are equal: score test, pooled variance.
+
+    For published totals; 1 if the pooled rate is 0 or 1. Assumes enough hits for a normal
+    approximation; conservative if both are of the same problems and agree more than by chance.
+    """
+    pooled = (p1 * n1 + p2 * n2) / (n1 + n2)
+    variance = pooled * (1 - pooled) * (1 / n1 + 1 / n2)
+    if variance <= 0:
+        return 1.0
+    return 2 * NormalDist().cdf(-abs(p1 - p2) / math.sqrt(variance))
+
+
+def _midp_lower(k: int, n: int) -> float:
+    """``P(X < k) + P(X = k) / 2`` for n tosses of a fair coin, in integers: exact for any n."""
+    below, at = 0, 1  # counts of outcomes: sum of C(n, i) for i < k, and C(n, i)
+    for i in range(k):
+        below += at
+        at = at * (n - i) // (i + 1)
+    return (2 * below + at) / 2 ** (n + 1)
+
+
+# What a paired run can see: problems needed for a gain, and the smallest gain it can find.
+#
+# Planning formulas in the normal approximation (Connor 1987). With p the control's solve rate,
+# p + d the arm's, phi the correlation between the two arms' answers to one problem, and
+#
+#     v   = p(1-p) + (p+d)(1-p-d) - 2 phi sqrt(p(1-p)(p+d)(1-p-d))      variance of one difference
+#     psi = v + d²                                                      share of discordant pairs
+#     n   = (z_a sqrt(psi) + z_b sqrt(psi - d²))² / d²
+#
+# z_a is the two-sided critical value of the level and z_b the normal quantile of the power.
+
+
+CORRELATION = 0.17
+"""Phi between two strategies of one model on one problem: about this over 43 measured pairs."""
+
+
+def problems_needed(
+    effect: float,
+    baseline: float,
+    level: float = 0.95,
+    power: float = 0.8,
+    correlation: float = CORRELATION,
+) -> int:
+    """Problems for which a gain of ``effect`` over ``baseline`` is found with this power.
+
+    "Found" means that the two-sided interval at ``level`` lies above 0, not above a margin.
+
+    Args:
+        effect: The gain, more than 0, at most ``1 - baseline``.
+        baseline: The control's solve rate, 0..1.
+        level: Of the interval; ``1 - 0.05 / m`` plans for the first step of Holm over m gains.
+        power: Chance of finding it, between 0 and 1.
+        correlation: Phi, -1..1; where the two rates do not allow it, the nearest they allow.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    _check(baseline, power, correlation)
+    if not 0 < effect <= 1 - baseline:
+        raise ValueError(f"no gain of {effect} over a solve rate of {baseline}")
+    z = critical_value(level), NormalDist().inv_cdf(power)
+    return math.ceil(_needed(effect, baseline, correlation, z))
+
+
+def minimum_detectable_effect(
+    n: int,
+    baseline: float,
+    level: float = 0.95,
+    power: float = 0.8,
+    correlation: float = CORRELATION,
+) -> float:
+    """Smallest gain that ``n`` problems find with this power: inverse of `problems_needed`.
+
+    Returns:
+        A gain in 0..1-baseline; NaN if even the largest possible gain would be missed (few
+        problems, or a control that is already nearly always right).
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    _check(baseline, power, correlation)
+    if n < 0:
+        raise ValueError(f"{n} problems")
+    z = critical_value(level), NormalDist().inv_cdf(power)
+    largest = 1 - baseline
+    if largest == 0 or _needed(largest, baseline, correlation, z) > n:
+        return math.nan
+    return last_true(lambda d: _needed(d, baseline, correlation, z) > n, 0.0, largest)
+
+
+def _needed(effect: float, baseline: float, correlation: float, z: tuple[float, float]) -> float:
+    arm = baseline + effect
+    own, other = baseline * (1 - baseline), max(arm * (1 - arm), 0.0)
+    discordant = own + other - 2 * correlation * math.sqrt(own * other) + effect * effect
+    # The cells of the 2x2 table cannot be negative, so two rates bound how often the arms differ.
+    discordant = min(max(discordant, effect), baseline + arm, 2 - baseline - arm)
+    spread = math.sqrt(max(discordant - effect * effect, 0.0))
+    return (z[0] * math.sqrt(discordant) + z[1] * spread) ** 2 / effect**2
+
+
+def _check(baseline: float, power: float, correlation: float) -> None:
+    if not (0 <= baseline <= 1 and 0 < power < 1 and -1 <= correlation <= 1):
+        raise ValueError(f"baseline {baseline}, power {power}, correlation {correlation}")

@@ -1,0 +1,377 @@
+"""From a spec to its comparison: the one way that every front door runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from cotkit.analysis.bias import bias, bias_changes
+from cotkit.analysis.comparison import RunFacts
+from cotkit.analysis.comparison import compare as compare_rows
+from cotkit.analysis.following import following
+from cotkit.analysis.gains import all_decided
+from cotkit.analysis.metrics import measured, with_normalised
+from cotkit.analysis.steps import chain_steps
+from cotkit.analysis.values import Comparison, MetricResult
+from cotkit.benchmarks import draw_order
+from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.events import Event, GainFound, Said
+from cotkit.executors.ray import RayExecutor
+from cotkit.identity import backend_key, canonical_json
+from cotkit.models.prices import Price, price_of
+from cotkit.protocols import Backend, Benchmark
+from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.run.budget import Budget, Meter
+from cotkit.run.flips import recalled
+from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
+from cotkit.run.likelihood import unweighed
+from cotkit.run.loop import run_to_end
+from cotkit.run.runner import is_outdated
+from cotkit.scoring.measure import preferred_scale
+from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
+from cotkit.store import AttemptRow, Store, option, place_of
+from cotkit.strategies.flipped_labels import FlippedLabels
+from cotkit.types import BackendInfo, Notify, Problem
+
+
+def gains_found(found: Comparison) -> list[GainFound]:
+    """What a comparison says, as events."""
+    return [
+        GainFound(
+            run_id=found.run_id,
+            arm=gain.arm,
+            control=gain.control,
+            n=gain.n,
+            gain=gain.gain,
+            low=gain.interval.low,
+            high=gain.interval.high,
+            verdict=gain.label,
+        )
+        for gain in (verdict.gain for verdict in found.verdicts)
+    ]
+
+
+LEVEL = 0.95
+"""Confidence level of every report."""
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one call may spend; a resumed run begins to count anew."""
+
+    budget: Budget = field(default_factory=Budget)
+    """When to stop, between problems, with the arms balanced."""
+    prices: Path | None = None
+    """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
+    cluster: RayExecutor | None = None
+    """Whose machines ask the model, where a spec names it; None: this process."""
+
+
+NO_LIMITS = Resources()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A run as it went."""
+
+    plan: Plan
+    """What was planned."""
+    info: BackendInfo
+    """The backend that it ran on."""
+    done: ExecutionResult
+    """Its attempts."""
+    price: Price | None
+    """What the model's tokens cost; None: unknown."""
+
+
+def run_spec(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path | str,
+    backend: Backend | None = None,
+    emit: Emit | None = None,
+    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    means: Resources = NO_LIMITS,
+    resumed: str | None = None,
+) -> Comparison:
+    """Run a spec to its comparison: :func:`perform`, then :func:`analyse`; says what it found."""
+    ran = perform(
+        spec,
+        bench,
+        log_dir=log_dir,
+        backend=backend,
+        emit=emit,
+        on_plan=on_plan,
+        means=means,
+        resumed=resumed,
+    )
+    found = analyse(ran.plan, ran.info, ran.done, ran.price)
+    for gain in gains_found(found):
+        (emit or _silent)(gain)
+    return found
+
+
+def perform(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path | str,
+    backend: Backend | None = None,
+    closes: bool = False,
+    emit: Emit | None = None,
+    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    means: Resources = NO_LIMITS,
+    resumed: str | None = None,
+) -> RunResult:
+    """Run a spec; ``on_plan`` is called before anything is generated.
+
+    ``log_dir``: folder of the store, or the URL of a PostgreSQL database.
+    ``backend``: an object to use in place of the one that the spec names, and to leave open unless
+    ``closes``.
+    ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
+    ``resumed``: id of the stored run that this is to complete; one of cotkit 0.1 keeps it.
+
+    Raises:
+        CotkitError: whatever ends the run.
+        InterruptedRunError: Ctrl-C; the hint says how to go on.
+    """
+    say = emit or _silent
+    if spec.batch:
+        means.budget.check_batch()
+    plan = make_plan(spec, bench)
+    hint = "the same command goes on where it stopped"
+    try:
+        with Store(place_of(log_dir)) as store:
+            used = backend or backend_of(
+                spec,
+                plan.everything,
+                store=store,
+                notify=lambda text: say(Said(text=text)),
+                cluster=means.cluster,
+            )
+            info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            if resumed is not None and change_of(plan, info, store, resumed) is None:
+                plan = trusted(plan, store, resumed)
+            if on_plan is not None:
+                on_plan(plan, info, store)
+            if backend is None:
+                hint = f"go on with: cotkit resume {plan.run_id(info)} {option(log_dir)}"
+            price = price_for(spec, info, means.prices)
+            meter = Meter(means.budget, price, model=info.model)
+            work = _execute(plan, used, store, say, meter=meter, closes=closes or backend is None)
+            done = run_to_end(work)
+    except KeyboardInterrupt:
+        message = "interrupted; everything generated so far is kept"
+        raise InterruptedRunError(message, hint=hint) from None
+    return RunResult(plan=plan, info=info, done=done, price=price)
+
+
+def trusted(plan: Plan, store: Store, run_id: str) -> Plan:
+    """Return the plan of a stored run; one of cotkit 0.1 keeps the id that it has."""
+    return replace(plan, stored_id=run_id) if is_of_0_1(store.run_content(run_id)) else plan
+
+
+def change_of(plan: Plan, info: BackendInfo, store: Store, run_id: str) -> str | None:
+    """Return in what a stored run differs from its plan as it is now; None: in nothing known."""
+    content = store.run_content(run_id)
+    if not is_of_0_1(content):
+        return difference(content, json.loads(canonical_json(plan.content(info))))
+    if store.run_backend(run_id)[0] != backend_key(info):
+        return "backend"
+    arms = {arm.name: arm.strategy for arm in plan.arms}
+    return change_since_0_1(content, plan.content(info), arms)
+
+
+def outdated_note(n_outdated: int) -> str:
+    """Return the note on scores of an earlier scorer that could not be made anew."""
+    return (
+        f"{n_outdated} attempts keep the scores of another version of the scorer: stored "
+        "completions do not suffice to read all of them again, as cotkit resume does"
+    )
+
+
+async def _execute(
+    plan: Plan, backend: Backend, store: Store, emit: Emit, *, meter: Meter, closes: bool
+) -> ExecutionResult:
+    enough = None
+    if plan.spec.stop_when:
+        enough = all_decided(
+            plan.pairs, margin=plan.spec.margin, level=LEVEL, not_asked=plan.upper_bounds
+        )
+    try:
+        return await execute(plan, backend, store, emit, meter=meter, enough=enough)
+    finally:
+        if closes:
+            await backend.close()
+
+
+def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | None:
+    """What the tokens of a spec's model cost the way it is asked; None: unknown."""
+    url = info.settings.get("base_url")
+    price = price_of(info.backend, info.model, prices, base_url=url)
+    return price.batched() if price is not None and spec.batch else price
+
+
+def analyse(
+    plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None
+) -> Comparison:
+    """The comparison that the rows of a plan come to."""
+    why = why_failed(done)
+    order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
+    rows = (
+        sorted(done.rows, key=lambda row: order[row.problem_id])
+        if plan.spec.stop_when
+        else done.rows
+    )
+    facts = RunFacts(
+        run_id=plan.run_id(info),
+        model=info.model,
+        n_params=info.n_params,
+        bench=plan.bench_name,
+        bench_version=plan.bench_version,
+        n_problems=len(plan.problems),
+        n_total=len(plan.everything),
+        reasons={arm.name: arm.strategy.reasons for arm in plan.arms},
+        upper_bounds=plan.upper_bounds,
+    )
+    found = compare_rows(
+        rows,
+        plan.pairs,
+        facts,
+        reader=plan.spec.reader,
+        margin=plan.spec.margin,
+        level=LEVEL,
+        sequential=plan.spec.stop_when is not None,
+        price=price,
+    )
+    flips = {
+        arm.name: arm.strategy.fraction
+        for arm in plan.arms
+        if isinstance(arm.strategy, FlippedLabels)
+    }
+    tags = {problem.question.id: problem.tags for problem in plan.problems}
+    honest = [pair for pair in plan.pairs if pair[0] not in plan.upper_bounds]
+    return replace(
+        found,
+        notes=(
+            *plan.notes(),
+            *found.notes,
+            *unweighed(plan, info),
+            *_said_of(plan, info, done, price, why),
+        ),
+        is_sequential=plan.spec.stop_when is not None,
+        ended_by=done.ended_by,
+        why_failed=why,
+        n_shot=plan.n_shot,
+        following=following(rows, flips, LEVEL),
+        bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
+        bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
+        chains=chain_steps(rows),
+        metrics=measure_all(rows, found, plan.pairs, plan.everything),
+    )
+
+
+def measure_all(
+    rows: Sequence[AttemptRow],
+    found: Comparison,
+    pairs: Sequence[tuple[str, str]],
+    problems: Sequence[Problem],
+) -> tuple[MetricResult, ...]:
+    """Every metric of the rows of a comparison; ``problems``: all that the benchmark has."""
+    metrics = measured(
+        rows,
+        [one.arm for one in found.cells],
+        pairs,
+        kind_of=described,
+        calibration=calibration_error,
+        level=LEVEL,
+    )
+    if (scale := preferred_scale(problems)) is None:
+        return metrics
+    metric, low, high = scale
+    return with_normalised(
+        metrics, metric, partial(normalised, low=low, high=high), METRICS["normalised"]
+    )
+
+
+def why_failed(done: ExecutionResult) -> str | None:
+    """The commonest reason of a run's failed attempts; None: none failed."""
+    reasons = Counter(row.error for row in done.rows if row.outcome == "failed" and row.error)
+    return reasons.most_common(1)[0][0] if reasons else None
+
+
+def _said_of(
+    plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None, why: str | None
+) -> tuple[str, ...]:
+    """What a reader must know of how the run went and what its dollars are made of."""
+    notes: list[str] = []
+    if plan.stored_id is not None:
+        notes.append(trust_note([plan.stored_id]))
+    if n_outdated := sum(map(is_outdated, done.rows)):
+        notes.append(outdated_note(n_outdated))
+    if done.ended_by is not None:
+        ends = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
+        n_done = len({row.problem_id for row in done.rows})
+        notes.append(
+            f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
+            f"{ends[done.ended_by]}"
+        )
+    if why is not None:
+        notes.append(f"the commonest reason of failed attempts: {why}")
+    if (flips := recalled(info)) is not None:
+        notes.append(str(flips))
+    refused = info.settings.get("parameters", "").split(",")
+    if "-temperature" in refused and any(
+        getattr(arm.strategy, "temperature", None) == 0 for arm in plan.arms
+    ):
+        notes.append(
+            f"{info.model} takes no temperature: what should be greedy was sampled at the "
+            "provider's default, and a second run will differ"
+        )
+    served = sorted({row.served_by for row in done.rows if row.served_by})
+    if len(served) > 1:
+        notes.append(f"several models or versions answered: {'; '.join(served)}")
+    if price is not None:
+        way = ", batch interface" if plan.spec.batch else ""
+        notes.append(
+            f"dollars: list prices of {price.as_of} ({price.status}{way}): {price.input:g} in, "
+            f"{price.cached_input:g} from cache, {price.output:g} out for a million tokens; "
+            f"check them at {price.source}"
+        )
+    return tuple(notes)
+
+
+def _silent(event: Event) -> None:
+    """No display."""
+
+
+# The backend that a spec names: here, or on a cluster.
+
+
+def backend_of(
+    spec: RunSpec,
+    problems: Sequence[Problem],
+    *,
+    store: Store,
+    notify: Notify,
+    cluster: RayExecutor | None,
+) -> Backend:
+    """The backend that a spec names, here or on a cluster.
+
+    Raises:
+        CotkitError: as ``build_backend`` and ``Cluster.sharded``; or a batch on a cluster.
+    """
+    model, args = spec.model, spec.model_args
+    if cluster is not None and spec.batch:
+        raise UsageError("a batch waits at the provider: no cluster makes it faster")
+    built = build_backend(
+        model, args, problems=problems, store=store, notify=notify, batch=spec.batch
+    )
+    return built if cluster is None else cluster.sharded(built, model, args, problems, notify)

@@ -1,0 +1,230 @@
+"""Completions that some other program made: read one line at a time, every field checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, cast, get_args
+
+from cotkit.errors import BadInputError
+from cotkit.types import StopReason
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""A longer line is refused before the rest of it is read."""
+DEFAULT_ARM = "completions"
+"""Arm of the lines that name none."""
+
+_SHAPE = 'one object per line, at least {"id": "...", "text": "..."}'
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionLine:
+    """One completion, checked in itself; whether its problem exists is not known here."""
+
+    place: ItemLocation
+    """Where it stands, for errors."""
+    problem: str | int
+    """Id of its problem; a whole number is the problem's place in the benchmark, from 0."""
+    text: str
+    """What the readers are to read."""
+    sample: int
+    """Which independent draw it is, from 0."""
+    arm: str
+    """What was done to make it; arms are compared."""
+    stop_reason: StopReason | None
+    """Why it ended; None: the program did not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldNames:
+    """What other programs call the two fields that a line must have."""
+
+    id: str = "id"
+    """Holds the problem's id, or its place in the benchmark."""
+    text: str = "text"
+    """Holds the completion, or a list of samples (one list within a list is taken as that)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemLocation:
+    """A line of a file, or an item of what was given in Python."""
+
+    source: Path | str
+    """The file, or a word for what was given."""
+    line: int
+    """From 1."""
+    id_field: str = "id"
+    """What it calls the field that names the problem."""
+
+    def bad(self, problem: str, *, field: str | None = None, hint: str = _SHAPE) -> BadInputError:
+        """An error at this place."""
+        return BadInputError(self.source, problem, line=self.line, field=field, hint=hint)
+
+
+def read_file(
+    path: Path,
+    names: FieldNames,
+    *,
+    arm: str = DEFAULT_ARM,
+    on_read: Callable[[int], None] = lambda _: None,
+) -> Iterator[CompletionLine]:
+    """The completions of a JSON-lines file as they are asked for; holds one line at a time.
+
+    Args:
+        path: The file; blank lines are skipped.
+        names: What it calls its fields.
+        arm: Of lines that name none.
+        on_read: Told after each line how many bytes of the file have been read.
+
+    Raises:
+        BadInputError: no such file, a line that is too long, not UTF-8, not JSON or no object, or
+            a field that is not as it must be.
+    """
+    if not path.is_file():
+        raise BadInputError(path, "no such file", hint="a file of JSON lines")
+    try:
+        file = path.open("rb")
+    except OSError as refused:
+        raise BadInputError(path, f"cannot be read: {refused.strerror}") from refused
+    with file:
+        for place, line in _lines(path, file):
+            on_read(file.tell())
+            yield from _made(replace(place, id_field=names.id), _parse(place, line), names, arm)
+
+
+def read_items(
+    items: Iterable[Mapping[str, object]], *, arm: str = DEFAULT_ARM, source: str = "completions"
+) -> Iterator[CompletionLine]:
+    """The same of objects given in Python, each as a line of a file would hold it."""
+    for number, item in enumerate(items, start=1):
+        place = ItemLocation(source=source, line=number)
+        if not isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise place.bad(f"{_named(item)}, not an object")
+        yield from _made(place, item, FieldNames(), arm)
+
+
+def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[ItemLocation, bytes]]:
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        place = ItemLocation(source=path, line=number)
+        if len(line) > MAX_LINE_BYTES:
+            size = f"{MAX_LINE_BYTES // 1024**2} MiB"
+            raise place.bad(f"longer than {size}", hint="one object per line, one line per object")
+        if number == 1:
+            line = line.removeprefix(_BOM)
+        if not line.isspace() and line:
+            yield place, line
+
+
+def _parse(place: ItemLocation, line: bytes) -> Mapping[str, object]:
+    try:
+        value: object = json.loads(line.decode())
+    except UnicodeDecodeError as broken:
+        raise place.bad("not UTF-8", hint="save it as UTF-8") from broken
+    except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
+        raise place.bad(f"not JSON: {broken}") from broken
+    if not isinstance(value, dict):
+        raise place.bad(f"{_named(value)}, not an object")
+    return cast("dict[str, object]", value)
+
+
+def _made(
+    place: ItemLocation, fields: Mapping[str, object], names: FieldNames, arm: str
+) -> Iterator[CompletionLine]:
+    problem = _problem(place, fields, names.id)
+    texts = _texts(place, fields, names.text)
+    first = _sample(place, fields)
+    if first is not None and len(texts) > 1:
+        raise place.bad(
+            f"beside {len(texts)} texts", field="sample", hint="a list is samples 0, 1, 2, ..."
+        )
+    name, ended = _arm(place, fields, arm), _stop_reason(place, fields)
+    for at, text in enumerate(texts):
+        yield CompletionLine(
+            place=place,
+            problem=problem,
+            text=text,
+            sample=at + (first or 0),
+            arm=name,
+            stop_reason=ended,
+        )
+
+
+def _problem(place: ItemLocation, fields: Mapping[str, object], name: str) -> str | int:
+    value = _required(place, fields, name, option="--id-field")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        hint = "the problem's id, or its place in the benchmark from 0"
+        raise place.bad(
+            f"must be a text or a whole number, not {_named(value)}", field=name, hint=hint
+        )
+    return value
+
+
+def _texts(place: ItemLocation, fields: Mapping[str, object], name: str) -> list[str]:
+    value = _required(place, fields, name, option="--text-field")
+    if isinstance(value, str):
+        return [value]
+    hint = "the completion, or a list of samples"
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    if len(items) == 1 and isinstance(items[0], list):  # one request, its repeats within
+        items = cast("list[object]", items[0])
+    if not items:
+        what = "an empty list" if isinstance(value, list) else f"{_named(value)}, not a text"
+        raise place.bad(what, field=name, hint=hint)
+    for at, item in enumerate(items):
+        if not isinstance(item, str):
+            raise place.bad(f"{_named(item)} at {at}, not a text", field=name, hint=hint)
+    return cast("list[str]", items)
+
+
+def _required(
+    place: ItemLocation, fields: Mapping[str, object], name: str, *, option: str
+) -> object:
+    if name not in fields:
+        found = ", ".join(map(repr, sorted(fields)[:8])) or "nothing"
+        hint = f"the line has {found}; another name: {option} NAME"
+        raise place.bad("missing", field=name, hint=hint)
+    return fields[name]
+
+
+def _sample(place: ItemLocation, fields: Mapping[str, object]) -> int | None:
+    value = fields.get("sample")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise place.bad("must be a whole number from 0", field="sample", hint="or leave it out")
+    return value
+
+
+def _arm(place: ItemLocation, fields: Mapping[str, object], default: str) -> str:
+    value = fields.get("arm")
+    if value is None:
+        return default
+    if not isinstance(value, str) or not value.strip():
+        raise place.bad("must be a name", field="arm", hint="or leave it out")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise place.bad("half a surrogate pair", field="arm", hint="write the character itself")
+    return value
+
+
+def _stop_reason(place: ItemLocation, fields: Mapping[str, object]) -> StopReason | None:
+    value = fields.get("stop_reason")
+    if value is None:
+        return None
+    for reason in get_args(StopReason):
+        if value == reason:
+            return reason
+    hint = f"{', '.join(get_args(StopReason))}, or leave it out"
+    shown = repr(value) if isinstance(value, str) else _named(value)
+    raise place.bad(f"{shown[:40]} is not known", field="stop_reason", hint=hint)
+
+
+def _named(value: object) -> str:
+    names: dict[type[object], str]
+    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+    names |= {int: "a number", float: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)

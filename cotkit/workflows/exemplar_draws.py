@@ -1,0 +1,152 @@
+"""Several exemplar draws of one comparison: does its gain hang on the exemplars or the problems?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+
+from cotkit.analysis.draws import DrawVariance, draw_variance, gain_matrix
+from cotkit.analysis.values import Comparison
+from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
+from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run.budget import Budget
+from cotkit.store import Store, place_of
+from cotkit.types import BackendInfo, Exemplar
+from cotkit.workflows.compare import LEVEL, NO_LIMITS, Emit, Resources, run_spec
+
+AGAIN = "give the same command again: what is done is not made again"
+"""How draws go on. A resume knows one run, so it would print the comparison of one draw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExemplarDraws:
+    """One comparison under each exemplar seed, and what they say together."""
+
+    seeds: tuple[int, ...]
+    """The exemplar seeds, as asked."""
+    comparisons: tuple[Comparison, ...]
+    """One for each seed: a run of its own, with its own id."""
+    variances: tuple[DrawVariance, ...]
+    """One for each arm that shows exemplars, or whose control does; none where failed attempts
+    left fewer than two problems."""
+
+
+def compare_draws(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path | str,
+    backend: Backend | None = None,
+    emit: Emit | None = None,
+    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    means: Resources = NO_LIMITS,
+) -> ExemplarDraws:
+    """Run a spec once for each of its ``exemplar_seeds``, on the same problems.
+
+    The other arguments are those of ``run_spec``, which is called for each seed.
+
+    Raises:
+        UsageError: as :func:`draw_plans`, before anything is generated.
+        InterruptedRunError: Ctrl-C; the same call goes on.
+        CotkitError: whatever ends a run.
+    """
+    if means.budget != Budget():
+        raise UsageError(
+            "a budget is of one run, and exemplar seeds make several",
+            hint="--limit bounds what they take",
+        )
+    plans = draw_plans(spec, bench)
+    try:
+        comparisons = tuple(
+            run_spec(
+                plan.spec,
+                bench,
+                log_dir=log_dir,
+                backend=backend,
+                emit=emit,
+                on_plan=on_plan,
+                means=means,
+            )
+            for plan in plans
+        )
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(stopped.message, hint=AGAIN) from None
+    with Store(place_of(log_dir)) as store:
+        draws = [store.attempts(comparison.run_id) for comparison in comparisons]
+    variances = tuple(
+        draw_variance(
+            arm,
+            control,
+            gains,
+            rng=random.Random(spec.seed),  # noqa: S311 - resampling, not cryptography
+            level=LEVEL,
+        )
+        for arm, control in _pairs(plans[0])
+        if len((gains := gain_matrix(draws, arm, control))[0]) >= 2
+    )
+    return ExemplarDraws(seeds=spec.exemplar_seeds, comparisons=comparisons, variances=variances)
+
+
+def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
+    """The plan of each exemplar seed of a spec, on the same problems; nothing is generated.
+
+    Raises:
+        UsageError: no seeds, one problem, no arm that shows exemplars, one that draws them by
+            itself, or two seeds that show the same ones in the same order.
+        CotkitError: as ``make_plan``.
+    """
+    seeds = spec.exemplar_seeds
+    if not seeds:
+        raise UsageError("no exemplar seeds given", hint="two or more: 0,1,2,3,4")
+    plans = tuple(
+        make_plan(replace(spec, exemplar_seed=seed, exemplar_seeds=()), bench) for seed in seeds
+    )
+    if len(plans[0].problems) < 2:
+        raise UsageError("one problem shows no variance between problems", hint="--limit 2 or more")
+    _check_arms(plans[0])
+    _check_differ(plans, seeds)
+    return plans
+
+
+def _check_arms(plan: Plan) -> None:
+    for arm in plan.arms:
+        if "pool" in _fields(arm.strategy):
+            name = arm.name.partition(":")[0]
+            raise UsageError(
+                f"exemplar seeds change nothing in {name}: its parameter seed draws its exemplars",
+                hint=f"--strategy {name}:seed=0,1,2 compares draws, without their variance",
+            )
+    if not _pairs(plan):
+        raise UsageError(
+            "no strategy of this run shows exemplars, so exemplar seeds change nothing",
+            hint="few-shot strategies: cot, equation-only, ...",
+        )
+
+
+def _check_differ(plans: tuple[Plan, ...], seeds: tuple[int, ...]) -> None:
+    seen: dict[tuple[tuple[Exemplar, ...], ...], int] = {}
+    for seed, plan in zip(seeds, plans, strict=True):
+        other = seen.setdefault(tuple(_exemplars(arm.strategy) for arm in plan.arms), seed)
+        if other != seed:
+            raise UsageError(
+                f"exemplar seeds {other} and {seed} show the same exemplars in the same order",
+                hint="take another seed or more exemplars",
+            )
+
+
+def _pairs(plan: Plan) -> list[tuple[str, str]]:
+    """The pairs that depend on exemplars."""
+    showing = {arm.name for arm in plan.arms if _exemplars(arm.strategy)}
+    return [pair for pair in plan.pairs if not showing.isdisjoint(pair)]
+
+
+def _exemplars(strategy: Strategy | OracleStrategy) -> tuple[Exemplar, ...]:
+    """Those given to a strategy; an attribute that is no field is its own affair."""
+    return getattr(strategy, "exemplars") if "exemplars" in _fields(strategy) else ()  # noqa: B009 - no protocol has it
+
+
+def _fields(strategy: Strategy | OracleStrategy) -> set[str]:
+    return {field.name for field in fields(strategy)} if is_dataclass(strategy) else set()

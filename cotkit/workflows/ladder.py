@@ -1,0 +1,204 @@
+"""A ladder: which models a family has, how large each is, and whether they can be put in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Cell, ResultGrid, Rung, position
+from cotkit.analysis.steps import step_groups
+from cotkit.backends.simulated import FAMILY as SIMULATED
+from cotkit.errors import UnknownNameError, UsageError
+from cotkit.models import catalogue
+from cotkit.run.identity import Content, difference
+from cotkit.types import BackendInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+
+_NEEDED: Mapping[Axis, tuple[str, str]] = {
+    "params": ("number of parameters", "--x ordinal takes the models in the order given"),
+    "active-params": ("number of parameters", "--x ordinal takes the models in the order given"),
+    "flops": ("training compute", "--x params, or --x ordinal for the order given"),
+    "loss": ("pretraining loss", "--loss MODEL=2.31"),
+}
+"""Axis, but ``ordinal`` -> what of a model it needs, and the way out where that is not known."""
+
+
+def members(family: str) -> tuple[str, ...]:
+    """The models of a family as users name them, the smallest first.
+
+    Raises:
+        UnknownNameError: no family has this name.
+    """
+    if family == "simulated":
+        return SIMULATED
+    known = sorted(catalogue.entries(), key=lambda entry: entry.n_params)
+    found = tuple(entry.name for entry in known if entry.family == family)
+    if not found:
+        raise UnknownNameError("family", family, {"simulated", *(entry.family for entry in known)})
+    return found
+
+
+def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
+    """What is known of a model's size: its backend's word, and the catalogue's for compute."""
+    rung = Rung(
+        model=info.model,
+        family=info.family,
+        n_params=info.n_params,
+        n_active_params=info.n_active_params,
+        loss=loss,
+    )
+    try:
+        entry = catalogue.find(info.model)
+    except UnknownNameError:
+        return rung
+    return replace(
+        rung,
+        train_flops=entry.training_flops,
+        flops_is_bound=entry.training_flops is not None and entry.training_tokens_is_bound,
+    )
+
+
+def check_count(n_models: int) -> None:
+    """Refuse what is no ladder, before any model is looked for.
+
+    Raises:
+        UsageError: fewer than two models.
+    """
+    if n_models < 2:
+        raise UsageError(
+            f"a ladder needs two models or more, not {n_models}",
+            hint="--models A,B,C or --family NAME",
+        )
+
+
+def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
+    """Refuse what has no order, before anything is generated.
+
+    Raises:
+        UsageError: fewer than two models, one given twice, or two of equal or unknown size.
+    """
+    check_count(len(rungs))
+    if again := _first_twice(rung.model for rung in rungs):
+        raise UsageError(f"{again} is given twice", hint="name each model once")
+    seen: dict[float, Rung] = {}
+    for index, rung in enumerate(rungs):
+        at = position(rung, index, axis)
+        if at is None:
+            what, hint = _NEEDED[axis]
+            raise UsageError(f"the {what} of {rung.model} is not known", hint=hint)
+        other = seen.setdefault(at, rung)
+        if other is not rung:
+            raise UsageError(
+                f"{other.model} and {rung.model} have the same {_NEEDED[axis][0]}",
+                hint="leave one out, or --x ordinal for the order given",
+            )
+
+
+def _first_twice(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+# Whether runs may stand on one curve: they must differ in the model alone.
+
+
+def check_alike(runs: Sequence[tuple[str, Content]]) -> None:
+    """Refuse runs that differ in what they asked, or how it was read.
+
+    Runs of cotkit 0.1 and later ones are compared in what both record.
+
+    Args:
+        runs: Id and content of each; an arm that only some have is not compared.
+
+    Raises:
+        UsageError: names the first field that differs.
+    """
+    (first, content), *others = runs
+    for run_id, other in others:
+        if (field := difference(content, other)) is not None:
+            raise UsageError(
+                f"runs {first} and {run_id} cannot stand on one curve: they differ in {field}",
+                hint="cotkit scale --models runs them alike; what is done is not made again",
+            )
+
+
+# A grid taken apart by the number of steps that its problems take: does the onset move with it?
+
+
+def counts_by_steps(bench: str, n_steps: Sequence[int | None]) -> dict[tuple[int, int], int]:
+    """Groups, as (fewest steps, most steps), and how many problems each has.
+
+    The groups are those of a comparison (``analysis.difficulty``), fixed by counts alone.
+
+    Raises:
+        UsageError: there are not two groups.
+    """
+    counts = Counter(n for n in n_steps if n is not None)
+    groups = step_groups(counts)
+    if len(groups) < 2:
+        raise UsageError(
+            f"the problems of {bench} do not fall into two groups by their steps",
+            hint="leave out --by-steps, or raise --limit",
+        )
+    return {
+        (low, high): sum(n for steps, n in counts.items() if low <= steps <= high)
+        for low, high in groups
+    }
+
+
+def by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
+    """One grid for each group; problems of unknown steps are in none.
+
+    Raises:
+        UsageError: there are not two groups.
+    """
+    steps = grid.n_steps or ()
+    return tuple(
+        _part(
+            replace(grid, bench=f"{grid.bench}, {_said(*group)}"),
+            [i for i, n in enumerate(steps) if n is not None and group[0] <= n <= group[1]],
+        )
+        for group in counts_by_steps(grid.bench, steps)
+    )
+
+
+def _part(grid: ResultGrid, at: Sequence[int]) -> ResultGrid:
+    def some(values: Floats | None) -> Floats | None:
+        return None if values is None else values[list(at)]
+
+    cells: Mapping[tuple[str, str], Cell] = {
+        key: ArmOutcomes(
+            correct=cell.correct[list(at)],
+            metrics={name: values[list(at)] for name, values in cell.metrics.items()},
+            tokens=some(cell.tokens),
+            usd=some(cell.usd),
+            seconds=some(cell.seconds),
+        )
+        for key, cell in grid.cells.items()
+        if isinstance(cell, ArmOutcomes)
+    }
+    return replace(
+        grid,
+        cells=cells,
+        problem_ids=tuple(grid.problem_ids[i] for i in at),
+        clusters=None if grid.clusters is None else tuple(grid.clusters[i] for i in at),
+        n_steps=None if grid.n_steps is None else tuple(grid.n_steps[i] for i in at),
+    )
+
+
+def _said(low: int, high: int) -> str:
+    if low == high:
+        return f"{low} step" if low == 1 else f"{low} steps"
+    return f"{low} to {high} steps"

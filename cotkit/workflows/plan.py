@@ -1,0 +1,224 @@
+"""A front door: a run before it is run, what it asks, what the store saves, what it can show."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from cotkit.benchmarks import load_benchmark
+from cotkit.events import Said
+from cotkit.identity import backend_key
+from cotkit.models.prices import Price
+from cotkit.protocols import Backend, Benchmark
+from cotkit.registry import parse_spec
+from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate, survey
+from cotkit.run.likelihood import n_weighed
+from cotkit.run.loop import run_to_end
+from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN, strategy_specs
+from cotkit.stats.hypotheses import minimum_detectable_effect
+from cotkit.store import Store, place_of
+from cotkit.types import BackendInfo
+from cotkit.workflows.compare import LEVEL, Emit, price_for
+from cotkit.workflows.exemplar_draws import draw_plans
+
+SHOWN_RATES = (0.05, 0.2, 0.5)
+"""Solve rates of a control for which a forecast says the smallest gain it can find."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Counts and a power calculation; :mod:`cotkit.run.forecast` says what is certain."""
+
+    run_id: str
+    """Identity of the run (12 hex characters); of several exemplar draws, one for each."""
+    model: str
+    """The model as reports name it."""
+    bench: str
+    """Benchmark name."""
+    n_problems: int
+    """Problems drawn."""
+    n_total: int
+    """Problems the benchmark has."""
+    arms: tuple[ArmSurvey, ...]
+    """Controls first, in the order in which requests are counted as shared."""
+    upper_bounds: frozenset[str]
+    """Names of the arms that see the gold answers."""
+    prompt_tokens: tuple[int | None, ...] = ()
+    """For each arm, about how many prompt tokens its ``n_to_make`` completions are asked with
+    (the mean first prompt of a few problems); None: the backend cannot tell. Empty: not asked."""
+    n_weighed: int = 0
+    """Options that come on top, at most: their log-probabilities are asked after each attempt. Not
+    in ``arms`` and ``estimates``."""
+    estimates: tuple[CostEstimate, ...]
+    """For each arm, what its completions to be made will take, as ranges."""
+    price: Price | None
+    """Of the model's tokens; None: unknown."""
+    detectable: tuple[tuple[float, float], ...]
+    """(the control's solve rate, smallest gain that the run finds there with power 0.8); NaN:
+    none. Empty if no arm has a control, and for exemplar draws, which are judged together."""
+
+
+def plan(
+    model: str | Backend,
+    strategy: str | Sequence[str] = "cot",
+    bench: str | Benchmark = "gsm-mini",
+    *,
+    baseline: str | None = None,
+    limit: int | Literal["all"] | None = None,
+    seed: int = 0,
+    exemplars: str = "builtin:8",
+    exemplar_seed: int = 0,
+    model_args: Mapping[str, str] | None = None,
+    generation: Mapping[str, str] | None = None,
+    reader: str = "flexible",
+    margin: float = 0.02,
+    run_unsafe_code: bool = False,
+    likelihood: bool = False,
+    prices: Path | None = None,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+) -> Forecast:
+    """What the same :func:`compare` would ask, make and be able to see; generates nothing.
+
+    Arguments and errors as there. A model is not loaded, but fetched if it is not here yet: its
+    weights are part of every completion's identity.
+    """
+    spec = RunSpec(
+        model=model if isinstance(model, str) else GIVEN,
+        model_args=dict(model_args or {}),
+        bench=bench if isinstance(bench, str) else bench.name,
+        strategies=strategy_specs(strategy),
+        baseline=baseline,
+        limit=limit,
+        seed=seed,
+        exemplars=exemplars,
+        exemplar_seed=exemplar_seed,
+        generation=dict(generation or {}),
+        reader=reader,
+        margin=margin,
+        run_unsafe_code=run_unsafe_code,
+        likelihood=likelihood,
+    )
+    given = None if isinstance(model, str) else model
+    return plan_spec(
+        spec,
+        load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench,
+        log_dir=log_dir,
+        backend=given,
+        prices=prices,
+    )
+
+
+def plan_spec(
+    spec: RunSpec,
+    bench: Benchmark,
+    *,
+    log_dir: Path | str,
+    backend: Backend | None = None,
+    emit: Emit = lambda _: None,
+    prices: Path | None = None,
+) -> Forecast:
+    """As :func:`plan`, from a spec; a store that is not there is not made.
+
+    Exemplar draws are counted together, as arms of one run: what they share is made once.
+
+    Raises:
+        CotkitError: as ``run_spec`` and ``compare_draws``, for what is wrong with the spec.
+    """
+    plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
+    planned, place = _together(plans), place_of(log_dir)
+    is_there = not isinstance(place, Path) or place.is_file()
+    with Store(place) if is_there else contextlib.nullcontext() as store:
+        used = backend or build_backend(
+            spec.model,
+            spec.model_args,
+            problems=planned.everything,
+            store=store,
+            notify=lambda text: emit(Said(text=text)),
+        )
+        found = forecast(planned, used.info, store, prices)
+        found = replace(found, run_id=", ".join(one.run_id(used.info) for one in plans))
+    return run_to_end(measure(found, planned.spec, used, closes=backend is None))
+
+
+def forecast(
+    plan: Plan, info: BackendInfo, store: Store | None, prices: Path | None = None
+) -> Forecast:
+    """What a plan comes to on a backend, with what a store holds; prompts are not measured.
+
+    The smallest gains are at the level that each of the plan's gains is reported at (Sidak).
+    """
+    n, each = len(plan.problems), LEVEL ** (1 / max(len(plan.pairs), 1))
+    gains = [(rate, minimum_detectable_effect(n, rate, level=each)) for rate in SHOWN_RATES]
+    arms = survey(plan, backend_key(info), store.completion if store else lambda _: None)
+    price, pace = price_for(plan.spec, info, prices), _pace(plan.spec, info)
+    return Forecast(
+        run_id=plan.run_id(info),
+        model=info.model,
+        bench=plan.bench_name,
+        n_problems=n,
+        n_total=len(plan.everything),
+        arms=arms,
+        n_weighed=n_weighed(plan, info),
+        estimates=tuple(estimate(arm, price, pace=pace) for arm in arms),
+        price=price,
+        upper_bounds=plan.upper_bounds,
+        detectable=tuple(gains) if plan.pairs else (),
+    )
+
+
+def _together(plans: Sequence[Plan]) -> Plan:
+    """The arms of all draws on their problems; without pairs, as no gain is of one draw."""
+    if len(plans) == 1:
+        return plans[0]
+    arms = [
+        replace(arm, name=f"{arm.name} (exemplar seed {plan.spec.exemplar_seed})")
+        for plan in plans
+        for arm in plan.arms
+    ]
+    return replace(plans[0], arms=tuple(arms), pairs=())
+
+
+def _pace(spec: RunSpec, info: BackendInfo) -> Pace:
+    def limit(name: str) -> float | None:
+        return float(spec.model_args[name]) if name in spec.model_args else None
+
+    return Pace(
+        connections=info.max_concurrency,
+        requests_per_minute=limit("requests_per_minute"),
+        tokens_per_minute=limit("tokens_per_minute"),
+    )
+
+
+async def measure(found: Forecast, spec: RunSpec, backend: Backend, *, closes: bool) -> Forecast:
+    """The forecast with its prompts measured, which loads a tokenizer at most.
+
+    ``closes``: whether to close the backend at the end.
+    """
+    try:
+        tokens = [await _prompt_tokens(arm, backend) for arm in found.arms]
+    finally:
+        if closes:
+            await backend.close()
+    pace = _pace(spec, backend.info)
+    counted = [
+        estimate(
+            arm,
+            found.price,
+            prompt_tokens=all_tokens / arm.n_to_make if all_tokens and arm.n_to_make else None,
+            pace=pace,
+        )
+        for arm, all_tokens in zip(found.arms, tokens, strict=True)
+    ]
+    return replace(found, prompt_tokens=tuple(tokens), estimates=tuple(counted))
+
+
+async def _prompt_tokens(arm: ArmSurvey, backend: Backend) -> int | None:
+    if not arm.n_to_make:
+        return 0
+    counts = [await backend.count_tokens(request) for request in arm.first]
+    known = [count for count in counts if count is not None]
+    return round(sum(known) / len(known) * arm.n_to_make) if known else None

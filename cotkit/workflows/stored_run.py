@@ -1,0 +1,87 @@
+"""From stored runs to the values of their page: nothing is asked of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cotkit.analysis.values import Comparison
+from cotkit.benchmarks import load_benchmark
+from cotkit.errors import UsageError
+from cotkit.registry import parse_spec
+from cotkit.report.html import PageRun, PageSample, SampleAttempt
+from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
+from cotkit.run.loop import run_to_end
+from cotkit.run.runner import reread
+from cotkit.store import AttemptRow, RunRow, Store
+from cotkit.types import Notify, Outcome
+from cotkit.workflows.compare import analyse, change_of, price_for, trusted
+
+
+def stored_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
+    """One run, analysed again from its rows; ``notify`` is told of a benchmark's download.
+
+    Raises:
+        UsageError: the run has no attempts, or its problems or arms are not what they were.
+        CotkitError: its benchmark or a strategy of its own cannot be loaded any more.
+    """
+    rows = store.attempts(run.id)
+    if not rows:
+        raise UsageError(f"run {run.id} has no attempts yet", hint=f"cotkit resume {run.id}")
+    spec = RunSpec.from_json(run.spec)
+    plan = make_plan(spec, load_benchmark(parse_spec(spec.bench), notify))
+    _, info = store.run_backend(run.id)
+    _check_unchanged(run, plan, rows)
+    change = change_of(plan, info, store, run.id)
+    plan = trusted(plan, store, run.id)
+    if plan.run_id(info) == run.id and run_to_end(reread(plan, info, store)):
+        rows = store.attempts(run.id)
+    n_planned = len(plan.arms) * len(plan.problems)
+    decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned
+    done = ExecutionResult(rows=tuple(rows), ended_by="decided" if decided else None)
+    found = analyse(plan, info, done, price_for(spec, info, None))
+    notes = found.notes
+    if change is not None or plan.run_id(info) != run.id:
+        changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
+        notes = (*notes, changed)
+    return _part_of(plan, replace(found, run_id=run.id, notes=notes), rows)
+
+
+def _part_of(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
+    """A comparison with the samples that it was made from."""
+    takes: dict[str, list[SampleAttempt]] = {}
+    for row in rows:
+        takes.setdefault(row.problem_id, []).append(_take(row))
+    samples = tuple(
+        PageSample(problem=problem, takes=tuple(takes[problem.question.id]))
+        for problem in plan.problems
+        if problem.question.id in takes
+    )
+    return PageRun(comparison=found, samples=samples)
+
+
+def _check_unchanged(run: RunRow, plan: Plan, rows: Sequence[AttemptRow]) -> None:
+    """Questions and golds come from the benchmark as it is now, so it must be the same one."""
+    golds = {problem.question.id: problem.gold for problem in plan.problems}
+    arms = {arm.name for arm in plan.arms}
+    for row in rows:
+        if row.arm not in arms or golds.get(row.problem_id) != row.gold:
+            what = f"arm {row.arm}" if row.arm not in arms else f"problem {row.problem_id}"
+            raise UsageError(
+                f"run {run.id}: {what} is not what it was",
+                hint="benchmark or cotkit changed; give the compare command again",
+            )
+
+
+def _take(row: AttemptRow) -> SampleAttempt:
+    drafts: tuple[tuple[Outcome, str], ...] = tuple((d.outcome, d.text) for d in row.drafts)
+    return SampleAttempt(
+        arm=row.arm,
+        outcome=row.outcome,
+        text=row.text,
+        readings=row.readings,
+        correct_by=row.correct_by,
+        error=row.error,
+        n_generated_tokens=row.n_generated_tokens,
+        drafts=drafts,
+    )
