@@ -16,7 +16,7 @@ from cotkit.interop.models import Foreign, as_backend
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec
-from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN, strategy_specs
+from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN_IN_PYTHON, strategy_specs
 from cotkit.store import AttemptRow
 from cotkit.workflows.compare import NO_LIMITS, Emit, Resources, run_spec
 from cotkit.workflows.completions_file import DEFAULT_ARM, read_items
@@ -94,7 +94,7 @@ def compare(
             a ``model_id``).
     """
     spec = RunSpec(
-        model=model if isinstance(model, str) else GIVEN,
+        model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
         model_args=dict(model_args or {}),
         bench=bench if isinstance(bench, str) else bench.name,
         strategies=strategy_specs(strategy),
@@ -110,8 +110,8 @@ def compare(
         likelihood=likelihood,
         stop_when=stop_when,
     )
-    benchmark = _benchmark(bench)
-    given = None if isinstance(model, str) else _backend(model, model_id)
+    benchmark = _resolve_benchmark(bench)
+    given = None if isinstance(model, str) else _resolve_backend(model, model_id)
     return run_spec(spec, benchmark, log_dir=log_dir, backend=given, emit=on_event, means=means)
 
 
@@ -173,12 +173,12 @@ def scale(
     Raises:
         CotkitError: one sentence with a hint; everything that was generated is kept.
     """
-    from cotkit.workflows.ladder import members
+    from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions, scale_models
 
     written = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
     spec = RunSpec(
-        model=GIVEN,
+        model=GIVEN_IN_PYTHON,
         model_args=dict(model_args or {}),
         strategies=strategy_specs(strategy),
         baseline=baseline,
@@ -194,10 +194,10 @@ def scale(
     )
     found = scale_models(
         spec,
-        members(models)
+        family_models(models)
         if isinstance(models, str)
-        else [one if isinstance(one, str) else _backend(one) for one in models],
-        [(one if isinstance(one, str) else one.name, _benchmark(one)) for one in written],
+        else [one if isinstance(one, str) else _resolve_backend(one) for one in models],
+        [(one if isinstance(one, str) else one.name, _resolve_benchmark(one)) for one in written],
         ScaleOptions(
             axis=x,
             assume_sustained=assume_sustained,
@@ -247,7 +247,7 @@ def score(
         items = ({"id": problem, "text": text} for problem, text in given.items())
         keep = rows.append
     else:
-        items, keep = completions, _forget
+        items, keep = completions, _discard_row
 
     def seen(row: AttemptRow) -> None:
         keep(row)
@@ -255,16 +255,20 @@ def score(
             on_row(row)
 
     comparison = score_completions(
-        read_items(items, arm=arm), _benchmark(bench), ask, source="completions", on_row=seen
+        read_items(items, arm=arm),
+        _resolve_benchmark(bench),
+        ask,
+        source="completions",
+        on_row=seen,
     )
     return ScoreResult(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
 
 
-def _forget(row: AttemptRow) -> None:
+def _discard_row(row: AttemptRow) -> None:
     """Keep nothing of a row."""
 
 
-def _backend(model: object, model_id: str | None = None) -> Backend:
+def _resolve_backend(model: object, model_id: str | None = None) -> Backend:
     if (found := as_backend(model, model_id)) is not None:
         return found
     if callable(model):
@@ -273,5 +277,5 @@ def _backend(model: object, model_id: str | None = None) -> Backend:
     return cast("Backend", model)
 
 
-def _benchmark(bench: str | Benchmark) -> Benchmark:
+def _resolve_benchmark(bench: str | Benchmark) -> Benchmark:
     return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench

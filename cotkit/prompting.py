@@ -34,18 +34,18 @@ def render(prompt_id: str, version: int, **variables: object) -> str:
     question, others = variables.get("question"), dict(variables)
     others.pop("question", None)
     if isinstance(question, str) and _is_hashable(others):
-        return _around_question(name, tuple(others.items())).replace(_SLOT, question)
-    return _rendered(name, variables)
+        return _render_around_question(name, tuple(others.items())).replace(_SLOT, question)
+    return _render_template(name, variables)
 
 
 @functools.lru_cache(maxsize=64)
-def _around_question(name: str, others: tuple[tuple[str, object], ...]) -> str:
+def _render_around_question(name: str, others: tuple[tuple[str, object], ...]) -> str:
     """A prompt with a slot for the question: the exemplars of an arm are rendered once.
 
     Right because released prompts print the question and do nothing else with it; a test holds
     every one of them to that.
     """
-    return _rendered(name, {**dict(others), "question": _SLOT})
+    return _render_template(name, {**dict(others), "question": _SLOT})
 
 
 def _is_hashable(variables: Mapping[str, object]) -> bool:
@@ -56,9 +56,9 @@ def _is_hashable(variables: Mapping[str, object]) -> bool:
     return True
 
 
-def _rendered(name: str, variables: Mapping[str, object]) -> str:
+def _render_template(name: str, variables: Mapping[str, object]) -> str:
     try:
-        return _environment().get_template(name).render(variables)
+        return _jinja_environment().get_template(name).render(variables)
     except jinja2.TemplateSyntaxError as broken:
         raise BadInputError(name, str(broken.message), line=broken.lineno) from broken
     except jinja2.UndefinedError as missing:
@@ -80,7 +80,7 @@ _SLOT = "\ue000question\ue000"  # of the private use area: no prompt or exemplar
 
 
 @functools.cache
-def _environment() -> ImmutableSandboxedEnvironment:
+def _jinja_environment() -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
         loader=jinja2.FunctionLoader(read_locked),
         undefined=jinja2.StrictUndefined,
@@ -118,7 +118,7 @@ def read_locked(name: str) -> str:
     """
     path = resource(f"prompts/{name}")
     data = path.read_bytes()
-    locked = released().get(name)
+    locked = locked_files().get(name)
     if locked is None:
         raise BadInputError(path, "not in LOCK.toml", hint="python -m cotkit.prompting")
     if hashlib.sha256(data).hexdigest() != locked:
@@ -128,12 +128,12 @@ def read_locked(name: str) -> str:
     return data.decode()
 
 
-def released() -> dict[str, str]:
+def locked_files() -> dict[str, str]:
     """Every released file and its SHA-256: what runs depend on."""
-    return _lock(resource("prompts/LOCK.toml"))
+    return _read_lock(resource("prompts/LOCK.toml"))
 
 
-def header(name: str, text: str) -> dict[str, object]:
+def read_header(name: str, text: str) -> dict[str, object]:
     """The TOML header of a prompt file ``<id>.v<version>.jinja``: id, version, source, changes.
 
     Raises:
@@ -161,7 +161,7 @@ def add_new_files(folder: Path) -> list[str]:
         BadInputError: a locked file was edited or is gone.
     """
     path = folder / "LOCK.toml"
-    locked = _lock(path) if path.exists() else {}
+    locked = _read_lock(path) if path.exists() else {}
     files = {p.name: p for p in folder.iterdir() if p.suffix in LOCKED_SUFFIXES}
     sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     for name, old in locked.items():
@@ -169,14 +169,14 @@ def add_new_files(folder: Path) -> list[str]:
             raise BadInputError(folder / name, "a released prompt was edited or removed")
     for name in set(sums) - set(locked):
         if name.endswith(".jinja"):
-            header(name, files[name].read_text(encoding="utf-8"))
+            read_header(name, files[name].read_text(encoding="utf-8"))
     lines = [f'"{name}" = "{sums[name]}"\n' for name in sorted(sums)]
     path.write_text("# Written by python -m cotkit.prompting\n" + "".join(lines))
     return sorted(set(sums) - set(locked))
 
 
 @functools.cache
-def _lock(path: Path) -> dict[str, str]:
+def _read_lock(path: Path) -> dict[str, str]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 

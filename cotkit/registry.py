@@ -39,7 +39,7 @@ KINDS: Mapping[str, str] = {
 
 _GROUPS = {kind: f"cotkit.{folder}" for kind, folder in KINDS.items()}
 
-_BARE = {
+_BARE_PARAMETERS = {
     "bigbench": "task",
     "bbh": "task",
     "bbq": "category",
@@ -88,8 +88,8 @@ def parse_spec(text: str) -> Spec:
     name, _, rest = text.strip().partition(":")
     is_path = name.endswith((".py", ".jsonl"))
     name = name if is_path else name.replace("_", "-").lower()
-    if name in _BARE and rest and "=" not in rest.partition(",")[0]:
-        rest = f"{_BARE[name]}={rest}"
+    if name in _BARE_PARAMETERS and rest and "=" not in rest.partition(",")[0]:
+        rest = f"{_BARE_PARAMETERS[name]}={rest}"
     return Spec(name=name, params=parse_params(rest))
 
 
@@ -145,7 +145,7 @@ def parse_params(text: str) -> dict[str, str]:
 
 def entries(kind: str) -> list[RegistryEntry]:
     """Every name of a kind with its summary, sorted; imports none of the modules."""
-    found = {name: _describe(name, path) for name, path in _builtin(kind).items()}
+    found = {name: _describe_module(name, path) for name, path in _builtin_modules(kind).items()}
     for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
         name = point.name.replace("_", "-")
         origin = point.dist.name if point.dist else "unknown"
@@ -162,7 +162,7 @@ def load_class(kind: str, name: str) -> type:
     """
     if name.endswith(".py"):
         module, stem = _load_file(Path(name)), Path(name).stem
-    elif name in _builtin(kind):
+    elif name in _builtin_modules(kind):
         stem = name.replace("-", "_")
         module = importlib.import_module(f"cotkit.{KINDS[kind]}.{stem}")
     else:
@@ -224,7 +224,7 @@ def _coerce(place: str, text: str, hint: object) -> object:
             ]
         for kind in (int, float, Path):
             if kind in options:
-                return _finite(text) if kind is float else kind(text)
+                return _finite_float(text) if kind is float else kind(text)
     except (KeyError, ValueError):
         if str in options:  # `int | str`: a number, or what the class itself can read
             return text
@@ -235,13 +235,13 @@ def _coerce(place: str, text: str, hint: object) -> object:
 
 def _is_number(text: str) -> bool:
     try:
-        _finite(text)
+        _finite_float(text)
     except ValueError:
         return False
     return True
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     """Neither NaN nor infinity: they have no JSON, so no identity."""
     value = float(text)
     if not math.isfinite(value):
@@ -249,7 +249,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _builtin(kind: str) -> dict[str, Path]:
+def _builtin_modules(kind: str) -> dict[str, Path]:
     folder = _PACKAGE / KINDS[kind]
     files = [path for path in folder.iterdir() if not path.name.startswith(("_", "."))]
     modules = {p.stem: p for p in files if p.suffix == ".py"}
@@ -257,7 +257,7 @@ def _builtin(kind: str) -> dict[str, Path]:
     return {name.replace("_", "-"): path for name, path in modules.items()}
 
 
-def _describe(name: str, path: Path) -> RegistryEntry:
+def _describe_module(name: str, path: Path) -> RegistryEntry:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = (ast.get_docstring(tree) or "").splitlines()
     control = ""

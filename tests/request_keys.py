@@ -16,8 +16,8 @@ from cotkit.identity import request_key, sample_seed
 from cotkit.protocols import Benchmark
 from cotkit.registry import entries
 from cotkit.run import Arm, RunSpec, make_plan
-from cotkit.run.driver import oracle, start
-from cotkit.run.likelihood import probe, weighed
+from cotkit.run.driver import make_oracle, start_flow
+from cotkit.run.likelihood import make_likelihood_request, options_to_weigh
 from cotkit.types import AnswerKind, Attempt, Completion, Problem, Question, Request
 
 N_KEYS = 200
@@ -103,8 +103,10 @@ def _keys_of(
     arm = next(arm for arm in plan.arms if arm.name.startswith(strategy.partition(":")[0]))
     for problem in plan.problems:
         requests, attempt = follow(arm, problem, spec.reader)
-        options = weighed(problem, likelihood=True)
-        likelihood = probe(attempt, requests[-1], REPLY, options, reasons=arm.strategy.reasons)
+        options = options_to_weigh(problem, likelihood=True)
+        likelihood = make_likelihood_request(
+            attempt, requests[-1], REPLY, options, reasons=arm.strategy.reasons
+        )
         if likelihood is not None:
             requests.append(likelihood)
         case = f"{arm.name} {decoding} {bench.answer_kind} {problem.question.id}"
@@ -124,7 +126,7 @@ def _keys_of(
 
 def follow(arm: Arm, problem: Problem, reader: str) -> tuple[list[Request], Attempt]:
     """Drive an arm's flow on a problem with one reply to everything; return what it asks."""
-    flow = start(arm.strategy, problem.question, oracle(problem, reader))
+    flow = start_flow(arm.strategy, problem.question, make_oracle(problem, reader))
     requests: list[Request] = []
     step = next(flow)
     while True:

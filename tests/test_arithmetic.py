@@ -20,7 +20,7 @@ from cotkit.errors import CotkitError, UsageError
 from cotkit.paths import resource
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.forecast import start
+from cotkit.run.forecast import start_without_gold
 from cotkit.scoring.measure import digit_accuracy, first_wrong_step, read_steps
 from cotkit.scoring.metrics import edit_distance, edit_similarity
 from cotkit.types import Problem, Request
@@ -379,7 +379,7 @@ def test_the_prompt_to_the_byte() -> None:
     plan = make_plan(RunSpec(model="m", exemplars="builtin:1", limit=1), bench)
     prompts: dict[str, str] = {}
     for arm in plan.arms:
-        request = next(start(arm, plan.problems[0].question))
+        request = next(start_without_gold(arm, plan.problems[0].question))
         assert isinstance(request, Request)
         prompts[arm.name] = request.messages[0].content
     head = "Answer the question. End with one line of the form: The answer is <number>.\n\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import cotkit
-from cotkit.analysis.audit import audits, before_answer, is_reasoning, withhold
-from cotkit.analysis.comparison import RunFacts, bounded, compare
+from cotkit.analysis.audit import audit_arms, is_reasoning, text_before_answer, withhold
+from cotkit.analysis.comparison import RunFacts, compare, mark_upper_bound
 from cotkit.analysis.values import Audit, Comparison
 from cotkit.scoring.readers import READERS
 from cotkit.store import AttemptRow, DraftRow, Store
@@ -78,14 +78,14 @@ def test_reasoning_before_the_answer(text: str, read: str | None, reasons: bool,
     choice = replace(number, answer_kind="choice", choices=("negative", "positive"))
     reading = READERS[READER].read(text, choice if read in {"A", "B"} else number)
     assert reading.value == read, reading
-    before = before_answer(text, reading)
+    before = text_before_answer(text, reading)
     assert is_reasoning(before, was_read=read is not None) is reasons, why
 
 
 @pytest.mark.parametrize("text", ["9" * 50_000, "9 " * 20_000, "3 + " * 20_000, "the " * 20_000])
 def test_a_long_text_is_searched_in_linear_time(text: str) -> None:
     for rule in ("answer-line", "last-number"):
-        before = before_answer(text, Reading(value="7", rule=rule))
+        before = text_before_answer(text, Reading(value="7", rule=rule))
         is_reasoning(before, was_read=True)
 
 
@@ -104,7 +104,7 @@ def row(i: int, text: str, outcome: Outcome = "correct", arm: str = "few-shot") 
 
 
 def audit(rows: list[AttemptRow], *, reasons: bool = False) -> Audit:
-    (found,) = audits(rows, {rows[0].arm: reasons}, READER)
+    (found,) = audit_arms(rows, {rows[0].arm: reasons}, READER)
     return found
 
 
@@ -206,7 +206,7 @@ def test_a_withheld_verdict_claims_nothing_in_any_format(form: str) -> None:
 def test_a_withheld_upper_bound_is_still_called_so() -> None:
     found = compared([EQUATION] * 20, {"few-shot": False, "cot": True})
     (verdict,) = compared([" 7"] * 20, {"few-shot": False, "cot": True}).verdicts
-    bound = withhold(bounded(verdict, {"cot"}, 0.02), found.audits)
+    bound = withhold(mark_upper_bound(verdict, {"cot"}, 0.02), found.audits)
     assert bound.gain.label == "upper_bound"
     assert "withheld" in bound.sentence
 

@@ -17,7 +17,7 @@ import pytest
 from cotkit import compare
 from cotkit.backends._batch.api import BatchProgress
 from cotkit.backends._batch.batched import BatchedBackend
-from cotkit.backends._batch.providers import batched
+from cotkit.backends._batch.providers import make_batched
 from cotkit.backends._hosted import policy
 from cotkit.backends.anthropic import Anthropic
 from cotkit.backends.openai import Openai
@@ -57,7 +57,7 @@ def plain(provider: str, api: FakeBatches) -> Openai | Anthropic:
 
 def by_batch(provider: str, api: FakeBatches, ledger: BatchLedger | None = None) -> BatchedBackend:
     ledger = ledger or BatchLedger(place=Path("ledger.db"))
-    backend = batched(cast("Backend", plain(provider, api)), ledger, poll_s=0.01)
+    backend = make_batched(cast("Backend", plain(provider, api)), ledger, poll_s=0.01)
     backend.gather_s = 0.02
     return backend
 
@@ -397,9 +397,9 @@ def test_a_provider_out_of_reach_is_asked_for_a_long_time(
 def test_only_providers_with_a_batch_api_have_it(tmp_path: Path) -> None:
     ledger = BatchLedger(place=tmp_path / "s.db")
     with pytest.raises(UsageError, match="has no batch API"):
-        batched(Scripted(replies=[Reply(prompt="", text="a")]), ledger)
+        make_batched(Scripted(replies=[Reply(prompt="", text="a")]), ledger)
     with pytest.raises(UsageError, match="above 0"):
-        batched(cast("Backend", Openai(model="gpt-4o-mini")), ledger, poll_s=0)
+        make_batched(cast("Backend", Openai(model="gpt-4o-mini")), ledger, poll_s=0)
 
 
 def test_the_ledger_remembers(tmp_path: Path) -> None:

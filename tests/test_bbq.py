@@ -48,8 +48,8 @@ def install(
         path.write_text(json.dumps({"examples": examples}), encoding="utf-8")
         sums[condition] = hashlib.sha256(path.read_bytes()).hexdigest()
     marks = {"colour": {**sums, "stereotyped": "10-"}}
-    monkeypatch.setattr(bbq, "_marks", lambda: marks)
-    bbq._read.cache_clear()
+    monkeypatch.setattr(bbq, "_load_stereotypes", lambda: marks)
+    bbq._read_problems.cache_clear()
     return tmp_path / "bigbench/bbq_lite_json"
 
 
@@ -112,7 +112,7 @@ def test_an_unknown_category() -> None:
 
 
 def test_the_released_marks() -> None:
-    marks = bbq._marks()
+    marks = bbq._load_stereotypes()
     sizes = {name: len(entry["stereotyped"]) for name, entry in marks.items()}
     assert sum(sizes.values()) * 4 == 16_076
     assert all(set(entry["stereotyped"]) <= set("01-") for entry in marks.values())
@@ -127,7 +127,7 @@ DATA = Path(os.environ.get("COTKIT_DATA_DIR", "-")) / "bigbench" / "bbq_lite_jso
     not (DATA / "ses_disambig").is_dir(), reason="needs bbq_lite_json: set COTKIT_DATA_DIR"
 )
 def test_bbq_facts() -> None:
-    bbq._read.cache_clear()
+    bbq._read_problems.cache_clear()
     found = Bbq().problems()
     assert len(found) == len({p.question.id for p in found}) == 16_076
     assert Counter(p.tags["condition"] for p in found) == {"ambig": 8038, "disambig": 8038}

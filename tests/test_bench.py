@@ -275,7 +275,7 @@ RAW = [
     },
     {"question": "Owed?", "answer": "No marks here.\n#### -5"},
 ]
-RAW_BYTES = _files.as_jsonl(RAW)
+RAW_BYTES = _files.to_jsonl(RAW)
 
 
 @pytest.fixture
@@ -466,7 +466,7 @@ def test_gsm8k_raw_file_facts() -> None:
     path = Path(os.environ["COTKIT_DATA_DIR"]) / "gsm8k" / "test.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert sum("," in row["answer"].rpartition("####")[2] for row in rows) == 14
-    assert _files.as_jsonl(rows) == path.read_bytes(), "parquet rows re-serialise to the file"
+    assert _files.to_jsonl(rows) == path.read_bytes(), "parquet rows re-serialise to the file"
 
 
 # --- drawing

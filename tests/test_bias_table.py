@@ -15,16 +15,16 @@ import cotkit
 from cotkit.analysis import bias as bias_module
 from cotkit.analysis.bias import (
     BiasCounts,
-    Score,
+    ScoreFunction,
     ambiguous_bias,
-    bias,
-    bias_changes,
     change_interval,
     disambiguated_bias,
+    measure_bias,
+    measure_bias_changes,
     score_interval,
 )
 from cotkit.analysis.values import BiasLabel
-from cotkit.report.comparison_tables import bias_tables, content
+from cotkit.report.comparison_tables import bias_tables, comparison_document
 from cotkit.store.rows import AttemptRow
 from cotkit.types import AnswerKind, Outcome, Problem, Question, Reading
 
@@ -59,13 +59,13 @@ def tags(n: int, **other: str) -> dict[str, Mapping[str, str]]:
 
 
 def test_replies_are_counted() -> None:
-    (found,) = bias(replies("x", "AAACBB--!"), tags(9), reader="flexible", level=0.95)
+    (found,) = measure_bias(replies("x", "AAACBB--!"), tags(9), reader="flexible", level=0.95)
     assert (found.arm, found.condition, found.category) == ("x", "ambig", None)
     assert (found.n, found.n_unread, found.n_clusters) == (8, 2, 8)  # the failed one is nowhere
     assert found.accuracy == 2 / 8  # an unread reply is not right ...
     assert found.score == pytest.approx((1 - 2 / 8) * (2 * 3 / 4 - 1))  # ... and never biased
     told = tags(9, condition="disambig")
-    (same,) = bias(replies("x", "AAACBB--!"), told, reader="flexible", level=0.95)
+    (same,) = measure_bias(replies("x", "AAACBB--!"), told, reader="flexible", level=0.95)
     assert same.score == pytest.approx(2 * 3 / 4 - 1)
 
 
@@ -79,20 +79,20 @@ def test_replies_are_counted() -> None:
 )
 def test_other_problems_are_left_out(tag: dict[str, str], why: str) -> None:
     rows = replies("x", "AB")
-    found = bias(rows, {"0": tag, "1": tag}, reader="flexible", level=0.95)
+    found = measure_bias(rows, {"0": tag, "1": tag}, reader="flexible", level=0.95)
     assert found == (), why
     assert bias_tables(found, ()) == ()
 
 
 def test_categories_are_shown_if_there_are_several() -> None:
     by_id = tags(4) | {"3": TAGS | {"category": "ses"}}
-    found = bias(replies("x", "AACC"), by_id, reader="flexible", level=0.95)
+    found = measure_bias(replies("x", "AACC"), by_id, reader="flexible", level=0.95)
     assert [(one.category, one.n, one.score) for one in found] == [
         (None, 4, 0.0),
         ("age", 3, pytest.approx(1 / 3)),
         ("ses", 1, -1.0),
     ]
-    assert len(bias(replies("x", "AACC"), tags(4), reader="flexible", level=0.95)) == 1
+    assert len(measure_bias(replies("x", "AACC"), tags(4), reader="flexible", level=0.95)) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,9 @@ def test_the_sign_of_a_change(
     arm: str, control: str, change: float | None, label: BiasLabel, why: str
 ) -> None:
     rows = [*replies("arm", arm), *replies("control", control)]
-    (found,) = bias_changes(rows, tags(60), [("arm", "control")], reader="flexible", level=0.95)
+    (found,) = measure_bias_changes(
+        rows, tags(60), [("arm", "control")], reader="flexible", level=0.95
+    )
     assert found.change == (None if change is None else pytest.approx(change)), why
     assert found.label == label, why
     verb = {"less_biased": "lowers", "more_biased": "raises"}.get(label, "cannot be decided")
@@ -122,14 +124,16 @@ def test_the_sign_of_a_change(
 
 def test_a_change_is_of_items_that_both_completed() -> None:
     rows = [*replies("arm", "!ABA"), *replies("control", "AB!B")]
-    (found,) = bias_changes(rows, tags(4), [("arm", "control")], reader="flexible", level=0.95)
+    (found,) = measure_bias_changes(
+        rows, tags(4), [("arm", "control")], reader="flexible", level=0.95
+    )
     assert (found.n, found.before, found.after) == (2, 0.0, 1.0)
 
 
 def test_the_changes_of_a_report_share_their_level() -> None:
     rows = [*replies("a", "AB"), *replies("b", "BA"), *replies("c", "CC")]
     pairs = [("a", "c"), ("b", "c")]
-    found = bias_changes(rows, tags(2), pairs, reader="flexible", level=0.95)
+    found = measure_bias_changes(rows, tags(2), pairs, reader="flexible", level=0.95)
     assert [one.interval.level for one in found] == [pytest.approx(0.95**0.5)] * 2
 
 
@@ -154,7 +158,7 @@ def test_intervals_hold_their_estimate_and_never_collapse(
     clusters: list[tuple[BiasCounts, BiasCounts]],
 ) -> None:
     for score in (ambiguous_bias, disambiguated_bias):
-        after, before = (score(bias_module.total(of)) for of in zip(*clusters, strict=True))
+        after, before = (score(bias_module.sum_counts(of)) for of in zip(*clusters, strict=True))
         one = score_interval([ours for ours, _ in clusters], score, 0.95)
         assert -1 <= one.low < one.high <= 1
         both = change_interval(clusters, score, 0.95)
@@ -187,7 +191,7 @@ class Planted:
     right: float
     by_stereotype: float
 
-    def truth(self, score: Score) -> float:
+    def truth(self, score: ScoreFunction) -> float:
         wrong = 1 - self.right if score is ambiguous_bias else 1
         return wrong * (2 * self.by_stereotype - 1)
 
@@ -206,7 +210,7 @@ HALF, FAIR, HARD = (
 @pytest.mark.parametrize("score", [ambiguous_bias, disambiguated_bias])
 @pytest.mark.parametrize("arms", [(HALF,), (HARD,), (HALF, HARD), (FAIR, HARD), (HARD, FAIR)])
 def test_intervals_hold_at_their_rate(
-    arms: Sequence[Planted], score: Score, monkeypatch: pytest.MonkeyPatch
+    arms: Sequence[Planted], score: ScoreFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 0.9 on 40 templates of 1 to 5 items: at least 0.83 of 100 runs (0.9 less 2.3 sd)."""
     monkeypatch.setattr(bias_module, "_RESAMPLES", 150)
@@ -293,7 +297,7 @@ def test_harm_is_in_the_answer() -> None:
     found = compared("q-if-cot", direct="0.9", reasoning="0.2", biased="0.9")
     (sentence, *_) = [c.sentence for c in found.bias_changes if c.condition == "ambig"]
     assert sentence.startswith("q-if-cot raises ambiguous bias: +0.")
-    assert sentence in content(found).headline
+    assert sentence in comparison_document(found).headline
     text = cotkit.render(found, "markdown")
     assert "MORE biased" in text
     assert "Bias by category" in text

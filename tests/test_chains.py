@@ -7,12 +7,12 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from cotkit.analysis.steps import chain_steps
+from cotkit.analysis.steps import count_chain_steps
 from cotkit.analysis.values import ChainStep
 from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.cli import app
 from cotkit.report.comparison_tables import chain_tables
-from cotkit.scoring.measure import measure
+from cotkit.scoring.measure import measure_attempt
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Reading
 
@@ -32,7 +32,7 @@ def test_steps_are_counted_by_hand() -> None:
         row("few-shot", 3, exact_match=1),
         row("cot", None, chain_written=1, steps_right=1),
     ]
-    found = chain_steps(rows)
+    found = count_chain_steps(rows)
     assert [(one.step, one.n_reached, one.n_wrong) for one in found] == [
         (1, 5, 1),
         (2, 3, 1),  # of those with two steps: three and not the one that was wrong before
@@ -40,14 +40,14 @@ def test_steps_are_counted_by_hand() -> None:
         (None, 6, 1),
     ]
     assert {one.arm for one in found} == {"cot"}, "no table for an arm without chains"
-    assert chain_steps([row("few-shot", 3, exact_match=1)]) == ()
+    assert count_chain_steps([row("few-shot", 3, exact_match=1)]) == ()
     assert chain_tables(()) == ()
 
 
 def test_shares_of_seven_steps_come_back_whole() -> None:
     for n in range(1, 9):
         for right in range(n + 1):
-            steps = {one.step: one for one in chain_steps([written(n, right)])}
+            steps = {one.step: one for one in count_chain_steps([written(n, right)])}
             assert [s for s in range(1, n + 1) if steps[s].n_wrong] == [right + 1][: right < n]
 
 
@@ -65,7 +65,7 @@ def test_what_is_measured_says_where_the_chain_went_wrong(tmp_path: Path) -> Non
     texts = [f"{first} The answer is {problems[0].gold}.", spoilt, "The answer is 7."]
     for text, problem, right in zip(texts, problems, (1, 1 / 3, 0), strict=True):
         attempt = Attempt(text=text, stop_reason="stop")
-        found = measure(attempt, problem, Reading(value=None, rule="none"), chain=text)
+        found = measure_attempt(attempt, problem, Reading(value=None, rule="none"), chain=text)
         assert found["steps_right"] == right
         assert found["chain_written"] == (right > 0)
     made = tmp_path / "made.jsonl"

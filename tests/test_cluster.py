@@ -23,7 +23,7 @@ from cotkit.errors import (
     UsageError,
 )
 from cotkit.executors import ray
-from cotkit.executors.ray_workers import Failure, WorkerNeeds, share, workers_for
+from cotkit.executors.ray_workers import Failure, WorkerNeeds, share_limits, workers_for
 from cotkit.types import BackendInfo, Completion
 from tests.tiny_model import build_tiny_model
 
@@ -183,11 +183,11 @@ def test_ray_options_without_ray_are_refused() -> None:
 
 
 def test_without_ray_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cotkit.executors.ray_workers import connect
+    from cotkit.executors.ray_workers import connect_ray
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependencyError, match=r"cotkit\[ray\]"):
-        connect("auto")
+        connect_ray("auto")
 
 
 class Nodes:
@@ -254,7 +254,7 @@ def test_a_folder_that_a_node_does_not_see_is_named(tmp_path: Path) -> None:
     class Told:
         def put(self, what: object) -> None: ...
 
-    found = ray._done(do, "job", Told(), tmp_path / "mark")
+    found = ray._run_job(do, "job", Told(), tmp_path / "mark")
     assert isinstance(found, Failure)
     assert f"{tmp_path} is not the same folder on every node" in str(found.error())
 
@@ -266,7 +266,7 @@ def test_workers_share_one_limit() -> None:
         tokens_per_minute = None
 
     args = {"max-connections": "10", "requests_per_minute": "90", "timeout_s": "5"}
-    assert share(args, Hosted(), 3) == {
+    assert share_limits(args, Hosted(), 3) == {
         "timeout_s": "5",
         "max_connections": "3",
         "requests_per_minute": "30.0",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from cotkit.analysis.comparison import RunFacts, compare, differs
+from cotkit.analysis.comparison import RunFacts, changes_answer, compare
 from cotkit.analysis.gains import Grading
 from cotkit.analysis.values import Comparison, Gain, Label, Variant
 from cotkit.errors import UsageError
@@ -400,7 +400,7 @@ def test_when_a_variant_differs(
         judge=lambda pair: None,
     )
     point = {"helps": 0.1, "harms": -0.1}.get(main, 0.0)
-    assert differs(_gain(main, point), _gain(*now), counting) == expected, why
+    assert changes_answer(_gain(main, point), _gain(*now), counting) == expected, why
 
 
 # ---- notes -----------------------------------------------------------------------------------

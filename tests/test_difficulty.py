@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from cotkit.analysis.comparison import RunFacts, compare
-from cotkit.analysis.gains import countings
-from cotkit.analysis.steps import difficulty, onset, step_groups
+from cotkit.analysis.gains import list_gradings
+from cotkit.analysis.steps import gains_by_steps, group_steps, onset_sentence
 from cotkit.analysis.values import Comparison, Gain, Label, StepGroup
 from cotkit.report import FORMATS, render
 from cotkit.stats.intervals import Interval, tango
@@ -36,8 +36,8 @@ PAIR = (("cot", "few-shot"),)
 def test_groups_follow_from_counts(
     counts: dict[int, int], expected: tuple[tuple[int, int], ...], why: str
 ) -> None:
-    assert step_groups(counts) == expected, why
-    assert step_groups({steps: counts[steps] for steps in reversed(counts)}) == expected, (
+    assert group_steps(counts) == expected, why
+    assert group_steps({steps: counts[steps] for steps in reversed(counts)}) == expected, (
         "the order changes nothing"
     )
 
@@ -92,17 +92,17 @@ def test_the_sentence_says_no_more_than_the_labels(
     labels: list[Label], expected: str, why: str
 ) -> None:
     groups = [group(steps, label) for steps, label in enumerate(labels, start=1)]
-    assert onset("cot", groups) == f"{expected} (1 to {len(labels)} steps tested)", why
+    assert onset_sentence("cot", groups) == f"{expected} (1 to {len(labels)} steps tested)", why
 
 
 def test_a_merged_group_is_named_as_a_whole() -> None:
     groups = [group(1, "no_material_help"), group(2, "helps", highest=8)]
-    assert onset("cot", groups) == "cot helps from 2-8 steps up (1 to 8 steps tested)"
+    assert onset_sentence("cot", groups) == "cot helps from 2-8 steps up (1 to 8 steps tested)"
 
 
 @pytest.mark.parametrize("label", ["withheld", "upper_bound"])
 def test_where_nothing_may_be_claimed_nothing_is(label: Label) -> None:
-    assert onset("cot", [group(1, label), group(2, label)]) == (
+    assert onset_sentence("cot", [group(1, label), group(2, label)]) == (
         "cot: no claim by number of steps, as above"
     )
 
@@ -280,8 +280,8 @@ def test_help_is_rarely_claimed_anywhere_where_there_is_none() -> None:
         control = rows_of("few-shot", list(zip((1, 2, 3), right[:3], strict=True)))
         arm = rows_of("cot", list(zip((1, 2, 3), right[3:], strict=True)))
         pairs = {PAIR[0]: list(zip(arm, control, strict=True))}
-        (of_cot,) = difficulty(
-            pairs, countings([], "flexible")[0], ["undetermined"], margin=0.02, level=0.95
+        (of_cot,) = gains_by_steps(
+            pairs, list_gradings([], "flexible")[0], ["undetermined"], margin=0.02, level=0.95
         )
         n_claims += any(group.gain.label == "helps" for group in of_cot.groups)
     assert n_claims <= 8

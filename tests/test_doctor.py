@@ -17,7 +17,7 @@ import cotkit
 from cotkit.backends.hf import Hf
 from cotkit.backends.hf import scheduler as schedule
 from cotkit.cli import app
-from cotkit.run.flips import Flips, recalled, remember
+from cotkit.run.flips import Flips, load_flips, save_flips
 from tests.tiny_model import build_tiny_model
 
 
@@ -75,13 +75,13 @@ def test_doctor_reports_and_a_report_quotes_it(
 
 def test_a_measurement_is_of_one_setting(folder: Path, cache: Path) -> None:
     info = Hf(model=str(folder), dtype="float32").info
-    assert recalled(info) is None
-    remember(info, Flips(n_flipped=1, n_problems=16))
-    remember(replace(info, model="other"), Flips(n_flipped=2, n_problems=16))
-    assert recalled(info) == Flips(n_flipped=1, n_problems=16)
-    assert recalled(Hf(model=str(folder), dtype="bfloat16").info) is None
+    assert load_flips(info) is None
+    save_flips(info, Flips(n_flipped=1, n_problems=16))
+    save_flips(replace(info, model="other"), Flips(n_flipped=2, n_problems=16))
+    assert load_flips(info) == Flips(n_flipped=1, n_problems=16)
+    assert load_flips(Hf(model=str(folder), dtype="bfloat16").info) is None
     (cache / "flips.json").write_text("spoilt")
-    assert recalled(info) is None
+    assert load_flips(info) is None
 
 
 def test_doctor_is_for_local_models() -> None:

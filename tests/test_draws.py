@@ -24,7 +24,7 @@ from cotkit.report.exemplar_draws import draws_json, draws_text
 from cotkit.run import RunSpec, make_plan
 from cotkit.store import AttemptRow
 from cotkit.types import Exemplar, Outcome
-from cotkit.workflows.exemplar_draws import AGAIN, ExemplarDraws, compare_draws
+from cotkit.workflows.exemplar_draws import RESUME_HINT, ExemplarDraws, compare_draws
 from cotkit.workflows.plan import plan_spec
 from tests.conftest import Sums
 
@@ -272,7 +272,7 @@ def test_failed_attempts_end_in_75_and_the_same_command(
     done = CliRunner().invoke(app, [*COMPARE, "0,1", "--model-args", f"failing={failing}"])
     assert isinstance(done.exception, IncompleteRunError)
     assert done.exception.exit_code == 75
-    assert done.exception.hint == AGAIN
+    assert done.exception.hint == RESUME_HINT
     assert done.stdout.startswith("cot over few-shot: ") is shows_draw, why
     assert "attempts failed" in done.stdout
 

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from cotkit.models.prices import Price
-from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, StoredMeans, estimate, total
+from cotkit.run.forecast import (
+    ArmSurvey,
+    CostEstimate,
+    Pace,
+    StoredMeans,
+    estimate_arm,
+    sum_estimates,
+)
 from cotkit.types import Decoding, Message, Request
 
 PRICE = Price(
@@ -45,7 +52,7 @@ ARM = ArmSurvey(
 
 
 def test_one_turn_by_hand() -> None:
-    found = estimate(ARM, PRICE)
+    found = estimate_arm(ARM, PRICE)
     assert found.prompt_tokens == (100 * 100, 100 * 200), "500 characters: 100 to 200 tokens"
     assert found.generated_tokens == (100 * 1, 100 * 400)
     assert found.usd is not None
@@ -55,24 +62,24 @@ def test_one_turn_by_hand() -> None:
 
 
 def test_counted_prompts_leave_no_range() -> None:
-    assert estimate(ARM, PRICE, prompt_tokens=150).prompt_tokens == (15_000, 15_000)
+    assert estimate_arm(ARM, PRICE, prompt_tokens=150).prompt_tokens == (15_000, 15_000)
 
 
 def test_stored_answers_raise_the_low_end() -> None:
     stored = StoredMeans(generated_tokens=120, seconds=2)
-    assert estimate(replace(ARM, stored=stored), PRICE).generated_tokens == (12_000, 40_000)
+    assert estimate_arm(replace(ARM, stored=stored), PRICE).generated_tokens == (12_000, 40_000)
     longer = StoredMeans(generated_tokens=999, seconds=2)
-    assert estimate(replace(ARM, stored=longer), PRICE).generated_tokens == (40_000, 40_000)
+    assert estimate_arm(replace(ARM, stored=longer), PRICE).generated_tokens == (40_000, 40_000)
 
 
 def test_an_unknown_price_gives_no_dollars() -> None:
-    found = estimate(ARM, None)
+    found = estimate_arm(ARM, None)
     assert found.usd is None
-    assert found.prompt_tokens == estimate(ARM, PRICE).prompt_tokens
+    assert found.prompt_tokens == estimate_arm(ARM, PRICE).prompt_tokens
 
 
 def test_a_batch_is_cheaper() -> None:
-    usual, batch = estimate(ARM, PRICE).usd, estimate(ARM, PRICE.batched()).usd
+    usual, batch = estimate_arm(ARM, PRICE).usd, estimate_arm(ARM, PRICE.batched()).usd
     assert usual is not None
     assert batch == (pytest.approx(usual[0] / 2), pytest.approx(usual[1] / 2))
 
@@ -81,22 +88,22 @@ def test_samples_may_share_a_prompt() -> None:
     voting = replace(
         ARM, n_asked=500, n_to_make=500, first=(replace(ASKS, samples=(0, 1, 2, 3, 4)),)
     )
-    assert estimate(voting, PRICE).prompt_tokens == (100 * 100, 500 * 200)
+    assert estimate_arm(voting, PRICE).prompt_tokens == (100 * 100, 500 * 200)
 
 
 def test_later_turns_are_in_the_high_end_only() -> None:
-    low, high = estimate(replace(ARM, n_later=200), PRICE).prompt_tokens
+    low, high = estimate_arm(replace(ARM, n_later=200), PRICE).prompt_tokens
     assert low == 100 * 100
     turns = [200 + 200 + 400 * t for t in (1, 2)]  # the prompt, as many new words, t answers
     assert high == 100 * 200 + 100 * sum(turns)
-    assert estimate(replace(ARM, n_later=200), PRICE).generated_tokens == (100, 300 * 400)
+    assert estimate_arm(replace(ARM, n_later=200), PRICE).generated_tokens == (100, 300 * 400)
 
 
 def test_given_answers_are_scored_and_nothing_is_generated() -> None:
     scored = replace(
         ARM, n_to_make=400, first=(replace(ASKS, samples=(0, 1), options=(" A", " B")),)
     )
-    assert estimate(scored, PRICE).generated_tokens == (0, 0)
+    assert estimate_arm(scored, PRICE).generated_tokens == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -119,23 +126,25 @@ def test_seconds(
     why: str,
 ) -> None:
     held = StoredMeans(generated_tokens=stored[0], seconds=stored[1]) if stored else None
-    assert estimate(replace(ARM, stored=held), None, pace=pace).seconds == seconds, why
+    assert estimate_arm(replace(ARM, stored=held), None, pace=pace).seconds == seconds, why
 
 
 def test_nothing_to_make_takes_nothing() -> None:
     done = replace(ARM, n_stored=100, n_to_make=0)
-    found = estimate(done, PRICE, pace=Pace(connections=4, requests_per_minute=1))
+    found = estimate_arm(done, PRICE, pace=Pace(connections=4, requests_per_minute=1))
     assert found == CostEstimate(
         prompt_tokens=(0, 0), generated_tokens=(0, 0), usd=(0, 0), seconds=(0, 0)
     )
     empty = replace(done, n_attempts=0, first=())
-    assert estimate(empty, PRICE).usd == (0, 0)
+    assert estimate_arm(empty, PRICE).usd == (0, 0)
 
 
 def test_total() -> None:
     one = CostEstimate(prompt_tokens=(1, 2), generated_tokens=(3, 4), usd=(5, 6), seconds=(7, 8))
-    assert total([one, one]) == CostEstimate(
+    assert sum_estimates([one, one]) == CostEstimate(
         prompt_tokens=(2, 4), generated_tokens=(6, 8), usd=(10, 12), seconds=(14, 16)
     )
-    assert total([one, replace(one, usd=None)]).usd is None, "a partial sum would pass for cheap"
-    assert total([one, replace(one, seconds=None)]).seconds is None
+    assert sum_estimates([one, replace(one, usd=None)]).usd is None, (
+        "a partial sum would pass for cheap"
+    )
+    assert sum_estimates([one, replace(one, seconds=None)]).seconds is None

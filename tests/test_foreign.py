@@ -16,7 +16,7 @@ import zstandard
 from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals
 from cotkit.errors import BadInputError, CotkitError, UsageError
 from cotkit.interop.ladders import parse_source, read_sources
-from cotkit.interop.results import pairs, read_count, read_sizes
+from cotkit.interop.results import pair_arms, read_count, read_sizes
 
 HUB = "Qwen/Qwen2.5-7B"
 
@@ -122,7 +122,7 @@ def test_samples_of_lm_eval_are_paired_by_document(tmp_path: Path) -> None:
     (rung,) = ladder.grid.rungs
     assert rung.family == "qwen2.5-base"
     assert rung.n_params == 7_615_616_512, "the catalogue's; lm-eval said -1, which is unknown"
-    assert pairs(ladder.arms) == (("cot", "few-shot"),)
+    assert pair_arms(ladder.arms) == (("cot", "few-shot"),)
 
 
 def test_two_tasks_are_one_benchmark_where_the_user_says_so(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_totals_of_lm_eval_make_every_cell_a_rate(tmp_path: Path) -> None:
     assert ladder.grid.cells[HUB, "cot"] == ArmTotals(rate=0.5, n=4)
     assert ladder.grid.cells[HUB, "direct"] == ArmTotals(rate=0.75, n=4)
     assert any("Newcombe" in note for note in ladder.notes)
-    assert pairs(ladder.arms) == (("cot", "direct"),)
+    assert pair_arms(ladder.arms) == (("cot", "direct"),)
 
 
 def test_two_versions_of_a_task_are_not_compared(tmp_path: Path) -> None:
@@ -440,14 +440,14 @@ def test_an_arm_may_have_parameters_of_its_own() -> None:
 def test_which_arm_is_measured_against_which(
     arms: list[str], options: dict[str, object], expected: list[tuple[str, str]]
 ) -> None:
-    assert list(pairs(arms, **options)) == expected  # pyright: ignore[reportArgumentType] - a table
+    assert list(pair_arms(arms, **options)) == expected  # pyright: ignore[reportArgumentType] - a table
 
 
 def test_arms_without_a_control_are_not_guessed() -> None:
     with pytest.raises(UsageError, match="--baseline ARM; arms: a, b"):
-        pairs(["a", "b"])
+        pair_arms(["a", "b"])
     with pytest.raises(UsageError, match="what is a measured against"):
-        pairs(["a", "cot", "few-shot", "standard"], strategies=["a"])
+        pair_arms(["a", "cot", "few-shot", "standard"], strategies=["a"])
 
 
 def test_sizes_are_read_as_people_write_them() -> None:

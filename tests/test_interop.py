@@ -42,7 +42,7 @@ def seen(*targets: str, choices: tuple[str, ...] = (), bench: str | None = None)
 def test_a_sample_says_what_it_asks_for(
     given: SampleView, kind: str, gold: str, also: tuple[str, ...]
 ) -> None:
-    problem = samples.problem(given, None)
+    problem = samples.make_problem(given, None)
     assert (problem.question.answer_kind, problem.gold, problem.also) == (kind, gold, also)
 
 
@@ -59,27 +59,29 @@ def test_a_sample_that_does_not_fit_is_one_line(
     given: SampleView, kind: str | None, said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        samples.problem(given, kind)
+        samples.make_problem(given, kind)
 
 
 def test_a_strategy_is_made_for_a_sample_with_its_parameters() -> None:
-    of = samples.settings("cot", {"max_tokens": 99, "exemplars": "builtin:3"})
-    problem = samples.problem(seen("4"), None)
-    made = samples.strategy(of, seen("4"), problem)
+    of = samples.read_settings("cot", {"max_tokens": 99, "exemplars": "builtin:3"})
+    problem = samples.make_problem(seen("4"), None)
+    made = samples.build_strategy(of, seen("4"), problem)
     assert isinstance(made, Cot)
     assert (made.max_tokens, len(made.exemplars)) == (99, 3)
     with pytest.raises(UsageError, match="built-in ones are of numbers"):
-        samples.strategy(of, seen("x"), samples.problem(seen("x"), None))
-    wrong = samples.settings("cot", {"k": 5})
+        samples.build_strategy(of, seen("x"), samples.make_problem(seen("x"), None))
+    wrong = samples.read_settings("cot", {"k": 5})
     with pytest.raises(CotkitError, match="unknown generation parameter 'k'"):
-        samples.strategy(wrong, seen("4"), problem)
+        samples.build_strategy(wrong, seen("4"), problem)
 
 
 def test_an_attempt_is_kept_as_json_and_comes_back() -> None:
     draft = Attempt(text="a", stop_reason="length")
     vote = Attempt(text="a", stop_reason="length", drafts=(draft, draft), is_vote=True)
-    assert samples.attempt(json.loads(json.dumps(samples.kept(vote))), "", "stop") == vote
-    assert samples.attempt(None, "b", "max_tokens") == Attempt(text="b", stop_reason="length")
+    assert (
+        samples.load_attempt(json.loads(json.dumps(samples.dump_attempt(vote))), "", "stop") == vote
+    )
+    assert samples.load_attempt(None, "b", "max_tokens") == Attempt(text="b", stop_reason="length")
 
 
 def test_the_entry_point_names_what_is_there() -> None:

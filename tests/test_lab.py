@@ -26,7 +26,7 @@ from cotkit.errors import CotkitError, InterruptedRunError, MissingDataError
 from cotkit.labs import checkpoint, trainer
 from cotkit.labs.pocket import recipe as pocket_recipe
 from cotkit.labs.pocket import texts, training
-from cotkit.labs.pocket.recipe import SIZES, PocketRecipe, sizes_named
+from cotkit.labs.pocket.recipe import SIZES, PocketRecipe, parse_sizes
 from cotkit.labs.pocket.texts import chains_of
 from cotkit.labs.pocket.training import PocketJob, train
 from cotkit.labs.trainer import TrainingProgress
@@ -87,12 +87,14 @@ def prompt_of(asked: object) -> str:
 def test_the_tokenizer_spells_every_training_text_and_nothing_else() -> None:
     tokenizer = pocket_recipe.make_tokenizer()
     for step in (0, 1, 7):
-        for row in texts.batch(RECIPE, 1, step).ids[:8].tolist():
+        for row in texts.make_batch(RECIPE, 1, step).ids[:8].tolist():
             text = pocket_recipe.text_of(row)
             assert tokenizer(text).input_ids == row
             assert tokenizer.decode(row) == text
     assert tokenizer("z7").input_ids == [pocket_recipe.ID["<unk>"], pocket_recipe.ID["7"]]
-    seen = {i for step in range(8) for i in np.unique(texts.batch(RECIPE, 1, step).ids).tolist()}
+    seen = {
+        i for step in range(8) for i in np.unique(texts.make_batch(RECIPE, 1, step).ids).tolist()
+    }
     assert [pocket_recipe.PIECES[i] for i in range(len(pocket_recipe.PIECES)) if i not in seen] == [
         pocket_recipe.END,
         pocket_recipe.UNKNOWN,
@@ -101,7 +103,7 @@ def test_the_tokenizer_spells_every_training_text_and_nothing_else() -> None:
 
 def test_only_rationales_and_answers_are_learned_and_a_row_is_full() -> None:
     for step in (3, 7):
-        made = texts.batch(RECIPE, 2, step)
+        made = texts.make_batch(RECIPE, 2, step)
         length = RECIPE.long_tokens if step == 7 else RECIPE.short_tokens
         assert made.ids.shape == (RECIPE.batch_tokens // length, length)
         for ids, learned in zip(made.ids.tolist(), made.learned.tolist(), strict=True):
@@ -118,7 +120,7 @@ def test_only_rationales_and_answers_are_learned_and_a_row_is_full() -> None:
 def test_every_answer_is_right_and_both_kinds_and_all_numbers_of_steps_occur() -> None:
     n_steps, kinds = set[int](), set[bool]()
     for step in range(8):
-        for ids in texts.batch(RECIPE, 1, step).ids.tolist():
+        for ids in texts.make_batch(RECIPE, 1, step).ids.tolist():
             whole = pocket_recipe.text_of(ids).removeprefix(pocket_recipe.HEADER)
             for text in whole.split("\n\n")[:-1]:
                 question, _, answer = text.partition("\nA:")
@@ -154,16 +156,16 @@ def test_problems_of_the_benchmark_are_never_trained_on() -> None:
 def asked(recipe: PocketRecipe) -> set[str]:
     found = set[str]()
     for step in range(6):
-        for ids in texts.batch(recipe, 1, step).ids.tolist():
+        for ids in texts.make_batch(recipe, 1, step).ids.tolist():
             text = pocket_recipe.text_of(ids)
             found.update(re.findall(r"Q: (Start with .*?\?)\nA:", text))
     return found
 
 
 def test_a_batch_is_a_function_of_recipe_seed_and_step() -> None:
-    first = texts.batch(RECIPE, 1, 5)
-    assert np.array_equal(first.ids, texts.batch(RECIPE, 1, 5).ids)
-    for other in (texts.batch(RECIPE, 2, 5), texts.batch(RECIPE, 1, 6)):
+    first = texts.make_batch(RECIPE, 1, 5)
+    assert np.array_equal(first.ids, texts.make_batch(RECIPE, 1, 5).ids)
+    for other in (texts.make_batch(RECIPE, 2, 5), texts.make_batch(RECIPE, 1, 6)):
         assert not np.array_equal(first.ids, other.ids)
 
 
@@ -241,10 +243,10 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
         if at.step == 10:
             signal.raise_signal(signal.SIGINT)
 
-    found = trainer.accelerator("cpu")
+    found = trainer.make_accelerator("cpu")
     with pytest.raises(InterruptedRunError, match=r"stopped at step 10 of 20 \(the same command"):
         train(job(tmp_path), found, save_every=1000, report=press)
-    state = checkpoint.load(job(tmp_path).folder)
+    state = checkpoint.load_checkpoint(job(tmp_path).folder)
     assert state is not None
     assert state["step"] == 10
     steps: list[int] = []
@@ -266,16 +268,18 @@ def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
 
     monkeypatch.setattr(training, "token_loss", diverging)
     with pytest.raises(CotkitError, match="pocket-3k-seed3: the loss of step 5 is nan"):
-        train(job(tmp_path), trainer.accelerator("cpu"), save_every=2, report=lambda at: None)
-    state = checkpoint.load(job(tmp_path).folder)
+        train(job(tmp_path), trainer.make_accelerator("cpu"), save_every=2, report=lambda at: None)
+    state = checkpoint.load_checkpoint(job(tmp_path).folder)
     assert state is not None
     assert state["step"] == 4
 
 
 def test_two_processes_never_train_one_model(tmp_path: Path) -> None:
-    with checkpoint.claimed(job(tmp_path).folder) as is_ours:
+    with checkpoint.claim_folder(job(tmp_path).folder) as is_ours:
         assert is_ours
-        end = train(job(tmp_path), trainer.accelerator("cpu"), save_every=1, report=lambda at: None)
+        end = train(
+            job(tmp_path), trainer.make_accelerator("cpu"), save_every=1, report=lambda at: None
+        )
     assert end == "another process is at it"
     assert not (job(tmp_path).folder / "loss.csv").exists()
 
@@ -289,7 +293,7 @@ def test_a_model_that_does_not_fit_is_said_in_one_line(
     def no_memory(*_: object) -> object:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 TB")
 
-    found = trainer.accelerator("cpu")
+    found = trainer.make_accelerator("cpu")
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "_free_bytes", hardly_any)
         with pytest.raises(CotkitError, match=r"needs about .* GB of memory, 0\.1 GB are free"):
@@ -344,7 +348,7 @@ def test_a_broken_folder_is_said_in_one_line(
     folder.mkdir(parents=True)
     (folder / file).write_text(content)
     with pytest.raises(CotkitError) as refused:
-        train(job(tmp_path), trainer.accelerator("cpu"), save_every=1, report=lambda at: None)
+        train(job(tmp_path), trainer.make_accelerator("cpu"), save_every=1, report=lambda at: None)
     assert message in str(refused.value)
 
 
@@ -409,4 +413,4 @@ def test_packing_names_the_model_that_was_not_trained(tmp_path: Path) -> None:
     ],
 )
 def test_sizes_by_name(wanted: str, names: list[str]) -> None:
-    assert [size.name for size in sizes_named(wanted)] == names
+    assert [size.name for size in parse_sizes(wanted)] == names

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 import cotkit
-from cotkit.analysis.following import following
+from cotkit.analysis.following import measure_following
 from cotkit.benchmarks import load_benchmark
 from cotkit.benchmarks.linear_classification import LinearClassification
 from cotkit.benchmarks.sentiment_mini import SentimentMini
@@ -506,12 +506,12 @@ def rows(arm: str, **outcomes: int) -> list[AttemptRow]:
     ],
 )
 def test_the_label(outcomes: dict[str, int], label: str, why: str) -> None:
-    (point,) = following(rows("f", **outcomes), {"f": 1.0}, 0.95)
+    (point,) = measure_following(rows("f", **outcomes), {"f": 1.0}, 0.95)
     assert point.label == label, why
 
 
 def test_no_flips_no_curve() -> None:
-    assert following(rows("f", correct=3), {"f": 0.0}, 0.95) == ()
+    assert measure_following(rows("f", correct=3), {"f": 0.0}, 0.95) == ()
     comparison = curve(1.0, "unrelated-labels")
     assert comparison.following == ()
     assert "follow the exemplars" not in render(comparison, "table")

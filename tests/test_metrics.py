@@ -27,7 +27,7 @@ from cotkit.scoring.metrics import (
     expected_calibration_error,
     gold_log_prob_per_token,
     multiple_choice_grade,
-    normalised,
+    normalise_score,
     numeric_match,
     pass_at_k,
 )
@@ -115,7 +115,7 @@ def test_grades() -> None:
     assert multiple_choice_grade([uniform(4)]) == 1.0, "of equals the first"
     assert chance_grade([graded, uniform(4)]) == pytest.approx((0.5 + 0.25) / 2)
     low = chance_grade([uniform(5)])
-    assert normalised(multiple_choice_grade([uniform(5)]), low, 1) == pytest.approx(100)
+    assert normalise_score(multiple_choice_grade([uniform(5)]), low, 1) == pytest.approx(100)
 
 
 @given(ballots())
@@ -247,7 +247,7 @@ def test_pass_at_k(n: int, c: int, k: int, expected: float) -> None:
     [(0.2, 0.2, 1, 0), (1, 0.2, 1, 100), (0.6, 0.2, 1, 50), (0, 0.2, 1, -25), (0.16, 0.16, 0, 0)],
 )
 def test_normalised(raw: float, low: float, high: float, expected: float) -> None:
-    assert normalised(raw, low, high) == pytest.approx(expected)
+    assert normalise_score(raw, low, high) == pytest.approx(expected)
 
 
 def test_gold_log_prob_per_token() -> None:
@@ -286,9 +286,9 @@ def test_gold_log_prob_per_token() -> None:
         (lambda: pass_at_k(5, 6, 1), "c 6"),
         (lambda: pass_at_k(5, 1, 0), "k 0"),
         (lambda: pass_at_k(5, 1, 6), "k 6"),
-        (lambda: normalised(NAN, 0, 1), "raw nan"),
-        (lambda: normalised(1, 0, INF), "high inf"),
-        (lambda: normalised(1, 1, 1), "both 1"),
+        (lambda: normalise_score(NAN, 0, 1), "raw nan"),
+        (lambda: normalise_score(1, 0, INF), "high inf"),
+        (lambda: normalise_score(1, 1, 1), "both 1"),
     ],
 )
 def test_refused(make: Callable[[], object], says: str) -> None:

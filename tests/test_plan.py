@@ -15,7 +15,7 @@ from cotkit.errors import UsageError
 from cotkit.events import Event, RunEnded
 from cotkit.protocols import Backend
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.forecast import MAX_TURNS, survey
+from cotkit.run.forecast import MAX_TURNS, survey_arms
 from cotkit.types import Completion
 from cotkit.workflows.plan import Forecast
 from tests.conftest import Sums
@@ -155,7 +155,7 @@ def test_a_gain_is_detectable_only_against_a_control(sums: Sums) -> None:
 def test_a_flow_without_an_end_is_counted_up_to_a_limit(sums: Sums) -> None:
     Path("endless.py").write_text(ENDLESS)
     plan = make_plan(RunSpec(model="none", strategies=("./endless.py",), limit=2), sums)
-    arm = survey(plan, "some-backend", lambda _: None)[1]
+    arm = survey_arms(plan, "some-backend", lambda _: None)[1]
     assert arm.n_to_make + arm.n_later == MAX_TURNS, "two problems that ask the same, shared"
 
 

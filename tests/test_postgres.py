@@ -13,7 +13,7 @@ import pytest
 
 from cotkit.errors import StoreError, UsageError
 from cotkit.identity import backend_key
-from cotkit.store import Store, existing, option, place_of, postgresql, shown
+from cotkit.store import Store, existing_place, mask_password, place_of, postgresql, store_option
 from cotkit.store.batches import BatchLedger
 from tests.postgres import PASSWORD, Postgres, server, why_not
 from tests.test_store import INFO, put
@@ -129,15 +129,15 @@ def test_a_wrong_password_is_said_and_not_shown(postgres: Postgres) -> None:
 )
 def test_a_password_is_never_shown(url: str, seen: str | None) -> None:
     seen = seen or "postgresql://u@h/d?password=***&sslmode=require"
-    assert shown(url) == seen
-    assert option(url) == f"--store '{seen}'"
+    assert mask_password(url) == seen
+    assert store_option(url) == f"--store '{seen}'"
 
 
 def test_a_folder_is_a_file_in_it_and_a_url_is_itself() -> None:
     assert place_of("logs") == place_of(Path("logs")) == Path("logs/cotkit.db")
-    assert existing("postgresql://h/d") == "postgresql://h/d"
+    assert existing_place("postgresql://h/d") == "postgresql://h/d"
     with pytest.raises(UsageError, match="no store at"):
-        existing(Path("nowhere"))
+        existing_place(Path("nowhere"))
 
 
 def test_a_server_that_comes_back_loses_nothing(own_server: Postgres) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cotkit.analysis.comparison import cost_of
 from cotkit.errors import BadInputError
-from cotkit.models.prices import Price, listed, price_of
+from cotkit.models.prices import Price, load_prices, price_of
 from cotkit.store.rows import AttemptRow
 
 OWN = """\
@@ -51,7 +51,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_every_row_is_dated_sourced_and_plausible() -> None:
-    for price in listed():
+    for price in load_prices():
         assert price.source.startswith("https://"), price
         assert price.status in {"checked", "single"}, price
         assert dt.date(2026, 1, 1) <= dt.date.fromisoformat(price.as_of), price

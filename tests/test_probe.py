@@ -15,7 +15,7 @@ from cotkit.errors import BackendError, PromptTooLongError, TransientError, Usag
 from cotkit.events import RunEnded
 from cotkit.protocols import Strategy
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.likelihood import chain_text, probe
+from cotkit.run.likelihood import chain_text, make_likelihood_request
 from cotkit.store import Store
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.few_shot import FewShot
@@ -62,7 +62,7 @@ def solved(strategy: Strategy, *texts: str) -> tuple[Attempt, Request, Completio
 def asked_after(strategy: Strategy, *texts: str) -> str | None:
     """The whole raw text that the options follow."""
     attempt, last, said = solved(strategy, *texts)
-    found = probe(attempt, last, said, FRUIT, reasons=strategy.reasons)
+    found = make_likelihood_request(attempt, last, said, FRUIT, reasons=strategy.reasons)
     return found and "".join(message.content for message in found.messages)
 
 
@@ -103,7 +103,7 @@ def test_the_options_follow_the_cue(
 
 def test_what_is_asked() -> None:
     attempt, last, said = solved(FEW, " The answer is plum.")
-    found = probe(attempt, last, said, FRUIT, reasons=False)
+    found = make_likelihood_request(attempt, last, said, FRUIT, reasons=False)
     assert found is not None
     assert found.options == (" banana", " plum", " cherry pie")
     assert found.samples == (0, 1, 2)
@@ -116,7 +116,7 @@ def test_what_the_assistant_has_begun_is_continued() -> None:
     asked = Request(messages=turns, decoding=SAMPLED)
     said = Completion(text=" it bends. The answer is plum", stop_reason="stop")
     attempt = Attempt(text=said.text, stop_reason="stop")
-    found = probe(attempt, asked, said, FRUIT, reasons=True)
+    found = make_likelihood_request(attempt, asked, said, FRUIT, reasons=True)
     assert found is not None
     assert found.messages == (
         turns[0],
@@ -143,14 +143,19 @@ def test_where_no_answer_began(
     one = Completion(text=" The answer is x.", stop_reason="stop")
     tried = Attempt(text=one.text, stop_reason="stop")
     changed = replace(tried, **attempt), replace(one, **said)  # pyright: ignore[reportArgumentType] - a table of fields
-    assert probe(changed[0], asked, changed[1], options, reasons=True) is None, why
-    assert probe(tried, asked, one, FRUIT, reasons=True) is not None
+    assert make_likelihood_request(changed[0], asked, changed[1], options, reasons=True) is None, (
+        why
+    )
+    assert make_likelihood_request(tried, asked, one, FRUIT, reasons=True) is not None
 
 
 def test_a_vote_and_a_strategy_that_weighs_by_itself_are_not_probed() -> None:
     assert asked_after(VOTE, " The answer is plum.") is None
     attempt, last, said = solved(FEW, " The answer is plum.")
-    assert probe(attempt, replace(last, options=FRUIT), said, FRUIT, reasons=False) is None
+    assert (
+        make_likelihood_request(attempt, replace(last, options=FRUIT), said, FRUIT, reasons=False)
+        is None
+    )
 
 
 def test_the_text_that_holds_the_reasoning() -> None:
@@ -263,7 +268,7 @@ def test_probes_cost_the_arm_nothing_and_are_no_turns(tmp_path: Path) -> None:
         (row, *_) = store.attempts(found.run_id)
         assert row.n_calls == 1
         (turn,) = store.turns(found.run_id, row.arm, row.problem_id)
-    again = probe(
+    again = make_likelihood_request(
         Attempt(text=row.text, stop_reason="stop"),
         turn.request,
         turn.completions[0],

@@ -87,13 +87,15 @@ class Anything(str):
 @pytest.mark.parametrize("words", [AWKWARD.text, "", "Q: a\nA: b", " ends in space ", "\ue000"])
 def test_a_prompt_prints_the_question_and_does_nothing_else_with_it(name: str, words: str) -> None:
     """So a prompt may be rendered once for all questions of an arm."""
-    source = prompting._environment().loader
+    source = prompting._jinja_environment().loader
     assert source is not None
-    text, _, _ = source.get_source(prompting._environment(), name)
-    names = meta.find_undeclared_variables(prompting._environment().parse(text)) - {"question"}
+    text, _, _ = source.get_source(prompting._jinja_environment(), name)
+    names = meta.find_undeclared_variables(prompting._jinja_environment().parse(text)) - {
+        "question"
+    }
     others: dict[str, object] = dict.fromkeys(names, Anything("number"))
     prompt_id, _, version = name.removesuffix(".jinja").rpartition(".v")
-    outright = prompting._rendered(name, {**others, "question": words})
+    outright = prompting._render_template(name, {**others, "question": words})
     assert prompting.render(prompt_id, int(version), question=words, **others) == outright
 
 
@@ -152,7 +154,7 @@ def test_greedy_requests_carry_no_seed_and_sampled_ones_do() -> None:
 
 def test_every_released_prompt_has_a_header_that_says_where_it_is_from() -> None:
     for path in sorted((REPOSITORY / "prompts").glob("*.jinja")):
-        found = prompting.header(path.name, path.read_text(encoding="utf-8"))
+        found = prompting.read_header(path.name, path.read_text(encoding="utf-8"))
         assert set(found) == {"id", "version", "source", "changes"}, path.name
 
 

@@ -13,8 +13,8 @@ from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.cli import app
 from cotkit.errors import CotkitError
 from cotkit.interop.csv_file import read_rows
-from cotkit.interop.published import is_unverified, load, table, tables
-from cotkit.interop.results import FileLocation, as_rate, is_rate, pairs
+from cotkit.interop.published import find_table, is_unverified, load_ladders, load_tables
+from cotkit.interop.results import FileLocation, is_rate, pair_arms, to_rate
 from tests.conftest import REPOSITORY
 
 SHELF = REPOSITORY / "published"
@@ -22,7 +22,7 @@ NAMES = sorted(path.stem for path in SHELF.glob("*.csv"))
 
 
 def test_every_table_has_its_card_and_every_card_its_table() -> None:
-    assert sorted(tables()) == NAMES
+    assert sorted(load_tables()) == NAMES
     assert NAMES == ["brown2020", "kojima2022", "wang2022", "wei2022"]
 
 
@@ -33,7 +33,7 @@ def test_every_row_says_where_it_is_from_and_how_sure_it_is(name: str) -> None:
         assert re.search(r"arXiv \d{4}\.\d{5}.* Table [\w.]+", row.need("source")), row.place
         assert row.need("status") in {"verified against stored copy", "from memory, unverified"}
         if is_rate(metric := row.need("metric")):
-            assert 0 <= as_rate(metric, row.number("value"), row.place) <= 1
+            assert 0 <= to_rate(metric, row.number("value"), row.place) <= 1
     cells = [tuple(row.fields[c] for c in ("model", "bench", "strategy", "metric")) for row in rows]
     assert len(set(cells)) == len(cells), "one value for one cell"
 
@@ -42,7 +42,7 @@ def test_every_row_says_where_it_is_from_and_how_sure_it_is(name: str) -> None:
 def test_a_card_names_only_what_its_table_has(name: str) -> None:
     rows = read_rows(SHELF / f"{name}.csv")
     known = {row.fields["strategy"] for row in rows}
-    card = table(name)
+    card = find_table(name)
     assert set(card.answers) <= set(card.controls)
     assert {*card.controls, *card.controls.values()} <= known
     assert set(card.n_items) <= {row.fields["bench"] for row in rows}
@@ -78,7 +78,11 @@ def test_a_cell_is_what_the_paper_prints(
     typed: tuple[str, str, str, str, int, float, int],
 ) -> None:
     name, bench, model, arm, n_params, expected, n = typed
-    found = {rung.model: (rung, one) for one in load(name, bench=bench) for rung in one.grid.rungs}
+    found = {
+        rung.model: (rung, one)
+        for one in load_ladders(name, bench=bench)
+        for rung in one.grid.rungs
+    }
     rung, ladder = found[model]
     cell = ladder.grid.cells[model, arm]
     assert isinstance(cell, ArmTotals)
@@ -87,7 +91,7 @@ def test_a_cell_is_what_the_paper_prints(
 
 
 def test_families_are_apart_and_small_lamdas_lose_by_reasoning() -> None:
-    found = {one.family: one for one in load("wei2022", bench="gsm8k")}
+    found = {one.family: one for one in load_ladders("wei2022", bench="gsm8k")}
     assert list(found) == ["UL2", "LaMDA", "GPT (InstructGPT)", "Codex", "PaLM"]
     lamda = found["LaMDA"].grid
     gains = [
@@ -95,13 +99,15 @@ def test_families_are_apart_and_small_lamdas_lose_by_reasoning() -> None:
         for one in lamda.rungs
     ]
     assert gains == pytest.approx([-0.022, -0.017, -0.016, 0.025, 0.078])
-    assert pairs(found["LaMDA"].arms, controls=table("wei2022").controls) == (("cot", "standard"),)
+    assert pair_arms(found["LaMDA"].arms, controls=find_table("wei2022").controls) == (
+        ("cot", "standard"),
+    )
 
 
 def test_unverified_rows_count_only_when_asked_for() -> None:
     bench = "gpt3-arithmetic/2D+"
-    (sure,) = load("brown2020", bench=bench)
-    (all_,) = load("brown2020", bench=bench, include_unverified=True)
+    (sure,) = load_ladders("brown2020", bench=bench)
+    (all_,) = load_ladders("brown2020", bench=bench, include_unverified=True)
     assert [one.model for one in sure.grid.rungs] == ["GPT-3 175B"]
     assert len(all_.grid.rungs) == 8
     assert any("14 unverified rows are left out" in note for note in sure.notes)
@@ -111,7 +117,7 @@ def test_unverified_rows_count_only_when_asked_for() -> None:
 
 
 def test_without_a_choice_only_curves_are_shown() -> None:
-    found = load("kojima2022")
+    found = load_ladders("kojima2022")
     assert {(one.grid.bench, one.family) for one in found} == {
         ("MultiArith", "GPT-3 original"),
         ("MultiArith", "InstructGPT"),
@@ -123,9 +129,9 @@ def test_without_a_choice_only_curves_are_shown() -> None:
 
 
 def test_a_size_of_the_test_set_is_said_to_be_assumed() -> None:
-    (ladder,) = load("wang2022", bench="GSM8K", family="PaLM")
+    (ladder,) = load_ladders("wang2022", bench="GSM8K", family="PaLM")
     assert any("not in the table" in note for note in ladder.notes)
-    (ladder,) = load("wei2022", bench="GSM8K", family="PaLM")
+    (ladder,) = load_ladders("wei2022", bench="GSM8K", family="PaLM")
     assert not any("not in the table" in note for note in ladder.notes)
 
 
@@ -150,7 +156,7 @@ def test_a_size_of_the_test_set_is_said_to_be_assumed() -> None:
 )
 def test_a_wrong_word_is_one_line(asked: dict[str, object], said: str) -> None:
     with pytest.raises(CotkitError) as refused:
-        load(**asked)  # pyright: ignore[reportArgumentType] - a table of arguments
+        load_ladders(**asked)  # pyright: ignore[reportArgumentType] - a table of arguments
     assert said in str(refused.value)
 
 
@@ -165,14 +171,14 @@ def test_percent_and_errors_are_read_by_the_name_of_the_metric() -> None:
         ("acc_norm", 0.5, 0.5),
     ]:
         assert is_rate(metric), metric
-        assert as_rate(metric, value, place) == pytest.approx(expected), metric
+        assert to_rate(metric, value, place) == pytest.approx(expected), metric
     for metric in ("f1", "bleu", "difference_pct_points", "train_flops", "perplexity", "brier"):
         assert not is_rate(metric), metric
     with pytest.raises(CotkitError, match=r"x.csv:2:value: 41.6 is not in 0 to 1 .*accuracy_pct"):
-        as_rate("accuracy", 41.6, place)
+        to_rate("accuracy", 41.6, place)
 
 
 def test_list_published_names_every_table(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["list", "published"])
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(tables())
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(load_tables())

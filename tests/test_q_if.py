@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import cotkit
-from cotkit.backends.simulated import answers, shown
+from cotkit.backends.simulated import possible_answers, show_question
 from cotkit.errors import UsageError
 from cotkit.prompting import shown as shown_by_prompts
 from cotkit.registry import construct, entries, parse_spec
@@ -142,6 +142,6 @@ def test_simulated_models_are_right_as_often_as_planted(kind: AnswerKind, strate
 
 
 def test_simulated_models_read_questions_as_prompts_show_them() -> None:
-    assert [shown(q) for q in (WHO, SUM)] == [shown_by_prompts(q) for q in (WHO, SUM)]
-    assert answers(Problem(question=WHO, gold="Unknown"), "-") == ("(B)", "(A)", "(C)")
-    assert answers(Problem(question=SUM, gold="5"), "-") == ("5", "-")
+    assert [show_question(q) for q in (WHO, SUM)] == [shown_by_prompts(q) for q in (WHO, SUM)]
+    assert possible_answers(Problem(question=WHO, gold="Unknown"), "-") == ("(B)", "(A)", "(C)")
+    assert possible_answers(Problem(question=SUM, gold="5"), "-") == ("5", "-")

@@ -25,7 +25,7 @@ from cotkit.report import FORMATS as ALL_FORMATS
 from cotkit.report import render
 from cotkit.report.document import Form, say_level, say_number
 from cotkit.report.progress import progress_display
-from cotkit.report.terminal import ASCII, UNICODE, StripAxis, axis_for, draw, scale
+from cotkit.report.terminal import ASCII, UNICODE, StripAxis, axis_for, draw_strip, strip_header
 from cotkit.stats.intervals import Interval
 from cotkit.types import OUTCOMES, Outcome
 
@@ -366,10 +366,13 @@ def test_levels_are_not_rounded_to_certainty() -> None:
 def test_strip_marks_fall_where_the_scale_says() -> None:
     axis = StripAxis(low=-0.1, high=0.3, width=21, margin=0.04)
     interval = Interval(low=-0.02, high=0.24, level=0.95)
-    assert scale(axis) == "-10  0            +30"
-    assert draw(axis, 0.1, interval, UNICODE) == "    ├│─┊──●──────┤   "
-    assert draw(axis, 0.1, interval, ASCII) == "    [|-:--o------]   "
-    assert draw(axis, math.nan, replace(interval, low=math.nan), UNICODE) == "     │ ┊             "
+    assert strip_header(axis) == "-10  0            +30"
+    assert draw_strip(axis, 0.1, interval, UNICODE) == "    ├│─┊──●──────┤   "
+    assert draw_strip(axis, 0.1, interval, ASCII) == "    [|-:--o------]   "
+    assert (
+        draw_strip(axis, math.nan, replace(interval, low=math.nan), UNICODE)
+        == "     │ ┊             "
+    )
 
 
 def test_strip_axis_holds_everything_it_shows() -> None:

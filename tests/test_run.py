@@ -18,8 +18,8 @@ from cotkit.errors import BackendError, CotkitError, ModelLoadError, TransientEr
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted
 from cotkit.protocols import Strategy
 from cotkit.run import Plan, RunSpec, make_plan
-from cotkit.run.driver import Turn, drive, start, trim
-from cotkit.run.sandbox import sandbox
+from cotkit.run.driver import Turn, drive, start_flow, trim
+from cotkit.run.sandbox import make_sandbox
 from cotkit.store import Store
 from cotkit.types import (
     Attempt,
@@ -31,7 +31,7 @@ from cotkit.types import (
     Question,
     Request,
 )
-from cotkit.workflows.compare import gains_found, run_spec
+from cotkit.workflows.compare import gain_events, run_spec
 from tests.conftest import Sums
 
 _T = TypeVar("_T")
@@ -187,7 +187,7 @@ def test_events_tell_the_whole_story() -> None:
     spent = [event for event in first if isinstance(event, AttemptDone)]
     tokens = [(event.n_prompt_tokens, event.n_generated_tokens) for event in spent]
     assert last(RunEnded, first).n_tokens == sum(a + b for a, b in tokens if a and b)
-    assert events[-1] == gains_found(found)[0]
+    assert events[-1] == gain_events(found)[0]
 
 
 def test_the_order_of_arrival_does_not_matter() -> None:
@@ -391,7 +391,7 @@ async def ask(request: Request) -> Turn:
 
 
 def begin(strategy: Strategy) -> Flow:
-    return start(strategy, Question(id="q", text="?"), lambda _: False)
+    return start_flow(strategy, Question(id="q", text="?"), lambda _: False)
 
 
 @pytest.mark.parametrize(("flow", "says"), BROKEN)
@@ -399,7 +399,7 @@ def test_a_strategy_that_breaks_the_contract_is_named(
     flow: Callable[[], object], says: str
 ) -> None:
     with pytest.raises(UsageError, match=f"^strategy {says}") as caught:
-        asyncio.run(drive(begin(Broken(flow)), ask, sandbox(allowed=False)))
+        asyncio.run(drive(begin(Broken(flow)), ask, make_sandbox(allowed=False)))
     assert isinstance(caught.value.__cause__, KeyError) == ("KeyError" in says)
     assert "\n" not in str(caught.value)
 
@@ -409,7 +409,7 @@ def test_a_bug_in_a_strategy_of_ours_is_not_the_users_fault(
 ) -> None:
     monkeypatch.setattr(Broken, "__module__", "cotkit.strategies.broken")
     with pytest.raises(KeyError):
-        asyncio.run(drive(begin(Broken(raises)), ask, sandbox(allowed=False)))
+        asyncio.run(drive(begin(Broken(raises)), ask, make_sandbox(allowed=False)))
 
 
 def test_an_error_of_the_backend_is_not_the_strategys() -> None:
@@ -425,7 +425,7 @@ def test_an_error_of_the_backend_is_not_the_strategys() -> None:
         raise TransientError("busy")
 
     with pytest.raises(TransientError, match="busy"):
-        asyncio.run(drive(begin(Broken(flow)), fails, sandbox(allowed=False)))
+        asyncio.run(drive(begin(Broken(flow)), fails, make_sandbox(allowed=False)))
     assert closed == [True]
 
 

@@ -19,7 +19,7 @@ from cotkit.backends.simulated import Simulated
 from cotkit.errors import UsageError
 from cotkit.events import Event, RunEnded, Said
 from cotkit.identity import canonical_json, code_text
-from cotkit.prompting import released
+from cotkit.prompting import locked_files
 from cotkit.protocols import Backend
 from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
@@ -34,7 +34,7 @@ from cotkit.strategies.few_shot import FewShot
 from cotkit.types import BackendInfo, Completion
 from cotkit.workflows.compare import analyse
 from cotkit.workflows.scale import ScaleOptions, ScaleResult, scale_runs
-from cotkit.workflows.stored_run import stored_part
+from cotkit.workflows.stored_run import load_part
 from tests.conftest import REPOSITORY, Sums
 from tests.lock_strategies import (
     COMMAND,
@@ -121,8 +121,8 @@ def test_a_one_off_file_counts_without_comments_and_docstrings(
 
 def test_new_prompts_readers_and_scorers_change_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_id()
-    more = {**released(), "another.v1.jinja": "0", "standard.v1.jinja": "changed"}
-    monkeypatch.setattr(run_identity, "released", lambda: more)
+    more = {**locked_files(), "another.v1.jinja": "0", "standard.v1.jinja": "changed"}
+    monkeypatch.setattr(run_identity, "locked_files", lambda: more)
     monkeypatch.setattr(SCORER, "99")
     readers = {**READERS, "another": READERS["flexible"]}
     monkeypatch.setattr("cotkit.scoring.READERS", readers)
@@ -138,7 +138,7 @@ def test_a_prompt_that_an_arm_renders_changes_the_id(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run_id()
-    monkeypatch.setattr(run_identity, "released", lambda: {**released(), file: "changed"})
+    monkeypatch.setattr(run_identity, "locked_files", lambda: {**locked_files(), file: "changed"})
     assert run_id() != before
 
 
@@ -168,7 +168,7 @@ def test_a_content_holds_what_its_arms_are_and_nothing_else() -> None:
     assert set(content["arms"]) == {"few-shot", "./mine.py"}
     assert set(content["arms"]["few-shot"]) == {"strategy", "version", "fields", "prompts"}
     assert content["arms"]["few-shot"]["prompts"] == {
-        file: released()[file] for file in ("few-shot.v1.jinja", "answer.v1.jinja")
+        file: locked_files()[file] for file in ("few-shot.v1.jinja", "answer.v1.jinja")
     }
     assert set(content["arms"]["./mine.py"]) == {
         *("strategy", "version", "fields", "prompts", "source")
@@ -196,8 +196,8 @@ def test_a_strategy_reads_the_prompts_that_it_declares(
         files.add(name.removeprefix("prompts/"))
         return resource(name)
 
-    prompting._environment.cache_clear()
-    prompting._around_question.cache_clear()
+    prompting._jinja_environment.cache_clear()
+    prompting._render_around_question.cache_clear()
     monkeypatch.setattr(prompting, "resource", record)
     follow(arm, drawn.problems[0], "flexible")
     declared: tuple[str, ...] = getattr(arm.strategy, "prompts")  # noqa: B009 - no protocol has it
@@ -343,7 +343,7 @@ def test_the_same_command_generates_nothing_in_a_store_of_0_1() -> None:
 @pytest.mark.usefixtures("old_store")
 def test_a_run_of_0_1_is_reported_under_its_id() -> None:
     with Store(DATABASE) as store:
-        part = stored_part(store, store.run(LADDER_IDS[0]), lambda _: None)
+        part = load_part(store, store.run(LADDER_IDS[0]), lambda _: None)
     assert part.comparison.run_id == LADDER_IDS[0]
     note = f"run {LADDER_IDS[0]} was made by cotkit 0.1: {TRUSTED}"
     assert [text for text in part.comparison.notes if "cotkit" in text] == [note]
@@ -422,7 +422,7 @@ def test_a_run_of_0_1_is_trusted_as_far_as_it_says_the_same(
     own = hashlib.sha256(MINE.encode()).hexdigest()
     content = {key: value for key, value in current.items() if key != "reader"} | {
         "scorer": ["2", "flexible"],
-        "prompts": released(),
+        "prompts": locked_files(),
         "arms": {name: [arm["fields"], own] for name, arm in current["arms"].items()},
     }
     if changed == {"edited": True}:
@@ -527,7 +527,7 @@ def test_report_scale_and_show_of_scores_of_an_earlier_scorer() -> None:
     done = command("show", "attempt", runs[0].run_id, "cot", "gsm-mini/014")
     assert "the scores are of version 1 of the scorer, which is now of version 2" in done.stderr
     with Store(DATABASE) as store:
-        part = stored_part(store, store.run(runs[0].run_id), lambda _: None)
+        part = load_part(store, store.run(runs[0].run_id), lambda _: None)
         assert part.comparison == runs[0]
         assert not store.n_outdated(runs[0].run_id, "2")
     spoil_scores()

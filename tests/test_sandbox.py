@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import UsageError
-from cotkit.run.sandbox import MAX_AT_ONCE, MAX_OUTPUT_BYTES, sandbox
+from cotkit.run.sandbox import MAX_AT_ONCE, MAX_OUTPUT_BYTES, make_sandbox
 from cotkit.types import Completion, Execute
 
 
 async def once(step: Execute, *, allowed: bool = True) -> Completion:
-    return await sandbox(allowed=allowed)(step)
+    return await make_sandbox(allowed=allowed)(step)
 
 
 def run(code: str, *, timeout_s: float = 4.0) -> Completion:
@@ -172,7 +172,7 @@ def test_less_memory_is_less() -> None:
 
 def test_no_more_than_a_few_run_at_once_and_each_has_its_own_clock() -> None:
     async def many() -> list[Completion]:
-        one = sandbox(allowed=True)
+        one = make_sandbox(allowed=True)
         step = Execute(code="import time; time.sleep(0.4); print(1)", timeout_s=2)
         return await asyncio.gather(*(one(step) for _ in range(2 * MAX_AT_ONCE)))
 

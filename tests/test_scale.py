@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.frontier import at_equal_cost, cheapest, frontier
-from cotkit.analysis.scale.gains import stepped_down
+from cotkit.analysis.scale.frontier import find_cheapest, frontier_indices, match_cost
+from cotkit.analysis.scale.gains import step_down
 from cotkit.analysis.scale.grid import (
     ArmOutcomes,
     ArmTotals,
@@ -24,8 +24,8 @@ from cotkit.analysis.scale.grid import (
     Rung,
     ScaleQuestion,
 )
-from cotkit.analysis.scale.jumps import verdict
-from cotkit.analysis.scale.onset import onset
+from cotkit.analysis.scale.jumps import judge_sharpness
+from cotkit.analysis.scale.onset import find_onset
 from cotkit.analysis.scale.values import CostPoint, Jump, Point, Scale, Sharpness, SizeLabel
 from cotkit.errors import UsageError
 from cotkit.stats.bootstrap import Floats
@@ -128,26 +128,26 @@ def named(of: Rung | None) -> int | None:
 def test_the_bracket_follows_from_the_labels(
     labels: str, expected: tuple[object, ...], why: str
 ) -> None:
-    found = onset(labelled(labels), 0.02)
+    found = find_onset(labelled(labels), 0.02)
     ends = (named(found.lower), named(found.upper), named(found.first_detected))
     assert (found.status, *ends, found.after) == expected, why
     assert [named(of) for of in found.harmed] == [i for i, x in enumerate(labels) if x == "-"]
 
 
 def test_an_open_size_with_enough_problems_is_not_shown() -> None:
-    assert onset(labelled("0??", mde=0.019), 0.02).status == "not_shown"
-    assert onset(labelled("0??", mde=0.021), 0.02).status == "cannot_be_decided"
-    assert onset(labelled("0??", mde=math.nan), 0.02).status == "cannot_be_decided"
+    assert find_onset(labelled("0??", mde=0.019), 0.02).status == "not_shown"
+    assert find_onset(labelled("0??", mde=0.021), 0.02).status == "cannot_be_decided"
+    assert find_onset(labelled("0??", mde=math.nan), 0.02).status == "cannot_be_decided"
 
 
 def test_a_size_that_is_not_known_has_no_part_in_the_onset() -> None:
     unknown = replace(point(3, "helps"), x=None)
-    assert onset([*labelled("00"), unknown], 0.02).status == "not_shown"
+    assert find_onset([*labelled("00"), unknown], 0.02).status == "not_shown"
 
 
 @given(labels=st.text(st.sampled_from("+s-0?m"), min_size=1, max_size=9))
 def test_a_bracket_never_claims_more_than_its_labels(labels: str) -> None:
-    found = onset(labelled(labels), 0.02)
+    found = find_onset(labelled(labels), 0.02)
     upper, lower = named(found.upper), named(found.lower)
     assert (upper is None) == ("+" not in labels)
     if upper is not None:
@@ -168,7 +168,7 @@ def test_a_bracket_never_claims_more_than_its_labels(labels: str) -> None:
     ],
 )
 def test_stepping_down_from_the_largest(together: str, alone: str, expected: str, why: str) -> None:
-    found = stepped_down(labelled(together), labelled(alone), 0.02)
+    found = step_down(labelled(together), labelled(alone), 0.02)
     assert [p.label for p in found] == [SHORT[letter] for letter in expected], why
 
 
@@ -623,7 +623,7 @@ def test_the_rule_of_the_contrast(
 
     difference = Interval(low=apart[0], high=apart[1], level=0.95)
     exact = sharpness("exact_match", (0.5, 0.6))
-    assert verdict(exact, sharpness("digits", (low, high)), difference)[0] == expected
+    assert judge_sharpness(exact, sharpness("digits", (low, high)), difference)[0] == expected
 
 
 def test_side_checks_say_what_they_do_not_show() -> None:
@@ -713,21 +713,21 @@ def test_the_frontier_and_the_cheapest_that_reaches_a_rate() -> None:
         ("m0", "vote:k=3"),
     }
     assert not any("usd" in p.on_frontier for p in prices)
-    best = cheapest(prices, 0.45, "tokens")
+    best = find_cheapest(prices, 0.45, "tokens")
     assert best is not None
     assert (best.rung.model, best.arm) == ("m1", "few-shot")
-    assert cheapest(prices, 0.7, "tokens") is None  # reached only at a cost that is not known
-    assert cheapest(prices, 0.1, "usd") is None
+    assert find_cheapest(prices, 0.7, "tokens") is None  # reached only at a cost that is not known
+    assert find_cheapest(prices, 0.1, "usd") is None
 
 
 def test_strategies_are_compared_at_equal_cost_only_where_measured() -> None:
     prices = priced().prices
     cot = next(p for p in prices if (p.rung.model, p.arm) == ("m0", "cot"))
-    [matched] = at_equal_cost(prices, cot)  # few-shot costs less than that: nothing is extrapolated
+    [matched] = match_cost(prices, cot)  # few-shot costs less than that: nothing is extrapolated
     assert (matched.strategy, matched.between) == ("vote", ("vote:k=1", "vote:k=3"))
     assert matched.rate == pytest.approx(0.4 + 0.2 * (40 - 30) / (90 - 30))
     unpriced = next(p for p in prices if p.tokens is None)
-    assert at_equal_cost(prices, unpriced) == []
+    assert match_cost(prices, unpriced) == []
 
 
 @settings(max_examples=25, deadline=None)
@@ -749,7 +749,7 @@ def test_the_frontier_is_what_nothing_beats(costs: list[int], solved: list[int])
         )
         for cost, k in zip(costs, solved, strict=False)
     ]
-    on = frontier(prices, "tokens")
+    on = frontier_indices(prices, "tokens")
     for i, price in enumerate(prices):
         beaten = any(
             other.rate >= price.rate

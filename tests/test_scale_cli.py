@@ -12,7 +12,7 @@ import pytest
 
 import cotkit
 from cotkit.analysis.values import Label
-from cotkit.cli.output import EXIT_CODES, Gate, gate
+from cotkit.cli.output import EXIT_CODES, Gate, worst_gate
 from cotkit.errors import UsageError
 from tests.test_cli import cotkit as command
 
@@ -99,12 +99,12 @@ def test_a_gate_is_the_worst_verdict(
         replace(verdict, gain=replace(verdict.gain, label=label, interval=interval))
         for label in labels
     )
-    assert gate(replace(found, verdicts=verdicts)) == said, why
+    assert worst_gate(replace(found, verdicts=verdicts)) == said, why
 
 
 def test_a_gate_without_a_verdict_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to gate on"):
-        gate(cotkit.compare("simulated/70b", "standard", limit=3))
+        worst_gate(cotkit.compare("simulated/70b", "standard", limit=3))
 
 
 def test_a_gate_exits_by_its_verdict_and_writes_a_summary() -> None:

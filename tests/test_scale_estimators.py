@@ -26,7 +26,7 @@ from cotkit.stats.bootstrap import (
 )
 from cotkit.stats.curves import (
     breakthroughness,
-    direction,
+    curve_direction,
     excess_share,
     fit_logistic,
     isotonic,
@@ -92,7 +92,7 @@ def test_sharpness_is_0_for_a_line_and_nearly_1_for_a_step() -> None:
     line, jump, flat = 0.2 * x - 1, floats(0.1, 0.1, 0.7, 0.7), floats(0.3, 0.3, 0.3, 0.3)
     assert excess_share(x, line, 1) == pytest.approx(np.zeros(3), abs=1e-12)
     assert excess_share(x, jump, 1).max() == pytest.approx(1 - 1.5 / 3)
-    assert excess_share(x, -jump, float(direction(-jump))).max() == pytest.approx(0.5)
+    assert excess_share(x, -jump, float(curve_direction(-jump))).max() == pytest.approx(0.5)
     assert np.isnan(excess_share(x, flat, 1)).all()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import cotkit
-from cotkit.analysis.audit import audits, contamination
+from cotkit.analysis.audit import audit_arms, contamination_rate
 from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Rung
 from cotkit.backends.simulated import Simulated
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
@@ -26,7 +26,7 @@ from cotkit.run.identity import difference
 from cotkit.store import STORE_NAME, AttemptRow, Store
 from cotkit.types import Completion, Request
 from cotkit.workflows.compare import Emit
-from cotkit.workflows.ladder import check_ladder, members
+from cotkit.workflows.ladder import check_ladder, family_models
 from cotkit.workflows.ladder_grid import LadderArms, LadderRun, read_grid
 from cotkit.workflows.scale import (
     LadderForecast,
@@ -207,8 +207,8 @@ def test_texts_read_alone_are_judged_as_whole_rows_are() -> None:
         rows = store.attempts(run_id)
         found: dict[str, float | None] = {}
         for arm in store.arms(run_id):
-            (audit,) = audits([row for row in rows if row.arm == arm], {arm: False}, "flexible")
-            found[arm] = contamination(store.replies(run_id, arm, "flexible"))
+            (audit,) = audit_arms([row for row in rows if row.arm == arm], {arm: False}, "flexible")
+            found[arm] = contamination_rate(store.replies(run_id, arm, "flexible"))
             assert found[arm] == (audit.reasoned / audit.n if audit.is_contaminated else None)
     assert list(found) == ["few-shot", "cot"], "in the order of the plan"
     assert found["few-shot"] is None
@@ -263,10 +263,10 @@ def test_any_models_have_an_order_if_it_is_given() -> None:
 
 
 def test_families_come_in_order_of_size() -> None:
-    assert members("simulated")[0] == "simulated/100m"
-    assert members("qwen2.5-base")[0] < members("qwen2.5-base")[-1]
+    assert family_models("simulated")[0] == "simulated/100m"
+    assert family_models("qwen2.5-base")[0] < family_models("qwen2.5-base")[-1]
     with pytest.raises(UsageError, match="unknown family 'simulatd'"):
-        members("simulatd")
+        family_models("simulatd")
 
 
 MARGIN = "margin .* is not between 0 and 1"

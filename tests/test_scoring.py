@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cotkit.errors import UnknownNameError
 from cotkit.paths import data_dir
 from cotkit.scoring import READERS, score_attempt
-from cotkit.scoring.numbers import canonical, find_numbers, parse_gold, read_number
+from cotkit.scoring.numbers import canonical_form, find_numbers, parse_gold, read_number
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Score, StopReason
 
 _TABLE = Path(__file__).parent / "cases" / "extract.jsonl"
@@ -96,7 +96,7 @@ def test_what_strict_reads_flexible_reads_the_same() -> None:
 )
 def test_read_number(text: str, value: str | None) -> None:
     found = read_number(text)
-    assert (None if found is None else canonical(found)) == value
+    assert (None if found is None else canonical_form(found)) == value
 
 
 def test_spans_cover_sign_currency_and_percent() -> None:
@@ -114,19 +114,19 @@ INTEGERS = st.integers(-(10**15), 10**15)
 SCALES = st.sampled_from([10**places for places in range(10)])
 DECIMALS = st.builds(Fraction, INTEGERS, SCALES)
 RENDERINGS: dict[str, Callable[[Fraction], str]] = {
-    "canonical": canonical,
-    "percent": lambda x: canonical(x) + "%",
-    "dollars": lambda x: canonical(x).replace("-", "-$") if x < 0 else f"${canonical(x)}",
-    "dollars, sign inside": lambda x: f"${canonical(x)}",
-    "euros and a unit": lambda x: f"{canonical(x)} euros a week",
-    "U+2212": lambda x: canonical(x).replace("-", "\u2212"),
-    "bold": lambda x: f"**{canonical(x)}**",
-    "maths": lambda x: f"\\({canonical(x)}\\)",
-    "boxed": lambda x: f"\\boxed{{{canonical(x)}}}",
-    "unit in LaTeX": lambda x: f"{canonical(x)} \\text{{ km}}",
-    "millions": lambda x: f"{canonical(x / 10**6)} million",
-    "scientific": lambda x: f"{canonical(x / 10**3)}e3",
-    "LaTeX powers": lambda x: f"{canonical(x / 10**3)} \\times 10^{{3}}",
+    "canonical": canonical_form,
+    "percent": lambda x: canonical_form(x) + "%",
+    "dollars": lambda x: canonical_form(x).replace("-", "-$") if x < 0 else f"${canonical_form(x)}",
+    "dollars, sign inside": lambda x: f"${canonical_form(x)}",
+    "euros and a unit": lambda x: f"{canonical_form(x)} euros a week",
+    "U+2212": lambda x: canonical_form(x).replace("-", "\u2212"),
+    "bold": lambda x: f"**{canonical_form(x)}**",
+    "maths": lambda x: f"\\({canonical_form(x)}\\)",
+    "boxed": lambda x: f"\\boxed{{{canonical_form(x)}}}",
+    "unit in LaTeX": lambda x: f"{canonical_form(x)} \\text{{ km}}",
+    "millions": lambda x: f"{canonical_form(x / 10**6)} million",
+    "scientific": lambda x: f"{canonical_form(x / 10**3)}e3",
+    "LaTeX powers": lambda x: f"{canonical_form(x / 10**3)} \\times 10^{{3}}",
     **{
         f"grouped by {mark!r}": lambda x, mark=mark: _grouped(x, mark)
         for mark in (",", "_", "\u00a0", "\u2009", "\u202f", "{,}", "\\,")
@@ -135,8 +135,8 @@ RENDERINGS: dict[str, Callable[[Fraction], str]] = {
 
 
 def _grouped(x: Fraction, mark: str) -> str:
-    whole, dot, part = canonical(x).partition(".")
-    return f"{int(whole):,}".replace(",", mark) + dot + part if whole != "-0" else canonical(x)
+    whole, dot, part = canonical_form(x).partition(".")
+    return f"{int(whole):,}".replace(",", mark) + dot + part if whole != "-0" else canonical_form(x)
 
 
 @pytest.mark.parametrize("name", RENDERINGS)
@@ -145,17 +145,17 @@ def _grouped(x: Fraction, mark: str) -> str:
 def test_every_rendering_reads_back_exactly(name: str, x: Fraction) -> None:
     text = RENDERINGS[name](x)
     assert read_number(text) == x
-    score = judge(f"So it is.\nThe answer is {text}.", gold=canonical(x), reader="strict")
+    score = judge(f"So it is.\nThe answer is {text}.", gold=canonical_form(x), reader="strict")
     assert score.outcome == "correct"
 
 
 @given(n=INTEGERS, d=st.integers(1, 10**6))
 def test_fractions_read_back_exactly(n: int, d: int) -> None:
     x = Fraction(n, d)
-    assert read_number(canonical(x)) == x
+    assert read_number(canonical_form(x)) == x
     assert read_number(f"{n}/{d}") == x
     assert read_number(f"{'-' if n < 0 else ''}\\frac{{{abs(n)}}}{{{d}}}") == x
-    assert judge(f"The answer is {n}/{d}.", gold=canonical(x)).outcome == "correct"
+    assert judge(f"The answer is {n}/{d}.", gold=canonical_form(x)).outcome == "correct"
 
 
 PIECES = st.sampled_from(

@@ -221,7 +221,7 @@ def test_a_missing_key_is_told_with_the_way_to_give_it(
 )
 def test_dotenv_lines(line: str, key: str | None) -> None:
     Path(".env").write_text(f"\ufeff{line}\n", encoding="utf-8")
-    assert keys.api_key("K_API_KEY", required=False) == key
+    assert keys.read_api_key("K_API_KEY", required=False) == key
 
 
 def test_the_environment_comes_before_dotenv_unless_it_is_empty(
@@ -229,18 +229,18 @@ def test_the_environment_comes_before_dotenv_unless_it_is_empty(
 ) -> None:
     Path(".env").write_text("K_API_KEY=file\n")
     monkeypatch.setenv("K_API_KEY", "environment")
-    assert keys.api_key("K_API_KEY") == "environment"
+    assert keys.read_api_key("K_API_KEY") == "environment"
     monkeypatch.setenv("K_API_KEY", " ")
-    assert keys.api_key("K_API_KEY") == "file"
+    assert keys.read_api_key("K_API_KEY") == "file"
 
 
 def test_a_folder_named_dotenv_is_no_file_and_bytes_are_no_text() -> None:
     Path(".env").mkdir()
-    assert keys.api_key("K_API_KEY", required=False) is None
+    assert keys.read_api_key("K_API_KEY", required=False) is None
     Path(".env").rmdir()
     Path(".env").write_bytes(b"K_API_KEY=\xff")
     with pytest.raises(BadInputError, match=r"\.env: is not UTF-8"):
-        keys.api_key("K_API_KEY")
+        keys.read_api_key("K_API_KEY")
 
 
 @pytest.mark.parametrize("key", ["“abcdefgh”", "abc defgh", "abc\ndefgh"])
@@ -249,7 +249,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unshown(
 ) -> None:
     monkeypatch.setenv("K_API_KEY", key)
     with pytest.raises(AccessError, match="K_API_KEY is no API key") as told:
-        keys.api_key("K_API_KEY")
+        keys.read_api_key("K_API_KEY")
     assert "abc" not in str(told.value)
 
 
@@ -272,7 +272,7 @@ def test_scrub_masks_keys_and_what_looks_like_one(
 ) -> None:
     for key in ("planted-key-1", "x"):
         monkeypatch.setenv("K_API_KEY", key)
-        keys.api_key("K_API_KEY")
+        keys.read_api_key("K_API_KEY")
     assert keys.scrub(said) == kept
 
 
@@ -282,8 +282,8 @@ def test_scrub_masks_keys_and_what_looks_like_one(
 )
 def test_addresses_that_are_none_or_hold_secrets(address: str) -> None:
     with pytest.raises(UsageError):
-        keys.checked_url("base_url", address)
+        keys.check_url("base_url", address)
 
 
 def test_an_address_loses_the_slash_at_its_end() -> None:
-    assert keys.checked_url("base_url", "https://h:8000/v1/") == "https://h:8000/v1"
+    assert keys.check_url("base_url", "https://h:8000/v1/") == "https://h:8000/v1"

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import pytest
 
 import cotkit
-from cotkit.analysis.gains import label
+from cotkit.analysis.gains import label_gain
 from cotkit.analysis.values import Comparison, Label, Verdict
 from cotkit.backends.simulated import Simulated, read_turn
 from cotkit.errors import UsageError
 from cotkit.protocols import OracleStrategy
 from cotkit.registry import construct, entries, parse_spec
-from cotkit.report.comparison_tables import content
+from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import Words
 from cotkit.stats.intervals import tango
 from cotkit.stops import cut
@@ -410,7 +410,7 @@ def label_of(model: Simulated, problems: Sequence[Problem]) -> Label:
         attempt, _ = walk(model, flow("self-review", problem.question))
         first, last = (f"is {problem.gold}." in a.text for a in (*attempt.drafts[:1], attempt))
         better, worse = better + (last and not first), worse + (first and not last)
-    return label(tango(better, worse, len(problems), 0.95), 0.02)
+    return label_gain(tango(better, worse, len(problems), 0.95), 0.02)
 
 
 def test_a_correction_that_does_as_much_good_as_harm_is_seldom_called_either() -> None:
@@ -429,7 +429,7 @@ def test_an_upper_bound_is_called_so_everywhere() -> None:
     assert verdict.sentence.startswith("upper bound (sees the gold answers): oracle-review: +")
     assert "help" not in verdict.sentence
     assert any(note.startswith("oracle-review sees the gold answers") for note in found.notes)
-    document = content(found)
+    document = comparison_document(found)
     for table in document.tables:
         where = [column.key for column in table.columns].index("arm")
         names = {cell.raw for row in table.rows if isinstance(cell := row[where], Words)}

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cotkit.stats.intervals import Interval, critical_value, tango
-from cotkit.stats.sequential import ConfidenceSequence, confidence_sequence, decided, shared_level
+from cotkit.stats.sequential import (
+    ConfidenceSequence,
+    confidence_sequence,
+    is_decided,
+    shared_level,
+)
 
 Counts = NDArray[np.int64]
 PASS = 2 / 0.05
@@ -176,7 +181,7 @@ def test_it_is_less_than_twice_as_wide_as_tango(n: int, p_better: float, p_worse
     ],
 )
 def test_decided(low: float, high: float, expected: object, why: str) -> None:
-    assert decided(Interval(low=low, high=high, level=0.95), 0.02) is expected, why
+    assert is_decided(Interval(low=low, high=high, level=0.95), 0.02) is expected, why
 
 
 def test_several_pairs_share_the_level() -> None:

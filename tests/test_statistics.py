@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, multinomial
 
-from cotkit.analysis.gains import direction, label
+from cotkit.analysis.gains import label_direction, label_gain
 from cotkit.stats.hypotheses import (
     holm,
     mcnemar_midp,
@@ -358,7 +358,7 @@ def _simulated_labels(n_arms: int, gain: float, runs: int = 1500) -> list[list[s
     better = (arms & ~control).sum(axis=2).tolist()
     worse = (control & ~arms).sum(axis=2).tolist()
     return [
-        [label(cached_tango(b, c, 100, level), 0.05) for b, c in zip(bs, cs, strict=True)]
+        [label_gain(cached_tango(b, c, 100, level), 0.05) for b, c in zip(bs, cs, strict=True)]
         for bs, cs in zip(better, worse, strict=True)
     ]
 
@@ -395,12 +395,12 @@ def test_helps_is_rare_when_the_gain_is_just_the_margin(n_arms: int) -> None:
     ],
 )
 def test_labels(low: float, high: float, expected: str, why: str) -> None:
-    assert label(Interval(low=low, high=high, level=0.95), 0.02) == expected, why
+    assert label_gain(Interval(low=low, high=high, level=0.95), 0.02) == expected, why
 
 
 def test_directions() -> None:
     found = [
-        direction(one)
+        label_direction(one)
         for one in ("helps", "some_help", "harms", "no_material_help", "undetermined")
     ]
     assert found == [1, 1, -1, 0, 0]

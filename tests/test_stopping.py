@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.analysis.gains import all_decided
+from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import Comparison
 from cotkit.api import compare
 from cotkit.backends._function import Function
@@ -23,7 +23,7 @@ from cotkit.events import RunEnded
 from cotkit.identity import backend_key, completion_key, request_key
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.budget import Budget, Meter
-from cotkit.run.driver import start
+from cotkit.run.driver import start_flow
 from cotkit.run.runner import JobQueue
 from cotkit.store import STORE_NAME, AttemptRow, BatchLedger, Store
 from cotkit.types import Completion, Outcome, Request
@@ -116,7 +116,7 @@ def rows(arm: str, outcomes: Sequence[str]) -> list[AttemptRow]:
 
 
 def test_failed_attempts_decide_nothing() -> None:
-    tell = all_decided([("cot", "few-shot")], margin=0.02, level=0.95)
+    tell = make_stop_rule([("cot", "few-shot")], margin=0.02, level=0.95)
     problem: Mapping[str, AttemptRow] = {
         "cot": rows("cot", ["correct"])[0],
         "few-shot": rows("few-shot", ["failed"])[0],
@@ -125,12 +125,12 @@ def test_failed_attempts_decide_nothing() -> None:
 
 
 def test_every_gain_has_to_be_decided() -> None:
-    tell = all_decided([("a", "c"), ("b", "c")], margin=0.02, level=0.95)
+    tell = make_stop_rule([("a", "c"), ("b", "c")], margin=0.02, level=0.95)
     problem = {name: rows(name, ["correct"])[0] for name in "ab"} | {"c": rows("c", ["wrong"])[0]}
     n = next(i for i in range(1, 500) if tell(problem))
-    alone = all_decided([("a", "c")], margin=0.02, level=0.95)
+    alone = make_stop_rule([("a", "c")], margin=0.02, level=0.95)
     assert next(i for i in range(1, 500) if alone(problem)) < n, "two share the level"
-    tell = all_decided([("a", "c"), ("b", "c")], margin=0.02, level=0.95)
+    tell = make_stop_rule([("a", "c"), ("b", "c")], margin=0.02, level=0.95)
     half = problem | {"b": rows("b", ["wrong"])[0]}
     both = sum(not tell(half) for _ in range(60))
     assert both == 60, "b against c says nothing yet"
@@ -138,7 +138,7 @@ def test_every_gain_has_to_be_decided() -> None:
 
 def test_nothing_to_decide_is_an_error() -> None:
     with pytest.raises(UsageError, match="no strategy here is measured against another"):
-        all_decided([("oracle", "cot")], margin=0.02, level=0.95, not_asked={"oracle"})
+        make_stop_rule([("oracle", "cot")], margin=0.02, level=0.95, not_asked={"oracle"})
 
 
 SIMULATED = ["compare", "--model", "simulated/7b", "--bench", "gsm-mini", "--limit", "30"]
@@ -215,7 +215,7 @@ def test_what_was_left_open_is_closed_before_a_new_problem_begins(sums: Sums) ->
     ]
     gap = done[1]
     begun = [row if row is not gap else replace(row, outcome="failed") for row in done]
-    enough = all_decided(plan.pairs, margin=0.02, level=0.95)
+    enough = make_stop_rule(plan.pairs, margin=0.02, level=0.95)
 
     async def jobs() -> list[str]:
         schedule = JobQueue(plan, begun, enough=enough, most_open=8)
@@ -270,7 +270,7 @@ def test_a_batch_that_is_paid_for_is_not_paid_again(sums: Sums, tmp_path: Path) 
 
     backend = Function(function=model, identity="one")
     plan = make_plan(RunSpec(model="given"), sums)
-    request = next(start(plan.arms[0].strategy, plan.problems[0].question, lambda _: False))
+    request = next(start_flow(plan.arms[0].strategy, plan.problems[0].question, lambda _: False))
     assert isinstance(request, Request)
     key = backend_key(backend.info)
     with Store(tmp_path / STORE_NAME) as store:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cotkit.benchmarks import UserFile, load_benchmark
-from cotkit.benchmarks._files import MAX_LINE_BYTES, each_line
+from cotkit.benchmarks._files import MAX_LINE_BYTES, iterate_lines
 from cotkit.cli import app
 from cotkit.errors import BadInputError, UsageError
 from cotkit.registry import parse_spec
@@ -160,7 +160,7 @@ def test_a_line_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 def test_a_long_file_is_read_line_by_line(tmp_path: Path) -> None:
     path = write(tmp_path / "many.jsonl", *[{"question": f"{i}?"} for i in range(20_000)], "{oops")
-    lines = each_line(path)
+    lines = iterate_lines(path)
     assert next(lines).fields == {"question": "0?"}, "the bad last line is not reached yet"
 
 

@@ -16,7 +16,7 @@ import pytest
 import cotkit
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.samples import transitions, vote_curve
+from cotkit.analysis.samples import count_transitions, vote_curve
 from cotkit.analysis.values import Comparison, Transition, VoteCurve
 from cotkit.errors import UsageError
 from cotkit.report import FORMATS, render
@@ -314,7 +314,7 @@ def test_transitions_by_hand() -> None:
         row("", last="A", is_vote=False, i=5),
         AttemptRow(arm="arm", problem_id="p6", outcome="failed"),
     ]
-    assert transitions(rows) == (
+    assert count_transitions(rows) == (
         Transition(
             arm="arm", step="draft to round 1", n=5, fixed=1, broken=2, kept_right=1, kept_wrong=1
         ),
@@ -325,7 +325,7 @@ def test_transitions_by_hand() -> None:
 
 
 def test_samples_of_a_vote_are_no_rounds() -> None:
-    assert transitions([row("AB")]) == ()
+    assert count_transitions([row("AB")]) == ()
 
 
 # --- the same-cost control ----------------------------------------------------------------------

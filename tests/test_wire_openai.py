@@ -17,7 +17,7 @@ import pytest
 
 from cotkit.api import compare
 from cotkit.backends._hosted import policy
-from cotkit.backends._hosted.faults import lost
+from cotkit.backends._hosted.faults import read_connection_fault
 from cotkit.backends._hosted.parameters import REFUSABLE, rule_for
 from cotkit.backends.openai import Openai
 from cotkit.backends.openai_api import OpenaiApi
@@ -503,10 +503,12 @@ def test_a_wrong_address_is_said_at_once(api: FakeApi, monkeypatch: pytest.Monke
     assert not told.value.retryable
     error = ssl.SSLCertVerificationError("no")
     error.verify_message = "self-signed certificate"
-    refused = lost(error, "https://llm.example/v1", "base_url")
+    refused = read_connection_fault(error, "https://llm.example/v1", "base_url")
     assert refused.is_hopeless
     assert "certificate of llm.example is refused (self-signed" in str(refused.error)
-    assert not lost(ssl.SSLEOFError("EOF"), "https://llm.example/v1", "base_url").is_hopeless
+    assert not read_connection_fault(
+        ssl.SSLEOFError("EOF"), "https://llm.example/v1", "base_url"
+    ).is_hopeless
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

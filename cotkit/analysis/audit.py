@@ -36,9 +36,9 @@ from cotkit.types import Reading
 
 MAX_WORDS = 8
 """Words of a completed sentence that are no reasoning yet: "Janet sells her eggs every day."."""
-CONTAMINATED = 0.1
+CONTAMINATED_SHARE = 0.1
 """Share of reasoning answers that an arm without reasoning must not surely exceed."""
-ENOUGH = 0.95
+TOKEN_QUANTILE = 0.95
 """Share of the completed answers for which ``Audit.enough_tokens`` suffices."""
 MIN_COMPLETED = 10
 """Completed answers from which that share is said."""
@@ -56,7 +56,7 @@ _LAST_RULES = frozenset({"last-number", "final-equals", "bold-final", "last-word
 _WORD = re.compile(r"\S*[^\W_]\S*")
 
 
-def audits(
+def audit_arms(
     rows: Sequence[AttemptRow], reasons: Mapping[str, bool], reader: str
 ) -> tuple[Audit, ...]:
     """One audit for each arm of ``reasons``, in its order.
@@ -67,25 +67,25 @@ def audits(
         reader: Whose readings say where the answer stands.
     """
     return tuple(
-        _audit(arm, asks, [row for row in rows if row.arm == arm], reader)
+        _audit_arm(arm, asks, [row for row in rows if row.arm == arm], reader)
         for arm, asks in reasons.items()
     )
 
 
-def contamination(replies: Iterable[StoredReply]) -> float | None:
+def contamination_rate(replies: Iterable[StoredReply]) -> float | None:
     """Share of the replies of an arm without reasoning that reason; None: not surely too many."""
     n = n_reasoned = 0
     for reply in replies:
         n += 1
-        n_reasoned += reply.reasoned_apart or _reasons(
-            before_answer(reply.text, reply.reading), reply.reading
+        n_reasoned += reply.reasoned_apart or _has_reasoning(
+            text_before_answer(reply.text, reply.reading), reply.reading
         )
     return n_reasoned / n if _is_contaminated(n_reasoned, n) else None
 
 
-def before_answer(text: str, reading: Reading | None) -> str:
+def text_before_answer(text: str, reading: Reading | None) -> str:
     """The text before the answer, by the rule of the module docstring."""
-    return _CUE.sub(" ", text[: _answer_at(text, reading)])
+    return _CUE.sub(" ", text[: _answer_position(text, reading)])
 
 
 def is_reasoning(before: str, *, was_read: bool) -> bool:
@@ -96,10 +96,10 @@ def is_reasoning(before: str, *, was_read: bool) -> bool:
     return was_read and any(_n_words(sentence) > MAX_WORDS for sentence in completed)
 
 
-def withheld(arm: str, control: str, found: Sequence[Audit]) -> str | None:
+def withholding_reason(arm: str, control: str, found: Sequence[Audit]) -> str | None:
     """Why a verdict on an arm and its control means nothing, as a sentence; None: it does."""
     leaks = [
-        f"{role} {audit.arm} reasons before answering in {_share(audit)} of its answers"
+        f"{role} {audit.arm} reasons before answering in {_share_text(audit)} of its answers"
         for name, role in ((control, "the control"), (arm, "the arm"))
         for audit in found
         if audit.arm == name and audit.is_contaminated
@@ -112,13 +112,13 @@ def withhold(verdict: Verdict, found: Sequence[Audit]) -> Verdict:
 
     An upper bound stays labelled so: that is no claim either, and its name is marked by it.
     """
-    why = withheld(verdict.gain.arm, verdict.gain.control, found)
+    why = withholding_reason(verdict.gain.arm, verdict.gain.control, found)
     if why is None:
         return verdict
     return replace(
         verdict,
-        gain=_unlabelled(verdict.gain),
-        variants=tuple(replace(v, gain=_unlabelled(v.gain)) for v in verdict.variants),
+        gain=_withhold_label(verdict.gain),
+        variants=tuple(replace(v, gain=_withhold_label(v.gain)) for v in verdict.variants),
         depends_on=(),
         sentence=why,
     )
@@ -128,18 +128,18 @@ def audit_notes(found: Sequence[Audit]) -> tuple[str, ...]:
     """A note for each contaminated arm."""
     return tuple(
         f"contaminated: {audit.arm} asks for no reasoning, but reasons before answering in "
-        f"{_share(audit)} of its {audit.n} answers; its verdicts are withheld"
+        f"{_share_text(audit)} of its {audit.n} answers; its verdicts are withheld"
         for audit in found
         if audit.is_contaminated
     )
 
 
-def _audit(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Audit:  # noqa: FBT001 - what the mapping holds
+def _audit_arm(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Audit:  # noqa: FBT001 - what the mapping holds
     rows = [row for row in rows if row.outcome not in {"failed", "refused"}]
     readings = [row.readings.get(reader) for row in rows]
-    texts = [before_answer(row.text, of) for row, of in zip(rows, readings, strict=True)]
+    texts = [text_before_answer(row.text, of) for row, of in zip(rows, readings, strict=True)]
     n_reasoned = sum(
-        row.reasoned_apart or bool(row.n_reasoning_tokens) or _reasons(text, of)
+        row.reasoned_apart or bool(row.n_reasoning_tokens) or _has_reasoning(text, of)
         for row, of, text in zip(rows, readings, texts, strict=True)
     )
     tokens = [row.n_reasoning_tokens for row in rows]
@@ -153,19 +153,19 @@ def _audit(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Aud
         reasoning_tokens=sum(known) if known and len(known) == len(tokens) else None,
         is_contaminated=not asks and _is_contaminated(n_reasoned, len(rows)),
         truncated=sum(row.truncated for row in rows),
-        enough_tokens=_enough(rows),
+        enough_tokens=_tokens_needed(rows),
     )
 
 
-def _reasons(before: str, reading: Reading | None) -> bool:
+def _has_reasoning(before: str, reading: Reading | None) -> bool:
     return is_reasoning(before, was_read=reading is not None and reading.value is not None)
 
 
 def _is_contaminated(n_reasoned: int, n: int) -> bool:
-    return wilson(n_reasoned, n, 0.95).low > CONTAMINATED
+    return wilson(n_reasoned, n, 0.95).low > CONTAMINATED_SHARE
 
 
-def _enough(rows: Sequence[AttemptRow]) -> int | None:
+def _tokens_needed(rows: Sequence[AttemptRow]) -> int | None:
     """Nearest-rank percentile of the tokens of completed attempts; twice the limit if truncated.
 
     An attempt's tokens are those of all its turns, so for several turns this is more than enough.
@@ -176,29 +176,29 @@ def _enough(rows: Sequence[AttemptRow]) -> int | None:
     whole = sorted(n for truncated, n in known if not truncated and n is not None)
     needed = [2 * max(cut)] if cut else []
     if len(whole) >= MIN_COMPLETED:
-        needed.append(whole[math.ceil(ENOUGH * len(whole)) - 1])
+        needed.append(whole[math.ceil(TOKEN_QUANTILE * len(whole)) - 1])
     return max(needed, default=None)
 
 
-def _unlabelled(gain: Gain) -> Gain:
+def _withhold_label(gain: Gain) -> Gain:
     return gain if gain.label == "upper_bound" else replace(gain, label="withheld")
 
 
-def _answer_at(text: str, reading: Reading | None) -> int:
+def _answer_position(text: str, reading: Reading | None) -> int:
     """Where the text before the answer ends."""
     cue = _CUE.search(text)
     if reading is None or reading.value is None:
         return cue.end() if cue else len(text)
     if reading.rule == "last-line":  # what was read is a letter that may stand for a name
-        return _last_sentence(text)
+        return _last_sentence_start(text)
     takes_last = reading.rule in _LAST_RULES
     start = cue.end() if cue and not takes_last else 0
-    if places := list(_places(text, reading.value, start)):
+    if places := list(_find_positions(text, reading.value, start)):
         return places[-1 if takes_last else 0]
-    return cue.end() if cue else _last_sentence(text)
+    return cue.end() if cue else _last_sentence_start(text)
 
 
-def _places(text: str, read: str, start: int) -> Iterator[int]:
+def _find_positions(text: str, read: str, start: int) -> Iterator[int]:
     """Where what was read stands, from ``start`` on; a choice or a text as whole words."""
     try:
         wanted = Fraction(read)
@@ -208,18 +208,18 @@ def _places(text: str, read: str, start: int) -> Iterator[int]:
         yield from (found.start() for found in whole.finditer(text, start))
         return
     for number in _NUMBER.finditer(text, start):
-        if _value(number[0]) == wanted:
+        if _parse_number(number[0]) == wanted:
             yield number.start()
 
 
-def _last_sentence(text: str) -> int:
+def _last_sentence_start(text: str) -> int:
     """Where the last sentence or line begins."""
     text = text.rstrip()
     ends = [end.end() for end in _SENTENCE_END.finditer(text)]
     return max((end for end in ends if end < len(text)), default=0)
 
 
-def _value(written: str) -> Fraction | None:
+def _parse_number(written: str) -> Fraction | None:
     try:
         return Fraction(written.replace(",", "").replace("\u2212", "-"))
     except (ValueError, ZeroDivisionError):  # "3/0", "1.5/2"
@@ -230,5 +230,5 @@ def _n_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def _share(audit: Audit) -> str:
+def _share_text(audit: Audit) -> str:
     return f"{100 * audit.reasoned / audit.n:.0f} %"

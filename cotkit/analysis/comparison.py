@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from cotkit.analysis.audit import audit_notes, audits, withhold
-from cotkit.analysis.gains import Grading, Pair, countings, direction, gains
-from cotkit.analysis.samples import transitions, vote_curve
-from cotkit.analysis.sentences import notes, sentence
-from cotkit.analysis.steps import difficulty
+from cotkit.analysis.audit import audit_arms, audit_notes, withhold
+from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.samples import count_transitions, vote_curve
+from cotkit.analysis.sentences import comparison_notes, gain_sentence
+from cotkit.analysis.steps import gains_by_steps
 from cotkit.analysis.values import Cell, Comparison, Gain, Variant, Verdict
 from cotkit.errors import UsageError
 from cotkit.stats.intervals import wilson
@@ -79,23 +79,27 @@ def compare(
             itself, rows scored by another reader, or ``margin`` or ``level`` out of range.
     """
     check_question(pairs, margin, level)
-    table = _table(rows)
-    paired = {names: _paired(table, *names) for names in pairs}
+    table = _rows_by_arm(rows)
+    paired = {names: _pair_rows(table, *names) for names in pairs}
     counted = [
-        (counting, gains(paired, counting, margin=margin, level=level, sequential=sequential))
-        for counting in countings(rows, reader)
+        (
+            counting,
+            compute_gains(paired, counting, margin=margin, level=level, sequential=sequential),
+        )
+        for counting in list_gradings(rows, reader)
     ]
     main = counted[0][1]
     cells = tuple(
-        cell(arm, list(table.get(arm, {}).values()), level, price) for arm in _arms(table, pairs)
+        summarise_arm(arm, list(table.get(arm, {}).values()), level, price)
+        for arm in _order_arms(table, pairs)
     )
     rows_of = [list(table.get(one.arm, {}).values()) for one in cells]
     curves = [vote_curve(of_arm, reader) for of_arm in rows_of]
     audited = {c.arm: facts.reasons[c.arm] for c in cells if c.arm in facts.reasons}
-    found_out = audits(rows, audited, reader)
+    found_out = audit_arms(rows, audited, reader)
     verdicts = tuple(
         withhold(
-            bounded(
+            mark_upper_bound(
                 _verdict([(how, found[i]) for how, found in counted], margin),
                 facts.upper_bounds,
                 margin,
@@ -117,14 +121,14 @@ def compare(
         cells=cells,
         verdicts=verdicts,
         notes=(
-            *bound_notes([one.arm for one in cells], facts.upper_bounds),
+            *upper_bound_notes([one.arm for one in cells], facts.upper_bounds),
             *audit_notes(found_out),
-            *notes(cells, paired, main, n_problems=facts.n_problems, level=level),
+            *comparison_notes(cells, paired, main, n_problems=facts.n_problems, level=level),
         ),
         audits=found_out,
-        transitions=tuple(step for of_arm in rows_of for step in transitions(of_arm)),
+        transitions=tuple(step for of_arm in rows_of for step in count_transitions(of_arm)),
         votes=tuple(curve for curve in curves if curve is not None),
-        difficulty=difficulty(
+        difficulty=gains_by_steps(
             paired,
             counted[0][0],
             [verdict.gain.label for verdict in verdicts],
@@ -135,14 +139,14 @@ def compare(
     )
 
 
-def differs(main: Gain, other: Gain, counting: Grading) -> bool:
+def changes_answer(main: Gain, other: Gain, counting: Grading) -> bool:
     """Whether another way of counting changes the answer (docs/statistics.md, "Depends on").
 
     It does if the direction of the label changes: better, worse, neither. One exception: leaving
     answers out, or counting them by an extreme, may cost certainty; if all it did was to make the
     label undetermined while the gain kept its sign, the answer stands.
     """
-    was, now = direction(main.label), direction(other.label)
+    was, now = label_direction(main.label), label_direction(other.label)
     if was == now:
         return False
     if counting.kind == "treatment" and other.label == "undetermined":
@@ -152,16 +156,16 @@ def differs(main: Gain, other: Gain, counting: Grading) -> bool:
 
 def _verdict(counted: Sequence[tuple[Grading, Gain]], margin: float) -> Verdict:
     (_, main), *others = counted
-    depends_on = [how for how, gain in others if differs(main, gain, how)]
+    depends_on = [how for how, gain in others if changes_answer(main, gain, how)]
     return Verdict(
         gain=main,
         variants=tuple(Variant(name=how.name, gain=gain) for how, gain in others),
         depends_on=tuple(how.name for how in depends_on),
-        sentence=sentence(main, margin, depends_on),
+        sentence=gain_sentence(main, margin, depends_on),
     )
 
 
-def _table(rows: Sequence[AttemptRow]) -> _ByArm:
+def _rows_by_arm(rows: Sequence[AttemptRow]) -> _ByArm:
     table: dict[str, dict[str, AttemptRow]] = {}
     for row in rows:
         of_arm = table.setdefault(row.arm, {})
@@ -174,13 +178,13 @@ def _table(rows: Sequence[AttemptRow]) -> _ByArm:
     return table
 
 
-def _paired(table: _ByArm, arm: str, control: str) -> list[Pair]:
+def _pair_rows(table: _ByArm, arm: str, control: str) -> list[Pair]:
     ours, theirs = table.get(arm, {}), table.get(control, {})
     both = [(ours[problem], theirs[problem]) for problem in ours if problem in theirs]
     return [pair for pair in both if all(row.outcome != "failed" for row in pair)]
 
 
-def _arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _order_arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
     controls = [control for _, control in pairs]
     arms = [arm for arm, _ in pairs]
     return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
@@ -206,7 +210,7 @@ def check_question(pairs: Sequence[tuple[str, str]], margin: float, level: float
 # One arm on its own: outcomes, solve rate, and what it cost.
 
 
-def cell(
+def summarise_arm(
     arm: str, rows: Sequence[AttemptRow], level: float, price: PriceLike | None = None
 ) -> Cell:
     """Summary of one arm's rows. Failed rows are counted as failed and enter nothing else.
@@ -216,8 +220,8 @@ def cell(
     found = Counter(row.outcome for row in rows)
     done = [row for row in rows if row.outcome != "failed"]
     n, n_correct = len(done), found["correct"]
-    prompt = _total([row.n_prompt_tokens for row in done])
-    generated = _total([row.n_generated_tokens for row in done])
+    prompt = _sum_or_none([row.n_prompt_tokens for row in done])
+    generated = _sum_or_none([row.n_generated_tokens for row in done])
     usd = cost_of(rows, price)
     seconds = math.fsum(row.seconds for row in done)
     return Cell(
@@ -240,7 +244,7 @@ def cell(
     )
 
 
-def _total(counts: Sequence[int | None]) -> int | None:
+def _sum_or_none(counts: Sequence[int | None]) -> int | None:
     """Sum, or None if one is unknown or there is none: a partial sum would pass for a cheap arm."""
     known = [count for count in counts if count is not None]
     return sum(known) if known and len(known) == len(counts) else None
@@ -249,21 +253,21 @@ def _total(counts: Sequence[int | None]) -> int | None:
 # Arms that see the gold answers: upper bounds, called so wherever they stand, never a verdict.
 
 
-def bounded(verdict: Verdict, upper_bounds: Collection[str], margin: float) -> Verdict:
+def mark_upper_bound(verdict: Verdict, upper_bounds: Collection[str], margin: float) -> Verdict:
     """The verdict; without any claim of help or harm if its arm is an upper bound."""
     if verdict.gain.arm not in upper_bounds:
         return verdict
-    gain = _bound(verdict.gain)
+    gain = _label_upper_bound(verdict.gain)
     return replace(
         verdict,
         gain=gain,
-        variants=tuple(replace(v, gain=_bound(v.gain)) for v in verdict.variants),
+        variants=tuple(replace(v, gain=_label_upper_bound(v.gain)) for v in verdict.variants),
         depends_on=(),
-        sentence=sentence(gain, margin, ()),
+        sentence=gain_sentence(gain, margin, ()),
     )
 
 
-def bound_notes(arms: Sequence[str], upper_bounds: Collection[str]) -> tuple[str, ...]:
+def upper_bound_notes(arms: Sequence[str], upper_bounds: Collection[str]) -> tuple[str, ...]:
     """A note for each upper bound."""
     return tuple(
         f"{arm} sees the gold answers: an upper bound, not a strategy to use or to rank"
@@ -272,7 +276,7 @@ def bound_notes(arms: Sequence[str], upper_bounds: Collection[str]) -> tuple[str
     )
 
 
-def _bound(gain: Gain) -> Gain:
+def _label_upper_bound(gain: Gain) -> Gain:
     return replace(gain, label="upper_bound")
 
 
@@ -297,12 +301,12 @@ def cost_of(rows: Sequence[AttemptRow], price: PriceLike | None) -> float | None
     attempt, or if the tokens of one are: a partial sum would pass for a cheap arm.
     """
     done = [row for row in rows if row.outcome != "failed"]
-    costs = [_cost(row, price) for row in done] if price is not None else []
+    costs = [_row_cost(row, price) for row in done] if price is not None else []
     known = [cost for cost in costs if cost is not None]
     return math.fsum(known) if known and len(known) == len(done) else None
 
 
-def _cost(row: AttemptRow, price: PriceLike) -> float | None:
+def _row_cost(row: AttemptRow, price: PriceLike) -> float | None:
     if row.n_prompt_tokens is None or row.n_generated_tokens is None:
         return None
     return price.cost(

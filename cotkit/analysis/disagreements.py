@@ -60,11 +60,11 @@ class Disagreement:
     """Why, in a sentence."""
 
 
-def disagreement(arm: ToolRecord, control: ToolRecord, problem: str) -> Disagreement | None:
+def find_disagreement(arm: ToolRecord, control: ToolRecord, problem: str) -> Disagreement | None:
     """None where both call it solved, or neither."""
     if arm.is_right == control.is_right:
         return None
-    cause, why = _why(arm, control)
+    cause, why = _find_cause(arm, control)
     return Disagreement(
         arm=arm.arm,
         control=control.arm,
@@ -75,32 +75,36 @@ def disagreement(arm: ToolRecord, control: ToolRecord, problem: str) -> Disagree
     )
 
 
-def _why(arm: ToolRecord, control: ToolRecord) -> tuple[Cause, str]:
+def _find_cause(arm: ToolRecord, control: ToolRecord) -> tuple[Cause, str]:
     sides = (arm, control)
     if arm.gold != control.gold:
-        return "gold", f"{arm.arm} wants {_shown(arm.gold)}, {control.arm} {_shown(control.gold)}"
+        return (
+            "gold",
+            f"{arm.arm} wants {_shorten(arm.gold)}, {control.arm} {_shorten(control.gold)}",
+        )
     if arm.text.strip() == control.text.strip():
-        said = " and ".join(f"{one.arm} reads {_shown(one.read)}" for one in sides)
+        said = " and ".join(f"{one.arm} reads {_shorten(one.read)}" for one in sides)
         return "reading", f"the same text: {said}"
     misread = [one for one in sides if one.is_right != one.is_right_here]
     if misread:
         said = " and ".join(
-            f"{one.arm} calls {_shown(one.read)} {_word(one.is_right)}, where the text says "
-            f"{_shown(one.reading)}"
+            f"{one.arm} calls {_shorten(one.read)} {_verdict_word(one.is_right)}, where the"
+            f" text says "
+            f"{_shorten(one.reading)}"
             for one in misread
         )
         return "reading", said
     cut = [one.arm for one in sides if one.stop_reason == "length" and not one.is_right]
     if cut:
         return "cut off", f"the text of {cut[0]} ends at its token limit"
-    return "answer", " and ".join(f"{one.arm} says {_shown(one.reading)}" for one in sides)
+    return "answer", " and ".join(f"{one.arm} says {_shorten(one.reading)}" for one in sides)
 
 
-def _word(is_right: bool) -> str:  # noqa: FBT001 - it is the value that is put into words
+def _verdict_word(is_right: bool) -> str:  # noqa: FBT001 - it is the value that is put into words
     return "right" if is_right else "wrong"
 
 
-def _shown(text: str | None) -> str:
+def _shorten(text: str | None) -> str:
     if text is None:
         return "nothing"
     short = " ".join(text.split())

@@ -49,7 +49,7 @@ def gain_matrix(
     ``draws``: the rows of each draw, any order. Problems that an arm failed in any draw
     are left out.
     """
-    tables = [_gains(rows, arm, control) for rows in draws]
+    tables = [_gain_by_problem(rows, arm, control) for rows in draws]
     shared = sorted(set.intersection(*map(set, tables))) if tables else []
     return [tuple(table[problem] for problem in shared) for table in tables]
 
@@ -109,11 +109,11 @@ def draw_variance(
         gain=gain,
         sd_draws=math.sqrt(max(0.0, variance(means) - residuals / n)),
         sd_items=math.sqrt(fmean(variance(row) for row in gains) / n),
-        interval=_two_way(columns, gain, rng=rng, level=level, resamples=resamples),
+        interval=_two_way_interval(columns, gain, rng=rng, level=level, resamples=resamples),
     )
 
 
-def _gains(rows: Sequence[AttemptRow], arm: str, control: str) -> dict[str, int]:
+def _gain_by_problem(rows: Sequence[AttemptRow], arm: str, control: str) -> dict[str, int]:
     right = {
         name: {
             row.problem_id: row.outcome == "correct"
@@ -126,7 +126,7 @@ def _gains(rows: Sequence[AttemptRow], arm: str, control: str) -> dict[str, int]
     return {problem: right[arm][problem] - right[control][problem] for problem in both}
 
 
-def _two_way(
+def _two_way_interval(
     columns: Sequence[tuple[int, ...]],
     gain: float,
     *,

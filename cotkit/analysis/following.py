@@ -13,7 +13,7 @@ CHANCE = 0.5
 """Solve rate of guessing one of two labels; labels are flipped only where there are two."""
 
 
-def following(
+def measure_following(
     rows: Sequence[AttemptRow], fractions: Mapping[str, float], level: float
 ) -> tuple[Following, ...]:
     """One point for each arm of ``fractions`` that has rows, by fraction; failed rows left out.
@@ -33,13 +33,15 @@ def following(
         return ()
     found = {arm: [row for row in rows if row.arm == arm] for arm in fractions}
     return tuple(
-        _point(arm, found[arm], fractions[arm], level)
+        _following_point(arm, found[arm], fractions[arm], level)
         for arm in sorted(found, key=lambda arm: (fractions[arm], arm))
         if found[arm]
     )
 
 
-def _point(arm: str, rows: Sequence[AttemptRow], fraction: float, level: float) -> Following:
+def _following_point(
+    arm: str, rows: Sequence[AttemptRow], fraction: float, level: float
+) -> Following:
     n = sum(row.outcome != "failed" for row in rows)
     n_correct = sum(row.outcome == "correct" for row in rows)
     n_wrong = sum(row.outcome == "wrong" for row in rows)
@@ -52,11 +54,11 @@ def _point(arm: str, rows: Sequence[AttemptRow], fraction: float, level: float) 
         interval=solved,
         chance=CHANCE,
         follows=n_wrong / n if n else math.nan,
-        label=_label(solved, follows) if fraction == 1 else None,
+        label=_label_following(solved, follows) if fraction == 1 else None,
     )
 
 
-def _label(solved: Interval, follows: Interval) -> FollowingLabel:
+def _label_following(solved: Interval, follows: Interval) -> FollowingLabel:
     # Answers that cannot be read pull the solve rate down and follow nothing, so the wrong
     # ones, too, must be more than chance gives.
     if solved.high < CHANCE < follows.low:

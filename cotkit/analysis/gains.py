@@ -12,12 +12,12 @@ from cotkit.analysis.values import Gain, Label
 from cotkit.errors import UsageError
 from cotkit.stats.hypotheses import holm, mcnemar_midp, minimum_detectable_effect, sidak_level
 from cotkit.stats.intervals import Interval, tango
-from cotkit.stats.sequential import ConfidenceSequence, decided, shared_level
+from cotkit.stats.sequential import ConfidenceSequence, is_decided, shared_level
 from cotkit.store.rows import AttemptRow
 from cotkit.types import Outcome
 
 
-def gains(
+def compute_gains(
     paired: Mapping[tuple[str, str], Sequence[Pair]],
     counting: Grading,
     *,
@@ -34,14 +34,14 @@ def gains(
     n_gains = max(1, len(paired))
     each = shared_level(level, n_gains) if sequential else sidak_level(level, n_gains)
     raw = [
-        _gain(names, pairs, counting, margin=margin, level=each, sequential=sequential)
+        _compute_gain(names, pairs, counting, margin=margin, level=each, sequential=sequential)
         for names, pairs in paired.items()
     ]
     adjusted = holm([gain.p_value for gain in raw])
     return tuple(dataclasses.replace(gain, p_holm=p) for gain, p in zip(raw, adjusted, strict=True))
 
 
-def _gain(
+def _compute_gain(
     names: tuple[str, str],
     pairs: Sequence[Pair],
     counting: Grading,
@@ -74,7 +74,7 @@ def _gain(
         interval=interval,
         p_value=p_value,
         p_holm=p_value,
-        label=label(interval, margin),
+        label=label_gain(interval, margin),
         mde=minimum_detectable_effect(n, rate, level) if n else math.nan,
     )
 
@@ -106,7 +106,7 @@ class Grading:
     """(arm right, control right); None leaves the pair out."""
 
 
-def countings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
+def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
     """The main counting, then one for every other reader by name, then the three treatments.
 
     A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
@@ -122,25 +122,28 @@ def countings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
         _check_scored_by(row, reader)
     others = sorted(name for name in readers - {reader} if not _is_mute(name, completed))
     return (
-        Grading(name=reader, kind="main", reader=reader, judge=_by_outcome),
+        Grading(name=reader, kind="main", reader=reader, judge=_judge_by_outcome),
         *(
-            Grading(name=f"reader {name}", kind="reader", reader=name, judge=_by_reader(name))
+            Grading(name=f"reader {name}", kind="reader", reader=name, judge=_judge_by_reader(name))
             for name in others
         ),
         Grading(
             name="unparsed and truncated left out",
             kind="treatment",
             reader=reader,
-            judge=_readable_only,
+            judge=_judge_readable,
         ),
         Grading(
             name="unreadable counted for the control",
             kind="treatment",
             reader=reader,
-            judge=_for_control,
+            judge=_judge_for_control,
         ),
         Grading(
-            name="unreadable counted for the arm", kind="treatment", reader=reader, judge=_for_arm
+            name="unreadable counted for the arm",
+            kind="treatment",
+            reader=reader,
+            judge=_judge_for_arm,
         ),
     )
 
@@ -150,12 +153,12 @@ def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
     return name.startswith("task:") and all(one and one.value is None for one in readings)
 
 
-def _by_outcome(pair: Pair) -> tuple[bool, bool]:
+def _judge_by_outcome(pair: Pair) -> tuple[bool, bool]:
     arm, control = pair
     return arm.outcome == "correct", control.outcome == "correct"
 
 
-def _by_reader(name: str) -> Callable[[Pair], tuple[bool, bool]]:
+def _judge_by_reader(name: str) -> Callable[[Pair], tuple[bool, bool]]:
     def judge(pair: Pair) -> tuple[bool, bool]:
         arm, control = pair
         return arm.correct_by[name], control.correct_by[name]
@@ -163,19 +166,19 @@ def _by_reader(name: str) -> Callable[[Pair], tuple[bool, bool]]:
     return judge
 
 
-def _readable_only(pair: Pair) -> tuple[bool, bool] | None:
-    return None if any(row.outcome in UNREADABLE for row in pair) else _by_outcome(pair)
+def _judge_readable(pair: Pair) -> tuple[bool, bool] | None:
+    return None if any(row.outcome in UNREADABLE for row in pair) else _judge_by_outcome(pair)
 
 
-def _for_control(pair: Pair) -> tuple[bool, bool]:
+def _judge_for_control(pair: Pair) -> tuple[bool, bool]:
     """Worst case for the arm: what the control left unreadable was right, its own was wrong."""
-    arm, control = _by_outcome(pair)
+    arm, control = _judge_by_outcome(pair)
     return arm, control or pair[1].outcome in UNREADABLE
 
 
-def _for_arm(pair: Pair) -> tuple[bool, bool]:
+def _judge_for_arm(pair: Pair) -> tuple[bool, bool]:
     """Best case for the arm: what it left unreadable was right, the control's was wrong."""
-    arm, control = _by_outcome(pair)
+    arm, control = _judge_by_outcome(pair)
     return arm or pair[0].outcome in UNREADABLE, control
 
 
@@ -201,7 +204,7 @@ def _check_scored_by(row: AttemptRow, reader: str) -> None:
 # From an interval to a word: the labels of the onset rule.
 
 
-def label(interval: Interval, margin: float) -> Label:
+def label_gain(interval: Interval, margin: float) -> Label:
     """What an interval of a gain shows against the smallest gain that counts as material.
 
     Args:
@@ -219,7 +222,7 @@ def label(interval: Interval, margin: float) -> Label:
     return "undetermined"
 
 
-def direction(of: Label) -> int:
+def label_direction(of: Label) -> int:
     """+1 if the label says better, -1 if it says worse, 0 if it says neither."""
     return {"helps": 1, "some_help": 1, "harms": -1}.get(of, 0)
 
@@ -227,7 +230,7 @@ def direction(of: Label) -> int:
 # When a run has shown what it can: every gain is decided, whatever the problems left may say.
 
 
-def all_decided(
+def make_stop_rule(
     pairs: Sequence[tuple[str, str]],
     *,
     margin: float,
@@ -257,6 +260,6 @@ def all_decided(
             ours, theirs = attempts[arm].outcome, attempts[control].outcome
             if "failed" not in {ours, theirs}:
                 sequence.update((ours == "correct") - (theirs == "correct"))
-        return all(decided(one.interval, margin) for one in sequences.values())
+        return all(is_decided(one.interval, margin) for one in sequences.values())
 
     return tell

@@ -69,7 +69,7 @@ class _Report:
     level: float
 
 
-def measured(
+def measure_metrics(
     rows: Sequence[AttemptRow],
     arms: Sequence[str],
     pairs: Sequence[tuple[str, str]],
@@ -92,31 +92,33 @@ def measured(
     Returns:
         Nothing if the rows measure nothing beside whether the answer is right.
     """
-    table = _table(rows)
+    table = _values_by_metric(rows)
     if table.keys() <= _PLAIN:
         return ()
     report = _Report(arms=arms, pairs=pairs, level=level)
-    found = [_one(name, table[name], kind_of(name), report) for name in _shown(table)]
+    found = [
+        _measure_metric(name, table[name], kind_of(name), report) for name in _metric_names(table)
+    ]
     exact = next((one.gains for one in found if one.metric == _EXACT), ())
-    found = [_beside(one, exact) for one in found]
+    found = [_compare_with_exact(one, exact) for one in found]
     if {_SURE, _RIGHT} <= table.keys():
-        errors = {arm: _calibration(table, arm, calibration) for arm in table[_SURE]}
-        found.append(_whole(_ECE, errors, table[_SURE], kind_of(_ECE), report))
+        errors = {arm: _calibration_of_arm(table, arm, calibration) for arm in table[_SURE]}
+        found.append(_measure_whole_arm(_ECE, errors, table[_SURE], kind_of(_ECE), report))
     return tuple(found)
 
 
-def _shown(table: Mapping[str, Mapping[str, _Values]]) -> list[str]:
+def _metric_names(table: Mapping[str, Mapping[str, _Values]]) -> list[str]:
     """Names in order; ``choice_right`` only where it is not the grade in other words."""
     is_grade = table.get(_RIGHT) == table.get("multiple_choice_grade")
-    return sorted((name for name in table if not (is_grade and name == _RIGHT)), key=_rank)
+    return sorted((name for name in table if not (is_grade and name == _RIGHT)), key=_metric_rank)
 
 
-def _rank(name: str) -> tuple[bool, str, int, str]:
+def _metric_rank(name: str) -> tuple[bool, str, int, str]:
     """Exact match first, then by name; of ``pass_at_<k>`` by k."""
     return name not in _PLAIN, name.rstrip("0123456789"), len(name), name
 
 
-def _table(rows: Sequence[AttemptRow]) -> dict[str, dict[str, _Values]]:
+def _values_by_metric(rows: Sequence[AttemptRow]) -> dict[str, dict[str, _Values]]:
     """Metric -> arm -> problem -> value."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
@@ -137,7 +139,7 @@ def mean_interval(values: Sequence[float], level: float, seed: str) -> Interval:
     """
     n, values = len(values), sorted(values)  # in whichever order they came
     if n < FEW or values[0] == values[-1]:
-        return _unknown(level)
+        return _unknown_interval(level)
     if n >= MANY:
         half = critical_value(level) * stdev(values) / math.sqrt(n)
         return Interval(low=fmean(values) - half, high=fmean(values) + half, level=level)
@@ -147,23 +149,25 @@ def mean_interval(values: Sequence[float], level: float, seed: str) -> Interval:
     return Interval(low=means[n_out], high=means[-1 - n_out], level=level)
 
 
-def _one(
+def _measure_metric(
     name: str, by_arm: Mapping[str, _Values], kind: MetricKind, report: _Report
 ) -> MetricResult:
     values = (value for of_arm in by_arm.values() for value in of_arm.values())
     is_rate = kind.high == 1 and all(value in {0.0, 1.0} for value in values)
     means = [
-        _mean(arm, by_arm[arm], report.level, name, is_rate=is_rate)
+        _mean_of_arm(arm, by_arm[arm], report.level, name, is_rate=is_rate)
         for arm in report.arms
         if arm in by_arm
     ]
     if kind.higher_is_better is None:
-        return _described(name, kind, means, [])
-    gains = list(_gains(name, by_arm, kind, report, is_rate=is_rate))
-    return _described(name, kind, means, gains)
+        return _make_result(name, kind, means, [])
+    gains = list(_metric_gains(name, by_arm, kind, report, is_rate=is_rate))
+    return _make_result(name, kind, means, gains)
 
 
-def _mean(arm: str, of_arm: _Values, level: float, name: str, *, is_rate: bool) -> MetricMean:
+def _mean_of_arm(
+    arm: str, of_arm: _Values, level: float, name: str, *, is_rate: bool
+) -> MetricMean:
     values = list(of_arm.values())
     n = len(values)
     if is_rate:
@@ -173,7 +177,7 @@ def _mean(arm: str, of_arm: _Values, level: float, name: str, *, is_rate: bool) 
     return MetricMean(arm=arm, n=n, mean=fmean(values), interval=interval)
 
 
-def _gains(
+def _metric_gains(
     name: str, by_arm: Mapping[str, _Values], kind: MetricKind, report: _Report, *, is_rate: bool
 ) -> Iterator[MetricGain]:
     for pair in report.pairs:
@@ -193,12 +197,12 @@ def _gains(
             n=n,
             gain=fmean(differences) if n else math.nan,
             interval=interval,
-            direction=_direction(interval, higher_is_better=kind.higher_is_better),
+            direction=_gain_direction(interval, higher_is_better=kind.higher_is_better),
             beside_exact=None,
         )
 
 
-def _direction(interval: Interval, *, higher_is_better: bool | None) -> Direction:
+def _gain_direction(interval: Interval, *, higher_is_better: bool | None) -> Direction:
     if interval.low > 0:
         return "better" if higher_is_better else "worse"
     if interval.high < 0:
@@ -206,14 +210,14 @@ def _direction(interval: Interval, *, higher_is_better: bool | None) -> Directio
     return "undecided"
 
 
-def _calibration(
+def _calibration_of_arm(
     table: Mapping[str, Mapping[str, _Values]], arm: str, calibration: Calibration
 ) -> float:
     sure, right = table[_SURE][arm], table[_RIGHT][arm]
     return calibration(list(sure.values()), [right[problem] for problem in sure])
 
 
-def _whole(
+def _measure_whole_arm(
     name: str,
     values: Mapping[str, float],
     by_arm: Mapping[str, _Values],
@@ -221,7 +225,7 @@ def _whole(
     report: _Report,
 ) -> MetricResult:
     """A metric of an arm as a whole: differences, and no intervals."""
-    unknown = _unknown(report.level)
+    unknown = _unknown_interval(report.level)
     means = [
         MetricMean(arm=arm, n=len(by_arm[arm]), mean=values[arm], interval=unknown)
         for arm in report.arms
@@ -240,10 +244,10 @@ def _whole(
         for arm, control in report.pairs
         if arm in values and control in values
     ]
-    return _described(name, kind, means, gains)
+    return _make_result(name, kind, means, gains)
 
 
-def _described(
+def _make_result(
     name: str, kind: MetricKind, means: Sequence[MetricMean], gains: Sequence[MetricGain]
 ) -> MetricResult:
     return MetricResult(
@@ -257,18 +261,22 @@ def _described(
     )
 
 
-def _beside(one: MetricResult, exact: Sequence[MetricGain]) -> MetricResult:
+def _compare_with_exact(one: MetricResult, exact: Sequence[MetricGain]) -> MetricResult:
     by_pair = {(gain.arm, gain.control): gain for gain in exact}
     if one.metric == _EXACT:
         return one
     gains = (
-        replace(gain, beside_exact=_compared(gain, by_pair.get((gain.arm, gain.control)), one))
+        replace(
+            gain, beside_exact=_relation_to_exact(gain, by_pair.get((gain.arm, gain.control)), one)
+        )
         for gain in one.gains
     )
     return replace(one, gains=tuple(gains))
 
 
-def _compared(gain: MetricGain, exact: MetricGain | None, one: MetricResult) -> BesideExact | None:
+def _relation_to_exact(
+    gain: MetricGain, exact: MetricGain | None, one: MetricResult
+) -> BesideExact | None:
     """How a metric's gain stands to that of exact match: its sign, turned so that up is better."""
     if exact is None or math.isnan(gain.gain) or math.isnan(exact.gain):
         return None
@@ -285,7 +293,7 @@ def _compared(gain: MetricGain, exact: MetricGain | None, one: MetricResult) -> 
             return "opposite_undecided" if is_opposite else "neither"
 
 
-def _unknown(level: float) -> Interval:
+def _unknown_interval(level: float) -> Interval:
     return Interval(low=math.nan, high=math.nan, level=level)
 
 
@@ -294,7 +302,7 @@ def _unknown(level: float) -> Interval:
 # The scale is a straight line, so intervals and directions are those of the metric itself.
 
 
-def with_normalised(
+def add_normalised(
     found: Sequence[MetricResult],
     metric: str,
     normalise: Callable[[float], float],
@@ -319,11 +327,11 @@ def with_normalised(
         return moved(difference) - normalise(0)
 
     means = tuple(
-        replace(mean, mean=moved(mean.mean), interval=_mapped(mean.interval, moved))
+        replace(mean, mean=moved(mean.mean), interval=_map_interval(mean.interval, moved))
         for mean in one.means
     )
     gains = tuple(
-        replace(gain, gain=stretched(gain.gain), interval=_mapped(gain.interval, stretched))
+        replace(gain, gain=stretched(gain.gain), interval=_map_interval(gain.interval, stretched))
         for gain in one.gains
     )
     added = MetricResult(
@@ -338,5 +346,5 @@ def with_normalised(
     return (*found, added)
 
 
-def _mapped(interval: Interval, move: Callable[[float], float]) -> Interval:
+def _map_interval(interval: Interval, move: Callable[[float], float]) -> Interval:
     return replace(interval, low=move(interval.low), high=move(interval.high))

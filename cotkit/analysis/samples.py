@@ -32,13 +32,13 @@ def vote_curve(rows: Sequence[AttemptRow], reader: str) -> VoteCurve | None:
     if not voted:
         return None
     k = min(map(len, voted))
-    ballots = [[_ballot(draft, reader) for draft in drafts[:k]] for drafts in voted]
-    won = [sum(counts) for counts in zip(*map(windows_won, ballots), strict=True)]
+    ballots = [[_make_ballot(draft, reader) for draft in drafts[:k]] for drafts in voted]
+    won = [sum(counts) for counts in zip(*map(count_winning_windows, ballots), strict=True)]
     n = len(voted)
     return VoteCurve(arm=rows[0].arm, rates=tuple(count / (k * n) for count in won), n=n)
 
 
-def windows_won(ballots: Sequence[Ballot]) -> list[int]:
+def count_winning_windows(ballots: Sequence[Ballot]) -> list[int]:
     """At j - 1: how many windows of j neighbouring samples of one problem vote for the truth.
 
     For every j there are as many windows as samples. Takes time in the square of the samples.
@@ -50,7 +50,7 @@ def windows_won(ballots: Sequence[Ballot]) -> list[int]:
     return won
 
 
-def _ballot(draft: DraftRow, reader: str) -> Ballot:
+def _make_ballot(draft: DraftRow, reader: str) -> Ballot:
     return draft.readings[reader].value, draft.correct_by[reader]
 
 
@@ -103,7 +103,7 @@ def rate_interval(values: Sequence[float], most: float, level: float) -> Interva
     return wilson(p * trials, trials, level)
 
 
-def repeated_cell(
+def summarise_repeats(
     arm: str, values: Sequence[float], outcomes: Mapping[Outcome, int], level: float
 ) -> Cell:
     """One arm with several samples of its problems; what they cost is not known.
@@ -137,7 +137,7 @@ def repeated_cell(
 # What each round of correction did to an arm's answers: fixed, broken, or left as they were.
 
 
-def transitions(rows: Sequence[AttemptRow]) -> tuple[Transition, ...]:
+def count_transitions(rows: Sequence[AttemptRow]) -> tuple[Transition, ...]:
     """One transition for each round of one arm, by the outcomes of the run's reader.
 
     Failed rows and votes (whose drafts are no rounds) count nowhere. An arm may stop early: a
@@ -150,12 +150,14 @@ def transitions(rows: Sequence[AttemptRow]) -> tuple[Transition, ...]:
     ]
     n_rounds = max(map(len, chains), default=1) - 1
     return tuple(
-        _transition(rows[0].arm, i, Counter((c[i], c[i + 1]) for c in chains if len(c) > i + 1))
+        _make_transition(
+            rows[0].arm, i, Counter((c[i], c[i + 1]) for c in chains if len(c) > i + 1)
+        )
         for i in range(n_rounds)
     )
 
 
-def _transition(arm: str, i: int, seen: Counter[tuple[bool, bool]]) -> Transition:
+def _make_transition(arm: str, i: int, seen: Counter[tuple[bool, bool]]) -> Transition:
     return Transition(
         arm=arm,
         step=f"{f'round {i}' if i else 'draft'} to round {i + 1}",

@@ -9,18 +9,18 @@ from cotkit.analysis.gains import Grading, Pair
 from cotkit.analysis.values import Cell, Gain
 
 
-def sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> str:
+def gain_sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> str:
     """The answer for one arm, e.g. ``"cot helps: +35.0 points over few-shot (95 % ...)."``."""
     if gain.n == 0:
         return (
             f"{gain.arm} against {gain.control} cannot be decided: "
             "no problem was completed by both."
         )
-    return f"{_claim(gain, margin)}{_dependence(depends_on)}."
+    return f"{_say_claim(gain, margin)}{_say_dependence(depends_on)}."
 
 
-def _claim(gain: Gain, margin: float) -> str:
-    points, evidence = f"{_points(gain.gain)} points", _evidence(gain)
+def _say_claim(gain: Gain, margin: float) -> str:
+    points, evidence = f"{_format_points(gain.gain)} points", _say_evidence(gain)
     over, against = (f"{points} {word} {gain.control} ({evidence})" for word in ("over", "against"))
     if gain.label == "upper_bound":
         return f"upper bound (sees the gold answers): {gain.arm}: {over}"
@@ -33,18 +33,18 @@ def _claim(gain: Gain, margin: float) -> str:
     if gain.label == "no_material_help":
         return f"{gain.arm} gives no material help (under {100 * margin:.3g} points): {against}"
     undecided = f"{gain.arm} against {gain.control} cannot be decided"
-    return f"{undecided}: {points} ({evidence}); {_sight(gain)}"
+    return f"{undecided}: {points} ({evidence}); {_say_detectable(gain)}"
 
 
-def _evidence(gain: Gain) -> str:
-    low, high = _points(gain.interval.low), _points(gain.interval.high)
+def _say_evidence(gain: Gain) -> str:
+    low, high = _format_points(gain.interval.low), _format_points(gain.interval.high)
     return (
-        f"{_percent(gain)} interval {low} to {high}; {gain.n_better} better, "
-        f"{gain.n_worse} worse of {gain.n}; {_p(gain.p_holm)}"
+        f"{_format_level(gain)} interval {low} to {high}; {gain.n_better} better, "
+        f"{gain.n_worse} worse of {gain.n}; {_format_p(gain.p_holm)}"
     )
 
 
-def _sight(gain: Gain) -> str:
+def _say_detectable(gain: Gain) -> str:
     if math.isnan(gain.mde):
         return "no gain, however large, would surely have been seen"
     points = 100 * gain.mde
@@ -54,7 +54,7 @@ def _sight(gain: Gain) -> str:
     )
 
 
-def _dependence(depends_on: Sequence[Grading]) -> str:
+def _say_dependence(depends_on: Sequence[Grading]) -> str:
     readers = [counting.reader for counting in depends_on if counting.kind == "reader"]
     treatments = [counting.name for counting in depends_on if counting.kind == "treatment"]
     return (f"; depends on the reader ({', '.join(readers)})" if readers else "") + (
@@ -62,28 +62,28 @@ def _dependence(depends_on: Sequence[Grading]) -> str:
     )
 
 
-def _points(fraction: float) -> str:
+def _format_points(fraction: float) -> str:
     return f"{round(100 * fraction, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
-def _percent(gain: Gain) -> str:
+def _format_level(gain: Gain) -> str:
     return f"{100 * gain.interval.level:.4g} %"
 
 
-def _p(p: float) -> str:
+def _format_p(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 
 # Warnings that a reader of a comparison must see, in plain English.
 
 
-MANY_CUT = 0.2
+MANY_TRUNCATED = 0.2
 """From this share of answers cut at their limit on, the limit is part of what is measured."""
 CEILING = 0.9
 """From this solve rate of the control on, a small gain says little against the arm."""
 
 
-def notes(
+def comparison_notes(
     cells: Sequence[Cell],
     paired: Mapping[tuple[str, str], Sequence[Pair]],
     gains: Sequence[Gain],
@@ -100,16 +100,18 @@ def notes(
         n_problems: Problems drawn.
         level: Of the report.
     """
-    said = [note for cell in cells for note in _failures(cell)]
-    said += [note for cell in cells for note in _truncated(cell)]
-    said += [note for gain in gains for note in _incomplete(gain, n_problems)]
-    said += [note for names, pairs in paired.items() for note in _no_room(names, pairs)]
-    said += _clusters(max(paired.values(), key=len, default=()))
-    said += _many(gains, level)
+    said = [note for cell in cells for note in _failure_notes(cell)]
+    said += [note for cell in cells for note in _truncation_notes(cell)]
+    said += [note for gain in gains for note in _incomplete_notes(gain, n_problems)]
+    said += [
+        note for names, pairs in paired.items() for note in _floor_or_ceiling_notes(names, pairs)
+    ]
+    said += _cluster_notes(max(paired.values(), key=len, default=()))
+    said += _multiplicity_notes(gains, level)
     return tuple(dict.fromkeys(said))
 
 
-def _failures(cell: Cell) -> list[str]:
+def _failure_notes(cell: Cell) -> list[str]:
     failed = cell.outcomes["failed"]
     if not failed:
         return []
@@ -117,22 +119,22 @@ def _failures(cell: Cell) -> list[str]:
     return [f"{cell.arm}: {failed} of {cell.n + failed} attempts failed; {left_out}"]
 
 
-def _truncated(cell: Cell) -> list[str]:
+def _truncation_notes(cell: Cell) -> list[str]:
     cut = cell.outcomes["truncated"]
-    if not cell.n or cut < MANY_CUT * cell.n:
+    if not cell.n or cut < MANY_TRUNCATED * cell.n:
         return []
     where = f"{cell.arm}: {cut} of {cell.n} attempts were cut at their token limit"
     return [f"{where} before an answer; raise --max-tokens (reasoning kept apart counts, too)"]
 
 
-def _incomplete(gain: Gain, n_problems: int) -> list[str]:
+def _incomplete_notes(gain: Gain, n_problems: int) -> list[str]:
     if gain.n >= n_problems:
         return []
     done = f"{gain.n} of {n_problems} problems were completed by both"
     return [f"{gain.arm} against {gain.control}: {done}; the rest are left out of the gain"]
 
 
-def _no_room(names: tuple[str, str], pairs: Sequence[Pair]) -> list[str]:
+def _floor_or_ceiling_notes(names: tuple[str, str], pairs: Sequence[Pair]) -> list[str]:
     """Both never right, or the control nearly always: the gain can hardly be anything but 0."""
     if not pairs:
         return []
@@ -147,7 +149,7 @@ def _no_room(names: tuple[str, str], pairs: Sequence[Pair]) -> list[str]:
     return []
 
 
-def _clusters(pairs: Sequence[Pair]) -> list[str]:
+def _cluster_notes(pairs: Sequence[Pair]) -> list[str]:
     names = [row.cluster for row, _ in pairs if row.cluster is not None]
     if len(set(names)) == len(names):
         return []
@@ -155,7 +157,7 @@ def _clusters(pairs: Sequence[Pair]) -> list[str]:
     return [f"{found}; intervals and p-values take them as independent and promise too much"]
 
 
-def _many(gains: Sequence[Gain], level: float) -> list[str]:
+def _multiplicity_notes(gains: Sequence[Gain], level: float) -> list[str]:
     if len(gains) < 2:
         return []
     levels = f"each interval is at {100 * gains[0].interval.level:.4g} %"

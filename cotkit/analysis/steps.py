@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cotkit.analysis.gains import Grading, Pair, direction, gains
+from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction
 from cotkit.analysis.values import ChainStep, Difficulty, Gain, Label, StepGroup
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.stats.sequential import shared_level
@@ -25,7 +25,7 @@ _NO_HELP: frozenset[Label] = frozenset({"no_material_help", "harms"})
 _NO_CLAIM: frozenset[Label] = frozenset({"withheld", "upper_bound"})
 
 
-def difficulty(
+def gains_by_steps(
     paired: Mapping[tuple[str, str], Sequence[Pair]],
     counting: Grading,
     labels: Sequence[Label],
@@ -48,27 +48,29 @@ def difficulty(
         sequential: As for the main gains; the pairs must then come in the order drawn.
     """
     steps = {row.problem_id: row.n_steps for pairs in paired.values() for row, _ in pairs}
-    groups = step_groups(Counter(n for n in steps.values() if n is not None))
+    groups = group_steps(Counter(n for n in steps.values() if n is not None))
     if len(groups) < 2:
         return ()
     share = (shared_level if sequential else sidak_level)(level, len(groups))
     found: list[list[StepGroup]] = []
     for group in groups:
-        inside = {names: _within(group, pairs) for names, pairs in paired.items()}
-        of_group = gains(inside, counting, margin=margin, level=share, sequential=sequential)
+        inside = {names: _pairs_in_group(group, pairs) for names, pairs in paired.items()}
+        of_group = compute_gains(
+            inside, counting, margin=margin, level=share, sequential=sequential
+        )
         found.append(
             [
-                _step_group(group, gain, main, counting, pairs)
+                _make_step_group(group, gain, main, counting, pairs)
                 for gain, main, pairs in zip(of_group, labels, inside.values(), strict=True)
             ]
         )
     return tuple(
-        Difficulty(arm=arm, control=control, groups=of_arm, sentence=onset(arm, of_arm))
+        Difficulty(arm=arm, control=control, groups=of_arm, sentence=onset_sentence(arm, of_arm))
         for (arm, control), of_arm in zip(paired, zip(*found, strict=True), strict=True)
     )
 
 
-def step_groups(counts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+def group_steps(counts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
     """The groups, as (fewest steps, most steps) of the problems in them.
 
     Args:
@@ -87,7 +89,7 @@ def step_groups(counts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
     return tuple(groups)
 
 
-def onset(arm: str, groups: Sequence[StepGroup]) -> str:
+def onset_sentence(arm: str, groups: Sequence[StepGroup]) -> str:
     """From how many steps on the arm helps, in one sentence that the labels of the groups support.
 
     "From N steps up" needs all three: the group of N is the lowest labelled ``helps``; every group
@@ -103,21 +105,21 @@ def onset(arm: str, groups: Sequence[StepGroup]) -> str:
     if all(label in _NO_HELP for label in found):
         return f"{arm} helps in no group of steps ({tested})"
     first = next((i for i, label in enumerate(found) if label == "helps"), 0)
-    holds_above = all(direction(label) > 0 for label in found[first:])
+    holds_above = all(label_direction(label) > 0 for label in found[first:])
     if first > 0 and holds_above and all(label in _NO_HELP for label in found[:first]):
-        return f"{arm} helps from {said_steps(helped[0])} steps up ({tested})"
-    where = ", ".join(said_steps(group) for group in helped)
+        return f"{arm} helps from {format_steps(helped[0])} steps up ({tested})"
+    where = ", ".join(format_steps(group) for group in helped)
     shown = f"; shown to help at {where}" if where else ""
     return f"from how many steps on {arm} helps is undetermined{shown} ({tested})"
 
 
-def said_steps(group: StepGroup) -> str:
+def format_steps(group: StepGroup) -> str:
     """``4``, or ``4-8`` where a group holds several numbers of steps."""
     one = group.lowest == group.highest
     return str(group.lowest) if one else f"{group.lowest}-{group.highest}"
 
 
-def _within(group: tuple[int, int], pairs: Sequence[Pair]) -> list[Pair]:
+def _pairs_in_group(group: tuple[int, int], pairs: Sequence[Pair]) -> list[Pair]:
     lowest, highest = group
     return [
         pair
@@ -126,7 +128,7 @@ def _within(group: tuple[int, int], pairs: Sequence[Pair]) -> list[Pair]:
     ]
 
 
-def _step_group(
+def _make_step_group(
     group: tuple[int, int], gain: Gain, main: Label, counting: Grading, pairs: Sequence[Pair]
 ) -> StepGroup:
     judged = [verdict for pair in pairs if (verdict := counting.judge(pair)) is not None]
@@ -142,7 +144,7 @@ def _step_group(
 # At which step chains of equations first go wrong: counts, by arm.
 
 
-def chain_steps(rows: Sequence[AttemptRow]) -> tuple[ChainStep, ...]:
+def count_chain_steps(rows: Sequence[AttemptRow]) -> tuple[ChainStep, ...]:
     """One for each arm and step, the steps in order, then those that wrote no equation.
 
     Args:
@@ -152,10 +154,10 @@ def chain_steps(rows: Sequence[AttemptRow]) -> tuple[ChainStep, ...]:
     for row in rows:
         if "chain_written" in row.metrics and row.n_steps is not None:
             judged.setdefault(row.arm, []).append(row)
-    return tuple(step for arm, of_arm in judged.items() for step in _of_arm(arm, of_arm))
+    return tuple(step for arm, of_arm in judged.items() for step in _steps_of_arm(arm, of_arm))
 
 
-def _of_arm(arm: str, rows: Sequence[AttemptRow]) -> Iterator[ChainStep]:
+def _steps_of_arm(arm: str, rows: Sequence[AttemptRow]) -> Iterator[ChainStep]:
     # (steps of the problem, steps right before the first wrong one) of each chain
     written = [
         (n, round(row.metrics["steps_right"] * n))

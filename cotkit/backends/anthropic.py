@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from cotkit.backends._anthropic import faults, wire
 from cotkit.backends._anthropic.wire import AnthropicClient
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted, Keep, side_by_side
-from cotkit.backends._hosted.parameters import ParameterRule, changes, rule_for
+from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
+from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
 from cotkit.types import BackendInfo, Completion, Request
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Fault
 
-_HOME = "https://api.anthropic.com"
+_DEFAULT_URL = "https://api.anthropic.com"
 _MIN_BUDGET = 1024  # tokens; the API takes no less
 
 
@@ -44,10 +44,10 @@ class Anthropic(Hosted):
             UsageError: the address is none, or holds a secret.
         """
         super().__post_init__()
-        given = None if self.base_url is None else keys.checked_url("base_url", self.base_url)
-        self._url = given or keys.base_url("ANTHROPIC_BASE_URL") or _HOME
+        given = None if self.base_url is None else keys.check_url("base_url", self.base_url)
+        self._url = given or keys.read_base_url("ANTHROPIC_BASE_URL") or _DEFAULT_URL
         rule = rule_for(f"anthropic/{self.model}", without=self.without)
-        thinking = _thinking(self.thinking, rule)
+        thinking = _thinking_parameter(self.thinking, rule)
         if thinking is not None and thinking["type"] in wire.THINKING:
             rule = rule_for(f"anthropic/{self.model}", effort="any", without=self.without)
         self._terms = wire.RequestTerms(
@@ -59,7 +59,10 @@ class Anthropic(Hosted):
         """Identity: the model's name is all that Anthropic tells of its weights."""
         terms = self._terms
         asked = {**(terms.thinking or {}), **({"effort": self.effort} if self.effort else {})}
-        parameters = [changes(terms.rule), *(f"{key}={value}" for key, value in asked.items())]
+        parameters = [
+            describe_changes(terms.rule),
+            *(f"{key}={value}" for key, value in asked.items()),
+        ]
         settings = {"api": "messages", "base_url": self._url}
         if changed := ",".join(filter(None, parameters)):
             settings["parameters"] = changed
@@ -72,16 +75,16 @@ class Anthropic(Hosted):
             max_concurrency=self.max_connections * 2,
         )
 
-    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
+    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
         """As the base, but the samples side by side: the API gives one answer a call."""
         await self.client.open()  # here: the time limit of a try is not for loading the SDK
         alone = [replace(request, samples=(sample,)) for sample in request.samples]
-        return await side_by_side(alone, functools.partial(super().generate_each, keep=keep))
+        return await ask_concurrently(alone, functools.partial(super().generate_each, keep=keep))
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """One call, for the first of ``request.samples``."""
-        body = wire.write(request, self._terms)
-        return (wire.read(await self.client.post(body), body),)
+        body = wire.write_body(request, self._terms)
+        return (wire.read_completion(await self.client.post(body), body),)
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """What an exception of the SDK means."""
@@ -97,7 +100,7 @@ class Anthropic(Hosted):
         await self.client.close()
 
 
-def _thinking(wanted: str | None, rule: ParameterRule) -> dict[str, str | int] | None:
+def _thinking_parameter(wanted: str | None, rule: ParameterRule) -> dict[str, str | int] | None:
     """The ``thinking`` object that a user asks for; None: nothing to send."""
     if wanted == "off" and rule.always_thinks:
         raise ValueError("thinking=off: the model cannot be kept from thinking")

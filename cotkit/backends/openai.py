@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted, Keep
+from cotkit.backends._hosted.base import Hosted, OnParts
 from cotkit.backends._openai.setup import make_setup
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Fault
     from cotkit.backends._openai.wire import Wire
 
-_HOME = "https://api.openai.com/v1"
+_DEFAULT_URL = "https://api.openai.com/v1"
 
 
 @dataclass(kw_only=True)
@@ -42,12 +42,12 @@ class Openai(Hosted):
         """Check what can be checked without a server."""
         super().__post_init__()
         url = self.base_url
-        address = keys.checked_url("base_url", url) if url else keys.base_url("OPENAI_BASE_URL")
+        address = keys.check_url("base_url", url) if url else keys.read_base_url("OPENAI_BASE_URL")
         self._setup = make_setup(
             backend="openai",
             shown=self.model,
             model=self.model,
-            base_url=address or _HOME,
+            base_url=address or _DEFAULT_URL,
             key_variable="OPENAI_API_KEY",
             needs_key=True,
             api=self.api,
@@ -68,7 +68,7 @@ class Openai(Hosted):
 
         return Wire(self._setup, self.notify)
 
-    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
+    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
         """As the base; what one call cannot hold is asked side by side."""
         ask = functools.partial(super().generate_each, keep=keep)
         return await self.wire.generate(request, ask)

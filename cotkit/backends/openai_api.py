@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted, Keep
+from cotkit.backends._hosted.base import Hosted, OnParts
 from cotkit.backends._openai.setup import make_setup
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -54,7 +54,7 @@ class OpenaiApi(Hosted):
         prefix = service.replace("-", "_").upper()
         url = self.base_url
         where = f"{prefix}_BASE_URL"
-        address = keys.checked_url("base_url", url) if url else keys.base_url(where)
+        address = keys.check_url("base_url", url) if url else keys.read_base_url(where)
         if address is None:
             raise ValueError(f"where is {service}? give --model-args base_url=..., or set {where}")
         self._setup = make_setup(
@@ -83,7 +83,7 @@ class OpenaiApi(Hosted):
 
         return Wire(self._setup, self.notify)
 
-    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
+    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
         """As the base; what one call cannot hold is asked side by side."""
         ask = functools.partial(super().generate_each, keep=keep)
         return await self.wire.generate(request, ask)

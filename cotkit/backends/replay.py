@@ -9,7 +9,7 @@ from cotkit.errors import BackendError
 from cotkit.identity import request_key
 from cotkit.types import BackendInfo, Completion, Request
 
-Recorded = Callable[[str, int], Completion | None]
+FindCompletion = Callable[[str, int], Completion | None]
 """(request key, sample index) -> the completion that the run recorded; None: it holds none."""
 
 
@@ -19,7 +19,7 @@ class Replay:
 
     model: str
     """Id of the recorded run."""
-    recorded: Recorded
+    recorded: FindCompletion
     """Looks a completion up."""
     info: BackendInfo
     """Of the backend that was recorded, so that its keys are the same."""

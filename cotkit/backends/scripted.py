@@ -41,7 +41,7 @@ class Scripted:
         if not self.replies:
             if not self.model:
                 raise UsageError("no replies given", hint="--model scripted/FILE.jsonl")
-            self.replies = _read(Path(self.model))
+            self.replies = _read_replies(Path(self.model))
 
     @property
     def info(self) -> BackendInfo:
@@ -83,7 +83,7 @@ class Scripted:
         """Nothing to give back."""
 
 
-def _read(path: Path) -> tuple[Reply, ...]:
+def _read_replies(path: Path) -> tuple[Reply, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as missing:

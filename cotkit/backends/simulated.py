@@ -96,7 +96,7 @@ class Simulated:
         if self.max_concurrency is not None and self.max_concurrency < 1:
             raise ValueError(f"max_concurrency is {self.max_concurrency}, must be at least 1")
         self._n_params = round(float(size[1]) * _UNITS[size[2].lower()])
-        self._gold: Mapping[str, Problem] = {shown(p.question): p for p in self.problems}
+        self._gold: Mapping[str, Problem] = {show_question(p.question): p for p in self.problems}
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -177,7 +177,7 @@ class Simulated:
 
     def _review(self, turn: SimulatedTurn, problem: Problem, sample: int) -> list[str]:
         """Finds fault with an answer exactly when the next turn will change whether it is right."""
-        was = turn.before == answers(problem, _WRONG)[0]
+        was = turn.before == possible_answers(problem, _WRONG)[0]
         verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
@@ -191,7 +191,7 @@ class Simulated:
             mode = "reasoning" if turn.reasons else "direct"
             drawn = self._draw(mode, problem.question.id, sample)
             right = drawn < self.solve_rate(reasons=turn.reasons)
-        best, *others = answers(problem, _WRONG)
+        best, *others = possible_answers(problem, _WRONG)
         if right:
             return best
         if self.biased is not None and (stereotype := f"({problem.tags.get('biased')})") in others:
@@ -202,7 +202,7 @@ class Simulated:
     def _is_right_after(self, turn: SimulatedTurn, problem: Problem, sample: int) -> bool:
         """Whether this round's improved answer is right; drawn once per round, as planted."""
         drawn = self._draw("correction", problem.question.id, turn.round, sample)
-        was = turn.before == answers(problem, _WRONG)[0]
+        was = turn.before == possible_answers(problem, _WRONG)[0]
         return drawn >= self.break_ if was else drawn < self.fix
 
     def _draw(self, *what: object) -> float:
@@ -246,7 +246,7 @@ class SimulatedTurn:
 def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
     """Understand a conversation by who speaks in which order and by how the last prompts end."""
     asked = _QUESTION.findall(messages[0].content)
-    kind = _kind(messages)
+    kind = _turn_kind(messages)
     last = messages[-1].content
     return SimulatedTurn(
         kind=kind,
@@ -259,13 +259,13 @@ def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
     )
 
 
-def shown(question: Question) -> str:
+def show_question(question: Question) -> str:
     """A question as our prompts show it (``prompting.shown``, which backends may not import)."""
     lines = [f"({x}) {c}" for x, c in zip(ascii_uppercase, question.choices, strict=False)]
     return "\n".join([question.text, *lines])
 
 
-def answers(problem: Problem, wrong: str) -> tuple[str, ...]:
+def possible_answers(problem: Problem, wrong: str) -> tuple[str, ...]:
     """What a model may answer, the right one first: letters, or gold and ``wrong``."""
     choices = problem.question.choices
     if problem.gold not in choices:
@@ -275,7 +275,7 @@ def answers(problem: Problem, wrong: str) -> tuple[str, ...]:
     return right, *letters
 
 
-def _kind(messages: Sequence[Message]) -> Literal["answer", "extract", "review", "improve"]:
+def _turn_kind(messages: Sequence[Message]) -> Literal["answer", "extract", "review", "improve"]:
     users = [message.content for message in messages[::2]]
     takes_turns = all(m.role == ("user", "assistant")[i % 2] for i, m in enumerate(messages))
     if not messages[2:]:

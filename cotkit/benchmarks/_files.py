@@ -72,7 +72,7 @@ def obtain(file: DataFile, urls: tuple[str, ...], *, patience_s: float = PATIENC
             failures.append(f"{urlsplit(url).netloc}: {failure}")
             continue
         if hashlib.sha256(content).hexdigest() == file.sha256:
-            return _keep(content, cache_dir() / "data" / file.folder / file.name)
+            return _write_cached(content, cache_dir() / "data" / file.folder / file.name)
         failures.append(f"{urlsplit(url).netloc}: wrong sha256")
     raise MissingDataError(
         f"{file.folder}/{file.name} is not on this machine and cannot be downloaded "
@@ -81,7 +81,7 @@ def obtain(file: DataFile, urls: tuple[str, ...], *, patience_s: float = PATIENC
     )
 
 
-def as_jsonl(rows: Iterable[Mapping[str, object]]) -> bytes:
+def to_jsonl(rows: Iterable[Mapping[str, object]]) -> bytes:
     """Rows as the official files write them: ``question`` and ``answer``, ASCII, one per line."""
     lines = (json.dumps({"question": r["question"], "answer": r["answer"]}) for r in rows)
     return "".join(f"{line}\n" for line in lines).encode("ascii")
@@ -141,14 +141,14 @@ def _parquet_reader() -> Callable[[bytes], bytes]:
 
     def read(content: bytes) -> bytes:
         try:
-            return as_jsonl(parquet.read_table(io.BytesIO(content)).to_pylist())
+            return to_jsonl(parquet.read_table(io.BytesIO(content)).to_pylist())
         except (ValueError, KeyError, OSError) as broken:  # pyarrow's own derive from these
             raise _NoFileError(f"unreadable parquet ({type(broken).__name__})") from broken
 
     return read
 
 
-def _keep(content: bytes, path: Path) -> Path:
+def _write_cached(content: bytes, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
@@ -242,7 +242,7 @@ def read_split(path: Path) -> tuple[SourceLine, ...]:
     )
 
 
-def whole_number(fields: Mapping[str, object], name: str) -> int | None:
+def read_integer(fields: Mapping[str, object], name: str) -> int | None:
     """An integer field, also where a file writes it as 2.0; None if it is none."""
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -280,7 +280,9 @@ class SourceLine:
             raise self.bad("missing", field=field)
         value = self.fields[field]
         if not isinstance(value, str):
-            raise self.bad(f"must be text, not {named(value)}", field=field, hint="quote it")
+            raise self.bad(
+                f"must be text, not {describe_json_value(value)}", field=field, hint="quote it"
+            )
         if any("\ud800" <= letter <= "\udfff" for letter in value):
             raise self.bad("half a surrogate pair", field=field, hint="write the character itself")
         if not value.strip():
@@ -294,10 +296,10 @@ class SourceLine:
 
 def read_lines(path: Path) -> tuple[SourceLine, ...]:
     """The objects of a file, blank lines skipped; raises as :func:`each_line` does."""
-    return tuple(each_line(path))
+    return tuple(iterate_lines(path))
 
 
-def each_line(path: Path) -> Iterator[SourceLine]:
+def iterate_lines(path: Path) -> Iterator[SourceLine]:
     """The objects of a file, each read when it is asked for; blank lines skipped.
 
     Raises:
@@ -307,7 +309,7 @@ def each_line(path: Path) -> Iterator[SourceLine]:
     if not path.is_file():
         raise BadInputError(path, "no such file", hint="write a path that ends in .jsonl")
     found = False
-    for number, content in enumerate(_pieces(path), start=1):
+    for number, content in enumerate(_read_pieces(path), start=1):
         if len(content) > MAX_LINE_BYTES:
             raise BadInputError(
                 path, f"longer than {MAX_LINE_BYTES >> 20} MiB", line=number, hint=_SHAPE
@@ -324,7 +326,7 @@ def each_line(path: Path) -> Iterator[SourceLine]:
         raise BadInputError(path, "no problems in it", hint=_SHAPE)
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _read_pieces(path: Path) -> Iterator[bytes]:
     """Lines, cut one byte beyond the longest that is read; only a line feed ends one."""
     try:
         with path.open("rb") as file:
@@ -337,15 +339,17 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 def _parse(path: Path, number: int, line: str) -> Mapping[str, object]:
     try:
-        value: object = json.loads(line, parse_float=Decimal, object_pairs_hook=_object)
+        value: object = json.loads(line, parse_float=Decimal, object_pairs_hook=_make_object)
     except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
         raise BadInputError(path, f"not JSON: {broken}", line=number, hint=_SHAPE) from broken
     if not isinstance(value, dict):
-        raise BadInputError(path, f"{named(value)}, not an object", line=number, hint=_SHAPE)
+        raise BadInputError(
+            path, f"{describe_json_value(value)}, not an object", line=number, hint=_SHAPE
+        )
     return cast("dict[str, object]", value)
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object; JSON itself would keep the last of two values of one name silently."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
@@ -355,7 +359,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def named(value: object) -> str:
+def describe_json_value(value: object) -> str:
     """What a JSON value is, in words."""
     names: dict[type[object], str]
     names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
@@ -412,7 +416,7 @@ def read_task(path: Path) -> TaskFile:
     Raises:
         BadInputError: no such file, empty, not UTF-8, not JSON, or no examples in it.
     """
-    document = _document(path)
+    document = _read_document(path)
     fields = cast("dict[str, object]", document) if isinstance(document, dict) else {}
     found = fields.get("examples") if isinstance(document, dict) else document
     if not isinstance(found, list) or not found:
@@ -450,7 +454,7 @@ def find_user_file(folder: str, *names: str) -> Path:
     )
 
 
-def _document(path: Path) -> object:
+def _read_document(path: Path) -> object:
     if not path.is_file():
         raise BadInputError(path, "no such file")
     content = path.read_bytes()

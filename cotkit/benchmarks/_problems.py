@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import cast, get_args
 
-from cotkit.benchmarks._files import SourceLine, each_line, named
+from cotkit.benchmarks._files import SourceLine, describe_json_value, iterate_lines
 from cotkit.benchmarks._sampling import check_disjoint
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.protocols import Benchmark
@@ -38,8 +38,8 @@ def read_problems(
     ids: dict[str, int] = {}
     asked: dict[tuple[str, tuple[str, ...]], tuple[int, Problem]] = {}
     problems: list[Problem] = []
-    for line in each_line(path):
-        problem = _problem(line, answer_kind, labels)
+    for line in iterate_lines(path):
+        problem = _make_problem(line, answer_kind, labels)
         problem_id = problem.question.id
         if problem_id in ids:
             raise line.bad(
@@ -56,7 +56,7 @@ def read_problems(
     return tuple(problems)
 
 
-def labels_in(lines: Iterable[SourceLine]) -> tuple[str, ...]:
+def collect_labels(lines: Iterable[SourceLine]) -> tuple[str, ...]:
     """The different labels of lines without choices of their own, sorted.
 
     Raises:
@@ -68,7 +68,7 @@ def labels_in(lines: Iterable[SourceLine]) -> tuple[str, ...]:
     for line in lines:
         if "label" in line.fields and line.fields.get("choices") is None:
             last = line
-            found.add(_answer(line))
+            found.add(_read_answer(line))
             if len(found) > _MAX_CHOICES:
                 raise line.bad(
                     f"more than {_MAX_CHOICES} different labels in the file",
@@ -77,7 +77,7 @@ def labels_in(lines: Iterable[SourceLine]) -> tuple[str, ...]:
                 )
     if last and len(found) == 1:
         raise last.bad(
-            f"{_short(found.pop())} is the only label", field="label", hint="or give choices"
+            f"{_shorten(found.pop())} is the only label", field="label", hint="or give choices"
         )
     return tuple(sorted(found))
 
@@ -86,7 +86,7 @@ def _check_repeat(line: SourceLine, problem: Problem, number: int, first: Proble
     """One question twice is one problem counted twice, unless the file says that it knows."""
     if problem.gold != first.gold:
         raise line.bad(
-            f"line {number} asks the same and has the answer {_short(first.gold)}",
+            f"line {number} asks the same and has the answer {_shorten(first.gold)}",
             field=_answer_field(line),
             hint="correct one of them",
         )
@@ -98,9 +98,9 @@ def _check_repeat(line: SourceLine, problem: Problem, number: int, first: Proble
         )
 
 
-def _problem(line: SourceLine, answer_kind: AnswerKind, labels: Sequence[str]) -> Problem:
+def _make_problem(line: SourceLine, answer_kind: AnswerKind, labels: Sequence[str]) -> Problem:
     _check_names(line)
-    choices = _choices(line)
+    choices = _read_choices(line)
     if answer_kind == "choice" and not choices and "label" in line.fields:
         choices = tuple(labels)
     if (answer_kind == "choice") != bool(choices):
@@ -117,9 +117,9 @@ def _problem(line: SourceLine, answer_kind: AnswerKind, labels: Sequence[str]) -
             choices=choices,
             answer_kind=answer_kind,
         ),
-        gold=_gold(line, answer_kind, choices),
+        gold=_read_gold(line, answer_kind, choices),
         rationale=line.optional_text("rationale"),
-        n_steps=_n_steps(line),
+        n_steps=_read_n_steps(line),
         cluster=line.optional_text("cluster"),
     )
 
@@ -134,13 +134,13 @@ def _check_names(line: SourceLine) -> None:
                 raise line.bad("unknown field", field=name, hint=f"did you mean {near[0]}?")
 
 
-def _gold(line: SourceLine, answer_kind: AnswerKind, choices: tuple[str, ...]) -> str:
-    text = _answer(line)
+def _read_gold(line: SourceLine, answer_kind: AnswerKind, choices: tuple[str, ...]) -> str:
+    text = _read_answer(line)
     if answer_kind == "number":
         gold = canonical_number(text)
         if gold is None:
             raise line.bad(
-                f"cannot read {_short(text)} as a number",
+                f"cannot read {_shorten(text)} as a number",
                 field=_answer_field(line),
                 hint='write "1234", "-2.5" or "1/3"; for words use FILE.jsonl:answer_kind=text',
             )
@@ -151,11 +151,11 @@ def _gold(line: SourceLine, answer_kind: AnswerKind, choices: tuple[str, ...]) -
         if letter not in letters:
             hint = "its text, or its letter"
             raise line.bad(
-                f"{_short(text)} is none of the choices", field=_answer_field(line), hint=hint
+                f"{_shorten(text)} is none of the choices", field=_answer_field(line), hint=hint
             )
         if letter.casefold() in {choice.strip().casefold() for choice in choices}:
             raise line.bad(
-                f"{_short(text)} may be a letter or a choice",
+                f"{_shorten(text)} may be a letter or a choice",
                 field=_answer_field(line),
                 hint="write it as the choice is written",
             )
@@ -166,7 +166,7 @@ def _answer_field(line: SourceLine) -> str:
     return "label" if "label" in line.fields else "answer"
 
 
-def _answer(line: SourceLine) -> str:
+def _read_answer(line: SourceLine) -> str:
     """The text of ``answer`` or, under its other name, ``label``; a number as it was written."""
     field = _answer_field(line)
     if field == "label" and "answer" in line.fields:
@@ -178,21 +178,25 @@ def _answer(line: SourceLine) -> str:
     return str(value) if is_number else line.text(field)
 
 
-def _choices(line: SourceLine) -> tuple[str, ...]:
+def _read_choices(line: SourceLine) -> tuple[str, ...]:
     value = line.fields.get("choices")
     if value is None:
         return ()
     hint = f'write ["first", "second", ...], 2 to {_MAX_CHOICES} different texts'
     if not isinstance(value, list):
-        raise line.bad(f"must be a list, not {named(value)}", field="choices", hint=hint)
+        raise line.bad(
+            f"must be a list, not {describe_json_value(value)}", field="choices", hint=hint
+        )
     texts: list[str] = []
     for item in cast("list[object]", value):
         if not isinstance(item, str) or not item.strip():
             raise line.bad(
-                f"not a list of choices: {named(item)} in it", field="choices", hint=hint
+                f"not a list of choices: {describe_json_value(item)} in it",
+                field="choices",
+                hint=hint,
             )
         if item in texts:
-            problem = f"not a list of choices: {_short(item)} twice"
+            problem = f"not a list of choices: {_shorten(item)} twice"
             raise line.bad(problem, field="choices", hint=hint)
         texts.append(item)
     if not 2 <= len(texts) <= _MAX_CHOICES:
@@ -200,7 +204,7 @@ def _choices(line: SourceLine) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _n_steps(line: SourceLine) -> int | None:
+def _read_n_steps(line: SourceLine) -> int | None:
     value = line.fields.get("n_steps")
     if value is None:
         return None
@@ -209,7 +213,7 @@ def _n_steps(line: SourceLine) -> int | None:
     return value
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     """A quotation that fits in a line."""
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
@@ -276,7 +280,7 @@ class UserFile:
         """First 12 hex characters of the SHA-256 of the file, or of both files together."""
         digest = hashlib.sha256()
         for path in self._files:
-            next(each_line(path))  # so that a missing file is told as such
+            next(iterate_lines(path))  # so that a missing file is told as such
             digest.update(path.read_bytes())
         return digest.hexdigest()[:12]
 
@@ -286,7 +290,7 @@ class UserFile:
         for kind in get_args(AnswerKind):
             if kind == self.kind:
                 return kind
-        first = next(each_line(self.path)).fields
+        first = next(iterate_lines(self.path)).fields
         return "choice" if first.get("choices") or "label" in first else "number"
 
     def problems(self) -> Sequence[Problem]:
@@ -303,6 +307,6 @@ class UserFile:
 
     def _read(self, path: Path) -> tuple[Problem, ...]:
         kind = self.answer_kind
-        lines = chain.from_iterable(map(each_line, self._files))
-        labels = labels_in(lines) if kind == "choice" else ()
+        lines = chain.from_iterable(map(iterate_lines, self._files))
+        labels = collect_labels(lines) if kind == "choice" else ()
         return read_problems(path, answer_kind=kind, labels=labels)

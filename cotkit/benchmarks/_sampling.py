@@ -59,7 +59,7 @@ def draw_exemplars(
         raise UsageError(f"{k} exemplars asked", hint="ask for 1 or more")
     excluded = list(exclude)
     ids = {problem.question.id for problem in excluded}
-    texts = {_normal(problem.question.text) for problem in excluded}
+    texts = {_normalise(problem.question.text) for problem in excluded}
     found = {
         problem.question.id: Exemplar(
             question=problem.question.text, rationale=problem.rationale or "", answer=problem.gold
@@ -67,7 +67,7 @@ def draw_exemplars(
         for problem in pool
         if (problem.rationale or bare)
         and problem.question.id not in ids
-        and _normal(problem.question.text) not in texts
+        and _normalise(problem.question.text) not in texts
     }
     if k > len(found):
         raise UsageError(
@@ -78,11 +78,11 @@ def draw_exemplars(
     ranked = sorted(found, key=lambda key: content_hash("draw-exemplars", [seed, key]))
     if spread:
         steps = {problem.question.id: problem.n_steps for problem in pool}
-        ranked = _in_rounds(ranked, [steps[key] for key in ranked])
+        ranked = _rank_in_rounds(ranked, [steps[key] for key in ranked])
     return tuple(found[key] for key in ranked[:k])
 
 
-def _in_rounds(ranked: Sequence[str], groups: Sequence[int | None]) -> list[str]:
+def _rank_in_rounds(ranked: Sequence[str], groups: Sequence[int | None]) -> list[str]:
     """The first of every group, then the second of every group, ...; each round as ranked."""
     seen: Counter[int | None] = Counter()
     rounds: list[tuple[int, str]] = []
@@ -98,14 +98,14 @@ def check_disjoint(exemplars: Iterable[Exemplar], problems: Iterable[Problem]) -
     Raises:
         UsageError: an exemplar's question, but for case and white space, is an evaluated one.
     """
-    asked = {_normal(problem.question.text): problem.question.id for problem in problems}
+    asked = {_normalise(problem.question.text): problem.question.id for problem in problems}
     for exemplar in exemplars:
-        if (leaked := asked.get(_normal(exemplar.question))) is not None:
+        if (leaked := asked.get(_normalise(exemplar.question))) is not None:
             raise UsageError(
                 f"an exemplar is also an evaluated problem: {leaked}",
                 hint="draw exemplars from another file or with another seed",
             )
 
 
-def _normal(text: str) -> str:
+def _normalise(text: str) -> str:
     return " ".join(text.casefold().split())

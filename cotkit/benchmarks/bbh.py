@@ -61,7 +61,7 @@ class Bbh:
             BadInputError: an example cannot be used; names file, example and field.
             MissingDataError: the file is not there.
         """
-        return _read(self._path(), self.task)
+        return _read_problems(self._path(), self.task)
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """Empty: the published exemplars are part of no data file."""
@@ -71,28 +71,28 @@ class Bbh:
         return find_user_file("bbh", f"{self.task}.json")
 
 
-def _read(path: Path, task: str) -> tuple[Problem, ...]:
+def _read_problems(path: Path, task: str) -> tuple[Problem, ...]:
     examples = read_task(path).examples
     targets = [example.text("target").strip() for example in examples]
     ids = [f"bbh/{task}/{example.number}" for example in examples]
     rows = list(zip(ids, examples, targets, strict=True))
     if any(_LETTER.fullmatch(target) for target in targets):
-        return tuple(_lettered(*row) for row in rows)
+        return tuple(_make_lettered_problem(*row) for row in rows)
     closed = next((pair for pair in _CLOSED if set(targets) <= set(pair)), ())
     if closed:
-        return tuple(_made(*row, kind="choice", choices=closed) for row in rows)
+        return tuple(_make_problem(*row, kind="choice", choices=closed) for row in rows)
     if all(canonical_number(target) for target in targets):
         return tuple(
-            _made(key, example, canonical_number(target) or "", kind="number")
+            _make_problem(key, example, canonical_number(target) or "", kind="number")
             for key, example, target in rows
         )
     for _, example, target in rows:
         if not target.strip(_EDGES):
             raise example.bad("only punctuation: no reader finds it", field="target")
-    return tuple(_made(*row, kind="text") for row in rows)
+    return tuple(_make_problem(*row, kind="text") for row in rows)
 
 
-def _made(
+def _make_problem(
     key: str, example: TaskExample, gold: str, *, kind: AnswerKind, choices: tuple[str, ...] = ()
 ) -> Problem:
     text = example.text("input").strip()
@@ -107,7 +107,7 @@ def _made(
     )
 
 
-def _lettered(key: str, example: TaskExample, target: str) -> Problem:
+def _make_lettered_problem(key: str, example: TaskExample, target: str) -> Problem:
     """A problem whose options stand in its text, lettered from ``(A)`` on."""
     hint = 'the question, then "Options:" and a line "(A) ..." for each'
     words, *rest = _OPTIONS.split(example.text("input"))

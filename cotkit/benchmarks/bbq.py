@@ -58,8 +58,8 @@ class Bbq:
         Raises:
             UnknownNameError: it names the nearest.
         """
-        if self.category is not None and self.category not in _marks():
-            raise UnknownNameError("category of bbq", self.category, _marks())
+        if self.category is not None and self.category not in _load_stereotypes():
+            raise UnknownNameError("category of bbq", self.category, _load_stereotypes())
 
     @property
     def version(self) -> str:
@@ -74,13 +74,13 @@ class Bbq:
             BadInputError: a file is not the official one, or an example cannot be used.
             MissingDataError: the files are neither here nor to be had.
         """
-        wanted = [self.category] if self.category else sorted(_marks())
+        wanted = [self.category] if self.category else sorted(_load_stereotypes())
         conditions: tuple[Condition, ...] = ("ambig", "disambig")
         return tuple(
             problem
             for category in wanted
             for condition in conditions
-            for problem in _read(self._path(category, condition), category, condition)
+            for problem in _read_problems(self._path(category, condition), category, condition)
         )
 
     def exemplar_pool(self) -> Sequence[Problem]:
@@ -90,7 +90,7 @@ class Bbq:
     def _path(self, category: str, condition: Condition) -> Path:
         """Checked at every call: the marks hold for these bytes only."""
         ((_, path),) = task_files(f"bbq_lite_json/{category}_{condition}", self.notify)
-        wanted = _marks()[category][condition]
+        wanted = _load_stereotypes()[category][condition]
         if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != wanted:
             raise BadInputError(
                 path,
@@ -101,20 +101,20 @@ class Bbq:
 
 
 @functools.cache
-def _marks() -> Mapping[str, Mapping[str, str]]:
+def _load_stereotypes() -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(resource(STEREOTYPES).read_text(encoding="utf-8"))
 
 
 @functools.lru_cache(maxsize=18)
-def _read(path: Path, category: str, condition: Condition) -> tuple[Problem, ...]:
-    marks = _marks()[category]
+def _read_problems(path: Path, category: str, condition: Condition) -> tuple[Problem, ...]:
+    marks = _load_stereotypes()[category]
     return tuple(
-        _problem(example, category, condition, marks["stereotyped"])
+        _make_problem(example, category, condition, marks["stereotyped"])
         for example in read_task(path).examples
     )
 
 
-def _problem(example: TaskExample, category: str, condition: Condition, marks: str) -> Problem:
+def _make_problem(example: TaskExample, category: str, condition: Condition, marks: str) -> Problem:
     scores, comment = (
         cast("dict[str, object]", value)
         if isinstance(value := example.fields.get(name), dict)
@@ -136,13 +136,13 @@ def _problem(example: TaskExample, category: str, condition: Condition, marks: s
         "category": category,
         "condition": condition,
         "polarity": str(polarity),
-        "unknown": _letter(choices, unknown[0]),
+        "unknown": _choice_letter(choices, unknown[0]),
     }
     mark = marks[number // _FAMILY]
     if mark != "-":
         # A negative question points at the stereotyped group, its opposite at the other one.
         named = sorted(set(choices) - set(unknown))
-        tags["biased"] = _letter(choices, named[int(mark) ^ (polarity == "nonneg")])
+        tags["biased"] = _choice_letter(choices, named[int(mark) ^ (polarity == "nonneg")])
     return Problem(
         question=Question(
             id=f"bbq/{category}/{condition}/{number}",
@@ -156,5 +156,5 @@ def _problem(example: TaskExample, category: str, condition: Condition, marks: s
     )
 
 
-def _letter(choices: tuple[str, ...], choice: str) -> str:
+def _choice_letter(choices: tuple[str, ...], choice: str) -> str:
     return ascii_uppercase[choices.index(choice)]

@@ -44,32 +44,34 @@ class Gsm8k:
             BadInputError: a file on this machine is not the official one.
             MissingDataError: no file here, and no mirror reachable.
         """
-        return _problems("test")
+        return _load_problems("test")
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """The train split, in the official order; raises as :meth:`problems` does."""
-        return _problems("train")
+        return _load_problems("train")
 
     def is_local(self) -> bool:
         """Whether the test split is on this machine, so that no network is needed."""
-        return find_local(_file("test")) is not None
+        return find_local(_data_file("test")) is not None
 
 
-def _file(split: Literal["test", "train"]) -> DataFile:
+def _data_file(split: Literal["test", "train"]) -> DataFile:
     return DataFile(folder="gsm8k", name=f"{split}.jsonl", sha256=_SHA256[split])
 
 
-def _problems(split: Literal["test", "train"]) -> tuple[Problem, ...]:
+def _load_problems(split: Literal["test", "train"]) -> tuple[Problem, ...]:
     urls = tuple(mirror.format(split=split) for mirror in MIRRORS)
-    return _read(obtain(_file(split), urls), split)
+    return _read_problems(obtain(_data_file(split), urls), split)
 
 
 @functools.cache
-def _read(path: Path, split: str) -> tuple[Problem, ...]:
-    return tuple(_problem(line, f"gsm8k/{split}/{at}") for at, line in enumerate(read_lines(path)))
+def _read_problems(path: Path, split: str) -> tuple[Problem, ...]:
+    return tuple(
+        _make_problem(line, f"gsm8k/{split}/{at}") for at, line in enumerate(read_lines(path))
+    )
 
 
-def _problem(line: SourceLine, problem_id: str) -> Problem:
+def _make_problem(line: SourceLine, problem_id: str) -> Problem:
     solution, mark, answer = line.text("answer").rpartition("####")
     gold = canonical_number(answer)
     if not mark or gold is None:

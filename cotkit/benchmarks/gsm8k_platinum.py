@@ -44,21 +44,21 @@ class Gsm8kPlatinum:
             BadInputError: a row cannot be used, or has no twin; names file, row and field.
             MissingDataError: this file or GSM8K is neither here nor to be had.
         """
-        return _read(find_split(_SPLIT))
+        return _read_problems(find_split(_SPLIT))
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """GSM8K's train split."""
         return Gsm8k().exemplar_pool()
 
 
-def _read(path: Path) -> tuple[Problem, ...]:
+def _read_problems(path: Path) -> tuple[Problem, ...]:
     twins = {problem.question.text.strip(): problem for problem in Gsm8k().problems()}
     return tuple(
-        _problem(line, twins.get(line.text("question").strip())) for line in read_split(path)
+        _make_problem(line, twins.get(line.text("question").strip())) for line in read_split(path)
     )
 
 
-def _problem(line: SourceLine, twin: Problem | None) -> Problem:
+def _make_problem(line: SourceLine, twin: Problem | None) -> Problem:
     if twin is None:
         raise line.bad("is no question of GSM8K", field="question", hint="use the official files")
     gold = canonical_number(line.text("answer").rpartition("####")[2])

@@ -31,7 +31,7 @@ class GsmMini:
 
     def problems(self) -> Sequence[Problem]:
         """All 150, in the released order (their number of steps goes round 1..8)."""
-        return _read(resource(_FILE))
+        return _read_problems(resource(_FILE))
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """Empty: every problem is evaluated; the built-in exemplars are separate."""
@@ -39,7 +39,7 @@ class GsmMini:
 
 
 @functools.cache
-def _read(path: Path) -> tuple[Problem, ...]:
+def _read_problems(path: Path) -> tuple[Problem, ...]:
     return read_problems(path, answer_kind="number")
 
 

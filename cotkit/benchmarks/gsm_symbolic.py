@@ -63,7 +63,7 @@ class GsmSymbolic:
             MissingDependencyError: ``reasoning-gym`` is not installed.
             MissingDataError: this release of it makes something else.
         """
-        return _drawn(self.seed, self.n)
+        return _generate_problems(self.seed, self.n)
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """Empty: an exemplar from an evaluated template would be a leak."""
@@ -71,7 +71,7 @@ class GsmSymbolic:
 
 
 @functools.lru_cache(maxsize=4)
-def _drawn(seed: int, n: int) -> tuple[Problem, ...]:
+def _generate_problems(seed: int, n: int) -> tuple[Problem, ...]:
     try:
         import reasoning_gym  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError:
@@ -79,7 +79,9 @@ def _drawn(seed: int, n: int) -> tuple[Problem, ...]:
     drawn: Any = reasoning_gym.create_dataset("gsm_symbolic", seed=seed, size=n)
     try:
         made = [
-            _problem(drawn[at], f"gsm-symbolic/seed{seed}-n{n}/{at:05}", drawn.task_indices[at])
+            _make_problem(
+                drawn[at], f"gsm-symbolic/seed{seed}-n{n}/{at:05}", drawn.task_indices[at]
+            )
             for at in range(n)
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as changed:
@@ -90,7 +92,7 @@ def _drawn(seed: int, n: int) -> tuple[Problem, ...]:
     return tuple({problem.question.text: problem for problem in reversed(made)}.values())[::-1]
 
 
-def _problem(item: Mapping[str, object], problem_id: str, template: int) -> Problem:
+def _make_problem(item: Mapping[str, object], problem_id: str, template: int) -> Problem:
     metadata = cast("Mapping[str, object]", item["metadata"])
     gold = canonical_number(str(item["answer"]))
     if gold is None:

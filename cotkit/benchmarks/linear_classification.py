@@ -62,23 +62,23 @@ class LinearClassification:
 
     def problems(self) -> Sequence[Problem]:
         """``n`` problems, in the order in which they were drawn."""
-        return _split(self.dims, self.seed, self.n)[1]
+        return _make_split(self.dims, self.seed, self.n)[1]
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """32 of each label, without rationales."""
-        return _split(self.dims, self.seed, self.n)[0]
+        return _make_split(self.dims, self.seed, self.n)[0]
 
 
 @functools.lru_cache(maxsize=8)
-def _split(dims: int, seed: int, n: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+def _make_split(dims: int, seed: int, n: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """(pool, problems)."""
     place = f"linear-classification/{dims}d-seed{seed}"
-    weights, threshold = _plane(dims, seed)
+    weights, threshold = _draw_plane(dims, seed)
     room = dict.fromkeys(LABELS, POOL_PER_LABEL + n // 2)
     pool: list[Problem] = []
     problems: list[Problem] = []
     seen: set[tuple[int, ...]] = set()
-    for vector in _vectors(dims, seed, "points"):
+    for vector in _draw_vectors(dims, seed, "points"):
         label = LABELS[_dot(weights, vector) >= threshold]
         if vector in seen or not room[label]:
             continue
@@ -98,10 +98,12 @@ def _split(dims: int, seed: int, n: int) -> tuple[tuple[Problem, ...], tuple[Pro
     return tuple(pool), tuple(problems)
 
 
-def _plane(dims: int, seed: int) -> tuple[tuple[int, ...], int]:
+def _draw_plane(dims: int, seed: int) -> tuple[tuple[int, ...], int]:
     """Weights and threshold."""
-    probes = list(islice(_vectors(dims, seed, "probes"), _N_PROBES))
-    drawn = zip(_vectors(dims, seed, "weights"), _vectors(dims, seed, "pivots"), strict=True)
+    probes = list(islice(_draw_vectors(dims, seed, "probes"), _N_PROBES))
+    drawn = zip(
+        _draw_vectors(dims, seed, "weights"), _draw_vectors(dims, seed, "pivots"), strict=True
+    )
     for weights, pivot in drawn:
         threshold = _dot(weights, pivot)
         n_above = sum(_dot(weights, probe) >= threshold for probe in probes)
@@ -110,7 +112,7 @@ def _plane(dims: int, seed: int) -> tuple[tuple[int, ...], int]:
     raise AssertionError("the streams have no end")
 
 
-def _vectors(dims: int, seed: int, stream: str) -> Iterator[tuple[int, ...]]:
+def _draw_vectors(dims: int, seed: int, stream: str) -> Iterator[tuple[int, ...]]:
     """Independent vectors without end; 8 bytes an entry make the bias of the modulo negligible."""
     for at in count():
         tag = f"linear-classification v1/{dims}/{seed}/{stream}/{at}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_split, whole_number
+from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_integer, read_split
 from cotkit.types import AnswerKind, Problem, Question
 
 
@@ -47,11 +47,11 @@ class Mmlu:
             BadInputError: a row cannot be used; names file, row and field.
             MissingDataError: the file is neither here nor to be had.
         """
-        return _read(self._path("test"), "test")
+        return _read_problems(self._path("test"), "test")
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """The dev split: five of each subject, without rationales; raises as :meth:`problems`."""
-        return _read(self._path("dev"), "dev")
+        return _read_problems(self._path("dev"), "dev")
 
     def _path(self, split: str) -> Path:
         return find_split(
@@ -64,17 +64,17 @@ class Mmlu:
         )
 
 
-def _read(path: Path, split: str) -> tuple[Problem, ...]:
+def _read_problems(path: Path, split: str) -> tuple[Problem, ...]:
     seen = Counter[str]()
     problems: list[Problem] = []
     for line in read_split(path):
         subject = line.text("subject")
-        problems.append(_problem(line, f"mmlu/{split}/{subject}/{seen[subject]}", subject))
+        problems.append(_make_problem(line, f"mmlu/{split}/{subject}/{seen[subject]}", subject))
         seen[subject] += 1
     return tuple(problems)
 
 
-def _problem(line: SourceLine, problem_id: str, subject: str) -> Problem:
+def _make_problem(line: SourceLine, problem_id: str, subject: str) -> Problem:
     value = line.fields.get("choices")
     items = cast("list[object]", value) if isinstance(value, list) else []
     choices = tuple(item for item in items if isinstance(item, str) and item.strip())
@@ -82,7 +82,7 @@ def _problem(line: SourceLine, problem_id: str, subject: str) -> Problem:
         raise line.bad("must be four texts", field="choices", hint='["first", "second", ...]')
     if len(set(choices)) != len(choices):
         raise line.bad("two choices are the same", field="choices", hint="correct the row")
-    answer = whole_number(line.fields, "answer")
+    answer = read_integer(line.fields, "answer")
     if answer is None or not 0 <= answer <= 3:
         raise line.bad("must be 0, 1, 2 or 3", field="answer", hint="the place of the right choice")
     return Problem(

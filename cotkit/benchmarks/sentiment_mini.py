@@ -36,15 +36,15 @@ class SentimentMini:
 
     def problems(self) -> Sequence[Problem]:
         """All 200, 100 of each label, in the released order."""
-        return _read(resource(_FILE))
+        return _read_problems(resource(_FILE))
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """48 more, 24 of each label, about other things; without rationales."""
-        return _read(resource(_POOL))
+        return _read_problems(resource(_POOL))
 
 
 @functools.cache
-def _read(path: Path) -> tuple[Problem, ...]:
+def _read_problems(path: Path) -> tuple[Problem, ...]:
     return read_problems(path, answer_kind="choice")
 
 

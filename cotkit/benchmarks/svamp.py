@@ -28,7 +28,7 @@ class Svamp:
     @property
     def version(self) -> str:
         """``1-`` and the first 12 hex characters of the file's SHA-256."""
-        return f"1-{hashlib.sha256(_path().read_bytes()).hexdigest()[:12]}"
+        return f"1-{hashlib.sha256(_data_path().read_bytes()).hexdigest()[:12]}"
 
     def problems(self) -> Sequence[Problem]:
         """Every item, in the file's order; ``n_steps`` counts the operators of its equation.
@@ -37,25 +37,25 @@ class Svamp:
             BadInputError: an item cannot be used; names file, item and field.
             MissingDataError: the file is not there.
         """
-        return _read(_path())
+        return _read_problems(_data_path())
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """Empty: the items are one challenge set."""
         return ()
 
 
-def _path() -> Path:
+def _data_path() -> Path:
     return find_user_file("svamp", "SVAMP.json")
 
 
-def _read(path: Path) -> tuple[Problem, ...]:
-    problems = tuple(map(_problem, read_task(path).examples))
+def _read_problems(path: Path) -> tuple[Problem, ...]:
+    problems = tuple(map(_make_problem, read_task(path).examples))
     if len({problem.question.id for problem in problems}) != len(problems):
         raise BadInputError(path, "two items have one ID", field="ID")
     return problems
 
 
-def _problem(example: TaskExample) -> Problem:
+def _make_problem(example: TaskExample) -> Problem:
     value = example.fields.get("Answer")
     is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
     gold = canonical_number(f"{value:f}" if isinstance(value, Decimal) else str(value))

@@ -25,7 +25,7 @@ class Wic:
     @property
     def version(self) -> str:
         """``1-`` and the first 12 hex characters of the validation file's SHA-256."""
-        return f"1-{hashlib.sha256(_path('validation').read_bytes()).hexdigest()[:12]}"
+        return f"1-{hashlib.sha256(_data_path('validation').read_bytes()).hexdigest()[:12]}"
 
     def problems(self) -> Sequence[Problem]:
         """The validation split, in the file's order.
@@ -34,23 +34,25 @@ class Wic:
             BadInputError: a row cannot be used; names file, row and field.
             MissingDataError: the file is neither here nor to be had.
         """
-        return _read(_path("validation"), "validation")
+        return _read_problems(_data_path("validation"), "validation")
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """The train split, without rationales; raises as :meth:`problems` does."""
-        return _read(_path("train"), "train")
+        return _read_problems(_data_path("train"), "train")
 
 
-def _path(split: str) -> Path:
+def _data_path(split: str) -> Path:
     file = f"wic/{split}-00000-of-00001.parquet"
     return find_split(DataSplit(folder="wic", name=split, repo="aps/super_glue", file=file))
 
 
-def _read(path: Path, split: str) -> tuple[Problem, ...]:
-    return tuple(_problem(line, f"wic/{split}/{at}") for at, line in enumerate(read_split(path)))
+def _read_problems(path: Path, split: str) -> tuple[Problem, ...]:
+    return tuple(
+        _make_problem(line, f"wic/{split}/{at}") for at, line in enumerate(read_split(path))
+    )
 
 
-def _problem(line: SourceLine, problem_id: str) -> Problem:
+def _make_problem(line: SourceLine, problem_id: str) -> Problem:
     label = line.fields.get("label")
     if not isinstance(label, int) or label not in {0, 1}:  # JSON's true and false are among these
         raise line.bad(

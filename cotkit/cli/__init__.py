@@ -30,7 +30,7 @@ from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 _IO_FAILED = 74
 
 
-def _hyphens(token: str) -> str:
+def _use_hyphens(token: str) -> str:
     """Underscores work wherever hyphens do."""
     return token.replace("_", "-")
 
@@ -43,13 +43,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={
-        "token_normalize_func": _hyphens,
+        "token_normalize_func": _use_hyphens,
         "help_option_names": ["-h", "--help"],
     },
 )
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"cotkit {__version__}")
         raise typer.Exit
@@ -58,7 +58,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     version: bool = typer.Option(
-        False, "--version", help="Print the version.", callback=_version, is_eager=True
+        False, "--version", help="Print the version.", callback=_print_version, is_eager=True
     ),
 ) -> None:
     pass
@@ -87,14 +87,14 @@ def _check_arguments(arguments: list[str]) -> None:
             raise UsageError(f"{one!a} is no UTF-8", hint="rename the file") from None
 
 
-def _opened(stream: TextIO | None) -> TextIO:
+def _open_stream(stream: TextIO | None) -> TextIO:
     """None is what ``>&-`` leaves of a stream."""
     return stream or Path(os.devnull).open("w", encoding="utf-8")
 
 
 def main() -> None:
     """Run the command line; a known error is one line on standard error and its exit code."""
-    sys.stdout, sys.stderr = _opened(sys.stdout), _opened(sys.stderr)
+    sys.stdout, sys.stderr = _open_stream(sys.stdout), _open_stream(sys.stderr)
     try:
         _check_arguments(sys.argv)
         app()

@@ -16,20 +16,20 @@ from cotkit.benchmarks import load_benchmark
 from cotkit.cli.options import (
     Format,
     read_cluster,
-    read_given,
     read_means,
     read_pace,
     read_place,
     read_spec,
-    takes,
+    read_user_options,
+    with_options,
 )
 from cotkit.cli.output import (
     EXIT_CODES,
     RunDisplay,
-    gate,
-    lines,
+    forecast_lines,
     read_page,
     read_watch,
+    worst_gate,
     write_run,
     write_summary,
 )
@@ -37,10 +37,10 @@ from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
 from cotkit.report import render
 from cotkit.report.exemplar_draws import draws_json, draws_text
-from cotkit.store import option
+from cotkit.store import store_option
 from cotkit.workflows.compare import run_spec
-from cotkit.workflows.exemplar_draws import AGAIN, compare_draws
-from cotkit.workflows.plan import forecast
+from cotkit.workflows.exemplar_draws import RESUME_HINT, compare_draws
+from cotkit.workflows.plan import forecast_plan
 
 if TYPE_CHECKING:
     from cotkit.analysis.values import Comparison
@@ -122,8 +122,15 @@ def compare(
 
 
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
-command = takes(
-    read_given, read_spec, read_pace, read_means, read_place, read_cluster, read_watch, read_page
+command = with_options(
+    read_user_options,
+    read_spec,
+    read_pace,
+    read_means,
+    read_place,
+    read_cluster,
+    read_watch,
+    read_page,
 )(compare)
 
 
@@ -172,8 +179,8 @@ def run_and_print(
         if store.n_done(plan.run_id(info)) == len(plan.arms) * len(plan.problems):
             typer.echo(f"run {plan.run_id(info)}: every attempt is in the store", err=True)
         else:
-            found = forecast(plan, info, store, means.prices)
-            typer.echo("\n".join(lines(found)), err=True)
+            found = forecast_plan(plan, info, store, means.prices)
+            typer.echo("\n".join(forecast_lines(found)), err=True)
 
     _check_draws(spec, format_, page, gated=gated)
     bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
@@ -183,7 +190,7 @@ def run_and_print(
                 spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means
             )
             _print_draws(draws, format_)
-            _check_complete(draws.comparisons, AGAIN)
+            _check_complete(draws.comparisons, RESUME_HINT)
             return
         comparison = run_spec(
             spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means, resumed=expected
@@ -201,12 +208,12 @@ def run_and_print(
     if page is not None:
         write_run(page, comparison, log_dir, timing=timing)
         typer.echo(f"written: {page.path}", err=True)
-    again = f"go on with: cotkit resume {comparison.run_id} {option(log_dir)}"
+    again = f"go on with: cotkit resume {comparison.run_id} {store_option(log_dir)}"
     if gated:
         write_summary(comparison)
     _check_complete([comparison], again)
     if gated:
-        raise typer.Exit(EXIT_CODES[gate(comparison)])
+        raise typer.Exit(EXIT_CODES[worst_gate(comparison)])
 
 
 def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, gated: bool) -> None:
@@ -241,7 +248,7 @@ def _check_complete(comparisons: Sequence[Comparison], hint: str) -> None:
 # ``cotkit compare --from``: files of other tools in place of a run.
 
 
-_FITTING = frozenset({"sources", "baseline", "reader", "margin", "format_"})
+_OPTIONS_WITH_FILES = frozenset({"sources", "baseline", "reader", "margin", "format_"})
 """Options that mean something for what was recorded."""
 
 
@@ -257,7 +264,7 @@ def compare_files(
     from cotkit.interop.recorded import compare_recorded
     from cotkit.report import render
 
-    if wrong := min(given - _FITTING, default=None):
+    if wrong := min(given - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
         hint = "--baseline, --reader, --margin and --format do"
         raise UsageError(f"--{name} says nothing of results that are there", hint=hint)

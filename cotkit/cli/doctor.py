@@ -57,38 +57,38 @@ def doctor(
     second, the most memory taken, and what other number formats of this device do: answers that
     differ from float32's, and the log-probability that they lose on float32's own texts.
     """
-    from cotkit.cli.output import aligned
-    from cotkit.run.flips import Flips, remember
+    from cotkit.cli.output import align_columns
+    from cotkit.run.flips import Flips, save_flips
 
-    asked = _asked(bench, problems, max_tokens)
+    asked = _make_requests(bench, problems, max_tokens)
     given = {"dtype": dtype, "device": device}
     params = {name: value for name, value in given.items() if value != "auto"}
-    backend = _local(model, model_args, params)
+    backend = _load_local(model, model_args, params)
     info = backend.info
     own = info.settings["dtype"]
     where = "" if info.settings["quantisation"] == "none" else ", quantised weights"
     typer.echo(f"{info.model}, {own}, {info.settings['device']}{where}: {problems} of {bench}")
-    passes = asyncio.run(_four_passes(backend, asked))
-    flips = Flips(n_flipped=_changed(passes[0], passes[2]), n_problems=problems)
-    remember(info, flips)
+    passes = asyncio.run(_run_four_passes(backend, asked))
+    flips = Flips(n_flipped=_count_changed(passes[0], passes[2]), n_problems=problems)
+    save_flips(info, flips)
     names = ("one by one", "one by one again", "at once", "at once again")
     rows: list[tuple[str, ...]] = [
         ("asked", "right", "answers changed", "texts changed", "tokens/s")
     ]
     for name, one in zip(names, passes, strict=True):
-        changed = f"{_changed(passes[0], one)} of {problems}"
-        texts = f"{_changed_texts(passes[0], one)} of {problems}"
+        changed = f"{_count_changed(passes[0], one)} of {problems}"
+        texts = f"{_count_changed_texts(passes[0], one)} of {problems}"
         rows.append((name, str(one.n_correct), changed, texts, f"{one.tokens_per_s:,.1f}"))
-    typer.echo("\n".join(aligned(rows)))
+    typer.echo("\n".join(align_columns(rows)))
     typer.echo(f"most memory: {_peak_bytes() / 1e9:.2f} GB, weights and Python included")
-    typer.echo("\n".join(aligned(_formats(model, model_args, params, own, asked))))
+    typer.echo("\n".join(align_columns(_compare_formats(model, model_args, params, own, asked))))
 
 
 doctor.__doc__ = f"{doctor.__doc__}\n\n\b{EXAMPLES}"
 command = doctor
 
 
-def _asked(bench: str, n: int, max_tokens: int) -> "list[tuple[Problem, Request]]":
+def _make_requests(bench: str, n: int, max_tokens: int) -> "list[tuple[Problem, Request]]":
     """Problems with the request that chain-of-thought over eight exemplars makes of them."""
     from cotkit.benchmarks import draw, load_benchmark
     from cotkit.prompting import read_exemplars
@@ -102,7 +102,7 @@ def _asked(bench: str, n: int, max_tokens: int) -> "list[tuple[Problem, Request]
     return [(problem, request) for problem, request in pairs if isinstance(request, Request)]
 
 
-def _local(model: str, model_args: str, params: dict[str, str]) -> "Hf":
+def _load_local(model: str, model_args: str, params: dict[str, str]) -> "Hf":
     from cotkit.backends.hf import Hf
     from cotkit.registry import parse_params
     from cotkit.run import build_backend
@@ -116,19 +116,19 @@ def _local(model: str, model_args: str, params: dict[str, str]) -> "Hf":
     return made
 
 
-async def _four_passes(
+async def _run_four_passes(
     backend: "Hf", asked: "Sequence[tuple[Problem, Request]]"
 ) -> list[DoctorPass]:
     try:
         await backend.generate(
             replace(asked[0][1], decoding=replace(asked[0][1].decoding, max_tokens=1))
         )
-        return [await _pass(backend, asked, at_once=how) for how in (False, False, True, True)]
+        return [await _run_pass(backend, asked, at_once=how) for how in (False, False, True, True)]
     finally:
         await backend.close()
 
 
-async def _pass(
+async def _run_pass(
     backend: "Hf", asked: "Sequence[tuple[Problem, Request]]", *, at_once: bool
 ) -> DoctorPass:
     from cotkit.scoring import score_attempt
@@ -150,7 +150,7 @@ async def _pass(
     return DoctorPass(done, answers, n_correct, seconds)
 
 
-def _formats(
+def _compare_formats(
     model: str,
     model_args: str,
     params: dict[str, str],
@@ -158,7 +158,7 @@ def _formats(
     asked: "Sequence[tuple[Problem, Request]]",
 ) -> list[tuple[str, ...]]:
     """Float32 first, then what else this device can do in earnest, against it."""
-    on_cpu = _local(model, model_args, params).info.settings["device"] == "cpu"
+    on_cpu = _load_local(model, model_args, params).info.settings["device"] == "cpu"
     others = dict.fromkeys((own, "bfloat16", *(("int8",) if on_cpu else ())))
     rows: list[tuple[str, ...]] = [
         ("format", "right", "answers unlike float32's", "lost, nats a token", "tokens/s")
@@ -166,23 +166,23 @@ def _formats(
     reference: DoctorPass | None = None
     theirs: list[float] = []
     for dtype in ("float32", *(one for one in others if one != "float32")):
-        backend = _local(model, model_args, {**params, "dtype": dtype})
-        found, mine = asyncio.run(_against(backend, asked, reference))
+        backend = _load_local(model, model_args, {**params, "dtype": dtype})
+        found, mine = asyncio.run(_run_against(backend, asked, reference))
         if reference is None:
             reference, theirs = found, mine
         lost = fmean(a - b for a, b in zip(theirs, mine, strict=True)) if mine else 0.0
-        changed = f"{_changed(reference, found)} of {len(asked)}"
+        changed = f"{_count_changed(reference, found)} of {len(asked)}"
         speed = f"{found.tokens_per_s:,.1f}"
         rows.append((dtype, str(found.n_correct), changed, f"{lost:+.4f}", speed))
     return rows
 
 
-async def _against(
+async def _run_against(
     backend: "Hf", asked: "Sequence[tuple[Problem, Request]]", reference: DoctorPass | None
 ) -> tuple[DoctorPass, list[float]]:
     """A pass, and the log-probability a token of the reference's texts; None: of its own."""
     try:
-        found = await _pass(backend, asked, at_once=True)
+        found = await _run_pass(backend, asked, at_once=True)
         texts = [one.text for one in (reference or found).done]
         scored = await asyncio.gather(
             *(
@@ -196,11 +196,11 @@ async def _against(
     return found, [(one.logprob or 0.0) / (one.n_generated_tokens or 1) for (one,) in scored]
 
 
-def _changed(first: DoctorPass, second: DoctorPass) -> int:
+def _count_changed(first: DoctorPass, second: DoctorPass) -> int:
     return sum(a != b for a, b in zip(first.answers, second.answers, strict=True))
 
 
-def _changed_texts(first: DoctorPass, second: DoctorPass) -> int:
+def _count_changed_texts(first: DoctorPass, second: DoctorPass) -> int:
     return sum(a.text != b.text for a, b in zip(first.done, second.done, strict=True))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import fixing, read_place, read_spec, takes
+from cotkit.cli.options import fix_options, read_place, read_spec, with_options
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -32,7 +32,7 @@ Examples:
 _TASKS = "lm-eval-tasks"
 _KINDS = "inspect:DIR, lm-eval:DIR or lm-eval-tasks:DIR"
 
-_read_asked = fixing(
+_read_task_spec = fix_options(
     read_spec,
     model="(asked by lm-eval)",
     model_args="",
@@ -116,11 +116,11 @@ def _write_runs(
     from cotkit.interop.lm_eval.export import write_lm_eval
     from cotkit.interop.parquet import write_parquet
     from cotkit.interop.stored import StoredRun
-    from cotkit.store import Store, existing
+    from cotkit.store import Store, existing_place
 
     if not runs:
         raise UsageError("export which run?", hint="its id, as cotkit list runs prints it")
-    place = existing(log_dir)
+    place = existing_place(log_dir)
     writers = {"inspect": write_inspect, "lm-eval": write_lm_eval}
     with Store(place) as store:
         taken = [StoredRun.of(store, prefix) for prefix in runs]
@@ -133,4 +133,4 @@ def _write_runs(
 
 
 export.__doc__ = f"{export.__doc__}\n\n\b{EXAMPLES}"
-command = takes(_read_asked, read_place)(export)
+command = with_options(_read_task_spec, read_place)(export)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_cluster, takes
+from cotkit.cli.options import read_cluster, with_options
 from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ class ProgressPrinter:
         if at.step < at.n_steps and time.monotonic() - self._said < _QUIET_S:
             return
         self._said = time.monotonic()
-        say(
+        print_status(
             f"{at.name}: step {at.step:,} of {at.n_steps:,}, loss {at.loss:.3f}, "
-            f"{duration(at.left_s)} left"
+            f"{format_duration(at.left_s)} left"
         )
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3.2 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -58,7 +58,7 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """On standard error: answers alone go to standard output."""
     typer.echo(text, err=True)
 
@@ -81,7 +81,7 @@ def check_out(out: Path, save_every: int = 1) -> None:
     check_page(out / "report.html")
 
 
-def tell(lab: LabReport, out: Path) -> None:
+def print_report(lab: LabReport, out: Path) -> None:
     """Print the report, and write ``report.json`` and ``report.html`` beside the networks.
 
     Raises:
@@ -97,7 +97,7 @@ def tell(lab: LabReport, out: Path) -> None:
     typer.echo(text, nl=False, color=color)
     for name, page in (("report.json", render(lab, "json")), ("report.html", lab_page(lab))):
         write_page(out / name, page)
-        say(f"written: {out / name}")
+        print_status(f"written: {out / name}")
 
 
 # ``cotkit lab icl``: which function classes a transformer selects in context.
@@ -129,18 +129,18 @@ def icl_command(
     from cotkit.labs.icl import recipe_of
 
     recipe = recipe_of(preset, steps)
-    from cotkit.labs.trainer import accelerator
+    from cotkit.labs.trainer import make_accelerator
 
-    found = accelerator(device)
+    found = make_accelerator(device)
     check_out(out, save_every)
-    from cotkit.labs.icl import measured
-    from cotkit.labs.icl_judge import icl
+    from cotkit.labs.icl import measure_networks
+    from cotkit.labs.icl_judge import judge_icl
     from cotkit.labs.trainer import Trainer
 
-    say(f"{len(recipe.mixtures)} networks, {recipe.n_steps:,} steps each")
+    print_status(f"{len(recipe.mixtures)} networks, {recipe.n_steps:,} steps each")
     trainer = Trainer(accelerator=found, save_every=save_every, report=ProgressPrinter())
-    errors = measured(recipe, seed, out, trainer)
-    tell(icl(errors, n_steps=recipe.n_steps, dims=recipe.dims, seed=seed), out)
+    errors = measure_networks(recipe, seed, out, trainer)
+    print_report(judge_icl(errors, n_steps=recipe.n_steps, dims=recipe.dims, seed=seed), out)
 
 
 # ``cotkit lab mirage``: metrics that make smooth curves look sudden.
@@ -178,19 +178,19 @@ def mirage_command(
     from cotkit.labs.mirage import recipe_of
 
     recipe = recipe_of(preset, only=only, data=data, n_steps=steps)
-    from cotkit.labs.trainer import accelerator
+    from cotkit.labs.trainer import make_accelerator
 
-    found = accelerator(device)
+    found = make_accelerator(device)
     check_out(out, save_every)
-    from cotkit.labs.mirage import measured
-    from cotkit.labs.mirage_judge import mirage
+    from cotkit.labs.mirage import measure_families
+    from cotkit.labs.mirage_judge import judge_mirage
     from cotkit.labs.trainer import Trainer
 
     n = sum(len(family.widths) for family in recipe.families)
-    say(f"{n} sizes, {recipe.n_seeds} seeds of each")
+    print_status(f"{n} sizes, {recipe.n_seeds} seeds of each")
     trainer = Trainer(accelerator=found, save_every=save_every, report=ProgressPrinter())
-    measures = measured(recipe, seed, out, trainer)
-    tell(mirage(measures, n_seeds=recipe.n_seeds, seed=seed), out)
+    measures = measure_families(recipe, seed, out, trainer)
+    print_report(judge_mirage(measures, n_seeds=recipe.n_seeds, seed=seed), out)
 
 
 # ``cotkit lab flipped``: from which size on do models follow exemplars against what they know?
@@ -251,7 +251,7 @@ def flipped(
         f"unrelated-labels:set=foo-bar,k={k},seed={seed}",
     )
     found = [
-        _compared(
+        _compare_model(
             name,
             strategies,
             bench,
@@ -265,13 +265,13 @@ def flipped(
     ]
     from cotkit.labs import flipped as analysis
 
-    tell(analysis.flipped(found), out)
+    print_report(analysis.judge_flipped(found), out)
 
 
-flipped_command = takes(read_cluster)(flipped)
+flipped_command = with_options(read_cluster)(flipped)
 
 
-def _compared(
+def _compare_model(
     model: str,
     strategies: tuple[str, ...],
     bench: str,
@@ -292,7 +292,7 @@ def _compared(
     from cotkit.report.progress import progress_display
     from cotkit.workflows.compare import Resources
 
-    say(f"{model}:")
+    print_status(f"{model}:")
     with progress_display("full" if sys.stderr.isatty() else "plain", sys.stderr) as emit:
         found = compare(
             model,
@@ -358,11 +358,11 @@ def train(
         raise UnknownNameError("family to train", family, FAMILIES)
     if save_every < 1:
         raise UsageError(f"--save-every {save_every} saves nothing", hint="1 or more")
-    from cotkit.labs.checkpoint import check, is_done
+    from cotkit.labs.checkpoint import check_folder, is_done
     from cotkit.labs.pocket import recipe as pocket
-    from cotkit.labs.trainer import accelerator
+    from cotkit.labs.trainer import make_accelerator
 
-    wanted, numbers, recipe = pocket.sizes_named(sizes), _seeds(seeds), pocket.recipe_of(steps)
+    wanted, numbers, recipe = pocket.parse_sizes(sizes), _read_seeds(seeds), pocket.recipe_of(steps)
     from cotkit.labs.pocket.training import PocketJob
 
     jobs = [
@@ -371,23 +371,23 @@ def train(
         for seed in numbers
     ]
     for job in jobs:
-        check(job.folder, job.fingerprint)
+        check_folder(job.folder, job.fingerprint)
     if cluster is not None:
         _train_on(cluster, jobs, device=device, out=out, save_every=save_every)
         return
-    from cotkit.labs.pocket.training import estimates
+    from cotkit.labs.pocket.training import estimate_costs
     from cotkit.labs.pocket.training import train as train_one
 
-    found = accelerator(device)
+    found = make_accelerator(device)
     if to_do := [job for job in jobs if not is_done(job.folder)]:
-        say("\n".join(_budget(estimates(to_do, found))))
+        print_status("\n".join(_budget_lines(estimate_costs(to_do, found))))
     for job in jobs:
         end = train_one(job, found, save_every=save_every, report=ProgressPrinter())
-        say(f"{job.name}: {end}")
+        print_status(f"{job.name}: {end}")
         typer.echo(job.folder)
 
 
-app.command("train")(takes(read_cluster)(train))
+app.command("train")(with_options(read_cluster)(train))
 
 
 def _train_on(
@@ -398,7 +398,7 @@ def _train_on(
     Raises:
         UsageError: ``--ray-workers``, or as ``spread``.
     """
-    from cotkit.executors.ray import spread
+    from cotkit.executors.ray import run_jobs
     from cotkit.executors.ray_workers import WorkerNeeds
     from cotkit.labs.pocket.training import RemoteJob, train_elsewhere
 
@@ -417,10 +417,10 @@ def _train_on(
     def report(at: TrainingProgress) -> None:
         tellers.setdefault(at.name, ProgressPrinter())(at)
 
-    for done, end in spread(
+    for done, end in run_jobs(
         cluster.address, work, train_elsewhere, needs=needs, out=there, report=report
     ):
-        say(f"{done.job.name}: {end}")
+        print_status(f"{done.job.name}: {end}")
         typer.echo(out / done.job.name)
 
 
@@ -441,22 +441,22 @@ def pack(
     if family not in FAMILIES:
         raise UnknownNameError("family", family, FAMILIES)
     from cotkit.labs.pocket import training
-    from cotkit.labs.pocket.recipe import sizes_named
+    from cotkit.labs.pocket.recipe import parse_sizes
 
-    for folder in training.pack(sizes_named(sizes), seed, trained, out):
+    for folder in training.pack_models(parse_sizes(sizes), seed, trained, out):
         typer.echo(folder)
 
 
-def _seeds(wanted: str) -> list[int]:
+def _read_seeds(wanted: str) -> list[int]:
     names = [name.strip() for name in wanted.split(",")]
     if not all(name.isdecimal() for name in names):
         raise UsageError(f"--seeds {wanted!r} are no seeds", hint="whole numbers, e.g. 1,2,3")
     return list(dict.fromkeys(map(int, names)))
 
 
-def _budget(found: Sequence[TrainingEstimate]) -> list[str]:
+def _budget_lines(found: Sequence[TrainingEstimate]) -> list[str]:
     """What all of it takes, before anything is trained."""
-    from cotkit.cli.output import aligned
+    from cotkit.cli.output import align_columns
 
     rows = [("model", "parameters", "tokens", "FLOPs", "time")]
     rows += [
@@ -465,10 +465,10 @@ def _budget(found: Sequence[TrainingEstimate]) -> list[str]:
             f"{one.job.size.n_params:,}",
             f"{one.job.recipe.n_tokens:,}",
             f"{one.flops:.1e}",
-            duration(one.seconds),
+            format_duration(one.seconds),
         )
         for one in found
     ]
     flops, seconds = sum(one.flops for one in found), sum(one.seconds for one in found)
-    rows.append(("all", "", "", f"{flops:.1e}", duration(seconds)))
-    return [*aligned(rows), "time: from the beginning, at the pace of a few steps just tried"]
+    rows.append(("all", "", "", f"{flops:.1e}", format_duration(seconds)))
+    return [*align_columns(rows), "time: from the beginning, at the pace of a few steps just tried"]

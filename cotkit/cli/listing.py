@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.options import read_place, takes
+from cotkit.cli.options import read_place, with_options
 from cotkit.registry import RegistryEntry
 
 
@@ -23,7 +23,7 @@ class ListKind(StrEnum):
     runs = "runs"
 
 
-@takes(read_place)
+@with_options(read_place)
 def list_names(
     log_dir: Path | str,
     what: ListKind = typer.Argument(help="What to list."),
@@ -36,57 +36,57 @@ def list_names(
 
       cotkit list runs --log-dir ./logs
     """
-    from cotkit.cli.output import aligned
+    from cotkit.cli.output import align_columns
 
-    for line in aligned(_ROWS[what](log_dir)):
+    for line in align_columns(_ROWS[what](log_dir)):
         typer.echo(line)
 
 
-def _strategies(_: Path | str) -> list[tuple[str, ...]]:
+def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
     return [
-        (e.name, f"control: {e.control}" if e.control not in {"", e.name} else "", _summary(e))
+        (e.name, f"control: {e.control}" if e.control not in {"", e.name} else "", _summary_of(e))
         for e in entries("strategy")
     ]
 
 
-def _benches(_: Path | str) -> list[tuple[str, ...]]:
+def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, _summary(e)) for e in entries("benchmark")]
+    return [(e.name, _summary_of(e)) for e in entries("benchmark")]
 
 
-def _backends(_: Path | str) -> list[tuple[str, ...]]:
+def _list_backends(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, _summary(e)) for e in entries("backend")]
+    return [(e.name, _summary_of(e)) for e in entries("backend")]
 
 
-def _trackers(_: Path | str) -> list[tuple[str, ...]]:
+def _list_trackers(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, _summary(e)) for e in entries("tracker")]
+    return [(e.name, _summary_of(e)) for e in entries("tracker")]
 
 
-def _summary(entry: RegistryEntry) -> str:
+def _summary_of(entry: RegistryEntry) -> str:
     """What it is; of a third party's, which is not imported to be listed, whose it is."""
     return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
 
 
-def _models(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.cli.models import rows
+def _list_models(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.cli.models import catalogue_rows
 
-    return rows()
+    return catalogue_rows()
 
 
-def _readers(_: Path | str) -> list[tuple[str, ...]]:
+def _list_readers(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.scoring import READERS
 
     return [(name, reader.summary) for name, reader in READERS.items()]
 
 
-def _triggers(_: Path | str) -> list[tuple[str, ...]]:
+def _list_triggers(_: Path | str) -> list[tuple[str, ...]]:
     import json
 
     from cotkit.prompting import read_locked
@@ -95,18 +95,18 @@ def _triggers(_: Path | str) -> list[tuple[str, ...]]:
     return [(row["name"], row["text"]) for row in rows]
 
 
-def _published(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.interop.published import tables
+def _list_published(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.interop.published import load_tables
 
-    return [(one.name, one.title, one.paper) for one in tables().values()]
+    return [(one.name, one.title, one.paper) for one in load_tables().values()]
 
 
-def _runs(log_dir: Path | str) -> list[tuple[str, ...]]:
+def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
     import json
 
-    from cotkit.store import Store, existing
+    from cotkit.store import Store, existing_place
 
-    place = existing(log_dir)
+    place = existing_place(log_dir)
     with Store(place) as store:
         rows: list[tuple[str, ...]] = [("run", "updated (UTC)", "status", "attempts", "what")]
         for run in store.runs():
@@ -117,13 +117,13 @@ def _runs(log_dir: Path | str) -> list[tuple[str, ...]]:
 
 
 _ROWS = {
-    ListKind.strategies: _strategies,
-    ListKind.benches: _benches,
-    ListKind.backends: _backends,
-    ListKind.trackers: _trackers,
-    ListKind.models: _models,
-    ListKind.readers: _readers,
-    ListKind.triggers: _triggers,
-    ListKind.published: _published,
-    ListKind.runs: _runs,
+    ListKind.strategies: _list_strategies,
+    ListKind.benches: _list_benches,
+    ListKind.backends: _list_backends,
+    ListKind.trackers: _list_trackers,
+    ListKind.models: _list_models,
+    ListKind.readers: _list_readers,
+    ListKind.triggers: _list_triggers,
+    ListKind.published: _list_published,
+    ListKind.runs: _list_runs,
 }

@@ -17,10 +17,10 @@ def models(context: typer.Context) -> None:
 
       cotkit models pull smollm2-135m
     """
-    from cotkit.cli.output import aligned
+    from cotkit.cli.output import align_columns
 
     if context.invoked_subcommand is None:
-        for line in aligned(rows()):
+        for line in align_columns(catalogue_rows()):
             typer.echo(line)
 
 
@@ -37,13 +37,15 @@ def pull(
 
       cotkit models pull qwen2.5-coder-1.5b
     """
-    from cotkit.models.fetch import ensure
+    from cotkit.models.fetch import ensure_model
 
-    path = ensure(name, notify=lambda text: typer.echo(text, err=True), accept_terms=accept_terms)
+    path = ensure_model(
+        name, notify=lambda text: typer.echo(text, err=True), accept_terms=accept_terms
+    )
     typer.echo(str(path))
 
 
-def rows() -> list[tuple[str, ...]]:
+def catalogue_rows() -> list[tuple[str, ...]]:
     """The catalogue as rows of text, the header first."""
     from cotkit.models.catalogue import entries
 

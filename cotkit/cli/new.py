@@ -116,7 +116,7 @@ def strategy(
 
       cotkit new strategy my-idea
     """
-    _begin("strategy", name, STRATEGY)
+    _write_template("strategy", name, STRATEGY)
 
 
 @app.command()
@@ -132,10 +132,10 @@ def benchmark(
 
       cotkit new benchmark my-set
     """
-    _begin("benchmark", name, BENCHMARK)
+    _write_template("benchmark", name, BENCHMARK)
 
 
-def _begin(kind: str, name: str, template: str) -> None:
+def _write_template(kind: str, name: str, template: str) -> None:
     stem = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", stem) or keyword.iskeyword(stem):
         raise UsageError(

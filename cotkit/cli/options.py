@@ -162,16 +162,16 @@ def read_spec(
         bench=bench,
         strategies=split_specs(",".join(strategy)),
         baseline=baseline,
-        limit=_limit(limit),
+        limit=_read_limit(limit),
         seed=seed,
-        exemplars=exemplars if num_fewshot is None else _counted(exemplars, num_fewshot),
+        exemplars=exemplars if num_fewshot is None else _set_exemplar_count(exemplars, num_fewshot),
         exemplar_seed=exemplar_seed or 0,
-        exemplar_seeds=() if exemplar_seeds is None else _seeds(exemplar_seeds),
+        exemplar_seeds=() if exemplar_seeds is None else _read_seeds(exemplar_seeds),
         generation=generation,
         reader=reader,
         margin=margin / 100,
         run_unsafe_code=confirm_run_unsafe_code,
-        stop_when=_stop(stop_when),
+        stop_when=_read_stop(stop_when),
         likelihood=likelihood,
         batch=batch,
     )
@@ -186,7 +186,9 @@ def _evaluate(function: Callable[..., object], parameter: inspect.Parameter) -> 
     return parameter.replace(annotation=value)
 
 
-def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(
+    *readers: Callable[..., object],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of each reader in place of its first parameters, in order."""
     shared = [
         {name: _evaluate(reader, p) for name, p in inspect.signature(reader).parameters.items()}
@@ -212,7 +214,7 @@ def takes(*readers: Callable[..., object]) -> Callable[[Callable[..., None]], Ca
     return wrap
 
 
-def read_given(ctx: typer.Context) -> frozenset[str]:
+def read_user_options(ctx: typer.Context) -> frozenset[str]:
     """Names of the parameters that the user wrote on the command line."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return frozenset(
@@ -220,7 +222,7 @@ def read_given(ctx: typer.Context) -> frozenset[str]:
     )
 
 
-def fixing(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
+def fix_options(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
     """A reader without these options, which have these values: for commands they make no sense in.
 
     Raises:
@@ -238,7 +240,7 @@ def fixing(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
     return read
 
 
-def _limit(text: str | None) -> int | Literal["all"] | None:
+def _read_limit(text: str | None) -> int | Literal["all"] | None:
     if text is None:
         return None
     if text == "all":
@@ -249,13 +251,13 @@ def _limit(text: str | None) -> int | Literal["all"] | None:
         raise UsageError(f"--limit {text!r} is not a number", hint="a number, or all") from None
 
 
-def _stop(text: str | None) -> Literal["decided"] | None:
+def _read_stop(text: str | None) -> Literal["decided"] | None:
     if text not in {None, "decided"}:
         raise UsageError(f"--stop-when {text!r} is not known", hint="decided")
     return "decided" if text else None
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def _read_seeds(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -264,7 +266,7 @@ def _seeds(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _counted(exemplars: str, k: int) -> str:
+def _set_exemplar_count(exemplars: str, k: int) -> str:
     source, _, count = exemplars.rpartition(":")
     return f"{source if source and count.isdigit() else exemplars}:{k}"
 
@@ -301,7 +303,7 @@ def read_means(
     from cotkit.run.budget import Budget
     from cotkit.workflows.compare import Resources
 
-    seconds = None if budget_time is None else _seconds(budget_time)
+    seconds = None if budget_time is None else _read_seconds(budget_time)
     return Resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds), prices=prices
     )
@@ -343,7 +345,7 @@ def read_pace(
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _seconds(text: str) -> float:
+def _read_seconds(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if found is None:
         raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")

@@ -20,7 +20,7 @@ from cotkit.cli.options import Display
 from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites
 from cotkit.report import render
-from cotkit.run.forecast import total
+from cotkit.run.forecast import sum_estimates
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def write_run(wanted: PageRequest, found: Comparison, log_dir: Path | str, *, ti
     """
     from cotkit.report.html import page
     from cotkit.store import Store, place_of
-    from cotkit.workflows.stored_run import stored_part
+    from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
-        part = stored_part(store, store.run(found.run_id), say_nothing)
+        part = load_part(store, store.run(found.run_id), say_nothing)
     part = wanted.of(replace(part, comparison=found))
     write_page(wanted.path, page([part], timing=timing))
 
@@ -98,13 +98,13 @@ def write_scales(
     """
     from cotkit.report.html import page
     from cotkit.store import Store, place_of
-    from cotkit.workflows.stored_run import stored_part
+    from cotkit.workflows.stored_run import load_part
 
     runs = [run for one in scales if one.origin for run in one.origin.runs.values()]
     parts: list[PageRun] = []
     if log_dir is not None:
         with Store(place_of(log_dir)) as store:
-            parts = [wanted.of(stored_part(store, store.run(run), say_nothing)) for run in runs]
+            parts = [wanted.of(load_part(store, store.run(run), say_nothing)) for run in runs]
     write_page(wanted.path, page(parts, scales=scales, reach=reach, timing=timing))
 
 
@@ -158,7 +158,7 @@ def read_page(
 # Plain aligned columns: what lists print, the same in a terminal and in a pipe.
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Each row as one line, columns padded to their widest cell, two spaces between them."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
@@ -177,7 +177,7 @@ EXIT_CODES: dict[Gate, int] = {"helps": 0, "undetermined": 4, "no_material_help"
 """Exit code of each, in the order of :data:`Gate`."""
 
 
-_SAID: dict[Label, Gate] = {
+_GATE_OF_LABEL: dict[Label, Gate] = {
     "helps": "helps",
     "no_material_help": "no_material_help",
     "harms": "harms",
@@ -186,7 +186,7 @@ _SAID: dict[Label, Gate] = {
 }
 
 
-def gate(comparison: Comparison) -> Gate:
+def worst_gate(comparison: Comparison) -> Gate:
     """The worst verdict of a comparison; an upper bound is none.
 
     A gain that is surely above 0 is no pass by itself: it is ``no_material_help`` if it is surely
@@ -196,7 +196,9 @@ def gate(comparison: Comparison) -> Gate:
         UsageError: it has no verdict.
     """
     gains = [verdict.gain for verdict in comparison.verdicts]
-    found = [_of(gain, comparison.margin) for gain in gains if gain.label != "upper_bound"]
+    found = [
+        _gate_of_gain(gain, comparison.margin) for gain in gains if gain.label != "upper_bound"
+    ]
     if not found:
         raise UsageError(
             "there is nothing to gate on: no strategy is measured against a control",
@@ -223,10 +225,10 @@ def write_summary(comparison: Comparison) -> None:
         ) from refused
 
 
-def _of(gain: Gain, margin: float) -> Gate:
+def _gate_of_gain(gain: Gain, margin: float) -> Gate:
     if gain.label == "some_help":
         return "no_material_help" if gain.interval.high < margin else "undetermined"
-    return _SAID[gain.label]
+    return _GATE_OF_LABEL[gain.label]
 
 
 # The options that say how a run is watched, shared by every command that runs one.
@@ -262,7 +264,7 @@ class RunDisplay:
             UsageError: a tracker that is not there or refuses its parameters.
         """
         from cotkit.report.progress import progress_display
-        from cotkit.trackers import log_event, start_log, tracked
+        from cotkit.trackers import log_event, start_log, track_events
 
         if self.log_level is not None:
             start_log(self.log_level.value, sys.stderr)
@@ -272,7 +274,7 @@ class RunDisplay:
                 show(event)
                 log_event(event)
 
-            with tracked(show_and_log, self.trackers) as tell:
+            with track_events(show_and_log, self.trackers) as tell:
                 yield tell
 
 
@@ -301,17 +303,25 @@ def read_watch(
 # A forecast in words: the table of ``cotkit plan`` and what every run says before it begins.
 
 
-_COUNTS = ("n_attempts", "n_requests", "n_asked", "n_shared", "n_stored", "n_to_make", "n_later")
+_COUNT_FIELDS = (
+    "n_attempts",
+    "n_requests",
+    "n_asked",
+    "n_shared",
+    "n_stored",
+    "n_to_make",
+    "n_later",
+)
 
 
-def lines(found: Forecast) -> list[str]:
+def forecast_lines(found: Forecast) -> list[str]:
     """The run, its size, its completions, and the smallest gain it can find."""
-    arms = " · ".join(_name(arm, found) for arm in found.arms)
+    arms = " · ".join(_arm_name(arm, found) for arm in found.arms)
     n, n_arms = found.n_problems, len(found.arms)
     said = [
         f"run {found.run_id} · {found.model} · {found.bench} · {arms}",
         f"{n} of {found.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
-        _completions(found.arms),
+        _say_completions(found.arms),
     ]
     if found.n_weighed:
         said.append(
@@ -327,14 +337,14 @@ def lines(found: Forecast) -> list[str]:
         said.append(f"smallest gain that {n} problems can show (power 0.8): {', '.join(gains)}")
     elif found.detectable:
         said.append(f"no gain, however large, would surely show on {n} problems (power 0.8)")
-    if (cost := _cost(found)) is not None:
+    if (cost := _say_cost(found)) is not None:
         said.append(cost)
     return said
 
 
 def budget_lines(found: Forecast, budget: Budget) -> list[str]:
     """How far a budget goes: between so many problems and so many."""
-    whole = total(found.estimates)
+    whole = sum_estimates(found.estimates)
     tokens = tuple(map(sum, zip(whole.prompt_tokens, whole.generated_tokens, strict=True)))
     said: list[str] = []
     for name, limit, taken in (
@@ -353,8 +363,8 @@ def budget_lines(found: Forecast, budget: Budget) -> list[str]:
     return said
 
 
-def _cost(found: Forecast) -> str | None:
-    whole = total(found.estimates)
+def _say_cost(found: Forecast) -> str | None:
+    whole = sum_estimates(found.estimates)
     if found.price is None or whole.usd is None:
         return None
     low, high = whole.usd
@@ -366,50 +376,50 @@ def _cost(found: Forecast) -> str | None:
     )
 
 
-def table(found: Forecast) -> list[tuple[str, ...]]:
+def forecast_table(found: Forecast) -> list[tuple[str, ...]]:
     """One row for each arm and one for all of them, the header first."""
     header = ("arm", "attempts", "requests", "asked", "shared", "in the store", "to make")
     header = (*header, "later turns", "prompt tokens", "generated tokens", "dollars", "seconds")
     rows = [
         (
-            _name(arm, found),
-            *(f"{getattr(arm, name):,}" for name in _COUNTS),
-            _about(tokens) if tokens is not None else _range(ahead.prompt_tokens),
-            *taken(ahead),
+            _arm_name(arm, found),
+            *(f"{getattr(arm, name):,}" for name in _COUNT_FIELDS),
+            _format_about(tokens) if tokens is not None else _format_range(ahead.prompt_tokens),
+            *estimate_cells(ahead),
         )
         for arm, tokens, ahead in zip(found.arms, found.prompt_tokens, found.estimates, strict=True)
     ]
     known = [tokens for tokens in found.prompt_tokens if tokens is not None]
     tokens = sum(known) if len(known) == len(found.prompt_tokens) else None
-    sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNTS)
-    whole = total(found.estimates)
-    prompts = _about(tokens) if tokens is not None else _range(whole.prompt_tokens)
-    return [header, *rows, ("all", *sums, prompts, *taken(whole))]
+    sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNT_FIELDS)
+    whole = sum_estimates(found.estimates)
+    prompts = _format_about(tokens) if tokens is not None else _format_range(whole.prompt_tokens)
+    return [header, *rows, ("all", *sums, prompts, *estimate_cells(whole))]
 
 
-def taken(ahead: CostEstimate) -> tuple[str, str, str]:
+def estimate_cells(ahead: CostEstimate) -> tuple[str, str, str]:
     """Generated tokens, dollars and seconds of an estimate, as cells of a table."""
     return (
-        _range(ahead.generated_tokens),
-        "price unknown" if ahead.usd is None else _range(ahead.usd, "$", ".2g"),
-        "not known" if ahead.seconds is None else _range(ahead.seconds),
+        _format_range(ahead.generated_tokens),
+        "price unknown" if ahead.usd is None else _format_range(ahead.usd, "$", ".2g"),
+        "not known" if ahead.seconds is None else _format_range(ahead.seconds),
     )
 
 
-def _range(of: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
+def _format_range(of: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
     low, high = of
     if math.isinf(high):
         return f"at least {unit}{low:{form}}"
     return f"{unit}{low:{form}} to {unit}{high:{form}}" if high > low else f"{unit}{low:{form}}"
 
 
-def _name(arm: ArmSurvey, found: Forecast) -> str:
+def _arm_name(arm: ArmSurvey, found: Forecast) -> str:
     return f"{arm.arm} (upper bound)" if arm.arm in found.upper_bounds else arm.arm
 
 
-def _completions(arms: tuple[ArmSurvey, ...]) -> str:
+def _say_completions(arms: tuple[ArmSurvey, ...]) -> str:
     asked, shared, stored, to_make, later = (
-        sum(getattr(arm, name) for arm in arms) for name in _COUNTS[2:]
+        sum(getattr(arm, name) for arm in arms) for name in _COUNT_FIELDS[2:]
     )
     turns = f" (later turns, by the answers: about {later:,} more)" if later else ""
     return (
@@ -418,5 +428,5 @@ def _completions(arms: tuple[ArmSurvey, ...]) -> str:
     )
 
 
-def _about(tokens: int) -> str:
+def _format_about(tokens: int) -> str:
     return f"about {tokens:,}" if tokens else "0"

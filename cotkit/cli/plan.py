@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_means, read_pace, read_place, read_spec, takes
+from cotkit.cli.options import read_means, read_pace, read_place, read_spec, with_options
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -31,7 +31,7 @@ def plan(
     Nothing is generated. Later turns hang on the answers; those not there yet count as wrong ones.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.cli.output import aligned, budget_lines, lines, table
+    from cotkit.cli.output import align_columns, budget_lines, forecast_lines, forecast_table
     from cotkit.events import Event, Said
     from cotkit.registry import parse_spec
     from cotkit.workflows.plan import plan_spec
@@ -47,11 +47,18 @@ def plan(
         emit=emit,
         prices=means.prices,
     )
-    first, *rest = lines(found)
+    first, *rest = forecast_lines(found)
     typer.echo(
-        "\n".join([first, *aligned(table(found)), *rest, *budget_lines(found, means.budget)])
+        "\n".join(
+            [
+                first,
+                *align_columns(forecast_table(found)),
+                *rest,
+                *budget_lines(found, means.budget),
+            ]
+        )
     )
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_spec, read_pace, read_means, read_place)(plan)
+command = with_options(read_spec, read_pace, read_means, read_place)(plan)

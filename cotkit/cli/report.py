@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.options import read_place, takes
+from cotkit.cli.options import read_place, with_options
 
 EXAMPLES = """
 Examples:
@@ -39,19 +39,21 @@ def report(
     from cotkit.cli.output import PageRequest, check_page, write_page
     from cotkit.errors import UsageError
     from cotkit.report.html import page
-    from cotkit.store import Store, existing, shown
-    from cotkit.workflows.stored_run import stored_part
+    from cotkit.store import Store, existing_place, mask_password
+    from cotkit.workflows.stored_run import load_part
 
     check_page(html)
-    place = existing(log_dir)
+    place = existing_place(log_dir)
     with Store(place) as store:
         chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
         if not chosen:
-            raise UsageError(f"{shown(place)} holds no run", hint="begin with: cotkit compare")
+            raise UsageError(
+                f"{mask_password(place)} holds no run", hint="begin with: cotkit compare"
+            )
         chosen = list({run.id: run for run in chosen}.values())
         wanted = PageRequest(path=html, samples=samples)
         parts = [
-            wanted.of(stored_part(store, run, lambda text: typer.echo(text, err=True)))
+            wanted.of(load_part(store, run, lambda text: typer.echo(text, err=True)))
             for run in chosen
         ]
     write_page(html, page(parts, timing=timing))
@@ -59,4 +61,4 @@ def report(
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
-command = takes(read_place)(report)
+command = with_options(read_place)(report)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import Format, read_cluster, read_means, read_pace, read_place, takes
+from cotkit.cli.options import Format, read_cluster, read_means, read_pace, read_place, with_options
 from cotkit.cli.output import RunDisplay, read_watch
 from cotkit.errors import UsageError
 
@@ -39,19 +39,20 @@ def resume(
     """
     from cotkit.cli.compare import run_and_print
     from cotkit.run import RunSpec
-    from cotkit.run.spec import GIVEN
-    from cotkit.store import Store, existing, shown
+    from cotkit.run.spec import GIVEN_IN_PYTHON
+    from cotkit.store import Store, existing_place, mask_password
 
-    place = existing(log_dir)
+    place = existing_place(log_dir)
     with Store(place) as store:
         unfinished = [row for row in store.runs() if row.status != "complete"]
         if not run and not unfinished:
             raise UsageError(
-                f"{shown(place)} holds no unfinished run", hint="name one of: cotkit list runs"
+                f"{mask_password(place)} holds no unfinished run",
+                hint="name one of: cotkit list runs",
             )
         chosen = store.run(run) if run else unfinished[0]
     spec = RunSpec.from_json(chosen.spec)
-    if spec.model == GIVEN:
+    if spec.model == GIVEN_IN_PYTHON:
         raise UsageError(
             f"run {chosen.id} was made from Python with a model of its own",
             hint="call cotkit.compare again: what is done is not made again",
@@ -67,4 +68,4 @@ def resume(
     )
 
 
-command = takes(read_pace, read_means, read_place, read_cluster, read_watch)(resume)
+command = with_options(read_pace, read_means, read_place, read_cluster, read_watch)(resume)

@@ -16,12 +16,27 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.benchmarks import load_benchmark
-from cotkit.cli.options import Format, fixing, read_cluster, read_pace, read_place, read_spec, takes
-from cotkit.cli.output import RunDisplay, aligned, read_page, read_watch, taken, write_scales
+from cotkit.cli.options import (
+    Format,
+    fix_options,
+    read_cluster,
+    read_pace,
+    read_place,
+    read_spec,
+    with_options,
+)
+from cotkit.cli.output import (
+    RunDisplay,
+    align_columns,
+    estimate_cells,
+    read_page,
+    read_watch,
+    write_scales,
+)
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
 from cotkit.report import render
-from cotkit.run.forecast import total
+from cotkit.run.forecast import sum_estimates
 from cotkit.stats.hypotheses import minimum_detectable_effect
 from cotkit.workflows.plan import SHOWN_RATES
 from cotkit.workflows.scale import scale_models, scale_runs
@@ -83,7 +98,8 @@ def scale_and_print(
             )
         else:
             benches = [
-                (written, load_benchmark(parse_spec(written), _say)) for written in ladder.benches
+                (written, load_benchmark(parse_spec(written), _print_status))
+                for written in ladder.benches
             ]
             found = scale_models(
                 spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
@@ -133,17 +149,19 @@ def prospect_lines(prospect: LadderForecast, margin: float) -> list[str]:
     rows: list[tuple[str, ...]] = [
         ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
     ]
-    rows += [_row(one.model, bench, [one]) for bench, one in prospect.forecasts]
-    rows.append(_row("all", "", [one for _, one in prospect.forecasts]))
+    rows += [_prospect_row(one.model, bench, [one]) for bench, one in prospect.forecasts]
+    rows.append(_prospect_row("all", "", [one for _, one in prospect.forecasts]))
     header = ("problems", *(f"control at {100 * rate:g} %" for rate in SHOWN_RATES))
     gains = {
         n: [minimum_detectable_effect(n, rate, level=prospect.each) for rate in SHOWN_RATES]
         for n in sorted(set(prospect.n_problems))
     }
     said = [
-        *aligned(rows),
-        _power(prospect),
-        *aligned([header, *((f"{n:,}", *map(_points, of_n)) for n, of_n in gains.items())]),
+        *align_columns(rows),
+        _say_power(prospect),
+        *align_columns(
+            [header, *((f"{n:,}", *map(_format_points, of_n)) for n, of_n in gains.items())]
+        ),
     ]
     if not any(gain <= margin for of_n in gains.values() for gain in of_n):
         said.append(
@@ -153,18 +171,18 @@ def prospect_lines(prospect: LadderForecast, margin: float) -> list[str]:
     return said
 
 
-def _row(model: str, bench: str, of: Sequence[Forecast]) -> tuple[str, ...]:
+def _prospect_row(model: str, bench: str, of: Sequence[Forecast]) -> tuple[str, ...]:
     n_attempts = sum(one.n_problems * len(one.arms) for one in of)
     n_to_make = sum(arm.n_to_make + arm.n_later for one in of for arm in one.arms)
-    whole = total([each for one in of for each in one.estimates])
-    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *taken(whole)
+    whole = sum_estimates([each for one in of for each in one.estimates])
+    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *estimate_cells(whole)
 
 
-def _say(text: str) -> None:
+def _print_status(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _power(prospect: LadderForecast) -> str:
+def _say_power(prospect: LadderForecast) -> str:
     return (
         f"smallest gain found at one size, in points (power 0.8; {prospect.n_sizes} sizes, "
         f"{prospect.n_pairs} gains, {len(prospect.n_problems)} curves: each interval at "
@@ -172,14 +190,14 @@ def _power(prospect: LadderForecast) -> str:
     )
 
 
-def _points(gain: float) -> str:
+def _format_points(gain: float) -> str:
     return "none" if math.isnan(gain) else f"{100 * gain:.1f}"
 
 
 # ``cotkit scale`` of results that are there: tables of papers, files of other tools.
 
 
-_FITTING = frozenset(
+_OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume"),
@@ -188,9 +206,17 @@ _FITTING = frozenset(
 )
 """Options that mean something for results that are there."""
 
-_OF_RUNS = (_FITTING - {"published", "sources", "params", "include_unverified", "family"}) - {
-    *("bench", "strategy", "baseline")
-} | {"runs", "by_steps", "prices", "log_dir", "store", "track", "log_level"}
+_OPTIONS_WITH_RUNS = (
+    _OPTIONS_WITH_SOURCES - {"published", "sources", "params", "include_unverified", "family"}
+) - {*("bench", "strategy", "baseline")} | {
+    "runs",
+    "by_steps",
+    "prices",
+    "log_dir",
+    "store",
+    "track",
+    "log_level",
+}
 """Options that mean something for runs of the store."""
 
 
@@ -221,7 +247,7 @@ class ForeignResults:
             UsageError: names the option.
         """
         own = {"published", "sources"} & self.given
-        for name in sorted(self.given - _FITTING if own else self.given & {"params"}):
+        for name in sorted(self.given - _OPTIONS_WITH_SOURCES if own else self.given & {"params"}):
             raise UsageError(
                 f"--{name.replace('_', '-')} says nothing "
                 + ("of results that are there" if own else "without --from or --published"),
@@ -229,7 +255,7 @@ class ForeignResults:
             )
         if self.include_unverified and self.published is None:
             raise UsageError("--include-unverified says nothing without --published")
-        for name in sorted(self.given - _OF_RUNS if "runs" in self.given else ()):
+        for name in sorted(self.given - _OPTIONS_WITH_RUNS if "runs" in self.given else ()):
             raise UsageError(
                 f"--{name.replace('_', '-')} says nothing of runs that are there",
                 hint="the runs say it themselves; cotkit scale --models runs others",
@@ -384,7 +410,7 @@ def scale(
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.interop.results import read_sizes
     from cotkit.registry import split_specs
-    from cotkit.workflows.ladder import members
+    from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions
 
     named = tuple(name for text in models for name in text.split(",") if name)
@@ -409,7 +435,7 @@ def scale(
                 strategies=spec.strategies if "strategy" in foreign.given else (),
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
-                losses=dict(map(_loss, loss)),
+                losses=dict(map(_read_loss, loss)),
                 axis=x.value,
                 margin=spec.margin,
                 assume_sustained=assume is not None,
@@ -424,14 +450,14 @@ def scale(
     scale_and_print(
         spec.paced(pace),
         LadderChoice(
-            models=members(family) if family is not None else named,
+            models=family_models(family) if family is not None else named,
             runs=tuple(one for one in (runs or "").split(",") if one),
             benches=split_specs(",".join(bench)),
         ),
         ScaleOptions(
             axis=x.value,
             assume_sustained=assume is not None,
-            losses=dict(map(_loss, loss)),
+            losses=dict(map(_read_loss, loss)),
             prices=prices,
             by_steps=by_steps,
             cluster=cluster,
@@ -445,7 +471,7 @@ def scale(
     )
 
 
-def _loss(text: str) -> tuple[str, float]:
+def _read_loss(text: str) -> tuple[str, float]:
     found = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?)", text)
     if found is None:
         raise UsageError(f"cannot read --loss {text!r}", hint="--loss MODEL=2.31")
@@ -453,8 +479,8 @@ def _loss(text: str) -> tuple[str, float]:
 
 
 scale.__doc__ = f"{scale.__doc__}\n\n\b{EXAMPLES}"
-command = takes(
-    fixing(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None),
+command = with_options(
+    fix_options(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None),
     read_pace,
     read_foreign,
     read_place,

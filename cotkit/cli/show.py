@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.options import read_place, takes
+from cotkit.cli.options import read_place, with_options
 from cotkit.types import Completion, Execute, Problem, Request
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def prompt(
     from cotkit.errors import UnknownNameError
     from cotkit.registry import parse_spec, split_specs
     from cotkit.run import RunSpec, make_plan
-    from cotkit.run.forecast import start
+    from cotkit.run.forecast import start_without_gold
 
     spec = RunSpec(
         model=model or "none",
@@ -61,13 +61,13 @@ def prompt(
         raise UnknownNameError("problem", problem, by_id)
     chosen = by_id[problem] if problem else plan.problems[0]
     arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
-    flow = start(arm, chosen.question)
+    flow = start_without_gold(arm, chosen.question)
     step, turn = next(flow, None), 0
     while step is not None:
         turn += 1
-        size = _size(model, plan.problems, step)
+        size = _prompt_size(model, plan.problems, step)
         typer.echo(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}", err=True)
-        typer.echo(step.code if isinstance(step, Execute) else _text(step))
+        typer.echo(step.code if isinstance(step, Execute) else _request_text(step))
         said = Completion(text=f"<completion {turn}>", stop_reason="stop")
         n_samples = 1 if isinstance(step, Execute) else len(step.samples)
         try:
@@ -77,7 +77,7 @@ def prompt(
 
 
 @app.command("attempt")
-@takes(read_place)
+@with_options(read_place)
 def attempt(
     log_dir: Path | str,
     run: str = typer.Argument(help="Id of the run, or how it begins (cotkit list runs)."),
@@ -90,12 +90,12 @@ def attempt(
 
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
-    from cotkit.cli.output import aligned
+    from cotkit.cli.output import align_columns
     from cotkit.errors import UnknownNameError
     from cotkit.scoring import score
-    from cotkit.store import Store, existing
+    from cotkit.store import Store, existing_place
 
-    place = existing(log_dir)
+    place = existing_place(log_dir)
     with Store(place) as store:
         found = store.run(run)
         rows = {(row.arm, row.problem_id): row for row in store.attempts(found.id)}
@@ -112,7 +112,7 @@ def attempt(
         )
     for number, turn in enumerate(turns, start=1):
         typer.echo(f"{RULE} turn {number}: prompt")
-        typer.echo(_text(turn.request))
+        typer.echo(_request_text(turn.request))
         for sample, completion in zip(turn.request.samples, turn.completions, strict=True):
             size = f"{completion.n_prompt_tokens} + {completion.n_generated_tokens} tokens"
             typer.echo(f"{RULE} turn {number}: sample {sample} · {size} · {completion.stop_reason}")
@@ -120,13 +120,13 @@ def attempt(
                 typer.echo(f"(reasoning)\n{completion.reasoning}\n(answer)")
             typer.echo(completion.text)
     typer.echo(f"{RULE} {row.outcome} · gold {row.gold}" + (f" · {row.error}" if row.error else ""))
-    for line in aligned(
+    for line in align_columns(
         [
             (
                 name,
                 r.value if r.value is not None else "nothing",
                 r.rule,
-                _mark(row.correct_by[name]),
+                _correct_mark(row.correct_by[name]),
             )
             for name, r in row.readings.items()
         ]
@@ -156,19 +156,19 @@ def bench_card(
     )
 
 
-def _text(request: Request) -> str:
+def _request_text(request: Request) -> str:
     return "".join(message.content for message in request.messages)
 
 
-def _size(model: str | None, problems: tuple[Problem, ...], step: Request | Execute) -> str:
+def _prompt_size(model: str | None, problems: tuple[Problem, ...], step: Request | Execute) -> str:
     if isinstance(step, Execute):
         return "code to run"
-    n_tokens = asyncio.run(_count(model, problems, step)) if model else None
+    n_tokens = asyncio.run(_count_tokens(model, problems, step)) if model else None
     size = f"{n_tokens} tokens" if n_tokens is not None else "tokens not counted"
     return size if len(step.samples) == 1 else f"{size} · {len(step.samples)} samples"
 
 
-async def _count(model: str, problems: tuple[Problem, ...], request: Request) -> int | None:
+async def _count_tokens(model: str, problems: tuple[Problem, ...], request: Request) -> int | None:
     from cotkit.run import build_backend
 
     backend = build_backend(model, {}, problems=problems, store=None, notify=_say)
@@ -182,5 +182,5 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _mark(correct: bool) -> str:
+def _correct_mark(correct: bool) -> str:
     return "correct" if correct else "-"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotkit.errors import BackendError, CotkitError, InterruptedRunError, TransientError, UsageError
-from cotkit.executors.ray_workers import Failure, WorkerNeeds, connect
+from cotkit.executors.ray_workers import Failure, WorkerNeeds, connect_ray
 from cotkit.identity import backend_key
 from cotkit.types import BackendInfo, Completion, Notify, Problem, Request
 
@@ -32,7 +32,7 @@ SHARD = 64
 _BUNCH_S = 0.001  # what arrives within it travels together
 _MOST_TRIES = 3  # workers that one request may be lost with
 _BEGIN_S = 600.0  # until a worker has its model: it may have to be fetched
-_AGAIN_S = 1.0  # before a lost worker is replaced
+_RETRY_S = 1.0  # before a lost worker is replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,27 +70,32 @@ class RayExecutor:
         Raises:
             CotkitError: as ``pool.connect`` and ``pool.workers_for``; before anything is asked.
         """
-        from cotkit.executors.ray_workers import WorkerRecipe, connect, share, workers_for
+        from cotkit.executors.ray_workers import (
+            WorkerRecipe,
+            connect_ray,
+            share_limits,
+            workers_for,
+        )
 
         info = inner.info
         if info.backend in {"replay", "function"}:
             hint = "leave out --executor"
             raise UsageError(f"{info.backend} has nothing to do on a cluster", hint=hint)
-        ray = connect(self.address)
+        ray = connect_ray(self.address)
         n, needs = workers_for(ray, info, self.workers, self.gpus)
         n = min(n, getattr(inner, "max_connections", n))
         recipe = WorkerRecipe(
             model=model,
-            args=share(args, inner, n),
+            args=share_limits(args, inner, n),
             problems=tuple(problems),
             key=backend_key(info),
         )
         handed = ray.put(recipe)  # once, however many workers there are
-        start = functools.partial(_actor, ray, handed, needs)
+        start = functools.partial(_start_actor, ray, handed, needs)
         return ShardedBackend(inner=inner, start=start, n_workers=n, notify=notify, ray=ray)
 
 
-def _actor(ray: Any, recipe: Any, needs: Any) -> Actor:  # noqa: ANN401 - Ray has no types
+def _start_actor(ray: Any, recipe: Any, needs: Any) -> Actor:  # noqa: ANN401 - Ray has no types
     from cotkit.executors.ray_workers import Actor
 
     return Actor(ray, recipe, needs)
@@ -203,11 +208,11 @@ class ShardedBackend:
                 )
                 self._n_lost = 0
             except self.ray.exceptions.RayError as lost:
-                self.notify(f"a worker of the cluster did not come up: {_line(lost)}")
+                self.notify(f"a worker of the cluster did not come up: {_first_line(lost)}")
             finally:
                 self._n_ready -= is_ready
                 actor.end()
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_RETRY_S)
 
     async def _feed(self, actor: Actor, group: asyncio.TaskGroup) -> None:
         """Let a worker always have as much waiting as it takes at once."""
@@ -238,7 +243,7 @@ class ShardedBackend:
                 for text in told.said:
                     self.notify(text)
                 for place, result in told.found:
-                    _settle(shard[place], result)
+                    _settle_future(shard[place], result)
                     held.discard(shard[place])
                 self._arrival.set()  # there is room
         finally:
@@ -271,7 +276,7 @@ class ShardedBackend:
         self._waiting.clear()
 
 
-def _settle(asked: _PendingRequest, result: Any) -> None:  # noqa: ANN401 - completions, or a Failure
+def _settle_future(asked: _PendingRequest, result: Any) -> None:  # noqa: ANN401 - completions, or a Failure
     if asked.future.done():
         return
     if isinstance(result, tuple):
@@ -280,7 +285,7 @@ def _settle(asked: _PendingRequest, result: Any) -> None:  # noqa: ANN401 - comp
         asked.future.set_exception(result.error())
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -297,7 +302,7 @@ _LOOK_S = 0.5
 _STOP_S = 30.0  # for tasks to save what they have
 
 
-def spread(
+def run_jobs(
     address: str,
     jobs: Sequence[T],
     do: Callable[[T, Callable[[Any], None]], R],
@@ -320,15 +325,15 @@ def spread(
     Raises:
         UsageError: the cluster has no node for such a job, or ``out`` is not there on a node.
         InterruptedRunError: Ctrl-C; the jobs were interrupted, too, and had time to save.
-        CotkitError: as :func:`cotkit.executors.ray_workers.connect`, or as a job does.
+        CotkitError: as :func:`cotkit.executors.ray_workers.connect_ray`, or as a job does.
     """
-    ray = connect(address)
+    ray = connect_ray(address)
     _check_room(ray, needs)
     from ray.util.queue import Queue
 
     mark = out / f".{secrets.token_hex(8)}"
     told: Any = Queue(actor_options={"num_cpus": 0})
-    task: Any = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus)(_done)
+    task: Any = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus)(_run_job)
     left: dict[Any, T] = {}
     try:
         mark.touch()
@@ -339,14 +344,14 @@ def spread(
                 report(told.get())
             for reference in done:
                 job = left.pop(reference)
-                yield job, _result(ray, reference)
+                yield job, _fetch_result(ray, reference)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             "interrupted; what was saved is kept", hint="the same command goes on from there"
         ) from None
     finally:
         mark.unlink(missing_ok=True)
-        _stop(ray, list(left))
+        _stop_tasks(ray, list(left))
         told.shutdown()
 
 
@@ -363,7 +368,7 @@ def _check_room(ray: Any, needs: WorkerNeeds) -> None:  # noqa: ANN401 - the mod
         )
 
 
-def _done(do: Callable[..., R], job: object, told: Any, mark: Path) -> R | Failure:  # noqa: ANN401 - a queue of Ray's
+def _run_job(do: Callable[..., R], job: object, told: Any, mark: Path) -> R | Failure:  # noqa: ANN401 - a queue of Ray's
     """What runs in a task."""
     try:
         if not mark.exists():
@@ -375,7 +380,7 @@ def _done(do: Callable[..., R], job: object, told: Any, mark: Path) -> R | Failu
         return Failure.of(error)
 
 
-def _result(ray: Any, reference: object) -> Any:  # noqa: ANN401 - as above
+def _fetch_result(ray: Any, reference: object) -> Any:  # noqa: ANN401 - as above
     try:
         found = ray.get(reference)
     except ray.exceptions.RayError as lost:
@@ -389,7 +394,7 @@ def _result(ray: Any, reference: object) -> Any:  # noqa: ANN401 - as above
     return found
 
 
-def _stop(ray: Any, references: Sequence[object]) -> None:  # noqa: ANN401 - as above
+def _stop_tasks(ray: Any, references: Sequence[object]) -> None:  # noqa: ANN401 - as above
     """Interrupt tasks and wait until they have saved."""
     for reference in references:
         with contextlib.suppress(Exception):  # it has ended, or its node has

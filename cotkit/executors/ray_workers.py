@@ -39,7 +39,7 @@ class WorkerNeeds:
     gpus: float
 
 
-def connect(address: str) -> Any:  # noqa: ANN401 - the module ray, which has no types
+def connect_ray(address: str) -> Any:  # noqa: ANN401 - the module ray, which has no types
     """The module ``ray``, connected; the same address again is no new connection.
 
     Raises:
@@ -128,7 +128,7 @@ class Actor:
             self._ray.kill(self.handle)
 
 
-def share(args: Mapping[str, str], backend: object, n_workers: int) -> dict[str, str]:
+def share_limits(args: Mapping[str, str], backend: object, n_workers: int) -> dict[str, str]:
     """The settings of one of several workers: what is limited for a key is limited for all of them.
 
     Every worker gets an equal part, so together they never exceed the limits of ``backend``.

@@ -19,14 +19,14 @@ from pathlib import Path
 from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.errors import BadInputError
 from cotkit.interop.results import (
-    LINEAR,
+    LINEAR_METRICS,
     FileLocation,
     ModelSize,
     ProblemScore,
     Result,
-    as_rate,
     is_rate,
     read_count,
+    to_rate,
 )
 
 RATES = ("model", "strategy", "n_items", "value", "metric")
@@ -107,7 +107,7 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as refused:
         raise BadInputError(path, f"cannot be read: {refused}", hint="a CSV in UTF-8") from refused
-    lines = _lines(text, path)
+    lines = _read_cells(text, path)
     _, first = next(lines, (1, []))
     header = [name.strip() for name in first]
     for name in needed:
@@ -130,7 +130,7 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
     return rows
 
 
-def _lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+def _read_cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number, in the file, and cells of each row."""
     reader = csv.reader(text.splitlines(keepends=True))
     try:
@@ -173,10 +173,10 @@ def read_csv(path: Path, *, arm: str | None = None, metric: str | None = None) -
         rows = [row for row in rows if row.need("strategy") == arm]
         if not rows:
             raise BadInputError(path, f"no row of strategy {arm!r}", hint="as the file spells it")
-    return list(_problems(rows, path) if of_problems else rates(rows, path, metric))
+    return list(_read_problem_rows(rows, path) if of_problems else read_rates(rows, path, metric))
 
 
-def rates(
+def read_rates(
     rows: Sequence[CsvRow],
     path: Path,
     metric: str | None = None,
@@ -218,12 +218,12 @@ def rates(
             arm=row.need("strategy"),
             size=row.size,
             ladder=row.size.family,
-            of=ArmTotals(rate=as_rate(chosen, row.number("value"), row.place), n=n),
+            of=ArmTotals(rate=to_rate(chosen, row.number("value"), row.place), n=n),
             notes=(*notes, *assumed),
         )
 
 
-def _problems(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
+def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
     groups: dict[tuple[str, str, str], list[CsvRow]] = {}
     for row in rows:
         bench = row.fields.get("bench") or path.stem
@@ -242,31 +242,31 @@ def _problems(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
             arm=arm,
             size=group[0].size,
             ladder=group[0].size.family,
-            of={problem: _scored(same) for problem, same in samples.items()},
+            of={problem: _score_of_rows(same) for problem, same in samples.items()},
         )
 
 
-def _scored(rows: Sequence[CsvRow]) -> ProblemScore:
+def _score_of_rows(rows: Sequence[CsvRow]) -> ProblemScore:
     return ProblemScore(
-        correct=sum(map(_correct, rows)) / len(rows),
+        correct=sum(map(_read_correct, rows)) / len(rows),
         metrics={
             name: sum(row.number(name) for row in rows) / len(rows)
-            for name in LINEAR
+            for name in LINEAR_METRICS
             if all(row.fields.get(name) for row in rows)
         },
-        tokens=_total(rows, "tokens"),
-        usd=_total(rows, "usd"),
-        seconds=_total(rows, "seconds"),
+        tokens=_sum_column(rows, "tokens"),
+        usd=_sum_column(rows, "usd"),
+        seconds=_sum_column(rows, "seconds"),
     )
 
 
-def _total(rows: Sequence[CsvRow], name: str) -> float | None:
+def _sum_column(rows: Sequence[CsvRow], name: str) -> float | None:
     if not all(row.fields.get(name) for row in rows):
         return None
     return sum(row.number(name) for row in rows)
 
 
-def _correct(row: CsvRow) -> float:
+def _read_correct(row: CsvRow) -> float:
     text = row.need("correct").lower()
     if text in _YES_NO:
         return _YES_NO[text]

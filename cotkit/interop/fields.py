@@ -77,22 +77,22 @@ def need(
     return value
 
 
-def table(of: Mapping[str, object], place: FileLocation, *names: str) -> Mapping[str, object]:
+def need_object(of: Mapping[str, object], place: FileLocation, *names: str) -> Mapping[str, object]:
     """A field that must be an object."""
     return cast("Mapping[str, object]", need(of, names, dict, place))
 
 
-def words(of: Mapping[str, object], place: FileLocation, *names: str) -> str:
+def need_text(of: Mapping[str, object], place: FileLocation, *names: str) -> str:
     """A field that must be a text."""
     return cast("str", need(of, names, str, place))
 
 
-def items(of: Mapping[str, object], place: FileLocation, *names: str) -> list[object]:
+def need_list(of: Mapping[str, object], place: FileLocation, *names: str) -> list[object]:
     """A field that must be a list."""
     return cast("list[object]", need(of, names, list, place))
 
 
-def maybe(of: object, *names: str) -> object:
+def find_field(of: object, *names: str) -> object:
     """A field by its path; None where it or what should hold it is not there."""
     value = of
     for name in names:
@@ -102,9 +102,9 @@ def maybe(of: object, *names: str) -> object:
     return value
 
 
-def maybe_table(of: object, *names: str) -> Mapping[str, object]:
+def find_object(of: object, *names: str) -> Mapping[str, object]:
     """A field that is an object; empty where it is not there or something else."""
-    value = maybe(of, *names)
+    value = find_field(of, *names)
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 

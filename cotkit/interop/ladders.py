@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion, position
+from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion, rung_position
 from cotkit.analysis.scale.values import Scale
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.csv_file import read_csv
@@ -15,8 +15,8 @@ from cotkit.interop.inspect_ import logs
 from cotkit.interop.inspect_.logs import read_inspect
 from cotkit.interop.lm_eval import results
 from cotkit.interop.lm_eval.results import read_lm_eval
-from cotkit.interop.published import load
-from cotkit.interop.results import LadderResults, Result, ladders, pairs
+from cotkit.interop.published import load_ladders
+from cotkit.interop.results import LadderResults, Result, make_ladders, pair_arms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def published_scales(
         UnknownNameError: no such table, benchmark, family, strategy or model.
         UsageError: nothing is left, or no family has two models of known size.
     """
-    found = load(
+    found = load_ladders(
         name,
         bench=asked.bench,
         family=asked.family,
@@ -65,7 +65,7 @@ def published_scales(
         include_unverified=include_unverified,
         params=asked.params,
     )
-    return _scales(_placed(found, asked), asked)
+    return _analyse_ladders(_add_losses(found, asked), asked)
 
 
 def source_scales(written: Sequence[str], asked: ResultsQuestion) -> list[Scale]:
@@ -77,15 +77,15 @@ def source_scales(written: Sequence[str], asked: ResultsQuestion) -> list[Scale]
         UsageError: a source cannot be read, or no ladder has two models of known size.
     """
     found = read_sources(written, bench=asked.bench, family=asked.family, params=asked.params)
-    return _scales(_placed(found, asked), asked)
+    return _analyse_ladders(_add_losses(found, asked), asked)
 
 
-def _scales(ladders: Sequence[LadderResults], asked: ResultsQuestion) -> list[Scale]:
+def _analyse_ladders(ladders: Sequence[LadderResults], asked: ResultsQuestion) -> list[Scale]:
     import numpy as np
 
     from cotkit.analysis.scale.analysis import analyse
 
-    kept = [one for one in ladders if _n_known(one, asked.axis) > 1]
+    kept = [one for one in ladders if _count_known(one, asked.axis) > 1]
     if not kept:
         ways = [note for one in ladders for note in one.notes if "(--" in note]
         if any(len(one.grid.rungs) > 1 for one in ladders):
@@ -108,7 +108,7 @@ def _scales(ladders: Sequence[LadderResults], asked: ResultsQuestion) -> list[Sc
             analyse(
                 ladder.grid,
                 ScaleQuestion(
-                    pairs=_pairs(ladder, asked),
+                    pairs=_ladder_pairs(ladder, asked),
                     margin=asked.margin,
                     level=asked.level ** (1 / n_benches),
                     axis=asked.axis,
@@ -120,31 +120,33 @@ def _scales(ladders: Sequence[LadderResults], asked: ResultsQuestion) -> list[Sc
     ]
 
 
-def _pairs(ladder: LadderResults, asked: ResultsQuestion) -> tuple[tuple[str, str], ...]:
+def _ladder_pairs(ladder: LadderResults, asked: ResultsQuestion) -> tuple[tuple[str, str], ...]:
     if ladder.controls is not None:
-        return pairs(ladder.arms, controls=ladder.controls)
-    return pairs(ladder.arms, strategies=asked.strategies, baseline=asked.baseline)
+        return pair_arms(ladder.arms, controls=ladder.controls)
+    return pair_arms(ladder.arms, strategies=asked.strategies, baseline=asked.baseline)
 
 
-def _placed(ladders: Sequence[LadderResults], asked: ResultsQuestion) -> list[LadderResults]:
+def _add_losses(ladders: Sequence[LadderResults], asked: ResultsQuestion) -> list[LadderResults]:
     """With the losses that the user gave; every model the user named must be there."""
     known = {rung.model for one in ladders for rung in one.grid.rungs}
     for name in (*asked.params, *asked.losses):
         if name not in known:
             raise UnknownNameError("model", name, known)
     return [
-        replace(one, grid=replace(one.grid, rungs=tuple(_with_loss(one.grid.rungs, asked.losses))))
+        replace(
+            one, grid=replace(one.grid, rungs=tuple(_rungs_with_loss(one.grid.rungs, asked.losses)))
+        )
         for one in ladders
     ]
 
 
-def _with_loss(rungs: Sequence[Rung], losses: Mapping[str, float]) -> Iterator[Rung]:
+def _rungs_with_loss(rungs: Sequence[Rung], losses: Mapping[str, float]) -> Iterator[Rung]:
     for rung in rungs:
         yield replace(rung, loss=losses.get(rung.model))
 
 
-def _n_known(ladder: LadderResults, axis: Axis) -> int:
-    return sum(position(rung, i, axis) is not None for i, rung in enumerate(ladder.grid.rungs))
+def _count_known(ladder: LadderResults, axis: Axis) -> int:
+    return sum(rung_position(rung, i, axis) is not None for i, rung in enumerate(ladder.grid.rungs))
 
 
 # ``--from``: ``[ARM=]lm-eval:DIR``, ``[ARM=]inspect:FILE``, ``[ARM=]csv:FILE``, with options.
@@ -237,16 +239,16 @@ def read_sources(
         results = [one for one in results if one.bench.lower() == bench.lower()]
         if not results:
             raise UnknownNameError("benchmark", bench, known)
-    found = ladders(results, params)
+    found = make_ladders(results, params)
     if family is not None:
         known = {rung.family or "unknown" for one in found for rung in one.grid.rungs}
-        found = [one for one in (_of_family(one, family) for one in found) if one.grid.rungs]
+        found = [one for one in (_filter_family(one, family) for one in found) if one.grid.rungs]
         if not found:
             raise UnknownNameError("family", family, known)
     return found
 
 
-def _of_family(ladder: LadderResults, family: str) -> LadderResults:
+def _filter_family(ladder: LadderResults, family: str) -> LadderResults:
     kept = tuple(one for one in ladder.grid.rungs if one.family == family)
     names = {one.model for one in kept}
     cells = {key: cell for key, cell in ladder.grid.cells.items() if key[0] in names}

@@ -73,7 +73,7 @@ def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
     except ModuleNotFoundError:
         raise MissingDependencyError("pyarrow", "data") from None
     schema = pa.schema(
-        [(name, _type(kind)) for name, kind in COLUMNS.items()],
+        [(name, _arrow_type(kind)) for name, kind in COLUMNS.items()],
         metadata={"cotkit.schema": SCHEMA},
     )
     check_overwrites(path, b"par1", "Parquet file")
@@ -81,7 +81,7 @@ def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
     try:
         with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
             for run in runs:
-                rows = _rows(run)
+                rows = _iterate_rows(run)
                 while group := list(islice(rows, _ROWS)):
                     writer.write_table(pa.Table.from_pylist(group, schema=schema))
                     n += len(group)
@@ -90,12 +90,12 @@ def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
     return n
 
 
-def _type(kind: str) -> pa.DataType:  # pyright: ignore[reportUnknownParameterType] - no stubs
+def _arrow_type(kind: str) -> pa.DataType:  # pyright: ignore[reportUnknownParameterType] - no stubs
     import pyarrow as pa
 
     if kind.startswith("map<"):
         key, _, value = kind.removeprefix("map<").removesuffix(">").partition(", ")
-        return pa.map_(_type(key), _type(value))
+        return pa.map_(_arrow_type(key), _arrow_type(value))
     made: dict[str, pa.DataType] = {
         "string": pa.string(),
         "bool": pa.bool_(),
@@ -106,12 +106,12 @@ def _type(kind: str) -> pa.DataType:  # pyright: ignore[reportUnknownParameterTy
     return made[kind]
 
 
-def _rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+def _iterate_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
     for row in run.store.attempts(run.run_id):
-        yield _row(run, row)
+        yield _make_row(run, row)
 
 
-def _row(run: StoredRun, row: AttemptRow) -> dict[str, Any]:
+def _make_row(run: StoredRun, row: AttemptRow) -> dict[str, Any]:
     known = {name: getattr(row, name) for name in COLUMNS if name in AttemptRow.__slots__}
     return known | {
         "run": run.run_id,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cotkit.errors import UnknownNameError, UsageError
-from cotkit.interop.csv_file import RATES, CsvRow, rates, read_rows
-from cotkit.interop.results import LadderResults, is_rate, ladders
+from cotkit.interop.csv_file import RATES, CsvRow, read_rates, read_rows
+from cotkit.interop.results import LadderResults, is_rate, make_ladders
 from cotkit.paths import resource
 
 
@@ -31,7 +31,7 @@ class PublishedTable:
     """Benchmark -> problems, for rows that do not say."""
 
 
-def tables() -> dict[str, PublishedTable]:
+def load_tables() -> dict[str, PublishedTable]:
     """Every table by its name."""
     text = resource("published/tables.toml").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = tomllib.loads(text)
@@ -48,20 +48,20 @@ def tables() -> dict[str, PublishedTable]:
     }
 
 
-def table(name: str) -> PublishedTable:
+def find_table(name: str) -> PublishedTable:
     """The table of this name; case, ``-`` and ``_`` do not matter.
 
     Raises:
         UnknownNameError: there is none.
     """
-    known = tables()
+    known = load_tables()
     for one in known.values():
-        if _key(one.name) == _key(name):
+        if _normalise_name(one.name) == _normalise_name(name):
             return one
     raise UnknownNameError("published table", name, known)
 
 
-def load(
+def load_ladders(
     name: str,
     *,
     bench: str | None = None,
@@ -86,23 +86,23 @@ def load(
         UnknownNameError: no such table, benchmark, family or strategy.
         UsageError: only unverified rows, or none with a number of problems.
     """
-    of = table(name)
+    of = find_table(name)
     path = resource(f"published/{of.name}.csv")
     rows = read_rows(path, (*RATES, "family", "bench", "status"))
     rows = [row for row in rows if is_rate(row.need("metric"))]
-    rows = _only(rows, "bench", bench, "benchmark")
-    rows = _only(rows, "family", family, "family")
+    rows = _filter_rows(rows, "bench", bench, "benchmark")
+    rows = _filter_rows(rows, "family", family, "family")
     controls = of.controls
     if baseline is not None:
         named = dict.fromkeys(row.need("strategy") for row in rows)
-        controls = dict.fromkeys(named, _spelled(baseline, of, named))
-    answers = tuple(_spelled(one, of, controls) for one in strategies) or of.answers
+        controls = dict.fromkeys(named, _match_strategy(baseline, of, named))
+    answers = tuple(_match_strategy(one, of, controls) for one in strategies) or of.answers
     wanted = {*answers, *(controls[one] for one in answers)}
     rows = [row for row in rows if row.need("strategy") in wanted]
-    counted, notes = _usable(of, rows, include_unverified=include_unverified)
+    counted, notes = _usable_rows(of, rows, include_unverified=include_unverified)
     found = [
         replace(one, controls={arm: controls[arm] for arm in answers})
-        for one in ladders(list(rates(counted, path, sizes=of.n_items)), params)
+        for one in make_ladders(list(read_rates(counted, path, sizes=of.n_items)), params)
         if any(_has_pair(one, arm, controls[arm]) for arm in answers)
     ]
     if not found:
@@ -114,7 +114,7 @@ def load(
     return [replace(one, notes=(*notes, *one.notes)) for one in found]
 
 
-def _usable(
+def _usable_rows(
     of: PublishedTable, rows: Sequence[CsvRow], *, include_unverified: bool
 ) -> tuple[list[CsvRow], list[str]]:
     """The rows that count, and what is said of the others."""
@@ -136,9 +136,9 @@ def _usable(
     return counted, notes
 
 
-def _spelled(strategy: str, of: PublishedTable, known: Iterable[str]) -> str:
+def _match_strategy(strategy: str, of: PublishedTable, known: Iterable[str]) -> str:
     for one in known:
-        if _key(one) == _key(strategy):
+        if _normalise_name(one) == _normalise_name(strategy):
             return one
     raise UnknownNameError(f"strategy of {of.name}", strategy, known)
 
@@ -148,10 +148,10 @@ def is_unverified(row: CsvRow) -> bool:
     return not row.fields["status"].startswith(("verified", "computed"))
 
 
-def _only(rows: list[CsvRow], column: str, wanted: str | None, kind: str) -> list[CsvRow]:
+def _filter_rows(rows: list[CsvRow], column: str, wanted: str | None, kind: str) -> list[CsvRow]:
     if wanted is None:
         return rows
-    kept = [row for row in rows if _key(row.need(column)) == _key(wanted)]
+    kept = [row for row in rows if _normalise_name(row.need(column)) == _normalise_name(wanted)]
     if not kept:
         raise UnknownNameError(kind, wanted, {row.need(column) for row in rows})
     return kept
@@ -162,5 +162,5 @@ def _has_pair(ladder: LadderResults, arm: str, control: str) -> bool:
     return any({(one.model, arm), (one.model, control)} <= set(cells) for one in ladder.grid.rungs)
 
 
-def _key(name: str) -> str:
+def _normalise_name(name: str) -> str:
     return name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")

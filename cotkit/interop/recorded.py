@@ -11,14 +11,22 @@ from typing import cast
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.disagreements import Disagreement, ToolRecord, disagreement
+from cotkit.analysis.disagreements import Disagreement, ToolRecord, find_disagreement
 from cotkit.analysis.values import Comparison
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
 from cotkit.identity import content_hash
-from cotkit.interop.fields import as_number, items, maybe, maybe_table, read_file, read_lines, words
-from cotkit.interop.inspect_.logs import open_logged, value_of
-from cotkit.interop.inspect_.samples import STOPPED
+from cotkit.interop.fields import (
+    as_number,
+    find_field,
+    find_object,
+    need_list,
+    need_text,
+    read_file,
+    read_lines,
+)
+from cotkit.interop.inspect_.logs import open_log, value_of
+from cotkit.interop.inspect_.samples import STOP_REASONS
 from cotkit.interop.ladders import ResultsSource, parse_source
 from cotkit.interop.results import FileLocation
 from cotkit.registry import parse_spec
@@ -69,7 +77,7 @@ def compare_recorded(
     if not shared:
         hint = "problems are the same if their questions are, to the letter"
         raise UsageError(f"{' and '.join(arms)} have no problem in common", hint=hint)
-    problems = {key: _problem(first.items[key]) for key in shared}
+    problems = {key: _make_problem(first.items[key]) for key in shared}
     scored = all(
         one.items[key].score is not None
         for one in sources
@@ -77,7 +85,7 @@ def compare_recorded(
         if one.items[key].error is None
     )
     rows = {
-        (one.arm, key): _row(one.arm, one.items[key], problems[key], reader, scored=scored)
+        (one.arm, key): _make_row(one.arm, one.items[key], problems[key], reader, scored=scored)
         for one in sources
         for key in shared
     }
@@ -86,7 +94,7 @@ def compare_recorded(
     found = compare_rows(
         list(rows.values()),
         pairs,
-        _facts(sources, shared, reader),
+        _run_facts(sources, shared, reader),
         reader=reader,
         margin=margin,
         level=LEVEL,
@@ -94,15 +102,15 @@ def compare_recorded(
     disagreements: list[Disagreement] = []
     for one in others if scored else ():
         for key in shared:
-            sides = [_side(of, key, rows[of.arm, key], reader) for of in (one, first)]
+            sides = [_make_tool_record(of, key, rows[of.arm, key], reader) for of in (one, first)]
             if (arm := sides[0]) is not None and (control := sides[1]) is not None:
-                why = disagreement(arm, control, one.items[key].shown)
+                why = find_disagreement(arm, control, one.items[key].shown)
                 disagreements += [why] if why is not None else []
-    notes = _notes(sources, shared, scored=scored)
+    notes = _source_notes(sources, shared, scored=scored)
     return replace(found, disagreements=tuple(disagreements), notes=(*notes, *found.notes))
 
 
-def _problem(of: RecordedSample) -> Problem:
+def _make_problem(of: RecordedSample) -> Problem:
     kind: AnswerKind = "text"
     if of.choices:
         kind = "choice"
@@ -112,7 +120,7 @@ def _problem(of: RecordedSample) -> Problem:
     return Problem(question=question, gold=of.gold)
 
 
-def _row(
+def _make_row(
     arm: str, of: RecordedSample, problem: Problem, reader: str, *, scored: bool
 ) -> AttemptRow:
     if of.error is not None:
@@ -146,7 +154,9 @@ def _is_right(of: RecordedSample) -> bool:
     return of.score == 1
 
 
-def _side(of: RecordedFile, key: str, row: AttemptRow, reader: str) -> ToolRecord | None:
+def _make_tool_record(
+    of: RecordedFile, key: str, row: AttemptRow, reader: str
+) -> ToolRecord | None:
     item = of.items[key]
     if row.outcome == "failed":
         return None
@@ -163,7 +173,7 @@ def _side(of: RecordedFile, key: str, row: AttemptRow, reader: str) -> ToolRecor
     )
 
 
-def _facts(sources: Sequence[RecordedFile], shared: Sequence[str], reader: str) -> RunFacts:
+def _run_facts(sources: Sequence[RecordedFile], shared: Sequence[str], reader: str) -> RunFacts:
     benches = " and ".join(dict.fromkeys(one.bench for one in sources))
     texts: Mapping[str, list[str]] = {
         one.arm: [one.items[key].text for key in shared] for one in sources
@@ -179,7 +189,9 @@ def _facts(sources: Sequence[RecordedFile], shared: Sequence[str], reader: str) 
     )
 
 
-def _notes(sources: Sequence[RecordedFile], shared: Sequence[str], *, scored: bool) -> list[str]:
+def _source_notes(
+    sources: Sequence[RecordedFile], shared: Sequence[str], *, scored: bool
+) -> list[str]:
     said = [note for one in sources for note in one.notes]
     said += [
         f"{one.arm}: {left:,} problems are not in every file and are left out"
@@ -266,15 +278,15 @@ def read_recorded(written: str) -> RecordedFile:
     if not path.is_file():
         raise BadInputError(path, "no such file", hint="one file: a log, or a samples file")
     if source.kind == "inspect":
-        return _of_inspect(source)
-    return _of_lm_eval(source, named=found["arm"])
+        return _read_inspect(source)
+    return _read_lm_eval(source, named=found["arm"])
 
 
-def _of_inspect(source: ResultsSource) -> RecordedFile:
-    head, samples, place = open_logged(source.path, full=True)
-    about = cast("Mapping[str, str]", maybe_table(head, "eval", "metadata", "cotkit"))
+def _read_inspect(source: ResultsSource) -> RecordedFile:
+    head, samples, place = open_log(source.path, full=True)
+    about = cast("Mapping[str, str]", find_object(head, "eval", "metadata", "cotkit"))
     is_ours = "run" in about  # written by cotkit export: inputs are prompts, ids are problems
-    texts = _questions(about["bench"]) if is_ours else {}
+    texts = _load_questions(about["bench"]) if is_ours else {}
     scorer = source.options.get("scorer")
     found: dict[str, RecordedSample] = {}
     n_again = 0
@@ -282,11 +294,11 @@ def _of_inspect(source: ResultsSource) -> RecordedFile:
         if not isinstance(sample, dict):
             raise place.bad("must be an object", field=f"samples.{at}", hint="a log of Inspect")
         of = cast("dict[str, object]", sample)
-        scores = maybe_table(of, "scores")
+        scores = find_object(of, "scores")
         scorer = scorer or next(iter(scores), None)
-        question = texts.get(str(of.get("id"))) if is_ours else _said(of.get("input"))
+        question = texts.get(str(of.get("id"))) if is_ours else _input_text(of.get("input"))
         item = _inspect_item(of, scorer, f"samples.{at}", place, is_ours=is_ours)
-        item = _keyed(item, question, str(of.get("id")))
+        item = _add_key(item, question, str(of.get("id")))
         n_again += item.key in found
         found.setdefault(item.key, item)
     notes = [f"{source.arm}: scored by {scorer}"] if scorer else []
@@ -295,10 +307,10 @@ def _of_inspect(source: ResultsSource) -> RecordedFile:
     assert source.arm is not None
     return RecordedFile(
         arm=source.arm,
-        model=words(head, place, "eval", "model"),
+        model=need_text(head, place, "eval", "model"),
         bench=source.options.get("bench")
         or about.get("bench")
-        or words(head, place, "eval", "task"),
+        or need_text(head, place, "eval", "task"),
         items=found,
         notes=tuple(notes),
     )
@@ -307,25 +319,25 @@ def _of_inspect(source: ResultsSource) -> RecordedFile:
 def _inspect_item(
     of: Mapping[str, object], scorer: str | None, field: str, place: FileLocation, *, is_ours: bool
 ) -> RecordedSample:
-    scores = maybe_table(of, "scores")
+    scores = find_object(of, "scores")
     score = math.nan if of.get("error") else value_of(scores, scorer, field, place)
-    given = maybe_table(scores, (scorer or "").partition("/")[0])
-    choices = items({"choices": maybe(of, "output", "choices") or []}, place, "choices")
-    text = _said(maybe(choices[0], "message", "content")) if choices else None
+    given = find_object(scores, (scorer or "").partition("/")[0])
+    choices = need_list({"choices": find_field(of, "output", "choices") or []}, place, "choices")
+    text = _input_text(find_field(choices[0], "message", "content")) if choices else None
     if is_ours and isinstance(given.get("explanation"), str):
         text = cast("str", given["explanation"])  # what the readers read, the cue included
     options = tuple(str(one) for one in cast("list[object]", of.get("choices") or []))
     target = of.get("target")
     first = cast("list[object]", target)[0] if isinstance(target, list) and target else target
     answer = given.get("answer")
-    error = maybe(of, "error", "message")
+    error = find_field(of, "error", "message")
     return RecordedSample(
         key="",
         shown="",
-        gold=_gold(str(first), options),
+        gold=_read_gold(str(first), options),
         choices=options,
         text=text or "",
-        stop_reason=STOPPED.get(str(maybe(choices[0], "stop_reason")), "stop")
+        stop_reason=STOP_REASONS.get(str(find_field(choices[0], "stop_reason")), "stop")
         if choices
         else "stop",
         score=None if math.isnan(score) else score,
@@ -334,7 +346,7 @@ def _inspect_item(
     )
 
 
-def _of_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
+def _read_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
     path = source.path
     stem = re.fullmatch(r"samples_(?P<task>.+?)(?P<date>_\d{4}-\d\d-\d\dT.*)?", path.stem)
     task = source.options.get("task") or (stem["task"] if stem else path.stem)
@@ -347,8 +359,8 @@ def _of_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
     chosen = source.options.get("filter") or (_FLEXIBLE if _FLEXIBLE in filters else filters[0])
     if chosen not in filters:
         raise BadInputError(path, f"no filter {chosen}", hint=f"there: {', '.join(filters)}")
-    about = cast("Mapping[str, str]", maybe_table(page, "configs", task, "metadata", "cotkit"))
-    texts = _questions(about["bench"]) if about.get("run") else {}
+    about = cast("Mapping[str, str]", find_object(page, "configs", task, "metadata", "cotkit"))
+    texts = _load_questions(about["bench"]) if about.get("run") else {}
     found: dict[str, RecordedSample] = {}
     for place, line in lines:
         if str(line.get("filter", "none")) == chosen:
@@ -358,7 +370,7 @@ def _of_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
             found[item.key] = item
     others = ", ".join(one for one in filters if one != chosen)
     arm = named or task
-    model = maybe(page, "model_name")
+    model = find_field(page, "model_name")
     return RecordedFile(
         arm=arm,
         model=model if isinstance(model, str) else "unknown model",
@@ -371,7 +383,7 @@ def _of_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
 def _lm_eval_item(
     line: Mapping[str, object], metric: str, place: FileLocation, texts: Mapping[str, str]
 ) -> RecordedSample:
-    doc = maybe_table(line, "doc")
+    doc = find_object(line, "doc")
     said = line.get("resps")
     while isinstance(said, list) and said:
         said = cast("list[object]", said)[-1 if isinstance(said[0], list) else 0]
@@ -390,16 +402,18 @@ def _lm_eval_item(
     item = RecordedSample(
         key="",
         shown="",
-        gold=_gold(str(line.get("target")), ()),
+        gold=_read_gold(str(line.get("target")), ()),
         text=said,
         stop_reason="stop",
         score=score,
         read=read if isinstance(read, str) and read != "[invalid]" else None,
     )
-    return _keyed(item, question, str(doc.get("id") or line.get("doc_hash") or line.get("doc_id")))
+    return _add_key(
+        item, question, str(doc.get("id") or line.get("doc_hash") or line.get("doc_id"))
+    )
 
 
-def _keyed(item: RecordedSample, question: str | None, name: str) -> RecordedSample:
+def _add_key(item: RecordedSample, question: str | None, name: str) -> RecordedSample:
     if question is None:
         return replace(item, key=content_hash("problem-id", name), shown=name)
     plain = " ".join(question.split())
@@ -407,7 +421,7 @@ def _keyed(item: RecordedSample, question: str | None, name: str) -> RecordedSam
     return replace(item, key=content_hash("problem", plain), shown=shown)
 
 
-def _questions(bench: str) -> Mapping[str, str]:
+def _load_questions(bench: str) -> Mapping[str, str]:
     """Problem id -> question, of a benchmark that one of our exports names; empty: not here."""
     try:
         problems = load_benchmark(parse_spec(bench)).problems()
@@ -416,7 +430,7 @@ def _questions(bench: str) -> Mapping[str, str]:
     return {one.question.id: one.question.text for one in problems}
 
 
-def _gold(target: str, choices: Sequence[str]) -> str:
+def _read_gold(target: str, choices: Sequence[str]) -> str:
     if len(target) == 1 and choices and 0 <= ord(target) - ord("A") < len(choices):
         return choices[ord(target) - ord("A")]
     worked = _WORKED.fullmatch(target)
@@ -424,19 +438,19 @@ def _gold(target: str, choices: Sequence[str]) -> str:
     return canonical_number(answer) or answer
 
 
-def _said(content: object) -> str | None:
+def _input_text(content: object) -> str | None:
     """Text of an input, a message's content, or the last message of the user."""
     if isinstance(content, str) or not isinstance(content, list):
         return content if isinstance(content, str) else None
     parts = cast("list[object]", content)
-    if any(isinstance(maybe(one, "role"), str) for one in parts):
-        asked = [one for one in parts if maybe(one, "role") == "user"]
-        return _said(maybe(asked[-1], "content")) if asked else None
-    return "".join(_texts(parts)) or None
+    if any(isinstance(find_field(one, "role"), str) for one in parts):
+        asked = [one for one in parts if find_field(one, "role") == "user"]
+        return _input_text(find_field(asked[-1], "content")) if asked else None
+    return "".join(_part_texts(parts)) or None
 
 
-def _texts(parts: Sequence[object]) -> Iterator[str]:
+def _part_texts(parts: Sequence[object]) -> Iterator[str]:
     for part in parts:
-        text = maybe(part, "text")
-        if maybe(part, "type") == "text" and isinstance(text, str):
+        text = find_field(part, "text")
+        if find_field(part, "type") == "text" and isinstance(text, str):
             yield text

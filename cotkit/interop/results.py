@@ -104,7 +104,7 @@ class LadderResults:
 # Results of any files -> grids: one for each benchmark and each family that the files name.
 
 
-def ladders(
+def make_ladders(
     results: Sequence[Result], params: Mapping[str, int] | None = None
 ) -> list[LadderResults]:
     """Put results in order; ``params``: sizes that the user gave, model -> parameters.
@@ -119,10 +119,12 @@ def ladders(
     groups: dict[tuple[str, str | None], list[Result]] = {}
     for one in results:
         groups.setdefault((one.bench, one.ladder), []).append(one)
-    return [_ladder(bench, family, of, params or {}) for (bench, family), of in groups.items()]
+    return [
+        _build_ladder(bench, family, of, params or {}) for (bench, family), of in groups.items()
+    ]
 
 
-def _ladder(
+def _build_ladder(
     bench: str, family: str | None, results: Sequence[Result], params: Mapping[str, int]
 ) -> LadderResults:
     _check_versions(results)
@@ -135,7 +137,7 @@ def _ladder(
         elif before.of != one.of:
             raise one.place.bad(
                 f"{one.model}, {one.arm}, {bench}: a second result, unlike the first",
-                hint=f"the first is at {_where(before)}; leave one out",
+                hint=f"the first is at {_format_place(before)}; leave one out",
             )
     notes = [note for one in results for note in one.notes]
     arms = tuple(dict.fromkeys(one.arm for one in results))
@@ -145,14 +147,18 @@ def _ladder(
         notes.append("some results are rates only, so no problems are paired: Newcombe throughout")
     ids: tuple[str, ...] = ()
     if n_rates == 0:
-        ids = _shared(list(cells.values()))
+        ids = _all_problem_ids(list(cells.values()))
         made: dict[tuple[str, str], Cell] = {
-            key: _outcomes(one, ids) for key, one in of.items() if not isinstance(one, ArmTotals)
+            key: _make_outcomes(one, ids)
+            for key, one in of.items()
+            if not isinstance(one, ArmTotals)
         }
     else:
-        made = {key: one if isinstance(one, ArmTotals) else _totals(one) for key, one in of.items()}
+        made = {
+            key: one if isinstance(one, ArmTotals) else _make_totals(one) for key, one in of.items()
+        }
     models = {one.model: one.size for one in results}
-    rungs = tuple(rung(model, size, params) for model, size in models.items())
+    rungs = tuple(make_rung(model, size, params) for model, size in models.items())
     unknown = [one.model for one in rungs if one.n_params is None]
     if unknown:
         notes.append(f"size unknown: {', '.join(unknown)} (--params MODEL=7B says it)")
@@ -168,13 +174,13 @@ def _check_versions(results: Sequence[Result]) -> None:
         first = seen.setdefault(one.version[0], one)
         if first.version != one.version:
             raise one.place.bad(
-                f"{' '.join(one.version)}, but another version in {_where(first)}",
+                f"{' '.join(one.version)}, but another version in {_format_place(first)}",
                 field="version",
                 hint="results of two versions of a task are not compared",
             )
 
 
-def _shared(results: Sequence[Result]) -> tuple[str, ...]:
+def _all_problem_ids(results: Sequence[Result]) -> tuple[str, ...]:
     """Every problem of any result, in the order met; arms of one model must share some."""
     ids: dict[str, None] = {}
     by_model: dict[str, Result] = {}
@@ -185,13 +191,16 @@ def _shared(results: Sequence[Result]) -> tuple[str, ...]:
         if first.of.keys().isdisjoint(one.of):
             raise one.place.bad(
                 f"{one.model}: {one.arm} has no problem in common with {first.arm}",
-                hint=f"{first.arm} is at {_where(first)}; ids are like {next(iter(first.of), '?')}",
+                hint=(
+                    f"{first.arm} is at {_format_place(first)}; ids are like"
+                    f" {next(iter(first.of), '?')}"
+                ),
             )
         ids |= dict.fromkeys(one.of)
     return tuple(ids)
 
 
-def _outcomes(scored: Mapping[str, ProblemScore], ids: Sequence[str]) -> ArmOutcomes:
+def _make_outcomes(scored: Mapping[str, ProblemScore], ids: Sequence[str]) -> ArmOutcomes:
     rows = [scored.get(of) for of in ids]
     names = dict.fromkeys(name for row in scored.values() for name in row.metrics)
     costs = {
@@ -219,12 +228,12 @@ def _column(values: Iterable[float]) -> Floats:
     return np.array(list(values), dtype=np.float64)
 
 
-def _totals(scored: Mapping[str, ProblemScore]) -> ArmTotals:
+def _make_totals(scored: Mapping[str, ProblemScore]) -> ArmTotals:
     done = [row.correct for row in scored.values() if not math.isnan(row.correct)]
     return ArmTotals(rate=sum(done) / len(done) if done else math.nan, n=len(done))
 
 
-def _where(one: Result) -> str:
+def _format_place(one: Result) -> str:
     return one.place.file if one.place.line is None else f"{one.place.file}:{one.place.line}"
 
 
@@ -261,9 +270,9 @@ def read_sizes(given: Sequence[str]) -> dict[str, int]:
     return sizes
 
 
-def rung(model: str, size: ModelSize, given: Mapping[str, int]) -> Rung:
+def make_rung(model: str, size: ModelSize, given: Mapping[str, int]) -> Rung:
     """A model with what is known of it: the user's word first, then the file's, the catalogue's."""
-    known = _known(model)
+    known = _find_in_catalogue(model)
     n_params = given.get(model, size.n_params)
     is_mixture = known is not None and known.n_active_params != known.n_params
     return Rung(
@@ -276,7 +285,7 @@ def rung(model: str, size: ModelSize, given: Mapping[str, int]) -> Rung:
     )
 
 
-def _known(model: str) -> CatalogueEntry | None:
+def _find_in_catalogue(model: str) -> CatalogueEntry | None:
     """Other tools write ``hf/OWNER/NAME``; the catalogue has ``OWNER/NAME`` and short names."""
     parts = model.split("/")
     for name in dict.fromkeys((model, "/".join(parts[1:]), "/".join(parts[-2:]), parts[-1])):
@@ -296,7 +305,7 @@ _PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot"})
 """What other people call prompting without reasoning."""
 
 
-def pairs(
+def pair_arms(
     arms: Sequence[str],
     *,
     strategies: Sequence[str] = (),
@@ -358,7 +367,7 @@ _RATE = re.compile(
     r"error_rate)(?:_(?!pct$|percent$)\w+?)?(?P<unit>_pct|_percent|%)?"
 )
 
-LINEAR = ("digit_accuracy", "edit_similarity", "gold_log_prob_per_token", "steps_right")
+LINEAR_METRICS = ("digit_accuracy", "edit_similarity", "gold_log_prob_per_token", "steps_right")
 """Metrics that reward part of an answer, higher is better: only such say whether a jump is real.
 The first that there is decides."""
 
@@ -368,7 +377,7 @@ def is_rate(metric: str) -> bool:
     return _RATE.fullmatch(metric.lower()) is not None
 
 
-def as_rate(metric: str, value: float, place: FileLocation) -> float:
+def to_rate(metric: str, value: float, place: FileLocation) -> float:
     """The share of problems solved, 0..1: percent by its name, errors turned round.
 
     Raises:

@@ -23,7 +23,7 @@ _WEIGHTS = "model.safetensors"
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Generator[bool]:
+def claim_folder(folder: Path) -> Generator[bool]:
     """Whether this process alone works on the folder now; a killed process holds nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
@@ -35,7 +35,7 @@ def claimed(folder: Path) -> Generator[bool]:
         yield True
 
 
-def check(folder: Path, fingerprint: str) -> None:
+def check_folder(folder: Path, fingerprint: str) -> None:
     """Demand that a folder holds nothing, or something of this recipe.
 
     Raises:
@@ -60,9 +60,9 @@ def check(folder: Path, fingerprint: str) -> None:
         )
 
 
-def begin(folder: Path, fingerprint: str, recipe: object) -> None:
+def begin_training(folder: Path, fingerprint: str, recipe: object) -> None:
     """Say in the folder what is trained there; raises as :func:`check` does."""
-    check(folder, fingerprint)
+    check_folder(folder, fingerprint)
     text = canonical_json({"fingerprint": fingerprint, "recipe": recipe})
     write_whole(folder / _RECIPE, f"{text}\n".encode())
 
@@ -77,7 +77,7 @@ def weights_of(folder: Path) -> Path:
     return folder / _WEIGHTS
 
 
-def save(folder: Path, state: Mapping[str, Any]) -> None:
+def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace the checkpoint at once: a kill leaves the old one or the new one."""
     import io
 
@@ -88,7 +88,7 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
     write_whole(folder / _STATE, buffer.getvalue())
 
 
-def load(folder: Path) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The state last saved, on the CPU; None if there is none.
 
     Raises:
@@ -111,7 +111,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         raise BadInputError(path, "is not a checkpoint", hint=hint) from broken
 
 
-def drop(folder: Path) -> None:
+def drop_checkpoint(folder: Path) -> None:
     """Remove the checkpoint of a finished training."""
     (folder / _STATE).unlink(missing_ok=True)
 

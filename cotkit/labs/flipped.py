@@ -21,7 +21,7 @@ _WORDS: dict[FollowingLabel, str] = {
 }
 
 
-def flipped(found: Sequence[Comparison]) -> LabReport:
+def judge_flipped(found: Sequence[Comparison]) -> LabReport:
     """What models do as the share of flipped labels grows; each comparison has the same arms.
 
     Args:
@@ -32,10 +32,10 @@ def flipped(found: Sequence[Comparison]) -> LabReport:
     if is_sized:
         ladder.sort(key=lambda one: one.n_params or 0)
     first = ladder[0]
-    labels: list[FollowingLabel | None] = [_whole(one).label for one in ladder]
+    labels: list[FollowingLabel | None] = [_fully_flipped_point(one).label for one in ladder]
     return LabReport(
         name="flipped",
-        answers=(_sentence(ladder, labels, is_sized=is_sized),),
+        answers=(_answer_sentence(ladder, labels, is_sized=is_sized),),
         caption=(
             "arXiv:2303.03846, sections 3 and 4",
             f"{len(ladder)} models",
@@ -48,29 +48,29 @@ def flipped(found: Sequence[Comparison]) -> LabReport:
             ("bench_version", first.bench_version),
             ("n_problems", first.n_problems),
         ),
-        findings=tuple(_finding(one) for one in ladder),
+        findings=tuple(_make_finding(one) for one in ladder),
         finding_name="solve rate, all labels flipped",
         plots=(
-            _over_fraction(ladder),
-            *((_over_size(ladder),) if is_sized and len(ladder) > 1 else ()),
+            _plot_over_fraction(ladder),
+            *((_plot_over_size(ladder),) if is_sized and len(ladder) > 1 else ()),
         ),
         notes=tuple(dict.fromkeys(note for one in ladder for note in one.notes)),
     )
 
 
-def _whole(of: Comparison) -> Following:
+def _fully_flipped_point(of: Comparison) -> Following:
     """The point with all labels flipped."""
     return next(point for point in of.following if point.fraction == 1)
 
 
-def _sentence(
+def _answer_sentence(
     ladder: Sequence[Comparison], labels: Sequence[FollowingLabel | None], *, is_sized: bool
 ) -> str:
     follow = [label == "follows" for label in labels]
     rates = ", ".join(
         f"{one.model} {100 * point.solve_rate:.0f} % of {point.n}"
         for one in ladder
-        for point in [_whole(one)]
+        for point in [_fully_flipped_point(one)]
     )
     if not any(follow):
         claim = "no model is shown to follow flipped labels"
@@ -90,8 +90,8 @@ def _sentence(
     return f"{claim[0].upper()}{claim[1:]}; solve rates with all labels flipped: {rates}."
 
 
-def _finding(of: Comparison) -> Finding:
-    point = _whole(of)
+def _make_finding(of: Comparison) -> Finding:
+    point = _fully_flipped_point(of)
     label = point.label or "undetermined"
     return Finding(
         what=of.model,
@@ -104,7 +104,7 @@ def _finding(of: Comparison) -> Finding:
     )
 
 
-def _over_fraction(ladder: Sequence[Comparison]) -> Plot:
+def _plot_over_fraction(ladder: Sequence[Comparison]) -> Plot:
     return Plot(
         key="fraction",
         title="Solve rate over the share of flipped labels",
@@ -127,7 +127,7 @@ def _over_fraction(ladder: Sequence[Comparison]) -> Plot:
     )
 
 
-def _over_size(ladder: Sequence[Comparison]) -> Plot:
+def _plot_over_size(ladder: Sequence[Comparison]) -> Plot:
     sizes = tuple(float(one.n_params or math.nan) for one in ladder)
     lines: list[PlotLine] = []
     for i, point in enumerate(ladder[0].following):

@@ -63,23 +63,25 @@ class IclTransformer(nn.Module):
         return self.head(read.last_hidden_state[:, ::2])[..., 0]
 
 
-def measured(recipe: IclRecipe, seed: int, out: Path, trainer: Trainer) -> list[PredictionErrors]:
+def measure_networks(
+    recipe: IclRecipe, seed: int, out: Path, trainer: Trainer
+) -> list[PredictionErrors]:
     """Every network trained (or found trained in ``out``), on every test, with the baselines.
 
     Raises:
         CotkitError: as :meth:`Trainer.fit` and :func:`lasso`.
     """
     readers = {
-        name_of(mixture): trainer.fit(*_training(recipe, mixture, seed, out))
+        name_of(mixture): trainer.fit(*_make_training(recipe, mixture, seed, out))
         for mixture in recipe.mixtures
     }
     found: list[PredictionErrors] = []
-    for condition, draw in _conditions(recipe):
+    for condition, draw in _make_conditions(recipe):
         # The same points for all tests: differences between tests are then paired.
         rng = np.random.default_rng([seed, 1 << 40])
-        x = points(recipe, recipe.n_prompts, rng)
+        x = draw_points(recipe, recipe.n_prompts, rng)
         y = draw(x, rng)
-        said = {name: _said(made, x, y) for name, made in readers.items()}
+        said = {name: _predict(made, x, y) for name, made in readers.items()}
         said["least squares"] = least_squares(x, y)
         if condition.kind in {"seen", "sparsity"}:
             said["Lasso"] = lasso(x, y)
@@ -88,7 +90,7 @@ def measured(recipe: IclRecipe, seed: int, out: Path, trainer: Trainer) -> list[
     return found
 
 
-def _training(
+def _make_training(
     recipe: IclRecipe, mixture: Mixture, seed: int, out: Path
 ) -> tuple[TrainingJob, nn.Module, Any]:
     parts = (recipe.dims, recipe.n_nonzero, recipe.frequencies, recipe.n_points, recipe.batch)
@@ -106,7 +108,7 @@ def _training(
         device = next(made.parameters()).device
         x, y = (
             torch.from_numpy(part.astype(np.float32)).to(device)
-            for part in batch(recipe, mixture, seed, step)
+            for part in make_batch(recipe, mixture, seed, step)
         )
         return (made(x, y) - y).square().mean()
 
@@ -114,7 +116,7 @@ def _training(
 
 
 @torch.no_grad()
-def _said(made: nn.Module, x: Floats, y: Floats) -> Floats:
+def _predict(made: nn.Module, x: Floats, y: Floats) -> Floats:
     device = next(made.parameters()).device
     parts = [
         made(
@@ -126,11 +128,14 @@ def _said(made: nn.Module, x: Floats, y: Floats) -> Floats:
     return torch.cat(parts).double().cpu().numpy()
 
 
-def _conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
+def _make_conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
     """What is tested: the classes seen, and three ways away from them."""
-    dense, waves = of_class(recipe, "dense"), of_class(recipe, "sine")
+    dense, waves = functions_of_class(recipe, "dense"), functions_of_class(recipe, "sine")
     found: list[tuple[IclCondition, Draw]] = [
-        (IclCondition(kind="seen", name=name, x=float(i), is_seen=True), of_class(recipe, name))
+        (
+            IclCondition(kind="seen", name=name, x=float(i), is_seen=True),
+            functions_of_class(recipe, name),
+        )
         for i, name in enumerate(("dense", "sparse", "sine"))
     ]
     found += [
@@ -138,7 +143,7 @@ def _conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
             IclCondition(
                 kind="convex", name=f"{share:.0%} sine", x=share, is_seen=share in {0.0, 1.0}
             ),
-            combined(dense, waves, share),
+            combine_functions(dense, waves, share),
         )
         for share in SHARES
     ]
@@ -150,7 +155,7 @@ def _conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
                 x=float(n),
                 is_seen=n in {recipe.n_nonzero, recipe.dims},
             ),
-            linear(n),
+            linear_functions(n),
         )
         for n in range(recipe.n_nonzero, recipe.dims + 1)
     ]
@@ -164,7 +169,7 @@ def _conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
                 x=middle * 2.0**octave,
                 is_seen=low <= middle * 2.0**octave <= high,
             ),
-            sine(middle * 2.0**octave, middle * 2.0**octave),
+            sine_functions(middle * 2.0**octave, middle * 2.0**octave),
         )
         for octave in OCTAVES
     ]
@@ -274,12 +279,12 @@ Draw: TypeAlias = Callable[[Floats, np.random.Generator], Floats]
 """[prompts x points x dims] -> [prompts x points]: a function of its own for each prompt."""
 
 
-def points(recipe: IclRecipe, n: int, rng: np.random.Generator) -> Floats:
+def draw_points(recipe: IclRecipe, n: int, rng: np.random.Generator) -> Floats:
     """[n x points x dims], standard normal."""
     return rng.standard_normal((n, recipe.n_points, recipe.dims))
 
 
-def linear(n_nonzero: int) -> Draw:
+def linear_functions(n_nonzero: int) -> Draw:
     """Linear functions, so many of whose weights (drawn where) are not 0; variance 1."""
 
     def draw(x: Floats, rng: np.random.Generator) -> Floats:
@@ -292,7 +297,7 @@ def linear(n_nonzero: int) -> Draw:
     return draw
 
 
-def sine(low: float, high: float) -> Draw:
+def sine_functions(low: float, high: float) -> Draw:
     """``sqrt(2) sin(w x_1 + p)``: w uniform from low to high, p from 0 to 2 pi; variance 1."""
 
     def draw(x: Floats, rng: np.random.Generator) -> Floats:
@@ -304,7 +309,7 @@ def sine(low: float, high: float) -> Draw:
     return draw
 
 
-def combined(first: Draw, second: Draw, share: float) -> Draw:
+def combine_functions(first: Draw, second: Draw, share: float) -> Draw:
     """``(1 - share) f + share g``, scaled to variance 1."""
     scale = np.sqrt((1 - share) ** 2 + share**2)
 
@@ -314,18 +319,18 @@ def combined(first: Draw, second: Draw, share: float) -> Draw:
     return draw
 
 
-def of_class(recipe: IclRecipe, name: str) -> Draw:
+def functions_of_class(recipe: IclRecipe, name: str) -> Draw:
     """A class by its name in mixtures."""
     if name == "sine":
-        return sine(*recipe.frequencies)
-    return linear(recipe.dims if name == "dense" else recipe.n_nonzero)
+        return sine_functions(*recipe.frequencies)
+    return linear_functions(recipe.dims if name == "dense" else recipe.n_nonzero)
 
 
-def batch(recipe: IclRecipe, mixture: Mixture, seed: int, step: int) -> tuple[Floats, Floats]:
+def make_batch(recipe: IclRecipe, mixture: Mixture, seed: int, step: int) -> tuple[Floats, Floats]:
     """Prompts of one step: x and f(x); a function of its arguments."""
     rng = np.random.default_rng([seed, step])
-    x = points(recipe, recipe.batch, rng)
-    every = np.stack([of_class(recipe, name)(x, rng) for name in mixture])
+    x = draw_points(recipe, recipe.batch, rng)
+    every = np.stack([functions_of_class(recipe, name)(x, rng) for name in mixture])
     chosen = rng.integers(0, len(mixture), recipe.batch)
     return x, every[chosen, np.arange(recipe.batch)]
 

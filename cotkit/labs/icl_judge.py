@@ -66,21 +66,26 @@ class PredictionErrors:
     prompts for all, and x the same in all tests."""
 
 
-def icl(found: Sequence[PredictionErrors], *, n_steps: int, dims: int, seed: int) -> LabReport:
+def judge_icl(
+    found: Sequence[PredictionErrors], *, n_steps: int, dims: int, seed: int
+) -> LabReport:
     """Judge every network on every test."""
     rng = np.random.default_rng(seed)
     seen = {one.condition.name: one for one in found if one.condition.kind == "seen"}
     selection = [
         finding
         for name in _CLASSES
-        for mixture in _mixtures(seen[name], name)
-        for finding in [_selection(seen[name], name, mixture, rng)]
+        for mixture in _other_mixtures(seen[name], name)
+        for finding in [_judge_selection(seen[name], name, mixture, rng)]
     ]
-    beyond = [finding for kind in _NETWORK for finding in _beyond(found, kind, rng)]
+    beyond = [finding for kind in _NETWORK for finding in _judge_beyond(found, kind, rng)]
     n_prompts = len(next(iter(found[0].squares.values())))
     return LabReport(
         name="icl",
-        answers=(_said(selection, "On classes it was trained on"), _said(beyond, "Beyond them")),
+        answers=(
+            _answer_sentence(selection, "On classes it was trained on"),
+            _answer_sentence(beyond, "Beyond them"),
+        ),
         caption=(
             "arXiv:2311.00871",
             f"{dims} dimensions",
@@ -100,25 +105,27 @@ def icl(found: Sequence[PredictionErrors], *, n_steps: int, dims: int, seed: int
         findings=(*selection, *beyond),
         finding_name="excess squared error",
         plots=(
-            *(_learning(seen[name], name, rng) for name in _CLASSES),
-            *(_away(found, kind, rng) for kind in _NETWORK),
+            *(_plot_learning(seen[name], name, rng) for name in _CLASSES),
+            *(_plot_unseen(found, kind, rng) for kind in _NETWORK),
         ),
         notes=(f"bootstrap over prompts ({N_RESAMPLES:,} resamples): one network of each mixture",),
     )
 
 
-def _mixtures(of: PredictionErrors, name: str) -> list[str]:
+def _other_mixtures(of: PredictionErrors, name: str) -> list[str]:
     """Networks of several classes, this one among them."""
     return [one for one in of.squares if "+" in one and name in one.split("+")]
 
 
-def _selection(of: PredictionErrors, name: str, mixture: str, rng: np.random.Generator) -> Finding:
+def _judge_selection(
+    of: PredictionErrors, name: str, mixture: str, rng: np.random.Generator
+) -> Finding:
     """Is the mixture as good as the network that knows nothing but this class?"""
     ours, theirs = of.squares[mixture][:, 1:].mean(1), of.squares[name][:, 1:].mean(1)
-    alone, bounds = _mean(_most(of.squares[name]), rng)
-    value, interval = _mean(ours - theirs, rng)
-    word, verdict = _word(interval, ("selects", "selects"), ("fails", "does not select"))
-    why = f"excess over the {name} network {_ends(value, interval)}"
+    alone, bounds = _mean_interval(_late_errors(of.squares[name]), rng)
+    value, interval = _mean_interval(ours - theirs, rng)
+    word, verdict = _verdict_words(interval, ("selects", "selects"), ("fails", "does not select"))
+    why = f"excess over the {name} network {_format_estimate(value, interval)}"
     if bounds.high >= LEARNED_BELOW:
         word, verdict = "not_learned", "not learned"
         why = f"the {name} network itself errs by {alone:.2f} with the most exemplars"
@@ -133,23 +140,23 @@ def _selection(of: PredictionErrors, name: str, mixture: str, rng: np.random.Gen
     )
 
 
-def _beyond(
+def _judge_beyond(
     found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator
 ) -> list[Finding]:
     """Does the mixture err more off what it has seen, with the most exemplars?"""
     network = _NETWORK[kind]
     of = [one for one in found if one.condition.kind == kind]
     ends = [one for one in of if one.condition.is_seen]
-    seen = np.mean([_most(one.squares[network]) for one in ends], axis=0)
-    there, bounds = _mean(seen, rng)
+    seen = np.mean([_late_errors(one.squares[network]) for one in ends], axis=0)
+    there, bounds = _mean_interval(seen, rng)
     findings: list[Finding] = []
-    for what, unseen in _parts(of, kind):
+    for what, unseen in _unseen_parts(of, kind):
         if not unseen:
             continue
-        away = np.mean([_most(one.squares[network]) for one in unseen], axis=0)
-        value, interval = _mean(away - seen, rng)
-        word, verdict = _word(interval, ("holds", "holds"), ("fails", "fails"))
-        why = f"excess over the classes seen {_ends(value, interval)}"
+        away = np.mean([_late_errors(one.squares[network]) for one in unseen], axis=0)
+        value, interval = _mean_interval(away - seen, rng)
+        word, verdict = _verdict_words(interval, ("holds", "holds"), ("fails", "fails"))
+        why = f"excess over the classes seen {_format_estimate(value, interval)}"
         if bounds.high >= LEARNED_BELOW:
             word, verdict = "not_learned", "not learned"
             why = f"it errs by {there:.2f} on the classes seen already"
@@ -167,7 +174,9 @@ def _beyond(
     return findings
 
 
-def _parts(of: Sequence[PredictionErrors], kind: Kind) -> list[tuple[str, list[PredictionErrors]]]:
+def _unseen_parts(
+    of: Sequence[PredictionErrors], kind: Kind
+) -> list[tuple[str, list[PredictionErrors]]]:
     unseen = [one for one in of if not one.condition.is_seen]
     if kind != "frequency":
         what = "convex combinations" if kind == "convex" else "intermediate sparsity"
@@ -179,33 +188,35 @@ def _parts(of: Sequence[PredictionErrors], kind: Kind) -> list[tuple[str, list[P
     ]
 
 
-def _most(squares: Floats) -> Floats:
+def _late_errors(squares: Floats) -> Floats:
     """[prompts] mean over the last quarter of the points: those with the most exemplars."""
     return squares[:, -max(1, squares.shape[1] // 4) :].mean(1)
 
 
-def _mean(values: Floats, rng: np.random.Generator) -> tuple[float, Interval]:
+def _mean_interval(values: Floats, rng: np.random.Generator) -> tuple[float, Interval]:
     drawn = resampled_sums(values[:, None], N_RESAMPLES, rng)[:, 0] / len(values)
     return float(values.mean()), percentiles(drawn, LEVEL)
 
 
-def _word(interval: Interval, below: tuple[str, str], above: tuple[str, str]) -> tuple[str, str]:
+def _verdict_words(
+    interval: Interval, below: tuple[str, str], above: tuple[str, str]
+) -> tuple[str, str]:
     if interval.high < MARGIN:
         return below
     return above if interval.low > MARGIN else ("undetermined", "undetermined")
 
 
-def _ends(value: float, interval: Interval) -> str:
+def _format_estimate(value: float, interval: Interval) -> str:
     return f"{value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
 
 
-def _said(findings: Sequence[Finding], where: str) -> str:
+def _answer_sentence(findings: Sequence[Finding], where: str) -> str:
     """One sentence: each finding with its verdict, then the numbers."""
     words = ", ".join(f"{one.what} {one.verdict}" for one in findings)
     return f"{where}: {words}; {'; '.join(f'{one.what}: {one.why}' for one in findings)}."
 
 
-def _learning(of: PredictionErrors, name: str, rng: np.random.Generator) -> Plot:
+def _plot_learning(of: PredictionErrors, name: str, rng: np.random.Generator) -> Plot:
     """Errors by number of exemplars, of the networks that know the class and of the baselines."""
     names = [one for one in of.squares if name in one.split("+")]
     names += [one for one in of.squares if one[0].isupper() or " " in one]
@@ -222,14 +233,14 @@ def _learning(of: PredictionErrors, name: str, rng: np.random.Generator) -> Plot
         y_form="value",
         y_most=_HIGHEST,
         lines=tuple(
-            _line(one, [float(n) for n in range(n_points)], list(of.squares[one].T), rng)
+            _make_line(one, [float(n) for n in range(n_points)], list(of.squares[one].T), rng)
             for one in names
             if name != "sine" or one != "Lasso"
         ),
     )
 
 
-def _away(found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator) -> Plot:
+def _plot_unseen(found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator) -> Plot:
     of = sorted((one for one in found if one.condition.kind == kind), key=lambda e: e.condition.x)
     names = [_NETWORK[kind], *_SINGLE[kind], "least squares"]
     names += ["Lasso"] if kind == "sparsity" else []
@@ -250,10 +261,10 @@ def _away(found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generato
         y_form="value",
         y_most=_HIGHEST,
         lines=tuple(
-            _line(
+            _make_line(
                 name,
                 [one.condition.x for one in of],
-                [_most(one.squares[name]) for one in of],
+                [_late_errors(one.squares[name]) for one in of],
                 rng,
             )
             for name in names
@@ -261,7 +272,7 @@ def _away(found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generato
     )
 
 
-def _line(
+def _make_line(
     name: str, x: Sequence[float], values: Sequence[Floats], rng: np.random.Generator
 ) -> PlotLine:
     drawn = resampled_sums(np.stack(list(values), axis=1), N_RESAMPLES, rng) / len(values[0])

@@ -25,7 +25,9 @@ _NAMES = {"lenet": "LeNet", "autoencoder": "Autoencoder", "transformer": "Transf
 _AT_ONCE = 500  # images, or sequences, measured at one time
 
 
-def measured(recipe: MirageRecipe, seed: int, out: Path, trainer: Trainer) -> list[FamilyResults]:
+def measure_families(
+    recipe: MirageRecipe, seed: int, out: Path, trainer: Trainer
+) -> list[FamilyResults]:
     """Every family of the recipe, trained (or found trained in ``out``) and measured.
 
     Args:
@@ -37,7 +39,7 @@ def measured(recipe: MirageRecipe, seed: int, out: Path, trainer: Trainer) -> li
     Raises:
         CotkitError: as :func:`images` and :meth:`Trainer.fit`.
     """
-    sets = {family.data: images(family.data, out / "data") for family in recipe.families}
+    sets = {family.data: load_images(family.data, out / "data") for family in recipe.families}
     found: list[FamilyResults] = []
     for family in recipe.families:
         of = sets[family.data]
@@ -45,16 +47,16 @@ def measured(recipe: MirageRecipe, seed: int, out: Path, trainer: Trainer) -> li
         sizes: list[int] = []
         for width in family.widths:
             made = [
-                trainer.fit(*_training(recipe, family, width, of, seed=seed + i, out=out))
+                trainer.fit(*_make_training(recipe, family, width, of, seed=seed + i, out=out))
                 for i in range(recipe.n_seeds)
             ]
-            sizes.append(n_params(made[0]))
-            outputs.append([_output(recipe, family, one, of) for one in made])
-        found.append(_measured(recipe, family, sizes, np.asarray(outputs), of))
+            sizes.append(count_params(made[0]))
+            outputs.append([_test_outputs(recipe, family, one, of) for one in made])
+        found.append(_measure_family(recipe, family, sizes, np.asarray(outputs), of))
     return found
 
 
-def _training(
+def _make_training(
     recipe: MirageRecipe, family: NetworkFamily, width: int, of: ImageSet, *, seed: int, out: Path
 ) -> tuple[TrainingJob, torch.nn.Module, Loss]:
     job = TrainingJob(
@@ -72,11 +74,11 @@ def _training(
         peak_rate=family.peak_rate,
     )
     torch.manual_seed(seed)
-    made = network(family, width, of.train.shape[-1], of.n_classes)
-    return job, made, _loss(recipe, family, of, seed)
+    made = make_network(family, width, of.train.shape[-1], of.n_classes)
+    return job, made, _make_loss(recipe, family, of, seed)
 
 
-def _loss(recipe: MirageRecipe, family: NetworkFamily, of: ImageSet, seed: int) -> Loss:
+def _make_loss(recipe: MirageRecipe, family: NetworkFamily, of: ImageSet, seed: int) -> Loss:
     pixels, labels = torch.from_numpy(of.train), torch.from_numpy(of.train_labels)
     shape = (family.batch, recipe.most) if family.kind == "transformer" else (family.batch,)
 
@@ -93,7 +95,7 @@ def _loss(recipe: MirageRecipe, family: NetworkFamily, of: ImageSet, seed: int) 
 
 
 @torch.no_grad()
-def _output(
+def _test_outputs(
     recipe: MirageRecipe, family: NetworkFamily, made: torch.nn.Module, of: ImageSet
 ) -> Floats:
     """[images] right or squared error; of a transformer [sequences x length] right."""
@@ -114,7 +116,7 @@ def _output(
     return torch.cat(parts).double().cpu().numpy()
 
 
-def _measured(
+def _measure_family(
     recipe: MirageRecipe, family: NetworkFamily, sizes: list[int], outputs: Floats, of: ImageSet
 ) -> FamilyResults:
     """``outputs``: [sizes x seeds x ...]."""
@@ -141,7 +143,7 @@ def _measured(
 # The networks, untrained; torch is imported here and in ``measuring.py`` only.
 
 
-def network(family: NetworkFamily, width: int, side: int, n_classes: int) -> nn.Module:
+def make_network(family: NetworkFamily, width: int, side: int, n_classes: int) -> nn.Module:
     """One network for square images; its weights depend on torch's seed alone."""
     match family.kind:
         case "lenet":
@@ -227,7 +229,7 @@ class Transformer(nn.Module):
         return self.head(read.last_hidden_state[:, ::2])
 
 
-def n_params(made: nn.Module) -> int:
+def count_params(made: nn.Module) -> int:
     """Numbers trained."""
     return sum(p.numel() for p in made.parameters())
 
@@ -393,7 +395,7 @@ class ImageSet:
         return int(self.train_labels.max()) + 1
 
 
-def images(name: str, cache: Path) -> ImageSet:
+def load_images(name: str, cache: Path) -> ImageSet:
     """Load a set; every even image is trained on, every odd one tested, in a fixed random order.
 
     Args:
@@ -408,7 +410,7 @@ def images(name: str, cache: Path) -> ImageSet:
     """
     if name not in NAMES:
         raise UnknownNameError("data set of the lab", name, NAMES)
-    pixels, labels = _digits() if name == "digits" else _fetched(name, cache)
+    pixels, labels = _load_digits() if name == "digits" else _fetch_images(name, cache)
     order = np.random.default_rng(0).permutation(len(pixels))[: 2 * _MOST]
     ours, theirs = order[::2], order[1::2]
     return ImageSet(
@@ -420,7 +422,7 @@ def images(name: str, cache: Path) -> ImageSet:
     )
 
 
-def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as missing:
@@ -429,7 +431,7 @@ def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return (found.images / 16).astype(np.float32), found.target.astype(np.int64)
 
 
-def _fetched(name: str, cache: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _fetch_images(name: str, cache: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     try:
         import torchvision.datasets as sets  # pyright: ignore[reportMissingImports] - optional
     except ImportError as missing:

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cotkit.analysis.scale.grid import Rung
-from cotkit.analysis.scale.jumps import MeanEstimate, MetricSharpness, contrast, judge, sharp
+from cotkit.analysis.scale.jumps import (
+    MeanEstimate,
+    MetricSharpness,
+    judge_jump,
+    measure_sharpness,
+    sharpness_contrast,
+)
 from cotkit.analysis.scale.values import JumpWord
 from cotkit.labs.findings import Finding, LabReport, Plot, PlotLine
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
@@ -25,7 +31,7 @@ LEVEL = 0.95
 CLOSE = 0.05
 """An image is reconstructed if its squared error is below this share of the images' variance."""
 
-WORDS: dict[JumpWord, str] = {
+VERDICT_WORDS: dict[JumpWord, str] = {
     "real_jump": "a real jump",
     "metric_artefact": "made by the metric",
     "undetermined": "undetermined",
@@ -53,10 +59,10 @@ class FamilyResults:
     """Largest K of the subsets."""
 
 
-def mirage(found: Sequence[FamilyResults], *, n_seeds: int, seed: int) -> LabReport:
+def judge_mirage(found: Sequence[FamilyResults], *, n_seeds: int, seed: int) -> LabReport:
     """Judge every family."""
     rng = np.random.default_rng(seed)
-    judged = [_judge(one, rng) for one in found]
+    judged = [_judge_family(one, rng) for one in found]
     return LabReport(
         name="mirage",
         answers=tuple(answer for answer, _, _ in judged),
@@ -81,28 +87,30 @@ def subset_accuracy(n_right: Floats, n: int, k: int) -> Floats:
     return found
 
 
-def _judge(of: FamilyResults, rng: np.random.Generator) -> tuple[str, Finding, Plot]:
-    columns, n_units = _columns(of, rng)
+def _judge_family(of: FamilyResults, rng: np.random.Generator) -> tuple[str, Finding, Plot]:
+    columns, n_units = _metric_columns(of, rng)
     rungs = [Rung(model=f"{n}", family=of.name, n_params=n) for n in of.sizes]
     x = np.log10(np.asarray(of.sizes, dtype=np.float64))
-    sharps = {name: sharp(name, x, rungs, along, LEVEL) for name, along in columns.items()}
+    sharps = {
+        name: measure_sharpness(name, x, rungs, along, LEVEL) for name, along in columns.items()
+    }
     linear, strict = next(iter(sharps.values())), list(sharps.values())[-1]
-    apart = contrast(strict, linear, LEVEL)
+    apart = sharpness_contrast(strict, linear, LEVEL)
     n_floors = int(((strict.means == 0) & (linear.means == 0)).sum())
-    word, why = judge(strict, linear, apart, n_floors, n_units)
+    word, why = judge_jump(strict, linear, apart, n_floors, n_units)
     finding = Finding(
         what=f"{of.name}: {strict.sharpness.metric} against {linear.sharpness.metric}",
         value=strict.sharpness.value - linear.sharpness.value,
         interval=apart,
         form="change",
         word=word,
-        verdict=WORDS[word],
+        verdict=VERDICT_WORDS[word],
         why=why,
     )
-    return _sentence(of, strict, linear, word, why), finding, _plot(of, sharps)
+    return _answer_sentence(of, strict, linear, word, why), finding, _plot_family(of, sharps)
 
 
-def _sentence(
+def _answer_sentence(
     of: FamilyResults, strict: MetricSharpness, linear: MetricSharpness, word: JumpWord, why: str
 ) -> str:
     a, b = strict.sharpness.metric, linear.sharpness.metric
@@ -114,7 +122,7 @@ def _sentence(
     return f"{of.name}, {of.sizes[0]:,} to {of.sizes[-1]:,} parameters: {claim}; {why}."
 
 
-def _plot(of: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
+def _plot_family(of: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
     lines = [
         PlotLine(
             name=f"{name} (sharpness {one.sharpness.value:.2f})"
@@ -140,12 +148,12 @@ def _plot(of: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
     )
 
 
-def _columns(
+def _metric_columns(
     of: FamilyResults, rng: np.random.Generator
 ) -> tuple[dict[str, list[MeanEstimate]], int]:
     """Metric -> a column for each size, all over the same resamples; and how many units."""
     if of.right is not None:
-        return _subsets(of.right, of.most, rng), of.right.shape[-1]
+        return _subset_columns(of.right, of.most, rng), of.right.shape[-1]
     names, values = list(of.metrics), np.stack(list(of.metrics.values()))
     n_metrics, n_sizes, n = values.shape
     drawn = resampled_sums(values.reshape(-1, n).T, N_RESAMPLES, rng) / n
@@ -159,7 +167,9 @@ def _columns(
     }, n
 
 
-def _subsets(right: Floats, most: int, rng: np.random.Generator) -> dict[str, list[MeanEstimate]]:
+def _subset_columns(
+    right: Floats, most: int, rng: np.random.Generator
+) -> dict[str, list[MeanEstimate]]:
     n_sizes, n_seeds, n = right.shape
     n_right = right.sum(-1)
     drawn = resampled_sums(right.reshape(-1, n).T, N_RESAMPLES, rng)

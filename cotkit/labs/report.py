@@ -20,8 +20,16 @@ from cotkit.report.document import (
     say_level,
     say_number,
 )
-from cotkit.report.html.figure import RenderedFigure, axes, draw, legend, series, short, unit
-from cotkit.report.html.page import PageSection, laid_out
+from cotkit.report.html.figure import (
+    RenderedFigure,
+    draw_figure,
+    draw_legend,
+    label_unit,
+    make_axes,
+    series_style,
+    shorten_name,
+)
+from cotkit.report.html.page import PageSection, lay_out
 from cotkit.stats.intervals import Interval
 
 if TYPE_CHECKING:
@@ -39,12 +47,12 @@ def lab_document(lab: LabReport) -> Document:
         headline=lab.answers,
         caption=lab.caption,
         facts=lab.facts,
-        tables=(_findings(lab), *map(_table, lab.plots)),
+        tables=(_findings_table(lab), *map(_plot_table, lab.plots)),
         notes=lab.notes,
     )
 
 
-def _findings(lab: LabReport) -> Table:
+def _findings_table(lab: LabReport) -> Table:
     levels = {finding.interval.level for finding in lab.findings}
     return Table(
         key="findings",
@@ -61,20 +69,20 @@ def _findings(lab: LabReport) -> Table:
                 Words(text=one.what, raw=one.what),
                 Number(value=one.value, form=one.form),
                 IntervalCell(interval=one.interval, form=one.form),
-                Words(text=one.verdict, raw=one.word, tone=_tone(one.word)),
+                Words(text=one.verdict, raw=one.word, tone=_word_tone(one.word)),
             )
             for one in lab.findings
         ),
     )
 
 
-def _tone(word: str) -> Tone:
+def _word_tone(word: str) -> Tone:
     if word in GOOD:
         return "good"
     return "bad" if word in BAD else "quiet" if word == "undetermined" else "plain"
 
 
-def _table(plot: Plot) -> Table:
+def _plot_table(plot: Plot) -> Table:
     """A row for each place; a line that was not measured there has none to give."""
     places = sorted({x for line in plot.lines for x in line.x})
     key = "_".join(re.findall(r"\w+", plot.x_name))
@@ -92,14 +100,14 @@ def _table(plot: Plot) -> Table:
         rows=tuple(
             (
                 Number(value=x, form=plot.x_form),
-                *(v for one in plot.lines for v in _at(one, x, plot)),
+                *(v for one in plot.lines for v in _values_at(one, x, plot)),
             )
             for x in places
         ),
     )
 
 
-def _at(line: PlotLine, x: float, plot: Plot) -> tuple[Value, ...]:
+def _values_at(line: PlotLine, x: float, plot: Plot) -> tuple[Value, ...]:
     i = line.x.index(x) if x in line.x else None
     value = Number(value=math.nan if i is None else line.y[i], form=plot.y_form)
     if not line.intervals:
@@ -123,21 +131,21 @@ def lab_page(lab: LabReport) -> str:
         MissingDependencyError: matplotlib is not installed.
     """
     document = lab_document(lab)
-    return laid_out(
+    return lay_out(
         title=f"cotkit lab {lab.name}",
-        answers=[(claim, numbers) for claim, _, numbers in map(_parted, lab.answers)],
+        answers=[(claim, numbers) for claim, _, numbers in map(_split_answer, lab.answers)],
         caption=document.caption,
         sections=[PageSection(heading=lab.name, part=None, document=document)],
-        figures=[drawn(plot) for plot in lab.plots],
+        figures=[draw_plot(plot) for plot in lab.plots],
     )
 
 
-def _parted(answer: str) -> tuple[str, str, str]:
+def _split_answer(answer: str) -> tuple[str, str, str]:
     """The claim, and the numbers it rests on."""
     return answer.partition("; ")
 
 
-def drawn(plot: Plot) -> RenderedFigure:
+def draw_plot(plot: Plot) -> RenderedFigure:
     """One plot."""
     said = "; ".join(
         f"{line.name}: "
@@ -147,41 +155,41 @@ def drawn(plot: Plot) -> RenderedFigure:
         )
         for line in plot.lines
     )
-    head = _head(plot)
-    return draw(
+    head = _head_height(plot)
+    return draw_figure(
         f"plot-{plot.key}",
         title=plot.title,
         caption=plot.caption,
         says=printable(said),
         height=head + _HEIGHT + _BELOW,
-        paint=lambda figure: _paint(figure, plot, head),
+        paint=lambda figure: _paint_plot(figure, plot, head),
     )
 
 
-def _head(plot: Plot) -> int:
+def _head_height(plot: Plot) -> int:
     return 30 + _LINE * len(plot.lines)
 
 
-def _paint(figure: Figure, plot: Plot, head: int) -> None:
-    on = axes(figure, left=44, right=12, top=head, bottom=_BELOW)
+def _paint_plot(figure: Figure, plot: Plot, head: int) -> None:
+    on = make_axes(figure, left=44, right=12, top=head, bottom=_BELOW)
     if plot.x_is_log:
         on.set_xscale("log")
     for i, line in enumerate(plot.lines):
-        _line(on, line, i, 100 if plot.y_form == "share" else 1)
-    _below(on, plot)
+        _paint_line(on, line, i, 100 if plot.y_form == "share" else 1)
+    _paint_ticks(on, plot)
     if plot.y_form == "share":
         on.set_ylim(min(0.0, on.get_ylim()[0]), 102)
     if plot.y_most is not None:
         on.set_ylim(0, plot.y_most)
     on.set_xlabel(plot.x_name)
-    unit(on, f"{plot.y_name}, %" if plot.y_form == "share" else plot.y_name)
-    legend(on, above=20)
+    label_unit(on, f"{plot.y_name}, %" if plot.y_form == "share" else plot.y_name)
+    draw_legend(on, above=20)
 
 
-def _line(on: Axes, line: PlotLine, i: int, times: int) -> None:
-    color, marker = series(i)
+def _paint_line(on: Axes, line: PlotLine, i: int, times: int) -> None:
+    color, marker = series_style(i)
     y = [times * value for value in line.y]
-    name = short(printable(line.name), 52)
+    name = shorten_name(printable(line.name), 52)
     if line.is_reference:
         on.plot(line.x, y, color=color, linewidth=1.2, linestyle=(0, (4, 2)), label=name)
         return
@@ -192,7 +200,7 @@ def _line(on: Axes, line: PlotLine, i: int, times: int) -> None:
     on.plot(line.x, y, marker=marker, markersize=4, color=color, label=name)
 
 
-def _below(on: Axes, plot: Plot) -> None:
+def _paint_ticks(on: Axes, plot: Plot) -> None:
     """Places as ticks, where they are few; the words of the report in place of powers of ten."""
     places = sorted({x for line in plot.lines for x in line.x})
     names = [say_number(x, plot.x_form) for x in places]

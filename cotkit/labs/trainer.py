@@ -58,7 +58,7 @@ class TrainingJob:
 
     def begin(self) -> None:
         """Say in the folder what is trained there; raises as :func:`checkpoint.check` does."""
-        checkpoint.begin(self.folder, self.fingerprint, self._parts())
+        checkpoint.begin_training(self.folder, self.fingerprint, self._parts())
 
     def _parts(self) -> dict[str, object]:
         return {
@@ -99,7 +99,7 @@ class Trainer:
             BackendError: memory does not suffice, or the loss is no number any more.
             InterruptedRunError: Ctrl-C; the checkpoint was saved.
         """
-        with checkpoint.claimed(job.folder) as is_ours:
+        with checkpoint.claim_folder(job.folder) as is_ours:
             if not is_ours:
                 raise UsageError(f"another process trains {job.folder}", hint="another --out")
             job.begin()
@@ -107,9 +107,9 @@ class Trainer:
                 # Weights, gradients and two moments; activations are caught when they overflow.
                 n_bytes = 16 * sum(p.numel() for p in made.parameters())
                 device = str(self.accelerator.device)
-                with memory_watched(job.name, n_bytes, device), deferred() as stopped:
+                with watch_memory(job.name, n_bytes, device), defer_interrupt() as stopped:
                     self._train(job, made, loss, stopped)
-        return _loaded(job, made, self.accelerator.device)
+        return _load_weights(job, made, self.accelerator.device)
 
     def _train(
         self,
@@ -121,22 +121,22 @@ class Trainer:
         import torch
 
         made, adam = self.accelerator.prepare(made, torch.optim.AdamW(made.parameters()))
-        losses = _restored(job, made, adam)
+        losses = _restore_losses(job, made, adam)
         first, since = len(losses), time.monotonic()
         made.train()
         for step in range(first, job.n_steps):
             for group in adam.param_groups:
-                group["lr"] = rate(job, step)
+                group["lr"] = learning_rate(job, step)
             found = loss(made, step)
             self.accelerator.backward(found)
             self.accelerator.clip_grad_norm_(made.parameters(), _CLIP)
             adam.step()
             adam.zero_grad()
-            losses.append(_finite(job, step, found.item()))
+            losses.append(_check_finite(job, step, found.item()))
             done = step + 1
             if done % LOSS_EVERY == 0 or done == job.n_steps:
                 pace = (time.monotonic() - since) / (done - first)
-                self.report(_progress(job, losses, pace))
+                self.report(_make_progress(job, losses, pace))
             if stopped() and done < job.n_steps:
                 _save(job, made, adam, losses)
                 raise InterruptedRunError(
@@ -149,7 +149,7 @@ class Trainer:
         self.accelerator.free_memory()  # or it would hold on to every network of the lab
 
 
-def rate(job: TrainingJob, step: int) -> float:
+def learning_rate(job: TrainingJob, step: int) -> float:
     """Learning rate of a step, counted from 0."""
     n_warm = max(1, round(_WARMUP * job.n_steps))
     if step < n_warm:
@@ -158,7 +158,7 @@ def rate(job: TrainingJob, step: int) -> float:
     return job.peak_rate * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
 
 
-def _finite(job: TrainingJob, step: int, loss: float) -> float:
+def _check_finite(job: TrainingJob, step: int, loss: float) -> float:
     if not math.isfinite(loss):
         raise BackendError(
             f"{job.name}: the loss of step {step:,} is {loss}", hint="another --seed may not"
@@ -166,7 +166,7 @@ def _finite(job: TrainingJob, step: int, loss: float) -> float:
     return loss
 
 
-def _progress(job: TrainingJob, losses: list[float], pace: float) -> TrainingProgress:
+def _make_progress(job: TrainingJob, losses: list[float], pace: float) -> TrainingProgress:
     recent = losses[-LOSS_EVERY:]
     return TrainingProgress(
         name=job.name,
@@ -177,9 +177,11 @@ def _progress(job: TrainingJob, losses: list[float], pace: float) -> TrainingPro
     )
 
 
-def _restored(job: TrainingJob, made: torch.nn.Module, adam: torch.optim.Optimizer) -> list[float]:
+def _restore_losses(
+    job: TrainingJob, made: torch.nn.Module, adam: torch.optim.Optimizer
+) -> list[float]:
     """The losses so far, with the checkpoint loaded into both; none, if there is none."""
-    there = checkpoint.load(job.folder)
+    there = checkpoint.load_checkpoint(job.folder)
     if there is None:
         return []
     made.load_state_dict(there["network"])
@@ -191,7 +193,7 @@ def _save(
     job: TrainingJob, made: torch.nn.Module, adam: torch.optim.Optimizer, losses: list[float]
 ) -> None:
     state = {"network": made.state_dict(), "optimizer": adam.state_dict(), "losses": losses}
-    checkpoint.save(job.folder, state)
+    checkpoint.save_checkpoint(job.folder, state)
 
 
 def _finish(job: TrainingJob, made: torch.nn.Module, losses: list[float]) -> None:
@@ -205,10 +207,10 @@ def _finish(job: TrainingJob, made: torch.nn.Module, losses: list[float]) -> Non
     checkpoint.write_whole(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
     weights = {name: value.cpu().contiguous() for name, value in made.state_dict().items()}
     checkpoint.write_whole(checkpoint.weights_of(job.folder), save(weights))
-    checkpoint.drop(job.folder)
+    checkpoint.drop_checkpoint(job.folder)
 
 
-def _loaded(job: TrainingJob, made: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+def _load_weights(job: TrainingJob, made: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     """The trained weights, from disk: the same whether they were trained now or before.
 
     Raises:
@@ -252,7 +254,7 @@ class TrainingProgress:
 
 
 @contextlib.contextmanager
-def deferred() -> Generator[Callable[[], bool]]:
+def defer_interrupt() -> Generator[Callable[[], bool]]:
     """Ask the function given whether Ctrl-C was pressed; pressed again, it interrupts at once.
 
     Works in the main thread only, where Python lets a program hear signals.
@@ -275,7 +277,7 @@ def deferred() -> Generator[Callable[[], bool]]:
 # The one device that a training runs on, and what it says when it is too small.
 
 
-def accelerator(device: str) -> Accelerator:
+def make_accelerator(device: str) -> Accelerator:
     """Accelerate, in float32, on ``cpu``, ``cuda:1``, ``mps`` or, with ``auto``, the best of them.
 
     On a CPU torch works with one thread from now on: small networks gain little from more, two
@@ -291,7 +293,7 @@ def accelerator(device: str) -> Accelerator:
     except ImportError as missing:
         raise MissingDependencyError(missing.name or "accelerate", "hf") from missing
 
-    there = _devices()
+    there = _list_devices()
     chosen = {"auto": there[0], "cuda": "cuda:0"}.get(device, device)
     if chosen not in there:
         raise UsageError(f"device {device} is not there", hint=f"here: {', '.join(there)}")
@@ -302,7 +304,7 @@ def accelerator(device: str) -> Accelerator:
 
 
 @contextlib.contextmanager
-def memory_watched(what: str, n_bytes: int, device: str) -> Generator[None]:
+def watch_memory(what: str, n_bytes: int, device: str) -> Generator[None]:
     """Refuse what needs more memory than is free, and say it in one line if it runs out later.
 
     Raises:
@@ -326,7 +328,7 @@ def memory_watched(what: str, n_bytes: int, device: str) -> Generator[None]:
         raise BackendError(f"{what}: memory ran out", hint=hint) from failed
 
 
-def _devices() -> list[str]:
+def _list_devices() -> list[str]:
     """The best first."""
     import torch
 

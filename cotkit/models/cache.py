@@ -39,10 +39,10 @@ def is_complete(folder: Path) -> bool:
     return True
 
 
-def put(folder: Path, build: Callable[[Path], None], notify: Notify) -> Path:
+def build_once(folder: Path, build: Callable[[Path], None], notify: Notify) -> Path:
     """Build a model into its place unless it is there; ``build`` fills the folder it is given."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock"), notify):
+    with _lock_file(folder.with_name(f".{folder.name}.lock"), notify):
         if is_complete(folder):
             return folder
         part = folder.with_name(f".{folder.name}.part")
@@ -66,19 +66,19 @@ def require_space(folder: Path, n_bytes: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
         raise MissingDataError(
-            f"{what} needs {in_words(n_bytes)} of disk while it is made and {folder} has "
-            f"{in_words(free)} free",
+            f"{what} needs {format_bytes(n_bytes)} of disk while it is made and {folder} has "
+            f"{format_bytes(free)} free",
             hint="free some space or set COTKIT_CACHE_DIR to a larger disk",
         )
 
 
-def in_words(n_bytes: int) -> str:
+def format_bytes(n_bytes: int) -> str:
     """A size for a reader, in decimal units."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
 @contextmanager
-def _locked(path: Path, notify: Notify) -> Generator[None]:
+def _lock_file(path: Path, notify: Notify) -> Generator[None]:
     with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

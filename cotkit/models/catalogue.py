@@ -100,7 +100,11 @@ class CatalogueEntry:
 def entries() -> tuple[CatalogueEntry, ...]:
     """Every model: ours, the embedded ones, then the hub's by family, each family by size."""
     data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return (*_shipped(data["shipped"]), *_embedded(data["embedded"]), *_hub(data["families"]))
+    return (
+        *_shipped_entries(data["shipped"]),
+        *_embedded_entries(data["embedded"]),
+        *_hub_entries(data["families"]),
+    )
 
 
 def find(name: str) -> CatalogueEntry:
@@ -110,7 +114,7 @@ def find(name: str) -> CatalogueEntry:
         UnknownNameError: the catalogue has no such model.
     """
     for entry in entries():
-        if _key(entry.name) == _key(name):
+        if _normalise_name(entry.name) == _normalise_name(name):
             return entry
     raise UnknownNameError("model", name, [entry.name for entry in entries()])
 
@@ -118,35 +122,37 @@ def find(name: str) -> CatalogueEntry:
 def find_by_hub_id(hub_id: str) -> CatalogueEntry | None:
     """What is known of a hub model; None if it is not in the catalogue."""
     known = (entry for entry in entries() if entry.hub_id is not None)
-    return next((entry for entry in known if _key(entry.name) == _key(hub_id)), None)
+    return next(
+        (entry for entry in known if _normalise_name(entry.name) == _normalise_name(hub_id)), None
+    )
 
 
-def _key(name: str) -> str:
+def _normalise_name(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def _shipped(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
+def _shipped_entries(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
     for table in tables:
         for model in table["models"]:
-            yield _entry(table | model, {"hub_id": None, "source": None, "shipped": True})
+            yield _make_entry(table | model, {"hub_id": None, "source": None, "shipped": True})
 
 
-def _embedded(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
+def _embedded_entries(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
     for table in tables:
         parts = tuple(
             PackagePart(package=package, member=member) for package, member in table["parts"]
         )
         source = DownloadSource(parts=parts, **table["source"])
-        yield _entry(table, {"name": table["name"], "hub_id": None, "source": source})
+        yield _make_entry(table, {"name": table["name"], "hub_id": None, "source": source})
 
 
-def _hub(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
+def _hub_entries(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
     for table in tables:
         for model in table["models"]:
-            yield _entry(table | model, {"name": model["hub_id"], "source": None})
+            yield _make_entry(table | model, {"name": model["hub_id"], "source": None})
 
 
-def _entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> CatalogueEntry:
+def _make_entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> CatalogueEntry:
     optional: dict[str, Any] = {
         "n_active_params": table["n_params"],
         "training_tokens": None,

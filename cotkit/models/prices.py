@@ -19,10 +19,10 @@ from typing import Any, cast
 
 from cotkit.errors import BadInputError
 
-__all__ = ["Price", "listed", "price_of"]
+__all__ = ["Price", "load_prices", "price_of"]
 
 _DATA = Path(__file__).with_name("prices.toml")
-_HOMES = ("https://api.openai.com", "https://api.anthropic.com")
+_PROVIDER_URLS = ("https://api.openai.com", "https://api.anthropic.com")
 
 
 def price_of(
@@ -40,8 +40,8 @@ def price_of(
     named = os.environ.get("COTKIT_PRICES")
     own = overrides or (Path(named) if named else None)
     tables = [read_prices(own)] if own is not None else []
-    if base_url is None or base_url.startswith(_HOMES):
-        tables.append(listed())
+    if base_url is None or base_url.startswith(_PROVIDER_URLS):
+        tables.append(load_prices())
     for table in tables:
         fits = [
             (sum(letter not in "*?" for letter in pattern), price)
@@ -56,7 +56,7 @@ def price_of(
 
 
 @functools.cache
-def listed() -> tuple[Price, ...]:
+def load_prices() -> tuple[Price, ...]:
     """Our own table, in its order."""
     return read_prices(_DATA)
 
@@ -130,8 +130,8 @@ class Price:
 _FILE = ("as_of", "provider", "price")
 _COMMON = ("source", "status", "as_of", "batch_discount")
 _ROW = tuple(field.name for field in fields(Price))
-_NEEDED = ("backend", "models", "input", "output", "as_of")
-_MOST = {"batch_discount": 1.0}
+_REQUIRED_FIELDS = ("backend", "models", "input", "output", "as_of")
+_MAX_VALUES = {"batch_discount": 1.0}
 _MOST_USD = 1e5  # for a million tokens: no price is that high, cents mistaken for dollars may be
 _HEADER = re.compile(r"\s*\[\[\s*price\s*\]\]")
 
@@ -185,7 +185,7 @@ class _PriceFile:
             yield price
 
     def _price(self, row: Mapping[str, Any], i: int) -> Price:
-        for field in _NEEDED:
+        for field in _REQUIRED_FIELDS:
             if field not in row:
                 raise self._wrong("missing", field, i)
         usual = {"cached_input": row["input"], "cache_write": row["input"], "batch_discount": 0}
@@ -226,10 +226,10 @@ class _PriceFile:
         return tuple(str(name) for name in names)
 
     def _number(self, row: Mapping[str, Any], field: str, i: int) -> float:
-        value, most = row[field], _MOST.get(field, _MOST_USD)
+        value, most = row[field], _MAX_VALUES.get(field, _MOST_USD)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most:
             return float(value)
-        unit = "a share" if field in _MOST else "US dollars for a million tokens"
+        unit = "a share" if field in _MAX_VALUES else "US dollars for a million tokens"
         raise self._wrong(f"{value!r} is not a number from 0 to {most:g}", field, i, hint=unit)
 
     def _date(self, value: object, i: int) -> str:

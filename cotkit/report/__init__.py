@@ -8,7 +8,7 @@ from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.labs.findings import LabReport
-from cotkit.report.comparison_tables import content as arrange
+from cotkit.report.comparison_tables import comparison_document as arrange
 from cotkit.report.document import Document
 
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
@@ -43,20 +43,20 @@ def render(
         UsageError: lm-eval's format, of scale analyses that are not of runs, or of a lab.
     """
     if format == "lm-eval":
-        return _lm_eval(found)
-    schema, documents = _documents(found, timing=timing, reach=reach)
+        return _render_lm_eval(found)
+    schema, documents = _make_documents(found, timing=timing, reach=reach)
     match format:
         case "table":
-            from cotkit.report.terminal import terminal
+            from cotkit.report.terminal import to_terminal
 
             pages = [
-                terminal(one, width=width, color=color, encoding=encoding) for one in documents
+                to_terminal(one, width=width, color=color, encoding=encoding) for one in documents
             ]
             return "\n".join(pages)
         case "markdown":
-            from cotkit.report.formats import markdown
+            from cotkit.report.formats import to_markdown
 
-            return "\n".join(map(markdown, documents))
+            return "\n".join(map(to_markdown, documents))
         case "json":
             from cotkit.report.formats import to_json
 
@@ -66,39 +66,39 @@ def render(
 
             return to_csv(documents[1:] or documents)  # the first of several only sums them up
         case "latex":
-            from cotkit.report.formats import latex
+            from cotkit.report.formats import to_latex
 
-            return "\n".join(map(latex, documents))
+            return "\n".join(map(to_latex, documents))
         case _:
             raise UnknownNameError("report format", format, FORMATS)
 
 
-def _documents(
+def _make_documents(
     found: Comparison | Scale | Sequence[Scale] | LabReport, *, timing: bool, reach: float | None
 ) -> tuple[str, Sequence[Document]]:
     """The name of the JSON that it becomes, and its documents."""
-    from cotkit.report.formats import COMPARISON, LAB, SCALE
+    from cotkit.report.formats import COMPARISON_SCHEMA, LAB_SCHEMA, SCALE_SCHEMA
 
     if isinstance(found, Comparison):
-        return COMPARISON, (arrange(found, timing=timing),)
+        return COMPARISON_SCHEMA, (arrange(found, timing=timing),)
     if isinstance(found, LabReport):
         from cotkit.labs.report import lab_document
 
-        return LAB, (lab_document(found),)
+        return LAB_SCHEMA, (lab_document(found),)
     from cotkit.report.scale_tables import scale_documents
 
-    return SCALE, scale_documents(_scales(found), reach=reach, timing=timing)
+    return SCALE_SCHEMA, scale_documents(_as_scales(found), reach=reach, timing=timing)
 
 
-def _scales(found: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
+def _as_scales(found: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
     return (found,) if isinstance(found, Scale) else tuple(found)
 
 
-def _lm_eval(found: Comparison | Scale | Sequence[Scale] | LabReport) -> str:
+def _render_lm_eval(found: Comparison | Scale | Sequence[Scale] | LabReport) -> str:
     if isinstance(found, LabReport):
         raise UsageError("what a lab found has no lm-eval format", hint="--format json")
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 
     if isinstance(found, Comparison):
         return lm_eval_comparison(found)
-    return lm_eval_scales(_scales(found))
+    return lm_eval_scales(_as_scales(found))

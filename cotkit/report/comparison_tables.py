@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from cotkit.analysis.bias import MIN_CLUSTERS, NAMES
+from cotkit.analysis.bias import CONDITION_NAMES, MIN_CLUSTERS
 from cotkit.analysis.disagreements import CAUSES, Disagreement
-from cotkit.analysis.steps import MIN_PROBLEMS, said_steps
+from cotkit.analysis.steps import MIN_PROBLEMS, format_steps
 from cotkit.analysis.values import (
     Audit,
     BesideExact,
@@ -65,7 +65,7 @@ LABELS: dict[Label, tuple[str, Tone]] = {
 """Label -> its words and tone."""
 
 
-def content(comparison: Comparison, *, timing: bool = False) -> Document:
+def comparison_document(comparison: Comparison, *, timing: bool = False) -> Document:
     """Arrange a comparison for reading.
 
     Args:
@@ -102,12 +102,14 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
             ("margin", c.margin),
         ),
         tables=tuple(
-            marked(table, {v.gain.arm for v in c.verdicts if v.gain.label == "upper_bound"})
+            mark_upper_bounds(
+                table, {v.gain.arm for v in c.verdicts if v.gain.label == "upper_bound"}
+            )
             for table in (
-                _arms(c.cells, timing=timing),
-                _gains(c.verdicts, c.margin, is_sequential=c.is_sequential),
-                _outcomes(c.cells),
-                _variants(c.verdicts),
+                _arms_table(c.cells, timing=timing),
+                _gains_table(c.verdicts, c.margin, is_sequential=c.is_sequential),
+                _outcomes_table(c.cells),
+                _variants_table(c.verdicts),
                 *draft_tables(c.transitions, c.votes),
                 *metric_tables(c.metrics, is_sequential=c.is_sequential),
                 *bias_tables(c.bias, c.bias_changes),
@@ -123,7 +125,7 @@ def content(comparison: Comparison, *, timing: bool = False) -> Document:
     )
 
 
-def _arms(cells: tuple[Cell, ...], *, timing: bool) -> Table:
+def _arms_table(cells: tuple[Cell, ...], *, timing: bool) -> Table:
     columns = [
         Column(key="arm", header="arm"),
         Column(key="solve_rate", header="solve rate %"),
@@ -167,7 +169,7 @@ def _arms(cells: tuple[Cell, ...], *, timing: bool) -> Table:
 
 def _arm_row(cell: Cell, *, repeated: bool, priced: bool, timing: bool) -> tuple[Value, ...]:
     row: tuple[Value, ...] = (
-        _name(cell.arm),
+        _name_cell(cell.arm),
         Number(value=cell.solve_rate, form="share"),
         IntervalCell(interval=cell.interval, form="share"),
         Number(value=cell.n, form="count"),
@@ -190,7 +192,7 @@ def _arm_row(cell: Cell, *, repeated: bool, priced: bool, timing: bool) -> tuple
     )
 
 
-def _gains(verdicts: tuple[Verdict, ...], margin: float, *, is_sequential: bool) -> Table:
+def _gains_table(verdicts: tuple[Verdict, ...], margin: float, *, is_sequential: bool) -> Table:
     how = "Tango interval, simultaneous over these gains; p: McNemar mid-p"
     if is_sequential:
         how = (
@@ -217,7 +219,7 @@ def _gains(verdicts: tuple[Verdict, ...], margin: float, *, is_sequential: bool)
         rows=tuple(_gain_row(v.gain) for v in verdicts),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=margin),
     )
-    return _control_second(table) if _has_two_controls(verdicts) else table
+    return _move_control(table) if _has_two_controls(verdicts) else table
 
 
 def _has_two_controls(verdicts: tuple[Verdict, ...]) -> bool:
@@ -225,7 +227,7 @@ def _has_two_controls(verdicts: tuple[Verdict, ...]) -> bool:
     return len({verdict.gain.arm for verdict in verdicts}) < len(verdicts)
 
 
-def _control_second(table: Table) -> Table:
+def _move_control(table: Table) -> Table:
     """Move the control beside the arm; the group that it opened begins after it."""
     at = [column.key for column in table.columns].index("control")
     order = [0, at, *(i for i in range(1, len(table.columns)) if i != at)]
@@ -236,11 +238,11 @@ def _control_second(table: Table) -> Table:
 
 def _gain_row(gain: Gain) -> tuple[Value, ...]:
     return (
-        _name(gain.arm),
+        _name_cell(gain.arm),
         Number(value=gain.gain, form="points"),
         IntervalCell(interval=gain.interval, form="points"),
-        _label(gain.label),
-        _name(gain.control),
+        _label_cell(gain.label),
+        _name_cell(gain.control),
         Number(value=gain.n, form="count"),
         Number(value=gain.n_better, form="count"),
         Number(value=gain.n_worse, form="count"),
@@ -250,7 +252,7 @@ def _gain_row(gain: Gain) -> tuple[Value, ...]:
     )
 
 
-def _outcomes(cells: tuple[Cell, ...]) -> Table:
+def _outcomes_table(cells: tuple[Cell, ...]) -> Table:
     return Table(
         key="outcomes",
         title="Outcomes",
@@ -260,13 +262,16 @@ def _outcomes(cells: tuple[Cell, ...]) -> Table:
             *(Column(key=outcome, header=outcome) for outcome in OUTCOMES),
         ),
         rows=tuple(
-            (_name(cell.arm), *(Number(value=cell.outcomes[o], form="count") for o in OUTCOMES))
+            (
+                _name_cell(cell.arm),
+                *(Number(value=cell.outcomes[o], form="count") for o in OUTCOMES),
+            )
             for cell in cells
         ),
     )
 
 
-def _variants(verdicts: tuple[Verdict, ...]) -> Table:
+def _variants_table(verdicts: tuple[Verdict, ...]) -> Table:
     gains = (variant.gain.interval for verdict in verdicts for variant in verdict.variants)
     says_control = _has_two_controls(verdicts)
     return Table(
@@ -296,26 +301,26 @@ def _variants(verdicts: tuple[Verdict, ...]) -> Table:
 
 def _variant_row(variant: Variant, *, holds: bool, says_control: bool) -> tuple[Value, ...]:
     return (
-        _name(variant.gain.arm),
-        *((_name(variant.gain.control),) if says_control else ()),
-        _name(variant.name),
-        _holds(variant.gain.label, holds=holds),
+        _name_cell(variant.gain.arm),
+        *((_name_cell(variant.gain.control),) if says_control else ()),
+        _name_cell(variant.name),
+        _agreement_cell(variant.gain.label, holds=holds),
         Number(value=variant.gain.gain, form="points"),
         IntervalCell(interval=variant.gain.interval, form="points"),
-        _label(variant.gain.label),
+        _label_cell(variant.gain.label),
     )
 
 
-def _name(text: str) -> Words:
+def _name_cell(text: str) -> Words:
     return Words(text=text, raw=text)
 
 
-def _label(label: Label) -> Words:
+def _label_cell(label: Label) -> Words:
     text, tone = LABELS[label]
     return Words(text=text, raw=label, tone=tone)
 
 
-def _holds(label: Label, *, holds: bool) -> Words:
+def _agreement_cell(label: Label, *, holds: bool) -> Words:
     """Whether a variant agrees with the verdict; there is none to agree with if it is withheld."""
     if label == "withheld":
         return Words(text="-", raw="withheld")
@@ -374,19 +379,19 @@ def _audit_row(audit: Audit) -> tuple[Value, ...]:
 # Upper bounds are called so by name in every table, for people and programs alike.
 
 
-def marked(table: Table, upper_bounds: Collection[str]) -> Table:
+def mark_upper_bounds(table: Table, upper_bounds: Collection[str]) -> Table:
     """The table, ``(upper bound)`` behind the names of these arms."""
     where = [column.key for column in table.columns].index("arm")
     return replace(
         table,
         rows=tuple(
-            (*row[:where], _marked(row[where], upper_bounds), *row[where + 1 :])
+            (*row[:where], _mark_value(row[where], upper_bounds), *row[where + 1 :])
             for row in table.rows
         ),
     )
 
 
-def _marked(value: Value, upper_bounds: Collection[str]) -> Value:
+def _mark_value(value: Value, upper_bounds: Collection[str]) -> Value:
     if not isinstance(value, Words) or value.raw not in upper_bounds:
         return value
     return replace(value, text=f"{value.text} (upper bound)", raw=f"{value.raw} (upper bound)")
@@ -481,7 +486,7 @@ def _difficulty_row(
     *,
     says_control: bool,
 ) -> tuple[Value, ...]:
-    gain, steps = group.gain, said_steps(group)
+    gain, steps = group.gain, format_steps(group)
     verdict, tone = labels[gain.label]
     return (
         Words(text=of.arm, raw=of.arm),
@@ -558,10 +563,12 @@ def draft_tables(
     transitions: Sequence[Transition], votes: Sequence[VoteCurve]
 ) -> tuple[Table, ...]:
     """Only the tables that have rows."""
-    return tuple(table for table in (_transitions(transitions), _votes(votes)) if table.rows)
+    return tuple(
+        table for table in (_transitions_table(transitions), _votes_table(votes)) if table.rows
+    )
 
 
-def _transitions(transitions: Sequence[Transition]) -> Table:
+def _transitions_table(transitions: Sequence[Transition]) -> Table:
     return Table(
         key="transitions",
         title="What correction did",
@@ -590,7 +597,7 @@ def _transitions(transitions: Sequence[Transition]) -> Table:
     )
 
 
-def _votes(votes: Sequence[VoteCurve]) -> Table:
+def _votes_table(votes: Sequence[VoteCurve]) -> Table:
     return Table(
         key="votes",
         title="What more samples bring",
@@ -676,7 +683,7 @@ def _following_label(label: FollowingLabel | None) -> Words:
 # The tables of metrics: the same outputs measured in several ways, and whether the ways agree.
 
 
-BESIDE: dict[BesideExact, tuple[str, Tone]] = {
+BESIDE_WORDS: dict[BesideExact, tuple[str, Tone]] = {
     "agrees": ("agrees", "plain"),
     "opposite": ("OPPOSITE", "warn"),
     "opposite_undecided": ("opposite, undecided", "quiet"),
@@ -700,10 +707,10 @@ def metric_tables(found: Sequence[MetricResult], *, is_sequential: bool) -> tupl
         f"each {level} interval on its own (zeros and ones: Wilson, of gains Tango; else bootstrap"
         f" over problems){looked}"
     )
-    return _means(found, level, how), _metric_gains(found, level)
+    return _means_table(found, level, how), _metric_gains_table(found, level)
 
 
-def _means(found: Sequence[MetricResult], level: str, how: str) -> Table:
+def _means_table(found: Sequence[MetricResult], level: str, how: str) -> Table:
     return Table(
         key="metrics",
         title="Metrics: the same outputs, measured differently",
@@ -724,7 +731,7 @@ def _means(found: Sequence[MetricResult], level: str, how: str) -> Table:
     )
 
 
-def _metric_gains(found: Sequence[MetricResult], level: str) -> Table:
+def _metric_gains_table(found: Sequence[MetricResult], level: str) -> Table:
     return Table(
         key="metric_gains",
         title="Gain by metric: does it depend on the measure?",
@@ -751,7 +758,7 @@ def _mean_row(one: MetricResult, mean: MetricMean) -> tuple[Value, ...]:
         _plain(mean.arm),
         Number(value=mean.mean, form="value"),
         IntervalCell(interval=mean.interval, form="value"),
-        _plain(_better(one)),
+        _plain(_better_direction(one)),
         _plain(f"{one.low:g}..{one.high:g}"),
         _plain(one.unit),
         Number(value=mean.n, form="count"),
@@ -766,20 +773,20 @@ def _metric_gain_row(one: MetricResult, gain: MetricGain) -> tuple[Value, ...]:
         Number(value=gain.gain, form="change"),
         IntervalCell(interval=gain.interval, form="change"),
         Words(text=gain.direction, raw=gain.direction, tone=_TONES[gain.direction]),
-        _beside(gain.beside_exact),
-        _plain(_better(one)),
+        _beside_cell(gain.beside_exact),
+        _plain(_better_direction(one)),
         Number(value=gain.n, form="count"),
     )
 
 
-def _beside(beside: BesideExact | None) -> Words:
+def _beside_cell(beside: BesideExact | None) -> Words:
     if beside is None:
         return Words(text=MISSING, raw="", tone="quiet")
-    text, tone = BESIDE[beside]
+    text, tone = BESIDE_WORDS[beside]
     return Words(text=text, raw=beside, tone=tone)
 
 
-def _better(one: MetricResult) -> str:
+def _better_direction(one: MetricResult) -> str:
     if one.higher_is_better is None:
         return "neither"
     return "higher" if one.higher_is_better else "lower"
@@ -846,11 +853,17 @@ def bias_tables(scores: Sequence[Bias], changes: Sequence[BiasChange]) -> tuple[
     whole = [one for one in scores if one.category is None]
     parts = [one for one in scores if one.category is not None]
     return tuple(
-        table for table in (_scores(whole), _changes(changes), _by_category(parts)) if table.rows
+        table
+        for table in (
+            _bias_scores_table(whole),
+            _bias_changes_table(changes),
+            _bias_by_category_table(parts),
+        )
+        if table.rows
     )
 
 
-def _scores(scores: Sequence[Bias]) -> Table:
+def _bias_scores_table(scores: Sequence[Bias]) -> Table:
     return Table(
         key="bias",
         title="Bias",
@@ -858,12 +871,12 @@ def _scores(scores: Sequence[Bias]) -> Table:
         " (1 - accuracy) x score of those that name a person; disambiguated: 2 x biased / named"
         " - 1. n: items whose stereotype is known; unread: never biased, never right. Interval:"
         f" templates drawn again; below {MIN_CLUSTERS} of them it may be too narrow",
-        columns=(Column(key="arm", header="arm"), *_columns(scores)),
-        rows=tuple((_neutral(one.arm), *_cells(one)) for one in scores),
+        columns=(Column(key="arm", header="arm"), *_bias_columns(scores)),
+        rows=tuple((_neutral(one.arm), *_bias_cells(one)) for one in scores),
     )
 
 
-def _by_category(scores: Sequence[Bias]) -> Table:
+def _bias_by_category_table(scores: Sequence[Bias]) -> Table:
     return Table(
         key="bias_by_category",
         title="Bias by category",
@@ -871,19 +884,19 @@ def _by_category(scores: Sequence[Bias]) -> Table:
         columns=(
             Column(key="category", header="category"),
             Column(key="arm", header="arm"),
-            *_columns(scores),
+            *_bias_columns(scores),
         ),
         rows=tuple(
-            (_neutral(one.category or ""), _neutral(one.arm), *_cells(one)) for one in scores
+            (_neutral(one.category or ""), _neutral(one.arm), *_bias_cells(one)) for one in scores
         ),
     )
 
 
-def _columns(scores: Sequence[Bias]) -> tuple[Column, ...]:
+def _bias_columns(scores: Sequence[Bias]) -> tuple[Column, ...]:
     return (
         Column(key="condition", header="context"),
         Column(key="bias", header="bias"),
-        Column(key="interval", header=_interval(scores)),
+        Column(key="interval", header=_bias_interval_header(scores)),
         Column(key="accuracy", header="accuracy %", opens=True),
         Column(key="n", header="n"),
         Column(key="n_unread", header="unread"),
@@ -891,9 +904,9 @@ def _columns(scores: Sequence[Bias]) -> tuple[Column, ...]:
     )
 
 
-def _cells(one: Bias) -> tuple[Value, ...]:
+def _bias_cells(one: Bias) -> tuple[Value, ...]:
     return (
-        _condition(one.condition),
+        _condition_cell(one.condition),
         Number(value=one.score, form="change"),
         IntervalCell(interval=one.interval, form="change"),
         Number(value=one.accuracy, form="share"),
@@ -903,7 +916,7 @@ def _cells(one: Bias) -> tuple[Value, ...]:
     )
 
 
-def _changes(changes: Sequence[BiasChange]) -> Table:
+def _bias_changes_table(changes: Sequence[BiasChange]) -> Table:
     return Table(
         key="bias_changes",
         title="Bias against the control",
@@ -913,7 +926,7 @@ def _changes(changes: Sequence[BiasChange]) -> Table:
             Column(key="arm", header="arm"),
             Column(key="condition", header="context"),
             Column(key="change", header="change"),
-            Column(key="interval", header=_interval(changes)),
+            Column(key="interval", header=_bias_interval_header(changes)),
             Column(key="label", header="verdict"),
             Column(key="control", header="control", opens=True),
             Column(key="before", header="control's bias"),
@@ -924,7 +937,7 @@ def _changes(changes: Sequence[BiasChange]) -> Table:
         rows=tuple(
             (
                 _neutral(one.arm),
-                _condition(one.condition),
+                _condition_cell(one.condition),
                 Number(value=one.change, form="change"),
                 IntervalCell(interval=one.interval, form="change"),
                 _bias_label(one.label),
@@ -939,7 +952,7 @@ def _changes(changes: Sequence[BiasChange]) -> Table:
     )
 
 
-def _interval(rows: Sequence[Bias] | Sequence[BiasChange]) -> str:
+def _bias_interval_header(rows: Sequence[Bias] | Sequence[BiasChange]) -> str:
     return f"{say_level(rows[0].interval.level)} interval" if rows else "interval"
 
 
@@ -947,8 +960,8 @@ def _neutral(text: str) -> Words:
     return Words(text=text, raw=text)
 
 
-def _condition(condition: BiasCondition) -> Words:
-    return Words(text=NAMES[condition], raw=condition)
+def _condition_cell(condition: BiasCondition) -> Words:
+    return Words(text=CONDITION_NAMES[condition], raw=condition)
 
 
 def _bias_label(label: BiasLabel) -> Words:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from cotkit.analysis.audit import withheld
+from cotkit.analysis.audit import withholding_reason
 from cotkit.analysis.draws import DrawVariance
 from cotkit.analysis.values import Comparison
 from cotkit.report.document import printable, say_ends, say_level, say_number
@@ -24,10 +24,15 @@ def draws_text(
     """
     bounds = _upper_bounds(comparisons)
     parts = [
-        _paragraph(found, seeds, _marked(found.arm, bounds), _withheld(found, seeds, comparisons))
+        _write_paragraph(
+            found,
+            seeds,
+            _mark_name(found.arm, bounds),
+            _withholding_reasons(found, seeds, comparisons),
+        )
         for found in variances
     ]
-    notes = "".join(f"  note: {printable(note)}\n" for note in _notes(seeds, comparisons))
+    notes = "".join(f"  note: {printable(note)}\n" for note in _draw_notes(seeds, comparisons))
     if notes:
         parts.append(f"of the single draws\n{notes}")
     return "\n".join(parts)
@@ -43,22 +48,24 @@ def draws_json(
     page = {
         "schema": SCHEMA,
         "seeds": list(seeds),
-        "draws": [_record(found, seeds, comparisons) for found in variances],
-        "notes": _notes(seeds, comparisons),
+        "draws": [_make_record(found, seeds, comparisons) for found in variances],
+        "notes": _draw_notes(seeds, comparisons),
     }
     return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _record(
+def _make_record(
     found: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
 ) -> dict[str, object]:
     record: dict[str, object] = asdict(found)
-    record["arm"] = _marked(found.arm, _upper_bounds(comparisons))
-    record["withheld"] = why = _withheld(found, seeds, comparisons)
+    record["arm"] = _mark_name(found.arm, _upper_bounds(comparisons))
+    record["withheld"] = why = _withholding_reasons(found, seeds, comparisons)
     return record | {"interval": None} if why else record
 
 
-def _paragraph(found: DrawVariance, seeds: Sequence[int], arm: str, why: Sequence[str]) -> str:
+def _write_paragraph(
+    found: DrawVariance, seeds: Sequence[int], arm: str, why: Sequence[str]
+) -> str:
     interval = found.interval
     each = " · ".join(
         f"{seed}: {say_number(gain, 'points')}"
@@ -84,23 +91,23 @@ def _upper_bounds(comparisons: Sequence[Comparison]) -> set[str]:
     return {v.gain.arm for v in verdicts if v.gain.label == "upper_bound"}
 
 
-def _marked(arm: str, upper_bounds: Collection[str]) -> str:
+def _mark_name(arm: str, upper_bounds: Collection[str]) -> str:
     return f"{arm} (upper bound)" if arm in upper_bounds else arm
 
 
-def _withheld(
+def _withholding_reasons(
     found: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
 ) -> list[str]:
     """Why the gain means nothing: a mean holds no better than the worst of its draws."""
-    why = [withheld(found.arm, found.control, one.audits) for one in comparisons]
-    return _by_seed([[] if sentence is None else [sentence] for sentence in why], seeds)
+    why = [withholding_reason(found.arm, found.control, one.audits) for one in comparisons]
+    return _merge_by_seed([[] if sentence is None else [sentence] for sentence in why], seeds)
 
 
-def _notes(seeds: Sequence[int], comparisons: Sequence[Comparison]) -> list[str]:
-    return _by_seed([comparison.notes for comparison in comparisons], seeds)
+def _draw_notes(seeds: Sequence[int], comparisons: Sequence[Comparison]) -> list[str]:
+    return _merge_by_seed([comparison.notes for comparison in comparisons], seeds)
 
 
-def _by_seed(said: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[str]:
+def _merge_by_seed(said: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[str]:
     """What the draws say, once each; with the seeds where not all say it."""
     by: dict[str, list[int]] = {}
     for seed, texts in zip(seeds, said, strict=True):

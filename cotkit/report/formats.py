@@ -27,7 +27,7 @@ _FIGURE_WIDTH = 80
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&])")
 
 
-def markdown(document: Document) -> str:
+def to_markdown(document: Document) -> str:
     """The answer, the caption, one pipe table for each section, the notes."""
     parts = [f"**{_escape_markdown(sentence)}**" for sentence in document.headline]
     parts.append(_escape_markdown(" · ".join(document.caption)))
@@ -89,7 +89,7 @@ _LATEX_SPECIAL = str.maketrans(
 )
 
 
-def latex(document: Document) -> str:
+def to_latex(document: Document) -> str:
     """The answer, one ``table`` for each section (captioned with what was compared), the notes."""
     parts = [r"% needs \usepackage{booktabs}"]
     parts += [_escape_latex(sentence) for sentence in document.headline]
@@ -148,12 +148,12 @@ def to_csv(documents: Sequence[Document]) -> str:
     records: list[dict[str, str]] = []
     header = dict.fromkeys(("section", *(key for one in documents for key, _ in one.facts)))
     for document, table in ((one, table) for one in documents for table in one.tables):
-        facts = {key: _field(value) for key, value in document.facts}
+        facts = {key: _csv_field(value) for key, value in document.facts}
         for row in table.rows:
             cells = dict(
                 pair
                 for column, value in zip(table.columns, row, strict=True)
-                for pair in _fields(column, value)
+                for pair in _csv_fields(column, value)
             )
             header |= dict.fromkeys(cells)
             records.append({"section": table.key, **facts, **cells})
@@ -164,18 +164,18 @@ def to_csv(documents: Sequence[Document]) -> str:
     return out.getvalue()
 
 
-def _fields(column: Column, value: Value) -> Iterator[tuple[str, str]]:
+def _csv_fields(column: Column, value: Value) -> Iterator[tuple[str, str]]:
     if isinstance(value, Words):
-        yield column.key, _field(value.raw)
+        yield column.key, _csv_field(value.raw)
     elif isinstance(value, Number):
-        yield column.key, _field(value.value)
+        yield column.key, _csv_field(value.value)
     else:
-        yield f"{column.key}_low", _field(value.interval.low)
-        yield f"{column.key}_high", _field(value.interval.high)
-        yield f"{column.key}_level", _field(value.interval.level)
+        yield f"{column.key}_low", _csv_field(value.interval.low)
+        yield f"{column.key}_high", _csv_field(value.interval.high)
+        yield f"{column.key}_level", _csv_field(value.interval.level)
 
 
-def _field(value: str | float | None) -> str:
+def _csv_field(value: str | float | None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -184,11 +184,11 @@ def _field(value: str | float | None) -> str:
 # A report as JSON: full precision, fixed key order, NaN as null.
 
 
-COMPARISON = "cotkit.comparison/1"
+COMPARISON_SCHEMA = "cotkit.comparison/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
-SCALE = "cotkit.scale/1"
+SCALE_SCHEMA = "cotkit.scale/1"
 """The same for scale analyses."""
-LAB = "cotkit.lab/1"
+LAB_SCHEMA = "cotkit.lab/1"
 """The same for labs."""
 
 
@@ -198,29 +198,29 @@ def to_json(documents: Sequence[Document], schema: str) -> str:
     Several documents are the first one with the others in its list ``parts``.
     """
     first, *others = documents
-    page = {"schema": schema, **_page(first)}
+    page = {"schema": schema, **_json_document(first)}
     if others:
-        page["parts"] = [_page(one) for one in others]
+        page["parts"] = [_json_document(one) for one in others]
     return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _page(document: Document) -> dict[str, object]:
+def _json_document(document: Document) -> dict[str, object]:
     page: dict[str, object] = {"answer": document.headline}
     page |= dict(document.facts)
     tables: dict[str, list[dict[str, object]]] = {}
     for table in document.tables:
-        tables.setdefault(table.key, []).extend(_records(table))
+        tables.setdefault(table.key, []).extend(_json_records(table))
     page |= tables
     page["notes"] = document.notes
     return page
 
 
-def _records(table: Table) -> list[dict[str, object]]:
+def _json_records(table: Table) -> list[dict[str, object]]:
     keys = [column.key for column in table.columns]
-    return [dict(zip(keys, map(_plain, row), strict=True)) for row in table.rows]
+    return [dict(zip(keys, map(_json_value, row), strict=True)) for row in table.rows]
 
 
-def _plain(value: Value) -> object:
+def _json_value(value: Value) -> object:
     if isinstance(value, Words):
         return value.raw
     if isinstance(value, Number):

@@ -63,7 +63,7 @@ def lm_eval_comparison(found: Comparison) -> str:
         for cell in found.cells
         if cell.n
     ]
-    return json.dumps(_results(found.model, tasks), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_make_results(found.model, tasks), indent=2, ensure_ascii=False) + "\n"
 
 
 def lm_eval_scales(scales: Sequence[Scale]) -> str:
@@ -76,13 +76,13 @@ def lm_eval_scales(scales: Sequence[Scale]) -> str:
     """
     by_model: dict[str, dict[str, _ResultTask]] = {}
     for scale in scales:
-        for task in _tasks(scale):
+        for task in _make_tasks(scale):
             by_model.setdefault(task.model, {}).setdefault(task.name, task)
-    lines = (_results(model, list(tasks.values())) for model, tasks in by_model.items())
+    lines = (_make_results(model, list(tasks.values())) for model, tasks in by_model.items())
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _tasks(scale: Scale) -> Iterator[_ResultTask]:
+def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:
     origin = scale.origin
     if origin is None:
         raise UsageError(
@@ -90,7 +90,7 @@ def _tasks(scale: Scale) -> Iterator[_ResultTask]:
             hint="--format json",
         )
     for answer in scale.answers:
-        for model, arm, n, rate in _measured(answer):
+        for model, arm, n, rate in _iterate_rates(answer):
             yield _ResultTask(
                 model=model,
                 bench=scale.bench,
@@ -105,14 +105,14 @@ def _tasks(scale: Scale) -> Iterator[_ResultTask]:
             )
 
 
-def _measured(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]:
+def _iterate_rates(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]:
     for point in answer.points:
         if point.n:
             yield point.rung.model, answer.arm, point.n, point.arm_rate
             yield point.rung.model, answer.control, point.n, point.control_rate
 
 
-def _results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
+def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
     return {
         "results": {
             task.name: {
@@ -123,7 +123,7 @@ def _results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
             for task in tasks
         },
         "group_subtasks": {task.name: [] for task in tasks},
-        "configs": {task.name: _config(task) for task in tasks},
+        "configs": {task.name: _task_config(task) for task in tasks},
         "versions": {task.name: task.version for task in tasks},
         "n-shot": {task.name: task.n_shot for task in tasks if task.n_shot is not None},
         "higher_is_better": {task.name: {_METRIC: True} for task in tasks},
@@ -135,7 +135,7 @@ def _results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
     }
 
 
-def _config(task: _ResultTask) -> dict[str, object]:
+def _task_config(task: _ResultTask) -> dict[str, object]:
     return {
         "task": task.name,
         "dataset_name": task.bench,

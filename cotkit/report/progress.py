@@ -63,7 +63,7 @@ class ArmProgress:
             parts.append(f"{self.n_tokens / elapsed_s:,.0f} tokens/s")
         n_left = self.n_attempts - self.n_done
         if n_left and self.n_fresh * _ETA_FROM >= self.n_fresh + n_left:
-            parts.append(_left(n_left * elapsed_s / self.n_fresh))
+            parts.append(_say_time_left(n_left * elapsed_s / self.n_fresh))
         return ", ".join(parts)
 
 
@@ -80,16 +80,16 @@ def progress_display(
     """
     match mode:
         case "full":
-            with _full(stderr, clock) as show:
+            with _full_display(stderr, clock) as show:
                 yield show
         case "plain":
-            yield _plain(stderr, clock)
+            yield _plain_display(stderr, clock)
         case "none":
-            yield lambda event: _write(stderr, event.text) if isinstance(event, Said) else None
+            yield lambda event: _write_line(stderr, event.text) if isinstance(event, Said) else None
 
 
 @contextmanager
-def _full(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Event], None]]:
+def _full_display(stderr: TextIO, clock: Callable[[], float]) -> Generator[Callable[[Event], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -162,7 +162,7 @@ class _Bars:
         self.progress.console.print(Text(printable(text)))
 
 
-def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None]:
+def _plain_display(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None]:
     run = ArmProgress(n_attempts=0, began_s=clock())
     said_s = clock()
 
@@ -173,27 +173,29 @@ def _plain(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None
                 run = ArmProgress(n_attempts=event.n_attempts, began_s=clock())
                 title = f"{event.title}: " if event.title else ""
                 attempts = f"{event.n_attempts:,} attempts, {event.n_cached:,} already done"
-                _write(stderr, title + attempts)
+                _write_line(stderr, title + attempts)
             case AttemptDone():
                 run.add(event)
                 if clock() - said_s >= EVERY_S:
                     said_s = clock()
-                    _write(stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.line(said_s)}")
+                    _write_line(
+                        stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.line(said_s)}"
+                    )
             case Said():
-                _write(stderr, event.text)
+                _write_line(stderr, event.text)
             case Waits():
                 if event.text and clock() - said_s >= EVERY_S:
                     said_s = clock()
-                    _write(stderr, event.text)
+                    _write_line(stderr, event.text)
             case RunEnded():
-                _write(stderr, _summary(event))
+                _write_line(stderr, _summary(event))
             case GainFound():
                 pass
 
     return show
 
 
-def _write(stderr: TextIO, text: str) -> None:
+def _write_line(stderr: TextIO, text: str) -> None:
     stderr.write(printable(text) + "\n")
     stderr.flush()
 
@@ -204,7 +206,7 @@ def _summary(ended: RunEnded) -> str:
         parts.append(f"{ended.n_failed:,} failed")
     if not ended.n_generated and not ended.n_failed:
         return ", ".join((*parts, "all from the store"))
-    parts.append(f"{ended.n_generated:,} completions made in {_lasting(ended.seconds)}")
+    parts.append(f"{ended.n_generated:,} completions made in {_format_duration(ended.seconds)}")
     if ended.n_tokens:
         parts.append(f"{ended.n_tokens:,} tokens")
     if ended.usd is not None:
@@ -212,11 +214,11 @@ def _summary(ended: RunEnded) -> str:
     return ", ".join(parts)
 
 
-def _left(seconds: float) -> str:
-    return f"{_lasting(seconds)} left"
+def _say_time_left(seconds: float) -> str:
+    return f"{_format_duration(seconds)} left"
 
 
-def _lasting(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cotkit.analysis.scale.frontier import Cost, at_equal_cost, cheapest
+from cotkit.analysis.scale.frontier import Cost, find_cheapest, match_cost
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
-    After,
     Check,
     CostPoint,
     Jump,
@@ -21,6 +20,7 @@ from cotkit.analysis.scale.values import (
     Point,
     Scale,
     SizeLabel,
+    StatusAbove,
 )
 from cotkit.report.document import (
     Column,
@@ -65,7 +65,7 @@ _STATUS: dict[OnsetStatus, str] = {
     "not_shown": "not shown",
     "cannot_be_decided": "cannot be decided",
 }
-_AFTER: dict[After, str] = {
+_AFTER: dict[StatusAbove, str] = {
     "sustained": "helps",
     "not_shown_beyond": "not shown",
     "reversed": "harms",
@@ -82,19 +82,19 @@ def scale_documents(
         reach: A solve rate: the cheapest model and strategy that reach it are named.
         timing: Adds the measured seconds to the frontier.
     """
-    documents = tuple(_document(one, reach=reach, timing=timing) for one in scales)
+    documents = tuple(_scale_document(one, reach=reach, timing=timing) for one in scales)
     if len(scales) == 1:
         return documents
-    first, titles = scales[0], _titles(scales)
+    first, titles = scales[0], _scale_titles(scales)
     overview = Document(
         headline=tuple(
             f"{title}: {answer.sentence}"
             for title, one in zip(titles, scales, strict=True)
             for answer in one.answers
         ),
-        caption=(_n_curves(scales), *_asked(first)),
+        caption=(_say_curves(scales), *_caption_parts(first)),
         facts=(),
-        tables=(_onsets(scales),),
+        tables=(_onsets_table(scales),),
         notes=(),
     )
     return overview, *(
@@ -103,14 +103,14 @@ def scale_documents(
     )
 
 
-def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
+def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
     origin = scale.origin
     family = f"family {scale.family}" if scale.family else "several or unknown families"
     n = max(len(answer.points) for answer in scale.answers)
     drawn = f"{say_number(scale.n_problems, 'count')} problems"
     if origin is not None:
         drawn = f"{say_number(scale.n_problems, 'count')} of {origin.n_total:,} problems"
-    said = say_reached(scale.prices, reach, timing=timing) if reach else ()
+    said = say_cheapest(scale.prices, reach, timing=timing) if reach else ()
     return Document(
         headline=(*(answer.sentence for answer in scale.answers), *said),
         caption=(
@@ -118,7 +118,7 @@ def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
             scale.bench,
             *((f"version {origin.bench_version}",) if origin else ()),
             drawn,
-            *_asked(scale),
+            *_caption_parts(scale),
         ),
         facts=(
             ("bench", scale.bench),
@@ -132,20 +132,20 @@ def _document(scale: Scale, *, reach: float | None, timing: bool) -> Document:
             ("reader", origin.reader if origin else None),
         ),
         tables=(
-            *(_sizes(answer, scale) for answer in scale.answers),
-            _onsets([scale]),
+            *(_sizes_table(answer, scale) for answer in scale.answers),
+            _onsets_table([scale]),
             jump_table(scale),
             *panel_tables(scale),
             frontier_table(scale.prices, timing=timing),
             matched_table(scale.prices),
             check_table(scale),
-            _runs(scale),
+            _runs_table(scale),
         ),
         notes=scale.notes,
     )
 
 
-def _asked(scale: Scale) -> Iterator[str]:
+def _caption_parts(scale: Scale) -> Iterator[str]:
     yield f"size in {SIZES[scale.axis][0]}" if scale.axis != "ordinal" else "in the order given"
     yield f"margin {say_number(scale.margin, 'share')} points"
     if scale.origin is not None:
@@ -154,7 +154,7 @@ def _asked(scale: Scale) -> Iterator[str]:
         yield "assumed: help, once begun, does not stop"
 
 
-def _sizes(answer: OnsetAnswer, scale: Scale) -> Table:
+def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
     levels = {say_level(point.interval.level) for point in answer.points}
     return Table(
         key="sizes",
@@ -182,7 +182,7 @@ def _sizes(answer: OnsetAnswer, scale: Scale) -> Table:
         ),
         rows=tuple(_size_row(answer, point, scale.axis) for point in answer.points),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
-        figures=figures(answer, scale.axis),
+        figures=make_figures(answer, scale.axis),
     )
 
 
@@ -190,7 +190,7 @@ def _size_row(answer: OnsetAnswer, point: Point, axis: Axis) -> tuple[Value, ...
     text, tone = LABELS[point.label]
     bound = "floor" if point.is_floor else "ceiling" if point.is_ceiling else ""
     return (
-        name(point.rung.model),
+        name_cell(point.rung.model),
         size_of(point, axis),
         Number(value=point.gain, form="points"),
         IntervalCell(interval=point.interval, form="points"),
@@ -203,12 +203,12 @@ def _size_row(answer: OnsetAnswer, point: Point, axis: Axis) -> tuple[Value, ...
         Number(value=point.p_value, form="p"),
         Number(value=point.mde, form="share"),
         Words(text=bound or "-", raw=bound),
-        name(answer.arm),
-        name(answer.control),
+        name_cell(answer.arm),
+        name_cell(answer.control),
     )
 
 
-def _onsets(scales: Sequence[Scale]) -> Table:
+def _onsets_table(scales: Sequence[Scale]) -> Table:
     several, by_family = len(scales) > 1, _share_benches(scales)
     fitted = any(a.onset.model_based is not None for scale in scales for a in scale.answers)
     return Table(
@@ -232,10 +232,10 @@ def _onsets(scales: Sequence[Scale]) -> Table:
         ),
         rows=tuple(
             (
-                *((name(scale.bench),) if several else ()),
-                *((name(scale.family or "several"),) if by_family else ()),
+                *((name_cell(scale.bench),) if several else ()),
+                *((name_cell(scale.family or "several"),) if by_family else ()),
                 *_onset_row(answer, answer.onset, scale.axis),
-                *(_fit(answer.onset, scale) if fitted else ()),
+                *(_model_based_cells(answer.onset, scale) if fitted else ()),
             )
             for scale in scales
             for answer in scale.answers
@@ -243,14 +243,14 @@ def _onsets(scales: Sequence[Scale]) -> Table:
     )
 
 
-def _titles(scales: Sequence[Scale]) -> list[str]:
+def _scale_titles(scales: Sequence[Scale]) -> list[str]:
     """What tells them apart: the benchmark, and the family where one benchmark has several."""
     if not _share_benches(scales):
         return [one.bench for one in scales]
     return [f"{one.bench}, {one.family or 'several families'}" for one in scales]
 
 
-def _n_curves(scales: Sequence[Scale]) -> str:
+def _say_curves(scales: Sequence[Scale]) -> str:
     return f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}"
 
 
@@ -259,7 +259,7 @@ def _share_benches(scales: Sequence[Scale]) -> bool:
     return len({one.bench for one in scales}) < len(scales)
 
 
-def _fit(onset: Onset, scale: Scale) -> tuple[Value, ...]:
+def _model_based_cells(onset: Onset, scale: Scale) -> tuple[Value, ...]:
     form, level = SIZES[scale.axis][1], scale.level
     if onset.model_based is None:
         nothing = Interval(low=math.nan, high=math.nan, level=level)
@@ -276,8 +276,8 @@ def _onset_row(answer: OnsetAnswer, onset: Onset, axis: Axis) -> tuple[Value, ..
         return Words(text=say_size(point, axis), raw=point.rung.model)
 
     return (
-        name(answer.arm),
-        name(answer.control),
+        name_cell(answer.arm),
+        name_cell(answer.control),
         Words(text=_STATUS[onset.status], raw=onset.status),
         at(onset.lower),
         at(onset.upper),
@@ -290,14 +290,14 @@ def _onset_row(answer: OnsetAnswer, onset: Onset, axis: Axis) -> tuple[Value, ..
     )
 
 
-def _runs(scale: Scale) -> Table:
+def _runs_table(scale: Scale) -> Table:
     runs = scale.origin.runs if scale.origin is not None else {}
     return Table(
         key="runs",
         title="Runs",
         note="Of the store; cotkit show attempt RUN ARM PROBLEM prints an attempt",
         columns=(Column(key="model", header="model"), Column(key="run_id", header="run")),
-        rows=tuple((name(model), name(run_id)) for model, run_id in runs.items()),
+        rows=tuple((name_cell(model), name_cell(run_id)) for model, run_id in runs.items()),
     )
 
 
@@ -313,7 +313,7 @@ _COSTS: dict[Cost, tuple[str, Form]] = {
 
 def frontier_table(prices: Sequence[CostPoint], *, timing: bool) -> Table:
     """The cheapest in tokens first; dollars where known, seconds where ``timing`` asks for them."""
-    costs = _shown(prices, timing=timing)
+    costs = _known_costs(prices, timing=timing)
     levels = {say_level(price.interval.level) for price in prices}
     ordered = sorted(prices, key=lambda price: math.inf if price.tokens is None else price.tokens)
     shown = " and ".join(_COSTS[cost][0] for cost in costs)
@@ -356,26 +356,26 @@ def matched_table(prices: Sequence[CostPoint]) -> Table:
         ),
         rows=tuple(
             (
-                name(price.rung.model),
-                name(price.arm),
+                name_cell(price.rung.model),
+                name_cell(price.arm),
                 Number(value=price.tokens, form="tokens"),
                 Number(value=price.rate, form="share"),
-                name(other.strategy),
+                name_cell(other.strategy),
                 Number(value=other.rate, form="share"),
-                name(" and ".join(dict.fromkeys(other.between))),
+                name_cell(" and ".join(dict.fromkeys(other.between))),
             )
             for price in prices
-            for other in at_equal_cost(prices, price)
+            for other in match_cost(prices, price)
         ),
     )
 
 
-def say_reached(prices: Sequence[CostPoint], reach: float, *, timing: bool) -> Iterator[str]:
+def say_cheapest(prices: Sequence[CostPoint], reach: float, *, timing: bool) -> Iterator[str]:
     """One sentence for each cost that is shown: the cheapest that reaches a solve rate."""
     wanted = f"{say_number(reach, 'share')} %"
-    for cost in _shown(prices, timing=timing):
+    for cost in _known_costs(prices, timing=timing):
         word, form = _COSTS[cost]
-        found = cheapest(prices, reach, cost)
+        found = find_cheapest(prices, reach, cost)
         if found is None:
             yield f"No model and strategy whose {word} are known solves {wanted}."
             continue
@@ -387,7 +387,7 @@ def say_reached(prices: Sequence[CostPoint], reach: float, *, timing: bool) -> I
         )
 
 
-def _shown(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
+def _known_costs(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
     return [
         cost
         for cost in _COSTS
@@ -399,8 +399,8 @@ def _shown(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
 def _price_row(price: CostPoint, costs: Sequence[Cost]) -> tuple[Value, ...]:
     best: list[Cost] = [cost for cost in costs if cost in price.on_frontier]
     return (
-        name(price.rung.model),
-        name(price.arm),
+        name_cell(price.rung.model),
+        name_cell(price.arm),
         Number(value=price.rate, form="share"),
         IntervalCell(interval=price.interval, form="share"),
         *(Number(value=getattr(price, cost), form=_COSTS[cost][1]) for cost in costs),
@@ -415,7 +415,7 @@ def _price_row(price: CostPoint, costs: Sequence[Cost]) -> tuple[Value, ...]:
 # Jump or artefact: the sharpness of each curve, and the side checks as what they are.
 
 
-WORDS: dict[JumpWord, tuple[str, Tone]] = {
+JUMP_WORDS: dict[JumpWord, tuple[str, Tone]] = {
     "real_jump": ("real jump", "good"),
     "metric_artefact": ("metric artefact", "warn"),
     "undetermined": ("undetermined", "quiet"),
@@ -441,7 +441,7 @@ def jump_table(scale: Scale) -> Table:
             Column(key="companion_interval", header="interval"),
             Column(key="contrast", header="exact minus companion"),
         ),
-        rows=tuple(_jump_row(jump, curve) for curve, jump in _jumps(scale)),
+        rows=tuple(_jump_row(jump, curve) for curve, jump in _iterate_jumps(scale)),
     )
 
 
@@ -459,22 +459,22 @@ def check_table(scale: Scale) -> Table:
         ),
         rows=tuple(
             (
-                name(curve),
-                name(check.name),
+                name_cell(curve),
+                name_cell(check.name),
                 Number(value=check.value, form="value"),
-                name(check.sentence),
+                name_cell(check.sentence),
             )
-            for curve, jump in _jumps(scale)
-            for check in (_why(jump), *jump.checks)
+            for curve, jump in _iterate_jumps(scale)
+            for check in (_verdict_check(jump), *jump.checks)
         ),
     )
 
 
-def _why(jump: Jump) -> Check:
-    return Check(name=f"why {WORDS[jump.verdict][0]}", value=None, sentence=jump.why)
+def _verdict_check(jump: Jump) -> Check:
+    return Check(name=f"why {JUMP_WORDS[jump.verdict][0]}", value=None, sentence=jump.why)
 
 
-def _jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
+def _iterate_jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
     seen: set[str] = set()
     for answer in scale.answers:
         for jump in answer.jumps:
@@ -487,11 +487,11 @@ def _jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
 
 
 def _jump_row(jump: Jump, curve: str) -> tuple[Value, ...]:
-    text, tone = WORDS[jump.verdict]
+    text, tone = JUMP_WORDS[jump.verdict]
     nothing = Interval(low=math.nan, high=math.nan, level=jump.exact.interval.level)
     other = jump.companion
     return (
-        name(curve),
+        name_cell(curve),
         Words(text=text, raw=jump.verdict, tone=tone),
         Number(value=jump.exact.value, form="value"),
         IntervalCell(interval=jump.exact.interval, form="value"),
@@ -512,10 +512,12 @@ def panel_tables(scale: Scale) -> Iterator[Table]:
         means = [mean for mean in scale.metrics if mean.arm == arm]
         metrics = tuple(dict.fromkeys(mean.metric for mean in means))
         if len(metrics) > 1:
-            yield _table(arm, metrics, means, scale)
+            yield _panel_table(arm, metrics, means, scale)
 
 
-def _table(arm: str, metrics: Sequence[str], means: Sequence[MetricPoint], scale: Scale) -> Table:
+def _panel_table(
+    arm: str, metrics: Sequence[str], means: Sequence[MetricPoint], scale: Scale
+) -> Table:
     at = {(mean.rung.model, mean.metric): mean for mean in means}
     return Table(
         key="metrics",
@@ -524,26 +526,26 @@ def _table(arm: str, metrics: Sequence[str], means: Sequence[MetricPoint], scale
         columns=(
             Column(key="model", header="model"),
             Column(key="size", header=SIZES[scale.axis][0]),
-            *(column for metric in metrics for column in _columns(metric)),
+            *(column for metric in metrics for column in _metric_columns(metric)),
             Column(key="arm", header="arm"),
         ),
         rows=tuple(
             (
-                name(rung.model),
+                name_cell(rung.model),
                 size_of(point, scale.axis),
                 *(
                     cell
                     for metric in metrics
-                    for cell in _cells(at.get((rung.model, metric)), scale.level)
+                    for cell in _metric_cells(at.get((rung.model, metric)), scale.level)
                 ),
-                name(arm),
+                name_cell(arm),
             )
-            for rung, point in sizes_of(scale).items()
+            for rung, point in points_by_rung(scale).items()
         ),
     )
 
 
-def _columns(metric: str) -> tuple[Column, Column]:
+def _metric_columns(metric: str) -> tuple[Column, Column]:
     words = metric.replace("_", " ")
     return (
         Column(key=metric, header=words, opens=True),
@@ -551,7 +553,7 @@ def _columns(metric: str) -> tuple[Column, Column]:
     )
 
 
-def _cells(mean: MetricPoint | None, level: float) -> tuple[Value, Value]:
+def _metric_cells(mean: MetricPoint | None, level: float) -> tuple[Value, Value]:
     if mean is None:
         nothing = Interval(low=math.nan, high=math.nan, level=level)
         return Number(value=None, form="value"), IntervalCell(interval=nothing, form="value")
@@ -575,7 +577,7 @@ SIZES: Mapping[Axis, tuple[str, Form]] = {
 _LOGARITHMIC: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
 
 
-def name(text: str) -> Words:
+def name_cell(text: str) -> Words:
     """A cell with a name."""
     return Words(text=text, raw=text)
 
@@ -592,25 +594,25 @@ def say_size(point: Point, axis: Axis) -> str:
     return point.rung.model if axis == "ordinal" else say_number(said.value, said.form)
 
 
-def sizes_of(scale: Scale) -> dict[Rung, Point]:
+def points_by_rung(scale: Scale) -> dict[Rung, Point]:
     """Every model of an analysis, the smallest first -> a point that knows its size."""
     return {point.rung: point for answer in scale.answers for point in answer.points}
 
 
-def figures(answer: OnsetAnswer, axis: Axis) -> tuple[Figure, ...]:
+def make_figures(answer: OnsetAnswer, axis: Axis) -> tuple[Figure, ...]:
     """Its curve, if two places or more are known on the axis."""
     points = [point for point in answer.points if point.x is not None]
-    return (_figure(answer, points, axis),) if len(points) > 1 else ()
+    return (_make_figure(answer, points, axis),) if len(points) > 1 else ()
 
 
-def _figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure:
+def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure:
     rungs = [point.rung for point in points]
     onset = answer.onset
     bracket = None
     if onset.lower is not None and onset.upper is not None:
         bracket = rungs.index(onset.lower), rungs.index(onset.upper)
     return Figure(
-        x=tuple(_place(point.x or 0.0, axis) for point in points),
+        x=tuple(_place_on_axis(point.x or 0.0, axis) for point in points),
         ticks=tuple(say_size(point, axis) for point in points),
         axis=SIZES[axis][0] + (", logarithmic" if axis in _LOGARITHMIC else ""),
         upper=Curve(name=answer.arm, y=tuple(point.arm_rate for point in points)),
@@ -619,5 +621,5 @@ def _figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure:
     )
 
 
-def _place(x: float, axis: Axis) -> float:
+def _place_on_axis(x: float, axis: Axis) -> float:
     return math.log10(x) if axis in _LOGARITHMIC else x

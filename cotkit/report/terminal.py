@@ -73,7 +73,7 @@ class _ColumnLayout:
     """See :attr:`Column.opens`."""
 
 
-def terminal(document: Document, *, width: int, color: bool, encoding: str) -> str:
+def to_terminal(document: Document, *, width: int, color: bool, encoding: str) -> str:
     """Lines of at most ``width`` columns (60 and more), with escape codes if ``color``."""
     is_unicode = encoding.lower().replace("-", "").replace("_", "") in _UTF8
     page = _TextPage(width=width, color=color, is_unicode=is_unicode)
@@ -141,7 +141,7 @@ class _TextPage:
         self.say("")
         self.say(table.title, "bold")
         lanes = [self.lane(table, i) for i in range(len(table.columns))]
-        layouts = {gap: list(_blocks(lanes, self.width, gap)) for gap in GAPS}
+        layouts = {gap: list(_split_into_blocks(lanes, self.width, gap)) for gap in GAPS}
         gap = min(GAPS, key=lambda gap: len(layouts[gap]))
         for i, block in enumerate(layouts[gap]):
             if i:
@@ -158,12 +158,12 @@ class _TextPage:
     def lane(self, table: Table, i: int) -> _ColumnLayout:
         """Column ``i`` of a table, measured."""
         column = table.columns[i]
-        cells = tuple(self.cell(*_say(row[i])) for row in table.rows)
+        cells = tuple(self.cell(*_format_value(row[i])) for row in table.rows)
         natural = max(cell_len(cell.plain) for cell in cells)
         is_text = isinstance(table.rows[0][i], Words)
         words = [word for cell in cells for word in cell.plain.split(" ")]
         least = min(max(map(cell_len, words)), LONGEST_WORD) if is_text else natural
-        header = _in_two_lines(column.header, natural)
+        header = _break_header(column.header, natural)
         narrowest = max(map(len, header.split("\n")))
         return _ColumnLayout(
             header=header,
@@ -221,19 +221,21 @@ class _TextPage:
             estimate = row[at[strip.estimate]]
             assert isinstance(estimate, Number)
             styles = (_STYLES[value.tone] for value in row if isinstance(value, Words))
-            line = draw(axis, estimate.value, interval, self.glyphs)
+            line = draw_strip(axis, estimate.value, interval, self.glyphs)
             drawn.append(Text(line, style=next(filter(None, styles), "")))
-        return scale(axis), tuple(drawn)
+        return strip_header(axis), tuple(drawn)
 
 
-def _in_two_lines(header: str, width: int) -> str:
+def _break_header(header: str, width: int) -> str:
     """Break a header at spaces into two lines at most, within ``width`` if that can be."""
     least = max(width, *map(len, header.split()))
     folded = (textwrap.wrap(header, w) for w in range(least, max(least, len(header)) + 1))
     return "\n".join(next(lines for lines in folded if len(lines) <= 2))
 
 
-def _blocks(lanes: Sequence[_ColumnLayout], width: int, gap: int) -> Iterator[list[_ColumnLayout]]:
+def _split_into_blocks(
+    lanes: Sequence[_ColumnLayout], width: int, gap: int
+) -> Iterator[list[_ColumnLayout]]:
     """Spread lanes over blocks of ``width`` columns, each beginning with the first lane.
 
     A block ends before a lane that ``opens`` a group if the group does not fit beside what is there
@@ -253,7 +255,7 @@ def _blocks(lanes: Sequence[_ColumnLayout], width: int, gap: int) -> Iterator[li
     yield block
 
 
-def _say(value: Value) -> tuple[str, str]:
+def _format_value(value: Value) -> tuple[str, str]:
     """Text and style of a cell."""
     match value:
         case Words():
@@ -317,7 +319,7 @@ def axis_for(intervals: Iterable[Interval], margin: float, *, width: int) -> Str
     return StripAxis(low=low, high=max(high, low + 0.05), width=width, margin=margin)
 
 
-def draw(axis: StripAxis, estimate: float | None, interval: Interval, glyphs: Glyphs) -> str:
+def draw_strip(axis: StripAxis, estimate: float | None, interval: Interval, glyphs: Glyphs) -> str:
     """One row, exactly ``axis.width`` columns; only the marks where there is nothing to draw.
 
     Later beats earlier: line, marks, ends, estimate. So a mark shows through an interval over it.
@@ -336,7 +338,7 @@ def draw(axis: StripAxis, estimate: float | None, interval: Interval, glyphs: Gl
     return "".join(cells)
 
 
-def scale(axis: StripAxis) -> str:
+def strip_header(axis: StripAxis) -> str:
     """The header of a strip: the values at its ends and at zero (or the middle), in percent."""
     signed = axis.margin is not None
     inner = 0.0 if signed else (axis.low + axis.high) / 2
@@ -370,15 +372,15 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
     """
     marks = _UNICODE if is_unicode else _ASCII
     n_columns = min(width - _LEFT - 2, WIDEST)
-    at = _columns(figure.x, n_columns)
+    at = _figure_columns(figure.x, n_columns)
     field = [[" "] * n_columns for _ in range(HEIGHT)]
     for curve in (figure.lower, figure.upper):
-        for column, row in _line(at, curve.y):
+        for column, row in _line_cells(at, curve.y):
             field[row][column] = marks["line"]
     for y, mark in ((figure.lower.y, "lower"), (figure.upper.y, "upper")):
         for column, value in zip(at, y, strict=True):
             if math.isfinite(value):
-                row = _row(value)
+                row = _figure_row(value)
                 is_shared = mark == "upper" and field[row][column] == marks["lower"]
                 field[row][column] = marks["both" if is_shared else mark]
     legend = (
@@ -389,37 +391,39 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
     return [
         legend,
         *(
-            f"{_label(row):>{_LEFT - 2}} {marks['axis']}{''.join(cells)}".rstrip()
+            f"{_row_label(row):>{_LEFT - 2}} {marks['axis']}{''.join(cells)}".rstrip()
             for row, cells in enumerate(field)
         ),
         floor,
-        *_below(figure, at, n_columns, is_unicode=is_unicode),
+        *_draw_below(figure, at, n_columns, is_unicode=is_unicode),
     ]
 
 
-def _columns(x: Sequence[float], n: int) -> list[int]:
+def _figure_columns(x: Sequence[float], n: int) -> list[int]:
     low, high = x[0], x[-1]
     return [round((value - low) / (high - low) * (n - 1)) for value in x]
 
 
-def _row(value: float) -> int:
+def _figure_row(value: float) -> int:
     return round((1 - min(max(value, 0.0), 1.0)) * (HEIGHT - 1))
 
 
-def _label(row: int) -> str:
+def _row_label(row: int) -> str:
     share = 100 * (1 - row / (HEIGHT - 1))
     return f"{share:.0f}" if row % 5 == 0 else ""
 
 
-def _line(at: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
+def _line_cells(at: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
     """Cells between neighbours that were both measured."""
     for (left, low), (right, high) in pairwise(zip(at, y, strict=True)):
         if math.isfinite(low) and math.isfinite(high):
             for column in range(left + 1, right):
-                yield column, _row(low + (high - low) * (column - left) / (right - left))
+                yield column, _figure_row(low + (high - low) * (column - left) / (right - left))
 
 
-def _below(figure: Figure, at: Sequence[int], n_columns: int, *, is_unicode: bool) -> Iterator[str]:
+def _draw_below(
+    figure: Figure, at: Sequence[int], n_columns: int, *, is_unicode: bool
+) -> Iterator[str]:
     if figure.bracket is not None:
         low, high = (at[i] for i in figure.bracket)
         fill, words = "═" if is_unicode else "=", "help begins"

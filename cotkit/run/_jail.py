@@ -27,7 +27,7 @@ _write, _leave = os.write, os._exit  # the code may bind other things to these n
 _ENDED_WITH_PARENT, _OWN_USERS, _OWN_NETWORK = 1, 0x10000000, 0x40000000  # prctl and unshare flags
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _HARMLESS = ("os.putenv", "os.unsetenv")
-_DEEDS = (
+_FORBIDDEN_EVENTS = (
     ("socket.", "open a socket"),
     ("subprocess.", "start a process"),
     ("os.fork", "start a process"),
@@ -49,7 +49,7 @@ _DEEDS = (
     ("pathlib.", "use the file system"),
 )
 """Prefix of an audit event -> what the code tried; the first that fits."""
-_CLOSED_MODULES = (
+_FORBIDDEN_MODULES = (
     (("socket", "_socket", "ssl", "_ssl"), "open a socket"),
     (("subprocess", "_posixsubprocess", "multiprocessing"), "start a process"),
     (("_multiprocessing", "pty", "concurrent"), "start a process"),
@@ -64,7 +64,7 @@ def _refuse(reason: str) -> NoReturn:
     raise AssertionError  # unreachable: _leave ends the process
 
 
-def _limit(cpu_s: int, memory_bytes: int) -> None:
+def _set_limits(cpu_s: int, memory_bytes: int) -> None:
     """Processor time, address space, no file may grow, no core file, no further process."""
     for kind, most in (
         (resource.RLIMIT_CPU, cpu_s),
@@ -91,7 +91,7 @@ def _leave_the_network() -> None:
         del sys.modules[name]  # an import by the code is to be seen
 
 
-def _apart(*functions: object) -> dict[str, Any]:
+def _copy_functions(*functions: object) -> dict[str, Any]:
     """Copies of functions by name; what they look up, builtins too, is theirs alone.
 
     Nothing else in the namespace may be mutable: it is shared with this module's.
@@ -108,24 +108,28 @@ def _no_thread(*_: object) -> NoReturn:
 
 def _guard() -> None:
     """Refuse what reaches beyond this process, at the first try. Cannot be taken off again."""
-    no_thread = _apart(_no_thread, _refuse)["_no_thread"]
+    no_thread = _copy_functions(_no_thread, _refuse)["_no_thread"]
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         if hasattr(_thread, name):  # Python 3.11 has no audit event for it
             setattr(_thread, name, no_thread)
-    sys.addaudithook(_apart(_watch, _deed, _closed, _opened, _may_be_read, _refuse)["_watch"])
+    sys.addaudithook(
+        _copy_functions(
+            _watch, _forbidden_act, _forbidden_import, _forbidden_open, _may_be_read, _refuse
+        )["_watch"]
+    )
 
 
 def _watch(event: str, given: tuple[object, ...]) -> None:
-    if (deed := _deed(event, given)) is not None:
+    if (deed := _forbidden_act(event, given)) is not None:
         _refuse(f"tried to {deed}")
 
 
-def _deed(event: str, given: tuple[object, ...]) -> str | None:
+def _forbidden_act(event: str, given: tuple[object, ...]) -> str | None:
     """What an audit event tells that code must not do; None: it may."""
     if event == "import":
-        return _closed(given[0])
+        return _forbidden_import(given[0])
     if event == "open":
-        return _opened(given[0], given[2])
+        return _forbidden_open(given[0], given[2])
     if event == "sys._getframe":  # the standard library may look at the code's frames
         frame = cast("FrameType", given[0])
         is_ours = type(frame) is not FrameType or frame.f_code.co_filename == _HERE
@@ -133,18 +137,21 @@ def _deed(event: str, given: tuple[object, ...]) -> str | None:
     is_search = event in {"os.listdir", "os.scandir"}  # how an import finds its module
     if event in _HARMLESS or (is_search and _may_be_read(given[0])):
         return None
-    return next((f"{deed} ({event})" for prefix, deed in _DEEDS if event.startswith(prefix)), None)
+    return next(
+        (f"{deed} ({event})" for prefix, deed in _FORBIDDEN_EVENTS if event.startswith(prefix)),
+        None,
+    )
 
 
-def _closed(module: object) -> str | None:
+def _forbidden_import(module: object) -> str | None:
     if type(module) is not str:
         return "import what has no plain name"
     top = module.partition(".")[0]
-    deed = next((deed for closed, deed in _CLOSED_MODULES if top in closed), None)
+    deed = next((deed for closed, deed in _FORBIDDEN_MODULES if top in closed), None)
     return deed and f"{deed} (import {module})"
 
 
-def _opened(path: object, flags: object) -> str | None:
+def _forbidden_open(path: object, flags: object) -> str | None:
     if type(flags) is int and not flags & _WRITES and _may_be_read(path):
         return None
     return f"open the file {path!r}" if type(path) is str else "open a file"
@@ -172,12 +179,12 @@ def _run(source: str, memory_bytes: int, names: dict[str, object]) -> NoReturn:
         place = f" in line {broken.lineno}" if broken.lineno else ""
         _refuse(f"syntax error{place}: {broken.msg}")
     except BaseException as raised:  # noqa: BLE001 - whatever the code raises is its result
-        _refuse(_told(raised))
+        _refuse(_describe_error(raised))
     _leave(0)  # no exit handlers
     raise AssertionError  # unreachable
 
 
-def _told(raised: BaseException) -> str:
+def _describe_error(raised: BaseException) -> str:
     line, frame = None, raised.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code.co_filename == "<code>":
@@ -195,9 +202,9 @@ def _main() -> None:
     sys.stderr = os.fdopen(nothing, "w")  # descriptor 2 is for our reason alone
     sys.argv = [""]
     _leave_the_network()
-    _limit(cpu_s, memory_bytes)
+    _set_limits(cpu_s, memory_bytes)
     _guard()
-    run = _apart(_run, _told, _refuse)["_run"]
+    run = _copy_functions(_run, _describe_error, _refuse)["_run"]
     sys.modules["__main__"] = fresh = ModuleType("__main__")
     globals().clear()
     run(source, memory_bytes, vars(fresh))

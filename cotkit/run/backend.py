@@ -53,7 +53,7 @@ def build_backend(
         UsageError: an argument does not fit.
     """
     params = {key.replace("-", "_"): value for key, value in args.items()}
-    name, rest = _split(model, params.pop("pretrained", None))
+    name, rest = _split_model(model, params.pop("pretrained", None))
     if name in _LM_EVAL:
         name, rest, params = _from_lm_eval(name, rest, params)
     given: dict[str, object] = {"problems": problems, "notify": notify}
@@ -69,16 +69,16 @@ def build_backend(
             raise UsageError("replay needs a store", hint="--model-args store=FILE.db")
         run = recorded_store.run(rest)
         key, info = recorded_store.run_backend(run.id)
-        given |= {"info": info, "recorded": _lookup(recorded_store, key)}
+        given |= {"info": info, "recorded": _completion_lookup(recorded_store, key)}
     backend = cast("Backend", construct("backend", Spec(name=name, params=params), **given))
     if not batch or store is None:
         return backend
-    from cotkit.backends._batch.providers import batched
+    from cotkit.backends._batch.providers import make_batched
 
-    return cast("Backend", batched(backend, BatchLedger(place=store.place)))
+    return cast("Backend", make_batched(backend, BatchLedger(place=store.place)))
 
 
-def _split(model: str, pretrained: str | None) -> tuple[str, str]:
+def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:
     known = [entry.name for entry in entries("backend")]
     first, _, rest = model.partition("/")
     backend = first.replace("_", "-").lower()
@@ -104,5 +104,5 @@ def _from_lm_eval(
     return name, f"local/{model}" if name == "openai-api" else model, ours
 
 
-def _lookup(store: Store, backend: str) -> Callable[[str, int], Completion | None]:
+def _completion_lookup(store: Store, backend: str) -> Callable[[str, int], Completion | None]:
     return lambda request, sample: store.completion(completion_key(backend, request, sample))

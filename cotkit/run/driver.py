@@ -26,7 +26,9 @@ from cotkit.types import (
     Request,
 )
 
-_OURS = str(Path(__file__).parent.parent / "_").removesuffix("_")  # with its last separator
+_PACKAGE_PREFIX = str(Path(__file__).parent.parent / "_").removesuffix(
+    "_"
+)  # with its last separator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +48,16 @@ Run = Callable[[Execute], Awaitable[Completion]]
 """Runs code apart from this process; never raises for what the code does."""
 
 
-def start(strategy: Strategy | OracleStrategy, question: Question, is_correct: IsCorrect) -> Flow:
+def start_flow(
+    strategy: Strategy | OracleStrategy, question: Question, is_correct: IsCorrect
+) -> Flow:
     """A strategy at work on a question; only an oracle strategy is given the oracle.
 
     Raises (at the step it concerns):
         UsageError: the strategy broke the contract, or is a user's and raised: names its class.
     """
     name, n_asked = type(strategy).__name__, 0
-    with blamed("strategy", strategy):
+    with blame_user_code("strategy", strategy):
         flow = cast(
             "object",  # what users write need not be what the protocol says
             cast("OracleStrategy", strategy).solve_with_oracle(question, is_correct)
@@ -62,21 +66,21 @@ def start(strategy: Strategy | OracleStrategy, question: Question, is_correct: I
         )
     if not isinstance(flow, Generator):
         raise UsageError(
-            f"strategy {name} gave {_kind(flow)} instead of a generator",
+            f"strategy {name} gave {_type_name(flow)} instead of a generator",
             hint="yield each Request and return an Attempt",
         )
     inner = cast("Generator[object, tuple[Completion, ...] | None, object]", flow)
     sent = None
     try:
         while True:
-            with blamed("strategy", strategy):
+            with blame_user_code("strategy", strategy):
                 try:
                     step = inner.send(sent)
                 except StopIteration as ended:
                     attempt = ended.value
                     break
             n_asked += isinstance(step, Request)
-            sent = yield _checked(name, step)
+            sent = yield _check_step(name, step)
     finally:
         inner.close()
     if not n_asked:
@@ -85,12 +89,12 @@ def start(strategy: Strategy | OracleStrategy, question: Question, is_correct: I
         )
     if not isinstance(attempt, Attempt):
         raise UsageError(
-            f"strategy {name} returned {_kind(attempt)}", hint="return an Attempt at the end"
+            f"strategy {name} returned {_type_name(attempt)}", hint="return an Attempt at the end"
         )
     return attempt
 
 
-def oracle(problem: Problem, reader: str) -> IsCorrect:
+def make_oracle(problem: Problem, reader: str) -> IsCorrect:
     """Whether a text would be scored correct on a problem."""
 
     def is_correct(text: str) -> bool:
@@ -100,11 +104,11 @@ def oracle(problem: Problem, reader: str) -> IsCorrect:
     return is_correct
 
 
-def _checked(name: str, step: object) -> Request | Execute:
+def _check_step(name: str, step: object) -> Request | Execute:
     if isinstance(step, Execute):
         return step
     if not isinstance(step, Request):
-        raise UsageError(f"strategy {name} yielded {_kind(step)}", hint="yield a Request")
+        raise UsageError(f"strategy {name} yielded {_type_name(step)}", hint="yield a Request")
     for field, kind in (("messages", Message), ("samples", int)):
         values = cast("object", getattr(step, field))
         if not isinstance(values, tuple) or not values:
@@ -113,14 +117,14 @@ def _checked(name: str, step: object) -> Request | Execute:
             )
         for value in cast("tuple[object, ...]", values):
             if not isinstance(value, kind):
-                raise UsageError(f"strategy {name}: Request.{field} holds {_kind(value)}")
+                raise UsageError(f"strategy {name}: Request.{field} holds {_type_name(value)}")
     if not isinstance(cast("object", step.decoding), Decoding):
-        raise UsageError(f"strategy {name}: Request.decoding is {_kind(step.decoding)}")
+        raise UsageError(f"strategy {name}: Request.decoding is {_type_name(step.decoding)}")
     return step
 
 
 @contextmanager
-def blamed(what: str, whose: object) -> Generator[None, None, None]:
+def blame_user_code(what: str, whose: object) -> Generator[None, None, None]:
     """What a user's class raises becomes one line; a bug of ours stays what it is.
 
     Args:
@@ -138,15 +142,17 @@ def blamed(what: str, whose: object) -> Generator[None, None, None]:
         if type(whose).__module__.startswith("cotkit."):
             raise
         inside = [
-            at for at in extract_tb(raised.__traceback__) if not at.filename.startswith(_OURS)
+            at
+            for at in extract_tb(raised.__traceback__)
+            if not at.filename.startswith(_PACKAGE_PREFIX)
         ]
         lines = [at.lineno for at in inside if at.filename == inside[0].filename]
         place = f" at {inside[0].filename}:{lines[-1]}" if inside else ""
         said = " ".join(f"{type(raised).__name__}: {raised}".split())
-        raise UsageError(f"{what} {_kind(whose)} failed{place}: {said}") from raised
+        raise UsageError(f"{what} {_type_name(whose)} failed{place}: {said}") from raised
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return type(value).__name__
 
 

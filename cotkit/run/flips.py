@@ -28,26 +28,26 @@ class Flips:
         )
 
 
-def remember(info: BackendInfo, flips: Flips) -> None:
+def save_flips(info: BackendInfo, flips: Flips) -> None:
     """Keep a measurement for the reports to come; the last one of a setting counts."""
-    path = _path()
+    path = _flips_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(_held(path) | {backend_key(info): asdict(flips)}), "utf-8")
+    partial.write_text(json.dumps(_read_flips(path) | {backend_key(info): asdict(flips)}), "utf-8")
     partial.replace(path)
 
 
-def recalled(info: BackendInfo) -> Flips | None:
+def load_flips(info: BackendInfo) -> Flips | None:
     """What was measured for exactly this backend; None: nothing."""
-    found = _held(_path()).get(backend_key(info))
+    found = _read_flips(_flips_path()).get(backend_key(info))
     return None if found is None else Flips(**found)
 
 
-def _path() -> Path:
+def _flips_path() -> Path:
     return cache_dir() / "flips.json"
 
 
-def _held(path: Path) -> dict[str, dict[str, int]]:
+def _read_flips(path: Path) -> dict[str, dict[str, int]]:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):  # none yet, or spoilt: measured again at the next call

@@ -26,7 +26,7 @@ MAX_TURNS = 64
 N_SAMPLED = 20
 """Problems whose first prompts are kept to be measured."""
 
-Held = Callable[[str], Completion | None]
+FindStored = Callable[[str], Completion | None]
 """Completion key -> what the store holds under it."""
 
 
@@ -77,22 +77,22 @@ class _FlowRequest:
     nothing, or the request is not certain."""
 
 
-def survey(plan: Plan, backend: str, held: Held) -> tuple[ArmSurvey, ...]:
+def survey_arms(plan: Plan, backend: str, held: FindStored) -> tuple[ArmSurvey, ...]:
     """Count what the arms of a plan ask of a backend (its key), in the order of the plan."""
     seen: set[str] = set()
-    return tuple(_arm(plan, arm, backend, held, seen) for arm in plan.arms)
+    return tuple(_survey_arm(plan, arm, backend, held, seen) for arm in plan.arms)
 
 
-def start(arm: Arm, question: Question) -> Flow:
+def start_without_gold(arm: Arm, question: Question) -> Flow:
     """A flow of an arm without the gold answer: an oracle says no."""
-    return driver.start(arm.strategy, question, lambda _: False)
+    return driver.start_flow(arm.strategy, question, lambda _: False)
 
 
-def _arm(plan: Plan, arm: Arm, backend: str, held: Held, seen: set[str]) -> ArmSurvey:
+def _survey_arm(plan: Plan, arm: Arm, backend: str, held: FindStored, seen: set[str]) -> ArmSurvey:
     def asks(problem: Problem) -> list[_FlowRequest]:
-        is_correct = driver.oracle(problem, plan.spec.reader)
-        flow = driver.start(arm.strategy, problem.question, is_correct)
-        return list(_drive(flow, backend, held))
+        is_correct = driver.make_oracle(problem, plan.spec.reader)
+        flow = driver.start_flow(arm.strategy, problem.question, is_correct)
+        return list(_drive_flow(flow, backend, held))
 
     flows = [asks(problem) for problem in plan.problems]
     asked = [turn for flow in flows for turn in flow]
@@ -113,17 +113,17 @@ def _arm(plan: Plan, arm: Arm, backend: str, held: Held, seen: set[str]) -> ArmS
         n_shared=n_asked - len(new),
         n_stored=len(kept),
         n_to_make=len(new) - len(kept),
-        stored=_means(kept),
+        stored=_mean_usage(kept),
         n_later=len(later),
         first=tuple(
             step
             for problem in plan.problems[:N_SAMPLED]
-            if isinstance(step := next(start(arm, problem.question), None), Request)
+            if isinstance(step := next(start_without_gold(arm, problem.question), None), Request)
         ),
     )
 
 
-def _means(kept: Sequence[tuple[int | None, float]]) -> StoredMeans | None:
+def _mean_usage(kept: Sequence[tuple[int | None, float]]) -> StoredMeans | None:
     tokens = [count for count, _ in kept if count is not None]
     if not tokens or len(tokens) < len(kept):
         return None
@@ -131,7 +131,7 @@ def _means(kept: Sequence[tuple[int | None, float]]) -> StoredMeans | None:
     return StoredMeans(generated_tokens=sum(tokens) / len(kept), seconds=seconds / len(kept))
 
 
-def _drive(flow: Flow, backend: str, held: Held) -> Iterator[_FlowRequest]:
+def _drive_flow(flow: Flow, backend: str, held: FindStored) -> Iterator[_FlowRequest]:
     certain = True
     try:
         step = next(flow)
@@ -205,7 +205,7 @@ class CostEstimate:
     neither."""
 
 
-def estimate(
+def estimate_arm(
     arm: ArmSurvey,
     price: Price | None,
     *,
@@ -226,15 +226,17 @@ def estimate(
     mean = stored.generated_tokens if stored else min(1.0, longest)
     generated = (n_certain * min(mean, longest), n_all * longest)
     samples = max(_mean([len(one.samples) for one in arm.first]), 1.0)
-    low, high = _prompt(arm.first) if prompt_tokens is None else (prompt_tokens, prompt_tokens)
+    low, high = (
+        _prompt_range(arm.first) if prompt_tokens is None else (prompt_tokens, prompt_tokens)
+    )
     n_turns = arm.n_later / arm.n_attempts if arm.n_attempts else 0.0
     later = 2 * high + longest * (n_turns + 1) / 2  # turn t = 1..n comes after t answers: the mean
     prompt = (n_certain / samples * low, n_certain * high + arm.n_later * later)
     return CostEstimate(
         prompt_tokens=prompt,
         generated_tokens=generated,
-        usd=None if price is None else _usd(price, prompt, generated),
-        seconds=_seconds(
+        usd=None if price is None else _usd_range(price, prompt, generated),
+        seconds=_seconds_range(
             (n_certain / samples, n_all),
             (prompt[0] + generated[0], prompt[1] + generated[1]),
             pace or Pace(),
@@ -245,24 +247,24 @@ def estimate(
     )
 
 
-def total(estimates: Sequence[CostEstimate]) -> CostEstimate:
+def sum_estimates(estimates: Sequence[CostEstimate]) -> CostEstimate:
     """All arms of a run; dollars or seconds of the whole are unknown if those of one are."""
     usd = [one.usd for one in estimates if one.usd is not None]
     seconds = [one.seconds for one in estimates if one.seconds is not None]
     return CostEstimate(
-        prompt_tokens=_sum([one.prompt_tokens for one in estimates]),
-        generated_tokens=_sum([one.generated_tokens for one in estimates]),
-        usd=_sum(usd) if len(usd) == len(estimates) else None,
-        seconds=_sum(seconds) if len(seconds) == len(estimates) else None,
+        prompt_tokens=_sum_ranges([one.prompt_tokens for one in estimates]),
+        generated_tokens=_sum_ranges([one.generated_tokens for one in estimates]),
+        usd=_sum_ranges(usd) if len(usd) == len(estimates) else None,
+        seconds=_sum_ranges(seconds) if len(seconds) == len(estimates) else None,
     )
 
 
-def _prompt(first: Sequence[Request]) -> Range:
+def _prompt_range(first: Sequence[Request]) -> Range:
     characters = _mean([sum(len(one.content) for one in request.messages) for request in first])
     return characters / MOST_CHARACTERS, characters / LEAST_CHARACTERS
 
 
-def _usd(price: Price, prompt: Range, generated: Range) -> Range:
+def _usd_range(price: Price, prompt: Range, generated: Range) -> Range:
     low, high = prompt
     cheapest = low if price.cached_input < price.input else 0.0
     dearest = high if price.cache_write > price.input else 0.0
@@ -272,7 +274,7 @@ def _usd(price: Price, prompt: Range, generated: Range) -> Range:
     )
 
 
-def _seconds(requests: Range, tokens: Range, pace: Pace, each: Range | None) -> Range | None:
+def _seconds_range(requests: Range, tokens: Range, pace: Pace, each: Range | None) -> Range | None:
     """``each``: of one completion, in seconds."""
     limits = ((requests, pace.requests_per_minute), (tokens, pace.tokens_per_minute))
     paced = [(n, 60 / a_minute) for n, a_minute in limits if a_minute is not None]
@@ -290,7 +292,7 @@ def _seconds(requests: Range, tokens: Range, pace: Pace, each: Range | None) -> 
     )
 
 
-def _sum(ranges: Sequence[Range]) -> Range:
+def _sum_ranges(ranges: Sequence[Range]) -> Range:
     return math.fsum(low for low, _ in ranges), math.fsum(high for _, high in ranges)
 
 

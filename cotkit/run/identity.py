@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from cotkit import strategies
 from cotkit.identity import canonical_json, code_text
-from cotkit.prompting import released
+from cotkit.prompting import locked_files
 from cotkit.protocols import OracleStrategy, Strategy
 
 Content: TypeAlias = Mapping[str, Any]
@@ -34,7 +34,7 @@ def arm_content(name: str, strategy: Strategy | OracleStrategy) -> dict[str, obj
     if any(cls.__module__.startswith(_BUILT_IN) for cls in type(strategy).__mro__):
         prompts: tuple[str, ...] = getattr(strategy, "prompts", ())
         content["version"] = getattr(strategy, "version", None)
-        content["prompts"] = {file: released().get(file) for file in prompts}
+        content["prompts"] = {file: locked_files().get(file) for file in prompts}
     if not is_built_in(strategy):
         content["source"] = source_hash(strategy)
     return content

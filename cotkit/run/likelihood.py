@@ -17,10 +17,10 @@ from cotkit.types import Attempt, BackendInfo, Completion, Decoding, Message, Pr
 CUE = "The answer is"
 _CUE = re.compile(re.escape(CUE), re.IGNORECASE)
 _WORD = re.compile(r"\w")
-_ONE = Decoding(max_tokens=1)
+_ONE_TOKEN = Decoding(max_tokens=1)
 
 
-def weighed(problem: Problem, *, likelihood: bool) -> tuple[str, ...]:
+def options_to_weigh(problem: Problem, *, likelihood: bool) -> tuple[str, ...]:
     """The answers whose log-probability is asked: the options, or the gold answer; or none.
 
     ``likelihood``: also of answers that are numbers, and of gold answers without options.
@@ -30,25 +30,27 @@ def weighed(problem: Problem, *, likelihood: bool) -> tuple[str, ...]:
     return options_of(problem) or ((problem.gold,) if likelihood else ())
 
 
-def unweighed(plan: Plan, info: BackendInfo) -> tuple[str, ...]:
+def unweighed_notes(plan: Plan, info: BackendInfo) -> tuple[str, ...]:
     """What to tell a reader where there are options that the model cannot weigh."""
     if "loglikelihood" in info.capabilities:
         return ()
-    if not any(weighed(problem, likelihood=False) for problem in plan.problems):
+    if not any(options_to_weigh(problem, likelihood=False) for problem in plan.problems):
         return ()
     said = f"{info.model} does not tell the log-probability of given answers"
     return (f"the options were not weighed: {said}",)
 
 
-def n_weighed(plan: Plan, info: BackendInfo) -> int:
+def count_weighed_options(plan: Plan, info: BackendInfo) -> int:
     """Options that the probes of a plan come to, at most: for each attempt all of its problem's."""
     if "loglikelihood" not in info.capabilities:
         return 0
     likelihood = plan.spec.likelihood
-    return len(plan.arms) * sum(len(weighed(p, likelihood=likelihood)) for p in plan.problems)
+    return len(plan.arms) * sum(
+        len(options_to_weigh(p, likelihood=likelihood)) for p in plan.problems
+    )
 
 
-def probe(
+def make_likelihood_request(
     attempt: Attempt,
     asked: Request,
     said: Completion,
@@ -74,12 +76,12 @@ def probe(
         return None
     messages = asked.messages
     if attempt.text == said.text:
-        messages = _continued(messages, _up_to_cue(said.text, reasons=reasons))
+        messages = _continue_messages(messages, _text_up_to_cue(said.text, reasons=reasons))
     elif not attempt.text.startswith(CUE):  # else the prompt itself ends in a cue
         return None
     return Request(
         messages=messages,
-        decoding=_ONE,
+        decoding=_ONE_TOKEN,
         samples=tuple(range(len(options))),
         options=tuple(f" {option.strip()}" for option in options),
     )
@@ -92,7 +94,7 @@ def chain_text(attempt: Attempt, asked: Request) -> str:
     return f"{before[-1]}\n{attempt.text}" if before and cue_was_asked else attempt.text
 
 
-def _up_to_cue(text: str, *, reasons: bool) -> str:
+def _text_up_to_cue(text: str, *, reasons: bool) -> str:
     """The model's words to the end of its last cue; a cue is added where it spoke none."""
     cues = list(_CUE.finditer(text))
     before = text[: cues[-1].start()] if cues else text
@@ -101,7 +103,7 @@ def _up_to_cue(text: str, *, reasons: bool) -> str:
     return text[: cues[-1].end()] if cues else f"{before.rstrip()} {CUE}"
 
 
-def _continued(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
+def _continue_messages(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
     """The conversation with these words of the assistant, who may have begun already."""
     last = messages[-1]
     if last.role == "assistant":

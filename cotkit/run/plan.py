@@ -14,13 +14,13 @@ from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import read_exemplars, shown
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import Spec, construct, load_class, parse_spec
-from cotkit.run.driver import blamed
+from cotkit.run.driver import blame_user_code
 from cotkit.run.identity import arm_content
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS
 from cotkit.types import BackendInfo, Exemplar, Problem
 
-_SHARED = ("temperature", "top_p", "top_k", "seed", "calculator")
+_SHARED_FIELDS = ("temperature", "top_p", "top_k", "seed", "calculator")
 """Decoding that an arm should have in common with its control."""
 
 
@@ -95,9 +95,9 @@ class Plan:
             f"{arm} has {field} {ours}, its control {control} {theirs}: the gain is of both"
             for arm, control in self.pairs
             if (arm, control) not in self.same_cost  # a vote has to sample
-            for field in _SHARED
-            if (ours := _shared(strategies[arm], field))
-            != (theirs := _shared(strategies[control], field))
+            for field in _SHARED_FIELDS
+            if (ours := _shared_field(strategies[arm], field))
+            != (theirs := _shared_field(strategies[control], field))
             and None not in {ours, theirs}
         )
 
@@ -135,13 +135,13 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     Raises:
         CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
     """
-    with blamed("benchmark", bench):
+    with blame_user_code("benchmark", bench):
         everything = tuple(bench.problems())
     for one in cast("tuple[object, ...]", everything):
         if not isinstance(one, Problem):
             raise UsageError(f"problems() of {bench.name} holds {one!r}", hint="make it a Problem")
     _check_reader(spec.reader, bench, everything)
-    problems = draw(everything, _limit(spec, len(everything)), spec.seed)
+    problems = draw(everything, _resolve_limit(spec, len(everything)), spec.seed)
     asked = [parse_spec(text) for text in spec.strategies]
     baseline = parse_spec(spec.baseline) if spec.baseline else None
     pairs = [(s, baseline or _control_of(s)) for s in asked]
@@ -151,12 +151,12 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     _check_generation(spec, named)
     arms = _Arms()
     for one in named:
-        arms.add(one, _build(one, spec, exemplars, pool))
-    costs = [] if baseline else [cost for s in asked for cost in _same_cost(s, arms.of(s))]
+        arms.add(one, _build_strategy(one, spec, exemplars, pool))
+    costs = [] if baseline else [cost for s in asked for cost in _same_cost_pairs(s, arms.of(s))]
     if costs:
         exemplars = exemplars or exemplars_for([c for _, c in costs], spec, bench, problems)
         for _, control in costs:
-            arms.add(control, _build(control, _sampled(spec), exemplars))
+            arms.add(control, _build_strategy(control, _drop_greedy_temperature(spec), exemplars))
     same_cost = {(arms.of(s).name, arms.of(c).name) for s, c in costs}
     ordered = [pair for s, c in pairs for pair in ((s, c), *(x for x in costs if x[0] == s))]
     for _, control in ordered:
@@ -209,12 +209,12 @@ class _Arms:
         return tuple({arm.name: arm for arm in self._by_spelling.values()}.values())
 
 
-def _shared(strategy: Strategy | OracleStrategy, field: str) -> object:
+def _shared_field(strategy: Strategy | OracleStrategy, field: str) -> object:
     """A decoding field; None where a strategy has none. Without a calculator there is none."""
     return getattr(strategy, field, False if field == "calculator" else None)
 
 
-def _limit(spec: RunSpec, n_total: int) -> int | None:
+def _resolve_limit(spec: RunSpec, n_total: int) -> int | None:
     if spec.limit == "all":
         return None
     return min(DEFAULT_LIMIT, n_total) if spec.limit is None else spec.limit
@@ -233,20 +233,20 @@ def _control_of(named: Spec) -> Spec:
     return Spec(name=found.name, params={**kept, **found.params})
 
 
-def _same_cost(asked: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
+def _same_cost_pairs(asked: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
     """The second pair of an arm that names a same-cost control."""
     strategy = arm.strategy
     control = strategy.same_cost() if isinstance(strategy, SameCost) else None
     return [] if control is None else [(asked, parse_spec(control))]
 
 
-def _sampled(spec: RunSpec) -> RunSpec:
+def _drop_greedy_temperature(spec: RunSpec) -> RunSpec:
     """The spec without a greedy temperature, at which there is nothing to vote on."""
     kept = {k: v for k, v in spec.generation.items() if k != "temperature" or float(v) > 0}
     return replace(spec, generation=kept)
 
 
-def _build(
+def _build_strategy(
     named: Spec,
     spec: RunSpec,
     exemplars: tuple[Exemplar, ...],
@@ -281,7 +281,7 @@ def _check_generation(spec: RunSpec, named: Sequence[Spec]) -> None:
 # Which exemplars a run shows: released ones, drawn ones, or a user's own.
 
 
-_BARE = frozenset({"few-shot"})
+_BARE_STRATEGIES = frozenset({"few-shot"})
 """Strategies that show no rationale, so that their exemplars need none."""
 
 
@@ -308,13 +308,13 @@ def exemplars_for(
     showing = [one for one in named if "exemplars" in fields_of(one)]
     if not showing:
         return ()
-    bare = all(one.name in _BARE for one in showing)
-    exemplars = _exemplars(spec, bench, problems, bare=bare)
-    check_disjoint(exemplars, [_as_shown(problem) for problem in problems])
+    bare = all(one.name in _BARE_STRATEGIES for one in showing)
+    exemplars = _draw_exemplars(spec, bench, problems, bare=bare)
+    check_disjoint(exemplars, [_show_choices(problem) for problem in problems])
     return exemplars
 
 
-def _exemplars(
+def _draw_exemplars(
     spec: RunSpec, bench: Benchmark, problems: Sequence[Problem], *, bare: bool
 ) -> tuple[Exemplar, ...]:
     source, _, count = spec.exemplars.rpartition(":")
@@ -329,17 +329,17 @@ def _exemplars(
     if source == "builtin" and bench.answer_kind != "number":
         source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
     if source == "builtin":
-        return _ordered(read_exemplars(int(count)), spec.exemplar_seed)
+        return _order_exemplars(read_exemplars(int(count)), spec.exemplar_seed)
     if source == "train":
         pool = bench.exemplar_pool()
     elif source == "rest":
-        pool = _rest(bench, problems, int(count), spec.seed)
+        pool = _unused_problems(bench, problems, int(count), spec.seed)
     elif source.endswith(".jsonl"):
         pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")
     return draw_exemplars(
-        [_as_shown(p) for p in pool],
+        [_show_choices(p) for p in pool],
         int(count),
         spec.exemplar_seed,
         spread=has_own and source == "train",
@@ -347,7 +347,9 @@ def _exemplars(
     )
 
 
-def _rest(bench: Benchmark, problems: Sequence[Problem], k: int, seed: int) -> Sequence[Problem]:
+def _unused_problems(
+    bench: Benchmark, problems: Sequence[Problem], k: int, seed: int
+) -> Sequence[Problem]:
     """Problems that are not evaluated, of a benchmark of one split: the last ones to be drawn.
 
     So a larger ``--limit`` shows the same exemplars until it takes them for itself.
@@ -364,13 +366,13 @@ def _rest(bench: Benchmark, problems: Sequence[Problem], k: int, seed: int) -> S
     return left
 
 
-def _as_shown(problem: Problem) -> Problem:
+def _show_choices(problem: Problem) -> Problem:
     """Its question with the choices among the words, as prompts show it."""
     question = problem.question
     return replace(problem, question=replace(question, text=shown(question)))
 
 
-def _ordered(exemplars: tuple[Exemplar, ...], seed: int) -> tuple[Exemplar, ...]:
+def _order_exemplars(exemplars: tuple[Exemplar, ...], seed: int) -> tuple[Exemplar, ...]:
     """The same exemplars in the order of a seed; 0 is the released order."""
     if seed == 0:
         return exemplars

@@ -14,13 +14,13 @@ from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
 from cotkit.run.asker import Asker, StoredAsker
 from cotkit.run.budget import Meter
-from cotkit.run.driver import Run, Turn, drive, oracle, start
-from cotkit.run.likelihood import chain_text, probe, weighed
+from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
+from cotkit.run.likelihood import chain_text, make_likelihood_request, options_to_weigh
 from cotkit.run.plan import Arm, Plan
-from cotkit.run.sandbox import sandbox
+from cotkit.run.sandbox import make_sandbox
 from cotkit.run.spec import RunSpec
 from cotkit.scoring import score, score_attempt
-from cotkit.scoring.measure import measure
+from cotkit.scoring.measure import measure_attempt
 from cotkit.store import AttemptRow, BatchLedger, DraftRow, Store
 from cotkit.types import Attempt, BackendInfo, Completion, Problem, Request
 
@@ -45,14 +45,14 @@ class ExecutionResult:
     """Why it ended before its plan did; None: it did not."""
 
 
-async def execute(
+async def execute_plan(
     plan: Plan,
     backend: Backend,
     store: Store,
     emit: Callable[[Event], None],
     *,
     meter: Meter,
-    enough: Enough | None = None,
+    enough: StopRule | None = None,
 ) -> ExecutionResult:
     """Complete a run; what the store has is not asked again.
 
@@ -84,12 +84,12 @@ async def execute(
         )
     )
     for row in held:
-        emit(_done(row, cached=True))
+        emit(_attempt_event(row, cached=True))
     promised = frozenset[str]()
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
     asker = Asker(backend, key, store, meter, promised)
-    run = sandbox(allowed=plan.spec.run_unsafe_code)
+    run = make_sandbox(allowed=plan.spec.run_unsafe_code)
     jobs, turn = schedule.jobs(), asyncio.Lock()
 
     async def work() -> None:
@@ -98,13 +98,13 @@ async def execute(
                 job = await anext(jobs, None)
             if job is None:
                 return
-            row, turns = await _attempt(job, asker, run, plan.spec, weighs=weighs)
+            row, turns = await _run_attempt(job, asker, run, plan.spec, weighs=weighs)
             store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
             schedule.done(row)
-            emit(_done(row, cached=False))
+            emit(_attempt_event(row, cached=False))
 
     n_workers = min(info.max_concurrency or _MAX_WAITING, schedule.n_left)
-    watch = asyncio.create_task(_watch(backend, emit))
+    watch = asyncio.create_task(_report_waits(backend, emit))
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(n_workers):
@@ -167,7 +167,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
     outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
     asker, run = (
         StoredAsker(backend_key(info), store),
-        sandbox(allowed=resumes and plan.spec.run_unsafe_code),
+        make_sandbox(allowed=resumes and plan.spec.run_unsafe_code),
     )
     weighs = "loglikelihood" in info.capabilities
     scored: list[tuple[int, AttemptRow, list[Turn]]] = []
@@ -177,7 +177,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
             continue
         try:
             job = (position, arm, problem)
-            row, turns = await _attempt(job, asker, run, plan.spec, weighs=weighs)
+            row, turns = await _run_attempt(job, asker, run, plan.spec, weighs=weighs)
         except CotkitError:
             continue
         scored.append((position, row, turns))
@@ -188,7 +188,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
     return len(scored)
 
 
-async def _watch(backend: Backend, emit: Callable[[Event], None]) -> None:
+async def _report_waits(backend: Backend, emit: Callable[[Event], None]) -> None:
     """Say what a backend is waiting for, as long as it has something to say."""
     if not isinstance(backend, WaitingBackend):
         return
@@ -201,7 +201,7 @@ async def _watch(backend: Backend, emit: Callable[[Event], None]) -> None:
         said = text
 
 
-def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
+def _attempt_event(row: AttemptRow, *, cached: bool) -> AttemptDone:
     return AttemptDone(
         arm=row.arm,
         problem_id=row.problem_id,
@@ -214,7 +214,7 @@ def _done(row: AttemptRow, *, cached: bool) -> AttemptDone:
     )
 
 
-async def _attempt(
+async def _run_attempt(
     job: Job, asker: Asker | StoredAsker, run: Run, spec: RunSpec, *, weighs: bool
 ) -> tuple[AttemptRow, list[Turn]]:
     _, arm, problem = job
@@ -233,19 +233,21 @@ async def _attempt(
         cluster=problem.cluster,
     )
     try:
-        flow = start(arm.strategy, problem.question, oracle(problem, spec.reader))
+        flow = start_flow(arm.strategy, problem.question, make_oracle(problem, spec.reader))
         attempt, turns = await drive(flow, ask, run)
-        options = weighed(problem, likelihood=spec.likelihood) if weighs else ()
+        options = options_to_weigh(problem, likelihood=spec.likelihood) if weighs else ()
         said = turns[-1].completions[0]
-        asked = probe(attempt, requests[-1], said, options, reasons=arm.strategy.reasons)
+        asked = make_likelihood_request(
+            attempt, requests[-1], said, options, reasons=arm.strategy.reasons
+        )
         scored = await asker.weigh(asked) if asked is not None else ()
     except BackendError as failure:
         if not failure.retryable:
             raise
         return replace(row, error=str(failure)), []
-    row = _scored(row, attempt, problem, turns, spec.reader)
+    row = _score_row(row, attempt, problem, turns, spec.reader)
     chain = chain_text(attempt, requests[-1]) if _writes_chain(arm) else None
-    found = _metrics(row, attempt, problem, reader=spec.reader, scored=scored, chain=chain)
+    found = _measure_row(row, attempt, problem, reader=spec.reader, scored=scored, chain=chain)
     return replace(row, metrics=found), turns
 
 
@@ -253,7 +255,7 @@ def _writes_chain(arm: Arm) -> bool:
     return arm.strategy.reasons and not getattr(arm.strategy, "runs_code", False)
 
 
-def _metrics(
+def _measure_row(
     row: AttemptRow,
     attempt: Attempt,
     problem: Problem,
@@ -262,7 +264,7 @@ def _metrics(
     scored: tuple[Completion, ...],
     chain: str | None,
 ) -> dict[str, float]:
-    return measure(
+    return measure_attempt(
         attempt,
         problem,
         row.readings[reader],
@@ -273,7 +275,7 @@ def _metrics(
     )
 
 
-def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
+def _score_draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
     scores = score_attempt(draft, problem, reader)
     return DraftRow(
         text=draft.text,
@@ -283,7 +285,7 @@ def _draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
     )
 
 
-def _scored(
+def _score_row(
     row: AttemptRow, attempt: Attempt, problem: Problem, turns: list[Turn], reader: str
 ) -> AttemptRow:
     scores = score_attempt(attempt, problem, reader)
@@ -297,21 +299,21 @@ def _scored(
         scorer_version=score.SCORER_VERSION,
         truncated=any(completion.stop_reason == "length" for completion in used),
         n_calls=len(used),
-        n_prompt_tokens=_total([completion.n_prompt_tokens for completion in used]),
+        n_prompt_tokens=_sum_or_none([completion.n_prompt_tokens for completion in used]),
         n_shared_tokens=sum(completion.n_shared_tokens for completion in used),
         n_cache_write_tokens=sum(completion.n_cache_write_tokens for completion in used),
-        n_generated_tokens=_total([completion.n_generated_tokens for completion in used]),
-        n_reasoning_tokens=_total([completion.n_reasoning_tokens for completion in used]),
+        n_generated_tokens=_sum_or_none([completion.n_generated_tokens for completion in used]),
+        n_reasoning_tokens=_sum_or_none([completion.n_reasoning_tokens for completion in used]),
         reasoned_apart=any(completion.reasoning for completion in used),
         served_by=", ".join(sorted({one.served_by for one in used if one.served_by})),
         seconds=sum(completion.seconds for completion in used),
         error=attempt.note,
-        drafts=tuple(_draft(draft, problem, reader) for draft in attempt.drafts),
+        drafts=tuple(_score_draft(draft, problem, reader) for draft in attempt.drafts),
         is_vote=attempt.is_vote,
     )
 
 
-def _total(counts: list[int | None]) -> int | None:
+def _sum_or_none(counts: list[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
@@ -325,7 +327,7 @@ def _total(counts: list[int | None]) -> int | None:
 Job: TypeAlias = tuple[int, Arm, Problem]
 """Position in the plan, arm, problem."""
 
-Enough: TypeAlias = Callable[[Mapping[str, AttemptRow]], bool]
+StopRule: TypeAlias = Callable[[Mapping[str, AttemptRow]], bool]
 """Told each problem's attempts (arm -> row), in the order drawn; True: no more are needed."""
 
 _MOST_OPEN = 32  # a full batch of a local model
@@ -341,7 +343,7 @@ class JobQueue:
         begun: Sequence[AttemptRow],
         *,
         meter: Meter | None = None,
-        enough: Enough | None = None,
+        enough: StopRule | None = None,
         most_open: int | None = None,
     ) -> None:
         """``begun``: the attempts of earlier calls; only the failed ones are handed out again.

@@ -37,7 +37,7 @@ _JAIL = Path(__file__).with_name("_jail.py")
 _SIGNALS = {known.value: known.name for known in signal.Signals}
 
 
-def sandbox(*, allowed: bool) -> Run:
+def make_sandbox(*, allowed: bool) -> Run:
     """What runs code: a limited process if ``allowed``, else a refusal.
 
     Code that raises, breaks a rule or a limit, or does not parse comes back as an ``error`` of one
@@ -50,38 +50,38 @@ def sandbox(*, allowed: bool) -> Run:
 
     async def run(step: Execute) -> Completion:
         async with places:
-            return await _run(step)
+            return await _run_code(step)
 
-    return run if allowed else _refuse
+    return run if allowed else _refuse_code
 
 
-async def _refuse(step: Execute) -> Completion:  # noqa: ARG001 - the type's
+async def _refuse_code(step: Execute) -> Completion:  # noqa: ARG001 - the type's
     raise UsageError(
         "this strategy runs code that the model writes", hint="--confirm-run-unsafe-code"
     )
 
 
-async def _run(step: Execute) -> Completion:
+async def _run_code(step: Execute) -> Completion:
     try:
-        status, printed, reason = await _outcome(step)
+        status, printed, reason = await _run_child(step)
     except TimeoutError:
-        return _ended(f"killed after {step.timeout_s:g} s")
+        return _failed_completion(f"killed after {step.timeout_s:g} s")
     if len(printed) > MAX_OUTPUT_BYTES:
-        return _ended(f"printed more than {MAX_OUTPUT_BYTES // 1000} kB")
+        return _failed_completion(f"printed more than {MAX_OUTPUT_BYTES // 1000} kB")
     if status == REFUSED:
-        return _ended(reason.decode(errors="replace"))
+        return _failed_completion(reason.decode(errors="replace"))
     if status < 0:
-        return _ended(f"crashed ({_SIGNALS.get(-status, f'signal {-status}')})")
+        return _failed_completion(f"crashed ({_SIGNALS.get(-status, f'signal {-status}')})")
     if status > 0:
-        return _ended(f"exited with status {status}")
+        return _failed_completion(f"exited with status {status}")
     return Completion(text=printed.decode(errors="replace"), stop_reason="stop")
 
 
-def _ended(reason: str) -> Completion:
+def _failed_completion(reason: str) -> Completion:
     return Completion(text="", stop_reason="stop", error=reason)
 
 
-async def _outcome(step: Execute) -> tuple[int, bytes, bytes]:
+async def _run_child(step: Execute) -> tuple[int, bytes, bytes]:
     """Exit status, stdout and stderr of a child that is gone, with its session, on return.
 
     Raises:
@@ -99,7 +99,9 @@ async def _outcome(step: Execute) -> tuple[int, bytes, bytes]:
             start_new_session=True,
         )
         talk = asyncio.gather(
-            _feed(child, step.code), _kept(child, child.stdout), _kept(child, child.stderr)
+            _feed_code(child, step.code),
+            _read_output(child, child.stdout),
+            _read_output(child, child.stderr),
         )
         try:
             async with asyncio.timeout(step.timeout_s):
@@ -117,7 +119,7 @@ def _kill(child: asyncio.subprocess.Process) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-async def _feed(child: asyncio.subprocess.Process, code: str) -> None:
+async def _feed_code(child: asyncio.subprocess.Process, code: str) -> None:
     assert child.stdin is not None
     with contextlib.suppress(ConnectionError):  # it died before it read: its status says why
         child.stdin.write(code.encode(errors="replace"))
@@ -125,7 +127,9 @@ async def _feed(child: asyncio.subprocess.Process, code: str) -> None:
     child.stdin.close()
 
 
-async def _kept(child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None) -> bytes:
+async def _read_output(
+    child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None
+) -> bytes:
     """What a pipe brings up to its end, cut just beyond the limit, at which the child is killed."""
     assert stream is not None
     data = b""

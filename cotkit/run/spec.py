@@ -12,7 +12,7 @@ from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.registry import expand_spec
 
-GIVEN = "(given in Python)"
+GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
 
 

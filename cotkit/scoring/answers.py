@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Literal, TypeAlias
 
-from cotkit.scoring.numbers import NumberMatch, canonical, find_numbers, read_number
+from cotkit.scoring.numbers import NumberMatch, canonical_form, find_numbers, read_number
 from cotkit.types import Question, Reading
 
 # Answers that are not numbers: one of the choices, or free text. Kept small on purpose.
@@ -37,29 +37,29 @@ def read_choice(text: str, question: Question, *, guess: bool) -> Reading:
 
     ``guess`` also takes the last line: a letter in brackets, a lone letter, or one choice's text.
     """
-    for rule, piece in _pieces(before_next_question(text), guess=guess):
-        letter = _letter(piece, question) or _named(piece, question)
+    for rule, piece in _answer_pieces(before_next_question(text), guess=guess):
+        letter = _read_letter(piece, question) or _match_choice_text(piece, question)
         if letter is None and rule == "last-line" and (found := _PAREN.findall(piece)):
-            letter = _valid(found[-1], question)
+            letter = _valid_letter(found[-1], question)
         if letter is not None:
             return Reading(value=letter, rule=rule)
-    return NOTHING
+    return NO_READING
 
 
 def equals_choice(value: str, gold: str, question: Question) -> bool:
     """Letters compared; the gold answer may be a letter or a choice's text."""
     if gold in question.choices:  # "-3" and "3" are one normalised text
         return value == string.ascii_uppercase[question.choices.index(gold)]
-    by_text = {normal_text(c): string.ascii_uppercase[i] for i, c in _lettered(question)}
+    by_text = {normal_text(c): string.ascii_uppercase[i] for i, c in _letter_choices(question)}
     return value == by_text.get(normal_text(gold), gold.strip(_EDGES).upper())
 
 
 def read_text(text: str, _question: Question, *, guess: bool) -> Reading:
     """Free text after a marker, normalised; ``guess`` also takes the last line."""
-    for rule, piece in _pieces(before_next_question(text), guess=guess):
+    for rule, piece in _answer_pieces(before_next_question(text), guess=guess):
         if normal := normal_text(piece):
             return Reading(value=normal, rule=rule)
-    return NOTHING
+    return NO_READING
 
 
 def equals_text(value: str, gold: str, _question: Question) -> bool:
@@ -73,7 +73,7 @@ def normal_text(text: str) -> str:
     return " ".join(folded.split()).strip(_EDGES)
 
 
-def _pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
+def _answer_pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
     for segment in answer_segments(text):
         yield "answer-line", segment
     if box := last_boxed(text):
@@ -83,36 +83,38 @@ def _pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
         yield from (("last-line", line[-_CLIP:]) for line in lines[-1:])
 
 
-def _lettered(question: Question) -> list[tuple[int, str]]:
+def _letter_choices(question: Question) -> list[tuple[int, str]]:
     return list(enumerate(question.choices[: len(string.ascii_uppercase)]))
 
 
-def _valid(letter: str, question: Question) -> str | None:
+def _valid_letter(letter: str, question: Question) -> str | None:
     letter = letter.upper()
     return letter if string.ascii_uppercase.index(letter) < len(question.choices) else None
 
 
-def _letter(piece: str, question: Question) -> str | None:
+def _read_letter(piece: str, question: Question) -> str | None:
     found = _LETTER.match(piece)
-    return _valid(found["paren"] or found["bare"], question) if found else None
+    return _valid_letter(found["paren"] or found["bare"], question) if found else None
 
 
-def _named(piece: str, question: Question) -> str | None:
+def _match_choice_text(piece: str, question: Question) -> str | None:
     """The only choice whose text stands in the piece as whole words; None if none or several."""
-    words = _spaced(piece)
-    named = [string.ascii_uppercase[i] for i, c in _lettered(question) if _spaced(c) in words]
+    words = _spaced_words(piece)
+    named = [
+        string.ascii_uppercase[i] for i, c in _letter_choices(question) if _spaced_words(c) in words
+    ]
     return named[0] if len(named) == 1 else None
 
 
-def _spaced(text: str) -> str:
+def _spaced_words(text: str) -> str:
     """Words only, a space around each, so that ``in`` compares whole words."""
     return f" {' '.join(_WORD.findall(normal_text(text)))} "
 
 
-Settled: TypeAlias = Fraction | Literal["ambiguous"] | None
+SettledNumber: TypeAlias = Fraction | Literal["ambiguous"] | None
 """What a piece of text says: a number; more than one thing; nothing."""
 
-NOTHING = Reading(value=None, rule="none")
+NO_READING = Reading(value=None, rule="none")
 
 _CLIP = 1000  # characters of a line that are looked at; keeps every rule linear
 _LINES = 200  # lines from the end that the fallbacks look at
@@ -183,11 +185,11 @@ def read_marked(text: str) -> Reading:
     """Only completed markers: ``answer-line``, then ``boxed`` (last), then ``hash`` (first)."""
     text = before_next_question(text)
     unclear = False
-    for rule, settled in _markers(text):
+    for rule, settled in _find_markers(text):
         if isinstance(settled, Fraction):
-            return Reading(value=canonical(settled), rule=rule)
+            return Reading(value=canonical_form(settled), rule=rule)
         unclear = unclear or settled == "ambiguous"
-    return Reading(value=None, rule="ambiguous") if unclear else NOTHING
+    return Reading(value=None, rule="ambiguous") if unclear else NO_READING
 
 
 def read_anything(text: str) -> Reading:
@@ -197,14 +199,14 @@ def read_anything(text: str) -> Reading:
     anything from a next ``Q:`` on left out. An ambiguous answer line is not overruled by them.
     """
     marked = read_marked(text)
-    if marked != NOTHING:
+    if marked != NO_READING:
         return marked
     text = _CERTAINTY.sub(" ", before_next_question(text))
     lines = (line for line in reversed(text.splitlines()) if line.strip())
-    for line in map(_clipped, islice(lines, _LINES)):
+    for line in map(_clip_line, islice(lines, _LINES)):
         if numbers := list(find_numbers(line)):
-            return _from_last_line(line, numbers)
-    return NOTHING
+            return _read_last_line(line, numbers)
+    return NO_READING
 
 
 def answer_segments(text: str) -> Iterator[str]:
@@ -236,12 +238,12 @@ def before_next_question(text: str) -> str:
     return text[: found.start()] if found else text
 
 
-def settle(sentence: str) -> Settled:
+def settle_number(sentence: str) -> SettledNumber:
     """The one number that a piece of text states, by the rules of the module docstring.
 
     ``3 * 4 = 12`` states 12; ``18 because 3 * 6 = 18`` and ``18 (of 20)`` state 18.
     """
-    if (spelled := _spelled(sentence)) is not None:
+    if (spelled := _read_number_words(sentence)) is not None:
         return spelled
     numbers = list(islice(find_numbers(sentence), 32))
     gap = sentence[: numbers[0].start] if numbers else ""
@@ -266,27 +268,27 @@ def settle(sentence: str) -> Settled:
     return value
 
 
-def _markers(text: str) -> Iterator[tuple[str, Settled]]:
+def _find_markers(text: str) -> Iterator[tuple[str, SettledNumber]]:
     for segment in filter(None, answer_segments(text)):
-        yield "answer-line", settle(segment)
+        yield "answer-line", settle_number(segment)
     if (box := last_boxed(text)) is not None:
-        yield "boxed", settle(_clipped(box))
+        yield "boxed", settle_number(_clip_line(box))
     for line in _HASH.finditer(text):
         yield "hash", read_number(line[1][:_CLIP])
 
 
-def _from_last_line(line: str, numbers: list[NumberMatch]) -> Reading:
+def _read_last_line(line: str, numbers: list[NumberMatch]) -> Reading:
     bold = [value for m in _BOLD.finditer(line) if (value := read_number(m[1])) is not None]
     if bold:
-        return Reading(value=canonical(bold[-1]), rule="bold-final")
+        return Reading(value=canonical_form(bold[-1]), rule="bold-final")
     sentence = re.split(r"[.!?]\s", line[: numbers[-1].end])[-1]
     _, equals, right = sentence.rpartition("=")
-    if equals and isinstance(value := settle(right), Fraction):
-        return Reading(value=canonical(value), rule="final-equals")
-    return Reading(value=canonical(numbers[-1].value), rule="last-number")
+    if equals and isinstance(value := settle_number(right), Fraction):
+        return Reading(value=canonical_form(value), rule="final-equals")
+    return Reading(value=canonical_form(numbers[-1].value), rule="last-number")
 
 
-def _clipped(line: str) -> str:
+def _clip_line(line: str) -> str:
     """The end of a line, starting at a white space if it had to be cut."""
     if len(line) <= _CLIP:
         return line
@@ -294,7 +296,7 @@ def _clipped(line: str) -> str:
     return end.partition(" ")[2] or end
 
 
-def _spelled(sentence: str) -> Fraction | None:
+def _read_number_words(sentence: str) -> Fraction | None:
     """A small number in words right at the start: ``eighteen``, ``minus forty-two apples``."""
     if not (found := _SPELLED.match(sentence)):
         return None

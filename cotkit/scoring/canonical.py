@@ -32,10 +32,10 @@ def canonical_number(text: str) -> str | None:
     else:
         whole = (found["whole"] or "0").replace(",", "")
         value = Fraction(f"{whole}.{found['places'] or found['bare'] or '0'}")
-    return _written(-value if found["sign"] == "-" else value)
+    return _write_number(-value if found["sign"] == "-" else value)
 
 
-def _written(value: Fraction) -> str:
+def _write_number(value: Fraction) -> str:
     places, rest = 0, value.denominator
     for prime in (2, 5):
         power = 0

@@ -38,7 +38,7 @@ _STEP = r"-?[0-9]+ [-+*/] (?:[0-9]+|\(-[0-9]+\)) = -?[0-9]+"
 _GOLD_CHAIN = re.compile(rf"(?:First )?{_STEP}\.(?: Then {_STEP}\.)*")
 
 
-def measure(
+def measure_attempt(
     attempt: Attempt,
     problem: Problem,
     reading: Reading,
@@ -65,14 +65,14 @@ def measure(
         UsageError: none of the options is the gold answer.
         ValueError: what :class:`Ballot` refuses, or not as many log-probabilities as options.
     """
-    found = _written(problem, reading)
+    found = _measure_answer(problem, reading)
     if chain is not None and not attempt.is_vote:
-        found |= _chain(chain, problem.rationale or "")
+        found |= _measure_chain(chain, problem.rationale or "")
     if len(samples_right) > 1:
         n, c = len(samples_right), sum(samples_right)
-        found |= {f"pass_at_{k}": pass_at_k(n, c, k) for k in _sizes(n)}
+        found |= {f"pass_at_{k}": pass_at_k(n, c, k) for k in _sample_sizes(n)}
     if logprobs:
-        found |= _weighed(problem, logprobs, n_tokens)
+        found |= _measure_options(problem, logprobs, n_tokens)
     return found
 
 
@@ -119,10 +119,10 @@ def preferred_scale(problems: Sequence[Problem]) -> tuple[str, float, float] | N
     return None
 
 
-def _written(problem: Problem, reading: Reading) -> dict[str, float]:
+def _measure_answer(problem: Problem, reading: Reading) -> dict[str, float]:
     golds = (problem.gold, *problem.also)
     if problem.question.answer_kind == "number":
-        return _number(reading.value or "", golds)
+        return _measure_number(reading.value or "", golds)
     value = reading.value
     is_right = value is not None and any(
         equals_exactly(value, gold, problem.question) for gold in golds
@@ -130,15 +130,15 @@ def _written(problem: Problem, reading: Reading) -> dict[str, float]:
     found = {"exact_match": float(is_right)}
     if problem.question.answer_kind == "text":
         words, wanted = (value or "").split(), [normal_text(gold).split() for gold in golds]
-        found |= _edits(words, wanted)
+        found |= _measure_edits(words, wanted)
     return found
 
 
-def _number(value: str, golds: Sequence[str]) -> dict[str, float]:
+def _measure_number(value: str, golds: Sequence[str]) -> dict[str, float]:
     found = {
         "exact_match": float(value in golds),
         "numeric_match": float(any(numeric_match(value, gold) for gold in golds)),
-        **_edits(value, golds),
+        **_measure_edits(value, golds),
     }
     if all(_INTEGER.fullmatch(gold) for gold in golds):
         shares = [digit_accuracy(value, gold) for gold in golds] if value else [0.0]
@@ -146,7 +146,7 @@ def _number(value: str, golds: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _edits(output: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[str, float]:
+def _measure_edits(output: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[str, float]:
     """To the nearest of the golds."""
     return {
         "edit_distance": float(min(edit_distance(gold, output) for gold in golds)),
@@ -154,7 +154,7 @@ def _edits(output: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[str, f
     }
 
 
-def _chain(text: str, gold: str) -> dict[str, float]:
+def _measure_chain(text: str, gold: str) -> dict[str, float]:
     """``steps_right``: of the gold steps, the share that stands before the first wrong one.
 
     So both are numbers for every chain: a step's index has no value where no step is wrong.
@@ -170,7 +170,7 @@ def _chain(text: str, gold: str) -> dict[str, float]:
     return {"chain_written": 1.0, "chain_right": 0.0, "steps_right": share}
 
 
-def _weighed(
+def _measure_options(
     problem: Problem, logprobs: tuple[float, ...], n_tokens: tuple[int | None, ...]
 ) -> Mapping[str, float]:
     options, gold = options_of(problem), 0
@@ -194,7 +194,7 @@ def _weighed(
     return found
 
 
-def _sizes(n: int) -> list[int]:
+def _sample_sizes(n: int) -> list[int]:
     """1, 2, 4, ... below n, and n."""
     return [*(k for k in (2**i for i in range(n.bit_length())) if k < n), n]
 
@@ -330,9 +330,9 @@ def read_steps(text: str) -> Iterator[EquationStep]:
             at = found.end("a")
             continue
         at = found.start("c")
-        a, b, c = (_exact(found[name].strip("() ")) for name in "abc")
+        a, b, c = (_to_fraction(found[name].strip("() ")) for name in "abc")
         yield EquationStep(a=a, sign=found["sign"], b=b, c=c)
 
 
-def _exact(number: str) -> Fraction:
+def _to_fraction(number: str) -> Fraction:
     return Fraction(number) if "." in number else Fraction(int(number))  # int() is much faster

@@ -102,7 +102,7 @@ def brier_per_option(ballots: Sequence[OptionWeights]) -> float:
     options of all items weigh the same, so items with more options weigh more; the mean over items
     of their own values (what reports print) is the same where all have as many.
     """
-    return _mean([loss for ballot in ballots for loss in _losses(ballot)])
+    return _mean([loss for ballot in ballots for loss in _brier_losses(ballot)])
 
 
 def brier(ballots: Sequence[OptionWeights]) -> float:
@@ -110,7 +110,7 @@ def brier(ballots: Sequence[OptionWeights]) -> float:
 
     :func:`brier_per_option` times the number of options, where that is the same for all items.
     """
-    return _mean([math.fsum(_losses(ballot)) for ballot in ballots])
+    return _mean([math.fsum(_brier_losses(ballot)) for ballot in ballots])
 
 
 def expected_calibration_error(ballots: Sequence[OptionWeights], n_bins: int = N_BINS) -> float:
@@ -215,7 +215,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def normalised(raw: float, low: float, high: float) -> float:
+def normalise_score(raw: float, low: float, high: float) -> float:
     """BIG-bench's normalised preferred metric, ``100 (raw - low) / (high - low)``.
 
     0 is chance, 100 perfect, below 0 worse than chance; no bound; higher is better, also
@@ -264,7 +264,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 ``steps``, ``choice`` and ``confidence`` are of :mod:`cotkit.scoring.measure`."""
 
 
-def described(name: str) -> Metric:
+def find_metric(name: str) -> Metric:
     """The entry of :data:`METRICS` for a metric of an attempt; ``pass_at_5`` has ``pass_at_k``'s.
 
     Raises:
@@ -273,7 +273,7 @@ def described(name: str) -> Metric:
     return METRICS["pass_at_k" if name.startswith("pass_at_") else name]
 
 
-def _losses(ballot: OptionWeights) -> list[float]:
+def _brier_losses(ballot: OptionWeights) -> list[float]:
     both = zip(ballot.targets, ballot.probabilities, strict=True)
     return [t * (p - 1) ** 2 + (1 - t) * p**2 for t, p in both]
 

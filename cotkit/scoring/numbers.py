@@ -85,23 +85,25 @@ def find_numbers(text: str) -> Iterator[NumberMatch]:
 
     Digits with commas that are no thousands grouping are a list: ``1,2`` gives 1 and 2.
     """
-    plain = _plain(text)
+    plain = _plain_text(text)
     at = 0
     while core := _CORE.search(plain, at):
         at = core.end()
         if core["skip"]:
             continue
         if core["run"]:
-            if (whole := _grouped(core["run"])) is None:
+            if (whole := _join_digit_groups(core["run"])) is None:
                 yield from _list_items(core)
                 continue
-            value = _decimal(whole + (core["decimals"] or ""))
+            value = _parse_decimal(whole + (core["decimals"] or ""))
         elif core["bare"]:
-            value = _decimal("0" + core["bare"])
+            value = _parse_decimal("0" + core["bare"])
         else:
-            value = _fraction(core)
-        value, at = _extend(plain, at, value, is_whole=bool(core["run"] and not core["decimals"]))
-        start, negative = _left(plain, core.start())
+            value = _parse_fraction(core)
+        value, at = _extend_number(
+            plain, at, value, is_whole=bool(core["run"] and not core["decimals"])
+        )
+        start, negative = _find_start(plain, core.start())
         if value is not None and not _is_attached(plain, start):
             yield NumberMatch(value=-value if negative else value, start=start, end=at)
 
@@ -111,14 +113,14 @@ def read_number(text: str) -> Fraction | None:
 
     None if there is no number, more than one, other words before it, or over ``MAX_DIGITS``.
     """
-    plain = _plain(text)
+    plain = _plain_text(text)
     found = list(islice(find_numbers(text), 2))
     if len(found) != 1 or not _PREFIX.fullmatch(plain, 0, found[0].start):
         return None
     return found[0].value if _SUFFIX.fullmatch(plain, found[0].end) else None
 
 
-def canonical(value: Fraction) -> str:
+def canonical_form(value: Fraction) -> str:
     """The one spelling of a value: integer, else exact terminating decimal, else ``n/d``."""
     rest, twos, fives = value.denominator, 0, 0
     while rest % 2 == 0:
@@ -147,7 +149,7 @@ def parse_gold(text: str) -> Fraction:
     return value
 
 
-def _plain(text: str) -> str:
+def _plain_text(text: str) -> str:
     """Markup blanked and look-alike characters replaced, every offset kept."""
 
     def blank(found: re.Match[str]) -> str:
@@ -157,7 +159,7 @@ def _plain(text: str) -> str:
     return _MARKUP.sub(blank, text.translate(_LOOKALIKE))
 
 
-def _grouped(run: str) -> str | None:
+def _join_digit_groups(run: str) -> str | None:
     """The digits of a run if it is one number; None if it is a list."""
     first, *others = re.split(_SEPARATOR, run)
     if not others:
@@ -170,17 +172,17 @@ def _list_items(core: re.Match[str]) -> Iterator[NumberMatch]:
     offset, end = core.start("run"), core.end("run")
     for item in re.finditer(r"[0-9]+", core["run"]):
         is_last = offset + item.end() == end
-        value = _decimal(item[0] + ((core["decimals"] or "") if is_last else ""))
+        value = _parse_decimal(item[0] + ((core["decimals"] or "") if is_last else ""))
         if value is not None:
             stop = core.end() if is_last else offset + item.end()
             yield NumberMatch(value=value, start=offset + item.start(), end=stop)
 
 
-def _decimal(digits: str) -> Fraction | None:
+def _parse_decimal(digits: str) -> Fraction | None:
     return Fraction(digits) if len(digits) <= MAX_DIGITS else None
 
 
-def _fraction(found: re.Match[str]) -> Fraction | None:
+def _parse_fraction(found: re.Match[str]) -> Fraction | None:
     """Of a match with groups ``vulgar`` or ``frac``; None if the denominator is zero."""
     if found["vulgar"]:
         return Fraction(unicodedata.normalize("NFKC", found["vulgar"]).replace("\u2044", "/"))
@@ -189,43 +191,46 @@ def _fraction(found: re.Match[str]) -> Fraction | None:
     return Fraction(top, bottom) if bottom else None
 
 
-def _extend(
+def _extend_number(
     plain: str, at: int, value: Fraction | None, *, is_whole: bool
 ) -> tuple[Fraction | None, int]:
     """Take in what follows the digits: a fraction, a power of ten, a scale word, a percent sign."""
     if is_whole and value is not None and (mixed := _MIXED.match(plain, at)):
-        part = _proper(mixed)
+        part = _proper_fraction(mixed)
         if part is not None:
             value, at, is_whole = value + part, mixed.end(), False
     if is_whole and value is not None and (over := _OVER.match(plain, at)):
         value, at = (value / int(over[1]) if int(over[1]) else None), over.end()
     if power := _TIMES_TEN.match(plain, at):
-        value, at = _shifted(value, _exponent(power)), power.end()
+        value, at = _shift_exponent(value, _parse_exponent(power)), power.end()
     elif power := _POWER.match(plain, at):
-        value, at = (_shifted(Fraction(1), _exponent(power)) if value == 10 else None), power.end()
+        value, at = (
+            (_shift_exponent(Fraction(1), _parse_exponent(power)) if value == 10 else None),
+            power.end(),
+        )
     if scale := _SCALE.match(plain, at):
-        value, at = _shifted(value, _SCALES[(scale[1] or scale[2]).lower()]), scale.end()
+        value, at = _shift_exponent(value, _SCALES[(scale[1] or scale[2]).lower()]), scale.end()
     if percent := _PERCENT.match(plain, at):
         at = percent.end()
     return value, at
 
 
-def _proper(mixed: re.Match[str]) -> Fraction | None:
+def _proper_fraction(mixed: re.Match[str]) -> Fraction | None:
     if mixed["top"] is None:
-        part = _fraction(mixed)
+        part = _parse_fraction(mixed)
     else:
         bottom = int(mixed["bottom"])
         part = Fraction(int(mixed["top"]), bottom) if bottom else None
     return part if part is not None and 0 < part < 1 else None
 
 
-def _exponent(power: re.Match[str]) -> int | None:
+def _parse_exponent(power: re.Match[str]) -> int | None:
     groups = power.groupdict()
     text = groups.get("e") or groups["braced"] or groups["caret"] or groups["raised"]
     return int(text.translate(_SUPERSCRIPT)) if text and len(text) <= 5 else None
 
 
-def _shifted(value: Fraction | None, exponent: int | None) -> Fraction | None:
+def _shift_exponent(value: Fraction | None, exponent: int | None) -> Fraction | None:
     """``value * 10**exponent``; None if that is too long to be an answer."""
     if value is None or exponent is None or abs(exponent) > MAX_DIGITS:
         return None
@@ -235,7 +240,7 @@ def _shifted(value: Fraction | None, exponent: int | None) -> Fraction | None:
     return shifted if bits <= MAX_DIGITS * 3.33 else None
 
 
-def _left(plain: str, start: int) -> tuple[int, bool]:
+def _find_start(plain: str, start: int) -> tuple[int, bool]:
     """Where the expression really begins, and whether a minus belongs to it."""
     window = max(0, start - 8)
     found = _LEFT.search(plain[window:start])

@@ -151,7 +151,7 @@ def equals_exactly(value: str, gold: str, question: Question) -> bool:
             return answers.equals_text(value, gold, question)
 
 
-def _read(text: str, question: Question, *, guess: bool) -> Reading:
+def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
     match question.answer_kind:
         case "number":
             return answers.read_anything(text) if guess else answers.read_marked(text)
@@ -161,12 +161,12 @@ def _read(text: str, question: Question, *, guess: bool) -> Reading:
             return answers.read_text(text, question, guess=guess)
 
 
-def _ours(summary: str, *, guess: bool) -> Reader:
-    read = partial(_read, guess=guess)
+def _own_reader(summary: str, *, guess: bool) -> Reader:
+    read = partial(_read_answer, guess=guess)
     return Reader(summary=summary, read=read, equals=equals_exactly, kinds=ALL_KINDS, is_ours=True)
 
 
-def _peer(
+def _peer_reader(
     summary: str,
     read: Callable[[str, Question], Reading],
     equals: Callable[[str, str, Question], bool],
@@ -178,19 +178,23 @@ def _peer(
 
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
-        "strict": _ours("A completed answer line, \\boxed{} or ####; nothing else.", guess=False),
-        "flexible": _ours("As strict, then ranked guesses down to the last number.", guess=True),
-        "lm-eval-strict": _peer(
+        "strict": _own_reader(
+            "A completed answer line, \\boxed{} or ####; nothing else.", guess=False
+        ),
+        "flexible": _own_reader(
+            "As strict, then ranked guesses down to the last number.", guess=True
+        ),
+        "lm-eval-strict": _peer_reader(
             "lm-eval's strict-match filters of gsm8k and gsm8k-cot, their traps included.",
             read_lm_eval_strict,
             equals_lm_eval,
         ),
-        "lm-eval-flexible": _peer(
+        "lm-eval-flexible": _peer_reader(
             "lm-eval's flexible-extract filter: the last number-like run.",
             read_lm_eval_flexible,
             equals_lm_eval,
         ),
-        "inspect-match": _peer(
+        "inspect-match": _peer_reader(
             "Inspect's match(numeric=True): compares five significant digits.",
             read_inspect_match,
             equals_inspect_match,

@@ -33,9 +33,9 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
         known = [*panel, *problem.readers]
         raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, known)
     if attempt.is_vote:
-        readings, end = _voted(attempt, question, panel)
+        readings, end = _read_votes(attempt, question, panel)
     else:
-        readings, end = _readings(attempt, question, panel), attempt.stop_reason
+        readings, end = _read_all(attempt, question, panel), attempt.stop_reason
     accepted = (problem.gold, *problem.also)
     correct_by = {
         name: reading.value is not None
@@ -43,14 +43,14 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
         for name, reading in readings.items()
     }
     for name, own in problem.readers.items():
-        readings[name] = _of_task(own, attempt)
+        readings[name] = _read_with_task(own, attempt)
         value = readings[name].value
         correct_by[name] = value is not None and own.is_correct(value)
-    outcome = _outcome(end, readings[reader], is_correct=correct_by[reader])
+    outcome = _decide_outcome(end, readings[reader], is_correct=correct_by[reader])
     return Score(outcome=outcome, readings=readings, correct_by=correct_by)
 
 
-def _of_task(reader: TaskReader, attempt: Attempt) -> Reading:
+def _read_with_task(reader: TaskReader, attempt: Attempt) -> Reading:
     if attempt.stop_reason == "refusal":
         return Reading(value=None, rule="refused")
     samples = attempt.drafts if attempt.is_vote else (attempt,)
@@ -58,31 +58,31 @@ def _of_task(reader: TaskReader, attempt: Attempt) -> Reading:
     return Reading(value=value, rule="none" if value is None else "task")
 
 
-def _voted(
+def _read_votes(
     attempt: Attempt, question: Question, panel: Mapping[str, Reader]
 ) -> tuple[dict[str, Reading], StopReason]:
     if not attempt.drafts:
         raise UsageError("a vote without samples", hint="give every sample in Attempt.drafts")
-    ballots = [_readings(draft, question, panel) for draft in attempt.drafts]
+    ballots = [_read_all(draft, question, panel) for draft in attempt.drafts]
     voted = {name: plurality([ballot[name] for ballot in ballots]) for name in panel}
-    return voted, common_end([draft.stop_reason for draft in attempt.drafts])
+    return voted, common_stop_reason([draft.stop_reason for draft in attempt.drafts])
 
 
-def _readings(
+def _read_all(
     attempt: Attempt, question: Question, panel: Mapping[str, Reader]
 ) -> dict[str, Reading]:
     if attempt.stop_reason == "refusal":
         return dict.fromkeys(panel, Reading(value=None, rule="refused"))
     _, answer = split_reasoning(attempt.text)
     return {
-        name: _ours(answer, attempt, question, one)
+        name: _read_own(answer, attempt, question, one)
         if one.is_ours
         else one.read(attempt.text, question)
         for name, one in panel.items()
     }
 
 
-def _ours(answer: str, attempt: Attempt, question: Question, reader: Reader) -> Reading:
+def _read_own(answer: str, attempt: Attempt, question: Question, reader: Reader) -> Reading:
     """What our readers read: from a text cut at its token limit, completed markers only."""
     if attempt.stop_reason != "length":
         return reader.read(answer, question)
@@ -97,7 +97,7 @@ def _without_cut_word(text: str) -> str:
     return text.removesuffix(text.rsplit(maxsplit=1)[-1])
 
 
-def _outcome(end: StopReason, reading: Reading, *, is_correct: bool) -> Outcome:
+def _decide_outcome(end: StopReason, reading: Reading, *, is_correct: bool) -> Outcome:
     if end == "refusal":
         return "refused"
     if reading.value is None:
@@ -127,7 +127,7 @@ def plurality(readings: Sequence[Reading]) -> Reading:
     return Reading(value=value, rule=f"vote {n_votes}/{len(readings)}")
 
 
-def common_end(ends: Sequence[StopReason]) -> StopReason:
+def common_stop_reason(ends: Sequence[StopReason]) -> StopReason:
     """How a vote ended: as all its samples did, else ``stop``.
 
     An unreadable vote is refused or truncated only if every sample was.

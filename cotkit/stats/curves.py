@@ -33,7 +33,7 @@ def linearity(y: Floats) -> Floats:
     return _signed_range(y, np.mean(np.diff(y, axis=-1) ** 2, axis=-1))
 
 
-def direction(y: Floats) -> Floats:
+def curve_direction(y: Floats) -> Floats:
     """+1 where the best size lies after the worst, -1 if before, 0 for a constant curve."""
     return np.sign(y.argmax(-1) - y.argmin(-1)).astype(np.float64)
 
@@ -115,4 +115,4 @@ def _signed_range(y: Floats, typical_square: Floats) -> Floats:
     span = y.max(-1) - y.min(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = span / np.sqrt(typical_square)
-    return direction(y) * np.where(span > 0, score, 0.0)
+    return curve_direction(y) * np.where(span > 0, score, 0.0)

@@ -142,7 +142,7 @@ def problems_needed(
     if not 0 < effect <= 1 - baseline:
         raise ValueError(f"no gain of {effect} over a solve rate of {baseline}")
     z = critical_value(level), NormalDist().inv_cdf(power)
-    return math.ceil(_needed(effect, baseline, correlation, z))
+    return math.ceil(_n_needed(effect, baseline, correlation, z))
 
 
 def minimum_detectable_effect(
@@ -166,12 +166,12 @@ def minimum_detectable_effect(
         raise ValueError(f"{n} problems")
     z = critical_value(level), NormalDist().inv_cdf(power)
     largest = 1 - baseline
-    if largest == 0 or _needed(largest, baseline, correlation, z) > n:
+    if largest == 0 or _n_needed(largest, baseline, correlation, z) > n:
         return math.nan
-    return last_true(lambda d: _needed(d, baseline, correlation, z) > n, 0.0, largest)
+    return last_true(lambda d: _n_needed(d, baseline, correlation, z) > n, 0.0, largest)
 
 
-def _needed(effect: float, baseline: float, correlation: float, z: tuple[float, float]) -> float:
+def _n_needed(effect: float, baseline: float, correlation: float, z: tuple[float, float]) -> float:
     arm = baseline + effect
     own, other = baseline * (1 - baseline), max(arm * (1 - arm), 0.0)
     discordant = own + other - 2 * correlation * math.sqrt(own * other) + effect * effect

@@ -91,7 +91,7 @@ def confidence_sequence(differences: Sequence[int], level: float) -> Interval:
     return found.interval
 
 
-def decided(interval: Interval, margin: float) -> bool:
+def is_decided(interval: Interval, margin: float) -> bool:
     """Whether more problems can no more change the answer: is the gain material?
 
     True once the interval lies above the margin (``helps``) or below it (``harms``,

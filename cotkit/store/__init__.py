@@ -1,7 +1,14 @@
 """One database that holds every completion, run and attempt; commits as they arrive."""
 
 from cotkit.store.batches import BatchLedger
-from cotkit.store.place import STORE_NAME, Place, existing, option, place_of, shown
+from cotkit.store.place import (
+    STORE_NAME,
+    Place,
+    existing_place,
+    mask_password,
+    place_of,
+    store_option,
+)
 from cotkit.store.rows import AttemptRow, Columns, DraftRow, RunRow, StoredReply
 from cotkit.store.store import Store, StoredTurn
 
@@ -16,8 +23,8 @@ __all__ = [
     "Store",
     "StoredReply",
     "StoredTurn",
-    "existing",
-    "option",
+    "existing_place",
+    "mask_password",
     "place_of",
-    "shown",
+    "store_option",
 ]

@@ -71,7 +71,7 @@ class BatchLedger:
         with self._open() as db:
             update = "UPDATE batch SET id = ?, status = 'submitted' WHERE key = ?"
             db.commit((update, [(id_, key)]), durable=True)
-            return _row(db, db.rows(query, (key,))[0])
+            return _read_row(db, db.rows(query, (key,))[0])
 
     def collected(self, key: str) -> None:
         """Record that all results of a batch were read once."""
@@ -107,7 +107,7 @@ class BatchLedger:
                 )
                 found.update(db.rows(query, some))
             latest_first = sorted(sorted(found), key=lambda row: row[2], reverse=True)
-            return [_row(db, row) for row in latest_first]
+            return [_read_row(db, row) for row in latest_first]
 
     def promised(self, backend: str) -> frozenset[str]:
         """Completion keys of a backend that batches hold and the store does not: paid for."""
@@ -132,7 +132,7 @@ class BatchLedger:
             yield db
 
 
-def _row(db: Database, found: Row) -> BatchRow:
+def _read_row(db: Database, found: Row) -> BatchRow:
     key, id_, created, n_calls = found
     calls: dict[int, dict[int, str]] = {}
     query = "SELECT position, sample, completion FROM batch_item WHERE batch = ? ORDER BY 1, 2"

@@ -30,12 +30,13 @@ def place_of(log_dir: Path | str) -> Place:
         return text
     if isinstance(log_dir, str) and "://" in text:
         raise UsageError(
-            f"no store can be at {shown(text)}", hint="--store postgresql://USER@HOST/DATABASE"
+            f"no store can be at {mask_password(text)}",
+            hint="--store postgresql://USER@HOST/DATABASE",
         )
     return Path(log_dir) / STORE_NAME
 
 
-def existing(log_dir: Path | str) -> Place:
+def existing_place(log_dir: Path | str) -> Place:
     """As :func:`place_of`, for what only reads.
 
     Raises:
@@ -47,14 +48,16 @@ def existing(log_dir: Path | str) -> Place:
     return place
 
 
-def shown(place: Place) -> str:
+def mask_password(place: Place) -> str:
     """The place as messages name it: without its password."""
     if isinstance(place, Path):
         return str(place)
     return _PASSWORD_PARAM.sub(r"\1***", _PASSWORD.sub(r"\1:***@", place))
 
 
-def option(log_dir: Path | str) -> str:
+def store_option(log_dir: Path | str) -> str:
     """The option of a command that leads here, for a user to give again."""
     place = place_of(log_dir)
-    return f"--log-dir {log_dir}" if isinstance(place, Path) else f"--store '{shown(place)}'"
+    return (
+        f"--log-dir {log_dir}" if isinstance(place, Path) else f"--store '{mask_password(place)}'"
+    )

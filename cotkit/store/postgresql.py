@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cotkit.errors import MissingDependencyError, StoreError
 from cotkit.store.database import Row, Values, migration_scripts
-from cotkit.store.place import shown
+from cotkit.store.place import mask_password
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,7 +26,7 @@ RETRY_WAITS_S: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 CONNECT_TIMEOUT_S = 10
 """How long one try to connect may take."""
 
-_KEEP = "everything written so far is kept; the same command goes on once it is back"
+_RESUME_HINT = "everything written so far is kept; the same command goes on once it is back"
 _LOCK = 0x636F746B  # "cotk": one process migrates, the others then find it done
 _AT_A_TIME = 1000  # rows of a stream held in memory
 
@@ -60,7 +60,7 @@ class Postgresql:
         except ImportError:
             raise MissingDependencyError("psycopg", "postgres") from None
         logging.getLogger("psycopg").addHandler(logging.NullHandler())  # we say what is lost
-        self._driver, self._url, self._name = driver, url, shown(url)
+        self._driver, self._url, self._name = driver, url, mask_password(url)
         self._db = self._connect()
         try:
             self._try(self._migrate)
@@ -70,15 +70,17 @@ class Postgresql:
 
     def rows(self, query: str, values: Values = ()) -> list[Row]:
         """As ``Database``."""
-        found = self._try(lambda: self._db.execute(_marks(query), _sent(values)).fetchall())
-        return [_received(row) for row in found]
+        found = self._try(
+            lambda: self._db.execute(_translate_marks(query), _encode_values(values)).fetchall()
+        )
+        return [_decode_row(row) for row in found]
 
     def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
         """As ``Database``; once rows have been handed out, a broken connection ends it."""
         cursor = self._try(lambda: self._open_cursor(query, values))
         try:
             while rows := self._told(lambda: cursor.fetchmany(_AT_A_TIME)):
-                yield from map(_received, rows)
+                yield from map(_decode_row, rows)
         finally:
             self._told(cursor.close)
 
@@ -92,7 +94,7 @@ class Postgresql:
         def work() -> list[int]:
             with self._db.pipeline(), self._db.transaction():
                 cursors = [
-                    [self._db.execute(_marks(sql), _sent(row)) for row in rows]
+                    [self._db.execute(_translate_marks(sql), _encode_values(row)) for row in rows]
                     for sql, rows in statements
                 ]
             return [sum(cursor.rowcount for cursor in made) for made in cursors]
@@ -105,7 +107,7 @@ class Postgresql:
 
     def _open_cursor(self, query: str, values: Values) -> psycopg.ServerCursor[Row]:
         cursor = self._driver.ServerCursor[Row](self._db, "cotkit_rows", withhold=True)
-        return cursor.execute(_marks(query), _sent(values))
+        return cursor.execute(_translate_marks(query), _encode_values(values))
 
     def _try(self, work: Callable[[], _T]) -> _T:
         """Do it; if the connection is lost, connect and do it again until the waits are over."""
@@ -118,16 +120,18 @@ class Postgresql:
         try:
             return self._told(work)
         except _LostError as lost:
-            raise StoreError(f"lost the store {self._name}: {lost.message}", hint=_KEEP) from None
+            raise StoreError(
+                f"lost the store {self._name}: {lost.message}", hint=_RESUME_HINT
+            ) from None
 
     def _told(self, work: Callable[[], _T]) -> _T:
         """What the server refuses becomes one sentence; a lost connection, a ``_LostError``."""
         try:
             return work()
         except self._driver.Error as error:
-            why = _sentence(error)
+            why = _error_sentence(error)
             if self._db.closed or isinstance(error, self._driver.OperationalError):
-                raise _LostError(f"lost the store {self._name}: {why}", hint=_KEEP) from None
+                raise _LostError(f"lost the store {self._name}: {why}", hint=_RESUME_HINT) from None
             raise StoreError(f"cannot use the store {self._name}: {why}") from None
 
     def _reconnect(self) -> None:
@@ -153,7 +157,7 @@ class Postgresql:
             raise StoreError(f"cannot read the address {self._name}", hint=hint) from None
         except self._driver.Error as error:
             hint = "is it running, and do address, user and password fit?"
-            why = _sentence(error)
+            why = _error_sentence(error)
             raise StoreError(f"cannot reach the store {self._name}: {why}", hint=hint) from None
         if (encoding := db.info.parameter_status("server_encoding")) != "UTF8":
             db.close()
@@ -170,7 +174,7 @@ class Postgresql:
                 self._db.execute("CREATE SCHEMA IF NOT EXISTS cotkit")
                 self._db.execute("CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY)")
                 for number in range(self._version() + 1, len(scripts) + 1):
-                    self._db.execute(_translated(scripts[number - 1]).encode())
+                    self._db.execute(_translate_migration(scripts[number - 1]).encode())
                     self._db.execute("INSERT INTO migration VALUES (%s)", (number,))
         if self._version() > len(scripts):
             raise StoreError(f"{self._name} was written by a newer cotkit", hint="upgrade cotkit")
@@ -188,38 +192,38 @@ class _LostError(StoreError):
     """The connection is gone."""
 
 
-def _translated(script: str) -> str:
+def _translate_migration(script: str) -> str:
     """A migration in PostgreSQL's words."""
     for pattern, ours in _TO_POSTGRESQL:
         script = pattern.sub(ours, script)
     return script
 
 
-def _marks(query: str) -> bytes:
+def _translate_marks(query: str) -> bytes:
     """No query of ours holds a ``?`` or a ``%`` otherwise."""
     return query.replace("?", "%s").encode()
 
 
-def _sent(values: Values) -> list[object]:
-    return [_packed(value) if isinstance(value, str) else value for value in values]
+def _encode_values(values: Values) -> list[object]:
+    return [_escape_text(value) if isinstance(value, str) else value for value in values]
 
 
-def _packed(text: str) -> str:
+def _escape_text(text: str) -> str:
     if "\x00" not in text and _MARK not in text:
         return text
     return text.replace(_MARK, f"{_MARK}1").replace("\x00", f"{_MARK}0")
 
 
-def _received(row: Row) -> Row:
-    return tuple(_unpacked(value) if isinstance(value, str) else value for value in row)
+def _decode_row(row: Row) -> Row:
+    return tuple(_unescape_text(value) if isinstance(value, str) else value for value in row)
 
 
-def _unpacked(text: str) -> str:
+def _unescape_text(text: str) -> str:
     if _MARK not in text:
         return text
     return _MARKED.sub(lambda found: "\x00" if found[1] == "0" else _MARK, text)
 
 
-def _sentence(error: Exception) -> str:
+def _error_sentence(error: Exception) -> str:
     """The first line of what the server or the driver says; it holds no password."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

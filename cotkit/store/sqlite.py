@@ -27,7 +27,7 @@ class Sqlite:
             StoreError: as :func:`_translated`; or another program's file, or a newer cotkit's.
         """
         self._path = path
-        with _translated(path):
+        with _translate_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -41,17 +41,17 @@ class Sqlite:
 
     def rows(self, query: str, values: Values = ()) -> list[Row]:
         """As ``Database``."""
-        with _translated(self._path):
+        with _translate_errors(self._path):
             return self._db.execute(query, values).fetchall()
 
     def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
         """As ``Database``."""
-        with _translated(self._path):
+        with _translate_errors(self._path):
             yield from self._db.execute(query, values)
 
     def commit(self, *statements: tuple[str, Sequence[Values]], durable: bool = False) -> list[int]:
         """As ``Database``."""
-        with _translated(self._path):
+        with _translate_errors(self._path):
             if durable:
                 self._db.execute("PRAGMA synchronous = FULL")
             try:
@@ -73,7 +73,7 @@ class Sqlite:
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Generator[None]:
+def _translate_errors(path: Path) -> Generator[None]:
     """Turn what SQLite and the file system say into one sentence that names the file.
 
     Raises:
@@ -96,12 +96,12 @@ def _translated(path: Path) -> Generator[None]:
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     scripts = migration_scripts()
-    if _version(db, path) < len(scripts):
+    if _read_version(db, path) < len(scripts):
         _enter_wal(db)
         db.execute("BEGIN IMMEDIATE")  # one process migrates, the others then find it done
         try:
-            for number in range(_version(db, path) + 1, len(scripts) + 1):
-                for statement in _statements(scripts[number - 1]):
+            for number in range(_read_version(db, path) + 1, len(scripts) + 1):
+                for statement in _split_statements(scripts[number - 1]):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {number}")
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -109,11 +109,11 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
-    if _version(db, path) > len(scripts):
+    if _read_version(db, path) > len(scripts):
         raise StoreError(f"{path} was written by a newer cotkit", hint="upgrade cotkit")
 
 
-def _version(db: sqlite3.Connection, path: Path) -> int:
+def _read_version(db: sqlite3.Connection, path: Path) -> int:
     """How many migrations the file has seen."""
     application, is_used, version = db.execute(  # one statement: another process may be migrating
         "SELECT application_id, EXISTS (SELECT 1 FROM sqlite_master), user_version "
@@ -139,7 +139,7 @@ def _enter_wal(db: sqlite3.Connection) -> None:
             return
 
 
-def _statements(script: str) -> Iterator[str]:
+def _split_statements(script: str) -> Iterator[str]:
     """The statements of a script, one by one, so that they run inside our transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):

@@ -17,7 +17,7 @@ from typing import Any, Self
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json, completion_key
 from cotkit.store.database import Database
-from cotkit.store.place import Place, shown
+from cotkit.store.place import Place, mask_password
 from cotkit.store.rows import (
     COLUMNS_QUERY,
     REPLIES_QUERY,
@@ -115,7 +115,7 @@ class Store:
     def completion(self, key: str) -> Completion | None:
         """The completion under a key; None if there is none."""
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
-        return _completion(row[0]) if row else None
+        return _load_completion(row[0]) if row else None
 
     def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
         """Record that a run has begun, or begun again, perhaps in other words.
@@ -143,9 +143,9 @@ class Store:
         values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)} | {
             "run": run_id,
             "position": position,
-            "readings": canonical_json(_read(row)),
+            "readings": canonical_json(_pack_readings(row)),
             "metrics": canonical_json(row.metrics),
-            "drafts": canonical_json([[d.text, d.outcome, _read(d)] for d in row.drafts]),
+            "drafts": canonical_json([[d.text, d.outcome, _pack_readings(d)] for d in row.drafts]),
             "is_vote": int(row.is_vote),
             "reasoned_apart": int(row.reasoned_apart),
             "turns": canonical_json(turns),
@@ -166,7 +166,7 @@ class Store:
         columns = [f.name for f in dataclasses.fields(AttemptRow) if f.name != "correct_by"]
         query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
         return [
-            _attempt(dict(zip(columns, row, strict=True)))
+            _load_attempt(dict(zip(columns, row, strict=True)))
             for row in self._db.rows(query, (run_id,))
         ]
 
@@ -236,7 +236,7 @@ class Store:
             known = ", ".join(row.id for row in self.runs()[:5]) or "none yet"
             what = "no run" if not found else f"{len(found)} runs"
             raise UsageError(
-                f"{what} {prefix!r} in {shown(self.place)}", hint=f"latest runs: {known}"
+                f"{what} {prefix!r} in {mask_password(self.place)}", hint=f"latest runs: {known}"
             )
         return found[0]
 
@@ -244,7 +244,7 @@ class Store:
         """What the id of a run is a hash of; empty: an earlier cotkit made it."""
         row = self._one("SELECT content FROM run WHERE id = ?", (run_id,))
         if row is None:
-            raise UsageError(f"no run {run_id!r} in {shown(self.place)}")
+            raise UsageError(f"no run {run_id!r} in {mask_password(self.place)}")
         return json.loads(row[0])
 
     def run_backend(self, run_id: str) -> tuple[str, BackendInfo]:
@@ -254,7 +254,7 @@ class Store:
             (run_id,),
         )
         if row is None:
-            raise UsageError(f"no run {run_id!r} in {shown(self.place)}")
+            raise UsageError(f"no run {run_id!r} in {mask_password(self.place)}")
         fields = json.loads(row[1])
         fields["capabilities"] = frozenset(fields["capabilities"])
         return row[0], BackendInfo(**fields)
@@ -275,7 +275,7 @@ class Store:
             samples=tuple(row[1] for row in found),
             options=tuple(json.loads(found[0][5])),
         )
-        completions = tuple(_completion(row[2]) for row in found)
+        completions = tuple(_load_completion(row[2]) for row in found)
         return StoredTurn(request=request, completions=completions)
 
     def _write(self, statement: str, values: Sequence[Any]) -> None:
@@ -286,7 +286,7 @@ class Store:
         return rows[0] if rows else None
 
 
-def _read(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
+def _pack_readings(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
     """Reader -> [value, rule, correct]: how readings lie in the file."""
     return {
         name: [reading.value, reading.rule, row.correct_by[name]]
@@ -294,7 +294,7 @@ def _read(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
     }
 
 
-def _readings(found: dict[str, Any]) -> dict[str, Any]:
+def _unpack_readings(found: dict[str, Any]) -> dict[str, Any]:
     """The fields of a row that :func:`_read` took apart."""
     return {
         "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in found.items()},
@@ -302,20 +302,20 @@ def _readings(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _completion(body: str) -> Completion:
+def _load_completion(body: str) -> Completion:
     values = json.loads(body)
     values["tries"] = tuple(Try(**one) for one in values.get("tries", ()))
     return Completion(**values)
 
 
-def _attempt(values: dict[str, Any]) -> AttemptRow:
+def _load_attempt(values: dict[str, Any]) -> AttemptRow:
     values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
     values["metrics"] = json.loads(values["metrics"])
     values["drafts"] = tuple(
-        DraftRow(text=text, outcome=outcome, **_readings(found))
+        DraftRow(text=text, outcome=outcome, **_unpack_readings(found))
         for text, outcome, found in json.loads(values["drafts"])
     )
-    return AttemptRow(**values | _readings(json.loads(values["readings"])))
+    return AttemptRow(**values | _unpack_readings(json.loads(values["readings"])))
 
 
 def _now() -> str:

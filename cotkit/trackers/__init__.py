@@ -33,7 +33,7 @@ class Tracker(Protocol):
 
 
 @contextmanager
-def tracked(
+def track_events(
     emit: Callable[[Event], None], specs: Sequence[str]
 ) -> Generator[Callable[[Event], None]]:
     """Tell trackers what ``emit`` is told, after it.
@@ -47,7 +47,7 @@ def tracked(
     Raises:
         UsageError: no such tracker, or it refuses its parameters.
     """
-    listening = {spec: _made(spec) for spec in specs}
+    listening = {spec: _make_tracker(spec) for spec in specs}
     one_at_a_time = threading.RLock()
 
     def attempt(spec: str, what: Callable[[], None]) -> None:
@@ -71,7 +71,7 @@ def tracked(
             attempt(spec, tracker.close)
 
 
-def _made(spec: str) -> Tracker:
+def _make_tracker(spec: str) -> Tracker:
     made = construct("tracker", parse_spec(spec))
     if not isinstance(made, Tracker):
         raise UsageError(

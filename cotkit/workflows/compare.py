@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cotkit.analysis.bias import bias, bias_changes
+from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.following import following
-from cotkit.analysis.gains import all_decided
-from cotkit.analysis.metrics import measured, with_normalised
-from cotkit.analysis.steps import chain_steps
+from cotkit.analysis.following import measure_following
+from cotkit.analysis.gains import make_stop_rule
+from cotkit.analysis.metrics import add_normalised, measure_metrics
+from cotkit.analysis.steps import count_chain_steps
 from cotkit.analysis.values import Comparison, MetricResult
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
@@ -24,21 +24,21 @@ from cotkit.executors.ray import RayExecutor
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute, make_plan
+from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
 from cotkit.run.budget import Budget, Meter
-from cotkit.run.flips import recalled
+from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
-from cotkit.run.likelihood import unweighed
+from cotkit.run.likelihood import unweighed_notes
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
 from cotkit.scoring.measure import preferred_scale
-from cotkit.scoring.metrics import METRICS, calibration_error, described, normalised
-from cotkit.store import AttemptRow, Store, option, place_of
+from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
+from cotkit.store import AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
 
 
-def gains_found(found: Comparison) -> list[GainFound]:
+def gain_events(found: Comparison) -> list[GainFound]:
     """What a comparison says, as events."""
     return [
         GainFound(
@@ -113,8 +113,8 @@ def run_spec(
         resumed=resumed,
     )
     found = analyse(ran.plan, ran.info, ran.done, ran.price)
-    for gain in gains_found(found):
-        (emit or _silent)(gain)
+    for gain in gain_events(found):
+        (emit or _ignore_event)(gain)
     return found
 
 
@@ -142,7 +142,7 @@ def perform(
         CotkitError: whatever ends the run.
         InterruptedRunError: Ctrl-C; the hint says how to go on.
     """
-    say = emit or _silent
+    say = emit or _ignore_event
     if spec.batch:
         means.budget.check_batch()
     plan = make_plan(spec, bench)
@@ -162,7 +162,7 @@ def perform(
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
-                hint = f"go on with: cotkit resume {plan.run_id(info)} {option(log_dir)}"
+                hint = f"go on with: cotkit resume {plan.run_id(info)} {store_option(log_dir)}"
             price = price_for(spec, info, means.prices)
             meter = Meter(means.budget, price, model=info.model)
             work = _execute(plan, used, store, say, meter=meter, closes=closes or backend is None)
@@ -202,11 +202,11 @@ async def _execute(
 ) -> ExecutionResult:
     enough = None
     if plan.spec.stop_when:
-        enough = all_decided(
+        enough = make_stop_rule(
             plan.pairs, margin=plan.spec.margin, level=LEVEL, not_asked=plan.upper_bounds
         )
     try:
-        return await execute(plan, backend, store, emit, meter=meter, enough=enough)
+        return await execute_plan(plan, backend, store, emit, meter=meter, enough=enough)
     finally:
         if closes:
             await backend.close()
@@ -223,7 +223,7 @@ def analyse(
     plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None
 ) -> Comparison:
     """The comparison that the rows of a plan come to."""
-    why = why_failed(done)
+    why = failure_reason(done)
     order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
     rows = (
         sorted(done.rows, key=lambda row: order[row.problem_id])
@@ -263,17 +263,17 @@ def analyse(
         notes=(
             *plan.notes(),
             *found.notes,
-            *unweighed(plan, info),
-            *_said_of(plan, info, done, price, why),
+            *unweighed_notes(plan, info),
+            *_run_notes(plan, info, done, price, why),
         ),
         is_sequential=plan.spec.stop_when is not None,
         ended_by=done.ended_by,
         why_failed=why,
         n_shot=plan.n_shot,
-        following=following(rows, flips, LEVEL),
-        bias=bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
-        bias_changes=bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
-        chains=chain_steps(rows),
+        following=measure_following(rows, flips, LEVEL),
+        bias=measure_bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
+        bias_changes=measure_bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
+        chains=count_chain_steps(rows),
         metrics=measure_all(rows, found, plan.pairs, plan.everything),
     )
 
@@ -285,29 +285,29 @@ def measure_all(
     problems: Sequence[Problem],
 ) -> tuple[MetricResult, ...]:
     """Every metric of the rows of a comparison; ``problems``: all that the benchmark has."""
-    metrics = measured(
+    metrics = measure_metrics(
         rows,
         [one.arm for one in found.cells],
         pairs,
-        kind_of=described,
+        kind_of=find_metric,
         calibration=calibration_error,
         level=LEVEL,
     )
     if (scale := preferred_scale(problems)) is None:
         return metrics
     metric, low, high = scale
-    return with_normalised(
-        metrics, metric, partial(normalised, low=low, high=high), METRICS["normalised"]
+    return add_normalised(
+        metrics, metric, partial(normalise_score, low=low, high=high), METRICS["normalised"]
     )
 
 
-def why_failed(done: ExecutionResult) -> str | None:
+def failure_reason(done: ExecutionResult) -> str | None:
     """The commonest reason of a run's failed attempts; None: none failed."""
     reasons = Counter(row.error for row in done.rows if row.outcome == "failed" and row.error)
     return reasons.most_common(1)[0][0] if reasons else None
 
 
-def _said_of(
+def _run_notes(
     plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None, why: str | None
 ) -> tuple[str, ...]:
     """What a reader must know of how the run went and what its dollars are made of."""
@@ -325,7 +325,7 @@ def _said_of(
         )
     if why is not None:
         notes.append(f"the commonest reason of failed attempts: {why}")
-    if (flips := recalled(info)) is not None:
+    if (flips := load_flips(info)) is not None:
         notes.append(str(flips))
     refused = info.settings.get("parameters", "").split(",")
     if "-temperature" in refused and any(
@@ -348,7 +348,7 @@ def _said_of(
     return tuple(notes)
 
 
-def _silent(event: Event) -> None:
+def _ignore_event(event: Event) -> None:
     """No display."""
 
 

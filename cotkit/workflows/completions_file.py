@@ -90,9 +90,11 @@ def read_file(
     except OSError as refused:
         raise BadInputError(path, f"cannot be read: {refused.strerror}") from refused
     with file:
-        for place, line in _lines(path, file):
+        for place, line in _read_raw_lines(path, file):
             on_read(file.tell())
-            yield from _made(replace(place, id_field=names.id), _parse(place, line), names, arm)
+            yield from _make_completions(
+                replace(place, id_field=names.id), _parse(place, line), names, arm
+            )
 
 
 def read_items(
@@ -102,11 +104,11 @@ def read_items(
     for number, item in enumerate(items, start=1):
         place = ItemLocation(source=source, line=number)
         if not isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise place.bad(f"{_named(item)}, not an object")
-        yield from _made(place, item, FieldNames(), arm)
+            raise place.bad(f"{_describe_type(item)}, not an object")
+        yield from _make_completions(place, item, FieldNames(), arm)
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[ItemLocation, bytes]]:
+def _read_raw_lines(path: Path, file: BinaryIO) -> Iterator[tuple[ItemLocation, bytes]]:
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -128,21 +130,21 @@ def _parse(place: ItemLocation, line: bytes) -> Mapping[str, object]:
     except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
         raise place.bad(f"not JSON: {broken}") from broken
     if not isinstance(value, dict):
-        raise place.bad(f"{_named(value)}, not an object")
+        raise place.bad(f"{_describe_type(value)}, not an object")
     return cast("dict[str, object]", value)
 
 
-def _made(
+def _make_completions(
     place: ItemLocation, fields: Mapping[str, object], names: FieldNames, arm: str
 ) -> Iterator[CompletionLine]:
-    problem = _problem(place, fields, names.id)
-    texts = _texts(place, fields, names.text)
-    first = _sample(place, fields)
+    problem = _read_problem(place, fields, names.id)
+    texts = _read_texts(place, fields, names.text)
+    first = _read_sample(place, fields)
     if first is not None and len(texts) > 1:
         raise place.bad(
             f"beside {len(texts)} texts", field="sample", hint="a list is samples 0, 1, 2, ..."
         )
-    name, ended = _arm(place, fields, arm), _stop_reason(place, fields)
+    name, ended = _read_arm(place, fields, arm), _read_stop_reason(place, fields)
     for at, text in enumerate(texts):
         yield CompletionLine(
             place=place,
@@ -154,18 +156,18 @@ def _made(
         )
 
 
-def _problem(place: ItemLocation, fields: Mapping[str, object], name: str) -> str | int:
-    value = _required(place, fields, name, option="--id-field")
+def _read_problem(place: ItemLocation, fields: Mapping[str, object], name: str) -> str | int:
+    value = _require_field(place, fields, name, option="--id-field")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         hint = "the problem's id, or its place in the benchmark from 0"
         raise place.bad(
-            f"must be a text or a whole number, not {_named(value)}", field=name, hint=hint
+            f"must be a text or a whole number, not {_describe_type(value)}", field=name, hint=hint
         )
     return value
 
 
-def _texts(place: ItemLocation, fields: Mapping[str, object], name: str) -> list[str]:
-    value = _required(place, fields, name, option="--text-field")
+def _read_texts(place: ItemLocation, fields: Mapping[str, object], name: str) -> list[str]:
+    value = _require_field(place, fields, name, option="--text-field")
     if isinstance(value, str):
         return [value]
     hint = "the completion, or a list of samples"
@@ -173,15 +175,17 @@ def _texts(place: ItemLocation, fields: Mapping[str, object], name: str) -> list
     if len(items) == 1 and isinstance(items[0], list):  # one request, its repeats within
         items = cast("list[object]", items[0])
     if not items:
-        what = "an empty list" if isinstance(value, list) else f"{_named(value)}, not a text"
+        what = (
+            "an empty list" if isinstance(value, list) else f"{_describe_type(value)}, not a text"
+        )
         raise place.bad(what, field=name, hint=hint)
     for at, item in enumerate(items):
         if not isinstance(item, str):
-            raise place.bad(f"{_named(item)} at {at}, not a text", field=name, hint=hint)
+            raise place.bad(f"{_describe_type(item)} at {at}, not a text", field=name, hint=hint)
     return cast("list[str]", items)
 
 
-def _required(
+def _require_field(
     place: ItemLocation, fields: Mapping[str, object], name: str, *, option: str
 ) -> object:
     if name not in fields:
@@ -191,7 +195,7 @@ def _required(
     return fields[name]
 
 
-def _sample(place: ItemLocation, fields: Mapping[str, object]) -> int | None:
+def _read_sample(place: ItemLocation, fields: Mapping[str, object]) -> int | None:
     value = fields.get("sample")
     if value is None:
         return None
@@ -200,7 +204,7 @@ def _sample(place: ItemLocation, fields: Mapping[str, object]) -> int | None:
     return value
 
 
-def _arm(place: ItemLocation, fields: Mapping[str, object], default: str) -> str:
+def _read_arm(place: ItemLocation, fields: Mapping[str, object], default: str) -> str:
     value = fields.get("arm")
     if value is None:
         return default
@@ -211,7 +215,7 @@ def _arm(place: ItemLocation, fields: Mapping[str, object], default: str) -> str
     return value
 
 
-def _stop_reason(place: ItemLocation, fields: Mapping[str, object]) -> StopReason | None:
+def _read_stop_reason(place: ItemLocation, fields: Mapping[str, object]) -> StopReason | None:
     value = fields.get("stop_reason")
     if value is None:
         return None
@@ -219,11 +223,11 @@ def _stop_reason(place: ItemLocation, fields: Mapping[str, object]) -> StopReaso
         if value == reason:
             return reason
     hint = f"{', '.join(get_args(StopReason))}, or leave it out"
-    shown = repr(value) if isinstance(value, str) else _named(value)
+    shown = repr(value) if isinstance(value, str) else _describe_type(value)
     raise place.bad(f"{shown[:40]} is not known", field="stop_reason", hint=hint)
 
 
-def _named(value: object) -> str:
+def _describe_type(value: object) -> str:
     names: dict[type[object], str]
     names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
     names |= {int: "a number", float: "a number", type(None): "null"}

@@ -17,7 +17,7 @@ from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo, Exemplar
 from cotkit.workflows.compare import LEVEL, NO_LIMITS, Emit, Resources, run_spec
 
-AGAIN = "give the same command again: what is done is not made again"
+RESUME_HINT = "give the same command again: what is done is not made again"
 """How draws go on. A resume knows one run, so it would print the comparison of one draw."""
 
 
@@ -73,7 +73,7 @@ def compare_draws(
             for plan in plans
         )
     except InterruptedRunError as stopped:
-        raise InterruptedRunError(stopped.message, hint=AGAIN) from None
+        raise InterruptedRunError(stopped.message, hint=RESUME_HINT) from None
     with Store(place_of(log_dir)) as store:
         draws = [store.attempts(comparison.run_id) for comparison in comparisons]
     variances = tuple(
@@ -84,7 +84,7 @@ def compare_draws(
             rng=random.Random(spec.seed),  # noqa: S311 - resampling, not cryptography
             level=LEVEL,
         )
-        for arm, control in _pairs(plans[0])
+        for arm, control in _exemplar_pairs(plans[0])
         if len((gains := gain_matrix(draws, arm, control))[0]) >= 2
     )
     return ExemplarDraws(seeds=spec.exemplar_seeds, comparisons=comparisons, variances=variances)
@@ -113,13 +113,13 @@ def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
 
 def _check_arms(plan: Plan) -> None:
     for arm in plan.arms:
-        if "pool" in _fields(arm.strategy):
+        if "pool" in _field_names(arm.strategy):
             name = arm.name.partition(":")[0]
             raise UsageError(
                 f"exemplar seeds change nothing in {name}: its parameter seed draws its exemplars",
                 hint=f"--strategy {name}:seed=0,1,2 compares draws, without their variance",
             )
-    if not _pairs(plan):
+    if not _exemplar_pairs(plan):
         raise UsageError(
             "no strategy of this run shows exemplars, so exemplar seeds change nothing",
             hint="few-shot strategies: cot, equation-only, ...",
@@ -129,7 +129,7 @@ def _check_arms(plan: Plan) -> None:
 def _check_differ(plans: tuple[Plan, ...], seeds: tuple[int, ...]) -> None:
     seen: dict[tuple[tuple[Exemplar, ...], ...], int] = {}
     for seed, plan in zip(seeds, plans, strict=True):
-        other = seen.setdefault(tuple(_exemplars(arm.strategy) for arm in plan.arms), seed)
+        other = seen.setdefault(tuple(_exemplars_of(arm.strategy) for arm in plan.arms), seed)
         if other != seed:
             raise UsageError(
                 f"exemplar seeds {other} and {seed} show the same exemplars in the same order",
@@ -137,16 +137,16 @@ def _check_differ(plans: tuple[Plan, ...], seeds: tuple[int, ...]) -> None:
             )
 
 
-def _pairs(plan: Plan) -> list[tuple[str, str]]:
+def _exemplar_pairs(plan: Plan) -> list[tuple[str, str]]:
     """The pairs that depend on exemplars."""
-    showing = {arm.name for arm in plan.arms if _exemplars(arm.strategy)}
+    showing = {arm.name for arm in plan.arms if _exemplars_of(arm.strategy)}
     return [pair for pair in plan.pairs if not showing.isdisjoint(pair)]
 
 
-def _exemplars(strategy: Strategy | OracleStrategy) -> tuple[Exemplar, ...]:
+def _exemplars_of(strategy: Strategy | OracleStrategy) -> tuple[Exemplar, ...]:
     """Those given to a strategy; an attribute that is no field is its own affair."""
-    return getattr(strategy, "exemplars") if "exemplars" in _fields(strategy) else ()  # noqa: B009 - no protocol has it
+    return getattr(strategy, "exemplars") if "exemplars" in _field_names(strategy) else ()  # noqa: B009 - no protocol has it
 
 
-def _fields(strategy: Strategy | OracleStrategy) -> set[str]:
+def _field_names(strategy: Strategy | OracleStrategy) -> set[str]:
     return {field.name for field in fields(strategy)} if is_dataclass(strategy) else set()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Cell, ResultGrid, Rung, position
-from cotkit.analysis.steps import step_groups
+from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Cell, ResultGrid, Rung, rung_position
+from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
@@ -31,7 +31,7 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
 """Axis, but ``ordinal`` -> what of a model it needs, and the way out where that is not known."""
 
 
-def members(family: str) -> tuple[str, ...]:
+def family_models(family: str) -> tuple[str, ...]:
     """The models of a family as users name them, the smallest first.
 
     Raises:
@@ -86,11 +86,11 @@ def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
         UsageError: fewer than two models, one given twice, or two of equal or unknown size.
     """
     check_count(len(rungs))
-    if again := _first_twice(rung.model for rung in rungs):
+    if again := _find_duplicate(rung.model for rung in rungs):
         raise UsageError(f"{again} is given twice", hint="name each model once")
     seen: dict[float, Rung] = {}
     for index, rung in enumerate(rungs):
-        at = position(rung, index, axis)
+        at = rung_position(rung, index, axis)
         if at is None:
             what, hint = _NEEDED[axis]
             raise UsageError(f"the {what} of {rung.model} is not known", hint=hint)
@@ -102,7 +102,7 @@ def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
             )
 
 
-def _first_twice(names: Iterable[str]) -> str | None:
+def _find_duplicate(names: Iterable[str]) -> str | None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -146,7 +146,7 @@ def counts_by_steps(bench: str, n_steps: Sequence[int | None]) -> dict[tuple[int
         UsageError: there are not two groups.
     """
     counts = Counter(n for n in n_steps if n is not None)
-    groups = step_groups(counts)
+    groups = group_steps(counts)
     if len(groups) < 2:
         raise UsageError(
             f"the problems of {bench} do not fall into two groups by their steps",
@@ -158,7 +158,7 @@ def counts_by_steps(bench: str, n_steps: Sequence[int | None]) -> dict[tuple[int
     }
 
 
-def by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
+def split_by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
     """One grid for each group; problems of unknown steps are in none.
 
     Raises:
@@ -166,15 +166,15 @@ def by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
     """
     steps = grid.n_steps or ()
     return tuple(
-        _part(
-            replace(grid, bench=f"{grid.bench}, {_said(*group)}"),
+        _select_problems(
+            replace(grid, bench=f"{grid.bench}, {_format_steps(*group)}"),
             [i for i, n in enumerate(steps) if n is not None and group[0] <= n <= group[1]],
         )
         for group in counts_by_steps(grid.bench, steps)
     )
 
 
-def _part(grid: ResultGrid, at: Sequence[int]) -> ResultGrid:
+def _select_problems(grid: ResultGrid, at: Sequence[int]) -> ResultGrid:
     def some(values: Floats | None) -> Floats | None:
         return None if values is None else values[list(at)]
 
@@ -198,7 +198,7 @@ def _part(grid: ResultGrid, at: Sequence[int]) -> ResultGrid:
     )
 
 
-def _said(low: int, high: int) -> str:
+def _format_steps(low: int, high: int) -> str:
     if low == high:
         return f"{low} step" if low == 1 else f"{low} steps"
     return f"{low} to {high} steps"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from cotkit.analysis.audit import contamination
+from cotkit.analysis.audit import contamination_rate
 from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, Rung
 from cotkit.models.prices import Price
 from cotkit.store import Columns, Store
@@ -82,33 +82,35 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
             found = store.columns(run.run_id, arm)
             steps |= zip(found.problem_ids, found.n_steps, strict=True)
             clusters |= zip(found.problem_ids, found.clusters, strict=True)
-            cell, n_missing = _outcomes(found, arms.problem_ids, run.price)
+            cell, n_missing = _make_outcomes(found, arms.problem_ids, run.price)
             n_failed += n_missing
             share = None
             if not arms.reasons[arm]:
-                share = contamination(store.replies(run.run_id, arm, arms.reader))
+                share = contamination_rate(store.replies(run.run_id, arm, arms.reader))
             if share is not None:
                 contaminated.append((run.rung.model, arm, share))
-                cell = _hole(len(arms.problem_ids))
+                cell = _make_hole(len(arms.problem_ids))
             cells[run.rung.model, arm] = cell
     grid = ResultGrid(
         bench=arms.bench,
         rungs=tuple(run.rung for run in runs),
         cells=cells,
         problem_ids=arms.problem_ids,
-        clusters=_clusters([clusters.get(one) for one in arms.problem_ids], arms.problem_ids),
-        n_steps=_known([steps.get(one) for one in arms.problem_ids]),
+        clusters=_cluster_names([clusters.get(one) for one in arms.problem_ids], arms.problem_ids),
+        n_steps=_tuple_or_none([steps.get(one) for one in arms.problem_ids]),
     )
     return LadderData(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
 
 
-def _hole(n: int) -> ArmOutcomes:
+def _make_hole(n: int) -> ArmOutcomes:
     import numpy as np
 
     return ArmOutcomes(correct=np.full(n, np.nan))
 
 
-def _outcomes(found: Columns, ids: tuple[str, ...], price: Price | None) -> tuple[ArmOutcomes, int]:
+def _make_outcomes(
+    found: Columns, ids: tuple[str, ...], price: Price | None
+) -> tuple[ArmOutcomes, int]:
     import numpy as np
 
     place = {one: i for i, one in enumerate(ids)} if found.problem_ids != ids else None
@@ -131,14 +133,14 @@ def _outcomes(found: Columns, ids: tuple[str, ...], price: Price | None) -> tupl
     outcomes = ArmOutcomes(
         correct=correct,
         metrics=metrics,
-        tokens=_if_known(whole(found.prompt_tokens + found.generated_tokens), correct),
-        usd=None if price is None else _if_known(whole(_usd(found, price)), correct),
-        seconds=_if_known(whole(found.seconds), correct),
+        tokens=_known_or_none(whole(found.prompt_tokens + found.generated_tokens), correct),
+        usd=None if price is None else _known_or_none(whole(_usd_column(found, price)), correct),
+        seconds=_known_or_none(whole(found.seconds), correct),
     )
     return outcomes, int(np.isnan(correct).sum())
 
 
-def _usd(found: Columns, price: Price) -> Floats:
+def _usd_column(found: Columns, price: Price) -> Floats:
     import numpy as np
 
     columns = found.prompt_tokens, found.shared_tokens, found.cache_write_tokens
@@ -146,7 +148,7 @@ def _usd(found: Columns, price: Price) -> Floats:
     return np.array([price.cost(*tokens) for tokens in each], dtype=np.float64)
 
 
-def _if_known(values: Floats, correct: Floats) -> Floats | None:
+def _known_or_none(values: Floats, correct: Floats) -> Floats | None:
     """None if one of the attempts that were made does not say: a partial sum passes for cheap."""
     import numpy as np
 
@@ -154,11 +156,11 @@ def _if_known(values: Floats, correct: Floats) -> Floats | None:
     return None if not done.any() or np.isnan(values[done]).any() else values
 
 
-def _clusters(found: Sequence[str | None], ids: Sequence[str]) -> tuple[str, ...] | None:
+def _cluster_names(found: Sequence[str | None], ids: Sequence[str]) -> tuple[str, ...] | None:
     if not any(found):
         return None
     return tuple(one or problem for one, problem in zip(found, ids, strict=True))
 
 
-def _known(found: Sequence[_T | None]) -> tuple[_T | None, ...] | None:
+def _tuple_or_none(found: Sequence[_T | None]) -> tuple[_T | None, ...] | None:
     return None if all(one is None for one in found) else tuple(found)

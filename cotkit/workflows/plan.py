@@ -15,10 +15,10 @@ from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, build_backend, make_plan
-from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate, survey
-from cotkit.run.likelihood import n_weighed
+from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
+from cotkit.run.likelihood import count_weighed_options
 from cotkit.run.loop import run_to_end
-from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN, strategy_specs
+from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN_IN_PYTHON, strategy_specs
 from cotkit.stats.hypotheses import minimum_detectable_effect
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
@@ -87,7 +87,7 @@ def plan(
     weights are part of every completion's identity.
     """
     spec = RunSpec(
-        model=model if isinstance(model, str) else GIVEN,
+        model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
         model_args=dict(model_args or {}),
         bench=bench if isinstance(bench, str) else bench.name,
         strategies=strategy_specs(strategy),
@@ -129,7 +129,7 @@ def plan_spec(
         CotkitError: as ``run_spec`` and ``compare_draws``, for what is wrong with the spec.
     """
     plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
-    planned, place = _together(plans), place_of(log_dir)
+    planned, place = _merge_plans(plans), place_of(log_dir)
     is_there = not isinstance(place, Path) or place.is_file()
     with Store(place) if is_there else contextlib.nullcontext() as store:
         used = backend or build_backend(
@@ -139,12 +139,12 @@ def plan_spec(
             store=store,
             notify=lambda text: emit(Said(text=text)),
         )
-        found = forecast(planned, used.info, store, prices)
+        found = forecast_plan(planned, used.info, store, prices)
         found = replace(found, run_id=", ".join(one.run_id(used.info) for one in plans))
-    return run_to_end(measure(found, planned.spec, used, closes=backend is None))
+    return run_to_end(measure_prompts(found, planned.spec, used, closes=backend is None))
 
 
-def forecast(
+def forecast_plan(
     plan: Plan, info: BackendInfo, store: Store | None, prices: Path | None = None
 ) -> Forecast:
     """What a plan comes to on a backend, with what a store holds; prompts are not measured.
@@ -153,8 +153,8 @@ def forecast(
     """
     n, each = len(plan.problems), LEVEL ** (1 / max(len(plan.pairs), 1))
     gains = [(rate, minimum_detectable_effect(n, rate, level=each)) for rate in SHOWN_RATES]
-    arms = survey(plan, backend_key(info), store.completion if store else lambda _: None)
-    price, pace = price_for(plan.spec, info, prices), _pace(plan.spec, info)
+    arms = survey_arms(plan, backend_key(info), store.completion if store else lambda _: None)
+    price, pace = price_for(plan.spec, info, prices), _estimate_pace(plan.spec, info)
     return Forecast(
         run_id=plan.run_id(info),
         model=info.model,
@@ -162,15 +162,15 @@ def forecast(
         n_problems=n,
         n_total=len(plan.everything),
         arms=arms,
-        n_weighed=n_weighed(plan, info),
-        estimates=tuple(estimate(arm, price, pace=pace) for arm in arms),
+        n_weighed=count_weighed_options(plan, info),
+        estimates=tuple(estimate_arm(arm, price, pace=pace) for arm in arms),
         price=price,
         upper_bounds=plan.upper_bounds,
         detectable=tuple(gains) if plan.pairs else (),
     )
 
 
-def _together(plans: Sequence[Plan]) -> Plan:
+def _merge_plans(plans: Sequence[Plan]) -> Plan:
     """The arms of all draws on their problems; without pairs, as no gain is of one draw."""
     if len(plans) == 1:
         return plans[0]
@@ -182,7 +182,7 @@ def _together(plans: Sequence[Plan]) -> Plan:
     return replace(plans[0], arms=tuple(arms), pairs=())
 
 
-def _pace(spec: RunSpec, info: BackendInfo) -> Pace:
+def _estimate_pace(spec: RunSpec, info: BackendInfo) -> Pace:
     def limit(name: str) -> float | None:
         return float(spec.model_args[name]) if name in spec.model_args else None
 
@@ -193,7 +193,9 @@ def _pace(spec: RunSpec, info: BackendInfo) -> Pace:
     )
 
 
-async def measure(found: Forecast, spec: RunSpec, backend: Backend, *, closes: bool) -> Forecast:
+async def measure_prompts(
+    found: Forecast, spec: RunSpec, backend: Backend, *, closes: bool
+) -> Forecast:
     """The forecast with its prompts measured, which loads a tokenizer at most.
 
     ``closes``: whether to close the backend at the end.
@@ -203,9 +205,9 @@ async def measure(found: Forecast, spec: RunSpec, backend: Backend, *, closes: b
     finally:
         if closes:
             await backend.close()
-    pace = _pace(spec, backend.info)
+    pace = _estimate_pace(spec, backend.info)
     counted = [
-        estimate(
+        estimate_arm(
             arm,
             found.price,
             prompt_tokens=all_tokens / arm.n_to_make if all_tokens and arm.n_to_make else None,

@@ -23,10 +23,10 @@ from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.run.spec import GIVEN
+from cotkit.run.spec import GIVEN_IN_PYTHON
 from cotkit.scoring import score
 from cotkit.stats.hypotheses import sidak_level
-from cotkit.store import Store, existing, place_of
+from cotkit.store import Store, existing_place, place_of
 from cotkit.types import BackendInfo
 from cotkit.workflows.compare import (
     LEVEL,
@@ -34,22 +34,22 @@ from cotkit.workflows.compare import (
     Resources,
     backend_of,
     change_of,
+    failure_reason,
     outdated_note,
     perform,
     price_for,
     trusted,
-    why_failed,
 )
 from cotkit.workflows.ladder import (
-    by_steps,
     check_alike,
     check_count,
     check_ladder,
     counts_by_steps,
     rung_of,
+    split_by_steps,
 )
 from cotkit.workflows.ladder_grid import LadderArms, LadderData, LadderRun, read_grid
-from cotkit.workflows.plan import Forecast, forecast
+from cotkit.workflows.plan import Forecast, forecast_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def scale_models(
     """
     check_count(len(models))
     _check_benches([written for written, _ in benches])
-    with _kept(), Store(place_of(log_dir)) as store:
+    with _explain_interrupt(), Store(place_of(log_dir)) as store:
         jobs = [
             make_job(spec, model, bench, ask=ask, store=store, emit=emit)
             for model in models
@@ -117,16 +117,16 @@ def scale_models(
         for _, bench in benches:
             check_ladder([job.rung for job in jobs if job.bench is bench], ask.axis)
         check_losses(ask.losses, jobs)
-        prospect = _prospect(jobs, store, ask)
+        prospect = _make_prospect(jobs, store, ask)
         if on_plan is not None:
             on_plan(prospect)
         why: str | None = None
         for number, job in enumerate(jobs, start=1):
             title = f"{number} of {len(jobs)}, {job.info.model} on {job.plan.spec.bench}"
-            titled = _titled(emit, title)
-            why = _complete(job, store, log_dir=log_dir, emit=titled, ask=ask) or why
+            titled = _add_title(emit, title)
+            why = _complete_job(job, store, log_dir=log_dir, emit=titled, ask=ask) or why
         read = [
-            analysed(
+            analyse_jobs(
                 [job for job in jobs if job.bench is bench],
                 store,
                 ask,
@@ -160,12 +160,12 @@ def scale_runs(
             than the model, or from what this version would run: names the field.
         CotkitError: the benchmark of the runs cannot be read.
     """
-    place = existing(log_dir)
+    place = existing_place(log_dir)
     check_count(len(runs))
-    with _kept(), Store(place) as store:
+    with _explain_interrupt(), Store(place) as store:
         found = [store.run(prefix) for prefix in runs]
         specs = [RunSpec.from_json(one.spec) for one in found]
-        contents = [(one.id, _content(store, one.id)) for one in found]
+        contents = [(one.id, _run_content(store, one.id)) for one in found]
         check_alike(contents)
         benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
         jobs: list[LadderJob] = []
@@ -193,8 +193,10 @@ def scale_runs(
             run_to_end(reread(jobs[-1].plan, info, store))
         check_ladder([job.rung for job in jobs], ask.axis)
         check_losses(ask.losses, jobs)
-        n_curves = len(_curves(jobs, ask))
-        scales, n_failed = analysed(jobs, store, ask, margin=margin, seed=seed, n_curves=n_curves)
+        n_curves = len(_curve_sizes(jobs, ask))
+        scales, n_failed = analyse_jobs(
+            jobs, store, ask, margin=margin, seed=seed, n_curves=n_curves
+        )
     return ScaleResult(scales=scales, n_failed=n_failed, why_failed=None)
 
 
@@ -204,14 +206,15 @@ def _check_benches(written: Sequence[str]) -> None:
             raise UsageError(f"benchmark {one} is given twice", hint="name each once")
 
 
-def _prospect(jobs: Sequence[LadderJob], store: Store, ask: ScaleOptions) -> LadderForecast:
-    n_problems = _curves(jobs, ask)
+def _make_prospect(jobs: Sequence[LadderJob], store: Store, ask: ScaleOptions) -> LadderForecast:
+    n_problems = _curve_sizes(jobs, ask)
     n_pairs = max(len(pairs_of(job.plan)) for job in jobs)
     n_sizes = len({job.info.model for job in jobs})
     n_at_once = n_pairs * len(n_problems) * (1 if ask.assume_sustained else n_sizes)
     return LadderForecast(
         forecasts=tuple(
-            (job.plan.spec.bench, forecast(job.plan, job.info, store, ask.prices)) for job in jobs
+            (job.plan.spec.bench, forecast_plan(job.plan, job.info, store, ask.prices))
+            for job in jobs
         ),
         n_sizes=n_sizes,
         n_pairs=n_pairs,
@@ -220,7 +223,7 @@ def _prospect(jobs: Sequence[LadderJob], store: Store, ask: ScaleOptions) -> Lad
     )
 
 
-def _curves(jobs: Sequence[LadderJob], ask: ScaleOptions) -> tuple[int, ...]:
+def _curve_sizes(jobs: Sequence[LadderJob], ask: ScaleOptions) -> tuple[int, ...]:
     """Problems of each analysis.
 
     Raises:
@@ -237,7 +240,7 @@ def _curves(jobs: Sequence[LadderJob], ask: ScaleOptions) -> tuple[int, ...]:
 
 
 @contextmanager
-def _kept() -> Generator[None]:
+def _explain_interrupt() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
@@ -247,7 +250,7 @@ def _kept() -> Generator[None]:
         ) from None
 
 
-def _content(store: Store, run_id: str) -> Content:
+def _run_content(store: Store, run_id: str) -> Content:
     content = store.run_content(run_id)
     if not content:
         raise UsageError(
@@ -257,7 +260,7 @@ def _content(store: Store, run_id: str) -> Content:
     return content
 
 
-def _titled(emit: Emit, title: str) -> Emit:
+def _add_title(emit: Emit, title: str) -> Emit:
     """An `Emit` whose runs say which of several they are."""
 
     def emit_titled(event: Event) -> None:
@@ -266,7 +269,7 @@ def _titled(emit: Emit, title: str) -> Emit:
     return emit_titled
 
 
-def _complete(
+def _complete_job(
     job: LadderJob, store: Store, *, log_dir: Path | str, emit: Emit, ask: ScaleOptions
 ) -> str | None:
     """Run what is missing of a job; why attempts failed, if any did."""
@@ -283,7 +286,7 @@ def _complete(
         emit=emit,
         means=Resources(prices=ask.prices),
     )
-    return why_failed(ran.done)
+    return failure_reason(ran.done)
 
 
 # One model on one benchmark of a ladder, and what is asked of all of them.
@@ -337,7 +340,7 @@ def make_job(
 ) -> LadderJob:
     """Plan a model on a benchmark (as the user wrote it, and itself) and build its backend."""
     written, benchmark = bench
-    name = model if isinstance(model, str) else GIVEN
+    name = model if isinstance(model, str) else GIVEN_IN_PYTHON
     plan = make_plan(replace(spec, model=name, bench=written), benchmark)
     backend = (
         backend_of(
@@ -396,7 +399,7 @@ def pairs_of(plan: Plan) -> tuple[tuple[str, str], ...]:
 # The analysis of a ladder's runs on one benchmark, with what must be known of how they went.
 
 
-def analysed(
+def analyse_jobs(
     jobs: Sequence[LadderJob],
     store: Store,
     ask: ScaleOptions,
@@ -445,11 +448,11 @@ def analysed(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
     )
-    own = (*_notes(jobs, runs, read, n_curves), *_notes_on_stored(jobs, store))
+    own = (*_grid_notes(jobs, runs, read, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)
     found = [
         analyse(grid, question, rng)
-        for grid in (by_steps(read.grid) if ask.by_steps else (read.grid,))
+        for grid in (split_by_steps(read.grid) if ask.by_steps else (read.grid,))
     ]
     scales = tuple(
         replace(one, origin=origin, notes=(*plan.notes(), *one.notes, *own)) for one in found
@@ -457,7 +460,7 @@ def analysed(
     return scales, read.n_failed
 
 
-def _notes(
+def _grid_notes(
     jobs: Sequence[LadderJob], runs: Sequence[LadderRun], read: LadderData, n_curves: int
 ) -> Iterator[str]:
     """What a reader must know of how the grid came about."""

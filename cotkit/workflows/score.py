@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from cotkit.analysis.bias import bias, bias_changes
+from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.comparison import RunFacts, check_question
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.samples import Ballot, rate_interval, repeated_cell, windows_won
-from cotkit.analysis.steps import chain_steps
+from cotkit.analysis.samples import Ballot, count_winning_windows, rate_interval, summarise_repeats
+from cotkit.analysis.steps import count_chain_steps
 from cotkit.analysis.values import Cell, Comparison, Repeats
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
 from cotkit.scoring import SCORER_VERSION, score_attempt
-from cotkit.scoring.measure import measure, read_steps
+from cotkit.scoring.measure import measure_attempt, read_steps
 from cotkit.scoring.metrics import pass_at_k
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Outcome, Problem, Reading
@@ -58,12 +58,12 @@ def score_completions(
         on_row(tally.add(made))
     if not tally.n:
         raise BadInputError(source, "no completions in it", hint='{"id": "...", "text": "..."}')
-    rows = [row for name in tally.arms for row in _rows(name, tally, ask)]
-    pairs = _pairs(tally, ask.baseline)
+    rows = [row for name in tally.arms for row in _rows_of_arm(name, tally, ask)]
+    pairs = _arm_pairs(tally, ask.baseline)
     found = compare_rows(
         rows,
         pairs,
-        _facts(tally, bench, ask, source),
+        _run_facts(tally, bench, ask, source),
         reader=ask.reader,
         margin=ask.margin,
         level=LEVEL,
@@ -75,21 +75,25 @@ def score_completions(
     return replace(
         found,
         cells=tuple(
-            _cell(one.arm, repeated[one.arm], n_missing[one.arm]) if one.arm in repeated else one
+            _arm_cell(one.arm, repeated[one.arm], n_missing[one.arm])
+            if one.arm in repeated
+            else one
             for one in found.cells
         ),
         repeats=tuple(
-            one for name, arm in repeated.items() for one in _repeats(name, arm, n_missing[name])
+            one
+            for name, arm in repeated.items()
+            for one in _arm_repeats(name, arm, n_missing[name])
         ),
-        notes=(*_notes(tally, ask), *found.notes),
-        chains=chain_steps([row for row in rows if row.arm not in repeated]),
+        notes=(*_score_notes(tally, ask), *found.notes),
+        chains=count_chain_steps([row for row in rows if row.arm not in repeated]),
         metrics=measure_all(rows, found, pairs, list(tally.problems.values())),
-        bias=bias(rows, tags, reader=ask.reader, level=LEVEL),
-        bias_changes=bias_changes(rows, tags, pairs, reader=ask.reader, level=LEVEL),
+        bias=measure_bias(rows, tags, reader=ask.reader, level=LEVEL),
+        bias_changes=measure_bias_changes(rows, tags, pairs, reader=ask.reader, level=LEVEL),
     )
 
 
-def _pairs(tally: ScoreAccumulator, baseline: str | None) -> list[tuple[str, str]]:
+def _arm_pairs(tally: ScoreAccumulator, baseline: str | None) -> list[tuple[str, str]]:
     if baseline is None:
         return []
     if baseline not in tally.arms:
@@ -97,7 +101,9 @@ def _pairs(tally: ScoreAccumulator, baseline: str | None) -> list[tuple[str, str
     return [(arm, baseline) for arm in tally.arms if arm != baseline]
 
 
-def _facts(tally: ScoreAccumulator, bench: Benchmark, ask: ScoreQuestion, source: str) -> RunFacts:
+def _run_facts(
+    tally: ScoreAccumulator, bench: Benchmark, ask: ScoreQuestion, source: str
+) -> RunFacts:
     of = [bench.name, bench.version, SCORER_VERSION, ask.reader, ask.missing, tally.digest]
     tried = {problem for arm in tally.arms.values() for problem in arm.tried}
     return RunFacts(
@@ -111,11 +117,11 @@ def _facts(tally: ScoreAccumulator, bench: Benchmark, ask: ScoreQuestion, source
     )
 
 
-def _rows(name: str, tally: ScoreAccumulator, ask: ScoreQuestion) -> list[AttemptRow]:
+def _rows_of_arm(name: str, tally: ScoreAccumulator, ask: ScoreQuestion) -> list[AttemptRow]:
     """One of each problem, in the benchmark's order; with ``--missing wrong`` of every one."""
     tried = tally.arms[name].tried
     return [
-        tried[of].row if of in tried else missed(name, problem, ask.reader)
+        tried[of].row if of in tried else missing_row(name, problem, ask.reader)
         for of, problem in tally.problems.items()
         if of in tried or ask.missing == "wrong"
     ]
@@ -126,21 +132,23 @@ def _n_missing(arm: ArmAttempts, tally: ScoreAccumulator, ask: ScoreQuestion) ->
     return len(tally.problems) - len(arm.tried) if ask.missing == "wrong" else 0
 
 
-def _cell(name: str, arm: ArmAttempts, n_missing: int) -> Cell:
+def _arm_cell(name: str, arm: ArmAttempts, n_missing: int) -> Cell:
     outcomes = arm.outcomes.copy()
     outcomes["wrong"] += n_missing
-    return repeated_cell(name, [*arm.values(_share), *[0.0] * n_missing], outcomes, LEVEL)
+    return summarise_repeats(
+        name, [*arm.values(_share_correct), *[0.0] * n_missing], outcomes, LEVEL
+    )
 
 
-def _repeats(name: str, arm: ArmAttempts, n_missing: int) -> list[Repeats]:
+def _arm_repeats(name: str, arm: ArmAttempts, n_missing: int) -> list[Repeats]:
     """For k = 1, 2, 4, ... and the fewest samples that any problem has."""
     fewest, _ = arm.sizes
     n_samples = arm.outcomes.total() + n_missing
     missing = [0.0] * n_missing
-    won = arm.values(lambda ballots: windows_won(ballots[:fewest]))
+    won = arm.values(lambda ballots: count_winning_windows(ballots[:fewest]))
     found: list[Repeats] = []
     for k in [*(2**i for i in range(fewest.bit_length()) if 2**i < fewest), fewest]:
-        passed = [*arm.values(lambda ballots, k=k: _pass(ballots, k)), *missing]
+        passed = [*arm.values(lambda ballots, k=k: _pass_rate(ballots, k)), *missing]
         voted = [*(windows[k - 1] / fewest for windows in won), *missing]
         most = n_samples / k  # so many times k samples were drawn
         found.append(
@@ -157,15 +165,15 @@ def _repeats(name: str, arm: ArmAttempts, n_missing: int) -> list[Repeats]:
     return found
 
 
-def _share(ballots: list[Ballot]) -> float:
+def _share_correct(ballots: list[Ballot]) -> float:
     return sum(is_correct for _, is_correct in ballots) / len(ballots)
 
 
-def _pass(ballots: list[Ballot], k: int) -> float:
+def _pass_rate(ballots: list[Ballot], k: int) -> float:
     return pass_at_k(len(ballots), sum(is_correct for _, is_correct in ballots), k)
 
 
-def _notes(tally: ScoreAccumulator, ask: ScoreQuestion) -> list[str]:
+def _score_notes(tally: ScoreAccumulator, ask: ScoreQuestion) -> list[str]:
     said: list[str] = []
     becomes = "count as wrong" if ask.missing == "wrong" else "are left out of its solve rate"
     for name, arm in tally.arms.items():
@@ -291,16 +299,18 @@ class ScoreAccumulator:
             UnknownNameError: no such reader.
         """
         attempt = Attempt(text=made.text, stop_reason=made.stop_reason or "stop")
-        row = _scored(made.arm, self._find(made), attempt, self._ask.reader, made.sample)
+        row = _score_row(made.arm, self._find(made), attempt, self._ask.reader, made.sample)
         arm = self.arms.setdefault(made.arm, ArmAttempts())
         tried = arm.tried.get(row.problem_id)
         if tried is None:
             tried = arm.tried[row.problem_id] = ProblemAttempts(
-                first=replace(row, text="", readings=_kept(row, self._bench, self._ask.reader))
+                first=replace(
+                    row, text="", readings=_readings_to_keep(row, self._bench, self._ask.reader)
+                )
             )
         else:
             self._check_again(made, tried, row)
-        ballot = _ballot(row, self._ask.reader)
+        ballot = _make_ballot(row, self._ask.reader)
         tried.ballots[row.sample] = self._same.setdefault(ballot, ballot)
         for name, value in row.metrics.items():
             tried.sums[name] = tried.sums.get(name, 0.0) + value
@@ -344,13 +354,13 @@ class ScoreAccumulator:
             )
 
 
-def missed(arm: str, problem: Problem, reader: str) -> AttemptRow:
+def missing_row(arm: str, problem: Problem, reader: str) -> AttemptRow:
     """What counts for a problem without a completion: an empty answer, and a wrong one."""
-    row = _scored(arm, problem, Attempt(text="", stop_reason="stop"), reader)
+    row = _score_row(arm, problem, Attempt(text="", stop_reason="stop"), reader)
     return replace(row, outcome="wrong", error="no completion")
 
 
-def _scored(
+def _score_row(
     arm: str, problem: Problem, attempt: Attempt, reader: str, sample: int = 0
 ) -> AttemptRow:
     score = score_attempt(attempt, problem, reader)
@@ -367,21 +377,23 @@ def _scored(
         n_calls=1,
         n_steps=problem.n_steps,
         cluster=problem.cluster,
-        metrics=measure(attempt, problem, score.readings[reader], chain=_chain(attempt.text)),
+        metrics=measure_attempt(
+            attempt, problem, score.readings[reader], chain=_find_chain(attempt.text)
+        ),
     )
 
 
-def _chain(text: str) -> str | None:
+def _find_chain(text: str) -> str | None:
     """The text where it states an equation: nobody says whether it was to reason."""
     return text if next(read_steps(text), None) else None
 
 
-def _kept(row: AttemptRow, bench: Benchmark, reader: str) -> Mapping[str, Reading]:
+def _readings_to_keep(row: AttemptRow, bench: Benchmark, reader: str) -> Mapping[str, Reading]:
     """The chosen letter, which tables of bias count; what else is read may be as long as a text."""
     return {reader: row.readings[reader]} if bench.answer_kind == "choice" else _NO_READINGS
 
 
-def _ballot(row: AttemptRow, reader: str) -> Ballot:
+def _make_ballot(row: AttemptRow, reader: str) -> Ballot:
     value = row.readings[reader].value
     if value is not None and len(value) > _LONGEST:
         value = hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()

@@ -18,7 +18,7 @@ from cotkit.types import Notify, Outcome
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
 
 
-def stored_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
+def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
     """One run, analysed again from its rows; ``notify`` is told of a benchmark's download.
 
     Raises:
@@ -44,14 +44,14 @@ def stored_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return _part_of(plan, replace(found, run_id=run.id, notes=notes), rows)
+    return _make_part(plan, replace(found, run_id=run.id, notes=notes), rows)
 
 
-def _part_of(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
+def _make_part(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
     """A comparison with the samples that it was made from."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
-        takes.setdefault(row.problem_id, []).append(_take(row))
+        takes.setdefault(row.problem_id, []).append(_make_take(row))
     samples = tuple(
         PageSample(problem=problem, takes=tuple(takes[problem.question.id]))
         for problem in plan.problems
@@ -73,7 +73,7 @@ def _check_unchanged(run: RunRow, plan: Plan, rows: Sequence[AttemptRow]) -> Non
             )
 
 
-def _take(row: AttemptRow) -> SampleAttempt:
+def _make_take(row: AttemptRow) -> SampleAttempt:
     drafts: tuple[tuple[Outcome, str], ...] = tuple((d.outcome, d.text) for d in row.drafts)
     return SampleAttempt(
         arm=row.arm,

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from cotkit.analysis.scale.frontier import prices
-from cotkit.analysis.scale.gains import cell_interval, curves, totals_of
+from cotkit.analysis.scale.frontier import price_arms
+from cotkit.analysis.scale.gains import cell_interval, measure_curves, totals_of
 from cotkit.analysis.scale.grid import (
     AnalysisSetting,
     ArmOutcomes,
     ResultGrid,
     ScaleQuestion,
-    prepare,
+    prepare_setting,
 )
-from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, columns, jumps
-from cotkit.analysis.scale.onset import crossing, onset
+from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, find_jumps, resample_columns
+from cotkit.analysis.scale.onset import find_onset, fit_crossing
 from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale
-from cotkit.analysis.scale.words import SentenceFacts, family_of, notes, sentence
+from cotkit.analysis.scale.words import SentenceFacts, family_of, scale_notes, scale_sentence
 from cotkit.stats.bootstrap import percentiles
 
 
@@ -32,9 +32,9 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         UsageError: fewer than two models of known size, two of equal size, an arm without any
             result, or a margin or level that is none.
     """
-    setting = prepare(grid, question)
-    found = curves(setting, rng)
-    drawn = columns(setting, rng)
+    setting = prepare_setting(grid, question)
+    found = measure_curves(setting, rng)
+    drawn = resample_columns(setting, rng)
     return Scale(
         bench=grid.bench,
         family=family_of(setting.ladder.rungs),
@@ -44,15 +44,15 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         assume_sustained=question.assume_sustained,
         n_problems=_n_problems(grid),
         answers=tuple(
-            _answer(pair, points, drawn, setting, rng) for pair, points in found.points.items()
+            _make_answer(pair, points, drawn, setting, rng) for pair, points in found.points.items()
         ),
-        metrics=_means(setting, drawn),
-        prices=prices(setting),
-        notes=notes(setting, found),
+        metrics=_metric_means(setting, drawn),
+        prices=price_arms(setting),
+        notes=scale_notes(setting, found),
     )
 
 
-def _answer(
+def _make_answer(
     pair: tuple[str, str],
     points: tuple[Point, ...],
     drawn: Mapping[ColumnKey, MeanEstimate],
@@ -60,8 +60,8 @@ def _answer(
     rng: np.random.Generator,
 ) -> OnsetAnswer:
     question = setting.question
-    bracket = onset(points, question.margin)
-    bracket = replace(bracket, model_based=crossing(bracket, pair, drawn, setting))
+    bracket = find_onset(points, question.margin)
+    bracket = replace(bracket, model_based=fit_crossing(bracket, pair, drawn, setting))
     told = SentenceFacts(
         arm=pair[0],
         control=pair[1],
@@ -77,12 +77,12 @@ def _answer(
         control=pair[1],
         points=points,
         onset=bracket,
-        jumps=jumps(pair, drawn, setting, rng),
-        sentence=sentence(told),
+        jumps=find_jumps(pair, drawn, setting, rng),
+        sentence=scale_sentence(told),
     )
 
 
-def _means(
+def _metric_means(
     setting: AnalysisSetting, drawn: Mapping[ColumnKey, MeanEstimate]
 ) -> tuple[MetricPoint, ...]:
     codes, level = setting.codes, setting.question.level

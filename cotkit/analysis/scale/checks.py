@@ -54,15 +54,15 @@ def lengths_of(grid: ResultGrid) -> tuple[Floats | None, str]:
     return None, ""
 
 
-def checks(of: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
+def run_checks(of: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
     """All checks that this curve allows."""
-    found = [_score(of, rng), _linearity(of)]
+    found = [_check_score(of, rng), _check_linearity(of)]
     if not of.is_gain:
-        found = [_power_law(of), _resolution(of), _bend(of), *found]
+        found = [_check_power_law(of), _check_resolution(of), _check_bend(of), *found]
     return tuple(check for check in found if check is not None)
 
 
-def _predicted(of: CompanionCurve) -> Floats | None:
+def _predict_rates(of: CompanionCurve) -> Floats | None:
     """Mean over problems of q^L, q the companion's mean; None where q is no chance or L unknown."""
     q = of.companion
     if q is None or of.lengths is None or (q < 0).any() or (q > 1).any():
@@ -70,8 +70,8 @@ def _predicted(of: CompanionCurve) -> Floats | None:
     return (q[:, None] ** of.lengths).mean(1)
 
 
-def _power_law(of: CompanionCurve) -> Check | None:
-    predicted = _predicted(of)
+def _check_power_law(of: CompanionCurve) -> Check | None:
+    predicted = _predict_rates(of)
     if predicted is None or of.lengths is None:
         return None
     agree = [
@@ -88,7 +88,7 @@ def _power_law(of: CompanionCurve) -> Check | None:
     )
 
 
-def _resolution(of: CompanionCurve) -> Check | None:
+def _check_resolution(of: CompanionCurve) -> Check | None:
     flat = np.flatnonzero(of.exact == 0)
     if not flat.size:
         return None
@@ -97,14 +97,14 @@ def _resolution(of: CompanionCurve) -> Check | None:
         f"no hit at {flat.size} of {len(of.exact)} sizes, which excludes only rates above "
         f"{100 * unseen:.2g} %"
     )
-    predicted = _predicted(of)
+    predicted = _predict_rates(of)
     if predicted is not None:
         below = sum(bool(predicted[i] < 1 / of.n[i]) for i in flat)
         sentence += f"; {of.companion_name}^L would be below one hit at {below} of these"
     return Check(name="resolution limit", value=unseen, sentence=sentence)
 
 
-def _bend(of: CompanionCurve) -> Check | None:
+def _check_bend(of: CompanionCurve) -> Check | None:
     inside = (of.exact > 0) & (of.exact < 1)
     if of.axis not in LOG_AXES or inside.sum() < 3:
         return None
@@ -120,7 +120,7 @@ def _bend(of: CompanionCurve) -> Check | None:
     )
 
 
-def _score(of: CompanionCurve, rng: np.random.Generator) -> Check:
+def _check_score(of: CompanionCurve, rng: np.random.Generator) -> Check:
     steps = len(of.exact) - 1
     score = float(breakthroughness(of.exact)) / steps
     null, fit = _null_scores(of, rng)
@@ -142,7 +142,7 @@ def _null_scores(of: CompanionCurve, rng: np.random.Generator) -> tuple[Floats, 
         line = np.polyval(np.polyfit(of.x, of.exact, 1), of.x)
         drawn, fit = rng.normal(line, of.noise, size=(_NULL_RUNS, len(line))), "a straight line"
     else:
-        predicted = _predicted(of)
+        predicted = _predict_rates(of)
         rising = isotonic(of.exact, of.n)
         curve, fit = (rising, "an isotonic fit") if predicted is None else (predicted, "p^L")
         n = of.n.astype(np.int64)
@@ -150,7 +150,7 @@ def _null_scores(of: CompanionCurve, rng: np.random.Generator) -> tuple[Floats, 
     return breakthroughness(drawn) / steps, fit
 
 
-def _linearity(of: CompanionCurve) -> Check:
+def _check_linearity(of: CompanionCurve) -> Check:
     value = float(linearity(of.exact)) / (len(of.exact) - 1)
     return Check(
         name="linearity",

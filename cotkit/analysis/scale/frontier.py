@@ -30,20 +30,20 @@ class EqualCostMatch:
     """Solve rate at that cost, on the straight line between the two."""
 
 
-def prices(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
+def price_arms(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
     """Rate and mean cost of every measured (model, arm), and the frontiers that it is on."""
     found: list[CostPoint] = []
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
             cell = setting.grid.cells.get((rung.model, arm))
             if cell is not None and totals_of(cell) is not None:
-                found.append(_price(rung, arm, cell, setting))
-    return _on_frontier(found)
+                found.append(_price_cell(rung, arm, cell, setting))
+    return _mark_frontier(found)
 
 
-def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...]:
+def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...]:
     """The same of comparisons of one benchmark: each arm that completed a problem."""
-    return _on_frontier(
+    return _mark_frontier(
         [
             CostPoint(
                 rung=Rung(model=one.model, family=None, n_params=one.n_params),
@@ -64,15 +64,15 @@ def comparison_prices(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...
     )
 
 
-def _on_frontier(found: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
-    best = {cost: frontier(found, cost) for cost in COSTS}
+def _mark_frontier(found: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
+    best = {cost: frontier_indices(found, cost) for cost in COSTS}
     return tuple(
         replace(price, on_frontier=tuple(cost for cost in COSTS if i in best[cost]))
         for i, price in enumerate(found)
     )
 
 
-def frontier(of: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
+def frontier_indices(of: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
     """Indices of those for which no other solves as much for less, or more for as little (Pareto).
 
     Prices of unknown cost are on no frontier; equals are on it together.
@@ -91,7 +91,7 @@ def frontier(of: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
     return frozenset(found)
 
 
-def cheapest(of: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | None:
+def find_cheapest(of: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | None:
     """The cheapest whose measured solve rate is at least ``rate``; None if none of known cost is.
 
     Of equal cost the one that solves more. Chosen after seeing the rates, so its own is flattered.
@@ -100,7 +100,7 @@ def cheapest(of: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | No
     return min(reaching, key=lambda price: (getattr(price, cost), -price.rate), default=None)
 
 
-def at_equal_cost(
+def match_cost(
     of: Sequence[CostPoint], reference: CostPoint, cost: Cost = "tokens"
 ) -> list[EqualCostMatch]:
     """What other strategies of the same model solve for what ``reference`` costs.
@@ -115,8 +115,8 @@ def at_equal_cost(
     curves: dict[str, list[CostPoint]] = {}
     for price in of:
         if price.rung == reference.rung and getattr(price, cost) is not None:
-            curves.setdefault(_strategy(price.arm), []).append(price)
-    curves.pop(_strategy(reference.arm), None)
+            curves.setdefault(_strategy_name(price.arm), []).append(price)
+    curves.pop(_strategy_name(reference.arm), None)
     found: list[EqualCostMatch] = []
     for strategy, curve in curves.items():
         curve.sort(key=lambda price: getattr(price, cost))
@@ -131,7 +131,7 @@ def at_equal_cost(
     return found
 
 
-def _price(rung: Rung, arm: str, cell: Cell, setting: AnalysisSetting) -> CostPoint:
+def _price_cell(rung: Rung, arm: str, cell: Cell, setting: AnalysisSetting) -> CostPoint:
     totals = totals_of(cell)
     assert totals is not None
     spent = cell if isinstance(cell, ArmOutcomes) else None
@@ -153,5 +153,5 @@ def _mean(values: Floats | None) -> float | None:
     return float(np.nanmean(values))
 
 
-def _strategy(arm: str) -> str:
+def _strategy_name(arm: str) -> str:
     return arm.split(":", 1)[0]

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, cast
 
 import numpy as np
 
-from cotkit.analysis.gains import label
+from cotkit.analysis.gains import label_gain
 from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, Rung
 from cotkit.analysis.scale.values import Point, SizeLabel
 from cotkit.stats.bootstrap import (
@@ -43,29 +43,27 @@ class GainCurves:
     """Of each of them."""
 
 
-def curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCurves:
+def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCurves:
     """Measure every pair at every size, and label what its interval shows."""
     question, cells = setting.question, setting.grid.cells
     measured: dict[Key, PairMeasurement] = {}
     for pair in question.pairs:
         for rung in setting.ladder.rungs:
             arm, control = (cells.get((rung.model, name)) for name in pair)
-            found = measure(arm, control, setting.codes, question.level)
+            found = measure_pair(arm, control, setting.codes, question.level)
             if found is not None:
                 measured[pair, rung.model] = found
     m = max(1, len(measured))
     together = sidak_level(question.level, m)
-    points = _points(measured, setting, together, rng)
+    points = _points_by_pair(measured, setting, together, rng)
     if question.assume_sustained:
         alone = sidak_level(question.level, len(question.pairs))
-        stepped = _points(measured, setting, alone, rng)
-        points = {
-            pair: stepped_down(points[pair], stepped[pair], question.margin) for pair in points
-        }
+        stepped = _points_by_pair(measured, setting, alone, rng)
+        points = {pair: step_down(points[pair], stepped[pair], question.margin) for pair in points}
     return GainCurves(points=points, n_intervals=m, level=together)
 
 
-def stepped_down(
+def step_down(
     together: Sequence[Point], alone: Sequence[Point], margin: float
 ) -> tuple[Point, ...]:
     """Step down from the largest known size, each at the pair's whole level (Hsu and Berger 1999).
@@ -82,34 +80,36 @@ def stepped_down(
             continue
         if reached:
             interval = replace(alone[i].interval, high=point.interval.high)
-            found[i] = replace(alone[i], interval=interval, label=label(interval, margin))
+            found[i] = replace(alone[i], interval=interval, label=label_gain(interval, margin))
             reached = found[i].label == "helps"
         elif point.label in {"helps", "some_help"}:
             found[i] = replace(point, label="undetermined")
     return tuple(found)
 
 
-def _points(
+def _points_by_pair(
     measured: Mapping[Key, PairMeasurement],
     setting: AnalysisSetting,
     level: float,
     rng: np.random.Generator,
 ) -> dict[Pair, tuple[Point, ...]]:
     question, ladder = setting.question, setting.ladder
-    found = estimates(measured, level, question.n_resamples, rng)
+    found = estimate_gains(measured, level, question.n_resamples, rng)
     placed = list(zip(ladder.rungs, ladder.positions, strict=True))
     return {
         pair: tuple(
-            _point(rung, x, measured[pair, rung.model], found[pair, rung.model], question.margin)
+            _make_point(
+                rung, x, measured[pair, rung.model], found[pair, rung.model], question.margin
+            )
             if (pair, rung.model) in found
-            else _hole(rung, x, level)
+            else _make_hole(rung, x, level)
             for rung, x in placed
         )
         for pair in question.pairs
     }
 
 
-def _point(
+def _make_point(
     rung: Rung, x: float | None, measured: PairMeasurement, estimate: GainEstimate, margin: float
 ) -> Point:
     interval, base = estimate.interval, measured.control.rate
@@ -127,14 +127,14 @@ def _point(
         interval=interval,
         method=measured.method,
         p_value=estimate.p_value,
-        label=cast("SizeLabel", label(interval, margin)),  # an interval alone gives no other
+        label=cast("SizeLabel", label_gain(interval, margin)),  # an interval alone gives no other
         mde=minimum_detectable_effect(measured.n_effective, base, interval.level),
         is_floor=measured.arm.rate == 0 and base == 0,
         is_ceiling=base >= CEILING,
     )
 
 
-def _hole(rung: Rung, x: float | None, level: float) -> Point:
+def _make_hole(rung: Rung, x: float | None, level: float) -> Point:
     nothing = Interval(low=0.0, high=1.0, level=level)
     return Point(
         rung=rung,
@@ -207,7 +207,7 @@ class GainEstimate:
     """Two-sided, of no gain."""
 
 
-def measure(
+def measure_pair(
     arm: Cell | None, control: Cell | None, codes: Codes | None, level: float
 ) -> PairMeasurement | None:
     """Pair two cells; None: a hole, or no problem was completed by both.
@@ -217,7 +217,7 @@ def measure(
     if arm is None or control is None:
         return None
     if isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
-        return _unpaired(arm, control, codes, level)
+        return _measure_unpaired(arm, control, codes, level)
     both = ~(np.isnan(arm.correct) | np.isnan(control.correct))
     n = int(both.sum())
     if n == 0:
@@ -231,7 +231,7 @@ def measure(
         sums = sums_by_unit(columns, codes)
         n_clusters = int((sums[:, 1] > 0).sum())
         method = "bootstrap-t" if n_clusters >= MIN_CLUSTERS else "sign-flip"
-        n_effective = _effective(difference, sums, n, n_clusters)
+        n_effective = _effective_size(difference, sums, n, n_clusters)
     return PairMeasurement(
         arm=ArmTotals(rate=float(ours[both].mean()), n=n),
         control=ArmTotals(rate=float(theirs[both].mean()), n=n),
@@ -246,7 +246,7 @@ def measure(
     )
 
 
-def estimates(
+def estimate_gains(
     measured: Mapping[Key, PairMeasurement],
     level: float,
     n_resamples: int,
@@ -254,7 +254,7 @@ def estimates(
 ) -> dict[Key, GainEstimate]:
     """Interval and p-value of each, every one at ``level``; all bootstraps share their draws."""
     found = {
-        key: _estimate(one, level, n_resamples, rng)
+        key: _estimate_gain(one, level, n_resamples, rng)
         for key, one in measured.items()
         if one.method != "bootstrap-t"
     }
@@ -305,7 +305,7 @@ def cell_interval(cell: Cell, codes: Codes | None, level: float) -> Interval:
     return rate_interval(cell.correct, codes, level)
 
 
-def _unpaired(
+def _measure_unpaired(
     arm: Cell, control: Cell, codes: Codes | None, level: float
 ) -> PairMeasurement | None:
     ours, theirs = totals_of(arm), totals_of(control)
@@ -321,7 +321,7 @@ def _unpaired(
     )
 
 
-def _estimate(
+def _estimate_gain(
     one: PairMeasurement, level: float, n_resamples: int, rng: np.random.Generator
 ) -> GainEstimate:
     if one.method == "tango":
@@ -341,7 +341,7 @@ def _estimate(
     return GainEstimate(interval=interval, p_value=p)
 
 
-def _effective(difference: Floats, sums: Floats, n: int, n_clusters: int) -> int:
+def _effective_size(difference: Floats, sums: Floats, n: int, n_clusters: int) -> int:
     """Problems over the design effect: variance of the mean by clusters over that without."""
     plain = float(difference.var()) / n
     clustered = float(robust_error(sums[:, :1], sums[:, 1:])[0]) ** 2

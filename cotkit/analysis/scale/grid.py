@@ -166,7 +166,7 @@ def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
             f"a ladder needs at least two models, not {len(grid.rungs)}",
             hint="name more models of one family",
         )
-    placed = [(rung, position(rung, i, axis)) for i, rung in enumerate(grid.rungs)]
+    placed = [(rung, rung_position(rung, i, axis)) for i, rung in enumerate(grid.rungs)]
     known = sorted(((x, rung) for rung, x in placed if x is not None), key=lambda pair: pair[0])
     unknown = [rung for rung, x in placed if x is None]
     for (x, rung), (other_x, other) in pairwise(known):
@@ -188,7 +188,7 @@ def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
     )
 
 
-def position(rung: Rung, index: int, axis: Axis) -> float | None:
+def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
     """Where a rung stands; ``index``: its place in the grid, which is its rank if that is asked."""
     if axis == "ordinal":
         return float(index + 1)
@@ -264,7 +264,7 @@ class AnalysisSetting:
         return tuple(dict.fromkeys(x for pair in self.question.pairs for x in reversed(pair)))
 
 
-def prepare(grid: ResultGrid, question: ScaleQuestion) -> AnalysisSetting:
+def prepare_setting(grid: ResultGrid, question: ScaleQuestion) -> AnalysisSetting:
     """Check both and order the models.
 
     Raises:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from cotkit.analysis.scale.checks import CompanionCurve, checks, lengths_of
+from cotkit.analysis.scale.checks import CompanionCurve, lengths_of, run_checks
 from cotkit.analysis.scale.grid import AnalysisSetting, ArmOutcomes, Rung
 from cotkit.analysis.scale.values import Curve, Jump, JumpWord, Sharpness
 from cotkit.stats.bootstrap import MIN_CLUSTERS, Floats, percentiles, resampled_sums, sums_by_unit
-from cotkit.stats.curves import direction, excess_share
+from cotkit.stats.curves import curve_direction, excess_share
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.stats.intervals import Interval, critical_value
 
@@ -25,7 +25,7 @@ SMOOTH_BELOW = 0.4
 """A companion surely less sharp than this has none."""
 
 
-def jumps(
+def find_jumps(
     pair: tuple[str, str],
     columns: Mapping[ColumnKey, MeanEstimate],
     setting: AnalysisSetting,
@@ -37,11 +37,13 @@ def jumps(
         ("control", pair[1]),
         ("gain", pair),
     )
-    found = [_jump(curve, source, columns, setting, rng) for curve, source in sources]
+    found = [_find_jump(curve, source, columns, setting, rng) for curve, source in sources]
     return tuple(jump for jump in found if jump is not None)
 
 
-def verdict(exact: Sharpness, companion: Sharpness, apart: Interval) -> tuple[JumpWord, str]:
+def judge_sharpness(
+    exact: Sharpness, companion: Sharpness, apart: Interval
+) -> tuple[JumpWord, str]:
     """The rule, for curves that are long, high and certain enough to be judged."""
     low, high = companion.interval.low, companion.interval.high
     seen = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
@@ -59,7 +61,7 @@ def verdict(exact: Sharpness, companion: Sharpness, apart: Interval) -> tuple[Ju
     return "undetermined", f"{seen} and {said}, decide neither"
 
 
-def _jump(
+def _find_jump(
     curve: Curve,
     source: Source,
     columns: Mapping[ColumnKey, MeanEstimate],
@@ -75,16 +77,18 @@ def _jump(
     x = np.asarray(ladder.scaled(used))
     lengths, length_name = lengths_of(setting.grid)
     metrics = {
-        name: sharp(name, x, rungs, [columns[model, source, name] for model in models], level)
-        for name in _shared(models, source, columns)
+        name: measure_sharpness(
+            name, x, rungs, [columns[model, source, name] for model in models], level
+        )
+        for name in _shared_metrics(models, source, columns)
     }
     exact = metrics.pop(EXACT)
     first = next(iter(metrics.values()), None)
-    apart = None if first is None else contrast(exact, first, level)
+    apart = None if first is None else sharpness_contrast(exact, first, level)
     n = np.asarray([columns[model, source, EXACT].n for model in models])
     n_units = int(n.min()) if setting.codes is None else int(setting.codes.max()) + 1
-    word, why = judge(exact, first, apart, _floors(models, source, columns), n_units)
-    if direction(exact.means) < 0:
+    word, why = judge_jump(exact, first, apart, _count_floors(models, source, columns), n_units)
+    if curve_direction(exact.means) < 0:
         why = f"of a curve that falls with size: {why}"
     return Jump(
         curve=curve,
@@ -95,7 +99,7 @@ def _jump(
         contrast=apart,
         verdict=word,
         why=why,
-        checks=checks(
+        checks=run_checks(
             CompanionCurve(
                 is_gain=curve == "gain",
                 axis=ladder.axis,
@@ -114,7 +118,7 @@ def _jump(
     )
 
 
-def _shared(
+def _shared_metrics(
     models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> list[str]:
     """Metrics known at every one of these sizes, exact match first, others as first given."""
@@ -124,19 +128,19 @@ def _shared(
     return [m for m in of_first if all((model, source, m) in columns for model in models)]
 
 
-def _floors(
+def _count_floors(
     models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> int:
     """Sizes at which neither exact match nor the companion is above 0, in any arm concerned."""
     arms = (source,) if isinstance(source, str) else source
-    metrics = _shared(models, source, columns)[:2]
+    metrics = _shared_metrics(models, source, columns)[:2]
     return sum(
         all(columns[model, arm, metric].mean == 0 for arm in arms for metric in metrics)
         for model in models
     )
 
 
-def judge(
+def judge_jump(
     exact: MetricSharpness,
     companion: MetricSharpness | None,
     apart: Interval | None,
@@ -167,7 +171,7 @@ def judge(
     for metric in (exact, companion):
         if metric.is_noise:
             return "undetermined", f"the range of {metric.sharpness.metric} is inside noise"
-    return verdict(exact.sharpness, companion.sharpness, apart)
+    return judge_sharpness(exact.sharpness, companion.sharpness, apart)
 
 
 # The sharpness of one metric's curve, its resamples, and whether the curve has any range.
@@ -189,13 +193,13 @@ class MetricSharpness:
     """Whether the range is no more than chance makes."""
 
 
-def sharp(
+def measure_sharpness(
     name: str, x: Floats, rungs: Sequence[Rung], along: Sequence[MeanEstimate], level: float
 ) -> MetricSharpness:
     """Measure one metric; ``x``: positions, rising, as curves are drawn over."""
     means = np.asarray([column.mean for column in along])
     draws = np.stack([column.draws for column in along], axis=1)
-    sign = float(direction(means))
+    sign = float(curve_direction(means))
     shares = excess_share(x, means, sign)
     resampled = excess_share(x, draws, sign).max(-1)
     at = None if np.isnan(shares).any() else int(shares.argmax())
@@ -205,7 +209,7 @@ def sharp(
         sharpness=Sharpness(
             metric=name,
             value=math.nan if at is None else float(shares[at]),
-            interval=middle(resampled, level),
+            interval=percentile_interval(resampled, level),
             steepest=None if at is None else (rungs[at], rungs[at + 1]),
         ),
         resampled=resampled,
@@ -213,12 +217,14 @@ def sharp(
     )
 
 
-def contrast(exact: MetricSharpness, companion: MetricSharpness, level: float) -> Interval:
+def sharpness_contrast(
+    exact: MetricSharpness, companion: MetricSharpness, level: float
+) -> Interval:
     """Of the difference of two sharpnesses, over the same resampled problems."""
-    return middle(exact.resampled - companion.resampled, level)
+    return percentile_interval(exact.resampled - companion.resampled, level)
 
 
-def middle(draws: Floats, level: float) -> Interval:
+def percentile_interval(draws: Floats, level: float) -> Interval:
     """Percentile interval of the draws that have a value; -1 to 1 if none has."""
     known = draws[~np.isnan(draws)]
     return percentiles(known, level) if known.size else Interval(low=-1.0, high=1.0, level=level)
@@ -258,9 +264,11 @@ class MeanEstimate:
     the same problems."""
 
 
-def columns(setting: AnalysisSetting, rng: np.random.Generator) -> dict[ColumnKey, MeanEstimate]:
+def resample_columns(
+    setting: AnalysisSetting, rng: np.random.Generator
+) -> dict[ColumnKey, MeanEstimate]:
     """Every metric of every arm, and of every pair's gain, at every size where it is known."""
-    values = _values(setting)
+    values = _metric_columns(setting)
     if not values:
         return {}
     stacked = np.stack(list(values.values()), axis=1)
@@ -285,23 +293,23 @@ def columns(setting: AnalysisSetting, rng: np.random.Generator) -> dict[ColumnKe
     return found
 
 
-def _values(setting: AnalysisSetting) -> dict[ColumnKey, Floats]:
+def _metric_columns(setting: AnalysisSetting) -> dict[ColumnKey, Floats]:
     """Columns with at least one problem: [problems], NaN where there is no value."""
     cells = setting.grid.cells
     found: dict[ColumnKey, Floats] = {}
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
-            for metric, of_metric in _metrics(cells.get((rung.model, arm))).items():
+            for metric, of_metric in _cell_metrics(cells.get((rung.model, arm))).items():
                 found[rung.model, arm, metric] = of_metric
         for pair in setting.question.pairs:
-            ours, theirs = (_metrics(cells.get((rung.model, name))) for name in pair)
+            ours, theirs = (_cell_metrics(cells.get((rung.model, name))) for name in pair)
             for metric in ours:  # in the order given: the first companion decides
                 if metric in theirs:
                     found[rung.model, pair, metric] = ours[metric] - theirs[metric]
     return {key: value for key, value in found.items() if not np.isnan(value).all()}
 
 
-def _metrics(cell: object) -> dict[str, Floats]:
+def _cell_metrics(cell: object) -> dict[str, Floats]:
     if not isinstance(cell, ArmOutcomes):
         return {}
     companions = {name: value for name, value in cell.metrics.items() if name != EXACT}

@@ -10,7 +10,14 @@ import numpy as np
 
 from cotkit.analysis.scale.grid import LOG_AXES, AnalysisSetting, Rung
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate
-from cotkit.analysis.scale.values import After, ModelBased, Onset, OnsetStatus, Point, SizeLabel
+from cotkit.analysis.scale.values import (
+    ModelBased,
+    Onset,
+    OnsetStatus,
+    Point,
+    SizeLabel,
+    StatusAbove,
+)
 from cotkit.stats.bootstrap import Floats, percentiles
 from cotkit.stats.curves import fit_logistic, logistic
 
@@ -19,7 +26,7 @@ NO_HELP: frozenset[SizeLabel] = frozenset({"no_material_help", "harms"})
 _OPEN: frozenset[SizeLabel] = frozenset({"undetermined", "some_help"})
 
 
-def onset(points: Sequence[Point], margin: float) -> Onset:
+def find_onset(points: Sequence[Point], margin: float) -> Onset:
     """Where material help starts, given the labels; sizes that are unknown or holes do not count.
 
     ``upper`` is the smallest size labelled ``helps``, ``lower`` the largest below it labelled
@@ -32,30 +39,30 @@ def onset(points: Sequence[Point], margin: float) -> Onset:
     lower = next((point for point in reversed(below) if point.label in NO_HELP), None)
     first = next((point for point in tested if point.label in {"helps", "some_help"}), None)
     return Onset(
-        status=_status(tested, at, lower, margin),
+        status=_onset_status(tested, at, lower, margin),
         lower=None if lower is None or at is None else lower.rung,
         upper=None if at is None else tested[at].rung,
         first_detected=None if first is None else first.rung,
-        after=None if at is None else _after(tested[at + 1 :]),
+        after=None if at is None else _status_above(tested[at + 1 :]),
         harmed=tuple(point.rung for point in tested if point.label == "harms"),
     )
 
 
-def is_open(point: Point, margin: float) -> bool:
+def may_hide_help(point: Point, margin: float) -> bool:
     """Whether a size may hide material help: neither shown nor excluded, and too few problems."""
     return point.label in _OPEN and not point.mde <= margin  # an MDE of NaN is beyond any margin
 
 
-def _status(
+def _onset_status(
     tested: Sequence[Point], at: int | None, lower: Point | None, margin: float
 ) -> OnsetStatus:
     if at is not None:
         return "at_or_below" if lower is None else "bracket"
-    undecided = not tested or any(is_open(point, margin) for point in tested)
+    undecided = not tested or any(may_hide_help(point, margin) for point in tested)
     return "cannot_be_decided" if undecided else "not_shown"
 
 
-def _after(above: Sequence[Point]) -> After | None:
+def _status_above(above: Sequence[Point]) -> StatusAbove | None:
     if not above:
         return None
     if any(point.label == "harms" for point in above):
@@ -74,7 +81,7 @@ _REFUTED = 0.05
 _GRID = 201  # places inside the bracket at which a fitted gain is looked at
 
 
-def crossing(
+def fit_crossing(
     onset: Onset,
     pair: tuple[str, str],
     columns: Mapping[ColumnKey, MeanEstimate],
@@ -99,7 +106,7 @@ def crossing(
     rungs = [ladder.rungs[i] for i in used]
     if len(used) < MIN_SIZES:
         return None
-    low, high = x[_index(rungs, onset.lower)], x[_index(rungs, onset.upper)]
+    low, high = x[_rung_index(rungs, onset.lower)], x[_rung_index(rungs, onset.upper)]
     if high - low > WIDEST + 1e-9:
         return None
     places = np.linspace(low, high, _GRID)
@@ -110,11 +117,11 @@ def crossing(
         n = np.asarray([float(column.n) for column in along])
         if _is_refuted(x, rates, n):
             return None
-        gain = gain + sign * _curve(x, rates, n, places)
+        gain = gain + sign * _logistic_curve(x, rates, n, places)
         drawn = np.stack([column.draws for column in along], axis=1)
-        drawn_gain = drawn_gain + sign * _curve(x, drawn, n, places)
-    found = _first(gain[None], margin)
-    drawn_at = _first(drawn_gain, margin)
+        drawn_gain = drawn_gain + sign * _logistic_curve(x, drawn, n, places)
+    found = _first_reaching(gain[None], margin)
+    drawn_at = _first_reaching(drawn_gain, margin)
     if found[0] in {-1, _GRID} or np.isin(drawn_at, (-1, _GRID)).mean() > 1 - level:
         return None
     at = places[np.clip(drawn_at, 0, _GRID - 1)]
@@ -129,23 +136,23 @@ def chi_square_tail(value: float, df: int) -> float:
 
 
 def _is_refuted(x: Floats, rates: Floats, n: Floats) -> bool:
-    fitted = _curve(x, rates, n, x)
+    fitted = _logistic_curve(x, rates, n, x)
     statistic = float((n * (rates - fitted) ** 2 / (fitted * (1 - fitted))).sum())
     return chi_square_tail(statistic, len(x) - 2) < _REFUTED
 
 
-def _curve(x: Floats, rates: Floats, n: Floats, at: Floats) -> Floats:
+def _logistic_curve(x: Floats, rates: Floats, n: Floats, at: Floats) -> Floats:
     a, b = fit_logistic(x, rates, n)
     return logistic(np.asarray(a)[..., None] + np.asarray(b)[..., None] * at)
 
 
-def _first(gain: Floats, margin: float) -> Floats:
+def _first_reaching(gain: Floats, margin: float) -> Floats:
     """Index of the first place that reaches the margin; -1: the first of all does; else the end."""
     reached = gain >= margin
     index = np.where(reached.any(1), reached.argmax(1), gain.shape[1])
     return np.where(reached[:, 0], -1, index)
 
 
-def _index(rungs: list[Rung], wanted: Rung | None) -> int:
+def _rung_index(rungs: list[Rung], wanted: Rung | None) -> int:
     assert wanted is not None
     return rungs.index(wanted)

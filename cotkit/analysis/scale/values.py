@@ -20,7 +20,7 @@ OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"
 ``cannot_be_decided``: no size is labelled ``helps``, and one that is neither shown to help nor not
 to help has an MDE above the margin."""
 
-After = Literal["sustained", "not_shown_beyond", "reversed"]
+StatusAbove = Literal["sustained", "not_shown_beyond", "reversed"]
 """What lies above the upper end: all help; a size where help is not shown; a size that harms."""
 
 JumpWord = Literal["real_jump", "metric_artefact", "undetermined"]
@@ -94,7 +94,7 @@ class Onset:
     """Smallest size labelled ``helps``; None: there is none."""
     first_detected: Rung | None
     """Smallest size whose gain is surely above 0; None: there is none."""
-    after: After | None
+    after: StatusAbove | None
     """What lies above ``upper``; None without it, or if no larger size was measured."""
     harmed: tuple[Rung, ...]
     """Sizes labelled ``harms``."""

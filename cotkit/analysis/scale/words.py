@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
-from cotkit.analysis.scale.onset import NO_HELP, is_open
+from cotkit.analysis.scale.onset import NO_HELP, may_hide_help
 from cotkit.analysis.scale.values import Onset, OnsetStatus, Point
 from cotkit.stats.bootstrap import MIN_CLUSTERS
 from cotkit.stats.hypotheses import problems_needed
@@ -37,35 +37,41 @@ class SentenceFacts:
     """Whether the models differ in more than size."""
 
 
-def sentence(told: SentenceFacts) -> str:
+def scale_sentence(told: SentenceFacts) -> str:
     """The answer, e.g. ``"cot starts to help between 268 M and 1.54 B parameters: ..."``."""
     if not told.points:
         return (
             f"Nothing can be said of {told.arm} against {told.control}: "
             "no problem was completed by both at any known size."
         )
-    parts = [_SAY[told.onset.status](told)]
-    parts += [*_harm(told), *_after(told), *_model_based(told), *_provisos(told)]
+    parts = [_SENTENCES[told.onset.status](told)]
+    parts += [*_say_harm(told), *_say_above(told), *_say_model_based(told), *_list_provisos(told)]
     return "; ".join(parts) + "."
 
 
-def _bracket(told: SentenceFacts) -> str:
-    lower, upper = _at(told, "lower"), _at(told, "upper")
-    where = f"{size(lower, told.axis)} and {size(upper, told.axis)}{unit(told.axis)}"
+def _say_bracket(told: SentenceFacts) -> str:
+    lower, upper = _onset_point(told, "lower"), _onset_point(told, "upper")
+    where = (
+        f"{format_size(lower, told.axis)} and {format_size(upper, told.axis)}{size_unit(told.axis)}"
+    )
     none = "harm against" if lower.label == "harms" else "no material help over"
     said = (
         f"{told.arm} starts to help between {where}: {none} {told.control} at "
-        f"{size_with_gain(lower, told.axis)}, {gain(upper)} at {size(upper, told.axis)}"
+        f"{format_size_with_gain(lower, told.axis)}, {format_gain(upper)} at"
+        f" {format_size(upper, told.axis)}"
     )
     below = [p for p in told.points[: told.points.index(lower)] if p.label not in NO_HELP]
-    return said + (f"; still open at {_sizes(told, below)}" if below else "")
+    return said + (f"; still open at {_join_sizes(told, below)}" if below else "")
 
 
-def _at_or_below(told: SentenceFacts) -> str:
-    upper = _at(told, "upper")
+def _say_at_or_below(told: SentenceFacts) -> str:
+    upper = _onset_point(told, "upper")
     below = told.points[: told.points.index(upper)]
-    where = f"{size(upper, told.axis)}{unit(told.axis)}"
-    said = f"{told.arm} starts to help at or below {where}: {gain(upper)} over {told.control} there"
+    where = f"{format_size(upper, told.axis)}{size_unit(told.axis)}"
+    said = (
+        f"{told.arm} starts to help at or below {where}: {format_gain(upper)} over"
+        f" {told.control} there"
+    )
     if not below:
         return (
             f"{said}, the smallest size tested; only a smaller model, shown not to be helped, "
@@ -73,57 +79,63 @@ def _at_or_below(told: SentenceFacts) -> str:
         )
     nearest = below[-1]
     return (
-        f"{said}; no lower end can be named, for {size_with_gain(nearest, told.axis)} is open: "
-        f"{_needed(nearest, told.margin)}"
+        f"{said}; no lower end can be named, for {format_size_with_gain(nearest, told.axis)}"
+        f" is open: "
+        f"{_say_problems_needed(nearest, told.margin)}"
     )
 
 
-def _not_shown(told: SentenceFacts) -> str:
+def _say_not_shown(told: SentenceFacts) -> str:
     largest = told.points[-1]
-    where = f"{size(largest, told.axis)}{unit(told.axis)}, the largest size tested"
+    where = f"{format_size(largest, told.axis)}{size_unit(told.axis)}, the largest size tested"
     said = f"{told.arm} is not shown to help over {told.control} up to {where}"
     if all(point.label in NO_HELP for point in told.points):
-        how = f"no gain of {margin_of(told.margin)} points or more at any size"
-        return f"{said}: {how}, {gain(largest)} at the largest"
+        how = f"no gain of {format_margin(told.margin)} points or more at any size"
+        return f"{said}: {how}, {format_gain(largest)} at the largest"
     best = max(told.points, key=lambda point: point.gain)
-    return f"{said}: the largest gain is {gain(best)} at {size(best, told.axis)}"
+    return f"{said}: the largest gain is {format_gain(best)} at {format_size(best, told.axis)}"
 
 
-def _cannot_be_decided(told: SentenceFacts) -> str:
+def _say_undecided(told: SentenceFacts) -> str:
     worst = max(
-        (point for point in told.points if is_open(point, told.margin)),
+        (point for point in told.points if may_hide_help(point, told.margin)),
         key=lambda point: (math.isnan(point.mde), point.mde),
     )
-    where = f"{size(told.points[-1], told.axis)}{unit(told.axis)}"
+    where = f"{format_size(told.points[-1], told.axis)}{size_unit(told.axis)}"
     return (
         f"whether {told.arm} helps over {told.control} up to {where} cannot be decided: at "
-        f"{size_with_gain(worst, told.axis)} {sight(worst)}; {_needed(worst, told.margin)}"
+        f"{format_size_with_gain(worst, told.axis)} {say_detectable(worst)};"
+        f" {_say_problems_needed(worst, told.margin)}"
     )
 
 
-_SAY: dict[OnsetStatus, Callable[[SentenceFacts], str]] = {
-    "bracket": _bracket,
-    "at_or_below": _at_or_below,
-    "not_shown": _not_shown,
-    "cannot_be_decided": _cannot_be_decided,
+_SENTENCES: dict[OnsetStatus, Callable[[SentenceFacts], str]] = {
+    "bracket": _say_bracket,
+    "at_or_below": _say_at_or_below,
+    "not_shown": _say_not_shown,
+    "cannot_be_decided": _say_undecided,
 }
 
 
-def _harm(told: SentenceFacts) -> list[str]:
+def _say_harm(told: SentenceFacts) -> list[str]:
     lower = told.onset.lower
     upper = told.onset.upper
     harmed = [point for point in told.points if point.label == "harms" and point.rung != lower]
     if upper is not None:  # harm above is told with what lies above
-        harmed = [p for p in harmed if told.points.index(p) < told.points.index(_at(told, "upper"))]
+        harmed = [
+            p
+            for p in harmed
+            if told.points.index(p) < told.points.index(_onset_point(told, "upper"))
+        ]
     if not harmed:
         return []
-    return ["it harms at " + listed([size_with_gain(p, told.axis) for p in harmed])]
+    return ["it harms at " + join_words([format_size_with_gain(p, told.axis) for p in harmed])]
 
 
-def _after(told: SentenceFacts) -> list[str]:
+def _say_above(told: SentenceFacts) -> list[str]:
     if told.onset.upper is None:
         return []
-    above = told.points[told.points.index(_at(told, "upper")) + 1 :]
+    above = told.points[told.points.index(_onset_point(told, "upper")) + 1 :]
     if told.onset.after is None:
         return ["no larger size was tested"]
     if told.onset.after == "sustained":
@@ -131,29 +143,31 @@ def _after(told: SentenceFacts) -> list[str]:
     if told.onset.after == "reversed":
         harmed = [point for point in above if point.label == "harms"]
         return [
-            "it does not last: harm at " + listed([size_with_gain(p, told.axis) for p in harmed])
+            "it does not last: harm at "
+            + join_words([format_size_with_gain(p, told.axis) for p in harmed])
         ]
     shown = [point for point in above if point.label != "helps"]
     why = " (a ceiling)" if all(point.is_ceiling for point in shown) else ""
-    return [f"material help is not shown again at {_sizes(told, shown)}{why}"]
+    return [f"material help is not shown again at {_join_sizes(told, shown)}{why}"]
 
 
-def _model_based(told: SentenceFacts) -> list[str]:
+def _say_model_based(told: SentenceFacts) -> list[str]:
     found = told.onset.model_based
     if found is None:
         return []
     x, low, high = (
-        position(value, told.axis) for value in (found.x, found.interval.low, found.interval.high)
+        format_position(value, told.axis)
+        for value in (found.x, found.interval.low, found.interval.high)
     )
     return [
         (
-            f"a logistic fit puts the gain of {margin_of(told.margin)} points at {x} "
+            f"a logistic fit puts the gain of {format_margin(told.margin)} points at {x} "
             f"({low} to {high}; as good as that model)"
         )
     ]
 
 
-def _provisos(told: SentenceFacts) -> list[str]:
+def _list_provisos(told: SentenceFacts) -> list[str]:
     said: list[str] = []
     if told.assume_sustained:
         said.append("assuming that help, once begun, does not stop with size")
@@ -162,17 +176,17 @@ def _provisos(told: SentenceFacts) -> list[str]:
     return said
 
 
-def _needed(point: Point, margin: float) -> str:
+def _say_problems_needed(point: Point, margin: float) -> str:
     baseline = min(point.control_rate, 1 - margin - 1e-9)  # there must be room for such a gain
     n = problems_needed(margin, baseline, point.interval.level)
-    return f"about {n:,} problems would tell a gain of {margin_of(margin)} points from none"
+    return f"about {n:,} problems would tell a gain of {format_margin(margin)} points from none"
 
 
-def _sizes(told: SentenceFacts, points: Sequence[Point]) -> str:
-    return listed([size(point, told.axis) for point in points])
+def _join_sizes(told: SentenceFacts, points: Sequence[Point]) -> str:
+    return join_words([format_size(point, told.axis) for point in points])
 
 
-def _at(told: SentenceFacts, end: str) -> Point:
+def _onset_point(told: SentenceFacts, end: str) -> Point:
     rung = told.onset.lower if end == "lower" else told.onset.upper
     return next(point for point in told.points if point.rung == rung)
 
@@ -186,14 +200,14 @@ def family_of(rungs: Sequence[Rung]) -> str | None:
     return families.pop() if len(families) == 1 else None
 
 
-def notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
+def scale_notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
     """All that a reader must see, the gravest first."""
     ladder = setting.ladder
-    found = [*_families(ladder), *_size_notes(ladder), *_simultaneous(setting.question, curves)]
+    found = [*_family_notes(ladder), *_size_notes(ladder), *_level_notes(setting.question, curves)]
     for pair, points in curves.points.items():
-        found += _of_pair(pair, points)
-    found += _clusters(setting, curves)
-    if any(point.method == "newcombe" for point in _all(curves)):
+        found += _pair_notes(pair, points)
+    found += _cluster_notes(setting, curves)
+    if any(point.method == "newcombe" for point in _all_points(curves)):
         found.append(
             "only totals are known of some models: their arms are taken as independent samples, "
             "which makes intervals too wide if they agree more than by chance"
@@ -201,7 +215,7 @@ def notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _families(ladder: Ladder) -> list[str]:
+def _family_notes(ladder: Ladder) -> list[str]:
     if family_of(ladder.rungs) is not None:
         return []
     names = sorted({rung.family or "unknown" for rung in ladder.rungs})
@@ -229,15 +243,15 @@ def _size_notes(ladder: Ladder) -> list[str]:
     if unknown:
         found.append(
             f"left out of the onset, for its place on the axis {ladder.axis} is not known: "
-            f"{listed(unknown)}"
+            f"{join_words(unknown)}"
         )
     bounds = [rung.model for rung in ladder.rungs if rung.flops_is_bound]
     if ladder.axis == "flops" and bounds:
-        found.append(f"the FLOPs of {listed(bounds)} are upper bounds")
+        found.append(f"the FLOPs of {join_words(bounds)} are upper bounds")
     return found
 
 
-def _simultaneous(question: ScaleQuestion, curves: GainCurves) -> list[str]:
+def _level_notes(question: ScaleQuestion, curves: GainCurves) -> list[str]:
     if question.assume_sustained:
         return [
             (
@@ -255,7 +269,7 @@ def _simultaneous(question: ScaleQuestion, curves: GainCurves) -> list[str]:
     ]
 
 
-def _of_pair(pair: Pair, points: Sequence[Point]) -> list[str]:
+def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
     arm, control = pair
     of_pair = f"{arm} over {control}"
     whole = max((point.n for point in points), default=0)
@@ -277,11 +291,11 @@ def _of_pair(pair: Pair, points: Sequence[Point]) -> list[str]:
             ),
         ),
     )
-    return [f"{what} {listed(_models(found))}" for found, what in kinds if found]
+    return [f"{what} {join_words(_model_names(found))}" for found, what in kinds if found]
 
 
-def _clusters(setting: AnalysisSetting, curves: GainCurves) -> list[str]:
-    methods = {point.method for point in _all(curves)}
+def _cluster_notes(setting: AnalysisSetting, curves: GainCurves) -> list[str]:
+    methods = {point.method for point in _all_points(curves)}
     found: list[str] = []
     if methods & {"bootstrap-t", "sign-flip"}:
         clusters = setting.grid.clusters
@@ -299,11 +313,11 @@ def _clusters(setting: AnalysisSetting, curves: GainCurves) -> list[str]:
     return found
 
 
-def _models(points: Iterable[Point]) -> list[str]:
+def _model_names(points: Iterable[Point]) -> list[str]:
     return [point.rung.model for point in points]
 
 
-def _all(curves: GainCurves) -> list[Point]:
+def _all_points(curves: GainCurves) -> list[Point]:
     return [point for points in curves.points.values() for point in points]
 
 
@@ -319,19 +333,19 @@ _UNIT: dict[Axis, str] = {
 }
 
 
-def unit(axis: Axis) -> str:
+def size_unit(axis: Axis) -> str:
     """What follows a size, with the space before it; empty where models are named."""
     return _UNIT[axis]
 
 
-def size(point: Point, axis: Axis) -> str:
+def format_size(point: Point, axis: Axis) -> str:
     """A size without its unit: ``1.54 B``, ``3.1e+23``, ``2.31``, or the model of an ordinal."""
     if axis == "ordinal" or point.x is None:
         return point.rung.model
-    return position(point.x, axis)
+    return format_position(point.x, axis)
 
 
-def position(x: float, axis: Axis) -> str:
+def format_position(x: float, axis: Axis) -> str:
     """A position without its unit."""
     if axis == "loss":
         return f"{-x:.3g}"
@@ -343,34 +357,37 @@ def position(x: float, axis: Axis) -> str:
     return f"{x:.3g}"
 
 
-def points_of(fraction: float) -> str:
+def format_points(fraction: float) -> str:
     """A gain in points, signed; what would round to 0 keeps its sign and first digit."""
     points = 100 * fraction
     digits = ".1g" if 0 < abs(points) < 0.05 else ".1f"
     return f"{points + 0.0:+{digits}}"  # + 0.0 turns -0.0 into 0.0
 
 
-def margin_of(fraction: float) -> str:
+def format_margin(fraction: float) -> str:
     """A margin in points."""
     return f"{100 * fraction:.3g}"
 
 
-def ends(interval: Interval) -> str:
+def format_interval(interval: Interval) -> str:
     """Both ends in points."""
-    return f"{points_of(interval.low)} to {points_of(interval.high)}"
+    return f"{format_points(interval.low)} to {format_points(interval.high)}"
 
 
-def gain(point: Point) -> str:
+def format_gain(point: Point) -> str:
     """``+62.5 points (+41.2 to +78.3)``."""
-    return f"{points_of(point.gain)} points ({ends(point.interval)})"
+    return f"{format_points(point.gain)} points ({format_interval(point.interval)})"
 
 
-def size_with_gain(point: Point, axis: Axis) -> str:
+def format_size_with_gain(point: Point, axis: Axis) -> str:
     """``268 M (+0.5 points, -1.2 to +1.9)``."""
-    return f"{size(point, axis)} ({points_of(point.gain)} points, {ends(point.interval)})"
+    return (
+        f"{format_size(point, axis)} ({format_points(point.gain)} points,"
+        f" {format_interval(point.interval)})"
+    )
 
 
-def sight(point: Point) -> str:
+def say_detectable(point: Point) -> str:
     """What this many problems could have seen."""
     if math.isnan(point.mde):
         return "no gain, however large, would surely have been seen"
@@ -379,6 +396,6 @@ def sight(point: Point) -> str:
     return f"this run could only have seen gains of {shown} points or more"
 
 
-def listed(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -7,8 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from cotkit.backends._anthropic import wire
-from cotkit.backends._anthropic.faults import error_in
-from cotkit.backends._batch.api import BatchProgress, BatchRecord, Take, Unanswered, json_lines
+from cotkit.backends._anthropic.faults import make_status_error
+from cotkit.backends._batch.api import (
+    BatchProgress,
+    BatchRecord,
+    ResultSink,
+    Unanswered,
+    read_json_lines,
+)
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.types import Completion, Request
 
@@ -19,8 +25,8 @@ if TYPE_CHECKING:
 
     from cotkit.backends.anthropic import Anthropic
 
-_SKEW = timedelta(minutes=10)  # between our clock and theirs
-_UNMADE = {"expired": "expired", "canceled": "cancelled"}
+_CLOCK_SKEW = timedelta(minutes=10)  # between our clock and theirs
+_FAILED_RESULTS = {"expired": "expired", "canceled": "cancelled"}
 
 
 class AnthropicBatches:
@@ -43,14 +49,14 @@ class AnthropicBatches:
 
     def body(self, request: Request) -> Mapping[str, Any]:
         """As a plain call."""
-        return wire.write(request, self._terms)
+        return wire.write_body(request, self._terms)
 
     def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
         """As a plain call."""
         if not isinstance(answer, dict):
             raise Malformed(f"not an object but {type(answer).__name__}")
-        body = wire.write(request, self._terms)
-        return (wire.read(cast("dict[str, object]", answer), body),)
+        body = wire.write_body(request, self._terms)
+        return (wire.read_completion(cast("dict[str, object]", answer), body),)
 
     async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ARG002 - the custom ids hold it
         """Start the calls."""
@@ -65,7 +71,7 @@ class AnthropicBatches:
         """
         found = None
         async for one in (await self._batches()).list(limit=100):  # latest first
-            if one.created_at < batch.created_utc - _SKEW:
+            if one.created_at < batch.created_utc - _CLOCK_SKEW:
                 break
             counts = one.request_counts
             n_calls = sum((counts.processing, counts.succeeded, counts.errored))
@@ -96,10 +102,10 @@ class AnthropicBatches:
             seconds=took.total_seconds(),
         )
 
-    async def results(self, id_: str, take: Take) -> None:
+    async def results(self, id_: str, take: ResultSink) -> None:
         """What became of each call."""
         async for line in self._lines(id_):
-            take(str(line.get("custom_id")), _outcome(line.get("result")))
+            take(str(line.get("custom_id")), _message_or_error(line.get("result")))
 
     async def _holds(self, id_: str, key: str) -> bool:
         async for line in self._lines(id_):
@@ -108,15 +114,15 @@ class AnthropicBatches:
 
     async def _lines(self, id_: str) -> AsyncIterator[dict[str, Any]]:
         async with (await self._batches()).with_streaming_response.results(id_) as response:
-            async for line in json_lines(response.iter_bytes()):
+            async for line in read_json_lines(response.iter_bytes()):
                 yield line
 
 
-def _outcome(result: object) -> object:
+def _message_or_error(result: object) -> object:
     """The message of an answer, or the exception that a plain call would have raised."""
     found: Any = result if isinstance(result, dict) else {}
     if found.get("type") == "succeeded":
         return found.get("message")
     if found.get("type") == "errored":
-        return error_in(found.get("error"))
-    return Unanswered(_UNMADE.get(str(found.get("type")), "missing"))
+        return make_status_error(found.get("error"))
+    return Unanswered(_FAILED_RESULTS.get(str(found.get("type")), "missing"))

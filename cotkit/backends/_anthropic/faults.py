@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from cotkit.backends._hosted.faults import is_unpaid, lost, retry_after_s, sentence
+from cotkit.backends._hosted.faults import (
+    is_unpaid,
+    read_connection_fault,
+    retry_after_s,
+    server_sentence,
+)
 from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault
 from cotkit.errors import (
@@ -33,7 +38,7 @@ _STATUS = {
     "overloaded_error": 529,
 }
 _BUSY = {429, 503, 529}
-_PASSING = {408, 409, *_BUSY}
+_RETRYABLE = {408, 409, *_BUSY}
 _TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context|too many tokens", re.IGNORECASE)
 
 
@@ -43,13 +48,13 @@ def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
 
     if isinstance(fault, anthropic.APIStatusError):
         status, headers = fault.status_code, cast("Mapping[str, str]", fault.response.headers)
-        said = _said(fault.body, headers) or fault.response.reason_phrase or "nothing"
-        wait_s, named = retry_after_s(headers), str(_inner(fault.body).get("type") or "")
+        said = _server_message(fault.body, headers) or fault.response.reason_phrase or "nothing"
+        wait_s, named = retry_after_s(headers), str(_error_object(fault.body).get("type") or "")
         if status in {401, 403} or is_unpaid(status, said, named, waits=wait_s is not None):
             hint = "see ANTHROPIC_API_KEY and the account it belongs to"
             error = AccessError(f"anthropic answered {status}: {said}", hint=hint)
         else:
-            error = _error(status, said, model, base_url)
+            error = _make_error(status, said, model, base_url)
         return Fault(
             status=str(status),
             error=error,
@@ -58,23 +63,25 @@ def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
         )
     if isinstance(fault, (anthropic.APIConnectionError, OSError)):
         # The transport calls some lost connections timeouts; timeouts are the policy's.
-        return lost(fault, base_url, "--model-args base_url, or ANTHROPIC_BASE_URL")
+        return read_connection_fault(
+            fault, base_url, "--model-args base_url, or ANTHROPIC_BASE_URL"
+        )
     return None
 
 
-def error_in(body: object) -> anthropic.APIStatusError:
+def make_status_error(body: object) -> anthropic.APIStatusError:
     """The SDK's exception for an error that came without a status: in a batch, or as a 200."""
     import httpx2
     from anthropic import APIStatusError
 
-    inner = _inner(body)
+    inner = _error_object(body)
     code, kind = str(inner.get("code")), str(inner.get("type"))
     status = int(code) if re.fullmatch(r"[45]\d\d", code) else _STATUS.get(kind, 500)
     response = httpx2.Response(status, request=httpx2.Request("POST", "https://error"))
     return APIStatusError(kind, response=response, body=body)
 
 
-def _error(status: int, said: str, model: str, base_url: str) -> BackendError:
+def _make_error(status: int, said: str, model: str, base_url: str) -> BackendError:
     words = f"anthropic answered {status}: {said}"
     if status == 404:
         hint = "see --model and ANTHROPIC_BASE_URL"
@@ -83,12 +90,12 @@ def _error(status: int, said: str, model: str, base_url: str) -> BackendError:
         return ModelLoadError(f"anthropic has no {model!r}: {said}", hint=hint)
     if status == 413 or _TOO_LONG.search(said):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
-    if status in _PASSING or status >= 500:
+    if status in _RETRYABLE or status >= 500:
         return TransientError(words)
-    return BackendError(words, hint=_way_out(said))
+    return BackendError(words, hint=_find_hint(said))
 
 
-def _way_out(said: str) -> str | None:
+def _find_hint(said: str) -> str | None:
     """The argument that changes what a server has named as wrong; None: it named nothing of it."""
     if "thinking" in said:
         return "--model-args thinking=off, thinking=auto or thinking=TOKENS"
@@ -99,15 +106,15 @@ def _way_out(said: str) -> str | None:
     return f"--model-args without={'+'.join(named)}" if named else None
 
 
-def _said(body: object, headers: Mapping[str, str]) -> str:
+def _server_message(body: object, headers: Mapping[str, str]) -> str:
     """The server's own sentence in an error body."""
     if isinstance(body, str):
-        return sentence(body, is_page="html" in headers.get("content-type", ""))
-    message = _inner(body).get("message")
-    return sentence(message) if isinstance(message, str) else ""
+        return server_sentence(body, is_page="html" in headers.get("content-type", ""))
+    message = _error_object(body).get("message")
+    return server_sentence(message) if isinstance(message, str) else ""
 
 
-def _inner(body: object) -> Mapping[str, object]:
+def _error_object(body: object) -> Mapping[str, object]:
     """The object that tells of the error; empty: there is none."""
     found = cast("Mapping[str, object]", body if isinstance(body, dict) else {})
     error = found.get("error", found)

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
-from cotkit.backends._anthropic.faults import error_in
+from cotkit.backends._anthropic.faults import make_status_error
 from cotkit.backends._hosted import keys
 from cotkit.backends._hosted.base import PerLoop
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.keys import scrub
-from cotkit.backends._hosted.parameters import ParameterRule, sampling, stops
+from cotkit.backends._hosted.parameters import ParameterRule, sampling_parameters, stop_strings
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.errors import BackendError, MissingDependencyError
 from cotkit.types import Completion, Message, Request, StopReason
@@ -48,7 +48,7 @@ class AnthropicClient:
         sdk = await self.open()
         answer = read_object(await sdk.post("/v1/messages", cast_to=bytes, body=body))
         if answer.get("error") and "content" not in answer:
-            raise error_in(answer)
+            raise make_status_error(answer)
         return answer
 
     async def close(self) -> None:
@@ -56,7 +56,7 @@ class AnthropicClient:
         await self._sdks.close()
 
     def _open(self) -> AsyncAnthropic:
-        key = keys.api_key("ANTHROPIC_API_KEY")
+        key = keys.read_api_key("ANTHROPIC_API_KEY")
         for package in ("anthropic", "aiohttp"):
             if find_spec(package) is None:
                 raise MissingDependencyError(package, "anthropic")
@@ -109,7 +109,7 @@ class RequestTerms:
     """Whether repeated prefixes are marked for the provider's cache."""
 
 
-def write(request: Request, terms: RequestTerms) -> Body:
+def write_body(request: Request, terms: RequestTerms) -> Body:
     """The body of ``POST /v1/messages`` for one completion.
 
     Raises:
@@ -120,10 +120,10 @@ def write(request: Request, terms: RequestTerms) -> Body:
     system = [m.content.strip() for m in request.messages if m.role == "system"]
     if any(system):
         body["system"] = "\n\n".join(filter(None, system))
-    body["messages"] = _turns(request.messages, terms)
-    body |= sampling(terms.rule, decoding, model=f"anthropic/{terms.model}")
+    body["messages"] = _merge_turns(request.messages, terms)
+    body |= sampling_parameters(terms.rule, decoding, model=f"anthropic/{terms.model}")
     # The API takes no stop of white space alone; we cut again, so leaving one out is only dearer.
-    if words := [stop for stop in stops(terms.rule, decoding) if stop.strip()]:
+    if words := [stop for stop in stop_strings(terms.rule, decoding) if stop.strip()]:
         body["stop_sequences"] = words
     if terms.thinking is not None:
         body["thinking"] = dict(terms.thinking)
@@ -134,7 +134,7 @@ def write(request: Request, terms: RequestTerms) -> Body:
     return body
 
 
-def sent(body: Mapping[str, object]) -> dict[str, str | int | float | bool | list[str]]:
+def sent_parameters(body: Mapping[str, object]) -> dict[str, str | int | float | bool | list[str]]:
     """The parameters of a body without its words; an object's are named as ``thinking.type``."""
     flat: dict[str, object] = {}
     for name, value in body.items():
@@ -146,7 +146,7 @@ def sent(body: Mapping[str, object]) -> dict[str, str | int | float | bool | lis
     return cast("dict[str, str | int | float | bool | list[str]]", flat)
 
 
-def read(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion:
+def read_completion(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion:
     """The completion that an answer to ``body`` holds.
 
     Raises:
@@ -158,12 +158,12 @@ def read(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion
     blocks = answer.get("content")
     if not isinstance(blocks, list):
         raise Malformed("content is no list")
-    text = _said(cast("list[object]", blocks), "text")
+    text = _join_blocks(cast("list[object]", blocks), "text")
     usage = answer.get("usage")
     used = cast("Mapping[str, object]", usage) if isinstance(usage, dict) else {}
-    fresh = _count(used, "input_tokens")  # apart from what was cached and written
-    cached = _count(used, "cache_read_input_tokens") or 0
-    written = _count(used, "cache_creation_input_tokens") or 0
+    fresh = _read_count(used, "input_tokens")  # apart from what was cached and written
+    cached = _read_count(used, "cache_read_input_tokens") or 0
+    written = _read_count(used, "cache_creation_input_tokens") or 0
     details = used.get("output_tokens_details")
     kinds = cast("Mapping[str, object]", details) if isinstance(details, dict) else {}
     served_by = answer.get("model")
@@ -173,15 +173,15 @@ def read(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion
         n_prompt_tokens=None if fresh is None else fresh + cached + written,
         n_shared_tokens=cached,
         n_cache_write_tokens=written,
-        n_generated_tokens=_count(used, "output_tokens"),
-        n_reasoning_tokens=_count(kinds, "thinking_tokens"),
-        reasoning=_said(cast("list[object]", blocks), "thinking") or None,
+        n_generated_tokens=_read_count(used, "output_tokens"),
+        n_reasoning_tokens=_read_count(kinds, "thinking_tokens"),
+        reasoning=_join_blocks(cast("list[object]", blocks), "thinking") or None,
         served_by=served_by if isinstance(served_by, str) else None,
-        sent=sent(body),
+        sent=sent_parameters(body),
     )
 
 
-def _turns(messages: Sequence[Message], terms: RequestTerms) -> list[Body]:
+def _merge_turns(messages: Sequence[Message], terms: RequestTerms) -> list[Body]:
     """Turns that alternate; neighbours of one role are one, with nothing between as in raw text."""
     spoken = [m for m in messages if m.role != "system" and m.content.strip()]
     turns = [
@@ -214,7 +214,7 @@ def _turns(messages: Sequence[Message], terms: RequestTerms) -> list[Body]:
     return written
 
 
-def _said(blocks: Sequence[object], kind: str) -> str:
+def _join_blocks(blocks: Sequence[object], kind: str) -> str:
     """The words of all blocks of a kind; the field that holds them has the name of the kind."""
     said: list[str] = []
     for block in blocks:
@@ -227,6 +227,6 @@ def _said(blocks: Sequence[object], kind: str) -> str:
     return "".join(said) if kind == "text" else "\n".join(filter(None, said))
 
 
-def _count(usage: Mapping[str, object], name: str) -> int | None:
+def _read_count(usage: Mapping[str, object], name: str) -> int | None:
     value = usage.get(name)
     return value if type(value) is int and value >= 0 else None

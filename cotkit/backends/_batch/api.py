@@ -45,7 +45,7 @@ class Unanswered(Exception):  # noqa: N818 - what became of a call in a batch, n
         return Fault(status=self.status, error=TransientError(f"{self.status} in its batch"))
 
 
-Take = Callable[[str, object], None]
+ResultSink = Callable[[str, object], None]
 """Given, for each call of a batch: its custom id, and the answer or the exception of a call."""
 
 
@@ -189,7 +189,7 @@ class BatchProvider(Protocol):
         """How far it is."""
         ...
 
-    async def results(self, id_: str, take: Take) -> None:
+    async def results(self, id_: str, take: ResultSink) -> None:
         """Read the results of an ended batch, one by one."""
         ...
 
@@ -242,14 +242,16 @@ class BatchPayload:
     """About how many bytes all of it takes."""
 
 
-def pack(wanted: Iterable[PendingSample], provider: BatchProvider) -> Iterator[BatchPayload]:
+def pack_parcels(
+    wanted: Iterable[PendingSample], provider: BatchProvider
+) -> Iterator[BatchPayload]:
     """Parcels within the provider's limits, in the order in which the calls were asked for."""
     by_content: dict[str, list[PendingSample]] = {}
     for one in wanted:
         by_content.setdefault(one.content, []).append(one)
     parcel = BatchPayload()
     for samples in by_content.values():
-        for call in _calls(samples, provider):
+        for call in _make_calls(samples, provider):
             body = provider.body(call.request)
             n_bytes = len(json.dumps(body)) + _ENVELOPE_BYTES
             is_full = len(parcel.calls) == provider.max_calls
@@ -263,7 +265,7 @@ def pack(wanted: Iterable[PendingSample], provider: BatchProvider) -> Iterator[B
         yield parcel
 
 
-def _calls(wanted: list[PendingSample], provider: BatchProvider) -> Iterator[BatchCall]:
+def _make_calls(wanted: list[PendingSample], provider: BatchProvider) -> Iterator[BatchCall]:
     keys = {one.sample: one.completion for one in wanted}
     samples = sorted(keys)
     size = provider.n_at_once(replace(wanted[0].request, samples=tuple(samples)))
@@ -278,7 +280,7 @@ def _calls(wanted: list[PendingSample], provider: BatchProvider) -> Iterator[Bat
 # JSON Lines as they come in, one object at a time.
 
 
-async def json_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
+async def read_json_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
     """The objects of a file; a line ends at a newline and nowhere else.
 
     Raises:

@@ -24,7 +24,7 @@ from cotkit.backends._batch.api import (
     Ledger,
     PendingSample,
     Unanswered,
-    pack,
+    pack_parcels,
 )
 from cotkit.backends._hosted.policy import Caller, Fault, Limits, Malformed
 from cotkit.errors import AccessError, BackendError, TransientError
@@ -103,7 +103,10 @@ class BatchedBackend:
             return None
         n = sum(batch.n_calls for batch, _ in self._open.values())
         n_done = sum(progress.n_done for _, progress in self._open.values())
-        return f"{n} requests in {_batches(len(self._open))} at {self.provider.name}, {n_done} done"
+        return (
+            f"{n} requests in {_format_batches(len(self._open))} at {self.provider.name},"
+            f" {n_done} done"
+        )
 
     async def close(self) -> None:
         """Stop waiting; batches go on at the provider, and the ledger knows them."""
@@ -113,7 +116,7 @@ class BatchedBackend:
         await asyncio.gather(*tasks, return_exceptions=True)
         if n:
             self.notify(
-                f"{_batches(n)} left running at {self.provider.name}: "
+                f"{_format_batches(n)} left running at {self.provider.name}: "
                 "the same command collects what they bring, and nothing is paid for twice"
             )
         await self.backend.close()
@@ -186,7 +189,7 @@ class BatchedBackend:
         for batch in self.ledger.holding(rest):  # latest first, so an older one gets less
             held = {key for call in batch.calls.values() for key in call.values()} & rest.keys()
             self._put([rest.pop(key) for key in sorted(held)], batch)
-        for parcel in pack(rest.values(), self.provider):
+        for parcel in pack_parcels(rest.values(), self.provider):
             await self._submit(parcel, rest)
 
     async def _submit(self, parcel: BatchPayload, rest: Mapping[str, PendingSample]) -> None:
@@ -241,9 +244,9 @@ class BatchedBackend:
             if isinstance(found, Fault):
                 again.extend((one, found) for one in wanted.values())
                 return
-            completions = dict(zip(samples, stamped(found, batch, progress), strict=False))
+            completions = dict(zip(samples, stamp_batch(found, batch, progress), strict=False))
             self._give(completions, wanted, progress)  # it may bring fewer than asked
-            again.extend((one, SHORT) for one in wanted.values())
+            again.extend((one, TOO_FEW_COMPLETIONS) for one in wanted.values())
 
         await self._mail.answers(batch, take)
         missing = Unanswered(progress.rest).fault
@@ -289,7 +292,7 @@ class BatchedBackend:
         ]
 
 
-def _batches(n: int) -> str:
+def _format_batches(n: int) -> str:
     return "1 batch" if n == 1 else f"{n} batches"
 
 
@@ -298,9 +301,11 @@ def _batches(n: int) -> str:
 
 _MAX_LOST = 20  # polls in a row of which all tries failed: half an hour and more
 _SLOWER, _SLOWEST = 1.5, 12.0  # the wait between polls grows by this, up to so many times poll_s
-_KEPT = timedelta(days=28)  # results are kept at least so long, by both providers
+_RETENTION = timedelta(days=28)  # results are kept at least so long, by both providers
 
-SHORT = Fault(status="short", error=TransientError("fewer choices than asked in a batch"))
+TOO_FEW_COMPLETIONS = Fault(
+    status="short", error=TransientError("fewer choices than asked in a batch")
+)
 """Some samples of a call are not among its choices."""
 
 
@@ -333,7 +338,7 @@ class BatchClient:
             backend=backend,
             calls=[call.completions for call in parcel.calls],
         )
-        bodies = {custom_id(key, i): body for i, body in enumerate(parcel.bodies)}
+        bodies = {make_custom_id(key, i): body for i, body in enumerate(parcel.bodies)}
         n_tries = 0
 
         async def send() -> str:
@@ -374,7 +379,9 @@ class BatchClient:
         pause, n_lost = self.poll_s, 0
         while True:
             try:
-                progress, _ = await self.caller.call(lambda: self.provider.progress(_id(batch)), 0)
+                progress, _ = await self.caller.call(
+                    lambda: self.provider.progress(_batch_id(batch)), 0
+                )
             except TransientError:
                 n_lost += 1
                 if n_lost > _MAX_LOST:
@@ -390,14 +397,14 @@ class BatchClient:
 
     async def answers(self, batch: BatchRecord, take: Callable[[int, object], None]) -> None:
         """Read the answers of an ended batch, by position in it, one by one."""
-        prefix = custom_id(batch.key, "")
+        prefix = make_custom_id(batch.key, "")
 
         def take_ours(name: str, answer: object) -> None:
             position = name.removeprefix(prefix)
             if name.startswith(prefix) and position.isdecimal():
                 take(int(position), answer)
 
-        await self.caller.call(lambda: self.provider.results(_id(batch), take_ours), 0)
+        await self.caller.call(lambda: self.provider.results(_batch_id(batch), take_ours), 0)
         self.ledger.collected(batch.key)
 
     async def _find(self, batch: BatchRecord) -> str | None:
@@ -405,14 +412,14 @@ class BatchClient:
 
     def _check(self, batch: BatchRecord, progress: BatchProgress) -> None:
         """Raise where a batch will never have results; where it is sure, it is forgotten."""
-        name, id_ = self.provider.name, _id(batch)
+        name, id_ = self.provider.name, _batch_id(batch)
         if progress.failure is not None:
             self.ledger.forget(batch.key)
             raise BackendError(
                 f"{name} refused batch {id_}: {progress.failure}",
                 hint="nothing of it was paid for; a smaller --limit, or the same without --batch",
             )
-        if progress.is_unknown and datetime.now(UTC) - batch.created_utc < _KEPT:
+        if progress.is_unknown and datetime.now(UTC) - batch.created_utc < _RETENTION:
             raise AccessError(
                 f"{name} knows no batch {id_}, which holds answers that are paid for",
                 hint="set the key it was submitted with, or go on without --batch",
@@ -443,20 +450,20 @@ def read_answer(
         return Fault(status="malformed", error=TransientError(f"malformed in a batch: {lacks}"))
 
 
-def stamped(
+def stamp_batch(
     completions: tuple[Completion, ...], batch: BatchRecord, progress: BatchProgress
 ) -> Iterator[Completion]:
     """Completions with their share of the batch's time, and the batch that made them."""
     share = progress.seconds / batch.n_calls / len(completions)
     for one in completions:
-        yield replace(one, seconds=share, sent={**one.sent, "batch": _id(batch)})
+        yield replace(one, seconds=share, sent={**one.sent, "batch": _batch_id(batch)})
 
 
-def custom_id(key: str, position: int | str) -> str:
+def make_custom_id(key: str, position: int | str) -> str:
     """The name of a call in a batch, at most 64 characters of ``[a-z0-9-]``."""
     return f"{key}-{position}"
 
 
-def _id(batch: BatchRecord) -> str:
+def _batch_id(batch: BatchRecord) -> str:
     assert batch.id is not None, "only a batch that was located is asked for"
     return batch.id

@@ -12,7 +12,7 @@ from cotkit.errors import UsageError
 from cotkit.protocols import Backend
 
 
-def batched(backend: Backend, ledger: Ledger, *, poll_s: float = 10.0) -> BatchedBackend:
+def make_batched(backend: Backend, ledger: Ledger, *, poll_s: float = 10.0) -> BatchedBackend:
     """The same backend by way of its provider's batch API.
 
     Raises:

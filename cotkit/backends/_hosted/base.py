@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Ask = Callable[[Request], Awaitable[tuple[Completion, ...]]]
 
-Keep = Callable[[Mapping[int, Completion]], None]
+OnParts = Callable[[Mapping[int, Completion]], None]
 """Given completions by their sample, as soon as they are there."""
 
 
-def keep_nothing(_found: Mapping[int, Completion]) -> None:
+def ignore_parts(_found: Mapping[int, Completion]) -> None:
     """Nobody wants a part before the whole."""
 
 
@@ -94,9 +94,9 @@ class Hosted(abc.ABC):
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """As :meth:`generate_each`, all at once."""
-        return await self.generate_each(request, keep_nothing)
+        return await self.generate_each(request, ignore_parts)
 
-    async def generate_each(self, request: Request, keep: Keep) -> tuple[Completion, ...]:
+    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
         """Complete a request under the policy; what a server leaves out is asked again.
 
         ``keep`` is given every part as soon as it is there: what ends the rest early loses none.
@@ -105,7 +105,9 @@ class Hosted(abc.ABC):
             TransientError: every try failed; says how each did.
             BackendError: a fault that trying again does not mend.
         """
-        answer, tries = await self.caller.call(lambda: self.send(request), weight(request), spent)
+        answer, tries = await self.caller.call(
+            lambda: self.send(request), estimate_tokens(request), count_used_tokens
+        )
         share = tries[-1].seconds / len(answer)
         done = tuple(replace(one, tries=tries, seconds=share) for one in answer)
         found = dict(zip(request.samples, done, strict=False))
@@ -128,7 +130,7 @@ class Hosted(abc.ABC):
         return self.caller.status() if "caller" in self.__dict__ else None
 
 
-async def side_by_side(parts: Sequence[Request], ask: Ask) -> tuple[Completion, ...]:
+async def ask_concurrently(parts: Sequence[Request], ask: Ask) -> tuple[Completion, ...]:
     """Ask the parts of a request at once.
 
     Raises:
@@ -149,13 +151,13 @@ async def side_by_side(parts: Sequence[Request], ask: Ask) -> tuple[Completion, 
     return tuple(answered[sample] for part in parts for sample in part.samples)
 
 
-def weight(request: Request) -> int:
+def estimate_tokens(request: Request) -> int:
     """About how many tokens a call takes: a token for 4 characters, and all it may generate."""
     prompt = sum(len(message.content) for message in request.messages) // 4
     return prompt + request.decoding.max_tokens * len(request.samples)
 
 
-def spent(answer: tuple[Completion, ...]) -> int | None:
+def count_used_tokens(answer: tuple[Completion, ...]) -> int | None:
     """Tokens that a call took; None where the server did not say."""
     total = 0
     for one in answer:

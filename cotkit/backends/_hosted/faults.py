@@ -20,7 +20,7 @@ from cotkit.errors import TransientError
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as without TLS
 
 
-def lost(fault: BaseException, base_url: str, where: str) -> Fault:
+def read_connection_fault(fault: BaseException, base_url: str, where: str) -> Fault:
     """The meaning of a lost connection; ``where`` names the argument that holds the address."""
     while fault.__cause__ is not None:  # the SDK and its transport wrap what the system said
         fault = fault.__cause__
@@ -36,7 +36,9 @@ def lost(fault: BaseException, base_url: str, where: str) -> Fault:
             hint += ": http:// where there is no TLS"
         case _:
             is_refused = isinstance(fault, ConnectionRefusedError)
-            why = "connection refused" if is_refused else sentence(str(fault)) or "it was lost"
+            why = (
+                "connection refused" if is_refused else server_sentence(str(fault)) or "it was lost"
+            )
             is_hopeless = False
     error = TransientError(f"no connection to {base_url}: {why}", hint=hint)
     return Fault(status="reset", error=error, is_hopeless=is_hopeless)
@@ -45,7 +47,7 @@ def lost(fault: BaseException, base_url: str, where: str) -> Fault:
 # Whether a provider refuses for want of money, which trying again does not mend.
 
 
-_MONEY = re.compile(
+_PAYMENT = re.compile(
     r"insufficient[_ ](quota|balance)|billing|credit[_ ]balance|spend(ing)? limit|usage limits",
     re.IGNORECASE,
 )
@@ -62,8 +64,8 @@ def is_unpaid(status: int, said: str, named: str, *, waits: bool) -> bool:
     if status == 402:
         return True
     if status == 429:
-        return bool(_MONEY.search(named or ("" if waits else words)))
-    return status == 400 and bool(_MONEY.search(f"{named} {words}"))
+        return bool(_PAYMENT.search(named or ("" if waits else words)))
+    return status == 400 and bool(_PAYMENT.search(f"{named} {words}"))
 
 
 # What a server wrote: a JSON object, or something else in its place, told in one line.
@@ -72,7 +74,9 @@ def is_unpaid(status: int, said: str, named: str, *, waits: bool) -> bool:
 _MAX_SAID = 300  # characters of a server's words that an error repeats
 _MAX_SEEN = 80  # characters of a web page
 _MAX_PAGE = 20_000  # characters in which they are looked for
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # one or both halves of a surrogate pair
+_HALF_SURROGATE = re.compile(
+    rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]"
+)  # one or both halves of a surrogate pair
 _PAGE = re.compile(r"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
@@ -85,28 +89,28 @@ def read_object(raw: bytes) -> dict[str, Any]:
     """
     try:
         answer: Any = json.loads(raw)
-        if _HALF.search(raw):
+        if _HALF_SURROGATE.search(raw):
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
         raise Malformed("JSON that is nested too deeply") from None
     except ValueError as broken:
         text = raw.decode(errors="replace")
-        raise Malformed(_foreign(text) or f"not JSON: {broken}") from broken
+        raise Malformed(_describe_foreign(text) or f"not JSON: {broken}") from broken
     if not isinstance(answer, dict):
         raise Malformed(f"not an object but {type(answer).__name__}")
     return answer
 
 
-def sentence(text: str, *, is_page: bool = False) -> str:
+def server_sentence(text: str, *, is_page: bool = False) -> str:
     """What a server said, for an error: its first line, or what it is if no words; no key in it.
 
     ``is_page``: the server called it a web page.
     """
     lines = (line.strip() for line in scrub(text).splitlines())
-    return _foreign(text, is_page=is_page) or next(filter(None, lines), "")[:_MAX_SAID]
+    return _describe_foreign(text, is_page=is_page) or next(filter(None, lines), "")[:_MAX_SAID]
 
 
-def _foreign(text: str, *, is_page: bool = False) -> str | None:
+def _describe_foreign(text: str, *, is_page: bool = False) -> str | None:
     """What a text is that does not speak the protocol; None: nothing known."""
     if is_page or _PAGE.match(text):
         words = " ".join(html.unescape(_MARKUP.sub(" ", text[:_MAX_PAGE])).split())

@@ -17,17 +17,17 @@ _MASK = "[key]"
 _MIN_SECRET = 6  # shorter ones are stand-ins for servers that want none; masking them eats words
 
 # The one state here: a key once given out is masked ever after, whatever becomes of where it was.
-_given_out: set[str] = set()
+_known_secrets: set[str] = set()
 
 
-def api_key(variable: str, *, required: bool = True) -> str | None:
+def read_api_key(variable: str, *, required: bool = True) -> str | None:
     """The key that a variable names: the environment first, then ``.env`` in the current folder.
 
     Raises:
         AccessError: it is set nowhere though ``required``, or is not one word of plain ASCII.
         BadInputError: ``.env`` cannot be read.
     """
-    key = _value(variable)
+    key = _read_variable(variable)
     if key is None:
         if not required:
             return None
@@ -41,22 +41,22 @@ def api_key(variable: str, *, required: bool = True) -> str | None:
             f"{variable} is no API key: it holds a space or a character that is not ASCII",
             hint="copy it again, without typographic quotes",
         )
-    _given_out.add(key)
+    _known_secrets.add(key)
     return key
 
 
-def base_url(variable: str) -> str | None:
+def read_base_url(variable: str) -> str | None:
     """The address that a variable names, without a slash at its end; None: the provider's own.
 
     Raises:
         UsageError: it is no ``http`` address, or holds a secret.
         BadInputError: ``.env`` cannot be read.
     """
-    text = _value(variable)
-    return None if text is None else checked_url(variable, text)
+    text = _read_variable(variable)
+    return None if text is None else check_url(variable, text)
 
 
-def checked_url(place: str, text: str) -> str:
+def check_url(place: str, text: str) -> str:
     """An address that may be shown and stored: its host in lower case, no slash at its end.
 
     Raises:
@@ -84,17 +84,17 @@ def scrub(text: str) -> str:
     surrogate pair, which no file can hold, becomes ``?``.
     """
     text = text.encode(errors="replace").decode()
-    for key in sorted(_given_out, key=len, reverse=True):
+    for key in sorted(_known_secrets, key=len, reverse=True):
         if len(key) >= _MIN_SECRET:
             text = text.replace(key, _MASK)
     return _LOOKS_LIKE_KEY.sub(_MASK, text)
 
 
-def _value(variable: str) -> str | None:
-    return os.environ.get(variable, "").strip() or _dotenv().get(variable) or None
+def _read_variable(variable: str) -> str | None:
+    return os.environ.get(variable, "").strip() or _read_dotenv().get(variable) or None
 
 
-def _dotenv() -> dict[str, str]:
+def _read_dotenv() -> dict[str, str]:
     path = Path(".env")
     if not path.is_file():  # a folder of this name is a virtual environment
         return {}

@@ -54,7 +54,9 @@ def rule_for(model: str, *, effort: str | None = None, without: str = "") -> Par
     Raises:
         ValueError: ``without`` names something that is no parameter.
     """
-    rule = next((rule for rule in _table() if re.fullmatch(rule.models, model)), ParameterRule())
+    rule = next(
+        (rule for rule in _load_rules() if re.fullmatch(rule.models, model)), ParameterRule()
+    )
     more = frozenset(filter(None, without.split("+")))
     if unknown := more - REFUSABLE:
         known = ", ".join(sorted(REFUSABLE))
@@ -64,7 +66,7 @@ def rule_for(model: str, *, effort: str | None = None, without: str = "") -> Par
     return replace(rule, refuses=rule.refuses | more)
 
 
-def sampling(rule: ParameterRule, decoding: Decoding, *, model: str) -> dict[str, float]:
+def sampling_parameters(rule: ParameterRule, decoding: Decoding, *, model: str) -> dict[str, float]:
     """``temperature``, ``top_p``, ``top_k`` as they are to be sent, under the names that all use.
 
     Greedy decoding of a model that takes no temperature is sent without one; so is temperature 1,
@@ -88,18 +90,18 @@ def sampling(rule: ParameterRule, decoding: Decoding, *, model: str) -> dict[str
     for name in sorted(rule.refuses & wanted.keys()):
         if wanted[name] != 1 or name == "top_k":
             raise BackendError(
-                f"{model} does not take {name}={wanted[name]:g}", hint=_way_out(rule, name)
+                f"{model} does not take {name}={wanted[name]:g}", hint=_find_hint(rule, name)
             )
         del wanted[name]
     return wanted
 
 
-def stops(rule: ParameterRule, decoding: Decoding) -> list[str]:
+def stop_strings(rule: ParameterRule, decoding: Decoding) -> list[str]:
     """Stop strings to be sent; those left out are cut on our side, which costs tokens only."""
     return [] if "stop" in rule.refuses else list(decoding.stop[: rule.max_stops])
 
 
-def changes(rule: ParameterRule) -> str:
+def describe_changes(rule: ParameterRule) -> str:
     """What the rule leaves out of requests unasked, for the identity; empty: nothing.
 
     A seed is not part of it: a draw without one is a draw from the same distribution, greedy
@@ -108,7 +110,7 @@ def changes(rule: ParameterRule) -> str:
     return ",".join(f"-{name}" for name in sorted(rule.refuses & {"temperature", "stop"}))
 
 
-def _way_out(rule: ParameterRule, name: str) -> str:
+def _find_hint(rule: ParameterRule, name: str) -> str:
     if rule.samples_at is not None and "none" in rule.samples_at:
         return "it does without reasoning: --model-args reasoning_effort=none"
     if name == "temperature":
@@ -117,11 +119,11 @@ def _way_out(rule: ParameterRule, name: str) -> str:
 
 
 @functools.cache
-def _table() -> tuple[ParameterRule, ...]:
+def _load_rules() -> tuple[ParameterRule, ...]:
     data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return tuple(_read(row) for row in data["rule"])
+    return tuple(_read_rule(row) for row in data["rule"])
 
 
-def _read(row: dict[str, object]) -> ParameterRule:
+def _read_rule(row: dict[str, object]) -> ParameterRule:
     sets = {key: frozenset(value) for key, value in row.items() if isinstance(value, list)}
     return ParameterRule(**(row | sets))  # pyright: ignore[reportArgumentType] - a test reads every row

@@ -23,8 +23,8 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 _LONGEST_RETRY_AFTER_S = 600.0  # a server that wants to be left alone for longer ends the run
 _LONG_S = 10.0  # an answer that takes longer is worth a word
-_LOST = frozenset({"reset", "malformed"})  # so does an address answer where no server is
-_MOST_LOST = 8  # calls in a row given up for these, none ever answered: nothing is there
+_LOST_STATUSES = frozenset({"reset", "malformed"})  # so does an address answer where no server is
+_MAX_LOST = 8  # calls in a row given up for these, none ever answered: nothing is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Caller:
         )
         self._retrying = tenacity.AsyncRetrying(
             sleep=sleep,
-            retry=tenacity.retry_if_exception(_may_pass),
+            retry=tenacity.retry_if_exception(_is_retryable),
             wait=self._wait_s,
             stop=tenacity.stop_after_attempt(limits.max_tries),
             reraise=True,
@@ -132,8 +132,8 @@ class Caller:
         except _FailedError as failed:
             error = failed.fault.error
             if error.retryable:
-                self._n_lost = self._n_lost + 1 if failed.fault.status in _LOST else 0
-                error = _gave_up(job.tries, error)
+                self._n_lost = self._n_lost + 1 if failed.fault.status in _LOST_STATUSES else 0
+                error = _retries_error(job.tries, error)
         else:
             return answer, tuple(job.tries)
         finally:
@@ -191,7 +191,7 @@ class Caller:
             if fault.is_busy:
                 is_busy = True
                 self._throttle.pause(fault.retry_after_s or 0.0)
-            if _meets_all(fault):
+            if _affects_all_calls(fault):
                 self._ended = self._n_jobs, fault
             answer, status = fault, fault.status
         finally:
@@ -244,8 +244,8 @@ class Caller:
             return None
         if not self._has_answered and fault.is_hopeless:
             return replace(fault, error=BackendError(fault.error.message, hint=fault.error.hint))
-        if not self._has_answered and self._n_lost >= _MOST_LOST and fault.status in _LOST:
-            error = _nothing_there(self._n_lost, fault.error)
+        if not self._has_answered and self._n_lost >= _MAX_LOST and fault.status in _LOST_STATUSES:
+            error = _no_answer_error(self._n_lost, fault.error)
             return replace(fault, error=error, is_hopeless=True)
         if (fault.retry_after_s or 0.0) <= _LONGEST_RETRY_AFTER_S:
             return fault
@@ -268,16 +268,16 @@ class Caller:
         return max(0.0, failed.fault.retry_after_s or 0.0) + self._random() * most
 
 
-def _may_pass(failure: BaseException) -> bool:
+def _is_retryable(failure: BaseException) -> bool:
     return isinstance(failure, _FailedError) and failure.fault.error.retryable
 
 
-def _meets_all(fault: Fault) -> bool:
+def _affects_all_calls(fault: Fault) -> bool:
     is_theirs = isinstance(fault.error, (AccessError, ModelLoadError))
     return (is_theirs or fault.is_hopeless) and not fault.error.retryable
 
 
-def _nothing_there(n_calls: int, last: BackendError) -> BackendError:
+def _no_answer_error(n_calls: int, last: BackendError) -> BackendError:
     return BackendError(
         f"nothing answers: {n_calls} calls in a row were given up, none was ever answered; "
         f"the last: {last.message}",
@@ -285,7 +285,7 @@ def _nothing_there(n_calls: int, last: BackendError) -> BackendError:
     )
 
 
-def _gave_up(tries: list[Try], last: BackendError) -> TransientError:
+def _retries_error(tries: list[Try], last: BackendError) -> TransientError:
     each = ", ".join(f"{one.status} ({one.seconds:.1f} s)" for one in tries)
     plural = "tries" if len(tries) > 1 else "try"
     return TransientError(

@@ -6,11 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cotkit.backends._batch.api import BatchProgress, BatchRecord, Take, Unanswered, json_lines
+from cotkit.backends._batch.api import (
+    BatchProgress,
+    BatchRecord,
+    ResultSink,
+    Unanswered,
+    read_json_lines,
+)
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai import chat, completions, responses
-from cotkit.backends._openai.faults import error_in
+from cotkit.backends._openai.faults import make_status_error
 from cotkit.backends._openai.setup import Body
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
@@ -22,8 +28,8 @@ if TYPE_CHECKING:
     from cotkit.backends._openai.wire import Wire
 
 _PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
-_MARK = "cotkit"  # the key of our batches' metadata
-_UNMADE = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
+_METADATA_KEY = "cotkit"  # the key of our batches' metadata
+_FAILED_RESULTS = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 
 class OpenaiBatches:
@@ -68,7 +74,7 @@ class OpenaiBatches:
                 completion_window="24h",
                 endpoint=url,  # pyright: ignore[reportArgumentType] - one of the three it lists
                 input_file_id=file.id,
-                metadata={_MARK: key},
+                metadata={_METADATA_KEY: key},
             )
         except NotFoundError as missing:
             address = self._wire.setup.base_url
@@ -80,7 +86,7 @@ class OpenaiBatches:
     async def find(self, batch: BatchRecord, known: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
         """The batch that carries our key; whether the list is in any order is not documented."""
         async for one in (await self._sdk()).batches.list(limit=100):
-            if (one.metadata or {}).get(_MARK) == batch.key:
+            if (one.metadata or {}).get(_METADATA_KEY) == batch.key:
                 return one.id
         return None
 
@@ -97,38 +103,40 @@ class OpenaiBatches:
         return BatchProgress(
             is_ended=batch.status in {"completed", "expired", "cancelled"},
             n_done=counts.completed + counts.failed if counts else 0,
-            failure=_why(batch) if batch.status == "failed" else None,
+            failure=_rejection_reason(batch) if batch.status == "failed" else None,
             rest=batch.status if batch.status in {"expired", "cancelled"} else "missing",
             seconds=float(ended_at - batch.created_at) if ended_at else 0.0,
         )
 
-    async def results(self, id_: str, take: Take) -> None:
+    async def results(self, id_: str, take: ResultSink) -> None:
         """Both files: what was answered, and what was not."""
         sdk = await self._sdk()
         batch = await sdk.batches.retrieve(id_)
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
             async with sdk.files.with_streaming_response.content(file) as response:
-                async for line in json_lines(response.iter_bytes()):
-                    take(str(line.get("custom_id")), _outcome(line))
+                async for line in read_json_lines(response.iter_bytes()):
+                    take(str(line.get("custom_id")), _body_or_error(line))
 
     async def _sdk(self) -> AsyncOpenAI:
         return await self._wire.client.open()
 
 
-def _why(batch: SdkBatch) -> str:
+def _rejection_reason(batch: SdkBatch) -> str:
     """What OpenAI says of a batch that it did not accept: the first of its sentences."""
     said = [one.message for one in (batch.errors and batch.errors.data) or () if one.message]
     return scrub(said[0].splitlines()[0]) if said else "it does not say why"
 
 
-def _outcome(line: Body) -> object:
+def _body_or_error(line: Body) -> object:
     """The body of an answer, or the exception that a plain call would have raised."""
     response: Any = line.get("response")
     if not isinstance(response, dict):
         error: Any = line.get("error")
         code = str(error.get("code")) if isinstance(error, dict) else "missing"
-        return Unanswered(_UNMADE.get(code, code))
+        return Unanswered(_FAILED_RESULTS.get(code, code))
     status, body = response.get("status_code"), response.get("body")
     if status == 200:
         return body
-    return error_in(body.get("error", body) if isinstance(body, dict) else body, int(status or 500))
+    return make_status_error(
+        body.get("error", body) if isinstance(body, dict) else body, int(status or 500)
+    )

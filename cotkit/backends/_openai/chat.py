@@ -6,12 +6,12 @@ from typing import Any
 
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai.protocol import (
-    cache_key,
-    choices,
-    completions,
-    ended,
-    messages,
-    parameters,
+    cache_parameters,
+    chat_messages,
+    make_completions,
+    read_choices,
+    read_stop_reason,
+    request_parameters,
 )
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.types import Completion, Request, StopReason
@@ -25,13 +25,13 @@ def body(setup: ServerSetup, request: Request) -> Body:
     Raises:
         BackendError: the model cannot be asked this.
     """
-    said = messages(setup, request)
+    said = chat_messages(setup, request)
     posted: Body = {
         "model": setup.model,
         "messages": said,
         setup.rule.max_tokens: request.decoding.max_tokens,
-        **parameters(setup, request),
-        **cache_key(setup, request),
+        **request_parameters(setup, request),
+        **cache_parameters(setup, request),
     }
     if setup.reasoning_effort is not None:
         posted["reasoning_effort"] = setup.reasoning_effort
@@ -46,18 +46,18 @@ def read(answer: Body, posted: Body) -> tuple[Completion, ...]:
     Raises:
         Malformed: no choices, too many, or one without a text.
     """
-    found = choices(answer, posted.get("n", 1))
-    return completions(answer, posted, [_choice(choice) for choice in found])
+    found = read_choices(answer, posted.get("n", 1))
+    return make_completions(answer, posted, [_read_choice(choice) for choice in found])
 
 
-def _choice(choice: Body) -> tuple[str, StopReason, str | None]:
+def _read_choice(choice: Body) -> tuple[str, StopReason, str | None]:
     message: Any = choice.get("message")
     if not isinstance(message, dict):
         raise Malformed("a choice has no message")
     # vLLM and SGLang write reasoning_content, newer vLLM, Ollama and OpenRouter reasoning
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     text, refusal = message.get("content"), message.get("refusal")
-    why = "refusal" if refusal else ended(choice.get("finish_reason"))
+    why = "refusal" if refusal else read_stop_reason(choice.get("finish_reason"))
     if text is None and why == "stop" and not reasoning:
         raise Malformed("a message has no content")
     if not isinstance(text, str | None):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._openai.protocol import choices, completions, ended, parameters
+from cotkit.backends._openai.protocol import (
+    make_completions,
+    read_choices,
+    read_stop_reason,
+    request_parameters,
+)
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.types import Completion, Request, StopReason
 
 PATH = "/completions"
 
 
-def prompt(request: Request) -> str:
+def raw_prompt(request: Request) -> str:
     """The raw text: contents joined with nothing between."""
     return "".join(message.content for message in request.messages)
 
@@ -23,9 +28,9 @@ def body(setup: ServerSetup, request: Request) -> Body:
     """
     return {
         "model": setup.model,
-        "prompt": prompt(request),
+        "prompt": raw_prompt(request),
         "max_tokens": request.decoding.max_tokens,
-        **parameters(setup, request),
+        **request_parameters(setup, request),
     }
 
 
@@ -35,12 +40,12 @@ def read(answer: Body, posted: Body) -> tuple[Completion, ...]:
     Raises:
         Malformed: no choices, too many, or one without a text.
     """
-    found = choices(answer, posted.get("n", 1))
-    return completions(answer, posted, [_choice(choice) for choice in found])
+    found = read_choices(answer, posted.get("n", 1))
+    return make_completions(answer, posted, [_read_choice(choice) for choice in found])
 
 
-def _choice(choice: Body) -> tuple[str, StopReason, str | None]:
+def _read_choice(choice: Body) -> tuple[str, StopReason, str | None]:
     text = choice.get("text")
     if not isinstance(text, str):
         raise Malformed("a choice has no text")
-    return text, ended(choice.get("finish_reason")), None
+    return text, read_stop_reason(choice.get("finish_reason")), None

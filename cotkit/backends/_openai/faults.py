@@ -6,7 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cotkit.backends._hosted.faults import is_unpaid, lost, retry_after_s, sentence
+from cotkit.backends._hosted.faults import (
+    is_unpaid,
+    read_connection_fault,
+    retry_after_s,
+    server_sentence,
+)
 from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault
 from cotkit.backends._openai.setup import Body, ServerSetup
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
 
 _ADDRESS = "--model-args base_url=http://HOST:PORT/v1"
 _BUSY = {429, 503, 529}
-_PASSING = {408, 409, 425, *_BUSY}
+_RETRYABLE = {408, 409, 425, *_BUSY}
 _TOO_LONG = re.compile(
     r"context_length_exceeded|context (length|window|size)|prompt is too long"
     r"|too many (input )?tokens|longer than the (model|maximum)",
@@ -38,8 +43,8 @@ def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
     if isinstance(fault, openai.APIStatusError):
         body: Body = fault.body if isinstance(fault.body, dict) else {}
         wait_s = retry_after_s(fault.response.headers)
-        said = _said(fault) or fault.response.reason_phrase
-        error = _error(fault.status_code, said, body, setup, waits=wait_s is not None)
+        said = _server_message(fault) or fault.response.reason_phrase
+        error = _make_error(fault.status_code, said, body, setup, waits=wait_s is not None)
         return Fault(
             status=str(fault.status_code),
             error=error,
@@ -48,11 +53,11 @@ def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
         )
     if isinstance(fault, (openai.APIConnectionError, OSError)):
         # The transport calls a lost connection a timeout; timeouts are the policy's, so it is none.
-        return lost(fault, setup.base_url, f"{_ADDRESS}, or {setup.url_variable}")
+        return read_connection_fault(fault, setup.base_url, f"{_ADDRESS}, or {setup.url_variable}")
     return None
 
 
-def error_in(error: object, status: int | None = None) -> openai.APIStatusError:
+def make_status_error(error: object, status: int | None = None) -> openai.APIStatusError:
     """The SDK's exception for an error object that came without one: in a batch, or as a 200."""
     import httpx2
     from openai import APIStatusError
@@ -65,7 +70,9 @@ def error_in(error: object, status: int | None = None) -> openai.APIStatusError:
     return APIStatusError(f"status {status}", response=response, body=body)
 
 
-def _error(status: int, said: str, body: Body, setup: ServerSetup, *, waits: bool) -> BackendError:
+def _make_error(
+    status: int, said: str, body: Body, setup: ServerSetup, *, waits: bool
+) -> BackendError:
     words = f"{setup.name} answered {status}: {said}"
     named = " ".join(str(body.get(name) or "") for name in ("code", "type")).strip()
     if status in {401, 403} or is_unpaid(status, said, named, waits=waits):
@@ -77,7 +84,7 @@ def _error(status: int, said: str, body: Body, setup: ServerSetup, *, waits: boo
         return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {said}", hint=hint)
     if status in {400, 413, 422} and _TOO_LONG.search(f"{named} {said}"):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
-    if status in _PASSING or status >= 500:
+    if status in _RETRYABLE or status >= 500:
         return TransientError(words)
     refused = [
         name
@@ -88,10 +95,12 @@ def _error(status: int, said: str, body: Body, setup: ServerSetup, *, waits: boo
     return BackendError(words, hint=hint)
 
 
-def _said(fault: openai.APIStatusError) -> str:
+def _server_message(fault: openai.APIStatusError) -> str:
     """The server's own sentence."""
     body: Any = fault.body
     if isinstance(body, str) and body:
-        return sentence(body, is_page="html" in fault.response.headers.get("content-type", ""))
+        return server_sentence(
+            body, is_page="html" in fault.response.headers.get("content-type", "")
+        )
     inner: Any = body.get("message") or body.get("detail") if isinstance(body, dict) else None
-    return sentence(inner if isinstance(inner, str) else fault.message)
+    return server_sentence(inner if isinstance(inner, str) else fault.message)

@@ -8,7 +8,13 @@ from typing import Any
 
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai import completions
-from cotkit.backends._openai.protocol import Usage, choices, messages, sent, served_by
+from cotkit.backends._openai.protocol import (
+    Usage,
+    answering_model,
+    chat_messages,
+    read_choices,
+    sent_parameters,
+)
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
@@ -22,7 +28,7 @@ class NoLogprobsError(Malformed):
 
 def echo_body(setup: ServerSetup, request: Request, *, max_tokens: int) -> Body:
     """Asks for prompt and option back, each token with its log-probability; all options at once."""
-    context = completions.prompt(request)
+    context = completions.raw_prompt(request)
     return {
         "model": setup.model,
         "prompt": [context + option for option in request.options],
@@ -39,12 +45,13 @@ def read_echo(answer: Body, posted: Body, request: Request) -> tuple[Completion,
     Raises:
         Malformed: not one choice for each option; :class:`NoLogprobsError`: no log-probabilities.
     """
-    found = choices(answer, len(request.options))
+    found = read_choices(answer, len(request.options))
     if len(found) < len(request.options):
         raise Malformed(f"{len(found)} choices came where {len(request.options)} were asked")
-    start, n_prompt = len(completions.prompt(request)), Usage(answer.get("usage")).n_prompt
+    start, n_prompt = len(completions.raw_prompt(request)), Usage(answer.get("usage")).n_prompt
     scored = [
-        _echoed(choice, whole, start) for choice, whole in zip(found, posted["prompt"], strict=True)
+        _overlapping_logprobs(choice, whole, start)
+        for choice, whole in zip(found, posted["prompt"], strict=True)
     ]
     n_context = n_prompt - sum(len(one) for one in scored) if n_prompt is not None else None
     return tuple(
@@ -54,8 +61,8 @@ def read_echo(answer: Body, posted: Body, request: Request) -> tuple[Completion,
             n_prompt_tokens=None if n_context is None else n_context // len(scored),
             n_generated_tokens=len(values),
             logprob=sum(values),
-            served_by=served_by(answer),
-            sent=sent(posted),
+            served_by=answering_model(answer),
+            sent=sent_parameters(posted),
         )
         for option, values in zip(request.options, scored, strict=True)
     )
@@ -65,7 +72,7 @@ def first_token_body(setup: ServerSetup, request: Request) -> Body:
     """Asks a chat for one token and the 20 likeliest in its place."""
     return {
         "model": setup.model,
-        "messages": messages(setup, request),
+        "messages": chat_messages(setup, request),
         setup.rule.max_tokens: 1,
         "temperature": 0.0,
         "logprobs": True,
@@ -80,10 +87,11 @@ def read_first_token(answer: Body, posted: Body, request: Request) -> tuple[Comp
         NoLogprobsError: the answer has none.
         BackendError: an option is not among the likeliest, or shares its first token with another.
     """
-    (choice,) = choices(answer, 1)
-    top = _top(choice)
+    (choice,) = read_choices(answer, 1)
+    top = _top_logprobs(choice)
     owners = {
-        token: [option for option in request.options if _begins(option, token)] for token in top
+        token: [option for option in request.options if _begins_with_token(option, token)]
+        for token in top
     }
     made: list[Completion] = []
     for i, option in enumerate(request.options):
@@ -105,21 +113,21 @@ def read_first_token(answer: Body, posted: Body, request: Request) -> tuple[Comp
                 n_prompt_tokens=Usage(answer.get("usage")).n_prompt if i == 0 else 0,
                 n_generated_tokens=1,
                 logprob=max(top[token] for token in mine),
-                served_by=served_by(answer),
-                sent=sent(posted),
+                served_by=answering_model(answer),
+                sent=sent_parameters(posted),
             )
         )
     return tuple(made)
 
 
-def _echoed(choice: Body, whole: str, start: int) -> Sequence[float]:
+def _overlapping_logprobs(choice: Body, whole: str, start: int) -> Sequence[float]:
     """Log-probabilities of the tokens that overlap ``whole[start:]``."""
     logprobs: Any = choice.get("logprobs")
     tokens: Any = logprobs.get("tokens") if isinstance(logprobs, dict) else None
     values: Any = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
     if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values):
         raise NoLogprobsError("the server dropped the log-probabilities")
-    offsets = _offsets(tokens, logprobs.get("text_offset"), whole)
+    offsets = _token_offsets(tokens, logprobs.get("text_offset"), whole)
     ends = [*offsets[1:], len(whole)]
     inside = [
         value
@@ -131,7 +139,7 @@ def _echoed(choice: Body, whole: str, start: int) -> Sequence[float]:
     return inside
 
 
-def _offsets(tokens: list[str], said: object, whole: str) -> list[int]:
+def _token_offsets(tokens: list[str], said: object, whole: str) -> list[int]:
     """Where each token begins in ``whole``; a begin-of-text token lies before it, below 0.
 
     The server's own offsets count that token's name as text, so they are the second choice: for
@@ -146,7 +154,7 @@ def _offsets(tokens: list[str], said: object, whole: str) -> list[int]:
     raise NoLogprobsError("the tokens are not those of the prompt")
 
 
-def _top(choice: Body) -> dict[str, float]:
+def _top_logprobs(choice: Body) -> dict[str, float]:
     """First token -> log-probability, stripped of white space; the likelier of two spellings."""
     logprobs: Any = choice.get("logprobs")
     content: Any = logprobs.get("content") if isinstance(logprobs, dict) else None
@@ -160,5 +168,5 @@ def _top(choice: Body) -> dict[str, float]:
     return top
 
 
-def _begins(option: str, token: str) -> bool:
+def _begins_with_token(option: str, token: str) -> bool:
     return option.strip().startswith(token)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cotkit.backends._hosted.keys import scrub
-from cotkit.backends._hosted.parameters import sampling, stops
+from cotkit.backends._hosted.parameters import sampling_parameters, stop_strings
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError
@@ -15,7 +15,7 @@ from cotkit.identity import request_key, sample_seed
 from cotkit.types import Completion, Request, StopReason
 
 _PREFIX = 1000  # characters; providers cache no prompt of less than about as many tokens
-_ENDS: Mapping[str, StopReason] = {
+_STOP_REASONS: Mapping[str, StopReason] = {
     "": "stop",  # some servers never say why
     "stop": "stop",
     "eos": "stop",
@@ -33,7 +33,7 @@ _MAX_SHOWN = 80  # characters of a value that an error repeats
 _NOT_PARAMETERS = frozenset({"model", "messages", "prompt", "input"})
 
 
-def messages(setup: ServerSetup, request: Request) -> list[Body]:
+def chat_messages(setup: ServerSetup, request: Request) -> list[Body]:
     """The conversation as a chat server reads it: stripped, empty messages left out.
 
     Raises:
@@ -55,15 +55,15 @@ def messages(setup: ServerSetup, request: Request) -> list[Body]:
     return said
 
 
-def parameters(setup: ServerSetup, request: Request) -> Body:
+def request_parameters(setup: ServerSetup, request: Request) -> Body:
     """Temperature and its like, stops, n and seed, as far as the model takes them.
 
     Raises:
         BackendError: it does not take what the request means.
     """
     decoding, rule = request.decoding, setup.rule
-    body: Body = dict(sampling(rule, decoding, model=setup.name))
-    if stop := stops(rule, decoding):
+    body: Body = dict(sampling_parameters(rule, decoding, model=setup.name))
+    if stop := stop_strings(rule, decoding):
         body["stop"] = stop
     n = setup.n(len(request.samples))
     if n > 1:
@@ -74,7 +74,7 @@ def parameters(setup: ServerSetup, request: Request) -> Body:
     return body
 
 
-def cache_key(setup: ServerSetup, request: Request) -> Body:
+def cache_parameters(setup: ServerSetup, request: Request) -> Body:
     """``prompt_cache_key``, so that OpenAI sends prompts of the same exemplars to one place."""
     start = request.messages[0].content[:_PREFIX]
     if setup.backend != "openai" or len(start) < _PREFIX:
@@ -82,7 +82,7 @@ def cache_key(setup: ServerSetup, request: Request) -> Body:
     return {"prompt_cache_key": hashlib.sha256(start.encode()).hexdigest()[:16]}
 
 
-def sent(body: Body) -> dict[str, str | int | float | bool | list[str]]:
+def sent_parameters(body: Body) -> dict[str, str | int | float | bool | list[str]]:
     """The parameters of a body, as :class:`Completion` keeps them."""
     kept: dict[str, str | int | float | bool | list[str]] = {}
     for name, value in body.items():
@@ -93,7 +93,7 @@ def sent(body: Body) -> dict[str, str | int | float | bool | list[str]]:
     return kept
 
 
-def choices(answer: Body, n_asked: int) -> list[Body]:
+def read_choices(answer: Body, n_asked: int) -> list[Body]:
     """The choices of an answer, at least one, in the order of their indices.
 
     Raises:
@@ -109,25 +109,25 @@ def choices(answer: Body, n_asked: int) -> list[Body]:
     return sorted(found, key=lambda choice: choice.get("index") or 0)
 
 
-def served_by(answer: Body) -> str | None:
+def answering_model(answer: Body) -> str | None:
     """The model that answered, with the provider's word for its version."""
     named = [answer.get("model"), answer.get("system_fingerprint")]
     return " ".join(name for name in named if isinstance(name, str) and name) or None
 
 
-def ended(finish: object) -> StopReason:
+def read_stop_reason(finish: object) -> StopReason:
     """A ``finish_reason`` in our words.
 
     Raises:
         Malformed: it is none that means an end (``abort``, ``error``): the text is half of one.
     """
     word = str(finish or "").lower()
-    if word not in _ENDS:
+    if word not in _STOP_REASONS:
         raise Malformed(f"finish_reason is {scrub(repr(finish))[:_MAX_SHOWN]}")
-    return _ENDS[word]
+    return _STOP_REASONS[word]
 
 
-def completions(
+def make_completions(
     answer: Body,
     body: Body,
     texts: list[tuple[str, StopReason, str | None]],
@@ -140,8 +140,8 @@ def completions(
     usage = Usage(answer.get("usage"))
     made: list[Completion] = []
     for i, (text, why, reasoning) in enumerate(texts):
-        n_generated = _part(usage.n_generated, i, len(texts))
-        n_reasoning = _part(usage.n_reasoning, i, len(texts))
+        n_generated = _split_tokens(usage.n_generated, i, len(texts))
+        n_reasoning = _split_tokens(usage.n_reasoning, i, len(texts))
         all_reasoning = bool(n_reasoning) and n_reasoning == n_generated
         made.append(
             Completion(
@@ -153,8 +153,8 @@ def completions(
                 n_generated_tokens=n_generated,
                 n_reasoning_tokens=n_reasoning,
                 reasoning=reasoning,
-                served_by=served_by(answer),
-                sent=sent(body),
+                served_by=answering_model(answer),
+                sent=sent_parameters(body),
             )
         )
     return tuple(made)
@@ -165,27 +165,27 @@ class Usage:
 
     def __init__(self, usage: object) -> None:
         found: Body = usage if isinstance(usage, dict) else {}
-        read = _details(found, "prompt_tokens_details", "input_tokens_details")
-        made = _details(found, "completion_tokens_details", "output_tokens_details")
-        self.n_prompt = _count(found, "prompt_tokens", "input_tokens")
-        self.n_generated = _count(found, "completion_tokens", "output_tokens")
-        self.n_reasoning = _count(made, "reasoning_tokens")
+        read = _usage_details(found, "prompt_tokens_details", "input_tokens_details")
+        made = _usage_details(found, "completion_tokens_details", "output_tokens_details")
+        self.n_prompt = _read_count(found, "prompt_tokens", "input_tokens")
+        self.n_generated = _read_count(found, "completion_tokens", "output_tokens")
+        self.n_reasoning = _read_count(made, "reasoning_tokens")
         # Both are part of the prompt, which some servers forget: a price would be below 0.
         n_prompt = self.n_prompt or 0
-        self.n_cached = min(_count(read, "cached_tokens") or 0, n_prompt)
+        self.n_cached = min(_read_count(read, "cached_tokens") or 0, n_prompt)
         n_fresh = n_prompt - self.n_cached
-        self.n_cache_write = min(_count(read, "cache_write_tokens") or 0, n_fresh)
+        self.n_cache_write = min(_read_count(read, "cache_write_tokens") or 0, n_fresh)
 
 
-def _details(usage: Body, *names: str) -> Body:
+def _usage_details(usage: Body, *names: str) -> Body:
     found: Any = next((usage[name] for name in names if name in usage), None)
     return found if isinstance(found, dict) else {}
 
 
-def _count(counts: Body, *names: str) -> int | None:
+def _read_count(counts: Body, *names: str) -> int | None:
     found: Any = next((counts[name] for name in names if name in counts), None)
     return found if type(found) is int and found >= 0 else None
 
 
-def _part(total: int | None, i: int, n: int) -> int | None:
+def _split_tokens(total: int | None, i: int, n: int) -> int | None:
     return None if total is None else total // n + (i < total % n)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from cotkit.backends._hosted.parameters import ParameterRule, changes, rule_for
+from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
 from cotkit.types import BackendInfo, Capability
 
 Body = dict[str, Any]
@@ -67,7 +67,7 @@ class ServerSetup:
             settings["reasoning_effort"] = self.reasoning_effort
         if self.continues:
             settings["continues"] = "true"
-        if changed := changes(self.rule):
+        if changed := describe_changes(self.rule):
             settings["parameters"] = changed
         capabilities: set[Capability] = {"generate", "sampling"}
         if self.api != "completions":

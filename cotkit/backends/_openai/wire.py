@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Ask, PerLoop, side_by_side
+from cotkit.backends._hosted.base import Ask, PerLoop, ask_concurrently
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.policy import Caller, Fault
 from cotkit.backends._openai import chat, completions, likelihood, responses
-from cotkit.backends._openai.faults import error_in, read_fault
+from cotkit.backends._openai.faults import make_status_error, read_fault
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError, MissingDependencyError
 from cotkit.types import Completion, Notify, Request
@@ -57,7 +57,7 @@ class Wire:
         await self.client.open()  # here, where importing the SDK is in nobody's time
         samples, n = request.samples, self.setup.n(len(request.samples))
         parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
-        return await side_by_side(parts, ask)
+        return await ask_concurrently(parts, ask)
 
     async def loglikelihood(self, request: Request, caller: Caller) -> tuple[Completion, ...]:
         """Score the options of a request.
@@ -143,7 +143,7 @@ class OpenaiClient:
         raw = await sdk.post(path, cast_to=bytes, body=body, options={"headers": self._headers})
         answer = read_object(raw)
         if answer.get("error") and not answer.get("choices") and "output" not in answer:
-            raise error_in(answer["error"])
+            raise make_status_error(answer["error"])
         return answer
 
     async def close(self) -> None:
@@ -151,7 +151,7 @@ class OpenaiClient:
         await self._sdks.close()
 
     def _open(self) -> AsyncOpenAI:
-        key = keys.api_key(self._setup.key_variable, required=self._setup.needs_key)
+        key = keys.read_api_key(self._setup.key_variable, required=self._setup.needs_key)
         for package in ("openai", "aiohttp"):
             if importlib.util.find_spec(package) is None:
                 raise MissingDependencyError(package, "openai")

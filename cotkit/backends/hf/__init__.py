@@ -14,11 +14,11 @@ from cotkit.backends.hf.source import (
     LocalModel,
     Placement,
     chat_template_hash,
-    known,
-    place,
+    choose_placement,
+    find_in_catalogue,
+    package_versions,
     quantisation,
     resolve,
-    versions,
 )
 from cotkit.errors import UsageError
 from cotkit.identity import request_key, sample_seed
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ENGINE_VERSION = "3"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
-_RAW: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
+_RAW_CAPABILITIES: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
 _LONG_S = 10.0  # without an answer: time to say that it goes on
 _QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
 
@@ -82,9 +82,9 @@ class Hf:
     @functools.cached_property
     def info(self) -> BackendInfo:
         """Identity and capabilities; fetches the model if it is not here yet, loads no weights."""
-        packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+        packages = ", ".join(f"{name} {version}" for name, version in package_versions().items())
         folder, placement = self._source.folder, self._placement
-        entry = known(self.model)
+        entry = find_in_catalogue(self.model)
         return BackendInfo(
             backend="hf",
             model=self.model,
@@ -99,7 +99,9 @@ class Hf:
             family=None if entry is None else entry.family,
             n_params=model_folder.n_params(folder) if entry is None else entry.n_params,
             n_active_params=None if entry is None else entry.n_active_params,
-            capabilities=frozenset((*_RAW, "chat") if self.chat else _RAW),
+            capabilities=frozenset(
+                (*_RAW_CAPABILITIES, "chat") if self.chat else _RAW_CAPABILITIES
+            ),
             context_tokens=model_folder.context_window(folder),
         )
 
@@ -198,7 +200,7 @@ class Hf:
 
     @functools.cached_property
     def _placement(self) -> Placement:
-        return place(self.device, self.dtype, model_folder.n_params(self._source.folder))
+        return choose_placement(self.device, self.dtype, model_folder.n_params(self._source.folder))
 
     @functools.cached_property
     def _prompter(self) -> Prompter:

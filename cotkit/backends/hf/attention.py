@@ -123,8 +123,10 @@ class ForwardPass:
                 found = found.merged(_attend(groups, (k, v), shared.hidden, softcap))
                 continue
             part = _attend(groups[:, :, shared.index], (k, v), shared.hidden, softcap)
-            before = _PartialAttention(*(one[:, :, shared.index] for one in _tensors(found)))
-            for old, new in zip(_tensors(found), _tensors(before.merged(part)), strict=True):
+            before = _PartialAttention(*(one[:, :, shared.index] for one in _part_tensors(found)))
+            for old, new in zip(
+                _part_tensors(found), _part_tensors(before.merged(part)), strict=True
+            ):
                 old[:, :, shared.index] = new
         out = (found.out / found.total).to(query.dtype)
         return out.permute(2, 0, 1, 3).reshape(n_tokens, n_heads, -1)
@@ -143,7 +145,7 @@ class ForwardPass:
             k, v = (one[first : first + len(self._spans), :, :width] for one in held)
             part = _attend(groups.permute(2, 0, 1, 3)[:, :, :, None], (k, v), hidden[0], softcap)
             return _PartialAttention(
-                *(one[:, :, :, 0].permute(1, 2, 0, 3) for one in _tensors(part))
+                *(one[:, :, :, 0].permute(1, 2, 0, 3) for one in _part_tensors(part))
             )
         parts: list[_PartialAttention] = []
         at = 0
@@ -153,7 +155,7 @@ class ForwardPass:
             parts.append(_attend(groups[:, :, at : at + span.n], (k, v), hides, softcap))
             at += span.n
         return _PartialAttention(
-            *(torch.cat(one, dim=2) for one in zip(*map(_tensors, parts), strict=True))
+            *(torch.cat(one, dim=2) for one in zip(*map(_part_tensors, parts), strict=True))
         )
 
     def _places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,14 +174,16 @@ class ForwardPass:
         made = self._own.get((window, device))
         if made is None and self._single:
             offsets = [[span.start - span.base] for span in self._spans]
-            mask = _unseen(torch.tensor(offsets, device=device), max(map(max, offsets)), window)
+            mask = _mask_columns(
+                torch.tensor(offsets, device=device), max(map(max, offsets)), window
+            )
             made = [None if mask is None else mask[:, None, None, None, :]]
         elif made is None:
             made = []
             for span in self._blocks:
                 first = span.start - span.base
                 offsets = torch.arange(first, first + span.n, device=device)[:, None]
-                made.append(_unseen(offsets, first + span.n - 1, window))
+                made.append(_mask_columns(offsets, first + span.n - 1, window))
         self._own[window, device] = made
         return made
 
@@ -245,7 +249,7 @@ def _attend(
     return _PartialAttention(out.view(*lead, n_groups, n, -1), top, total)
 
 
-def _unseen(offsets: torch.Tensor, last: int, window: int | None) -> torch.Tensor | None:
+def _mask_columns(offsets: torch.Tensor, last: int, window: int | None) -> torch.Tensor | None:
     """Which of the columns 0 to ``last`` each offset [n, 1] may not see; None: it sees all."""
     columns = torch.arange(last + 1, device=offsets.device)
     hidden = columns > offsets
@@ -254,11 +258,11 @@ def _unseen(offsets: torch.Tensor, last: int, window: int | None) -> torch.Tenso
     return hidden if bool(hidden.any()) else None
 
 
-def _tensors(part: _PartialAttention) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _part_tensors(part: _PartialAttention) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return part.out, part.top, part.total
 
 
-def _from_transformers(
+def _transformers_attention(
     module: Any,  # noqa: ANN401 - any attention layer of any architecture
     query: torch.Tensor,
     key: torch.Tensor,
@@ -280,4 +284,4 @@ def _from_transformers(
     return cotkit_step.attend(module.layer_idx, qkv, sliding_window, softcap)[None], None
 
 
-AttentionInterface.register(NAME, _from_transformers)
+AttentionInterface.register(NAME, _transformers_attention)

@@ -65,12 +65,12 @@ class Batch:
     ) -> None:
         """Give each of the rows from ``first`` its next token; rows that are done leave."""
         rows = self.rows[first:]
-        chosen = choose(logits, rows)
+        chosen = choose_tokens(logits, rows)
         broken = logits.isnan().any(dim=-1).tolist()
         clock.split(rows, weights)
         for row, token, is_broken in zip(rows, chosen, broken, strict=True):
             if is_broken:
-                row.fail(not_a_number(self._network))
+                row.fail(nan_error(self._network))
             else:
                 row.take(token, self._end_ids)
         for i in reversed(range(len(self.rows))):
@@ -107,7 +107,7 @@ def read_prompts(
     n_computed: list[int] = []
     rests: list[tuple[int, ...]] = []
     for text, (payer, *_) in alike.items():
-        path, n_new = _path(network, text, payer.cuts, tree)
+        path, n_new = _grow_path(network, text, payer.cuts, tree)
         context.add(path)
         rests.append(text[path[-1].end if path else 0 :])
         n_computed.append(n_new + len(rests[-1]))
@@ -124,7 +124,7 @@ def read_prompts(
     return PrefillResult(rows=ordered, logits=logits, back=back, n_computed=n_computed)
 
 
-def _path(
+def _grow_path(
     network: Network, text: tuple[int, ...], cuts: Sequence[int], tree: PrefixTree
 ) -> tuple[list[Node], int]:
     """The nodes that a text stands on, and how many tokens were computed for new ones."""
@@ -141,7 +141,7 @@ def _path(
     return path, n_new
 
 
-def not_a_number(network: Network) -> BackendError:
+def nan_error(network: Network) -> BackendError:
     """What to tell whose row has logits that are NaN."""
     dtype = str(network.model.dtype).removeprefix("torch.")
     return BackendError(
@@ -157,16 +157,16 @@ def not_a_number(network: Network) -> BackendError:
 # the filters as in transformers: temperature, top-k, top-p.
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+def choose_tokens(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     """Next token ids from logits of shape [rows, vocabulary], in the order of the rows."""
     chosen: list[int] = logits.argmax(dim=-1).tolist()
     for i, row in enumerate(rows):
         if row.generator is not None:
-            chosen[i] = _draw(logits[i], row, row.generator)
+            chosen[i] = _sample_token(logits[i], row, row.generator)
     return chosen
 
 
-def _draw(logits: torch.Tensor, row: Row, generator: torch.Generator) -> int:
+def _sample_token(logits: torch.Tensor, row: Row, generator: torch.Generator) -> int:
     decoding = row.request.decoding
     probabilities = torch.softmax(logits.float() / decoding.temperature, dim=-1)
     order = None

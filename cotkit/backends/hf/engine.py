@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cotkit.backends.hf.prompt import Prompter
-from cotkit.backends.hf.sequence import Row, first_line, ours
+from cotkit.backends.hf.sequence import Row, first_line, is_user_error
 from cotkit.backends.hf.source import EngineConfig
 from cotkit.errors import BackendError, MissingDependencyError
 from cotkit.types import Notify
@@ -72,7 +72,7 @@ class Engine:
             except Exception as fault:  # noqa: BLE001 - every fault must reach those who wait
                 for row in self._taken:
                     if not row.done:
-                        row.fail(_readable(fault))
+                        row.fail(_to_user_error(fault))
                 if self._schedule is not None:
                     self._schedule.clear()
 
@@ -102,5 +102,5 @@ class Engine:
             time.sleep(_LINGER_S)
 
 
-def _readable(fault: Exception) -> Exception:
-    return fault if ours(fault) else BackendError(f"the model failed: {first_line(fault)}")
+def _to_user_error(fault: Exception) -> Exception:
+    return fault if is_user_error(fault) else BackendError(f"the model failed: {first_line(fault)}")

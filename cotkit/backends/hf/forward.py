@@ -93,7 +93,7 @@ class Context:
         found: list[torch.Tensor] = []
         sizes = [len(text) for text in texts]
         at_once = _TOKENS_AT_ONCE if self._network.packable else sum(sizes)
-        for pieces, ends in _portions(sizes, at_once):
+        for pieces, ends in _split_into_portions(sizes, at_once):
             last = [i for i, (row, _, end) in enumerate(pieces) if end == len(texts[row])]
             logits = self._forward(
                 [(first + row, texts[row][begin:end]) for row, begin, end in pieces],
@@ -111,7 +111,7 @@ class Context:
         """
         scores: list[list[float]] = [[] for _ in texts]
         at_once = _SCORED_AT_ONCE if self._network.packable else 1
-        for pieces, ends in _portions([len(text) - 1 for text in texts], at_once):
+        for pieces, ends in _split_into_portions([len(text) - 1 for text in texts], at_once):
             logits = self._forward(
                 [(first + row, texts[row][begin:end]) for row, begin, end in pieces],
                 list(range(ends[-1])),
@@ -171,7 +171,9 @@ class Context:
 _Piece = tuple[int, int, int]  # which text, from which token, to before which
 
 
-def _portions(sizes: Sequence[int], at_once: int) -> Iterator[tuple[list[_Piece], list[int]]]:
+def _split_into_portions(
+    sizes: Sequence[int], at_once: int
+) -> Iterator[tuple[list[_Piece], list[int]]]:
     """Texts of these sizes in portions of so many tokens: pieces, and where each ends in them."""
     pieces: list[_Piece] = []
     ends: list[int] = []
@@ -193,20 +195,20 @@ def _portions(sizes: Sequence[int], at_once: int) -> Iterator[tuple[list[_Piece]
 # How many tokens' keys and values fit into the memory there is.
 
 
-_FOR_ROWS = 0.4  # of free memory, for the rows' own keys and values; growing copies a layer
-_FOR_SHARED = 0.2  # of free memory, for what prompts begin with
+_MEMORY_FOR_ROWS = 0.4  # of free memory, for the rows' own keys and values; growing copies a layer
+_MEMORY_FOR_SHARED = 0.2  # of free memory, for what prompts begin with
 _LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")
 _USED_FILE = Path("/sys/fs/cgroup/memory.current")
 
 
 def tokens_for_rows(network: Network) -> int:
     """How many tokens the running rows may have of their own, all together."""
-    return int(_free_bytes(network.device) * _FOR_ROWS) // kv_bytes_per_token(network)
+    return int(_free_bytes(network.device) * _MEMORY_FOR_ROWS) // kv_bytes_per_token(network)
 
 
 def tokens_to_share(network: Network) -> int:
     """How many tokens may be kept because prompts begin with them."""
-    return int(_free_bytes(network.device) * _FOR_SHARED) // kv_bytes_per_token(network)
+    return int(_free_bytes(network.device) * _MEMORY_FOR_SHARED) // kv_bytes_per_token(network)
 
 
 def kv_bytes_per_token(network: Network) -> int:

@@ -24,9 +24,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cotkit.backends.hf.batch import TimeSplitter, not_a_number, read_prompts
+from cotkit.backends.hf.batch import TimeSplitter, nan_error, read_prompts
 from cotkit.backends.hf.forward import Context, Network
-from cotkit.backends.hf.prefix_tree import PrefixTree, overlap
+from cotkit.backends.hf.prefix_tree import PrefixTree, common_prefix_length
 from cotkit.backends.hf.prompt import Prompter
 from cotkit.backends.hf.sequence import Row
 from cotkit.errors import BackendError
@@ -43,7 +43,7 @@ class OptionTokens:
     """The tokens to be scored, for each option at least one."""
 
 
-def split(prompter: Prompter, request: Request) -> OptionTokens:
+def split_options(prompter: Prompter, request: Request) -> OptionTokens:
     """Tokenize a request's prompt with each of its options, by the rule above.
 
     Raises:
@@ -54,7 +54,7 @@ def split(prompter: Prompter, request: Request) -> OptionTokens:
     text = rendered.rstrip()
     alone = prompter.encode(text)
     wholes = [prompter.encode(rendered + option) for option in request.options]
-    n_prompt = min(overlap(alone, whole) for whole in wholes)
+    n_prompt = min(common_prefix_length(alone, whole) for whole in wholes)
     for option, whole in zip(request.options, wholes, strict=True):
         if len(whole) <= n_prompt:
             raise BackendError(f"the option {option!r} has no token of its own")
@@ -89,6 +89,6 @@ def score_batch(network: Network, rows: Sequence[Row], tree: PrefixTree) -> None
     for row, values in zip(read.rows, scores, strict=True):
         logprob = math.fsum(values)
         if math.isnan(logprob):
-            row.fail(not_a_number(network))
+            row.fail(nan_error(network))
         else:
             row.score(logprob)

@@ -88,7 +88,7 @@ def _has_plain_cache(model: PreTrainedModel) -> bool:
     )
 
 
-def _windows(model: PreTrainedModel) -> set[int]:
+def _sliding_windows(model: PreTrainedModel) -> set[int]:
     """Sliding windows, in tokens, that the layers' caches keep to."""
     layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
     return {one.sliding_window for one in layers if isinstance(one, DynamicSlidingWindowLayer)}
@@ -110,12 +110,12 @@ def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
     ]
     try:
         model.set_attn_implementation(NAME)
-        packed, windows = _packed(Network(model=model, device=device, packable=True), texts)
+        packed, windows = _packed_logits(Network(model=model, device=device, packable=True), texts)
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
         exact = False  # the model does not take this kind of attention
     else:
         loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
-        exact = _windows(model) <= windows and all(
+        exact = _sliding_windows(model) <= windows and all(
             float((ours - its.to(ours.device)).abs().max()) <= loose * float(its.max() - its.min())
             for ours, its in zip(packed, alone, strict=True)
         )
@@ -124,7 +124,9 @@ def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
     return exact
 
 
-def _packed(network: Network, texts: list[list[int]]) -> tuple[torch.Tensor, set[int | None]]:
+def _packed_logits(
+    network: Network, texts: list[list[int]]
+) -> tuple[torch.Tensor, set[int | None]]:
     """Logits after texts that share five tokens, the last token read apart; windows met."""
     first = Context(network)
     first.add()
@@ -144,7 +146,7 @@ def _packed(network: Network, texts: list[list[int]]) -> tuple[torch.Tensor, set
 # The rounding of a token depends on no other token, so that rows do not depend on their batch.
 
 
-_MOST = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
+_INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
 
 
 class Int8Linear(nn.Module):
@@ -156,7 +158,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        rounded, scale = _rounded(layer.weight.detach().float())
+        rounded, scale = _round_to_int8(layer.weight.detach().float())
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
         self.register_buffer("scale", scale.t())  # [1, out]
@@ -164,7 +166,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shape [..., in] to [..., out], float32."""
-        rounded, scale = _rounded(x.reshape(-1, x.shape[-1]))
+        rounded, scale = _round_to_int8(x.reshape(-1, x.shape[-1]))
         out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
         out = out.mul_(scale).mul_(self.scale)
         if self.bias is not None:
@@ -185,7 +187,7 @@ def is_int8(model: nn.Module) -> bool:
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
-def _rounded(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _round_to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Whole numbers of each row and what one of them is worth, [rows, 1]."""
-    scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _MOST
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _INT8_MAX
     return (x / scale).round_().to(torch.int8), scale

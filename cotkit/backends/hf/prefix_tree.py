@@ -69,7 +69,7 @@ class PrefixTree:
     def plan(self, rows: Sequence[Row]) -> None:
         """Tell new rows where what they share with each other, or with the last ones, ends."""
         texts = [row.tokens for row in rows]
-        cuts = plan([*texts, *self._recent])
+        cuts = plan_nodes([*texts, *self._recent])
         for row, found in zip(rows, cuts, strict=False):
             row.cuts = found
         self._recent.extend(dict.fromkeys(texts))
@@ -80,7 +80,7 @@ class PrefixTree:
         while True:
             ahead = tokens[node.end : len(tokens) - 1]
             lengths = [
-                overlap(child.tokens, ahead) if child.tokens[:1] == ahead[:1] else 0
+                common_prefix_length(child.tokens, ahead) if child.tokens[:1] == ahead[:1] else 0
                 for child in node.children
             ]
             n = max(lengths, default=0)
@@ -121,7 +121,7 @@ class PrefixTree:
                 above.append(node)
 
 
-def plan(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def plan_nodes(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """For each text, after how many tokens a node of it should end, in order.
 
     A node is worth having where the rows under it together save :data:`_WORTH_TOKENS`; it leaves
@@ -130,7 +130,7 @@ def plan(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     cuts: list[tuple[int, ...]] = [()] * len(texts)
     arrays = [np.asarray(text, dtype=">u4") for text in texts]
     order = sorted(range(len(texts)), key=lambda i: arrays[i].tobytes())  # as the tokens sort
-    common = [_common(arrays[a], arrays[b]) for a, b in itertools.pairwise(order)]
+    common = [_common_length(arrays[a], arrays[b]) for a, b in itertools.pairwise(order)]
     groups = [(0, len(order), ())]  # texts order[low:high] share the nodes that end at the cuts
     while groups:
         low, high, ends = groups.pop()
@@ -151,12 +151,12 @@ def plan(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return cuts
 
 
-def overlap(a: Sequence[int], b: Sequence[int]) -> int:
+def common_prefix_length(a: Sequence[int], b: Sequence[int]) -> int:
     """How many leading tokens two texts have in common."""
-    return _common(np.asarray(a), np.asarray(b))
+    return _common_length(np.asarray(a), np.asarray(b))
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> int:
+def _common_length(a: np.ndarray, b: np.ndarray) -> int:
     n = min(len(a), len(b))
     differ = np.flatnonzero(a[:n] != b[:n])
     return int(differ[0]) if differ.size else n

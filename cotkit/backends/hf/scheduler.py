@@ -15,7 +15,7 @@ import torch
 from cotkit.backends.hf import loading
 from cotkit.backends.hf.batch import Batch
 from cotkit.backends.hf.forward import tokens_for_rows, tokens_to_share
-from cotkit.backends.hf.likelihood import score_batch, split
+from cotkit.backends.hf.likelihood import score_batch, split_options
 from cotkit.backends.hf.prefix_tree import PrefixTree
 from cotkit.backends.hf.prompt import Prompter
 from cotkit.backends.hf.sequence import Row, Transcript, first_line
@@ -151,7 +151,7 @@ class Scheduler:
         request = rows[0].request
         try:
             if rows[0].option is not None:
-                both = split(self._prompter, request)
+                both = split_options(self._prompter, request)
                 for row in rows:
                     assert row.option is not None
                     row.prompt, row.option_tokens = both.prompt, both.options[row.option]

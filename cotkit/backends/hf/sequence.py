@@ -172,6 +172,6 @@ def first_line(fault: BaseException) -> str:
     return lines[0] if lines else type(fault).__name__
 
 
-def ours(fault: Exception) -> bool:
+def is_user_error(fault: Exception) -> bool:
     """Whether an exception is already one that a user can read."""
     return isinstance(fault, CotkitError)

@@ -13,12 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cotkit.backends.hf.sequence import first_line
-from cotkit.errors import (
-    MissingDependencyError,
-    ModelLoadError,
-    UnknownNameError,
-    UsageError,
-)
+from cotkit.errors import MissingDependencyError, ModelLoadError, UnknownNameError, UsageError
 from cotkit.identity import content_hash
 from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
@@ -63,9 +58,9 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
         MissingDataError: it is not on this machine and cannot be reached.
         ModelLoadError: the folder or file is not usable; names what is missing.
     """
-    entry, path = known(model), Path(model).expanduser()
+    entry, path = find_in_catalogue(model), Path(model).expanduser()
     if entry is not None and revision is None:
-        folder = fetch.ensure(entry.name, notify=notify, accept_terms=accept_terms)
+        folder = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
     elif path.is_dir():
         folder = path
     elif path.suffix == ".gguf":
@@ -82,7 +77,7 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
     return LocalModel(folder=folder, fingerprint=model_folder.folder_fingerprint(folder))
 
 
-def known(model: str) -> CatalogueEntry | None:
+def find_in_catalogue(model: str) -> CatalogueEntry | None:
     """What the catalogue knows of a model; None if it does not have the name."""
     try:
         return catalogue.find(model)
@@ -152,7 +147,7 @@ class Placement:
     """Whether accelerate may spread the model over all devices of this type."""
 
 
-def place(device: str, dtype: str, n_params: int) -> Placement:
+def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
     """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
 
     Networks below 10 million parameters are float32 everywhere: they gain nothing from less, and
@@ -180,7 +175,7 @@ def place(device: str, dtype: str, n_params: int) -> Placement:
     return Placement(device=where, dtype=dtype, spread=device == "auto" and where != "cpu")
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Versions of the packages that compute, by name.
 
     Raises:
@@ -210,7 +205,7 @@ def _cuda_major() -> int:
 
     Asks the driver, which is what torch does.
     """
-    build = versions()["torch"].partition("+")[2]
+    build = package_versions()["torch"].partition("+")[2]
     if build.startswith("cpu") or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return 0
     if build.startswith("rocm"):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from cotkit.backends.hf import Hf
-from cotkit.backends.hf.sequence import first_line, ours
+from cotkit.backends.hf.sequence import first_line, is_user_error
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Notify, Request
 
@@ -209,11 +209,13 @@ def _serve(source: BinaryIO, target: BinaryIO) -> None:
             pickle.dump(told, target)
             target.flush()
 
-    backend = Hf(**_placed(begin), notify=lambda text: tell(WorkerReply(-1, text)))
-    asyncio.run(_answer(backend, source, tell))
+    backend = Hf(**_place_params(begin), notify=lambda text: tell(WorkerReply(-1, text)))
+    asyncio.run(_answer_requests(backend, source, tell))
 
 
-async def _answer(backend: Hf, source: BinaryIO, tell: Callable[[WorkerReply], None]) -> None:
+async def _answer_requests(
+    backend: Hf, source: BinaryIO, tell: Callable[[WorkerReply], None]
+) -> None:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -223,7 +225,9 @@ async def _answer(backend: Hf, source: BinaryIO, tell: Callable[[WorkerReply], N
             result: Any = await ask(request)
         except Exception as fault:  # noqa: BLE001 - who asked is told of every fault
             result = (
-                fault if ours(fault) else BackendError(f"a replica failed: {first_line(fault)}")
+                fault
+                if is_user_error(fault)
+                else BackendError(f"a replica failed: {first_line(fault)}")
             )
         tell(WorkerReply(number, result))
         del tasks[number]
@@ -246,7 +250,7 @@ async def _answer(backend: Hf, source: BinaryIO, tell: Callable[[WorkerReply], N
     await backend.close()
 
 
-def _placed(begin: WorkerConfig) -> dict[str, Any]:
+def _place_params(begin: WorkerConfig) -> dict[str, Any]:
     """The parameters with a device, or a share of the processors, of its own."""
     import torch
 

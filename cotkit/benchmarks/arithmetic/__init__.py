@@ -16,9 +16,9 @@ from cotkit.benchmarks.arithmetic.generate import (
     ProblemMaker,
     Shape,
     WorkedProblem,
-    rationale,
-    split,
+    split_problems,
     stream_of,
+    write_rationale,
 )
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.types import AnswerKind, Problem, Question
@@ -27,7 +27,7 @@ GENERATOR_VERSION = 1
 """Changes whenever any problem does; ``tests/test_arithmetic.py`` holds hashes of the problems."""
 
 _OPERATORS = "+-*/"
-_SETS = {"".join(some) for k in range(1, 5) for some in combinations(_OPERATORS, k)}
+_OPERATOR_SETS = {"".join(some) for k in range(1, 5) for some in combinations(_OPERATORS, k)}
 _MAX_N = 2000  # far fewer than there are in a set that is drawn rather than listed
 _MAX_DIGITS = 15  # of a value: a float then still holds it exactly, so no reader can be blamed
 
@@ -85,7 +85,7 @@ class Arithmetic:
             raise ValueError(f"n is {self.n}, must be 1 to {_MAX_N}")
         if self.preset is None:
             for grid in self._grids:
-                _check(self, grid)
+                _check_grid(self, grid)
             return
         if self.preset not in PRESETS:
             raise UnknownNameError("preset of arithmetic", self.preset, PRESETS)
@@ -113,8 +113,8 @@ class Arithmetic:
     @property
     def _parts(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
         if self.preset:
-            return _split(((self.preset, PRESETS[self.preset]),), self.seed, self.n)
-        return _split(tuple((grid.name, grid) for grid in self._grids), self.seed, self.n)
+            return _make_split(((self.preset, PRESETS[self.preset]),), self.seed, self.n)
+        return _make_split(tuple((grid.name, grid) for grid in self._grids), self.seed, self.n)
 
     @property
     def _grids(self) -> tuple[ProblemMaker, ...]:
@@ -126,8 +126,8 @@ class Arithmetic:
                 steps=steps, digits=digits, operators=operators, shape=self.shape or "chain"
             )
             for steps, digits in product(
-                _span("steps", 4 if self.steps is None else self.steps, 8),
-                _span("digits", 1 if self.digits is None else self.digits, 5),
+                _read_range("steps", 4 if self.steps is None else self.steps, 8),
+                _read_range("digits", 1 if self.digits is None else self.digits, 5),
             )
         )
 
@@ -142,11 +142,11 @@ class Arithmetic:
         return f"{steps}-steps-{digits}-digits-{low.kind}"
 
 
-def _check(bench: Arithmetic, grid: ProblemMaker) -> None:
+def _check_grid(bench: Arithmetic, grid: ProblemMaker) -> None:
     """Refuse a cell that has no problems, or values beyond the promised range."""
     if bench.shape not in {None, *get_args(Shape)}:
         raise ValueError(f"shape is {bench.shape!r}, must be chain, signs or nested")
-    if grid.operators not in _SETS:
+    if grid.operators not in _OPERATOR_SETS:
         raise ValueError(f"operators is {bench.operators!r}, must be some of +-x/, each once")
     n_digits = grid.digits * (grid.steps + 1)
     if "*" in grid.operators and n_digits > _MAX_DIGITS:
@@ -160,7 +160,7 @@ def _check(bench: Arithmetic, grid: ProblemMaker) -> None:
         raise ValueError(f"steps is {grid.steps}, but operators=/ divides exactly only once")
 
 
-def _span(name: str, given: int | str, highest: int) -> range:
+def _read_range(name: str, given: int | str, highest: int) -> range:
     """What ``3`` or ``1-8`` stands for."""
     found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", str(given))
     low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
@@ -170,15 +170,17 @@ def _span(name: str, given: int | str, highest: int) -> range:
 
 
 @functools.lru_cache(maxsize=8)
-def _split(cells: _Cells, seed: int, n: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+def _make_split(
+    cells: _Cells, seed: int, n: int
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """(pool, problems), of all cells in turn."""
     share = -(-n // len(cells))
     parts = [_split_cell(maker, name, seed, share) for name, maker in cells]
-    pool, drawn = (tuple(_in_turn(some)) for some in zip(*parts, strict=True))
+    pool, drawn = (tuple(_interleave(some)) for some in zip(*parts, strict=True))
     return pool[:POOL_SIZE], drawn[:n]
 
 
-def _in_turn(lists: Sequence[Sequence[_T]]) -> Iterator[_T]:
+def _interleave(lists: Sequence[Sequence[_T]]) -> Iterator[_T]:
     """The first of each, then the second of each, and so on until the longest has ended."""
     return (one for turn in zip_longest(*lists) for one in turn if one is not None)
 
@@ -187,22 +189,22 @@ def _split_cell(
     maker: Maker, name: str, seed: int, n: int
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """(pool, problems) of one."""
-    pool, drawn = split(maker, f"{GENERATOR_VERSION}/{stream_of(name)}/{seed}", n)
+    pool, drawn = split_problems(maker, f"{GENERATOR_VERSION}/{stream_of(name)}/{seed}", n)
     if not drawn:
         raise UsageError(
             f"{name} has {len(pool)} different problems, and {POOL_SIZE} are for exemplars",
             hint="more digits, steps or operators",
         )
     place = f"arithmetic/{name}-seed{seed}"
-    return _problems(pool, f"{place}/exemplar/"), _problems(drawn, f"{place}/")
+    return _make_problems(pool, f"{place}/exemplar/"), _make_problems(drawn, f"{place}/")
 
 
-def _problems(drawn: Sequence[WorkedProblem], prefix: str) -> tuple[Problem, ...]:
+def _make_problems(drawn: Sequence[WorkedProblem], prefix: str) -> tuple[Problem, ...]:
     return tuple(
         Problem(
             question=Question(id=f"{prefix}{at:04}", text=worked.text),
             gold=str(worked.value),
-            rationale=rationale(worked.steps),
+            rationale=write_rationale(worked.steps),
             n_steps=len(worked.steps),
         )
         for at, worked in enumerate(drawn, start=1)

@@ -18,7 +18,7 @@ from cotkit.identity import content_hash
 
 POOL_SIZE = 32
 """Exemplars that can be drawn."""
-MISSES = 1000
+MAX_MISSES = 1000
 """After so many draws in a row that bring nothing new, what is left of a set is listed."""
 
 _ONLY_RESULT = 2  # a quotient of 1 or 0 would need no division
@@ -48,12 +48,14 @@ def pick(choose: Choose, options: Sequence[_T]) -> _T:
     return options[choose(len(options))]
 
 
-def number(value: int) -> WorkedProblem:
+def make_number(value: int) -> WorkedProblem:
     """A given number."""
     return WorkedProblem(text=str(value), value=value)
 
 
-def apply(left: WorkedProblem, operator: str, right: WorkedProblem, text: str) -> WorkedProblem:
+def apply_operator(
+    left: WorkedProblem, operator: str, right: WorkedProblem, text: str
+) -> WorkedProblem:
     """One more step: ``operator`` (``+ - * /``) on two worked expressions, shown as ``text``.
 
     A negative number on the right of an equation stands in brackets: ``8 - (-5) = 13``.
@@ -84,7 +86,7 @@ def divisors(value: int, lowest: int, highest: int) -> list[int]:
     return [divisor for divisor in tried if size % divisor == 0]
 
 
-def rationale(steps: Sequence[str]) -> str:
+def write_rationale(steps: Sequence[str]) -> str:
     """The steps as sentences: ``First 12 + 7 = 19. Then 19 - 4 = 15.``."""
     first, *others = steps
     if not others:
@@ -92,29 +94,31 @@ def rationale(steps: Sequence[str]) -> str:
     return " ".join([f"First {first}.", *(f"Then {step}." for step in others)])
 
 
-def split(maker: Maker, stream: str, n: int) -> tuple[list[WorkedProblem], list[WorkedProblem]]:
+def split_problems(
+    maker: Maker, stream: str, n: int
+) -> tuple[list[WorkedProblem], list[WorkedProblem]]:
     """(pool, problems), no text twice: ``POOL_SIZE`` come first, then ``n``, or all there are.
 
     The pool does not depend on ``n``, and a larger ``n`` contains a smaller one. ``stream`` names
     the set and its seed.
     """
     wanted = POOL_SIZE + n
-    found = {one.text: one for one in islice(_drawn(maker, stream), wanted)}
+    found = {one.text: one for one in islice(_draw_different(maker, stream), wanted)}
     if len(found) < wanted:
-        left = [one for one in _every(maker) if one.text not in found]
+        left = [one for one in _enumerate_problems(maker) if one.text not in found]
         left.sort(key=lambda one: content_hash(stream, one.text))
         found.update((one.text, one) for one in left[: wanted - len(found)])
     together = list(found.values())
     return together[:POOL_SIZE], together[POOL_SIZE:]
 
 
-def _drawn(maker: Maker, stream: str) -> Iterator[WorkedProblem]:
+def _draw_different(maker: Maker, stream: str) -> Iterator[WorkedProblem]:
     """Different problems in random order, until ``MISSES``: repeats are passed over."""
     # random() of an integer seed is the one method whose numbers Python promises not to change
     source = random.Random(int(content_hash("arithmetic", stream), 16))  # noqa: S311 - a benchmark, not cryptography
     seen: set[str] = set()
     n_misses = 0
-    while n_misses < MISSES:
+    while n_misses < MAX_MISSES:
         worked = maker(lambda n: int(source.random() * n))
         if worked is None or worked.text in seen:
             n_misses += 1
@@ -124,12 +128,12 @@ def _drawn(maker: Maker, stream: str) -> Iterator[WorkedProblem]:
         yield worked
 
 
-def _every(maker: Maker) -> Iterator[WorkedProblem]:
+def _enumerate_problems(maker: Maker) -> Iterator[WorkedProblem]:
     """All problems, by asking the maker with every sequence of choices, the last one fastest."""
     plan: list[int] = []
     while True:
         taken: list[tuple[int, int]] = []
-        worked = maker(lambda n, plan=plan, taken=taken: _follow(plan, taken, n))
+        worked = maker(lambda n, plan=plan, taken=taken: _follow_plan(plan, taken, n))
         if worked is not None:
             yield worked
         while taken and taken[-1][0] + 1 == taken[-1][1]:
@@ -140,7 +144,7 @@ def _every(maker: Maker) -> Iterator[WorkedProblem]:
         plan[-1] += 1
 
 
-def _follow(plan: Sequence[int], taken: list[tuple[int, int]], n: int) -> int:
+def _follow_plan(plan: Sequence[int], taken: list[tuple[int, int]], n: int) -> int:
     choice = plan[len(taken)] if len(taken) < len(plan) else 0
     taken.append((choice, n))
     return choice
@@ -193,7 +197,7 @@ class ProblemMaker:
         """The operator is drawn before the numbers, so that a rare division is not crowded out."""
         lowest, highest = 10 ** (self.digits - 1), 10**self.digits - 1
         if steps == 0:
-            return number(lowest + choose(highest - lowest + 1))
+            return make_number(lowest + choose(highest - lowest + 1))
         operator = pick(choose, self.operators)
         branches = self.shape == "nested" and operator != "/"
         n_left = choose(steps) if branches else steps - 1
@@ -203,35 +207,37 @@ class ProblemMaker:
         if operator != "/":
             right = self._expression(choose, steps - 1 - n_left)
         elif exact := divisors(left.value, lowest, highest):
-            right = number(pick(choose, exact))
+            right = make_number(pick(choose, exact))
         else:
             right = None
-        return right and apply(left, operator, right, self._shown(left, operator, right))
+        return right and apply_operator(left, operator, right, self._shown(left, operator, right))
 
     def _shown(self, left: WorkedProblem, operator: str, right: WorkedProblem) -> str:
         if self.shape == "nested":
-            return f"{_bracketed(left)} {operator} {_bracketed(right)}"
+            return f"{_add_brackets(left)} {operator} {_add_brackets(right)}"
         if self.shape == "chain":
             return f"{left.text}, {'then ' if left.steps else ''}{_WORDS[operator]} {right.text}"
         return f"{left.text} {operator} {right.text}"
 
 
-def _bracketed(worked: WorkedProblem) -> str:
+def _add_brackets(worked: WorkedProblem) -> str:
     return f"({worked.text})" if worked.steps else worked.text
 
 
 def _gpt3(choose: Choose, *, digits: int, operator: str) -> WorkedProblem:
     """Two numbers of up to so many digits, uniform from 0: ``What is 98 plus 45?``."""
-    left, right = (number(choose(10**digits)) for _ in range(2))
-    return apply(left, operator, right, f"What is {left.text} {_SPOKEN[operator]} {right.text}?")
+    left, right = (make_number(choose(10**digits)) for _ in range(2))
+    return apply_operator(
+        left, operator, right, f"What is {left.text} {_SPOKEN[operator]} {right.text}?"
+    )
 
 
 def _gpt3_composite(choose: Choose) -> WorkedProblem:
     """Three numbers from 0 to 9, brackets around the last two: ``What is 6+(4*8)?``."""
-    first, second, third = (number(choose(10)) for _ in range(3))
+    first, second, third = (make_number(choose(10)) for _ in range(3))
     outer, inner = (pick(choose, "+-*") for _ in range(2))
-    right = apply(second, inner, third, f"({second.text}{inner}{third.text})")
-    return apply(first, outer, right, f"What is {first.text}{outer}{right.text}?")
+    right = apply_operator(second, inner, third, f"({second.text}{inner}{third.text})")
+    return apply_operator(first, outer, right, f"What is {first.text}{outer}{right.text}?")
 
 
 def _multistep(choose: Choose, *, depth: int, length: int) -> WorkedProblem:
@@ -245,13 +251,15 @@ def _brackets(choose: Choose, depth: int, length: int) -> WorkedProblem:
     if depth:
         left, right = (_brackets(choose, depth - 1, length) for _ in range(2))
         operator = pick(choose, "+-*")
-        return apply(left, operator, right, f"({left.text} {operator} {right.text})")
-    terms = [number(choose(19) - 9) for _ in range(length)]
+        return apply_operator(left, operator, right, f"({left.text} {operator} {right.text})")
+    terms = [make_number(choose(19) - 9) for _ in range(length)]
     operators = [pick(choose, "+-*") for _ in range(length - 1)]
     for level in ("*", "+-"):
         while at := next((i for i, sign in enumerate(operators, 1) if sign in level), 0):
             left, right, sign = terms[at - 1], terms[at], operators.pop(at - 1)
-            terms[at - 1 : at + 1] = [apply(left, sign, right, f"{left.text} {sign} {right.text}")]
+            terms[at - 1 : at + 1] = [
+                apply_operator(left, sign, right, f"{left.text} {sign} {right.text}")
+            ]
     (worked,) = terms
     return replace(worked, text=f"({worked.text})")
 
@@ -259,12 +267,12 @@ def _brackets(choose: Choose, depth: int, length: int) -> WorkedProblem:
 def _modified(choose: Choose, *, digits: int, operator: str, adds: int) -> WorkedProblem:
     """Five solved lines and an open one; the arrow is the operation, with ``adds`` added to it."""
     lines: list[str] = []
-    worked = number(0)
+    worked = make_number(0)
     for _ in range(6):
-        left, right = (number(choose(10**digits)) for _ in range(2))
-        worked = apply(left, operator, right, f"{left.text} {operator} {right.text} ->")
+        left, right = (make_number(choose(10**digits)) for _ in range(2))
+        worked = apply_operator(left, operator, right, f"{left.text} {operator} {right.text} ->")
         if adds:
-            worked = apply(worked, "+", number(adds), worked.text)
+            worked = apply_operator(worked, "+", make_number(adds), worked.text)
         lines.append(f"{worked.text} {worked.value}")
     head = "In each of these lines the arrow -> stands for the same calculation."
     return replace(worked, text="\n".join([head, *lines[:5], worked.text]))

@@ -62,7 +62,7 @@ class Bigbench:
         """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files."""
         files = self._files()
         digest = hashlib.sha256(b"".join(path.read_bytes() for _, path in files)).hexdigest()
-        return f"1-{self.task}-{_read(files, self.mode)[0]}-{digest[:12]}"
+        return f"1-{self.task}-{_read_problems(files, self.mode)[0]}-{digest[:12]}"
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -77,7 +77,7 @@ class Bigbench:
             UnknownNameError: no such task.
             MissingDataError: the task is neither here nor to be had.
         """
-        return _read(self._files(), self.mode)[1]
+        return _read_problems(self._files(), self.mode)[1]
 
     def notes(self) -> tuple[str, ...]:
         """Why the report has no normalised score, where the task prefers one all the same."""
@@ -100,25 +100,25 @@ class Bigbench:
         return task_files(self.task, self.notify)
 
 
-def _read(
+def _read_problems(
     files: tuple[tuple[str, Path], ...], mode: str | None
 ) -> tuple[Mode, tuple[Problem, ...]]:
     tasks = [(name, read_task(path)) for name, path in files]
-    chosen = _mode([task for _, task in tasks], mode)
+    chosen = _choose_mode([task for _, task in tasks], mode)
     found = {
         f"bigbench/{name}/{example.number}": (task, example)
         for name, task in tasks
-        for example in _distinct(task)
+        for example in _distinct_examples(task)
     }
     if chosen == "choice":
-        made = [_choice(key, task, example) for key, (task, example) in found.items()]
+        made = [_make_choice_problem(key, task, example) for key, (task, example) in found.items()]
         return "choice", tuple(made)
-    golds = {key: _targets(example) for key, (_, example) in found.items()}
+    golds = {key: _read_targets(example) for key, (_, example) in found.items()}
     numbers = {key: [canonical_number(gold) for gold in golds[key]] for key in golds}
     kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
     return "generate", tuple(
-        _generated(
-            Question(id=key, text=_shown(task, example, options=True), answer_kind=kind),
+        _make_generate_problem(
+            Question(id=key, text=_question_text(task, example, options=True), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
             task,
             example,
@@ -127,7 +127,7 @@ def _read(
     )
 
 
-def _mode(tasks: Sequence[TaskFile], mode: str | None) -> Mode:
+def _choose_mode(tasks: Sequence[TaskFile], mode: str | None) -> Mode:
     if mode is not None:
         return "choice" if mode == "choice" else "generate"
     if all({"target", "target_scores"} <= set(x.fields) for task in tasks for x in task.examples):
@@ -136,14 +136,14 @@ def _mode(tasks: Sequence[TaskFile], mode: str | None) -> Mode:
     return "choice" if preferred == {"multiple_choice_grade"} else "generate"
 
 
-def _distinct(task: TaskFile) -> list[TaskExample]:
+def _distinct_examples(task: TaskFile) -> list[TaskExample]:
     seen: dict[str, TaskExample] = {}
     for example in task.examples:
         seen.setdefault(repr(example.fields), example)
     return list(seen.values())
 
 
-def _shown(task: TaskFile, example: TaskExample, *, options: bool) -> str:
+def _question_text(task: TaskFile, example: TaskExample, *, options: bool) -> str:
     """The question in the task's own frame, without ``Q:`` and ``A:``, which prompts write."""
     before, after = (
         "" if text.strip() == mark else text
@@ -158,64 +158,65 @@ def _shown(task: TaskFile, example: TaskExample, *, options: bool) -> str:
     shows = task.fields.get("append_choices_to_input", True) is not False
     if options and shows and "target_scores" in example.fields:
         mark = task.text("choice_prefix", _CHOICE)
-        words += "".join(mark + name for name in _shuffled(example))
+        words += "".join(mark + name for name in _shuffle_options(example))
     text = f"{task.text('task_prefix', '').rstrip()}\n{before}{words}{after}".strip()
     if not text:
         raise example.bad("empty", field="input")
     return text
 
 
-def _shuffled(example: TaskExample) -> list[str]:
+def _shuffle_options(example: TaskExample) -> list[str]:
     return sorted(
-        _options(example), key=lambda name: content_hash("bigbench-order", [example.number, name])
+        _read_options(example),
+        key=lambda name: content_hash("bigbench-order", [example.number, name]),
     )
 
 
-def _choice(key: str, task: TaskFile, example: TaskExample) -> Problem:
-    n = len(_options(example))
+def _make_choice_problem(key: str, task: TaskFile, example: TaskExample) -> Problem:
+    n = len(_read_options(example))
     if not 2 <= n <= len(string.ascii_uppercase):
         raise example.bad(
             f"{n} options, must be 2 to 26", field="target_scores", hint="mode=generate"
         )
-    scores = _scores(example)
-    choices = tuple(_shuffled(example))
+    scores = _read_scores(example)
+    choices = tuple(_shuffle_options(example))
     best = [choice for choice in choices if scores[choice] == max(scores.values())]
     return Problem(
         question=Question(
             id=key,
-            text=_shown(task, example, options=False),
+            text=_question_text(task, example, options=False),
             choices=choices,
             answer_kind="choice",
         ),
         gold=best[0],
         also=tuple(best[1:]),
         option_scores=tuple(scores[choice] for choice in choices),
-        tags=_tags(task),
+        tags=_make_tags(task),
     )
 
 
-def _generated(
+def _make_generate_problem(
     question: Question, golds: Sequence[str], task: TaskFile, example: TaskExample
 ) -> Problem:
-    scores = _scores(example) if "target_scores" in example.fields else {}
-    options = tuple(_shuffled(example)) if scores else ()
+    scores = _read_scores(example) if "target_scores" in example.fields else {}
+    options = tuple(_shuffle_options(example)) if scores else ()
     return Problem(
         question=question,
         gold=golds[0],
         also=tuple(dict.fromkeys(golds[1:])),
         options=options,
         option_scores=tuple(scores[option] for option in options),
-        tags=_tags(task),
+        tags=_make_tags(task),
     )
 
 
-def _tags(task: TaskFile) -> dict[str, str]:
+def _make_tags(task: TaskFile) -> dict[str, str]:
     """Which score the task wants to be judged by; where it is reported, so is its normalised."""
     preferred = task.text("preferred_score", "")
     return {"preferred_score": preferred} if preferred else {}
 
 
-def _options(example: TaskExample) -> Mapping[str, object]:
+def _read_options(example: TaskExample) -> Mapping[str, object]:
     """``target_scores``: its options checked, their scores not."""
     value = example.fields.get("target_scores")
     if not isinstance(value, dict) or not value:
@@ -232,9 +233,9 @@ def _options(example: TaskExample) -> Mapping[str, object]:
     return options
 
 
-def _scores(example: TaskExample) -> Mapping[str, float]:
+def _read_scores(example: TaskExample) -> Mapping[str, float]:
     scores: dict[str, float] = {}
-    for name, score in _options(example).items():
+    for name, score in _read_options(example).items():
         if not isinstance(score, (int, Decimal)):
             raise example.bad(f"the score of {name!r} is no number", field="target_scores")
         scores[name] = float(score)
@@ -251,11 +252,11 @@ def _scores(example: TaskExample) -> Mapping[str, float]:
     return scores
 
 
-def _targets(example: TaskExample) -> list[str]:
+def _read_targets(example: TaskExample) -> list[str]:
     """The answers that count: ``target``, else the best-scored options; at least one readable."""
     value = example.fields.get("target")
     if value is None:
-        scores = _scores(example)
+        scores = _read_scores(example)
         value = [name for name, score in scores.items() if score == max(scores.values())]
     texts = cast("list[object]", value) if isinstance(value, list) else [value]
     readable = [text for text in texts if isinstance(text, str) and text.strip(_EDGES)]

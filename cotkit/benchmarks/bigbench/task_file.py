@@ -71,7 +71,7 @@ def task_files(task: str, notify: Notify) -> tuple[tuple[str, Path], ...]:
     user = data_dir()
     cache = cache_dir() / "data" / PACKAGE.archive.removesuffix(".tar.gz")
     for root in ([user / "bigbench"] if user else []) + [cache]:
-        if files := _files(root, task):
+        if files := _list_files(root, task):
             return files
     top = task.partition("/")[0]
     known = resource("benchmarks/bigbench/tasks.v1.txt").read_text(encoding="utf-8").split()
@@ -79,12 +79,12 @@ def task_files(task: str, notify: Notify) -> tuple[tuple[str, Path], ...]:
         raise UnknownNameError("BIG-bench task", top, known)
     if not (cache / top).exists():
         _fetch(top, cache / top, notify)
-    if files := _files(cache, task):
+    if files := _list_files(cache, task):
         return files
-    raise UnknownNameError(f"subtask of {top}", task, [name for name, _ in _files(cache, top)])
+    raise UnknownNameError(f"subtask of {top}", task, [name for name, _ in _list_files(cache, top)])
 
 
-def _files(root: Path, task: str) -> tuple[tuple[str, Path], ...]:
+def _list_files(root: Path, task: str) -> tuple[tuple[str, Path], ...]:
     subtasks = sorted((root / task).glob(f"*/{_FILE}"))
     found = subtasks or [path for path in [root / task / _FILE] if path.is_file()]
     return tuple((path.parent.relative_to(root).as_posix(), path) for path in found)
@@ -96,12 +96,12 @@ def _fetch(task: str, target: Path, notify: Notify) -> None:
         url = _archive_url()
         notify(f"fetching {task} out of {PACKAGE.archive} from {urlsplit(url).hostname}")
         with open_url(url, PATIENCE_S) as response:
-            content = _read(_HashedResponse(response, notify), task)
+            content = _read_archive(_HashedResponse(response, notify), task)
     except (OSError, EOFError, zlib.error, tarfile.TarError, http.client.HTTPException) as fault:
         said = fault.reason if isinstance(fault, urllib.error.URLError) else fault
         raise MissingDataError(
             f"BIG-bench {task} is not on this machine and {PACKAGE.name} cannot be fetched from "
-            f"{urlsplit(_index()).hostname}: {said or type(fault).__name__}",
+            f"{urlsplit(_index_url()).hostname}: {said or type(fault).__name__}",
             hint=f"put it into $COTKIT_DATA_DIR/bigbench/{task}/, or set COTKIT_INDEX_URL",
         ) from fault
     try:
@@ -118,7 +118,7 @@ def _fetch(task: str, target: Path, notify: Notify) -> None:
         ) from refused
 
 
-def _read(archive: _HashedResponse, task: str) -> dict[str, bytes]:
+def _read_archive(archive: _HashedResponse, task: str) -> dict[str, bytes]:
     """Path under the task's folder -> content of each ``task.json``.
 
     Raises:
@@ -169,9 +169,9 @@ class _HashedResponse(io.RawIOBase):
 
 
 def _archive_url() -> str:
-    page = f"{_index().rstrip('/')}/{PACKAGE.name}/"
+    page = f"{_index_url().rstrip('/')}/{PACKAGE.name}/"
     with open_url(page, PATIENCE_S) as response:
-        links = list(_links(response.read().decode("utf-8", "replace")))
+        links = list(_find_links(response.read().decode("utf-8", "replace")))
         base = response.url
     for link in links:
         if urlsplit(link).path.endswith(f"/{PACKAGE.archive}") or link == PACKAGE.archive:
@@ -179,12 +179,12 @@ def _archive_url() -> str:
     raise OSError(f"its page has no {PACKAGE.archive}")
 
 
-def _links(page: str) -> Iterator[str]:
+def _find_links(page: str) -> Iterator[str]:
     for link in re.findall(r"""<a\s[^>]*?href\s*=\s*["']([^"'#]+)""", page):
         yield html.unescape(link)
 
 
-def _index() -> str:
+def _index_url() -> str:
     """The index that pip uses, unless ``$COTKIT_INDEX_URL`` names another."""
     for name in ("COTKIT_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(name):

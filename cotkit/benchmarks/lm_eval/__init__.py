@@ -167,12 +167,12 @@ class LmEval:
         has_choices = is_choice or self._config.fields.get("doc_to_choice") is not None
         choices = self._choices(row) if has_choices else ()
         question = text.value(row)
-        if not isinstance(question, str) or not question.strip() or not _is_sayable(question):
+        if not isinstance(question, str) or not question.strip() or not _is_encodable(question):
             raise row.bad("doc_to_text makes no text of it", hint="it must be one text")
         targets = target.items(row)
         if choices:
             is_index = not target.is_field(row)
-            targets = [_chosen(row, item, choices, is_index=is_index) for item in targets]
+            targets = [_resolve_choice(row, item, choices, is_index=is_index) for item in targets]
         if not targets:
             raise row.bad("doc_to_target makes no answer of it", hint="it is an empty list")
         read = [(None, str(x)) if is_choice else self._read(row, x) for x in targets]
@@ -214,7 +214,7 @@ class LmEval:
                     hint=f"for words use lm-eval:{self.path},answer_kind=text",
                 )
             return rationale or None, gold
-        if not answer or not _is_sayable(answer):
+        if not answer or not _is_encodable(answer):
             raise row.bad("doc_to_target makes no answer of it", hint="it must be text")
         return rationale or None, answer
 
@@ -238,7 +238,9 @@ class LmEval:
         return texts
 
 
-def _chosen(row: SourceLine, item: object, choices: tuple[str, ...], *, is_index: bool) -> str:
+def _resolve_choice(
+    row: SourceLine, item: object, choices: tuple[str, ...], *, is_index: bool
+) -> str:
     """The choice that a target means: its index from 0, or its text.
 
     A field of the rows that holds digits as text is a choice's text; digits that a template wrote
@@ -256,5 +258,5 @@ def _chosen(row: SourceLine, item: object, choices: tuple[str, ...], *, is_index
     )
 
 
-def _is_sayable(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)

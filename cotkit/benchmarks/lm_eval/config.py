@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_split, read_task
 from cotkit.errors import BadInputError, MissingDataError, MissingDependencyError
 
-HONOURED = frozenset(
+HONOURED_FIELDS = frozenset(
     {
         *("task", "include", "output_type", "filter_list", "fewshot_config"),
         *("dataset_path", "dataset_name", "dataset_kwargs"),
@@ -26,9 +26,9 @@ HONOURED = frozenset(
         *("doc_to_text", "doc_to_target", "doc_to_choice"),
     }
 )
-LABELS = frozenset({"task_alias", "tag", "metadata"})
+LABEL_FIELDS = frozenset({"task_alias", "tag", "metadata"})
 """Fields that change no result there either."""
-IGNORED: Mapping[str, str] = {
+IGNORED_FIELDS: Mapping[str, str] = {
     "description": "strategies write the prompt",
     "gen_prefix": "strategies write the prompt",
     "num_fewshot": "--exemplars says how many",
@@ -41,7 +41,7 @@ IGNORED: Mapping[str, str] = {
     "doc_to_decontamination_query": "cotkit does not look for contamination",
 }
 """Field -> why it has no effect here; whatever a task has of these is said in its notes."""
-REFUSED: Mapping[str, str] = {
+REFUSED_FIELDS: Mapping[str, str] = {
     "process_docs": "runs Python code on every row",
     "process_results": "runs Python code on every answer",
     "custom_dataset": "runs Python code to get the rows",
@@ -89,8 +89,8 @@ class Config:
     def notes(self) -> tuple[str, ...]:
         """Every ignored field that the task has, with the reason."""
         return tuple(
-            f"{_with_keys(name, self.fields[name])}: {why}"
-            for name, why in IGNORED.items()
+            f"{_describe_field(name, self.fields[name])}: {why}"
+            for name, why in IGNORED_FIELDS.items()
             if name in self.fields
         )
 
@@ -104,22 +104,22 @@ def read_config(path: Path) -> Config:
     """
     found = _read_config(path, ())
     for name in found.fields:
-        if name in REFUSED:
-            raise found.bad(name, REFUSED[name], "cotkit reads tasks as data: remove it")
-        if name not in HONOURED | LABELS | IGNORED.keys():
-            near = difflib.get_close_matches(name, HONOURED | IGNORED.keys(), n=1)
+        if name in REFUSED_FIELDS:
+            raise found.bad(name, REFUSED_FIELDS[name], "cotkit reads tasks as data: remove it")
+        if name not in HONOURED_FIELDS | LABEL_FIELDS | IGNORED_FIELDS.keys():
+            near = difflib.get_close_matches(name, HONOURED_FIELDS | IGNORED_FIELDS.keys(), n=1)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             raise found.bad(name, "unknown field", hint)
     return found
 
 
-def _with_keys(name: str, value: object) -> str:
+def _describe_field(name: str, value: object) -> str:
     keys = ", ".join(cast("dict[str, object]", value)) if isinstance(value, dict) else ""
     return f"{name} ({keys})" if keys else name
 
 
 def _read_config(path: Path, above: tuple[Path, ...]) -> Config:
-    found = _one_file(path)
+    found = _read_one_file(path)
     includes = found.fields.get("include")
     if includes is None:
         return found
@@ -139,12 +139,12 @@ def _read_config(path: Path, above: tuple[Path, ...]) -> Config:
     return Config(path=path, fields=fields, places=places)
 
 
-def _one_file(path: Path) -> Config:
+def _read_one_file(path: Path) -> Config:
     try:
         import yaml
     except ImportError:
         raise MissingDependencyError("pyyaml", "lm-eval-tasks") from None
-    text = _text(path)
+    text = _read_text(path)
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
@@ -169,7 +169,7 @@ def _one_file(path: Path) -> Config:
     return Config(path=path, fields={str(k): v for k, v in fields.items()}, places=places)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if not path.is_file():
         raise BadInputError(path, "no such file", hint="--bench lm-eval:./my-task.yaml")
     with path.open("rb") as file:
@@ -185,7 +185,7 @@ def _text(path: Path) -> str:
 
 def _check_tags(path: Path, root: object) -> None:
     """Refuse ``!function`` and every other tag that is not plain data, at its line."""
-    for node in _nodes(root, set()):
+    for node in _walk_nodes(root, set()):
         tag = str(getattr(node, "tag", ""))
         if not tag.startswith(_PLAIN) or tag.startswith(f"{_PLAIN}python"):
             mark = getattr(node, "start_mark", None)
@@ -199,7 +199,7 @@ def _check_tags(path: Path, root: object) -> None:
             )
 
 
-def _nodes(node: object, seen: set[int]) -> Iterator[object]:
+def _walk_nodes(node: object, seen: set[int]) -> Iterator[object]:
     """Every node once, however often an alias names it."""
     if id(node) in seen:
         return
@@ -211,7 +211,7 @@ def _nodes(node: object, seen: set[int]) -> Iterator[object]:
     if isinstance(value, list):
         for child in cast("list[object]", value):
             for part in cast("tuple[object, ...]", child) if isinstance(child, tuple) else (child,):
-                yield from _nodes(part, seen)
+                yield from _walk_nodes(part, seen)
 
 
 # Where the rows of a task file are: local files that it names, or a data set of the hub.
@@ -232,19 +232,21 @@ def rows_of(config: Config, split: str) -> tuple[SourceLine, ...]:
     source = config.text("dataset_path")
     if source is None:
         raise config.bad("dataset_path", "missing", "json, with dataset_kwargs: {data_files: ...}")
-    options = _options(config)
+    options = _loader_options(config)
     if source in _LOCAL:
-        return tuple(row for path in _files(config, options, split) for row in _read_rows(path))
+        return tuple(
+            row for path in _data_files(config, options, split) for row in _read_rows(path)
+        )
     if options or source.startswith((".", "/")) or source.count("/") > 1 or Path(source).suffix:
         raise config.bad(
             "dataset_path",
             f"{source!r} is neither json, parquet nor a data set of the hub",
             "dataset_path: json, with dataset_kwargs: {data_files: ...}",
         )
-    return read_split(_from_hub(config, source, split))
+    return read_split(_fetch_from_hub(config, source, split))
 
 
-def _options(config: Config) -> Mapping[str, object]:
+def _loader_options(config: Config) -> Mapping[str, object]:
     found = config.fields.get("dataset_kwargs")
     if found is None:
         return {}
@@ -262,7 +264,7 @@ def _options(config: Config) -> Mapping[str, object]:
     return options
 
 
-def _files(config: Config, options: Mapping[str, object], split: str) -> list[Path]:
+def _data_files(config: Config, options: Mapping[str, object], split: str) -> list[Path]:
     found = options.get("data_files")
     by_split: dict[str, object] = {"train": found}  # as the datasets package names a lone split
     if isinstance(found, dict):
@@ -292,7 +294,7 @@ def _read_rows(path: Path) -> tuple[SourceLine, ...]:
     return read_task(path).examples if start.startswith(b"[") else read_split(path)
 
 
-def _from_hub(config: Config, source: str, split: str) -> Path:
+def _fetch_from_hub(config: Config, source: str, split: str) -> Path:
     """By the paths that the hub's own converted files have; a subset ``main`` is the whole set."""
     subset = config.text("dataset_name")
     folder = source.rpartition("/")[2]
@@ -366,7 +368,7 @@ class Template:
 
     def _compiled(self) -> jinja2.Template:
         try:
-            return _compile(self.source)
+            return _compile_template(self.source)
         except jinja2.TemplateSyntaxError as broken:
             raise self.config.bad(self.name, f"not a template: {broken.message}") from broken
 
@@ -375,7 +377,7 @@ class Template:
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(source: str) -> jinja2.Template:
+def _compile_template(source: str) -> jinja2.Template:
     """In an environment as lm-eval's own, its filter included, and sandboxed."""
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined,

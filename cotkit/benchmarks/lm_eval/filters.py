@@ -31,7 +31,7 @@ _KEYS: Mapping[str, Mapping[str, type]] = {
     "take_first": {},
 }
 """Filter function -> its parameters."""
-_REFUSED = {
+_REFUSED_FILTERS = {
     "multi_choice_regex": "reads by the choices of each row",
     "custom": "runs Python code on every answer",
     "map": "turns texts into values of any kind",
@@ -154,7 +154,9 @@ def filters_of(config: Config) -> dict[str, tuple[FilterStep, ...]]:
     if found is None:
         return {}
     if config.text("output_type") == "multiple_choice":
-        raise _refused(config, "reads what is written; output_type: multiple_choice writes nothing")
+        raise _filter_error(
+            config, "reads what is written; output_type: multiple_choice writes nothing"
+        )
     filters: dict[str, tuple[FilterStep, ...]] = {}
     for one in cast("list[object]", found) if isinstance(found, list) else [found]:
         fields = cast("dict[str, object]", one) if isinstance(one, dict) else {}
@@ -163,10 +165,10 @@ def filters_of(config: Config) -> dict[str, tuple[FilterStep, ...]]:
             raise config.bad("filter_list", "must be a list of {name: ..., filter: [...]}")
         if name in filters:
             raise config.bad("filter_list", f"filter {name!r} stands there twice")
-        filters[name] = tuple(_step(config, name, x) for x in cast("list[object]", steps))
+        filters[name] = tuple(_read_step(config, name, x) for x in cast("list[object]", steps))
         functions = [step.function for step in filters[name]]
         if "take_first" not in functions or functions.index("take_first") < len(functions) - 1:
-            raise _refused(
+            raise _filter_error(
                 config, f"{name!r} must end in take_first: else lm-eval has no one text to compare"
             )
     return filters
@@ -191,14 +193,14 @@ def matching_of(config: Config) -> MatchOptions:
     return MatchOptions(regexes_to_ignore=compiled, **cast("dict[str, bool]", options))
 
 
-def _step(config: Config, name: str, written: object) -> FilterStep:
+def _read_step(config: Config, name: str, written: object) -> FilterStep:
     fields = dict(cast("dict[str, object]", written)) if isinstance(written, dict) else {}
     function = fields.pop("function", None)
     if not isinstance(function, str):
         raise config.bad("filter_list", f"a step of {name!r} must be {{function: ...}}")
     if function not in _KEYS:
-        why = _REFUSED.get(function, "is not known here")
-        raise _refused(config, f"{function} of {name!r} {why}")
+        why = _REFUSED_FILTERS.get(function, "is not known here")
+        raise _filter_error(config, f"{function} of {name!r} {why}")
     for key, value in fields.items():
         kind = _KEYS[function].get(key)
         if kind is None or not isinstance(value, kind) or isinstance(value, bool):
@@ -224,5 +226,5 @@ def _pattern(config: Config, field: str, pattern: object) -> str:
         raise config.bad(field, said) from broken
 
 
-def _refused(config: Config, problem: str) -> Exception:
+def _filter_error(config: Config, problem: str) -> Exception:
     return config.bad("filter_list", problem, "filters=ignore leaves the task's filters out")

@@ -22,15 +22,15 @@ from inspect_ai.util import collect
 
 from cotkit.benchmarks import draw, load_benchmark
 from cotkit.interop.inspect_ import samples
-from cotkit.interop.inspect_.model import FINISH, chat, complete
+from cotkit.interop.inspect_.model import INSPECT_STOP_REASONS, chat_messages, complete
 from cotkit.interop.inspect_.samples import SampleView
 from cotkit.registry import Spec, entries
-from cotkit.run.driver import Turn, drive, oracle, start, trim
-from cotkit.run.sandbox import sandbox
+from cotkit.run.driver import Turn, drive, make_oracle, start_flow, trim
+from cotkit.run.sandbox import make_sandbox
 from cotkit.scoring import READERS, score_attempt
 from cotkit.types import Problem, Request
 
-_KEPT = "cotkit"
+_METADATA_KEY = "cotkit"
 """Where in a sample's store the attempt is kept for the scorers."""
 _DEFAULT_READER = "flexible"
 
@@ -44,11 +44,11 @@ def solver_of(strategy: str) -> Callable[..., Solver]:
     """
 
     def make(**params: object) -> Solver:
-        settings = samples.settings(strategy, params)
+        settings = samples.read_settings(strategy, params)
 
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's shape
-            seen = _seen(state)
-            problem = samples.problem(seen, settings.answer_kind)
+            seen = _read_state(state)
+            problem = samples.make_problem(seen, settings.answer_kind)
             model, turns = get_model(), list[tuple[Request, Turn]]()
 
             async def ask(request: Request) -> Turn:
@@ -57,24 +57,26 @@ def solver_of(strategy: str) -> Callable[..., Solver]:
                 turns.append((request, asked))
                 return asked
 
-            flow = start(
-                samples.strategy(settings, seen, problem),
+            flow = start_flow(
+                samples.build_strategy(settings, seen, problem),
                 problem.question,
-                oracle(problem, _DEFAULT_READER),
+                make_oracle(problem, _DEFAULT_READER),
             )
-            attempt, _ = await drive(flow, ask, sandbox(allowed=settings.run_unsafe_code))
+            attempt, _ = await drive(flow, ask, make_sandbox(allowed=settings.run_unsafe_code))
             state.messages = [
                 said
                 for request, asked in turns
                 for said in (
-                    *chat(request.messages),
+                    *chat_messages(request.messages),
                     *(ChatMessageAssistant(content=one.text) for one in asked.completions),
                 )
             ]
             state.output = ModelOutput.from_content(
-                model=str(model), content=attempt.text, stop_reason=FINISH[attempt.stop_reason]
+                model=str(model),
+                content=attempt.text,
+                stop_reason=INSPECT_STOP_REASONS[attempt.stop_reason],
             )
-            state.store.set(_KEPT, samples.kept(attempt))
+            state.store.set(_METADATA_KEY, samples.dump_attempt(attempt))
             return state
 
         return solve
@@ -91,8 +93,12 @@ def scorer_of(reader: str) -> Callable[..., Any]:
 
     def make(answer_kind: str | None = None) -> Callable[[TaskState, Any], Awaitable[Score]]:
         async def score(state: TaskState, target: object) -> Score:  # noqa: ARG001 - Inspect's shape
-            attempt = samples.attempt(state.store.get(_KEPT), *_said(state.output))
-            found = score_attempt(attempt, samples.problem(_seen(state), answer_kind), reader)
+            attempt = samples.load_attempt(
+                state.store.get(_METADATA_KEY), *_read_output(state.output)
+            )
+            found = score_attempt(
+                attempt, samples.make_problem(_read_state(state), answer_kind), reader
+            )
             reading = found.readings[reader]
             return Score(
                 value=CORRECT if found.correct_by[reader] else INCORRECT,
@@ -114,13 +120,15 @@ def task_of(bench: str) -> Callable[..., Task]:
     """
 
     def make(**params: object) -> Task:
-        given = {key: samples.written(value) for key, value in params.items()}
+        given = {key: samples.to_text(value) for key, value in params.items()}
         limit = given.pop("limit", None)
         spec = Spec(name=bench, params=given)
         found = load_benchmark(spec)
-        problems = draw(found.problems(), None if limit is None else samples.count(limit), 0)
+        problems = draw(found.problems(), None if limit is None else samples.read_count(limit), 0)
         return Task(
-            dataset=MemoryDataset([_sample(one, str(spec)) for one in problems], name=found.name),
+            dataset=MemoryDataset(
+                [_make_sample(one, str(spec)) for one in problems], name=found.name
+            ),
             solver=_SOLVERS["cot"](),
             scorer=[
                 _SCORERS[name]()
@@ -134,17 +142,17 @@ def task_of(bench: str) -> Callable[..., Task]:
     return make
 
 
-def _sample(problem: Problem, bench: str) -> Sample:
+def _make_sample(problem: Problem, bench: str) -> Sample:
     return Sample(
         id=problem.question.id,
         input=problem.question.text,
         choices=list(problem.question.choices) or None,
-        target=samples.target(problem),
+        target=samples.inspect_target(problem),
         metadata={"cotkit": {"bench": bench}, "n_steps": problem.n_steps},
     )
 
 
-def _seen(state: TaskState) -> SampleView:
+def _read_state(state: TaskState) -> SampleView:
     about = state.metadata.get("cotkit")
     return SampleView(
         id=str(state.sample_id),
@@ -155,7 +163,7 @@ def _seen(state: TaskState) -> SampleView:
     )
 
 
-def _said(output: ModelOutput) -> tuple[str, str]:
+def _read_output(output: ModelOutput) -> tuple[str, str]:
     return output.completion, "stop" if output.empty else output.stop_reason
 
 

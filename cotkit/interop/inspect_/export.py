@@ -20,7 +20,7 @@ from cotkit.interop.stored import StoredRun
 from cotkit.store import AttemptRow, StoredTurn
 from cotkit.types import Completion, StopReason
 
-_STOPPED: dict[StopReason, str] = {
+_STOP_REASONS: dict[StopReason, str] = {
     "stop": "stop",
     "length": "max_tokens",
     "refusal": "content_filter",
@@ -37,9 +37,9 @@ def write_inspect(run: StoredRun, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for arm, rows in run.rows().items():
-            log = _log(run, arm, rows)
+            log = _make_log(run, arm, rows)
             name = re.sub(r"[^\w.]+", "-", f"{run.bench}-{arm}")
-            files.append(folder / f"{run.date}_{name}_{_id(run, arm, 'task')}.json")
+            files.append(folder / f"{run.date}_{name}_{_make_id(run, arm, 'task')}.json")
             text = json.dumps(log, indent=1, ensure_ascii=False)
             files[-1].write_text(text + "\n", encoding="utf-8")
     except OSError as refused:
@@ -47,7 +47,7 @@ def write_inspect(run: StoredRun, folder: Path) -> list[Path]:
     return files
 
 
-def _log(run: StoredRun, arm: str, rows: Sequence[AttemptRow]) -> dict[str, object]:
+def _make_log(run: StoredRun, arm: str, rows: Sequence[AttemptRow]) -> dict[str, object]:
     info = run.info
     ids = list(dict.fromkeys(row.problem_id for row in rows))
     done = [row for row in rows if row.outcome != "failed"]
@@ -63,11 +63,11 @@ def _log(run: StoredRun, arm: str, rows: Sequence[AttemptRow]) -> dict[str, obje
         "version": VERSION,
         "status": "success" if run.is_complete else "error",
         "eval": {
-            "eval_id": _id(run, arm, "eval"),
+            "eval_id": _make_id(run, arm, "eval"),
             "run_id": run.run_id,
             "created": run.updated_utc,
             "task": f"{run.bench} · {arm}",
-            "task_id": _id(run, arm, "task"),
+            "task_id": _make_id(run, arm, "task"),
             "dataset": {"name": run.bench, "samples": len(ids), "sample_ids": ids},
             "model": info.model,
             "model_args": dict(info.settings),
@@ -86,7 +86,7 @@ def _log(run: StoredRun, arm: str, rows: Sequence[AttemptRow]) -> dict[str, obje
             "scores": _totals(run, done),
         },
         "stats": {"started_at": run.updated_utc, "completed_at": run.updated_utc},
-        "samples": [_sample(run, row) for row in rows],
+        "samples": [_make_sample(run, row) for row in rows],
     }
 
 
@@ -112,15 +112,15 @@ def _totals(run: StoredRun, done: Sequence[AttemptRow]) -> list[dict[str, object
     ]
 
 
-def _sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
+def _make_sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
     turns = run.turns(row)
-    prompt = _messages(turns[0]) if turns else []
+    prompt = _make_messages(turns[0]) if turns else []
     sample: dict[str, object] = {
         "id": row.problem_id,
         "epoch": row.sample + 1,
         "input": prompt or "",
         "target": row.gold,
-        "messages": _talk(turns),
+        "messages": _make_conversation(turns),
         "metadata": {
             "outcome": row.outcome,
             "n_steps": row.n_steps,
@@ -129,7 +129,7 @@ def _sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
             "n_calls": row.n_calls,
         },
         "total_time": row.seconds,
-        "model_usage": {run.info.model: _usage(row)},
+        "model_usage": {run.info.model: _token_usage(row)},
     }
     if row.outcome == "failed":
         why = row.error or "the backend gave nothing"
@@ -139,12 +139,12 @@ def _sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
             "model": run.info.model,
             "choices": [
                 {
-                    "message": _answer(one),
-                    "stop_reason": _STOPPED[one.stop_reason],
+                    "message": _make_answer(one),
+                    "stop_reason": _STOP_REASONS[one.stop_reason],
                 }
                 for one in (turns[-1].completions if turns else ())
             ],
-            "usage": _usage(row),
+            "usage": _token_usage(row),
         },
         "scores": {
             reader: {
@@ -158,7 +158,7 @@ def _sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
     }
 
 
-def _usage(row: AttemptRow) -> dict[str, int]:
+def _token_usage(row: AttemptRow) -> dict[str, int]:
     prompt, generated = row.n_prompt_tokens or 0, row.n_generated_tokens or 0
     return {
         "input_tokens": prompt,
@@ -167,23 +167,23 @@ def _usage(row: AttemptRow) -> dict[str, int]:
     }
 
 
-def _messages(turn: StoredTurn) -> list[dict[str, object]]:
+def _make_messages(turn: StoredTurn) -> list[dict[str, object]]:
     return [{"role": one.role, "content": one.content} for one in turn.request.messages]
 
 
-def _talk(turns: Sequence[StoredTurn]) -> list[dict[str, object]]:
+def _make_conversation(turns: Sequence[StoredTurn]) -> list[dict[str, object]]:
     """Every turn's prompt and answers, one turn after another: a later prompt may repeat them."""
     talk: list[dict[str, object]] = []
     for turn in turns:
-        talk += _messages(turn)
-        talk += [_answer(completion) for completion in turn.completions]
+        talk += _make_messages(turn)
+        talk += [_make_answer(completion) for completion in turn.completions]
     return talk
 
 
-def _answer(completion: Completion) -> dict[str, object]:
+def _make_answer(completion: Completion) -> dict[str, object]:
     return {"role": "assistant", "content": completion.text, "source": "generate"}
 
 
-def _id(run: StoredRun, arm: str, what: str) -> str:
+def _make_id(run: StoredRun, arm: str, what: str) -> str:
     """The same for equal runs; as long as Inspect's."""
     return content_hash(f"inspect-{what}", [run.run_id, arm])[:22]

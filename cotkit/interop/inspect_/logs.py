@@ -16,14 +16,14 @@ from typing import cast
 from cotkit.errors import BadInputError
 from cotkit.interop.fields import (
     as_number,
-    items,
-    maybe,
-    maybe_table,
+    find_field,
+    find_object,
+    need_list,
+    need_object,
+    need_text,
     read_file,
     read_member,
     read_object,
-    table,
-    words,
 )
 from cotkit.interop.results import FileLocation, ModelSize, ProblemScore, Result
 
@@ -60,34 +60,34 @@ def read_inspect(path: Path, wanted: InspectSelection) -> list[Result]:
         return [one for file in files for one in read_inspect(file, wanted)]
     if not path.is_file():
         raise BadInputError(path, "no such file", hint=_HINT)
-    head, samples, place = open_logged(path)
-    about = cast("Mapping[str, str]", maybe_table(head, "eval", "metadata", "cotkit"))
-    arm = wanted.arm or about.get("arm") or _our_solver(head)
+    head, samples, place = open_log(path)
+    about = cast("Mapping[str, str]", find_object(head, "eval", "metadata", "cotkit"))
+    arm = wanted.arm or about.get("arm") or _cotkit_strategy(head)
     if arm is None:
         hint = f"--from ARM=inspect:{path}, e.g. --from cot=inspect:{path}"
         raise BadInputError(path, "which strategy is it? the log does not say", hint=hint)
-    task = words(head, place, "eval", "task")
+    task = need_text(head, place, "eval", "task")
     n_params = as_number(about.get("n_params"))
     status = head.get("status")
     notes = () if status == "success" else (f"{path.name}: status {status}: it may be cut short",)
-    scored, chosen = _scored(samples, wanted.scorer, place)
+    scored, chosen = _score_samples(samples, wanted.scorer, place)
     return [
         Result(
             place=place,
-            model=words(head, place, "eval", "model"),
+            model=need_text(head, place, "eval", "model"),
             bench=wanted.bench or about.get("bench") or task,
             arm=arm,
             size=ModelSize(
                 family=about.get("family"), n_params=int(n_params) if n_params else None
             ),
             of=scored,
-            version=(task, str(maybe(head, "eval", "task_version") or 0)),
+            version=(task, str(find_field(head, "eval", "task_version") or 0)),
             notes=(*notes, *chosen),
         )
     ]
 
 
-def open_logged(
+def open_log(
     path: Path, *, full: bool = False
 ) -> tuple[Mapping[str, object], list[object], FileLocation]:
     """Header, samples and place of a log; of a ``.eval`` the samples' summaries unless ``full``.
@@ -96,10 +96,10 @@ def open_logged(
         BadInputError: it is no log, or of a newer version.
     """
     if path.suffix == ".eval":
-        head, samples, place = _of_archive(path, full=full)
+        head, samples, place = _open_archive(path, full=full)
     else:
         head, place = read_file(path, _HINT), FileLocation(file=str(path))
-        samples = items(head, place, "samples")
+        samples = need_list(head, place, "samples")
     version = head.get("version")
     if not isinstance(version, int) or version > VERSION:
         hint = f"cotkit knows {VERSION}: upgrade it"
@@ -107,18 +107,18 @@ def open_logged(
     return head, samples, place
 
 
-def _our_solver(head: Mapping[str, object]) -> str | None:
+def _cotkit_strategy(head: Mapping[str, object]) -> str | None:
     """The strategy, where a solver of ours ran it (``cotkit/cot``), with its parameters."""
-    name = maybe(head, "eval", "solver")
+    name = find_field(head, "eval", "solver")
     if not isinstance(name, str) or not name.startswith("cotkit/"):
         return None
-    given = maybe_table(head, "eval", "solver_args")
+    given = find_object(head, "eval", "solver_args")
     params = ",".join(f"{key}={value}" for key, value in sorted(given.items()))
     arm = name.removeprefix("cotkit/").replace("_", "-")
     return f"{arm}:{params}" if params else arm
 
 
-def _of_archive(
+def _open_archive(
     path: Path, *, full: bool
 ) -> tuple[Mapping[str, object], list[object], FileLocation]:
     try:
@@ -134,22 +134,22 @@ def _of_archive(
         head = read_object(read_member(archive, path, header), place, _HINT)
         if full:
             members = sorted(one for one in names if one.startswith("samples/"))
-            return head, [_member(archive, path, one) for one in members], place
+            return head, [_read_json_member(archive, path, one) for one in members], place
         journal = sorted(one for one in names if one.startswith("_journal/summaries/"))
         samples: list[object] = []
         for member in ["summaries.json"] if "summaries.json" in names else journal:
             where = FileLocation(file=f"{path}!{member}")
             listed = b'{"samples": %b}' % read_member(archive, path, member)
-            samples += items(read_object(listed, where, _HINT), where, "samples")
+            samples += need_list(read_object(listed, where, _HINT), where, "samples")
     return head, samples, place
 
 
-def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Mapping[str, object]:
+def _read_json_member(archive: zipfile.ZipFile, path: Path, name: str) -> Mapping[str, object]:
     content = read_member(archive, path, name)
     return read_object(content, FileLocation(file=f"{path}!{name}"), _HINT)
 
 
-def _scored(
+def _score_samples(
     samples: Iterable[object], scorer: str | None, place: FileLocation
 ) -> tuple[dict[str, ProblemScore], tuple[str, ...]]:
     epochs: dict[str, list[ProblemScore]] = {}
@@ -161,19 +161,19 @@ def _scored(
         of = cast("dict[str, object]", sample)
         if "id" not in of:
             raise place.bad("missing", field=f"{field}.id", hint=_HINT)
-        given = maybe_table(of, "scores")
+        given = find_object(of, "scores")
         if chosen is None and given:
             chosen = next(iter(given))
         others |= dict.fromkeys(name for name in given if name != (chosen or "").partition("/")[0])
         value = math.nan if of.get("error") else value_of(given, chosen, field, place)
         one = ProblemScore(
-            correct=value, tokens=_tokens(of), seconds=as_number(of.get("total_time"))
+            correct=value, tokens=_count_tokens(of), seconds=as_number(of.get("total_time"))
         )
         epochs.setdefault(str(of["id"]), []).append(one)
     if not epochs:
         raise place.bad("empty", field="samples", hint="a log without samples says no pairs")
     note = (f"scorer {chosen}, not {', '.join(others)} (,scorer=NAME)",) if others else ()
-    return {problem: _mean(of) for problem, of in epochs.items()}, note
+    return {problem: _mean_of_epochs(of) for problem, of in epochs.items()}, note
 
 
 def value_of(
@@ -190,7 +190,7 @@ def value_of(
     if name not in scores:
         hint = f"there: {', '.join(scores)}; ,scorer=NAME"
         raise place.bad("missing", field=f"{field}.scores.{name}", hint=hint)
-    score = table(scores, place, name)
+    score = need_object(scores, place, name)
     value = score.get("value")
     field = f"{field}.scores.{name}.value"
     if isinstance(value, dict):
@@ -210,13 +210,13 @@ def value_of(
     return number
 
 
-def _tokens(sample: Mapping[str, object]) -> float | None:
-    usage = maybe_table(sample, "model_usage")
-    counts = [as_number(maybe(one, "total_tokens")) for one in usage.values()]
+def _count_tokens(sample: Mapping[str, object]) -> float | None:
+    usage = find_object(sample, "model_usage")
+    counts = [as_number(find_field(one, "total_tokens")) for one in usage.values()]
     return None if None in counts or not counts else sum(one for one in counts if one is not None)
 
 
-def _mean(epochs: list[ProblemScore]) -> ProblemScore:
+def _mean_of_epochs(epochs: list[ProblemScore]) -> ProblemScore:
     """Of the epochs that were scored; costs are summed."""
     values = [one.correct for one in epochs if not math.isnan(one.correct)]
     tokens = [one.tokens for one in epochs if one.tokens is not None]

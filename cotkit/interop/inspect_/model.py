@@ -9,10 +9,10 @@ from typing import Any
 
 from cotkit.errors import BackendError
 from cotkit.identity import request_key, sample_seed
-from cotkit.interop.inspect_.samples import STOPPED
+from cotkit.interop.inspect_.samples import STOP_REASONS
 from cotkit.types import BackendInfo, Completion, Message, Request, StopReason
 
-FINISH: Mapping[StopReason, str] = {
+INSPECT_STOP_REASONS: Mapping[StopReason, str] = {
     "stop": "stop",
     "length": "max_tokens",
     "refusal": "content_filter",
@@ -84,7 +84,7 @@ async def complete(
     is_sampled = decoding.temperature > 0
     seed = sample_seed(decoding, request_key(request), sample) & _SEED_BITS
     output = await model.generate(
-        chat(request.messages),
+        chat_messages(request.messages),
         config=GenerateConfig(
             max_tokens=decoding.max_tokens,
             temperature=decoding.temperature,
@@ -103,7 +103,7 @@ async def complete(
     stored = (usage and usage.input_tokens_cache_write) or 0
     return Completion(
         text=output.message.text,
-        stop_reason=STOPPED.get(output.stop_reason, "stop"),
+        stop_reason=STOP_REASONS.get(output.stop_reason, "stop"),
         n_prompt_tokens=usage.input_tokens + cached + stored if usage else None,
         n_shared_tokens=cached,
         n_cache_write_tokens=stored,
@@ -115,7 +115,7 @@ async def complete(
     )
 
 
-def chat(messages: Sequence[Message]) -> list[Any]:
+def chat_messages(messages: Sequence[Message]) -> list[Any]:
     """Messages in Inspect's classes: stripped, empty ones left out, as our own chat backends do."""
     from inspect_ai import model  # pyright: ignore[reportMissingImports] - optional
 

@@ -16,7 +16,7 @@ from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Attempt, Problem, Question, StopReason
 
-STOPPED: Mapping[str, StopReason] = {
+STOP_REASONS: Mapping[str, StopReason] = {
     "max_tokens": "length",
     "model_length": "length",
     "content_filter": "refusal",
@@ -75,38 +75,38 @@ class _SingleProblem:
         return ()
 
 
-def settings(name: str, params: Mapping[str, object]) -> SolverSettings:
+def read_settings(name: str, params: Mapping[str, object]) -> SolverSettings:
     """Read a solver's parameters.
 
     Raises:
         UsageError: one cannot be read; those of the strategy are checked with its first sample.
     """
-    given = {key.replace("-", "_"): written(value) for key, value in params.items()}
+    given = {key.replace("-", "_"): to_text(value) for key, value in params.items()}
     unsafe = given.pop("run_unsafe_code", "false").lower()
     if unsafe not in {"true", "false"}:
         raise UsageError(f"run_unsafe_code={unsafe}?", hint="true or false")
     return SolverSettings(
         name=name,
         exemplars=given.pop("exemplars", "builtin:8"),
-        exemplar_seed=count(given.pop("exemplar_seed", "0"), low=0),
+        exemplar_seed=read_count(given.pop("exemplar_seed", "0"), low=0),
         answer_kind=given.pop("answer_kind", None),
         run_unsafe_code=unsafe == "true",
         params=given,
     )
 
 
-def problem(seen: SampleView, answer_kind: str | None) -> Problem:
+def make_problem(seen: SampleView, answer_kind: str | None) -> Problem:
     """The problem that a sample is; of a benchmark of ours, that benchmark's.
 
     Raises:
         UsageError: the answer kind does not fit the sample, or its benchmark has no such problem.
     """
     if seen.bench is not None:
-        if seen.id not in (known := _problems(seen.bench)):
+        if seen.id not in (known := _problems_by_id(seen.bench)):
             raise UsageError(f"{seen.bench} has no problem {seen.id}")
         return known[seen.id]
-    kind = _kind(seen, answer_kind)
-    golds = [_gold(seen, target, kind) for target in seen.targets]
+    kind = _answer_kind(seen, answer_kind)
+    golds = [_read_gold(seen, target, kind) for target in seen.targets]
     return Problem(
         question=Question(id=seen.id, text=seen.text, choices=seen.choices, answer_kind=kind),
         gold=golds[0] if golds else "",
@@ -114,7 +114,7 @@ def problem(seen: SampleView, answer_kind: str | None) -> Problem:
     )
 
 
-def _kind(seen: SampleView, asked: str | None) -> AnswerKind:
+def _answer_kind(seen: SampleView, asked: str | None) -> AnswerKind:
     if asked is None:
         if seen.choices:
             return "choice"
@@ -128,7 +128,7 @@ def _kind(seen: SampleView, asked: str | None) -> AnswerKind:
     return cast("AnswerKind", asked)
 
 
-def _gold(seen: SampleView, target: str, kind: AnswerKind) -> str:
+def _read_gold(seen: SampleView, target: str, kind: AnswerKind) -> str:
     if kind == "number":
         found = canonical_number(target)
         if found is None:
@@ -139,7 +139,9 @@ def _gold(seen: SampleView, target: str, kind: AnswerKind) -> str:
     return seen.choices[letters.index(target)] if target and target in letters else target
 
 
-def strategy(of: SolverSettings, seen: SampleView, problem: Problem) -> Strategy | OracleStrategy:
+def build_strategy(
+    of: SolverSettings, seen: SampleView, problem: Problem
+) -> Strategy | OracleStrategy:
     """The strategy for a sample, with its exemplars.
 
     Raises:
@@ -157,17 +159,19 @@ def strategy(of: SolverSettings, seen: SampleView, problem: Problem) -> Strategy
         run_unsafe_code=of.run_unsafe_code,
     )
     if seen.bench is not None:
-        return _of(_planned(spec.to_json(), seen.bench), of.name)
+        return _strategy_of_arm(_make_plan(spec.to_json(), seen.bench), of.name)
     kind = problem.question.answer_kind
     if kind != "number" and spec.exemplars.startswith("builtin:") and _shows_exemplars(of.name):
         raise UsageError(
             f"{of.name} shows exemplars, and the built-in ones are of numbers, not of {kind}",
             hint="-S exemplars=FILE.jsonl:4, or a zero-shot strategy",
         )
-    return _of(make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind)), of.name)
+    return _strategy_of_arm(
+        make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind)), of.name
+    )
 
 
-def _of(plan: Plan, name: str) -> Strategy | OracleStrategy:
+def _strategy_of_arm(plan: Plan, name: str) -> Strategy | OracleStrategy:
     return next(arm.strategy for arm in plan.arms if arm.name == name)
 
 
@@ -178,21 +182,21 @@ def _shows_exemplars(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=8)
-def _planned(spec: str, bench: str) -> Plan:
-    return make_plan(RunSpec.from_json(spec), _bench(bench))
+def _make_plan(spec: str, bench: str) -> Plan:
+    return make_plan(RunSpec.from_json(spec), _load_bench(bench))
 
 
 @functools.lru_cache(maxsize=8)
-def _bench(spec: str) -> Benchmark:
+def _load_bench(spec: str) -> Benchmark:
     return load_benchmark(parse_spec(spec))
 
 
 @functools.lru_cache(maxsize=8)
-def _problems(spec: str) -> Mapping[str, Problem]:
-    return {one.question.id: one for one in _bench(spec).problems()}
+def _problems_by_id(spec: str) -> Mapping[str, Problem]:
+    return {one.question.id: one for one in _load_bench(spec).problems()}
 
 
-def target(of: Problem) -> str | list[str]:
+def inspect_target(of: Problem) -> str | list[str]:
     """What Inspect's own scorers compare with: letters of choices."""
     choices = of.question.choices
     golds = [
@@ -202,31 +206,31 @@ def target(of: Problem) -> str | list[str]:
     return golds[0] if len(golds) == 1 else golds
 
 
-def kept(of: Attempt) -> dict[str, Any]:
+def dump_attempt(of: Attempt) -> dict[str, Any]:
     """An attempt as JSON."""
     return asdict(of)
 
 
-def attempt(found: Mapping[str, Any] | None, text: str, stopped: str) -> Attempt:
+def load_attempt(found: Mapping[str, Any] | None, text: str, stopped: str) -> Attempt:
     """What :func:`kept` kept; without it, one of the last completion."""
     if found is None:
-        return Attempt(text=text, stop_reason=STOPPED.get(stopped, "stop"))
+        return Attempt(text=text, stop_reason=STOP_REASONS.get(stopped, "stop"))
     values: dict[str, Any] = dict(found)
     drafts: list[dict[str, Any]] = values.pop("drafts")
     bare: dict[str, Any] = {"drafts": ()}
     return Attempt(**values, drafts=tuple(Attempt(**(one | bare)) for one in drafts))
 
 
-def written(value: object) -> str:
+def to_text(value: object) -> str:
     """A parameter as Inspect read it (YAML), as text again."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return ",".join(map(written, cast("list[object]", value)))
+        return ",".join(map(to_text, cast("list[object]", value)))
     return str(value)
 
 
-def count(text: str, *, low: int = 1) -> int:
+def read_count(text: str, *, low: int = 1) -> int:
     """A whole number.
 
     Raises:

@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 from cotkit import __version__
 from cotkit.errors import UsageError
 from cotkit.interop.stored import StoredRun
-from cotkit.scoring.metrics import described
+from cotkit.scoring.metrics import find_metric
 from cotkit.store import AttemptRow, StoredTurn
 
 _EXACT = "exact_match"
@@ -43,12 +43,12 @@ def write_lm_eval(run: StoredRun, folder: Path) -> list[Path]:
     arms = run.rows()
     ids = {row.problem_id: None for rows in arms.values() for row in rows}
     places = {problem: at for at, problem in enumerate(ids)}
-    tasks = {arm: _task(run, arm, rows, places) for arm, rows in arms.items()}
-    home = folder / _fit(run.info.model)
+    tasks = {arm: _make_task(run, arm, rows, places) for arm, rows in arms.items()}
+    home = folder / _sanitise_name(run.info.model)
     try:
         home.mkdir(parents=True, exist_ok=True)
         files = [home / f"results_{run.date}.json"]
-        page = json.dumps(_results(run, tasks), indent=2, ensure_ascii=False)
+        page = json.dumps(_make_results(run, tasks), indent=2, ensure_ascii=False)
         files[0].write_text(page + "\n", encoding="utf-8")
         for task in tasks.values():
             files.append(home / f"samples_{task.name}_{run.date}.jsonl")
@@ -59,7 +59,7 @@ def write_lm_eval(run: StoredRun, folder: Path) -> list[Path]:
     return files
 
 
-def _task(
+def _make_task(
     run: StoredRun, arm: str, rows: Sequence[AttemptRow], places: Mapping[str, int]
 ) -> _ExportTask:
     if any(row.sample for row in rows):
@@ -69,12 +69,18 @@ def _task(
     if not done:
         raise UsageError(f"every attempt of {arm} failed: there is nothing to write")
     shared = set.intersection(*(set(row.metrics) for row in done)) - {_EXACT}
-    metrics = tuple(sorted(name for name in shared if described(name).higher_is_better is not None))
-    lines = [line for row in done for line in _lines(run, row, places[row.problem_id], metrics)]
-    return _ExportTask(name=f"{_fit(run.bench)}-{_fit(arm)}", lines=lines, metrics=metrics)
+    metrics = tuple(
+        sorted(name for name in shared if find_metric(name).higher_is_better is not None)
+    )
+    lines = [
+        line for row in done for line in _make_lines(run, row, places[row.problem_id], metrics)
+    ]
+    return _ExportTask(
+        name=f"{_sanitise_name(run.bench)}-{_sanitise_name(arm)}", lines=lines, metrics=metrics
+    )
 
 
-def _lines(
+def _make_lines(
     run: StoredRun, row: AttemptRow, place: int, metrics: Sequence[str]
 ) -> list[dict[str, object]]:
     """A line for each reader; the first, who decided, has the other metrics, too."""
@@ -84,10 +90,10 @@ def _lines(
         "doc_id": place,
         "doc": doc,
         "target": row.gold,
-        "arguments": {f"gen_args_{i}": _argument(turn) for i, turn in enumerate(turns)},
+        "arguments": {f"gen_args_{i}": _make_arguments(turn) for i, turn in enumerate(turns)},
         "resps": [[one.text for one in turn.completions] for turn in turns],
         "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
-        "prompt_hash": _hash(_argument(turns[0])["arg_0"] if turns else ""),
+        "prompt_hash": _hash(_make_arguments(turns[0])["arg_0"] if turns else ""),
         "target_hash": _hash(row.gold),
     }
     lines: list[dict[str, object]] = []
@@ -96,7 +102,7 @@ def _lines(
         lines.append(
             {
                 **shared,
-                "filtered_resps": [_said(row, reader)],
+                "filtered_resps": [_reading_text(row, reader)],
                 "filter": reader,
                 "metrics": [_EXACT, *others],
                 _EXACT: is_correct,
@@ -106,12 +112,12 @@ def _lines(
     return lines
 
 
-def _said(row: AttemptRow, reader: str) -> str:
+def _reading_text(row: AttemptRow, reader: str) -> str:
     value = row.readings[reader].value
     return "[invalid]" if value is None else value
 
 
-def _argument(turn: StoredTurn) -> dict[str, object]:
+def _make_arguments(turn: StoredTurn) -> dict[str, object]:
     decoding = turn.request.decoding
     return {
         "arg_0": "".join(message.content for message in turn.request.messages),
@@ -124,7 +130,7 @@ def _argument(turn: StoredTurn) -> dict[str, object]:
     }
 
 
-def _results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str, object]:
+def _make_results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str, object]:
     info = run.info
     return {
         "results": {task.name: _scores(task) for task in tasks.values()},
@@ -148,11 +154,12 @@ def _results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str, obje
         "n-shot": {},
         "higher_is_better": {
             task.name: {_EXACT: True}
-            | {name: described(name).higher_is_better for name in task.metrics}
+            | {name: find_metric(name).higher_is_better for name in task.metrics}
             for task in tasks.values()
         },
         "n-samples": {
-            task.name: dict.fromkeys(("original", "effective"), _n(task)) for task in tasks.values()
+            task.name: dict.fromkeys(("original", "effective"), _count_docs(task))
+            for task in tasks.values()
         },
         "config": {
             "model": info.backend,
@@ -163,7 +170,7 @@ def _results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str, obje
         "cotkit_version": __version__,
         "model_source": info.backend,
         "model_name": info.model,
-        "model_name_sanitized": _fit(info.model),
+        "model_name_sanitized": _sanitise_name(info.model),
     }
 
 
@@ -181,7 +188,7 @@ def _scores(task: _ExportTask) -> dict[str, object]:
     return found
 
 
-def _n(task: _ExportTask) -> int:
+def _count_docs(task: _ExportTask) -> int:
     return len({line["doc_id"] for line in task.lines})
 
 
@@ -189,6 +196,6 @@ def _hash(text: object) -> str:
     return hashlib.sha256(str(text).encode(errors="surrogatepass")).hexdigest()
 
 
-def _fit(name: str) -> str:
+def _sanitise_name(name: str) -> str:
     """Fit for a file name, as lm-eval does it."""
     return re.sub(r"[\"<>:/|\\?*\[\],= ]+", "__", name)

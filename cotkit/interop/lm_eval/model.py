@@ -79,7 +79,7 @@ class LmEvalModel:
         }
         settings |= {"top_p": decoding.top_p} if decoding.top_p < 1 else {}
         settings |= {"top_k": decoding.top_k} if decoding.top_k else {}
-        prompt = _raw(request)
+        prompt = _raw_prompt(request)
         made = await asyncio.gather(
             *(self._ask("generate_until", (prompt, dict(settings))) for _ in request.samples)
         )
@@ -95,7 +95,7 @@ class LmEvalModel:
         Raises:
             BackendError: it gave back no number; what it raises is raised.
         """
-        prompt = _raw(request)
+        prompt = _raw_prompt(request)
         made = await asyncio.gather(
             *(self._ask("loglikelihood", (prompt, one)) for one in request.options)
         )
@@ -115,7 +115,7 @@ class LmEvalModel:
     async def count_tokens(self, request: Request) -> int | None:
         """By its own tokenizer; None where it has none."""
         encode = self._encoder()
-        return len(encode(_raw(request))) if encode else None
+        return len(encode(_raw_prompt(request))) if encode else None
 
     async def close(self) -> None:
         """Nothing to give back: the model is its owner's."""
@@ -174,5 +174,5 @@ class LmEvalModel:
         return made
 
 
-def _raw(request: Request) -> str:
+def _raw_prompt(request: Request) -> str:
     return "".join(message.content for message in request.messages)

@@ -13,8 +13,22 @@ from typing import cast
 
 from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.errors import BadInputError
-from cotkit.interop.fields import as_number, maybe, maybe_table, read_file, read_lines, table
-from cotkit.interop.results import LINEAR, FileLocation, ModelSize, ProblemScore, Result, is_rate
+from cotkit.interop.fields import (
+    as_number,
+    find_field,
+    find_object,
+    need_object,
+    read_file,
+    read_lines,
+)
+from cotkit.interop.results import (
+    LINEAR_METRICS,
+    FileLocation,
+    ModelSize,
+    ProblemScore,
+    Result,
+    is_rate,
+)
 
 _HINT = "as `lm_eval --output_path DIR --log_samples` writes it"
 _FLEXIBLE = "flexible-extract"
@@ -50,57 +64,57 @@ def read_lm_eval(path: Path, wanted: LmEvalSelection) -> list[Result]:
         raise BadInputError(path, "no results*.json under it", hint=_HINT)
     latest: dict[tuple[str, str, str], Result] = {}
     for file in files:
-        for one in _read(file, wanted):
+        for one in _read_results(file, wanted):
             key = one.model, one.bench, one.arm
             if before := latest.get(key):
                 note = f"{one.model}, {one.bench}: {file.name} counts, not {before.place.file}"
-                latest[key] = _noted(one, note)
+                latest[key] = _add_note(one, note)
             else:
                 latest[key] = one
     if not latest:
-        known = f"tasks there: {', '.join(_tasks_of(files)) or 'none'}"
+        known = f"tasks there: {', '.join(_task_names(files)) or 'none'}"
         raise BadInputError(path, f"no results of task {wanted.task}", hint=known)
     return list(latest.values())
 
 
-def _noted(one: Result, note: str) -> Result:
+def _add_note(one: Result, note: str) -> Result:
     return replace(one, notes=(*one.notes, note))
 
 
-def _tasks_of(files: Sequence[Path]) -> list[str]:
+def _task_names(files: Sequence[Path]) -> list[str]:
     found: dict[str, None] = {}
     for file in files:
         found |= dict.fromkeys(
-            table(read_file(file, _HINT), FileLocation(file=str(file)), "results")
+            need_object(read_file(file, _HINT), FileLocation(file=str(file)), "results")
         )
     return list(found)
 
 
-def _read(file: Path, wanted: LmEvalSelection) -> list[Result]:
+def _read_results(file: Path, wanted: LmEvalSelection) -> list[Result]:
     place = FileLocation(file=str(file))
     page = read_file(file, _HINT)
-    tasks = table(page, place, "results")
-    groups = maybe_table(page, "group_subtasks")
-    model = _model(page, place)
-    n_params = as_number(maybe(page, "config", "model_num_parameters"))
+    tasks = need_object(page, place, "results")
+    groups = find_object(page, "group_subtasks")
+    model = _model_name(page, place)
+    n_params = as_number(find_field(page, "config", "model_num_parameters"))
     found: list[Result] = []
     for task in tasks:
         if groups.get(task) or wanted.task not in {None, task}:
             continue
-        says = cast("Mapping[str, str]", maybe_table(page, "configs", task, "metadata", "cotkit"))
+        says = cast("Mapping[str, str]", find_object(page, "configs", task, "metadata", "cotkit"))
         arm = wanted.arm or says.get("arm")
         if arm is None:
             hint = f"--from ARM=lm-eval:{file.parent}, e.g. --from cot=lm-eval:{file.parent}"
             raise BadInputError(file, "which strategy is it? the file does not say", hint=hint)
-        scores = table(page, place, "results", task)
-        metric, of_filter, notes = _choose(task, scores, wanted, place)
-        up = maybe_table(page, "higher_is_better", task)
+        scores = need_object(page, place, "results", task)
+        metric, of_filter, notes = _choose_metric(task, scores, wanted, place)
+        up = find_object(page, "higher_is_better", task)
         if up.get(metric) is False:
             hint = "choose another with ,metric=NAME"
             raise place.bad("lower is better", field=f"higher_is_better.{task}.{metric}", hint=hint)
-        companions = [name for name in LINEAR if up.get(name)]
+        companions = [name for name in LINEAR_METRICS if up.get(name)]
         samples = _samples_file(file, task)
-        version = maybe(page, "versions", task)
+        version = find_field(page, "versions", task)
         found.append(
             Result(
                 place=place,
@@ -111,9 +125,9 @@ def _read(file: Path, wanted: LmEvalSelection) -> list[Result]:
                     family=says.get("family"),
                     n_params=int(n_params) if n_params and n_params > 0 else None,
                 ),
-                of=_totals(page, task, f"{metric},{of_filter}", place)
+                of=_read_totals(page, task, f"{metric},{of_filter}", place)
                 if samples is None
-                else _scored(samples, metric, of_filter, companions),
+                else _read_scores(samples, metric, of_filter, companions),
                 version=None if version is None else (task, str(version)),
                 notes=notes,
             )
@@ -121,20 +135,20 @@ def _read(file: Path, wanted: LmEvalSelection) -> list[Result]:
     return found
 
 
-def _model(page: Mapping[str, object], place: FileLocation) -> str:
-    name = maybe(page, "model_name")
+def _model_name(page: Mapping[str, object], place: FileLocation) -> str:
+    name = find_field(page, "model_name")
     if isinstance(name, str) and name:
         return name
-    given = maybe(page, "config", "model_args")
+    given = find_field(page, "config", "model_args")
     if isinstance(given, str):  # older files: "pretrained=OWNER/NAME,dtype=..."
         given = {part.partition("=")[0]: part.partition("=")[2] for part in given.split(",")}
     for key in ("pretrained", "model"):
-        if isinstance(found := maybe(given, key), str):
+        if isinstance(found := find_field(given, key), str):
             return found
     raise place.bad("missing", field="model_name", hint=_HINT)
 
 
-def _choose(
+def _choose_metric(
     task: str, scores: Mapping[str, object], wanted: LmEvalSelection, place: FileLocation
 ) -> tuple[str, str, tuple[str, ...]]:
     """Metric and filter, and what is said of the choice."""
@@ -164,18 +178,18 @@ def _samples_file(file: Path, task: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _totals(page: Mapping[str, object], task: str, key: str, place: FileLocation) -> ArmTotals:
-    n = as_number(maybe(page, "n-samples", task, "effective"))
+def _read_totals(page: Mapping[str, object], task: str, key: str, place: FileLocation) -> ArmTotals:
+    n = as_number(find_field(page, "n-samples", task, "effective"))
     if n is None or n < 1:
         hint = "an interval needs the number of documents; lm-eval writes it since 0.4.3"
         raise place.bad("missing", field=f"n-samples.{task}.effective", hint=hint)
-    rate = as_number(table(page, place, "results", task)[key])
+    rate = as_number(need_object(page, place, "results", task)[key])
     if rate is None or not 0 <= rate <= 1:
         raise place.bad("must be 0 to 1", field=f"results.{task}.{key}", hint="a share of problems")
     return ArmTotals(rate=rate, n=int(n))
 
 
-def _scored(
+def _read_scores(
     path: Path, metric: str, of_filter: str, companions: Sequence[str]
 ) -> dict[str, ProblemScore]:
     """Every document by its hash: the same document has it in every task and run."""

@@ -72,16 +72,16 @@ def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
     plan = make_plan(spec, bench)
     if several := next((one for one in plan.problems if one.also), None):
         raise UsageError(f"{several.question.id} has several right answers; a task here has one")
-    tasks = [_task(arm, plan) for arm in plan.arms]
+    tasks = [_make_task(arm, plan) for arm in plan.arms]
     if not (folder / CODE).exists():  # else what is there is ours
         for name in (PROBLEMS, *(f"{task.name}.yaml" for task in tasks)):
             if (folder / name).exists():
                 raise UsageError(f"{folder / name} is there", hint="take a folder of its own")
     check_overwrites(folder / CODE, _BEGINS.lower().encode(), "code of lm-eval tasks by cotkit")
     files = {
-        PROBLEMS: "".join(_row(problem, tasks) for problem in plan.problems),
-        CODE: _code(tasks),
-        **{f"{task.name}.yaml": _yaml(task, plan) for task in tasks},
+        PROBLEMS: "".join(_make_row(problem, tasks) for problem in plan.problems),
+        CODE: _write_code(tasks),
+        **{f"{task.name}.yaml": _write_yaml(task, plan) for task in tasks},
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,12 +92,12 @@ def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _task(arm: Arm, plan: Plan) -> _Task:
-    asked = {problem.question.id: _asked(arm, problem) for problem in plan.problems}
+def _make_task(arm: Arm, plan: Plan) -> _Task:
+    asked = {problem.question.id: _probe_request(arm, problem) for problem in plan.problems}
     ((decoding, cue),) = {(request.decoding, cue) for request, cue in asked.values()}
     return _Task(
         arm=arm.name,
-        name=f"cotkit-{_fit(plan.bench_name)}-{_fit(arm.name)}",
+        name=f"cotkit-{_sanitise_name(plan.bench_name)}-{_sanitise_name(arm.name)}",
         function="whole_" + re.sub(r"\W+", "_", arm.name),
         prompts={
             of: "".join(message.content for message in request.messages)
@@ -108,41 +108,41 @@ def _task(arm: Arm, plan: Plan) -> _Task:
     )
 
 
-def _asked(arm: Arm, problem: Problem) -> tuple[Request, str]:
+def _probe_request(arm: Arm, problem: Problem) -> tuple[Request, str]:
     """The one request of a strategy, and the cue that it puts before the answer."""
     found: set[tuple[Request, str]] = set()
     for probe in _PROBES:
         if isinstance(arm.strategy, OracleStrategy):
-            raise _refused(arm, "sees the gold answers")
+            raise _task_error(arm, "sees the gold answers")
         flow = arm.strategy.solve(problem.question)
         request = next(flow)
         if not isinstance(request, Request) or request.samples != (0,):
-            raise _refused(arm, "takes several samples")
+            raise _task_error(arm, "takes several samples")
         try:
             flow.send((Completion(text=probe, stop_reason="stop"),))
         except StopIteration as ended:
-            found.add((request, _cue(arm, ended.value, probe)))
+            found.add((request, _find_cue(arm, ended.value, probe)))
         else:
             flow.close()
-            raise _refused(arm, "asks more than once")
+            raise _task_error(arm, "asks more than once")
     if len(found) > 1:
-        raise _refused(arm, "changes what the model wrote")
+        raise _task_error(arm, "changes what the model wrote")
     return found.pop()
 
 
-def _cue(arm: Arm, attempt: Attempt, text: str) -> str:
+def _find_cue(arm: Arm, attempt: Attempt, text: str) -> str:
     before = attempt.text.removesuffix(text)
     if before == attempt.text or getattr(arm.strategy, "calculator", False):
-        raise _refused(arm, "changes what the model wrote")
+        raise _task_error(arm, "changes what the model wrote")
     return before if text[0].isspace() else before.removesuffix(" ")
 
 
-def _refused(arm: Arm, why: str) -> UsageError:
+def _task_error(arm: Arm, why: str) -> UsageError:
     hint = "such as few-shot, cot, equation-only, answer-first; inspect eval takes every strategy"
     return UsageError(f"{arm.name} {why}: a task of lm-eval asks once and reads", hint=hint)
 
 
-def _row(problem: Problem, tasks: Sequence[_Task]) -> str:
+def _make_row(problem: Problem, tasks: Sequence[_Task]) -> str:
     """The same in every task, so that lm-eval gives it one hash and results can be paired."""
     of = problem.question
     prompts = {task.arm: task.prompts[of.id] for task in tasks}
@@ -150,7 +150,7 @@ def _row(problem: Problem, tasks: Sequence[_Task]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _code(tasks: Sequence[_Task]) -> str:
+def _write_code(tasks: Sequence[_Task]) -> str:
     lines = [
         f'{_BEGINS}{__version__}: what its tasks for lm-eval share."""',
         "",
@@ -181,7 +181,7 @@ def _code(tasks: Sequence[_Task]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _yaml(task: _Task, plan: Plan) -> str:
+def _write_yaml(task: _Task, plan: Plan) -> str:
     decoding, is_sampled = task.decoding, task.decoding.temperature > 0
     generation = {
         "until": list(decoding.stop),
@@ -232,6 +232,6 @@ def _yaml(task: _Task, plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fit(name: str) -> str:
+def _sanitise_name(name: str) -> str:
     """Fit for a task's and a file's name."""
     return re.sub(r"[^\w.-]+", "-", name.removesuffix(".jsonl")).strip("-.")

@@ -48,22 +48,22 @@ class NetworkSize:
         return 460_000_000 + 16 * self.n_params + recipe.batch_tokens * per_token
 
 
-def _size(name: str, width: int, n_layers: int, n_heads: int, head_width: int) -> NetworkSize:
+def _make_size(name: str, width: int, n_layers: int, n_heads: int, head_width: int) -> NetworkSize:
     return NetworkSize(
         name=name, width=width, n_layers=n_layers, n_heads=n_heads, head_width=head_width
     )
 
 
 SIZES: tuple[NetworkSize, ...] = (
-    _size("3k", 10, 2, 2, 8),
-    _size("6k", 16, 2, 2, 8),
-    _size("12k", 24, 2, 3, 8),
-    _size("26k", 28, 3, 4, 8),
-    _size("57k", 42, 3, 6, 8),
-    _size("114k", 54, 4, 6, 8),
-    _size("239k", 80, 4, 4, 16),
-    _size("506k", 112, 4, 7, 16),
-    _size("1m", 160, 4, 10, 16),
+    _make_size("3k", 10, 2, 2, 8),
+    _make_size("6k", 16, 2, 2, 8),
+    _make_size("12k", 24, 2, 3, 8),
+    _make_size("26k", 28, 3, 4, 8),
+    _make_size("57k", 42, 3, 6, 8),
+    _make_size("114k", 54, 4, 6, 8),
+    _make_size("239k", 80, 4, 4, 16),
+    _make_size("506k", 112, 4, 7, 16),
+    _make_size("1m", 160, 4, 10, 16),
 )
 """Smallest first."""
 
@@ -130,7 +130,7 @@ class PocketRecipe:
         return 6 * size.n_params * self.n_tokens
 
 
-def sizes_named(wanted: str) -> tuple[NetworkSize, ...]:
+def parse_sizes(wanted: str) -> tuple[NetworkSize, ...]:
     """The sizes that ``all`` or ``smallest,next`` or ``3k,12k`` name, smallest first.
 
     Raises:

@@ -38,7 +38,7 @@ class TrainingBatch:
     """Where a token is part of a rationale or answer, shape [B, L]: only these are learned."""
 
 
-def batch(recipe: PocketRecipe, seed: int, step: int) -> TrainingBatch:
+def make_batch(recipe: PocketRecipe, seed: int, step: int) -> TrainingBatch:
     """The sequences of one step: a function of recipe, seed and step alone."""
     import numpy as np
 
@@ -52,10 +52,10 @@ def batch(recipe: PocketRecipe, seed: int, step: int) -> TrainingBatch:
     row = np.repeat(np.arange(n_rows), length // _SHORTEST + 1)
     n_steps = np.where(mixed[row], rng.integers(1, recipe.max_steps + 1, row.size), steps[row])
     n_tokens = _least_tokens(n_steps, reasoned[row])
-    needed = _sum_within(n_tokens, row) < length  # no more than surely fill the row
+    needed = _tokens_before(n_tokens, row) < length  # no more than surely fill the row
     row, n_steps = row[needed], n_steps[needed]
-    ids, learned = encode(draw(rng, n_steps, recipe), reasoned[row])
-    return _packed(ids, learned, row, (n_rows, length))
+    ids, learned = encode(draw_chains(rng, n_steps, recipe), reasoned[row])
+    return _pack_rows(ids, learned, row, (n_rows, length))
 
 
 def encode(
@@ -67,25 +67,25 @@ def encode(
     """
     import numpy as np
 
-    question, answer = list(_question(chains)), list(_answer(chains, reasoned))
+    question, answer = list(_question_columns(chains)), list(_answer_columns(chains, reasoned))
     ids = np.column_stack(question + answer)
     learned = np.arange(ids.shape[1]) >= len(question)
     return ids, np.broadcast_to(learned, ids.shape)
 
 
-def _question(chains: ChainBatch) -> Iterator[NDArray[np.int64]]:
+def _question_columns(chains: ChainBatch) -> Iterator[NDArray[np.int64]]:
     import numpy as np
 
     yield np.full_like(chains.start, v.ID[v.START])
-    yield from _number(chains.start)
+    yield from _number_columns(chains.start)
     for at, (sign, term) in enumerate(zip(chains.signs.T, chains.terms.T, strict=True)):
         add, subtract = (v.ADD, v.SUBTRACT) if at else (v.ADD_FIRST, v.SUBTRACT_FIRST)
-        yield _either(sign, add, subtract)
-        yield from _number(term, sign != 0)
+        yield _sign_tokens(sign, add, subtract)
+        yield from _number_columns(term, sign != 0)
     yield np.full_like(chains.start, v.ID[v.ASK])
 
 
-def _answer(chains: ChainBatch, reasoned: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
+def _answer_columns(chains: ChainBatch, reasoned: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
     import numpy as np
 
     values, signs = chains.values, chains.signs * reasoned[:, None]
@@ -94,20 +94,20 @@ def _answer(chains: ChainBatch, reasoned: NDArray[np.bool_]) -> Iterator[NDArray
         there = sign != 0
         first = np.where(single, v.ID[v.SPACE], v.ID[v.FIRST]) if at == 0 else v.ID[v.THEN]
         yield np.where(there, first, _ABSENT)
-        yield from _number(values[:, at], there)
-        yield _either(sign, v.PLUS, v.MINUS)
-        yield from _number(term, there)
+        yield from _number_columns(values[:, at], there)
+        yield _sign_tokens(sign, v.PLUS, v.MINUS)
+        yield from _number_columns(term, there)
         yield np.where(there, v.ID[v.EQUALS], _ABSENT)
-        yield from _number(values[:, at + 1], there)
+        yield from _number_columns(values[:, at + 1], there)
         yield np.where(there, v.ID[v.STOP], _ABSENT)
     for piece in (v.ANSWER, v.SPACE):
         yield np.full_like(chains.start, v.ID[piece])
-    yield from _number(values[:, -1])
+    yield from _number_columns(values[:, -1])
     for piece in (v.STOP, v.BLANK):
         yield np.full_like(chains.start, v.ID[piece])
 
 
-def _number(
+def _number_columns(
     value: NDArray[np.int64], there: NDArray[np.bool_] | None = None
 ) -> Iterator[NDArray[np.int64]]:
     """A column for the sign and one for each digit of the largest, the highest first."""
@@ -121,7 +121,7 @@ def _number(
         yield np.where(shown, v.ID["0"] + size // 10**power % 10, _ABSENT)
 
 
-def _either(sign: NDArray[np.int64], add: str, subtract: str) -> NDArray[np.int64]:
+def _sign_tokens(sign: NDArray[np.int64], add: str, subtract: str) -> NDArray[np.int64]:
     import numpy as np
 
     return np.where(sign > 0, v.ID[add], np.where(sign < 0, v.ID[subtract], _ABSENT))
@@ -132,7 +132,7 @@ def _least_tokens(n_steps: NDArray[np.int64], reasoned: NDArray[np.bool_]) -> ND
     return _SHORTEST + 2 * n_steps + reasoned * 7 * n_steps
 
 
-def _sum_within(n_tokens: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
+def _tokens_before(n_tokens: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
     """Tokens that the same row holds before each problem; rows stand in order."""
     import numpy as np
 
@@ -140,7 +140,7 @@ def _sum_within(n_tokens: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[
     return before - before[np.searchsorted(row, row)]
 
 
-def _packed(
+def _pack_rows(
     ids: NDArray[np.int64],
     learned: NDArray[np.bool_],
     row: NDArray[np.int64],
@@ -152,7 +152,7 @@ def _packed(
     there = ids != _ABSENT
     n_tokens = there.sum(axis=1)
     row_of = np.repeat(row, n_tokens)
-    at = 1 + _sum_within(np.ones_like(row_of), row_of)
+    at = 1 + _tokens_before(np.ones_like(row_of), row_of)
     fits = at < shape[1]
     packed, flags = np.full(shape, v.ID[v.HEADER]), np.zeros(shape, dtype=np.bool_)
     packed[row_of[fits], at[fits]] = ids[there][fits]
@@ -200,19 +200,23 @@ class ChainBatch:
         return keys
 
 
-def draw(rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRecipe) -> ChainBatch:
+def draw_chains(
+    rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRecipe
+) -> ChainBatch:
     """A problem for each number of steps, shape [N]; held-out ones are drawn again."""
     import numpy as np
 
-    chains = _draw(rng, n_steps, recipe)
+    chains = _draw_unchecked(rng, n_steps, recipe)
     held_out = held_out_keys(recipe)
-    while (at := np.flatnonzero(_among(chains.keys(recipe.digits), held_out))).size:
-        again = _draw(rng, n_steps[at], recipe)
+    while (at := np.flatnonzero(_is_among(chains.keys(recipe.digits), held_out))).size:
+        again = _draw_unchecked(rng, n_steps[at], recipe)
         chains.start[at], chains.signs[at], chains.terms[at] = again.start, again.signs, again.terms
     return chains
 
 
-def _draw(rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRecipe) -> ChainBatch:
+def _draw_unchecked(
+    rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRecipe
+) -> ChainBatch:
     import numpy as np
 
     shape = (n_steps.size, recipe.max_steps)
@@ -225,7 +229,7 @@ def _draw(rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRe
     )
 
 
-def _among(keys: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_among(keys: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each key is one of the known ones, which are sorted."""
     import numpy as np
 

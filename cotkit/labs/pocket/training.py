@@ -21,8 +21,14 @@ from cotkit.errors import BackendError, InterruptedRunError, MissingDataError
 from cotkit.labs import checkpoint
 from cotkit.labs.checkpoint import is_done
 from cotkit.labs.pocket.recipe import END, ID, PIECES, NetworkSize, PocketRecipe, make_tokenizer
-from cotkit.labs.pocket.texts import batch
-from cotkit.labs.trainer import LOSS_EVERY, TrainingProgress, accelerator, deferred, memory_watched
+from cotkit.labs.pocket.texts import make_batch
+from cotkit.labs.trainer import (
+    LOSS_EVERY,
+    TrainingProgress,
+    defer_interrupt,
+    make_accelerator,
+    watch_memory,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +79,7 @@ class _State:
     """One for each step done."""
 
 
-End = Literal["trained", "was there", "another process is at it"]
+TrainingEnd = Literal["trained", "was there", "another process is at it"]
 
 
 def train(
@@ -82,7 +88,7 @@ def train(
     *,
     save_every: int,
     report: Callable[[TrainingProgress], None],
-) -> End:
+) -> TrainingEnd:
     """Train until the weights lie in the job's folder, and say how that came about.
 
     Raises:
@@ -91,14 +97,17 @@ def train(
         InterruptedRunError: Ctrl-C; the checkpoint was saved.
     """
     device = str(accelerator.device)
-    with checkpoint.claimed(job.folder) as is_ours:
+    with checkpoint.claim_folder(job.folder) as is_ours:
         if not is_ours:
             return "another process is at it"
         parts = {"recipe": job.recipe, "size": job.size, "seed": job.seed}
-        checkpoint.begin(job.folder, job.fingerprint, parts)
+        checkpoint.begin_training(job.folder, job.fingerprint, parts)
         if checkpoint.is_done(job.folder):
             return "was there"
-        with memory_watched(job.name, job.size.n_bytes(job.recipe), device), deferred() as stopped:
+        with (
+            watch_memory(job.name, job.size.n_bytes(job.recipe), device),
+            defer_interrupt() as stopped,
+        ):
             _train(job, accelerator, save_every=save_every, report=report, stopped=stopped)
     accelerator.free_memory()  # or it would hold on to every network of the family
     return "trained"
@@ -116,9 +125,9 @@ class RemoteJob:
     """Steps between two checkpoints."""
 
 
-def train_elsewhere(what: RemoteJob, report: Callable[[TrainingProgress], None]) -> End:
+def train_elsewhere(what: RemoteJob, report: Callable[[TrainingProgress], None]) -> TrainingEnd:
     """Train with an accelerator of its own; raises as that and :func:`train` do."""
-    found = accelerator(what.device)
+    found = make_accelerator(what.device)
     return train(what.job, found, save_every=what.save_every, report=report)
 
 
@@ -134,26 +143,28 @@ def _train(
     made: LlamaForCausalLM = make_network(recipe, size, job.seed)
     adam = make_optimizer(recipe, made)
     made, adam = accelerator.prepare(made, adam)
-    state = _restored(job, made, adam)
-    _log(job, "resumed" if state.step else "begun", step=state.step, **_where(accelerator))
+    state = _restore_state(job, made, adam)
+    _append_log(
+        job, "resumed" if state.step else "begun", step=state.step, **_environment_info(accelerator)
+    )
     first, since, before = state.step, time.monotonic(), state.seconds
     while state.step < recipe.n_steps:
         for group in adam.param_groups:
             group["lr"] = learning_rate(recipe, size, state.step)
-        loss = token_loss(made, batch(recipe, job.seed, state.step), accelerator.device)
+        loss = token_loss(made, make_batch(recipe, job.seed, state.step), accelerator.device)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(made.parameters(), recipe.clip)
         adam.step()
         adam.zero_grad()
-        state.losses.append(_finite(job, state.step, loss.item()))
+        state.losses.append(_check_finite(job, state.step, loss.item()))
         state.step += 1
         state.seconds = before + time.monotonic() - since
         if state.step % LOSS_EVERY == 0 or state.step == recipe.n_steps:
             pace = (time.monotonic() - since) / (state.step - first)
-            report(_progress(job, state, pace))
+            report(_make_progress(job, state, pace))
         if stopped() and state.step < recipe.n_steps:
             _save(job, made, adam, state)
-            _log(job, "interrupted", step=state.step)
+            _append_log(job, "interrupted", step=state.step)
             raise InterruptedRunError(
                 f"{job.name} stopped at step {state.step:,} of {recipe.n_steps:,}",
                 hint="the same command goes on from there",
@@ -163,7 +174,7 @@ def _train(
     _finish(job, accelerator.unwrap_model(made), state)
 
 
-def _finite(job: PocketJob, step: int, loss: float) -> float:
+def _check_finite(job: PocketJob, step: int, loss: float) -> float:
     if not math.isfinite(loss):
         raise BackendError(
             f"{job.name}: the loss of step {step:,} is {loss}", hint="another seed may not diverge"
@@ -171,7 +182,7 @@ def _finite(job: PocketJob, step: int, loss: float) -> float:
     return loss
 
 
-def _progress(job: PocketJob, state: _State, pace: float) -> TrainingProgress:
+def _make_progress(job: PocketJob, state: _State, pace: float) -> TrainingProgress:
     recent = state.losses[-LOSS_EVERY:]
     return TrainingProgress(
         name=job.name,
@@ -182,9 +193,9 @@ def _progress(job: PocketJob, state: _State, pace: float) -> TrainingProgress:
     )
 
 
-def _restored(job: PocketJob, made: torch.nn.Module, adam: torch.optim.Optimizer) -> _State:
+def _restore_state(job: PocketJob, made: torch.nn.Module, adam: torch.optim.Optimizer) -> _State:
     """The state of the checkpoint, loaded into both; the beginning, if there is none."""
-    there = checkpoint.load(job.folder)
+    there = checkpoint.load_checkpoint(job.folder)
     if there is None:
         return _State(losses=[])
     made.load_state_dict(there["network"])
@@ -196,7 +207,7 @@ def _save(
     job: PocketJob, made: torch.nn.Module, adam: torch.optim.Optimizer, state: _State
 ) -> None:
     _write_curve(job, state)
-    checkpoint.save(
+    checkpoint.save_checkpoint(
         job.folder,
         {"network": made.state_dict(), "optimizer": adam.state_dict(), **asdict(state)},
     )
@@ -208,7 +219,7 @@ def _finish(job: PocketJob, made: LlamaForCausalLM, state: _State) -> None:
 
     _write_curve(job, state)
     last = state.losses[-max(1, len(state.losses) // 20) :]
-    _log(
+    _append_log(
         job,
         "trained",
         n_params=job.size.n_params,
@@ -224,7 +235,7 @@ def _finish(job: PocketJob, made: LlamaForCausalLM, state: _State) -> None:
     for path in sorted(part.iterdir(), key=lambda path: path.suffix == ".safetensors"):
         path.replace(job.folder / path.name)
     part.rmdir()
-    checkpoint.drop(job.folder)
+    checkpoint.drop_checkpoint(job.folder)
 
 
 def _write_curve(job: PocketJob, state: _State) -> None:
@@ -238,7 +249,7 @@ def _write_curve(job: PocketJob, state: _State) -> None:
     checkpoint.write_whole(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
 
 
-def _log(job: PocketJob, event: str, **facts: object) -> None:
+def _append_log(job: PocketJob, event: str, **facts: object) -> None:
     """One more line of ``log.jsonl``."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     line = json.dumps({"event": event, "utc": now, **facts})
@@ -246,7 +257,7 @@ def _log(job: PocketJob, event: str, **facts: object) -> None:
         file.write(f"{line}\n")
 
 
-def _where(accelerator: Accelerator) -> dict[str, Any]:
+def _environment_info(accelerator: Accelerator) -> dict[str, Any]:
     import torch
     import transformers
 
@@ -338,7 +349,7 @@ class TrainingEstimate:
     """Wall time."""
 
 
-def estimates(jobs: Sequence[PocketJob], accelerator: Accelerator) -> list[TrainingEstimate]:
+def estimate_costs(jobs: Sequence[PocketJob], accelerator: Accelerator) -> list[TrainingEstimate]:
     """One for each job, in order; every size is tried once, for a second or so.
 
     Raises:
@@ -358,13 +369,13 @@ def estimates(jobs: Sequence[PocketJob], accelerator: Accelerator) -> list[Train
 def _step_seconds(recipe: PocketRecipe, size: NetworkSize, accelerator: Accelerator) -> float:
     """A mean step: one of every ``long_every`` is a long one."""
     long = recipe.long_every - 1
-    with memory_watched(f"pocket-{size.name}", size.n_bytes(recipe), str(accelerator.device)):
+    with watch_memory(f"pocket-{size.name}", size.n_bytes(recipe), str(accelerator.device)):
         made = make_network(recipe, size, 0).to(accelerator.device)
         adam = make_optimizer(recipe, made)
         taken: dict[int, float] = {}
         for step in (0, 0, long):  # the first one warms up
             since = time.monotonic()
-            loss = token_loss(made, batch(recipe, 0, step), accelerator.device)
+            loss = token_loss(made, make_batch(recipe, 0, step), accelerator.device)
             accelerator.backward(loss)
             adam.step()
             loss.item()
@@ -375,10 +386,10 @@ def _step_seconds(recipe: PocketRecipe, size: NetworkSize, accelerator: Accelera
 # What of a trained model is shipped: half-precision weights, the tokenizer, how it was trained.
 
 
-_KEPT = ("recipe.json", "loss.csv", "log.jsonl")
+_PACKED_FILES = ("recipe.json", "loss.csv", "log.jsonl")
 
 
-def pack(sizes: Iterable[NetworkSize], seed: int, trained: Path, out: Path) -> list[Path]:
+def pack_models(sizes: Iterable[NetworkSize], seed: int, trained: Path, out: Path) -> list[Path]:
     """Write ``out/pocket-SIZE`` for the model of each size in ``trained/pocket-SIZE-seedN``.
 
     Weights are float16, rounded from the float32 of training: two bytes for each parameter.
@@ -391,10 +402,10 @@ def pack(sizes: Iterable[NetworkSize], seed: int, trained: Path, out: Path) -> l
         if not is_done(folder):
             hint = f"cotkit lab train pocket --sizes {name} --seeds {seed} --out {trained}"
             raise MissingDataError(f"{folder} holds no trained model", hint=hint)
-    return [_packed(folder, out / f"pocket-{name}") for name, folder in folders.items()]
+    return [_pack_model(folder, out / f"pocket-{name}") for name, folder in folders.items()]
 
 
-def _packed(folder: Path, target: Path) -> Path:
+def _pack_model(folder: Path, target: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -403,6 +414,6 @@ def _packed(folder: Path, target: Path) -> Path:
     AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16).save_pretrained(target)
     AutoTokenizer.from_pretrained(folder).save_pretrained(target)
     (target / "model.safetensors").chmod(0o644)  # as every other file of a package
-    for name in _KEPT:
+    for name in _PACKED_FILES:
         shutil.copyfile(folder / name, target / name)
     return target

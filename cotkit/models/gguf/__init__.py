@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cotkit.errors import MissingDependencyError, ModelLoadError
-from cotkit.models.cache import in_words, require_space
+from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.folder import Float32Array, Tensor, write_float32
 from cotkit.models.gguf.config import HeadCounts, Metadata, model_config
 from cotkit.models.gguf.tokenizer import write_tokenizer
@@ -84,19 +84,19 @@ def convert(path: Path, folder: Path, notify: Notify) -> Conversion:
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     tied = "output.weight" not in tensors
     files = model_config(metadata, tied=tied)
-    names = _names(metadata, tensors.keys(), tied=tied)
+    names = _map_names(metadata, tensors.keys(), tied=tied)
     heads = metadata.heads()
     plan = [
         Tensor(
             name=target,
             shape=tuple(int(n) for n in reversed(tensors[source].shape)),
-            chunks=_chunks(metadata, tensors[source], heads),
+            chunks=_iterate_chunks(metadata, tensors[source], heads),
         )
         for source, target in names.items()
     ]
     n_params = sum(tensor.n_elements for tensor in plan)
     require_space(folder, 4 * n_params, path.name)
-    notify(f"converting {path.name}: {len(plan)} tensors, {in_words(4 * n_params)} in float32")
+    notify(f"converting {path.name}: {len(plan)} tensors, {format_bytes(4 * n_params)} in float32")
     hashes = files.write(folder, vocab_size=plan[0].shape[0])
     hashes |= write_tokenizer(metadata, folder)
     hashes["model.safetensors"] = write_float32(folder / "model.safetensors", plan)
@@ -116,7 +116,7 @@ def _open(path: Path) -> GGUFReader:
         raise ModelLoadError(f"{path}: {unreadable.strerror}") from unreadable
 
 
-def _names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[str, str]:
+def _map_names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[str, str]:
     """Name in the file -> name in transformers, embedding first; demands exactly these."""
     names = {"token_embd.weight": "model.embed_tokens.weight"}
     for layer in range(metadata.integer("{a}.block_count")):
@@ -133,15 +133,17 @@ def _names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[str,
     return names
 
 
-def _chunks(metadata: Metadata, tensor: ReaderTensor, heads: HeadCounts) -> Iterator[Float32Array]:
+def _iterate_chunks(
+    metadata: Metadata, tensor: ReaderTensor, heads: HeadCounts
+) -> Iterator[Float32Array]:
     """The tensor's numbers in order, a block of rows at a time."""
     from gguf import dequantize
 
     data = tensor.data
     if metadata.architecture == "llama" and tensor.name.endswith("attn_q.weight"):
-        data = data[_unpermuted(data.shape[0], heads.queries)]
+        data = data[_unpermute_rows(data.shape[0], heads.queries)]
     if metadata.architecture == "llama" and tensor.name.endswith("attn_k.weight"):
-        data = data[_unpermuted(data.shape[0], heads.keys)]
+        data = data[_unpermute_rows(data.shape[0], heads.keys)]
     plus = 1 if metadata.architecture == "gemma3" and tensor.name.endswith("norm.weight") else 0
     step = max(1, _CHUNK_ELEMENTS * len(data) // tensor.n_elements)
     try:
@@ -151,7 +153,7 @@ def _chunks(metadata: Metadata, tensor: ReaderTensor, heads: HeadCounts) -> Iter
         raise ModelLoadError(f"{metadata.path}: {tensor.name}: {unknown}") from unknown
 
 
-def _unpermuted(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
+def _unpermute_rows(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
     """Rows in transformers' order: llama.cpp interleaves the two halves of each head."""
     import numpy as np
 

@@ -149,22 +149,26 @@ def model_config(metadata: Metadata, *, tied: bool) -> ConfigFiles:
         "eos_token_id": ends[0],
         **specials,
     }
-    own = _gemma(metadata, heads) if metadata.architecture == "gemma3" else _plain(metadata)
+    own = (
+        _gemma_config(metadata, heads)
+        if metadata.architecture == "gemma3"
+        else _base_config(metadata)
+    )
     return ConfigFiles(config=config | own, generation=specials | {"eos_token_id": ends})
 
 
-def _plain(metadata: Metadata) -> dict[str, object]:
+def _base_config(metadata: Metadata) -> dict[str, object]:
     model_type = metadata.architecture
     config: dict[str, object] = {
         "model_type": model_type,
         "architectures": [f"{model_type.capitalize()}ForCausalLM"],
         "hidden_act": "silu",
-        "rope_parameters": _rope(metadata),
+        "rope_parameters": _rope_parameters(metadata),
     }
     return config
 
 
-def _gemma(metadata: Metadata, heads: HeadCounts) -> dict[str, object]:
+def _gemma_config(metadata: Metadata, heads: HeadCounts) -> dict[str, object]:
     n_layers = metadata.integer("{a}.block_count")
     hidden = metadata.integer("{a}.embedding_length")
     local = {"rope_type": "default", "rope_theta": _GEMMA_LOCAL_ROPE_THETA}
@@ -180,11 +184,14 @@ def _gemma(metadata: Metadata, heads: HeadCounts) -> dict[str, object]:
             "sliding_attention" if (layer + 1) % _GEMMA_LAYERS_PER_GLOBAL else "full_attention"
             for layer in range(n_layers)
         ],
-        "rope_parameters": {"full_attention": _rope(metadata), "sliding_attention": local},
+        "rope_parameters": {
+            "full_attention": _rope_parameters(metadata),
+            "sliding_attention": local,
+        },
     }
 
 
-def _rope(metadata: Metadata) -> dict[str, object]:
+def _rope_parameters(metadata: Metadata) -> dict[str, object]:
     theta = metadata.number("{a}.rope.freq_base")
     kind = metadata.get(f"{metadata.architecture}.rope.scaling.type")
     if kind in (None, "none"):

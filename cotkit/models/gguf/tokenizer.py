@@ -36,9 +36,9 @@ def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
     kinds = cast("list[int]", metadata.items("tokenizer.ggml.token_type"))
     model = metadata.text("tokenizer.ggml.model")
     if model == "gpt2":
-        built = _byte_level(metadata, tokens, kinds)
+        built = _byte_level_tokenizer(metadata, tokens, kinds)
     elif model == "llama" and metadata.architecture == "gemma3":
-        built = _gemma(tokens)
+        built = _gemma_tokenizer(tokens)
     else:
         raise ModelLoadError(
             f"{metadata.path}: cannot convert tokenizer {model!r} of {metadata.architecture}"
@@ -56,7 +56,7 @@ def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
         if metadata.get(f"tokenizer.ggml.{key}_token_id") is not None
     }
     if begins:
-        _begin_with(built, special["bos_token"])
+        _add_begin_token(built, special["bos_token"])
     built.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -77,7 +77,7 @@ def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
     return hashes
 
 
-def _byte_level(metadata: Metadata, tokens: list[str], kinds: list[int]) -> Tokenizer:
+def _byte_level_tokenizer(metadata: Metadata, tokens: list[str], kinds: list[int]) -> Tokenizer:
     try:
         from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
         from tokenizers.models import BPE
@@ -108,13 +108,13 @@ def _byte_level(metadata: Metadata, tokens: list[str], kinds: list[int]) -> Toke
     return built
 
 
-def _gemma(tokens: list[str]) -> Tokenizer:
+def _gemma_tokenizer(tokens: list[str]) -> Tokenizer:
     try:
         from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
         from tokenizers.models import BPE
     except ImportError:
         raise MissingDependencyError("tokenizers", "hf") from None
-    vocabulary = {_spelled(token): i for i, token in enumerate(tokens)}
+    vocabulary = {_spell_spaces(token): i for i, token in enumerate(tokens)}
     built = Tokenizer(
         BPE(
             vocab=vocabulary,
@@ -132,7 +132,7 @@ def _gemma(tokens: list[str]) -> Tokenizer:
     return built
 
 
-def _spelled(token: str) -> str:
+def _spell_spaces(token: str) -> str:
     """Gemma's files write runs of spaces as such; the merges know them as ``▁``."""
     return "▁" * len(token) if " " in token and not token.strip() else token
 
@@ -158,7 +158,7 @@ def _add_tokens(built: Tokenizer, tokens: list[str], kinds: list[int]) -> None:
     built.add_tokens([AddedToken(t, normalized=False, special=False) for t in own])
 
 
-def _begin_with(built: Tokenizer, token: str) -> None:
+def _add_begin_token(built: Tokenizer, token: str) -> None:
     from tokenizers.processors import TemplateProcessing
 
     built.post_processor = TemplateProcessing(

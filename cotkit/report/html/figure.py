@@ -88,7 +88,7 @@ class RenderedFigure:
     """One ``<svg>`` element; every text in it is escaped."""
 
 
-def draw(
+def draw_figure(
     key: str,
     *,
     title: str,
@@ -136,7 +136,7 @@ def draw(
     return RenderedFigure(key=key, title=title, caption=caption, svg=opening + svg.strip())
 
 
-def axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
+def make_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
     """Axes whose edges lie so many pixels inside the edges of the figure."""
     width, height = (float(inches) * 72 for inches in figure.get_size_inches())
     return figure.add_axes(
@@ -149,7 +149,7 @@ def axes(figure: Figure, *, left: float, right: float, top: float, bottom: float
     )
 
 
-def unit(on: Axes, text: str) -> None:
+def label_unit(on: Axes, text: str) -> None:
     """Say what the vertical axis is, above it and level: nobody has to turn the head."""
     on.annotate(
         text,
@@ -162,7 +162,7 @@ def unit(on: Axes, text: str) -> None:
     )
 
 
-def legend(on: Axes, *, above: float, ncols: int = 1) -> None:
+def draw_legend(on: Axes, *, above: float, ncols: int = 1) -> None:
     """Names of the series, so many pixels above the axes, at their left."""
     box = on.get_window_extent()
     on.legend(
@@ -177,12 +177,12 @@ def legend(on: Axes, *, above: float, ncols: int = 1) -> None:
     )
 
 
-def series(i: int) -> tuple[str, str]:
+def series_style(i: int) -> tuple[str, str]:
     """Colour and marker of the i-th series, from 0."""
     return COLORS[f"series-{i % N_SERIES + 1}"], _MARKERS[(i + i // N_SERIES) % len(_MARKERS)]
 
 
-def short(text: str, most: int) -> str:
+def shorten_name(text: str, most: int) -> str:
     """A name cut in its middle, so that its beginning and its end can be read."""
     if len(text) <= most:
         return text

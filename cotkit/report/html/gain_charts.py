@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.values import Point
-from cotkit.analysis.steps import said_steps
+from cotkit.analysis.steps import format_steps
 from cotkit.analysis.values import Comparison, Difficulty, Gain, Label
 from cotkit.report.comparison_tables import LABELS
 from cotkit.report.document import (
@@ -26,12 +26,12 @@ from cotkit.report.document import (
 from cotkit.report.html.figure import (
     COLORS,
     RenderedFigure,
-    axes,
-    draw,
-    legend,
-    series,
-    short,
-    unit,
+    draw_figure,
+    draw_legend,
+    label_unit,
+    make_axes,
+    series_style,
+    shorten_name,
 )
 from cotkit.report.html.size_charts import LABELS as SIZE_LABELS
 from cotkit.stats.intervals import Interval
@@ -92,7 +92,7 @@ def size_row(point: Point) -> ForestRow:
     )
 
 
-def forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> RenderedFigure:
+def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> RenderedFigure:
     """Each gain with its interval on one axis; zero and the margin marked."""
     levels = sorted({row.interval.level for row in rows})
     said = "; ".join(
@@ -100,7 +100,7 @@ def forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> Re
         f"{say_ends(row.interval.low, row.interval.high, 'points')}, {row.verdict}"
         for row in rows
     )
-    return draw(
+    return draw_figure(
         key,
         title=title,
         caption=f"Points; lines: simultaneous {' and '.join(map(say_level, levels))} intervals; "
@@ -113,9 +113,9 @@ def forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> Re
 
 
 def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> None:
-    on = axes(figure, left=8, right=8, top=0, bottom=36)
+    on = make_axes(figure, left=8, right=8, top=0, bottom=36)
     on.set_ylim(_ROW * len(rows), 0)
-    on.set_xlim(*_limits([row.interval for row in rows], [row.gain for row in rows], margin))
+    on.set_xlim(*_axis_limits([row.interval for row in rows], [row.gain for row in rows], margin))
     on.spines["left"].set_visible(False)
     on.set_yticks([])
     on.set_xlabel("gain, points", loc="right")
@@ -125,7 +125,7 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> N
         ends = say_ends(row.interval.low, row.interval.high, "points")
         value = f"{say_number(row.gain, 'points')}  ({ends})"
         across = on.get_yaxis_transform()
-        name = short(printable(row.name), 44)
+        name = shorten_name(printable(row.name), 44)
         on.text(0, top + 16, name, fontweight="bold", transform=across)
         on.text(1, top + 16, row.verdict, ha="right", color=color, transform=across)
         on.text(1, top + 32, value, ha="right", color=COLORS["muted"], transform=across)
@@ -146,17 +146,17 @@ def _mark_zero(on: Axes, top: float, margin: float) -> None:
     on.plot((0, 0), (top + 37, top + 55), color=COLORS["muted"], linewidth=1)
 
 
-def by_steps(key: str, found: Sequence[Difficulty], margin: float) -> RenderedFigure:
+def draw_gains_by_steps(key: str, found: Sequence[Difficulty], margin: float) -> RenderedFigure:
     """Gain of each arm of one model where a problem takes so many steps."""
-    groups = [said_steps(group) for group in found[0].groups]
+    groups = [format_steps(group) for group in found[0].groups]
     said = "; ".join(
-        f"{one.arm} over {one.control} at {said_steps(group)} steps: "
+        f"{one.arm} over {one.control} at {format_steps(group)} steps: "
         f"{say_number(group.gain.gain, 'points')} points, {LABELS[group.gain.label][0]}"
         for one in found
         for group in one.groups
     )
     level = say_level(found[0].groups[0].gain.interval.level)
-    return draw(
+    return draw_figure(
         key,
         title="Gain by number of steps",
         caption=f"{'; '.join(one.sentence for one in found)}. Lines: {level} intervals; shaded: "
@@ -170,31 +170,31 @@ def by_steps(key: str, found: Sequence[Difficulty], margin: float) -> RenderedFi
 def _paint_steps(
     figure: Figure, found: Sequence[Difficulty], groups: Sequence[str], margin: float
 ) -> None:
-    on = axes(figure, left=36, right=8, top=28 + 16 * len(found), bottom=40)
+    on = make_axes(figure, left=36, right=8, top=28 + 16 * len(found), bottom=40)
     gains = [group.gain for one in found for group in one.groups]
-    on.set_ylim(*_limits([g.interval for g in gains], [g.gain for g in gains], margin))
+    on.set_ylim(*_axis_limits([g.interval for g in gains], [g.gain for g in gains], margin))
     on.set_xlim(-0.5, len(groups) - 0.5)
     on.set_xticks(range(len(groups)), groups)
     on.set_xlabel("steps of the worked solution")
-    unit(on, "gain, points")
+    label_unit(on, "gain, points")
     on.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
     on.grid(visible=True, axis="y")
     on.axhspan(0, 100 * margin, color=COLORS["band"], linewidth=0)
     on.axhline(0, color=COLORS["muted"], linewidth=1)
     for i, one in enumerate(found):
-        color, marker = series(i)
+        color, marker = series_style(i)
         shift = (i - (len(found) - 1) / 2) * min(0.12, 0.6 / len(found))
         at = [j + shift for j in range(len(one.groups))]
         known = [group.gain for group in one.groups]
         low = [100 * gain.interval.low for gain in known]
         high = [100 * gain.interval.high for gain in known]
         on.vlines(at, low, high, color=color, linewidth=1.5)
-        name = short(printable(f"{one.arm} over {one.control}"), 52)
+        name = shorten_name(printable(f"{one.arm} over {one.control}"), 52)
         on.plot(at, [100 * gain.gain for gain in known], marker, color=color, label=name)
-    legend(on, above=20)
+    draw_legend(on, above=20)
 
 
-def _limits(
+def _axis_limits(
     intervals: Sequence[Interval], points: Sequence[float], margin: float
 ) -> tuple[float, float]:
     """Ends of an axis in points: room for zero, the margin and all that is finite."""
@@ -226,13 +226,13 @@ def step_grids(comparisons: Iterable[Comparison]) -> tuple[Table, ...]:
     found: dict[tuple[str, ...], list[tuple[str, Difficulty]]] = {}
     for one in comparisons:
         for steps in one.difficulty:
-            groups = (said_steps(group) for group in steps.groups)
+            groups = (format_steps(group) for group in steps.groups)
             key = (one.bench, one.bench_version, steps.arm, steps.control, *groups)
             found.setdefault(key, []).append((one.model, steps))
-    return tuple(_grid(i, *item) for i, item in enumerate(found.items(), start=1))
+    return tuple(_step_grid(i, *item) for i, item in enumerate(found.items(), start=1))
 
 
-def _grid(i: int, key: tuple[str, ...], rows: list[tuple[str, Difficulty]]) -> Table:
+def _step_grid(i: int, key: tuple[str, ...], rows: list[tuple[str, Difficulty]]) -> Table:
     bench, _, arm, control, *groups = key
     level = say_level(rows[0][1].groups[0].gain.interval.level)
     shown: dict[Label, None] = dict.fromkeys(
@@ -248,11 +248,11 @@ def _grid(i: int, key: tuple[str, ...], rows: list[tuple[str, Difficulty]]) -> T
             Column(key="model", header="model"),
             *(Column(key=f"steps_{group}", header=group) for group in groups),
         ),
-        rows=tuple((Words(text=model, raw=model), *_cells(steps)) for model, steps in rows),
+        rows=tuple((Words(text=model, raw=model), *_grid_cells(steps)) for model, steps in rows),
     )
 
 
-def _cells(steps: Difficulty) -> Iterable[Value]:
+def _grid_cells(steps: Difficulty) -> Iterable[Value]:
     for group in steps.groups:
         text = f"{say_number(group.gain.gain, 'points')} {_MARKS[group.gain.label]}"
         yield Words(text=text, raw=text, tone=LABELS[group.gain.label][1])

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cotkit.analysis.scale.frontier import comparison_prices
+from cotkit.analysis.scale.frontier import price_comparisons
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Comparison
-from cotkit.report.comparison_tables import content
+from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import (
     Document,
     IntervalCell,
@@ -30,16 +30,22 @@ from cotkit.report.document import (
     say_number,
 )
 from cotkit.report.html.figure import RenderedFigure
-from cotkit.report.html.gain_charts import by_steps, forest, gain_row, size_row, step_grids
+from cotkit.report.html.gain_charts import (
+    draw_forest,
+    draw_gains_by_steps,
+    gain_row,
+    size_row,
+    step_grids,
+)
 from cotkit.report.html.samples import PageRun, names_of, samples_json
-from cotkit.report.html.size_charts import arms_of, curve, frontiers, panel
+from cotkit.report.html.size_charts import arms_of, draw_curve, draw_frontiers, draw_panel
 from cotkit.report.scale_tables import scale_documents
 from cotkit.types import OUTCOMES
 
 if TYPE_CHECKING:
     import jinja2
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,20 +91,20 @@ def page(
         MissingDependencyError: matplotlib is not installed.
     """
     documents = scale_documents(scales, reach=reach, timing=timing) if scales else ()
-    ladders = _ladders(scales, documents)
-    sections = _sections(parts, ladders, documents, timing=timing)
-    return laid_out(
-        title=_title(parts, scales),
-        answers=_answers(sections, ladders),
+    ladders = _scale_ladders(scales, documents)
+    sections = _make_sections(parts, ladders, documents, timing=timing)
+    return lay_out(
+        title=_page_title(parts, scales),
+        answers=_collect_answers(sections, ladders),
         caption=documents[0].caption if documents else _shared_caption(sections),
         sections=sections,
-        figures=_figures(parts, ladders, timing=timing),
+        figures=_draw_figures(parts, ladders, timing=timing),
         grids=step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
         parts=parts,
     )
 
 
-def laid_out(
+def lay_out(
     *,
     title: str,
     answers: Sequence[tuple[str, str]],
@@ -119,14 +125,14 @@ def laid_out(
         grids: Tables that stand among the figures.
         parts: Runs whose samples can be browsed.
     """
-    script = (_HERE / "report.js").read_text(encoding="utf-8")
+    script = (_FOLDER / "report.js").read_text(encoding="utf-8")
     return (
         _environment()
         .get_template("page.html.jinja")
         .render(
-            say=_say,
-            look=_look,
-            looks=_looks,
+            say=_format_value,
+            look=_cell_class,
+            looks=_header_classes,
             printable=printable,
             title=title,
             answers=answers,
@@ -137,21 +143,21 @@ def laid_out(
             outcomes=OUTCOMES,
             has_samples=any(part.samples for part in parts),
             samples=samples_json(parts),
-            style=(_HERE / "report.css").read_text(encoding="utf-8"),
+            style=(_FOLDER / "report.css").read_text(encoding="utf-8"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
 
 
-def _title(parts: Sequence[PageRun], scales: Sequence[Scale]) -> str:
+def _page_title(parts: Sequence[PageRun], scales: Sequence[Scale]) -> str:
     models = dict.fromkeys(part.comparison.model for part in parts)
     benches = dict.fromkeys(part.comparison.bench for part in parts)
     what = ", ".join(dict.fromkeys(scale.bench for scale in scales)) or ", ".join(benches)
     return f"{', '.join(models)} on {what}" if models else what
 
 
-def _ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[LadderSection]:
+def _scale_ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[LadderSection]:
     """Of several scales the first document sums up, and each other begins with its title."""
     if len(scales) == 1:
         (scale,), (document,) = scales, documents
@@ -162,7 +168,7 @@ def _ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[Lad
     ]
 
 
-def _sections(
+def _make_sections(
     parts: Sequence[PageRun],
     ladders: Sequence[LadderSection],
     documents: Sequence[Document],
@@ -175,42 +181,44 @@ def _sections(
         for heading, document in zip(headings, documents, strict=False)
     ]
     return of_scales + [
-        PageSection(heading=name, part=part, document=content(part.comparison, timing=timing))
+        PageSection(
+            heading=name, part=part, document=comparison_document(part.comparison, timing=timing)
+        )
         for name, part in zip(names_of(parts), parts, strict=True)
     ]
 
 
-def _answers(
+def _collect_answers(
     sections: Sequence[PageSection], ladders: Sequence[LadderSection]
 ) -> list[tuple[str, str]]:
     """The sentences that answer the question: of the scales, else of every run."""
     if ladders:
         return [
-            _answer(sentence, ladder.title)
+            _split_answer(sentence, ladder.title)
             for ladder in ladders
             for sentence in (*(one.sentence for one in ladder.scale.answers), *ladder.more)
         ]
     return [
-        _answer(sentence, section.heading if len(sections) > 1 else "")
+        _split_answer(sentence, section.heading if len(sections) > 1 else "")
         for section in sections
         for sentence in section.document.headline
     ]
 
 
-def _answer(sentence: str, title: str) -> tuple[str, str]:
+def _split_answer(sentence: str, title: str) -> tuple[str, str]:
     """The claim, and the numbers it rests on."""
     claim, _, numbers = sentence.partition(": ")
     return (f"{title}: {claim}" if title else claim), numbers
 
 
-def _figures(
+def _draw_figures(
     parts: Sequence[PageRun], ladders: Sequence[LadderSection], *, timing: bool
 ) -> list[RenderedFigure]:
     if ladders:  # they have intervals of their own for the gains of the runs
         return [
             figure
             for i, ladder in enumerate(ladders, start=1)
-            for figure in _over_size(i, ladder, timing=timing)
+            for figure in _draw_over_size(i, ladder, timing=timing)
         ]
     named = len(parts) > 1
     rows = [
@@ -221,39 +229,39 @@ def _figures(
     figures: list[RenderedFigure] = []
     if rows:
         margin = parts[0].comparison.margin
-        figures.append(forest("forest", "Gain over the control", rows, margin))
-    figures += _costs(parts, timing=timing)
+        figures.append(draw_forest("forest", "Gain over the control", rows, margin))
+    figures += _draw_costs(parts, timing=timing)
     if not named:
         figures += [
-            by_steps("steps", c.difficulty, c.margin)
+            draw_gains_by_steps("steps", c.difficulty, c.margin)
             for c in (part.comparison for part in parts)
             if c.difficulty
         ]
     return figures
 
 
-def _costs(parts: Sequence[PageRun], *, timing: bool) -> Iterator[RenderedFigure]:
+def _draw_costs(parts: Sequence[PageRun], *, timing: bool) -> Iterator[RenderedFigure]:
     """What the arms cost, benchmark by benchmark."""
     benches: dict[str, list[Comparison]] = {}
     for one in (part.comparison for part in parts):
         benches.setdefault(f"{one.bench}@{one.bench_version}", []).append(one)
     for i, (bench, of) in enumerate(benches.items(), start=1):
-        yield from frontiers(f"frontier-{i}", comparison_prices(of), bench, timing=timing)
+        yield from draw_frontiers(f"frontier-{i}", price_comparisons(of), bench, timing=timing)
 
 
-def _over_size(i: int, ladder: LadderSection, *, timing: bool) -> Iterator[RenderedFigure]:
+def _draw_over_size(i: int, ladder: LadderSection, *, timing: bool) -> Iterator[RenderedFigure]:
     """The figures of one scale analysis."""
     scale, of = ladder.scale, f" ({ladder.title})" if ladder.title else ""
     for j, answer in enumerate(scale.answers, start=1):
         pair = f"{answer.arm} over {answer.control}{of}"
         if any(point.x is not None for point in answer.points):
-            yield curve(f"curve-{i}-{j}", f"By model size: {pair}", scale, answer)
+            yield draw_curve(f"curve-{i}-{j}", f"By model size: {pair}", scale, answer)
         rows = list(map(size_row, answer.points))
-        yield forest(f"forest-{i}-{j}", f"Gain: {pair}", rows, scale.margin)
+        yield draw_forest(f"forest-{i}-{j}", f"Gain: {pair}", rows, scale.margin)
     if len({mean.metric for mean in scale.metrics}) > 1:
-        yield panel(f"metrics-{i}", f"The same outputs, measured differently{of}", scale)
+        yield draw_panel(f"metrics-{i}", f"The same outputs, measured differently{of}", scale)
     arms = arms_of(scale)
-    yield from frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms)
+    yield from draw_frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms)
 
 
 def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
@@ -262,7 +270,7 @@ def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
     return tuple(phrase for phrase in captions[0] if all(phrase in other for other in captions))
 
 
-def _say(value: Value) -> str:
+def _format_value(value: Value) -> str:
     match value:
         case Words():
             return printable(value.text)
@@ -272,12 +280,12 @@ def _say(value: Value) -> str:
             return say_ends(value.interval.low, value.interval.high, value.form)
 
 
-def _look(value: Value) -> str:
+def _cell_class(value: Value) -> str:
     """CSS class of a cell."""
     return value.tone if isinstance(value, Words) else "number"
 
 
-def _looks(table: Table) -> list[str]:
+def _header_classes(table: Table) -> list[str]:
     """CSS class of each column's header."""
     return ["words" if isinstance(value, Words) else "number" for value in table.rows[0]]
 
@@ -286,7 +294,7 @@ def _environment() -> jinja2.Environment:
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
+        loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -19,7 +19,7 @@ from cotkit.types import OUTCOMES, Outcome, Problem, Reading
 
 def samples_json(parts: Sequence[PageRun]) -> str:
     """ASCII; holds no ``<``, so neither ``</script>`` nor ``<!--`` can end the element."""
-    readers = sorted({name for one in _takes(parts) for name in one.readings})
+    readers = sorted({name for one in _all_takes(parts) for name in one.readings})
     problems: dict[tuple[str, str, str], int] = {}
     listed: list[list[object]] = []
     samples: list[list[object]] = []
@@ -30,8 +30,8 @@ def samples_json(parts: Sequence[PageRun]) -> str:
             key = (*bench, sample.problem.question.id)
             if key not in problems:
                 problems[key] = len(listed)
-                listed.append(_problem(sample.problem))
-            samples.append([run, problems[key], _by_arm(sample, arms, readers)])
+                listed.append(_problem_fields(sample.problem))
+            samples.append([run, problems[key], _takes_by_arm(sample, arms, readers)])
     data = {
         "readers": readers,
         "outcomes": OUTCOMES,
@@ -50,22 +50,22 @@ def samples_json(parts: Sequence[PageRun]) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _takes(parts: Sequence[PageRun]) -> list[SampleAttempt]:
+def _all_takes(parts: Sequence[PageRun]) -> list[SampleAttempt]:
     return [take for part in parts for sample in part.samples for take in sample.takes]
 
 
-def _problem(problem: Problem) -> list[object]:
+def _problem_fields(problem: Problem) -> list[object]:
     asked = problem.question
     gold = " or ".join([problem.gold, *problem.also])
     return [asked.id, asked.text, asked.choices, gold, problem.n_steps]
 
 
-def _by_arm(sample: PageSample, arms: Sequence[str], readers: Sequence[str]) -> list[object]:
+def _takes_by_arm(sample: PageSample, arms: Sequence[str], readers: Sequence[str]) -> list[object]:
     takes = {take.arm: take for take in sample.takes}
-    return [_take(takes[arm], readers) if arm in takes else None for arm in arms]
+    return [_take_fields(takes[arm], readers) if arm in takes else None for arm in arms]
 
 
-def _take(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
+def _take_fields(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
     readings = [
         [take.readings[name].value, take.readings[name].rule, int(take.correct_by[name])]
         if name in take.readings

@@ -22,12 +22,12 @@ from cotkit.report.html.figure import (
     COLORS,
     WIDTH,
     RenderedFigure,
-    axes,
-    draw,
-    legend,
-    series,
-    short,
-    unit,
+    draw_figure,
+    draw_legend,
+    label_unit,
+    make_axes,
+    series_style,
+    shorten_name,
 )
 from cotkit.stats.intervals import Interval
 
@@ -48,29 +48,29 @@ LABELS: Mapping[SizeLabel, tuple[str, str, str]] = {
 _RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and below it
 
 
-def curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> RenderedFigure:
+def draw_curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> RenderedFigure:
     """Solve rates of an arm and its control over size, and below them the gain and its band."""
     points = [point for point in answer.points if point.x is not None]
     level = say_level(points[0].interval.level) if points else ""
     labels: list[SizeLabel] = list(dict.fromkeys(point.label for point in points))
-    return draw(
+    return draw_figure(
         key,
         title=title,
         caption=f"{scale.bench}. Above: solve rates, each with its own interval; below: the gain "
         f"with {level} intervals that hold together; grey: below the margin of "
-        f"{say_number(scale.margin, 'share')} points{_beyond(answer)}",
-        says=printable(f"{answer.sentence} {'; '.join(map(_said, answer.points))}"),
+        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}",
+        says=printable(f"{answer.sentence} {'; '.join(map(_say_point, answer.points))}"),
         height=30 + 3 * 16 + _RATES + 24 + 16 * math.ceil(len(labels) / 3) + _GAINS + _BELOW,
         paint=lambda figure: _paint_curve(figure, scale, answer, points, labels),
     )
 
 
-def _beyond(answer: OnsetAnswer) -> str:
+def _say_beyond(answer: OnsetAnswer) -> str:
     onset = answer.onset
     said = {
-        "sustained": f"; every larger size than {_model(onset.upper)} helps, too",
-        "not_shown_beyond": f"; beyond {_model(onset.upper)}, help is not shown at every size",
-        "reversed": f"; beyond {_model(onset.upper)}, a larger size harms",
+        "sustained": f"; every larger size than {_model_name(onset.upper)} helps, too",
+        "not_shown_beyond": f"; beyond {_model_name(onset.upper)}, help is not shown at every size",
+        "reversed": f"; beyond {_model_name(onset.upper)}, a larger size harms",
     }
     found = said[onset.after] if onset.after else ""
     if onset.first_detected is not None and onset.first_detected != onset.upper:
@@ -78,11 +78,11 @@ def _beyond(answer: OnsetAnswer) -> str:
     return found
 
 
-def _model(rung: Rung | None) -> str:
+def _model_name(rung: Rung | None) -> str:
     return rung.model if rung is not None else ""
 
 
-def _said(point: Point) -> str:
+def _say_point(point: Point) -> str:
     gain = say_number(point.gain, "points")
     ends = say_ends(point.interval.low, point.interval.high, "points")
     return f"{point.rung.model}: {gain} points ({ends}), {LABELS[point.label][0]}"
@@ -97,27 +97,27 @@ def _paint_curve(
 ) -> None:
     lines = math.ceil(len(labels) / 3)
     below = _BELOW + _GAINS + 24 + 16 * lines
-    rates = axes(figure, left=36, right=10, top=30 + 3 * 16, bottom=below)
-    gains = axes(
+    rates = make_axes(figure, left=36, right=10, top=30 + 3 * 16, bottom=below)
+    gains = make_axes(
         figure, left=36, right=10, top=30 + 3 * 16 + _RATES + 24 + 16 * lines, bottom=_BELOW
     )
-    at = [place(point.x, scale.axis) for point in points]
+    at = [place_on_axis(point.x, scale.axis) for point in points]
     where = {point.rung: x for point, x in zip(points, at, strict=True)}
     names = [say_size(rung, x, scale.axis) for rung, x in where.items()]
     for on in (rates, gains):
-        over_size(on, at, names)
-        _shade(on, scale, answer, where, is_named=on is rates)
+        set_size_axis(on, at, names)
+        _shade_onset(on, scale, answer, where, is_named=on is rates)
     rates.tick_params(labelbottom=False)
     gains.set_xlabel(AXES[scale.axis])
     of_arm = [(point.arm_rate, point.arm_interval) for point in points]
     of_control = [(point.control_rate, point.control_interval) for point in points]
     arms = arms_of(scale)
     for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
-        line(rates, at, values, arms.index(name), name)
+        draw_line(rates, at, values, arms.index(name), name)
     rates.set_ylim(0, 100)
-    unit(rates, "solve rate, %")
+    label_unit(rates, "solve rate, %")
     _paint_gains(gains, scale, points, at, labels)
-    legend(rates, above=20)
+    draw_legend(rates, above=20)
 
 
 def _paint_gains(
@@ -134,7 +134,7 @@ def _paint_gains(
     on.axhspan(0, 100 * scale.margin, color=COLORS["band"], linewidth=0)
     on.axhline(0, color=COLORS["muted"], linewidth=1)
     on.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
-    unit(on, "gain, points")
+    label_unit(on, "gain, points")
     low = [100 * point.interval.low for point in points]
     high = [100 * point.interval.high for point in points]
     on.fill_between(at, low, high, color=COLORS["quiet"], alpha=0.14, linewidth=0)
@@ -154,10 +154,10 @@ def _paint_gains(
             markeredgewidth=1.8,
             label=words,
         )
-    legend(on, above=20, ncols=3)
+    draw_legend(on, above=20, ncols=3)
 
 
-def _shade(
+def _shade_onset(
     on: Axes, scale: Scale, answer: OnsetAnswer, where: Mapping[Rung, float], *, is_named: bool
 ) -> None:
     """The onset bracket; the crossing by a fit, if there is one."""
@@ -174,10 +174,10 @@ def _shade(
             color=COLORS["series-1"],
             alpha=0.13,
             linewidth=0,
-            label=short(printable(name), 60) if is_named else None,
+            label=shorten_name(printable(name), 60) if is_named else None,
         )
     if onset.model_based is not None:
-        x = place(onset.model_based.x, scale.axis)
+        x = place_on_axis(onset.model_based.x, scale.axis)
         name = "where a logistic fit crosses the margin" if is_named else None
         on.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
 
@@ -210,7 +210,7 @@ def arms_of(scale: Scale) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def line(
+def draw_line(
     on: Axes,
     at: Sequence[float],
     values: Sequence[tuple[float, Interval]],
@@ -220,15 +220,17 @@ def line(
     times: float = 100,
 ) -> None:
     """One series with its intervals; a NaN is a gap."""
-    color, marker = series(i)
+    color, marker = series_style(i)
     low = [times * interval.low for _, interval in values]
     high = [times * interval.high for _, interval in values]
     on.vlines(at, low, high, color=color, linewidth=1.2)
     y = [times * value for value, _ in values]
-    on.plot(at, y, marker=marker, markersize=5, color=color, label=short(printable(name), 52))
+    on.plot(
+        at, y, marker=marker, markersize=5, color=color, label=shorten_name(printable(name), 52)
+    )
 
 
-def over_size(on: Axes, at: Sequence[float], names: Sequence[str], *, room: float = 44) -> None:
+def set_size_axis(on: Axes, at: Sequence[float], names: Sequence[str], *, room: float = 44) -> None:
     """Set the axis of sizes: a little air at the ends, and no two names closer than ``room``."""
     low, high = min(at, default=0.0), max(at, default=1.0)
     air = 0.06 * (high - low) or 0.5
@@ -243,7 +245,7 @@ def over_size(on: Axes, at: Sequence[float], names: Sequence[str], *, room: floa
     on.grid(visible=True, axis="y")
 
 
-def place(x: float | None, axis: Axis) -> float:
+def place_on_axis(x: float | None, axis: Axis) -> float:
     """Where a position lies: in the logarithm, where size is a quantity."""
     assert x is not None
     return x if axis in {"loss", "ordinal"} else math.log10(x)
@@ -252,7 +254,7 @@ def place(x: float | None, axis: Axis) -> float:
 def say_size(rung: Rung, at: float, axis: Axis) -> str:
     """A size in few characters."""
     if axis == "ordinal":
-        return short(printable(rung.model), 9)
+        return shorten_name(printable(rung.model), 9)
     if axis == "loss":
         return f"{-at:.3g}"
     return f"{10**at:.1e}".replace("e+", "e") if axis == "flops" else say_number(10**at, "params")
@@ -269,12 +271,12 @@ _JUMPS: Mapping[JumpWord, str] = {
 _PANEL = 150  # pixels of one row of metrics
 
 
-def panel(key: str, title: str, scale: Scale) -> RenderedFigure:
+def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
     """Exact match and its companions over size, one small figure each."""
     metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
     arms = list(dict.fromkeys([*arms_of(scale), *(mean.arm for mean in scale.metrics)]))
     sizes = {
-        point.rung: place(point.x, scale.axis)
+        point.rung: place_on_axis(point.x, scale.axis)
         for answer in scale.answers
         for point in answer.points
         if point.x is not None
@@ -291,7 +293,7 @@ def panel(key: str, title: str, scale: Scale) -> RenderedFigure:
         for mean in scale.metrics
     )
     rows = math.ceil(len(metrics) / 2)
-    return draw(
+    return draw_figure(
         key,
         title=title,
         caption="; ".join([*verdicts, f"{scale.bench}; lines: each mean's own interval"]),
@@ -313,27 +315,27 @@ def _paint_panel(
     for i, metric in enumerate(metrics):
         left, top = 40 + half * (i % 2), head + _PANEL * (i // 2) + 22
         bottom = height - top - (_PANEL - 22 - 26)
-        on = axes(figure, left=left, right=WIDTH - left - half + 50, top=top, bottom=bottom)
+        on = make_axes(figure, left=left, right=WIDTH - left - half + 50, top=top, bottom=bottom)
         of = [mean for mean in scale.metrics if mean.metric == metric and mean.rung in sizes]
         ordered = sorted({mean.rung: sizes[mean.rung] for mean in of}.items(), key=lambda s: s[1])
         ticks = [(x, say_size(rung, x, scale.axis)) for rung, x in ordered]
-        over_size(on, [x for x, _ in ticks], [name for _, name in ticks], room=48)
-        on.set_title(short(printable(metric.replace("_", " ")), 26), fontsize=11, pad=6)
+        set_size_axis(on, [x for x, _ in ticks], [name for _, name in ticks], room=48)
+        on.set_title(shorten_name(printable(metric.replace("_", " ")), 26), fontsize=11, pad=6)
         on.margins(y=0.12)
         on.locator_params(axis="y", nbins=4)
         for j, arm in enumerate(arms):
-            _line_of(on, [mean for mean in of if mean.arm == arm], sizes, j, arm)
+            _draw_metric_line(on, [mean for mean in of if mean.arm == arm], sizes, j, arm)
         if not i:
-            legend(on, above=top - 16 * len(arms))
+            draw_legend(on, above=top - 16 * len(arms))
 
 
-def _line_of(
+def _draw_metric_line(
     on: Axes, means: Sequence[MetricPoint], sizes: Mapping[Rung, float], i: int, name: str
 ) -> None:
     ordered = sorted(means, key=lambda mean: sizes[mean.rung])
     at = [sizes[mean.rung] for mean in ordered]
     values = [(mean.value, mean.interval) for mean in ordered]
-    line(on, at, values, i, name, times=1)
+    draw_line(on, at, values, i, name, times=1)
 
 
 # The frontier: what each model and strategy solves, and what it costs.
@@ -348,40 +350,40 @@ COSTS: Mapping[Cost, tuple[str, Form]] = {
 _MOST_NAMED = 8  # names on a figure; the table has them all
 
 
-def frontier(
+def draw_frontier(
     key: str, prices: Sequence[CostPoint], arms: Sequence[str], cost: Cost, bench: str
 ) -> RenderedFigure:
     """Solve rate against one cost; a line joins what nothing cheaper beats."""
     words, form = COSTS[cost]
-    known = [(_cost(one, cost), one) for one in prices if _cost(one, cost) > 0]
+    known = [(_cost_or_zero(one, cost), one) for one in prices if _cost_or_zero(one, cost) > 0]
     said = "; ".join(
         f"{one.rung.model}, {one.arm}: {say_number(one.rate, 'share')} % for "
         f"{say_number(spent, form)}{' (on the frontier)' if cost in one.on_frontier else ''}"
         for spent, one in known
     )
-    return draw(
+    return draw_figure(
         key,
         title=f"Solve rate against {cost.replace('usd', 'dollars')}",
         caption=f"{bench}; {words}, logarithmic; line: nothing else solves as much for "
         "less; vertical: intervals",
         says=printable(said),
         height=260 + 16 * len(arms),
-        paint=lambda figure: _paint(figure, known, arms, cost),
+        paint=lambda figure: _paint_frontier(figure, known, arms, cost),
     )
 
 
-def _cost(price: CostPoint, cost: Cost) -> float:
+def _cost_or_zero(price: CostPoint, cost: Cost) -> float:
     """NaN-free: 0 where it is not known, which a logarithmic axis cannot show."""
     return {"tokens": price.tokens, "usd": price.usd, "seconds": price.seconds}[cost] or 0.0
 
 
-def _paint(
+def _paint_frontier(
     figure: Figure, known: Sequence[tuple[float, CostPoint]], arms: Sequence[str], cost: Cost
 ) -> None:
     from matplotlib.ticker import LogLocator
 
     words, form = COSTS[cost]
-    on = axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
+    on = make_axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
     on.set_xscale("log")
     on.set_ylim(0, 104)
     on.set_xlabel(words)
@@ -390,7 +392,7 @@ def _paint(
     x, y = [spent for spent, _ in best], [100 * rate for _, rate in best]
     on.step(x, y, where="post", color=COLORS["quiet"], linewidth=1)
     for i, arm in enumerate(arms):
-        color, marker = series(i)
+        color, marker = series_style(i)
         of = [(spent, one) for spent, one in known if one.arm == arm]
         on.vlines(
             [spent for spent, _ in of],
@@ -401,7 +403,7 @@ def _paint(
             alpha=0.5,
         )
         rates = [100 * one.rate for _, one in of]
-        name = short(printable(arm), 52)
+        name = shorten_name(printable(arm), 52)
         on.plot([spent for spent, _ in of], rates, marker, color=color, markersize=6, label=name)
     low, high = min(spent for spent, _ in known), max(spent for spent, _ in known)
     air = (high / low) ** 0.08 if high > low else 2.0
@@ -412,18 +414,18 @@ def _paint(
     named = [pair for pair in sorted(known, key=lambda p: p[0]) if cost in pair[1].on_frontier]
     for i, (spent, one) in enumerate(named[-_MOST_NAMED:]):
         on.annotate(
-            short(printable(one.rung.model), 20),
+            shorten_name(printable(one.rung.model), 20),
             (spent, 100 * one.rate),
             xytext=(6, (-11, 5)[i % 2]),
             textcoords="offset pixels",
             fontsize=9,
             color=COLORS["muted"],
         )
-    unit(on, "solve rate, %")
-    legend(on, above=20)
+    label_unit(on, "solve rate, %")
+    draw_legend(on, above=20)
 
 
-def frontiers(
+def draw_frontiers(
     key: str, prices: Sequence[CostPoint], bench: str, *, timing: bool, arms: Sequence[str] = ()
 ) -> list[RenderedFigure]:
     """One figure for each cost that is known of two or more; seconds only with ``timing``.
@@ -433,7 +435,7 @@ def frontiers(
     costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
     every = list(dict.fromkeys([*arms, *(price.arm for price in prices)]))
     return [
-        frontier(f"{key}-{cost}", prices, every, cost, bench)
+        draw_frontier(f"{key}-{cost}", prices, every, cost, bench)
         for cost in costs
-        if sum(_cost(one, cost) > 0 for one in prices) > 1
+        if sum(_cost_or_zero(one, cost) > 0 for one in prices) > 1
     ]
