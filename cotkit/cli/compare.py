@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.benchmarks import load_benchmark
 from cotkit.cli.options import (
     Format,
     read_cluster,
@@ -35,12 +34,6 @@ from cotkit.cli.output import (
 )
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
-from cotkit.report import render
-from cotkit.report.exemplar_draws import draws_json, draws_text
-from cotkit.store import store_option
-from cotkit.workflows.compare import run_spec
-from cotkit.workflows.exemplar_draws import RESUME_HINT, compare_draws
-from cotkit.workflows.plan import forecast_plan
 
 if TYPE_CHECKING:
     from cotkit.analysis.values import Comparison
@@ -167,6 +160,12 @@ def run_and_print(
         IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
         typer.Exit: by the verdict, where ``gated``.
     """
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.report import render
+    from cotkit.store import store_option
+    from cotkit.workflows.compare import run_spec
+    from cotkit.workflows.exemplar_draws import RESUME_HINT, compare_draws
+    from cotkit.workflows.plan import forecast_plan
 
     def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
         if expected is not None and plan.run_id(info) != expected:
@@ -230,6 +229,8 @@ def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, ga
 
 
 def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
+    from cotkit.report.exemplar_draws import draws_json, draws_text
+
     say = draws_json if format_.value == "json" else draws_text
     typer.echo(say(draws.variances, draws.seeds, draws.comparisons), nl=False)
 

@@ -19,8 +19,6 @@ import typer
 from cotkit.cli.options import Display
 from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites
-from cotkit.report import render
-from cotkit.run.forecast import sum_estimates
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -213,6 +211,8 @@ def write_summary(comparison: Comparison) -> None:
     Raises:
         UsageError: it cannot be written.
     """
+    from cotkit.report import render
+
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
@@ -344,6 +344,8 @@ def forecast_lines(found: Forecast) -> list[str]:
 
 def budget_lines(found: Forecast, budget: Budget) -> list[str]:
     """How far a budget goes: between so many problems and so many."""
+    from cotkit.run.forecast import sum_estimates
+
     whole = sum_estimates(found.estimates)
     tokens = tuple(map(sum, zip(whole.prompt_tokens, whole.generated_tokens, strict=True)))
     said: list[str] = []
@@ -364,6 +366,8 @@ def budget_lines(found: Forecast, budget: Budget) -> list[str]:
 
 
 def _say_cost(found: Forecast) -> str | None:
+    from cotkit.run.forecast import sum_estimates
+
     whole = sum_estimates(found.estimates)
     if found.price is None or whole.usd is None:
         return None
@@ -378,6 +382,8 @@ def _say_cost(found: Forecast) -> str | None:
 
 def forecast_table(found: Forecast) -> list[tuple[str, ...]]:
     """One row for each arm and one for all of them, the header first."""
+    from cotkit.run.forecast import sum_estimates
+
     header = ("arm", "attempts", "requests", "asked", "shared", "in the store", "to make")
     header = (*header, "later turns", "prompt tokens", "generated tokens", "dollars", "seconds")
     rows = [

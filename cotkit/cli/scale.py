@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.benchmarks import load_benchmark
 from cotkit.cli.options import (
     Format,
     fix_options,
@@ -35,11 +34,6 @@ from cotkit.cli.output import (
 )
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
-from cotkit.report import render
-from cotkit.run.forecast import sum_estimates
-from cotkit.stats.hypotheses import minimum_detectable_effect
-from cotkit.workflows.plan import SHOWN_RATES
-from cotkit.workflows.scale import scale_models, scale_runs
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
@@ -86,6 +80,8 @@ def scale_and_print(
         CotkitError: as ``scaling.scale_models`` and ``scale_runs``.
         IncompleteRunError: attempts failed; what there is was printed.
     """
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.workflows.scale import scale_models, scale_runs
 
     def on_plan(prospect: LadderForecast) -> None:
         if watch.mode != "none":
@@ -128,6 +124,8 @@ def print_scales(
 
     ``page``: to be written, too; ``log_dir``: folder of the store, if they are of its runs.
     """
+    from cotkit.report import render
+
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render(
         scales,
@@ -146,6 +144,9 @@ def print_scales(
 
 def prospect_lines(prospect: LadderForecast, margin: float) -> list[str]:
     """What a ladder takes, model by model, and the smallest gain that it can find at a size."""
+    from cotkit.stats.hypotheses import minimum_detectable_effect
+    from cotkit.workflows.plan import SHOWN_RATES
+
     rows: list[tuple[str, ...]] = [
         ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
     ]
@@ -172,6 +173,8 @@ def prospect_lines(prospect: LadderForecast, margin: float) -> list[str]:
 
 
 def _prospect_row(model: str, bench: str, of: Sequence[Forecast]) -> tuple[str, ...]:
+    from cotkit.run.forecast import sum_estimates
+
     n_attempts = sum(one.n_problems * len(one.arms) for one in of)
     n_to_make = sum(arm.n_to_make + arm.n_later for one in of for arm in one.arms)
     whole = sum_estimates([each for one in of for each in one.estimates])
