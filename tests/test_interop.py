@@ -88,7 +88,7 @@ def test_the_entry_point_names_what_is_there() -> None:
     page = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     named = page["project"]["entry-points"]["inspect_ai"]
     assert named == {"cotkit": "cotkit.interop.inspect_.entry"}
-    assert (REPOSITORY / "cotkit" / "interop" / "inspect.py").is_file()
+    assert (REPOSITORY / "cotkit" / "interop" / "inspect_" / "entry.py").is_file()
 
 
 def written(*arguments: str) -> list[Path]:

@@ -215,7 +215,7 @@ def _never(*args: object) -> None:
     raise AssertionError("fetched again")
 
 
-def _on_the_shelf() -> list[str]:
+def _cached_names() -> list[str]:
     return [
         path.name for path in cache.cache_place("tiny").parent.iterdir() if path.suffix != ".lock"
     ]
@@ -228,7 +228,7 @@ def test_a_wrong_file_is_refused_and_leaves_nothing(
     _offer(monkeypatch, _replace(_source(), gguf_sha256=expected))
     with pytest.raises(ModelLoadError, match=f"tiny.gguf.*{expected}.*{found}"):
         fetch.ensure_model("tiny", notify=print)
-    assert _on_the_shelf() == []
+    assert _cached_names() == []
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_what_cannot_be_fetched_is_said_in_one_line(
     with pytest.raises(MissingDataError, match=says) as caught:
         fetch.ensure_model("tiny", notify=print)
     assert "\n" not in str(caught.value)
-    assert _on_the_shelf() == []
+    assert _cached_names() == []
 
 
 def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
@@ -262,12 +262,12 @@ def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
         patch.setattr(gguf, "write_float32", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch.ensure_model("tiny", notify=print)
-    assert _on_the_shelf() == []
+    assert _cached_names() == []
     left = cache.cache_place(".tiny.part")  # what a killed process cannot clean
     left.mkdir()
     (left / "tiny.gguf").write_bytes(b"half")
     fetch.ensure_model("tiny", notify=print)
-    assert _on_the_shelf() == ["tiny"]
+    assert _cached_names() == ["tiny"]
 
 
 def test_terms_must_be_accepted_before_anything_is_fetched(
@@ -300,10 +300,10 @@ def test_a_damaged_folder_is_an_error_not_a_model(quick_index: None) -> None:
 
 _SECOND = """
 import sys, pathlib
-from cotkit.models import shelf
+from cotkit.models import cache
 def build(part):
     raise SystemExit("built twice")
-print(shelf.put(pathlib.Path(sys.argv[1]), build, lambda text: print(text, flush=True)))
+print(cache.build_once(pathlib.Path(sys.argv[1]), build, lambda text: print(text, flush=True)))
 """
 
 
