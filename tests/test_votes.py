@@ -450,7 +450,7 @@ def both() -> Comparison:
         n_total=2,
     )
     return compare_rows(
-        [*rows, *rounds], [("review", "arm")], facts, reader="flexible", margin=0.02
+        [*rows, *rounds], [("review", "arm")], facts, (), reader="flexible", margin=0.02
     )
 
 
