@@ -334,13 +334,13 @@ REVISING = '''
 """Ask, then ask again."""
 from dataclasses import dataclass, replace
 from typing import ClassVar
-from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._base import DecodingStrategy, one_turn
 from cotkit.strategies.cot import Cot
 from cotkit.types import Attempt, Exemplar, Flow, Message, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revising(Sampled):
+class Revising(DecodingStrategy):
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]
