@@ -397,7 +397,7 @@ def test_when_a_variant_differs(
         name="v",
         kind="reader" if kind == "reader" else "treatment",
         reader="flexible",
-        judge=lambda pair: None,
+        is_right=lambda row, side: None,
     )
     point = {"helps": 0.1, "harms": -0.1}.get(main, 0.0)
     assert changes_answer(_gain(main, point), _gain(*now), counting) == expected, why

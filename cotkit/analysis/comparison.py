@@ -218,8 +218,8 @@ def _rows_by_arm(rows: Sequence[AttemptRow]) -> _ByArm:
 
 def _pair_rows(table: _ByArm, arm: str, control: str) -> list[Pair]:
     ours, theirs = table.get(arm, {}), table.get(control, {})
-    both = [(ours[problem], theirs[problem]) for problem in ours if problem in theirs]
-    return [pair for pair in both if all(row.outcome != "failed" for row in pair)]
+    both = [((ours[problem],), (theirs[problem],)) for problem in ours if problem in theirs]
+    return [pair for pair in both if all(row.outcome != "failed" for (row,) in pair)]
 
 
 def _order_arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
