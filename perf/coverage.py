@@ -4,8 +4,8 @@
     python perf/coverage.py OUT.jsonl --table
 
 A finished cell is one line of OUT.jsonl and is not simulated again; ``--quick`` takes the cells of
-the test suite only; ``--table`` prints docs/statistics.md's tables of what is there. A cell of 10,000
-runs takes seconds: runs are columns, and 250 of them share their resamples.
+the test suite only; ``--table`` prints the table of docs/statistics.md of what is there. A cell of
+10,000 runs takes seconds: runs are columns, and 250 of them share their resamples.
 
 The world: in each cluster the solve rate of either arm is drawn from a beta distribution of its own
 (so that answers of one cluster correlate by the ICC, and arms do not share what makes a cluster
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,14 +95,14 @@ def sizes_of(cell: Cell) -> Floats:
     return np.maximum(1, np.round(6 * 10 ** np.linspace(-1, 1, cell.clusters)))
 
 
-def draw_correct(rate: float, icc: float, sizes: Floats, runs: int, rng: np.random.Generator) -> Floats:
-    """Return how many problems of each cluster an arm solves: [clusters x runs]."""
-    shape = len(sizes), runs
+def draw_correct(rate: float, icc: float, sizes: Floats, rng: np.random.Generator) -> Floats:
+    """Return how many problems of each cluster an arm solves; ``sizes``: [clusters x runs]."""
+    shape = sizes.shape
     rates = np.full(shape, rate)
     if icc > 0:
         weight = (1 - icc) / icc
         rates = rng.beta(rate * weight, (1 - rate) * weight, shape)
-    return rng.binomial(sizes[:, None].astype(int), rates).astype(np.float64)
+    return rng.binomial(sizes.astype(int), rates).astype(np.float64)
 
 
 def simulate(cell: Cell, runs: int, levels: Sequence[float] = LEVELS) -> Coverage:
@@ -111,12 +112,12 @@ def simulate(cell: Cell, runs: int, levels: Sequence[float] = LEVELS) -> Coverag
     sums = np.zeros((3, len(levels)))
     n_discordant = 0.0
     for start in range(0, runs, BATCH):
-        n = min(BATCH, runs - start)
+        columns = np.repeat(sizes[:, None], min(BATCH, runs - start), axis=1)
         arm, control = (
-            draw_correct(rate, cell.icc, sizes, n, rng)
+            draw_correct(rate, cell.icc, columns, rng)
             for rate in (cell.control + cell.gain, cell.control)
         )
-        totals, columns = arm - control, np.repeat(sizes[:, None], n, axis=1)
+        totals = arm - control
         n_discordant += float((totals != 0).sum())
         for i, level in enumerate(levels):
             ends = clustered_means(totals, columns, level, N_RESAMPLES, rng)
@@ -149,7 +150,10 @@ def load(path: Path) -> dict[Cell, Coverage]:
     cells: dict[Cell, Coverage] = {}
     for line in path.read_text("utf-8").splitlines():
         record = json.loads(line)
-        coverage = {key: tuple(v) if isinstance(v, list) else v for key, v in record["coverage"].items()}
+        coverage: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in record["coverage"].items()
+        }
         cells[Cell(**record["cell"])] = Coverage(**coverage)
     return cells
 
@@ -169,14 +173,16 @@ def print_tables(cells: dict[Cell, Coverage]) -> None:
                 shown.append("-")
                 continue
             text = " / ".join(f"{100 * share:.1f}" for share in coverage.held)
-            shown.append(f"({text})" if cell in apart else f"**{text}**" if cell in failed else text)
+            shown.append(
+                f"({text})" if cell in apart else f"**{text}**" if cell in failed else text
+            )
         if set(shown) != {"-"}:
             print(f"| {clusters} | {size} | {icc:g} | {' | '.join(shown)} |")
 
 
 def main() -> None:
     """Simulate what is missing, or print what is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--quick", action="store_true")

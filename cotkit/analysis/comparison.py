@@ -14,14 +14,14 @@ from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.metrics import add_normalised, measure_metrics
-from cotkit.analysis.samples import count_transitions, vote_curve
+from cotkit.analysis.samples import count_transitions, rate_interval, vote_curve
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
 from cotkit.analysis.values import Cell, Comparison, Gain, MetricResult, Variant, Verdict
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
-from cotkit.stats.intervals import wilson
+from cotkit.stats.intervals import Interval
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
 
@@ -268,7 +268,7 @@ def summarise_arm(
         outcomes={outcome: found[outcome] for outcome in OUTCOMES},
         n_correct=n_correct,
         solve_rate=n_correct / n if n else math.nan,
-        interval=wilson(n_correct, n, level),
+        interval=_rate_interval(done, level),
         prompt_tokens=prompt / n if prompt is not None else None,
         shared_tokens=sum(row.n_shared_tokens for row in done) / n if n else math.nan,
         generated_tokens=generated / n if generated is not None else None,
@@ -280,6 +280,13 @@ def summarise_arm(
         seconds=seconds / n if n else math.nan,
         seconds_per_correct=seconds / n_correct if n_correct else None,
     )
+
+
+def _rate_interval(rows: Sequence[AttemptRow], level: float) -> Interval:
+    clusters = [row.cluster or f"\0{row.problem_id}" for row in rows]
+    scores = [float(row.outcome == "correct") for row in rows]
+    is_clustered = len(set(clusters)) < len(clusters)
+    return rate_interval(scores, len(rows), level, clusters if is_clustered else None)
 
 
 def _sum_or_none(counts: Sequence[int | None]) -> int | None:

@@ -184,7 +184,8 @@ def bootstrap_t(
         p_tail = _two_sided(z_last * t / ordered[places[1]])
     p_value = np.where(n_reach < _IN_TAIL, p_tail, (1 + n_reach) / (1 + n_resamples))
     p_value[mean == 0] = 1.0
-    return _keep_least_width(mean - half, mean + half, p_value, mean, sizes, level)
+    raw = MeanEstimates(low=mean - half, high=mean + half, p_value=p_value, level=level)
+    return _keep_least_width(raw, mean, sizes)
 
 
 def _studentised_draws(
@@ -252,7 +253,8 @@ def sign_flip(
     low = np.partition(lows, place, axis=0)[place]
     high = -np.partition(-highs, place, axis=0)[place]
     keeps_zero = ((lows <= 0) & (highs >= 0)).mean(0)
-    return _keep_least_width(low, high, keeps_zero, mean, sizes, level)
+    raw = MeanEstimates(low=low, high=high, p_value=keeps_zero, level=level)
+    return _keep_least_width(raw, mean, sizes)
 
 
 def fewest_clusters(level: float) -> int:
@@ -263,25 +265,23 @@ def fewest_clusters(level: float) -> int:
     return math.floor(1 - math.log2(1 - level) + 1e-9) + 1
 
 
-def _keep_least_width(
-    low: Floats, high: Floats, p_value: Floats, mean: Floats, sizes: Floats, level: float
-) -> MeanEstimates:
+def _keep_least_width(raw: MeanEstimates, mean: Floats, sizes: Floats) -> MeanEstimates:
     """Keep each end at least ``z²/(G + z²)`` from the mean and inside -1..1, and p in step.
 
     That is Tango's interval for G pairs that all agree: a sample without any difference cannot
     exclude rare ones, and resampling it would.
     """
     n_clusters = (sizes > 0).sum(0)
-    z = critical_value(level)
+    z = critical_value(raw.level)
     least = z * z / (n_clusters + z * z)
     size = np.minimum(np.abs(mean), 1.0)
     with np.errstate(divide="ignore"):
         p_least = _two_sided(np.sqrt(n_clusters * size / (1 - size)))
     return MeanEstimates(
-        low=np.maximum(-1.0, np.minimum(low, mean - least)),
-        high=np.minimum(1.0, np.maximum(high, mean + least)),
-        p_value=np.minimum(1.0, np.maximum(p_value, p_least)),
-        level=level,
+        low=np.maximum(-1.0, np.minimum(raw.low, mean - least)),
+        high=np.minimum(1.0, np.maximum(raw.high, mean + least)),
+        p_value=np.minimum(1.0, np.maximum(raw.p_value, p_least)),
+        level=raw.level,
     )
 
 
