@@ -333,19 +333,19 @@ class ScoreAccumulator:
             if close:
                 hint = f"did you mean {' or '.join(close)}?"
         shown = str(wanted)[:_LONGEST]
-        raise made.place.bad(
-            f"{shown}: {self._bench.name} has no such problem", field=made.place.id_field, hint=hint
+        raise made.place.make_error(
+            f"{shown}: {self._bench.name} has no such problem", field=made.id_field, hint=hint
         )
 
     def _check_again(self, made: CompletionLine, tried: ProblemAttempts, row: AttemptRow) -> None:
         if row.sample in tried.ballots:
-            raise made.place.bad(
+            raise made.place.make_error(
                 f"sample {row.sample} of {row.problem_id} by {row.arm} was given before",
                 field="sample",
                 hint="number several completions of a problem: 0, 1, 2, ...",
             )
         if self._ask.baseline is not None:
-            raise made.place.bad(
+            raise made.place.make_error(
                 f"a second sample of {row.problem_id} by {row.arm}",
                 field="sample",
                 hint="paired arms take one sample of each problem: leave out --baseline",
