@@ -168,7 +168,7 @@ class ScoredCompletions:
         )
         samples = self.arms.setdefault(line.arm, {}).setdefault(row.problem_id, {})
         if row.sample in samples:
-            raise line.place.bad(
+            raise line.place.make_error(
                 f"sample {row.sample} of {row.problem_id} by {row.arm} was given before",
                 field="sample",
                 hint="number several completions of a problem: 0, 1, 2, ...",
@@ -210,9 +210,9 @@ class ScoredCompletions:
             hint = f"ids are like {next(iter(self.problems))}"
             if close:
                 hint = f"did you mean {' or '.join(close)}?"
-        raise line.place.bad(
+        raise line.place.make_error(
             f"{str(name)[:_LONGEST]}: {self._bench.name} has no such problem",
-            field=line.place.id_field,
+            field=line.id_field,
             hint=hint,
         )
 
