@@ -26,8 +26,7 @@ from cotkit.interop.fields import (
     read_file,
     read_lines,
 )
-from cotkit.interop.inspect_.logs import open_log, value_of
-from cotkit.interop.inspect_.samples import STOP_REASONS
+from cotkit.interop.inspect_.logs import STOP_REASONS, open_log, read_score
 from cotkit.interop.ladders import ResultsSource, parse_source
 from cotkit.interop.results import FileLocation
 from cotkit.registry import parse_spec
@@ -211,13 +210,13 @@ def _find_disagreements(
     """Yield why two tools disagree on a problem, if they do and each has one attempt at it."""
     reader = "flexible" if reader == AS_SCORED else reader
     sides: list[ToolRecord] = []
-    for one in (file, control):
-        (sample, *more), row = one.items[key], rows[one.arm, key][0]
+    for side in (file, control):
+        (sample, *more), row = side.items[key], rows[side.arm, key][0]
         if more or row.outcome == "failed":
             return
         sides.append(
             ToolRecord(
-                arm=one.arm,
+                arm=side.arm,
                 text=sample.record.attempt.text,
                 gold=sample.problem.gold,
                 is_right=sample.score == 1,
@@ -227,9 +226,9 @@ def _find_disagreements(
                 stop_reason=sample.record.attempt.stop_reason,
             )
         )
-    found = find_disagreement(*sides, file.items[key][0].shown)
-    if found is not None:
-        yield found
+    disagreement = find_disagreement(sides[0], sides[1], file.items[key][0].shown)
+    if disagreement is not None:
+        yield disagreement
 
 
 def _make_facts(files: Sequence[RecordedFile], shared: Sequence[str], reader: str) -> RunFacts:
@@ -327,7 +326,7 @@ class _Origin:
 
 
 def _read_origin(about: Mapping[str, object]) -> _Origin:
-    names = {name: str(about[name]) for name in ("run", "bench", "arm") if name in about}
+    names = {name: str(about[name]) for name in ("run", "bench", "arm") if about.get(name)}
     problems: Mapping[str, Problem] = {}
     if "bench" in names:
         try:
@@ -352,11 +351,11 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
         item = _inspect_sample(fields, scorer, f"samples.{i}", place, origin)
         items.setdefault(item.key, []).append(item)
     notes = [f"{arm}: scored by {scorer}"] if scorer and origin.run is None else []
-    is_vote = find_field(head, "eval", "config", "epochs_reducer") == ["mode"]
-    if is_vote:
+    if find_field(head, "eval", "config", "epochs_reducer") == ["mode"]:
         items = {key: [_vote_over(epochs)] for key, epochs in items.items()}
-    if is_vote or any(one.record.attempt.is_vote for epochs in items.values() for one in epochs):
-        notes += [] if origin.run else [_vote_note(arm)]
+    has_votes = any(epochs[0].record.attempt.is_vote for epochs in items.values())
+    if has_votes and origin.run is None:
+        notes.append(_vote_note(arm))
     return RecordedFile(
         arm=arm,
         model=need_text(head, place, "eval", "model"),
@@ -399,7 +398,7 @@ def _inspect_sample(
         return place.bad(problem, field=f"{field}.store.cotkit.{name}", hint="a log of cotkit's")
 
     scores = find_object(sample, "scores")
-    score = math.nan if sample.get("error") else value_of(scores, scorer, field, place)
+    score = math.nan if sample.get("error") else read_score(scores, scorer, field, place)
     answer = find_object(scores, (scorer or "").partition("/")[0]).get("answer")
     choices = need_list(
         {"choices": find_field(sample, "output", "choices") or []}, place, "choices"
@@ -420,11 +419,11 @@ def _inspect_sample(
         origin,
         name=str(sample.get("id")),
         question=_input_text(sample.get("input")),
-        gold=_read_gold(str(first), options),
+        target=str(first),
         choices=options,
         record=record,
         score=None if math.isnan(score) else score,
-        read=answer if isinstance(answer, str) else None,
+        answer=answer if isinstance(answer, str) else None,
     )
 
 
@@ -458,7 +457,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
             if item.key in items:
                 raise place.bad("a problem a second time", field="doc", hint=item.shown)
             items[item.key] = (item,)
-    others = ", ".join(one for one in filters if one != chosen)
+    others = ", ".join(other for other in filters if other != chosen)
     notes = [f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else "")]
     if any(sample.record.attempt.is_vote for (sample,) in items.values()):
         notes.append(_vote_note(arm))
@@ -505,11 +504,11 @@ def _lm_eval_sample(
         question=next(
             (text for name in _QUESTIONS if isinstance(text := doc.get(name), str)), None
         ),
-        gold=_read_gold(str(line.get("target")), ()),
+        target=str(line.get("target")),
         choices=(),
         record=record,
         score=score,
-        read=answer if isinstance(answer, str) and answer != "[invalid]" else None,
+        answer=answer if isinstance(answer, str) and answer != "[invalid]" else None,
     )
 
 
@@ -533,23 +532,24 @@ def _make_sample(
     *,
     name: str,
     question: str | None,
-    gold: str,
+    target: str,
     choices: tuple[str, ...],
     record: AttemptRecord,
     score: float | None,
-    read: str | None,
+    answer: str | None,
 ) -> RecordedSample:
     """Return a sample with its problem: the benchmark's, if it is there with the same answer."""
     problem = origin.problems.get(name)
+    gold = _read_gold(target, choices) if origin.run is None else target
     if origin.run is not None:  # its inputs are prompts
         question = None if problem is None else problem.question.text
     plain = None if question is None else " ".join(question.split())
     key = content_hash("problem-id", name) if plain is None else content_hash("problem", plain)
-    shown = name if plain is None else plain if len(plain) <= 60 else f"{plain[:59]}…"
+    label = name if plain is None else plain if len(plain) <= 60 else f"{plain[:59]}…"
     if problem is None or problem.gold != gold:
-        problem = _make_problem(key, shown, gold, choices)
+        problem = _make_problem(key, label, gold, choices)
     return RecordedSample(
-        key=key, shown=shown, problem=problem, record=record, score=score, read=read
+        key=key, shown=label, problem=problem, record=record, score=score, read=answer
     )
 
 
