@@ -241,7 +241,7 @@ def job(out: Path, n_steps: int = 20) -> PocketJob:
 
 
 def train(
-    job: PocketJob, *, save_every: int = 1000, report: Callable[[TrainingProgress], None] = id
+    job: PocketJob, *, save_every: int = 1000, report: Callable[[TrainingProgress], None] = print
 ) -> TrainingEnd:
     accelerator = trainer.make_accelerator("cpu")
     return Trainer(accelerator=accelerator, save_every=save_every, report=report).train(job)

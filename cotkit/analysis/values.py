@@ -226,10 +226,10 @@ class StepGroup:
     """Fewest steps of its problems."""
     highest: int
     """Most steps of its problems."""
-    n_correct: int
-    """Of the ``gain.n``, solved by the arm."""
-    n_control_correct: int
-    """Of the ``gain.n``, solved by the control."""
+    n_correct: float
+    """Of the ``gain.n``, solved by the arm; the sum of shares where it has several attempts."""
+    n_control_correct: float
+    """Of the ``gain.n``, solved by the control; likewise."""
     gain: Gain
     """On these problems, at a level shared with all groups; withheld where the main gain is."""
 

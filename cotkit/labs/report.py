@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cotkit.events import printable
 from cotkit.report import render_documents
 from cotkit.report.document import (
     Column,
@@ -19,7 +20,6 @@ from cotkit.report.document import (
     Tone,
     Value,
     Words,
-    printable,
     say_level,
     say_number,
 )

@@ -130,8 +130,10 @@ class PocketJob(TrainingJob):
 
     def write_network(self, network: torch.nn.Module) -> None:
         """Write a transformers folder: config, tokenizer and, last, the weights."""
+        from transformers import PreTrainedModel
         from transformers.utils.logging import disable_progress_bar
 
+        assert isinstance(network, PreTrainedModel)
         disable_progress_bar()
         partial = self.folder / ".part"
         network.save_pretrained(partial)
