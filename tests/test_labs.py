@@ -244,7 +244,7 @@ def planted(rates: list[float]) -> LabReport:
 )
 def test_planted_curves_get_their_verdict(rates: list[float], word: str, words: str) -> None:
     found = planted(rates)
-    assert found.findings[0].word == word
+    assert found.findings[0].verdict.raw == word
     assert words in found.answers[0]
 
 
@@ -398,7 +398,7 @@ def test_planted_errors_get_their_verdict(
     mixed: float, away: float, alone: float, selection: str, beyond: str
 ) -> None:
     found = planted_errors(mixed=mixed, away=away, alone=alone)
-    words = {one.what: one.word for one in found.findings}
+    words = {one.what: one.verdict.raw for one in found.findings}
     assert words.pop("dense+sparse on dense") == selection
     assert words.pop("dense+sine on sine") == selection
     assert words["dense+sine on higher frequencies"] == beyond
@@ -455,7 +455,7 @@ def test_who_follows_and_who_does_not_is_said(tmp_path: Path) -> None:
             for model in (stubborn, follower)
         ]
     )
-    assert [one.word for one in found.findings] == ["keeps_prior", "follows"]
+    assert [one.verdict.raw for one in found.findings] == ["keeps_prior", "follows"]
     assert found.plots[0].lines[1].y == (1.0, 0.0)
     assert "not shown to be by the others" in found.answers[0]
     assert "keeps to the true labels" in found.answers[0]

@@ -8,17 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cotkit.analysis.values import Cell, Comparison, Following, FollowingLabel
+from cotkit.analysis.values import Cell, Comparison, Following
 from cotkit.labs.report import Finding, LabReport, Plot, PlotLine
+from cotkit.report.verdicts import verdict_cell
 
 UNRELATED = "unrelated-labels"
 """How the names of the arms with symbols in place of labels begin."""
-
-_WORDS: dict[FollowingLabel, str] = {
-    "follows": "follows the flips",
-    "keeps_prior": "keeps to what it knows",
-    "undetermined": "undetermined",
-}
 
 
 def judge_flipped(comparisons: Sequence[Comparison]) -> LabReport:
@@ -87,14 +82,12 @@ def _answer_sentence(ladder: Sequence[Comparison], *, is_sized: bool) -> str:
 
 def _make_finding(model: Comparison) -> Finding:
     point = _fully_flipped_point(model)
-    label = point.label or "undetermined"
     return Finding(
         what=model.model,
         value=point.solve_rate,
         interval=point.interval,
         form="share",
-        word=label,
-        verdict=_WORDS[label],
+        verdict=verdict_cell(point.label or "undetermined"),
         why=f"{100 * point.follows:.0f} % of {point.n} answers name the flipped label",
     )
 

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 
 from cotkit.labs.report import Finding, LabReport, Plot, PlotLine
+from cotkit.report.document import Words
+from cotkit.report.verdicts import verdict_cell
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
 from cotkit.stats.intervals import Interval
 
@@ -25,6 +27,14 @@ MARGIN = 0.1
 LEARNED_BELOW = 0.5
 """A network whose error is not surely below this with the most exemplars has not learned."""
 
+_SELECTION = (
+    Words(text="selects", raw="selects", tone="good"),
+    Words(text="does not select", raw="fails", tone="bad"),
+)
+_TRANSFER = (
+    Words(text="holds", raw="holds", tone="good"),
+    Words(text="fails", raw="fails", tone="bad"),
+)
 _HIGHEST = 2.0  # error that figures show: least squares of few exemplars errs by thousands
 
 Kind = Literal["seen", "convex", "sparsity", "frequency"]
@@ -129,7 +139,7 @@ def _judge_selection(
         f"{mixture} on {name}",
         mixed[:, 1:].mean(1) - single[:, 1:].mean(1),
         rng,
-        words=(("selects", "selects"), ("fails", "does not select")),
+        verdicts=_SELECTION,
         compared_with=f"the {name} network",
         not_learned=not_learned,
     )
@@ -151,7 +161,7 @@ def _judge_beyond(
             f"{network} on {what}",
             _mean_late_errors(unseen, network) - familiar,
             rng,
-            words=(("holds", "holds"), ("fails", "fails")),
+            verdicts=_TRANSFER,
             compared_with="the classes seen",
             not_learned=not_learned,
         )
@@ -180,7 +190,7 @@ def _judge_excess(
     excess: Floats,
     rng: np.random.Generator,
     *,
-    words: tuple[tuple[str, str], tuple[str, str]],
+    verdicts: tuple[Words, Words],
     compared_with: str,
     not_learned: str | None,
 ) -> Finding:
@@ -190,25 +200,24 @@ def _judge_excess(
         what: The question.
         excess: [prompts] error of the network, less what it is compared with.
         rng: Of the bootstrap.
-        words: Word and verdict surely below the margin, and surely above it.
+        verdicts: Surely below the margin, and surely above it.
         compared_with: In words.
         not_learned: Why nothing can be said; None: something can.
     """
     value, interval = _mean_interval(excess, rng)
-    word, verdict = "undetermined", "undetermined"
-    why = f"excess over {compared_with} {value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
-    if not_learned:
-        word, verdict, why = "not_learned", "not learned", not_learned
-    elif interval.high < MARGIN:
-        word, verdict = words[0]
+    verdict = verdict_cell("undetermined")
+    if interval.high < MARGIN:
+        verdict = verdicts[0]
     elif interval.low > MARGIN:
-        word, verdict = words[1]
+        verdict = verdicts[1]
+    why = f"excess over {compared_with} {value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+    if not_learned is not None:
+        verdict, why = Words(text="not learned", raw="not_learned"), not_learned
     return Finding(
         what=what,
         value=value,
         interval=interval,
         form="change",
-        word=word,
         verdict=verdict,
         why=why,
     )
@@ -231,7 +240,7 @@ def _mean_interval(values: Floats, rng: np.random.Generator) -> tuple[float, Int
 
 def _answer_sentence(findings: Sequence[Finding], where: str) -> str:
     """Return one sentence: each finding with its verdict, then the numbers."""
-    verdicts = ", ".join(f"{finding.what} {finding.verdict}" for finding in findings)
+    verdicts = ", ".join(f"{finding.what} {finding.verdict.text}" for finding in findings)
     reasons = "; ".join(f"{finding.what}: {finding.why}" for finding in findings)
     return f"{where}: {verdicts}; {reasons}."
 

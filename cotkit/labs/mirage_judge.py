@@ -22,6 +22,7 @@ from cotkit.analysis.scale.jumps import (
 )
 from cotkit.analysis.scale.values import JumpWord
 from cotkit.labs.report import Finding, LabReport, Plot, PlotLine
+from cotkit.report.verdicts import verdict_cell
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
 
 N_RESAMPLES = 2000
@@ -30,13 +31,6 @@ LEVEL = 0.95
 """Of all intervals."""
 CLOSE = 0.05
 """An image is reconstructed if its squared error is below this share of the images' variance."""
-
-VERDICT_WORDS: dict[JumpWord, str] = {
-    "real_jump": "a real jump",
-    "metric_artefact": "made by the metric",
-    "undetermined": "undetermined",
-}
-"""Verdict -> as people read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +97,7 @@ def _judge_family(family: FamilyResults, rng: np.random.Generator) -> tuple[str,
         value=strict.sharpness.value - linear.sharpness.value,
         interval=contrast,
         form="change",
-        word=word,
-        verdict=VERDICT_WORDS[word],
+        verdict=verdict_cell(word),
         why=why,
     )
     return (

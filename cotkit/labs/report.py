@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from cotkit.events import printable
 from cotkit.report import render_documents
 from cotkit.report.document import (
-    Column,
     Document,
+    Field,
     Form,
-    IntervalCell,
-    Number,
     Table,
-    Tone,
-    Value,
     Words,
+    make_table,
+    missing_interval,
     say_level,
     say_number,
 )
@@ -99,10 +97,8 @@ class Finding:
     """Of it."""
     form: Form
     """How both are written."""
-    word: str
-    """The verdict for programs."""
-    verdict: str
-    """The verdict in words."""
+    verdict: Words
+    """For people and for programs."""
     why: str
     """The rule as applied, numbers included."""
 
@@ -165,72 +161,50 @@ def lab_document(lab: LabReport) -> Document:
     )
 
 
-_TONES: dict[str, Tone] = {
-    **dict.fromkeys(("holds", "selects", "follows"), "good"),
-    **dict.fromkeys(("fails", "metric_artefact"), "bad"),
-    "undetermined": "quiet",
-}
-"""Colour of a finding's word, where it has one."""
-
-
 def _findings_table(lab: LabReport) -> Table:
     levels = sorted({finding.interval.level for finding in lab.findings})
-    return Table(
-        key="findings",
-        title="What was asked",
-        note=f"{lab.finding_name}; intervals: {', '.join(map(say_level, levels))}",
-        columns=(
-            Column(key="what", header="what"),
-            Column(key="value", header=lab.finding_name),
-            Column(key="interval", header="interval"),
-            Column(key="verdict", header="verdict"),
-        ),
-        rows=tuple(
+    return make_table(
+        "findings",
+        "What was asked",
+        [
             (
-                Words(text=finding.what, raw=finding.what),
-                Number(value=finding.value, form=finding.form),
-                IntervalCell(interval=finding.interval, form=finding.form),
-                Words(
-                    text=finding.verdict, raw=finding.word, tone=_TONES.get(finding.word, "plain")
-                ),
+                Field("what", "what", finding.what),
+                Field("value", lab.finding_name, finding.value, finding.form),
+                Field("interval", "interval", finding.interval, finding.form),
+                Field("verdict", "verdict", finding.verdict),
             )
             for finding in lab.findings
-        ),
+        ],
+        note=f"{lab.finding_name}; intervals: {', '.join(map(say_level, levels))}",
     )
 
 
 def _plot_table(plot: Plot) -> Table:
     """Return a row for each place; a line that was not measured there has no values in it."""
-    places = sorted({x for line in plot.lines for x in line.x})
     key = "_".join(re.findall(r"\w+", plot.x_name))
-    columns = [Column(key=key, header=plot.x_name)]
-    for line in plot.lines:
-        columns.append(Column(key=line.key, header=line.key, opens=True))
-        if line.intervals:
-            columns.append(Column(key=f"{line.key} interval", header="interval"))
     unit = " in %" if plot.y_form == "share" else ""
-    return Table(
-        key=plot.key,
-        title=plot.title,
-        note=f"{plot.y_name}{unit}; {plot.caption}",
-        columns=tuple(columns),
-        rows=tuple(
+    return make_table(
+        plot.key,
+        plot.title,
+        [
             (
-                Number(value=x, form=plot.x_form),
-                *(cell for line in plot.lines for cell in _cells_at(x, line, plot.y_form)),
+                Field(key, plot.x_name, x, plot.x_form),
+                *(field for line in plot.lines for field in _fields_at(x, line, plot.y_form)),
             )
-            for x in places
-        ),
+            for x in sorted({x for line in plot.lines for x in line.x})
+        ],
+        note=f"{plot.y_name}{unit}; {plot.caption}",
     )
 
 
-def _cells_at(x: float, line: PlotLine, form: Form) -> Iterator[Value]:
-    """Yield the cells of a line at one place: its value, and its interval if it has any."""
+def _fields_at(x: float, line: PlotLine, form: Form) -> Iterator[Field]:
+    """Yield the fields of a line at one place: its value, and its interval if it has any."""
     i = line.x.index(x) if x in line.x else None
-    yield Number(value=math.nan if i is None else line.y[i], form=form)
+    yield Field(line.key, line.key, None if i is None else line.y[i], form, opens=True)
     if line.intervals:
-        missing = Interval(low=math.nan, high=math.nan, level=line.intervals[0].level)
-        yield IntervalCell(interval=missing if i is None else line.intervals[i], form=form)
+        missing = missing_interval(line.intervals[0].level)
+        interval = missing if i is None else line.intervals[i]
+        yield Field(f"{line.key} interval", "interval", interval, form)
 
 
 # The same as a page, with the plots drawn.
