@@ -29,7 +29,7 @@ _ENDPOINT = re.compile(r"(/chat/completions|/completions|/v1/messages)/*$")
 
 
 def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
-    """Return the backend that a model's name means, and the model's name there; empty: none.
+    """Return the backend that a model's name means, and the model's name there (may be empty).
 
     ``backend/name`` names both; a bare catalogue name, a folder, a ``.gguf`` file and a hub id
     ``owner/name`` are local models. ``--model hf --model-args pretrained=X`` (lm-eval's way) too,
