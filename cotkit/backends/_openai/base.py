@@ -6,11 +6,11 @@ import functools
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted.base import Hosted, OnParts
+from cotkit.backends._openai.setup import ServerSetup
 from cotkit.types import BackendInfo, Completion, Request
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Fault
-    from cotkit.backends._openai.setup import ServerSetup
     from cotkit.backends._openai.wire import Wire
 
 
