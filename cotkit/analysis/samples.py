@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
-from cotkit.analysis.values import Cell, Transition, VoteCurve
+from cotkit.analysis.values import Repeats, Transition, VoteCurve
+from cotkit.scoring.metrics import pass_at_k
 from cotkit.stats.intervals import Interval, wilson
 from cotkit.store.rows import AttemptRow, DraftRow
-from cotkit.types import OUTCOMES, Outcome
 
 Ballot: TypeAlias = tuple[str | None, bool]
 """What was read in a sample (None: nothing), and whether it equals gold."""
@@ -76,62 +76,104 @@ def _growing_vote(ballots: Sequence[Ballot], start: int) -> list[bool]:
 # Rates over problems that were each tried several times: K samples are not K problems.
 
 
-def rate_interval(values: Sequence[float], most: float, level: float) -> Interval:
-    """Interval of the mean over problems of a rate within each problem.
+def rate_interval(
+    scores: Sequence[float],
+    most: float,
+    level: float,
+    clusters: Sequence[Hashable] | None = None,
+) -> Interval:
+    """Return the interval of a solve rate: Wilson's, at the trials that the scores are worth.
 
-    Wilson's interval (1927) at the effective number of trials, ``p(1-p)`` over the variance of the
-    mean between problems (Korn and Graubard 1998, there for the exact interval). With one sample of
-    each problem these are the problems; never fewer.
+    That number is ``p (1 - p)`` over the variance of the mean (Korn and Graubard 1998, there for
+    the exact interval): of independent problems ``sum (x - p)² / n²``, of clusters
+    ``G/(G-1) sum (T - p m)² / n²`` for G of them with total T over m problems (Liang and Zeger
+    1986). Zeros and ones of independent problems are worth as many trials as there are problems;
+    clusters in which all scores are equal, one each.
 
     Args:
-        values: One for each problem, 0..1, in any order.
-        most: Most trials it may count as, where the problems hardly differ: all their samples.
+        scores: One for each problem, 0..1; the mean where it has several attempts.
+        most: Most trials that it may count as, where the problems hardly differ: all the attempts.
         level: Coverage, strictly between 0 and 1.
+        clusters: Cluster of each problem; None: every problem stands alone.
 
     Raises:
         ValueError: ``level`` is out of range.
     """
-    n = len(values)
-    if n == 0:
-        return wilson(0, 0, level)
-    p = math.fsum(values) / n
-    spread = math.fsum((value - p) ** 2 for value in values) / n
-    trials = min(n * p * (1 - p) / spread, most) if spread > 0 else most
-    if p in {0.0, 1.0}:  # nothing shows that the samples of a problem tell anything apart
-        trials = n
-    trials = max(trials, n)
+    n = len(scores)
+    p = math.fsum(scores) / n if n else 0.0
+    if clusters is not None and n:
+        trials = min(_worth_of_clusters(scores, p, clusters), most)
+    elif n == 0 or p in {0.0, 1.0} or all(score in {0.0, 1.0} for score in scores):
+        # Nothing shows that the attempts at a problem tell anything apart.
+        return wilson(round(p * n), n, level)
+    else:
+        spread = math.fsum((score - p) ** 2 for score in scores) / n
+        trials = min(n * p * (1 - p) / spread, most) if spread > 0 else most
+        trials = max(trials, n)
     return wilson(p * trials, trials, level)
 
 
-def summarise_repeats(
-    arm: str, values: Sequence[float], outcomes: Mapping[Outcome, int], level: float
-) -> Cell:
-    """One arm with several samples of its problems; what they cost is not known.
+def _worth_of_clusters(scores: Sequence[float], p: float, clusters: Sequence[Hashable]) -> float:
+    """Return the trials that problems in clusters are worth."""
+    sums: dict[Hashable, tuple[float, int]] = {}
+    for score, cluster in zip(scores, clusters, strict=True):
+        total, size = sums.get(cluster, (0.0, 0))
+        sums[cluster] = total + score, size + 1
+    n_clusters = len(sums)
+    squares = math.fsum((total - p * size) ** 2 for total, size in sums.values())
+    if not 0 < p < 1 or n_clusters < 2 or squares < 1e-18:
+        return n_clusters
+    return p * (1 - p) * len(scores) ** 2 / (n_clusters / (n_clusters - 1) * squares)
+
+
+def cluster_names(rows: Sequence[AttemptRow]) -> list[Hashable] | None:
+    """Return the cluster of each problem, itself where it has none; None: none is shared.
 
     Args:
-        arm: The arm.
-        values: Share of each problem's samples that is correct, one for each problem.
-        outcomes: Outcome -> how many samples, over all problems.
-        level: Coverage of the interval.
+        rows: One for each problem.
     """
-    n, n_samples = len(values), sum(outcomes.values())
-    return Cell(
-        arm=arm,
-        n=n,
-        n_samples=n_samples,
-        outcomes={outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES},
-        n_correct=outcomes.get("correct", 0),
-        solve_rate=math.fsum(values) / n if n else math.nan,
-        interval=rate_interval(values, n_samples, level),
-        prompt_tokens=None,
-        shared_tokens=0.0,
-        generated_tokens=None,
-        generated_per_correct=None,
-        usd=None,
-        usd_per_correct=None,
-        seconds=0.0,
-        seconds_per_correct=None,
-    )
+    names = [row.cluster or (row.problem_id,) for row in rows]
+    return list(names) if len(set(names)) < len(names) else None
+
+
+def count_repeats(
+    arm: str, attempts: Sequence[Sequence[AttemptRow]], reader: str, level: float
+) -> tuple[Repeats, ...]:
+    """Return pass@k and maj@k of one arm for k = 1, 2, 4, ... and the fewest samples of a problem.
+
+    Args:
+        arm: Its name.
+        attempts: Of each problem its samples, in their order; none failed.
+        reader: Whose readings are voted on.
+        level: Coverage of the intervals.
+    """
+    ballots = [
+        [(row.readings[reader].value, row.correct_by[reader]) for row in samples]
+        for samples in attempts
+    ]
+    clusters = cluster_names([samples[0] for samples in attempts])
+    fewest, n_samples = min(map(len, ballots)), sum(map(len, ballots))
+    wins = [count_winning_windows(of_problem[:fewest]) for of_problem in ballots]
+    repeats: list[Repeats] = []
+    for k in [*(2**i for i in range(fewest.bit_length()) if 2**i < fewest), fewest]:
+        passed = [
+            pass_at_k(len(of_problem), sum(right for _, right in of_problem), k)
+            for of_problem in ballots
+        ]
+        voted = [windows[k - 1] / fewest for windows in wins]
+        n_draws = n_samples / k  # so many times k samples were drawn
+        repeats.append(
+            Repeats(
+                arm=arm,
+                k=k,
+                n=len(ballots),
+                pass_at_k=sum(passed) / len(passed),
+                pass_interval=rate_interval(passed, n_draws, level, clusters),
+                maj_at_k=sum(voted) / len(voted),
+                maj_interval=rate_interval(voted, n_draws, level, clusters),
+            )
+        )
+    return tuple(repeats)
 
 
 # What each round of correction did to an arm's answers: fixed, broken, or left as they were.

@@ -46,6 +46,13 @@ def _say_evidence(gain: Gain) -> str:
 
 
 def _say_detectable(gain: Gain) -> str:
+    if gain.clusters_needed is not None:
+        unit = "problems" if gain.n_clusters is None else "clusters"
+        n_units = gain.n if gain.n_clusters is None else gain.n_clusters
+        return (
+            f"{n_units} {unit} cannot decide anything at {_format_level(gain)}; "
+            f"at least {gain.clusters_needed} are needed"
+        )
     if math.isnan(gain.mde):
         return "no gain, however large, would surely have been seen"
     points = 100 * gain.mde
@@ -107,7 +114,7 @@ def comparison_notes(
     said += [
         note for names, pairs in paired.items() for note in _floor_or_ceiling_notes(names, pairs)
     ]
-    said += _cluster_notes(max(paired.values(), key=len, default=()))
+    said += _cluster_notes(max(paired.values(), key=len, default=()), gains)
     said += _multiplicity_notes(gains, level)
     return tuple(dict.fromkeys(said))
 
@@ -154,12 +161,19 @@ def _share_correct(attempts: Sequence[AttemptRow]) -> float:
     return sum(row.outcome == "correct" for row in attempts) / len(attempts)
 
 
-def _cluster_notes(pairs: Sequence[Pair]) -> list[str]:
+def _cluster_notes(pairs: Sequence[Pair], gains: Sequence[Gain]) -> list[str]:
+    """Say how many problems share clusters, and how that is allowed for."""
     names = [row.cluster for (row, *_), _ in pairs if row.cluster is not None]
     if len(set(names)) == len(names):
         return []
-    found = f"{len(names)} of {len(pairs)} problems come in {len(set(names))} clusters"
-    return [f"{found}; intervals and p-values take them as independent and promise too much"]
+    counts = f"{len(names)} of {len(pairs)} problems come in {len(set(names))} clusters"
+    words = {
+        "bootstrap-t": "intervals and p-values resample whole clusters",
+        "sign-flip": "with so few, intervals and p-values flip the signs of whole clusters",
+        "sequence": "intervals and p-values count the first problem drawn of each cluster",
+    }
+    methods = dict.fromkeys(gain.method for gain in gains)
+    return [f"{counts}; {words[method]}" for method in methods if method in words]
 
 
 def _multiplicity_notes(gains: Sequence[Gain], level: float) -> list[str]:

@@ -311,13 +311,13 @@ def scale_foreign(
     Raises:
         CotkitError: as ``foreign.answers``.
     """
-    from cotkit.interop.ladders import published_scales, source_scales
+    from cotkit.interop.ladders import analyse_published, analyse_sources
 
     if foreign.published is not None:
         unverified = foreign.include_unverified
-        found = published_scales(foreign.published, asked, include_unverified=unverified)
+        found = analyse_published(foreign.published, asked, include_unverified=unverified)
     else:
-        found = source_scales(foreign.sources, asked)
+        found = analyse_sources(foreign.sources, asked)
     print_scales(found, reach=reach, format_=format_, timing=timing, page=page)
 
 

@@ -1,4 +1,4 @@
-"""The only wiring: spec -> plan -> driven flows -> rows in the store, with events on the way."""
+"""A run from spec to stored rows: the plan, the flows of the strategies, the events."""
 
 from cotkit.run.backend import build_backend
 from cotkit.run.plan import Arm, Plan, make_plan

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, cast, get_args
 
 from cotkit.errors import BadInputError, Location
-from cotkit.types import StopReason
+from cotkit.types import Attempt, StopReason
+from cotkit.workflows.records import AttemptRecord, make_vote, read_record
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is refused before the rest of it is read."""
@@ -30,14 +31,14 @@ class CompletionLine:
     """Name there of the field that names the problem."""
     problem: str | int
     """Id of its problem; a whole number is the problem's place in the benchmark, from 0."""
-    text: str
-    """What the readers are to read."""
+    record: AttemptRecord
+    """What the readers are to read, and what else the line says of it."""
     sample: int
     """Which independent draw it is, from 0."""
     arm: str
     """What was done to make it; arms are compared."""
-    stop_reason: StopReason | None
-    """Why it ended; None: the program did not say."""
+    says_end: bool
+    """Whether the program says why the text ended; if not, it is read as complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,21 +127,42 @@ def _make_completions(
     problem = _read_problem(place, fields, names.id)
     texts = _read_texts(place, fields, names.text)
     first = _read_sample(place, fields)
-    if first is not None and len(texts) > 1:
+    if first is not None and len(texts) > 1 and fields.get("vote") is not True:
         raise place.make_error(
             f"beside {len(texts)} texts", field="sample", hint="a list is samples 0, 1, 2, ..."
         )
-    name, ended = _read_arm(place, fields, arm), _read_stop_reason(place, fields)
-    for at, text in enumerate(texts):
+    arm, end = _read_arm(place, fields, arm), _read_stop_reason(place, fields)
+    for i, record in enumerate(_make_records(place, fields, texts, end)):
         yield CompletionLine(
             place=place,
             id_field=names.id,
             problem=problem,
-            text=text,
-            sample=at + (first or 0),
-            arm=name,
-            stop_reason=ended,
+            record=record,
+            sample=i + (first or 0),
+            arm=arm,
+            says_end=end is not None or "cotkit" in fields,
         )
+
+
+def _make_records(
+    place: Location, fields: Mapping[str, object], texts: list[str], end: StopReason | None
+) -> list[AttemptRecord]:
+    """Return the attempts of a line: one for each text, or one where the texts are a vote."""
+
+    def bad(problem: str, name: str) -> BadInputError:
+        return place.make_error(problem, field=f"cotkit.{name}", hint="as cotkit export writes it")
+
+    if (entry := fields.get("cotkit")) is not None:
+        if not isinstance(entry, dict) or len(texts) > 1:
+            raise place.make_error("must be an object beside one text", field="cotkit")
+        end_entry: Mapping[str, object] = {} if end is None else {"stop_reason": end}
+        return [read_record({**end_entry, **cast("dict[str, object]", entry)}, texts[0], bad)]
+    samples = [Attempt(text=text, stop_reason=end or "stop") for text in texts]
+    is_vote = fields.get("vote", False)
+    if not isinstance(is_vote, bool):
+        raise place.make_error("must be true or false", field="vote", hint="or leave it out")
+    attempts = [make_vote(samples)] if is_vote else samples
+    return [AttemptRecord(attempt=attempt) for attempt in attempts]
 
 
 def _read_problem(place: Location, fields: Mapping[str, object], name: str) -> str | int:
@@ -166,10 +188,10 @@ def _read_texts(place: Location, fields: Mapping[str, object], name: str) -> lis
             "an empty list" if isinstance(value, list) else f"{_describe_type(value)}, not a text"
         )
         raise place.make_error(what, field=name, hint=hint)
-    for at, item in enumerate(items):
+    for i, item in enumerate(items):
         if not isinstance(item, str):
             raise place.make_error(
-                f"{_describe_type(item)} at {at}, not a text", field=name, hint=hint
+                f"{_describe_type(item)} at {i}, not a text", field=name, hint=hint
             )
     return cast("list[str]", items)
 
@@ -178,8 +200,8 @@ def _require_field(
     place: Location, fields: Mapping[str, object], name: str, *, option: str
 ) -> object:
     if name not in fields:
-        found = ", ".join(map(repr, sorted(fields)[:8])) or "nothing"
-        hint = f"the line has {found}; another name: {option} NAME"
+        names = ", ".join(map(repr, sorted(fields)[:8])) or "nothing"
+        hint = f"the line has {names}; another name: {option} NAME"
         raise place.make_error("missing", field=name, hint=hint)
     return fields[name]
 
@@ -216,8 +238,8 @@ def _read_stop_reason(place: Location, fields: Mapping[str, object]) -> StopReas
         if value == reason:
             return reason
     hint = f"{', '.join(get_args(StopReason))}, or leave it out"
-    shown = repr(value) if isinstance(value, str) else _describe_type(value)
-    raise place.make_error(f"{shown[:40]} is not known", field="stop_reason", hint=hint)
+    words = repr(value) if isinstance(value, str) else _describe_type(value)
+    raise place.make_error(f"{words[:40]} is not known", field="stop_reason", hint=hint)
 
 
 def _describe_type(value: object) -> str:
