@@ -112,8 +112,8 @@ def calibration_error(
 ) -> float:
     """Return the mean distance of confidence and accuracy by bin; 0..1, lower is better.
 
-    Bins of equal width by confidence (Naeini et al. 2015); a value on an edge belongs to the upper bin, 1 to the last.
-    Biased upwards where there are few items: each bin's accuracy is noise then.
+    Bins of equal width by confidence (Naeini et al. 2015); a value on an edge belongs to the upper
+    bin, 1 to the last. Biased upwards where there are few items: accuracy by bin is noise then.
 
     Args:
         confidence: Of each item, the probability of what was chosen, 0..1.
@@ -176,7 +176,7 @@ def gold_log_prob_per_token(log_prob: float, n_tokens: int) -> float:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Return the chance that k of n samples, no repeats, hold one of c correct; 0..1, higher is better.
+    """Return the chance that k of n samples hold one of the c correct; 0..1, higher is better.
 
     ``1 - C(n-c, k) / C(n, k)``: unbiased (Chen et al. 2021, equation 1); ``1-(1-c/n)^k`` is not.
 
