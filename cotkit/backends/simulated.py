@@ -260,7 +260,7 @@ def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
 
 
 def show_question(question: Question) -> str:
-    """Write a question as ``cotkit.prompting`` does, which backends may not import."""
+    """Write a question as our prompts do (``prompting``, which backends may not import)."""
     lines = [f"({x}) {c}" for x, c in zip(ascii_uppercase, question.choices, strict=False)]
     return "\n".join([question.text, *lines])
 
