@@ -99,8 +99,6 @@ def compare(
     check_question(pairs, margin, level)
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
-    if any(len(side) > 1 for both in paired.values() for pair in both for side in pair):
-        raise UsageError("several samples of a problem cannot be paired yet")
     gradings = list_gradings(rows, reader)
     counted = [
         compute_gains(paired, grading, margin=margin, level=level, sequential=sequential)
