@@ -217,6 +217,20 @@ def test_a_majority_that_is_right_does_not_harm(way: Callable[[Path], str], tmp_
     assert any("every reader votes over them" in note for note in found.notes)
 
 
+def test_epochs_are_means_and_are_paired(tmp_path: Path) -> None:
+    epochs = [
+        inspect_sample(i, [text], is_right=text != WRONG, epoch=epoch)
+        for i in range(40)
+        for epoch, text in enumerate(texts(i), start=1)
+    ]
+    log = inspect_log(tmp_path / "epochs.json", epochs, {"epochs": 3})
+    found = compare_recorded([control(tmp_path), f"epochs={log}"])
+    assert [(cell.n, cell.n_samples) for cell in found.cells] == [(40, None), (40, 120)]
+    assert found.verdicts[0].gain.gain == pytest.approx(-1 / 3)
+    assert [one.k for one in found.repeats] == [1, 2, 3]
+    assert found.repeats[-1].maj_at_k == 1
+
+
 def test_our_own_export_of_a_vote_is_voted_on(tmp_path: Path) -> None:
     asked = Counter[str]()
 

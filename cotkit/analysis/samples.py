@@ -152,7 +152,9 @@ def count_repeats(
         for samples in attempts
     ]
     clusters = cluster_names([samples[0] for samples in attempts])
-    fewest, n_samples = min(map(len, ballots)), sum(map(len, ballots))
+    fewest, n_samples = min(map(len, ballots), default=0), sum(map(len, ballots))
+    if not fewest:
+        return ()
     wins = [count_winning_windows(of_problem[:fewest]) for of_problem in ballots]
     repeats: list[Repeats] = []
     for k in [*(2**i for i in range(fewest.bit_length()) if 2**i < fewest), fewest]:
