@@ -61,8 +61,8 @@ def attempts(arm: str, right: Sequence[bool], size: int, sample: int = 0) -> lis
     ]
 
 
-def compared(rows: Sequence[AttemptRow], **more: float) -> Comparison:
-    return compare_rows(rows, PAIRS, FACTS, (), reader="flexible", margin=0.02, **more)
+def compared(rows: Sequence[AttemptRow]) -> Comparison:
+    return compare_rows(rows, PAIRS, FACTS, (), reader="flexible", margin=0.02)
 
 
 def gain_of(arm: Sequence[bool], control: Sequence[bool], size: int, **more: float) -> Gain:
