@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
-from cotkit.backends._openai.faults import read_fault
 from cotkit.backends._openai.setup import ServerSetup
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -51,6 +50,8 @@ class OpenaiHosted(Hosted):
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """Return what an exception of the SDK means."""
+        from cotkit.backends._openai.faults import read_fault
+
         return read_fault(fault, self._setup)
 
     async def close(self) -> None:
