@@ -172,10 +172,10 @@ class _Bars:
 
 def _plain_display(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None]:
     run = ArmProgress(n_attempts=0, began_s=clock())
-    said_s = clock()
+    last_line_s = clock()
 
     def show(event: Event) -> None:
-        nonlocal run, said_s
+        nonlocal run, last_line_s
         match event:
             case RunStarted():
                 run = ArmProgress(n_attempts=event.n_attempts, began_s=clock())
@@ -184,16 +184,16 @@ def _plain_display(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Even
                 _write_line(stderr, title + attempts)
             case AttemptDone():
                 run.add(event)
-                if clock() - said_s >= EVERY_S:
-                    said_s = clock()
+                if clock() - last_line_s >= EVERY_S:
+                    last_line_s = clock()
                     _write_line(
-                        stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.line(said_s)}"
+                        stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.line(last_line_s)}"
                     )
             case Said():
                 _write_line(stderr, event.text)
             case Waits():
-                if event.text and clock() - said_s >= EVERY_S:
-                    said_s = clock()
+                if event.text and clock() - last_line_s >= EVERY_S:
+                    last_line_s = clock()
                     _write_line(stderr, event.text)
             case RunEnded():
                 _write_line(stderr, _summary(event))
@@ -276,12 +276,12 @@ def _reading_bar(stderr: TextIO, n_bytes: int) -> Generator[Callable[[int], None
 def _reading_lines(
     stderr: TextIO, n_bytes: int, clock: Callable[[], float]
 ) -> Callable[[int], None]:
-    said_s = clock()
+    last_line_s = clock()
 
     def show(n_read: int) -> None:
-        nonlocal said_s
-        if clock() - said_s >= EVERY_S:
-            said_s = clock()
+        nonlocal last_line_s
+        if clock() - last_line_s >= EVERY_S:
+            last_line_s = clock()
             stderr.write(f"{n_read / _MB:,.1f} of {n_bytes / _MB:,.1f} MB read\n")
             stderr.flush()
 

@@ -74,7 +74,7 @@ class _ColumnLayout:
 
 
 def to_terminal(document: Document, *, width: int, color: bool, encoding: str) -> str:
-    """Lines of at most ``width`` columns (60 and more), with escape codes if ``color``."""
+    """Return lines of at most ``width`` columns (60 and more), with escape codes if ``color``."""
     is_unicode = encoding.lower().replace("-", "").replace("_", "") in _UTF8
     page = _TextPage(width=width, color=color, is_unicode=is_unicode)
     for sentence in document.headline:
@@ -114,7 +114,7 @@ class _TextPage:
         return "".join(f"{line.rstrip()}\n" for line in self.out.getvalue().splitlines())
 
     def say(self, text: str, style: str = "", *, indent: int = 0) -> None:
-        """Print a paragraph, all its lines but the first moved in."""
+        """Print a paragraph, all its lines but the first indented."""
         lines = self.cell(text, style).wrap(self.console, self.width - indent)
         for i, line in enumerate(lines):
             self.console.print(Text(" " * indent if i else "") + line)
@@ -131,11 +131,11 @@ class _TextPage:
         self.say(line, style)
 
     def cell(self, text: str, style: str = "") -> Text:
-        """Text without markup, escaped where the stream or the terminal could not take it."""
-        shown = printable(text)
+        """Return text without markup, escaped where stream or terminal could not show it."""
+        escaped = printable(text)
         if not self.is_unicode:
-            shown = shown.encode("ascii", "backslashreplace").decode()
-        return Text(shown, style=style, overflow="fold")
+            escaped = escaped.encode("ascii", "backslashreplace").decode()
+        return Text(escaped, style=style, overflow="fold")
 
     def table(self, table: Table) -> None:
         self.say("")
@@ -156,7 +156,7 @@ class _TextPage:
                 self.console.print(self.cell(line), no_wrap=True)
 
     def lane(self, table: Table, i: int) -> _ColumnLayout:
-        """Column ``i`` of a table, measured."""
+        """Measure column ``i`` of a table."""
         column = table.columns[i]
         cells = tuple(self.cell(*_format_value(row[i])) for row in table.rows)
         natural = max(cell_len(cell.plain) for cell in cells)
@@ -207,23 +207,23 @@ class _TextPage:
         self.console.print(grid)
 
     def strip(self, table: Table, strip: Strip, width: int) -> tuple[str, tuple[Text, ...]]:
-        """Scale and rows of a strip."""
-        at = {column.key: i for i, column in enumerate(table.columns)}
-        spans = [row[at[strip.interval]] for row in table.rows]
-        intervals = [span.interval for span in spans if isinstance(span, IntervalCell)]
+        """Draw the header and the rows of a strip."""
+        keys = [column.key for column in table.columns]
+        estimates = [row[keys.index(strip.estimate)] for row in table.rows]
+        cells = [row[keys.index(strip.interval)] for row in table.rows]
+        intervals = [cell.interval for cell in cells if isinstance(cell, IntervalCell)]
         axis = (
             axis_for(intervals, strip.margin or 0.0, width=width)
             if strip.axis is None
             else StripAxis(low=strip.axis[0], high=strip.axis[1], width=width, margin=strip.margin)
         )
-        drawn: list[Text] = []
-        for row, interval in zip(table.rows, intervals, strict=True):
-            estimate = row[at[strip.estimate]]
+        lines: list[Text] = []
+        for row, estimate, interval in zip(table.rows, estimates, intervals, strict=True):
             assert isinstance(estimate, Number)
             styles = (_STYLES[value.tone] for value in row if isinstance(value, Words))
             line = draw_strip(axis, estimate.value, interval, self.glyphs)
-            drawn.append(Text(line, style=next(filter(None, styles), "")))
-        return strip_header(axis), tuple(drawn)
+            lines.append(Text(line, style=next(filter(None, styles), "")))
+        return strip_header(axis), tuple(lines)
 
 
 def _break_header(header: str, width: int) -> str:
@@ -244,9 +244,9 @@ def _split_into_blocks(
     block = [lanes[0]]
     for i, lane in enumerate(lanes[1:], 1):
         group = [lane, *itertools.takewhile(lambda later: not later.opens, lanes[i + 1 :])]
-        wanted = [*block, *group] if lane.opens else [*block, lane]
-        room = width + gap - sum(old.least + gap for old in wanted)
-        if lane.opens and any(old.strip for old in block):
+        together = [*block, *group] if lane.opens else [*block, lane]
+        room = width + gap - sum(member.least + gap for member in together)
+        if lane.opens and any(member.strip for member in block):
             room -= STRIP_WIDTHS[0] + gap
         if len(block) > 1 and room < 0:
             yield block
@@ -256,7 +256,7 @@ def _split_into_blocks(
 
 
 def _format_value(value: Value) -> tuple[str, str]:
-    """Text and style of a cell."""
+    """Return text and style of a cell."""
     match value:
         case Words():
             return value.text, _STYLES[value.tone]
@@ -306,46 +306,46 @@ class StripAxis:
     margin: float | None
     """Zero and this are marked; None: nothing is."""
 
-    def at(self, value: float) -> int:
-        """Column of a value; one outside the axis is put at its end."""
+    def column(self, value: float) -> int:
+        """Return the column of a value; one outside the axis is put at its end."""
         share = (value - self.low) / (self.high - self.low)
         return round(min(max(share, 0.0), 1.0) * (self.width - 1))
 
 
 def axis_for(intervals: Iterable[Interval], margin: float, *, width: int) -> StripAxis:
-    """An axis that holds zero, the margin and every finite interval, out to the next 5 points."""
+    """Return an axis with zero, the margin and all finite intervals, out to the next 5 points."""
     ends = [0.0, margin, *(end for i in intervals for end in (i.low, i.high) if math.isfinite(end))]
     low, high = math.floor(min(ends) * 20) / 20, math.ceil(max(ends) * 20) / 20
     return StripAxis(low=low, high=max(high, low + 0.05), width=width, margin=margin)
 
 
 def draw_strip(axis: StripAxis, estimate: float | None, interval: Interval, glyphs: Glyphs) -> str:
-    """One row, exactly ``axis.width`` columns; only the marks where there is nothing to draw.
+    """Draw one row, exactly ``axis.width`` columns; only the marks where nothing is known.
 
     Later beats earlier: line, marks, ends, estimate. So a mark shows through an interval over it.
     """
     cells = [" "] * axis.width
     finite = math.isfinite(interval.low) and math.isfinite(interval.high)
-    low, high = (axis.at(interval.low), axis.at(interval.high)) if finite else (0, -1)
+    low, high = (axis.column(interval.low), axis.column(interval.high)) if finite else (0, -1)
     cells[low : high + 1] = glyphs.line * (high + 1 - low)
     if axis.margin is not None:
-        cells[axis.at(axis.margin)] = glyphs.margin
-        cells[axis.at(0.0)] = glyphs.zero
+        cells[axis.column(axis.margin)] = glyphs.margin
+        cells[axis.column(0.0)] = glyphs.zero
     if finite:
         cells[low], cells[high] = glyphs.low, glyphs.high
     if estimate is not None and math.isfinite(estimate):
-        cells[axis.at(estimate)] = glyphs.point
+        cells[axis.column(estimate)] = glyphs.point
     return "".join(cells)
 
 
 def strip_header(axis: StripAxis) -> str:
-    """The header of a strip: the values at its ends and at zero (or the middle), in percent."""
+    """Return the header of a strip: its ends and zero (or the middle), in percent."""
     signed = axis.margin is not None
     inner = 0.0 if signed else (axis.low + axis.high) / 2
     cells = [" "] * axis.width
     for value in (axis.low, axis.high, inner):
         label = f"{100 * value:{'+' if signed and value else ''}.0f}"
-        start = min(max(axis.at(value) - len(label) // 2, 0), axis.width - len(label))
+        start = min(max(axis.column(value) - len(label) // 2, 0), axis.width - len(label))
         around = cells[max(start - 1, 0) : start + len(label) + 1]
         if all(cell == " " for cell in around):
             cells[start : start + len(label)] = label
@@ -365,20 +365,20 @@ _ASCII = {"upper": "o", "lower": "x", "both": "8", "line": ".", "axis": "|", "fl
 
 
 def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
-    """Legend, field, axis with its ticks, and the bracket marked below it.
+    """Draw legend, field, axis with its ticks, and the bracket marked below it.
 
     Places that are equal at this size share a mark; a tick that would touch the one before it is
     left out.
     """
     marks = _UNICODE if is_unicode else _ASCII
     n_columns = min(width - _LEFT - 2, WIDEST)
-    at = _figure_columns(figure.x, n_columns)
+    columns = _figure_columns(figure.x, n_columns)
     field = [[" "] * n_columns for _ in range(HEIGHT)]
     for curve in (figure.lower, figure.upper):
-        for column, row in _line_cells(at, curve.y):
+        for column, row in _line_cells(columns, curve.y):
             field[row][column] = marks["line"]
     for y, mark in ((figure.lower.y, "lower"), (figure.upper.y, "upper")):
-        for column, value in zip(at, y, strict=True):
+        for column, value in zip(columns, y, strict=True):
             if math.isfinite(value):
                 row = _figure_row(value)
                 is_shared = mark == "upper" and field[row][column] == marks["lower"]
@@ -395,7 +395,7 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
             for row, cells in enumerate(field)
         ),
         floor,
-        *_draw_below(figure, at, n_columns, is_unicode=is_unicode),
+        *_draw_below(figure, columns, n_columns, is_unicode=is_unicode),
     ]
 
 
@@ -413,19 +413,20 @@ def _row_label(row: int) -> str:
     return f"{share:.0f}" if row % 5 == 0 else ""
 
 
-def _line_cells(at: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Cells between neighbours that were both measured."""
-    for (left, low), (right, high) in pairwise(zip(at, y, strict=True)):
-        if math.isfinite(low) and math.isfinite(high):
-            for column in range(left + 1, right):
-                yield column, _figure_row(low + (high - low) * (column - left) / (right - left))
+def _line_cells(columns: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Yield column and row of the cells between neighbours that were both measured."""
+    for (first, y_first), (last, y_last) in pairwise(zip(columns, y, strict=True)):
+        if math.isfinite(y_first) and math.isfinite(y_last):
+            for column in range(first + 1, last):
+                rise = (y_last - y_first) * (column - first) / (last - first)
+                yield column, _figure_row(y_first + rise)
 
 
 def _draw_below(
-    figure: Figure, at: Sequence[int], n_columns: int, *, is_unicode: bool
+    figure: Figure, columns: Sequence[int], n_columns: int, *, is_unicode: bool
 ) -> Iterator[str]:
     if figure.bracket is not None:
-        low, high = (at[i] for i in figure.bracket)
+        low, high = (columns[i] for i in figure.bracket)
         fill, words = "═" if is_unicode else "=", "help begins"
         inside, start = fill * (high - low - 1), _LEFT + low
         if high + 2 + len(words) <= n_columns:
@@ -436,7 +437,7 @@ def _draw_below(
             line = f"({f' {words} '.center(len(inside), fill)}]"
         yield f"{'':{start}}{line}"
     cells = [" "] * (n_columns + 2)
-    for column, tick in zip(at, figure.ticks, strict=True):
+    for column, tick in zip(columns, figure.ticks, strict=True):
         text = printable(tick)
         start = min(max(column - len(text) // 2, 0), len(cells) - len(text))
         around = cells[max(start - 1, 0) : start + len(text) + 1]
