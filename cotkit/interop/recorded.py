@@ -40,7 +40,7 @@ from cotkit.workflows.records import (
     AttemptRecord,
     describe_arms,
     make_vote,
-    note_unknown_arms,
+    note_what_is_unknown,
     read_record,
     score_record,
 )
@@ -262,7 +262,7 @@ def _file_notes(
         notes.append("the files are of different models: the gain is of the models, too")
     if not is_scored:
         notes.append("not every problem was scored by its tool: their scores are not compared")
-    return [*notes, *note_unknown_arms({file.arm: file.facts for file in files})]
+    return [*notes, *note_what_is_unknown({file.arm: file.facts for file in files})]
 
 
 # What other tools recorded of each problem: question, completions, and what they made of them.
