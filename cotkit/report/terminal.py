@@ -79,15 +79,15 @@ def to_terminal(document: Document, *, width: int, color: bool, encoding: str) -
     page = _TextPage(width=width, color=color, is_unicode=is_unicode)
     for sentence in document.headline:
         page.say(sentence, "bold", indent=2)
-    page.phrases(document.caption, "dim")
+    page.say_phrases(document.caption, "dim")
     for table in document.tables:
         if table.rows:
-            page.table(table)
+            page.print_table(table)
     if document.notes:
         page.say("")
     for note in document.notes:
         page.say(f"note: {note}", "yellow", indent=2)
-    return page.text()
+    return page.getvalue()
 
 
 class _TextPage:
@@ -110,55 +110,55 @@ class _TextPage:
             legacy_windows=False,
         )
 
-    def text(self) -> str:
+    def getvalue(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self.out.getvalue().splitlines())
 
     def say(self, text: str, style: str = "", *, indent: int = 0) -> None:
         """Print a paragraph, all its lines but the first indented."""
-        lines = self.cell(text, style).wrap(self.console, self.width - indent)
+        lines = self.make_text(text, style).wrap(self.console, self.width - indent)
         for i, line in enumerate(lines):
             self.console.print(Text(" " * indent if i else "") + line)
 
-    def phrases(self, phrases: Sequence[str], style: str) -> None:
+    def say_phrases(self, phrases: Sequence[str], style: str) -> None:
         """Print phrases with a dot between, breaking lines only there."""
         line = ""
         for phrase in phrases:
             longer = f"{line} {self.glyphs.dot} {phrase}" if line else phrase
-            if line and cell_len(self.cell(longer).plain) > self.width:
+            if line and cell_len(self.make_text(longer).plain) > self.width:
                 self.say(line, style)
                 longer = phrase
             line = longer
         self.say(line, style)
 
-    def cell(self, text: str, style: str = "") -> Text:
+    def make_text(self, text: str, style: str = "") -> Text:
         """Return text without markup, escaped where stream or terminal could not show it."""
         escaped = printable(text)
         if not self.is_unicode:
             escaped = escaped.encode("ascii", "backslashreplace").decode()
         return Text(escaped, style=style, overflow="fold")
 
-    def table(self, table: Table) -> None:
+    def print_table(self, table: Table) -> None:
         self.say("")
         self.say(table.title, "bold")
-        lanes = [self.lane(table, i) for i in range(len(table.columns))]
-        layouts = {gap: list(_split_into_blocks(lanes, self.width, gap)) for gap in GAPS}
+        columns = [self.measure_column(table, i) for i in range(len(table.columns))]
+        layouts = {gap: list(_split_into_blocks(columns, self.width, gap)) for gap in GAPS}
         gap = min(GAPS, key=lambda gap: len(layouts[gap]))
         for i, block in enumerate(layouts[gap]):
             if i:
                 self.say("")
-            self.block(table, block, gap)
+            self.print_block(table, block, gap)
         marks = f"strip: {self.glyphs.zero} zero, {self.glyphs.margin} margin"
         is_marked = table.strip and table.strip.margin is not None
         self.say("; ".join(filter(None, (table.note, marks if is_marked else ""))), "dim")
         for figure in table.figures:
             self.say("")
             for line in draw_figure(figure, width=self.width, is_unicode=self.is_unicode):
-                self.console.print(self.cell(line), no_wrap=True)
+                self.console.print(self.make_text(line), no_wrap=True)
 
-    def lane(self, table: Table, i: int) -> _ColumnLayout:
+    def measure_column(self, table: Table, i: int) -> _ColumnLayout:
         """Measure column ``i`` of a table."""
         column = table.columns[i]
-        cells = tuple(self.cell(*_format_value(row[i])) for row in table.rows)
+        cells = tuple(self.make_text(*_format_value(row[i])) for row in table.rows)
         natural = max(cell_len(cell.plain) for cell in cells)
         is_text = isinstance(table.rows[0][i], Words)
         words = [word for cell in cells for word in cell.plain.split(" ")]
@@ -175,7 +175,7 @@ class _TextPage:
             opens=column.opens,
         )
 
-    def block(self, table: Table, lanes: Sequence[_ColumnLayout], gap: int) -> None:
+    def print_block(self, table: Table, block: Sequence[_ColumnLayout], gap: int) -> None:
         grid = Grid(
             box=self.box,
             show_edge=False,
@@ -184,29 +184,29 @@ class _TextPage:
             header_style="dim",
             border_style="dim",
         )
-        columns: list[tuple[Text, ...]] = []
-        spare = self.width + gap - sum(lane.least + gap for lane in lanes)
+        cell_columns: list[tuple[Text, ...]] = []
+        spare = self.width + gap - sum(column.least + gap for column in block)
         strip = STRIP_WIDTHS[0] + gap
-        is_drawn = any(lane.strip for lane in lanes) and spare >= strip
+        is_drawn = any(column.strip for column in block) and spare >= strip
         spare -= strip if is_drawn else 0
         widths: list[int] = []
-        for lane in lanes:
-            widths.append(min(lane.natural, lane.least + spare))
-            spare -= widths[-1] - lane.least
-        for lane, width in zip(lanes, widths, strict=True):
-            justify = "left" if lane.is_text else "right"
-            grid.add_column(Text(lane.header), justify=justify, width=width)
-            columns.append(lane.cells)
-            if is_drawn and lane.strip:
+        for column in block:
+            widths.append(min(column.natural, column.least + spare))
+            spare -= widths[-1] - column.least
+        for column, width in zip(block, widths, strict=True):
+            justify = "left" if column.is_text else "right"
+            grid.add_column(Text(column.header), justify=justify, width=width)
+            cell_columns.append(column.cells)
+            if is_drawn and column.strip:
                 width_drawn = min(STRIP_WIDTHS[0] + spare, STRIP_WIDTHS[1])
-                header, cells = self.strip(table, lane.strip, width_drawn)
+                header, cells = self.draw_strips(table, column.strip, width_drawn)
                 grid.add_column(Text(header), width=width_drawn)
-                columns.append(cells)
-        for row in zip(*columns, strict=True):
+                cell_columns.append(cells)
+        for row in zip(*cell_columns, strict=True):
             grid.add_row(*row)
         self.console.print(grid)
 
-    def strip(self, table: Table, strip: Strip, width: int) -> tuple[str, tuple[Text, ...]]:
+    def draw_strips(self, table: Table, strip: Strip, width: int) -> tuple[str, tuple[Text, ...]]:
         """Draw the header and the rows of a strip."""
         keys = [column.key for column in table.columns]
         estimates = [row[keys.index(strip.estimate)] for row in table.rows]
@@ -234,24 +234,24 @@ def _break_header(header: str, width: int) -> str:
 
 
 def _split_into_blocks(
-    lanes: Sequence[_ColumnLayout], width: int, gap: int
+    columns: Sequence[_ColumnLayout], width: int, gap: int
 ) -> Iterator[list[_ColumnLayout]]:
-    """Spread lanes over blocks of ``width`` columns, each beginning with the first lane.
+    """Split a table into blocks of ``width`` characters, each beginning with its first column.
 
-    A block ends before a lane that ``opens`` a group if the group does not fit beside what is there
-    and its strip; within a group only if a lane does not fit.
+    A block ends before a column that ``opens`` a group if the group does not fit beside the block
+    and its strip; within a group only if a column does not fit.
     """
-    block = [lanes[0]]
-    for i, lane in enumerate(lanes[1:], 1):
-        group = [lane, *itertools.takewhile(lambda later: not later.opens, lanes[i + 1 :])]
-        together = [*block, *group] if lane.opens else [*block, lane]
+    block = [columns[0]]
+    for i, column in enumerate(columns[1:], 1):
+        group = [column, *itertools.takewhile(lambda later: not later.opens, columns[i + 1 :])]
+        together = [*block, *group] if column.opens else [*block, column]
         room = width + gap - sum(member.least + gap for member in together)
-        if lane.opens and any(member.strip for member in block):
+        if column.opens and any(member.strip for member in block):
             room -= STRIP_WIDTHS[0] + gap
         if len(block) > 1 and room < 0:
             yield block
-            block = [lanes[0]]
-        block.append(lane)
+            block = [columns[0]]
+        block.append(column)
     yield block
 
 

@@ -6,6 +6,7 @@ object that :func:`record_fields` makes, so that every table of the run can be m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast, get_args
@@ -135,6 +136,7 @@ def make_vote(samples: Sequence[Attempt]) -> Attempt:
 # Written: an object beside the text, without the fields that have their default.
 
 
+@functools.lru_cache
 def find_arm_facts(arm: str) -> ArmFacts | None:
     """Return what the strategy of an arm says of it; None: there is no such strategy here."""
     spec = parse_spec(arm)

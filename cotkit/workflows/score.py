@@ -174,7 +174,8 @@ class ScoredCompletions:
                 hint="number several completions of a problem: 0, 1, 2, ...",
             )
         samples[row.sample] = self._without_texts(row, keeps_text=record.facts is not None)
-        self.facts[line.arm] = self.facts.get(line.arm) or record.facts
+        if self.facts.setdefault(line.arm, record.facts) != record.facts:
+            self.facts[line.arm] = None  # two files in one: nothing holds of all its attempts
         self.says_end |= line.says_end
         content = (row.arm, row.problem_id, row.sample, record.attempt, record.failure)
         self._digest.update(repr(content).encode())

@@ -149,7 +149,7 @@ def draw_figure(
 
 
 def make_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
-    """Axes whose edges lie so many pixels inside the edges of the figure."""
+    """Make axes whose edges lie so many pixels inside the edges of the figure."""
     width, height = (float(inches) * 72 for inches in figure.get_size_inches())
     return figure.add_axes(
         (
