@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
-from cotkit.registry import expand_spec
+from cotkit.registry import split_specs
 
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
@@ -22,7 +22,7 @@ DEFAULT_LOG_DIR = Path("logs")
 def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
     """One spec or several, each with several values of a parameter written out."""
     written = (strategy,) if isinstance(strategy, str) else strategy
-    return tuple(name for text in written for name in expand_spec(text))
+    return tuple(name for text in written for name in split_specs(text))
 
 
 DEFAULT_LIMIT = 200
