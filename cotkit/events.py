@@ -113,3 +113,8 @@ class GainFound:
 
 Event: TypeAlias = RunStarted | AttemptDone | Said | Waits | RunEnded | GainFound
 """Anything a run says."""
+
+
+def printable(text: str) -> str:
+    """Escape control characters: a name can neither move the cursor nor break a table row."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

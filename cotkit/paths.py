@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import platformdirs
@@ -38,7 +39,25 @@ def cache_dir() -> Path:
     return Path(value) if value else Path(platformdirs.user_cache_dir("cotkit"))
 
 
-# Files that cotkit writes whole: never over a file of another kind.
+# Files that cotkit writes: as a whole, and never over a file of another kind.
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds all of it, or what was there before; follow links.
+
+    Raises:
+        OSError: it cannot be written, e.g. because its folder does not exist; nothing has changed.
+    """
+    target = path.resolve()
+    partial = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check_overwrites(path: Path, begins: bytes, what: str) -> None:

@@ -176,7 +176,7 @@ def compared(control: list[str], reasons: dict[str, bool]) -> Comparison:
         n_total=n,
         reasons=reasons,
     )
-    return compare(rows, [("cot", "few-shot")], facts, reader=READER, margin=0.02)
+    return compare(rows, [("cot", "few-shot")], facts, (), reader=READER, margin=0.02)
 
 
 def test_a_verdict_on_a_contaminated_control_is_withheld() -> None:

@@ -147,7 +147,7 @@ def found(
         reasons=facts or {},
         upper_bounds=upper_bounds,
     )
-    return compare(rows, pairs, run, reader="flexible", margin=0.02, sequential=sequential)
+    return compare(rows, pairs, run, (), reader="flexible", margin=0.02, sequential=sequential)
 
 
 def first(n_right: int, n: int) -> list[bool]:

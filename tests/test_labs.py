@@ -32,8 +32,8 @@ from cotkit.labs.icl import IclTransformer, lasso, least_squares
 from cotkit.labs.icl_judge import IclCondition, PredictionErrors, judge_icl
 from cotkit.labs.mirage import Transformer, count_params, lenet, load_images
 from cotkit.labs.mirage_judge import FamilyResults, judge_mirage, subset_accuracy
+from cotkit.labs.report import render_lab
 from cotkit.labs.trainer import Trainer, TrainingJob, TrainingProgress, make_accelerator
-from cotkit.report import render
 from tests.tiny_model import build_tiny_model
 
 CPU = ["--device", "cpu"]
@@ -372,7 +372,7 @@ def test_planted_errors_get_their_verdict(
     assert words["dense+sine on higher frequencies"] == beyond
     assert words["dense+sparse on intermediate sparsity"] == beyond
     assert len(found.answers) == 2
-    assert "| " in render(found, "markdown")
+    assert "| " in render_lab(found, "markdown")
 
 
 def test_icl_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

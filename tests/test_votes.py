@@ -334,13 +334,13 @@ REVISING = '''
 """Ask, then ask again."""
 from dataclasses import dataclass, replace
 from typing import ClassVar
-from cotkit.strategies._base import Sampled, one_turn
+from cotkit.strategies._base import DecodingStrategy, one_turn
 from cotkit.strategies.cot import Cot
 from cotkit.types import Attempt, Exemplar, Flow, Message, Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revising(Sampled):
+class Revising(DecodingStrategy):
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]
@@ -450,7 +450,7 @@ def both() -> Comparison:
         n_total=2,
     )
     return compare_rows(
-        [*rows, *rounds], [("review", "arm")], facts, reader="flexible", margin=0.02
+        [*rows, *rounds], [("review", "arm")], facts, (), reader="flexible", margin=0.02
     )
 
 

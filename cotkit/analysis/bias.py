@@ -105,8 +105,8 @@ def _replies_by_condition(rows: Sequence[AttemptRow], tags: Tags, reader: str) -
                 for row in rows
                 if row.arm == arm
                 and row.outcome != "failed"
-                and tags[row.problem_id].get("condition") == condition
-                and tags[row.problem_id].keys() >= {"unknown", "biased"}
+                and (of := tags.get(row.problem_id, {})).get("condition") == condition
+                and of.keys() >= {"unknown", "biased"}
             }
             if replies:
                 table[arm, condition] = replies

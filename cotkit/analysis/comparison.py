@@ -6,25 +6,31 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from cotkit.analysis.audit import audit_arms, audit_notes, withhold
+from cotkit.analysis.bias import measure_bias, measure_bias_changes
+from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import count_transitions, vote_curve
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
-from cotkit.analysis.steps import gains_by_steps
-from cotkit.analysis.values import Cell, Comparison, Gain, Variant, Verdict
+from cotkit.analysis.steps import count_chain_steps, gains_by_steps
+from cotkit.analysis.values import Cell, Comparison, Gain, MetricResult, Variant, Verdict
 from cotkit.errors import UsageError
+from cotkit.scoring.measure import preferred_scale
+from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
 from cotkit.stats.intervals import wilson
 from cotkit.store.rows import AttemptRow
-from cotkit.types import OUTCOMES
+from cotkit.types import OUTCOMES, Problem
 
 _ByArm = Mapping[str, Mapping[str, AttemptRow]]  # arm -> problem id -> row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What a comparison says of its run; all but the last two go into the `Comparison`."""
+    """What a comparison says of its run; all but the last three go into the `Comparison`."""
 
     run_id: str
     """Identity of the run (12 hex characters)."""
@@ -44,12 +50,15 @@ class RunFacts:
     """Arm -> whether its strategy asks for reasoning before the answer; only these are audited."""
     upper_bounds: frozenset[str] = frozenset()
     """Arms that see the gold answers."""
+    flips: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Arm -> share of the labels of its exemplars that were flipped."""
 
 
 def compare(
     rows: Sequence[AttemptRow],
     pairs: Sequence[tuple[str, str]],
     facts: RunFacts,
+    problems: Sequence[Problem],
     *,
     reader: str,
     margin: float,
@@ -63,6 +72,8 @@ def compare(
         rows: One for each arm and problem; the order changes nothing unless ``sequential``.
         pairs: (arm, control), in the order of the report. All intervals hold at once at ``level``.
         facts: What to say of the run.
+        problems: All that the benchmark has, so far as they are known: their tags and scores
+            decide which tables there are beside those that the rows alone allow.
         reader: The reader that the run chose, by which the rows' outcomes were decided.
         margin: Smallest gain that counts as material, more than 0, less than 1.
         level: Of the report, between 0 and 1; a cell's own solve rate has it too.
@@ -97,6 +108,8 @@ def compare(
     curves = [vote_curve(of_arm, reader) for of_arm in rows_of]
     audited = {c.arm: facts.reasons[c.arm] for c in cells if c.arm in facts.reasons}
     found_out = audit_arms(rows, audited, reader)
+    tags = {problem.question.id: problem.tags for problem in problems}
+    ranked = [pair for pair in pairs if pair[0] not in facts.upper_bounds]
     verdicts = tuple(
         withhold(
             mark_upper_bound(
@@ -136,6 +149,31 @@ def compare(
             level=level,
             sequential=sequential,
         ),
+        is_sequential=sequential,
+        following=measure_following(rows, facts.flips, level),
+        bias=measure_bias(rows, tags, reader=reader, level=level),
+        bias_changes=measure_bias_changes(rows, tags, ranked, reader=reader, level=level),
+        chains=count_chain_steps(rows),
+        metrics=_measure_all([cell.arm for cell in cells], rows, pairs, problems, level),
+    )
+
+
+def _measure_all(
+    arms: Sequence[str],
+    rows: Sequence[AttemptRow],
+    pairs: Sequence[tuple[str, str]],
+    problems: Sequence[Problem],
+    level: float,
+) -> tuple[MetricResult, ...]:
+    """Return every metric of the rows, and the benchmark's preferred one on its own scale."""
+    metrics = measure_metrics(
+        rows, arms, pairs, kind_of=find_metric, calibration=calibration_error, level=level
+    )
+    if (scale := preferred_scale(problems)) is None:
+        return metrics
+    metric, low, high = scale
+    return add_normalised(
+        metrics, metric, partial(normalise_score, low=low, high=high), METRICS["normalised"]
     )
 
 

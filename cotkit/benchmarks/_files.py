@@ -8,7 +8,6 @@ import importlib
 import io
 import json
 import queue
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -20,7 +19,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from cotkit.errors import BadInputError, MissingDataError, MissingDependencyError
-from cotkit.paths import cache_dir, data_dir
+from cotkit.paths import cache_dir, data_dir, write_atomically
 
 PATIENCE_S = 10.0
 """How long to wait, over all mirrors, for an answer to begin; then the network counts as absent."""
@@ -151,13 +150,12 @@ def _parquet_reader() -> Callable[[bytes], bytes]:
 def _write_cached(content: bytes, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
-            part.write(content)
-        return Path(part.name).replace(path)
+        write_atomically(path, content)
     except OSError as refused:
         raise MissingDataError(
             f"cannot write {path}: {refused.strerror}", hint="set COTKIT_CACHE_DIR to a folder"
         ) from refused
+    return path
 
 
 # Splits of hub data sets: a file of the user's, or what the hub's own client fetches.

@@ -88,14 +88,13 @@ def print_report(lab: LabReport, out: Path) -> None:
         UsageError: they cannot be written.
     """
     from cotkit.cli.output import write_page
-    from cotkit.report import render
-    from cotkit.report.html import lab_page
+    from cotkit.labs.report import lab_page, render_lab
 
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    text = render(lab, "table", width=width, color=color, encoding=sys.stdout.encoding)
+    text = render_lab(lab, "table", width=width, color=color, encoding=sys.stdout.encoding)
     typer.echo(text, nl=False, color=color)
-    for name, page in (("report.json", render(lab, "json")), ("report.html", lab_page(lab))):
+    for name, page in (("report.json", render_lab(lab, "json")), ("report.html", lab_page(lab))):
         write_page(out / name, page)
         print_status(f"written: {out / name}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import typer
 
 from cotkit.cli.options import Display
 from cotkit.errors import MissingDependencyError, UsageError
-from cotkit.paths import check_overwrites
+from cotkit.paths import check_overwrites, write_atomically
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -112,13 +111,9 @@ def write_page(path: Path, text: str) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    there = path.resolve()
-    new = there.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        new.write_text(text, encoding="utf-8", newline="\n")
-        new.replace(there)
+        write_atomically(path, text.encode())
     except OSError as refused:
-        new.unlink(missing_ok=True)
         raise UsageError(
             f"cannot write {path}: {refused.strerror}", hint="--html FILE"
         ) from refused

@@ -95,6 +95,7 @@ def compare_recorded(
         list(rows.values()),
         pairs,
         _run_facts(sources, shared, reader),
+        list(problems.values()),
         reader=reader,
         margin=margin,
         level=LEVEL,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cotkit.errors import BadInputError, UsageError
 from cotkit.identity import canonical_json
+from cotkit.paths import write_atomically
 
 _RECIPE = "recipe.json"
 _STATE = "checkpoint.pt"
@@ -32,6 +32,8 @@ def claim_folder(folder: Path) -> Generator[bool]:
         except BlockingIOError:
             yield False
             return
+        for partial in folder.glob(".*.part"):  # of a process that was killed while it wrote
+            partial.unlink()
         yield True
 
 
@@ -64,7 +66,7 @@ def begin_training(folder: Path, fingerprint: str, recipe: object) -> None:
     """Say in the folder what is trained there; raises as :func:`check` does."""
     check_folder(folder, fingerprint)
     text = canonical_json({"fingerprint": fingerprint, "recipe": recipe})
-    write_whole(folder / _RECIPE, f"{text}\n".encode())
+    write_atomically(folder / _RECIPE, f"{text}\n".encode())
 
 
 def is_done(folder: Path) -> bool:
@@ -85,7 +87,7 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    write_whole(folder / _STATE, buffer.getvalue())
+    write_atomically(folder / _STATE, buffer.getvalue())
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -114,13 +116,3 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 def drop_checkpoint(folder: Path) -> None:
     """Remove the checkpoint of a finished training."""
     (folder / _STATE).unlink(missing_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

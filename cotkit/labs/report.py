@@ -6,7 +6,9 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from cotkit.events import printable
 from cotkit.labs.findings import LabReport, Plot, PlotLine
+from cotkit.report import render_documents
 from cotkit.report.document import (
     Column,
     Document,
@@ -16,7 +18,6 @@ from cotkit.report.document import (
     Tone,
     Value,
     Words,
-    printable,
     say_level,
     say_number,
 )
@@ -39,6 +40,27 @@ if TYPE_CHECKING:
 
 GOOD, BAD = ("holds", "selects", "follows"), ("fails", "metric_artefact")
 """Words of findings that have a colour."""
+
+SCHEMA = "cotkit.lab/1"
+"""Of the JSON: changes when a key is renamed, removed or changes meaning."""
+
+
+def render_lab(
+    lab: LabReport,
+    format: str,  # noqa: A002 - as in ``report.render``
+    *,
+    width: int = 80,
+    color: bool = False,
+    encoding: str = "utf-8",
+) -> str:
+    """Write a report as text, in any format but lm-eval's; see :func:`cotkit.report.render`.
+
+    Raises:
+        UnknownNameError: no such format.
+    """
+    return render_documents(
+        (lab_document(lab),), SCHEMA, format, width=width, color=color, encoding=encoding
+    )
 
 
 def lab_document(lab: LabReport) -> Document:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from cotkit.errors import BackendError, InterruptedRunError, MissingDependencyError, UsageError
 from cotkit.identity import content_hash
 from cotkit.labs import checkpoint
+from cotkit.paths import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -204,9 +205,9 @@ def _finish(job: TrainingJob, made: torch.nn.Module, losses: list[float]) -> Non
         f"{end},{sum(losses[end - LOSS_EVERY : end]) / LOSS_EVERY:.6f}"
         for end in range(LOSS_EVERY, len(losses) + 1, LOSS_EVERY)
     ]
-    checkpoint.write_whole(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
+    write_atomically(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
     weights = {name: value.cpu().contiguous() for name, value in made.state_dict().items()}
-    checkpoint.write_whole(checkpoint.weights_of(job.folder), save(weights))
+    write_atomically(checkpoint.weights_of(job.folder), save(weights))
     checkpoint.drop_checkpoint(job.folder)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +113,7 @@ def _load_hashes(path: Path) -> dict[str, Any]:
 
 def _save_hashes(path: Path, memory: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".fingerprints")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(memory, file)
-    Path(name).replace(path)
+    paths.write_atomically(path, json.dumps(memory).encode())
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Comparison
-from cotkit.errors import UnknownNameError, UsageError
-from cotkit.labs.findings import LabReport
-from cotkit.report.comparison_tables import comparison_document as arrange
+from cotkit.errors import UnknownNameError
+from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import Document
 
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
-"""What :func:`render` can make."""
+"""What :func:`render` can write."""
 
 
 def render(
-    found: Comparison | Scale | Sequence[Scale] | LabReport,
+    report: Comparison | Scale | Sequence[Scale],
     format: str,  # noqa: A002 - the word that users and the command line know
     *,
     width: int = 80,
@@ -25,11 +24,10 @@ def render(
     reach: float | None = None,
     encoding: str = "utf-8",
 ) -> str:
-    """Write a comparison or scale analyses out; ends in a newline.
+    """Write a comparison or scale analyses as text; ends in a newline.
 
     Args:
-        found: What the analysis found; several scale analyses begin with what sums them up. What a
-            lab found has every format but lm-eval's.
+        report: What the analysis found; several scale analyses begin with what sums them up.
         format: One of :data:`FORMATS`.
         width: Columns of the terminal; laid out for 60 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
@@ -40,17 +38,51 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
-        UsageError: lm-eval's format, of scale analyses that are not of runs, or of a lab.
+        UsageError: lm-eval's format, of scale analyses that are not of runs.
     """
+    from cotkit.report.formats import COMPARISON_SCHEMA, SCALE_SCHEMA
+
     if format == "lm-eval":
-        return _render_lm_eval(found)
-    schema, documents = _make_documents(found, timing=timing, reach=reach)
+        return _render_lm_eval(report)
+    if isinstance(report, Comparison):
+        schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
+    else:
+        from cotkit.report.scale_tables import scale_documents
+
+        schema = SCALE_SCHEMA
+        documents = scale_documents(_as_scales(report), reach=reach, timing=timing)
+    return render_documents(documents, schema, format, width=width, color=color, encoding=encoding)
+
+
+def render_documents(
+    documents: Sequence[Document],
+    schema: str,
+    format: str,  # noqa: A002 - as in ``render``
+    *,
+    width: int = 80,
+    color: bool = False,
+    encoding: str = "utf-8",
+) -> str:
+    """Write documents as text, in any format but lm-eval's.
+
+    Args:
+        documents: One; of several, the first sums the others up.
+        schema: Name and version of their JSON.
+        format: One of :data:`FORMATS`.
+        width: As for :func:`render`.
+        color: As for :func:`render`.
+        encoding: As for :func:`render`.
+
+    Raises:
+        UnknownNameError: no such format.
+    """
     match format:
         case "table":
             from cotkit.report.terminal import to_terminal
 
             pages = [
-                to_terminal(one, width=width, color=color, encoding=encoding) for one in documents
+                to_terminal(document, width=width, color=color, encoding=encoding)
+                for document in documents
             ]
             return "\n".join(pages)
         case "markdown":
@@ -64,7 +96,7 @@ def render(
         case "csv":
             from cotkit.report.formats import to_csv
 
-            return to_csv(documents[1:] or documents)  # the first of several only sums them up
+            return to_csv(documents[1:] or documents)
         case "latex":
             from cotkit.report.formats import to_latex
 
@@ -73,32 +105,13 @@ def render(
             raise UnknownNameError("report format", format, FORMATS)
 
 
-def _make_documents(
-    found: Comparison | Scale | Sequence[Scale] | LabReport, *, timing: bool, reach: float | None
-) -> tuple[str, Sequence[Document]]:
-    """The name of the JSON that it becomes, and its documents."""
-    from cotkit.report.formats import COMPARISON_SCHEMA, LAB_SCHEMA, SCALE_SCHEMA
-
-    if isinstance(found, Comparison):
-        return COMPARISON_SCHEMA, (arrange(found, timing=timing),)
-    if isinstance(found, LabReport):
-        from cotkit.labs.report import lab_document
-
-        return LAB_SCHEMA, (lab_document(found),)
-    from cotkit.report.scale_tables import scale_documents
-
-    return SCALE_SCHEMA, scale_documents(_as_scales(found), reach=reach, timing=timing)
-
-
-def _as_scales(found: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
-    return (found,) if isinstance(found, Scale) else tuple(found)
-
-
-def _render_lm_eval(found: Comparison | Scale | Sequence[Scale] | LabReport) -> str:
-    if isinstance(found, LabReport):
-        raise UsageError("what a lab found has no lm-eval format", hint="--format json")
+def _render_lm_eval(report: Comparison | Scale | Sequence[Scale]) -> str:
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 
-    if isinstance(found, Comparison):
-        return lm_eval_comparison(found)
-    return lm_eval_scales(_as_scales(found))
+    if isinstance(report, Comparison):
+        return lm_eval_comparison(report)
+    return lm_eval_scales(_as_scales(report))
+
+
+def _as_scales(report: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
+    return (report,) if isinstance(report, Scale) else tuple(report)

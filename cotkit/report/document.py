@@ -199,11 +199,6 @@ def say_level(level: float) -> str:
     return f"{100 * level:.4g} %"
 
 
-def printable(text: str) -> str:
-    """Escape control characters: a name can neither move the cursor nor break a table row."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _say_value(value: float, *, signed: bool) -> str:
     value = round(value, 3) or 0.0  # no minus before a nought
     return f"{value:+.3f}" if signed and value else f"{value:.3f}"

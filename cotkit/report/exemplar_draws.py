@@ -9,7 +9,8 @@ from dataclasses import asdict
 from cotkit.analysis.audit import withholding_reason
 from cotkit.analysis.draws import DrawVariance
 from cotkit.analysis.values import Comparison
-from cotkit.report.document import printable, say_ends, say_level, say_number
+from cotkit.events import printable
+from cotkit.report.document import say_ends, say_level, say_number
 
 SCHEMA = "cotkit.draws/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""

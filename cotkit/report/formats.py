@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from cotkit.events import printable
 from cotkit.report.document import (
     Column,
     Document,
@@ -17,7 +18,6 @@ from cotkit.report.document import (
     Table,
     Value,
     Words,
-    printable,
     say_ends,
     say_number,
 )
@@ -188,8 +188,6 @@ COMPARISON_SCHEMA = "cotkit.comparison/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
 SCALE_SCHEMA = "cotkit.scale/1"
 """The same for scale analyses."""
-LAB_SCHEMA = "cotkit.lab/1"
-"""The same for labs."""
 
 
 def to_json(documents: Sequence[Document], schema: str) -> str:

@@ -8,8 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from cotkit.events import AttemptDone, Event, GainFound, RunEnded, RunStarted, Said, Waits
-from cotkit.report.document import printable
+from cotkit.events import (
+    AttemptDone,
+    Event,
+    GainFound,
+    RunEnded,
+    RunStarted,
+    Said,
+    Waits,
+    printable,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from cotkit.events import printable
 from cotkit.report.document import (
     Document,
     Figure,
@@ -30,7 +31,6 @@ from cotkit.report.document import (
     Tone,
     Value,
     Words,
-    printable,
     say_ends,
     say_number,
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cotkit.identity import backend_key
-from cotkit.paths import cache_dir
+from cotkit.paths import cache_dir, write_atomically
 from cotkit.types import BackendInfo
 
 
@@ -32,9 +31,8 @@ def save_flips(info: BackendInfo, flips: Flips) -> None:
     """Keep a measurement for the reports to come; the last one of a setting counts."""
     path = _flips_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(_read_flips(path) | {backend_key(info): asdict(flips)}), "utf-8")
-    partial.replace(path)
+    flips_by_backend = _read_flips(path) | {backend_key(info): asdict(flips)}
+    write_atomically(path, json.dumps(flips_by_backend).encode())
 
 
 def load_flips(info: BackendInfo) -> Flips | None:

@@ -9,9 +9,17 @@ from contextlib import contextmanager
 from typing import Literal, Protocol, TextIO, runtime_checkable
 
 from cotkit.errors import UsageError
-from cotkit.events import AttemptDone, Event, GainFound, RunEnded, RunStarted, Said, Waits
+from cotkit.events import (
+    AttemptDone,
+    Event,
+    GainFound,
+    RunEnded,
+    RunStarted,
+    Said,
+    Waits,
+    printable,
+)
 from cotkit.registry import construct, parse_spec
-from cotkit.report.document import printable
 
 Level = Literal["debug", "info", "warning", "error"]
 """How much the log says: from every try of every call to only what failed."""

@@ -6,17 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
-from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.metrics import add_normalised, measure_metrics
-from cotkit.analysis.steps import count_chain_steps
-from cotkit.analysis.values import Comparison, MetricResult
+from cotkit.analysis.values import Comparison
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
@@ -31,9 +26,7 @@ from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_n
 from cotkit.run.likelihood import unweighed_notes
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
-from cotkit.scoring.measure import preferred_scale
-from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
-from cotkit.store import AttemptRow, Store, place_of, store_option
+from cotkit.store import Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
 
@@ -240,24 +233,23 @@ def analyse(
         n_total=len(plan.everything),
         reasons={arm.name: arm.strategy.reasons for arm in plan.arms},
         upper_bounds=plan.upper_bounds,
+        flips={
+            arm.name: arm.strategy.fraction
+            for arm in plan.arms
+            if isinstance(arm.strategy, FlippedLabels)
+        },
     )
     found = compare_rows(
         rows,
         plan.pairs,
         facts,
+        plan.everything,
         reader=plan.spec.reader,
         margin=plan.spec.margin,
         level=LEVEL,
         sequential=plan.spec.stop_when is not None,
         price=price,
     )
-    flips = {
-        arm.name: arm.strategy.fraction
-        for arm in plan.arms
-        if isinstance(arm.strategy, FlippedLabels)
-    }
-    tags = {problem.question.id: problem.tags for problem in plan.problems}
-    honest = [pair for pair in plan.pairs if pair[0] not in plan.upper_bounds]
     return replace(
         found,
         notes=(
@@ -266,38 +258,9 @@ def analyse(
             *unweighed_notes(plan, info),
             *_run_notes(plan, info, done, price, why),
         ),
-        is_sequential=plan.spec.stop_when is not None,
         ended_by=done.ended_by,
         why_failed=why,
         n_shot=plan.n_shot,
-        following=measure_following(rows, flips, LEVEL),
-        bias=measure_bias(rows, tags, reader=plan.spec.reader, level=LEVEL),
-        bias_changes=measure_bias_changes(rows, tags, honest, reader=plan.spec.reader, level=LEVEL),
-        chains=count_chain_steps(rows),
-        metrics=measure_all(rows, found, plan.pairs, plan.everything),
-    )
-
-
-def measure_all(
-    rows: Sequence[AttemptRow],
-    found: Comparison,
-    pairs: Sequence[tuple[str, str]],
-    problems: Sequence[Problem],
-) -> tuple[MetricResult, ...]:
-    """Every metric of the rows of a comparison; ``problems``: all that the benchmark has."""
-    metrics = measure_metrics(
-        rows,
-        [one.arm for one in found.cells],
-        pairs,
-        kind_of=find_metric,
-        calibration=calibration_error,
-        level=LEVEL,
-    )
-    if (scale := preferred_scale(problems)) is None:
-        return metrics
-    metric, low, high = scale
-    return add_normalised(
-        metrics, metric, partial(normalise_score, low=low, high=high), METRICS["normalised"]
     )
 
 

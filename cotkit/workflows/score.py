@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.comparison import RunFacts, check_question
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.samples import Ballot, count_winning_windows, rate_interval, summarise_repeats
@@ -23,7 +22,7 @@ from cotkit.scoring.measure import measure_attempt, read_steps
 from cotkit.scoring.metrics import pass_at_k
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Outcome, Problem, Reading
-from cotkit.workflows.compare import LEVEL, measure_all
+from cotkit.workflows.compare import LEVEL
 from cotkit.workflows.completions_file import CompletionLine
 
 
@@ -64,13 +63,13 @@ def score_completions(
         rows,
         pairs,
         _run_facts(tally, bench, ask, source),
+        list(tally.problems.values()),
         reader=ask.reader,
         margin=ask.margin,
         level=LEVEL,
     )
     repeated = {name: arm for name, arm in tally.arms.items() if arm.sizes[1] > 1}
-    none = dict[str, str]()  # bias is counted of one reply to each item
-    tags = {of: none if repeated else problem.tags for of, problem in tally.problems.items()}
+    single = [row for row in rows if row.arm not in repeated]
     n_missing = {name: _n_missing(arm, tally, ask) for name, arm in repeated.items()}
     return replace(
         found,
@@ -86,10 +85,9 @@ def score_completions(
             for one in _arm_repeats(name, arm, n_missing[name])
         ),
         notes=(*_score_notes(tally, ask), *found.notes),
-        chains=count_chain_steps([row for row in rows if row.arm not in repeated]),
-        metrics=measure_all(rows, found, pairs, list(tally.problems.values())),
-        bias=measure_bias(rows, tags, reader=ask.reader, level=LEVEL),
-        bias_changes=measure_bias_changes(rows, tags, pairs, reader=ask.reader, level=LEVEL),
+        chains=found.chains if not repeated else count_chain_steps(single),
+        bias=() if repeated else found.bias,
+        bias_changes=() if repeated else found.bias_changes,
     )
 
 

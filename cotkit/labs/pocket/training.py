@@ -29,6 +29,7 @@ from cotkit.labs.trainer import (
     make_accelerator,
     watch_memory,
 )
+from cotkit.paths import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -246,7 +247,7 @@ def _write_curve(job: PocketJob, state: _State) -> None:
         mean = sum(state.losses[end - LOSS_EVERY : end]) / LOSS_EVERY
         flops = 6 * job.size.n_params * end * tokens
         rows.append(f"{end},{end * tokens},{flops},{mean:.6f}")
-    checkpoint.write_whole(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
+    write_atomically(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
 
 
 def _append_log(job: PocketJob, event: str, **facts: object) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.values import Point
 from cotkit.analysis.steps import format_steps
 from cotkit.analysis.values import Comparison, Difficulty, Gain, Label
+from cotkit.events import printable
 from cotkit.report.comparison_tables import LABELS
 from cotkit.report.document import (
     Column,
@@ -18,7 +19,6 @@ from cotkit.report.document import (
     Tone,
     Value,
     Words,
-    printable,
     say_ends,
     say_level,
     say_number,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cotkit.analysis.values import Comparison
-from cotkit.report.document import printable
+from cotkit.events import printable
 from cotkit.types import OUTCOMES, Outcome, Problem, Reading
 
 

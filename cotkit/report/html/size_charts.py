@@ -17,7 +17,8 @@ from cotkit.analysis.scale.values import (
     Scale,
     SizeLabel,
 )
-from cotkit.report.document import Form, printable, say_ends, say_level, say_number
+from cotkit.events import printable
+from cotkit.report.document import Form, say_ends, say_level, say_number
 from cotkit.report.html.figure import (
     COLORS,
     WIDTH,
