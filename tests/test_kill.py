@@ -99,6 +99,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     assert resumed.stdout == whole
 
 
+@pytest.mark.full
 def test_a_real_engine_killed_gives_the_same_table(tmp_path: Path) -> None:
     """The tiny random model through transformers, on disk, as any local model."""
     pytest.importorskip("torch", reason="the hf extra is not installed")
