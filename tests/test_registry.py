@@ -123,7 +123,7 @@ def test_operators_are_one_value(operators: str) -> None:
 
 
 def test_a_parameter_without_a_spec_is_refused() -> None:
-    with pytest.raises(UsageError, match="'k=1' belongs to no spec .write cot:k=1"):
+    with pytest.raises(UsageError, match=r"'k=1' belongs to no spec \(write cot:k=1\)"):
         split_specs("cot,k=1")
     with pytest.raises(UsageError, match="belongs to no spec"):
         split_specs("k=1")

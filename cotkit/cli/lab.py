@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_cluster, with_options
+from cotkit.cli.options import read_executor, with_options
 from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def flipped(
     print_report(analysis.judge_flipped(found), out)
 
 
-flipped_command = with_options(read_cluster)(flipped)
+flipped_command = with_options(read_executor)(flipped)
 
 
 def _compare_model(
@@ -289,7 +289,7 @@ def _compare_model(
     """
     from cotkit.api import compare
     from cotkit.report.progress import progress_display
-    from cotkit.workflows.compare import Resources
+    from cotkit.run.budget import Resources
 
     print_status(f"{model}:")
     with progress_display("full" if sys.stderr.isatty() else "plain", sys.stderr) as emit:
@@ -301,7 +301,7 @@ def _compare_model(
             seed=seed,
             model_args={} if device == "auto" else {"device": device},
             log_dir=out,
-            means=Resources(cluster=cluster),
+            resources=Resources(executor=cluster),
             on_event=emit,
         )
     if n_failed := sum(cell.outcomes["failed"] for cell in found.cells):
@@ -386,7 +386,7 @@ def train(
         typer.echo(job.folder)
 
 
-app.command("train")(with_options(read_cluster)(train))
+app.command("train")(with_options(read_executor)(train))
 
 
 def _train_on(

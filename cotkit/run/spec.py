@@ -170,3 +170,15 @@ def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
     """Return one spec for each strategy and combination of values in one text or several."""
     texts = (strategy,) if isinstance(strategy, str) else strategy
     return tuple(spec for text in texts for spec in split_specs(text))
+
+
+def bench_specs(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return one spec for each benchmark and combination of values in several texts.
+
+    The path of a file that exists is one benchmark, whatever commas are in it.
+    """
+    return tuple(
+        spec
+        for text in texts
+        for spec in ([text] if Path(text.partition(":")[0]).is_file() else split_specs(text))
+    )

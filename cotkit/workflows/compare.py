@@ -89,7 +89,7 @@ def run_spec(
     )
     comparison = analyse(run.plan, run.info, run.execution, run.price)
     for gain in gain_events(comparison):
-        (emit or _ignore_event)(gain)
+        (emit or ignore_event)(gain)
     return comparison
 
 
@@ -122,7 +122,7 @@ def perform(
         CotkitError: whatever ends the run.
         InterruptedRunError: Ctrl-C; the hint says how to go on.
     """
-    say = emit or _ignore_event
+    say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
     plan = make_plan(spec, bench)
@@ -299,7 +299,7 @@ def _run_notes(
     return tuple(notes)
 
 
-def _ignore_event(event: Event) -> None:
+def ignore_event(event: Event) -> None:
     """Show nothing of an event."""
 
 

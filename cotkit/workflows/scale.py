@@ -34,6 +34,7 @@ from cotkit.workflows.compare import (
     backend_of,
     change_of,
     failure_reason,
+    ignore_event,
     outdated_note,
     perform,
     price_for,
@@ -120,7 +121,7 @@ def scale_models(
         )
     check_count(len(models))
     _check_benches([text for text, _ in benches])
-    say = emit or (lambda _: None)
+    say = emit or ignore_event
     with _explain_interrupt(), Store(place_of(log_dir)) as store:
         jobs = [
             make_job(spec, model, bench, options, resources, store=store, emit=say)
