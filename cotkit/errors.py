@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -61,14 +62,16 @@ _MOST_SHOWN = 25  # names; a strategy's or a benchmark's list fits
 class UnknownNameError(UsageError):
     """A name that is not in a registry; says which ones come close, or all where they are few."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
-        spelled = {known.lower(): known for known in names}
-        found = difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)
-        close = [spelled[one] for one in found]
-        shown, rest = names[:_MOST_SHOWN], len(names) - _MOST_SHOWN
-        known_ones = ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {known_ones}"
+    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+        names = sorted(choices)
+        by_lower_case = {choice.lower(): choice for choice in names}
+        matches = difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.5)
+        if matches:
+            hint = f"did you mean {' or '.join(by_lower_case[match] for match in matches)}?"
+        else:
+            n_more = len(names) - _MOST_SHOWN
+            more = f" and {n_more} more" if n_more > 0 else ""
+            hint = f"known: {', '.join(names[:_MOST_SHOWN])}{more}"
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 
@@ -90,6 +93,29 @@ class BadInputError(UsageError):
             str(path) + (f":{line}" if line is not None else "") + (f":{field}" if field else "")
         )
         super().__init__(f"{place}: {problem}", hint=hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A place in a file, to be named by an error."""
+
+    file: Path | str
+    """The file's path, with the member of an archive after ``!``; or a word for another source."""
+    line: int | None = None
+    """Line number from 1; None: the file is not read by lines."""
+    field: str | None = None
+    """What lies there, e.g. ``examples[3]``; its fields are named below it: ``examples[3].id``."""
+    hint: str | None = None
+    """The hint of an error that has none of its own."""
+
+    def make_error(
+        self, problem: str, *, field: str | None = None, hint: str | None = None
+    ) -> BadInputError:
+        """Return an error about this place, or about a field of what lies there."""
+        name = ".".join(part for part in (self.field, field) if part)
+        return BadInputError(
+            self.file, problem, line=self.line, field=name or None, hint=hint or self.hint
+        )
 
 
 class MissingDataError(CotkitError):

@@ -1,4 +1,4 @@
-"""What a run says while it works: a run emits these; a progress display, a log and trackers listen.
+"""Events of a run: a progress display, a log and trackers listen to them.
 
 The fields of an event are its schema (``docs/observing.md``): names are added, never changed.
 """
@@ -26,36 +26,36 @@ class RunStarted:
     n_cached: int
     """Of those, how many the store already holds."""
     arms: tuple[str, ...]
-    """Canonical strategy specs, in the order asked."""
+    """Canonical strategy specs, in the order of the plan."""
     title: str = ""
-    """Which of several runs it is, e.g. ``"2 of 8, gemma3-270m on gsm8k"``; empty: the only one."""
+    """Which of several runs it is, e.g. ``"2 of 8, gemma3-270m on gsm8k"``; empty: the only run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptDone:
-    """One attempt reached its outcome; said of cached attempts too."""
+    """One attempt reached its outcome; sent for cached attempts too."""
 
     arm: str
-    """Which arm's attempt it was; one of ``RunStarted.arms``."""
+    """The arm of the attempt; one of ``RunStarted.arms``."""
     problem_id: str
-    """Which problem it was of."""
+    """The problem of the attempt."""
     outcome: Outcome
-    """What became of it."""
+    """Its outcome."""
     cached: bool
     """Whether the store already held it, so that nothing was generated now."""
     n_prompt_tokens: int | None
-    """Tokens of the prompts over all turns; None if the backend could not tell."""
+    """Tokens of the prompts over all turns; None: the backend does not count them."""
     n_generated_tokens: int | None
-    """Tokens generated over all turns; None likewise."""
+    """Tokens generated over all turns; None: the backend does not count them."""
     seconds: float
-    """What the backend took for its completions, added up; they may have run side by side."""
+    """Seconds of its completions, added up; they may have run side by side."""
     error: str | None
-    """Why it failed, or what a reader of its row should know."""
+    """Why it failed, or a note on its row; None: neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Something a user should read now, whatever the display."""
+    """A message that every display shows to the user."""
 
     text: str
     """One plain sentence."""
@@ -63,44 +63,44 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """What the backend is waiting for; said now and then while that is unusual."""
+    """What the backend is waiting for; sent now and then while it waits unusually long."""
 
     text: str
-    """E.g. ``"12 waiting for an answer, 3 waiting to try again (429)"``; empty: no more."""
+    """E.g. ``"12 waiting for an answer, 3 waiting to try again (429)"``; empty: no more waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
-    """The last event of the generating of a run that was not cut off."""
+    """All attempts of a run are made that this call will make; not sent where a run is cut off."""
 
     run_id: str
     """Identity of the run."""
     n_done: int
     """Attempts with an outcome other than ``failed``, cached ones included."""
     n_failed: int
-    """Attempts to which the backend gave nothing; a resume tries them again."""
+    """Attempts for which the backend gave nothing; a resume tries them again."""
     n_generated: int
     """Completions that the backend made now; 0 when everything was in the store."""
     n_tokens: int
-    """Tokens of those completions, prompts and answers, as far as the backend told."""
+    """Tokens of those completions, prompts and answers, as far as the backend counts them."""
     usd: float | None
-    """What those tokens cost at list prices; None: no price is known."""
+    """Dollars for those tokens at list prices; None: no price is known."""
     seconds: float
-    """Wall time of the generating."""
+    """Wall time of the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainFound:
-    """What a comparison came to, for one arm; said after its run ended."""
+    """The gain of one arm in a comparison; sent after its run ended."""
 
     run_id: str
     """Identity of the run."""
     arm: str
     """The arm."""
     control: str
-    """What it was measured against."""
+    """Its control."""
     n: int
-    """Problems that both have."""
+    """Problems that both completed."""
     gain: float
     """Solve rate of the arm less that of its control, -1..1."""
     low: float
@@ -112,7 +112,7 @@ class GainFound:
 
 
 Event: TypeAlias = RunStarted | AttemptDone | Said | Waits | RunEnded | GainFound
-"""Anything a run says."""
+"""Any event of a run."""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a text ends: the one cut that every engine and every reader agrees on.
+"""Where a text ends: one rule for engines, servers and readers.
 
 A local engine calls :func:`cut` on the text so far, after each token; the driver calls it again on
 whatever a backend returned, so a server that ignores stop strings changes cost and nothing else.
@@ -21,30 +21,30 @@ _LINE_END = r"(?>[^\n]{0,300}?(?:\.(?=\s)|(?=\n)))"
 
 
 def answer_line_end(kind: AnswerKind, *, cue_spoken: bool = False) -> str:
-    r"""Pattern for ``Decoding.stop_after`` that ends with a completed answer line.
+    r"""Return the pattern for ``Decoding.stop_after`` that ends with a completed answer line.
 
     The line is complete at a full stop before white space or at the newline, once an answer has
     begun (a digit for numbers, any word otherwise) within 200 characters of the cue.
     ``cue_spoken``: the prompt ends in ``The answer is``, so the completion starts inside the line.
     """
-    begun = r"\d" if kind == "number" else r"\w"
-    return (begun if cue_spoken else f"{_CUE}{begun})") + _LINE_END
+    first = r"\d" if kind == "number" else r"\w"
+    return (first if cue_spoken else f"{_CUE}{first})") + _LINE_END
 
 
 def cut(text: str, decoding: Decoding) -> str | None:
-    """The text up to its first stop, or None if no stop rule has fired yet.
+    """Return the text up to its first stop, or None if no stop rule has fired yet.
 
     ``stop`` strings are dropped; the match of ``stop_after`` is kept; the earliest end wins. Stops
     inside ``<think>`` reasoning do not count.
     """
-    start = _visible_from(text)
+    start = _find_answer_start(text)
     if start is None:
         return None
-    ends = [at for at in (text.find(s, start) for s in decoding.stop) if at >= 0]
-    if decoding.stop_after is not None:
-        found = _compiled(decoding.stop_after).search(text, start)
-        if found:
-            ends.append(found.end())
+    ends = [end for end in (text.find(stop, start) for stop in decoding.stop) if end >= 0]
+    if decoding.stop_after is not None and (
+        match := _compile(decoding.stop_after).search(text, start)
+    ):
+        ends.append(match.end())
     return text[: min(ends)] if ends else None
 
 
@@ -65,13 +65,13 @@ def split_reasoning(text: str) -> tuple[str | None, str]:
     return ("\n".join(cleaned) if cleaned else None), text[start:end]
 
 
-def _visible_from(text: str) -> int | None:
-    """Where reasoning ends and the answer begins; None while ``<think>`` is open."""
+def _find_answer_start(text: str) -> int | None:
+    """Return where reasoning ends and the answer begins; None while ``<think>`` is open."""
     closes = [text.rfind(f"</{tag}>") + len(tag) + 3 for tag in _TAGS if f"</{tag}>" in text]
     start = max(closes, default=0)
     return None if _THINK_OPEN.search(text, start) else start
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)

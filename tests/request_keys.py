@@ -17,7 +17,7 @@ from cotkit.protocols import Benchmark
 from cotkit.registry import entries
 from cotkit.run import Arm, RunSpec, make_plan
 from cotkit.run.driver import make_oracle, start_flow
-from cotkit.run.likelihood import make_likelihood_request, options_to_weigh
+from cotkit.run.likelihood import make_likelihood_request, select_options
 from cotkit.types import AnswerKind, Attempt, Completion, Problem, Question, Request
 
 N_KEYS = 200
@@ -103,7 +103,7 @@ def _keys_of(
     arm = next(arm for arm in plan.arms if arm.name.startswith(strategy.partition(":")[0]))
     for problem in plan.problems:
         requests, attempt = follow(arm, problem, spec.reader)
-        options = options_to_weigh(problem, likelihood=True)
+        options = select_options(problem, likelihood=True)
         likelihood = make_likelihood_request(
             attempt, requests[-1], REPLY, options, reasons=arm.strategy.reasons
         )

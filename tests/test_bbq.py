@@ -49,7 +49,6 @@ def install(
         sums[condition] = hashlib.sha256(path.read_bytes()).hexdigest()
     marks = {"colour": {**sums, "stereotyped": "10-"}}
     monkeypatch.setattr(bbq, "_load_stereotypes", lambda: marks)
-    bbq._read_problems.cache_clear()
     return tmp_path / "bigbench/bbq_lite_json"
 
 
@@ -127,7 +126,6 @@ DATA = Path(os.environ.get("COTKIT_DATA_DIR", "-")) / "bigbench" / "bbq_lite_jso
     not (DATA / "ses_disambig").is_dir(), reason="needs bbq_lite_json: set COTKIT_DATA_DIR"
 )
 def test_bbq_facts() -> None:
-    bbq._read_problems.cache_clear()
     found = Bbq().problems()
     assert len(found) == len({p.question.id for p in found}) == 16_076
     assert Counter(p.tags["condition"] for p in found) == {"ambig": 8038, "disambig": 8038}

@@ -72,7 +72,7 @@ def test_a_budget_of_nothing_is_refused(limit: float) -> None:
 def test_dollars_need_a_price() -> None:
     with pytest.raises(UsageError, match=r"price of m is unknown.*--prices FILE"):
         Meter(Budget(usd=1), None, model="m")
-    assert Meter(Budget(tokens=1, seconds=1), None, model="m").exhausted(0) is None
+    assert Meter(Budget(tokens=1, seconds=1), None, model="m").explain_stop(0) is None
 
 
 def test_tokens_that_nobody_counts_cannot_be_limited() -> None:
@@ -83,33 +83,33 @@ def test_tokens_that_nobody_counts_cannot_be_limited() -> None:
 
 def test_the_first_problem_runs_alone() -> None:
     meter = Meter(Budget(tokens=1000), None, model="m")
-    assert meter.exhausted(0) is None
-    assert "first" in str(meter.exhausted(1))
+    assert meter.explain_stop(0) is None
+    assert "first" in str(meter.explain_stop(1))
     meter.add(made(50, 50))
-    meter.problem_done()
-    assert meter.exhausted(8) is None, "100 taken, 9 more of 100 fit"
-    assert meter.exhausted(9) is not None
+    meter.count_problem()
+    assert meter.explain_stop(8) is None, "100 taken, 9 more of 100 fit"
+    assert meter.explain_stop(9) is not None
 
 
 def test_without_a_limit_nothing_waits() -> None:
-    assert Meter(Budget(), None, model="m").exhausted(500) is None
+    assert Meter(Budget(), None, model="m").explain_stop(500) is None
 
 
 def test_problems_from_the_store_say_nothing_of_the_price() -> None:
     meter = Meter(Budget(tokens=1000), None, model="m")
     for _ in range(99):
-        meter.problem_done()
+        meter.count_problem()
     meter.add(made(400, 100))
-    meter.problem_done()
-    assert meter.exhausted(0) is None
-    assert meter.exhausted(1) is not None, "a mean over 100 problems would let 99 more begin"
+    meter.count_problem()
+    assert meter.explain_stop(0) is None
+    assert meter.explain_stop(1) is not None, "a mean over 100 problems would let 99 more begin"
 
 
 def test_the_sentence_says_what_was_spent_and_when_the_price_was_looked_up() -> None:
     meter = Meter(Budget(usd=0.015), PRICE, model="m")
     meter.add(made(0, 1000))
-    meter.problem_done()
-    sentence = str(meter.exhausted(0))
+    meter.count_problem()
+    sentence = str(meter.explain_stop(0))
     assert sentence.startswith("--budget-usd is used up: $0.01 of $0.015 taken")
     assert "$0.01" in sentence
     assert "2026-11-22" in sentence
@@ -119,17 +119,17 @@ def test_the_sentence_says_what_was_spent_and_when_the_price_was_looked_up() -> 
 def test_time_is_wall_time_and_a_problem_must_fit_in() -> None:
     clock = Clock()
     meter = Meter(Budget(seconds=60), None, model="m", clock=clock)
-    assert meter.exhausted(7) is None, "nothing is known, and all may begin at once"
+    assert meter.explain_stop(7) is None, "nothing is known, and all may begin at once"
     clock.now += 20
     for _ in range(8):
         meter.add(made(None, None))
-        meter.problem_done()
-    assert meter.exhausted(7) is None, "8 at once, 20 s each: 17.5 more fit in 40"
+        meter.count_problem()
+    assert meter.explain_stop(7) is None, "8 at once, 20 s each: 17.5 more fit in 40"
     clock.now += 25
-    assert meter.exhausted(7) is not None, "45 + 39 > 60"
-    assert meter.exhausted(0) is not None, "fewer under way make no problem quicker"
+    assert meter.explain_stop(7) is not None, "45 + 39 > 60"
+    assert meter.explain_stop(0) is not None, "fewer under way make no problem quicker"
     clock.now += 20
-    assert "65 s of 60 s" in str(meter.exhausted(0))
+    assert "65 s of 60 s" in str(meter.explain_stop(0))
 
 
 def run(limit: int, costs: list[int], n_workers: int, seed: int) -> tuple[int, int]:
@@ -137,14 +137,14 @@ def run(limit: int, costs: list[int], n_workers: int, seed: int) -> tuple[int, i
     meter, rng = Meter(Budget(tokens=limit), None, model="m"), random.Random(seed)
     todo, under_way, n_done = list(costs), list[int](), 0
     while True:
-        while todo and len(under_way) < n_workers and meter.exhausted(len(under_way)) is None:
+        while todo and len(under_way) < n_workers and meter.explain_stop(len(under_way)) is None:
             under_way.append(todo.pop())
         if not under_way:
             return n_done, meter.tokens
         cost = under_way.pop(rng.randrange(len(under_way)))
         meter.add(made(cost // 2, 0))
         meter.add(made(0, cost - cost // 2))
-        meter.problem_done()
+        meter.count_problem()
         n_done += 1
 
 

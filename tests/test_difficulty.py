@@ -279,7 +279,7 @@ def test_help_is_rarely_claimed_anywhere_where_there_is_none() -> None:
         right = [[rng.random() < 0.3 for _ in range(40)] for _ in range(6)]
         control = rows_of("few-shot", list(zip((1, 2, 3), right[:3], strict=True)))
         arm = rows_of("cot", list(zip((1, 2, 3), right[3:], strict=True)))
-        pairs = {PAIR[0]: list(zip(arm, control, strict=True))}
+        pairs = {PAIR[0]: [((row,), (other,)) for row, other in zip(arm, control, strict=True)]}
         (of_cot,) = gains_by_steps(
             pairs, list_gradings([], "flexible")[0], ["undetermined"], margin=0.02, level=0.95
         )

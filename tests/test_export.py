@@ -46,7 +46,7 @@ def test_parquet_has_a_row_for_each_attempt_and_the_schema_that_is_documented() 
     run = a_run()
     with Store(DB) as store:
         rows = store.attempts(run)
-        assert write_parquet([StoredRun.of(store, run)], Path("a.parquet")) == len(rows) == 24
+        assert write_parquet([StoredRun.load(store, run)], Path("a.parquet")) == len(rows) == 24
     columns = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM 'a.parquet')"
     words = {"VARCHAR": "string", "INTEGER": "int32", "BIGINT": "int64", "BOOLEAN": "bool"}
     found = {
@@ -83,7 +83,7 @@ def test_what_goes_to_lm_eval_comes_back_the_same(strategy: str, tmp_path: Path)
     run = a_run(strategy=strategy)
     with Store(DB) as store:
         rows = store.attempts(run)
-        write_lm_eval(StoredRun.of(store, run), tmp_path / "out")
+        write_lm_eval(StoredRun.load(store, run), tmp_path / "out")
     (ladder,) = read_sources([f"lm-eval:{tmp_path / 'out'}"])
     assert ladder.grid.bench == "gsm-mini"
     (rung,) = ladder.grid.rungs
@@ -107,7 +107,7 @@ def test_what_goes_to_inspect_comes_back_the_same(tmp_path: Path) -> None:
     run = a_run()
     with Store(DB) as store:
         rows = store.attempts(run)
-        files = write_inspect(StoredRun.of(store, run), tmp_path / "out")
+        files = write_inspect(StoredRun.load(store, run), tmp_path / "out")
     assert len(files) == 2
     (ladder,) = read_sources([f"inspect:{tmp_path / 'out'}"])
     assert ladder.grid.problem_ids == tuple(
@@ -130,7 +130,7 @@ def test_a_log_of_inspect_holds_the_talk_and_every_readers_score(tmp_path: Path)
     with Store(DB) as store:
         (cot,) = [
             path
-            for path in write_inspect(StoredRun.of(store, run), tmp_path)
+            for path in write_inspect(StoredRun.load(store, run), tmp_path)
             if "-cot_" in path.name
         ]
     log = json.loads(cot.read_text(encoding="utf-8"))
@@ -156,7 +156,7 @@ def fails_on_one(prompt: str) -> str:
 def test_a_failed_attempt_is_a_hole_and_never_wrong(tmp_path: Path) -> None:
     compare(fails_on_one, "zero-shot-cot", bench=Sums(n=4))
     with Store(DB) as store:
-        taken = StoredRun.of(store, store.runs()[0].id)
+        taken = StoredRun.load(store, store.runs()[0].id)
         failed = [row.problem_id for row in store.attempts(taken.run_id) if row.outcome == "failed"]
         assert len(failed) >= 1
         write_inspect(taken, tmp_path / "inspect")
@@ -180,7 +180,7 @@ def test_equal_runs_leave_equal_bytes(tmp_path: Path) -> None:
     with Store(DB) as store:
         for folder in ("a", "b"):
             for write in (write_inspect, write_lm_eval):
-                write(StoredRun.of(store, run), tmp_path / folder)
+                write(StoredRun.load(store, run), tmp_path / folder)
     first, second = (
         {
             path.relative_to(tmp_path / of): path.read_bytes()
@@ -229,4 +229,4 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     run = a_run(n=1)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with Store(DB) as store, pytest.raises(CotkitError, match=r"pip install 'cotkit\[data\]'"):
-        write_parquet([StoredRun.of(store, run)], Path("a.parquet"))
+        write_parquet([StoredRun.load(store, run)], Path("a.parquet"))

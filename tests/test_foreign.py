@@ -371,7 +371,7 @@ def test_an_archive_that_is_none_and_one_that_nothing_reads(
         ),
         (
             RATES + "m,F,1B,g,cot,200,10,acc_pct\nm,F,1.5B,g,plain,200,11,acc_pct\n",
-            ":3:params: another size (line 2 says something else of the same model)",
+            ":3:params: another size (line 2 gives the same model another size)",
         ),
         (RATES + f"m,F,1B,g,cot,200,{'1' * 200_000},acc_pct\n", ":2: field larger than"),
         (PROBLEMS + "m,cot,p,maybe,\n", ":2:correct: 'maybe' is not a number"),

@@ -13,14 +13,14 @@ from cotkit import compare
 from cotkit.cli import app
 from cotkit.errors import CotkitError
 from cotkit.interop.inspect_.export import write_inspect
-from cotkit.interop.ladders import ResultsQuestion, published_scales, source_scales
+from cotkit.interop.ladders import ResultsQuestion, analyse_published, analyse_sources
 from cotkit.interop.lm_eval.export import write_lm_eval
 from cotkit.interop.stored import StoredRun
 from cotkit.store import Store
 
 
 def test_wei_by_family_with_harm_at_small_sizes_and_the_bracket() -> None:
-    found = published_scales("wei2022", ResultsQuestion(bench="gsm8k"))
+    found = analyse_published("wei2022", ResultsQuestion(bench="gsm8k"))
     said = {
         one.family: (
             [point.label for point in one.answers[0].points],
@@ -53,15 +53,15 @@ def test_wei_by_family_with_harm_at_small_sizes_and_the_bracket() -> None:
 def test_models_of_unknown_size_take_the_order_of_the_table_if_asked() -> None:
     of = ResultsQuestion(bench="multiarith", family="InstructGPT")
     with pytest.raises(CotkitError, match=r"no family has two models of known size .*--x ordinal"):
-        published_scales("kojima2022", of)
-    (scale,) = published_scales(
+        analyse_published("kojima2022", of)
+    (scale,) = analyse_published(
         "kojima2022", ResultsQuestion(bench="multiarith", family="InstructGPT", axis="ordinal")
     )
     onset = scale.answers[0].onset
     assert onset.upper is not None
     assert onset.upper.model == "text-davinci-001"
     sizes = {"text-curie-001": 7 * 10**9, "text-davinci-001": 175 * 10**9}
-    (scale,) = published_scales(
+    (scale,) = analyse_published(
         "kojima2022", ResultsQuestion(bench="multiarith", family="InstructGPT", params=sizes)
     )
     assert [p.x for p in scale.answers[0].points] == [7e9, 175e9, None, None, None]
@@ -69,7 +69,7 @@ def test_models_of_unknown_size_take_the_order_of_the_table_if_asked() -> None:
 
 def test_self_consistency_is_measured_against_greedy_chains() -> None:
     sizes = {"code-davinci-001": 10**10, "code-davinci-002": 10**11}
-    (scale,) = published_scales(
+    (scale,) = analyse_published(
         "wang2022", ResultsQuestion(bench="gsm8k", family="GPT-3/Codex", params=sizes)
     )
     assert (scale.answers[0].arm, scale.answers[0].control) == (
@@ -80,7 +80,7 @@ def test_self_consistency_is_measured_against_greedy_chains() -> None:
 
 
 def test_another_baseline_than_the_tables_own() -> None:
-    (scale,) = published_scales(
+    (scale,) = analyse_published(
         "kojima2022",
         ResultsQuestion(
             bench="multiarith",
@@ -103,8 +103,8 @@ def test_exported_runs_are_analysed_as_the_runs_themselves(
     compared = {size: compare(f"simulated/{size}", "cot", limit=40) for size in ("1b", "70b")}
     with Store(Path("logs/cotkit.db")) as store:
         for run in store.runs():
-            write(StoredRun.of(store, run.id), Path("out"))
-    (scale,) = source_scales([f"{kind}:out"], ResultsQuestion())
+            write(StoredRun.load(store, run.id), Path("out"))
+    (scale,) = analyse_sources([f"{kind}:out"], ResultsQuestion())
     assert scale.family == "simulated"
     assert [point.method for point in scale.answers[0].points] == ["tango", "tango"]
     for point, one in zip(scale.answers[0].points, compared.values(), strict=True):

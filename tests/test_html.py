@@ -17,9 +17,10 @@ import pytest
 from typer.testing import CliRunner
 
 import cotkit
+from cotkit.analysis.values import PageRun, PageSample, SampleAttempt
 from cotkit.cli import app, main
 from cotkit.errors import MissingDependencyError, UsageError
-from cotkit.report.html import PageRun, PageSample, SampleAttempt, page
+from cotkit.report.html import page
 from cotkit.report.html.figure import shorten_name
 from cotkit.store import STORE_NAME, Store
 from cotkit.types import Problem, Question, Reading

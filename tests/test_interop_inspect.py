@@ -189,7 +189,7 @@ def test_inspect_opens_a_log_of_ours(tmp_path: Path) -> None:
     with Store(DB) as store:
         run = store.runs()[0].id
         rows = store.attempts(run)
-        files = write_inspect(StoredRun.of(store, run), tmp_path / "out")
+        files = write_inspect(StoredRun.load(store, run), tmp_path / "out")
     found = {log["task"]: log for log in (run_in(python, READ, file) for file in files)}
     assert set(found) == {"gsm-mini · cot", "gsm-mini · few-shot"}
     for arm in ("cot", "few-shot"):

@@ -47,7 +47,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 PENDING = {
     "executors": {"run"},
-    "workflows": {"report"},
 }
 """What still goes against the table, on its way out."""
 

@@ -1,4 +1,4 @@
-"""Log-likelihood probes: which request follows an attempt, and what a run makes of it."""
+"""Likelihood requests: which request follows an attempt, and what a run makes of it."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_one_run_shows_what_is_written_and_what_is_weighed(tmp_path: Path) -> No
     assert means["gold_log_prob"] == -7
     assert means["gold_log_prob_per_token"] == -7
     assert {"brier", "brier_per_option", "confidence", "expected_calibration_error"} <= set(means)
-    assert not any("weighed" in note for note in found.notes)
+    assert not any("options were not scored" in note for note in found.notes)
     assert len(backend.written) == len(backend.weighed) == 6
 
 
@@ -329,9 +329,9 @@ def test_a_model_that_cannot_weigh_is_said_once(tmp_path: Path) -> None:
     backend = Weighing(can=False)
     found = run(backend, tmp_path)
     assert backend.weighed == []
-    (note,) = (note for note in found.notes if "weighed" in note)
+    (note,) = (note for note in found.notes if "options were not scored" in note)
     assert note == (
-        "the options were not weighed: m does not tell the log-probability of given answers"
+        "the options were not scored: m does not give the log-probability of given answers"
     )
 
 

@@ -142,7 +142,7 @@ def test_a_size_of_the_test_set_is_said_to_be_assumed() -> None:
         ({"name": "wei2022", "bench": "gsm8"}, "unknown benchmark 'gsm8' (did you mean GSM8K"),
         ({"name": "wei2022", "family": "lambda"}, "unknown family 'lambda' (did you mean LaMDA"),
         ({"name": "wei2022", "strategies": ["cott"]}, "unknown strategy of wei2022 'cott'"),
-        ({"name": "wei2022", "bench": "MAWPS"}, "does not say of how many problems"),
+        ({"name": "wei2022", "bench": "MAWPS"}, "does not give the number of problems"),
         (
             {
                 "name": "wei2022",

@@ -161,7 +161,7 @@ def test_an_error_is_a_hole_and_never_wrong(tmp_path: Path) -> None:
 def test_our_own_exports_align_with_each_other(tmp_path: Path) -> None:
     compare("simulated/7b", "cot", bench="gsm-mini", limit=12)
     with Store(Path("logs/cotkit.db")) as store:
-        taken = StoredRun.of(store, store.runs()[0].id)
+        taken = StoredRun.load(store, store.runs()[0].id)
         rows = store.attempts(taken.run_id)
         logs = write_inspect(taken, tmp_path / "inspect")
         files = [one for one in write_lm_eval(taken, tmp_path / "lm") if one.suffix == ".jsonl"]

@@ -197,8 +197,8 @@ def test_own_prices_are_kept_to_and_printed(tmp_path: Path) -> None:
 
 def test_a_meter_counts_what_the_first_problem_takes_before_the_second_begins() -> None:
     meter = Meter(Budget(tokens=10), None, model="m")
-    assert meter.exhausted(0) is None
-    assert meter.exhausted(1) is not None
+    assert meter.explain_stop(0) is None
+    assert meter.explain_stop(1) is not None
 
 
 def test_what_was_left_open_is_closed_before_a_new_problem_begins(sums: Sums) -> None:
@@ -217,11 +217,11 @@ def test_what_was_left_open_is_closed_before_a_new_problem_begins(sums: Sums) ->
     enough = make_stop_rule(plan.pairs, margin=0.02, level=0.95)
 
     async def jobs() -> list[str]:
-        schedule = JobQueue(plan, begun, enough=enough, most_open=8)
+        schedule = JobQueue(plan, begun, is_enough=enough, most_open=8)
         handed: list[str] = []
         async for _, arm, problem in schedule.jobs():
             handed.append(f"{arm.name} {problem.question.id}")
-            asyncio.get_running_loop().call_soon(schedule.done, gap)
+            asyncio.get_running_loop().call_soon(schedule.finish, gap)
         assert schedule.ended_by == "decided"
         return handed
 
@@ -239,7 +239,7 @@ def test_a_problem_that_failed_says_nothing_of_what_one_takes(sums: Sums) -> Non
         async for _, arm, problem in schedule.jobs():
             n += 1
             row = AttemptRow(arm=arm.name, problem_id=problem.question.id, outcome="failed")
-            asyncio.get_running_loop().call_soon(schedule.done, row)
+            asyncio.get_running_loop().call_soon(schedule.finish, row)
         return n
 
     assert asyncio.run(jobs()) == 8, "one after the other, as none says what a problem takes"

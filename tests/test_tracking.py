@@ -13,7 +13,6 @@ import pytest
 
 from cotkit import cli
 from cotkit.backends._hosted import policy
-from cotkit.cli import compare
 from tests.fake_api import Answer, FakeApi
 
 QUICK = ("compare", "--model", "simulated/70b", "--limit", "5")
@@ -195,7 +194,7 @@ def test_trackers_are_closed_whatever_ends_the_run(
     def run_spec(*_: object, **__: object) -> None:
         raise ends
 
-    monkeypatch.setattr(compare, "run_spec", run_spec)
+    monkeypatch.setattr("cotkit.workflows.compare.run_spec", run_spec)
     with contextlib.suppress(ZeroDivisionError):  # a bug keeps its traceback
         assert cotkit(*QUICK, "--track", "./own.py").code == 130
     assert Path("heard").read_text().split() == ["closed"]

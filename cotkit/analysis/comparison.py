@@ -1,20 +1,25 @@
-"""Arms against their controls on one model and one benchmark: rows in, a `Comparison` out."""
+"""The one assembler: rows of arms on one model and one benchmark in, a `Comparison` out."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cotkit.analysis.audit import audit_arms, audit_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.metrics import add_normalised, measure_metrics
-from cotkit.analysis.samples import count_transitions, vote_curve
+from cotkit.analysis.samples import (
+    count_repeats,
+    count_transitions,
+    rate_interval,
+    vote_curve,
+)
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
 from cotkit.analysis.values import Cell, Comparison, Gain, MetricResult, Variant, Verdict
@@ -25,7 +30,8 @@ from cotkit.stats.intervals import wilson
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
 
-_ByArm = Mapping[str, Mapping[str, AttemptRow]]  # arm -> problem id -> row
+_Attempts: TypeAlias = tuple[AttemptRow, ...]  # of one arm at one problem, by sample
+_ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -> attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +72,11 @@ def compare(
     sequential: bool = False,
     price: PriceLike | None = None,
 ) -> Comparison:
-    """Compare each arm with its control on the problems that both completed.
+    """Make every table that the rows allow: of a run, of a file of texts, of other tools' logs.
 
     Args:
-        rows: One for each arm and problem; the order changes nothing unless ``sequential``.
+        rows: Of each arm and problem one or several samples; the order changes nothing unless
+            ``sequential``.
         pairs: (arm, control), in the order of the report. All intervals hold at once at ``level``.
         facts: What to say of the run.
         problems: All that the benchmark has, so far as they are known: their tags and scores
@@ -86,41 +93,42 @@ def compare(
         verdict for each pair.
 
     Raises:
-        UsageError: more than one sample of a problem, a pair given twice or of one arm with
-            itself, rows scored by another reader, or ``margin`` or ``level`` out of range.
+        UsageError: a sample of a problem twice, a pair given twice or of one arm with itself, rows
+            scored by another reader, or ``margin`` or ``level`` out of range.
     """
     check_question(pairs, margin, level)
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
+    if any(len(side) > 1 for both in paired.values() for pair in both for side in pair):
+        raise UsageError("several samples of a problem cannot be paired yet")
+    gradings = list_gradings(rows, reader)
     counted = [
-        (
-            counting,
-            compute_gains(paired, counting, margin=margin, level=level, sequential=sequential),
-        )
-        for counting in list_gradings(rows, reader)
+        compute_gains(paired, grading, margin=margin, level=level, sequential=sequential)
+        for grading in gradings
     ]
-    main = counted[0][1]
-    cells = tuple(
-        summarise_arm(arm, list(table.get(arm, {}).values()), level, price)
-        for arm in _order_arms(table, pairs)
+    arms = _order_arms(table, pairs)
+    by_problem = {arm: list(table.get(arm, {}).values()) for arm in arms}
+    by_arm = {arm: [row for attempts in by_problem[arm] for row in attempts] for arm in arms}
+    repeated = {arm for arm in arms if any(len(attempts) > 1 for attempts in by_problem[arm])}
+    cells = tuple(summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    audits = audit_arms(
+        rows, {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons}, reader
     )
-    rows_of = [list(table.get(one.arm, {}).values()) for one in cells]
-    curves = [vote_curve(of_arm, reader) for of_arm in rows_of]
-    audited = {c.arm: facts.reasons[c.arm] for c in cells if c.arm in facts.reasons}
-    found_out = audit_arms(rows, audited, reader)
-    tags = {problem.question.id: problem.tags for problem in problems}
-    ranked = [pair for pair in pairs if pair[0] not in facts.upper_bounds]
     verdicts = tuple(
         withhold(
             mark_upper_bound(
-                _verdict([(how, found[i]) for how, found in counted], margin),
+                _make_verdict(gradings, [gains[i] for gains in counted], margin),
                 facts.upper_bounds,
                 margin,
             ),
-            found_out,
+            audits,
         )
         for i in range(len(paired))
     )
+    single = [row for row in rows if row.arm not in repeated]
+    tags = {problem.question.id: problem.tags for problem in problems}
+    ranked = [pair for pair in pairs if pair[0] not in facts.upper_bounds]
+    curves = [vote_curve(by_arm[arm], reader) for arm in arms]
     return Comparison(
         run_id=facts.run_id,
         model=facts.model,
@@ -134,16 +142,23 @@ def compare(
         cells=cells,
         verdicts=verdicts,
         notes=(
-            *upper_bound_notes([one.arm for one in cells], facts.upper_bounds),
-            *audit_notes(found_out),
-            *comparison_notes(cells, paired, main, n_problems=facts.n_problems, level=level),
+            *upper_bound_notes(arms, facts.upper_bounds),
+            *audit_notes(audits),
+            *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
+            *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
-        audits=found_out,
-        transitions=tuple(step for of_arm in rows_of for step in count_transitions(of_arm)),
+        audits=audits,
+        transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
+        repeats=tuple(
+            repeats
+            for arm in arms
+            if arm in repeated
+            for repeats in count_repeats(arm, _completed(by_problem[arm]), reader, level)
+        ),
         difficulty=gains_by_steps(
             paired,
-            counted[0][0],
+            gradings[0],
             [verdict.gain.label for verdict in verdicts],
             margin=margin,
             level=level,
@@ -151,11 +166,94 @@ def compare(
         ),
         is_sequential=sequential,
         following=measure_following(rows, facts.flips, level),
-        bias=measure_bias(rows, tags, reader=reader, level=level),
-        bias_changes=measure_bias_changes(rows, tags, ranked, reader=reader, level=level),
+        bias=measure_bias(single, tags, reader=reader, level=level),
+        bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(rows),
-        metrics=_measure_all([cell.arm for cell in cells], rows, pairs, problems, level),
+        metrics=_measure_all(arms, rows, pairs, problems, level),
     )
+
+
+def check_question(pairs: Sequence[tuple[str, str]], margin: float, level: float) -> None:
+    """Refuse what :func:`compare` refuses, before there are rows.
+
+    Raises:
+        UsageError: as there.
+    """
+    if not 0 < margin < 1:
+        raise UsageError(f"margin must lie between 0 and 1, not {margin}", hint="2 points: 0.02")
+    if not 0 < level < 1:
+        raise UsageError(f"level must lie between 0 and 1, not {level}", hint="95 %: 0.95")
+    if len(set(pairs)) < len(pairs):
+        raise UsageError("a pair of arm and control is given twice")
+    for arm, control in pairs:
+        if arm == control:
+            raise UsageError(f"{arm} cannot be compared with itself")
+
+
+def _rows_by_arm(rows: Sequence[AttemptRow]) -> _ByArm:
+    table: dict[str, dict[str, dict[int, AttemptRow]]] = {}
+    for row in rows:
+        samples = table.setdefault(row.arm, {}).setdefault(row.problem_id, {})
+        if row.sample in samples:
+            raise UsageError(
+                f"sample {row.sample} of {row.problem_id} by {row.arm} is given twice",
+                hint="samples of a problem are numbered 0, 1, 2, ...",
+            )
+        samples[row.sample] = row
+    return {
+        arm: {
+            problem: tuple(samples[number] for number in sorted(samples))
+            for problem, samples in problems.items()
+        }
+        for arm, problems in table.items()
+    }
+
+
+def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
+    """Return the attempts that did not fail, without the problems that have none."""
+    completed = (tuple(row for row in rows if row.outcome != "failed") for rows in by_problem)
+    return [attempts for attempts in completed if attempts]
+
+
+def _pair_rows(table: _ByArm, arm: str, control: str) -> list[Pair]:
+    attempts, others = table.get(arm, {}), table.get(control, {})
+    both = (_completed([attempts[name], others[name]]) for name in attempts if name in others)
+    return [(pair[0], pair[1]) for pair in both if len(pair) > 1]
+
+
+def _order_arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    controls = [control for _, control in pairs]
+    arms = [arm for arm, _ in pairs]
+    return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
+
+
+def _make_verdict(gradings: Sequence[Grading], gains: Sequence[Gain], margin: float) -> Verdict:
+    """Return the verdict of the first grading's gain; the others show what it depends on."""
+    main = gains[0]
+    variants = list(zip(gradings[1:], gains[1:], strict=True))
+    depends_on = [grading for grading, gain in variants if changes_answer(main, gain, grading)]
+    return Verdict(
+        gain=main,
+        variants=tuple(Variant(name=grading.name, gain=gain) for grading, gain in variants),
+        depends_on=tuple(grading.name for grading in depends_on),
+        sentence=gain_sentence(main, margin, depends_on),
+    )
+
+
+def changes_answer(main: Gain, other: Gain, grading: Grading) -> bool:
+    """Return whether another way of counting changes the answer.
+
+    It does if the direction of the label changes: better, worse, neither. One exception: leaving
+    answers out, or counting them by an extreme, may cost certainty; if all it did was to make the
+    label undetermined while the gain kept its sign, the answer stands (docs/statistics.md,
+    "Depends on").
+    """
+    direction = label_direction(main.label)
+    if direction == label_direction(other.label):
+        return False
+    if grading.kind == "treatment" and other.label == "undetermined":
+        return math.isnan(other.gain) or other.gain * direction <= 0
+    return True
 
 
 def _measure_all(
@@ -177,122 +275,85 @@ def _measure_all(
     )
 
 
-def changes_answer(main: Gain, other: Gain, counting: Grading) -> bool:
-    """Whether another way of counting changes the answer (docs/statistics.md, "Depends on").
-
-    It does if the direction of the label changes: better, worse, neither. One exception: leaving
-    answers out, or counting them by an extreme, may cost certainty; if all it did was to make the
-    label undetermined while the gain kept its sign, the answer stands.
-    """
-    was, now = label_direction(main.label), label_direction(other.label)
-    if was == now:
-        return False
-    if counting.kind == "treatment" and other.label == "undetermined":
-        return math.isnan(other.gain) or other.gain * was <= 0
-    return True
-
-
-def _verdict(counted: Sequence[tuple[Grading, Gain]], margin: float) -> Verdict:
-    (_, main), *others = counted
-    depends_on = [how for how, gain in others if changes_answer(main, gain, how)]
-    return Verdict(
-        gain=main,
-        variants=tuple(Variant(name=how.name, gain=gain) for how, gain in others),
-        depends_on=tuple(how.name for how in depends_on),
-        sentence=gain_sentence(main, margin, depends_on),
-    )
-
-
-def _rows_by_arm(rows: Sequence[AttemptRow]) -> _ByArm:
-    table: dict[str, dict[str, AttemptRow]] = {}
-    for row in rows:
-        of_arm = table.setdefault(row.arm, {})
-        if row.sample != 0 or row.problem_id in of_arm:
-            raise UsageError(
-                f"more than one sample of {row.problem_id} by {row.arm}",
-                hint="comparisons take one sample of each problem",
+def _repeats_notes(
+    repeated: Mapping[str, Sequence[_Attempts]], tags: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Say of arms with several samples what that means for the tables."""
+    notes: list[str] = []
+    for arm, by_problem in repeated.items():
+        sizes = [len(attempts) for attempts in by_problem]
+        if min(sizes) < max(sizes):
+            notes.append(
+                f"{arm}: problems have {min(sizes)} to {max(sizes)} samples; each problem weighs "
+                f"the same, and k goes no further than {min(sizes)}"
             )
-        of_arm[row.problem_id] = row
-    return table
-
-
-def _pair_rows(table: _ByArm, arm: str, control: str) -> list[Pair]:
-    ours, theirs = table.get(arm, {}), table.get(control, {})
-    both = [(ours[problem], theirs[problem]) for problem in ours if problem in theirs]
-    return [pair for pair in both if all(row.outcome != "failed" for row in pair)]
-
-
-def _order_arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    controls = [control for _, control in pairs]
-    arms = [arm for arm, _ in pairs]
-    return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
-
-
-def check_question(pairs: Sequence[tuple[str, str]], margin: float, level: float) -> None:
-    """Refuse what :func:`compare` refuses, before there are rows.
-
-    Raises:
-        UsageError: as there.
-    """
-    if not 0 < margin < 1:
-        raise UsageError(f"margin must lie between 0 and 1, not {margin}", hint="2 points: 0.02")
-    if not 0 < level < 1:
-        raise UsageError(f"level must lie between 0 and 1, not {level}", hint="95 %: 0.95")
-    if len(set(pairs)) < len(pairs):
-        raise UsageError("a pair of arm and control is given twice")
-    for arm, control in pairs:
-        if arm == control:
-            raise UsageError(f"{arm} cannot be compared with itself")
+    if repeated and any("condition" in of_problem for of_problem in tags.values()):
+        arms = ", ".join(repeated)
+        notes.append(f"bias is counted of one reply to each item, so it is not shown of {arms}")
+    return notes
 
 
 # One arm on its own: outcomes, solve rate, and what it cost.
 
 
 def summarise_arm(
-    arm: str, rows: Sequence[AttemptRow], level: float, price: PriceLike | None = None
+    arm: str, by_problem: Sequence[_Attempts], level: float, price: PriceLike | None = None
 ) -> Cell:
-    """Summary of one arm's rows. Failed rows are counted as failed and enter nothing else.
+    """Summarise one arm. Failed attempts are counted as failed and enter nothing else.
 
-    Means over no rows are NaN. The order of ``rows`` does not matter: sums are exact (``fsum``).
+    Of several samples of a problem the solve rate is the mean over problems of the share that is
+    correct. Means over no attempts are NaN. The order of problems does not matter: sums are exact
+    (``fsum``).
     """
-    found = Counter(row.outcome for row in rows)
-    done = [row for row in rows if row.outcome != "failed"]
-    n, n_correct = len(done), found["correct"]
-    prompt = _sum_or_none([row.n_prompt_tokens for row in done])
-    generated = _sum_or_none([row.n_generated_tokens for row in done])
+    rows = [row for attempts in by_problem for row in attempts]
+    outcomes = Counter(row.outcome for row in rows)
+    per_problem = _completed(by_problem)
+    completed = [row for attempts in per_problem for row in attempts]
+    n, n_attempts, n_correct = len(per_problem), len(completed), outcomes["correct"]
+    is_repeated = any(len(attempts) > 1 for attempts in by_problem)
+    shares = [
+        sum(row.outcome == "correct" for row in attempts) / len(attempts)
+        for attempts in per_problem
+    ]
+    prompt = _sum_or_none([row.n_prompt_tokens for row in completed])
+    generated = _sum_or_none([row.n_generated_tokens for row in completed])
     usd = cost_of(rows, price)
-    seconds = math.fsum(row.seconds for row in done)
+    seconds = math.fsum(row.seconds for row in completed)
+    shared = sum(row.n_shared_tokens for row in completed)
     return Cell(
         arm=arm,
         n=n,
-        outcomes={outcome: found[outcome] for outcome in OUTCOMES},
+        n_samples=n_attempts if is_repeated else None,
+        outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         n_correct=n_correct,
-        solve_rate=n_correct / n if n else math.nan,
-        interval=wilson(n_correct, n, level),
-        prompt_tokens=prompt / n if prompt is not None else None,
-        shared_tokens=sum(row.n_shared_tokens for row in done) / n if n else math.nan,
-        generated_tokens=generated / n if generated is not None else None,
+        solve_rate=math.fsum(shares) / n if n else math.nan,
+        interval=rate_interval(shares, n_attempts, level)
+        if is_repeated
+        else wilson(n_correct, n, level),
+        prompt_tokens=prompt / n_attempts if prompt is not None else None,
+        shared_tokens=shared / n_attempts if completed else math.nan,
+        generated_tokens=generated / n_attempts if generated is not None else None,
         generated_per_correct=generated / n_correct
         if generated is not None and n_correct
         else None,
-        usd=usd / n if usd is not None else None,
+        usd=usd / n_attempts if usd is not None else None,
         usd_per_correct=usd / n_correct if usd is not None and n_correct else None,
-        seconds=seconds / n if n else math.nan,
+        seconds=seconds / n_attempts if completed else math.nan,
         seconds_per_correct=seconds / n_correct if n_correct else None,
     )
 
 
 def _sum_or_none(counts: Sequence[int | None]) -> int | None:
-    """Sum, or None if one is unknown or there is none: a partial sum would pass for a cheap arm."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if known and len(known) == len(counts) else None
+    """Return the sum; None if one is unknown or there is none: a part would pass for cheap."""
+    numbers = [count for count in counts if count is not None]
+    return sum(numbers) if numbers and len(numbers) == len(counts) else None
 
 
 # Arms that see the gold answers: upper bounds, called so wherever they stand, never a verdict.
 
 
 def mark_upper_bound(verdict: Verdict, upper_bounds: Collection[str], margin: float) -> Verdict:
-    """The verdict; without any claim of help or harm if its arm is an upper bound."""
+    """Return the verdict; of an upper bound without any claim of help or harm."""
     if verdict.gain.arm not in upper_bounds:
         return verdict
     gain = _label_upper_bound(verdict.gain)
@@ -306,7 +367,7 @@ def mark_upper_bound(verdict: Verdict, upper_bounds: Collection[str], margin: fl
 
 
 def upper_bound_notes(arms: Sequence[str], upper_bounds: Collection[str]) -> tuple[str, ...]:
-    """A note for each upper bound."""
+    """Return a note for each upper bound."""
     return tuple(
         f"{arm} sees the gold answers: an upper bound, not a strategy to use or to rank"
         for arm in arms
@@ -332,16 +393,16 @@ class PriceLike(Protocol):
 
 
 def cost_of(rows: Sequence[AttemptRow], price: PriceLike | None) -> float | None:
-    """US dollars for all attempts that did not fail; None: unknown.
+    """Return the US dollars for all attempts that did not fail; None: unknown.
 
     That is what the arm costs on its own: a completion that it shares with another arm is paid in
     both, and one that the store held already is paid too. Unknown without a price, without an
     attempt, or if the tokens of one are: a partial sum would pass for a cheap arm.
     """
-    done = [row for row in rows if row.outcome != "failed"]
-    costs = [_row_cost(row, price) for row in done] if price is not None else []
-    known = [cost for cost in costs if cost is not None]
-    return math.fsum(known) if known and len(known) == len(done) else None
+    completed = [row for row in rows if row.outcome != "failed"]
+    costs = [_row_cost(row, price) for row in completed] if price is not None else []
+    sums = [cost for cost in costs if cost is not None]
+    return math.fsum(sums) if sums and len(sums) == len(completed) else None
 
 
 def _row_cost(row: AttemptRow, price: PriceLike) -> float | None:

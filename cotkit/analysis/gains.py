@@ -52,12 +52,12 @@ def _compute_gain(
 ) -> Gain:
     judged = [verdict for pair in pairs if (verdict := counting.judge(pair)) is not None]
     n = len(judged)
-    n_better = sum(arm and not control for arm, control in judged)
-    n_worse = sum(control and not arm for arm, control in judged)
+    n_better = sum(arm > control for arm, control in judged)
+    n_worse = sum(arm < control for arm, control in judged)
     if sequential:
         found = ConfidenceSequence(level)
         for arm, control in judged:
-            found.update(arm - control)
+            found.update((arm > control) - (arm < control))
         interval, p_value = found.interval, found.p_value
     else:
         interval = tango(n_better, n_worse, n, level)
@@ -88,8 +88,10 @@ def _compute_gain(
 UNREADABLE: frozenset[Outcome] = frozenset({"unparsed", "truncated", "refused"})
 """Outcomes in which the model answered and no answer could be read."""
 
-Pair: TypeAlias = tuple[AttemptRow, AttemptRow]
-"""(arm, control) on one problem; neither failed."""
+Pair: TypeAlias = tuple[tuple[AttemptRow, ...], tuple[AttemptRow, ...]]
+"""(arm, control) on one problem: the attempts of each, one or several; none of them failed."""
+Side: TypeAlias = Literal["arm", "control"]
+"""Of a pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +104,22 @@ class Grading:
     """What it varies: nothing, the reader, or the treatment of unreadable answers."""
     reader: str
     """Whose readings it counts."""
-    judge: Callable[[Pair], tuple[bool, bool] | None]
-    """(arm right, control right); None leaves the pair out."""
+    is_right: Callable[[AttemptRow, Side], bool | None]
+    """Whether an attempt of the arm or of the control counts as right; None leaves it out."""
+
+    def judge(self, pair: Pair) -> tuple[float, float] | None:
+        """Return the share of right attempts of the arm and of the control.
+
+        None: one of the two has no attempt that counts, so the pair is left out.
+        """
+        arm, control = (self._share_right(pair[0], "arm"), self._share_right(pair[1], "control"))
+        return None if arm is None or control is None else (arm, control)
+
+    def _share_right(self, attempts: Sequence[AttemptRow], side: Side) -> float | None:
+        counted = [right for row in attempts if (right := self.is_right(row, side)) is not None]
+        if len(counted) < 2:
+            return counted[0] if counted else None
+        return sum(counted) / len(counted)
 
 
 def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
@@ -122,28 +138,28 @@ def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...
         _check_scored_by(row, reader)
     others = sorted(name for name in readers - {reader} if not _is_mute(name, completed))
     return (
-        Grading(name=reader, kind="main", reader=reader, judge=_judge_by_outcome),
+        Grading(name=reader, kind="main", reader=reader, is_right=_by_outcome),
         *(
-            Grading(name=f"reader {name}", kind="reader", reader=name, judge=_judge_by_reader(name))
+            Grading(name=f"reader {name}", kind="reader", reader=name, is_right=_by_reader(name))
             for name in others
         ),
         Grading(
             name="unparsed and truncated left out",
             kind="treatment",
             reader=reader,
-            judge=_judge_readable,
+            is_right=_by_outcome_if_readable,
         ),
         Grading(
             name="unreadable counted for the control",
             kind="treatment",
             reader=reader,
-            judge=_judge_for_control,
+            is_right=_unreadable_for_control,
         ),
         Grading(
             name="unreadable counted for the arm",
             kind="treatment",
             reader=reader,
-            judge=_judge_for_arm,
+            is_right=_unreadable_for_arm,
         ),
     )
 
@@ -153,33 +169,26 @@ def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
     return name.startswith("task:") and all(one and one.value is None for one in readings)
 
 
-def _judge_by_outcome(pair: Pair) -> tuple[bool, bool]:
-    arm, control = pair
-    return arm.outcome == "correct", control.outcome == "correct"
+def _by_outcome(row: AttemptRow, side: Side) -> bool:  # noqa: ARG001 - counts both sides alike
+    return row.outcome == "correct"
 
 
-def _judge_by_reader(name: str) -> Callable[[Pair], tuple[bool, bool]]:
-    def judge(pair: Pair) -> tuple[bool, bool]:
-        arm, control = pair
-        return arm.correct_by[name], control.correct_by[name]
-
-    return judge
+def _by_reader(name: str) -> Callable[[AttemptRow, Side], bool]:
+    return lambda row, side: row.correct_by[name]  # noqa: ARG005 - counts both sides alike
 
 
-def _judge_readable(pair: Pair) -> tuple[bool, bool] | None:
-    return None if any(row.outcome in UNREADABLE for row in pair) else _judge_by_outcome(pair)
+def _by_outcome_if_readable(row: AttemptRow, side: Side) -> bool | None:
+    return None if row.outcome in UNREADABLE else _by_outcome(row, side)
 
 
-def _judge_for_control(pair: Pair) -> tuple[bool, bool]:
+def _unreadable_for_control(row: AttemptRow, side: Side) -> bool:
     """Worst case for the arm: what the control left unreadable was right, its own was wrong."""
-    arm, control = _judge_by_outcome(pair)
-    return arm, control or pair[1].outcome in UNREADABLE
+    return row.outcome == "correct" or (side == "control" and row.outcome in UNREADABLE)
 
 
-def _judge_for_arm(pair: Pair) -> tuple[bool, bool]:
+def _unreadable_for_arm(row: AttemptRow, side: Side) -> bool:
     """Best case for the arm: what it left unreadable was right, the control's was wrong."""
-    arm, control = _judge_by_outcome(pair)
-    return arm or pair[0].outcome in UNREADABLE, control
+    return row.outcome == "correct" or (side == "arm" and row.outcome in UNREADABLE)
 
 
 def _check_read(row: AttemptRow, readers: set[str]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from cotkit.analysis.values import Cell, Transition, VoteCurve
+from cotkit.analysis.values import Repeats, Transition, VoteCurve
+from cotkit.scoring.metrics import pass_at_k
 from cotkit.stats.intervals import Interval, wilson
 from cotkit.store.rows import AttemptRow, DraftRow
-from cotkit.types import OUTCOMES, Outcome
 
 Ballot: TypeAlias = tuple[str | None, bool]
 """What was read in a sample (None: nothing), and whether it equals gold."""
@@ -103,35 +103,43 @@ def rate_interval(values: Sequence[float], most: float, level: float) -> Interva
     return wilson(p * trials, trials, level)
 
 
-def summarise_repeats(
-    arm: str, values: Sequence[float], outcomes: Mapping[Outcome, int], level: float
-) -> Cell:
-    """One arm with several samples of its problems; what they cost is not known.
+def count_repeats(
+    arm: str, attempts: Sequence[Sequence[AttemptRow]], reader: str, level: float
+) -> tuple[Repeats, ...]:
+    """Return pass@k and maj@k of one arm for k = 1, 2, 4, ... and the fewest samples of a problem.
 
     Args:
-        arm: The arm.
-        values: Share of each problem's samples that is correct, one for each problem.
-        outcomes: Outcome -> how many samples, over all problems.
-        level: Coverage of the interval.
+        arm: Its name.
+        attempts: Of each problem its samples, in their order; none failed.
+        reader: Whose readings are voted on.
+        level: Coverage of the intervals.
     """
-    n, n_samples = len(values), sum(outcomes.values())
-    return Cell(
-        arm=arm,
-        n=n,
-        n_samples=n_samples,
-        outcomes={outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES},
-        n_correct=outcomes.get("correct", 0),
-        solve_rate=math.fsum(values) / n if n else math.nan,
-        interval=rate_interval(values, n_samples, level),
-        prompt_tokens=None,
-        shared_tokens=0.0,
-        generated_tokens=None,
-        generated_per_correct=None,
-        usd=None,
-        usd_per_correct=None,
-        seconds=0.0,
-        seconds_per_correct=None,
-    )
+    ballots = [
+        [(row.readings[reader].value, row.correct_by[reader]) for row in samples]
+        for samples in attempts
+    ]
+    fewest, n_samples = min(map(len, ballots)), sum(map(len, ballots))
+    wins = [count_winning_windows(of_problem[:fewest]) for of_problem in ballots]
+    repeats: list[Repeats] = []
+    for k in [*(2**i for i in range(fewest.bit_length()) if 2**i < fewest), fewest]:
+        passed = [
+            pass_at_k(len(of_problem), sum(right for _, right in of_problem), k)
+            for of_problem in ballots
+        ]
+        voted = [windows[k - 1] / fewest for windows in wins]
+        n_draws = n_samples / k  # so many times k samples were drawn
+        repeats.append(
+            Repeats(
+                arm=arm,
+                k=k,
+                n=len(ballots),
+                pass_at_k=sum(passed) / len(passed),
+                pass_interval=rate_interval(passed, n_draws, level),
+                maj_at_k=sum(voted) / len(voted),
+                maj_interval=rate_interval(voted, n_draws, level),
+            )
+        )
+    return tuple(repeats)
 
 
 # What each round of correction did to an arm's answers: fixed, broken, or left as they were.

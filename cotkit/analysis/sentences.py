@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cotkit.analysis.gains import Grading, Pair
 from cotkit.analysis.values import Cell, Gain
+from cotkit.store.rows import AttemptRow
 
 
 def gain_sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> str:
@@ -139,7 +140,7 @@ def _floor_or_ceiling_notes(names: tuple[str, str], pairs: Sequence[Pair]) -> li
     if not pairs:
         return []
     arm, control = names
-    n_arm, n_control = (sum(pair[i].outcome == "correct" for pair in pairs) for i in (0, 1))
+    n_arm, n_control = (sum(_share_correct(pair[i]) for pair in pairs) for i in (0, 1))
     if n_arm == n_control == 0:
         where = f"neither {arm} nor {control} solved any of {len(pairs)} problems"
         return [f"floor: {where}; a gain near 0 says nothing about the strategy here"]
@@ -149,8 +150,12 @@ def _floor_or_ceiling_notes(names: tuple[str, str], pairs: Sequence[Pair]) -> li
     return []
 
 
+def _share_correct(attempts: Sequence[AttemptRow]) -> float:
+    return sum(row.outcome == "correct" for row in attempts) / len(attempts)
+
+
 def _cluster_notes(pairs: Sequence[Pair]) -> list[str]:
-    names = [row.cluster for row, _ in pairs if row.cluster is not None]
+    names = [row.cluster for (row, *_), _ in pairs if row.cluster is not None]
     if len(set(names)) == len(names):
         return []
     found = f"{len(names)} of {len(pairs)} problems come in {len(set(names))} clusters"

@@ -47,7 +47,7 @@ def gains_by_steps(
         level: Between 0 and 1.
         sequential: As for the main gains; the pairs must then come in the order drawn.
     """
-    steps = {row.problem_id: row.n_steps for pairs in paired.values() for row, _ in pairs}
+    steps = {row.problem_id: row.n_steps for pairs in paired.values() for (row, *_), _ in pairs}
     groups = group_steps(Counter(n for n in steps.values() if n is not None))
     if len(groups) < 2:
         return ()
@@ -124,7 +124,7 @@ def _pairs_in_group(group: tuple[int, int], pairs: Sequence[Pair]) -> list[Pair]
     return [
         pair
         for pair in pairs
-        if (steps := pair[0].n_steps) is not None and lowest <= steps <= highest
+        if (steps := pair[0][0].n_steps) is not None and lowest <= steps <= highest
     ]
 
 

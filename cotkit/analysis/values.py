@@ -11,7 +11,7 @@ from typing import Literal
 
 from cotkit.analysis.disagreements import Disagreement
 from cotkit.stats.intervals import Interval
-from cotkit.types import Outcome
+from cotkit.types import Outcome, Problem, Reading
 
 Label = Literal[
     "helps", "some_help", "harms", "no_material_help", "undetermined", "upper_bound", "withheld"
@@ -244,10 +244,10 @@ class StepGroup:
     """Fewest steps of its problems."""
     highest: int
     """Most steps of its problems."""
-    n_correct: int
-    """Of the ``gain.n``, solved by the arm."""
-    n_control_correct: int
-    """Of the ``gain.n``, solved by the control."""
+    n_correct: float
+    """Of the ``gain.n``, solved by the arm; the sum of shares where it has several attempts."""
+    n_control_correct: float
+    """Of the ``gain.n``, solved by the control; likewise."""
     gain: Gain
     """On these problems, at a level shared with all groups; withheld where the main gain is."""
 
@@ -404,41 +404,6 @@ class BiasChange:
     """The same in one plain sentence, numbers included."""
 
 
-# What an analysis says, as values: reports print these and compute nothing.
-#
-# All rates and gains are fractions in 0..1 (gains in -1..1), never percent.
-
-
-__all__ = [
-    "Audit",
-    "BesideExact",
-    "Bias",
-    "BiasChange",
-    "BiasCondition",
-    "BiasLabel",
-    "Cell",
-    "ChainStep",
-    "Comparison",
-    "Difficulty",
-    "Direction",
-    "Disagreement",
-    "Following",
-    "FollowingLabel",
-    "Gain",
-    "Interval",
-    "Label",
-    "MetricGain",
-    "MetricMean",
-    "MetricResult",
-    "Repeats",
-    "StepGroup",
-    "Transition",
-    "Variant",
-    "Verdict",
-    "VoteCurve",
-]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A whole comparison on one model and one benchmark."""
@@ -498,3 +463,48 @@ class Comparison:
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()
     """Of arms that other tools scored: problems on which they differ, and why."""
+
+
+# A comparison with the samples that it was made from: what a page shows.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleAttempt:
+    """One attempt of one arm, as the sample browser shows it."""
+
+    arm: str
+    """One of the arms of the comparison's ``cells``."""
+    outcome: Outcome
+    """By the reader that the run chose."""
+    text: str
+    """What the readers read; empty if failed."""
+    readings: Mapping[str, Reading]
+    """Reader name -> what it read; empty if failed."""
+    correct_by: Mapping[str, bool]
+    """Reader name -> whether that equals the gold answer; empty if failed."""
+    error: str | None
+    """Why it failed, or why it holds no answer."""
+    n_generated_tokens: int | None
+    """Over all turns; None if unknown."""
+    drafts: tuple[tuple[Outcome, str], ...]
+    """Earlier rounds, or all the samples of a vote: outcome and text of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSample:
+    """One problem and what the arms made of it."""
+
+    problem: Problem
+    """With its gold answer: the page is for people."""
+    takes: tuple[SampleAttempt, ...]
+    """At most one for each arm; an arm that has none was not asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRun:
+    """One run on a page."""
+
+    comparison: Comparison
+    """What the analysis found."""
+    samples: tuple[PageSample, ...]
+    """In the order of the benchmark; empty: the page has no sample browser for it."""

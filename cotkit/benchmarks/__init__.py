@@ -25,9 +25,9 @@ __all__ = [
 
 
 def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
-    """The benchmark behind a name or a path; no problem is read and nothing is downloaded yet.
+    """Return the benchmark of a name or a path; no problem is read and nothing is downloaded yet.
 
-    ``notify`` is told of a download, once there is one, where the benchmark may need a large one.
+    ``notify`` is called with messages about a large download, once one begins.
 
     Raises:
         UnknownNameError: no such benchmark or parameter.
@@ -39,12 +39,12 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
             hint="a task of lm-evaluation-harness is written lm-eval:PATH.yaml",
         )
     if not spec.name.endswith(".jsonl"):
-        found = construct("benchmark", spec, notify=notify)
-        _check_shape(spec, found)
-        return cast("Benchmark", found)
-    if unknown := spec.params.keys() - {"answer_kind", "exemplars"}:
-        known = ["answer_kind", "exemplars"]
-        raise UnknownNameError(f"parameter of {spec.name}", min(unknown), known)
+        benchmark = construct("benchmark", spec, notify=notify)
+        _check_shape(spec, benchmark)
+        return cast("Benchmark", benchmark)
+    parameters = {"answer_kind", "exemplars"}
+    if unknown := spec.params.keys() - parameters:
+        raise UnknownNameError(f"parameter of {spec.name}", min(unknown), parameters)
     exemplars = spec.params.get("exemplars")
     user = UserFile(
         path=Path(spec.name),
@@ -54,11 +54,14 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
     return cast("Benchmark", cast("object", user))
 
 
-def _check_shape(spec: Spec, found: object) -> None:
-    """Refuse a class of the user's that is no benchmark, before anything is asked of it."""
-    has = {*dir(type(found)), *(f.name for f in dataclasses.fields(cast("Any", found)))}
-    wanted = ("name", "version", "answer_kind", "problems", "exemplar_pool")
-    if missing := [name for name in wanted if name not in has]:
+def _check_shape(spec: Spec, benchmark: object) -> None:
+    """Refuse an object of a user's class that lacks what every benchmark has."""
+    attributes = {
+        *dir(type(benchmark)),
+        *(f.name for f in dataclasses.fields(cast("Any", benchmark))),
+    }
+    required = ("name", "version", "answer_kind", "problems", "exemplar_pool")
+    if missing := [name for name in required if name not in attributes]:
         raise UsageError(
             f"benchmark {spec.name} has no {missing[0]}",
             hint="cotkit new benchmark NAME writes one that has everything",

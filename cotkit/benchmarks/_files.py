@@ -1,7 +1,12 @@
-"""Benchmark files that are known by their SHA-256: found on this machine, or downloaded once."""
+"""Files of benchmarks: find or download them, read their records, make a benchmark of them.
+
+A record is one line, row or example: an object that is checked field by field, so that an error
+names the file, the line and the field.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import importlib
@@ -11,18 +16,23 @@ import queue
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
-from cotkit.errors import BadInputError, MissingDataError, MissingDependencyError
+from cotkit.errors import BadInputError, Location, MissingDataError, MissingDependencyError
 from cotkit.paths import cache_dir, data_dir, write_atomically
+from cotkit.types import Problem
 
 PATIENCE_S = 10.0
 """How long to wait, over all mirrors, for an answer to begin; then the network counts as absent."""
+
+
+# Files that are known by their SHA-256: the user's, the cache's, or downloaded once.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,7 @@ class DataFile:
 
 
 def find_local(file: DataFile) -> Path | None:
-    """The file where the user or an earlier download put it; its content is not looked at."""
+    """Find the file where the user or an earlier download put it; its content is not checked."""
     user = data_dir()
     roots = ([user] if user else []) + [cache_dir() / "data"]
     places = (root / file.folder / file.name for root in roots)
@@ -46,7 +56,7 @@ def find_local(file: DataFile) -> Path | None:
 
 
 def obtain(file: DataFile, urls: tuple[str, ...], *, patience_s: float = PATIENCE_S) -> Path:
-    """Path of the verified file: the user's folder, then the cache, then the first good mirror.
+    """Return the path of the verified file: the user's, the cached one, or download it.
 
     A mirror whose URL ends in ``.parquet`` is written out as one JSON object per row.
 
@@ -55,13 +65,7 @@ def obtain(file: DataFile, urls: tuple[str, ...], *, patience_s: float = PATIENC
         MissingDataError: it is not on this machine and no mirror gave it.
     """
     if path := find_local(file):
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != file.sha256:
-            raise BadInputError(
-                path,
-                f"expected sha256 {file.sha256}, found {found}",
-                hint="put the official file there, or delete it to have it downloaded",
-            )
+        check_sha256(path, file.sha256)
         return path
     failures: list[str] = []
     for url in urls:
@@ -80,18 +84,33 @@ def obtain(file: DataFile, urls: tuple[str, ...], *, patience_s: float = PATIENC
     )
 
 
+def check_sha256(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the official one.
+
+    Raises:
+        BadInputError: its hash is another one.
+    """
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual != sha256:
+        raise BadInputError(
+            path,
+            f"expected sha256 {sha256}, found {actual}",
+            hint="put the official file there, or delete it to have it downloaded",
+        )
+
+
 def to_jsonl(rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Rows as the official files write them: ``question`` and ``answer``, ASCII, one per line."""
+    """Write rows as the official files do: ``question`` and ``answer``, ASCII, one per line."""
     lines = (json.dumps({"question": r["question"], "answer": r["answer"]}) for r in rows)
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 class _NoFileError(Exception):
-    """A mirror gave no file; says why in a few words."""
+    """A mirror gave no file; the message says why in a few words."""
 
 
 def _download(url: str, patience_s: float) -> bytes:
-    read = _parquet_reader() if url.endswith(".parquet") else bytes
+    convert = _parquet_converter() if url.endswith(".parquet") else bytes
     try:
         with open_url(url, patience_s) as response:
             content = response.read()
@@ -101,11 +120,11 @@ def _download(url: str, patience_s: float) -> bytes:
         raise _NoFileError(str(refused.reason)) from refused
     except (OSError, http.client.HTTPException) as broken:
         raise _NoFileError(f"broke off ({type(broken).__name__})") from broken
-    return read(content)
+    return convert(content)
 
 
 def open_url(url: str, patience_s: float) -> http.client.HTTPResponse:
-    """The response, its body still to be read; ``patience_s`` is also that of each later read.
+    """Open a URL; ``patience_s`` is for the answer to begin, and for each later read of its body.
 
     Raises:
         TimeoutError: no answer began in time.
@@ -132,19 +151,19 @@ def open_url(url: str, patience_s: float) -> http.client.HTTPResponse:
     return answer
 
 
-def _parquet_reader() -> Callable[[bytes], bytes]:
+def _parquet_converter() -> Callable[[bytes], bytes]:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise _NoFileError("needs pyarrow") from None
 
-    def read(content: bytes) -> bytes:
+    def convert(content: bytes) -> bytes:
         try:
             return to_jsonl(parquet.read_table(io.BytesIO(content)).to_pylist())
         except (ValueError, KeyError, OSError) as broken:  # pyarrow's own derive from these
             raise _NoFileError(f"unreadable parquet ({type(broken).__name__})") from broken
 
-    return read
+    return convert
 
 
 def _write_cached(content: bytes, path: Path) -> Path:
@@ -158,7 +177,24 @@ def _write_cached(content: bytes, path: Path) -> Path:
     return path
 
 
-# Splits of hub data sets: a file of the user's, or what the hub's own client fetches.
+# Files without a known hash: the user's own, and splits of the hub's data sets.
+
+
+def find_user_file(folder: str, *names: str) -> Path:
+    """Return the first of ``names`` that is in ``$COTKIT_DATA_DIR/<folder>``.
+
+    Raises:
+        MissingDataError: there is none; says where it was looked for.
+    """
+    root = data_dir()
+    for name in names:
+        if root and (path := root / folder / name).is_file():
+            return path
+    candidates = " or ".join(f"{folder}/{name}" for name in names)
+    raise MissingDataError(
+        f"{candidates} is not in $COTKIT_DATA_DIR ({root or 'not set'})",
+        hint=f"cotkit show bench {folder} says where to get it",
+    )
 
 
 _REPLY_SECONDS = 10
@@ -166,7 +202,7 @@ _REPLY_SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplit:
-    """One split of a data set."""
+    """One split of a data set of the hub."""
 
     folder: str
     """Its folder under ``$COTKIT_DATA_DIR``, e.g. ``"mmlu"``."""
@@ -179,7 +215,7 @@ class DataSplit:
 
 
 def find_split(split: DataSplit) -> Path:
-    """The user's ``.jsonl`` or ``.parquet``, else the hub's file, which its client caches.
+    """Return the user's ``.jsonl`` or ``.parquet``, else the hub's file, which its client caches.
 
     There is no hash to check it against: the file's own hash belongs into the version.
 
@@ -207,8 +243,8 @@ def find_split(split: DataSplit) -> Path:
                 )
             )
         except (HfHubHTTPError, OSError, ValueError) as fault:  # its offline mode is a ValueError
-            said = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-            tried.append(f"the hub did not give {split.repo} {split.file}: {said}")
+            reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+            tried.append(f"the hub did not give {split.repo} {split.file}: {reason}")
     raise MissingDataError(
         f"{split.folder}/{split.name} cannot be had: {'; '.join(tried)}",
         hint=f"put it there, or pip install 'cotkit[data]' where the hub can be reached; "
@@ -216,15 +252,75 @@ def find_split(split: DataSplit) -> Path:
     )
 
 
-def read_split(path: Path) -> tuple[SourceLine, ...]:
-    """The rows of a ``.jsonl`` or ``.parquet`` file, to be checked field by field.
+# Records: lines of JSON, rows of parquet, examples of one JSON document.
+
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""No question is longer; a longer line is refused before the rest of it is read."""
+
+_SHAPE = 'one object per line, at least {"question": "...", "answer": "..."}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Location):
+    """One line, row or example of a file: an object that still has to be checked field by field."""
+
+    number: int
+    """Its line or row, from 1; of an example in a list its place, from 0."""
+    fields: Mapping[str, object]
+    """Its fields; numbers with a point are ``Decimal``, so no digit is lost."""
+
+    def require_text(self, field: str) -> str:
+        """Return a text that must be there and not be blank.
+
+        Raises:
+            BadInputError: it is missing, blank, or no text that can be encoded.
+        """
+        if field not in self.fields:
+            raise self.make_error("missing", field=field)
+        value = self.fields[field]
+        if not isinstance(value, str):
+            raise self.make_error(
+                f"must be text, not {describe_json_value(value)}", field=field, hint="quote it"
+            )
+        if not is_encodable(value):
+            raise self.make_error(
+                "half a surrogate pair", field=field, hint="write the character itself"
+            )
+        if not value.strip():
+            raise self.make_error("empty", field=field, hint="fill it in or delete the line")
+        return value
+
+    def find_text(self, field: str) -> str | None:
+        """Return a text, or None where the field is absent or null; raises as require_text."""
+        return None if self.fields.get(field) is None else self.require_text(field)
+
+    def find_integer(self, field: str) -> int | None:
+        """Return an integer, also where the file writes it as 2.0; None if it is none."""
+        value = self.fields.get(field)
+        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+            return None
+        return int(value) if value == int(value) else None
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: JSON may name half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def read_records(path: Path) -> tuple[Record, ...]:
+    """Read a file of problems; its name's end says how: ``.json``, ``.parquet``, else JSON lines.
 
     Raises:
         BadInputError: it cannot be read, or is empty.
         MissingDependencyError: a parquet file, and ``pyarrow`` is not installed.
     """
-    if path.suffix != ".parquet":
-        return read_lines(path)
+    if path.suffix == ".json":
+        return read_task(path).examples
+    return _read_parquet(path) if path.suffix == ".parquet" else tuple(iterate_lines(path))
+
+
+def _read_parquet(path: Path) -> tuple[Record, ...]:
     try:
         from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError:
@@ -236,69 +332,13 @@ def read_split(path: Path) -> tuple[SourceLine, ...]:
     if not rows:
         raise BadInputError(path, "no rows in it")
     return tuple(
-        SourceLine(path=path, number=at, fields=row) for at, row in enumerate(rows, start=1)
+        Record(file=path, line=number, hint=_SHAPE, number=number, fields=row)
+        for number, row in enumerate(rows, start=1)
     )
 
 
-def read_integer(fields: Mapping[str, object], name: str) -> int | None:
-    """An integer field, also where a file writes it as 2.0; None if it is none."""
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return None
-    return int(value) if value == int(value) else None
-
-
-# JSON lines, one after the other: an error names the file, the line and the field.
-
-
-MAX_LINE_BYTES = 4 * 1024 * 1024
-"""No question is longer; a longer line is refused before the rest of it is read."""
-
-_SHAPE = 'one object per line, at least {"question": "...", "answer": "..."}'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLine:
-    """One line of a file, as an object that still has to be checked field by field."""
-
-    path: Path
-    """The file."""
-    number: int
-    """Line number from 1."""
-    fields: Mapping[str, object]
-    """What the line holds; numbers with a point are ``Decimal``, so no digit is lost."""
-
-    def bad(self, problem: str, *, field: str | None = None, hint: str = _SHAPE) -> BadInputError:
-        """An error at this line."""
-        return BadInputError(self.path, problem, line=self.number, field=field, hint=hint)
-
-    def text(self, field: str) -> str:
-        """A text that must be there and not be blank."""
-        if field not in self.fields:
-            raise self.bad("missing", field=field)
-        value = self.fields[field]
-        if not isinstance(value, str):
-            raise self.bad(
-                f"must be text, not {describe_json_value(value)}", field=field, hint="quote it"
-            )
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise self.bad("half a surrogate pair", field=field, hint="write the character itself")
-        if not value.strip():
-            raise self.bad("empty", field=field, hint="fill it in or delete the line")
-        return value
-
-    def optional_text(self, field: str) -> str | None:
-        """A text, or None where the field is absent or null."""
-        return None if self.fields.get(field) is None else self.text(field)
-
-
-def read_lines(path: Path) -> tuple[SourceLine, ...]:
-    """The objects of a file, blank lines skipped; raises as :func:`each_line` does."""
-    return tuple(iterate_lines(path))
-
-
-def iterate_lines(path: Path) -> Iterator[SourceLine]:
-    """The objects of a file, each read when it is asked for; blank lines skipped.
+def iterate_lines(path: Path) -> Iterator[Record]:
+    """Yield the objects of a file, one line at a time; blank lines are skipped.
 
     Raises:
         BadInputError: no such file, not UTF-8, not JSON, not an object, a field twice, a line above
@@ -306,21 +346,20 @@ def iterate_lines(path: Path) -> Iterator[SourceLine]:
     """
     if not path.is_file():
         raise BadInputError(path, "no such file", hint="write a path that ends in .jsonl")
-    found = False
+    is_empty = True
     for number, content in enumerate(_read_pieces(path), start=1):
+        location = Location(file=path, line=number, hint=_SHAPE)
         if len(content) > MAX_LINE_BYTES:
-            raise BadInputError(
-                path, f"longer than {MAX_LINE_BYTES >> 20} MiB", line=number, hint=_SHAPE
-            )
+            raise location.make_error(f"longer than {MAX_LINE_BYTES >> 20} MiB")
         try:
             text = content.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as broken:
-            hint = "save it as UTF-8"
-            raise BadInputError(path, "not UTF-8", line=number, hint=hint) from broken
+            raise location.make_error("not UTF-8", hint="save it as UTF-8") from broken
         if text.strip():
-            found = True
-            yield SourceLine(path=path, number=number, fields=_parse(path, number, text))
-    if not found:
+            is_empty = False
+            fields = _parse(location, text)
+            yield Record(file=path, line=number, hint=_SHAPE, number=number, fields=fields)
+    if is_empty:
         raise BadInputError(path, "no problems in it", hint=_SHAPE)
 
 
@@ -335,72 +374,39 @@ def _read_pieces(path: Path) -> Iterator[bytes]:
         raise BadInputError(path, f"cannot be read: {refused.strerror}", hint=hint) from refused
 
 
-def _parse(path: Path, number: int, line: str) -> Mapping[str, object]:
+def _parse(location: Location, line: str) -> Mapping[str, object]:
     try:
-        value: object = json.loads(line, parse_float=Decimal, object_pairs_hook=_make_object)
+        value: object = json.loads(line, parse_float=Decimal, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
-        raise BadInputError(path, f"not JSON: {broken}", line=number, hint=_SHAPE) from broken
+        raise location.make_error(f"not JSON: {broken}") from broken
     if not isinstance(value, dict):
-        raise BadInputError(
-            path, f"{describe_json_value(value)}, not an object", line=number, hint=_SHAPE
-        )
+        raise location.make_error(f"{describe_json_value(value)}, not an object")
     return cast("dict[str, object]", value)
 
 
-def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object; JSON itself would keep the last of two values of one name silently."""
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
-    return fields
-
-
 def describe_json_value(value: object) -> str:
-    """What a JSON value is, in words."""
+    """Return what kind of JSON value this is, in words."""
     names: dict[type[object], str]
     names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")
 
 
-# Benchmark files that are one JSON document: a list of examples, each checked field by field.
-
-
-class DuplicateKeys(dict[str, object]):
-    """An object of a file in which one name stands twice; JSON would keep the last silently."""
-
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskExample(SourceLine):
-    """One example of a file; ``number`` is its place in the list, from 0."""
-
-    def bad(
-        self, problem: str, *, field: str | None = None, hint: str | None = None
-    ) -> BadInputError:
-        """An error at this example."""
-        place = f"examples[{self.number}]" + (f".{field}" if field else "")
-        return BadInputError(self.path, problem, field=place, hint=hint)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFile:
-    """A file: what it says of itself, and its examples."""
+    """A file that is one JSON document: what it says of itself, and its examples."""
 
     path: Path
     """The file."""
     fields: Mapping[str, object]
     """Everything beside the examples; empty where the file is only their list."""
-    examples: tuple[TaskExample, ...]
+    examples: tuple[Record, ...]
     """At least one."""
 
-    def text(self, field: str, default: str) -> str:
-        """A field of the task, or what it means if it is left out.
+    def get_text(self, field: str, default: str) -> str:
+        """Return a field of the task, or what it means if it is left out.
 
         Raises:
-            BadInputError: it is there and is no text.
+            BadInputError: it is present and is no text.
         """
         value = self.fields.get(field, default)
         if not isinstance(value, str):
@@ -416,39 +422,22 @@ def read_task(path: Path) -> TaskFile:
     """
     document = _read_document(path)
     fields = cast("dict[str, object]", document) if isinstance(document, dict) else {}
-    found = fields.get("examples") if isinstance(document, dict) else document
-    if not isinstance(found, list) or not found:
+    items = fields.get("examples") if isinstance(document, dict) else document
+    if not isinstance(items, list) or not items:
         raise BadInputError(
             path, "no examples in it", field="examples", hint='{"examples": [{...}, ...]}'
         )
-    items = cast("list[object]", found)
-    for at, item in enumerate(items):
+    examples: list[Record] = []
+    for index, item in enumerate(cast("list[object]", items)):
+        place = f"examples[{index}]"
         if not isinstance(item, dict):
-            raise BadInputError(path, "must be an object", field=f"examples[{at}]")
+            raise BadInputError(path, "must be an object", field=place)
+        example = cast("dict[str, object]", item)
+        examples.append(Record(file=path, field=place, number=index, fields=example))
     return TaskFile(
         path=path,
         fields={name: value for name, value in fields.items() if name != "examples"},
-        examples=tuple(
-            TaskExample(path=path, number=at, fields=cast("dict[str, object]", item))
-            for at, item in enumerate(items)
-        ),
-    )
-
-
-def find_user_file(folder: str, *names: str) -> Path:
-    """The first of ``names`` that is in ``$COTKIT_DATA_DIR/<folder>``.
-
-    Raises:
-        MissingDataError: there is none; says where it was looked for.
-    """
-    root = data_dir()
-    for name in names:
-        if root and (path := root / folder / name).is_file():
-            return path
-    wanted = " or ".join(f"{folder}/{name}" for name in names)
-    raise MissingDataError(
-        f"{wanted} is not in $COTKIT_DATA_DIR ({root or 'not set'})",
-        hint=f"cotkit show bench {folder} says where to get it",
+        examples=tuple(examples),
     )
 
 
@@ -464,18 +453,102 @@ def _read_document(path: Path) -> object:
     if not text.strip():
         raise BadInputError(path, "empty")
     try:
-        return json.loads(text, parse_float=Decimal, object_pairs_hook=_object_or_repeated)
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=_mark_duplicates)
     except json.JSONDecodeError as broken:
         raise BadInputError(path, f"not JSON: {broken.msg}", line=broken.lineno) from broken
     except (ValueError, RecursionError) as broken:  # an endless integer, endless nesting
         raise BadInputError(path, f"not JSON: {broken}") from broken
 
 
-def _object_or_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) == len(pairs):
-        return fields
-    repeated = DuplicateKeys(fields)
+class DuplicateKeys(dict[str, object]):
+    """An object in which one name stands twice; JSON itself would silently keep the last value."""
+
+    name: str = ""
+
+
+def _mark_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    name = _find_duplicate(pairs)
+    if name is None:
+        return dict(pairs)
+    fields = DuplicateKeys(pairs)
+    fields.name = name
+    return fields
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    name = _find_duplicate(pairs)
+    if name is not None:
+        raise ValueError(f"{name!r} stands twice in one object")
+    return dict(pairs)
+
+
+def _find_duplicate(pairs: list[tuple[str, object]]) -> str | None:
     names = [name for name, _ in pairs]
-    repeated.name = next(name for name in names if names.count(name) > 1)
-    return repeated
+    if len(set(names)) == len(names):
+        return None
+    return next(name for name in names if names.count(name) > 1)
+
+
+# The benchmark that such a file is.
+
+
+def hash_files(*paths: Path) -> str:
+    """Return the first 12 hex characters of the SHA-256 of the files, one after the other."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
+
+
+class FileBenchmark(ABC):
+    """The common part of benchmarks in files, one file for each split.
+
+    A subclass names its splits, says where the file of one is, and makes problems of its records.
+    """
+
+    __slots__ = ()
+
+    evaluated_split: ClassVar[str] = "test"
+    """The split that is evaluated."""
+    exemplar_split: ClassVar[str | None] = None
+    """The split to draw exemplars from; None: there is none."""
+
+    @abstractmethod
+    def find_file(self, split: str, /) -> Path:
+        """Return the path of a split's file, which is downloaded where it can be.
+
+        Raises:
+            BadInputError: the file on this machine is not the official one.
+            MissingDataError: it is not on this machine and cannot be downloaded.
+        """
+
+    @abstractmethod
+    def make_problems(self, records: Sequence[Record], split: str, /) -> Iterable[Problem]:
+        """Make the problems of a split, in the file's order.
+
+        Raises:
+            BadInputError: a record cannot be used; names file, place and field.
+        """
+
+    @property
+    def version(self) -> str:
+        """``1-`` and the first 12 hex characters of the SHA-256 of the evaluated file."""
+        return f"1-{hash_files(self.find_file(self.evaluated_split))}"
+
+    def problems(self) -> Sequence[Problem]:
+        """All problems of the evaluated split; raises as its parts do."""
+        return self.load_split(self.evaluated_split)
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """All problems to draw exemplars from; raises as :meth:`problems`."""
+        return self.load_split(self.exemplar_split) if self.exemplar_split else ()
+
+    def load_split(self, split: str) -> tuple[Problem, ...]:
+        """Read the problems of a split; a file that has not changed is read once."""
+        path = self.find_file(split)
+        status = path.stat()
+        return _load_problems(self, split, path, (status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=32)
+def _load_problems(
+    benchmark: FileBenchmark, split: str, path: Path, _state: tuple[int, int]
+) -> tuple[Problem, ...]:
+    return tuple(benchmark.make_problems(read_records(path), split))

@@ -1,4 +1,4 @@
-"""Which problems and exemplars a run uses: seeded, nested, the same on every machine.
+"""Draw the problems and exemplars of a run: seeded, nested, the same on every machine.
 
 Whatever is drawn ranks by the hash of its id and the seed, so nothing depends on a random
 generator's version, and a larger draw with the same seed contains the smaller one.
@@ -15,7 +15,7 @@ from cotkit.types import Exemplar, Problem
 
 
 def draw(problems: Sequence[Problem], limit: int | None, seed: int) -> tuple[Problem, ...]:
-    """A random subset of ``limit`` problems (None: all), in the benchmark's order.
+    """Draw a random subset of ``limit`` problems (None: all), in the benchmark's order.
 
     Raises:
         UsageError: the limit is below 1 or above the number of problems.
@@ -33,7 +33,7 @@ def draw(problems: Sequence[Problem], limit: int | None, seed: int) -> tuple[Pro
 
 
 def draw_order(problems: Sequence[Problem], seed: int) -> list[Problem]:
-    """All problems as :func:`draw` takes them, one after the other."""
+    """Return all problems in the order in which :func:`draw` takes them."""
     return sorted(problems, key=lambda p: content_hash("draw", [seed, p.question.id]))
 
 
@@ -46,10 +46,10 @@ def draw_exemplars(
     spread: bool = False,
     bare: bool = False,
 ) -> tuple[Exemplar, ...]:
-    """``k`` worked examples, in random order; the first of a larger draw are those of a smaller.
+    """Draw ``k`` worked examples, in random order; a larger draw begins with a smaller one.
 
     Problems without a rationale, and those whose id or question is in ``exclude``, are passed over.
-    ``bare``: those without a rationale are not, because none will be shown.
+    ``bare``: those without a rationale are taken, too, because none will be shown.
     ``spread``: no number of steps comes a second time before every number has come once, and so on.
 
     Raises:
@@ -60,7 +60,7 @@ def draw_exemplars(
     excluded = list(exclude)
     ids = {problem.question.id for problem in excluded}
     texts = {_normalise(problem.question.text) for problem in excluded}
-    found = {
+    usable = {
         problem.question.id: Exemplar(
             question=problem.question.text, rationale=problem.rationale or "", answer=problem.gold
         )
@@ -69,38 +69,38 @@ def draw_exemplars(
         and problem.question.id not in ids
         and _normalise(problem.question.text) not in texts
     }
-    if k > len(found):
+    if k > len(usable):
         raise UsageError(
-            f"{k} exemplars asked, {len(found)} can be drawn"
+            f"{k} exemplars asked, {len(usable)} can be drawn"
             + ("" if bare else " (each needs a rationale)"),
             hint="--exemplars FILE.jsonl:8, or a strategy without exemplars: zero-shot-cot",
         )
-    ranked = sorted(found, key=lambda key: content_hash("draw-exemplars", [seed, key]))
+    ranked = sorted(usable, key=lambda key: content_hash("draw-exemplars", [seed, key]))
     if spread:
         steps = {problem.question.id: problem.n_steps for problem in pool}
         ranked = _rank_in_rounds(ranked, [steps[key] for key in ranked])
-    return tuple(found[key] for key in ranked[:k])
+    return tuple(usable[key] for key in ranked[:k])
 
 
 def _rank_in_rounds(ranked: Sequence[str], groups: Sequence[int | None]) -> list[str]:
-    """The first of every group, then the second of every group, ...; each round as ranked."""
-    seen: Counter[int | None] = Counter()
+    """Return the first of every group, then the second of every group, and so on."""
+    counts: Counter[int | None] = Counter()
     rounds: list[tuple[int, str]] = []
     for key, group in zip(ranked, groups, strict=True):
-        rounds.append((seen[group], key))
-        seen[group] += 1
-    return [key for _, key in sorted(rounds, key=lambda one: one[0])]
+        rounds.append((counts[group], key))
+        counts[group] += 1
+    return [key for _, key in sorted(rounds, key=lambda pair: pair[0])]
 
 
 def check_disjoint(exemplars: Iterable[Exemplar], problems: Iterable[Problem]) -> None:
-    """Refuse to show the model a problem that it is then asked.
+    """Refuse exemplars that are among the evaluated problems.
 
     Raises:
         UsageError: an exemplar's question, but for case and white space, is an evaluated one.
     """
-    asked = {_normalise(problem.question.text): problem.question.id for problem in problems}
+    evaluated = {_normalise(problem.question.text): problem.question.id for problem in problems}
     for exemplar in exemplars:
-        if (leaked := asked.get(_normalise(exemplar.question))) is not None:
+        if (leaked := evaluated.get(_normalise(exemplar.question))) is not None:
             raise UsageError(
                 f"an exemplar is also an evaluated problem: {leaked}",
                 hint="draw exemplars from another file or with another seed",

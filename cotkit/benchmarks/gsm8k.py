@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
-from cotkit.benchmarks._files import DataFile, SourceLine, find_local, obtain, read_lines
+from cotkit.benchmarks._files import DataFile, FileBenchmark, Record, find_local, obtain
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Problem, Question
 
@@ -27,58 +26,42 @@ _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gsm8k:
+class Gsm8k(FileBenchmark):
     """The official files as a benchmark; the card is ``benchmarks/gsm8k/card.md``."""
 
-    name: str = field(default="gsm8k", init=False)
-    """Registry name."""
-    version: str = field(default=f"1-{_SHA256['test'][:12]}", init=False)
-    """``1-`` and the first 12 hex characters of the test file's SHA-256."""
-    answer_kind: AnswerKind = field(default="number", init=False)
-    """Every gold answer is an integer."""
+    name: ClassVar[str] = "gsm8k"
+    answer_kind: ClassVar[AnswerKind] = "number"
+    exemplar_split: ClassVar[str | None] = "train"
 
-    def problems(self) -> Sequence[Problem]:
-        """The test split, in the official order.
+    @property
+    def version(self) -> str:
+        """``1-`` and the first 12 hex characters of the test file's SHA-256; needs no file."""
+        return f"1-{_SHA256['test'][:12]}"
 
-        Raises:
-            BadInputError: a file on this machine is not the official one.
-            MissingDataError: no file here, and no mirror reachable.
-        """
-        return _load_problems("test")
-
-    def exemplar_pool(self) -> Sequence[Problem]:
-        """The train split, in the official order; raises as :meth:`problems` does."""
-        return _load_problems("train")
+    def find_file(self, split: str, /) -> Path:
+        """Return the official file, downloaded from a mirror where it is not on this machine."""
+        return obtain(_data_file(split), tuple(mirror.format(split=split) for mirror in MIRRORS))
 
     def is_local(self) -> bool:
-        """Whether the test split is on this machine, so that no network is needed."""
+        """Return whether the test split is on this machine, so that no network is needed."""
         return find_local(_data_file("test")) is not None
 
+    def make_problems(self, records: Sequence[Record], split: str, /) -> Iterator[Problem]:
+        """Make the problems, numbered from 0; the gold answer stands after ``####``."""
+        for index, record in enumerate(records):
+            solution, mark, answer = record.require_text("answer").rpartition("####")
+            gold = canonical_number(answer)
+            if not mark or gold is None:
+                raise record.make_error("no number after ####", field="answer")
+            yield Problem(
+                question=Question(
+                    id=f"gsm8k/{split}/{index}", text=record.require_text("question")
+                ),
+                gold=gold,
+                rationale=_CALCULATOR.sub("", solution).strip(),
+                n_steps=solution.count("<<") or None,
+            )
 
-def _data_file(split: Literal["test", "train"]) -> DataFile:
+
+def _data_file(split: str) -> DataFile:
     return DataFile(folder="gsm8k", name=f"{split}.jsonl", sha256=_SHA256[split])
-
-
-def _load_problems(split: Literal["test", "train"]) -> tuple[Problem, ...]:
-    urls = tuple(mirror.format(split=split) for mirror in MIRRORS)
-    return _read_problems(obtain(_data_file(split), urls), split)
-
-
-@functools.cache
-def _read_problems(path: Path, split: str) -> tuple[Problem, ...]:
-    return tuple(
-        _make_problem(line, f"gsm8k/{split}/{at}") for at, line in enumerate(read_lines(path))
-    )
-
-
-def _make_problem(line: SourceLine, problem_id: str) -> Problem:
-    solution, mark, answer = line.text("answer").rpartition("####")
-    gold = canonical_number(answer)
-    if not mark or gold is None:
-        raise line.bad("no number after ####", field="answer")
-    return Problem(
-        question=Question(id=problem_id, text=line.text("question")),
-        gold=gold,
-        rationale=_CALCULATOR.sub("", solution).strip(),
-        n_steps=solution.count("<<") or None,
-    )

@@ -6,8 +6,8 @@ import functools
 import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 from cotkit.errors import MissingDataError, MissingDependencyError
 from cotkit.scoring.canonical import canonical_number
@@ -29,10 +29,8 @@ class GsmSymbolic:
     """Which problems."""
     n: int = 500
     """How many, 1..10000. Another n draws other templates: sets of different n are not nested."""
-    name: str = field(default="gsm-symbolic", init=False)
-    """Registry name."""
-    answer_kind: AnswerKind = field(default="number", init=False)
-    """Every gold answer is an exact number."""
+    name: ClassVar[str] = "gsm-symbolic"
+    answer_kind: ClassVar[AnswerKind] = "number"
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -57,7 +55,7 @@ class GsmSymbolic:
         return f"1-gym{release}-seed{self.seed}-n{self.n}"
 
     def problems(self) -> Sequence[Problem]:
-        """``n`` problems, in the order drawn; one that was drawn before is left out.
+        """Return ``n`` problems, in the order drawn; one that was drawn before is left out.
 
         Raises:
             MissingDependencyError: ``reasoning-gym`` is not installed.
@@ -66,7 +64,7 @@ class GsmSymbolic:
         return _generate_problems(self.seed, self.n)
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """Empty: an exemplar from an evaluated template would be a leak."""
+        """Return nothing: an exemplar from an evaluated template would be a leak."""
         return ()
 
 
@@ -78,18 +76,19 @@ def _generate_problems(seed: int, n: int) -> tuple[Problem, ...]:
         raise MissingDependencyError("reasoning-gym", "reasoning-gym") from None
     drawn: Any = reasoning_gym.create_dataset("gsm_symbolic", seed=seed, size=n)
     try:
-        made = [
+        problems = [
             _make_problem(
-                drawn[at], f"gsm-symbolic/seed{seed}-n{n}/{at:05}", drawn.task_indices[at]
+                drawn[index], f"gsm-symbolic/seed{seed}-n{n}/{index:05}", drawn.task_indices[index]
             )
-            for at in range(n)
+            for index in range(n)
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as changed:
         raise MissingDataError(
             f"reasoning-gym makes something that cotkit cannot read: {changed!r}",
             hint="pip install 'reasoning-gym==0.1.25'",
         ) from changed
-    return tuple({problem.question.text: problem for problem in reversed(made)}.values())[::-1]
+    first_of_each = {problem.question.text: problem for problem in reversed(problems)}
+    return tuple(first_of_each.values())[::-1]
 
 
 def _make_problem(item: Mapping[str, object], problem_id: str, template: int) -> Problem:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count, islice
+from typing import ClassVar
 
 from cotkit.types import AnswerKind, Problem, Question
 
@@ -39,10 +40,8 @@ class LinearClassification:
     """Which plane and which vectors."""
     n: int = 200
     """Problems, half of each label: an even number, 2..2000."""
-    name: str = field(default="linear-classification", init=False)
-    """Registry name."""
-    answer_kind: AnswerKind = field(default="choice", init=False)
-    """Every gold answer is the text of one of the two labels."""
+    name: ClassVar[str] = "linear-classification"
+    answer_kind: ClassVar[AnswerKind] = "choice"
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -61,28 +60,28 @@ class LinearClassification:
         return f"1-dims{self.dims}-seed{self.seed}-n{self.n}"
 
     def problems(self) -> Sequence[Problem]:
-        """``n`` problems, in the order in which they were drawn."""
+        """Return ``n`` problems, in the order in which they were drawn."""
         return _make_split(self.dims, self.seed, self.n)[1]
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """32 of each label, without rationales."""
+        """Return 32 of each label, without rationales."""
         return _make_split(self.dims, self.seed, self.n)[0]
 
 
 @functools.lru_cache(maxsize=8)
 def _make_split(dims: int, seed: int, n: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """(pool, problems)."""
+    """Return (pool, problems)."""
     place = f"linear-classification/{dims}d-seed{seed}"
     weights, threshold = _draw_plane(dims, seed)
     room = dict.fromkeys(LABELS, POOL_PER_LABEL + n // 2)
     pool: list[Problem] = []
     problems: list[Problem] = []
-    seen: set[tuple[int, ...]] = set()
+    drawn: set[tuple[int, ...]] = set()
     for vector in _draw_vectors(dims, seed, "points"):
         label = LABELS[_dot(weights, vector) >= threshold]
-        if vector in seen or not room[label]:
+        if vector in drawn or not room[label]:
             continue
-        seen.add(vector)
+        drawn.add(vector)
         is_exemplar = room[label] > n // 2
         room[label] -= 1
         part, split = (pool, "exemplar/") if is_exemplar else (problems, "")
@@ -99,7 +98,7 @@ def _make_split(dims: int, seed: int, n: int) -> tuple[tuple[Problem, ...], tupl
 
 
 def _draw_plane(dims: int, seed: int) -> tuple[tuple[int, ...], int]:
-    """Weights and threshold."""
+    """Draw the weights and the threshold of a plane."""
     probes = list(islice(_draw_vectors(dims, seed, "probes"), _N_PROBES))
     drawn = zip(
         _draw_vectors(dims, seed, "weights"), _draw_vectors(dims, seed, "pivots"), strict=True
@@ -113,13 +112,14 @@ def _draw_plane(dims: int, seed: int) -> tuple[tuple[int, ...], int]:
 
 
 def _draw_vectors(dims: int, seed: int, stream: str) -> Iterator[tuple[int, ...]]:
-    """Independent vectors without end; 8 bytes an entry make the bias of the modulo negligible."""
-    for at in count():
-        tag = f"linear-classification v1/{dims}/{seed}/{stream}/{at}"
+    """Yield independent vectors without end."""
+    for index in count():
+        tag = f"linear-classification v1/{dims}/{seed}/{stream}/{index}"
+        # With 8 bytes an entry, the bias of the modulo is negligible.
         data = hashlib.shake_256(tag.encode()).digest(8 * dims)
         entries = (int.from_bytes(data[i : i + 8], "big") for i in range(0, 8 * dims, 8))
         yield tuple(entry % _HIGHEST + 1 for entry in entries)
 
 
-def _dot(left: tuple[int, ...], right: tuple[int, ...]) -> int:
-    return sum(a * b for a, b in zip(left, right, strict=True))
+def _dot(weights: tuple[int, ...], vector: tuple[int, ...]) -> int:
+    return sum(weight * entry for weight, entry in zip(weights, vector, strict=True))

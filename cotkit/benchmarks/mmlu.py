@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
-from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_integer, read_split
+from cotkit.benchmarks._files import DataSplit, FileBenchmark, Record, find_split, hash_files
 from cotkit.types import AnswerKind, Problem, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mmlu:
-    """``mmlu`` is all subjects, ``mmlu:abstract_algebra`` one; the card is ``benchmarks/mmlu``."""
+class Mmlu(FileBenchmark):
+    """``mmlu`` is all subjects, ``mmlu:abstract_algebra`` one; the card is ``benchmarks/mmlu``.
+
+    The exemplars are the dev split: five of each subject, without rationales.
+    """
 
     subject: str = "all"
     """A configuration of the data set ``cais/mmlu``."""
-    name: str = field(default="mmlu", init=False)
-    """Registry name."""
-    answer_kind: AnswerKind = field(default="choice", init=False)
-    """Every gold answer is one of four choices."""
+    name: ClassVar[str] = "mmlu"
+    answer_kind: ClassVar[AnswerKind] = "choice"
+    exemplar_split: ClassVar[str | None] = "dev"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a subject.
@@ -37,23 +38,10 @@ class Mmlu:
     @property
     def version(self) -> str:
         """Reader version, subject, and 12 hex characters of the test file's SHA-256."""
-        digest = hashlib.sha256(self._path("test").read_bytes()).hexdigest()
-        return f"1-{self.subject}-{digest[:12]}"
+        return f"1-{self.subject}-{hash_files(self.find_file('test'))}"
 
-    def problems(self) -> Sequence[Problem]:
-        """The test split, in the file's order.
-
-        Raises:
-            BadInputError: a row cannot be used; names file, row and field.
-            MissingDataError: the file is neither here nor to be had.
-        """
-        return _read_problems(self._path("test"), "test")
-
-    def exemplar_pool(self) -> Sequence[Problem]:
-        """The dev split: five of each subject, without rationales; raises as :meth:`problems`."""
-        return _read_problems(self._path("dev"), "dev")
-
-    def _path(self, split: str) -> Path:
+    def find_file(self, split: str, /) -> Path:
+        """Return the user's file, else the hub's."""
         return find_split(
             DataSplit(
                 folder="mmlu",
@@ -63,31 +51,36 @@ class Mmlu:
             )
         )
 
-
-def _read_problems(path: Path, split: str) -> tuple[Problem, ...]:
-    seen = Counter[str]()
-    problems: list[Problem] = []
-    for line in read_split(path):
-        subject = line.text("subject")
-        problems.append(_make_problem(line, f"mmlu/{split}/{subject}/{seen[subject]}", subject))
-        seen[subject] += 1
-    return tuple(problems)
+    def make_problems(self, records: Sequence[Record], split: str, /) -> Iterator[Problem]:
+        """Make the problems, numbered from 0 within their subject."""
+        counts = Counter[str]()
+        for record in records:
+            subject = record.require_text("subject")
+            yield _make_problem(record, f"mmlu/{split}/{subject}/{counts[subject]}", subject)
+            counts[subject] += 1
 
 
-def _make_problem(line: SourceLine, problem_id: str, subject: str) -> Problem:
-    value = line.fields.get("choices")
+def _make_problem(record: Record, problem_id: str, subject: str) -> Problem:
+    value = record.fields.get("choices")
     items = cast("list[object]", value) if isinstance(value, list) else []
     choices = tuple(item for item in items if isinstance(item, str) and item.strip())
     if len(choices) != 4 or len(items) != 4:
-        raise line.bad("must be four texts", field="choices", hint='["first", "second", ...]')
+        raise record.make_error(
+            "must be four texts", field="choices", hint='["first", "second", ...]'
+        )
     if len(set(choices)) != len(choices):
-        raise line.bad("two choices are the same", field="choices", hint="correct the row")
-    answer = read_integer(line.fields, "answer")
+        raise record.make_error("two choices are the same", field="choices", hint="correct the row")
+    answer = record.find_integer("answer")
     if answer is None or not 0 <= answer <= 3:
-        raise line.bad("must be 0, 1, 2 or 3", field="answer", hint="the place of the right choice")
+        raise record.make_error(
+            "must be 0, 1, 2 or 3", field="answer", hint="the place of the right choice"
+        )
     return Problem(
         question=Question(
-            id=problem_id, text=line.text("question"), choices=choices, answer_kind="choice"
+            id=problem_id,
+            text=record.require_text("question"),
+            choices=choices,
+            answer_kind="choice",
         ),
         gold=choices[answer],
         tags={"subject": subject},

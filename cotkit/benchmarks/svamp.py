@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
-from cotkit.benchmarks._files import TaskExample, find_user_file, read_task
+from cotkit.benchmarks._files import FileBenchmark, Record, find_user_file
 from cotkit.errors import BadInputError
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Problem, Question
@@ -17,59 +17,45 @@ _OPERATORS = "+-*/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Svamp:
-    """``$COTKIT_DATA_DIR/svamp/SVAMP.json``; the card is ``benchmarks/svamp/card.md``."""
+class Svamp(FileBenchmark):
+    """``$COTKIT_DATA_DIR/svamp/SVAMP.json``; the card is ``benchmarks/svamp/card.md``.
 
-    name: str = field(default="svamp", init=False)
-    """Registry name."""
-    answer_kind: AnswerKind = field(default="number", init=False)
-    """Every gold answer is an exact number."""
+    The items are one challenge set: there are no exemplars.
+    """
 
-    @property
-    def version(self) -> str:
-        """``1-`` and the first 12 hex characters of the file's SHA-256."""
-        return f"1-{hashlib.sha256(_data_path().read_bytes()).hexdigest()[:12]}"
+    name: ClassVar[str] = "svamp"
+    answer_kind: ClassVar[AnswerKind] = "number"
 
-    def problems(self) -> Sequence[Problem]:
-        """Every item, in the file's order; ``n_steps`` counts the operators of its equation.
+    def find_file(self, _split: str, /) -> Path:
+        """Return the user's file."""
+        return find_user_file("svamp", "SVAMP.json")
 
-        Raises:
-            BadInputError: an item cannot be used; names file, item and field.
-            MissingDataError: the file is not there.
-        """
-        return _read_problems(_data_path())
-
-    def exemplar_pool(self) -> Sequence[Problem]:
-        """Empty: the items are one challenge set."""
-        return ()
+    def make_problems(self, records: Sequence[Record], _split: str, /) -> Iterator[Problem]:
+        """Make the problems; ``n_steps`` counts the operators of an item's equation."""
+        ids: set[str] = set()
+        for record in records:
+            problem = _make_problem(record)
+            if problem.question.id in ids:
+                raise BadInputError(record.file, "two items have one ID", field="ID")
+            ids.add(problem.question.id)
+            yield problem
 
 
-def _data_path() -> Path:
-    return find_user_file("svamp", "SVAMP.json")
-
-
-def _read_problems(path: Path) -> tuple[Problem, ...]:
-    problems = tuple(map(_make_problem, read_task(path).examples))
-    if len({problem.question.id for problem in problems}) != len(problems):
-        raise BadInputError(path, "two items have one ID", field="ID")
-    return problems
-
-
-def _make_problem(example: TaskExample) -> Problem:
-    value = example.fields.get("Answer")
+def _make_problem(record: Record) -> Problem:
+    value = record.fields.get("Answer")
     is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
     gold = canonical_number(f"{value:f}" if isinstance(value, Decimal) else str(value))
     if not is_number or gold is None:
-        raise example.bad(f"cannot read {value!r} as a number", field="Answer")
-    body = example.text("Body").strip()
+        raise record.make_error(f"cannot read {value!r} as a number", field="Answer")
+    body = record.require_text("Body").strip()
     stop = "" if body.endswith((".", "?", "!", ",")) else "."
-    equation = example.optional_text("Equation") or ""
+    equation = record.find_text("Equation") or ""
     return Problem(
         question=Question(
-            id=f"svamp/{example.text('ID')}",
-            text=f"{body}{stop} {example.text('Question').strip()}",
+            id=f"svamp/{record.require_text('ID')}",
+            text=f"{body}{stop} {record.require_text('Question').strip()}",
         ),
         gold=gold,
         n_steps=sum(word in _OPERATORS for word in equation.split()) or None,
-        tags={"type": kind} if (kind := example.optional_text("Type")) else {},
+        tags={"type": kind} if (kind := record.find_text("Type")) else {},
     )

@@ -2,74 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_split
+from cotkit.benchmarks._files import DataSplit, FileBenchmark, Record, find_split
 from cotkit.types import AnswerKind, Problem, Question
-
-_CHOICES = ("yes", "no")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wic:
+class Wic(FileBenchmark):
     """The SuperGLUE release; its test labels are not public. The card is ``benchmarks/wic``."""
 
-    name: str = field(default="wic", init=False)
-    """Registry name."""
-    answer_kind: AnswerKind = field(default="choice", init=False)
-    """``yes`` or ``no``."""
+    name: ClassVar[str] = "wic"
+    answer_kind: ClassVar[AnswerKind] = "choice"
+    evaluated_split: ClassVar[str] = "validation"
+    exemplar_split: ClassVar[str | None] = "train"
 
-    @property
-    def version(self) -> str:
-        """``1-`` and the first 12 hex characters of the validation file's SHA-256."""
-        return f"1-{hashlib.sha256(_data_path('validation').read_bytes()).hexdigest()[:12]}"
+    def find_file(self, split: str, /) -> Path:
+        """Return the user's file, else the hub's."""
+        file = f"wic/{split}-00000-of-00001.parquet"
+        return find_split(DataSplit(folder="wic", name=split, repo="aps/super_glue", file=file))
 
-    def problems(self) -> Sequence[Problem]:
-        """The validation split, in the file's order.
-
-        Raises:
-            BadInputError: a row cannot be used; names file, row and field.
-            MissingDataError: the file is neither here nor to be had.
-        """
-        return _read_problems(_data_path("validation"), "validation")
-
-    def exemplar_pool(self) -> Sequence[Problem]:
-        """The train split, without rationales; raises as :meth:`problems` does."""
-        return _read_problems(_data_path("train"), "train")
-
-
-def _data_path(split: str) -> Path:
-    file = f"wic/{split}-00000-of-00001.parquet"
-    return find_split(DataSplit(folder="wic", name=split, repo="aps/super_glue", file=file))
-
-
-def _read_problems(path: Path, split: str) -> tuple[Problem, ...]:
-    return tuple(
-        _make_problem(line, f"wic/{split}/{at}") for at, line in enumerate(read_split(path))
-    )
-
-
-def _make_problem(line: SourceLine, problem_id: str) -> Problem:
-    label = line.fields.get("label")
-    if not isinstance(label, int) or label not in {0, 1}:  # JSON's true and false are among these
-        raise line.bad(
-            "must be 1 or true (same meaning), 0 or false",
-            field="label",
-            hint="the test split has no labels; use validation",
-        )
-    return Problem(
-        question=Question(
-            id=problem_id,
-            text=(
-                f'Does the word "{line.text("word")}" have the same meaning in both sentences?\n'
-                f"1. {line.text('sentence1').strip()}\n2. {line.text('sentence2').strip()}"
-            ),
-            choices=_CHOICES,
-            answer_kind="choice",
-        ),
-        gold="yes" if label else "no",
-        cluster=f"wic/{line.text('word').casefold()}",
-    )
+    def make_problems(self, records: Sequence[Record], split: str, /) -> Iterator[Problem]:
+        """Make the problems, numbered from 0, without rationales."""
+        for index, record in enumerate(records):
+            label = record.fields.get("label")
+            if not isinstance(label, int) or label not in {0, 1}:  # JSON's true and false are, too
+                raise record.make_error(
+                    "must be 1 or true (same meaning), 0 or false",
+                    field="label",
+                    hint="the test split has no labels; use validation",
+                )
+            word = record.require_text("word")
+            sentences = [record.require_text(f"sentence{number}").strip() for number in (1, 2)]
+            yield Problem(
+                question=Question(
+                    id=f"wic/{split}/{index}",
+                    text=(
+                        f'Does the word "{word}" have the same meaning in both sentences?\n'
+                        f"1. {sentences[0]}\n2. {sentences[1]}"
+                    ),
+                    choices=("yes", "no"),
+                    answer_kind="choice",
+                ),
+                gold="yes" if label else "no",
+                cluster=f"wic/{word.casefold()}",
+            )

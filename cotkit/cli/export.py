@@ -123,7 +123,7 @@ def _write_runs(
     place = existing_place(log_dir)
     writers = {"inspect": write_inspect, "lm-eval": write_lm_eval}
     with Store(place) as store:
-        stored = [StoredRun.of(store, prefix) for prefix in runs]
+        stored = [StoredRun.load(store, prefix) for prefix in runs]
         if parquet is not None:
             typer.echo(f"{parquet}: {write_parquet(stored, parquet):,} attempts")
         for kind, folder in targets:

@@ -23,9 +23,8 @@ from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
-    from cotkit.analysis.values import Comparison, Gain, Label
+    from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
-    from cotkit.report.html import PageRun
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
     from cotkit.run.forecast import ArmSurvey, CostEstimate

@@ -302,15 +302,15 @@ def scale_foreign(
     """Analyse results of others and print; ``page``: to be written, too.
 
     Raises:
-        CotkitError: as ``published_scales`` and ``source_scales``.
+        CotkitError: as ``analyse_published`` and ``analyse_sources``.
     """
-    from cotkit.interop.ladders import published_scales, source_scales
+    from cotkit.interop.ladders import analyse_published, analyse_sources
 
     if foreign.published is not None:
         unverified = foreign.include_unverified
-        scales = published_scales(foreign.published, question, include_unverified=unverified)
+        scales = analyse_published(foreign.published, question, include_unverified=unverified)
     else:
-        scales = source_scales(foreign.sources, question)
+        scales = analyse_sources(foreign.sources, question)
     print_scales(scales, reach=reach, format_=format_, timing=timing, page=page)
 
 

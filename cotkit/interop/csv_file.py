@@ -2,9 +2,8 @@
 
 Rates: ``model, strategy, n_items, value, metric``. Problems: ``model, strategy, problem_id,
 correct``. Either may have ``bench``, ``family``, ``params``, ``train_flops``; problems also
-``tokens``, ``usd``, ``seconds``, metrics of ``metrics.LINEAR``, and several rows each, which are
-samples. Other columns are left
-alone.
+``tokens``, ``usd``, ``seconds``, the metrics of ``results.LINEAR_METRICS``, and several rows each,
+which are samples. Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -47,20 +46,20 @@ class CsvRow:
     """Column -> text."""
 
     def need(self, name: str) -> str:
-        """A field that must not be empty.
+        """Return a field that must not be empty.
 
         Raises:
-            BadInputError: it is.
+            BadInputError: it is empty.
         """
         if not (value := self.fields.get(name, "")):
             raise self.place.bad("empty", field=name, hint="every row needs it")
         return value
 
     def number(self, name: str, *, hint: str = "a number") -> float:
-        """A field as a finite number.
+        """Return a field as a finite number.
 
         Raises:
-            BadInputError: it is none.
+            BadInputError: it is no number.
         """
         text = self.need(name)
         try:
@@ -72,10 +71,10 @@ class CsvRow:
         return value
 
     def count(self, name: str) -> int | None:
-        """A field as a whole number of 1 or more (``7B`` is read); None: empty.
+        """Return a field as a whole number of 1 or more (``7B`` is read); None: it is empty.
 
         Raises:
-            BadInputError: it is none.
+            BadInputError: it is no such number.
         """
         if not (text := self.fields.get(name, "")):
             return None
@@ -86,7 +85,7 @@ class CsvRow:
 
     @property
     def size(self) -> ModelSize:
-        """What the row says of its model."""
+        """Return the size of the model, as far as the row gives it."""
         has_flops = self.fields.get("train_flops", "")
         return ModelSize(
             family=self.fields.get("family") or None,
@@ -96,7 +95,7 @@ class CsvRow:
 
 
 def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
-    """Every row of a file that has a header.
+    """Return every row of a file that has a header.
 
     Raises:
         BadInputError: no such file, not UTF-8, no rows, a column missing, a row of another length.
@@ -131,7 +130,7 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
 
 
 def _read_cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number, in the file, and cells of each row."""
+    """Yield the line number and the cells of each row."""
     reader = csv.reader(text.splitlines(keepends=True))
     try:
         for cells in reader:
@@ -141,21 +140,23 @@ def _read_cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_sizes(rows: Sequence[CsvRow]) -> None:
-    """Refuse a model that rows give several sizes; an empty field says nothing."""
+    """Refuse a model to which rows give several sizes; empty fields are ignored."""
     first: dict[tuple[str, str], tuple[float, int]] = {}
     for row in rows:
-        said = {"params": row.size.n_params, "train_flops": row.size.train_flops}
-        for name, value in said.items():
+        sizes = {"params": row.size.n_params, "train_flops": row.size.train_flops}
+        for name, value in sizes.items():
             if value is None:
                 continue
-            its, line = first.setdefault((row.need("model"), name), (value, row.place.line or 0))
-            if value != its:
-                hint = f"line {line} says something else of the same model"
+            first_value, line = first.setdefault(
+                (row.need("model"), name), (value, row.place.line or 0)
+            )
+            if value != first_value:
+                hint = f"line {line} gives the same model another size"
                 raise row.place.bad("another size", field=name, hint=hint)
 
 
 def read_csv(path: Path, *, arm: str | None = None, metric: str | None = None) -> list[Result]:
-    """Results of a file of either kind.
+    """Read the results of a file of either kind.
 
     Args:
         path: The file.
@@ -182,7 +183,7 @@ def read_rates(
     metric: str | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> Iterator[Result]:
-    """A result of each row that has the metric.
+    """Yield a result for each row that has the metric.
 
     Args:
         rows: Of one file.
@@ -193,13 +194,15 @@ def read_rates(
     Raises:
         BadInputError: no row has it, or a field is not as it must be.
     """
-    known = list(dict.fromkeys(row.need("metric") for row in rows))
-    chosen = metric or next((name for name in known if is_rate(name)), None)
-    if chosen is None or chosen not in known or not is_rate(chosen):
+    metrics = list(dict.fromkeys(row.need("metric") for row in rows))
+    chosen = metric or next((name for name in metrics if is_rate(name)), None)
+    if chosen is None or chosen not in metrics or not is_rate(chosen):
         hint = "accuracy, exact_match, solve_rate, pass@1, error_rate; with _pct for percent"
-        asked = chosen or ", ".join(known)
-        raise BadInputError(path, f"{asked}: no share of problems here", field="metric", hint=hint)
-    others = [name for name in known if name != chosen]
+        described = chosen or ", ".join(metrics)
+        raise BadInputError(
+            path, f"{described}: no share of problems here", field="metric", hint=hint
+        )
+    others = [name for name in metrics if name != chosen]
     notes = (f"{path.name}: metric {chosen}, not {', '.join(others)}",) if others else ()
     for row in rows:
         if row.fields["metric"] != chosen:
@@ -218,7 +221,7 @@ def read_rates(
             arm=row.need("strategy"),
             size=row.size,
             ladder=row.size.family,
-            of=ArmTotals(rate=to_rate(chosen, row.number("value"), row.place), n=n),
+            scores=ArmTotals(rate=to_rate(chosen, row.number("value"), row.place), n=n),
             notes=(*notes, *assumed),
         )
 
@@ -232,7 +235,7 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
         samples: dict[str, list[CsvRow]] = {}
         for row in group:
             if row.size != group[0].size:
-                hint = f"line {group[0].place.line} says something else of the same model"
+                hint = f"line {group[0].place.line} gives the same model another size"
                 raise row.place.bad("another size", field="family, params", hint=hint)
             samples.setdefault(row.need("problem_id"), []).append(row)
         yield Result(
@@ -242,7 +245,7 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
             arm=arm,
             size=group[0].size,
             ladder=group[0].size.family,
-            of={problem: _score_of_rows(same) for problem, same in samples.items()},
+            scores={problem: _score_of_rows(same) for problem, same in samples.items()},
         )
 
 

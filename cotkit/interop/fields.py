@@ -1,4 +1,4 @@
-"""JSON of other programs, taken field by field: whatever is missing is named with its place."""
+"""Read JSON of other programs field by field: an error names the field and its place."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WORDS: Mapping[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
 def read_object(text: str | bytes, place: FileLocation, hint: str) -> Mapping[str, object]:
-    """A text as a JSON object.
+    """Parse a text as a JSON object.
 
     Raises:
-        BadInputError: it is none.
+        BadInputError: it is no JSON object.
     """
     try:
         value: object = json.loads(text)
@@ -33,10 +33,10 @@ def read_object(text: str | bytes, place: FileLocation, hint: str) -> Mapping[st
 
 
 def read_file(path: Path, hint: str) -> Mapping[str, object]:
-    """A file as a JSON object.
+    """Read a file as a JSON object.
 
     Raises:
-        BadInputError: it cannot be read or is none.
+        BadInputError: it cannot be read or is no JSON object.
     """
     try:
         content = path.read_bytes()
@@ -46,10 +46,10 @@ def read_file(path: Path, hint: str) -> Mapping[str, object]:
 
 
 def read_lines(path: Path, hint: str) -> Iterator[tuple[FileLocation, Mapping[str, object]]]:
-    """The objects of a JSON-lines file, one at a time; blank lines are skipped.
+    """Yield the objects of a JSON-lines file, one at a time; blank lines are skipped.
 
     Raises:
-        BadInputError: a line is none.
+        BadInputError: a line is no JSON object.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -59,15 +59,15 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[FileLocation, Mapping[st
 
 
 def need(
-    of: Mapping[str, object], names: Sequence[str], kind: type[object], place: FileLocation
+    data: Mapping[str, object], names: Sequence[str], kind: type[object], place: FileLocation
 ) -> object:
-    """A field of a kind, by its path (``["eval", "model"]``).
+    """Return a field that must be there and of a kind, by its path (``["eval", "model"]``).
 
     Raises:
         BadInputError: it is missing or of another kind.
     """
     field = ".".join(names)
-    value: object = of
+    value: object = data
     for name in names:
         if not isinstance(value, dict) or name not in value:
             raise place.bad("missing", field=field, hint=f"must be {_WORDS[kind]}")
@@ -77,24 +77,26 @@ def need(
     return value
 
 
-def need_object(of: Mapping[str, object], place: FileLocation, *names: str) -> Mapping[str, object]:
-    """A field that must be an object."""
-    return cast("Mapping[str, object]", need(of, names, dict, place))
+def need_object(
+    data: Mapping[str, object], place: FileLocation, *names: str
+) -> Mapping[str, object]:
+    """Return a field that must be an object."""
+    return cast("Mapping[str, object]", need(data, names, dict, place))
 
 
-def need_text(of: Mapping[str, object], place: FileLocation, *names: str) -> str:
-    """A field that must be a text."""
-    return cast("str", need(of, names, str, place))
+def need_text(data: Mapping[str, object], place: FileLocation, *names: str) -> str:
+    """Return a field that must be a text."""
+    return cast("str", need(data, names, str, place))
 
 
-def need_list(of: Mapping[str, object], place: FileLocation, *names: str) -> list[object]:
-    """A field that must be a list."""
-    return cast("list[object]", need(of, names, list, place))
+def need_list(data: Mapping[str, object], place: FileLocation, *names: str) -> list[object]:
+    """Return a field that must be a list."""
+    return cast("list[object]", need(data, names, list, place))
 
 
-def find_field(of: object, *names: str) -> object:
-    """A field by its path; None where it or what should hold it is not there."""
-    value = of
+def find_field(data: object, *names: str) -> object:
+    """Return a field by its path; None where it is missing."""
+    value = data
     for name in names:
         if not isinstance(value, dict):
             return None
@@ -102,14 +104,14 @@ def find_field(of: object, *names: str) -> object:
     return value
 
 
-def find_object(of: object, *names: str) -> Mapping[str, object]:
-    """A field that is an object; empty where it is not there or something else."""
-    value = find_field(of, *names)
+def find_object(data: object, *names: str) -> Mapping[str, object]:
+    """Return a field as an object; an empty one where it is missing or of another kind."""
+    value = find_field(data, *names)
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def as_number(value: object) -> float | None:
-    """A finite number or a yes or no; None: it is neither."""
+    """Return a value as a finite number (true is 1); None: it is none."""
     if not isinstance(value, (bool, int, float)):
         return None
     try:
@@ -119,20 +121,16 @@ def as_number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-# Members of a zip archive, those that zstandard compressed included.
-#
-# Inspect compresses so; Python's own ``zipfile`` reads that from 3.14 on.
-
-
+# Inspect compresses the members of its logs by zstandard, which ``zipfile`` reads from 3.14 on.
 _ZSTANDARD = 93
 _LOCAL_HEADER = struct.Struct("<26xHH")
 
 
 def read_member(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
-    """What a member holds.
+    """Return the content of a member of a zip archive.
 
     Raises:
-        BadInputError: it is damaged, or compressed by zstandard, and nothing here reads that.
+        BadInputError: it is damaged, or compressed by zstandard, which is not installed.
     """
     info = archive.getinfo(name)
     try:
@@ -160,4 +158,5 @@ def read_member(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
 
 
 def _convert(path: Path) -> str:
+    """Return the command that makes JSON of a log."""
     return f"inspect log convert {path} --to json --output-dir json"

@@ -1,9 +1,9 @@
-"""Models of other tools, recognised where the Python API is given one."""
+"""Model objects of other tools, recognised where the Python API takes a model."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 from cotkit.interop.inspect_.model import InspectModel
 from cotkit.interop.lm_eval.model import LmEvalModel
@@ -11,7 +11,7 @@ from cotkit.protocols import Backend
 
 
 class InspectModelLike(Protocol):
-    """What an ``inspect_ai.model.Model`` has."""
+    """The attributes by which an ``inspect_ai.model.Model`` is typed."""
 
     api: Any
     """Its provider."""
@@ -20,7 +20,7 @@ class InspectModelLike(Protocol):
 
 
 class LmEvalModelLike(Protocol):
-    """What an ``lm_eval.api.model.LM`` has."""
+    """The method by which an ``lm_eval.api.model.LM`` is typed."""
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """Complete prompts."""
@@ -34,25 +34,22 @@ _KINDS = (
     ("inspect_ai.model", "Model", InspectModel),
     ("lm_eval.api.model", "LM", LmEvalModel),
 )
-"""(module, its class, what makes a backend of such an object)."""
+"""(module, its class, our backend for objects of that class)."""
 
 
 def as_backend(model: object, identity: str | None = None) -> Backend | None:
-    """A backend that asks an Inspect ``Model`` or an lm-eval ``LM``; None: it is neither.
+    """Return a backend that asks an Inspect ``Model`` or an lm-eval ``LM``; None: it is neither.
 
-    Imports nothing: whoever has such an object has imported its module.
+    Imports nothing: who has such an object has imported its module.
 
     Args:
-        model: What the user gave.
-        identity: Vouches for model and version behind it; None: no later run reuses completions.
+        model: The object that the user passed.
+        identity: Names model and version behind it; None: no later run reuses completions.
     """
     for module, name, adapter in _KINDS:
         cls = getattr(sys.modules.get(module), name, None)
         if isinstance(cls, type) and isinstance(model, cls):
-            made = (
-                adapter(model=model)
-                if identity is None
-                else adapter(model=model, identity=identity)
-            )
-            return cast("Backend", made)
+            if identity is None:
+                return adapter(model=model)
+            return adapter(model=model, identity=identity)
     return None

@@ -5,7 +5,7 @@ The schema is in ``docs/foreign.md``; its version is in the file's metadata unde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,11 +57,11 @@ COLUMNS: dict[str, str] = {
 }
 """Column -> type, in the order of the file."""
 
-_ROWS = 10_000  # of a row group: what is held in memory at once beside the attempts
+_GROUP_ROWS = 10_000  # of a row group: so many rows are in memory at once
 
 
 def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
-    """Write the attempts of runs, in their order; returns how many.
+    """Write the attempts of runs, in their order, and return how many.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
@@ -81,8 +81,8 @@ def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
     try:
         with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
             for run in runs:
-                rows = _iterate_rows(run)
-                while group := list(islice(rows, _ROWS)):
+                rows = (_make_row(run, row) for row in run.store.attempts(run.run_id))
+                while group := list(islice(rows, _GROUP_ROWS)):
                     writer.write_table(pa.Table.from_pylist(group, schema=schema))
                     n += len(group)
     except OSError as refused:
@@ -96,24 +96,19 @@ def _arrow_type(kind: str) -> pa.DataType:  # pyright: ignore[reportUnknownParam
     if kind.startswith("map<"):
         key, _, value = kind.removeprefix("map<").removesuffix(">").partition(", ")
         return pa.map_(_arrow_type(key), _arrow_type(value))
-    made: dict[str, pa.DataType] = {
+    types: dict[str, pa.DataType] = {
         "string": pa.string(),
         "bool": pa.bool_(),
         "int32": pa.int32(),
         "int64": pa.int64(),
         "double": pa.float64(),
     }
-    return made[kind]
-
-
-def _iterate_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
-    for row in run.store.attempts(run.run_id):
-        yield _make_row(run, row)
+    return types[kind]
 
 
 def _make_row(run: StoredRun, row: AttemptRow) -> dict[str, Any]:
-    known = {name: getattr(row, name) for name in COLUMNS if name in AttemptRow.__slots__}
-    return known | {
+    fields = {name: getattr(row, name) for name in COLUMNS if name in AttemptRow.__slots__}
+    return fields | {
         "run": run.run_id,
         "model": run.info.model,
         "family": run.info.family,

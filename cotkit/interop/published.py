@@ -15,26 +15,26 @@ from cotkit.paths import resource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTable:
-    """What ``published/tables.toml`` says of one table."""
+    """One entry of ``published/tables.toml``."""
 
     name: str
-    """What users write."""
+    """The name that users write."""
     title: str
     """What it shows, in one line."""
     paper: str
     """Authors, year, number, tables."""
     answers: tuple[str, ...]
-    """Strategies analysed unless others are asked for."""
+    """Strategies analysed unless the user names others."""
     controls: Mapping[str, str]
-    """Strategy -> what it is measured against."""
+    """Strategy -> its control."""
     n_items: Mapping[str, int]
-    """Benchmark -> problems, for rows that do not say."""
+    """Benchmark -> number of problems, for rows without one."""
 
 
 def load_tables() -> dict[str, PublishedTable]:
-    """Every table by its name."""
+    """Return every table by its name."""
     text = resource("published/tables.toml").read_text(encoding="utf-8")
-    found: dict[str, dict[str, Any]] = tomllib.loads(text)
+    tables: dict[str, dict[str, Any]] = tomllib.loads(text)
     return {
         name: PublishedTable(
             name=name,
@@ -44,21 +44,21 @@ def load_tables() -> dict[str, PublishedTable]:
             controls=fields["controls"],
             n_items=fields["n_items"],
         )
-        for name, fields in found.items()
+        for name, fields in tables.items()
     }
 
 
 def find_table(name: str) -> PublishedTable:
-    """The table of this name; case, ``-`` and ``_`` do not matter.
+    """Return the table of a name; case, ``-`` and ``_`` do not matter.
 
     Raises:
         UnknownNameError: there is none.
     """
-    known = load_tables()
-    for one in known.values():
-        if _normalise_name(one.name) == _normalise_name(name):
-            return one
-    raise UnknownNameError("published table", name, known)
+    tables = load_tables()
+    for table in tables.values():
+        if _normalise_name(table.name) == _normalise_name(name):
+            return table
+    raise UnknownNameError("published table", name, tables)
 
 
 def load_ladders(
@@ -71,95 +71,97 @@ def load_ladders(
     include_unverified: bool = False,
     params: Mapping[str, int] | None = None,
 ) -> list[LadderResults]:
-    """The ladders of a table, one for each family and benchmark that have the strategies.
+    """Return the ladders of a table, one for each family and benchmark with the strategies.
 
     Args:
         name: Of the table.
         bench: Only this benchmark; None: every one.
         family: Only this family; None: every one. With neither, results at one size are left out.
-        strategies: What is asked about; empty: the table's own ``answers``.
-        baseline: What they are measured against; None: what the table says.
-        include_unverified: Whether rows of unsure status count, too.
+        strategies: Only these; empty: the table's own ``answers``.
+        baseline: The control of all; None: the controls of the table.
+        include_unverified: Whether rows that were not checked count, too.
         params: Model -> parameters, by the user.
 
     Raises:
         UnknownNameError: no such table, benchmark, family or strategy.
         UsageError: only unverified rows, or none with a number of problems.
     """
-    of = find_table(name)
-    path = resource(f"published/{of.name}.csv")
+    table = find_table(name)
+    path = resource(f"published/{table.name}.csv")
     rows = read_rows(path, (*RATES, "family", "bench", "status"))
     rows = [row for row in rows if is_rate(row.need("metric"))]
     rows = _filter_rows(rows, "bench", bench, "benchmark")
     rows = _filter_rows(rows, "family", family, "family")
-    controls = of.controls
+    controls = table.controls
     if baseline is not None:
-        named = dict.fromkeys(row.need("strategy") for row in rows)
-        controls = dict.fromkeys(named, _match_strategy(baseline, of, named))
-    answers = tuple(_match_strategy(one, of, controls) for one in strategies) or of.answers
-    wanted = {*answers, *(controls[one] for one in answers)}
-    rows = [row for row in rows if row.need("strategy") in wanted]
-    counted, notes = _usable_rows(of, rows, include_unverified=include_unverified)
-    found = [
-        replace(one, controls={arm: controls[arm] for arm in answers})
-        for one in make_ladders(list(read_rates(counted, path, sizes=of.n_items)), params)
-        if any(_has_pair(one, arm, controls[arm]) for arm in answers)
+        arms = dict.fromkeys(row.need("strategy") for row in rows)
+        controls = dict.fromkeys(arms, _match_strategy(baseline, table, arms))
+    answers = tuple(_match_strategy(name, table, controls) for name in strategies) or table.answers
+    arms_needed = {*answers, *(controls[arm] for arm in answers)}
+    rows = [row for row in rows if row.need("strategy") in arms_needed]
+    counted, notes = _usable_rows(table, rows, include_unverified=include_unverified)
+    ladders = [
+        replace(ladder, controls={arm: controls[arm] for arm in answers})
+        for ladder in make_ladders(list(read_rates(counted, path, sizes=table.n_items)), params)
+        if any(_has_pair(ladder, arm, controls[arm]) for arm in answers)
     ]
-    if not found:
-        raise UsageError(f"{of.name}: no model here has both a strategy and its control")
-    curves = [one for one in found if len(one.grid.rungs) > 1]
-    if curves and bench is None and family is None and (n := len(found) - len(curves)):
+    if not ladders:
+        raise UsageError(f"{table.name}: no model here has both a strategy and its control")
+    curves = [ladder for ladder in ladders if len(ladder.grid.rungs) > 1]
+    if curves and bench is None and family is None and (n := len(ladders) - len(curves)):
         notes.append(f"{n} results at one size only are left out (--bench or --family shows them)")
-        found = curves
-    return [replace(one, notes=(*notes, *one.notes)) for one in found]
+        ladders = curves
+    return [replace(ladder, notes=(*notes, *ladder.notes)) for ladder in ladders]
 
 
 def _usable_rows(
-    of: PublishedTable, rows: Sequence[CsvRow], *, include_unverified: bool
+    table: PublishedTable, rows: Sequence[CsvRow], *, include_unverified: bool
 ) -> tuple[list[CsvRow], list[str]]:
-    """The rows that count, and what is said of the others."""
+    """Return the rows that count, and notes on the others."""
     sure = [row for row in rows if include_unverified or not is_unverified(row)]
     if not sure:
-        hint = "--include-unverified" if rows else f"strategies: {', '.join(of.controls)}"
-        raise UsageError(f"{of.name} has no such row that was verified", hint=hint)
-    counted = [row for row in sure if row.fields["n_items"] or row.need("bench") in of.n_items]
+        hint = "--include-unverified" if rows else f"strategies: {', '.join(table.controls)}"
+        raise UsageError(f"{table.name} has no such row that was verified", hint=hint)
+    counted = [row for row in sure if row.fields["n_items"] or row.need("bench") in table.n_items]
     if not counted:
         hint = "an interval needs it: choose another --bench"
-        raise UsageError(f"{of.name}: the paper does not say of how many problems", hint=hint)
-    notes = [f"published: {of.paper}"]
+        raise UsageError(f"{table.name}: the paper does not give the number of problems", hint=hint)
+    notes = [f"published: {table.paper}"]
     if n := sum(map(is_unverified, sure)):
         notes.append(f"{n} of {len(sure)} rows are unverified: from memory, not from the paper")
     if n := len(rows) - len(sure):
         notes.append(f"{n} unverified rows are left out (--include-unverified counts them)")
     if n := len(sure) - len(counted):
-        notes.append(f"{n} rows are left out: the paper does not say of how many problems they are")
+        notes.append(f"{n} rows are left out: the paper does not give their number of problems")
     return counted, notes
 
 
-def _match_strategy(strategy: str, of: PublishedTable, known: Iterable[str]) -> str:
-    for one in known:
-        if _normalise_name(one) == _normalise_name(strategy):
-            return one
-    raise UnknownNameError(f"strategy of {of.name}", strategy, known)
+def _match_strategy(strategy: str, table: PublishedTable, names: Iterable[str]) -> str:
+    for name in names:
+        if _normalise_name(name) == _normalise_name(strategy):
+            return name
+    raise UnknownNameError(f"strategy of {table.name}", strategy, names)
 
 
 def is_unverified(row: CsvRow) -> bool:
-    """Whether a row's status says that it was not checked."""
+    """Return whether a row was not checked, by its status."""
     return not row.fields["status"].startswith(("verified", "computed"))
 
 
-def _filter_rows(rows: list[CsvRow], column: str, wanted: str | None, kind: str) -> list[CsvRow]:
-    if wanted is None:
+def _filter_rows(rows: list[CsvRow], column: str, value: str | None, kind: str) -> list[CsvRow]:
+    if value is None:
         return rows
-    kept = [row for row in rows if _normalise_name(row.need(column)) == _normalise_name(wanted)]
-    if not kept:
-        raise UnknownNameError(kind, wanted, {row.need(column) for row in rows})
-    return kept
+    matching = [row for row in rows if _normalise_name(row.need(column)) == _normalise_name(value)]
+    if not matching:
+        raise UnknownNameError(kind, value, {row.need(column) for row in rows})
+    return matching
 
 
 def _has_pair(ladder: LadderResults, arm: str, control: str) -> bool:
     cells = ladder.grid.cells
-    return any({(one.model, arm), (one.model, control)} <= set(cells) for one in ladder.grid.rungs)
+    return any(
+        {(rung.model, arm), (rung.model, control)} <= set(cells) for rung in ladder.grid.rungs
+    )
 
 
 def _normalise_name(name: str) -> str:

@@ -25,8 +25,7 @@ from cotkit.interop.fields import (
     read_file,
     read_lines,
 )
-from cotkit.interop.inspect_.logs import open_log, value_of
-from cotkit.interop.inspect_.samples import STOP_REASONS
+from cotkit.interop.inspect_.logs import STOP_REASONS, open_log, read_score
 from cotkit.interop.ladders import ResultsSource, parse_source
 from cotkit.interop.results import FileLocation
 from cotkit.registry import parse_spec
@@ -321,7 +320,7 @@ def _inspect_item(
     of: Mapping[str, object], scorer: str | None, field: str, place: FileLocation, *, is_ours: bool
 ) -> RecordedSample:
     scores = find_object(of, "scores")
-    score = math.nan if of.get("error") else value_of(scores, scorer, field, place)
+    score = math.nan if of.get("error") else read_score(scores, scorer, field, place)
     given = find_object(scores, (scorer or "").partition("/")[0])
     choices = need_list({"choices": find_field(of, "output", "choices") or []}, place, "choices")
     text = _input_text(find_field(choices[0], "message", "content")) if choices else None

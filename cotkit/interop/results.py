@@ -1,4 +1,4 @@
-"""What a file of results says, before and after it is put in order."""
+"""Results of files, and the ladders that they make: values, sizes, pairs of arms, metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileLocation:
-    """Where something stands, for errors."""
+    """A place in a file, for errors."""
 
     file: str
     """Path, with the member of an archive after ``!``."""
@@ -28,20 +28,20 @@ class FileLocation:
     """From 1; None: the file is one value."""
 
     def bad(self, problem: str, *, field: str | None = None, hint: str) -> BadInputError:
-        """An error at this place."""
+        """Return an error at this place."""
         return BadInputError(self.file, problem, line=self.line, field=field, hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSize:
-    """What a file says of a model's size."""
+    """The size of a model, as far as a file gives it."""
 
     family: str | None = None
-    """As the file names it; None: not said."""
+    """As the file names it; None: not given."""
     n_params: int | None = None
-    """Total parameters; None: not said."""
+    """Total parameters; None: not given."""
     train_flops: float | None = None
-    """Training compute; None: not said."""
+    """Training compute; None: not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class ProblemScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one arm of one model came to on one benchmark."""
+    """One arm of one model on one benchmark."""
 
     place: FileLocation
     """Where it was read."""
@@ -73,14 +73,13 @@ class Result:
     arm: str
     """The strategy, as the file or the user names it."""
     size: ModelSize
-    """What the file says of the model."""
-    of: ArmTotals | Mapping[str, ProblemScore]
+    """The size of the model."""
+    scores: ArmTotals | Mapping[str, ProblemScore]
     """A rate, or every problem by its id."""
     ladder: str | None = None
-    """Results of two ladders are never on one curve: the family that a table names; None: of the
-    one that has no name."""
+    """The family that a table names; None: none. Results of two ladders are never on one curve."""
     version: tuple[str, str] | None = None
-    """Task and its version, where the file says it: two versions of a task are not compared."""
+    """Task and its version, where the file gives them: two versions are not compared."""
     notes: tuple[str, ...] = ()
     """What was chosen where the file left a choice."""
 
@@ -96,31 +95,30 @@ class LadderResults:
     arms: tuple[str, ...]
     """Every arm, in the order read."""
     notes: tuple[str, ...]
-    """What a reader must know of how it was read."""
+    """What a reader must know of how the files were read."""
     controls: Mapping[str, str] | None = None
-    """Arm -> what it is measured against, where the table says it; None: it does not."""
-
-
-# Results of any files -> grids: one for each benchmark and each family that the files name.
+    """Arm -> control, as a published table has it; None: no table has it."""
 
 
 def make_ladders(
     results: Sequence[Result], params: Mapping[str, int] | None = None
 ) -> list[LadderResults]:
-    """Put results in order; ``params``: sizes that the user gave, model -> parameters.
+    """Make a ladder of the results of each benchmark and each family that the files name.
 
     Families that tables name are kept apart. All other results make one ladder, as the user asked
     for them together. Where one cell of a ladder is a rate only, all of its cells become rates.
+    ``params``: sizes that the user gave, model -> parameters.
 
     Raises:
         BadInputError: one cell twice with two values, two versions of a task, or arms of one model
             that share no problem.
     """
     groups: dict[tuple[str, str | None], list[Result]] = {}
-    for one in results:
-        groups.setdefault((one.bench, one.ladder), []).append(one)
+    for result in results:
+        groups.setdefault((result.bench, result.ladder), []).append(result)
     return [
-        _build_ladder(bench, family, of, params or {}) for (bench, family), of in groups.items()
+        _build_ladder(bench, family, group, params or {})
+        for (bench, family), group in groups.items()
     ]
 
 
@@ -128,80 +126,78 @@ def _build_ladder(
     bench: str, family: str | None, results: Sequence[Result], params: Mapping[str, int]
 ) -> LadderResults:
     _check_versions(results)
-    cells: dict[tuple[str, str], Result] = {}
-    for one in results:
-        key = one.model, one.arm
-        before = cells.get(key)
-        if before is None:
-            cells[key] = one
-        elif before.of != one.of:
-            raise one.place.bad(
-                f"{one.model}, {one.arm}, {bench}: a second result, unlike the first",
-                hint=f"the first is at {_format_place(before)}; leave one out",
+    firsts: dict[tuple[str, str], Result] = {}
+    for result in results:
+        first = firsts.setdefault((result.model, result.arm), result)
+        if first.scores != result.scores:
+            raise result.place.bad(
+                f"{result.model}, {result.arm}, {bench}: a second result, unlike the first",
+                hint=f"the first is at {_format_place(first)}; leave one out",
             )
-    notes = [note for one in results for note in one.notes]
-    arms = tuple(dict.fromkeys(one.arm for one in results))
-    of = {key: one.of for key, one in cells.items()}
-    n_rates = sum(isinstance(one, ArmTotals) for one in of.values())
-    if 0 < n_rates < len(of):
+    notes = [note for result in results for note in result.notes]
+    arms = tuple(dict.fromkeys(result.arm for result in results))
+    by_cell = {key: result.scores for key, result in firsts.items()}
+    n_rates = sum(isinstance(scores, ArmTotals) for scores in by_cell.values())
+    if 0 < n_rates < len(by_cell):
         notes.append("some results are rates only, so no problems are paired: Newcombe throughout")
     ids: tuple[str, ...] = ()
     if n_rates == 0:
-        ids = _all_problem_ids(list(cells.values()))
-        made: dict[tuple[str, str], Cell] = {
-            key: _make_outcomes(one, ids)
-            for key, one in of.items()
-            if not isinstance(one, ArmTotals)
+        ids = _collect_problem_ids(list(firsts.values()))
+        cells: dict[tuple[str, str], Cell] = {
+            key: _make_outcomes(scores, ids)
+            for key, scores in by_cell.items()
+            if not isinstance(scores, ArmTotals)
         }
     else:
-        made = {
-            key: one if isinstance(one, ArmTotals) else _make_totals(one) for key, one in of.items()
+        cells = {
+            key: scores if isinstance(scores, ArmTotals) else _make_totals(scores)
+            for key, scores in by_cell.items()
         }
-    models = {one.model: one.size for one in results}
+    models = {result.model: result.size for result in results}
     rungs = tuple(make_rung(model, size, params) for model, size in models.items())
-    unknown = [one.model for one in rungs if one.n_params is None]
+    unknown = [rung.model for rung in rungs if rung.n_params is None]
     if unknown:
-        notes.append(f"size unknown: {', '.join(unknown)} (--params MODEL=7B says it)")
-    grid = ResultGrid(bench=bench, rungs=rungs, cells=made, problem_ids=ids)
+        notes.append(f"size unknown: {', '.join(unknown)} (--params MODEL=7B gives it)")
+    grid = ResultGrid(bench=bench, rungs=rungs, cells=cells, problem_ids=ids)
     return LadderResults(family=family, grid=grid, arms=arms, notes=tuple(dict.fromkeys(notes)))
 
 
 def _check_versions(results: Sequence[Result]) -> None:
-    seen: dict[str, Result] = {}
-    for one in results:
-        if one.version is None:
+    first_of_task: dict[str, Result] = {}
+    for result in results:
+        if result.version is None:
             continue
-        first = seen.setdefault(one.version[0], one)
-        if first.version != one.version:
-            raise one.place.bad(
-                f"{' '.join(one.version)}, but another version in {_format_place(first)}",
+        first = first_of_task.setdefault(result.version[0], result)
+        if first.version != result.version:
+            raise result.place.bad(
+                f"{' '.join(result.version)}, but another version in {_format_place(first)}",
                 field="version",
                 hint="results of two versions of a task are not compared",
             )
 
 
-def _all_problem_ids(results: Sequence[Result]) -> tuple[str, ...]:
-    """Every problem of any result, in the order met; arms of one model must share some."""
+def _collect_problem_ids(results: Sequence[Result]) -> tuple[str, ...]:
+    """Return every problem of any result, in their order; arms of one model must share some."""
     ids: dict[str, None] = {}
     by_model: dict[str, Result] = {}
-    for one in results:
-        assert not isinstance(one.of, ArmTotals)
-        first = by_model.setdefault(one.model, one)
-        assert not isinstance(first.of, ArmTotals)
-        if first.of.keys().isdisjoint(one.of):
-            raise one.place.bad(
-                f"{one.model}: {one.arm} has no problem in common with {first.arm}",
+    for result in results:
+        assert not isinstance(result.scores, ArmTotals)
+        first = by_model.setdefault(result.model, result)
+        assert not isinstance(first.scores, ArmTotals)
+        if first.scores.keys().isdisjoint(result.scores):
+            raise result.place.bad(
+                f"{result.model}: {result.arm} has no problem in common with {first.arm}",
                 hint=(
                     f"{first.arm} is at {_format_place(first)}; ids are like"
-                    f" {next(iter(first.of), '?')}"
+                    f" {next(iter(first.scores), '?')}"
                 ),
             )
-        ids |= dict.fromkeys(one.of)
+        ids |= dict.fromkeys(result.scores)
     return tuple(ids)
 
 
 def _make_outcomes(scored: Mapping[str, ProblemScore], ids: Sequence[str]) -> ArmOutcomes:
-    rows = [scored.get(of) for of in ids]
+    rows = [scored.get(problem_id) for problem_id in ids]
     names = dict.fromkeys(name for row in scored.values() for name in row.metrics)
     costs = {
         name: _column([math.nan if row is None else getattr(row, name) for row in rows])
@@ -229,39 +225,38 @@ def _column(values: Iterable[float]) -> Floats:
 
 
 def _make_totals(scored: Mapping[str, ProblemScore]) -> ArmTotals:
-    done = [row.correct for row in scored.values() if not math.isnan(row.correct)]
-    return ArmTotals(rate=sum(done) / len(done) if done else math.nan, n=len(done))
+    values = [row.correct for row in scored.values() if not math.isnan(row.correct)]
+    return ArmTotals(rate=sum(values) / len(values) if values else math.nan, n=len(values))
 
 
-def _format_place(one: Result) -> str:
-    return one.place.file if one.place.line is None else f"{one.place.file}:{one.place.line}"
+def _format_place(result: Result) -> str:
+    place = result.place
+    return place.file if place.line is None else f"{place.file}:{place.line}"
 
 
-# How large a model is: as the user says, as the file says, as the catalogue knows.
-
-
+# The size of a model: as the user gave it, else as the file has it, else as the catalogue has it.
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e\+?\d{1,2})?)(?P<unit>[kmbt]?)", re.IGNORECASE)
 _MOST = 10**18
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
 def read_count(text: str) -> int | None:
-    """``7B``, ``350M``, ``1.5e9`` or plain digits; None: no whole number from 1 to 10^18."""
-    found = _COUNT.fullmatch(text.strip().replace("_", "").replace(",", ""))
-    if found is None:
+    """Read ``7B``, ``350M``, ``1.5e9`` or digits; None: no whole number from 1 to 10^18."""
+    match = _COUNT.fullmatch(text.strip().replace("_", "").replace(",", ""))
+    if match is None:
         return None
-    value = Decimal(found["number"]) * _UNITS[found["unit"].lower()]
+    value = Decimal(match["number"]) * _UNITS[match["unit"].lower()]
     return int(value) if 1 <= value <= _MOST and value == value.to_integral_value() else None
 
 
-def read_sizes(given: Sequence[str]) -> dict[str, int]:
-    """What ``--params MODEL=7B`` says: model -> parameters.
+def read_sizes(texts: Sequence[str]) -> dict[str, int]:
+    """Read the values of ``--params MODEL=7B``: model -> parameters.
 
     Raises:
-        UsageError: it says something else.
+        UsageError: one is not of this form.
     """
     sizes: dict[str, int] = {}
-    for text in given:
+    for text in texts:
         model, equals, count = text.rpartition("=")
         n = read_count(count)
         if not equals or not model or n is None:
@@ -270,23 +265,23 @@ def read_sizes(given: Sequence[str]) -> dict[str, int]:
     return sizes
 
 
-def make_rung(model: str, size: ModelSize, given: Mapping[str, int]) -> Rung:
-    """A model with what is known of it: the user's word first, then the file's, the catalogue's."""
-    known = _find_in_catalogue(model)
-    n_params = given.get(model, size.n_params)
-    is_mixture = known is not None and known.n_active_params != known.n_params
+def make_rung(model: str, size: ModelSize, params: Mapping[str, int]) -> Rung:
+    """Make the rung of a model: sizes of the user first, then of the file, then the catalogue."""
+    entry = _find_in_catalogue(model)
+    n_params = params.get(model, size.n_params)
+    is_mixture = entry is not None and entry.n_active_params != entry.n_params
     return Rung(
         model=model,
-        family=size.family or (known.family if known else None),
-        n_params=n_params or (known.n_params if known else None),
-        n_active_params=known.n_active_params if known and is_mixture else None,
-        train_flops=size.train_flops or (known.training_flops if known else None),
-        flops_is_bound=bool(known and size.train_flops is None and known.training_tokens_is_bound),
+        family=size.family or (entry.family if entry else None),
+        n_params=n_params or (entry.n_params if entry else None),
+        n_active_params=entry.n_active_params if entry and is_mixture else None,
+        train_flops=size.train_flops or (entry.training_flops if entry else None),
+        flops_is_bound=bool(entry and size.train_flops is None and entry.training_tokens_is_bound),
     )
 
 
 def _find_in_catalogue(model: str) -> CatalogueEntry | None:
-    """Other tools write ``hf/OWNER/NAME``; the catalogue has ``OWNER/NAME`` and short names."""
+    """Find a model that other tools name ``hf/OWNER/NAME`` under ``OWNER/NAME`` or ``NAME``."""
     parts = model.split("/")
     for name in dict.fromkeys((model, "/".join(parts[1:]), "/".join(parts[-2:]), parts[-1])):
         if (entry := find_by_hub_id(name)) is not None:
@@ -299,10 +294,8 @@ def _find_in_catalogue(model: str) -> CatalogueEntry | None:
 
 
 # Which arm is measured against which, where results come from files.
-
-
 _PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot"})
-"""What other people call prompting without reasoning."""
+"""Names that others give to prompting without reasoning."""
 
 
 def pair_arms(
@@ -312,87 +305,85 @@ def pair_arms(
     baseline: str | None = None,
     controls: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, str], ...]:
-    """(arm, control) for every arm that has one.
+    """Return (arm, control) for every arm that has one.
 
-    The control is the baseline if one is named; else what ``controls`` says; else that of cotkit's
+    The control is the baseline if one is named; else the one in ``controls``; else that of cotkit's
     strategy of that name; else the only arm with a name like ``standard``.
 
     Args:
-        arms: Every arm there is.
-        strategies: Only these are asked about; empty: every arm that has a control.
-        baseline: What all are measured against.
+        arms: Every arm of the results.
+        strategies: Only these; empty: every arm that has a control.
+        baseline: The control of all arms.
         controls: Arm -> control, as a published table has it.
 
     Raises:
         UnknownNameError: a strategy or the baseline is no arm.
-        UsageError: no pair, or a strategy that was asked about has no control here.
+        UsageError: no pair, or a strategy that was named has no control here.
     """
     for name in (*strategies, *([baseline] if baseline else [])):
         if name not in arms:
             raise UnknownNameError("arm", name, arms)
-    known = controls if controls is not None else _controls(arms)
-    found: list[tuple[str, str]] = []
+    control_of = controls if controls is not None else _find_controls(arms)
+    pairs: list[tuple[str, str]] = []
     for arm in strategies or arms:
-        control = baseline or known.get(arm)
+        control = baseline or control_of.get(arm)
         if control is not None and control in arms and control != arm:
-            found.append((arm, control))
+            pairs.append((arm, control))
         elif strategies:
-            hint = f"--baseline one of: {', '.join(one for one in arms if one != arm) or 'none'}"
+            hint = f"--baseline one of: {', '.join(name for name in arms if name != arm) or 'none'}"
             raise UsageError(f"what is {arm} measured against?", hint=hint)
-    if not found:
+    if not pairs:
         hint = f"--baseline ARM; arms: {', '.join(arms)}"
         raise UsageError("no arm has its control among the results", hint=hint)
-    return tuple(found)
+    return tuple(pairs)
 
 
-def _controls(arms: Sequence[str]) -> Mapping[str, str]:
-    ours = {entry.name: entry.control for entry in entries("strategy")}
+def _find_controls(arms: Sequence[str]) -> Mapping[str, str]:
+    strategy_controls = {entry.name: entry.control for entry in entries("strategy")}
     by_name = {parse_spec(arm).name: arm for arm in reversed(arms)}
     plain = [arm for arm in arms if parse_spec(arm).name in _PLAIN]
-    known: dict[str, str] = {}
+    control_of: dict[str, str] = {}
     for arm in arms:
-        control = by_name.get(ours.get(parse_spec(arm).name, ""))
+        control = by_name.get(strategy_controls.get(parse_spec(arm).name, ""))
         if control is not None and control != arm:
-            known[arm] = control
+            control_of[arm] = control
         elif len(plain) == 1 and arm not in plain:
-            known[arm] = plain[0]
-    return known
+            control_of[arm] = plain[0]
+    return control_of
 
 
-# Which metrics are a share of problems solved, and in which unit a value is written.
-
-
+# Which metrics are a share of problems solved, and the unit of their values.
 _RATE = re.compile(
     r"(?P<name>accuracy|acc|exact_match|em|solve_rate|pass@1|pass_at_1|multiple_choice_grade|"
     r"error_rate)(?:_(?!pct$|percent$)\w+?)?(?P<unit>_pct|_percent|%)?"
 )
 
 LINEAR_METRICS = ("digit_accuracy", "edit_similarity", "gold_log_prob_per_token", "steps_right")
-"""Metrics that reward part of an answer, higher is better: only such say whether a jump is real.
-The first that there is decides."""
+"""Metrics that reward part of an answer, higher is better: only such can tell whether a jump is
+real. The first that the results have decides."""
 
 
 def is_rate(metric: str) -> bool:
-    """Whether a metric of this name is a share of problems, so that its count makes an interval."""
+    """Return whether a metric of this name is a share of problems (its count makes an interval)."""
     return _RATE.fullmatch(metric.lower()) is not None
 
 
 def to_rate(metric: str, value: float, place: FileLocation) -> float:
-    """The share of problems solved, 0..1: percent by its name, errors turned round.
+    """Return the share of problems solved, 0..1: percent by its name, errors turned round.
 
     Raises:
         BadInputError: out of range for its unit.
     """
-    found = _RATE.fullmatch(metric.lower())
-    assert found is not None
-    share = value / 100 if found["unit"] else value
+    match = _RATE.fullmatch(metric.lower())
+    assert match is not None
+    share = value / 100 if match["unit"] else value
     if not 0 <= share <= 1:  # also NaN
-        most = "100" if found["unit"] else "1"
+        most = "100" if match["unit"] else "1"
         raise place.bad(
             f"{value:g} is not in 0 to {most}",
             field="value",
             hint=f"{metric} is a fraction; percent is named {metric}_pct"
-            if not found["unit"]
+            if not match["unit"]
             else f"{metric} is percent",
         )
-    return 1 - share if found["name"] == "error_rate" else share
+    return 1 - share if match["name"] == "error_rate" else share

@@ -1,4 +1,4 @@
-"""A run as it leaves the store, for every exporter."""
+"""A run of the store, with what every exporter needs of it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class StoredRun:
     bench: str
     """As the run names it."""
     reader: str
-    """Who decided the outcomes."""
+    """The reader that decided the outcomes."""
 
     @classmethod
-    def of(cls, store: Store, prefix: str) -> StoredRun:
-        """The run whose id begins so.
+    def load(cls, store: Store, prefix: str) -> StoredRun:
+        """Load the run whose id begins with a prefix.
 
         Raises:
-            UsageError: none does, or several do.
+            UsageError: no id begins so, or several do.
         """
         run = store.run(prefix)
         spec: Mapping[str, Any] = json.loads(run.spec)
@@ -51,22 +51,22 @@ class StoredRun:
 
     @property
     def date(self) -> str:
-        """When it last changed, fit for a file name: equal runs give equal files."""
+        """Return when it last changed, in a form for file names: equal runs give equal files."""
         return self.updated_utc.partition("+")[0].replace(":", "-")
 
     def rows(self) -> dict[str, list[AttemptRow]]:
-        """Arm -> its attempts, in the order of the plan."""
-        found: dict[str, list[AttemptRow]] = {}
+        """Return the attempts of each arm, in the order of the plan."""
+        by_arm: dict[str, list[AttemptRow]] = {}
         for row in self.store.attempts(self.run_id):
-            found.setdefault(row.arm, []).append(row)
-        return found
+            by_arm.setdefault(row.arm, []).append(row)
+        return by_arm
 
     def turns(self, row: AttemptRow) -> list[StoredTurn]:
-        """What was asked and answered for one attempt; empty if it failed."""
+        """Return what was asked and answered for one attempt; empty if it failed."""
         return self.store.turns(self.run_id, row.arm, row.problem_id, row.sample)
 
     def readers(self, row: AttemptRow) -> Iterator[tuple[str, float]]:
-        """Reader and whether it finds the attempt correct, the one that decided first."""
+        """Yield each reader with 1 or 0 (correct or not), the one that decided first."""
         yield self.reader, float(row.outcome == "correct")
         for name, is_correct in row.correct_by.items():
             if name != self.reader:

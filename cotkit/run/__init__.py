@@ -1,4 +1,4 @@
-"""The only wiring: spec -> plan -> driven flows -> rows in the store, with events on the way.
+"""A run from spec to stored rows: the plan, the flows of the strategies, the events.
 
 Its names are loaded when first used, so that the command line reads the options' defaults fast.
 """

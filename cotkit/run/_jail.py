@@ -1,11 +1,11 @@
-"""The other process of the sandbox: limits itself, then runs the code that its stdin brings.
+"""The other process of the sandbox: it limits itself, then runs the code from its stdin.
 
 Run as a script, ``python -I -S -B _jail.py CPU_SECONDS MEMORY_BYTES``; imports nothing of cotkit.
-Exit status 0: stdout holds the result. ``REFUSED``: stderr holds one sentence that says why not.
+Exit status 0: stdout holds the result. ``REFUSED``: stderr holds the reason, one sentence.
 
-What watches the code runs in a namespace of its own, builtins included: the code can reach this
-module's frames, and could else bind a name that decides about it. Nor does the watch call a method
-of anything that the code may have made. Not a security boundary all the same, see ``sandbox``.
+The functions that watch the code run in a namespace of their own, builtins included: the code can
+reach the frames of this module, and could otherwise rebind a name that they use. They also call no
+method of an object that the code may have made. This is no security boundary, see ``sandbox``.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ _FORBIDDEN_MODULES = (
 
 
 def _refuse(reason: str) -> NoReturn:
-    """End at once, so that no ``except`` of the code can hide it."""
+    """End the process at once, so that no ``except`` of the code can hide it."""
     _write(2, reason[:300].encode(errors="replace"))
     _leave(REFUSED)
     raise AssertionError  # unreachable: _leave ends the process
 
 
 def _set_limits(cpu_s: int, memory_bytes: int) -> None:
-    """Processor time, address space, no file may grow, no core file, no further process."""
+    """Limit processor time and address space; forbid file growth, core files and processes."""
     for kind, most in (
         (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_AS, memory_bytes),
@@ -79,7 +79,7 @@ def _set_limits(cpu_s: int, memory_bytes: int) -> None:
 
 
 def _leave_the_network() -> None:
-    """A network name space without interfaces, where the kernel lets us; die with the parent."""
+    """Enter a network name space without interfaces, if the kernel allows; die with the parent."""
     with contextlib.suppress(ImportError, AttributeError, OSError):  # no ctypes, or not Linux
         import ctypes
 
@@ -88,13 +88,13 @@ def _leave_the_network() -> None:
         if libc.unshare(_OWN_NETWORK) != 0:
             libc.unshare(_OWN_USERS | _OWN_NETWORK)
     for name in [name for name in sys.modules if name.lstrip("_").startswith("ctypes")]:
-        del sys.modules[name]  # an import by the code is to be seen
+        del sys.modules[name]  # so that the hook sees an import by the code
 
 
 def _copy_functions(*functions: object) -> dict[str, Any]:
-    """Copies of functions by name; what they look up, builtins too, is theirs alone.
+    """Copy functions into a namespace of their own, builtins included; return them by name.
 
-    Nothing else in the namespace may be mutable: it is shared with this module's.
+    Nothing else in that namespace may be mutable: this module shares it.
     """
     own: dict[str, Any] = {**globals(), "__builtins__": dict(vars(builtins))}
     for function in cast("tuple[FunctionType, ...]", functions):
@@ -107,7 +107,7 @@ def _no_thread(*_: object) -> NoReturn:
 
 
 def _guard() -> None:
-    """Refuse what reaches beyond this process, at the first try. Cannot be taken off again."""
+    """Install the hook that ends the process at its first forbidden act; it cannot be removed."""
     no_thread = _copy_functions(_no_thread, _refuse)["_no_thread"]
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         if hasattr(_thread, name):  # Python 3.11 has no audit event for it
@@ -119,23 +119,23 @@ def _guard() -> None:
     )
 
 
-def _watch(event: str, given: tuple[object, ...]) -> None:
-    if (deed := _forbidden_act(event, given)) is not None:
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if (deed := _forbidden_act(event, arguments)) is not None:
         _refuse(f"tried to {deed}")
 
 
-def _forbidden_act(event: str, given: tuple[object, ...]) -> str | None:
-    """What an audit event tells that code must not do; None: it may."""
+def _forbidden_act(event: str, arguments: tuple[object, ...]) -> str | None:
+    """Return what code tried that it must not do, by an audit event; None: it is allowed."""
     if event == "import":
-        return _forbidden_import(given[0])
+        return _forbidden_import(arguments[0])
     if event == "open":
-        return _forbidden_open(given[0], given[2])
+        return _forbidden_open(arguments[0], arguments[2])
     if event == "sys._getframe":  # the standard library may look at the code's frames
-        frame = cast("FrameType", given[0])
+        frame = cast("FrameType", arguments[0])
         is_ours = type(frame) is not FrameType or frame.f_code.co_filename == _HERE
         return "watch the interpreter (sys._getframe)" if is_ours else None
     is_search = event in {"os.listdir", "os.scandir"}  # how an import finds its module
-    if event in _HARMLESS or (is_search and _may_be_read(given[0])):
+    if event in _HARMLESS or (is_search and _may_be_read(arguments[0])):
         return None
     return next(
         (f"{deed} ({event})" for prefix, deed in _FORBIDDEN_EVENTS if event.startswith(prefix)),
@@ -158,7 +158,7 @@ def _forbidden_open(path: object, flags: object) -> str | None:
 
 
 def _may_be_read(path: object) -> bool:
-    """In the standard library, or the ``<string>`` that a SyntaxError looks for."""
+    """Return whether a path is in the standard library, or the ``<string>`` of a SyntaxError."""
     if type(path) is not str:  # a subclass could lie
         return False
     is_inside = f"{path}/".startswith(_LIBRARY) and ".." not in path
@@ -171,9 +171,9 @@ def _run(source: str, memory_bytes: int, names: dict[str, object]) -> NoReturn:
         sys.stdout.flush()
     except MemoryError:
         _refuse(f"used more than {memory_bytes // 2**20} MB")
-    except SystemExit as left:
-        if left.code not in {None, 0}:
-            _refuse(f"exited with {left.code!r}")
+    except SystemExit as ended:
+        if ended.code not in {None, 0}:
+            _refuse(f"exited with {ended.code!r}")
         sys.stdout.flush()
     except SyntaxError as broken:
         place = f" in line {broken.lineno}" if broken.lineno else ""
@@ -190,8 +190,8 @@ def _describe_error(raised: BaseException) -> str:
         if frame.tb_frame.f_code.co_filename == "<code>":
             line = frame.tb_lineno
         frame = frame.tb_next
-    said = " ".join(str(raised).split())
-    return f"{type(raised).__name__} in line {line}" + (f": {said}" if said else "")
+    message = " ".join(str(raised).split())
+    return f"{type(raised).__name__} in line {line}" + (f": {message}" if message else "")
 
 
 def _main() -> None:
@@ -199,7 +199,7 @@ def _main() -> None:
     source = sys.stdin.buffer.read().decode()
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
-    sys.stderr = os.fdopen(nothing, "w")  # descriptor 2 is for our reason alone
+    sys.stderr = os.fdopen(nothing, "w")  # descriptor 2 is kept for the reason of a refusal
     sys.argv = [""]
     _leave_the_network()
     _set_limits(cpu_s, memory_bytes)

@@ -1,4 +1,4 @@
-"""Answer requests once each: from the store, from a call already under way, or from the backend."""
+"""Answer each request once: from the store, from a call already running, or from the backend."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cotkit.types import Completion, Request
 
 
 class NotStoredError(CotkitError):
-    """A completion that only a model could give."""
+    """A completion is not in the store, so only a model could give it."""
 
 
 class StoredAsker:
     """Answers requests from the store alone."""
 
     def __init__(self, key: str, store: Store) -> None:
-        """``key``: of the backend whose completions are meant."""
+        """``key``: of the backend that made the completions."""
         self._key, self._store = key, store
 
     async def ask(self, request: Request) -> Turn:
@@ -42,7 +42,7 @@ class StoredAsker:
             completions.append(completion)
         return Turn(keys=keys, completions=tuple(completions))
 
-    async def weigh(self, request: Request) -> tuple[Completion, ...]:
+    async def score_options(self, request: Request) -> tuple[Completion, ...]:
         """Return the stored scores of the options of a request; none where one is missing."""
         try:
             return (await self.ask(request)).completions
@@ -51,7 +51,7 @@ class StoredAsker:
 
 
 class Asker:
-    """Shared by all flows of a run, so that equal requests of two arms share one completion."""
+    """Asks for all flows of a run, so that equal requests of two arms share one completion."""
 
     def __init__(
         self,
@@ -61,40 +61,40 @@ class Asker:
         meter: Meter,
         promised: frozenset[str] = frozenset(),
     ) -> None:
-        """``promised``: completion keys that a batch at the provider will bring, not this run."""
+        """``promised``: completion keys that a batch at the provider holds already."""
         self._backend, self._key, self._store, self._meter = backend, key, store, meter
-        self._each = backend if isinstance(backend, PiecewiseBackend) else None
+        self._piecewise = backend if isinstance(backend, PiecewiseBackend) else None
         self._promised = promised
-        self._flying: dict[str, asyncio.Future[Completion]] = {}
+        self._pending: dict[str, asyncio.Future[Completion]] = {}
         self.n_generated = 0
         """Completions that the backend made, over the life of this object."""
-        self.not_weighed: str | None = None
-        """Why options could not be weighed, the first time; None: they could."""
+        self.why_unscored: str | None = None
+        """Why options could not be scored, the first time; None: they could."""
 
     async def ask(self, request: Request) -> Turn:
-        """Completions for every sample of a request; each is committed as soon as it is there."""
+        """Return a completion for every sample; each is stored as soon as it is made."""
         content = request_key(request)
         keys = [completion_key(self._key, content, sample) for sample in request.samples]
-        found: dict[str, Completion] = {}
+        completions: dict[str, Completion] = {}
         missing: dict[str, int] = {}
         for key, sample in zip(keys, request.samples, strict=True):
-            if key in self._flying:
+            if key in self._pending:
                 continue
             if (stored := self._store.completion(key)) is not None:
-                found[key] = stored
+                completions[key] = stored
             else:
                 missing[key] = sample
-        flying = {key: self._flying[key] for key in keys if key in self._flying}
+        pending = {key: self._pending[key] for key in keys if key in self._pending}
         if missing:
-            found |= await self._generate(request, content, missing)
-        for key, future in flying.items():
-            found[key] = await asyncio.shield(future)
-        return Turn(keys=tuple(keys), completions=tuple(found[key] for key in keys))
+            completions |= await self._generate(request, content, missing)
+        for key, future in pending.items():
+            completions[key] = await asyncio.shield(future)
+        return Turn(keys=tuple(keys), completions=tuple(completions[key] for key in keys))
 
-    async def weigh(self, request: Request) -> tuple[Completion, ...]:
-        """Score the options of a request; nothing where this model or server cannot.
+    async def score_options(self, request: Request) -> tuple[Completion, ...]:
+        """Score the options of a request; return nothing where this model or server cannot.
 
-        What was asked before it was answered, and stands without this measure beside it.
+        The attempt itself was answered before, and counts without this measure.
         """
         try:
             return (await self.ask(request)).completions
@@ -103,15 +103,15 @@ class Asker:
         except BackendError as failure:
             if failure.retryable:
                 raise
-            self.not_weighed = self.not_weighed or str(failure)
+            self.why_unscored = self.why_unscored or str(failure)
             return ()
 
     async def _make(
         self, request: Request, keep: Callable[[Mapping[int, Completion]], None]
     ) -> tuple[Completion, ...]:
         if not request.options:
-            if self._each is not None:
-                return await self._each.generate_each(request, keep)
+            if self._piecewise is not None:
+                return await self._piecewise.generate_each(request, keep)
             return await self._backend.generate(request)
         if not isinstance(self._backend, LikelihoodBackend):
             raise UsageError(
@@ -119,11 +119,11 @@ class Asker:
                 hint="a local model, or a completions server that echoes log-probabilities",
             )
         scored = await self._backend.loglikelihood(request)
-        for one in scored:
-            if one.logprob is None or not -math.inf < one.logprob <= 0:
+        for completion in scored:
+            if completion.logprob is None or not -math.inf < completion.logprob <= 0:
                 raise ModelLoadError(
-                    f"{self._backend.info.model} gave {one.text!r} the log-probability"
-                    f" {one.logprob}, no number up to 0"
+                    f"{self._backend.info.model} gave {completion.text!r} the log-probability"
+                    f" {completion.logprob}, no number up to 0"
                 )
         return tuple(scored[sample] for sample in request.samples)  # some may be stored already
 
@@ -137,22 +137,30 @@ class Asker:
             )
         loop = asyncio.get_running_loop()
         futures = {key: loop.create_future() for key in missing}
-        self._flying |= futures
-        wanted = replace(request, samples=tuple(missing.values()))
-        found: dict[str, Completion] = {}
+        self._pending |= futures
+        partial_request = replace(request, samples=tuple(missing.values()))
+        completions: dict[str, Completion] = {}
 
-        def keep(completions: Mapping[int, Completion]) -> None:
+        def keep(arrived: Mapping[int, Completion]) -> None:
             for key, sample in missing.items():
-                if key not in found and (made := completions.get(sample)) is not None:
-                    kept = made if request.options else trim(made, request)
-                    found[key] = self._store.put_completion(
-                        self._key, content, request, sample, kept
+                if key not in completions and (completion := arrived.get(sample)) is not None:
+                    trimmed = completion if request.options else trim(completion, request)
+                    completions[key] = self._store.put_completion(
+                        self._key, content, request, sample, trimmed
                     )
-                    futures[key].set_result(found[key])
-                    self._count(found[key])
+                    futures[key].set_result(completions[key])
+                    self._count(completions[key])
 
         try:
-            keep(dict(zip(wanted.samples, await self._make(wanted, keep), strict=True)))
+            keep(
+                dict(
+                    zip(
+                        partial_request.samples,
+                        await self._make(partial_request, keep),
+                        strict=True,
+                    )
+                )
+            )
         except BackendError as failure:
             keep(failure.answered)
             self._fail(futures, failure)
@@ -162,16 +170,16 @@ class Asker:
             raise
         finally:
             for key in missing:
-                del self._flying[key]
-        return found
+                del self._pending[key]
+        return completions
 
-    def _count(self, made: Completion) -> None:
+    def _count(self, completion: Completion) -> None:
         self.n_generated += 1
-        self._meter.add(made)
+        self._meter.add(completion)
 
     @staticmethod
     def _fail(futures: Mapping[str, asyncio.Future[Completion]], failure: BaseException) -> None:
         for future in futures.values():
             if not future.done():
                 future.set_exception(failure)
-                future.exception()  # nobody may be waiting for it; that is no fault
+                future.exception()  # marks it as read, since no flow may be waiting for it

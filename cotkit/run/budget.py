@@ -1,8 +1,8 @@
-"""What a run may cost, and when it has to stop for it.
+"""Budgets of a run: what it may cost, and when it must stop.
 
-A run begins problem by problem, all arms of one together; a meter says before each whether one more
-still fits. So a budget never cuts a problem in two, and every arm ends with the same problems. What
-can be spent beyond the limit is what the problems under way turn out to cost above the mean.
+A run begins problem by problem, all arms of one together; before each problem a meter tells whether
+one more still fits. So a budget never cuts a problem in two, and every arm ends with the same
+problems. The run can exceed a limit only by what its last problems cost above the mean.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Limits of one call of cotkit; what earlier calls of a resumed run took is not counted."""
+    """Limits of one call of cotkit; earlier calls of a resumed run are not counted."""
 
     usd: float | None = None
     """US dollars at list prices; None: no limit."""
     tokens: int | None = None
     """Prompt and generated tokens together, cached ones included; None: no limit."""
     seconds: float | None = None
-    """Wall time from the making of the meter; None: no limit."""
+    """Wall time since the meter was made; None: no limit."""
 
     def check_batch(self) -> None:
         """Refuse a limit for a run that sends everything at once.
@@ -44,7 +44,7 @@ class Budget:
             )
 
     def __post_init__(self) -> None:
-        """Refuse a budget that nothing fits in.
+        """Refuse a budget of nothing.
 
         Raises:
             UsageError: a limit is not above 0.
@@ -70,10 +70,10 @@ NO_LIMITS = Resources()
 
 
 class Meter:
-    """Counts what a run takes and says when no new problem may begin.
+    """Counts what a run spends and tells when no new problem may begin.
 
-    Only completions made now are counted, as the store hands out its own for nothing. Tries that
-    gave nothing are not counted: providers do not say what they charge for them.
+    Only completions made now are counted: those of the store cost nothing. Failed tries are not
+    counted: providers do not tell what they charge for them.
     """
 
     def __init__(
@@ -116,46 +116,46 @@ class Meter:
             )
         self._tokens += prompt + generated
         if self._price is not None:
-            shared, written = completion.n_shared_tokens, completion.n_cache_write_tokens
-            self._usd += self._price.cost(prompt, shared, written, generated)
+            shared, cache_writes = completion.n_shared_tokens, completion.n_cache_write_tokens
+            self._usd += self._price.cost(prompt, shared, cache_writes, generated)
 
-    def problem_done(self) -> None:
-        """All arms of a problem are done.
+    def count_problem(self) -> None:
+        """Count a problem of which all arms are done.
 
-        Problems done before anything was made came from the store: they say nothing of the price.
+        Problems done before anything was made came from the store: they tell nothing of the price.
         """
         if self._n_made:
             self._n_done += 1
 
     @property
     def is_timed(self) -> bool:
-        """Whether wall time is limited."""
+        """Return whether wall time is limited."""
         return self._budget.seconds is not None
 
     @property
     def usd(self) -> float | None:
-        """Dollars taken so far; None: the price is unknown. Say the price's date with it."""
+        """Return the dollars spent so far; None: no price. Print the date of the price with it."""
         return None if self._price is None else self._usd
 
     @property
     def tokens(self) -> int:
-        """Tokens taken so far, of the completions whose tokens are known."""
+        """Return the tokens taken so far, of the completions whose tokens are known."""
         return self._tokens
 
     @property
     def seconds(self) -> float:
-        """Wall time so far."""
+        """Return the wall time so far."""
         return self._clock() - self._began_s
 
-    def exhausted(self, n_in_flight: int) -> str | None:
-        """Why no new problem may begin now, in one sentence; None: it may.
+    def explain_stop(self, n_in_flight: int) -> str | None:
+        """Return why no new problem may begin now, in one sentence; None: one may.
 
-        With problems under way this is no last word: they may turn out cheaper, so ask again when
-        one is done. With none it is: the budget is used up.
+        While problems are running the answer may change, as they may turn out cheaper: ask again
+        when one is done. With none running it is final: the budget is used up.
 
-        One more is expected to take the mean of the problems done; those under way are expected
-        to take that in full, whatever they took already. While none is done that mean is unknown:
-        the first problem runs alone (a limit of time alone does not ask for that).
+        A new problem is expected to take the mean of the problems done; so is each running one,
+        whatever it took already. Before the first is done that mean is unknown: the first problem
+        runs alone (not so if only time is limited).
 
         Args:
             n_in_flight: Problems begun and not done.
@@ -170,23 +170,23 @@ class Meter:
                 return "what a problem takes is not known before the first is done"
             mean = spent / self._n_done if self._n_done else 0.0
             if spent >= limit or spent + mean * (n_in_flight + 1) > limit:
-                return self._sentence(name, limit, spent, mean)
+                return self._explain(name, limit, spent, mean)
         if budget.seconds is not None:
             seconds = self.seconds
-            # Little's law: a problem takes as long as as many as run at once take to be done.
+            # Little's law: a problem lasts as long as it takes to finish as many as run at once.
             each = max(self._most_open, 1) * seconds / self._n_done if self._n_done else 0.0
             if seconds >= budget.seconds or seconds + each > budget.seconds:
-                return self._sentence("time", budget.seconds, seconds, each)
+                return self._explain("time", budget.seconds, seconds, each)
         return None
 
-    def _sentence(self, name: str, limit: float, spent: float, each: float) -> str:
-        def said(amount: float) -> str:
+    def _explain(self, name: str, limit: float, spent: float, each: float) -> str:
+        def format_amount(amount: float) -> str:
             if name == "usd":
                 return f"${amount:.4g}"
             return f"{amount:.3g} s" if name == "time" else f"{amount:,.0f}"
 
-        at = f" (list prices of {self._price.as_of})" if name == "usd" and self._price else ""
+        dated = f" (list prices of {self._price.as_of})" if name == "usd" and self._price else ""
         return (
-            f"--budget-{name} is used up: {said(spent)} of {said(limit)} taken, and one more "
-            f"problem takes about {said(each)}{at}"
+            f"--budget-{name} is used up: {format_amount(spent)} of {format_amount(limit)} taken, "
+            f"and one more problem takes about {format_amount(each)}{dated}"
         )

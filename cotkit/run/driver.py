@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,14 +27,12 @@ from cotkit.types import (
     Request,
 )
 
-_PACKAGE_PREFIX = str(Path(__file__).parent.parent / "_").removesuffix(
-    "_"
-)  # with its last separator
+_PACKAGE_PREFIX = f"{Path(__file__).parent.parent}{os.sep}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one request brought."""
+    """The completions of one request."""
 
     keys: tuple[str, ...]
     """Completion keys, in the order of the request's samples."""
@@ -42,7 +41,7 @@ class Turn:
 
 
 Ask = Callable[[Request], Awaitable[Turn]]
-
+"""Asks a model."""
 
 Run = Callable[[Execute], Awaitable[Completion]]
 """Runs code apart from this process; never raises for what the code does."""
@@ -51,13 +50,13 @@ Run = Callable[[Execute], Awaitable[Completion]]
 def start_flow(
     strategy: Strategy | OracleStrategy, question: Question, is_correct: IsCorrect
 ) -> Flow:
-    """A strategy at work on a question; only an oracle strategy is given the oracle.
+    """Start a strategy on a question, each step checked; only an oracle strategy gets the oracle.
 
-    Raises (at the step it concerns):
+    Raises (at the step that is wrong):
         UsageError: the strategy broke the contract, or is a user's and raised: names its class.
     """
     name, n_asked = type(strategy).__name__, 0
-    with blame_user_code("strategy", strategy):
+    with name_user_errors("strategy", strategy):
         flow = cast(
             "object",  # what users write need not be what the protocol says
             cast("OracleStrategy", strategy).solve_with_oracle(question, is_correct)
@@ -73,7 +72,7 @@ def start_flow(
     sent = None
     try:
         while True:
-            with blame_user_code("strategy", strategy):
+            with name_user_errors("strategy", strategy):
                 try:
                     step = inner.send(sent)
                 except StopIteration as ended:
@@ -95,7 +94,7 @@ def start_flow(
 
 
 def make_oracle(problem: Problem, reader: str) -> IsCorrect:
-    """Whether a text would be scored correct on a problem."""
+    """Return the function that tells whether a text would be scored correct on a problem."""
 
     def is_correct(text: str) -> bool:
         attempt = Attempt(text=text, stop_reason="stop")
@@ -124,12 +123,12 @@ def _check_step(name: str, step: object) -> Request | Execute:
 
 
 @contextmanager
-def blame_user_code(what: str, whose: object) -> Generator[None, None, None]:
-    """What a user's class raises becomes one line; a bug of ours stays what it is.
+def name_user_errors(kind: str, plugin: object) -> Generator[None, None, None]:
+    """Turn an error of a user's class into one line; errors of cotkit's own classes pass unchanged.
 
     Args:
-        what: "strategy" or "benchmark".
-        whose: The object whose code runs.
+        kind: "strategy" or "benchmark".
+        plugin: The object whose code runs.
 
     Raises:
         UsageError: names the class and the line of its file.
@@ -139,17 +138,17 @@ def blame_user_code(what: str, whose: object) -> Generator[None, None, None]:
     except CotkitError:
         raise
     except Exception as raised:
-        if type(whose).__module__.startswith("cotkit."):
+        if type(plugin).__module__.startswith("cotkit."):
             raise
         inside = [
-            at
-            for at in extract_tb(raised.__traceback__)
-            if not at.filename.startswith(_PACKAGE_PREFIX)
+            frame
+            for frame in extract_tb(raised.__traceback__)
+            if not frame.filename.startswith(_PACKAGE_PREFIX)
         ]
-        lines = [at.lineno for at in inside if at.filename == inside[0].filename]
+        lines = [frame.lineno for frame in inside if frame.filename == inside[0].filename]
         place = f" at {inside[0].filename}:{lines[-1]}" if inside else ""
-        said = " ".join(f"{type(raised).__name__}: {raised}".split())
-        raise UsageError(f"{what} {_type_name(whose)} failed{place}: {said}") from raised
+        message = " ".join(f"{type(raised).__name__}: {raised}".split())
+        raise UsageError(f"{kind} {_type_name(plugin)} failed{place}: {message}") from raised
 
 
 def _type_name(value: object) -> str:
@@ -157,7 +156,7 @@ def _type_name(value: object) -> str:
 
 
 async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Turn]]:
-    """Run a started flow to its end: the attempt and every turn it asked a model.
+    """Run a started flow to its end; return the attempt and every turn that asked a model.
 
     Raises:
         UsageError: the strategy broke the contract, or wants code run that the user did not allow.
@@ -169,9 +168,9 @@ async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Turn]]:
             if isinstance(step, Execute):
                 step = flow.send((await run(step),))
             else:
-                asked = await ask(step)
-                turns.append(asked)
-                step = flow.send(asked.completions)
+                turn = await ask(step)
+                turns.append(turn)
+                step = flow.send(turn.completions)
     except StopIteration as ended:
         return ended.value, turns
     finally:
@@ -179,18 +178,18 @@ async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Turn]]:
 
 
 def trim(completion: Completion, request: Request) -> Completion:
-    """The completion as every strategy and reader sees it: cut at its stops, reasoning apart.
+    """Return a completion as strategies and readers see it: cut at its stops, reasoning apart.
 
     A text that a stop rule cut short ended by that rule, whatever the server said.
     """
-    whole = completion.text.encode(errors="replace").decode()  # half a surrogate pair: no UTF-8
-    kept = cut(whole, request.decoding)
-    reasoning, text = split_reasoning(whole if kept is None else kept)
+    text = completion.text.encode(errors="replace").decode()  # half a surrogate pair: no UTF-8
+    trimmed = cut(text, request.decoding)
+    reasoning, answer = split_reasoning(text if trimmed is None else trimmed)
     thoughts = [part for part in (completion.reasoning, reasoning) if part]
-    stopped = kept is not None and completion.stop_reason == "length"
+    stopped = trimmed is not None and completion.stop_reason == "length"
     return replace(
         completion,
-        text=text,
+        text=answer,
         reasoning="\n".join(thoughts) or None,
         stop_reason="stop" if stopped else completion.stop_reason,
     )

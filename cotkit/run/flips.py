@@ -1,4 +1,4 @@
-"""How often answers of a setting change with the batch, as ``cotkit doctor`` measured it."""
+"""How often the answers of a model change with the batch, as ``cotkit doctor`` measured it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cotkit.types import BackendInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """What was measured last."""
+    """One measurement."""
 
     n_flipped: int
     """Answers that differed between problems asked one by one and all at once."""
@@ -28,7 +28,7 @@ class Flips:
 
 
 def save_flips(info: BackendInfo, flips: Flips) -> None:
-    """Keep a measurement for the reports to come; the last one of a setting counts."""
+    """Store a measurement for later reports; the last one of a model and setting counts."""
     path = _flips_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     flips_by_backend = _read_flips(path) | {backend_key(info): asdict(flips)}
@@ -36,9 +36,9 @@ def save_flips(info: BackendInfo, flips: Flips) -> None:
 
 
 def load_flips(info: BackendInfo) -> Flips | None:
-    """What was measured for exactly this backend; None: nothing."""
-    found = _read_flips(_flips_path()).get(backend_key(info))
-    return None if found is None else Flips(**found)
+    """Return the measurement of exactly this backend; None: there is none."""
+    stored = _read_flips(_flips_path()).get(backend_key(info))
+    return None if stored is None else Flips(**stored)
 
 
 def _flips_path() -> Path:
@@ -48,5 +48,5 @@ def _flips_path() -> Path:
 def _read_flips(path: Path) -> dict[str, dict[str, int]]:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):  # none yet, or spoilt: measured again at the next call
+    except (OSError, ValueError):  # none yet, or damaged: the next call of doctor measures again
         return {}

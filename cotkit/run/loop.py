@@ -1,4 +1,4 @@
-"""Run a coroutine to its end from code that is not one, Ctrl-C included."""
+"""Run a coroutine from ordinary code, with Ctrl-C, also inside a notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _JOIN_S = 0.2  # how long a Ctrl-C may go unnoticed in a script that runs an eve
 
 
 def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run to the end, also where a notebook's event loop is already running in this thread."""
+    """Run a coroutine to its end, also where this thread runs an event loop (a notebook's)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -35,7 +35,7 @@ def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def _raise_if_cancelled() -> None:
-    """Under ``asyncio.run`` a Ctrl-C only marks the task that we are called from."""
+    """Raise ``KeyboardInterrupt`` where a Ctrl-C under ``asyncio.run`` only cancelled the task."""
     current = asyncio.current_task()
     if current is not None and current.cancelling():
         raise KeyboardInterrupt

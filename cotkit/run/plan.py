@@ -14,7 +14,7 @@ from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import read_exemplars, shown
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
-from cotkit.run.driver import blame_user_code
+from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS
@@ -135,7 +135,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     Raises:
         CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
     """
-    with blame_user_code("benchmark", bench):
+    with name_user_errors("benchmark", bench):
         everything = tuple(bench.problems())
     for problem in cast("tuple[object, ...]", everything):
         if not isinstance(problem, Problem):

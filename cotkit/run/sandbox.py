@@ -1,15 +1,15 @@
 """Run code that a model wrote, apart from this process, only where the user allowed it.
 
-What holds it: a process and session of its own, killed whole at the wall limit; limits of the
+Its limits: a process and session of its own, killed as a whole at the wall limit; limits of the
 kernel on processor time, address space, file size and core files (and on processes, except for
 root); an empty folder, an empty environment, no stdin, no site-packages; on Linux a network name
 space without interfaces where the kernel allows one; and an audit hook in the child that ends it at
 its first try to open a file or socket, to start a process or thread, or to call C code. The hook
-looks nothing up in a place that the code can reach by name, by import or up the stack.
+uses no name that the code can reach, by import or up the stack.
 
 This stops accidents and clumsy mischief. It is **not a security boundary against a determined
-attacker**: audit hooks can be got around from within an interpreter, and where no network name
-space can be had the hook is all there is. Where models are not trusted, run cotkit in a container.
+attacker**: code can get around audit hooks within an interpreter, and where there is no network
+name space, the hook is the only guard. If you do not trust a model, run cotkit in a container.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from cotkit.run.driver import Run
 from cotkit.types import Completion, Execute
 
 MAX_OUTPUT_BYTES = 10_000
-"""What code prints beyond this ends it."""
+"""Code that prints more is ended."""
 MAX_AT_ONCE = 4
-"""Processes of one sandbox at the same time; the others wait, and their clocks with them."""
+"""Processes of one sandbox at the same time; others wait, and their time limits with them."""
 
 _JAIL = Path(__file__).with_name("_jail.py")
-_SIGNALS = {known.value: known.name for known in signal.Signals}
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 def make_sandbox(*, allowed: bool) -> Run:
-    """What runs code: a limited process if ``allowed``, else a refusal.
+    """Return the function that runs code: in a limited process if ``allowed``, else it refuses.
 
     Code that raises, breaks a rule or a limit, or does not parse comes back as an ``error`` of one
-    sentence. What it prints must be UTF-8; what it prints last need not end in a newline.
+    sentence. Its output must be UTF-8; the last line need not end in a newline.
 
     Raises (when called with code):
         UsageError: the user did not allow it.
@@ -82,7 +82,7 @@ def _failed_completion(reason: str) -> Completion:
 
 
 async def _run_child(step: Execute) -> tuple[int, bytes, bytes]:
-    """Exit status, stdout and stderr of a child that is gone, with its session, on return.
+    """Run a child to its end, and its session too; return exit status, stdout and stderr.
 
     Raises:
         TimeoutError: it took too long.
@@ -130,7 +130,7 @@ async def _feed_code(child: asyncio.subprocess.Process, code: str) -> None:
 async def _read_output(
     child: asyncio.subprocess.Process, stream: asyncio.StreamReader | None
 ) -> bytes:
-    """What a pipe brings up to its end, cut just beyond the limit, at which the child is killed."""
+    """Read a pipe to its end; beyond the limit the output is cut and the child killed."""
     assert stream is not None
     data = b""
     while piece := await stream.read(65536):

@@ -1,4 +1,4 @@
-"""Who listens to a run besides its display: trackers (``--track``), the log (``--log-level``)."""
+"""Listeners to a run besides its display: trackers (``--track``), the log (``--log-level``)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from cotkit.events import (
 from cotkit.registry import construct, parse_spec
 
 Level = Literal["debug", "info", "warning", "error"]
-"""How much the log says: from every try of every call to only what failed."""
+"""How much is logged: from every try of every call down to only what failed."""
 
 _LOG = logging.getLogger("cotkit.run")
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Takes the events of runs somewhere; a dataclass whose fields are its ``key=value``."""
+    """Records the events of runs; a dataclass whose fields are its ``key=value``."""
 
     def record(self, event: Event) -> None:
-        """Take one event; never called from two threads at once."""
+        """Record one event; never called from two threads at once."""
         ...
 
     def close(self) -> None:
-        """Called once, after the last event, also when an error or Ctrl-C ended the run."""
+        """Close; called once, after the last event, also when an error or Ctrl-C ended the run."""
         ...
 
 
@@ -44,70 +44,70 @@ class Tracker(Protocol):
 def track_events(
     emit: Callable[[Event], None], specs: Sequence[str]
 ) -> Generator[Callable[[Event], None]]:
-    """Tell trackers what ``emit`` is told, after it.
+    """Yield a function that passes each event to ``emit`` and then to the trackers.
 
-    A tracker that raises is told no more, which is said; it never ends a run.
+    A tracker that raises gets no more events, and the user a message; it never ends a run.
 
     Args:
-        emit: Who is told first.
+        emit: Gets each event first.
         specs: Trackers as on the command line, e.g. ``"jsonl:events.jsonl"``.
 
     Raises:
         UsageError: no such tracker, or it refuses its parameters.
     """
-    listening = {spec: _make_tracker(spec) for spec in specs}
-    one_at_a_time = threading.RLock()
+    trackers = {spec: _make_tracker(spec) for spec in specs}
+    lock = threading.RLock()
 
-    def attempt(spec: str, what: Callable[[], None]) -> None:
+    def guard(spec: str, call: Callable[[], None]) -> None:
         try:
-            what()
+            call()
         except Exception as failure:  # noqa: BLE001 - a plugin may raise anything
-            listening.pop(spec, None)
-            why = f"{type(failure).__name__}: {failure}"
-            emit(Said(text=f"the tracker {spec} failed and is told no more: {why}"))
+            trackers.pop(spec, None)
+            reason = f"{type(failure).__name__}: {failure}"
+            emit(Said(text=f"the tracker {spec} failed and gets no more events: {reason}"))
 
-    def tell(event: Event) -> None:
+    def emit_to_all(event: Event) -> None:
         emit(event)
-        with one_at_a_time:
-            for spec, tracker in list(listening.items()):
-                attempt(spec, lambda tracker=tracker: tracker.record(event))
+        with lock:
+            for spec, tracker in list(trackers.items()):
+                guard(spec, lambda tracker=tracker: tracker.record(event))
 
     try:
-        yield tell
+        yield emit_to_all
     finally:
-        for spec, tracker in list(listening.items()):
-            attempt(spec, tracker.close)
+        for spec, tracker in list(trackers.items()):
+            guard(spec, tracker.close)
 
 
 def _make_tracker(spec: str) -> Tracker:
-    made = construct("tracker", parse_spec(spec))
-    if not isinstance(made, Tracker):
+    tracker = construct("tracker", parse_spec(spec))
+    if not isinstance(tracker, Tracker):
         raise UsageError(
-            f"tracker {spec}: {type(made).__name__} lacks record or close",
-            hint="docs/observing.md says what a tracker is",
+            f"tracker {spec}: {type(tracker).__name__} lacks record or close",
+            hint="docs/observing.md describes trackers",
         )
-    return made
+    return tracker
 
 
 def start_log(level: Level, stderr: TextIO) -> None:
-    """Write what cotkit logs to a stream, and nothing of other libraries: theirs may hold keys.
+    """Write the log of cotkit to a stream, without those of other libraries: they may hold keys.
 
-    ``info``: runs, gains, calls to be made again; ``debug``: also every attempt and every try.
+    ``info``: runs, gains, calls that are tried again; ``debug``: also every attempt and every try.
     """
     handler = logging.StreamHandler(stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    ours = logging.getLogger("cotkit")
-    ours.handlers = [handler]
-    ours.propagate = False
-    ours.setLevel(level.upper())
+    logger = logging.getLogger("cotkit")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(level.upper())
 
 
 def log_event(event: Event) -> None:
     """Log an event at its level."""
     match event:
         case RunStarted():
-            what = f"{event.model} on {event.bench}, {', '.join(event.arms)}"
-            _LOG.info("run %s started: %s", event.run_id, what)
+            described = f"{event.model} on {event.bench}, {', '.join(event.arms)}"
+            _LOG.info("run %s started: %s", event.run_id, described)
         case AttemptDone(outcome="failed"):
             _LOG.warning("%s of %s failed: %s", event.arm, event.problem_id, event.error)
         case AttemptDone():
@@ -120,7 +120,7 @@ def log_event(event: Event) -> None:
         case Said():
             pass  # shown already, whatever the display
         case Waits():
-            _LOG.debug("%s", event.text or "waits for nothing unusual any more")
+            _LOG.debug("%s", event.text or "no longer waiting")
 
 
 class _OneLine(logging.Formatter):

@@ -16,7 +16,7 @@ from cotkit.paths import check_overwrites
 
 @dataclass(kw_only=True, slots=True)
 class Jsonl:
-    """Writes events to a file, each as soon as it is there."""
+    """Writes events to a file, each as soon as it happens."""
 
     path: Path
     """Appended to, so that a resumed run goes on in the same file."""
@@ -26,7 +26,7 @@ class Jsonl:
         """Open the file, and end the line that a killed run may have begun.
 
         Raises:
-            UsageError: it cannot be written, or is there and holds something else.
+            UsageError: it cannot be written, or exists and holds something else.
         """
         try:
             if self.path.is_file():

@@ -23,7 +23,7 @@ from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_pl
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
-from cotkit.run.likelihood import unweighed_notes
+from cotkit.run.likelihood import note_unscored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
 from cotkit.store import Store, place_of, store_option
@@ -187,7 +187,7 @@ async def _execute(
             plan.pairs, margin=plan.spec.margin, level=LEVEL, not_asked=plan.upper_bounds
         )
     try:
-        return await execute_plan(plan, backend, store, emit, meter=meter, enough=stop_rule)
+        return await execute_plan(plan, backend, store, emit, meter=meter, is_enough=stop_rule)
     finally:
         if closes:
             await backend.close()
@@ -243,7 +243,7 @@ def analyse(
         notes=(
             *plan.notes(),
             *found.notes,
-            *unweighed_notes(plan, info),
+            *note_unscored_options(plan, info),
             *_run_notes(plan, info, done, price, why),
         ),
         ended_by=done.ended_by,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast, get_args
 
-from cotkit.errors import BadInputError
-from cotkit.types import StopReason
+from cotkit.errors import BadInputError, Location
+from cotkit.types import Attempt, StopReason
+from cotkit.workflows.records import AttemptRecord, make_vote, read_record
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is refused before the rest of it is read."""
@@ -24,18 +25,20 @@ _BOM = b"\xef\xbb\xbf"
 class CompletionLine:
     """One completion, checked in itself; whether its problem exists is not known here."""
 
-    place: ItemLocation
+    place: Location
     """Where it stands, for errors."""
+    id_field: str
+    """Name there of the field that names the problem."""
     problem: str | int
     """Id of its problem; a whole number is the problem's place in the benchmark, from 0."""
-    text: str
-    """What the readers are to read."""
+    record: AttemptRecord
+    """What the readers are to read, and what else the line says of it."""
     sample: int
     """Which independent draw it is, from 0."""
     arm: str
     """What was done to make it; arms are compared."""
-    stop_reason: StopReason | None
-    """Why it ended; None: the program did not say."""
+    says_end: bool
+    """Whether the program says why the text ended; if not, it is read as complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +49,6 @@ class FieldNames:
     """Holds the problem's id, or its place in the benchmark."""
     text: str = "text"
     """Holds the completion, or a list of samples (one list within a list is taken as that)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemLocation:
-    """A line of a file, or an item of what was given in Python."""
-
-    source: Path | str
-    """The file, or a word for what was given."""
-    line: int
-    """From 1."""
-    id_field: str = "id"
-    """What it calls the field that names the problem."""
-
-    def bad(self, problem: str, *, field: str | None = None, hint: str = _SHAPE) -> BadInputError:
-        """An error at this place."""
-        return BadInputError(self.source, problem, line=self.line, field=field, hint=hint)
 
 
 def read_file(
@@ -92,9 +79,7 @@ def read_file(
     with file:
         for place, line in _read_raw_lines(path, file):
             on_read(file.tell())
-            yield from _make_completions(
-                replace(place, id_field=names.id), _parse(place, line), names, arm
-            )
+            yield from _make_completions(place, _parse(place, line), names, arm)
 
 
 def read_items(
@@ -102,71 +87,95 @@ def read_items(
 ) -> Iterator[CompletionLine]:
     """The same of objects given in Python, each as a line of a file would hold it."""
     for number, item in enumerate(items, start=1):
-        place = ItemLocation(source=source, line=number)
+        place = Location(file=source, line=number, hint=_SHAPE)
         if not isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise place.bad(f"{_describe_type(item)}, not an object")
+            raise place.make_error(f"{_describe_type(item)}, not an object")
         yield from _make_completions(place, item, FieldNames(), arm)
 
 
-def _read_raw_lines(path: Path, file: BinaryIO) -> Iterator[tuple[ItemLocation, bytes]]:
+def _read_raw_lines(path: Path, file: BinaryIO) -> Iterator[tuple[Location, bytes]]:
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
-        place = ItemLocation(source=path, line=number)
+        place = Location(file=path, line=number, hint=_SHAPE)
         if len(line) > MAX_LINE_BYTES:
             size = f"{MAX_LINE_BYTES // 1024**2} MiB"
-            raise place.bad(f"longer than {size}", hint="one object per line, one line per object")
+            raise place.make_error(
+                f"longer than {size}", hint="one object per line, one line per object"
+            )
         if number == 1:
             line = line.removeprefix(_BOM)
         if not line.isspace() and line:
             yield place, line
 
 
-def _parse(place: ItemLocation, line: bytes) -> Mapping[str, object]:
+def _parse(place: Location, line: bytes) -> Mapping[str, object]:
     try:
         value: object = json.loads(line.decode())
     except UnicodeDecodeError as broken:
-        raise place.bad("not UTF-8", hint="save it as UTF-8") from broken
+        raise place.make_error("not UTF-8", hint="save it as UTF-8") from broken
     except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
-        raise place.bad(f"not JSON: {broken}") from broken
+        raise place.make_error(f"not JSON: {broken}") from broken
     if not isinstance(value, dict):
-        raise place.bad(f"{_describe_type(value)}, not an object")
+        raise place.make_error(f"{_describe_type(value)}, not an object")
     return cast("dict[str, object]", value)
 
 
 def _make_completions(
-    place: ItemLocation, fields: Mapping[str, object], names: FieldNames, arm: str
+    place: Location, fields: Mapping[str, object], names: FieldNames, arm: str
 ) -> Iterator[CompletionLine]:
     problem = _read_problem(place, fields, names.id)
     texts = _read_texts(place, fields, names.text)
     first = _read_sample(place, fields)
-    if first is not None and len(texts) > 1:
-        raise place.bad(
+    if first is not None and len(texts) > 1 and fields.get("vote") is not True:
+        raise place.make_error(
             f"beside {len(texts)} texts", field="sample", hint="a list is samples 0, 1, 2, ..."
         )
-    name, ended = _read_arm(place, fields, arm), _read_stop_reason(place, fields)
-    for at, text in enumerate(texts):
+    arm, end = _read_arm(place, fields, arm), _read_stop_reason(place, fields)
+    for i, record in enumerate(_make_records(place, fields, texts, end)):
         yield CompletionLine(
             place=place,
+            id_field=names.id,
             problem=problem,
-            text=text,
-            sample=at + (first or 0),
-            arm=name,
-            stop_reason=ended,
+            record=record,
+            sample=i + (first or 0),
+            arm=arm,
+            says_end=end is not None or "cotkit" in fields,
         )
 
 
-def _read_problem(place: ItemLocation, fields: Mapping[str, object], name: str) -> str | int:
+def _make_records(
+    place: Location, fields: Mapping[str, object], texts: list[str], end: StopReason | None
+) -> list[AttemptRecord]:
+    """Return the attempts of a line: one for each text, or one where the texts are a vote."""
+
+    def bad(problem: str, name: str) -> BadInputError:
+        return place.make_error(problem, field=f"cotkit.{name}", hint="as cotkit export writes it")
+
+    if (entry := fields.get("cotkit")) is not None:
+        if not isinstance(entry, dict) or len(texts) > 1:
+            raise place.make_error("must be an object beside one text", field="cotkit")
+        end_entry: Mapping[str, object] = {} if end is None else {"stop_reason": end}
+        return [read_record({**end_entry, **cast("dict[str, object]", entry)}, texts[0], bad)]
+    samples = [Attempt(text=text, stop_reason=end or "stop") for text in texts]
+    is_vote = fields.get("vote", False)
+    if not isinstance(is_vote, bool):
+        raise place.make_error("must be true or false", field="vote", hint="or leave it out")
+    attempts = [make_vote(samples)] if is_vote else samples
+    return [AttemptRecord(attempt=attempt) for attempt in attempts]
+
+
+def _read_problem(place: Location, fields: Mapping[str, object], name: str) -> str | int:
     value = _require_field(place, fields, name, option="--id-field")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         hint = "the problem's id, or its place in the benchmark from 0"
-        raise place.bad(
+        raise place.make_error(
             f"must be a text or a whole number, not {_describe_type(value)}", field=name, hint=hint
         )
     return value
 
 
-def _read_texts(place: ItemLocation, fields: Mapping[str, object], name: str) -> list[str]:
+def _read_texts(place: Location, fields: Mapping[str, object], name: str) -> list[str]:
     value = _require_field(place, fields, name, option="--text-field")
     if isinstance(value, str):
         return [value]
@@ -178,44 +187,50 @@ def _read_texts(place: ItemLocation, fields: Mapping[str, object], name: str) ->
         what = (
             "an empty list" if isinstance(value, list) else f"{_describe_type(value)}, not a text"
         )
-        raise place.bad(what, field=name, hint=hint)
-    for at, item in enumerate(items):
+        raise place.make_error(what, field=name, hint=hint)
+    for i, item in enumerate(items):
         if not isinstance(item, str):
-            raise place.bad(f"{_describe_type(item)} at {at}, not a text", field=name, hint=hint)
+            raise place.make_error(
+                f"{_describe_type(item)} at {i}, not a text", field=name, hint=hint
+            )
     return cast("list[str]", items)
 
 
 def _require_field(
-    place: ItemLocation, fields: Mapping[str, object], name: str, *, option: str
+    place: Location, fields: Mapping[str, object], name: str, *, option: str
 ) -> object:
     if name not in fields:
-        found = ", ".join(map(repr, sorted(fields)[:8])) or "nothing"
-        hint = f"the line has {found}; another name: {option} NAME"
-        raise place.bad("missing", field=name, hint=hint)
+        names = ", ".join(map(repr, sorted(fields)[:8])) or "nothing"
+        hint = f"the line has {names}; another name: {option} NAME"
+        raise place.make_error("missing", field=name, hint=hint)
     return fields[name]
 
 
-def _read_sample(place: ItemLocation, fields: Mapping[str, object]) -> int | None:
+def _read_sample(place: Location, fields: Mapping[str, object]) -> int | None:
     value = fields.get("sample")
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise place.bad("must be a whole number from 0", field="sample", hint="or leave it out")
+        raise place.make_error(
+            "must be a whole number from 0", field="sample", hint="or leave it out"
+        )
     return value
 
 
-def _read_arm(place: ItemLocation, fields: Mapping[str, object], default: str) -> str:
+def _read_arm(place: Location, fields: Mapping[str, object], default: str) -> str:
     value = fields.get("arm")
     if value is None:
         return default
     if not isinstance(value, str) or not value.strip():
-        raise place.bad("must be a name", field="arm", hint="or leave it out")
+        raise place.make_error("must be a name", field="arm", hint="or leave it out")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise place.bad("half a surrogate pair", field="arm", hint="write the character itself")
+        raise place.make_error(
+            "half a surrogate pair", field="arm", hint="write the character itself"
+        )
     return value
 
 
-def _read_stop_reason(place: ItemLocation, fields: Mapping[str, object]) -> StopReason | None:
+def _read_stop_reason(place: Location, fields: Mapping[str, object]) -> StopReason | None:
     value = fields.get("stop_reason")
     if value is None:
         return None
@@ -223,8 +238,8 @@ def _read_stop_reason(place: ItemLocation, fields: Mapping[str, object]) -> Stop
         if value == reason:
             return reason
     hint = f"{', '.join(get_args(StopReason))}, or leave it out"
-    shown = repr(value) if isinstance(value, str) else _describe_type(value)
-    raise place.bad(f"{shown[:40]} is not known", field="stop_reason", hint=hint)
+    words = repr(value) if isinstance(value, str) else _describe_type(value)
+    raise place.make_error(f"{words[:40]} is not known", field="stop_reason", hint=hint)
 
 
 def _describe_type(value: object) -> str:

@@ -13,7 +13,7 @@ from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Plan, RunSpec, build_backend, make_plan
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
-from cotkit.run.likelihood import count_weighed_options
+from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
 from cotkit.stats.hypotheses import minimum_detectable_effect
 from cotkit.store import Store, place_of
@@ -112,7 +112,7 @@ def forecast_plan(
         n_problems=n,
         n_total=len(plan.everything),
         arms=arms,
-        n_weighed=count_weighed_options(plan, info),
+        n_weighed=count_scored_options(plan, info),
         estimates=tuple(estimate_arm(arm, price, pace=pace) for arm in arms),
         price=price,
         upper_bounds=plan.upper_bounds,

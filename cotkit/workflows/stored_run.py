@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import Comparison, PageRun, PageSample, SampleAttempt
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UsageError
 from cotkit.registry import parse_spec
-from cotkit.report.html import PageRun, PageSample, SampleAttempt
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread

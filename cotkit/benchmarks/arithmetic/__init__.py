@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
-from typing import TypeAlias, TypeVar, get_args
+from typing import ClassVar, TypeAlias, TypeVar, get_args
 
 from cotkit.benchmarks.arithmetic.generate import (
     POOL_SIZE,
@@ -17,7 +17,7 @@ from cotkit.benchmarks.arithmetic.generate import (
     Shape,
     WorkedProblem,
     split_problems,
-    stream_of,
+    stream_name,
     write_rationale,
 )
 from cotkit.errors import UnknownNameError, UsageError
@@ -67,11 +67,9 @@ class Arithmetic:
     """Which problems."""
     n: int = 1000
     """Problems, 1..2000; fewer where there are no more different ones."""
-    name: str = field(default="arithmetic", init=False)
-    """Registry name."""
-    answer_kind: AnswerKind = field(default="number", init=False)
-    """Every gold answer is an integer."""
-    has_own_exemplars: bool = field(default=True, init=False)
+    name: ClassVar[str] = "arithmetic"
+    answer_kind: ClassVar[AnswerKind] = "number"
+    has_own_exemplars: ClassVar[bool] = True
     """``builtin:K`` draws from the pool here: word problems would show another task."""
 
     def __post_init__(self) -> None:
@@ -89,9 +87,9 @@ class Arithmetic:
             return
         if self.preset not in PRESETS:
             raise UnknownNameError("preset of arithmetic", self.preset, PRESETS)
-        for given in ("steps", "digits", "operators", "shape"):
-            if getattr(self, given) is not None:
-                raise ValueError(f"{given} is fixed by preset={self.preset}, leave one of them out")
+        for name in ("steps", "digits", "operators", "shape"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is fixed by preset={self.preset}, leave one of them out")
 
     @property
     def version(self) -> str:
@@ -99,7 +97,7 @@ class Arithmetic:
         return f"{GENERATOR_VERSION}-{self._set}-seed{self.seed}-n{self.n}"
 
     def problems(self) -> Sequence[Problem]:
-        """At most ``n`` problems, in the order in which they were drawn.
+        """Return at most ``n`` problems, in the order in which they were drawn.
 
         Raises:
             UsageError: there are hardly more different problems than exemplars.
@@ -107,7 +105,7 @@ class Arithmetic:
         return self._parts[1]
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """32 more, with their steps as rationale; raises as :meth:`problems` does."""
+        """Return 32 more, with their steps as rationale; raises as :meth:`problems` does."""
         return self._parts[0]
 
     @property
@@ -119,8 +117,8 @@ class Arithmetic:
     @property
     def _grids(self) -> tuple[ProblemMaker, ...]:
         """Cells in order of steps, then digits."""
-        given = "+" if self.operators is None else self.operators.replace("x", "*")
-        operators = "".join(sorted(given, key=_OPERATORS.find))
+        signs = "+" if self.operators is None else self.operators.replace("x", "*")
+        operators = "".join(sorted(signs, key=_OPERATORS.find))
         return tuple(
             ProblemMaker(
                 steps=steps, digits=digits, operators=operators, shape=self.shape or "chain"
@@ -160,12 +158,12 @@ def _check_grid(bench: Arithmetic, grid: ProblemMaker) -> None:
         raise ValueError(f"steps is {grid.steps}, but operators=/ divides exactly only once")
 
 
-def _read_range(name: str, given: int | str, highest: int) -> range:
-    """What ``3`` or ``1-8`` stands for."""
-    found = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", str(given))
-    low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+def _read_range(name: str, value: int | str, highest: int) -> range:
+    """Read ``3`` or ``1-8`` as a range."""
+    match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", str(value))
+    low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= low <= high <= highest:
-        raise ValueError(f"{name} is {given}, must be 1 to {highest}, or a range such as 1-3")
+        raise ValueError(f"{name} is {value}, must be 1 to {highest}, or a range such as 1-3")
     return range(low, high + 1)
 
 
@@ -173,7 +171,7 @@ def _read_range(name: str, given: int | str, highest: int) -> range:
 def _make_split(
     cells: _Cells, seed: int, n: int
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """(pool, problems), of all cells in turn."""
+    """Return (pool, problems), of all cells in turn."""
     share = -(-n // len(cells))
     parts = [_split_cell(maker, name, seed, share) for name, maker in cells]
     pool, drawn = (tuple(_interleave(some)) for some in zip(*parts, strict=True))
@@ -181,15 +179,15 @@ def _make_split(
 
 
 def _interleave(lists: Sequence[Sequence[_T]]) -> Iterator[_T]:
-    """The first of each, then the second of each, and so on until the longest has ended."""
-    return (one for turn in zip_longest(*lists) for one in turn if one is not None)
+    """Yield the first of each, then the second of each, and so on until the longest has ended."""
+    return (item for turn in zip_longest(*lists) for item in turn if item is not None)
 
 
 def _split_cell(
     maker: Maker, name: str, seed: int, n: int
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """(pool, problems) of one."""
-    pool, drawn = split_problems(maker, f"{GENERATOR_VERSION}/{stream_of(name)}/{seed}", n)
+    """Return (pool, problems) of one cell."""
+    pool, drawn = split_problems(maker, f"{GENERATOR_VERSION}/{stream_name(name)}/{seed}", n)
     if not drawn:
         raise UsageError(
             f"{name} has {len(pool)} different problems, and {POOL_SIZE} are for exemplars",
@@ -202,10 +200,10 @@ def _split_cell(
 def _make_problems(drawn: Sequence[WorkedProblem], prefix: str) -> tuple[Problem, ...]:
     return tuple(
         Problem(
-            question=Question(id=f"{prefix}{at:04}", text=worked.text),
+            question=Question(id=f"{prefix}{number:04}", text=worked.text),
             gold=str(worked.value),
             rationale=write_rationale(worked.steps),
             n_steps=len(worked.steps),
         )
-        for at, worked in enumerate(drawn, start=1)
+        for number, worked in enumerate(drawn, start=1)
     )

@@ -44,19 +44,19 @@ _T = TypeVar("_T")
 
 
 def pick(choose: Choose, options: Sequence[_T]) -> _T:
-    """One of several."""
+    """Choose one of several."""
     return options[choose(len(options))]
 
 
 def make_number(value: int) -> WorkedProblem:
-    """A given number."""
+    """Return a plain number."""
     return WorkedProblem(text=str(value), value=value)
 
 
 def apply_operator(
     left: WorkedProblem, operator: str, right: WorkedProblem, text: str
 ) -> WorkedProblem:
-    """One more step: ``operator`` (``+ - * /``) on two worked expressions, shown as ``text``.
+    """Apply ``operator`` (``+ - * /``) to two worked expressions; the result is written ``text``.
 
     A negative number on the right of an equation stands in brackets: ``8 - (-5) = 13``.
     """
@@ -68,15 +68,15 @@ def apply_operator(
         case "*":
             value = left.value * right.value
         case _:
-            value, rest = divmod(left.value, right.value)
-            assert rest == 0  # makers divide by what divisors() names
-    shown = f"({right.value})" if right.value < 0 else str(right.value)
-    step = f"{left.value} {operator} {shown} = {value}"
+            value, remainder = divmod(left.value, right.value)
+            assert remainder == 0  # makers divide by what divisors() names
+    right_text = f"({right.value})" if right.value < 0 else str(right.value)
+    step = f"{left.value} {operator} {right_text} = {value}"
     return WorkedProblem(text=text, value=value, steps=(*left.steps, *right.steps, step))
 
 
 def divisors(value: int, lowest: int, highest: int) -> list[int]:
-    """Numbers in a range that divide exactly, with neither divisor nor result 0 or 1 in size."""
+    """Return the divisors in a range; neither they nor the result are 0 or 1 in size."""
     size, lowest = abs(value), max(lowest, 2)
     if size // lowest <= highest - lowest:  # fewer quotients to try than divisors
         quotients = range(size // lowest, _ONLY_RESULT - 1, -1)
@@ -87,7 +87,7 @@ def divisors(value: int, lowest: int, highest: int) -> list[int]:
 
 
 def write_rationale(steps: Sequence[str]) -> str:
-    """The steps as sentences: ``First 12 + 7 = 19. Then 19 - 4 = 15.``."""
+    """Write the steps as sentences: ``First 12 + 7 = 19. Then 19 - 4 = 15.``."""
     first, *others = steps
     if not others:
         return f"{first}."
@@ -97,60 +97,61 @@ def write_rationale(steps: Sequence[str]) -> str:
 def split_problems(
     maker: Maker, stream: str, n: int
 ) -> tuple[list[WorkedProblem], list[WorkedProblem]]:
-    """(pool, problems), no text twice: ``POOL_SIZE`` come first, then ``n``, or all there are.
+    """Return (pool, problems), no text twice: ``POOL_SIZE`` first, then ``n``, or all that exist.
 
     The pool does not depend on ``n``, and a larger ``n`` contains a smaller one. ``stream`` names
     the set and its seed.
     """
-    wanted = POOL_SIZE + n
-    found = {one.text: one for one in islice(_draw_different(maker, stream), wanted)}
-    if len(found) < wanted:
-        left = [one for one in _enumerate_problems(maker) if one.text not in found]
-        left.sort(key=lambda one: content_hash(stream, one.text))
-        found.update((one.text, one) for one in left[: wanted - len(found)])
-    together = list(found.values())
-    return together[:POOL_SIZE], together[POOL_SIZE:]
+    n_both = POOL_SIZE + n
+    drawn = list(islice(_draw_different(maker, stream), n_both))
+    if len(drawn) < n_both:
+        texts = {worked.text for worked in drawn}
+        others = [worked for worked in _enumerate_problems(maker) if worked.text not in texts]
+        others.sort(key=lambda worked: content_hash(stream, worked.text))
+        drawn += others[: n_both - len(drawn)]
+    return drawn[:POOL_SIZE], drawn[POOL_SIZE:]
 
 
 def _draw_different(maker: Maker, stream: str) -> Iterator[WorkedProblem]:
-    """Different problems in random order, until ``MISSES``: repeats are passed over."""
+    """Draw different problems, repeats passed over, until ``MAX_MISSES`` in a row bring none."""
     # random() of an integer seed is the one method whose numbers Python promises not to change
     source = random.Random(int(content_hash("arithmetic", stream), 16))  # noqa: S311 - a benchmark, not cryptography
-    seen: set[str] = set()
+    texts: set[str] = set()
     n_misses = 0
     while n_misses < MAX_MISSES:
         worked = maker(lambda n: int(source.random() * n))
-        if worked is None or worked.text in seen:
+        if worked is None or worked.text in texts:
             n_misses += 1
             continue
         n_misses = 0
-        seen.add(worked.text)
+        texts.add(worked.text)
         yield worked
 
 
 def _enumerate_problems(maker: Maker) -> Iterator[WorkedProblem]:
-    """All problems, by asking the maker with every sequence of choices, the last one fastest."""
+    """Yield all problems: call the maker with every sequence of choices, the last one fastest."""
     plan: list[int] = []
     while True:
-        taken: list[tuple[int, int]] = []
-        worked = maker(lambda n, plan=plan, taken=taken: _follow_plan(plan, taken, n))
+        choices: list[tuple[int, int]] = []
+        worked = maker(lambda n, plan=plan, choices=choices: _follow_plan(plan, choices, n))
         if worked is not None:
             yield worked
-        while taken and taken[-1][0] + 1 == taken[-1][1]:
-            taken.pop()
-        if not taken:
+        while choices and choices[-1][0] + 1 == choices[-1][1]:
+            choices.pop()
+        if not choices:
             return
-        plan = [choice for choice, _ in taken]
+        plan = [choice for choice, _ in choices]
         plan[-1] += 1
 
 
-def _follow_plan(plan: Sequence[int], taken: list[tuple[int, int]], n: int) -> int:
-    choice = plan[len(taken)] if len(taken) < len(plan) else 0
-    taken.append((choice, n))
+def _follow_plan(plan: Sequence[int], choices: list[tuple[int, int]], n: int) -> int:
+    """Choose as planned, then 0; ``choices`` gets each (choice, number of options)."""
+    choice = plan[len(choices)] if len(choices) < len(plan) else 0
+    choices.append((choice, n))
     return choice
 
 
-# What the problems of ``arithmetic`` look like: our grid, and the published shapes as data.
+# Makers: the cells of our grid, and the published shapes.
 
 
 Shape = Literal["chain", "signs", "nested"]
@@ -185,7 +186,7 @@ class ProblemMaker:
         return "-".join([*(_NAMES[sign] for sign in self.operators), self.shape])
 
     def __call__(self, choose: Choose) -> WorkedProblem | None:
-        """A question, or None where a division finds no divisor."""
+        """Make a question, or None where a division finds no divisor."""
         worked = self._expression(choose, self.steps)
         if worked is None:
             return None
@@ -225,7 +226,7 @@ def _add_brackets(worked: WorkedProblem) -> str:
 
 
 def _gpt3(choose: Choose, *, digits: int, operator: str) -> WorkedProblem:
-    """Two numbers of up to so many digits, uniform from 0: ``What is 98 plus 45?``."""
+    """Make two numbers of up to so many digits, uniform from 0: ``What is 98 plus 45?``."""
     left, right = (make_number(choose(10**digits)) for _ in range(2))
     return apply_operator(
         left, operator, right, f"What is {left.text} {_SPOKEN[operator]} {right.text}?"
@@ -233,7 +234,7 @@ def _gpt3(choose: Choose, *, digits: int, operator: str) -> WorkedProblem:
 
 
 def _gpt3_composite(choose: Choose) -> WorkedProblem:
-    """Three numbers from 0 to 9, brackets around the last two: ``What is 6+(4*8)?``."""
+    """Make three numbers from 0 to 9, brackets around the last two: ``What is 6+(4*8)?``."""
     first, second, third = (make_number(choose(10)) for _ in range(3))
     outer, inner = (pick(choose, "+-*") for _ in range(2))
     right = apply_operator(second, inner, third, f"({second.text}{inner}{third.text})")
@@ -241,13 +242,13 @@ def _gpt3_composite(choose: Choose) -> WorkedProblem:
 
 
 def _multistep(choose: Choose, *, depth: int, length: int) -> WorkedProblem:
-    """``((-1 + 2 * 5) - (9 * -4 + 6)) =``: depth 1, length 3."""
+    """Make e.g. ``((-1 + 2 * 5) - (9 * -4 + 6)) =``, which has depth 1 and length 3."""
     worked = _brackets(choose, depth, length)
     return replace(worked, text=f"{worked.text} =")
 
 
 def _brackets(choose: Choose, depth: int, length: int) -> WorkedProblem:
-    """Two brackets of the depth below; at depth 0, ``length`` numbers with products first."""
+    """Make two brackets of the depth below; at depth 0, ``length`` numbers, products first."""
     if depth:
         left, right = (_brackets(choose, depth - 1, length) for _ in range(2))
         operator = pick(choose, "+-*")
@@ -255,9 +256,9 @@ def _brackets(choose: Choose, depth: int, length: int) -> WorkedProblem:
     terms = [make_number(choose(19) - 9) for _ in range(length)]
     operators = [pick(choose, "+-*") for _ in range(length - 1)]
     for level in ("*", "+-"):
-        while at := next((i for i, sign in enumerate(operators, 1) if sign in level), 0):
-            left, right, sign = terms[at - 1], terms[at], operators.pop(at - 1)
-            terms[at - 1 : at + 1] = [
+        while i := next((i for i, sign in enumerate(operators, 1) if sign in level), 0):
+            left, right, sign = terms[i - 1], terms[i], operators.pop(i - 1)
+            terms[i - 1 : i + 1] = [
                 apply_operator(left, sign, right, f"{left.text} {sign} {right.text}")
             ]
     (worked,) = terms
@@ -265,7 +266,7 @@ def _brackets(choose: Choose, depth: int, length: int) -> WorkedProblem:
 
 
 def _modified(choose: Choose, *, digits: int, operator: str, adds: int) -> WorkedProblem:
-    """Five solved lines and an open one; the arrow is the operation, with ``adds`` added to it."""
+    """Make five solved lines and an open one; the arrow is the operation plus ``adds``."""
     lines: list[str] = []
     worked = make_number(0)
     for _ in range(6):
@@ -306,6 +307,6 @@ PRESETS: Mapping[str, Maker] = MappingProxyType(
 """
 
 
-def stream_of(preset: str) -> str:
-    """What a preset is drawn by: twins share it, so that they differ in the arrow alone."""
+def stream_name(preset: str) -> str:
+    """Return the random stream of a preset: twins share one, so that only the arrow differs."""
     return preset.removesuffix("-plus-one").removesuffix("-control")

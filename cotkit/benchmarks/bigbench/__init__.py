@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import ClassVar, Literal, TypeAlias, cast
 
-from cotkit.benchmarks._files import DuplicateKeys, TaskExample, TaskFile, read_task
+from cotkit.benchmarks._files import DuplicateKeys, Record, TaskFile, hash_files, read_task
 from cotkit.benchmarks.bigbench.task_file import task_files
 from cotkit.identity import content_hash
 from cotkit.scoring.canonical import canonical_number
@@ -42,9 +41,8 @@ class Bigbench:
     """``generate`` or ``choice``; None: ``generate`` where every item has a target and options,
     else what the task's preferred score is about."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
-    """Told of a download."""
-    name: str = field(default="bigbench", init=False)
-    """Registry name."""
+    """Called with a message about a download."""
+    name: ClassVar[str] = "bigbench"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a task or a mode.
@@ -61,8 +59,8 @@ class Bigbench:
     def version(self) -> str:
         """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files."""
         files = self._files()
-        digest = hashlib.sha256(b"".join(path.read_bytes() for _, path in files)).hexdigest()
-        return f"1-{self.task}-{_read_problems(files, self.mode)[0]}-{digest[:12]}"
+        digest = hash_files(*(path for _, path in files))
+        return f"1-{self.task}-{_read_problems(files, self.mode)[0]}-{digest}"
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -70,7 +68,7 @@ class Bigbench:
         return self.problems()[0].question.answer_kind
 
     def problems(self) -> Sequence[Problem]:
-        """Every example, in the files' order; one that stands there twice only once.
+        """Return every example, in the files' order; one that stands there twice only once.
 
         Raises:
             BadInputError: an example cannot be used; names file, example and field.
@@ -80,20 +78,18 @@ class Bigbench:
         return _read_problems(self._files(), self.mode)[1]
 
     def notes(self) -> tuple[str, ...]:
-        """Why the report has no normalised score, where the task prefers one all the same."""
-        named = {problem.tags.get("preferred_score", "none") for problem in self.problems()}
-        if len(named) > 1:
-            several = ", ".join(sorted(named))
-            return (
-                f"parts of {self.task} prefer different scores ({several}): none is normalised",
-            )
-        (one,) = named
-        if one in {"none", "exact_str_match", "multiple_choice_grade"}:
+        """Say why the report has no normalised score, where the task prefers one all the same."""
+        scores = {problem.tags.get("preferred_score", "none") for problem in self.problems()}
+        if len(scores) > 1:
+            names = ", ".join(sorted(scores))
+            return (f"parts of {self.task} prefer different scores ({names}): none is normalised",)
+        (score,) = scores
+        if score in {"none", "exact_str_match", "multiple_choice_grade"}:
             return ()
-        return (f"{self.task} prefers {one}, which is not measured here: nothing is normalised",)
+        return (f"{self.task} prefers {score}, which is not measured here: nothing is normalised",)
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """Empty: a task is one split."""
+        """Return nothing: a task is one split."""
         return ()
 
     def _files(self) -> tuple[tuple[str, Path], ...]:
@@ -105,15 +101,16 @@ def _read_problems(
 ) -> tuple[Mode, tuple[Problem, ...]]:
     tasks = [(name, read_task(path)) for name, path in files]
     chosen = _choose_mode([task for _, task in tasks], mode)
-    found = {
+    examples = {
         f"bigbench/{name}/{example.number}": (task, example)
         for name, task in tasks
         for example in _distinct_examples(task)
     }
     if chosen == "choice":
-        made = [_make_choice_problem(key, task, example) for key, (task, example) in found.items()]
-        return "choice", tuple(made)
-    golds = {key: _read_targets(example) for key, (_, example) in found.items()}
+        return "choice", tuple(
+            _make_choice_problem(key, task, example) for key, (task, example) in examples.items()
+        )
+    golds = {key: _read_targets(example) for key, (_, example) in examples.items()}
     numbers = {key: [canonical_number(gold) for gold in golds[key]] for key in golds}
     kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
     return "generate", tuple(
@@ -123,7 +120,7 @@ def _read_problems(
             task,
             example,
         )
-        for key, (task, example) in found.items()
+        for key, (task, example) in examples.items()
     )
 
 
@@ -136,46 +133,46 @@ def _choose_mode(tasks: Sequence[TaskFile], mode: str | None) -> Mode:
     return "choice" if preferred == {"multiple_choice_grade"} else "generate"
 
 
-def _distinct_examples(task: TaskFile) -> list[TaskExample]:
-    seen: dict[str, TaskExample] = {}
+def _distinct_examples(task: TaskFile) -> list[Record]:
+    examples: dict[str, Record] = {}
     for example in task.examples:
-        seen.setdefault(repr(example.fields), example)
-    return list(seen.values())
+        examples.setdefault(repr(example.fields), example)
+    return list(examples.values())
 
 
-def _question_text(task: TaskFile, example: TaskExample, *, options: bool) -> str:
-    """The question in the task's own frame, without ``Q:`` and ``A:``, which prompts write."""
+def _question_text(task: TaskFile, example: Record, *, options: bool) -> str:
+    """Return the question in the task's own frame, but without ``Q:`` and ``A:``."""
     before, after = (
         "" if text.strip() == mark else text
         for text, mark in (
-            (task.text("example_input_prefix", _PREFIX), "Q:"),
-            (task.text("example_output_prefix", _SUFFIX), "A:"),
+            (task.get_text("example_input_prefix", _PREFIX), "Q:"),
+            (task.get_text("example_output_prefix", _SUFFIX), "A:"),
         )
     )
     words = example.fields.get("input")
     if not isinstance(words, str):
-        raise example.bad("must be text", field="input")
+        raise example.make_error("must be text", field="input")
     shows = task.fields.get("append_choices_to_input", True) is not False
     if options and shows and "target_scores" in example.fields:
-        mark = task.text("choice_prefix", _CHOICE)
+        mark = task.get_text("choice_prefix", _CHOICE)
         words += "".join(mark + name for name in _shuffle_options(example))
-    text = f"{task.text('task_prefix', '').rstrip()}\n{before}{words}{after}".strip()
+    text = f"{task.get_text('task_prefix', '').rstrip()}\n{before}{words}{after}".strip()
     if not text:
-        raise example.bad("empty", field="input")
+        raise example.make_error("empty", field="input")
     return text
 
 
-def _shuffle_options(example: TaskExample) -> list[str]:
+def _shuffle_options(example: Record) -> list[str]:
     return sorted(
         _read_options(example),
         key=lambda name: content_hash("bigbench-order", [example.number, name]),
     )
 
 
-def _make_choice_problem(key: str, task: TaskFile, example: TaskExample) -> Problem:
+def _make_choice_problem(key: str, task: TaskFile, example: Record) -> Problem:
     n = len(_read_options(example))
     if not 2 <= n <= len(string.ascii_uppercase):
-        raise example.bad(
+        raise example.make_error(
             f"{n} options, must be 2 to 26", field="target_scores", hint="mode=generate"
         )
     scores = _read_scores(example)
@@ -196,7 +193,7 @@ def _make_choice_problem(key: str, task: TaskFile, example: TaskExample) -> Prob
 
 
 def _make_generate_problem(
-    question: Question, golds: Sequence[str], task: TaskFile, example: TaskExample
+    question: Question, golds: Sequence[str], task: TaskFile, example: Record
 ) -> Problem:
     scores = _read_scores(example) if "target_scores" in example.fields else {}
     options = tuple(_shuffle_options(example)) if scores else ()
@@ -211,49 +208,49 @@ def _make_generate_problem(
 
 
 def _make_tags(task: TaskFile) -> dict[str, str]:
-    """Which score the task wants to be judged by; where it is reported, so is its normalised."""
-    preferred = task.text("preferred_score", "")
+    """Return which score the task prefers; where that is reported, so is its normalised form."""
+    preferred = task.get_text("preferred_score", "")
     return {"preferred_score": preferred} if preferred else {}
 
 
-def _read_options(example: TaskExample) -> Mapping[str, object]:
-    """``target_scores``: its options checked, their scores not."""
+def _read_options(example: Record) -> Mapping[str, object]:
+    """Return ``target_scores``: its options are checked, their scores are not."""
     value = example.fields.get("target_scores")
     if not isinstance(value, dict) or not value:
-        raise example.bad(
+        raise example.make_error(
             "missing" if value is None else "must be an object that is not empty",
             field="target_scores",
             hint='{"an option": 1, "another": 0}, or mode=generate',
         )
     if isinstance(value, DuplicateKeys):
-        raise example.bad(f"option {value.name!r} stands there twice", field="target_scores")
+        raise example.make_error(f"option {value.name!r} stands there twice", field="target_scores")
     options = cast("dict[str, object]", value)
     if not all(name.strip() for name in options):
-        raise example.bad("an option is empty", field="target_scores")
+        raise example.make_error("an option is empty", field="target_scores")
     return options
 
 
-def _read_scores(example: TaskExample) -> Mapping[str, float]:
+def _read_scores(example: Record) -> Mapping[str, float]:
     scores: dict[str, float] = {}
     for name, score in _read_options(example).items():
         if not isinstance(score, (int, Decimal)):
-            raise example.bad(f"the score of {name!r} is no number", field="target_scores")
+            raise example.make_error(f"the score of {name!r} is no number", field="target_scores")
         scores[name] = float(score)
     best, worst = max(scores.values()), min(scores.values())
     if best <= 0 or best == worst:
-        raise example.bad(
+        raise example.make_error(
             f"no option is right: all score {best:g}"
             if best == worst
             else f"no option is right: the best scores {best:g}",
             field="target_scores",
         )
     if worst < 0:
-        raise example.bad(f"an option scores {worst:g}, below 0", field="target_scores")
+        raise example.make_error(f"an option scores {worst:g}, below 0", field="target_scores")
     return scores
 
 
-def _read_targets(example: TaskExample) -> list[str]:
-    """The answers that count: ``target``, else the best-scored options; at least one readable."""
+def _read_targets(example: Record) -> list[str]:
+    """Return the answers that count, at least one: ``target``, else the best-scored options."""
     value = example.fields.get("target")
     if value is None:
         scores = _read_scores(example)
@@ -261,7 +258,7 @@ def _read_targets(example: TaskExample) -> list[str]:
     texts = cast("list[object]", value) if isinstance(value, list) else [value]
     readable = [text for text in texts if isinstance(text, str) and text.strip(_EDGES)]
     if not readable:
-        raise example.bad(
+        raise example.make_error(
             "nobody can read an answer there: no text, or only punctuation",
             field="target",
             hint='"target": "an answer", or a list of them',

@@ -62,7 +62,7 @@ PACKAGE = TaskPackage(
 
 
 def task_files(task: str, notify: Notify) -> tuple[tuple[str, Path], ...]:
-    """(name, file) of a task or subtask (``arithmetic/3_digit_addition``), or of all its subtasks.
+    """Return (name, file) of a task, its subtasks, or one: ``arithmetic/1_digit_addition``.
 
     Raises:
         UnknownNameError: the package has no JSON task of this name.
@@ -74,9 +74,9 @@ def task_files(task: str, notify: Notify) -> tuple[tuple[str, Path], ...]:
         if files := _list_files(root, task):
             return files
     top = task.partition("/")[0]
-    known = resource("benchmarks/bigbench/tasks.v1.txt").read_text(encoding="utf-8").split()
-    if top not in known:
-        raise UnknownNameError("BIG-bench task", top, known)
+    tasks = resource("benchmarks/bigbench/tasks.v1.txt").read_text(encoding="utf-8").split()
+    if top not in tasks:
+        raise UnknownNameError("BIG-bench task", top, tasks)
     if not (cache / top).exists():
         _fetch(top, cache / top, notify)
     if files := _list_files(cache, task):
@@ -85,23 +85,24 @@ def task_files(task: str, notify: Notify) -> tuple[tuple[str, Path], ...]:
 
 
 def _list_files(root: Path, task: str) -> tuple[tuple[str, Path], ...]:
-    subtasks = sorted((root / task).glob(f"*/{_FILE}"))
-    found = subtasks or [path for path in [root / task / _FILE] if path.is_file()]
-    return tuple((path.parent.relative_to(root).as_posix(), path) for path in found)
+    files = sorted((root / task).glob(f"*/{_FILE}"))
+    if not files and (root / task / _FILE).is_file():
+        files = [root / task / _FILE]
+    return tuple((path.parent.relative_to(root).as_posix(), path) for path in files)
 
 
 def _fetch(task: str, target: Path, notify: Notify) -> None:
-    """Put the task's files into ``target``, all of them or none."""
+    """Download the task's files into ``target``, all of them or none."""
     try:
         url = _archive_url()
         notify(f"fetching {task} out of {PACKAGE.archive} from {urlsplit(url).hostname}")
         with open_url(url, PATIENCE_S) as response:
             content = _read_archive(_HashedResponse(response, notify), task)
     except (OSError, EOFError, zlib.error, tarfile.TarError, http.client.HTTPException) as fault:
-        said = fault.reason if isinstance(fault, urllib.error.URLError) else fault
+        reason = fault.reason if isinstance(fault, urllib.error.URLError) else fault
         raise MissingDataError(
             f"BIG-bench {task} is not on this machine and {PACKAGE.name} cannot be fetched from "
-            f"{urlsplit(_index_url()).hostname}: {said or type(fault).__name__}",
+            f"{urlsplit(_index_url()).hostname}: {reason or type(fault).__name__}",
             hint=f"put it into $COTKIT_DATA_DIR/bigbench/{task}/, or set COTKIT_INDEX_URL",
         ) from fault
     try:
@@ -119,30 +120,30 @@ def _fetch(task: str, target: Path, notify: Notify) -> None:
 
 
 def _read_archive(archive: _HashedResponse, task: str) -> dict[str, bytes]:
-    """Path under the task's folder -> content of each ``task.json``.
+    """Return the content of each ``task.json``, by its path under the task's folder.
 
     Raises:
         OSError: the archive is not the one that is pinned, or has no such task.
     """
     prefix = f"{PACKAGE.folder}{task}/"
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=archive, mode="r|gz") as tar:
         for member in tar:
             name = member.name.removeprefix(prefix)
             is_task = name != member.name and Path(name).name == _FILE and ".." not in name
             if is_task and (file := tar.extractfile(member)) is not None:
-                found[name] = file.read()
+                contents[name] = file.read()
     while archive.read(_MB):  # what follows the archive's end counts for its hash
         pass
     if archive.sha256.hexdigest() != PACKAGE.sha256:
         raise OSError(f"{PACKAGE.archive} has the wrong sha256")
-    if not found:
+    if not contents:
         raise OSError(f"{PACKAGE.archive} does not hold {task}")
-    return found
+    return contents
 
 
 class _HashedResponse(io.RawIOBase):
-    """A response that is hashed and counted as it is read; says how far it is at every fifth."""
+    """A response that is hashed and counted as it is read; notifies at every fifth of its size."""
 
     def __init__(self, response: http.client.HTTPResponse, notify: Notify) -> None:
         super().__init__()
@@ -153,11 +154,11 @@ class _HashedResponse(io.RawIOBase):
         self._done = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return that it can be read."""
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """As :class:`io.RawIOBase`."""
+        """Read as :class:`io.RawIOBase` does."""
         room = memoryview(buffer)
         data = self._response.read(len(room))
         room[: len(data)] = data
@@ -185,10 +186,10 @@ def _find_links(page: str) -> Iterator[str]:
 
 
 def _index_url() -> str:
-    """The index that pip uses, unless ``$COTKIT_INDEX_URL`` names another."""
+    """Return the index that pip uses, unless ``$COTKIT_INDEX_URL`` names another."""
     for name in ("COTKIT_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(name):
             return url
-    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
-    return done.stdout.strip() or "https://pypi.org/simple"
+    command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
+    return process.stdout.strip() or "https://pypi.org/simple"

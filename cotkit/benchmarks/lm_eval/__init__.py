@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from cotkit.benchmarks._files import SourceLine
-from cotkit.benchmarks.lm_eval.config import Config, Template, read_config, rows_of
+from cotkit.benchmarks._files import Record, is_encodable
+from cotkit.benchmarks.lm_eval.config import Config, Template, read_config, read_rows
 from cotkit.benchmarks.lm_eval.filters import (
     FilterStep,
     MatchOptions,
     TaskFilter,
-    filters_of,
-    matching_of,
+    read_filters,
+    read_match_options,
 )
 from cotkit.identity import content_hash
 from cotkit.scoring.canonical import canonical_number
@@ -56,9 +56,9 @@ class LmEval:
         """
         config = read_config(self.path)
         object.__setattr__(self, "_config", config)
-        output = config.text("output_type") or "generate_until"
+        output = config.get_text("output_type") or "generate_until"
         if output not in {"generate_until", "multiple_choice"}:
-            raise config.bad("output_type", f"cannot ask for {output}", "generate_until")
+            raise config.make_error("output_type", f"cannot ask for {output}", "generate_until")
         if output == "multiple_choice":
             object.__setattr__(self, "answer_kind", "choice")
         elif self.answer_kind not in {"number", "text"}:
@@ -81,102 +81,104 @@ class LmEval:
 
     @property
     def has_own_exemplars(self) -> bool:
-        """Whether the task brings few-shot samples: they take the place of the built-in ones."""
+        """Whether the task has few-shot samples: they take the place of the built-in ones."""
         return bool(self._samples())
 
     def notes(self) -> tuple[str, ...]:
-        """What of the task has no effect here, by name, with the reason."""
+        """Name the fields of the task that have no effect here, each with the reason."""
         config = self._config
         names = ", ".join(f"task:{name}" for name in self._filters())
         own = f"readers of the task's own: {names}; one that reads nothing is left out"
         notes = (own,) if names else ()
-        said = list(config.notes())
-        said += [f"fewshot_config.{k}: drawn by seed" for k in self._fewshot() if k != "samples"]
+        ignored = list(config.notes())
+        ignored += [f"fewshot_config.{k}: drawn by seed" for k in self._fewshot() if k != "samples"]
         if self.filters == "ignore" and "filter_list" in config.fields:
-            said.append("filter_list: as asked")
-        if said:
-            notes = (*notes, f"without effect in {self.name}: {'; '.join(said)}")
+            ignored.append("filter_list: as asked")
+        if ignored:
+            notes = (*notes, f"without effect in {self.name}: {'; '.join(ignored)}")
         if _BARE.fullmatch(self._template("doc_to_text").source) is None:
             adds = f"what doc_to_text of {self.name} adds to a question is part of it in every arm"
             notes = (*notes, f"{adds}; doc_to_text=FIELD takes a field of the rows alone")
         return notes
 
     def problems(self) -> Sequence[Problem]:
-        """Every row of the test split (else of the validation split), in the file's order.
+        """Return every row of the test split (else of the validation split), in the file's order.
 
         Raises:
             BadInputError: a row or a template cannot be used; names file and line.
             MissingDataError: the rows are neither here nor to be had.
         """
-        split = self._evaluated()
-        return self._problems(rows_of(self._config, split), split)
+        split = self._evaluated_split()
+        return self._make_problems(read_rows(self._config, split), split)
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """``fewshot_config.samples``, else the few-shot or training split; raises as problems."""
+        """Return the few-shot samples, else the few-shot or training split; raises as problems."""
         if samples := self._samples():
-            return self._problems(samples, "fewshot")
+            return self._make_problems(samples, "fewshot")
         config = self._config
-        split = config.text("fewshot_split") or config.text("training_split")
-        if split is None or split == self._evaluated():
+        split = config.get_text("fewshot_split") or config.get_text("training_split")
+        if split is None or split == self._evaluated_split():
             return ()
-        return self._problems(rows_of(config, split), split)
+        return self._make_problems(read_rows(config, split), split)
 
-    def _evaluated(self) -> str:
-        found = self._config.text("test_split") or self._config.text("validation_split")
-        if found is None:
-            raise self._config.bad("test_split", "missing", "test_split: test")
-        return found
+    def _evaluated_split(self) -> str:
+        split = self._config.get_text("test_split") or self._config.get_text("validation_split")
+        if split is None:
+            raise self._config.make_error("test_split", "missing", "test_split: test")
+        return split
 
-    def _samples(self) -> tuple[SourceLine, ...]:
+    def _samples(self) -> tuple[Record, ...]:
         config = self._config
-        found = self._fewshot().get("samples")
-        if found is None:
+        value = self._fewshot().get("samples")
+        if value is None:
             return ()
-        _, number = config.places["fewshot_config"]
-        samples = cast("list[object]", found) if isinstance(found, list) else [found]
-        if not all(isinstance(one, dict) for one in samples):
-            raise config.bad("fewshot_config", "samples must be a list of rows")
-        rows = cast("list[dict[str, object]]", samples)
-        return tuple(SourceLine(path=config.path, number=number, fields=row) for row in rows)
-
-    def _fewshot(self) -> dict[str, object]:
-        found = self._config.fields.get("fewshot_config")
-        if found is not None and not isinstance(found, dict):
-            raise self._config.bad("fewshot_config", "must be fields", "samples: [...]")
-        return cast("dict[str, object]", found or {})
-
-    def _template(self, name: str) -> Template:
-        found = self._config.fields.get(name)
-        if name == "doc_to_text" and self.doc_to_text is not None:
-            found = self.doc_to_text
-        if isinstance(found, bool) or not isinstance(found, (str, int)):
-            raise self._config.bad(name, "must be a template or the name of a field")
-        return Template(config=self._config, name=name, source=str(found))
-
-    def _problems(self, rows: Sequence[SourceLine], split: str) -> tuple[Problem, ...]:
-        text, target = self._template("doc_to_text"), self._template("doc_to_target")
+        samples = cast("list[object]", value) if isinstance(value, list) else [value]
+        if not all(isinstance(sample, dict) for sample in samples):
+            raise config.make_error("fewshot_config", "samples must be a list of rows")
+        line = config.locations["fewshot_config"].line
         return tuple(
-            self._problem(row, f"{self.path.stem}/{split}/{at}", text, target)
-            for at, row in enumerate(rows)
+            Record(file=config.path, line=line, number=line or 0, fields=fields)
+            for fields in cast("list[dict[str, object]]", samples)
         )
 
-    def _problem(
-        self, row: SourceLine, problem_id: str, text: Template, target: Template
+    def _fewshot(self) -> dict[str, object]:
+        value = self._config.fields.get("fewshot_config")
+        if value is not None and not isinstance(value, dict):
+            raise self._config.make_error("fewshot_config", "must be fields", "samples: [...]")
+        return cast("dict[str, object]", value or {})
+
+    def _template(self, name: str) -> Template:
+        value = self._config.fields.get(name)
+        if name == "doc_to_text" and self.doc_to_text is not None:
+            value = self.doc_to_text
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise self._config.make_error(name, "must be a template or the name of a field")
+        return Template(config=self._config, name=name, source=str(value))
+
+    def _make_problems(self, rows: Sequence[Record], split: str) -> tuple[Problem, ...]:
+        text, target = self._template("doc_to_text"), self._template("doc_to_target")
+        return tuple(
+            self._make_problem(row, f"{self.path.stem}/{split}/{index}", text, target)
+            for index, row in enumerate(rows)
+        )
+
+    def _make_problem(
+        self, row: Record, problem_id: str, text: Template, target: Template
     ) -> Problem:
         is_choice = self.answer_kind == "choice"
         has_choices = is_choice or self._config.fields.get("doc_to_choice") is not None
         choices = self._choices(row) if has_choices else ()
-        question = text.value(row)
-        if not isinstance(question, str) or not question.strip() or not _is_encodable(question):
-            raise row.bad("doc_to_text makes no text of it", hint="it must be one text")
-        targets = target.items(row)
+        question = text.render(row)
+        if not isinstance(question, str) or not question.strip() or not is_encodable(question):
+            raise row.make_error("doc_to_text makes no text of it", hint="it must be one text")
+        targets = target.render_items(row)
         if choices:
             is_index = not target.is_field(row)
             targets = [_resolve_choice(row, item, choices, is_index=is_index) for item in targets]
         if not targets:
-            raise row.bad("doc_to_target makes no answer of it", hint="it is an empty list")
-        read = [(None, str(x)) if is_choice else self._read(row, x) for x in targets]
-        golds = [gold for _, gold in read]
+            raise row.make_error("doc_to_target makes no answer of it", hint="it is an empty list")
+        solutions = [(None, str(x)) if is_choice else self._read_solution(row, x) for x in targets]
+        golds = [gold for _, gold in solutions]
         return Problem(
             question=Question(
                 id=problem_id,
@@ -186,62 +188,60 @@ class LmEval:
             ),
             gold=golds[0],
             also=tuple(golds[1:]),
-            rationale=read[-1][0],
+            rationale=solutions[-1][0],
             readers=self._readers(tuple(map(str, targets))),
         )
 
     def _filters(self) -> Mapping[str, tuple[FilterStep, ...]]:
-        return {} if self.filters == "ignore" else filters_of(self._config)
+        return {} if self.filters == "ignore" else read_filters(self._config)
 
     def _readers(self, targets: tuple[str, ...]) -> dict[str, TaskReader]:
         filters = self._filters()
-        matching = matching_of(self._config) if filters else MatchOptions()
+        matching = read_match_options(self._config) if filters else MatchOptions()
         return {
             f"task:{name}": TaskFilter(steps=steps, matching=matching, targets=targets)
             for name, steps in filters.items()
         }
 
-    def _read(self, row: SourceLine, target: object) -> tuple[str | None, str]:
-        """(rationale, gold answer) of a target that is no choice."""
+    def _read_solution(self, row: Record, target: object) -> tuple[str | None, str]:
+        """Return (rationale, gold answer) of a target that is no choice."""
         text = "" if target is None or isinstance(target, bool) else str(target).strip()
-        found = _WORKED.fullmatch(text)
-        rationale, answer = (found["rationale"].strip(), found["answer"]) if found else ("", text)
+        match = _WORKED.fullmatch(text)
+        rationale, answer = (match["rationale"].strip(), match["answer"]) if match else ("", text)
         if self.answer_kind == "number":
             gold = canonical_number(answer)
             if gold is None:
-                raise row.bad(
+                raise row.make_error(
                     f"doc_to_target makes {answer[:60]!r} of it, which is no number",
                     hint=f"for words use lm-eval:{self.path},answer_kind=text",
                 )
             return rationale or None, gold
-        if not answer or not _is_encodable(answer):
-            raise row.bad("doc_to_target makes no answer of it", hint="it must be text")
+        if not answer or not is_encodable(answer):
+            raise row.make_error("doc_to_target makes no answer of it", hint="it must be text")
         return rationale or None, answer
 
-    def _choices(self, row: SourceLine) -> tuple[str, ...]:
-        found = self._config.fields.get("doc_to_choice")
-        if isinstance(found, dict):
-            found = list(cast("dict[str, object]", found).values())
-        if not isinstance(found, list):
-            found = self._template("doc_to_choice").items(row)
-        items = cast("list[object]", found)
+    def _choices(self, row: Record) -> tuple[str, ...]:
+        value = self._config.fields.get("doc_to_choice")
+        if isinstance(value, dict):
+            value = list(cast("dict[str, object]", value).values())
+        if not isinstance(value, list):
+            value = self._template("doc_to_choice").render_items(row)
+        items = cast("list[object]", value)
         texts = tuple(
             str(item).strip()
             for item in items
             if isinstance(item, (str, int)) and not isinstance(item, bool)  # YAML's bare yes and no
         )
         if len(texts) != len(items) or "" in texts or not 2 <= len(set(texts)) == len(texts) <= 26:
-            raise row.bad(
+            raise row.make_error(
                 "doc_to_choice makes no choices of it",
                 hint='2 to 26 different texts, as a list; "yes" and "no" in quotes',
             )
         return texts
 
 
-def _resolve_choice(
-    row: SourceLine, item: object, choices: tuple[str, ...], *, is_index: bool
-) -> str:
-    """The choice that a target means: its index from 0, or its text.
+def _resolve_choice(row: Record, item: object, choices: tuple[str, ...], *, is_index: bool) -> str:
+    """Return the choice that a target means: its index from 0, or its text.
 
     A field of the rows that holds digits as text is a choice's text; digits that a template wrote
     are an index: as lm-eval reads them.
@@ -252,11 +252,7 @@ def _resolve_choice(
         return choices[item]
     if isinstance(item, str) and item.strip() in choices:
         return item.strip()
-    raise row.bad(
+    raise row.make_error(
         f"doc_to_target makes {str(item)[:60]!r} of it, which is none of the choices",
         hint="the index of a choice from 0, or its text",
     )
-
-
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -1,4 +1,4 @@
-"""A task file of lm-evaluation-harness as data: line numbers kept, nothing run, nothing guessed."""
+"""Read a task file of lm-evaluation-harness as data: nothing in it is run or guessed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import cast
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from cotkit.benchmarks._files import DataSplit, SourceLine, find_split, read_split, read_task
-from cotkit.errors import BadInputError, MissingDataError, MissingDependencyError
+from cotkit.benchmarks._files import DataSplit, Record, find_split, read_records, read_task
+from cotkit.errors import BadInputError, Location, MissingDataError, MissingDependencyError
 
 HONOURED_FIELDS = frozenset(
     {
@@ -40,7 +40,7 @@ IGNORED_FIELDS: Mapping[str, str] = {
     "should_decontaminate": "cotkit does not look for contamination",
     "doc_to_decontamination_query": "cotkit does not look for contamination",
 }
-"""Field -> why it has no effect here; whatever a task has of these is said in its notes."""
+"""Field -> why it has no effect here; the notes name those that a task has."""
 REFUSED_FIELDS: Mapping[str, str] = {
     "process_docs": "runs Python code on every row",
     "process_results": "runs Python code on every answer",
@@ -61,33 +61,33 @@ _PLAIN = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a task file and the files that it includes say."""
+    """The fields of a task file and of the files that it includes."""
 
     path: Path
     """The file that was asked for."""
     fields: Mapping[str, object]
-    """Field -> value; its own file's where an included one has it, too."""
-    places: Mapping[str, tuple[Path, int]] = field(default_factory=dict[str, tuple[Path, int]])
-    """Field -> the file and line where it stands."""
+    """Field -> value; the task's own where an included file has the field, too."""
+    locations: Mapping[str, Location] = field(default_factory=dict[str, Location])
+    """Field -> where it stands."""
 
-    def bad(self, name: str, problem: str, hint: str | None = None) -> BadInputError:
-        """An error at a field, or where it should be."""
-        path, line = self.places.get(name, (self.path, None))
-        return BadInputError(path, problem, line=line, field=name, hint=hint)
+    def make_error(self, name: str, problem: str, hint: str | None = None) -> BadInputError:
+        """Return an error about a field that is present or missing."""
+        location = self.locations.get(name) or Location(file=self.path, field=name)
+        return location.make_error(problem, hint=hint)
 
-    def text(self, name: str) -> str | None:
-        """A text, or None where the field is absent or null.
+    def get_text(self, name: str) -> str | None:
+        """Return a text, or None where the field is absent or null.
 
         Raises:
             BadInputError: it is something else, or blank.
         """
         value = self.fields.get(name)
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise self.bad(name, "must be text")
+            raise self.make_error(name, "must be text")
         return value
 
     def notes(self) -> tuple[str, ...]:
-        """Every ignored field that the task has, with the reason."""
+        """Return every ignored field that the task has, with the reason."""
         return tuple(
             f"{_describe_field(name, self.fields[name])}: {why}"
             for name, why in IGNORED_FIELDS.items()
@@ -102,15 +102,17 @@ def read_config(path: Path) -> Config:
         BadInputError: it cannot be read, runs code, or has a field that is not understood.
         MissingDependencyError: ``pyyaml`` is not installed.
     """
-    found = _read_config(path, ())
-    for name in found.fields:
+    config = _read_config(path, ())
+    for name in config.fields:
         if name in REFUSED_FIELDS:
-            raise found.bad(name, REFUSED_FIELDS[name], "cotkit reads tasks as data: remove it")
+            raise config.make_error(
+                name, REFUSED_FIELDS[name], "cotkit reads tasks as data: remove it"
+            )
         if name not in HONOURED_FIELDS | LABEL_FIELDS | IGNORED_FIELDS.keys():
             near = difflib.get_close_matches(name, HONOURED_FIELDS | IGNORED_FIELDS.keys(), n=1)
             hint = f"did you mean {near[0]}?" if near else "remove it"
-            raise found.bad(name, "unknown field", hint)
-    return found
+            raise config.make_error(name, "unknown field", hint)
+    return config
 
 
 def _describe_field(name: str, value: object) -> str:
@@ -119,24 +121,26 @@ def _describe_field(name: str, value: object) -> str:
 
 
 def _read_config(path: Path, above: tuple[Path, ...]) -> Config:
-    found = _read_one_file(path)
-    includes = found.fields.get("include")
+    config = _read_one_file(path)
+    includes = config.fields.get("include")
     if includes is None:
-        return found
+        return config
     names = cast("list[object]", includes) if isinstance(includes, list) else [includes]
-    fields, places = dict(found.fields), dict(found.places)
+    fields, locations = dict(config.fields), dict(config.locations)
     for name in names:  # what is there already wins: the file itself, then the first included
         if not isinstance(name, str):
-            raise found.bad("include", f"must be a path of YAML, not {name!r}")
+            raise config.make_error("include", f"must be a path of YAML, not {name!r}")
         target = path.parent / name
-        if target.resolve() in {one.resolve() for one in (*above, path)}:
-            raise found.bad("include", f"{name} includes itself")
+        if target.resolve() in {file.resolve() for file in (*above, path)}:
+            raise config.make_error("include", f"{name} includes itself")
         if not target.is_file():
-            raise found.bad("include", f"no such file: {target}", "paths are relative to this file")
+            raise config.make_error(
+                "include", f"no such file: {target}", "paths are relative to this file"
+            )
         other = _read_config(target, (*above, path))
         fields = {**other.fields, **fields}
-        places = {**other.places, **places}
-    return Config(path=path, fields=fields, places=places)
+        locations = {**other.locations, **locations}
+    return Config(path=path, fields=fields, locations=locations)
 
 
 def _read_one_file(path: Path) -> Config:
@@ -158,15 +162,16 @@ def _read_one_file(path: Path) -> Config:
         line = mark.line + 1 if mark else None
         raise BadInputError(path, f"not YAML: {broken.problem}", line=line) from broken
     except (yaml.YAMLError, ValueError, RecursionError) as broken:
-        said = str(broken).splitlines()[0]
-        raise BadInputError(path, f"not YAML: {said}") from broken
-    places: dict[str, tuple[Path, int]] = {}
+        reason = str(broken).splitlines()[0]
+        raise BadInputError(path, f"not YAML: {reason}") from broken
+    locations: dict[str, Location] = {}
     for key in keys:
-        name, line = str(key.value), key.start_mark.line + 1
-        if name in places:
-            raise BadInputError(path, "stands twice", line=line, field=name)
-        places[name] = (path, line)
-    return Config(path=path, fields={str(k): v for k, v in fields.items()}, places=places)
+        name = str(key.value)
+        location = Location(file=path, line=key.start_mark.line + 1, field=name)
+        if name in locations:
+            raise location.make_error("stands twice")
+        locations[name] = location
+    return Config(path=path, fields={str(k): v for k, v in fields.items()}, locations=locations)
 
 
 def _read_text(path: Path) -> str:
@@ -189,10 +194,9 @@ def _check_tags(path: Path, root: object) -> None:
         tag = str(getattr(node, "tag", ""))
         if not tag.startswith(_PLAIN) or tag.startswith(f"{_PLAIN}python"):
             mark = getattr(node, "start_mark", None)
-            shown = tag.removeprefix(_PLAIN)
             raise BadInputError(
                 path,
-                f"{shown} {getattr(node, 'value', '')} runs Python code",
+                f"{tag.removeprefix(_PLAIN)} {getattr(node, 'value', '')} runs Python code",
                 line=mark.line + 1 if mark else None,
                 hint="cotkit reads tasks as data: write it as a template, or make a benchmark with "
                 "cotkit new benchmark",
@@ -200,7 +204,7 @@ def _check_tags(path: Path, root: object) -> None:
 
 
 def _walk_nodes(node: object, seen: set[int]) -> Iterator[object]:
-    """Every node once, however often an alias names it."""
+    """Yield every node once, however often an alias names it."""
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -214,99 +218,105 @@ def _walk_nodes(node: object, seen: set[int]) -> Iterator[object]:
                 yield from _walk_nodes(part, seen)
 
 
-# Where the rows of a task file are: local files that it names, or a data set of the hub.
+# The rows of a task: local files that it names, or a data set of the hub.
 
 
 _LOCAL = {"json", "parquet"}
 _FIRST_BYTES = 64
 
 
-def rows_of(config: Config, split: str) -> tuple[SourceLine, ...]:
-    """The rows of a split, to be checked field by field.
+def read_rows(config: Config, split: str) -> tuple[Record, ...]:
+    """Read the rows of a split.
 
     Raises:
         BadInputError: the task names its data in a way that is not read, or a file is not as it
             must be.
         MissingDataError: a data set of the hub that is neither here nor to be had.
     """
-    source = config.text("dataset_path")
+    source = config.get_text("dataset_path")
     if source is None:
-        raise config.bad("dataset_path", "missing", "json, with dataset_kwargs: {data_files: ...}")
+        raise config.make_error(
+            "dataset_path", "missing", "json, with dataset_kwargs: {data_files: ...}"
+        )
     options = _loader_options(config)
     if source in _LOCAL:
         return tuple(
-            row for path in _data_files(config, options, split) for row in _read_rows(path)
+            row for path in _data_files(config, options, split) for row in _read_data_file(path)
         )
     if options or source.startswith((".", "/")) or source.count("/") > 1 or Path(source).suffix:
-        raise config.bad(
+        raise config.make_error(
             "dataset_path",
             f"{source!r} is neither json, parquet nor a data set of the hub",
             "dataset_path: json, with dataset_kwargs: {data_files: ...}",
         )
-    return read_split(_fetch_from_hub(config, source, split))
+    return read_records(_fetch_from_hub(config, source, split))
 
 
 def _loader_options(config: Config) -> Mapping[str, object]:
-    found = config.fields.get("dataset_kwargs")
-    if found is None:
+    value = config.fields.get("dataset_kwargs")
+    if value is None:
         return {}
-    if not isinstance(found, dict):
-        raise config.bad("dataset_kwargs", "must be fields", "data_files: problems.jsonl")
-    options = dict(cast("dict[str, object]", found))
+    if not isinstance(value, dict):
+        raise config.make_error("dataset_kwargs", "must be fields", "data_files: problems.jsonl")
+    options = dict(cast("dict[str, object]", value))
     if options.pop("trust_remote_code", False):
-        raise config.bad(
+        raise config.make_error(
             "dataset_kwargs",
             "trust_remote_code runs the data set's Python code",
             "save its rows as JSON lines and name them in data_files",
         )
     if unknown := options.keys() - {"data_files"}:
-        raise config.bad("dataset_kwargs", f"cannot honour {min(unknown)}", "only data_files")
+        raise config.make_error(
+            "dataset_kwargs", f"cannot honour {min(unknown)}", "only data_files"
+        )
     return options
 
 
 def _data_files(config: Config, options: Mapping[str, object], split: str) -> list[Path]:
-    found = options.get("data_files")
-    by_split: dict[str, object] = {"train": found}  # as the datasets package names a lone split
-    if isinstance(found, dict):
-        by_split = cast("dict[str, object]", found)
-    if found is None or split not in by_split:
-        held = ", ".join(by_split) if found is not None else "none"
-        raise config.bad("dataset_kwargs", f"no data_files of split {split!r}", f"splits: {held}")
+    value = options.get("data_files")
+    by_split: dict[str, object] = {"train": value}  # as the datasets package names a lone split
+    if isinstance(value, dict):
+        by_split = cast("dict[str, object]", value)
+    if value is None or split not in by_split:
+        splits = ", ".join(by_split) if value is not None else "none"
+        raise config.make_error(
+            "dataset_kwargs", f"no data_files of split {split!r}", f"splits: {splits}"
+        )
     names = by_split[split]
     files: list[Path] = []
     for name in cast("list[object]", names) if isinstance(names, list) else [names]:
         if not isinstance(name, str) or "://" in name or "*" in name:
             problem = f"{name!r} is not the path of one local file"
-            raise config.bad("dataset_kwargs", problem, "fetch it, and name it by its path")
+            raise config.make_error("dataset_kwargs", problem, "fetch it, and name it by its path")
         places = [config.path.parent / name, Path(name)]
         path = next((place for place in places if place.is_file()), None)
         if path is None:
             places_tried = " or ".join(dict.fromkeys(map(str, places)))
-            raise config.bad("dataset_kwargs", f"no such file: {places_tried}")
+            raise config.make_error("dataset_kwargs", f"no such file: {places_tried}")
         files.append(path)
     return files
 
 
-def _read_rows(path: Path) -> tuple[SourceLine, ...]:
-    """Parquet, JSON lines, or one JSON list."""
+def _read_data_file(path: Path) -> tuple[Record, ...]:
+    """Read parquet, JSON lines, or one JSON list."""
     with path.open("rb") as file:
         start = file.read(_FIRST_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return read_task(path).examples if start.startswith(b"[") else read_split(path)
+    return read_task(path).examples if start.startswith(b"[") else read_records(path)
 
 
 def _fetch_from_hub(config: Config, source: str, split: str) -> Path:
-    """By the paths that the hub's own converted files have; a subset ``main`` is the whole set."""
-    subset = config.text("dataset_name")
+    """Return the path of a split by the hub's own names; a subset ``main`` is the whole set."""
+    subset = config.get_text("dataset_name")
     folder = source.rpartition("/")[2]
     is_whole = subset in {None, "main", "default"}
-    wanted = DataSplit(
+    data_split = DataSplit(
         folder=folder,
         name=split if is_whole else f"{subset}_{split}",
         repo=source,
         file=f"{subset or 'data'}/{split}-00000-of-00001.parquet",
     )
     try:
-        return find_split(wanted)
+        return find_split(data_split)
     except MissingDataError as missing:
         raise MissingDataError(
             missing.message,
@@ -315,7 +325,7 @@ def _fetch_from_hub(config: Config, source: str, split: str) -> Path:
         ) from missing
 
 
-# The templates of a task file, rendered for one row: strict and sandboxed.
+# The templates of a task, rendered for one row: strict and sandboxed.
 
 
 _LIST = re.compile(r"\[.*\]", re.DOTALL)
@@ -332,53 +342,54 @@ class Template:
     source: str
     """What it says."""
 
-    def is_field(self, row: SourceLine) -> bool:
-        """Whether it names a field of this row; then it is no template."""
+    def is_field(self, row: Record) -> bool:
+        """Return whether it names a field of this row; then it is no template."""
         return self.source in row.fields
 
-    def value(self, row: SourceLine) -> object:
-        """The field of that name as it is, or the rendered text.
+    def render(self, row: Record) -> object:
+        """Return the field of that name as it is, or the rendered text.
 
         Raises:
             BadInputError: the row has no such field, or the template fails on it; names both.
         """
         if self.is_field(row):
             return row.fields[self.source]
-        template = self._compiled()
+        template = self._compile()
         try:
             return template.render(row.fields)
         except jinja2.UndefinedError as missing:
-            held = f"it has: {', '.join(row.fields)}"
-            raise self._bad(row, str(missing.message), held) from missing
+            hint = f"it has: {', '.join(row.fields)}"
+            raise self._row_error(row, str(missing.message), hint) from missing
         except Exception as broken:  # whatever an expression of the template can raise
-            said = (str(broken).splitlines() or [""])[0]
-            raise self._bad(row, f"{type(broken).__name__}: {said}", None) from broken
+            reason = (str(broken).splitlines() or [""])[0]
+            raise self._row_error(row, f"{type(broken).__name__}: {reason}", None) from broken
 
-    def items(self, row: SourceLine) -> list[object]:
-        """The value or, where it is a list or a rendered text that writes one, its items.
+    def render_items(self, row: Record) -> list[object]:
+        """Return the value or, where it is a list or a rendered text that writes one, its items.
 
         Raises:
-            BadInputError: as :meth:`value`.
+            BadInputError: as :meth:`render`.
         """
-        value = self.value(row)
+        value = self.render(row)
         if isinstance(value, str) and not self.is_field(row) and _LIST.fullmatch(value):
             with contextlib.suppress(SyntaxError, ValueError):  # it may only look like a list
                 value = ast.literal_eval(value)
         return list(cast("list[object]", value)) if isinstance(value, list) else [value]
 
-    def _compiled(self) -> jinja2.Template:
+    def _compile(self) -> jinja2.Template:
         try:
             return _compile_template(self.source)
         except jinja2.TemplateSyntaxError as broken:
-            raise self.config.bad(self.name, f"not a template: {broken.message}") from broken
+            raise self.config.make_error(self.name, f"not a template: {broken.message}") from broken
 
-    def _bad(self, row: SourceLine, problem: str, hint: str | None) -> Exception:
-        return self.config.bad(self.name, f"{row.path.name}:{row.number}: {problem}", hint)
+    def _row_error(self, row: Record, problem: str, hint: str | None) -> BadInputError:
+        place = f"{Path(row.file).name}:{row.number}"
+        return self.config.make_error(self.name, f"{place}: {problem}", hint)
 
 
 @functools.lru_cache(maxsize=64)
 def _compile_template(source: str) -> jinja2.Template:
-    """In an environment as lm-eval's own, its filter included, and sandboxed."""
+    """Compile a template in an environment as lm-eval's own, its filter included, and sandboxed."""
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # plain text for a model, never HTML

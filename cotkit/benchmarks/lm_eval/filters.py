@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from cotkit.benchmarks.lm_eval.config import Config
+from cotkit.errors import BadInputError
 
 INVALID = "[invalid]"
 """What a regex filter of lm-eval gives where it finds nothing, unless the task says otherwise."""
@@ -60,10 +61,10 @@ class FilterStep:
     """Of ``take_first_k``; where there are fewer texts (lm-eval ends there) all of them."""
 
     def apply(self, texts: list[str]) -> list[str]:
-        """What it makes of the texts of all samples; at least one of them."""
+        """Apply it to the texts of all samples; the result holds at least one text."""
         match self.function:
             case "regex":
-                return [self._found(text) for text in texts]
+                return [self._match(text) for text in texts]
             case "remove_whitespace":
                 return [text.removeprefix(" ") for text in texts]
             case "lowercase":
@@ -75,7 +76,7 @@ class FilterStep:
             case _:
                 return texts[: self.k]
 
-    def _found(self, text: str) -> str:
+    def _match(self, text: str) -> str:
         matches = re.findall(self.pattern, text)
         if not matches:
             return self.fallback
@@ -102,14 +103,14 @@ class MatchOptions:
     regexes_to_ignore: tuple[str, ...] = ()
     """Taken out of both sides first, in this order."""
 
-    def normal(self, text: str) -> str:
-        """What is compared of a text."""
+    def normalise(self, text: str) -> str:
+        """Return the part of a text that is compared."""
         for pattern in self.regexes_to_ignore:
             text = re.sub(pattern, "", text)
         if self.ignore_case:
             text = text.lower()
-        gone = string.punctuation * self.ignore_punctuation + string.digits * self.ignore_numbers
-        return text.translate(str.maketrans("", "", gone))
+        removed = string.punctuation * self.ignore_punctuation + string.digits * self.ignore_numbers
+        return text.translate(str.maketrans("", "", removed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ class TaskFilter:
     """What ``doc_to_target`` makes of the row, as it is there."""
 
     def read(self, texts: tuple[str, ...]) -> str | None:
-        """The text that lm-eval would compare; None for its ``[invalid]``.
+        """Return the text that lm-eval would compare; None for its ``[invalid]``.
 
         Several samples are a vote here, whoever reads them: where the filter has no
         ``majority_vote`` (lm-eval would score the first alone), the plurality of what it reads.
@@ -137,34 +138,34 @@ class TaskFilter:
     def _read(self, texts: list[str]) -> str | None:
         for step in self.steps:
             texts = step.apply(texts)
-        return None if texts[0] == INVALID else self.matching.normal(texts[0])
+        return None if texts[0] == INVALID else self.matching.normalise(texts[0])
 
     def is_correct(self, value: str) -> bool:
-        """Whether it is any of the targets, as strings."""
-        return value in map(self.matching.normal, self.targets)
+        """Return whether it is any of the targets, as strings."""
+        return value in map(self.matching.normalise, self.targets)
 
 
-def filters_of(config: Config) -> dict[str, tuple[FilterStep, ...]]:
-    """Filter name -> its steps; empty where the task has no ``filter_list``.
+def read_filters(config: Config) -> dict[str, tuple[FilterStep, ...]]:
+    """Return the steps of each filter by its name; nothing where the task has no ``filter_list``.
 
     Raises:
         BadInputError: a filter that is not written as one, or that lm-eval alone can apply.
     """
-    found = config.fields.get("filter_list")
-    if found is None:
+    value = config.fields.get("filter_list")
+    if value is None:
         return {}
-    if config.text("output_type") == "multiple_choice":
+    if config.get_text("output_type") == "multiple_choice":
         raise _filter_error(
             config, "reads what is written; output_type: multiple_choice writes nothing"
         )
     filters: dict[str, tuple[FilterStep, ...]] = {}
-    for one in cast("list[object]", found) if isinstance(found, list) else [found]:
-        fields = cast("dict[str, object]", one) if isinstance(one, dict) else {}
+    for item in cast("list[object]", value) if isinstance(value, list) else [value]:
+        fields = cast("dict[str, object]", item) if isinstance(item, dict) else {}
         name, steps = fields.get("name"), fields.get("filter")
         if not isinstance(steps, list) or not isinstance(name, str) or not name.strip():
-            raise config.bad("filter_list", "must be a list of {name: ..., filter: [...]}")
+            raise config.make_error("filter_list", "must be a list of {name: ..., filter: [...]}")
         if name in filters:
-            raise config.bad("filter_list", f"filter {name!r} stands there twice")
+            raise config.make_error("filter_list", f"filter {name!r} stands there twice")
         filters[name] = tuple(_read_step(config, name, x) for x in cast("list[object]", steps))
         functions = [step.function for step in filters[name]]
         if "take_first" not in functions or functions.index("take_first") < len(functions) - 1:
@@ -174,57 +175,57 @@ def filters_of(config: Config) -> dict[str, tuple[FilterStep, ...]]:
     return filters
 
 
-def matching_of(config: Config) -> MatchOptions:
-    """How the task's ``exact_match`` compares.
+def read_match_options(config: Config) -> MatchOptions:
+    """Return how the task's ``exact_match`` compares.
 
     Raises:
         BadInputError: an option of it that is not one.
     """
-    found = config.fields.get("metric_list")
-    metrics = cast("list[object]", found) if isinstance(found, list) else []
-    named = [cast("dict[str, object]", one) for one in metrics if isinstance(one, dict)]
-    given = next((one for one in named if one.get("metric") == "exact_match"), {})
-    options = {name: given[name] for name in _OPTIONS if name in given}
+    value = config.fields.get("metric_list")
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    metrics = [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
+    exact_match = next((metric for metric in metrics if metric.get("metric") == "exact_match"), {})
+    options = {name: exact_match[name] for name in _OPTIONS if name in exact_match}
     for name, value in options.items():
         if not isinstance(value, _OPTIONS[name]):
-            raise config.bad("metric_list", f"{name} of exact_match is {value!r}")
+            raise config.make_error("metric_list", f"{name} of exact_match is {value!r}")
     patterns = cast("list[object]", options.pop("regexes_to_ignore", []))
-    compiled = tuple(_pattern(config, "metric_list", pattern) for pattern in patterns)
+    compiled = tuple(_check_pattern(config, "metric_list", pattern) for pattern in patterns)
     return MatchOptions(regexes_to_ignore=compiled, **cast("dict[str, bool]", options))
 
 
-def _read_step(config: Config, name: str, written: object) -> FilterStep:
-    fields = dict(cast("dict[str, object]", written)) if isinstance(written, dict) else {}
+def _read_step(config: Config, name: str, step: object) -> FilterStep:
+    fields = dict(cast("dict[str, object]", step)) if isinstance(step, dict) else {}
     function = fields.pop("function", None)
     if not isinstance(function, str):
-        raise config.bad("filter_list", f"a step of {name!r} must be {{function: ...}}")
+        raise config.make_error("filter_list", f"a step of {name!r} must be {{function: ...}}")
     if function not in _KEYS:
         why = _REFUSED_FILTERS.get(function, "is not known here")
         raise _filter_error(config, f"{function} of {name!r} {why}")
     for key, value in fields.items():
         kind = _KEYS[function].get(key)
         if kind is None or not isinstance(value, kind) or isinstance(value, bool):
-            raise config.bad("filter_list", f"{key} of {function} of {name!r} is {value!r}")
+            raise config.make_error("filter_list", f"{key} of {function} of {name!r} is {value!r}")
     if function == "regex":
         return FilterStep(
             function=function,
-            pattern=_pattern(config, "filter_list", fields.get("regex_pattern", _DEFAULT)),
+            pattern=_check_pattern(config, "filter_list", fields.get("regex_pattern", _DEFAULT)),
             at=cast("int", fields.get("group_select", 0)),
             fallback=cast("str", fields.get("fallback", INVALID)),
         )
     k = cast("int", fields.get("k", 1))
     if function == "take_first_k" and ("k" not in fields or k < 1):
-        raise config.bad("filter_list", f"take_first_k of {name!r} needs k, from 1")
+        raise config.make_error("filter_list", f"take_first_k of {name!r} needs k, from 1")
     return FilterStep(function=function, k=k)
 
 
-def _pattern(config: Config, field: str, pattern: object) -> str:
+def _check_pattern(config: Config, field: str, pattern: object) -> str:
     try:
         return re.compile(cast("str", pattern)).pattern
     except (re.error, TypeError, OverflowError, RecursionError) as broken:
-        said = f"{pattern!r} is no regular expression: {broken}"
-        raise config.bad(field, said) from broken
+        problem = f"{pattern!r} is no regular expression: {broken}"
+        raise config.make_error(field, problem) from broken
 
 
-def _filter_error(config: Config, problem: str) -> Exception:
-    return config.bad("filter_list", problem, "filters=ignore leaves the task's filters out")
+def _filter_error(config: Config, problem: str) -> BadInputError:
+    return config.make_error("filter_list", problem, "filters=ignore leaves the task's filters out")

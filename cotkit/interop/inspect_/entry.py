@@ -1,11 +1,11 @@
-"""What Inspect finds of cotkit: ``inspect eval cotkit/arithmetic --solver cotkit/cot``.
+"""What Inspect loads of cotkit: ``inspect eval cotkit/arithmetic --solver cotkit/cot``.
 
 Every strategy is a solver, every reader a scorer, every benchmark a task, each under its own name.
 Inspect loads this module by the entry point ``inspect_ai``; nothing else imports it.
 """
 
 # pyright: reportMissingImports=false, reportUnknownParameterType=false
-# Inspect is not among the packages that we are checked with: what it hands us has no known types.
+# Type checks run without Inspect, so its values have no known types.
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from inspect_ai.util import collect
 
 from cotkit.benchmarks import draw, load_benchmark
 from cotkit.interop.inspect_ import samples
-from cotkit.interop.inspect_.model import INSPECT_STOP_REASONS, chat_messages, complete
+from cotkit.interop.inspect_.logs import INSPECT_STOP_REASONS
+from cotkit.interop.inspect_.model import chat_messages, complete
 from cotkit.interop.inspect_.samples import SampleView
 from cotkit.registry import Spec, entries
 from cotkit.run.driver import Turn, drive, make_oracle, start_flow, trim
@@ -31,15 +32,15 @@ from cotkit.scoring import READERS, score_attempt
 from cotkit.types import Problem, Request
 
 _METADATA_KEY = "cotkit"
-"""Where in a sample's store the attempt is kept for the scorers."""
+"""The key of the attempt in a sample's store, where the scorers read it."""
 _DEFAULT_READER = "flexible"
 
 
-def solver_of(strategy: str) -> Callable[..., Solver]:
-    """What makes a solver of a strategy.
+def make_solver_factory(strategy: str) -> Callable[..., Solver]:
+    """Return the function that makes a solver of a strategy.
 
     ``-S key=value`` are its parameters (``k=5``), ``exemplars`` and ``exemplar_seed`` as of
-    ``cotkit compare``, ``answer_kind`` where a sample's target does not say it, and
+    ``cotkit compare``, ``answer_kind`` where a sample's target does not show it, and
     ``run_unsafe_code``. Decoding is the strategy's: Inspect's ``--temperature`` has no effect.
     """
 
@@ -47,28 +48,34 @@ def solver_of(strategy: str) -> Callable[..., Solver]:
         settings = samples.read_settings(strategy, params)
 
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's shape
-            seen = _read_state(state)
-            problem = samples.make_problem(seen, settings.answer_kind)
+            view = _read_state(state)
+            problem = samples.make_problem(view, settings.answer_kind)
             model, turns = get_model(), list[tuple[Request, Turn]]()
 
             async def ask(request: Request) -> Turn:
-                made = await collect(*(complete(model, request, n) for n in request.samples))
-                asked = Turn(keys=(), completions=tuple(trim(one, request) for one in made))
-                turns.append((request, asked))
-                return asked
+                completions = await collect(*(complete(model, request, n) for n in request.samples))
+                turn = Turn(
+                    keys=(),
+                    completions=tuple(trim(completion, request) for completion in completions),
+                )
+                turns.append((request, turn))
+                return turn
 
             flow = start_flow(
-                samples.build_strategy(settings, seen, problem),
+                samples.build_strategy(settings, view, problem),
                 problem.question,
                 make_oracle(problem, _DEFAULT_READER),
             )
             attempt, _ = await drive(flow, ask, make_sandbox(allowed=settings.run_unsafe_code))
             state.messages = [
-                said
-                for request, asked in turns
-                for said in (
+                message
+                for request, turn in turns
+                for message in (
                     *chat_messages(request.messages),
-                    *(ChatMessageAssistant(content=one.text) for one in asked.completions),
+                    *(
+                        ChatMessageAssistant(content=completion.text)
+                        for completion in turn.completions
+                    ),
                 )
             ]
             state.output = ModelOutput.from_content(
@@ -84,11 +91,11 @@ def solver_of(strategy: str) -> Callable[..., Solver]:
     return make
 
 
-def scorer_of(reader: str) -> Callable[..., Any]:
-    """What makes a scorer of a reader: what it read is the answer, the outcome is metadata.
+def make_scorer_factory(reader: str) -> Callable[..., Any]:
+    """Return the function that makes a scorer of a reader.
 
-    Of an attempt that a solver of ours made it reads what that strategy wants read, votes
-    included; of any other, the last completion.
+    The answer is what the reader read; the outcome is metadata. Of an attempt by a solver of ours
+    it reads the text that the strategy returned, votes included; of any other, the last completion.
     """
 
     def make(answer_kind: str | None = None) -> Callable[[TaskState, Any], Awaitable[Score]]:
@@ -96,15 +103,15 @@ def scorer_of(reader: str) -> Callable[..., Any]:
             attempt = samples.load_attempt(
                 state.store.get(_METADATA_KEY), *_read_output(state.output)
             )
-            found = score_attempt(
+            scores = score_attempt(
                 attempt, samples.make_problem(_read_state(state), answer_kind), reader
             )
-            reading = found.readings[reader]
+            reading = scores.readings[reader]
             return Score(
-                value=CORRECT if found.correct_by[reader] else INCORRECT,
+                value=CORRECT if scores.correct_by[reader] else INCORRECT,
                 answer=reading.value,
                 explanation=attempt.text,
-                metadata={"outcome": found.outcome, "rule": reading.rule},
+                metadata={"outcome": scores.outcome, "rule": reading.rule},
             )
 
         return score
@@ -112,30 +119,32 @@ def scorer_of(reader: str) -> Callable[..., Any]:
     return make
 
 
-def task_of(bench: str) -> Callable[..., Task]:
-    """What makes a task of a benchmark; ``-T`` are its parameters.
+def make_task_factory(bench: str) -> Callable[..., Task]:
+    """Return the function that makes a task of a benchmark; ``-T`` are its parameters.
 
     ``-T limit=50`` draws problems as ``cotkit compare --limit 50`` does; Inspect's ``--limit 50``
     takes the first ones.
     """
 
     def make(**params: object) -> Task:
-        given = {key: samples.to_text(value) for key, value in params.items()}
-        limit = given.pop("limit", None)
-        spec = Spec(name=bench, params=given)
-        found = load_benchmark(spec)
-        problems = draw(found.problems(), None if limit is None else samples.read_count(limit), 0)
+        arguments = {key: samples.to_text(value) for key, value in params.items()}
+        limit = arguments.pop("limit", None)
+        spec = Spec(name=bench, params=arguments)
+        benchmark = load_benchmark(spec)
+        problems = draw(
+            benchmark.problems(), None if limit is None else samples.read_count(limit), 0
+        )
         return Task(
             dataset=MemoryDataset(
-                [_make_sample(one, str(spec)) for one in problems], name=found.name
+                [_make_sample(problem, str(spec)) for problem in problems], name=benchmark.name
             ),
             solver=_SOLVERS["cot"](),
             scorer=[
                 _SCORERS[name]()
                 for name in (_DEFAULT_READER, *(n for n in READERS if n != _DEFAULT_READER))
-                if found.answer_kind in READERS[name].kinds
+                if benchmark.answer_kind in READERS[name].kinds
             ],
-            version=found.version,
+            version=benchmark.version,
             metadata={"cotkit": {"bench": str(spec)}},
         )
 
@@ -147,7 +156,7 @@ def _make_sample(problem: Problem, bench: str) -> Sample:
         id=problem.question.id,
         input=problem.question.text,
         choices=list(problem.question.choices) or None,
-        target=samples.inspect_target(problem),
+        target=samples.format_target(problem),
         metadata={"cotkit": {"bench": bench}, "n_steps": problem.n_steps},
     )
 
@@ -168,20 +177,20 @@ def _read_output(output: ModelOutput) -> tuple[str, str]:
 
 
 def _register() -> tuple[dict[str, Callable[..., Solver]], dict[str, Callable[..., Any]]]:
-    """Under cotkit's names and, for ``cotkit/self_review``, with underscores."""
+    """Register all under cotkit's names and, for ``cotkit/self_review``, with underscores."""
     solvers: dict[str, Callable[..., Solver]] = {}
     scorers: dict[str, Callable[..., Any]] = {}
     kinds = (
-        (solver, solver_of, (one.name for one in entries("strategy")), solvers),
-        (partial(scorer, [accuracy(), stderr()]), scorer_of, READERS, scorers),
+        (solver, make_solver_factory, (entry.name for entry in entries("strategy")), solvers),
+        (partial(scorer, [accuracy(), stderr()]), make_scorer_factory, READERS, scorers),
     )
-    for decorate, maker, names, made in kinds:
+    for decorate, make_factory, names, registered in kinds:
         for name in names:
             for spelled in dict.fromkeys((name.replace("-", "_"), name)):
-                made[name] = decorate(spelled)(maker(name))
-    for bench in (one.name for one in entries("benchmark")):
+                registered[name] = decorate(spelled)(make_factory(name))
+    for bench in (entry.name for entry in entries("benchmark")):
         for spelled in dict.fromkeys((bench.replace("-", "_"), bench)):
-            task(name=spelled)(task_of(bench))
+            task(name=spelled)(make_task_factory(bench))
     return solvers, scorers
 
 

@@ -15,20 +15,14 @@ from statistics import fmean, stdev
 from cotkit import __version__
 from cotkit.errors import UsageError
 from cotkit.identity import content_hash
-from cotkit.interop.inspect_.logs import VERSION
+from cotkit.interop.inspect_.logs import INSPECT_STOP_REASONS, VERSION
 from cotkit.interop.stored import StoredRun
 from cotkit.store import AttemptRow, StoredTurn
-from cotkit.types import Completion, StopReason
-
-_STOP_REASONS: dict[StopReason, str] = {
-    "stop": "stop",
-    "length": "max_tokens",
-    "refusal": "content_filter",
-}
+from cotkit.types import Completion
 
 
 def write_inspect(run: StoredRun, folder: Path) -> list[Path]:
-    """Write a log for each arm, named as Inspect names its own; returns the files.
+    """Write a log for each arm, named as Inspect names its own, and return the files.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -50,7 +44,7 @@ def write_inspect(run: StoredRun, folder: Path) -> list[Path]:
 def _make_log(run: StoredRun, arm: str, rows: Sequence[AttemptRow]) -> dict[str, object]:
     info = run.info
     ids = list(dict.fromkeys(row.problem_id for row in rows))
-    done = [row for row in rows if row.outcome != "failed"]
+    completed = [row for row in rows if row.outcome != "failed"]
     about = {
         "run": run.run_id,
         "bench": run.bench,
@@ -82,33 +76,33 @@ def _make_log(run: StoredRun, arm: str, rows: Sequence[AttemptRow]) -> dict[str,
         },
         "results": {
             "total_samples": len(rows),
-            "completed_samples": len(done),
-            "scores": _totals(run, done),
+            "completed_samples": len(completed),
+            "scores": _summarise_scores(run, completed),
         },
         "stats": {"started_at": run.updated_utc, "completed_at": run.updated_utc},
         "samples": [_make_sample(run, row) for row in rows],
     }
 
 
-def _totals(run: StoredRun, done: Sequence[AttemptRow]) -> list[dict[str, object]]:
+def _summarise_scores(run: StoredRun, rows: Sequence[AttemptRow]) -> list[dict[str, object]]:
     values: dict[str, list[float]] = {}
-    for row in done:
+    for row in rows:
         for reader, is_correct in run.readers(row):
             values.setdefault(reader, []).append(is_correct)
     return [
         {
             "name": reader,
             "scorer": reader,
-            "scored_samples": len(of),
+            "scored_samples": len(scores),
             "metrics": {
-                "accuracy": {"name": "accuracy", "value": fmean(of)},
+                "accuracy": {"name": "accuracy", "value": fmean(scores)},
                 "stderr": {
                     "name": "stderr",
-                    "value": stdev(of) / len(of) ** 0.5 if len(of) > 1 else 0.0,
+                    "value": stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0,
                 },
             },
         }
-        for reader, of in values.items()
+        for reader, scores in values.items()
     ]
 
 
@@ -139,10 +133,10 @@ def _make_sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
             "model": run.info.model,
             "choices": [
                 {
-                    "message": _make_answer(one),
-                    "stop_reason": _STOP_REASONS[one.stop_reason],
+                    "message": _make_answer(completion),
+                    "stop_reason": INSPECT_STOP_REASONS[completion.stop_reason],
                 }
-                for one in (turns[-1].completions if turns else ())
+                for completion in (turns[-1].completions if turns else ())
             ],
             "usage": _token_usage(row),
         },
@@ -168,11 +162,11 @@ def _token_usage(row: AttemptRow) -> dict[str, int]:
 
 
 def _make_messages(turn: StoredTurn) -> list[dict[str, object]]:
-    return [{"role": one.role, "content": one.content} for one in turn.request.messages]
+    return [{"role": message.role, "content": message.content} for message in turn.request.messages]
 
 
 def _make_conversation(turns: Sequence[StoredTurn]) -> list[dict[str, object]]:
-    """Every turn's prompt and answers, one turn after another: a later prompt may repeat them."""
+    """List prompt and answers of every turn in order: a later prompt may repeat earlier ones."""
     talk: list[dict[str, object]] = []
     for turn in turns:
         talk += _make_messages(turn)
@@ -185,5 +179,5 @@ def _make_answer(completion: Completion) -> dict[str, object]:
 
 
 def _make_id(run: StoredRun, arm: str, what: str) -> str:
-    """The same for equal runs; as long as Inspect's."""
+    """Make an id as long as Inspect's; equal runs have equal ones."""
     return content_hash(f"inspect-{what}", [run.run_id, arm])[:22]

@@ -26,9 +26,22 @@ from cotkit.interop.fields import (
     read_object,
 )
 from cotkit.interop.results import FileLocation, ModelSize, ProblemScore, Result
+from cotkit.types import StopReason
 
 VERSION = 2
 """Of the log format."""
+STOP_REASONS: Mapping[str, StopReason] = {
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "refusal",
+}
+"""Stop reason of Inspect -> ours, where ours is not ``stop``."""
+INSPECT_STOP_REASONS: Mapping[StopReason, str] = {
+    "stop": "stop",
+    "length": "max_tokens",
+    "refusal": "content_filter",
+}
+"""Our stop reason -> Inspect's."""
 
 _HINT = "a log of Inspect"
 _WORDS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -36,33 +49,33 @@ _WORDS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectSelection:
-    """What the user chose; None: what the log says, or its first scorer."""
+    """What the user chose; None: what the log has, or its first scorer."""
 
     arm: str | None = None
     """What to call the strategy."""
     scorer: str | None = None
-    """Whose score is correctness; ``NAME/KEY`` where a score is an object."""
+    """The scorer whose score is correctness; ``NAME/KEY`` where a score is an object."""
     bench: str | None = None
     """What to call the benchmark, so that two tasks count as one."""
 
 
-def read_inspect(path: Path, wanted: InspectSelection) -> list[Result]:
-    """The results of one log, or of every log under a folder.
+def read_inspect(path: Path, selection: InspectSelection) -> list[Result]:
+    """Read the results of one log, or of every log under a folder.
 
     Raises:
-        BadInputError: none there, a newer version, a field missing or not as it must be, or the
-            strategy is neither in the log nor given.
+        BadInputError: no log, a newer version, a field missing or not as it must be, or the
+            strategy is neither in the log nor in ``selection``.
     """
     if path.is_dir():
-        files = sorted(one for one in path.rglob("*") if one.suffix in {".json", ".eval"})
+        files = sorted(file for file in path.rglob("*") if file.suffix in {".json", ".eval"})
         if not files:
             raise BadInputError(path, "no .eval or .json under it", hint=_HINT)
-        return [one for file in files for one in read_inspect(file, wanted)]
+        return [result for file in files for result in read_inspect(file, selection)]
     if not path.is_file():
         raise BadInputError(path, "no such file", hint=_HINT)
     head, samples, place = open_log(path)
     about = cast("Mapping[str, str]", find_object(head, "eval", "metadata", "cotkit"))
-    arm = wanted.arm or about.get("arm") or _cotkit_strategy(head)
+    arm = selection.arm or about.get("arm") or _cotkit_strategy(head)
     if arm is None:
         hint = f"--from ARM=inspect:{path}, e.g. --from cot=inspect:{path}"
         raise BadInputError(path, "which strategy is it? the log does not say", hint=hint)
@@ -70,17 +83,17 @@ def read_inspect(path: Path, wanted: InspectSelection) -> list[Result]:
     n_params = as_number(about.get("n_params"))
     status = head.get("status")
     notes = () if status == "success" else (f"{path.name}: status {status}: it may be cut short",)
-    scored, chosen = _score_samples(samples, wanted.scorer, place)
+    scored, chosen = _score_samples(samples, selection.scorer, place)
     return [
         Result(
             place=place,
             model=need_text(head, place, "eval", "model"),
-            bench=wanted.bench or about.get("bench") or task,
+            bench=selection.bench or about.get("bench") or task,
             arm=arm,
             size=ModelSize(
                 family=about.get("family"), n_params=int(n_params) if n_params else None
             ),
-            of=scored,
+            scores=scored,
             version=(task, str(find_field(head, "eval", "task_version") or 0)),
             notes=(*notes, *chosen),
         )
@@ -90,7 +103,7 @@ def read_inspect(path: Path, wanted: InspectSelection) -> list[Result]:
 def open_log(
     path: Path, *, full: bool = False
 ) -> tuple[Mapping[str, object], list[object], FileLocation]:
-    """Header, samples and place of a log; of a ``.eval`` the samples' summaries unless ``full``.
+    """Return header, samples (of a ``.eval`` their summaries unless ``full``) and place of a log.
 
     Raises:
         BadInputError: it is no log, or of a newer version.
@@ -108,12 +121,12 @@ def open_log(
 
 
 def _cotkit_strategy(head: Mapping[str, object]) -> str | None:
-    """The strategy, where a solver of ours ran it (``cotkit/cot``), with its parameters."""
+    """Return the strategy with its parameters, where a solver of ours ran it (``cotkit/cot``)."""
     name = find_field(head, "eval", "solver")
     if not isinstance(name, str) or not name.startswith("cotkit/"):
         return None
-    given = find_object(head, "eval", "solver_args")
-    params = ",".join(f"{key}={value}" for key, value in sorted(given.items()))
+    arguments = find_object(head, "eval", "solver_args")
+    params = ",".join(f"{key}={value}" for key, value in sorted(arguments.items()))
     arm = name.removeprefix("cotkit/").replace("_", "-")
     return f"{arm}:{params}" if params else arm
 
@@ -127,15 +140,17 @@ def _open_archive(
         raise BadInputError(path, f"not a zip archive: {broken}", hint=_HINT) from broken
     with archive:
         names = set(archive.namelist())
-        header = next((one for one in ("header.json", "_journal/start.json") if one in names), None)
+        header = next(
+            (name for name in ("header.json", "_journal/start.json") if name in names), None
+        )
         if header is None:
             raise BadInputError(path, "has no header.json", hint=_HINT)
         place = FileLocation(file=f"{path}!{header}")
         head = read_object(read_member(archive, path, header), place, _HINT)
         if full:
-            members = sorted(one for one in names if one.startswith("samples/"))
-            return head, [_read_json_member(archive, path, one) for one in members], place
-        journal = sorted(one for one in names if one.startswith("_journal/summaries/"))
+            members = sorted(name for name in names if name.startswith("samples/"))
+            return head, [_read_json_member(archive, path, name) for name in members], place
+        journal = sorted(name for name in names if name.startswith("_journal/summaries/"))
         samples: list[object] = []
         for member in ["summaries.json"] if "summaries.json" in names else journal:
             where = FileLocation(file=f"{path}!{member}")
@@ -154,32 +169,32 @@ def _score_samples(
 ) -> tuple[dict[str, ProblemScore], tuple[str, ...]]:
     epochs: dict[str, list[ProblemScore]] = {}
     chosen, others = scorer, dict[str, None]()
-    for at, sample in enumerate(samples):
-        field = f"samples.{at}"
+    for i, sample in enumerate(samples):
+        field = f"samples.{i}"
         if not isinstance(sample, dict):
             raise place.bad("must be an object", field=field, hint=_HINT)
-        of = cast("dict[str, object]", sample)
-        if "id" not in of:
+        fields = cast("dict[str, object]", sample)
+        if "id" not in fields:
             raise place.bad("missing", field=f"{field}.id", hint=_HINT)
-        given = find_object(of, "scores")
-        if chosen is None and given:
-            chosen = next(iter(given))
-        others |= dict.fromkeys(name for name in given if name != (chosen or "").partition("/")[0])
-        value = math.nan if of.get("error") else value_of(given, chosen, field, place)
-        one = ProblemScore(
-            correct=value, tokens=_count_tokens(of), seconds=as_number(of.get("total_time"))
+        scores = find_object(fields, "scores")
+        if chosen is None and scores:
+            chosen = next(iter(scores))
+        others |= dict.fromkeys(name for name in scores if name != (chosen or "").partition("/")[0])
+        value = math.nan if fields.get("error") else read_score(scores, chosen, field, place)
+        score = ProblemScore(
+            correct=value, tokens=_count_tokens(fields), seconds=as_number(fields.get("total_time"))
         )
-        epochs.setdefault(str(of["id"]), []).append(one)
+        epochs.setdefault(str(fields["id"]), []).append(score)
     if not epochs:
-        raise place.bad("empty", field="samples", hint="a log without samples says no pairs")
+        raise place.bad("empty", field="samples", hint="a log without samples has no pairs")
     note = (f"scorer {chosen}, not {', '.join(others)} (,scorer=NAME)",) if others else ()
-    return {problem: _mean_of_epochs(of) for problem, of in epochs.items()}, note
+    return {problem: _mean_of_epochs(fields) for problem, fields in epochs.items()}, note
 
 
-def value_of(
+def read_score(
     scores: Mapping[str, object], scorer: str | None, field: str, place: FileLocation
 ) -> float:
-    """A sample's score as a share; NaN: not scored.
+    """Return a sample's score as a share; NaN: not scored.
 
     Raises:
         BadInputError: no such scorer, or its value says neither right nor wrong.
@@ -212,15 +227,19 @@ def value_of(
 
 def _count_tokens(sample: Mapping[str, object]) -> float | None:
     usage = find_object(sample, "model_usage")
-    counts = [as_number(find_field(one, "total_tokens")) for one in usage.values()]
-    return None if None in counts or not counts else sum(one for one in counts if one is not None)
+    counts = [as_number(find_field(count, "total_tokens")) for count in usage.values()]
+    return (
+        None
+        if None in counts or not counts
+        else sum(count for count in counts if count is not None)
+    )
 
 
 def _mean_of_epochs(epochs: list[ProblemScore]) -> ProblemScore:
-    """Of the epochs that were scored; costs are summed."""
-    values = [one.correct for one in epochs if not math.isnan(one.correct)]
-    tokens = [one.tokens for one in epochs if one.tokens is not None]
-    seconds = [one.seconds for one in epochs if one.seconds is not None]
+    """Return the mean score of the epochs that were scored; costs are summed."""
+    values = [epoch.correct for epoch in epochs if not math.isnan(epoch.correct)]
+    tokens = [epoch.tokens for epoch in epochs if epoch.tokens is not None]
+    seconds = [epoch.seconds for epoch in epochs if epoch.seconds is not None]
     return ProblemScore(
         correct=sum(values) / len(values) if values else math.nan,
         tokens=sum(tokens) if len(tokens) == len(epochs) else None,

@@ -1,23 +1,16 @@
-"""A model of Inspect, asked for what a strategy wants: by our solvers, and as a backend."""
+"""A model of Inspect as a backend; our solvers ask it by the same call."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cotkit.errors import BackendError
 from cotkit.identity import request_key, sample_seed
-from cotkit.interop.inspect_.samples import STOP_REASONS
-from cotkit.types import BackendInfo, Completion, Message, Request, StopReason
-
-INSPECT_STOP_REASONS: Mapping[StopReason, str] = {
-    "stop": "stop",
-    "length": "max_tokens",
-    "refusal": "content_filter",
-}
-"""Our stop reasons in Inspect's words."""
+from cotkit.interop.inspect_.logs import STOP_REASONS
+from cotkit.types import BackendInfo, Completion, Message, Request
 
 _SEED_BITS = 0x7FFFFFFF  # what every provider takes
 
@@ -26,8 +19,8 @@ _SEED_BITS = 0x7FFFFFFF  # what every provider takes
 class InspectModel:
     """``inspect_ai.model.get_model(...)`` as a backend: ``cotkit.compare(model, ...)``.
 
-    Nothing about it says for certain which weights answer (``mockllm`` answers what it likes), so
-    completions are reused by a later run only under an ``identity`` that its owner vouches for.
+    Nothing about it tells for certain which weights answer (``mockllm`` has none), so completions
+    are reused by a later run only under an ``identity`` that its owner vouches for.
     """
 
     model: Any
@@ -37,7 +30,7 @@ class InspectModel:
 
     @property
     def info(self) -> BackendInfo:
-        """Named as Inspect names it."""
+        """Describe the model, named as Inspect names it."""
         base_url = getattr(self.model.api, "base_url", None)
         settings = {"config": self.model.config.model_dump_json(exclude_none=True)}
         return BackendInfo(
@@ -50,22 +43,24 @@ class InspectModel:
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """One call for each sample.
+        """Make one call for each sample.
 
         Raises:
             BackendError: no choice came back; what the provider raises is raised.
         """
         from inspect_ai.util import collect  # pyright: ignore[reportMissingImports] - optional
 
-        made = await collect(*(complete(self.model, request, one) for one in request.samples))
-        return tuple(made)
+        completions = await collect(
+            *(complete(self.model, request, sample) for sample in request.samples)
+        )
+        return tuple(completions)
 
     async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
-        """Inspect only estimates them."""
+        """Return None: Inspect only estimates tokens."""
         return None
 
     async def close(self) -> None:
-        """Nothing to give back: the model is its owner's."""
+        """Do nothing: the model belongs to the caller."""
 
 
 async def complete(
@@ -73,7 +68,7 @@ async def complete(
     request: Request,
     sample: int,
 ) -> Completion:
-    """One completion, not yet cut at ``stop_after``, which no provider knows.
+    """Make one completion, not yet cut at ``stop_after``, which no provider knows.
 
     Raises:
         BackendError: no choice came back.
@@ -116,7 +111,7 @@ async def complete(
 
 
 def chat_messages(messages: Sequence[Message]) -> list[Any]:
-    """Messages in Inspect's classes: stripped, empty ones left out, as our own chat backends do."""
+    """Convert messages to Inspect's classes, stripped and without empty ones, as in a chat."""
     from inspect_ai import model  # pyright: ignore[reportMissingImports] - optional
 
     kinds = {
@@ -124,4 +119,8 @@ def chat_messages(messages: Sequence[Message]) -> list[Any]:
         "user": model.ChatMessageUser,
         "assistant": model.ChatMessageAssistant,
     }
-    return [kinds[one.role](content=said) for one in messages if (said := one.content.strip())]
+    return [
+        kinds[message.role](content=text)
+        for message in messages
+        if (text := message.content.strip())
+    ]

@@ -1,4 +1,4 @@
-"""A sample of Inspect as a problem, a strategy for it, and what is kept of its attempt."""
+"""A sample of Inspect as a problem, a strategy for it, and its attempt as JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ from typing import Any, cast, get_args
 
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UnknownNameError, UsageError
+from cotkit.interop.inspect_.logs import STOP_REASONS
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import load_class, parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.scoring.canonical import canonical_number
-from cotkit.types import AnswerKind, Attempt, Problem, Question, StopReason
-
-STOP_REASONS: Mapping[str, StopReason] = {
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "refusal",
-}
-"""Inspect's stop reasons that are not ``stop`` here."""
+from cotkit.types import AnswerKind, Attempt, Problem, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,30 +31,30 @@ class SolverSettings:
     exemplar_seed: int
     """As of ``RunSpec``."""
     answer_kind: str | None
-    """What the samples ask for; None: what the sample says."""
+    """The kind of answer that the samples ask for; None: the sample shows it."""
     run_unsafe_code: bool
-    """Whether code that the model wrote may be run."""
+    """Whether code that the model wrote may run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleView:
-    """What is known of a sample."""
+    """A sample, without Inspect's classes."""
 
     id: str
     """Its id."""
     text: str
-    """Its input, in words."""
+    """Its input as text."""
     choices: tuple[str, ...]
-    """Texts of its choices, as they are shown now."""
+    """Texts of its choices, in their present order."""
     targets: tuple[str, ...]
-    """What counts as right; of choices, letters."""
+    """Right answers; of choices, letters."""
     bench: str | None
-    """The benchmark of ours that it is of; None: of none."""
+    """The benchmark of cotkit that it is of; None: of another data set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SingleProblem:
-    """A benchmark of one problem: all that a solver sees of another's data set."""
+    """A benchmark of one problem: a solver sees no more of a data set."""
 
     problem: Problem
     name: str = "sample of Inspect"
@@ -81,93 +75,99 @@ def read_settings(name: str, params: Mapping[str, object]) -> SolverSettings:
     Raises:
         UsageError: one cannot be read; those of the strategy are checked with its first sample.
     """
-    given = {key.replace("-", "_"): to_text(value) for key, value in params.items()}
-    unsafe = given.pop("run_unsafe_code", "false").lower()
+    texts = {key.replace("-", "_"): to_text(value) for key, value in params.items()}
+    unsafe = texts.pop("run_unsafe_code", "false").lower()
     if unsafe not in {"true", "false"}:
         raise UsageError(f"run_unsafe_code={unsafe}?", hint="true or false")
     return SolverSettings(
         name=name,
-        exemplars=given.pop("exemplars", "builtin:8"),
-        exemplar_seed=read_count(given.pop("exemplar_seed", "0"), low=0),
-        answer_kind=given.pop("answer_kind", None),
+        exemplars=texts.pop("exemplars", "builtin:8"),
+        exemplar_seed=read_count(texts.pop("exemplar_seed", "0"), low=0),
+        answer_kind=texts.pop("answer_kind", None),
         run_unsafe_code=unsafe == "true",
-        params=given,
+        params=texts,
     )
 
 
-def make_problem(seen: SampleView, answer_kind: str | None) -> Problem:
-    """The problem that a sample is; of a benchmark of ours, that benchmark's.
+def make_problem(view: SampleView, answer_kind: str | None) -> Problem:
+    """Make a problem of a sample; one of a benchmark of cotkit is taken from there.
 
     Raises:
         UsageError: the answer kind does not fit the sample, or its benchmark has no such problem.
     """
-    if seen.bench is not None:
-        if seen.id not in (known := _problems_by_id(seen.bench)):
-            raise UsageError(f"{seen.bench} has no problem {seen.id}")
-        return known[seen.id]
-    kind = _answer_kind(seen, answer_kind)
-    golds = [_read_gold(seen, target, kind) for target in seen.targets]
+    if view.bench is not None:
+        if view.id not in (problems := _problems_by_id(view.bench)):
+            raise UsageError(f"{view.bench} has no problem {view.id}")
+        return problems[view.id]
+    kind = _answer_kind(view, answer_kind)
+    golds = [_read_gold(view, target, kind) for target in view.targets]
     return Problem(
-        question=Question(id=seen.id, text=seen.text, choices=seen.choices, answer_kind=kind),
+        question=Question(id=view.id, text=view.text, choices=view.choices, answer_kind=kind),
         gold=golds[0] if golds else "",
         also=tuple(golds[1:]),
     )
 
 
-def _answer_kind(seen: SampleView, asked: str | None) -> AnswerKind:
-    if asked is None:
-        if seen.choices:
+def _answer_kind(view: SampleView, answer_kind: str | None) -> AnswerKind:
+    if answer_kind is None:
+        if view.choices:
             return "choice"
-        numbers = [canonical_number(target) for target in seen.targets]
+        numbers = [canonical_number(target) for target in view.targets]
         return "number" if numbers and None not in numbers else "text"
-    if asked not in get_args(AnswerKind):
-        raise UnknownNameError("answer_kind", asked, get_args(AnswerKind))
-    if (asked == "choice") != bool(seen.choices):
-        has = f"{len(seen.choices)} choices" if seen.choices else "no choices"
-        raise UsageError(f"answer_kind={asked}, but sample {seen.id} has {has}")
-    return cast("AnswerKind", asked)
+    if answer_kind not in get_args(AnswerKind):
+        raise UnknownNameError("answer_kind", answer_kind, get_args(AnswerKind))
+    if (answer_kind == "choice") != bool(view.choices):
+        described = f"{len(view.choices)} choices" if view.choices else "no choices"
+        raise UsageError(f"answer_kind={answer_kind}, but sample {view.id} has {described}")
+    return cast("AnswerKind", answer_kind)
 
 
-def _read_gold(seen: SampleView, target: str, kind: AnswerKind) -> str:
+def _read_gold(view: SampleView, target: str, kind: AnswerKind) -> str:
     if kind == "number":
-        found = canonical_number(target)
-        if found is None:
+        number = canonical_number(target)
+        if number is None:
             hint = "-S answer_kind=text, and the same of the scorer"
-            raise UsageError(f"sample {seen.id}: target {target[:40]!r} is no number", hint=hint)
-        return found
-    letters = string.ascii_uppercase[: len(seen.choices)]
-    return seen.choices[letters.index(target)] if target and target in letters else target
+            raise UsageError(f"sample {view.id}: target {target[:40]!r} is no number", hint=hint)
+        return number
+    letters = string.ascii_uppercase[: len(view.choices)]
+    return view.choices[letters.index(target)] if target and target in letters else target
 
 
 def build_strategy(
-    of: SolverSettings, seen: SampleView, problem: Problem
+    settings: SolverSettings, view: SampleView, problem: Problem
 ) -> Strategy | OracleStrategy:
-    """The strategy for a sample, with its exemplars.
+    """Build the strategy for a sample, with its exemplars.
 
     Raises:
         CotkitError: as ``make_plan``.
     """
     spec = RunSpec(
         model="(asked by Inspect)",
-        strategies=(of.name,),
+        strategies=(settings.name,),
         # measured against itself, no other arm is built; nothing is measured against an oracle
-        baseline=None if hasattr(load_class("strategy", of.name), "solve_with_oracle") else of.name,
+        baseline=None
+        if hasattr(load_class("strategy", settings.name), "solve_with_oracle")
+        else settings.name,
         limit="all",
-        exemplars=of.exemplars,
-        exemplar_seed=of.exemplar_seed,
-        generation=of.params,
-        run_unsafe_code=of.run_unsafe_code,
+        exemplars=settings.exemplars,
+        exemplar_seed=settings.exemplar_seed,
+        generation=settings.params,
+        run_unsafe_code=settings.run_unsafe_code,
     )
-    if seen.bench is not None:
-        return _strategy_of_arm(_make_plan(spec.to_json(), seen.bench), of.name)
+    if view.bench is not None:
+        return _strategy_of_arm(_make_plan(spec.to_json(), view.bench), settings.name)
     kind = problem.question.answer_kind
-    if kind != "number" and spec.exemplars.startswith("builtin:") and _shows_exemplars(of.name):
+    if (
+        kind != "number"
+        and spec.exemplars.startswith("builtin:")
+        and _shows_exemplars(settings.name)
+    ):
         raise UsageError(
-            f"{of.name} shows exemplars, and the built-in ones are of numbers, not of {kind}",
+            f"{settings.name} shows exemplars, and the built-in ones are of numbers, not of {kind}",
             hint="-S exemplars=FILE.jsonl:4, or a zero-shot strategy",
         )
     return _strategy_of_arm(
-        make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind)), of.name
+        make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind)), settings.name
     )
 
 
@@ -193,36 +193,36 @@ def _load_bench(spec: str) -> Benchmark:
 
 @functools.lru_cache(maxsize=8)
 def _problems_by_id(spec: str) -> Mapping[str, Problem]:
-    return {one.question.id: one for one in _load_bench(spec).problems()}
+    return {problem.question.id: problem for problem in _load_bench(spec).problems()}
 
 
-def inspect_target(of: Problem) -> str | list[str]:
-    """What Inspect's own scorers compare with: letters of choices."""
-    choices = of.question.choices
+def format_target(problem: Problem) -> str | list[str]:
+    """Return the target for Inspect's own scorers: of choices, letters."""
+    choices = problem.question.choices
     golds = [
         string.ascii_uppercase[choices.index(gold)] if gold in choices else gold
-        for gold in (of.gold, *of.also)
+        for gold in (problem.gold, *problem.also)
     ]
     return golds[0] if len(golds) == 1 else golds
 
 
-def dump_attempt(of: Attempt) -> dict[str, Any]:
-    """An attempt as JSON."""
-    return asdict(of)
+def dump_attempt(attempt: Attempt) -> dict[str, Any]:
+    """Return an attempt as JSON."""
+    return asdict(attempt)
 
 
-def load_attempt(found: Mapping[str, Any] | None, text: str, stopped: str) -> Attempt:
-    """What :func:`kept` kept; without it, one of the last completion."""
-    if found is None:
-        return Attempt(text=text, stop_reason=STOP_REASONS.get(stopped, "stop"))
-    values: dict[str, Any] = dict(found)
+def load_attempt(stored: Mapping[str, Any] | None, text: str, stop_reason: str) -> Attempt:
+    """Read what :func:`dump_attempt` made; without it, make one of the last completion."""
+    if stored is None:
+        return Attempt(text=text, stop_reason=STOP_REASONS.get(stop_reason, "stop"))
+    values: dict[str, Any] = dict(stored)
     drafts: list[dict[str, Any]] = values.pop("drafts")
     bare: dict[str, Any] = {"drafts": ()}
-    return Attempt(**values, drafts=tuple(Attempt(**(one | bare)) for one in drafts))
+    return Attempt(**values, drafts=tuple(Attempt(**(draft | bare)) for draft in drafts))
 
 
 def to_text(value: object) -> str:
-    """A parameter as Inspect read it (YAML), as text again."""
+    """Return a parameter, which Inspect read as YAML, as text again."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -231,10 +231,10 @@ def to_text(value: object) -> str:
 
 
 def read_count(text: str, *, low: int = 1) -> int:
-    """A whole number.
+    """Read a whole number.
 
     Raises:
-        UsageError: it is none, or below ``low``.
+        UsageError: it is no whole number, or below ``low``.
     """
     if not text.isdecimal() or int(text) < low:
         raise UsageError(f"{text!r} is no number from {low}")

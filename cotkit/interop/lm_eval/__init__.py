@@ -1,1 +1,1 @@
-"""lm-evaluation-harness: its results read, ours written, and cotkit inside its tasks."""
+"""lm-evaluation-harness: its results read, our runs as its files, our strategies as its tasks."""

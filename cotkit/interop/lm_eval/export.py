@@ -26,7 +26,7 @@ _EXACT = "exact_match"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ExportTask:
-    """One arm, made ready."""
+    """One arm as a task."""
 
     name: str
     lines: list[dict[str, object]]
@@ -34,15 +34,15 @@ class _ExportTask:
 
 
 def write_lm_eval(run: StoredRun, folder: Path) -> list[Path]:
-    """Write ``MODEL/results_DATE.json`` and ``samples_TASK_DATE.jsonl``; returns the files.
+    """Write ``MODEL/results_DATE.json`` and ``samples_TASK_DATE.jsonl``; return the files.
 
     Raises:
-        UsageError: several samples of a problem, which lm-eval would not tell apart, nothing but
-            failures, or the folder cannot be written.
+        UsageError: several samples of a problem, which lm-eval would not tell apart, only failed
+            attempts, or the folder cannot be written.
     """
     arms = run.rows()
     ids = {row.problem_id: None for rows in arms.values() for row in rows}
-    places = {problem: at for at, problem in enumerate(ids)}
+    places = {problem: i for i, problem in enumerate(ids)}
     tasks = {arm: _make_task(run, arm, rows, places) for arm, rows in arms.items()}
     home = folder / _sanitise_name(run.info.model)
     try:
@@ -65,15 +65,15 @@ def _make_task(
     if any(row.sample for row in rows):
         hint = "--to inspect:DIR writes them as epochs"
         raise UsageError(f"{arm} has several samples of a problem", hint=hint)
-    done = [row for row in rows if row.outcome != "failed"]
-    if not done:
+    completed = [row for row in rows if row.outcome != "failed"]
+    if not completed:
         raise UsageError(f"every attempt of {arm} failed: there is nothing to write")
-    shared = set.intersection(*(set(row.metrics) for row in done)) - {_EXACT}
+    shared = set.intersection(*(set(row.metrics) for row in completed)) - {_EXACT}
     metrics = tuple(
         sorted(name for name in shared if find_metric(name).higher_is_better is not None)
     )
     lines = [
-        line for row in done for line in _make_lines(run, row, places[row.problem_id], metrics)
+        line for row in completed for line in _make_lines(run, row, places[row.problem_id], metrics)
     ]
     return _ExportTask(
         name=f"{_sanitise_name(run.bench)}-{_sanitise_name(arm)}", lines=lines, metrics=metrics
@@ -83,7 +83,7 @@ def _make_task(
 def _make_lines(
     run: StoredRun, row: AttemptRow, place: int, metrics: Sequence[str]
 ) -> list[dict[str, object]]:
-    """A line for each reader; the first, who decided, has the other metrics, too."""
+    """Make a line for each reader; the first, which decided, has the other metrics, too."""
     doc = {"id": row.problem_id, "answer": row.gold}
     turns = run.turns(row)
     shared = {
@@ -91,7 +91,7 @@ def _make_lines(
         "doc": doc,
         "target": row.gold,
         "arguments": {f"gen_args_{i}": _make_arguments(turn) for i, turn in enumerate(turns)},
-        "resps": [[one.text for one in turn.completions] for turn in turns],
+        "resps": [[completion.text for completion in turn.completions] for turn in turns],
         "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
         "prompt_hash": _hash(_make_arguments(turns[0])["arg_0"] if turns else ""),
         "target_hash": _hash(row.gold),
@@ -133,7 +133,7 @@ def _make_arguments(turn: StoredTurn) -> dict[str, object]:
 def _make_results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str, object]:
     info = run.info
     return {
-        "results": {task.name: _scores(task) for task in tasks.values()},
+        "results": {task.name: _aggregate_scores(task) for task in tasks.values()},
         "group_subtasks": {task.name: [] for task in tasks.values()},
         "configs": {
             task.name: {
@@ -174,8 +174,8 @@ def _make_results(run: StoredRun, tasks: Mapping[str, _ExportTask]) -> dict[str,
     }
 
 
-def _scores(task: _ExportTask) -> dict[str, object]:
-    found: dict[str, object] = {"alias": task.name}
+def _aggregate_scores(task: _ExportTask) -> dict[str, object]:
+    scores: dict[str, object] = {"alias": task.name}
     for reader in dict.fromkeys(str(line["filter"]) for line in task.lines):
         lines = [line for line in task.lines if line["filter"] == reader]
         for metric in (_EXACT, *task.metrics):
@@ -183,9 +183,9 @@ def _scores(task: _ExportTask) -> dict[str, object]:
                 continue
             values = [float(str(line[metric])) for line in lines]
             error = stdev(values) / len(values) ** 0.5 if len(values) > 1 else "N/A"
-            found[f"{metric},{reader}"] = fmean(values)
-            found[f"{metric}_stderr,{reader}"] = error
-    return found
+            scores[f"{metric},{reader}"] = fmean(values)
+            scores[f"{metric}_stderr,{reader}"] = error
+    return scores
 
 
 def _count_docs(task: _ExportTask) -> int:
@@ -197,5 +197,5 @@ def _hash(text: object) -> str:
 
 
 def _sanitise_name(name: str) -> str:
-    """Fit for a file name, as lm-eval does it."""
+    """Make a name fit for a file, as lm-eval does it."""
     return re.sub(r"[\"<>:/|\\?*\[\],= ]+", "__", name)

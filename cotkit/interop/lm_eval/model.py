@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotkit.errors import BackendError, UsageError
-from cotkit.types import BackendInfo, Completion, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Request
 
 _Call = tuple[Any, "asyncio.Future[Any]"]
 _QUIET_S = 0.005  # no new request for so long: those that wait go in one call
@@ -23,12 +23,12 @@ class LmEvalModel:
 
     lm-eval asks in batches and waits, so requests that come together go in one call, one call at
     a time. Prompts are raw text; draws at a temperature are not seeded, as lm-eval seeds none.
-    Nothing about the object says for certain which weights answer, so completions are reused by a
+    Nothing about the object tells for certain which weights answer, so completions are reused by a
     later run only under an ``identity`` that its owner vouches for.
     """
 
     model: Any
-    """The object; it is left as it is."""
+    """The object; nothing of it is changed."""
     identity: str = field(default_factory=lambda: f"once-{uuid.uuid4().hex}")
     """Names model and version; unique to this object unless given."""
     max_concurrency: int = 64
@@ -48,7 +48,7 @@ class LmEvalModel:
 
     @property
     def info(self) -> BackendInfo:
-        """Named after the weights where the object says which, else after its class."""
+        """Describe the model, named after its weights if their name is known, else its class."""
         name = getattr(self.model, "pretrained", None) or getattr(self.model, "model", None)
         kind = type(self.model).__name__
         weights = getattr(self.model, "model", None)  # a torch module, of local models
@@ -65,60 +65,52 @@ class LmEvalModel:
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """One text for each sample.
+        """Make one text for each sample.
 
         Raises:
-            BackendError: it gave back no text; what it raises is raised.
+            BackendError: an answer is no text; what the model raises is raised.
         """
-        decoding = request.decoding
-        settings: dict[str, object] = {
-            "until": list(decoding.stop),
-            "max_gen_toks": decoding.max_tokens,
-            "do_sample": decoding.temperature > 0,
-            "temperature": decoding.temperature,
-        }
-        settings |= {"top_p": decoding.top_p} if decoding.top_p < 1 else {}
-        settings |= {"top_k": decoding.top_k} if decoding.top_k else {}
+        settings = generation_kwargs(request.decoding)
         prompt = _raw_prompt(request)
-        made = await asyncio.gather(
+        answers = await asyncio.gather(
             *(self._ask("generate_until", (prompt, dict(settings))) for _ in request.samples)
         )
         n_prompt = await self.count_tokens(request)
         return tuple(
             Completion(text=text, stop_reason="stop", n_prompt_tokens=n_prompt, seconds=seconds)
-            for text, seconds in made
+            for text, seconds in answers
         )
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
         """Score the options of a request.
 
         Raises:
-            BackendError: it gave back no number; what it raises is raised.
+            BackendError: an answer is no number; what the model raises is raised.
         """
         prompt = _raw_prompt(request)
-        made = await asyncio.gather(
-            *(self._ask("loglikelihood", (prompt, one)) for one in request.options)
+        answers = await asyncio.gather(
+            *(self._ask("loglikelihood", (prompt, option)) for option in request.options)
         )
         encode = self._encoder()
         return tuple(
             Completion(
                 text=option,
                 stop_reason="stop",
-                logprob=float(found[0]),
+                logprob=float(answer[0]),
                 n_prompt_tokens=len(encode(prompt)) if encode else None,
                 n_generated_tokens=len(encode(option)) if encode else None,
                 seconds=seconds,
             )
-            for option, (found, seconds) in zip(request.options, made, strict=True)
+            for option, (answer, seconds) in zip(request.options, answers, strict=True)
         )
 
     async def count_tokens(self, request: Request) -> int | None:
-        """By its own tokenizer; None where it has none."""
+        """Count the tokens of a prompt by the model's tokenizer; None where it has none."""
         encode = self._encoder()
         return len(encode(_raw_prompt(request))) if encode else None
 
     async def close(self) -> None:
-        """Nothing to give back: the model is its owner's."""
+        """Do nothing: the model belongs to the caller."""
 
     def _encoder(self) -> Callable[[str], Sequence[object]] | None:
         return getattr(self.model, "tok_encode", None)
@@ -128,7 +120,7 @@ class LmEvalModel:
         return window if isinstance(window, int) and window > 0 else None
 
     async def _ask(self, kind: str, arguments: tuple[object, ...]) -> tuple[Any, float]:
-        """(what came back, this request's share of the call's seconds)."""
+        """Return the answer and this request's share of the seconds of its call."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._turn is None:  # what waited in another loop is gone
             self._loop, self._turn = loop, asyncio.Lock()
@@ -148,30 +140,46 @@ class LmEvalModel:
     async def _call(self, kind: str, calls: Sequence[_Call]) -> None:
         started = time.perf_counter()
         try:
-            made = await asyncio.to_thread(self._work, kind, [one for one, _ in calls])
+            answers = await asyncio.to_thread(
+                self._work, kind, [arguments for arguments, _ in calls]
+            )
         except BaseException as failure:
             for _, future in calls:
                 future.set_exception(failure)
-                future.exception()  # whoever waits is told; nobody waiting is no fault
+                future.exception()  # marks it as read, since no flow may be waiting for it
             raise
         seconds = (time.perf_counter() - started) / len(calls)
-        for (_, future), one in zip(calls, made, strict=True):
-            future.set_result((one, seconds))
+        for (_, future), answer in zip(calls, answers, strict=True):
+            future.set_result((answer, seconds))
 
     def _work(self, kind: str, arguments: Sequence[tuple[object, ...]]) -> Sequence[Any]:
         from lm_eval.api.instance import Instance  # pyright: ignore[reportMissingImports] - optional
 
         requests = [
-            Instance(request_type=kind, doc={}, arguments=one, idx=i)
-            for i, one in enumerate(arguments)
+            Instance(request_type=kind, doc={}, arguments=prompt, idx=i)
+            for i, prompt in enumerate(arguments)
         ]
         method = getattr(self.model, kind)
         quiet = "disable_tqdm" in inspect.signature(method).parameters
-        made = method(requests, disable_tqdm=True) if quiet else method(requests)
-        wanted = str if kind == "generate_until" else tuple
-        if len(made) != len(requests) or not all(isinstance(one, wanted) for one in made):
-            raise BackendError(f"{self.info.model} gave {len(made)} answers to {len(requests)}")
-        return made
+        answers = method(requests, disable_tqdm=True) if quiet else method(requests)
+        answer_type = str if kind == "generate_until" else tuple
+        if len(answers) != len(requests) or not all(
+            isinstance(answer, answer_type) for answer in answers
+        ):
+            raise BackendError(f"{self.info.model} gave {len(answers)} answers to {len(requests)}")
+        return answers
+
+
+def generation_kwargs(decoding: Decoding) -> dict[str, object]:
+    """Return a decoding as the ``generation_kwargs`` of lm-eval."""
+    return {
+        "until": list(decoding.stop),
+        "max_gen_toks": decoding.max_tokens,
+        "do_sample": decoding.temperature > 0,
+        "temperature": decoding.temperature,
+        **({"top_p": decoding.top_p} if decoding.top_p < 1 else {}),
+        **({"top_k": decoding.top_k} if decoding.top_k else {}),
+    }
 
 
 def _raw_prompt(request: Request) -> str:

@@ -36,10 +36,10 @@ _FLEXIBLE = "flexible-extract"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LmEvalSelection:
-    """What the user chose; None: the first, and flexible before strict."""
+    """What the user chose; None: the first one, of filters ``flexible-extract`` if there."""
 
     arm: str | None = None
-    """What to call the strategy; None: the file says it (only cotkit's own exports do)."""
+    """What to call the strategy; None: as in the file (only cotkit's own exports have it)."""
     task: str | None = None
     """Only this task."""
     metric: str | None = None
@@ -50,64 +50,62 @@ class LmEvalSelection:
     """What to call the benchmark, so that two tasks count as one."""
 
 
-def read_lm_eval(path: Path, wanted: LmEvalSelection) -> list[Result]:
-    """Every task of every results file under a folder (or of one file).
+def read_lm_eval(path: Path, selection: LmEvalSelection) -> list[Result]:
+    """Read every task of every results file under a folder (or of one file).
 
     Where a model has several results of a task, those of the latest file name count.
 
     Raises:
-        BadInputError: none there, a field is missing or not as it must be, or the strategy is
-            neither in the file nor given.
+        BadInputError: no file, a field is missing or not as it must be, or the strategy is neither
+            in the file nor in ``selection``.
     """
     files = [path] if path.is_file() else sorted(path.rglob("results*.json"), key=lambda p: p.name)
     if not files:
         raise BadInputError(path, "no results*.json under it", hint=_HINT)
     latest: dict[tuple[str, str, str], Result] = {}
     for file in files:
-        for one in _read_results(file, wanted):
-            key = one.model, one.bench, one.arm
+        for result in _read_results(file, selection):
+            key = result.model, result.bench, result.arm
             if before := latest.get(key):
-                note = f"{one.model}, {one.bench}: {file.name} counts, not {before.place.file}"
-                latest[key] = _add_note(one, note)
+                note = (
+                    f"{result.model}, {result.bench}: {file.name} counts, not {before.place.file}"
+                )
+                latest[key] = replace(result, notes=(*result.notes, note))
             else:
-                latest[key] = one
+                latest[key] = result
     if not latest:
-        known = f"tasks there: {', '.join(_task_names(files)) or 'none'}"
-        raise BadInputError(path, f"no results of task {wanted.task}", hint=known)
+        hint = f"tasks there: {', '.join(_task_names(files)) or 'none'}"
+        raise BadInputError(path, f"no results of task {selection.task}", hint=hint)
     return list(latest.values())
 
 
-def _add_note(one: Result, note: str) -> Result:
-    return replace(one, notes=(*one.notes, note))
-
-
 def _task_names(files: Sequence[Path]) -> list[str]:
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for file in files:
-        found |= dict.fromkeys(
+        names |= dict.fromkeys(
             need_object(read_file(file, _HINT), FileLocation(file=str(file)), "results")
         )
-    return list(found)
+    return list(names)
 
 
-def _read_results(file: Path, wanted: LmEvalSelection) -> list[Result]:
+def _read_results(file: Path, selection: LmEvalSelection) -> list[Result]:
     place = FileLocation(file=str(file))
     page = read_file(file, _HINT)
     tasks = need_object(page, place, "results")
     groups = find_object(page, "group_subtasks")
     model = _model_name(page, place)
     n_params = as_number(find_field(page, "config", "model_num_parameters"))
-    found: list[Result] = []
+    results: list[Result] = []
     for task in tasks:
-        if groups.get(task) or wanted.task not in {None, task}:
+        if groups.get(task) or selection.task not in {None, task}:
             continue
-        says = cast("Mapping[str, str]", find_object(page, "configs", task, "metadata", "cotkit"))
-        arm = wanted.arm or says.get("arm")
+        about = cast("Mapping[str, str]", find_object(page, "configs", task, "metadata", "cotkit"))
+        arm = selection.arm or about.get("arm")
         if arm is None:
             hint = f"--from ARM=lm-eval:{file.parent}, e.g. --from cot=lm-eval:{file.parent}"
             raise BadInputError(file, "which strategy is it? the file does not say", hint=hint)
         scores = need_object(page, place, "results", task)
-        metric, of_filter, notes = _choose_metric(task, scores, wanted, place)
+        metric, of_filter, notes = _choose_metric(task, scores, selection, place)
         up = find_object(page, "higher_is_better", task)
         if up.get(metric) is False:
             hint = "choose another with ,metric=NAME"
@@ -115,56 +113,58 @@ def _read_results(file: Path, wanted: LmEvalSelection) -> list[Result]:
         companions = [name for name in LINEAR_METRICS if up.get(name)]
         samples = _samples_file(file, task)
         version = find_field(page, "versions", task)
-        found.append(
+        results.append(
             Result(
                 place=place,
                 model=model,
-                bench=wanted.bench or says.get("bench") or task,
+                bench=selection.bench or about.get("bench") or task,
                 arm=arm,
                 size=ModelSize(
-                    family=says.get("family"),
+                    family=about.get("family"),
                     n_params=int(n_params) if n_params and n_params > 0 else None,
                 ),
-                of=_read_totals(page, task, f"{metric},{of_filter}", place)
+                scores=_read_totals(page, task, f"{metric},{of_filter}", place)
                 if samples is None
                 else _read_scores(samples, metric, of_filter, companions),
                 version=None if version is None else (task, str(version)),
                 notes=notes,
             )
         )
-    return found
+    return results
 
 
 def _model_name(page: Mapping[str, object], place: FileLocation) -> str:
     name = find_field(page, "model_name")
     if isinstance(name, str) and name:
         return name
-    given = find_field(page, "config", "model_args")
-    if isinstance(given, str):  # older files: "pretrained=OWNER/NAME,dtype=..."
-        given = {part.partition("=")[0]: part.partition("=")[2] for part in given.split(",")}
+    arguments = find_field(page, "config", "model_args")
+    if isinstance(arguments, str):  # older files: "pretrained=OWNER/NAME,dtype=..."
+        arguments = {
+            part.partition("=")[0]: part.partition("=")[2] for part in arguments.split(",")
+        }
     for key in ("pretrained", "model"):
-        if isinstance(found := find_field(given, key), str):
-            return found
+        if isinstance(name := find_field(arguments, key), str):
+            return name
     raise place.bad("missing", field="model_name", hint=_HINT)
 
 
 def _choose_metric(
-    task: str, scores: Mapping[str, object], wanted: LmEvalSelection, place: FileLocation
+    task: str, scores: Mapping[str, object], selection: LmEvalSelection, place: FileLocation
 ) -> tuple[str, str, tuple[str, ...]]:
-    """Metric and filter, and what is said of the choice."""
+    """Choose metric and filter, and return both with notes on the choice."""
     keys = [key.partition(",")[::2] for key in scores if "," in key and "_stderr," not in key]
     metrics = list(dict.fromkeys(metric for metric, _ in keys))
-    metric = wanted.metric or next((name for name in metrics if is_rate(name)), None)
+    metric = selection.metric or next((name for name in metrics if is_rate(name)), None)
     if metric not in metrics or not is_rate(metric):
         hint = f"there: {', '.join(metrics) or 'none'}; a share of problems is needed: ,metric=NAME"
         raise place.bad(f"no metric {metric or 'that will do'}", field=f"results.{task}", hint=hint)
-    filters = [of for name, of in keys if name == metric]
-    chosen = wanted.filter or (_FLEXIBLE if _FLEXIBLE in filters else filters[0])
+    filters = [filter_name for name, filter_name in keys if name == metric]
+    chosen = selection.filter or (_FLEXIBLE if _FLEXIBLE in filters else filters[0])
     if chosen not in filters:
         hint = f"there: {', '.join(filters)}"
         raise place.bad(f"no filter {chosen} of {metric}", field=f"results.{task}", hint=hint)
     notes: list[str] = []
-    if others := [of for of in filters if of != chosen]:
+    if others := [filter_name for filter_name in filters if filter_name != chosen]:
         notes.append(f"{task}: filter {chosen}, not {', '.join(others)} (,filter=NAME)")
     if others := [name for name in metrics if is_rate(name) and name != metric]:
         notes.append(f"{task}: metric {metric}, not {', '.join(others)} (,metric=NAME)")
@@ -172,7 +172,7 @@ def _choose_metric(
 
 
 def _samples_file(file: Path, task: str) -> Path | None:
-    """``results_DATE.json`` has ``samples_TASK_DATE.jsonl`` beside it, if samples were logged."""
+    """Find ``samples_TASK_DATE.jsonl`` beside ``results_DATE.json``; None: nothing logged."""
     date = file.stem.rpartition("results")[2]
     path = file.with_name(f"samples_{task}{date}.jsonl")
     return path if path.is_file() else None
@@ -192,33 +192,33 @@ def _read_totals(page: Mapping[str, object], task: str, key: str, place: FileLoc
 def _read_scores(
     path: Path, metric: str, of_filter: str, companions: Sequence[str]
 ) -> dict[str, ProblemScore]:
-    """Every document by its hash: the same document has it in every task and run."""
-    found: dict[str, ProblemScore] = {}
-    seen: dict[int | str, int] = {}
+    """Read every document, keyed by its hash, which is the same in every task and run."""
+    scores: dict[str, ProblemScore] = {}
+    line_of_doc: dict[int | str, int] = {}
     for place, line in read_lines(path, _HINT):
         if line.get("filter", of_filter) != of_filter:
             continue
         doc = line.get("doc_id")
         if not isinstance(doc, (int, str)):
             raise place.bad("must be a number or a text", field="doc_id", hint=_HINT)
-        if doc in seen:
-            hint = f"line {seen[doc]} has it, too; repeats are not told apart without a filter"
+        if doc in line_of_doc:
+            hint = f"line {line_of_doc[doc]} has it, too; only a filter tells repeats apart"
             raise place.bad(f"document {doc} a second time", field="doc_id", hint=hint)
         assert place.line is not None
-        seen[doc] = place.line
+        line_of_doc[doc] = place.line
         value = as_number(line.get(metric))
         if value is None or not 0 <= value <= 1:
             what = "missing" if metric not in line else "must be 0 to 1"
             raise place.bad(what, field=metric, hint="a document right or wrong")
         hashed = line.get("doc_hash")
         name = str(hashed) if isinstance(hashed, str) else f"doc {doc}"
-        if name in found:  # one text twice in the data set
+        if name in scores:  # one text twice in the data set
             name = f"{name} {doc}"
-        others = {one: as_number(line.get(one)) for one in companions}
-        found[name] = ProblemScore(
+        metrics = {companion: as_number(line.get(companion)) for companion in companions}
+        scores[name] = ProblemScore(
             correct=value,
-            metrics={one: of for one, of in others.items() if of is not None},
+            metrics={key: number for key, number in metrics.items() if number is not None},
         )
-    if not found:
+    if not scores:
         raise BadInputError(path, f"no line of filter {of_filter}", hint=_HINT)
-    return found
+    return scores

@@ -1,6 +1,6 @@
 """Strategies as tasks of lm-evaluation-harness: one YAML for each, on the same problems.
 
-A task of lm-eval asks once, with a prompt that is there beforehand, and reads with regular
+A task of lm-eval asks once, with a prompt that is rendered before, and reads with regular
 expressions. So strategies of one request become tasks, word for word; others are refused. Prompts,
 stops and token limit are those of ``cotkit compare``; what lm-eval cannot stop at (the end of the
 answer line) is cut off before its filters read. The filters are those of its ``gsm8k`` tasks, which
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cotkit import __version__
 from cotkit.errors import UsageError
+from cotkit.interop.lm_eval.model import generation_kwargs
 from cotkit.paths import check_overwrites
 from cotkit.protocols import Benchmark, OracleStrategy
 from cotkit.run import Arm, Plan, RunSpec, make_plan
@@ -25,7 +26,7 @@ from cotkit.types import Attempt, Completion, Decoding, Problem, Request
 PROBLEMS, CODE = "problems.jsonl", "cotkit_tasks.py"
 _BEGINS = '"""Written by cotkit '
 
-_PROBES = (" 1", "1", " No.\nThe answer is 1.")
+_PROBE_ANSWERS = (" 1", "1", " No.\nThe answer is 1.")
 _HASH = r"#### (\-?[0-9\.\,]+)"
 _STRICT = rf"{_HASH}|(?s:\A(?!.*#### \-?[0-9\.\,]).*?)The answer is (\-?[0-9\.\,]+)."
 """``gsm8k``'s pattern; of a text without such a match, that of ``gsm8k_cot``."""
@@ -35,27 +36,26 @@ _IGNORED = (",", r"\$", r"(?s).*#### ", r"\.$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One arm, as lm-eval is to ask it."""
+    """One arm as a task of lm-eval."""
 
     arm: str
     name: str
-    """Of the task."""
     function: str
-    """Of the Python file: puts the cue back and cuts."""
+    """The function of the Python file that puts the cue back and cuts the text."""
     prompts: Mapping[str, str]
     """Problem id -> prompt."""
     decoding: Decoding
     cue: str
-    """What the prompt spoke of the answer line, for the filters to see again."""
+    """The part of the answer line that ends the prompt; the filters need it before the answer."""
 
 
 def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
     """Write one task for each arm, controls included, their problems, and the code they share.
 
     Args:
-        spec: Strategies, exemplars, limit and seed; its model is not asked.
-        bench: Where the problems come from.
-        folder: Made if need be; ``lm_eval --include_path FOLDER --tasks NAME`` finds the tasks.
+        spec: Strategies, exemplars, limit and seed; its model is not used.
+        bench: The benchmark of the problems.
+        folder: Made if missing; ``lm_eval --include_path FOLDER --tasks NAME`` finds the tasks.
 
     Returns:
         The files: problems, code, then a YAML for each arm.
@@ -70,10 +70,10 @@ def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
             hint="a benchmark of numbers: gsm8k, gsm-mini, svamp, arithmetic",
         )
     plan = make_plan(spec, bench)
-    if several := next((one for one in plan.problems if one.also), None):
-        raise UsageError(f"{several.question.id} has several right answers; a task here has one")
+    if ambiguous := next((problem for problem in plan.problems if problem.also), None):
+        raise UsageError(f"{ambiguous.question.id} has several right answers; a task here has one")
     tasks = [_make_task(arm, plan) for arm in plan.arms]
-    if not (folder / CODE).exists():  # else what is there is ours
+    if not (folder / CODE).exists():  # else cotkit wrote what is there
         for name in (PROBLEMS, *(f"{task.name}.yaml" for task in tasks)):
             if (folder / name).exists():
                 raise UsageError(f"{folder / name} is there", hint="take a folder of its own")
@@ -93,25 +93,25 @@ def write_tasks(spec: RunSpec, bench: Benchmark, folder: Path) -> list[Path]:
 
 
 def _make_task(arm: Arm, plan: Plan) -> _Task:
-    asked = {problem.question.id: _probe_request(arm, problem) for problem in plan.problems}
-    ((decoding, cue),) = {(request.decoding, cue) for request, cue in asked.values()}
+    requests = {problem.question.id: _only_request(arm, problem) for problem in plan.problems}
+    ((decoding, cue),) = {(request.decoding, cue) for request, cue in requests.values()}
     return _Task(
         arm=arm.name,
-        name=f"cotkit-{_sanitise_name(plan.bench_name)}-{_sanitise_name(arm.name)}",
+        name=f"cotkit-{_task_name(plan.bench_name)}-{_task_name(arm.name)}",
         function="whole_" + re.sub(r"\W+", "_", arm.name),
         prompts={
-            of: "".join(message.content for message in request.messages)
-            for of, (request, _) in asked.items()
+            problem_id: "".join(message.content for message in request.messages)
+            for problem_id, (request, _) in requests.items()
         },
         decoding=decoding,
         cue=cue,
     )
 
 
-def _probe_request(arm: Arm, problem: Problem) -> tuple[Request, str]:
-    """The one request of a strategy, and the cue that it puts before the answer."""
-    found: set[tuple[Request, str]] = set()
-    for probe in _PROBES:
+def _only_request(arm: Arm, problem: Problem) -> tuple[Request, str]:
+    """Return the one request of a strategy, and the cue that it puts before the answer."""
+    requests: set[tuple[Request, str]] = set()
+    for answer in _PROBE_ANSWERS:
         if isinstance(arm.strategy, OracleStrategy):
             raise _task_error(arm, "sees the gold answers")
         flow = arm.strategy.solve(problem.question)
@@ -119,15 +119,15 @@ def _probe_request(arm: Arm, problem: Problem) -> tuple[Request, str]:
         if not isinstance(request, Request) or request.samples != (0,):
             raise _task_error(arm, "takes several samples")
         try:
-            flow.send((Completion(text=probe, stop_reason="stop"),))
+            flow.send((Completion(text=answer, stop_reason="stop"),))
         except StopIteration as ended:
-            found.add((request, _find_cue(arm, ended.value, probe)))
+            requests.add((request, _find_cue(arm, ended.value, answer)))
         else:
             flow.close()
             raise _task_error(arm, "asks more than once")
-    if len(found) > 1:
+    if len(requests) > 1:
         raise _task_error(arm, "changes what the model wrote")
-    return found.pop()
+    return requests.pop()
 
 
 def _find_cue(arm: Arm, attempt: Attempt, text: str) -> str:
@@ -143,10 +143,10 @@ def _task_error(arm: Arm, why: str) -> UsageError:
 
 
 def _make_row(problem: Problem, tasks: Sequence[_Task]) -> str:
-    """The same in every task, so that lm-eval gives it one hash and results can be paired."""
-    of = problem.question
-    prompts = {task.arm: task.prompts[of.id] for task in tasks}
-    row = {"id": of.id, "question": of.text, "answer": problem.gold, "prompts": prompts}
+    """Write a problem as a row that is the same in every task, so that its hash pairs results."""
+    question = problem.question
+    prompts = {task.arm: task.prompts[question.id] for task in tasks}
+    row = {"id": question.id, "question": question.text, "answer": problem.gold, "prompts": prompts}
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
@@ -182,15 +182,6 @@ def _write_code(tasks: Sequence[_Task]) -> str:
 
 
 def _write_yaml(task: _Task, plan: Plan) -> str:
-    decoding, is_sampled = task.decoding, task.decoding.temperature > 0
-    generation = {
-        "until": list(decoding.stop),
-        "max_gen_toks": decoding.max_tokens,
-        "do_sample": is_sampled,
-        "temperature": decoding.temperature,
-        **({"top_p": decoding.top_p} if decoding.top_p < 1 else {}),
-        **({"top_k": decoding.top_k} if decoding.top_k else {}),
-    }
     metric = {
         "metric": "exact_match",
         "aggregation": "mean",
@@ -208,7 +199,7 @@ def _write_yaml(task: _Task, plan: Plan) -> str:
         "doc_to_text": f"{{{{prompts['{arm}']}}}}",
         "doc_to_target": "{{answer}}",
         "num_fewshot": 0,
-        "generation_kwargs": generation,
+        "generation_kwargs": generation_kwargs(task.decoding),
         "metric_list": [metric],
         "metadata": {"version": 1.0, "cotkit": about},
     }
@@ -232,6 +223,6 @@ def _write_yaml(task: _Task, plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sanitise_name(name: str) -> str:
-    """Fit for a task's and a file's name."""
+def _task_name(name: str) -> str:
+    """Make a name fit for a task and its file."""
     return re.sub(r"[^\w.-]+", "-", name.removesuffix(".jsonl")).strip("-.")

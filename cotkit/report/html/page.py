@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.frontier import price_comparisons
 from cotkit.analysis.scale.values import Scale
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import Comparison, PageRun
 from cotkit.events import printable
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import (
@@ -37,7 +37,7 @@ from cotkit.report.html.gain_charts import (
     size_row,
     step_grids,
 )
-from cotkit.report.html.samples import PageRun, names_of, samples_json
+from cotkit.report.html.samples import names_of, samples_json
 from cotkit.report.html.size_charts import arms_of, draw_curve, draw_frontiers, draw_panel
 from cotkit.report.scale_tables import scale_documents
 from cotkit.types import OUTCOMES

@@ -9,12 +9,11 @@ correct] and a draft [outcome, text]. Runs, problems, outcomes and readers are n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import PageRun, PageSample, SampleAttempt
 from cotkit.events import printable
-from cotkit.types import OUTCOMES, Outcome, Problem, Reading
+from cotkit.types import OUTCOMES, Problem
 
 
 def samples_json(parts: Sequence[PageRun]) -> str:
@@ -81,51 +80,6 @@ def _take_fields(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
         take.n_generated_tokens,
         drafts,
     ]
-
-
-# What a page is made of: comparisons with their samples, and scale analyses.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleAttempt:
-    """One attempt of one arm, as the sample browser shows it."""
-
-    arm: str
-    """One of the arms of the comparison's ``cells``."""
-    outcome: Outcome
-    """By the reader that the run chose."""
-    text: str
-    """What the readers read; empty if failed."""
-    readings: Mapping[str, Reading]
-    """Reader name -> what it read; empty if failed."""
-    correct_by: Mapping[str, bool]
-    """Reader name -> whether that equals the gold answer; empty if failed."""
-    error: str | None
-    """Why it failed, or why it holds no answer."""
-    n_generated_tokens: int | None
-    """Over all turns; None if unknown."""
-    drafts: tuple[tuple[Outcome, str], ...]
-    """Earlier rounds, or all the samples of a vote: outcome and text of each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageSample:
-    """One problem and what the arms made of it."""
-
-    problem: Problem
-    """With its gold answer: the page is for people."""
-    takes: tuple[SampleAttempt, ...]
-    """At most one for each arm; an arm that has none was not asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageRun:
-    """One run on a page."""
-
-    comparison: Comparison
-    """What the analysis found."""
-    samples: tuple[PageSample, ...]
-    """In the order of the benchmark; empty: the page has no sample browser for it."""
 
 
 def names_of(parts: Sequence[PageRun]) -> list[str]:
