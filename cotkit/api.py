@@ -63,7 +63,16 @@ def _list_options(*, without: frozenset[str] = frozenset()) -> Callable[[_Functi
         signature = signature.replace(parameters=[*own, *options])
         setattr(function, "__signature__", signature)  # noqa: B010 - no stub has it
         texts = _option_texts()
-        lines = [f"        {option.name}: {texts.get(option.name, '')}\n" for option in options]
+        lines = [
+            textwrap.fill(
+                f"{option.name}: {texts.get(option.name, '')}",
+                width=100,
+                initial_indent=" " * 8,
+                subsequent_indent=" " * 12,
+            )
+            + "\n"
+            for option in options
+        ]
         before, returns, after = (function.__doc__ or "").partition("\n    Returns:")
         function.__doc__ = f"{before.rstrip()}\n{''.join(lines)}{returns}{after}"
         return function
