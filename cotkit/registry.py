@@ -13,7 +13,6 @@ import ast
 import dataclasses
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import itertools
 import math
@@ -25,8 +24,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 _PACKAGE = Path(__file__).parent
 
@@ -226,7 +229,7 @@ def _are_numbers(text: str) -> bool:
 def entries(kind: str) -> list[RegistryEntry]:
     """Return every name of a kind with its summary, sorted; imports none of the modules."""
     by_name = {name: _describe_module(name, path) for name, path in _builtin_modules(kind).items()}
-    for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
+    for point in _entry_points(kind):
         name = point.name.replace("_", "-")
         origin = point.dist.name if point.dist else "unknown"
         by_name.setdefault(name, RegistryEntry(name=name, summary="", origin=origin))
@@ -246,7 +249,7 @@ def load_class(kind: str, name: str) -> type:
         stem = name.replace("-", "_")
         module = importlib.import_module(f"cotkit.{KINDS[kind]}.{stem}")
     else:
-        points = importlib.metadata.entry_points(group=_GROUPS[kind])
+        points = _entry_points(kind)
         point = next((p for p in points if p.name.replace("_", "-") == name), None)
         if point is None:
             raise UnknownNameError(kind, name, [entry.name for entry in entries(kind)])
@@ -332,6 +335,12 @@ def _finite_float(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(text)
     return value
+
+
+def _entry_points(kind: str) -> EntryPoints:
+    import importlib.metadata  # takes as long as all else that ``cotkit --help`` imports of ours
+
+    return importlib.metadata.entry_points(group=_GROUPS[kind])
 
 
 def _builtin_modules(kind: str) -> dict[str, Path]:
