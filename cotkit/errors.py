@@ -46,7 +46,7 @@ class CotkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Message and hint, as one line."""
+        """Return message and hint as one line."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 

@@ -22,7 +22,7 @@ COMPLETION_VERSION = 1
 
 
 def canonical_json(value: object) -> str:
-    """One text for one value: sorted keys, no spaces, ASCII, floats by ``repr``, no NaN.
+    """Write a value as its one text: sorted keys, no spaces, ASCII, floats by ``repr``, no NaN.
 
     Frozen dataclasses become objects of their fields, tuples become lists, sets sorted lists.
 
@@ -34,12 +34,12 @@ def canonical_json(value: object) -> str:
 
 
 def content_hash(tag: str, value: object) -> str:
-    """Hex SHA-256 (64 characters) of a value under a tag, so that kinds of things never collide."""
+    """Return the hex SHA-256 (64 characters) of a value; other tags never give the same hash."""
     return hashlib.sha256(f"{tag}\n{canonical_json(value)}".encode()).hexdigest()
 
 
 def backend_key(info: BackendInfo) -> str:
-    """Key of everything about a backend that can change a completion.
+    """Return the key of everything about a backend that can change a completion.
 
     Names and sizes for reports (family, parameter counts, limits) are left out.
     """
@@ -55,7 +55,7 @@ def backend_key(info: BackendInfo) -> str:
 
 
 def request_key(request: Request) -> str:
-    """Key of a request's content; which samples are asked is not part of it."""
+    """Return the key of a request's content, without the samples that are requested."""
     content: dict[str, object] = {"messages": request.messages, "decoding": request.decoding}
     if request.options:
         content["options"] = request.options
@@ -63,12 +63,12 @@ def request_key(request: Request) -> str:
 
 
 def completion_key(backend: str, request: str, sample: int) -> str:
-    """Key of one completion, from a backend key, a request key and a sample index."""
+    """Return the key of one completion, from a backend key, a request key and a sample index."""
     return content_hash("completion", [COMPLETION_VERSION, backend, request, sample])
 
 
 def sample_seed(decoding: Decoding, request: str, sample: int) -> int:
-    """Seed in [0, 2**63) for one draw: independent of batch order and of the other draws."""
+    """Return the seed in [0, 2**63) of one draw: independent of batch order and of other draws."""
     digest = content_hash("seed", [decoding.seed or 0, request, sample])
     return int(digest[:16], 16) >> 1
 
@@ -123,7 +123,7 @@ def _column(lines: Sequence[str], lineno: int, offset: int) -> int:
 
 
 def _plain(value: object) -> object:
-    """What :mod:`json` cannot say by itself, one level down."""
+    """Convert what :mod:`json` cannot write by itself, one level deep."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Where released data lies, in a wheel or a checkout: prompts, benchmarks, published, weights."""
+"""Find data files in a wheel or a checkout, the user's folders; write files as a whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def resource(relative: str) -> Path:
-    """Path of a released file or folder such as ``"prompts/cot.v1.jinja"``.
+    """Return the path of a released file or folder such as ``"prompts/cot.v1.jinja"``.
 
     A wheel carries the folders at ``cotkit/_data``; a checkout has them beside the package.
 
@@ -28,13 +28,13 @@ def resource(relative: str) -> Path:
 
 
 def data_dir() -> Path | None:
-    """The user's folder of benchmark data (``$COTKIT_DATA_DIR``); None if unset or empty."""
+    """Return the user's folder of benchmark data (``$COTKIT_DATA_DIR``); None if unset or empty."""
     value = os.environ.get("COTKIT_DATA_DIR")
     return Path(value) if value else None
 
 
 def cache_dir() -> Path:
-    """Where downloads and converted models are kept (``$COTKIT_CACHE_DIR`` or the user cache)."""
+    """Return the folder of downloads and models (``$COTKIT_CACHE_DIR`` or the user cache)."""
     value = os.environ.get("COTKIT_CACHE_DIR")
     return Path(value) if value else Path(platformdirs.user_cache_dir("cotkit"))
 
@@ -61,7 +61,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def check_overwrites(path: Path, begins: bytes, what: str) -> None:
-    """Refuse a file that is there and is none of those that would be written.
+    """Refuse to write over a file of another kind.
 
     Args:
         path: Where something is to be written.

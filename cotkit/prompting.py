@@ -1,7 +1,8 @@
-"""Render a released prompt file: TOML header in a Jinja comment, one strict sandboxed environment.
+"""The released prompts, exemplars and trigger sentences: locked files, rendered in one environment.
 
-Question text is full of ``$ % {``, so nothing but Jinja variables is ever substituted, nothing is
-escaped, and an undefined variable is an error that names file and line.
+A prompt file has a TOML header in a Jinja comment. Question text is full of ``$ % {``, so nothing
+but Jinja variables is substituted, nothing is escaped, and an undefined variable is an error that
+names file and line. ``python -m cotkit.prompting`` locks new files.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import string
 import sys
 import tomllib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,9 +24,14 @@ from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageErr
 from cotkit.paths import resource
 from cotkit.types import Exemplar, Question
 
+LOCKED_SUFFIXES = (".jinja", ".jsonl")
+"""Suffixes of the files in ``prompts/`` that are locked."""
+
+_SLOT = "\ue000question\ue000"  # of the private use area: no prompt or exemplar holds it
+
 
 def render(prompt_id: str, version: int, **variables: object) -> str:
-    """The bytes of prompt ``<prompt_id>.v<version>`` for these variables.
+    """Render prompt ``<prompt_id>.v<version>`` with these variables.
 
     Raises:
         BadInputError: the file was edited after release, does not parse, or uses a variable that
@@ -40,7 +47,7 @@ def render(prompt_id: str, version: int, **variables: object) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _render_around_question(name: str, others: tuple[tuple[str, object], ...]) -> str:
-    """A prompt with a slot for the question: the exemplars of an arm are rendered once.
+    """Render a prompt with a slot for the question, so that an arm's exemplars are rendered once.
 
     Right because released prompts print the question and do nothing else with it; a test holds
     every one of them to that.
@@ -62,11 +69,13 @@ def _render_template(name: str, variables: Mapping[str, object]) -> str:
     except jinja2.TemplateSyntaxError as broken:
         raise BadInputError(name, str(broken.message), line=broken.lineno) from broken
     except jinja2.UndefinedError as missing:
-        raise BadInputError(name, str(missing.message), line=_line_of(missing, name)) from missing
+        raise BadInputError(
+            name, str(missing.message), line=_template_line(missing, name)
+        ) from missing
 
 
-def shown(question: Question) -> str:
-    """The question as every prompt shows it: its words, then its choices as ``(A) ...`` lines."""
+def format_question(question: Question) -> str:
+    """Write a question as prompts show it: its words, then its choices as ``(A) ...`` lines."""
     letters = string.ascii_uppercase
     if len(question.choices) > len(letters):
         raise UsageError(
@@ -74,9 +83,6 @@ def shown(question: Question) -> str:
         )
     lines = [f"({x}) {choice}" for x, choice in zip(letters, question.choices, strict=False)]
     return "\n".join([question.text, *lines])
-
-
-_SLOT = "\ue000question\ue000"  # of the private use area: no prompt or exemplar holds it
 
 
 @functools.cache
@@ -91,8 +97,8 @@ def _jinja_environment() -> ImmutableSandboxedEnvironment:
     )
 
 
-def _line_of(error: jinja2.UndefinedError, name: str) -> int | None:
-    """Line of the template in the traceback; Jinja rewrites frames to name the template."""
+def _template_line(error: jinja2.UndefinedError, name: str) -> int | None:
+    """Return the template's line in the traceback; Jinja rewrites frames to name the template."""
     frame, line = error.__traceback__, None
     while frame is not None:
         if frame.tb_frame.f_code.co_filename in {name, "<template>"}:
@@ -101,17 +107,12 @@ def _line_of(error: jinja2.UndefinedError, name: str) -> int | None:
     return line
 
 
-# The lock on released prompt files: ``prompts/LOCK.toml``, file name -> SHA-256 of its bytes.
-#
-# ``python -m cotkit.prompting`` adds new files and refuses to change the entry of a released
-# one.
-
-
-LOCKED_SUFFIXES = (".jinja", ".jsonl")
+# The lock: ``prompts/LOCK.toml``, file name -> SHA-256 of its bytes. New files are added; the entry
+# of a released one is never changed.
 
 
 def read_locked(name: str) -> str:
-    """Text of a released file in ``prompts/``.
+    """Read a released file in ``prompts/``.
 
     Raises:
         BadInputError: the file is not locked, or is not what was locked.
@@ -129,12 +130,12 @@ def read_locked(name: str) -> str:
 
 
 def locked_files() -> dict[str, str]:
-    """Every released file and its SHA-256: what runs depend on."""
+    """Return the SHA-256 of every released file."""
     return _read_lock(resource("prompts/LOCK.toml"))
 
 
 def read_header(name: str, text: str) -> dict[str, object]:
-    """The TOML header of a prompt file ``<id>.v<version>.jinja``: id, version, source, changes.
+    """Read the TOML header (id, version, source, changes) of ``<id>.v<version>.jinja``.
 
     Raises:
         BadInputError: there is none, it is not TOML, or a field is missing or contradicts the name.
@@ -143,19 +144,19 @@ def read_header(name: str, text: str) -> dict[str, object]:
     if not text.startswith("{#") or not closed:
         raise BadInputError(name, "has no header", line=1, hint="begin the file with {# ... #}")
     try:
-        found = tomllib.loads(body)
+        fields = tomllib.loads(body)
     except tomllib.TOMLDecodeError as broken:
         raise BadInputError(name, f"header is not TOML: {broken}", line=1) from broken
     prompt_id, version, _ = name.rsplit(".", 2)
-    wanted = {"id": prompt_id, "version": int(version.removeprefix("v"))}
+    expected = {"id": prompt_id, "version": int(version.removeprefix("v"))}
     for field in ("id", "version", "source", "changes"):
-        if field not in found or found[field] != wanted.get(field, found[field]):
-            raise BadInputError(name, f"should be {wanted.get(field, 'there')!r}", field=field)
-    return found
+        if field not in fields or fields[field] != expected.get(field, fields[field]):
+            raise BadInputError(name, f"should be {expected.get(field, 'there')!r}", field=field)
+    return fields
 
 
 def add_new_files(folder: Path) -> list[str]:
-    """Lock the files of a prompts folder that are not locked yet; their names, sorted.
+    """Lock the files of a prompts folder that are not locked yet; return their names, sorted.
 
     Raises:
         BadInputError: a locked file was edited or is gone.
@@ -180,19 +181,11 @@ def _read_lock(path: Path) -> dict[str, str]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-if __name__ == "__main__":
-    try:
-        added = add_new_files(resource("prompts"))
-    except CotkitError as refused:
-        sys.exit(str(refused))
-    sys.stdout.write("".join(f"locked {name}\n" for name in added) or "nothing new\n")
-
-
-# Our own exemplars: one released file feeds both ``few-shot`` and ``cot``.
+# Our own exemplars: one released file for ``few-shot`` and ``cot``.
 
 
 def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[Exemplar, ...]:
-    """The first k of the released exemplars, in their released order.
+    """Read the first k of the released exemplars, in their released order.
 
     Raises:
         UsageError: k is below 1 or above what the file holds.
@@ -206,24 +199,53 @@ def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[E
     return tuple(Exemplar(**json.loads(line)) for line in lines[:k])
 
 
-# Trigger sentences of zero-shot chain-of-thought: paraphrases, and controls that invite nothing.
-#
-# Names that begin with ``control-`` are off topic or ask for no reasoning.
+# Trigger sentences of zero-shot chain-of-thought: paraphrases, and controls (``control-...``) that
+# are off topic or ask for no reasoning.
 
 
 def read_triggers(*, version: int = 1) -> dict[str, str]:
-    """Every released trigger, name -> sentence, in the released order."""
+    """Read every released trigger, name -> sentence, in the released order."""
     rows = map(json.loads, read_locked(f"triggers.v{version}.jsonl").splitlines())
     return {row["name"]: row["text"] for row in rows}
 
 
-def trigger_text(name: str, *, version: int = 1) -> str:
-    """The sentence of one trigger.
+def read_trigger(name: str, *, version: int = 1) -> str:
+    """Read the sentence of one trigger.
 
     Raises:
         UnknownNameError: there is none of this name; says which come close.
     """
-    known = read_triggers(version=version)
-    if name not in known:
-        raise UnknownNameError("trigger", name, known)
-    return known[name]
+    triggers = read_triggers(version=version)
+    if name not in triggers:
+        raise UnknownNameError("trigger", name, triggers)
+    return triggers[name]
+
+
+# Names of version 0.1, for one version.
+
+
+_OLD_NAMES = {
+    "released": "locked_files",
+    "shown": "format_question",
+    "trigger_text": "read_trigger",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _OLD_NAMES[name]
+    warnings.warn(
+        f"cotkit.prompting.{name} is cotkit.prompting.{new} now",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return globals()[new]
+
+
+if __name__ == "__main__":
+    try:
+        added = add_new_files(resource("prompts"))
+    except CotkitError as refused:
+        sys.exit(str(refused))
+    sys.stdout.write("".join(f"locked {name}\n" for name in added) or "nothing new\n")

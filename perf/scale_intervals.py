@@ -15,9 +15,9 @@ import numpy as np
 from scale_simulation import PAIR, rising, rungs_of
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.gains import estimate_gains, measure_pair
+from cotkit.analysis.scale.gains import estimate_points, measure_pair
 from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, ScaleQuestion
-from cotkit.stats.bootstrap import Floats, crossed_bootstrap
+from cotkit.stats.bootstrap import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +72,9 @@ def print_clustered(of: Clustered, runs: int, level: float) -> None:
         found = measure_pair(arm, control, codes, level)
         assert found is not None
         key = (PAIR, "m")
-        interval = estimate_gains({key: found}, level, 2000, rng)[key].interval
-        method = found.method
+        interval = estimate_points({key: found}, level, 2000, rng)[key].interval
+        assert found.sample is not None
+        method = found.sample.method
         below += interval.high < of.arm - of.control
         above += interval.low > of.arm - of.control
         widths.append(interval.high - interval.low)
@@ -83,24 +84,6 @@ def print_clustered(of: Clustered, runs: int, level: float) -> None:
         f"| {level:g} | {shown} | {100 * float(np.mean(widths)):.1f} |",
         flush=True,
     )
-
-
-def print_crossed(axes: tuple[int, int, int], sd_draws: float, runs: int) -> None:
-    """Coverage of the mean over items, exemplar draws and seeds."""
-    rng = np.random.default_rng(0)
-    held = 0
-    n, draws, seeds = axes
-    for _ in range(runs):
-        mean = (
-            0.3 * rng.standard_normal((n, 1, 1))
-            + sd_draws * rng.standard_normal((1, draws, 1))
-            + 0.01 * rng.standard_normal((1, 1, seeds))
-        )
-        values = mean + 0.4 * rng.standard_normal(axes)
-        interval = crossed_bootstrap(values, 0.95, 400, rng)
-        held += interval.low <= 0 <= interval.high
-    shown = f"{n} x {draws} x {seeds}"
-    print(f"| {shown} | {sd_draws:g} | {100 * held / runs:.1f} % |", flush=True)
 
 
 def slow(u: Floats) -> Floats:
@@ -153,9 +136,6 @@ def main(runs: int) -> None:
     for of in CLUSTERED:
         for level in (0.95, 0.9915):  # the latter: one of six
             print_clustered(of, runs, level)
-    print("\n| items x draws x seeds | sd of draws | held |\n|---|---|---|")
-    for axes, sd in (((200, 5, 3), 0.0), ((200, 5, 3), 0.02), ((200, 10, 3), 0.05)):
-        print_crossed(axes, sd, runs // 2)
     print("\n| world | sizes | n | bracket | a point is given | its interval holds |")
     print("|---|---|---|---|---|---|")
     for name in CROSSINGS:

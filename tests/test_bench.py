@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import os
+import subprocess
 import sys
 import threading
 import types
@@ -544,3 +545,20 @@ def test_a_leaked_exemplar_is_refused() -> None:
     check_disjoint([leak], SET[:41])
     with pytest.raises(UsageError, match="s/41"):
         check_disjoint([leak], SET)
+
+
+def test_bench_is_importable_by_its_old_name() -> None:
+    code = (
+        "import warnings; warnings.simplefilter('error', DeprecationWarning)\n"
+        "try:\n    import cotkit.bench\n"
+        "except DeprecationWarning as warning:\n    print(warning)\n"
+        "warnings.simplefilter('ignore')\n"
+        "from cotkit.bench import load_benchmark\n"
+        "from cotkit.bench.gsm_mini import GsmMini\n"
+        "from cotkit.registry import parse_spec\n"
+        "print(GsmMini().version == load_benchmark(parse_spec('gsm-mini')).version)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.splitlines() == ["cotkit.bench is cotkit.benchmarks now", "True"]

@@ -11,7 +11,7 @@ from cotkit.analysis.steps import count_chain_steps
 from cotkit.analysis.values import ChainStep
 from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.cli import app
-from cotkit.report.comparison_tables import chain_tables
+from cotkit.report.comparison_tables import chains_table
 from cotkit.scoring.measure import measure_attempt
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Reading
@@ -41,7 +41,7 @@ def test_steps_are_counted_by_hand() -> None:
     ]
     assert {one.arm for one in found} == {"cot"}, "no table for an arm without chains"
     assert count_chain_steps([row("few-shot", 3, exact_match=1)]) == ()
-    assert chain_tables(()) == ()
+    assert chains_table(()).rows == ()
 
 
 def test_shares_of_seven_steps_come_back_whole() -> None:
@@ -52,7 +52,7 @@ def test_shares_of_seven_steps_come_back_whole() -> None:
 
 
 def test_a_step_that_nobody_reached_has_no_share() -> None:
-    (table,) = chain_tables([ChainStep(arm="cot", step=2, n_reached=0, n_wrong=0)])
+    table = chains_table([ChainStep(arm="cot", step=2, n_reached=0, n_wrong=0)])
     assert getattr(table.rows[0][-1], "value", 0) is None
 
 

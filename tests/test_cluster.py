@@ -15,6 +15,7 @@ from typing import Protocol
 
 import pytest
 
+from cotkit.backends._pool import Failure
 from cotkit.errors import (
     AccessError,
     CotkitError,
@@ -23,7 +24,7 @@ from cotkit.errors import (
     UsageError,
 )
 from cotkit.executors import ray
-from cotkit.executors.ray_workers import Failure, WorkerNeeds, share_limits, workers_for
+from cotkit.executors.ray_workers import WorkerNeeds, share_limits, workers_for
 from cotkit.types import BackendInfo, Completion
 from tests.tiny_model import build_tiny_model
 

@@ -429,7 +429,7 @@ def test_shared_clusters_are_noted() -> None:
     assert compared(rows, 3).notes == (
         (
             "3 of 3 problems come in 2 clusters; "
-            "intervals and p-values take them as independent and promise too much"
+            "with so few, intervals and p-values flip the signs of whole clusters"
         ),
     )
 

@@ -7,7 +7,8 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections import abc
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ from transformers import (  # noqa: E402 - after the skips
     GenerationConfig,
 )
 
-from cotkit.backends import hf  # noqa: E402
-from cotkit.backends.hf import Hf, attention, batch  # noqa: E402
+from cotkit.backends.hf import Hf, attention, batch, engine  # noqa: E402
 from cotkit.backends.hf.batch import Batch  # noqa: E402
 from cotkit.backends.hf.forward import Context  # noqa: E402
 from cotkit.backends.hf.prefix_tree import PrefixTree, plan_nodes  # noqa: E402
-from cotkit.backends.hf.sequence import Row, Transcript  # noqa: E402
+from cotkit.backends.hf.sequence import Sequence, Transcript  # noqa: E402
 from cotkit.backends.hf.source import choose_placement  # noqa: E402
+from cotkit.backends.hf.workers import Replicas  # noqa: E402
 from cotkit.benchmarks import load_benchmark  # noqa: E402
 from cotkit.errors import (  # noqa: E402
     BackendError,
@@ -159,11 +160,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
     def choose(
         logits: Any,  # noqa: ANN401 - a tensor: torch may be missing
-        rows: Sequence[Row],
+        sequences: abc.Sequence[Sequence],
     ) -> list[int]:
-        for one, row in zip(logits, rows, strict=True):
-            seen.setdefault(row.request.messages[0].content, []).append(one.clone().cpu())
-        return sampler(logits, rows)
+        for one, sequence in zip(logits, sequences, strict=True):
+            prompt = sequence.request.messages[0].content
+            seen.setdefault(prompt, []).append(one.clone().cpu())
+        return sampler(logits, sequences)
 
     sampler = batch.choose_tokens
     monkeypatch.setattr(batch, "choose_tokens", choose)
@@ -209,14 +211,14 @@ def test_logits_of_every_step_equal_one_by_one(
     agree(seen, prompts, steps(models[kind], prompts, 20))
 
 
-def test_rows_join_while_others_run_and_long_ones_go_first(
+def test_sequences_join_while_others_run_and_long_ones_go_first(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n_rows: list[int] = []
+    n_running: list[int] = []
     step = Batch.step
 
     def counted(self: Batch) -> None:
-        n_rows.append(len(self.rows))
+        n_running.append(len(self.sequences))
         step(self)
 
     monkeypatch.setattr(Batch, "step", counted)
@@ -225,9 +227,9 @@ def test_rows_join_while_others_run_and_long_ones_go_first(
     requests = [ask(p, most(n)) for p, n in zip(prompts, limits, strict=True)]
     got = run(float32(model=str(models["llama"]), batch_size=2), requests)
     assert [one.n_generated_tokens for one in got] == list(limits)
-    # the first token comes with the prompt; batches that wait for their longest row take 17 steps
-    assert sum(n_rows) == 11 + 5 * 3
-    assert len(n_rows) == 14
+    # the first token comes with the prompt; waiting for the longest sequence would take 17 steps
+    assert sum(n_running) == 11 + 5 * 3
+    assert len(n_running) == 14
 
 
 def test_a_long_silence_is_told_of(
@@ -246,7 +248,7 @@ def test_a_long_silence_is_told_of(
     run(backend, [ask(f"Q: {i}", most(9)) for i in range(3)])
     assert set(said) == {None}  # it was quick
     said.clear()
-    monkeypatch.setattr(hf, "_LONG_S", 0.0)
+    monkeypatch.setattr(engine, "_LONG_S", 0.0)
     run(backend, [ask(f"Q: {i}", most(9)) for i in range(3)])
     assert said[0] == "2 at work (2 tokens so far), 1 waiting"
     assert said[7] == "2 at work (16 tokens so far), 1 waiting"
@@ -300,23 +302,23 @@ def test_the_tree_forgets_what_was_used_longest_ago() -> None:
     tree = PrefixTree(most_tokens=100)
     a, b, c = (tuple(bytes([letter]) * 41) for letter in b"abc")
     for text in (a, b):
-        tree.grow([], text[:40], {})
-    assert [node.end for node in tree.follow(a, ())] == [40]
-    tree.grow([], c[:40], {})
-    assert [len(tree.follow(text, ())) for text in (a, b, c)] == [1, 0, 1]
+        tree.insert([], text[:40], {})
+    assert [node.end for node in tree.match(a, ())] == [40]
+    tree.insert([], c[:40], {})
+    assert [len(tree.match(text, ())) for text in (a, b, c)] == [1, 0, 1]
 
 
 def test_a_node_is_split_where_a_prompt_leaves_it() -> None:
     tree, text = PrefixTree(most_tokens=1000), tuple(range(100))
     keys = torch.arange(100.0).view(1, 100, 1)
-    tree.grow([], text, {0: (keys, keys)})
-    (head,) = tree.follow((*text[:60], 999, 999), ())
+    tree.insert([], text, {0: (keys, keys)})
+    (head,) = tree.match((*text[:60], 999, 999), ())
     assert (head.start, head.end) == (0, 60)
     assert head.layers[0][0].flatten().tolist() == list(range(60))
-    whole = tree.follow((*text, 7), ())
+    whole = tree.match((*text, 7), ())
     assert [(node.start, node.end) for node in whole] == [(0, 60), (60, 100)]
     assert whole[1].layers[0][1].flatten().tolist() == list(range(60, 100))
-    assert tree.follow((*text[:20], 999, 999), ()) == []  # not worth a split
+    assert tree.match((*text[:20], 999, 999), ()) == []  # not worth a split
 
 
 def test_accounting_is_exact(models: dict[str, Path]) -> None:
@@ -330,7 +332,7 @@ def test_accounting_is_exact(models: dict[str, Path]) -> None:
     assert all(c.seconds > 0 for c in got)
 
 
-def test_seconds_add_up_and_longer_rows_pay_more(models: dict[str, Path]) -> None:
+def test_seconds_add_up_and_longer_sequences_pay_more(models: dict[str, Path]) -> None:
     requests = [ask(SHARED + "a", most(n)) for n in (2, 40)]
 
     async def main() -> tuple[list[Completion], float]:
@@ -412,7 +414,7 @@ def test_transcript_fires_at_the_first_token_that_completes_a_stop(
 ) -> None:
     decoding = Decoding(max_tokens=99, **rules)
 
-    def decode(tokens: Sequence[int]) -> str:
+    def decode(tokens: abc.Sequence[int]) -> str:
         return bytes(tokens).decode(errors="replace")
 
     transcript = Transcript(decode, decoding)
@@ -426,7 +428,7 @@ def test_transcript_fires_at_the_first_token_that_completes_a_stop(
 def test_reasoning_is_split_off(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter(b"<think>two</think>four")
 
-    def speak(_logits: object, _rows: object) -> list[int]:
+    def speak(_logits: object, _sequences: object) -> list[int]:
         return [next(said, END)]
 
     monkeypatch.setattr("cotkit.backends.hf.batch.choose_tokens", speak)
@@ -442,22 +444,22 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     prompts = tuple(SHARED + ending for ending in ENDINGS)
     backend = float32(model=str(folder), notify=told.append)
     calls = iter(range(10_000))
-    feed = Context.feed
+    forward = Context.forward
 
     def failing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
         # three calls belong to the check at loading
         if next(calls) == 3 + at_call:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
-        return feed(self, *args)
+        return forward(self, *args)
 
-    monkeypatch.setattr(Context, "feed", failing)
+    monkeypatch.setattr(Context, "forward", failing)
     got = run(backend, [ask(prompt, most(24)) for prompt in prompts])
     assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, prompts, 24)
     assert [c.n_prompt_tokens for c in got] == [len(p.encode()) for p in prompts]
     assert told[1:] == ["out of memory: going on with 2 rows at a time"]
 
 
-def test_out_of_memory_on_one_row_is_that_rows_error(
+def test_out_of_memory_on_one_sequence_is_its_error(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object) -> object:
@@ -482,19 +484,19 @@ def test_a_bug_in_the_worker_reaches_every_waiting_call(
 def test_not_a_number_names_the_dtype(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = Context.feed
+    forward = Context.forward
 
     def damaged(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
-        return feed(self, *args) * float("nan")
+        return forward(self, *args) * float("nan")
 
-    monkeypatch.setattr(Context, "feed", damaged)
+    monkeypatch.setattr(Context, "forward", damaged)
     (got,) = run(float32(model=str(models["llama"])), [ask("Q: x")])
     assert isinstance(got, BackendError)
     assert "not a number in float32" in str(got)
 
 
 def test_a_row_that_is_not_a_number_spoils_no_other(tmp_path: Path) -> None:
-    """Neither its neighbours nor the rows that take its place."""
+    """Neither its neighbours nor the sequences that take its place."""
     folder = build_tiny_model(tmp_path)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     model.get_input_embeddings().weight.data[ord("z")] = float("nan")
@@ -727,14 +729,14 @@ def test_other_kinds_of_model_are_exact_or_run_one_row_at_a_time(
 def test_a_device_lost_in_the_middle_keeps_what_is_done(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed, calls = Context.feed, iter(range(1000))
+    forward, calls = Context.forward, iter(range(1000))
 
     def losing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
         if next(calls) == 8:
             raise RuntimeError("CUDA error: device-side assert triggered\nmore")
-        return feed(self, *args)
+        return forward(self, *args)
 
-    monkeypatch.setattr(Context, "feed", losing)
+    monkeypatch.setattr(Context, "forward", losing)
     requests = [ask("Q: x", most(2)), ask("Q: y", most(40))]
     short, long = run(float32(model=str(models["llama"])), requests)
     assert short.n_generated_tokens == 2
@@ -794,7 +796,9 @@ def test_replicas_answer_as_one_process_does_and_outlive_each_other(
         calls.append(both.generate(ask("x", most(5000))))
         first = await asyncio.gather(*calls, return_exceptions=True)
         outcomes: list[list[Any]] = []
-        for process in both._replicas._processes:
+        replicas = both._engine
+        assert isinstance(replicas, Replicas)
+        for process in replicas._processes:
             later = [asyncio.ensure_future(both.generate(one)) for one in long]
             await asyncio.sleep(0.05)
             process.handle.kill()

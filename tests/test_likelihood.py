@@ -155,14 +155,14 @@ def test_each_prompt_is_computed_once(
     n_again: int,
 ) -> None:
     """But for its last token, where its options do not fit into one batch."""
-    forward = Context._forward
+    forward = Context._run
     n_fed: list[int] = []
 
     def counted(self: Context, pieces: list[tuple[int, list[int]]], keep: list[int]) -> object:
         n_fed.append(sum(len(text) for _, text in pieces))
         return forward(self, pieces, keep)
 
-    monkeypatch.setattr(Context, "_forward", counted)
+    monkeypatch.setattr(Context, "_run", counted)
     options = ("A", "Bcd", "Be", "C", "D", "E")
     backend = float32(model=str(models["llama"]), batch_size=batch_size)
     requests = [asking(SHARED + f"{i} is the number of this question", options) for i in range(4)]
@@ -274,14 +274,14 @@ def test_a_model_that_cannot_share_scores_row_by_row(
 def test_out_of_memory_halves_the_batch_and_loses_nothing(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, at_call: int
 ) -> None:
-    calls, forward, told = iter(range(10_000)), Context._forward, list[str]()
+    calls, forward, told = iter(range(10_000)), Context._run, list[str]()
 
     def failing(self: Context, *args: list[Any]) -> object:
         if next(calls) == 3 + at_call:  # three calls belong to the check at loading
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(self, *args)
 
-    monkeypatch.setattr(Context, "_forward", failing)
+    monkeypatch.setattr(Context, "_run", failing)
     requests = [asking(*one) for one in ASKED[1:3]]
     got = score(float32(model=str(models["llama"]), notify=told.append), requests)
     for request, one in zip(requests, got, strict=True):
@@ -289,7 +289,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     assert told[1:] == ["out of memory: going on with 4 rows at a time"]
 
 
-@pytest.mark.parametrize("damaged", ["feed", "score"])
+@pytest.mark.parametrize("damaged", ["forward", "score"])
 def test_not_a_number_is_an_error(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, damaged: str
 ) -> None:

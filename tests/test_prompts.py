@@ -228,3 +228,16 @@ def test_there_are_eight_exemplars(k: int) -> None:
     assert len(read_exemplars(8)) == 8
     with pytest.raises(UsageError, match="1 to 8"):
         read_exemplars(k)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("released", "locked_files"), ("shown", "format_question"), ("trigger_text", "read_trigger")],
+)
+def test_names_of_0_1_lead_to_the_new_ones(old: str, new: str) -> None:
+    with pytest.deprecated_call(match=f"cotkit.prompting.{new}"):
+        assert getattr(prompting, old) is getattr(prompting, new)
+
+
+def test_other_names_are_none() -> None:
+    assert not hasattr(prompting, "nothing")

@@ -7,7 +7,7 @@ import pytest
 import cotkit
 from cotkit.backends.simulated import possible_answers, show_question
 from cotkit.errors import UsageError
-from cotkit.prompting import shown as shown_by_prompts
+from cotkit.prompting import format_question as shown_by_prompts
 from cotkit.registry import construct, entries, parse_spec
 from cotkit.types import AnswerKind, Completion, Flow, Problem, Question, Request
 from tests.conftest import Sums

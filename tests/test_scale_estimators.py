@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression, minimize
-from scipy.stats import chi2, chi2_contingency, false_discovery_control, permutation_test
+from scipy.stats import chi2, chi2_contingency, permutation_test
 
 from cotkit.analysis.scale.onset import chi_square_tail
 from cotkit.stats.bootstrap import (
     Floats,
     bootstrap_t,
-    crossed_bootstrap,
+    clustered_means,
+    fewest_clusters,
     resampled_sums,
     robust_error,
     sign_flip,
@@ -32,8 +33,8 @@ from cotkit.stats.curves import (
     isotonic,
     linearity,
 )
-from cotkit.stats.hypotheses import benjamini_hochberg, two_rates
-from cotkit.stats.intervals import tango
+from cotkit.stats.intervals import Interval, newcombe, newcombe_p_value, tango
+from perf import coverage
 
 
 def floats(*values: float) -> Floats:
@@ -131,17 +132,29 @@ def test_chi_square_tail_agrees_with_scipy(df: int) -> None:
 # ---- tests of hypotheses ---------------------------------------------------------------------
 
 
-@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_benjamini_hochberg_agrees_with_scipy(p: list[float]) -> None:
-    assert benjamini_hochberg(p) == pytest.approx(false_discovery_control(p))
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0.5, 0.999),
+)
+@settings(deadline=None)
+def test_newcombes_p_value_is_below_alpha_where_its_interval_excludes_0(
+    n1: int, n2: int, p1: float, p2: float, level: float
+) -> None:
+    k1, k2 = round(p1 * n1), round(p2 * n2)
+    interval, p = newcombe(k1, n1, k2, n2, level), newcombe_p_value(k1, n1, k2, n2)
+    if abs(p - (1 - level)) > 1e-9:
+        assert (interval.low > 0 or interval.high < 0) == (p < 1 - level)
 
 
-@pytest.mark.parametrize(("k1", "n1", "k2", "n2"), [(56, 70, 48, 80), (5, 1319, 20, 1319)])
-def test_two_rates_is_the_chi_square_without_correction(k1: int, n1: int, k2: int, n2: int) -> None:
-    table = [[k1, n1 - k1], [k2, n2 - k2]]
-    found: Any = chi2_contingency(table, correction=False)
-    assert two_rates(k1 / n1, n1, k2 / n2, n2) == pytest.approx(found.pvalue)
-    assert two_rates(0, n1, 0, n2) == 1.0
+def test_newcombes_p_value_is_near_the_chi_square_of_large_samples() -> None:
+    table = [[700, 2300], [600, 2400]]
+    expected: Any = chi2_contingency(table, correction=False)
+    assert newcombe_p_value(700, 3000, 600, 3000) == pytest.approx(expected.pvalue, rel=0.05)
+    assert newcombe_p_value(0, 50, 0, 70) == 1.0
+    assert newcombe_p_value(0, 0, 3, 7) == 1.0
 
 
 # ---- resampling ------------------------------------------------------------------------------
@@ -164,20 +177,6 @@ def test_sums_by_unit_adds_up_whatever_the_order() -> None:
     assert sums_by_unit(sums, None) is sums
 
 
-@pytest.mark.parametrize(("axes", "sd"), [((150, 6, 3), 0.0), ((150, 10, 1), 0.05)])
-def test_crossed_bootstrap_covers_the_mean_over_items_draws_and_seeds(
-    axes: tuple[int, int, int], sd: float
-) -> None:
-    rng = np.random.default_rng(3)
-    held = 0
-    for _ in range(100):
-        items, draws = rng.standard_normal((axes[0], 1, 1)), rng.standard_normal((1, axes[1], 1))
-        values = 0.3 * items + sd * draws + 0.3 * rng.standard_normal(axes)
-        found = crossed_bootstrap(values, 0.95, 200, rng)
-        held += found.low <= 0 <= found.high
-    assert held >= 88
-
-
 # ---- clusters --------------------------------------------------------------------------------
 
 
@@ -189,17 +188,21 @@ def test_robust_error_is_the_textbook_one_and_is_not_fooled_by_copies() -> None:
     assert robust_error(3 * values, 3 * ones)[0] == pytest.approx(textbook)
 
 
+def column(*values: float) -> Floats:
+    return floats(*values)[:, None]
+
+
 def test_sign_flip_is_its_definition() -> None:
-    totals, sizes = floats(3, 1, -1, 4, 2, 0, 5), floats(5, 4, 3, 6, 2, 4, 5)
-    found, p = sign_flip(totals, sizes, 0.9, 100, np.random.default_rng(0))
+    totals, sizes = column(3, 1, -1, 4, 2, 0, 5), column(5, 4, 3, 6, 2, 4, 5)
+    estimates = sign_flip(totals, sizes, 0.9, 100, np.random.default_rng(0))
 
     def share(mean: float) -> float:
-        left = totals - mean * sizes
-        sums = [abs((np.asarray(s) * left).sum()) for s in itertools.product((1, -1), repeat=7)]
-        return float(np.mean(np.asarray(sums) >= abs(left.sum()) - 1e-12))
+        rest = (totals - mean * sizes)[:, 0]
+        sums = [abs((np.asarray(s) * rest).sum()) for s in itertools.product((1, -1), repeat=7)]
+        return float(np.mean(np.asarray(sums) >= abs(rest.sum()) - 1e-12))
 
-    assert p == share(0)
-    for end, outward in ((found.low, -1), (found.high, 1)):
+    assert estimates.p_value[0] == share(0)
+    for end, outward in ((estimates.low[0], -1), (estimates.high[0], 1)):
         assert share(end - outward * 1e-6) >= 0.1
         assert share(end + outward * 1e-6) < 0.1
 
@@ -211,53 +214,99 @@ def test_sign_flip_agrees_with_scipy_when_flips_are_drawn() -> None:
     def mean(x: Floats, axis: int = -1) -> Floats:
         return x.mean(axis)
 
-    ours = sign_flip(totals, np.ones(20), 0.95, 10_000, rng)[1]
-    theirs = permutation_test(
+    estimates = sign_flip(totals[:, None], np.ones((20, 1)), 0.95, 10_000, rng)
+    expected = permutation_test(
         (totals,), mean, permutation_type="samples", n_resamples=10_000, rng=rng
     )
-    assert ours == pytest.approx(float(theirs.pvalue), abs=0.015)
+    assert estimates.p_value[0] == pytest.approx(float(expected.pvalue), abs=0.015)
 
 
 def test_few_clusters_leave_everything_possible() -> None:
-    found, p = sign_flip(floats(4, 5, 5), floats(5, 5, 5), 0.95, 100, np.random.default_rng(0))
-    assert (found.low, found.high, p) == (-1.0, 1.0, 0.25)
+    estimates = clustered_means(
+        column(4, 5, 5), column(5, 5, 5), 0.95, 100, np.random.default_rng(0)
+    )
+    assert estimates.interval(0) == Interval(low=-1.0, high=1.0, level=0.95)
+    assert estimates.p_value[0] == 0.25
+
+
+@pytest.mark.parametrize(("level", "needed"), [(0.95, 6), (0.95 ** (1 / 6), 8), (0.9, 5), (0.5, 3)])
+def test_fewest_clusters_are_the_fewest_of_which_flips_can_exclude_0(
+    level: float, needed: int
+) -> None:
+    assert fewest_clusters(level) == needed
+    for n_clusters, decides in ((needed - 1, False), (needed, True)):
+        ones = np.ones((n_clusters, 1))
+        estimates = clustered_means(5 * ones, 5 * ones, level, 100, np.random.default_rng(0))
+        assert (estimates.low[0] > 0) == decides
 
 
 @pytest.mark.parametrize("n_clusters", [12, 40])
 def test_without_any_difference_the_interval_is_tangos(n_clusters: int) -> None:
-    nothing, sizes = np.zeros(n_clusters), np.full(n_clusters, 10.0)
+    sizes = np.full((n_clusters, 1), 10.0)
+    estimates = clustered_means(0 * sizes, sizes, 0.95, 500, np.random.default_rng(0))
     expected = tango(0, 0, n_clusters, 0.95)
-    rng = np.random.default_rng(0)
-    flipped, p = sign_flip(nothing, sizes, 0.95, 500, rng)
-    [(drawn, p_drawn)] = bootstrap_t(nothing[:, None], sizes[:, None], 0.95, 500, rng)
-    assert (flipped.low, flipped.high) == pytest.approx((expected.low, expected.high))
-    assert (drawn.low, drawn.high) == pytest.approx((expected.low, expected.high))
-    assert p == p_drawn == 1.0
+    assert (estimates.low[0], estimates.high[0]) == pytest.approx((expected.low, expected.high))
+    assert estimates.p_value[0] == 1.0
 
 
-def test_bootstrap_t_covers_clustered_gains_and_agrees_with_its_p_value() -> None:
+@st.composite
+def clusters(draw: st.DrawFn) -> tuple[Floats, Floats]:
+    """Totals and sizes of a few or of many clusters, of whole or of fractional differences."""
+    n_clusters = draw(st.sampled_from([2, 5, 6, 10, 13, 29, 30, 50]))
+    seed, shift = draw(st.integers(0, 10_000)), draw(st.sampled_from([0.0, 0.1, 0.3, 0.9]))
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 1 + draw(st.sampled_from([1, 4, 40])), (n_clusters, 1)).astype(float)
+    shares = np.clip(rng.normal(shift, draw(st.sampled_from([0.0, 0.1, 0.6])), sizes.shape), -1, 1)
+    totals = shares * sizes
+    return (np.round(totals) if draw(st.booleans()) else totals), sizes
+
+
+@given(clusters(), st.sampled_from([0.5, 0.8, 0.95, 0.99149, 0.999, 0.99999]))
+@settings(deadline=None, max_examples=150)
+def test_p_is_below_alpha_exactly_where_the_interval_excludes_0(
+    sums: tuple[Floats, Floats], level: float
+) -> None:
+    for procedure in (bootstrap_t, sign_flip):
+        estimates = procedure(*sums, level, 500, np.random.default_rng(1))
+        low, high, p = estimates.low[0], estimates.high[0], estimates.p_value[0]
+        mean = sums[0].sum() / sums[1].sum()
+        assert -1 <= low <= mean + 1e-9
+        assert mean - 1e-9 <= high <= 1
+        assert 0 <= p <= 1
+        if abs(p - (1 - level)) > 1e-9 and min(abs(low), abs(high)) > 1e-9:
+            assert (low > 0 or high < 0) == (p < 1 - level), procedure.__name__
+
+
+def test_bootstrap_t_covers_clustered_gains() -> None:
     rng = np.random.default_rng(1)
     runs, n_clusters = 300, 60
     sizes = rng.integers(2, 9, n_clusters).astype(float)[:, None] + np.zeros((1, runs))
     shift = rng.normal(0.1, 0.2, (n_clusters, runs))  # members of a cluster go together
     totals = shift * sizes + rng.normal(0, 0.3, (n_clusters, runs)) * np.sqrt(sizes)
-    found = bootstrap_t(totals, sizes, 0.95, 1000, rng)
-    held = sum(interval.low <= 0.1 <= interval.high for interval, _ in found)
+    estimates = bootstrap_t(totals, sizes, 0.95, 1000, rng)
+    n_held = ((estimates.low <= 0.1) & (estimates.high >= 0.1)).sum()
     naive = 1.96 * np.sqrt((0.2**2 + 0.3**2) / sizes.sum(0))  # problems taken as independent
     means = totals.sum(0) / sizes.sum(0)
-    assert 0.91 * runs <= held <= 0.985 * runs
+    assert 0.91 * runs <= n_held <= 0.985 * runs
     assert (np.abs(means - 0.1) <= naive).mean() < 0.9
-    for interval, p in found:
-        outside = not interval.low <= 0 <= interval.high
-        assert outside == (p < 0.05) or abs(p - 0.05) < 0.01
 
 
 def test_a_quantile_beyond_the_resamples_is_stretched_not_cut() -> None:
     rng = np.random.default_rng(2)
     totals, sizes = rng.normal(0.1, 0.3, (200, 1)), np.ones((200, 1))
     widths = [
-        (found := bootstrap_t(totals, sizes, level, 2000, rng)[0][0]).high - found.low
+        (ends := bootstrap_t(totals, sizes, level, 2000, rng).interval(0)).high - ends.low
         for level in (0.95, 0.9995, 0.999995)
     ]
     unit = float(robust_error(totals, sizes)[0])
     assert widths == pytest.approx([2 * z * unit for z in (1.96, 3.48, 4.56)], rel=0.12)
+
+
+# ---- coverage --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", coverage.QUICK, ids=str)
+def test_clustered_intervals_cover_what_they_claim(cell: coverage.Cell) -> None:
+    """The full table is made by ``perf/coverage.py``."""
+    simulated = coverage.simulate(cell, 1000)
+    assert not coverage.fails(cell, simulated), simulated

@@ -138,6 +138,53 @@ def test_a_line_without_end_is_refused_before_it_is_read() -> None:
     assert peak < 3 * MAX_LINE_BYTES
 
 
+def test_several_samples_are_paired_as_means_over_each_problem() -> None:
+    lines = [
+        line(i, right(i) if ok else WRONG, arm="a", sample=k)
+        for i in range(40)
+        for k, ok in enumerate((True, True, i < 10, i < 10))  # 1 on ten problems, else 1/2
+    ]
+    lines += [line(i, right(i) if i < 20 else WRONG, arm="b") for i in range(40)]
+    found = score_file(write(*lines), ScoreQuestion(baseline="b"))
+    (verdict,) = found.verdicts
+    assert verdict.gain.gain == pytest.approx((10 * 1 + 30 / 2 - 20) / 40)
+    assert (verdict.gain.n, verdict.gain.n_better, verdict.gain.n_worse) == (40, 20, 10)
+    assert verdict.gain.interval.low < verdict.gain.gain < verdict.gain.interval.high
+    assert [(cell.arm, cell.n, cell.n_samples) for cell in found.cells] == [
+        ("b", 40, None),
+        ("a", 40, 160),
+    ]
+    assert [one.arm for one in found.repeats] == ["a"] * 3
+    assert {variant.name for variant in verdict.variants} >= {"reader strict"}
+
+
+def test_a_list_may_be_a_vote() -> None:
+    vote = [line(i, "") | {"text": [WRONG, right(i), right(i)], "vote": True} for i in range(40)]
+    found = score_file(write(*vote))
+    assert (found.cells[0].n_correct, found.cells[0].n_samples) == (40, None)
+    assert [curve.rates[-1] for curve in found.votes] == [1.0]
+    with pytest.raises(BadInputError, match=r"made.jsonl:1:vote: must be true or false"):
+        score_file(write(line(1, "2", vote="yes")))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        ([], "1:cotkit: must be an object"),
+        ({"n_calls": "3"}, "1:cotkit.n_calls: must be of type int"),
+        ({"n_calls": True}, "1:cotkit.n_calls: must be of type int"),
+        ({"reasons": 1}, "1:cotkit.reasons: must be of type bool"),
+        ({"is_vote": True}, "1:cotkit.drafts: a vote without samples"),
+        ({"drafts": ["2"]}, "1:cotkit.drafts: must hold objects with a text"),
+        ({"metrics": {"x": "1"}}, "1:cotkit.metrics: must hold numbers"),
+        ({"stop_reason": "eos"}, "1:cotkit.stop_reason: must be one of stop, length, refusal"),
+    ],
+)
+def test_an_attempt_of_an_export_is_checked_field_by_field(attempt: object, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        score_file(write(line(1, "2", cotkit=attempt)))
+
+
 def test_a_baseline_that_is_not_there_is_refused() -> None:
     path = write(line(1, right(1), arm="a"), line(1, right(1), arm="a", sample=1))
     with pytest.raises(UnknownNameError, match="unknown arm 'b'"):

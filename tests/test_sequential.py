@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from cotkit.stats.intervals import Interval, critical_value, tango
 from cotkit.stats.sequential import (
     ConfidenceSequence,
-    confidence_sequence,
     is_decided,
     shared_level,
 )
@@ -46,6 +45,13 @@ def missed(mean: float, paths: Counts) -> float:
     return float(passed.mean())
 
 
+def interval_after(differences: Sequence[int], level: float) -> Interval:
+    running = ConfidenceSequence(level)
+    for difference in differences:
+        running.update(difference)
+    return running.interval
+
+
 # ---- its definition --------------------------------------------------------------------------
 
 
@@ -54,7 +60,7 @@ def missed(mean: float, paths: Counts) -> float:
 )
 def test_ends_are_where_the_capital_passes(p_better: float, p_worse: float) -> None:
     path = differences(p_better, p_worse, (1, 150), seed=7)
-    found = confidence_sequence([int(d) for d in path[0]], 0.95)
+    found = interval_after([int(d) for d in path[0]], 0.95)
     assert -1 <= found.low < found.high <= 1
     for end, sign in ((found.low, 1), (-found.high, -1)):
         outside, inside = max(end - 1e-4, -1 + 1e-9), end + 1e-4
@@ -64,7 +70,7 @@ def test_ends_are_where_the_capital_passes(p_better: float, p_worse: float) -> N
 
 def test_a_hand_made_case() -> None:
     # Only wins: after n of them a stake s has won (1 + s (1 - m) / (1 + m))^n against the mean m.
-    found = confidence_sequence([1] * 8, 0.95)
+    found = interval_after([1] * 8, 0.95)
     m = found.low
     won = sum((1 + s * (1 - m) / (1 + m)) ** 8 for s in STAKES) / len(STAKES)
     assert won == pytest.approx(40, rel=1e-4)
@@ -86,7 +92,7 @@ def test_it_only_narrows_and_mirrors(path: list[int], level: float) -> None:
         assert running.p_value == mirrored.p_value <= p_before
         before, p_before = now, running.p_value
     assert running.n == len(path)
-    assert confidence_sequence(path, level) == before
+    assert interval_after(path, level) == before
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -160,7 +166,7 @@ def test_a_plain_gain_is_found_early() -> None:
 def test_it_is_less_than_twice_as_wide_as_tango(n: int, p_better: float, p_worse: float) -> None:
     path = [int(d) for d in differences(p_better, p_worse, (1, n), seed=1)[0]]
     fixed = tango(path.count(1), path.count(-1), n, 0.95)
-    found = confidence_sequence(path, 0.95)
+    found = interval_after(path, 0.95)
     assert 1 < (found.high - found.low) / (fixed.high - fixed.low) < 1.9
 
 
@@ -192,8 +198,8 @@ def test_several_pairs_share_the_level() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: confidence_sequence([0, 2], 0.95),
-        lambda: confidence_sequence([], 1.0),
+        lambda: interval_after([0, 2], 0.95),
+        lambda: interval_after([], 1.0),
         lambda: ConfidenceSequence(0.0),
         lambda: shared_level(0.95, 0),
     ],

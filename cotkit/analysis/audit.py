@@ -59,7 +59,7 @@ _WORD = re.compile(r"\S*[^\W_]\S*")
 def audit_arms(
     rows: Sequence[AttemptRow], reasons: Mapping[str, bool], reader: str
 ) -> tuple[Audit, ...]:
-    """One audit for each arm of ``reasons``, in its order.
+    """Audit each arm of ``reasons``, in its order.
 
     Args:
         rows: Of any arms; attempts that failed or were refused are not looked at.
@@ -73,7 +73,7 @@ def audit_arms(
 
 
 def contamination_rate(replies: Iterable[StoredReply]) -> float | None:
-    """Share of the replies of an arm without reasoning that reason; None: not surely too many."""
+    """Return the share of replies that reason, of an arm without reasoning; None: few enough."""
     n = n_reasoned = 0
     for reply in replies:
         n += 1
@@ -84,35 +84,35 @@ def contamination_rate(replies: Iterable[StoredReply]) -> float | None:
 
 
 def text_before_answer(text: str, reading: Reading | None) -> str:
-    """The text before the answer, by the rule of the module docstring."""
+    """Return the text before the answer, by the rule of the module docstring."""
     return _CUE.sub(" ", text[: _answer_position(text, reading)])
 
 
 def is_reasoning(before: str, *, was_read: bool) -> bool:
-    """Whether a text before an answer reasons, by the rule of the module docstring."""
+    """Return whether a text before an answer reasons, by the rule of the module docstring."""
     if _EQUATION.search(before):
         return True
     *completed, _ = _SENTENCE_END.split(before)
     return was_read and any(_n_words(sentence) > MAX_WORDS for sentence in completed)
 
 
-def withholding_reason(arm: str, control: str, found: Sequence[Audit]) -> str | None:
-    """Why a verdict on an arm and its control means nothing, as a sentence; None: it does."""
+def withholding_reason(arm: str, control: str, audits: Sequence[Audit]) -> str | None:
+    """Return why a verdict on an arm and its control means nothing; None: it means something."""
     leaks = [
         f"{role} {audit.arm} reasons before answering in {_share_text(audit)} of its answers"
         for name, role in ((control, "the control"), (arm, "the arm"))
-        for audit in found
+        for audit in audits
         if audit.arm == name and audit.is_contaminated
     ]
     return f"{arm} against {control} is withheld: {'; '.join(leaks)}." if leaks else None
 
 
-def withhold(verdict: Verdict, found: Sequence[Audit]) -> Verdict:
-    """The verdict; where either of its arms is contaminated, its numbers without any claim.
+def withhold(verdict: Verdict, audits: Sequence[Audit]) -> Verdict:
+    """Return the verdict; where one of its arms is contaminated, its numbers without any claim.
 
     An upper bound stays labelled so: that is no claim either, and its name is marked by it.
     """
-    why = withholding_reason(verdict.gain.arm, verdict.gain.control, found)
+    why = withholding_reason(verdict.gain.arm, verdict.gain.control, audits)
     if why is None:
         return verdict
     return replace(
@@ -124,12 +124,12 @@ def withhold(verdict: Verdict, found: Sequence[Audit]) -> Verdict:
     )
 
 
-def audit_notes(found: Sequence[Audit]) -> tuple[str, ...]:
-    """A note for each contaminated arm."""
+def audit_notes(audits: Sequence[Audit]) -> tuple[str, ...]:
+    """Return a note for each contaminated arm."""
     return tuple(
         f"contaminated: {audit.arm} asks for no reasoning, but reasons before answering in "
         f"{_share_text(audit)} of its {audit.n} answers; its verdicts are withheld"
-        for audit in found
+        for audit in audits
         if audit.is_contaminated
     )
 
@@ -137,20 +137,21 @@ def audit_notes(found: Sequence[Audit]) -> tuple[str, ...]:
 def _audit_arm(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Audit:  # noqa: FBT001 - what the mapping holds
     rows = [row for row in rows if row.outcome not in {"failed", "refused"}]
     readings = [row.readings.get(reader) for row in rows]
-    texts = [text_before_answer(row.text, of) for row, of in zip(rows, readings, strict=True)]
+    texts = [
+        text_before_answer(row.text, reading) for row, reading in zip(rows, readings, strict=True)
+    ]
     n_reasoned = sum(
-        row.reasoned_apart or bool(row.n_reasoning_tokens) or _has_reasoning(text, of)
-        for row, of, text in zip(rows, readings, texts, strict=True)
+        row.reasoned_apart or bool(row.n_reasoning_tokens) or _has_reasoning(text, reading)
+        for row, reading, text in zip(rows, readings, texts, strict=True)
     )
-    tokens = [row.n_reasoning_tokens for row in rows]
-    known = [n for n in tokens if n is not None]
+    tokens = [n for row in rows if (n := row.n_reasoning_tokens) is not None]
     return Audit(
         arm=arm,
         reasons=asks,
         n=len(rows),
         reasoned=n_reasoned,
         median_words_before=median(map(_n_words, texts)) if texts else math.nan,
-        reasoning_tokens=sum(known) if known and len(known) == len(tokens) else None,
+        reasoning_tokens=sum(tokens) if tokens and len(tokens) == len(rows) else None,
         is_contaminated=not asks and _is_contaminated(n_reasoned, len(rows)),
         truncated=sum(row.truncated for row in rows),
         enough_tokens=_tokens_needed(rows),
@@ -166,17 +167,17 @@ def _is_contaminated(n_reasoned: int, n: int) -> bool:
 
 
 def _tokens_needed(rows: Sequence[AttemptRow]) -> int | None:
-    """Nearest-rank percentile of the tokens of completed attempts; twice the limit if truncated.
+    """Return how many tokens attempts needed: a percentile, twice the limit if truncated.
 
     An attempt's tokens are those of all its turns, so for several turns this is more than enough.
     Attempts with drafts (votes, rounds) say nothing of one completion: None.
     """
-    known = [(row.truncated, row.n_generated_tokens) for row in rows if not row.drafts]
-    cut = [n for truncated, n in known if truncated and n is not None]
-    whole = sorted(n for truncated, n in known if not truncated and n is not None)
+    counts = [(row.truncated, row.n_generated_tokens) for row in rows if not row.drafts]
+    cut = [n for truncated, n in counts if truncated and n is not None]
+    complete = sorted(n for truncated, n in counts if not truncated and n is not None)
     needed = [2 * max(cut)] if cut else []
-    if len(whole) >= MIN_COMPLETED:
-        needed.append(whole[math.ceil(TOKEN_QUANTILE * len(whole)) - 1])
+    if len(complete) >= MIN_COMPLETED:
+        needed.append(complete[math.ceil(TOKEN_QUANTILE * len(complete)) - 1])
     return max(needed, default=None)
 
 
@@ -185,7 +186,7 @@ def _withhold_label(gain: Gain) -> Gain:
 
 
 def _answer_position(text: str, reading: Reading | None) -> int:
-    """Where the text before the answer ends."""
+    """Return where the text before the answer ends."""
     cue = _CUE.search(text)
     if reading is None or reading.value is None:
         return cue.end() if cue else len(text)
@@ -198,30 +199,30 @@ def _answer_position(text: str, reading: Reading | None) -> int:
     return cue.end() if cue else _last_sentence_start(text)
 
 
-def _find_positions(text: str, read: str, start: int) -> Iterator[int]:
-    """Where what was read stands, from ``start`` on; a choice or a text as whole words."""
+def _find_positions(text: str, value: str, start: int) -> Iterator[int]:
+    """Yield where a value stands, from ``start`` on; a choice or a text as whole words."""
     try:
-        wanted = Fraction(read)
+        target = Fraction(value)
     except (ValueError, ZeroDivisionError):
-        case = re.IGNORECASE if len(read) > 1 else re.NOFLAG  # "a" is no letter A
-        whole = re.compile(rf"(?<!\w){re.escape(read)}(?!\w)", case)
-        yield from (found.start() for found in whole.finditer(text, start))
+        case = re.IGNORECASE if len(value) > 1 else re.NOFLAG  # "a" is no letter A
+        words = re.compile(rf"(?<!\w){re.escape(value)}(?!\w)", case)
+        yield from (match.start() for match in words.finditer(text, start))
         return
     for number in _NUMBER.finditer(text, start):
-        if _parse_number(number[0]) == wanted:
+        if _parse_number(number[0]) == target:
             yield number.start()
 
 
 def _last_sentence_start(text: str) -> int:
-    """Where the last sentence or line begins."""
+    """Return where the last sentence or line begins."""
     text = text.rstrip()
     ends = [end.end() for end in _SENTENCE_END.finditer(text)]
     return max((end for end in ends if end < len(text)), default=0)
 
 
-def _parse_number(written: str) -> Fraction | None:
+def _parse_number(digits: str) -> Fraction | None:
     try:
-        return Fraction(written.replace(",", "").replace("\u2212", "-"))
+        return Fraction(digits.replace(",", "").replace("\u2212", "-"))
     except (ValueError, ZeroDivisionError):  # "3/0", "1.5/2"
         return None
 

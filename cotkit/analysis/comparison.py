@@ -15,6 +15,7 @@ from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
+    cluster_names,
     count_repeats,
     count_transitions,
     rate_interval,
@@ -26,7 +27,6 @@ from cotkit.analysis.values import Cell, Comparison, Gain, MetricResult, Variant
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
-from cotkit.stats.intervals import wilson
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
 
@@ -99,8 +99,6 @@ def compare(
     check_question(pairs, margin, level)
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
-    if any(len(side) > 1 for both in paired.values() for pair in both for side in pair):
-        raise UsageError("several samples of a problem cannot be paired yet")
     gradings = list_gradings(rows, reader)
     counted = [
         compute_gains(paired, grading, margin=margin, level=level, sequential=sequential)
@@ -327,9 +325,9 @@ def summarise_arm(
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         n_correct=n_correct,
         solve_rate=math.fsum(shares) / n if n else math.nan,
-        interval=rate_interval(shares, n_attempts, level)
-        if is_repeated
-        else wilson(n_correct, n, level),
+        interval=rate_interval(
+            shares, n_attempts, level, cluster_names([attempts[0] for attempts in per_problem])
+        ),
         prompt_tokens=prompt / n_attempts if prompt is not None else None,
         shared_tokens=shared / n_attempts if completed else math.nan,
         generated_tokens=generated / n_attempts if generated is not None else None,

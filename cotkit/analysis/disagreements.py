@@ -1,4 +1,4 @@
-"""Why two tools that scored the same problem do not agree, told from what each of them had."""
+"""Why two tools that scored the same problem disagree, found from what each recorded of it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Disagreement:
 
 
 def find_disagreement(arm: ToolRecord, control: ToolRecord, problem: str) -> Disagreement | None:
-    """None where both call it solved, or neither."""
+    """Return why two tools disagree on a problem; None: both call it solved, or neither does."""
     if arm.is_right == control.is_right:
         return None
     cause, why = _find_cause(arm, control)
@@ -83,21 +83,20 @@ def _find_cause(arm: ToolRecord, control: ToolRecord) -> tuple[Cause, str]:
             f"{arm.arm} wants {_shorten(arm.gold)}, {control.arm} {_shorten(control.gold)}",
         )
     if arm.text.strip() == control.text.strip():
-        said = " and ".join(f"{one.arm} reads {_shorten(one.read)}" for one in sides)
-        return "reading", f"the same text: {said}"
-    misread = [one for one in sides if one.is_right != one.is_right_here]
+        answers = " and ".join(f"{side.arm} reads {_shorten(side.read)}" for side in sides)
+        return "reading", f"the same text: {answers}"
+    misread = [side for side in sides if side.is_right != side.is_right_here]
     if misread:
-        said = " and ".join(
-            f"{one.arm} calls {_shorten(one.read)} {_verdict_word(one.is_right)}, where the"
-            f" text says "
-            f"{_shorten(one.reading)}"
-            for one in misread
+        answers = " and ".join(
+            f"{side.arm} calls {_shorten(side.read)} {_verdict_word(side.is_right)}, where the"
+            f" text says {_shorten(side.reading)}"
+            for side in misread
         )
-        return "reading", said
-    cut = [one.arm for one in sides if one.stop_reason == "length" and not one.is_right]
+        return "reading", answers
+    cut = [side.arm for side in sides if side.stop_reason == "length" and not side.is_right]
     if cut:
         return "cut off", f"the text of {cut[0]} ends at its token limit"
-    return "answer", " and ".join(f"{one.arm} says {_shorten(one.reading)}" for one in sides)
+    return "answer", " and ".join(f"{side.arm} says {_shorten(side.reading)}" for side in sides)
 
 
 def _verdict_word(is_right: bool) -> str:  # noqa: FBT001 - it is the value that is put into words

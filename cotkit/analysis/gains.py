@@ -1,4 +1,15 @@
-"""Gains over the control, all of a report at once: their levels depend on how many there are."""
+"""Gains over the control: the one estimator, with labels, and the rule by which a run may stop.
+
+Every interval and p-value of a gain comes from here, both from one procedure:
+
+- independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p;
+- problems in clusters, or scores that are shares (repeated samples, graded metrics): sign flips of
+  whole clusters below 30 of them, the symmetric bootstrap-t from 30 on;
+- totals only: Newcombe's interval, and the p-value at which it touches 0;
+- a run that is looked at after every problem: a confidence sequence.
+
+``docs/statistics.md`` has formulas, assumptions and measured coverage.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +17,37 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.values import Gain, Label
 from cotkit.errors import UsageError
-from cotkit.stats.hypotheses import holm, mcnemar_midp, minimum_detectable_effect, sidak_level
-from cotkit.stats.intervals import Interval, tango
+from cotkit.stats.hypotheses import (
+    holm,
+    mcnemar_midp,
+    minimum_detectable_effect,
+    score_test,
+    sidak_level,
+)
+from cotkit.stats.intervals import (
+    Interval,
+    critical_value,
+    newcombe,
+    newcombe_p_value,
+    tango,
+    wilson,
+)
 from cotkit.stats.sequential import ConfidenceSequence, is_decided, shared_level
 from cotkit.store.rows import AttemptRow
 from cotkit.types import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cotkit.stats.bootstrap import Floats
+
+
+N_RESAMPLES = 2000
+"""Of each bootstrap, and sign flips, at least."""
 
 
 def compute_gains(
@@ -25,58 +58,334 @@ def compute_gains(
     level: float,
     sequential: bool = False,
 ) -> tuple[Gain, ...]:
-    """One gain for each (arm, control) of ``paired``, in its order, under one way of counting.
+    """Return one gain for each (arm, control) of ``paired``, in its order, under one grading.
 
-    Intervals are at the Sidak level over all of them, p-values also adjusted by Holm.
-    ``sequential``: both allow for a run that was looked at after every problem (Bonferroni level);
-    the pairs must then come in the order drawn.
+    Intervals are at the Sidak level over all of them, p-values also adjusted by Holm. Problems of
+    one cluster (``AttemptRow.cluster``) are resampled together; of several attempts at a problem
+    the mean counts. ``sequential``: intervals and p-values allow for a run that was looked at after
+    every problem (Bonferroni level); the pairs must then come in the order drawn.
     """
     n_gains = max(1, len(paired))
     each = shared_level(level, n_gains) if sequential else sidak_level(level, n_gains)
-    raw = [
-        _compute_gain(names, pairs, counting, margin=margin, level=each, sequential=sequential)
-        for names, pairs in paired.items()
-    ]
-    adjusted = holm([gain.p_value for gain in raw])
-    return tuple(dataclasses.replace(gain, p_holm=p) for gain, p in zip(raw, adjusted, strict=True))
-
-
-def _compute_gain(
-    names: tuple[str, str],
-    pairs: Sequence[Pair],
-    counting: Grading,
-    *,
-    margin: float,
-    level: float,
-    sequential: bool,
-) -> Gain:
-    judged = [verdict for pair in pairs if (verdict := counting.judge(pair)) is not None]
-    n = len(judged)
-    n_better = sum(arm > control for arm, control in judged)
-    n_worse = sum(arm < control for arm, control in judged)
+    units = _number_units([pair for pairs in paired.values() for pair in pairs])
+    samples = [_measure_pairs(pairs, counting, units) for pairs in paired.values()]
     if sequential:
-        found = ConfidenceSequence(level)
-        for arm, control in judged:
-            found.update((arm > control) - (arm < control))
-        interval, p_value = found.interval, found.p_value
+        estimates = [
+            _watch_pairs(pairs, counting, sample.gain, each)
+            for pairs, sample in zip(paired.values(), samples, strict=True)
+        ]
     else:
-        interval = tango(n_better, n_worse, n, level)
-        p_value = mcnemar_midp(n_better, n_worse)
-    rate = sum(control for _, control in judged) / n if n else math.nan
-    return Gain(
-        arm=names[0],
-        control=names[1],
-        reader=counting.reader,
+        estimates = estimate_gains(samples, each)
+    adjusted = holm([estimate.p_value for estimate in estimates])
+    return tuple(
+        Gain(
+            arm=arm,
+            control=control,
+            reader=counting.reader,
+            n=sample.n,
+            n_better=sample.n_better,
+            n_worse=sample.n_worse,
+            gain=sample.gain,
+            interval=estimate.interval,
+            p_value=estimate.p_value,
+            p_holm=p_holm,
+            label=label_gain(estimate.interval, margin),
+            mde=detectable_gain(sample, each),
+            method="sequence" if sequential else sample.method,
+            n_clusters=sample.n_clusters,
+            clusters_needed=None if sequential else clusters_needed(sample, each),
+        )
+        for (arm, control), sample, estimate, p_holm in zip(
+            paired, samples, estimates, adjusted, strict=True
+        )
+    )
+
+
+def _number_units(pairs: Sequence[Pair]) -> Mapping[str, int]:
+    """Number what is independent: problem -> its cluster, or itself where it has none.
+
+    Numbers follow the names, so that the order of the pairs changes nothing.
+    """
+    names = {pair[0][0].problem_id: _unit_name(pair) for pair in pairs}
+    number = {name: i for i, name in enumerate(sorted(set(names.values())))}
+    return {problem: number[name] for problem, name in names.items()}
+
+
+def _unit_name(pair: Pair) -> tuple[bool, str]:
+    """Return the name of a pair's cluster, or of its problem, told apart from clusters."""
+    cluster = _cluster_of(pair)
+    return (True, cluster) if cluster else (False, pair[0][0].problem_id)
+
+
+def _cluster_of(pair: Pair) -> str | None:
+    return pair[0][0].cluster or pair[1][0].cluster
+
+
+def _measure_pairs(
+    pairs: Sequence[Pair], counting: Grading, units: Mapping[str, int]
+) -> PairedSample:
+    codes = [units[pair[0][0].problem_id] for pair in pairs]
+    judged = [
+        (verdict, code)
+        for pair, code in zip(pairs, codes, strict=True)
+        if (verdict := counting.judge(pair)) is not None
+    ]
+    return measure_sample(
+        [float(arm) for (arm, _), _ in judged],
+        [float(control) for (_, control), _ in judged],
+        [code for _, code in judged],
+        n_units=len(set(units.values())),
+        is_clustered=len(set(codes)) < len(codes),
+    )
+
+
+def _watch_pairs(
+    pairs: Sequence[Pair], counting: Grading, gain: float, level: float
+) -> GainEstimate:
+    watched = _WatchedGain(level)
+    for pair in pairs:
+        if (verdict := counting.judge(pair)) is not None:
+            arm, control = verdict
+            watched.update((arm > control) - (arm < control), _cluster_of(pair))
+    interval = watched.sequence.interval
+    if not math.isnan(gain):  # of clusters only some problems were watched, and all are counted
+        interval = dataclasses.replace(
+            interval, low=min(interval.low, gain), high=max(interval.high, gain)
+        )
+    return GainEstimate(interval=interval, p_value=watched.sequence.p_value)
+
+
+# What two arms scored on the same problems, and what that says of the gain.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedSample:
+    """What two arms scored on the same problems, as the procedure of its interval needs it."""
+
+    n: int
+    """Problems."""
+    arm_rate: float
+    """Mean score of the arm; NaN without problems."""
+    control_rate: float
+    """Mean score of the control; NaN without problems."""
+    gain: float
+    """Mean difference; NaN without problems."""
+    n_better: int
+    """Problems on which the arm scored more."""
+    n_worse: int
+    """Problems on which the control scored more."""
+    method: Literal["tango", "sign-flip", "bootstrap-t"]
+    """How its interval is made."""
+    n_effective: int
+    """Independent problems that it is worth: fewer than ``n`` where clusters agree."""
+    n_clusters: int | None = None
+    """Clusters; None: every problem stands alone."""
+    totals: Floats | None = None
+    """[units] summed differences, zero where a unit has no problem; None: counts are enough."""
+    sizes: Floats | None = None
+    """[units] problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainEstimate:
+    """What is inferred of a gain."""
+
+    interval: Interval
+    """At the level asked for."""
+    p_value: float
+    """Two-sided, of no gain."""
+
+
+def measure_sample(
+    arm: Sequence[float],
+    control: Sequence[float],
+    units: Sequence[int],
+    *,
+    n_units: int,
+    is_clustered: bool,
+) -> PairedSample:
+    """Return what paired scores say, summed by what is independent.
+
+    Args:
+        arm: Score of the arm on each problem, 0..1; the mean where it has several attempts.
+        control: The same of the control.
+        units: Cluster of each problem; where it stands alone, a number of its own.
+        n_units: Units in the whole report, so that all its gains can be resampled together.
+        is_clustered: Whether problems share units.
+    """
+    n = len(arm)
+    n_better = sum(a > c for a, c in zip(arm, control, strict=True))
+    n_worse = sum(a < c for a, c in zip(arm, control, strict=True))
+    rates = (math.fsum(arm) / n, math.fsum(control) / n) if n else (math.nan, math.nan)
+    is_binary = all(score in {0.0, 1.0} for scores in (arm, control) for score in scores)
+    if n == 0 or (is_binary and not is_clustered):
+        return PairedSample(
+            n=n,
+            arm_rate=rates[0],
+            control_rate=rates[1],
+            gain=(n_better - n_worse) / n if n else math.nan,
+            n_better=n_better,
+            n_worse=n_worse,
+            method="tango",
+            n_effective=n,
+        )
+    import numpy as np
+
+    from cotkit.stats.bootstrap import MIN_CLUSTERS
+
+    differences = np.asarray(arm, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+    totals = np.bincount(units, weights=differences, minlength=n_units).astype(np.float64)
+    sizes = np.bincount(units, minlength=n_units).astype(np.float64)
+    n_clusters = int((sizes > 0).sum())
+    return PairedSample(
         n=n,
+        arm_rate=rates[0],
+        control_rate=rates[1],
+        gain=math.fsum(differences.tolist()) / n,
         n_better=n_better,
         n_worse=n_worse,
-        gain=(n_better - n_worse) / n if n else math.nan,
-        interval=interval,
-        p_value=p_value,
-        p_holm=p_value,
-        label=label_gain(interval, margin),
-        mde=minimum_detectable_effect(n, rate, level) if n else math.nan,
+        method="bootstrap-t" if n_clusters >= MIN_CLUSTERS else "sign-flip",
+        n_effective=_effective_size(differences, totals, sizes),
+        n_clusters=n_clusters if is_clustered else None,
+        totals=totals,
+        sizes=sizes,
     )
+
+
+def _effective_size(differences: Floats, totals: Floats, sizes: Floats) -> int:
+    """Return problems over the design effect (Kish 1965), between 1 and the problems.
+
+    The design effect is the variance of the mean by clusters (Liang and Zeger 1986) over that of
+    independent problems. Where nothing varies, a cluster is worth one problem.
+    """
+    from cotkit.stats.bootstrap import robust_error
+
+    n = len(differences)
+    plain = float(differences.var()) / n
+    clustered = float(robust_error(totals[:, None], sizes[:, None])[0]) ** 2
+    if plain == 0 or clustered == 0:
+        return int((sizes > 0).sum())
+    return max(1, min(n, round(n * plain / clustered)))
+
+
+def estimate_gains(
+    samples: Sequence[PairedSample],
+    level: float,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    rng: np.random.Generator | None = None,
+) -> list[GainEstimate]:
+    """Return interval and p-value of each sample, every one at ``level``.
+
+    Args:
+        samples: Of one report, with the same units; all that are resampled share their draws.
+        level: Coverage of each interval, between 0 and 1.
+        n_resamples: Of the bootstrap, at least.
+        rng: Where resamples and flips come from; None: a generator of fixed seed, so that equal
+            scores have equal intervals.
+    """
+    resampled = [(s.totals, s.sizes) for s in samples if s.totals is not None]
+    columns = iter(range(len(resampled)))
+    if resampled:
+        import numpy as np
+
+        from cotkit.stats.bootstrap import clustered_means
+
+        totals, sizes = (
+            np.stack([part for part in parts if part is not None], axis=1)
+            for parts in zip(*resampled, strict=True)
+        )
+        means = clustered_means(totals, sizes, level, n_resamples, rng or np.random.default_rng(0))
+    estimates: list[GainEstimate] = []
+    for sample in samples:
+        if sample.totals is None:
+            interval = tango(sample.n_better, sample.n_worse, sample.n, level)
+            p_value = mcnemar_midp(sample.n_better, sample.n_worse)
+        else:
+            column = next(columns)
+            interval, p_value = means.interval(column), float(means.p_value[column])  # pyright: ignore[reportPossiblyUnboundVariable] - there is a column
+        estimates.append(GainEstimate(interval=interval, p_value=p_value))
+    return estimates
+
+
+def estimate_from_totals(
+    rate: float, n: int, control_rate: float, n_control: int, level: float
+) -> GainEstimate:
+    """Return what two rates say where pairs are not known: as of independent samples."""
+    hits = rate * n, n, control_rate * n_control, n_control
+    return GainEstimate(interval=newcombe(*hits, level), p_value=newcombe_p_value(*hits))
+
+
+def gain_over_chance(
+    scores: Sequence[float],
+    chance: float,
+    level: float,
+    clusters: Sequence[str | None] | None = None,
+) -> GainEstimate:
+    """Return what the scores of one arm say of its gain over guessing.
+
+    Wilson's score interval less ``chance``, with the score test that it inverts, where problems are
+    independent and right or wrong; else the clustered procedures, on scores less ``chance``.
+
+    Args:
+        scores: One for each problem, 0..1.
+        chance: Solve rate of guessing, strictly between 0 and 1.
+        level: Coverage, between 0 and 1.
+        clusters: Of each problem; None, or None for a problem: it stands alone.
+    """
+    if not 0 < chance < 1:
+        raise UsageError(f"chance must lie between 0 and 1, not {chance}")
+    names = [(cluster or "", "" if cluster else str(i)) for i, cluster in enumerate(clusters or ())]
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    is_clustered = len(number) < len(names)
+    if not is_clustered and all(score in {0.0, 1.0} for score in scores):
+        n_right, n = round(math.fsum(scores)), len(scores)
+        rate = wilson(n_right, n, level)
+        interval = Interval(low=rate.low - chance, high=rate.high - chance, level=level)
+        return GainEstimate(interval=interval, p_value=score_test(n_right, n, chance))
+    units = [number[name] for name in names] if is_clustered else range(len(scores))
+    sample = measure_sample(
+        scores,
+        [chance] * len(scores),
+        list(units),
+        n_units=len(set(units)),
+        is_clustered=is_clustered,
+    )
+    [estimate] = estimate_gains([sample], level)
+    interval = Interval(
+        low=max(-chance, estimate.interval.low),
+        high=min(1 - chance, estimate.interval.high),
+        level=level,
+    )
+    return dataclasses.replace(estimate, interval=interval)
+
+
+def detectable_gain(sample: PairedSample, level: float) -> float:
+    """Return the smallest gain that such a sample finds with power 0.8 (docs/statistics.md).
+
+    Of clusters: at the effective number of problems, and no less than the least half width that
+    their interval can have. NaN: none, however large, would surely be found.
+    """
+    if not sample.n:
+        return math.nan
+    mde = minimum_detectable_effect(sample.n_effective, sample.control_rate, level)
+    if sample.n_clusters is None:
+        return mde
+    z = critical_value(level)
+    least = z * z / (sample.n_clusters + z * z)
+    if clusters_needed(sample, level) is not None or least > 1 - sample.control_rate:
+        return math.nan
+    return max(mde, least)  # NaN stays NaN
+
+
+def clusters_needed(sample: PairedSample, level: float) -> int | None:
+    """Return how many clusters it takes to decide anything at ``level``; None: there are enough."""
+    if sample.method != "sign-flip" or sample.sizes is None:
+        return None
+    from cotkit.stats.bootstrap import fewest_clusters
+
+    needed = fewest_clusters(level)
+    return needed if int((sample.sizes > 0).sum()) < needed else None
 
 
 # Ways of counting a pair of attempts: by which reader, and what to do with unreadable answers.
@@ -246,11 +555,12 @@ def make_stop_rule(
     level: float,
     not_asked: Collection[str] = (),
 ) -> Callable[[Mapping[str, AttemptRow]], bool]:
-    """A judge to be told each problem's attempts (arm -> row), in the order drawn.
+    """Return a judge that is given each problem's attempts (arm -> row), in the order drawn.
 
     ``not_asked``: arms whose gains need not be decided, though they share the level of the report.
     It says True from the problem on at which no gain of ``pairs`` can change its side of the
-    margin. A problem that one of a pair failed at says nothing of that pair.
+    margin. A problem that one of a pair failed at says nothing of that pair; of a cluster only its
+    first problem counts.
 
     Raises:
         UsageError: there is no pair.
@@ -262,13 +572,34 @@ def make_stop_rule(
             hint="name one that has a control, or a --baseline",
         )
     each = shared_level(level, len(pairs))
-    sequences = {pair: ConfidenceSequence(each) for pair in judged}
+    watched = {pair: _WatchedGain(each) for pair in judged}
 
-    def tell(attempts: Mapping[str, AttemptRow]) -> bool:
-        for (arm, control), sequence in sequences.items():
-            ours, theirs = attempts[arm].outcome, attempts[control].outcome
-            if "failed" not in {ours, theirs}:
-                sequence.update((ours == "correct") - (theirs == "correct"))
-        return all(is_decided(one.interval, margin) for one in sequences.values())
+    def judge(attempts: Mapping[str, AttemptRow]) -> bool:
+        for (arm, control), gain in watched.items():
+            pair = (attempts[arm],), (attempts[control],)
+            outcomes = attempts[arm].outcome, attempts[control].outcome
+            if "failed" not in outcomes:
+                right = [outcome == "correct" for outcome in outcomes]
+                gain.update(right[0] - right[1], _cluster_of(pair))
+        return all(is_decided(gain.sequence.interval, margin) for gain in watched.values())
 
-    return tell
+    return judge
+
+
+class _WatchedGain:
+    """A gain that may be looked at after every problem.
+
+    A confidence sequence takes differences one by one, each with the same mean whatever came
+    before; of problems that share a cluster only the first one drawn has that.
+    """
+
+    def __init__(self, level: float) -> None:
+        self.sequence = ConfidenceSequence(level)
+        self._clusters: set[str] = set()
+
+    def update(self, difference: int, cluster: str | None) -> None:
+        """Take the difference on the next problem, unless its cluster has been met."""
+        if cluster is None or cluster not in self._clusters:
+            self.sequence.update(difference)
+        if cluster is not None:
+            self._clusters.add(cluster)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
 from cotkit.analysis.values import Repeats, Transition, VoteCurve
@@ -76,31 +76,64 @@ def _growing_vote(ballots: Sequence[Ballot], start: int) -> list[bool]:
 # Rates over problems that were each tried several times: K samples are not K problems.
 
 
-def rate_interval(values: Sequence[float], most: float, level: float) -> Interval:
-    """Interval of the mean over problems of a rate within each problem.
+def rate_interval(
+    scores: Sequence[float],
+    most: float,
+    level: float,
+    clusters: Sequence[Hashable] | None = None,
+) -> Interval:
+    """Return the interval of a solve rate: Wilson's, at the trials that the scores are worth.
 
-    Wilson's interval (1927) at the effective number of trials, ``p(1-p)`` over the variance of the
-    mean between problems (Korn and Graubard 1998, there for the exact interval). With one sample of
-    each problem these are the problems; never fewer.
+    That number is ``p (1 - p)`` over the variance of the mean (Korn and Graubard 1998, there for
+    the exact interval): of independent problems ``sum (x - p)² / n²``, of clusters
+    ``G/(G-1) sum (T - p m)² / n²`` for G of them with total T over m problems (Liang and Zeger
+    1986). Zeros and ones of independent problems are worth as many trials as there are problems;
+    clusters in which all scores are equal, one each.
 
     Args:
-        values: One for each problem, 0..1, in any order.
-        most: Most trials it may count as, where the problems hardly differ: all their samples.
+        scores: One for each problem, 0..1; the mean where it has several attempts.
+        most: Most trials that it may count as, where the problems hardly differ: all the attempts.
         level: Coverage, strictly between 0 and 1.
+        clusters: Cluster of each problem; None: every problem stands alone.
 
     Raises:
         ValueError: ``level`` is out of range.
     """
-    n = len(values)
-    if n == 0:
-        return wilson(0, 0, level)
-    p = math.fsum(values) / n
-    spread = math.fsum((value - p) ** 2 for value in values) / n
-    trials = min(n * p * (1 - p) / spread, most) if spread > 0 else most
-    if p in {0.0, 1.0}:  # nothing shows that the samples of a problem tell anything apart
-        trials = n
-    trials = max(trials, n)
+    n = len(scores)
+    p = math.fsum(scores) / n if n else 0.0
+    if clusters is not None and n:
+        trials = min(_worth_of_clusters(scores, p, clusters), most)
+    elif n == 0 or p in {0.0, 1.0} or all(score in {0.0, 1.0} for score in scores):
+        # Nothing shows that the attempts at a problem tell anything apart.
+        return wilson(round(p * n), n, level)
+    else:
+        spread = math.fsum((score - p) ** 2 for score in scores) / n
+        trials = min(n * p * (1 - p) / spread, most) if spread > 0 else most
+        trials = max(trials, n)
     return wilson(p * trials, trials, level)
+
+
+def _worth_of_clusters(scores: Sequence[float], p: float, clusters: Sequence[Hashable]) -> float:
+    """Return the trials that problems in clusters are worth."""
+    sums: dict[Hashable, tuple[float, int]] = {}
+    for score, cluster in zip(scores, clusters, strict=True):
+        total, size = sums.get(cluster, (0.0, 0))
+        sums[cluster] = total + score, size + 1
+    n_clusters = len(sums)
+    squares = math.fsum((total - p * size) ** 2 for total, size in sums.values())
+    if not 0 < p < 1 or n_clusters < 2 or squares < 1e-18:
+        return n_clusters
+    return p * (1 - p) * len(scores) ** 2 / (n_clusters / (n_clusters - 1) * squares)
+
+
+def cluster_names(rows: Sequence[AttemptRow]) -> list[Hashable] | None:
+    """Return the cluster of each problem, itself where it has none; None: none is shared.
+
+    Args:
+        rows: One for each problem.
+    """
+    names = [row.cluster or (row.problem_id,) for row in rows]
+    return list(names) if len(set(names)) < len(names) else None
 
 
 def count_repeats(
@@ -118,7 +151,10 @@ def count_repeats(
         [(row.readings[reader].value, row.correct_by[reader]) for row in samples]
         for samples in attempts
     ]
-    fewest, n_samples = min(map(len, ballots)), sum(map(len, ballots))
+    clusters = cluster_names([samples[0] for samples in attempts])
+    fewest, n_samples = min(map(len, ballots), default=0), sum(map(len, ballots))
+    if not fewest:
+        return ()
     wins = [count_winning_windows(of_problem[:fewest]) for of_problem in ballots]
     repeats: list[Repeats] = []
     for k in [*(2**i for i in range(fewest.bit_length()) if 2**i < fewest), fewest]:
@@ -134,9 +170,9 @@ def count_repeats(
                 k=k,
                 n=len(ballots),
                 pass_at_k=sum(passed) / len(passed),
-                pass_interval=rate_interval(passed, n_draws, level),
+                pass_interval=rate_interval(passed, n_draws, level, clusters),
                 maj_at_k=sum(voted) / len(voted),
-                maj_interval=rate_interval(voted, n_draws, level),
+                maj_interval=rate_interval(voted, n_draws, level, clusters),
             )
         )
     return tuple(repeats)

@@ -11,7 +11,7 @@ from cotkit.store.rows import AttemptRow
 
 
 def gain_sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> str:
-    """The answer for one arm, e.g. ``"cot helps: +35.0 points over few-shot (95 % ...)."``."""
+    """Return the answer for one arm: ``"cot helps: +35.0 points over few-shot (95 % ...)."``."""
     if gain.n == 0:
         return (
             f"{gain.arm} against {gain.control} cannot be decided: "
@@ -46,6 +46,13 @@ def _say_evidence(gain: Gain) -> str:
 
 
 def _say_detectable(gain: Gain) -> str:
+    if gain.clusters_needed is not None:
+        unit = "problems" if gain.n_clusters is None else "clusters"
+        n_units = gain.n if gain.n_clusters is None else gain.n_clusters
+        return (
+            f"{n_units} {unit} cannot decide anything at {_format_level(gain)}; "
+            f"at least {gain.clusters_needed} are needed"
+        )
     if math.isnan(gain.mde):
         return "no gain, however large, would surely have been seen"
     points = 100 * gain.mde
@@ -92,7 +99,7 @@ def comparison_notes(
     n_problems: int,
     level: float,
 ) -> tuple[str, ...]:
-    """Failures, cut answers, incomplete pairs, floors, ceilings, clusters, gains; in this order.
+    """List failures, cut answers, incomplete pairs, floors, ceilings, clusters, levels of gains.
 
     Args:
         cells: Every arm.
@@ -101,15 +108,20 @@ def comparison_notes(
         n_problems: Problems drawn.
         level: Of the report.
     """
-    said = [note for cell in cells for note in _failure_notes(cell)]
-    said += [note for cell in cells for note in _truncation_notes(cell)]
-    said += [note for gain in gains for note in _incomplete_notes(gain, n_problems)]
-    said += [
+    notes = [note for cell in cells for note in _failure_notes(cell)]
+    notes += [note for cell in cells for note in _truncation_notes(cell)]
+    notes += [note for gain in gains for note in _incomplete_notes(gain, n_problems)]
+    notes += [
         note for names, pairs in paired.items() for note in _floor_or_ceiling_notes(names, pairs)
     ]
-    said += _cluster_notes(max(paired.values(), key=len, default=()))
-    said += _multiplicity_notes(gains, level)
-    return tuple(dict.fromkeys(said))
+    notes += _cluster_notes(max(paired.values(), key=len, default=()), gains)
+    notes += _multiplicity_notes(gains, level)
+    return tuple(dict.fromkeys(notes))
+
+
+def _count_attempts(cell: Cell) -> int:
+    """Return the attempts that did not fail."""
+    return cell.n if cell.n_samples is None else cell.n_samples
 
 
 def _failure_notes(cell: Cell) -> list[str]:
@@ -117,26 +129,26 @@ def _failure_notes(cell: Cell) -> list[str]:
     if not failed:
         return []
     left_out = "left out of its solve rate and of its pairs"
-    return [f"{cell.arm}: {failed} of {cell.n + failed} attempts failed; {left_out}"]
+    return [f"{cell.arm}: {failed} of {_count_attempts(cell) + failed} attempts failed; {left_out}"]
 
 
 def _truncation_notes(cell: Cell) -> list[str]:
-    cut = cell.outcomes["truncated"]
-    if not cell.n or cut < MANY_TRUNCATED * cell.n:
+    cut, n_attempts = cell.outcomes["truncated"], _count_attempts(cell)
+    if not n_attempts or cut < MANY_TRUNCATED * n_attempts:
         return []
-    where = f"{cell.arm}: {cut} of {cell.n} attempts were cut at their token limit"
+    where = f"{cell.arm}: {cut} of {n_attempts} attempts were cut at their token limit"
     return [f"{where} before an answer; raise --max-tokens (reasoning kept apart counts, too)"]
 
 
 def _incomplete_notes(gain: Gain, n_problems: int) -> list[str]:
     if gain.n >= n_problems:
         return []
-    done = f"{gain.n} of {n_problems} problems were completed by both"
-    return [f"{gain.arm} against {gain.control}: {done}; the rest are left out of the gain"]
+    count = f"{gain.n} of {n_problems} problems were completed by both"
+    return [f"{gain.arm} against {gain.control}: {count}; the rest are left out of the gain"]
 
 
 def _floor_or_ceiling_notes(names: tuple[str, str], pairs: Sequence[Pair]) -> list[str]:
-    """Both never right, or the control nearly always: the gain can hardly be anything but 0."""
+    """Note a gain that can hardly be large: both never right, or the control nearly always."""
     if not pairs:
         return []
     arm, control = names
@@ -154,12 +166,19 @@ def _share_correct(attempts: Sequence[AttemptRow]) -> float:
     return sum(row.outcome == "correct" for row in attempts) / len(attempts)
 
 
-def _cluster_notes(pairs: Sequence[Pair]) -> list[str]:
+def _cluster_notes(pairs: Sequence[Pair], gains: Sequence[Gain]) -> list[str]:
+    """Say how many problems share clusters, and how that is allowed for."""
     names = [row.cluster for (row, *_), _ in pairs if row.cluster is not None]
     if len(set(names)) == len(names):
         return []
-    found = f"{len(names)} of {len(pairs)} problems come in {len(set(names))} clusters"
-    return [f"{found}; intervals and p-values take them as independent and promise too much"]
+    counts = f"{len(names)} of {len(pairs)} problems come in {len(set(names))} clusters"
+    words = {
+        "bootstrap-t": "intervals and p-values resample whole clusters",
+        "sign-flip": "with so few, intervals and p-values flip the signs of whole clusters",
+        "sequence": "intervals and p-values count the first problem drawn of each cluster",
+    }
+    methods = dict.fromkeys(gain.method for gain in gains)
+    return [f"{counts}; {words[method]}" for method in methods if method in words]
 
 
 def _multiplicity_notes(gains: Sequence[Gain], level: float) -> list[str]:

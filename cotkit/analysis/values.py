@@ -40,6 +40,12 @@ class Criteria:
     """Confidence level of all intervals of a report together."""
 
 
+GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "newcombe", "sequence"]
+"""How interval and p-value of a gain are made: of independent problems, Tango's score interval and
+McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of totals, Newcombe; of a
+run that was looked at all along, a confidence sequence (``docs/statistics.md``)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One arm on one benchmark."""
@@ -90,21 +96,29 @@ class Gain:
     n: int
     """Problems that both arms completed."""
     n_better: int
-    """Discordant pairs: the arm right, the control wrong (b)."""
+    """Problems on which the arm scores more: the arm right, the control wrong (b)."""
     n_worse: int
-    """Discordant pairs: the control right, the arm wrong (c)."""
+    """Problems on which the control scores more: the control right, the arm wrong (c)."""
     gain: float
-    """``(b - c) / n``."""
+    """Mean difference of the scores: ``(b - c) / n`` where each is right or wrong."""
     interval: Interval
-    """Tango score interval at the simultaneous (Sidak) level over the report's gains."""
+    """By ``method``, at the simultaneous (Sidak) level over the report's gains."""
     p_value: float
-    """McNemar mid-p, two-sided."""
+    """Two-sided, of no gain, by the same procedure."""
     p_holm: float
     """The same, adjusted by Holm over the report's gains."""
     label: Label
     """From ``interval`` and the margin."""
     mde: float
-    """Smallest gain this n finds with power 0.8 at the control's solve rate and this level."""
+    """Smallest gain this n finds with power 0.8 at the control's solve rate and this level; of
+    clusters, the number of problems that they are worth; NaN: none would surely be found."""
+    method: GainMethod = "tango"
+    """How interval and p-value were made."""
+    n_clusters: int | None = None
+    """Clusters that the problems come in; None: every problem stands alone."""
+    clusters_needed: int | None = None
+    """Clusters (or problems, where ``n_clusters`` is None) that it takes to decide anything at this
+    level; None: there are enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

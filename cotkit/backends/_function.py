@@ -62,11 +62,11 @@ class Function:
         return tuple([await self._call(prompt) for _ in request.samples])
 
     async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
-        """A function does not say."""
+        """Return None: a function does not say."""
         return None
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to give back."""
 
     async def _call(self, prompt: str) -> Completion:
         started = time.perf_counter()

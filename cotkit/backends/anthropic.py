@@ -44,8 +44,8 @@ class Anthropic(Hosted):
             UsageError: the address is none, or holds a secret.
         """
         super().__post_init__()
-        given = None if self.base_url is None else keys.check_url("base_url", self.base_url)
-        self._url = given or keys.read_base_url("ANTHROPIC_BASE_URL") or _DEFAULT_URL
+        url = None if self.base_url is None else keys.check_url("base_url", self.base_url)
+        self._url = url or keys.read_base_url("ANTHROPIC_BASE_URL") or _DEFAULT_URL
         rule = rule_for(f"anthropic/{self.model}", without=self.without)
         thinking = _thinking_parameter(self.thinking, rule)
         if thinking is not None and thinking["type"] in wire.THINKING:
@@ -58,10 +58,10 @@ class Anthropic(Hosted):
     def info(self) -> BackendInfo:
         """Identity: the model's name is all that Anthropic tells of its weights."""
         terms = self._terms
-        asked = {**(terms.thinking or {}), **({"effort": self.effort} if self.effort else {})}
+        options = {**(terms.thinking or {}), **({"effort": self.effort} if self.effort else {})}
         parameters = [
             describe_changes(terms.rule),
-            *(f"{key}={value}" for key, value in asked.items()),
+            *(f"{key}={value}" for key, value in options.items()),
         ]
         settings = {"api": "messages", "base_url": self._url}
         if changed := ",".join(filter(None, parameters)):
@@ -76,23 +76,23 @@ class Anthropic(Hosted):
         )
 
     async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
-        """As the base, but the samples side by side: the API gives one answer a call."""
+        """Complete as the base does, all samples side by side: the API gives one answer a call."""
         await self.client.open()  # here: the time limit of a try is not for loading the SDK
         alone = [replace(request, samples=(sample,)) for sample in request.samples]
         return await ask_concurrently(alone, functools.partial(super().generate_each, keep=keep))
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
-        """One call, for the first of ``request.samples``."""
+        """Make one call, for the first of ``request.samples``."""
         body = wire.write_body(request, self._terms)
         return (wire.read_completion(await self.client.post(body), body),)
 
     def read_fault(self, fault: Exception) -> Fault | None:
-        """What an exception of the SDK means."""
+        """Return what an exception of the SDK means."""
         return faults.read_fault(fault, model=self.model, base_url=self._url)
 
     @functools.cached_property
     def client(self) -> AnthropicClient:
-        """The way to the server; opened by the first call: planning needs neither SDK nor key."""
+        """The connections; opened by the first call: planning needs neither SDK nor key."""
         return AnthropicClient(self._url)
 
     async def close(self) -> None:
@@ -100,14 +100,16 @@ class Anthropic(Hosted):
         await self.client.close()
 
 
-def _thinking_parameter(wanted: str | None, rule: ParameterRule) -> dict[str, str | int] | None:
-    """The ``thinking`` object that a user asks for; None: nothing to send."""
-    if wanted == "off" and rule.always_thinks:
+def _thinking_parameter(thinking: str | None, rule: ParameterRule) -> dict[str, str | int] | None:
+    """Return the ``thinking`` object that a user asks for; None: nothing to send."""
+    if thinking == "off" and rule.always_thinks:
         raise ValueError("thinking=off: the model cannot be kept from thinking")
-    if wanted == "auto" or (wanted is None and rule.always_thinks):
+    if thinking == "auto" or (thinking is None and rule.always_thinks):
         return {"type": "adaptive", "display": "summarized"}  # some models omit what they thought
-    if wanted is None or wanted == "off":
+    if thinking is None or thinking == "off":
         return {"type": rule.thinking_off} if rule.thinking_off else None
-    if not wanted.isdecimal() or int(wanted) < _MIN_BUDGET:
-        raise ValueError(f"thinking={wanted} is neither off, auto nor a budget from {_MIN_BUDGET}")
-    return {"type": "enabled", "budget_tokens": int(wanted)}
+    if not thinking.isdecimal() or int(thinking) < _MIN_BUDGET:
+        raise ValueError(
+            f"thinking={thinking} is neither off, auto nor a budget from {_MIN_BUDGET}"
+        )
+    return {"type": "enabled", "budget_tokens": int(thinking)}

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted, OnParts
+from cotkit.backends._openai.base import OpenaiHosted
 from cotkit.backends._openai.setup import make_setup
-from cotkit.types import BackendInfo, Completion, Request
-
-if TYPE_CHECKING:
-    from cotkit.backends._hosted.policy import Fault
-    from cotkit.backends._openai.wire import Wire
 
 _DEFAULT_URL = "https://api.openai.com/v1"
 
 
 @dataclass(kw_only=True)
-class Openai(Hosted):
+class Openai(OpenaiHosted):
     """``openai/MODEL``; for other servers of the same protocol see ``openai-api``.
 
     Raises:
@@ -45,7 +38,7 @@ class Openai(Hosted):
         address = keys.check_url("base_url", url) if url else keys.read_base_url("OPENAI_BASE_URL")
         self._setup = make_setup(
             backend="openai",
-            shown=self.model,
+            label=self.model,
             model=self.model,
             base_url=address or _DEFAULT_URL,
             key_variable="OPENAI_API_KEY",
@@ -55,36 +48,3 @@ class Openai(Hosted):
             without=self.without,
             logprobs=self.logprobs,
         )
-
-    @functools.cached_property
-    def info(self) -> BackendInfo:
-        """Identity: the model's name is all that OpenAI tells of its weights."""
-        return self._setup.info(self.max_connections)
-
-    @functools.cached_property
-    def wire(self) -> Wire:
-        """The way to the server; made by the first call."""
-        from cotkit.backends._openai.wire import Wire
-
-        return Wire(self._setup, self.notify)
-
-    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
-        """As the base; what one call cannot hold is asked side by side."""
-        ask = functools.partial(super().generate_each, keep=keep)
-        return await self.wire.generate(request, ask)
-
-    async def send(self, request: Request) -> tuple[Completion, ...]:
-        """One call."""
-        return await self.wire.send(request)
-
-    async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
-        """Score options; see :class:`cotkit.protocols.LikelihoodBackend`."""
-        return await self.wire.loglikelihood(request, self.caller)
-
-    def read_fault(self, fault: Exception) -> Fault | None:
-        """What an exception of the SDK means."""
-        return self.wire.read_fault(fault)
-
-    async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        await self.wire.client.close()

@@ -7,22 +7,15 @@ line: ``--model-args base_url=http://127.0.0.1:8000/v1``.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Hosted, OnParts
+from cotkit.backends._openai.base import OpenaiHosted
 from cotkit.backends._openai.setup import make_setup
-from cotkit.types import BackendInfo, Completion, Request
-
-if TYPE_CHECKING:
-    from cotkit.backends._hosted.policy import Fault
-    from cotkit.backends._openai.wire import Wire
 
 
 @dataclass(kw_only=True)
-class OpenaiApi(Hosted):
+class OpenaiApi(OpenaiHosted):
     """vLLM, SGLang, Ollama, llama.cpp, LM Studio, ``transformers serve``, and hosted services.
 
     Raises:
@@ -59,7 +52,7 @@ class OpenaiApi(Hosted):
             raise ValueError(f"where is {service}? give --model-args base_url=..., or set {where}")
         self._setup = make_setup(
             backend="openai-api",
-            shown=self.model,
+            label=self.model,
             model=model,
             base_url=address,
             key_variable=f"{prefix}_API_KEY",
@@ -70,36 +63,3 @@ class OpenaiApi(Hosted):
             logprobs=self.logprobs,
             continues=self.continues,
         )
-
-    @functools.cached_property
-    def info(self) -> BackendInfo:
-        """Identity: address and name are all that such a server tells of its weights."""
-        return self._setup.info(self.max_connections)
-
-    @functools.cached_property
-    def wire(self) -> Wire:
-        """The way to the server; made by the first call."""
-        from cotkit.backends._openai.wire import Wire
-
-        return Wire(self._setup, self.notify)
-
-    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
-        """As the base; what one call cannot hold is asked side by side."""
-        ask = functools.partial(super().generate_each, keep=keep)
-        return await self.wire.generate(request, ask)
-
-    async def send(self, request: Request) -> tuple[Completion, ...]:
-        """One call."""
-        return await self.wire.send(request)
-
-    async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
-        """Score options; see :class:`cotkit.protocols.LikelihoodBackend`."""
-        return await self.wire.loglikelihood(request, self.caller)
-
-    def read_fault(self, fault: Exception) -> Fault | None:
-        """What an exception of the SDK means."""
-        return self.wire.read_fault(fault)
-
-    async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        await self.wire.client.close()

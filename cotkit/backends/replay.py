@@ -15,7 +15,7 @@ FindCompletion = Callable[[str, int], Completion | None]
 
 @dataclass(kw_only=True)
 class Replay:
-    """``replay/RUN_ID``: answers as the model of that run did, by its identity."""
+    """``replay/RUN_ID``: answers as the model of that run did, under its identity."""
 
     model: str
     """Id of the recorded run."""
@@ -25,14 +25,14 @@ class Replay:
     """Of the backend that was recorded, so that its keys are the same."""
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """What was recorded for each sample.
+        """Return the recorded completion of each sample.
 
         Raises:
             BackendError: something was never recorded.
         """
         key = request_key(request)
-        found = [self.recorded(key, sample) for sample in request.samples]
-        completions = tuple(completion for completion in found if completion is not None)
+        looked_up = [self.recorded(key, sample) for sample in request.samples]
+        completions = tuple(completion for completion in looked_up if completion is not None)
         if len(completions) < len(request.samples):
             raise BackendError(
                 f"run {self.model} holds no completion for a prompt of this one",
@@ -41,7 +41,7 @@ class Replay:
         return completions
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
-        """What was recorded for each option.
+        """Return the recorded completion of each option.
 
         Raises:
             BackendError: something was never recorded.
@@ -49,9 +49,9 @@ class Replay:
         return await self.generate(replace(request, samples=tuple(range(len(request.options)))))
 
     async def count_tokens(self, request: Request) -> int | None:
-        """As recorded; None if this request was not."""
+        """Return the recorded count; None if this request was not recorded."""
         completion = self.recorded(request_key(request), request.samples[0])
         return completion.n_prompt_tokens if completion else None
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to give back."""

@@ -14,7 +14,7 @@ from cotkit.types import BackendInfo, Completion, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What to say when a prompt holds some words."""
+    """A text, and the words in a prompt that it answers."""
 
     prompt: str
     """The reply fits a prompt that contains this text; the first that fits is used."""
@@ -54,7 +54,7 @@ class Scripted:
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """The first reply that fits, for every sample. Tokens are counted as words.
+        """Return the first reply that fits, for every sample. Tokens are counted as words.
 
         Raises:
             BackendError: no reply fits.
@@ -76,11 +76,11 @@ class Scripted:
         )
 
     async def count_tokens(self, request: Request) -> int | None:
-        """Words of the prompt."""
+        """Count the words of the prompt."""
         return sum(len(message.content.split()) for message in request.messages)
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to give back."""
 
 
 def _read_replies(path: Path) -> tuple[Reply, ...]:

@@ -106,7 +106,7 @@ class Simulated:
             for name, value in vars(self).items()
             if name[0] != "_" and name not in {"problems", "max_concurrency", "latency_s"}
         }
-        planted["golds"] = {asked: p.gold for asked, p in self._gold.items()}
+        planted["golds"] = {question: p.gold for question, p in self._gold.items()}
         return BackendInfo(
             backend="simulated",
             model=f"simulated-{self.model.lower()}",
@@ -133,14 +133,14 @@ class Simulated:
         return tuple(self._complete(request, key, sample) for sample in request.samples)
 
     async def count_tokens(self, request: Request) -> int | None:
-        """Words of the prompt."""
+        """Count the words of the prompt."""
         return sum(len(message.content.split()) for message in request.messages)
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to give back."""
 
     def solve_rate(self, *, reasons: bool) -> float:
-        """The planted truth for prompts with or without reasoning, 0..1."""
+        """Return the planted solve rate of prompts with or without reasoning, 0..1."""
         planted = self.reasoning if reasons else self.direct
         if planted is not None:
             return planted
@@ -159,12 +159,12 @@ class Simulated:
             words = self._review(turn, problem, sample)
         else:
             words = self._words(turn, self._answer(turn, problem, sample))
-        kept = words[: request.decoding.max_tokens]
+        words_in_limit = words[: request.decoding.max_tokens]
         return Completion(
-            text=" " + " ".join(kept),
-            stop_reason="stop" if len(kept) == len(words) else "length",
+            text=" " + " ".join(words_in_limit),
+            stop_reason="stop" if len(words_in_limit) == len(words) else "length",
             n_prompt_tokens=sum(len(message.content.split()) for message in request.messages),
-            n_generated_tokens=len(kept),
+            n_generated_tokens=len(words_in_limit),
             seconds=self.latency_s,
         )
 
@@ -176,7 +176,7 @@ class Simulated:
         )
 
     def _review(self, turn: SimulatedTurn, problem: Problem, sample: int) -> list[str]:
-        """Finds fault with an answer exactly when the next turn will change whether it is right."""
+        """Write a review that finds fault exactly when the next turn changes what is right."""
         was = turn.before == possible_answers(problem, _WRONG)[0]
         verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
         words = f"I went over it and found it {verdict}.".split()
@@ -196,21 +196,21 @@ class Simulated:
             return best
         if self.biased is not None and (stereotype := f"({problem.tags.get('biased')})") in others:
             follows = self._draw("biased", problem.question.id, sample) < self.biased
-            others = [one for one in others if (one == stereotype) is follows]
+            others = [choice for choice in others if (choice == stereotype) is follows]
         return others[int(self._draw("wrong", problem.question.id, sample) * len(others))]
 
     def _is_right_after(self, turn: SimulatedTurn, problem: Problem, sample: int) -> bool:
-        """Whether this round's improved answer is right; drawn once per round, as planted."""
+        """Draw whether this round's improved answer is right; once per round, as planted."""
         drawn = self._draw("correction", problem.question.id, turn.round, sample)
         was = turn.before == possible_answers(problem, _WRONG)[0]
         return drawn >= self.break_ if was else drawn < self.fix
 
     def _draw(self, *what: object) -> float:
-        """A uniform number in [0, 1) fixed by the model's label and what it is drawn for."""
+        """Return a number in [0, 1) that depends on the model's label and ``what`` alone."""
         return int(content_hash("simulated", [self.model, *what])[:13], 16) / 16**13
 
 
-# What a simulated model makes of a prompt: question, kind of turn, the answer before it.
+# Reading a prompt: its question, the kind of turn, the answer before it.
 
 
 _REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
@@ -244,13 +244,13 @@ class SimulatedTurn:
 
 
 def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
-    """Understand a conversation by who speaks in which order and by how the last prompts end."""
-    asked = _QUESTION.findall(messages[0].content)
+    """Read a conversation by who speaks in which order and by how the last prompts end."""
+    questions = _QUESTION.findall(messages[0].content)
     kind = _turn_kind(messages)
     last = messages[-1].content
     return SimulatedTurn(
         kind=kind,
-        question=asked[-1] if asked else None,
+        question=questions[-1] if questions else None,
         reasons=_REASONS.search("".join(m.content for m in messages[:2])) is not None,
         cued=_CUE.search(last) is not None,
         before=_before(messages, kind),
@@ -260,13 +260,13 @@ def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
 
 
 def show_question(question: Question) -> str:
-    """A question as our prompts show it (``prompting.shown``, which backends may not import)."""
+    """Write a question as our prompts do (``prompting``, which backends may not import)."""
     lines = [f"({x}) {c}" for x, c in zip(ascii_uppercase, question.choices, strict=False)]
     return "\n".join([question.text, *lines])
 
 
 def possible_answers(problem: Problem, wrong: str) -> tuple[str, ...]:
-    """What a model may answer, the right one first: letters, or gold and ``wrong``."""
+    """Return the answers that a model may give, the right one first."""
     choices = problem.question.choices
     if problem.gold not in choices:
         return problem.gold, wrong
@@ -289,10 +289,10 @@ def _turn_kind(messages: Sequence[Message]) -> Literal["answer", "extract", "rev
 
 def _before(messages: Sequence[Message], kind: str) -> str | None:
     if kind == "extract":
-        found = _CHAIN_RESULT.search(messages[1].content)
-        return found[1] if found else None
+        match = _CHAIN_RESULT.search(messages[1].content)
+        return match[1] if match else None
     if kind == "answer":
         return None
-    said = messages[-2 if kind == "review" else -4].content
-    answers = _ANSWER_LINE.findall(said)
+    reply = messages[-2 if kind == "review" else -4].content
+    answers = _ANSWER_LINE.findall(reply)
     return answers[-1] if answers else None

@@ -364,7 +364,7 @@ def iterate_lines(path: Path) -> Iterator[Record]:
 
 
 def _read_pieces(path: Path) -> Iterator[bytes]:
-    """Lines, cut one byte beyond the longest that is read; only a line feed ends one."""
+    """Yield lines, cut one byte beyond the longest allowed; only a line feed ends one."""
     try:
         with path.open("rb") as file:
             while piece := file.readline(MAX_LINE_BYTES + 1):
@@ -533,11 +533,11 @@ class FileBenchmark(ABC):
         return f"1-{hash_files(self.find_file(self.evaluated_split))}"
 
     def problems(self) -> Sequence[Problem]:
-        """All problems of the evaluated split; raises as its parts do."""
+        """Return all problems of the evaluated split."""
         return self.load_split(self.evaluated_split)
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """All problems to draw exemplars from; raises as :meth:`problems`."""
+        """Return all problems to draw exemplars from."""
         return self.load_split(self.exemplar_split) if self.exemplar_split else ()
 
     def load_split(self, split: str) -> tuple[Problem, ...]:

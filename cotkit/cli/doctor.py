@@ -1,6 +1,5 @@
 """``cotkit doctor``: what batching and number format do to a local model's answers and speed."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -59,6 +58,8 @@ def doctor(
     second, the most memory taken, and what other number formats of this device do: answers that
     differ from float32's, and the log-probability that they lose on float32's own texts.
     """
+    import asyncio
+
     from cotkit.cli.output import align_columns
     from cotkit.run.flips import Flips, save_flips
 
@@ -137,6 +138,8 @@ async def _run_four_passes(
 async def _run_pass(
     backend: "Hf", requests: "Sequence[tuple[Problem, Request]]", *, at_once: bool
 ) -> DoctorPass:
+    import asyncio
+
     from cotkit.scoring import score_attempt
     from cotkit.types import Attempt
 
@@ -164,6 +167,8 @@ def _compare_formats(
     requests: "Sequence[tuple[Problem, Request]]",
 ) -> list[tuple[str, ...]]:
     """Return rows of float32 and, compared with it, of the formats that suit this device."""
+    import asyncio
+
     on_cpu = _load_local(model, model_args, params).info.settings["device"] == "cpu"
     others = dict.fromkeys((own, "bfloat16", *(("int8",) if on_cpu else ())))
     rows: list[tuple[str, ...]] = [
@@ -191,6 +196,8 @@ async def _run_against(
 
     ``reference``: an earlier pass; None: this one.
     """
+    import asyncio
+
     try:
         run = await _run_pass(backend, requests, at_once=True)
         texts = [completion.text for completion in (reference or run).completions]

@@ -22,13 +22,15 @@ Examples:
 
   cotkit export 3fa9 --to lm-eval:out
 
+  cotkit export 3fa9 --to completions:out     # then: cotkit score out/FILE.jsonl --bench gsm8k
+
   cotkit export --to lm-eval-tasks:tasks --strategy cot --bench gsm8k --limit 200
 
   lm_eval --include_path tasks --tasks cotkit-gsm8k-cot,cotkit-gsm8k-few-shot --model hf ...
 """
 
 _TASKS = "lm-eval-tasks"
-_KINDS = "inspect:DIR, lm-eval:DIR or lm-eval-tasks:DIR"
+_KINDS = "inspect:DIR, lm-eval:DIR, completions:DIR or lm-eval-tasks:DIR"
 
 _read_task_specs = fix_options(
     read_specs,
@@ -60,7 +62,9 @@ def export(
         None, "--parquet", help="Write this file: one row for each attempt, a fixed schema."
     ),
     to: list[str] = typer.Option(
-        [], "--to", help="inspect:DIR, lm-eval:DIR or lm-eval-tasks:DIR: that tool's files."
+        [],
+        "--to",
+        help="inspect:DIR, lm-eval:DIR, completions:DIR or lm-eval-tasks:DIR: files for that tool.",
     ),
 ) -> None:
     """Write runs of the store as Parquet, or as the logs that other tools read.
@@ -91,7 +95,7 @@ def _read_to(text: str) -> tuple[str, Path]:
 
     kind, _, folder = text.partition(":")
     name = kind.replace("_", "-")
-    if name not in {"inspect", "lm-eval", _TASKS} or not folder:
+    if name not in {"inspect", "lm-eval", "completions", _TASKS} or not folder:
         raise UsageError(f"--to {kind}:{folder}?", hint=f"--to {_KINDS}")
     return name, Path(folder)
 
@@ -112,6 +116,7 @@ def _write_runs(
     runs: list[str], parquet: Path | None, targets: list[tuple[str, Path]], log_dir: Path | str
 ) -> None:
     from cotkit.errors import UsageError
+    from cotkit.interop.completions import write_completions
     from cotkit.interop.inspect_.export import write_inspect
     from cotkit.interop.lm_eval.export import write_lm_eval
     from cotkit.interop.parquet import write_parquet
@@ -121,7 +126,11 @@ def _write_runs(
     if not runs:
         raise UsageError("export which run?", hint="its id, as cotkit list runs prints it")
     place = existing_place(log_dir)
-    writers = {"inspect": write_inspect, "lm-eval": write_lm_eval}
+    writers = {
+        "inspect": write_inspect,
+        "lm-eval": write_lm_eval,
+        "completions": write_completions,
+    }
     with Store(place) as store:
         stored = [StoredRun.load(store, prefix) for prefix in runs]
         if parquet is not None:

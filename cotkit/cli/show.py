@@ -1,6 +1,5 @@
 """``cotkit show``: a rendered prompt, one attempt turn by turn, or a benchmark's card."""
 
-import asyncio
 from pathlib import Path
 
 import typer
@@ -168,6 +167,8 @@ def _request_text(request: Request) -> str:
 def _prompt_size(model: str | None, problems: tuple[Problem, ...], step: Request | Execute) -> str:
     if isinstance(step, Execute):
         return "code to run"
+    import asyncio
+
     n_tokens = asyncio.run(_count_tokens(model, problems, step)) if model else None
     size = f"{n_tokens} tokens" if n_tokens is not None else "tokens not counted"
     return size if len(step.samples) == 1 else f"{size} · {len(step.samples)} samples"

@@ -1,43 +1,45 @@
-"""A backend whose requests are answered elsewhere: chunks of them go to workers of a cluster.
+"""A backend whose requests are answered on a Ray cluster, in shards that go to its workers.
 
 To a run it is a backend like any other: there is one writer, the driver, and a driver that is lost
-resumes from its store. A worker that is lost takes nothing along but what it had not told; that is
-sent again.
+resumes from its store. A lost worker is replaced, and what it had not answered is sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import secrets
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cotkit.backends._pool import MAX_LOSSES, Failure, WorkerPool
 from cotkit.errors import BackendError, CotkitError, InterruptedRunError, TransientError, UsageError
-from cotkit.executors.ray_workers import Failure, WorkerNeeds, connect_ray
+from cotkit.executors.ray_workers import (
+    Actor,
+    WorkerNeeds,
+    WorkerRecipe,
+    connect_ray,
+    node_resources,
+    share_limits,
+    workers_for,
+)
 from cotkit.identity import backend_key
 from cotkit.types import BackendInfo, Completion, Notify, Problem, Request
 
 if TYPE_CHECKING:
-    from cotkit.executors.ray_workers import Actor, ShardReply
     from cotkit.protocols import Backend
-
 
 SHARD = 64
 """Most requests in a shard; a backend that takes fewer at once gets so many."""
-_BUNCH_S = 0.001  # what arrives within it travels together
-_MOST_TRIES = 3  # workers that one request may be lost with
 _BEGIN_S = 600.0  # until a worker has its model: it may have to be fetched
 _RETRY_S = 1.0  # before a lost worker is replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayExecutor:
-    """Where requests are to be answered."""
+    """Which cluster answers requests, and with how many workers."""
 
     address: str = "auto"
     """``HOST:PORT`` of a Ray cluster; ``auto``: the one of this machine; ``local``: begin one."""
@@ -47,7 +49,7 @@ class RayExecutor:
     """GPUs of one copy of a local model on CUDA; below 1 they share one."""
 
     def __post_init__(self) -> None:
-        """Refuse what no cluster can have.
+        """Check the options.
 
         Raises:
             UsageError: names the option.
@@ -65,18 +67,11 @@ class RayExecutor:
         problems: Sequence[Problem],
         notify: Notify,
     ) -> ShardedBackend:
-        """The backend on this cluster that a worker would build from the same words.
+        """Return the backend on this cluster that workers build from the same words.
 
         Raises:
-            CotkitError: as ``pool.connect`` and ``pool.workers_for``; before anything is asked.
+            CotkitError: as :func:`connect_ray` and :func:`workers_for`; before anything is asked.
         """
-        from cotkit.executors.ray_workers import (
-            WorkerRecipe,
-            connect_ray,
-            share_limits,
-            workers_for,
-        )
-
         info = inner.info
         if info.backend in {"replay", "function"}:
             hint = "leave out --executor"
@@ -90,46 +85,46 @@ class RayExecutor:
             problems=tuple(problems),
             key=backend_key(info),
         )
-        handed = ray.put(recipe)  # once, however many workers there are
-        start = functools.partial(_start_actor, ray, handed, needs)
-        return ShardedBackend(inner=inner, start=start, n_workers=n, notify=notify, ray=ray)
+        shard_size = min(SHARD, info.max_concurrency or SHARD)
+        reference = ray.put(recipe)  # once, however many workers there are
+        return ShardedBackend(
+            inner=inner,
+            start=lambda: Actor(ray, reference, needs, shard_size),
+            n_workers=n,
+            shard_size=shard_size,
+            notify=notify,
+            ray=ray,
+        )
 
 
-def _start_actor(ray: Any, recipe: Any, needs: Any) -> Actor:  # noqa: ANN401 - Ray has no types
-    from cotkit.executors.ray_workers import Actor
-
-    return Actor(ray, recipe, needs)
-
-
-@dataclass(slots=True, eq=False)
-class _PendingRequest:
-    request: Request
-    future: asyncio.Future[tuple[Completion, ...]]
-    n_tries: int = 0
+def _loss_error() -> BackendError:
+    why = f"{MAX_LOSSES} workers of the cluster were lost with this request"
+    return TransientError(why, hint="out of memory there?")
 
 
 @dataclass(kw_only=True)
 class ShardedBackend:
-    """A backend on a cluster; made by :meth:`Cluster.sharded`."""
+    """A backend on a cluster; made by :meth:`RayExecutor.sharded`."""
 
     inner: Backend
-    """The same backend here: it says what it is and counts tokens; it is never asked."""
-    start: functools.partial[Actor]
+    """The same backend here: it has the identity and counts tokens; it is never asked."""
+    start: Callable[[], Actor]
     """Starts a worker."""
     n_workers: int
-    """How many."""
+    """How many workers."""
+    shard_size: int
+    """Most requests that travel together."""
     notify: Notify
-    """Told what a user should read."""
+    """Called with what a user should read."""
     ray: Any = field(repr=False)
+    """The module, connected."""
 
     def __post_init__(self) -> None:
-        """Nothing waits, no worker is there."""
-        self._waiting = deque[_PendingRequest]()
-        self._flying = set[_PendingRequest]()
-        self._arrival = asyncio.Event()
+        """Prepare the pool; workers start with :meth:`begin`."""
+        # A worker has as much waiting as it takes at once, so that it is never idle.
+        self._pool = WorkerPool(max_per_worker=2 * self.shard_size, loss_error=_loss_error)
         self._keepers: list[asyncio.Task[None]] = []
-        self._n_ready = self._n_given_up = self._n_lost = 0
-        self._why: CotkitError | None = None
+        self._n_given_up = 0
 
     @property
     def info(self) -> BackendInfo:
@@ -139,7 +134,7 @@ class ShardedBackend:
         return replace(info, max_concurrency=most and 2 * most * self.n_workers)
 
     def begin(self) -> None:
-        """Start the workers; the first request does, too. ``status`` says how many are there."""
+        """Start the workers; the first request does, too. ``status`` says how many are ready."""
         if not self._keepers:
             self._keepers = [asyncio.create_task(self._keep()) for _ in range(self.n_workers)]
 
@@ -151,19 +146,14 @@ class ShardedBackend:
             TransientError: every worker that had it was lost, or none can be had.
         """
         self.begin()
-        if self._why is not None:
-            raise self._why
-        asked = _PendingRequest(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        self._arrival.set()
-        return await asked.future
+        return await self._pool.ask(request)
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
         """Have a worker score the options of a request; errors as :meth:`generate`."""
         return await self.generate(request)
 
     async def count_tokens(self, request: Request) -> int | None:
-        """As the backend here counts."""
+        """Count as the backend here does."""
         return await self.inner.count_tokens(request)
 
     async def close(self) -> None:
@@ -175,114 +165,42 @@ class ShardedBackend:
         await self.inner.close()
 
     def status(self) -> str | None:
-        """How many workers are missing."""
-        if not self._keepers or self._n_ready == self.n_workers:
+        """Say how many workers are ready; None: all."""
+        if not self._keepers or self._pool.n_workers == self.n_workers:
             return None
-        return f"{self._n_ready} of {self.n_workers} workers of the cluster are ready"
+        return f"{self._pool.n_workers} of {self.n_workers} workers of the cluster are ready"
 
     async def _keep(self) -> None:
-        """Keep one worker, and another one if it is lost, busy with shards."""
+        """Keep one worker running: another is started when it is lost."""
         while True:
             actor = self.start()
-            is_ready = False
             try:
                 await asyncio.wait_for(actor.begin(), _BEGIN_S)
-                is_ready = True
-                self._n_ready += 1
-                async with asyncio.TaskGroup() as group:
-                    await self._feed(actor, group)
+                await actor.serve(self._pool, self.notify)
             except CotkitError as error:  # another worker would say the same
-                self._fail(error)
+                self._pool.fail(error)
                 return
             except TimeoutError:
                 self._give_up()
                 return
             except BaseExceptionGroup as group:
-                lost, other = group.split(self.ray.exceptions.RayError)
+                _, other = group.split(self.ray.exceptions.RayError)
                 if other is not None:
-                    self._fail(other.exceptions[0])
+                    self._pool.fail(other.exceptions[0])
                     return
-                assert lost is not None
-                self.notify(
-                    f"a worker of the cluster was lost: {self._n_lost} requests are sent again"
-                )
-                self._n_lost = 0
+                n_lost = self._pool.lose(actor)
+                self.notify(f"a worker of the cluster was lost: {n_lost} requests are sent again")
             except self.ray.exceptions.RayError as lost:
                 self.notify(f"a worker of the cluster did not come up: {_first_line(lost)}")
             finally:
-                self._n_ready -= is_ready
+                self._pool.lose(actor)
                 actor.end()
             await asyncio.sleep(_RETRY_S)
-
-    async def _feed(self, actor: Actor, group: asyncio.TaskGroup) -> None:
-        """Let a worker always have as much waiting as it takes at once."""
-        most = min(SHARD, self.inner.info.max_concurrency or SHARD)
-        held = set[_PendingRequest]()
-        while True:
-            while not self._waiting or len(held) >= 2 * most:
-                self._arrival.clear()
-                await self._arrival.wait()
-            await asyncio.sleep(_BUNCH_S)
-            fair = -(-len(self._waiting) // self.n_workers)  # the others want some, too
-            n = min(most, fair, 2 * most - len(held))
-            taken = [self._waiting.popleft() for _ in range(n)]
-            shard = [one for one in taken if not one.future.done()]  # else nobody waits any more
-            if shard:
-                held.update(shard)
-                group.create_task(self._send(actor, shard, held))
-
-    async def _send(
-        self, actor: Actor, shard: Sequence[_PendingRequest], held: set[_PendingRequest]
-    ) -> None:
-        """Have a shard answered; whatever ends that, what is not goes back."""
-        self._flying.update(shard)
-        try:
-            requests = tuple(one.request for one in shard)
-            async for reference in actor.handle.answer.remote(requests):
-                told: ShardReply = await reference
-                for text in told.said:
-                    self.notify(text)
-                for place, result in told.found:
-                    _settle_future(shard[place], result)
-                    held.discard(shard[place])
-                self._arrival.set()  # there is room
-        finally:
-            self._return([one for one in shard if not one.future.done()])
-            self._flying.difference_update(shard)
-
-    def _return(self, lost: Sequence[_PendingRequest]) -> None:
-        """Put what a worker left unanswered in front of the queue; fail what was lost too often."""
-        for one in reversed(lost):
-            one.n_tries += 1
-            self._n_lost += 1
-            if one.n_tries < _MOST_TRIES:
-                self._waiting.appendleft(one)
-            else:
-                why = f"{one.n_tries} workers of the cluster were lost with this request"
-                one.future.set_exception(TransientError(why, hint="out of memory there?"))
-        self._arrival.set()
 
     def _give_up(self) -> None:
         self._n_given_up += 1
         if self._n_given_up == self.n_workers:
-            self._fail(TransientError(f"the cluster started no worker in {_BEGIN_S:g} s"))
-
-    def _fail(self, why: BaseException) -> None:
-        """End whatever waits and whatever will."""
-        self._why = why if isinstance(why, CotkitError) else None
-        for one in (*self._waiting, *self._flying):
-            if not one.future.done():
-                one.future.set_exception(why)
-        self._waiting.clear()
-
-
-def _settle_future(asked: _PendingRequest, result: Any) -> None:  # noqa: ANN401 - completions, or a Failure
-    if asked.future.done():
-        return
-    if isinstance(result, tuple):
-        asked.future.set_result(result)
-    else:
-        asked.future.set_exception(result.error())
+            self._pool.fail(TransientError(f"the cluster started no worker in {_BEGIN_S:g} s"))
 
 
 def _first_line(error: BaseException) -> str:
@@ -311,16 +229,16 @@ def run_jobs(
     out: Path,
     report: Callable[[Any], None],
 ) -> Generator[tuple[T, R]]:
-    """Do jobs on the nodes of a cluster, as many at once as fit; each with what came of it.
+    """Do jobs on the nodes of a cluster, as many at once as fit; yield each with its result.
 
     Args:
         address: Of the cluster, as of :class:`cotkit.executors.ray.RayExecutor`.
         jobs: Values that can travel.
-        do: A function of a module that every node has: does a job, telling the second argument how
-            far it is.
+        do: A function of a module that every node has: does a job, calling its second argument
+            with how far it is.
         needs: Of one job.
         out: Where the jobs write: an absolute path that is the same folder on every node.
-        report: Told here what the jobs tell.
+        report: Called here with what the jobs report.
 
     Raises:
         UsageError: the cluster has no node for such a job, or ``out`` is not there on a node.
@@ -332,18 +250,18 @@ def run_jobs(
     from ray.util.queue import Queue
 
     mark = out / f".{secrets.token_hex(8)}"
-    told: Any = Queue(actor_options={"num_cpus": 0})
+    reports: Any = Queue(actor_options={"num_cpus": 0})
     task: Any = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus)(_run_job)
-    left: dict[Any, T] = {}
+    running: dict[Any, T] = {}
     try:
         mark.touch()
-        left |= {task.remote(do, job, told, mark): job for job in jobs}
-        while left:
-            done, _ = ray.wait(list(left), timeout=_LOOK_S)
-            while not told.empty():
-                report(told.get())
-            for reference in done:
-                job = left.pop(reference)
+        running |= {task.remote(do, job, reports, mark): job for job in jobs}
+        while running:
+            ended, _ = ray.wait(list(running), timeout=_LOOK_S)
+            while not reports.empty():
+                report(reports.get())
+            for reference in ended:
+                job = running.pop(reference)
                 yield job, _fetch_result(ray, reference)
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -351,14 +269,16 @@ def run_jobs(
         ) from None
     finally:
         mark.unlink(missing_ok=True)
-        _stop_tasks(ray, list(left))
-        told.shutdown()
+        _stop_tasks(ray, list(running))
+        reports.shutdown()
 
 
 def _check_room(ray: Any, needs: WorkerNeeds) -> None:  # noqa: ANN401 - the module ray, which has no types
-    nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
+    nodes = node_resources(ray)
     fits = [
-        one for one in nodes if one.get("CPU", 0) >= needs.cpus and one.get("GPU", 0) >= needs.gpus
+        node
+        for node in nodes
+        if node.get("CPU", 0) >= needs.cpus and node.get("GPU", 0) >= needs.gpus
     ]
     if not fits:
         wants = f"{needs.cpus:g} CPU and {needs.gpus:g} GPU"
@@ -368,30 +288,29 @@ def _check_room(ray: Any, needs: WorkerNeeds) -> None:  # noqa: ANN401 - the mod
         )
 
 
-def _run_job(do: Callable[..., R], job: object, told: Any, mark: Path) -> R | Failure:  # noqa: ANN401 - a queue of Ray's
-    """What runs in a task."""
+def _run_job(do: Callable[..., R], job: object, reports: Any, mark: Path) -> R | Failure:  # noqa: ANN401 - a queue of Ray's
+    """Run a job in a task of Ray."""
     try:
         if not mark.exists():
             raise UsageError(
                 f"{mark.parent} is not the same folder on every node", hint="--out on a shared disk"
             )
-        return do(job, told.put)
+        return do(job, reports.put)
     except CotkitError as error:
         return Failure.of(error)
 
 
 def _fetch_result(ray: Any, reference: object) -> Any:  # noqa: ANN401 - as above
     try:
-        found = ray.get(reference)
+        result = ray.get(reference)
     except ray.exceptions.RayError as lost:
-        what = next(iter(str(lost).strip().splitlines()), type(lost).__name__)
         raise BackendError(
-            f"a task of the cluster was lost for good: {what}",
+            f"a task of the cluster was lost for good: {_first_line(lost)}",
             hint="the same command goes on with what is left",
         ) from lost
-    if isinstance(found, Failure):
-        raise found.error()
-    return found
+    if isinstance(result, Failure):
+        raise result.error()
+    return result
 
 
 def _stop_tasks(ray: Any, references: Sequence[object]) -> None:  # noqa: ANN401 - as above

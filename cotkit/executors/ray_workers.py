@@ -1,4 +1,4 @@
-"""The side of Ray that the driver sees: connect, count what a model needs, start workers."""
+"""Ray: connect to a cluster, count what a model needs, start actors; and what runs in one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import importlib
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cotkit.backends._pool import Failure, WorkerPool
+from cotkit.backends.lookup import find_backend, make_backend
 from cotkit.errors import (
     BackendError,
     CotkitError,
@@ -20,27 +22,27 @@ from cotkit.errors import (
 )
 from cotkit.identity import backend_key
 from cotkit.protocols import Backend, LikelihoodBackend
-from cotkit.run import build_backend
-from cotkit.types import Completion, Problem, Request
+from cotkit.types import Completion, Notify, Problem, Request
 
 if TYPE_CHECKING:
     from cotkit.types import BackendInfo
 
 
 _REACH_S = 5.0
+_BUNCH_S = 0.001  # what arrives within it travels together
 _LIMITS = ("max_connections", "requests_per_minute", "tokens_per_minute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerNeeds:
-    """What one worker asks of the cluster."""
+    """The resources of one worker."""
 
     cpus: float
     gpus: float
 
 
 def connect_ray(address: str) -> Any:  # noqa: ANN401 - the module ray, which has no types
-    """The module ``ray``, connected; the same address again is no new connection.
+    """Connect to a cluster and return the module ``ray``; connects once.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -74,43 +76,53 @@ def connect_ray(address: str) -> Any:  # noqa: ANN401 - the module ray, which ha
 def workers_for(
     ray: Any,  # noqa: ANN401 - as above
     info: BackendInfo,
-    wanted: int | None,
+    n_workers: int | None,
     gpus: float,
 ) -> tuple[int, WorkerNeeds]:
-    """How many workers there can be, and what each needs.
+    """Return how many workers there can be, and what each needs.
 
     A local model on CUDA takes ``gpus`` for each copy; any other local model all CPUs of a node.
+    ``n_workers``: how many the user wants; None: as many as fit.
 
     Raises:
-        UsageError: the cluster is too small for one, or for so many as are wanted.
+        UsageError: the cluster is too small for one, or for so many as the user wants.
     """
-    nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
+    nodes = node_resources(ray)
     is_local = info.backend == "hf"
     if is_local and info.settings.get("device") == "cuda":
-        most = sum(int(one.get("GPU", 0) // gpus) for one in nodes)
+        most = sum(int(node.get("GPU", 0) // gpus) for node in nodes)
         needs, what = WorkerNeeds(cpus=1, gpus=gpus), f"{gpus:g} GPU on one node for each copy"
-        found = f"{sum(one.get('GPU', 0) for one in nodes):g} GPUs on {len(nodes)} nodes"
+        total = f"{sum(node.get('GPU', 0) for node in nodes):g} GPUs on {len(nodes)} nodes"
     else:
-        cpus = min((one.get("CPU", 0) for one in nodes), default=0) if is_local else 1
+        cpus = min((node.get("CPU", 0) for node in nodes), default=0) if is_local else 1
         needs, what = WorkerNeeds(cpus=max(1, cpus), gpus=0), "a CPU for each worker"
-        most = sum(int(one.get("CPU", 0) // needs.cpus) for one in nodes)
-        found = f"{sum(one.get('CPU', 0) for one in nodes):g} CPUs on {len(nodes)} nodes"
-    n = wanted or (most if is_local else len(nodes))
+        most = sum(int(node.get("CPU", 0) // needs.cpus) for node in nodes)
+        total = f"{sum(node.get('CPU', 0) for node in nodes):g} CPUs on {len(nodes)} nodes"
+    n = n_workers or (most if is_local else len(nodes))
     if not 0 < n <= most:
         raise UsageError(
-            f"{info.model} needs {what}, {max(n, 1)} in all, and the cluster has {found}",
+            f"{info.model} needs {what}, {max(n, 1)} in all, and the cluster has {total}",
             hint="--ray-workers, --ray-gpus, or --device cpu",
         )
     return n, needs
 
 
-class Actor:
-    """A worker somewhere in the cluster."""
+def node_resources(ray: Any) -> list[dict[str, float]]:  # noqa: ANN401 - as above
+    """Return what each living node has: ``{"CPU": 8, "GPU": 1}``."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
-    def __init__(self, ray: Any, recipe: Any, needs: WorkerNeeds) -> None:  # noqa: ANN401 - a reference of Ray's to a Recipe
+
+class Actor:
+    """A worker somewhere in the cluster, as the driver's pool sees it. For one event loop."""
+
+    def __init__(self, ray: Any, recipe: Any, needs: WorkerNeeds, shard_size: int) -> None:  # noqa: ANN401 - a reference of Ray's to a WorkerRecipe
         options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "scheduling_strategy": "SPREAD"}
         self._ray = ray
-        self.handle = ray.remote(Worker).options(**options).remote(recipe)
+        self._handle = ray.remote(Worker).options(**options).remote(recipe)
+        self._shard_size = shard_size
+        self._outbox: dict[int, Request] = {}
+        self._streams = asyncio.TaskGroup()
+        self._is_lost = False
 
     async def begin(self) -> None:
         """Wait until it has its backend.
@@ -118,18 +130,60 @@ class Actor:
         Raises:
             CotkitError: it could not be built there.
         """
-        failure: Failure | None = await self.handle.begin.remote()
+        failure: Failure | None = await self._handle.begin.remote()
         if failure is not None:
             raise failure.error()
+
+    async def serve(self, pool: WorkerPool, notify: Notify) -> None:
+        """Answer requests of a pool until the worker is lost.
+
+        Raises:
+            BaseExceptionGroup: how it was lost.
+        """
+        self._pool, self._notify = pool, notify
+        async with self._streams:
+            pool.add(self)
+            await asyncio.Event().wait()
+
+    def send(self, number: int, request: Request) -> None:
+        """Send a request, together with those that follow within a moment."""
+        if not self._outbox:
+            asyncio.get_running_loop().call_later(_BUNCH_S, self._send_outbox)
+        self._outbox[number] = request
+
+    def cancel(self, number: int) -> None:
+        """Do not send a request; one that has been sent is answered for nothing."""
+        self._outbox.pop(number, None)
 
     def end(self) -> None:
         """Give its resources back."""
         with contextlib.suppress(Exception):  # it may have ended with its node
-            self._ray.kill(self.handle)
+            self._ray.kill(self._handle)
+
+    def _send_outbox(self) -> None:
+        if self._is_lost:  # the pool gives its requests to others
+            return
+        requests, self._outbox = list(self._outbox.items()), {}
+        for start in range(0, len(requests), self._shard_size):
+            shard = dict(requests[start : start + self._shard_size])
+            self._streams.create_task(self._stream(shard))
+
+    async def _stream(self, shard: Shard) -> None:
+        """Have a shard answered, and hand its answers on as they come."""
+        try:
+            async for reference in self._handle.answer.remote(shard):
+                reply: ShardReply = await reference
+                for text in reply.notices:
+                    self._notify(text)
+                for number, result in reply.results:
+                    self._pool.settle(self, number, result)
+        except BaseException:
+            self._is_lost = True
+            raise
 
 
 def share_limits(args: Mapping[str, str], backend: object, n_workers: int) -> dict[str, str]:
-    """The settings of one of several workers: what is limited for a key is limited for all of them.
+    """Return the settings of one of several workers, with its part of the limits of a key.
 
     Every worker gets an equal part, so together they never exceed the limits of ``backend``.
     """
@@ -143,27 +197,53 @@ def share_limits(args: Mapping[str, str], backend: object, n_workers: int) -> di
     return shared
 
 
-# The actor: one backend on one machine, built once and kept for every shard.
+# The far side: a backend on one machine, built once, that answers shards of requests.
+
+
+Shard = Mapping[int, Request]
+"""Requests that travel together, by their numbers in the pool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecipe:
+    """How a worker builds its backend."""
+
+    model: str
+    """As the user named it."""
+    args: Mapping[str, str]
+    """Fields of the backend, as text."""
+    problems: tuple[Problem, ...]
+    """Of the benchmark: ``simulated`` looks its answers up there."""
+    key: str
+    """``identity.backend_key`` of the driver's backend: a worker must have the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardReply:
+    """Some answers of a shard, as soon as they exist."""
+
+    results: tuple[tuple[int, tuple[Completion, ...] | Failure], ...]
+    """(number of the request, its completions or its error)."""
+    notices: tuple[str, ...] = ()
+    """What the backend would have a user read."""
 
 
 class Worker:
     """What runs inside an actor; Ray calls its methods on one event loop."""
 
     def __init__(self, recipe: WorkerRecipe) -> None:
-        self._recipe, self._said = recipe, list[str]()
+        self._recipe = recipe
+        self._notices: list[str] = []
         self._backend: Backend | None = None
         self._slots: asyncio.Semaphore | None = None
 
     async def begin(self) -> Failure | None:
-        """Build the backend; why it could not be, or would answer as another than the driver's."""
+        """Build the backend; return why it cannot be, or why it is not the driver's."""
         recipe = self._recipe
         try:
-            backend = build_backend(
-                recipe.model,
-                recipe.args,
-                problems=recipe.problems,
-                store=None,
-                notify=self._said.append,
+            spec, name = find_backend(recipe.model, recipe.args)
+            backend = make_backend(
+                spec, name, problems=recipe.problems, notify=self._notices.append
             )
             info = await asyncio.to_thread(lambda: backend.info)  # may fetch a model
             if backend_key(info) != recipe.key:
@@ -179,24 +259,26 @@ class Worker:
         return None
 
     async def answer(self, shard: Shard) -> AsyncGenerator[ShardReply]:
-        """What comes of a shard, each part as soon as it is there."""
-        tasks = {asyncio.create_task(self._one(one)): i for i, one in enumerate(shard)}
-        left = set(tasks)
+        """Answer a shard; yield answers as soon as they exist."""
+        numbers = {
+            asyncio.create_task(self._answer(request)): number for number, request in shard.items()
+        }
+        pending = set(numbers)
         try:
-            while left:
-                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-                found = tuple((tasks[task], task.result()) for task in done)
-                said, self._said[:] = tuple(self._said), []
-                yield ShardReply(found=found, said=said)
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                notices, self._notices[:] = tuple(self._notices), []
+                yield ShardReply(
+                    results=tuple((numbers[task], task.result()) for task in done),
+                    notices=notices,
+                )
         finally:
-            for task in left:
+            for task in pending:
                 task.cancel()
 
-    async def _one(self, request: Request) -> tuple[Completion, ...] | Failure:
+    async def _answer(self, request: Request) -> tuple[Completion, ...] | Failure:
         try:
-            if self._slots is None:
-                return await self._ask(request)
-            async with self._slots:
+            async with self._slots or contextlib.nullcontext():
                 return await self._ask(request)
         except CotkitError as error:
             return Failure.of(error)
@@ -208,58 +290,3 @@ class Worker:
             return await backend.generate(request)
         assert isinstance(backend, LikelihoodBackend), "its info says what it can"
         return await backend.loglikelihood(request)
-
-
-# What travels between the driver and its workers: plain values, errors included.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRecipe:
-    """How a worker builds its backend."""
-
-    model: str
-    """As the user named it."""
-    args: Mapping[str, str]
-    """Fields of the backend, as text."""
-    problems: tuple[Problem, ...]
-    """Of the benchmark: ``simulated`` looks its answers up there."""
-    key: str
-    """``identity.backend_key`` of the driver's: a worker must have the same."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """An error of ours, in transit."""
-
-    kind: type[CotkitError]
-    message: str
-    hint: str | None
-    answered: Mapping[int, Completion] = field(default_factory=dict[int, Completion])
-
-    @classmethod
-    def of(cls, error: CotkitError) -> Failure:
-        """Take it apart."""
-        answered = dict(error.answered) if isinstance(error, BackendError) else {}
-        return cls(kind=type(error), message=error.message, hint=error.hint, answered=answered)
-
-    def error(self) -> CotkitError:
-        """Put it together again."""
-        error = self.kind.__new__(self.kind)
-        CotkitError.__init__(error, self.message, hint=self.hint)
-        if isinstance(error, BackendError):
-            error.answered = self.answered
-        return error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardReply:
-    """Some of a shard, as soon as it is there."""
-
-    found: tuple[tuple[int, tuple[Completion, ...] | Failure], ...]
-    """(place of the request in the shard, what came of it)."""
-    said: tuple[str, ...] = ()
-    """What the backend would have a user read."""
-
-
-Shard = tuple[Request, ...]
-"""Requests that one worker gets together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,18 +30,70 @@ from cotkit.interop.inspect_.logs import STOP_REASONS, open_log, read_score
 from cotkit.interop.ladders import ResultsSource, parse_source
 from cotkit.interop.results import FileLocation
 from cotkit.registry import parse_spec
-from cotkit.scoring import SCORER_VERSION, score_attempt
+from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
 from cotkit.store import AttemptRow
-from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading, StopReason
+from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
 from cotkit.workflows.compare import LEVEL
+from cotkit.workflows.records import (
+    ArmFacts,
+    AttemptRecord,
+    describe_arms,
+    make_vote,
+    note_unknown_arms,
+    read_record,
+    score_record,
+)
 
 AS_SCORED = "as-scored"
 """The reader that says of each arm what its own tool said."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSample:
+    """One attempt at a problem, as a tool recorded it."""
+
+    key: str
+    """Hash of its question; of its id where the question is not recorded."""
+    shown: str
+    """What to call the problem in a report."""
+    problem: Problem
+    """As the file holds it; where it names one of our benchmarks, as that holds it."""
+    record: AttemptRecord
+    """What the readers are to read; several texts that were scored as one are a vote."""
+    score: float | None
+    """The tool's own, 0..1; None: it has none."""
+    read: str | None
+    """What the tool read; None: it does not say, or read nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFile:
+    """One file of another tool."""
+
+    arm: str
+    """What the user or our export calls it, else the log's file name or lm-eval's task."""
+    model: str
+    """As the file names it."""
+    bench: str
+    """As the file names it."""
+    items: Mapping[str, tuple[RecordedSample, ...]]
+    """Key of a problem -> its samples."""
+    problems: Sequence[Problem]
+    """All of the benchmark that the file names, if it is one of ours; empty: it is not."""
+    is_ours: bool
+    """Whether ``cotkit export`` wrote it, so that no tool scored it but cotkit."""
+    notes: tuple[str, ...]
+    """What was chosen where the file left a choice."""
+
+    @property
+    def facts(self) -> ArmFacts | None:
+        """What the file says of its arm; None: nothing."""
+        return next(iter(self.items.values()))[0].record.facts if self.items else None
+
+
 def compare_recorded(
-    written: Sequence[str],
+    specs: Sequence[str],
     *,
     baseline: str | None = None,
     reader: str = "flexible",
@@ -49,7 +102,7 @@ def compare_recorded(
     """Compare files of other tools on the problems that all of them have.
 
     Args:
-        written: Each ``[NAME=]FILE``; see ``items.read_recorded``.
+        specs: Each ``[NAME=]FILE``; see :func:`read_recorded`.
         baseline: What the others are measured against; None: the first.
         reader: Who decides: one of ours, or ``as-scored`` for each tool's own scorer.
         margin: Smallest gain that counts as material, a fraction.
@@ -62,150 +115,157 @@ def compare_recorded(
         BadInputError: names file, line and field.
         UnknownNameError: no such reader or baseline.
     """
-    if len(written) < 2:
+    if len(specs) < 2:
         hint = "--from A.eval --from B.eval"
         raise UsageError("one file has nothing to be compared with", hint=hint)
-    sources = [read_recorded(text) for text in written]
-    arms = [one.arm for one in sources]
+    files = [read_recorded(text) for text in specs]
+    arms = [file.arm for file in files]
     if twice := next((arm for arm in arms if arms.count(arm) > 1), None):
         raise UsageError(f"two files are called {twice}", hint=f"--from NAME=FILE, not {twice}")
     if baseline is not None and baseline not in arms:
         raise UnknownNameError("arm", baseline, arms)
-    first = next(one for one in sources if one.arm == (baseline or arms[0]))
-    shared = [key for key in first.items if all(key in one.items for one in sources)]
+    first = next(file for file in files if file.arm == (baseline or arms[0]))
+    shared = [key for key in first.items if all(key in file.items for file in files)]
     if not shared:
         hint = "problems are the same if their questions are, to the letter"
         raise UsageError(f"{' and '.join(arms)} have no problem in common", hint=hint)
-    problems = {key: _make_problem(first.items[key]) for key in shared}
-    scored = all(
-        one.items[key].score is not None
-        for one in sources
+    problems = {key: first.items[key][0].problem for key in shared}
+    is_scored = all(
+        sample.score is not None
+        for file in files
         for key in shared
-        if one.items[key].error is None
+        for sample in file.items[key]
+        if sample.record.failure is None
     )
+    says_scores = is_scored and (reader == AS_SCORED or not all(file.is_ours for file in files))
     rows = {
-        (one.arm, key): _make_row(one.arm, one.items[key], problems[key], reader, scored=scored)
-        for one in sources
+        (file.arm, key): [
+            _make_row(file.arm, i, sample, problems[key], reader, says_score=says_scores)
+            for i, sample in enumerate(file.items[key])
+        ]
+        for file in files
         for key in shared
     }
-    others = [one for one in sources if one is not first]
-    pairs = [(one.arm, first.arm) for one in others]
-    found = compare_rows(
-        list(rows.values()),
-        pairs,
-        _run_facts(sources, shared, reader),
-        list(problems.values()),
+    others = [file for file in files if file is not first]
+    comparison = compare_rows(
+        [row for samples in rows.values() for row in samples],
+        [(file.arm, first.arm) for file in others],
+        _make_facts(files, shared, reader),
+        first.problems or list(problems.values()),
         reader=reader,
         margin=margin,
         level=LEVEL,
     )
-    disagreements: list[Disagreement] = []
-    for one in others if scored else ():
-        for key in shared:
-            sides = [_make_tool_record(of, key, rows[of.arm, key], reader) for of in (one, first)]
-            if (arm := sides[0]) is not None and (control := sides[1]) is not None:
-                why = find_disagreement(arm, control, one.items[key].shown)
-                disagreements += [why] if why is not None else []
-    notes = _source_notes(sources, shared, scored=scored)
-    return replace(found, disagreements=tuple(disagreements), notes=(*notes, *found.notes))
-
-
-def _make_problem(of: RecordedSample) -> Problem:
-    kind: AnswerKind = "text"
-    if of.choices:
-        kind = "choice"
-    elif canonical_number(of.gold) is not None:
-        kind = "number"
-    question = Question(id=of.key, text=of.shown, choices=of.choices, answer_kind=kind)
-    return Problem(question=question, gold=of.gold)
+    disagreements = [
+        disagreement
+        for file in others
+        for key in (shared if says_scores else ())
+        for disagreement in _find_disagreements(file, first, key, rows, reader)
+    ]
+    notes = (*_file_notes(files, shared, is_scored=is_scored), *comparison.notes)
+    return replace(comparison, disagreements=tuple(disagreements), notes=notes)
 
 
 def _make_row(
-    arm: str, of: RecordedSample, problem: Problem, reader: str, *, scored: bool
+    arm: str,
+    number: int,
+    sample: RecordedSample,
+    problem: Problem,
+    reader: str,
+    *,
+    says_score: bool,
 ) -> AttemptRow:
-    if of.error is not None:
-        return AttemptRow(arm=arm, problem_id=of.key, outcome="failed", error=of.error)
     by_tool = reader == AS_SCORED
-    if by_tool and not scored:
+    if by_tool and not says_score:
         raise UsageError("not every problem was scored by its tool", hint="--reader flexible")
-    attempt = Attempt(text=of.text, stop_reason=of.stop_reason)
-    score = score_attempt(attempt, problem, "flexible" if by_tool else reader)
-    readings, correct_by, outcome = dict(score.readings), dict(score.correct_by), score.outcome
-    if scored:
-        is_right = _is_right(of)
-        readings[AS_SCORED] = Reading(value=of.read, rule="tool")
-        correct_by[AS_SCORED] = is_right
-        outcome = ("correct" if is_right else "wrong") if by_tool else outcome
-    return AttemptRow(
+    row = score_record(
+        sample.record,
+        problem,
         arm=arm,
-        problem_id=of.key,
-        outcome=outcome,
-        text=of.text,
-        gold=problem.gold,
-        readings=readings,
-        correct_by=correct_by,
-        truncated=of.stop_reason == "length",
-        n_calls=1,
+        sample=number,
+        reader="flexible" if by_tool else reader,
     )
-
-
-def _is_right(of: RecordedSample) -> bool:
-    """A partial score is no solution."""
-    return of.score == 1
-
-
-def _make_tool_record(
-    of: RecordedFile, key: str, row: AttemptRow, reader: str
-) -> ToolRecord | None:
-    item = of.items[key]
-    if row.outcome == "failed":
-        return None
-    ours = "flexible" if reader == AS_SCORED else reader
-    return ToolRecord(
-        arm=of.arm,
-        text=item.text,
-        gold=item.gold,
-        is_right=_is_right(item),
-        read=item.read,
-        reading=row.readings[ours].value,
-        is_right_here=row.correct_by[ours],
-        stop_reason=item.stop_reason,
+    if row.outcome == "failed" or not says_score:
+        return row
+    is_right = sample.score == 1  # a partial score is no solution
+    reading = Reading(value=sample.read or (problem.gold if is_right else None), rule="tool")
+    row = replace(
+        row,
+        readings={**row.readings, AS_SCORED: reading},
+        correct_by={**row.correct_by, AS_SCORED: is_right},
     )
+    if not by_tool:
+        return row
+    # The tool scored the whole attempt, not its drafts.
+    return replace(row, outcome="correct" if is_right else "wrong", drafts=(), is_vote=False)
 
 
-def _run_facts(sources: Sequence[RecordedFile], shared: Sequence[str], reader: str) -> RunFacts:
-    benches = " and ".join(dict.fromkeys(one.bench for one in sources))
-    texts: Mapping[str, list[str]] = {
-        one.arm: [one.items[key].text for key in shared] for one in sources
+def _find_disagreements(
+    file: RecordedFile,
+    control: RecordedFile,
+    key: str,
+    rows: Mapping[tuple[str, str], Sequence[AttemptRow]],
+    reader: str,
+) -> Iterator[Disagreement]:
+    """Yield why two tools disagree on a problem, if they do and each has one attempt at it."""
+    reader = "flexible" if reader == AS_SCORED else reader
+    sides: list[ToolRecord] = []
+    for side in (file, control):
+        (sample, *more), row = side.items[key], rows[side.arm, key][0]
+        if more or row.outcome == "failed":
+            return
+        sides.append(
+            ToolRecord(
+                arm=side.arm,
+                text=sample.record.attempt.text,
+                gold=sample.problem.gold,
+                is_right=sample.score == 1,
+                read=sample.read,
+                reading=row.readings[reader].value,
+                is_right_here=row.correct_by[reader],
+                stop_reason=sample.record.attempt.stop_reason,
+            )
+        )
+    disagreement = find_disagreement(sides[0], sides[1], file.items[key][0].shown)
+    if disagreement is not None:
+        yield disagreement
+
+
+def _make_facts(files: Sequence[RecordedFile], shared: Sequence[str], reader: str) -> RunFacts:
+    benches = " and ".join(dict.fromkeys(file.bench for file in files))
+    texts = {
+        file.arm: [repr(sample.record.attempt) for key in shared for sample in file.items[key]]
+        for file in files
     }
     return RunFacts(
         run_id=content_hash("recorded", [SCORER_VERSION, reader, list(shared), texts])[:12],
-        model=" and ".join(dict.fromkeys(one.model for one in sources)),
+        model=" and ".join(dict.fromkeys(file.model for file in files)),
         n_params=None,
         bench=benches,
         bench_version="as recorded",
         n_problems=len(shared),
-        n_total=max(len(one.items) for one in sources),
+        n_total=max(len(file.items) for file in files),
+        **describe_arms({file.arm: file.facts for file in files}),
     )
 
 
-def _source_notes(
-    sources: Sequence[RecordedFile], shared: Sequence[str], *, scored: bool
+def _file_notes(
+    files: Sequence[RecordedFile], shared: Sequence[str], *, is_scored: bool
 ) -> list[str]:
-    said = [note for one in sources for note in one.notes]
-    said += [
-        f"{one.arm}: {left:,} problems are not in every file and are left out"
-        for one in sources
-        if (left := len(one.items) - len(shared))
+    notes = [note for file in files for note in file.notes]
+    notes += [
+        f"{file.arm}: {n_more:,} problems are not in every file and are left out"
+        for file in files
+        if (n_more := len(file.items) - len(shared))
     ]
-    if len({one.model for one in sources}) > 1:
-        said.append("the files are of different models: the gain is of the models, too")
-    if not scored:
-        said.append("not every problem was scored by its tool: their scores are not compared")
-    return said
+    if len({file.model for file in files}) > 1:
+        notes.append("the files are of different models: the gain is of the models, too")
+    if not is_scored:
+        notes.append("not every problem was scored by its tool: their scores are not compared")
+    return [*notes, *note_unknown_arms({file.arm: file.facts for file in files})]
 
 
-# What other tools recorded of each problem: question, completion, and what they made of it.
+# What other tools recorded of each problem: question, completions, and what they made of them.
 #
 # Logs of Inspect (``.eval``, ``.json``) and samples files of lm-evaluation-harness.
 
@@ -217,136 +277,164 @@ _QUESTIONS = ("question", "Question", "problem", "input", "query", "text", "prom
 _WORKED = re.compile(r"(?s).*(?:####|[Tt]he answer is)\s*(?P<answer>[^\n]+?)\.?\s*")
 _HINT = "as `lm_eval --log_samples` writes it"
 _FLEXIBLE, _METRIC = "flexible-extract", "exact_match"
+_VOTE = re.compile(r"maj@(?P<k>[0-9]+)")
+"""Name of the filter of lm-eval that takes the commonest answer of k texts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedSample:
-    """One problem, as a tool recorded it."""
-
-    key: str
-    """Hash of its question; of its id where the question is not recorded."""
-    shown: str
-    """What to call it in a report."""
-    gold: str
-    """Canonical if a number."""
-    choices: tuple[str, ...] = ()
-    """Texts of its choices."""
-    text: str
-    """The completion."""
-    stop_reason: StopReason
-    """Why it ended; ``stop`` where the tool does not say."""
-    score: float | None
-    """The tool's own, 0..1; None: it has none."""
-    read: str | None
-    """What the tool read; None: it does not say, or read nothing."""
-    error: str | None = None
-    """Why there is no completion."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedFile:
-    """One file of another tool."""
-
-    arm: str
-    """What the user calls it, else the log's file name or lm-eval's task."""
-    model: str
-    """As the file names it."""
-    bench: str
-    """As the file names it."""
-    items: Mapping[str, RecordedSample]
-    """By key."""
-    notes: tuple[str, ...]
-    """What was chosen where the file left a choice."""
-
-
-def read_recorded(written: str) -> RecordedFile:
-    """One ``--from``: ``[NAME=][inspect:|lm-eval:]FILE[,scorer=NAME][,filter=NAME]``.
+def read_recorded(spec: str) -> RecordedFile:
+    """Read one ``--from``: ``[NAME=][inspect:|lm-eval:]FILE[,scorer=NAME][,filter=NAME]``.
 
     Raises:
         UsageError: it is not of the form, or the file's kind cannot be told.
         BadInputError: names file, line and field.
     """
-    found = _SOURCE.fullmatch(written.strip())
-    if found is None:
-        raise UsageError(f"--from {written!r} cannot be read", hint="[NAME=]FILE.eval")
-    path = Path(found["rest"].partition(",")[0])
-    kind = found["kind"] or f"{_SUFFIXES.get(path.suffix, '')}:"
+    parts = _SOURCE.fullmatch(spec.strip())
+    if parts is None:
+        raise UsageError(f"--from {spec!r} cannot be read", hint="[NAME=]FILE.eval")
+    path = Path(parts["rest"].partition(",")[0])
+    kind = parts["kind"] or f"{_SUFFIXES.get(path.suffix, '')}:"
     if kind == ":":
         hint = "FILE.eval or FILE.json of Inspect, samples_TASK_DATE.jsonl of lm-eval"
-        raise UsageError(f"--from {written!r}: what wrote it?", hint=hint)
-    source = parse_source(f"{found['arm'] or path.stem}={kind}{found['rest']}")
+        raise UsageError(f"--from {spec!r}: what wrote it?", hint=hint)
+    source = parse_source(f"{parts['arm'] or path.stem}={kind}{parts['rest']}")
     if not path.is_file():
         raise BadInputError(path, "no such file", hint="one file: a log, or a samples file")
     if source.kind == "inspect":
-        return _read_inspect(source)
-    return _read_lm_eval(source, named=found["arm"])
+        return _read_inspect(source, name=parts["arm"])
+    return _read_lm_eval(source, name=parts["arm"])
 
 
-def _read_inspect(source: ResultsSource) -> RecordedFile:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """What a file says of where its problems and arm come from, in the words of our exports."""
+
+    run: str | None = None
+    """The run that was exported; None: another tool ran it."""
+    bench: str | None = None
+    """A benchmark of ours; None: it names none."""
+    arm: str | None = None
+    """What the export calls the arm."""
+    problems: Mapping[str, Problem]
+    """Of that benchmark, by id; empty: there is none, or it is not here."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what a benchmark that is not here would have told."""
+        if self.run is None or self.problems:
+            return []
+        return [f"{self.arm}: benchmark {self.bench} is not here, so problems are as in the file"]
+
+
+def _read_origin(about: Mapping[str, object]) -> _Origin:
+    names = {name: str(about[name]) for name in ("run", "bench", "arm") if about.get(name)}
+    problems: Mapping[str, Problem] = {}
+    if "bench" in names:
+        try:
+            bench = load_benchmark(parse_spec(names["bench"]))
+            problems = {problem.question.id: problem for problem in bench.problems()}
+        except CotkitError:  # another machine's file, or a benchmark that was since renamed
+            problems = {}
+    return _Origin(problems=problems, **names)
+
+
+def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
     head, samples, place = open_log(source.path, full=True)
-    about = cast("Mapping[str, str]", find_object(head, "eval", "metadata", "cotkit"))
-    is_ours = "run" in about  # written by cotkit export: inputs are prompts, ids are problems
-    texts = _load_questions(about["bench"]) if is_ours else {}
+    origin = _read_origin(find_object(head, "eval", "metadata", "cotkit"))
+    arm = name or origin.arm or source.path.stem
     scorer = source.options.get("scorer")
-    found: dict[str, RecordedSample] = {}
-    n_again = 0
-    for at, sample in enumerate(samples):
+    items: dict[str, list[RecordedSample]] = {}
+    for i, sample in enumerate(samples):
         if not isinstance(sample, dict):
-            raise place.bad("must be an object", field=f"samples.{at}", hint="a log of Inspect")
-        of = cast("dict[str, object]", sample)
-        scores = find_object(of, "scores")
-        scorer = scorer or next(iter(scores), None)
-        question = texts.get(str(of.get("id"))) if is_ours else _input_text(of.get("input"))
-        item = _inspect_item(of, scorer, f"samples.{at}", place, is_ours=is_ours)
-        item = _add_key(item, question, str(of.get("id")))
-        n_again += item.key in found
-        found.setdefault(item.key, item)
-    notes = [f"{source.arm}: scored by {scorer}"] if scorer else []
-    if n_again:
-        notes.append(f"{source.arm}: {n_again} more epochs of a problem; the first of each counts")
-    assert source.arm is not None
+            raise place.bad("must be an object", field=f"samples.{i}", hint="a log of Inspect")
+        fields = cast("dict[str, object]", sample)
+        scorer = scorer or next(iter(find_object(fields, "scores")), None)
+        item = _inspect_sample(fields, scorer, f"samples.{i}", place, origin)
+        items.setdefault(item.key, []).append(item)
+    notes = [f"{arm}: scored by {scorer}"] if scorer and origin.run is None else []
+    if find_field(head, "eval", "config", "epochs_reducer") == ["mode"]:
+        items = {key: [_vote_over(epochs)] for key, epochs in items.items()}
+    has_votes = any(epochs[0].record.attempt.is_vote for epochs in items.values())
+    if has_votes and origin.run is None:
+        notes.append(_vote_note(arm))
     return RecordedFile(
-        arm=source.arm,
+        arm=arm,
         model=need_text(head, place, "eval", "model"),
-        bench=source.options.get("bench")
-        or about.get("bench")
-        or need_text(head, place, "eval", "task"),
-        items=found,
-        notes=tuple(notes),
+        bench=source.options.get("bench") or origin.bench or need_text(head, place, "eval", "task"),
+        items={key: tuple(epochs) for key, epochs in items.items()},
+        problems=list(origin.problems.values()),
+        is_ours=origin.run is not None,
+        notes=(*notes, *origin.notes),
     )
 
 
-def _inspect_item(
-    of: Mapping[str, object], scorer: str | None, field: str, place: FileLocation, *, is_ours: bool
+def _vote_note(arm: str) -> str:
+    return f"{arm}: several texts of a problem were scored as one: every reader votes over them"
+
+
+def _vote_over(epochs: Sequence[RecordedSample]) -> RecordedSample:
+    """Return the epochs of a problem as one vote; those that failed have no part in it."""
+    completed = [sample for sample in epochs if sample.record.failure is None]
+    if len(completed) < 2:
+        return (completed or epochs)[0]
+    scores = Counter(sample.score for sample in completed)
+    answers = Counter(sample.read for sample in completed if sample.read is not None)
+    attempt = make_vote([sample.record.attempt for sample in completed])
+    return replace(
+        completed[0],
+        record=replace(completed[0].record, attempt=attempt),
+        score=scores.most_common(1)[0][0],
+        read=answers.most_common(1)[0][0] if answers else None,
+    )
+
+
+def _inspect_sample(
+    sample: Mapping[str, object],
+    scorer: str | None,
+    field: str,
+    place: FileLocation,
+    origin: _Origin,
 ) -> RecordedSample:
-    scores = find_object(of, "scores")
-    score = math.nan if of.get("error") else read_score(scores, scorer, field, place)
-    given = find_object(scores, (scorer or "").partition("/")[0])
-    choices = need_list({"choices": find_field(of, "output", "choices") or []}, place, "choices")
-    text = _input_text(find_field(choices[0], "message", "content")) if choices else None
-    if is_ours and isinstance(given.get("explanation"), str):
-        text = cast("str", given["explanation"])  # what the readers read, the cue included
-    options = tuple(str(one) for one in cast("list[object]", of.get("choices") or []))
-    target = of.get("target")
+    def bad(problem: str, name: str) -> BadInputError:
+        return place.bad(problem, field=f"{field}.store.cotkit.{name}", hint="a log of cotkit's")
+
+    scores = find_object(sample, "scores")
+    score = math.nan if sample.get("error") else read_score(scores, scorer, field, place)
+    answer = find_object(scores, (scorer or "").partition("/")[0]).get("answer")
+    choices = need_list(
+        {"choices": find_field(sample, "output", "choices") or []}, place, "choices"
+    )
+    error = find_field(sample, "error", "message")
+    nothing = None if choices else "no completion is recorded"
+    if entry := find_object(sample, "store", "cotkit"):  # a strategy of ours made it
+        record = read_record(entry, "", bad)
+    elif failure := str(error) if error else nothing:
+        record = AttemptRecord(attempt=Attempt(text="", stop_reason="stop"), failure=failure)
+    else:
+        texts = [_inspect_attempt(choice) for choice in choices]
+        record = AttemptRecord(attempt=make_vote(texts) if len(texts) > 1 else texts[0])
+    options = tuple(map(str, cast("list[object]", sample.get("choices") or [])))
+    target = sample.get("target")
     first = cast("list[object]", target)[0] if isinstance(target, list) and target else target
-    answer = given.get("answer")
-    error = find_field(of, "error", "message")
-    return RecordedSample(
-        key="",
-        shown="",
-        gold=_read_gold(str(first), options),
+    return _make_sample(
+        origin,
+        name=str(sample.get("id")),
+        question=_input_text(sample.get("input")),
+        target=str(first),
         choices=options,
-        text=text or "",
-        stop_reason=STOP_REASONS.get(str(find_field(choices[0], "stop_reason")), "stop")
-        if choices
-        else "stop",
+        record=record,
         score=None if math.isnan(score) else score,
-        read=answer if isinstance(answer, str) else None,
-        error=str(error) if error else (None if choices else "no completion is recorded"),
+        answer=answer if isinstance(answer, str) else None,
     )
 
 
-def _read_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
+def _inspect_attempt(choice: object) -> Attempt:
+    return Attempt(
+        text=_input_text(find_field(choice, "message", "content")) or "",
+        stop_reason=STOP_REASONS.get(str(find_field(choice, "stop_reason")), "stop"),
+    )
+
+
+def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
     path = source.path
     stem = re.fullmatch(r"samples_(?P<task>.+?)(?P<date>_\d{4}-\d\d-\d\dT.*)?", path.stem)
     task = source.options.get("task") or (stem["task"] if stem else path.stem)
@@ -356,78 +444,123 @@ def _read_lm_eval(source: ResultsSource, *, named: str | None) -> RecordedFile:
     if not lines:
         raise BadInputError(path, "empty", hint=_HINT)
     filters = list(dict.fromkeys(str(line.get("filter", "none")) for _, line in lines))
-    chosen = source.options.get("filter") or (_FLEXIBLE if _FLEXIBLE in filters else filters[0])
+    chosen = source.options.get("filter") or _choose_filter(filters)
     if chosen not in filters:
         raise BadInputError(path, f"no filter {chosen}", hint=f"there: {', '.join(filters)}")
-    about = cast("Mapping[str, str]", find_object(page, "configs", task, "metadata", "cotkit"))
-    texts = _load_questions(about["bench"]) if about.get("run") else {}
-    found: dict[str, RecordedSample] = {}
+    origin = _read_origin(find_object(page, "configs", task, "metadata", "cotkit"))
+    arm = name or origin.arm or task
+    metric = source.options.get("metric") or _METRIC
+    items: dict[str, tuple[RecordedSample, ...]] = {}
     for place, line in lines:
         if str(line.get("filter", "none")) == chosen:
-            item = _lm_eval_item(line, source.options.get("metric") or _METRIC, place, texts)
-            if item.key in found:
+            item = _lm_eval_sample(line, metric, chosen, place, origin)
+            if item.key in items:
                 raise place.bad("a problem a second time", field="doc", hint=item.shown)
-            found[item.key] = item
-    others = ", ".join(one for one in filters if one != chosen)
-    arm = named or task
+            items[item.key] = (item,)
+    others = ", ".join(other for other in filters if other != chosen)
+    notes = [f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else "")]
+    if any(sample.record.attempt.is_vote for (sample,) in items.values()):
+        notes.append(_vote_note(arm))
     model = find_field(page, "model_name")
     return RecordedFile(
         arm=arm,
         model=model if isinstance(model, str) else "unknown model",
-        bench=source.options.get("bench") or about.get("bench") or task,
-        items=found,
-        notes=(f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else ""),),
+        bench=source.options.get("bench") or origin.bench or task,
+        items=items,
+        problems=list(origin.problems.values()),
+        is_ours=origin.run is not None,
+        notes=tuple(origin.notes if origin.run else notes),
     )
 
 
-def _lm_eval_item(
-    line: Mapping[str, object], metric: str, place: FileLocation, texts: Mapping[str, str]
+def _choose_filter(filters: Sequence[str]) -> str:
+    """Return the vote over most texts, else the flexible filter, else the first."""
+    votes = [name for name in filters if _VOTE.fullmatch(name)]
+    if votes:
+        return max(votes, key=lambda name: int(name.removeprefix("maj@")))
+    return _FLEXIBLE if _FLEXIBLE in filters else filters[0]
+
+
+def _lm_eval_sample(
+    line: Mapping[str, object], metric: str, chosen: str, place: FileLocation, origin: _Origin
 ) -> RecordedSample:
+    def bad(problem: str, name: str) -> BadInputError:
+        return place.bad(problem, field=f"cotkit.{name}", hint="a file of cotkit export")
+
     doc = find_object(line, "doc")
-    said = line.get("resps")
-    while isinstance(said, list) and said:
-        said = cast("list[object]", said)[-1 if isinstance(said[0], list) else 0]
-    if not isinstance(said, str):
-        hint = "of a task that generates (output_type generate_until)"
-        raise place.bad("holds no completion", field="resps", hint=hint)
+    if entry := find_object(line, "cotkit"):
+        record = read_record(entry, "", bad)
+    else:
+        record = AttemptRecord(attempt=_lm_eval_attempt(line, chosen, place))
     score = as_number(line.get(metric))
     if score is None or not 0 <= score <= 1:
         what = "missing" if metric not in line else "must be 0 to 1"
         raise place.bad(what, field=metric, hint="another: ,metric=NAME")
-    read = line.get("filtered_resps")
-    read = cast("list[object]", read)[0] if isinstance(read, list) and read else read
-    question = texts.get(str(doc.get("id"))) or next(
-        (str(doc[name]) for name in _QUESTIONS if isinstance(doc.get(name), str)), None
-    )
-    item = RecordedSample(
-        key="",
-        shown="",
-        gold=_read_gold(str(line.get("target")), ()),
-        text=said,
-        stop_reason="stop",
+    answers = line.get("filtered_resps")
+    answer = cast("list[object]", answers)[0] if isinstance(answers, list) and answers else answers
+    return _make_sample(
+        origin,
+        name=str(doc.get("id") or line.get("doc_hash") or line.get("doc_id")),
+        question=next(
+            (text for name in _QUESTIONS if isinstance(text := doc.get(name), str)), None
+        ),
+        target=str(line.get("target")),
+        choices=(),
+        record=record,
         score=score,
-        read=read if isinstance(read, str) and read != "[invalid]" else None,
-    )
-    return _add_key(
-        item, question, str(doc.get("id") or line.get("doc_hash") or line.get("doc_id"))
+        answer=answer if isinstance(answer, str) and answer != "[invalid]" else None,
     )
 
 
-def _add_key(item: RecordedSample, question: str | None, name: str) -> RecordedSample:
-    if question is None:
-        return replace(item, key=content_hash("problem-id", name), shown=name)
-    plain = " ".join(question.split())
-    shown = plain if len(plain) <= 60 else f"{plain[:59]}…"
-    return replace(item, key=content_hash("problem", plain), shown=shown)
+def _lm_eval_attempt(line: Mapping[str, object], chosen: str, place: FileLocation) -> Attempt:
+    """Return the attempt of the last request of a document; its several texts are a vote."""
+    texts = line.get("resps")
+    while isinstance(texts, list) and texts and isinstance(texts[-1], list):
+        texts = cast("list[object]", texts)[-1]
+    texts = cast("list[object]", texts) if isinstance(texts, list) else [texts]
+    if vote := _VOTE.fullmatch(chosen):
+        texts = texts[: int(vote["k"])]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        hint = "of a task that generates (output_type generate_until)"
+        raise place.bad("holds no completion", field="resps", hint=hint)
+    samples = [Attempt(text=str(text), stop_reason="stop") for text in texts]
+    return make_vote(samples) if len(samples) > 1 else samples[0]
 
 
-def _load_questions(bench: str) -> Mapping[str, str]:
-    """Problem id -> question, of a benchmark that one of our exports names; empty: not here."""
-    try:
-        problems = load_benchmark(parse_spec(bench)).problems()
-    except CotkitError:
-        return {}
-    return {one.question.id: one.question.text for one in problems}
+def _make_sample(
+    origin: _Origin,
+    *,
+    name: str,
+    question: str | None,
+    target: str,
+    choices: tuple[str, ...],
+    record: AttemptRecord,
+    score: float | None,
+    answer: str | None,
+) -> RecordedSample:
+    """Return a sample with its problem: the benchmark's, if it is there with the same answer."""
+    problem = origin.problems.get(name)
+    gold = _read_gold(target, choices) if origin.run is None else target
+    if origin.run is not None:  # its inputs are prompts
+        question = None if problem is None else problem.question.text
+    plain = None if question is None else " ".join(question.split())
+    key = content_hash("problem-id", name) if plain is None else content_hash("problem", plain)
+    label = name if plain is None else plain if len(plain) <= 60 else f"{plain[:59]}…"
+    if problem is None or problem.gold != gold:
+        problem = _make_problem(key, label, gold, choices)
+    return RecordedSample(
+        key=key, shown=label, problem=problem, record=record, score=score, read=answer
+    )
+
+
+def _make_problem(key: str, text: str, gold: str, choices: tuple[str, ...]) -> Problem:
+    kind: AnswerKind = "text"
+    if choices:
+        kind = "choice"
+    elif canonical_number(gold) is not None:
+        kind = "number"
+    question = Question(id=key, text=text, choices=choices, answer_kind=kind)
+    return Problem(question=question, gold=gold)
 
 
 def _read_gold(target: str, choices: Sequence[str]) -> str:
@@ -439,13 +572,13 @@ def _read_gold(target: str, choices: Sequence[str]) -> str:
 
 
 def _input_text(content: object) -> str | None:
-    """Text of an input, a message's content, or the last message of the user."""
+    """Return the text of an input, of a message's content, or of the last message of the user."""
     if isinstance(content, str) or not isinstance(content, list):
         return content if isinstance(content, str) else None
     parts = cast("list[object]", content)
-    if any(isinstance(find_field(one, "role"), str) for one in parts):
-        asked = [one for one in parts if find_field(one, "role") == "user"]
-        return _input_text(find_field(asked[-1], "content")) if asked else None
+    if any(isinstance(find_field(part, "role"), str) for part in parts):
+        questions = [part for part in parts if find_field(part, "role") == "user"]
+        return _input_text(find_field(questions[-1], "content")) if questions else None
     return "".join(_part_texts(parts)) or None
 
 

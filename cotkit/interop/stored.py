@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cotkit.store import AttemptRow, Store, StoredTurn
 from cotkit.types import BackendInfo
+from cotkit.workflows.records import find_arm_facts, record_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,10 @@ class StoredRun:
     def turns(self, row: AttemptRow) -> list[StoredTurn]:
         """Return what was asked and answered for one attempt; empty if it failed."""
         return self.store.turns(self.run_id, row.arm, row.problem_id, row.sample)
+
+    def record(self, row: AttemptRow, turns: Sequence[StoredTurn]) -> dict[str, object]:
+        """Return an attempt as an object from which ``compare --from`` makes its row again."""
+        return record_fields(row, turns, find_arm_facts(row.arm))
 
     def readers(self, row: AttemptRow) -> Iterator[tuple[str, float]]:
         """Yield each reader with 1 or 0 (correct or not), the one that decided first."""

@@ -22,6 +22,7 @@ from cotkit.analysis.scale.jumps import (
 )
 from cotkit.analysis.scale.values import JumpWord
 from cotkit.labs.findings import Finding, LabReport, Plot, PlotLine
+from cotkit.report.verdicts import VERDICTS
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
 
 N_RESAMPLES = 2000
@@ -30,13 +31,6 @@ LEVEL = 0.95
 """Of all intervals."""
 CLOSE = 0.05
 """An image is reconstructed if its squared error is below this share of the images' variance."""
-
-VERDICT_WORDS: dict[JumpWord, str] = {
-    "real_jump": "a real jump",
-    "metric_artefact": "made by the metric",
-    "undetermined": "undetermined",
-}
-"""Verdict -> as people read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +98,7 @@ def _judge_family(of: FamilyResults, rng: np.random.Generator) -> tuple[str, Fin
         interval=apart,
         form="change",
         word=word,
-        verdict=VERDICT_WORDS[word],
+        verdict=VERDICTS[word].words,
         why=why,
     )
     return _answer_sentence(of, strict, linear, word, why), finding, _plot_family(of, sharps)

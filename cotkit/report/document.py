@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -67,7 +68,7 @@ class Strip:
     estimate: str
     """Key of the :class:`Number` column with the point on the line."""
     interval: str
-    """Key of the :class:`Span` column with the line."""
+    """Key of the :class:`IntervalCell` column with the line."""
     axis: tuple[float, float] | None
     """Ends of the axis; None: wide enough for the intervals and the marks."""
     margin: float | None
@@ -136,6 +137,80 @@ class Document:
     """Always the same tables in the same order."""
     notes: tuple[str, ...]
     """Warnings, printed last."""
+
+
+# A table is made of rows of fields: key, header, form and value of a column stand on one line.
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a row: its column, and what the row has there."""
+
+    key: str
+    """See :attr:`Column.key`."""
+    header: str
+    """See :attr:`Column.header`; ``{level}``: the level that the intervals below it share."""
+    content: str | float | Interval | Value | None
+    """Text, a number (None or NaN: there is none), an interval, or a ready cell."""
+    form: Form = "count"
+    """How text formats write a number or the ends of an interval."""
+    opens: bool = False
+    """See :attr:`Column.opens`."""
+    when: bool = True
+    """False leaves the column out; the same in all rows of a table."""
+
+    def value(self) -> Value:
+        """Return the cell."""
+        match self.content:
+            case str():
+                return Words(text=self.content, raw=self.content)
+            case Interval():
+                return IntervalCell(interval=self.content, form=self.form)
+            case Words() | Number() | IntervalCell():
+                return self.content
+            case _:
+                return Number(value=self.content, form=self.form)
+
+
+def make_table(
+    key: str,
+    title: str,
+    rows: Iterable[Iterable[Field]],
+    *,
+    note: str = "",
+    strip: Strip | None = None,
+    figures: tuple[Figure, ...] = (),
+) -> Table:
+    """Return the table of these rows; all have the same fields, and without any it has no columns.
+
+    ``note``, ``strip``, ``figures``: see :class:`Table`.
+    """
+    fields = [[field for field in row if field.when] for row in rows]
+    return Table(
+        key=key,
+        title=title,
+        note=note,
+        columns=tuple(map(_make_column, zip(*fields, strict=True))),
+        rows=tuple(tuple(field.value() for field in row) for row in fields),
+        strip=strip,
+        figures=figures,
+    )
+
+
+def _make_column(fields: Sequence[Field]) -> Column:
+    first = fields[0]
+    assert {field.key for field in fields} == {first.key}, "rows with different columns"
+    header = first.header
+    if "{level}" in header:
+        levels = {field.content.level for field in fields if isinstance(field.content, Interval)}
+        level = f"{say_level(levels.pop())} " if len(levels) == 1 else ""
+        header = header.replace("{level} ", level)
+    return Column(key=first.key, header=header, opens=first.opens)
+
+
+def missing_interval(level: float) -> Interval:
+    """Return the interval of a field that has none to give."""
+    return Interval(low=math.nan, high=math.nan, level=level)
 
 
 # Numbers as people read them: one decimal for percent and points, three for p-values.

@@ -12,94 +12,70 @@ from cotkit.analysis.scale.values import (
     Check,
     CostPoint,
     Jump,
-    JumpWord,
     MetricPoint,
-    Onset,
     OnsetAnswer,
     OnsetStatus,
     Point,
     Scale,
-    SizeLabel,
     StatusAbove,
 )
 from cotkit.report.document import (
-    Column,
     Curve,
     Document,
+    Field,
     Figure,
     Form,
-    IntervalCell,
     Number,
     Strip,
     Table,
-    Tone,
-    Value,
     Words,
-    say_level,
+    make_table,
+    missing_interval,
     say_number,
 )
-from cotkit.stats.intervals import Interval
+from cotkit.report.verdicts import VERDICTS, verdict_cell
 
-LABELS: dict[SizeLabel, tuple[str, Tone]] = {
-    "helps": ("helps", "good"),
-    "some_help": ("some help", "good"),
-    "harms": ("harms", "bad"),
-    "no_material_help": ("no material help", "plain"),
-    "undetermined": ("undetermined", "quiet"),
-    "missing": ("missing", "warn"),
+SIZES: Mapping[Axis, tuple[str, Form]] = {
+    "params": ("parameters", "params"),
+    "active-params": ("active parameters", "params"),
+    "flops": ("training FLOPs", "flops"),
+    "loss": ("loss in nats", "value"),
+    "ordinal": ("rank", "count"),
 }
-"""Label -> its words and tone."""
-
-_SIZES_NOTE = (
-    "Intervals of the gain simultaneous over sizes and gains; rates of the problems that both "
-    "completed; better, worse: problems that only the arm, only the control solved; MDE: smallest "
-    "gain found with power 0.8; floor: nothing solved; ceiling: the control solves 90 % or more"
-)
-_MODEL_BASED = (
-    Column(key="model_based", header="by a logistic fit", opens=True),
-    Column(key="model_based_interval", header="its interval"),
-)
-_STATUS: dict[OnsetStatus, str] = {
-    "bracket": "between two sizes",
-    "at_or_below": "at or below a size",
-    "not_shown": "not shown",
-    "cannot_be_decided": "cannot be decided",
-}
-_AFTER: dict[StatusAbove, str] = {
-    "sustained": "helps",
-    "not_shown_beyond": "not shown",
-    "reversed": "harms",
-}
+"""Axis -> what a size is called and how it is written."""
 
 
 def scale_documents(
     scales: Sequence[Scale], *, reach: float | None, timing: bool
 ) -> tuple[Document, ...]:
-    """One document for each analysis; of several, one more before them that sums them up.
+    """Return a document for each analysis; of several, one more before them sums them up.
 
     Args:
         scales: One for each benchmark.
         reach: A solve rate: the cheapest model and strategy that reach it are named.
         timing: Adds the measured seconds to the frontier.
     """
-    documents = tuple(_scale_document(one, reach=reach, timing=timing) for one in scales)
+    documents = tuple(_scale_document(scale, reach=reach, timing=timing) for scale in scales)
     if len(scales) == 1:
         return documents
-    first, titles = scales[0], _scale_titles(scales)
+    titles = _scale_titles(scales)
     overview = Document(
         headline=tuple(
             f"{title}: {answer.sentence}"
-            for title, one in zip(titles, scales, strict=True)
-            for answer in one.answers
+            for title, scale in zip(titles, scales, strict=True)
+            for answer in scale.answers
         ),
-        caption=(_say_curves(scales), *_caption_parts(first)),
+        caption=(
+            f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}",
+            *_caption_parts(scales[0]),
+        ),
         facts=(),
         tables=(_onsets_table(scales),),
         notes=(),
     )
     return overview, *(
-        replace(document, headline=(title, *document.headline[len(one.answers) :]))
-        for title, one, document in zip(titles, scales, documents, strict=True)
+        replace(document, headline=(title, *document.headline[len(scale.answers) :]))
+        for title, scale, document in zip(titles, scales, documents, strict=True)
     )
 
 
@@ -110,9 +86,9 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
     drawn = f"{say_number(scale.n_problems, 'count')} problems"
     if origin is not None:
         drawn = f"{say_number(scale.n_problems, 'count')} of {origin.n_total:,} problems"
-    said = say_cheapest(scale.prices, reach, timing=timing) if reach else ()
+    cheapest = say_cheapest(scale.prices, reach, timing=timing) if reach else ()
     return Document(
-        headline=(*(answer.sentence for answer in scale.answers), *said),
+        headline=(*(answer.sentence for answer in scale.answers), *cheapest),
         caption=(
             f"{n} models of {family}",
             scale.bench,
@@ -134,11 +110,11 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         tables=(
             *(_sizes_table(answer, scale) for answer in scale.answers),
             _onsets_table([scale]),
-            jump_table(scale),
-            *panel_tables(scale),
-            frontier_table(scale.prices, timing=timing),
-            matched_table(scale.prices),
-            check_table(scale),
+            _jumps_table(scale),
+            *_metric_tables(scale),
+            _frontier_table(scale.prices, timing=timing),
+            _equal_tokens_table(scale.prices),
+            _checks_table(scale),
             _runs_table(scale),
         ),
         notes=scale.notes,
@@ -154,150 +130,250 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
         yield "assumed: help, once begun, does not stop"
 
 
+def _scale_titles(scales: Sequence[Scale]) -> list[str]:
+    """Return what tells them apart: the benchmark, and the family where one has several."""
+    if not _share_benches(scales):
+        return [scale.bench for scale in scales]
+    return [f"{scale.bench}, {scale.family or 'several families'}" for scale in scales]
+
+
+def _share_benches(scales: Sequence[Scale]) -> bool:
+    """Return whether a benchmark has several curves: one for each family."""
+    return len({scale.bench for scale in scales}) < len(scales)
+
+
+# The gain at every size, and the size at which it begins to matter.
+
+
 def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
-    levels = {say_level(point.interval.level) for point in answer.points}
-    return Table(
-        key="sizes",
-        title=f"Gain of {answer.arm} over {answer.control} by size",
-        note=_SIZES_NOTE if answer is scale.answers[-1] else "",
-        columns=(
-            Column(key="model", header="model"),
-            Column(key="size", header=SIZES[scale.axis][0]),
-            Column(key="gain", header="gain points"),
-            Column(
-                key="interval",
-                header=f"{levels.pop()} interval" if len(levels) == 1 else "interval",
-            ),
-            Column(key="label", header="verdict"),
-            Column(key="control_rate", header="control %", opens=True),
-            Column(key="arm_rate", header="arm %"),
-            Column(key="n", header="n"),
-            Column(key="n_better", header="better"),
-            Column(key="n_worse", header="worse"),
-            Column(key="p_value", header="p"),
-            Column(key="mde", header="MDE"),
-            Column(key="bound", header="bound"),
-            Column(key="arm", header="arm"),
-            Column(key="control", header="control"),
+    """Return the gains of one arm; only the last such table says how to read them."""
+    note = (
+        "Intervals of the gain simultaneous over sizes and gains; rates of the problems that both "
+        "completed; better, worse: problems that only the arm, only the control solved; MDE: "
+        "smallest gain found with power 0.8; floor: nothing solved; ceiling: the control solves "
+        "90 % or more"
+    )
+    return make_table(
+        "sizes",
+        f"Gain of {answer.arm} over {answer.control} by size",
+        (
+            (
+                Field("model", "model", point.rung.model),
+                Field("size", SIZES[scale.axis][0], size_cell(point, scale.axis)),
+                Field("gain", "gain points", point.gain, "points"),
+                Field("interval", "{level} interval", point.interval, "points"),
+                Field("label", "verdict", verdict_cell(point.label)),
+                Field("control_rate", "control %", point.control_rate, "share", opens=True),
+                Field("arm_rate", "arm %", point.arm_rate, "share"),
+                Field("n", "n", point.n),
+                Field("n_better", "better", point.n_better),
+                Field("n_worse", "worse", point.n_worse),
+                Field("p_value", "p", point.p_value, "p"),
+                Field("mde", "MDE", point.mde, "share"),
+                Field("bound", "bound", _bound_cell(point)),
+                Field("arm", "arm", answer.arm),
+                Field("control", "control", answer.control),
+            )
+            for point in answer.points
         ),
-        rows=tuple(_size_row(answer, point, scale.axis) for point in answer.points),
+        note=note if answer is scale.answers[-1] else "",
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
         figures=make_figures(answer, scale.axis),
     )
 
 
-def _size_row(answer: OnsetAnswer, point: Point, axis: Axis) -> tuple[Value, ...]:
-    text, tone = LABELS[point.label]
+def _bound_cell(point: Point) -> Words:
     bound = "floor" if point.is_floor else "ceiling" if point.is_ceiling else ""
-    return (
-        name_cell(point.rung.model),
-        size_of(point, axis),
-        Number(value=point.gain, form="points"),
-        IntervalCell(interval=point.interval, form="points"),
-        Words(text=text, raw=point.label, tone=tone),
-        Number(value=point.control_rate, form="share"),
-        Number(value=point.arm_rate, form="share"),
-        Number(value=point.n, form="count"),
-        Number(value=point.n_better, form="count"),
-        Number(value=point.n_worse, form="count"),
-        Number(value=point.p_value, form="p"),
-        Number(value=point.mde, form="share"),
-        Words(text=bound or "-", raw=bound),
-        name_cell(answer.arm),
-        name_cell(answer.control),
-    )
+    return _words_or_dash(bound)
+
+
+def _words_or_dash(text: str, raw: str | None = None) -> Words:
+    """Return a cell that may be empty for programs (``raw``), and shows a dash to people then."""
+    return Words(text=text or "-", raw=text if raw is None else raw)
+
+
+_STATUS: dict[OnsetStatus, str] = {
+    "bracket": "between two sizes",
+    "at_or_below": "at or below a size",
+    "not_shown": "not shown",
+    "cannot_be_decided": "cannot be decided",
+}
+_AFTER: dict[StatusAbove, str] = {
+    "sustained": "helps",
+    "not_shown_beyond": "not shown",
+    "reversed": "harms",
+}
 
 
 def _onsets_table(scales: Sequence[Scale]) -> Table:
     several, by_family = len(scales) > 1, _share_benches(scales)
-    fitted = any(a.onset.model_based is not None for scale in scales for a in scale.answers)
-    return Table(
-        key="onsets",
-        title="Where material help begins" + (", by benchmark" if several else ""),
-        note="Above: the largest size below the next one that is shown to have no material help; "
-        "up to: the smallest size that surely helps by more than the margin; first detected: "
-        "the smallest whose gain is surely above 0; larger sizes: what lies above",
-        columns=(
-            *((Column(key="bench", header="benchmark"),) if several else ()),
-            *((Column(key="family", header="family"),) if by_family else ()),
-            Column(key="arm", header="arm"),
-            Column(key="control", header="control"),
-            Column(key="status", header="material help begins"),
-            Column(key="lower", header="above"),
-            Column(key="upper", header="up to"),
-            Column(key="first_detected", header="first detected"),
-            Column(key="after", header="larger sizes"),
-            Column(key="harmed", header="harms at"),
-            *(_MODEL_BASED if fitted else ()),
-        ),
-        rows=tuple(
+    is_fitted = any(a.onset.model_based is not None for scale in scales for a in scale.answers)
+    return make_table(
+        "onsets",
+        "Where material help begins" + (", by benchmark" if several else ""),
+        (
             (
-                *((name_cell(scale.bench),) if several else ()),
-                *((name_cell(scale.family or "several"),) if by_family else ()),
-                *_onset_row(answer, answer.onset, scale.axis),
-                *(_model_based_cells(answer.onset, scale) if fitted else ()),
+                Field("bench", "benchmark", scale.bench, when=several),
+                Field("family", "family", scale.family or "several", when=by_family),
+                *_onset_fields(answer, scale, is_fitted=is_fitted),
             )
             for scale in scales
             for answer in scale.answers
         ),
+        note="Above: the largest size below the next one that is shown to have no material help; "
+        "up to: the smallest size that surely helps by more than the margin; first detected: "
+        "the smallest whose gain is surely above 0; larger sizes: what lies above",
     )
 
 
-def _scale_titles(scales: Sequence[Scale]) -> list[str]:
-    """What tells them apart: the benchmark, and the family where one benchmark has several."""
-    if not _share_benches(scales):
-        return [one.bench for one in scales]
-    return [f"{one.bench}, {one.family or 'several families'}" for one in scales]
+def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tuple[Field, ...]:
+    onset, form = answer.onset, SIZES[scale.axis][1]
+    sizes = {point.rung: say_size(point, scale.axis) for point in answer.points}
 
+    def size_at(rung: Rung | None) -> Words:
+        return _words_or_dash("") if rung is None else Words(text=sizes[rung], raw=rung.model)
 
-def _say_curves(scales: Sequence[Scale]) -> str:
-    return f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}"
-
-
-def _share_benches(scales: Sequence[Scale]) -> bool:
-    """Whether a benchmark has several curves: one for each family."""
-    return len({one.bench for one in scales}) < len(scales)
-
-
-def _model_based_cells(onset: Onset, scale: Scale) -> tuple[Value, ...]:
-    form, level = SIZES[scale.axis][1], scale.level
-    if onset.model_based is None:
-        nothing = Interval(low=math.nan, high=math.nan, level=level)
-        return Number(value=None, form=form), IntervalCell(interval=nothing, form=form)
-    x, interval = onset.model_based.x, onset.model_based.interval
-    return Number(value=x, form=form), IntervalCell(interval=interval, form=form)
-
-
-def _onset_row(answer: OnsetAnswer, onset: Onset, axis: Axis) -> tuple[Value, ...]:
-    def at(rung: Rung | None) -> Words:
-        point = next((point for point in answer.points if point.rung == rung), None)
-        if point is None:
-            return Words(text="-", raw="")
-        return Words(text=say_size(point, axis), raw=point.rung.model)
-
+    harmed = ", ".join(sizes[rung] for rung in onset.harmed)
+    fit = onset.model_based
+    fit_interval = missing_interval(scale.level) if fit is None else fit.interval
     return (
-        name_cell(answer.arm),
-        name_cell(answer.control),
-        Words(text=_STATUS[onset.status], raw=onset.status),
-        at(onset.lower),
-        at(onset.upper),
-        at(onset.first_detected),
-        Words(text=_AFTER[onset.after] if onset.after else "-", raw=onset.after or ""),
-        Words(
-            text=", ".join(at(rung).text for rung in onset.harmed) or "-",
-            raw=", ".join(rung.model for rung in onset.harmed),
+        Field("arm", "arm", answer.arm),
+        Field("control", "control", answer.control),
+        Field(
+            "status", "material help begins", Words(text=_STATUS[onset.status], raw=onset.status)
         ),
+        Field("lower", "above", size_at(onset.lower)),
+        Field("upper", "up to", size_at(onset.upper)),
+        Field("first_detected", "first detected", size_at(onset.first_detected)),
+        Field(
+            "after",
+            "larger sizes",
+            _words_or_dash(_AFTER[onset.after] if onset.after else "", onset.after or ""),
+        ),
+        Field(
+            "harmed", "harms at", _words_or_dash(harmed, ", ".join(r.model for r in onset.harmed))
+        ),
+        Field(
+            "model_based",
+            "by a logistic fit",
+            None if fit is None else fit.x,
+            form,
+            opens=True,
+            when=is_fitted,
+        ),
+        Field("model_based_interval", "its interval", fit_interval, form, when=is_fitted),
     )
 
 
-def _runs_table(scale: Scale) -> Table:
-    runs = scale.origin.runs if scale.origin is not None else {}
-    return Table(
-        key="runs",
-        title="Runs",
-        note="Of the store; cotkit show attempt RUN ARM PROBLEM prints an attempt",
-        columns=(Column(key="model", header="model"), Column(key="run_id", header="run")),
-        rows=tuple((name_cell(model), name_cell(run_id)) for model, run_id in runs.items()),
+# Jump or artefact: the sharpness of each curve, and the side checks as what they are.
+
+
+def _jumps_table(scale: Scale) -> Table:
+    """Return a row for each curve; a control of several arms has one."""
+    return make_table(
+        "jumps",
+        "Is the jump real?",
+        (_jump_fields(curve, jump) for curve, jump in _iterate_jumps(scale)),
+        note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
+        "axis; 0: a straight line, to 1: a step. Real jump: the companion's interval lies above "
+        "0.5; metric artefact: exact match is surely sharper and the companion's lies below 0.4",
+    )
+
+
+def _jump_fields(curve: str, jump: Jump) -> tuple[Field, ...]:
+    companion, nothing = jump.companion, missing_interval(jump.exact.interval.level)
+    metric = companion.metric if companion else ""
+    sharpness = companion.value if companion else None
+    interval = companion.interval if companion else nothing
+    return (
+        Field("curve", "curve", curve),
+        Field("verdict", "verdict", verdict_cell(jump.verdict)),
+        Field("exact", "exact match", jump.exact.value, "value"),
+        Field("exact_interval", "interval", jump.exact.interval, "value"),
+        Field("companion", "companion", Words(text=metric or "none", raw=metric), opens=True),
+        Field("companion_sharpness", "its sharpness", sharpness, "value"),
+        Field("companion_interval", "interval", interval, "value"),
+        Field("contrast", "exact minus companion", jump.contrast or nothing, "value"),
+    )
+
+
+def _checks_table(scale: Scale) -> Table:
+    """Return the reason of every verdict, and every side check."""
+    return make_table(
+        "checks",
+        "Why, and side checks",
+        (
+            (
+                Field("curve", "curve", curve),
+                Field("check", "check", check.name),
+                Field("value", "value", check.value, "value"),
+                Field("says", "what it says", check.sentence),
+            )
+            for curve, jump in _iterate_jumps(scale)
+            for check in (_verdict_check(jump), *jump.checks)
+        ),
+        note="Side checks are printed, never decisive",
+    )
+
+
+def _verdict_check(jump: Jump) -> Check:
+    return Check(name=f"why {VERDICTS[jump.verdict].words}", value=None, sentence=jump.why)
+
+
+def _iterate_jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
+    """Yield each curve once, by name, with its jump."""
+    jumps: dict[str, Jump] = {}
+    for answer in scale.answers:
+        for jump in answer.jumps:
+            gain = f"gain of {answer.arm} over {answer.control}"
+            jumps.setdefault(gain if jump.curve == "gain" else jump.arm, jump)
+    yield from jumps.items()
+
+
+# The metric panel: exact match and its companions on the same outputs, by arm and size.
+
+
+def _metric_tables(scale: Scale) -> Iterator[Table]:
+    """Yield a table for each arm with companions: models by metrics."""
+    for arm in dict.fromkeys(mean.arm for mean in scale.metrics):
+        means = {(mean.rung.model, mean.metric): mean for mean in scale.metrics if mean.arm == arm}
+        metrics = tuple(dict.fromkeys(metric for _, metric in means))
+        if len(metrics) > 1:
+            yield _metric_table(arm, metrics, means, scale)
+
+
+def _metric_table(
+    arm: str,
+    metrics: Sequence[str],
+    means: Mapping[tuple[str, str], MetricPoint],
+    scale: Scale,
+) -> Table:
+    points = {point.rung: point for answer in scale.answers for point in answer.points}
+    return make_table(
+        "metrics",
+        f"The outputs of {arm} by other metrics",
+        (
+            (
+                Field("model", "model", rung.model),
+                Field("size", SIZES[scale.axis][0], size_cell(point, scale.axis)),
+                *(
+                    field
+                    for metric in metrics
+                    for field in _mean_fields(metric, means.get((rung.model, metric)), scale.level)
+                ),
+                Field("arm", "arm", arm),
+            )
+            for rung, point in points.items()
+        ),
+        note="Means over problems, each interval for itself; higher is better in all of them",
+    )
+
+
+def _mean_fields(metric: str, mean: MetricPoint | None, level: float) -> tuple[Field, Field]:
+    value, interval = (mean.value, mean.interval) if mean else (None, missing_interval(level))
+    return (
+        Field(metric, metric.replace("_", " "), value, "value", opens=True),
+        Field(f"{metric}_interval", "interval", interval, "value"),
     )
 
 
@@ -311,79 +387,80 @@ _COSTS: dict[Cost, tuple[str, Form]] = {
 }
 
 
-def frontier_table(prices: Sequence[CostPoint], *, timing: bool) -> Table:
-    """The cheapest in tokens first; dollars where known, seconds where ``timing`` asks for them."""
+def _frontier_table(prices: Sequence[CostPoint], *, timing: bool) -> Table:
+    """Return the cheapest in tokens first; dollars where known, seconds where ``timing`` asks."""
     costs = _known_costs(prices, timing=timing)
-    levels = {say_level(price.interval.level) for price in prices}
     ordered = sorted(prices, key=lambda price: math.inf if price.tokens is None else price.tokens)
-    shown = " and ".join(_COSTS[cost][0] for cost in costs)
-    return Table(
-        key="frontier",
-        title="Solve rate and cost",
-        note=f"Means per problem of {shown}, all turns, prompt and generated; best for: no other "
-        "solves as much for less",
-        columns=(
-            Column(key="model", header="model"),
-            Column(key="arm", header="arm"),
-            Column(key="solve_rate", header="solve rate %"),
-            Column(
-                key="interval",
-                header=f"{levels.pop()} interval" if len(levels) == 1 else "interval",
-            ),
-            *(Column(key=cost, header=_COSTS[cost][0]) for cost in costs),
-            Column(key="best_for", header="best for"),
+    return make_table(
+        "frontier",
+        "Solve rate and cost",
+        (
+            (
+                Field("model", "model", price.rung.model),
+                Field("arm", "arm", price.arm),
+                Field("solve_rate", "solve rate %", price.rate, "share"),
+                Field("interval", "{level} interval", price.interval, "share"),
+                *(
+                    Field(cost, _COSTS[cost][0], getattr(price, cost), _COSTS[cost][1])
+                    for cost in costs
+                ),
+                Field("best_for", "best for", _best_cell(price, costs)),
+            )
+            for price in (ordered if costs else ())
         ),
-        rows=tuple(_price_row(price, costs) for price in ordered) if costs else (),
+        note=f"Means per problem of {' and '.join(_COSTS[cost][0] for cost in costs)}, all turns, "
+        "prompt and generated; best for: no other solves as much for less",
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
     )
 
 
-def matched_table(prices: Sequence[CostPoint]) -> Table:
-    """What other strategies of the same model solve for the tokens of each arm."""
-    return Table(
-        key="equal_tokens",
-        title="At equal tokens",
-        note="Solve rate of the other strategy where it costs as many tokens a problem as the arm, "
-        "on a straight line between its two nearest arms; nothing is extrapolated",
-        columns=(
-            Column(key="model", header="model"),
-            Column(key="arm", header="arm"),
-            Column(key="tokens", header="tokens"),
-            Column(key="solve_rate", header="solve rate %"),
-            Column(key="other", header="other strategy"),
-            Column(key="other_rate", header="its solve rate %"),
-            Column(key="between", header="between"),
-        ),
-        rows=tuple(
+def _best_cell(price: CostPoint, costs: Sequence[Cost]) -> Words:
+    best: list[Cost] = [cost for cost in costs if cost in price.on_frontier]
+    return Words(
+        text=", ".join(_COSTS[cost][0] for cost in best) or "-",
+        raw=", ".join(best),
+        tone="good" if best else "plain",
+    )
+
+
+def _equal_tokens_table(prices: Sequence[CostPoint]) -> Table:
+    """Return what other strategies of the same model solve for the tokens of each arm."""
+    return make_table(
+        "equal_tokens",
+        "At equal tokens",
+        (
             (
-                name_cell(price.rung.model),
-                name_cell(price.arm),
-                Number(value=price.tokens, form="tokens"),
-                Number(value=price.rate, form="share"),
-                name_cell(other.strategy),
-                Number(value=other.rate, form="share"),
-                name_cell(" and ".join(dict.fromkeys(other.between))),
+                Field("model", "model", price.rung.model),
+                Field("arm", "arm", price.arm),
+                Field("tokens", "tokens", price.tokens),
+                Field("solve_rate", "solve rate %", price.rate, "share"),
+                Field("other", "other strategy", other.strategy),
+                Field("other_rate", "its solve rate %", other.rate, "share"),
+                Field("between", "between", " and ".join(dict.fromkeys(other.between))),
             )
             for price in prices
             for other in match_cost(prices, price)
         ),
+        note="Solve rate of the other strategy where it costs as many tokens a problem as the arm, "
+        "on a straight line between its two nearest arms; nothing is extrapolated",
     )
 
 
 def say_cheapest(prices: Sequence[CostPoint], reach: float, *, timing: bool) -> Iterator[str]:
-    """One sentence for each cost that is shown: the cheapest that reaches a solve rate."""
-    wanted = f"{say_number(reach, 'share')} %"
+    """Yield a sentence for each cost that is known: the cheapest that reaches a solve rate."""
+    goal = f"{say_number(reach, 'share')} %"
     for cost in _known_costs(prices, timing=timing):
         word, form = _COSTS[cost]
-        found = find_cheapest(prices, reach, cost)
-        if found is None:
-            yield f"No model and strategy whose {word} are known solves {wanted}."
+        cheapest = find_cheapest(prices, reach, cost)
+        if cheapest is None:
+            yield f"No model and strategy whose {word} are known solves {goal}."
             continue
-        unsure = "" if found.interval.low >= reach else f", but its interval begins below {wanted}"
+        is_sure = cheapest.interval.low >= reach
         yield (
-            f"The cheapest in {word} that solves {wanted} is {found.arm} on {found.rung.model}: "
-            f"{say_number(found.rate, 'share')} % for {say_number(getattr(found, cost), form)} "
-            f"{word} a problem{unsure}."
+            f"The cheapest in {word} that solves {goal} is {cheapest.arm} on "
+            f"{cheapest.rung.model}: {say_number(cheapest.rate, 'share')} % for "
+            f"{say_number(getattr(cheapest, cost), form)} {word} a problem"
+            f"{'' if is_sure else f', but its interval begins below {goal}'}."
         )
 
 
@@ -396,211 +473,39 @@ def _known_costs(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
     ]
 
 
-def _price_row(price: CostPoint, costs: Sequence[Cost]) -> tuple[Value, ...]:
-    best: list[Cost] = [cost for cost in costs if cost in price.on_frontier]
-    return (
-        name_cell(price.rung.model),
-        name_cell(price.arm),
-        Number(value=price.rate, form="share"),
-        IntervalCell(interval=price.interval, form="share"),
-        *(Number(value=getattr(price, cost), form=_COSTS[cost][1]) for cost in costs),
-        Words(
-            text=", ".join(_COSTS[cost][0] for cost in best) or "-",
-            raw=", ".join(best),
-            tone="good" if best else "plain",
+def _runs_table(scale: Scale) -> Table:
+    runs = scale.origin.runs if scale.origin is not None else {}
+    return make_table(
+        "runs",
+        "Runs",
+        (
+            (Field("model", "model", model), Field("run_id", "run", run_id))
+            for model, run_id in runs.items()
         ),
-    )
-
-
-# Jump or artefact: the sharpness of each curve, and the side checks as what they are.
-
-
-JUMP_WORDS: dict[JumpWord, tuple[str, Tone]] = {
-    "real_jump": ("real jump", "good"),
-    "metric_artefact": ("metric artefact", "warn"),
-    "undetermined": ("undetermined", "quiet"),
-}
-"""Verdict -> its words and tone."""
-
-
-def jump_table(scale: Scale) -> Table:
-    """One row for each curve; a control of several arms has one."""
-    return Table(
-        key="jumps",
-        title="Is the jump real?",
-        note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
-        "axis; 0: a straight line, to 1: a step. Real jump: the companion's interval lies above "
-        "0.5; metric artefact: exact match is surely sharper and the companion's lies below 0.4",
-        columns=(
-            Column(key="curve", header="curve"),
-            Column(key="verdict", header="verdict"),
-            Column(key="exact", header="exact match"),
-            Column(key="exact_interval", header="interval"),
-            Column(key="companion", header="companion", opens=True),
-            Column(key="companion_sharpness", header="its sharpness"),
-            Column(key="companion_interval", header="interval"),
-            Column(key="contrast", header="exact minus companion"),
-        ),
-        rows=tuple(_jump_row(jump, curve) for curve, jump in _iterate_jumps(scale)),
-    )
-
-
-def check_table(scale: Scale) -> Table:
-    """The reason of every verdict, and every side check."""
-    return Table(
-        key="checks",
-        title="Why, and side checks",
-        note="Side checks are printed, never decisive",
-        columns=(
-            Column(key="curve", header="curve"),
-            Column(key="check", header="check"),
-            Column(key="value", header="value"),
-            Column(key="says", header="what it says"),
-        ),
-        rows=tuple(
-            (
-                name_cell(curve),
-                name_cell(check.name),
-                Number(value=check.value, form="value"),
-                name_cell(check.sentence),
-            )
-            for curve, jump in _iterate_jumps(scale)
-            for check in (_verdict_check(jump), *jump.checks)
-        ),
-    )
-
-
-def _verdict_check(jump: Jump) -> Check:
-    return Check(name=f"why {JUMP_WORDS[jump.verdict][0]}", value=None, sentence=jump.why)
-
-
-def _iterate_jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
-    seen: set[str] = set()
-    for answer in scale.answers:
-        for jump in answer.jumps:
-            curve = jump.arm
-            if jump.curve == "gain":
-                curve = f"gain of {answer.arm} over {answer.control}"
-            if curve not in seen:
-                seen.add(curve)
-                yield curve, jump
-
-
-def _jump_row(jump: Jump, curve: str) -> tuple[Value, ...]:
-    text, tone = JUMP_WORDS[jump.verdict]
-    nothing = Interval(low=math.nan, high=math.nan, level=jump.exact.interval.level)
-    other = jump.companion
-    return (
-        name_cell(curve),
-        Words(text=text, raw=jump.verdict, tone=tone),
-        Number(value=jump.exact.value, form="value"),
-        IntervalCell(interval=jump.exact.interval, form="value"),
-        Words(text=other.metric if other else "none", raw=other.metric if other else ""),
-        Number(value=other.value if other else None, form="value"),
-        IntervalCell(interval=other.interval if other else nothing, form="value"),
-        IntervalCell(interval=jump.contrast or nothing, form="value"),
-    )
-
-
-# The metric panel: exact match and its companions on the same outputs, by arm and size.
-
-
-def panel_tables(scale: Scale) -> Iterator[Table]:
-    """One for each arm with companions: a row for each model, two columns for each metric."""
-    arms = dict.fromkeys(mean.arm for mean in scale.metrics)
-    for arm in arms:
-        means = [mean for mean in scale.metrics if mean.arm == arm]
-        metrics = tuple(dict.fromkeys(mean.metric for mean in means))
-        if len(metrics) > 1:
-            yield _panel_table(arm, metrics, means, scale)
-
-
-def _panel_table(
-    arm: str, metrics: Sequence[str], means: Sequence[MetricPoint], scale: Scale
-) -> Table:
-    at = {(mean.rung.model, mean.metric): mean for mean in means}
-    return Table(
-        key="metrics",
-        title=f"The outputs of {arm} by other metrics",
-        note="Means over problems, each interval for itself; higher is better in all of them",
-        columns=(
-            Column(key="model", header="model"),
-            Column(key="size", header=SIZES[scale.axis][0]),
-            *(column for metric in metrics for column in _metric_columns(metric)),
-            Column(key="arm", header="arm"),
-        ),
-        rows=tuple(
-            (
-                name_cell(rung.model),
-                size_of(point, scale.axis),
-                *(
-                    cell
-                    for metric in metrics
-                    for cell in _metric_cells(at.get((rung.model, metric)), scale.level)
-                ),
-                name_cell(arm),
-            )
-            for rung, point in points_by_rung(scale).items()
-        ),
-    )
-
-
-def _metric_columns(metric: str) -> tuple[Column, Column]:
-    words = metric.replace("_", " ")
-    return (
-        Column(key=metric, header=words, opens=True),
-        Column(key=f"{metric}_interval", header="interval"),
-    )
-
-
-def _metric_cells(mean: MetricPoint | None, level: float) -> tuple[Value, Value]:
-    if mean is None:
-        nothing = Interval(low=math.nan, high=math.nan, level=level)
-        return Number(value=None, form="value"), IntervalCell(interval=nothing, form="value")
-    return Number(value=mean.value, form="value"), IntervalCell(
-        interval=mean.interval, form="value"
+        note="Of the store; cotkit show attempt RUN ARM PROBLEM prints an attempt",
     )
 
 
 # Sizes in words, and the curve of an arm and its control over them.
 
 
-SIZES: Mapping[Axis, tuple[str, Form]] = {
-    "params": ("parameters", "params"),
-    "active-params": ("active parameters", "params"),
-    "flops": ("training FLOPs", "flops"),
-    "loss": ("loss in nats", "value"),
-    "ordinal": ("rank", "count"),
-}
-"""Axis -> what a size is called and how it is written."""
-
 _LOGARITHMIC: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
 
 
-def name_cell(text: str) -> Words:
-    """A cell with a name."""
-    return Words(text=text, raw=text)
-
-
-def size_of(point: Point, axis: Axis) -> Number:
-    """The size of a point as people write it; a loss is no longer negated."""
+def size_cell(point: Point, axis: Axis) -> Number:
+    """Return the size of a point as people write it; a loss is no longer negated."""
     x = None if point.x is None else (-point.x if axis == "loss" else point.x)
     return Number(value=x, form=SIZES[axis][1])
 
 
 def say_size(point: Point, axis: Axis) -> str:
-    """A size in words: its number or, where that is only a rank, its model."""
-    said = size_of(point, axis)
-    return point.rung.model if axis == "ordinal" else say_number(said.value, said.form)
-
-
-def points_by_rung(scale: Scale) -> dict[Rung, Point]:
-    """Every model of an analysis, the smallest first -> a point that knows its size."""
-    return {point.rung: point for answer in scale.answers for point in answer.points}
+    """Return a size in words: its number or, where that is only a rank, its model."""
+    size = size_cell(point, axis)
+    return point.rung.model if axis == "ordinal" else say_number(size.value, size.form)
 
 
 def make_figures(answer: OnsetAnswer, axis: Axis) -> tuple[Figure, ...]:
-    """Its curve, if two places or more are known on the axis."""
+    """Return the curve of an answer, if two places or more are known on the axis."""
     points = [point for point in answer.points if point.x is not None]
     return (_make_figure(answer, points, axis),) if len(points) > 1 else ()
 

@@ -11,7 +11,7 @@ from typing import Protocol, cast, runtime_checkable
 from cotkit.benchmarks import UserFile, check_disjoint, draw, draw_exemplars, draw_order, label_pool
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
-from cotkit.prompting import read_exemplars, shown
+from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
 from cotkit.run.driver import name_user_errors
@@ -381,7 +381,7 @@ def _unused_problems(
 def _show_choices(problem: Problem) -> Problem:
     """Return the problem with the choices in its question's text, as prompts show them."""
     question = problem.question
-    return replace(problem, question=replace(question, text=shown(question)))
+    return replace(problem, question=replace(question, text=format_question(question)))
 
 
 def _order_exemplars(exemplars: tuple[Exemplar, ...], seed: int) -> tuple[Exemplar, ...]:

@@ -1,4 +1,4 @@
-"""Where a text says its number: answer lines, boxes, hashes, and the ranked fallbacks.
+"""Find the answer that a text states: answer lines, boxes, hashes, and the ranked fallbacks.
 
 The prompts ask for ONE last line, ``The answer is X.``, and generation stops there, so the FIRST
 answer line that settles on a number is the answer; whatever follows was not asked for. A line that
@@ -19,97 +19,6 @@ from typing import Literal, TypeAlias
 
 from cotkit.scoring.numbers import NumberMatch, canonical_form, find_numbers, read_number
 from cotkit.types import Question, Reading
-
-# Answers that are not numbers: one of the choices, or free text. Kept small on purpose.
-
-
-_LETTER = re.compile(
-    r"[\s*_$\"'{]*(?:\\(?:boxed|text|mathrm)\{)*"
-    r"(?:\((?P<paren>[A-Za-z])\)|(?P<bare>[A-Z])(?=[).:,*_}$\"']|\s*$))"
-)
-_WORD = re.compile(r"[^\W_]+")
-_PAREN = re.compile(r"\(([A-Z])\)")
-_EDGES = string.whitespace + string.punctuation
-
-
-def read_choice(text: str, question: Question, *, guess: bool) -> Reading:
-    """The letter (A, B, ...) of a choice, named by letter or by its text.
-
-    ``guess`` also takes the last line: a letter in brackets, a lone letter, or one choice's text.
-    """
-    for rule, piece in _answer_pieces(before_next_question(text), guess=guess):
-        letter = _read_letter(piece, question) or _match_choice_text(piece, question)
-        if letter is None and rule == "last-line" and (found := _PAREN.findall(piece)):
-            letter = _valid_letter(found[-1], question)
-        if letter is not None:
-            return Reading(value=letter, rule=rule)
-    return NO_READING
-
-
-def equals_choice(value: str, gold: str, question: Question) -> bool:
-    """Letters compared; the gold answer may be a letter or a choice's text."""
-    if gold in question.choices:  # "-3" and "3" are one normalised text
-        return value == string.ascii_uppercase[question.choices.index(gold)]
-    by_text = {normal_text(c): string.ascii_uppercase[i] for i, c in _letter_choices(question)}
-    return value == by_text.get(normal_text(gold), gold.strip(_EDGES).upper())
-
-
-def read_text(text: str, _question: Question, *, guess: bool) -> Reading:
-    """Free text after a marker, normalised; ``guess`` also takes the last line."""
-    for rule, piece in _answer_pieces(before_next_question(text), guess=guess):
-        if normal := normal_text(piece):
-            return Reading(value=normal, rule=rule)
-    return NO_READING
-
-
-def equals_text(value: str, gold: str, _question: Question) -> bool:
-    """Equal after :func:`normal_text`."""
-    return value == normal_text(gold)
-
-
-def normal_text(text: str) -> str:
-    """Compatibility forms folded, case folded, white space single, punctuation off the ends."""
-    folded = unicodedata.normalize("NFKC", text[:_CLIP]).casefold()
-    return " ".join(folded.split()).strip(_EDGES)
-
-
-def _answer_pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
-    for segment in answer_segments(text):
-        yield "answer-line", segment
-    if box := last_boxed(text):
-        yield "boxed", box[:_CLIP]
-    if guess:
-        lines = [line for line in text.splitlines() if line.strip()]
-        yield from (("last-line", line[-_CLIP:]) for line in lines[-1:])
-
-
-def _letter_choices(question: Question) -> list[tuple[int, str]]:
-    return list(enumerate(question.choices[: len(string.ascii_uppercase)]))
-
-
-def _valid_letter(letter: str, question: Question) -> str | None:
-    letter = letter.upper()
-    return letter if string.ascii_uppercase.index(letter) < len(question.choices) else None
-
-
-def _read_letter(piece: str, question: Question) -> str | None:
-    found = _LETTER.match(piece)
-    return _valid_letter(found["paren"] or found["bare"], question) if found else None
-
-
-def _match_choice_text(piece: str, question: Question) -> str | None:
-    """The only choice whose text stands in the piece as whole words; None if none or several."""
-    words = _spaced_words(piece)
-    named = [
-        string.ascii_uppercase[i] for i, c in _letter_choices(question) if _spaced_words(c) in words
-    ]
-    return named[0] if len(named) == 1 else None
-
-
-def _spaced_words(text: str) -> str:
-    """Words only, a space around each, so that ``in`` compares whole words."""
-    return f" {' '.join(_WORD.findall(normal_text(text)))} "
-
 
 SettledNumber: TypeAlias = Fraction | Literal["ambiguous"] | None
 """What a piece of text says: a number; more than one thing; nothing."""
@@ -182,7 +91,7 @@ _SPELLED = re.compile(
 
 @functools.lru_cache(maxsize=8)  # two readers of the panel ask the same of each text
 def read_marked(text: str) -> Reading:
-    """Only completed markers: ``answer-line``, then ``boxed`` (last), then ``hash`` (first)."""
+    """Read completed markers: ``answer-line``, then ``boxed`` (last), then ``hash`` (first)."""
     text = before_next_question(text)
     unclear = False
     for rule, settled in _find_markers(text):
@@ -193,7 +102,7 @@ def read_marked(text: str) -> Reading:
 
 
 def read_anything(text: str) -> Reading:
-    """The markers, then ``bold-final``, ``final-equals`` and ``last-number``.
+    """Read the markers, then ``bold-final``, ``final-equals`` and ``last-number``.
 
     The fallbacks look at the last line that holds a number, with phrases such as "100% sure" and
     anything from a next ``Q:`` on left out. An ambiguous answer line is not overruled by them.
@@ -210,7 +119,7 @@ def read_anything(text: str) -> Reading:
 
 
 def answer_segments(text: str) -> Iterator[str]:
-    """What follows each answer cue: the rest of its line (or the next one), up to a new cue."""
+    """Yield what follows each answer cue: the rest of its line, or the next, up to a new cue."""
     cues = list(_CUE.finditer(text))
     ends = [*(cue.start() for cue in cues), len(text)][1:]
     for cue, end in zip(cues, ends, strict=True):
@@ -220,7 +129,7 @@ def answer_segments(text: str) -> Iterator[str]:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Contents of the last closed ``\boxed{}``; None if there is none."""
+    r"""Return the contents of the last closed ``\boxed{}``; None if there is none."""
     open_at: list[int] = []
     box: slice | None = None
     for brace in _BRACE.finditer(text):
@@ -232,14 +141,14 @@ def last_boxed(text: str) -> str | None:
 
 
 def before_next_question(text: str) -> str:
-    """The text up to where a model runs on into a next ``Q:``, if a number came before it."""
+    """Cut the text where a model runs on into a next ``Q:``, if a number came before that."""
     digit = re.search(r"\d", text)
-    found = _NEXT_QUESTION.search(text, digit.end()) if digit else None
-    return text[: found.start()] if found else text
+    match = _NEXT_QUESTION.search(text, digit.end()) if digit else None
+    return text[: match.start()] if match else text
 
 
 def settle_number(sentence: str) -> SettledNumber:
-    """The one number that a piece of text states, by the rules of the module docstring.
+    """Return the one number that a piece of text states, by the rules of the module docstring.
 
     ``3 * 4 = 12`` states 12; ``18 because 3 * 6 = 18`` and ``18 (of 20)`` state 18.
     """
@@ -289,7 +198,7 @@ def _read_last_line(line: str, numbers: list[NumberMatch]) -> Reading:
 
 
 def _clip_line(line: str) -> str:
-    """The end of a line, starting at a white space if it had to be cut."""
+    """Return the end of a line, starting at a white space if it had to be cut."""
     if len(line) <= _CLIP:
         return line
     end = line[-_CLIP:]
@@ -297,12 +206,103 @@ def _clip_line(line: str) -> str:
 
 
 def _read_number_words(sentence: str) -> Fraction | None:
-    """A small number in words right at the start: ``eighteen``, ``minus forty-two apples``."""
-    if not (found := _SPELLED.match(sentence)):
+    """Read a small number in words at the start: ``eighteen``, ``minus forty-two apples``."""
+    if not (match := _SPELLED.match(sentence)):
         return None
-    first, second = _WORDS.get(found["first"].lower()), (found["second"] or "").lower()
+    first, second = _WORDS.get(match["first"].lower()), (match["second"] or "").lower()
     if first is None or second in _NOT_A_UNIT:
         return None
     if first >= 20 and 1 <= _WORDS.get(second, 0) <= 9:
         first += _WORDS[second]
-    return Fraction(-first if found["sign"] else first)
+    return Fraction(-first if match["sign"] else first)
+
+
+# Answers that are not numbers: one of the choices, or free text.
+
+
+_LETTER = re.compile(
+    r"[\s*_$\"'{]*(?:\\(?:boxed|text|mathrm)\{)*"
+    r"(?:\((?P<paren>[A-Za-z])\)|(?P<bare>[A-Z])(?=[).:,*_}$\"']|\s*$))"
+)
+_WORD = re.compile(r"[^\W_]+")
+_PAREN = re.compile(r"\(([A-Z])\)")
+_EDGES = string.whitespace + string.punctuation
+
+
+def read_choice(text: str, question: Question, *, guess: bool) -> Reading:
+    """Read the letter (A, B, ...) of a choice, named by letter or by its text.
+
+    ``guess`` also takes the last line: a letter in brackets, a lone letter, or one choice's text.
+    """
+    for rule, piece in _answer_pieces(before_next_question(text), guess=guess):
+        letter = _read_letter(piece, question) or _match_choice_text(piece, question)
+        if letter is None and rule == "last-line" and (letters := _PAREN.findall(piece)):
+            letter = _valid_letter(letters[-1], question)
+        if letter is not None:
+            return Reading(value=letter, rule=rule)
+    return NO_READING
+
+
+def equals_choice(value: str, gold: str, question: Question) -> bool:
+    """Compare letters; the gold answer may be a letter or a choice's text."""
+    if gold in question.choices:  # "-3" and "3" are one normalised text
+        return value == string.ascii_uppercase[question.choices.index(gold)]
+    by_text = {normal_text(c): string.ascii_uppercase[i] for i, c in _letter_choices(question)}
+    return value == by_text.get(normal_text(gold), gold.strip(_EDGES).upper())
+
+
+def read_text(text: str, _question: Question, *, guess: bool) -> Reading:
+    """Read free text after a marker, normalised; ``guess`` also takes the last line."""
+    for rule, piece in _answer_pieces(before_next_question(text), guess=guess):
+        if normal := normal_text(piece):
+            return Reading(value=normal, rule=rule)
+    return NO_READING
+
+
+def equals_text(value: str, gold: str, _question: Question) -> bool:
+    """Return whether both are equal after :func:`normal_text`."""
+    return value == normal_text(gold)
+
+
+def normal_text(text: str) -> str:
+    """Normalise a text: fold compatibility forms and case, single spaces, no outer punctuation."""
+    folded = unicodedata.normalize("NFKC", text[:_CLIP]).casefold()
+    return " ".join(folded.split()).strip(_EDGES)
+
+
+def _answer_pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
+    for segment in answer_segments(text):
+        yield "answer-line", segment
+    if box := last_boxed(text):
+        yield "boxed", box[:_CLIP]
+    if guess:
+        lines = [line for line in text.splitlines() if line.strip()]
+        yield from (("last-line", line[-_CLIP:]) for line in lines[-1:])
+
+
+def _letter_choices(question: Question) -> list[tuple[int, str]]:
+    return list(enumerate(question.choices[: len(string.ascii_uppercase)]))
+
+
+def _valid_letter(letter: str, question: Question) -> str | None:
+    letter = letter.upper()
+    return letter if string.ascii_uppercase.index(letter) < len(question.choices) else None
+
+
+def _read_letter(piece: str, question: Question) -> str | None:
+    match = _LETTER.match(piece)
+    return _valid_letter(match["paren"] or match["bare"], question) if match else None
+
+
+def _match_choice_text(piece: str, question: Question) -> str | None:
+    """Return the only choice whose text stands in the piece as whole words, if it is one alone."""
+    words = _spaced_words(piece)
+    letters = [
+        string.ascii_uppercase[i] for i, c in _letter_choices(question) if _spaced_words(c) in words
+    ]
+    return letters[0] if len(letters) == 1 else None
+
+
+def _spaced_words(text: str) -> str:
+    """Return the words with a space around each, so that ``in`` compares whole words."""
+    return f" {' '.join(_WORD.findall(normal_text(text)))} "

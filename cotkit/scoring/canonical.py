@@ -17,33 +17,33 @@ _MAX_LENGTH = 400  # nobody's answer is longer, and Python refuses integers of 4
 
 
 def canonical_number(text: str) -> str | None:
-    """Plain digits for a number as people write gold answers; None if it is not one number.
+    """Write a gold answer that is a number in plain digits; None if it is not one number.
 
     ``"$1,234.50"`` is ``"1234.5"``, ``"10."`` is ``"10"``, ``"2/8"`` is ``"0.25"``, ``"2/6"`` is
     ``"1/3"``, ``"25%"`` is ``"25"`` (the figure, as the readers read it). Nothing is rounded.
     """
-    found = _NUMBER.fullmatch(text.strip())
-    if found is None or len(text) > _MAX_LENGTH:
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None or len(text) > _MAX_LENGTH:
         return None
-    if found["top"]:
-        if int(found["bottom"]) == 0:
+    if match["top"]:
+        if int(match["bottom"]) == 0:
             return None
-        value = Fraction(int(found["top"]), int(found["bottom"]))
+        value = Fraction(int(match["top"]), int(match["bottom"]))
     else:
-        whole = (found["whole"] or "0").replace(",", "")
-        value = Fraction(f"{whole}.{found['places'] or found['bare'] or '0'}")
-    return _write_number(-value if found["sign"] == "-" else value)
+        integer = (match["whole"] or "0").replace(",", "")
+        value = Fraction(f"{integer}.{match['places'] or match['bare'] or '0'}")
+    return _write_number(-value if match["sign"] == "-" else value)
 
 
 def _write_number(value: Fraction) -> str:
-    places, rest = 0, value.denominator
+    places, cofactor = 0, value.denominator
     for prime in (2, 5):
         power = 0
-        while rest % prime == 0:
-            rest //= prime
+        while cofactor % prime == 0:
+            cofactor //= prime
             power += 1
         places = max(places, power)
-    if rest != 1:
+    if cofactor != 1:
         return f"{value.numerator}/{value.denominator}"
     if places == 0:
         return str(value.numerator)

@@ -1,4 +1,4 @@
-"""All metrics of one attempt that apply to it: the same output, measured in several ways.
+"""Measure one attempt by every metric that applies: the same output, seen in several ways.
 
 What is written and what is weighed stand apart. *Written*: the answer that the run's reader read;
 one that it could not read counts as an empty answer, so that every metric has the same
@@ -48,7 +48,7 @@ def measure_attempt(
     chain: str | None = None,
     samples_right: Sequence[bool] = (),
 ) -> dict[str, float]:
-    """Metric name (of ``METRICS``, or ``pass_at_<k>``) to value; what does not apply is not there.
+    """Return metrics by name (of ``METRICS``, or ``pass_at_<k>``); only those that apply.
 
     Args:
         attempt: Scored; of a vote only ``samples_right`` and the answer voted for count.
@@ -65,25 +65,25 @@ def measure_attempt(
         UsageError: none of the options is the gold answer.
         ValueError: what :class:`Ballot` refuses, or not as many log-probabilities as options.
     """
-    found = _measure_answer(problem, reading)
+    metrics = _measure_answer(problem, reading)
     if chain is not None and not attempt.is_vote:
-        found |= _measure_chain(chain, problem.rationale or "")
+        metrics |= _measure_chain(chain, problem.rationale or "")
     if len(samples_right) > 1:
         n, c = len(samples_right), sum(samples_right)
-        found |= {f"pass_at_{k}": pass_at_k(n, c, k) for k in _sample_sizes(n)}
+        metrics |= {f"pass_at_{k}": pass_at_k(n, c, k) for k in _sample_sizes(n)}
     if logprobs:
-        found |= _measure_options(problem, logprobs, n_tokens)
-    return found
+        metrics |= _measure_options(problem, logprobs, n_tokens)
+    return metrics
 
 
 def options_of(problem: Problem) -> tuple[str, ...]:
-    """What can be weighed of a problem beside its gold answer; empty: nothing."""
+    """Return the options of a problem that can be weighed beside its gold answer; may be empty."""
     options = problem.options or problem.question.choices
     return options if len(options) > 1 else ()
 
 
 def scores_of(problem: Problem) -> tuple[float, ...]:
-    """What each of :func:`options_of` is worth.
+    """Return the score of each of :func:`options_of`.
 
     Raises:
         UsageError: none of them is the gold answer.
@@ -102,7 +102,7 @@ def scores_of(problem: Problem) -> tuple[float, ...]:
 
 
 def preferred_scale(problems: Sequence[Problem]) -> tuple[str, float, float] | None:
-    """The preferred score of a BIG-bench task, what chance gets of it, and what a perfect model.
+    """Return the preferred score of a BIG-bench task, its value by chance, and its best value.
 
     Args:
         problems: All of the task; each tells its ``preferred_score``.
@@ -115,7 +115,7 @@ def preferred_scale(problems: Sequence[Problem]) -> tuple[str, float, float] | N
         return "exact_match", 0.0, 1.0
     if names == {"multiple_choice_grade"} and all(map(options_of, problems)):
         scores = [scores_of(problem) for problem in problems]
-        return "multiple_choice_grade", fmean(fmean(one) for one in scores), 1.0
+        return "multiple_choice_grade", fmean(fmean(values) for values in scores), 1.0
     return None
 
 
@@ -127,27 +127,27 @@ def _measure_answer(problem: Problem, reading: Reading) -> dict[str, float]:
     is_right = value is not None and any(
         equals_exactly(value, gold, problem.question) for gold in golds
     )
-    found = {"exact_match": float(is_right)}
+    metrics = {"exact_match": float(is_right)}
     if problem.question.answer_kind == "text":
-        words, wanted = (value or "").split(), [normal_text(gold).split() for gold in golds]
-        found |= _measure_edits(words, wanted)
-    return found
+        words, targets = (value or "").split(), [normal_text(gold).split() for gold in golds]
+        metrics |= _measure_edits(words, targets)
+    return metrics
 
 
 def _measure_number(value: str, golds: Sequence[str]) -> dict[str, float]:
-    found = {
+    metrics = {
         "exact_match": float(value in golds),
         "numeric_match": float(any(numeric_match(value, gold) for gold in golds)),
         **_measure_edits(value, golds),
     }
     if all(_INTEGER.fullmatch(gold) for gold in golds):
         shares = [digit_accuracy(value, gold) for gold in golds] if value else [0.0]
-        found["digit_accuracy"] = max(shares)
-    return found
+        metrics["digit_accuracy"] = max(shares)
+    return metrics
 
 
 def _measure_edits(output: Sequence[str], golds: Sequence[Sequence[str]]) -> dict[str, float]:
-    """To the nearest of the golds."""
+    """Measure the distance to the nearest of the golds."""
     return {
         "edit_distance": float(min(edit_distance(gold, output) for gold in golds)),
         "edit_similarity": max(edit_similarity(gold, output) for gold in golds),
@@ -155,7 +155,7 @@ def _measure_edits(output: Sequence[str], golds: Sequence[Sequence[str]]) -> dic
 
 
 def _measure_chain(text: str, gold: str) -> dict[str, float]:
-    """``steps_right``: of the gold steps, the share that stands before the first wrong one.
+    """Measure a chain; ``steps_right`` is the share of gold steps before the first wrong one.
 
     So both are numbers for every chain: a step's index has no value where no step is wrong.
     """
@@ -174,12 +174,12 @@ def _measure_options(
     problem: Problem, logprobs: tuple[float, ...], n_tokens: tuple[int | None, ...]
 ) -> Mapping[str, float]:
     options, gold = options_of(problem), 0
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     if options and len(logprobs) > 1:
         ballot = OptionWeights(log_probs=logprobs, scores=scores_of(problem))
         best = max(ballot.scores)
         gold = ballot.scores.index(best)
-        found = {
+        metrics = {
             "multiple_choice_grade": multiple_choice_grade([ballot]),
             "choice_right": float(ballot.scores[ballot.chosen] == best),
             "brier_per_option": brier_per_option([ballot]),
@@ -188,14 +188,14 @@ def _measure_options(
         }
     elif len(logprobs) > 1:
         raise ValueError(f"{len(logprobs)} log-probabilities and no options")
-    found["gold_log_prob"] = logprobs[gold]
+    metrics["gold_log_prob"] = logprobs[gold]
     if n_tokens and (n := n_tokens[gold]) is not None:
-        found["gold_log_prob_per_token"] = gold_log_prob_per_token(logprobs[gold], n)
-    return found
+        metrics["gold_log_prob_per_token"] = gold_log_prob_per_token(logprobs[gold], n)
+    return metrics
 
 
 def _sample_sizes(n: int) -> list[int]:
-    """1, 2, 4, ... below n, and n."""
+    """Return 1, 2, 4, ... below n, and n."""
     return [*(k for k in (2**i for i in range(n.bit_length())) if k < n), n]
 
 
@@ -244,14 +244,14 @@ class EquationStep:
     c: Fraction
 
     def normal(self) -> EquationStep:
-        """The same step with the terms of a sum or product in order of size."""
+        """Return the same step with the terms of a sum or product in order of size."""
         if self.sign in "-/" or self.a <= self.b:
             return self
         return EquationStep(a=self.b, sign=self.sign, b=self.a, c=self.c)
 
 
 def digit_accuracy(value: str, gold: str) -> float:
-    """Share of columns that agree, both numbers right-aligned at the units; 1 is best, 0 worst.
+    """Return the share of columns that agree, right-aligned at the units; 1 is best, 0 worst.
 
     Columns are the digits of the longer number; one more is the sign, where either is negative; one
     more each are decimals. A column in which one number has nothing differs: ``42`` against ``142``
@@ -262,19 +262,19 @@ def digit_accuracy(value: str, gold: str) -> float:
     Raises:
         ValueError: the gold answer is not an integer.
     """
-    right = str(abs(int(gold)))[::-1]
-    whole, _, decimals = value.lstrip("-").partition(".")
-    left = whole[::-1]
+    gold_digits = str(abs(int(gold)))[::-1]
+    integer, _, decimals = value.lstrip("-").partition(".")
+    digits = integer[::-1]
     if "/" in value:
         return 0.0
     is_signed = "-" in {value[0], gold[0]}
-    n_agree = sum(a == b for a, b in zip(left, right, strict=False))
+    n_agree = sum(a == b for a, b in zip(digits, gold_digits, strict=False))
     n_agree += is_signed and value[0] == gold[0]
-    return n_agree / (max(len(left), len(right)) + is_signed + len(decimals))
+    return n_agree / (max(len(digits), len(gold_digits)) + is_signed + len(decimals))
 
 
 def first_wrong_step(chain: str, gold: str) -> int | NoChain | None:
-    """Number, from 1, of the first step of a chain that the gold chain does not have.
+    """Return the number, from 1, of the first step of a chain that the gold chain does not have.
 
     None: every gold step is there (best). ``"no-chain"``: the text states no step at all. Steps are
     compared by value, in any order (brackets can be worked in several), with the terms of sums and
@@ -286,52 +286,52 @@ def first_wrong_step(chain: str, gold: str) -> int | NoChain | None:
         chain: What the model wrote; see :func:`read_steps` for what is read.
         gold: The rationale of the problem.
     """
-    written = list(read_steps(chain))
-    if not written:
+    steps = list(read_steps(chain))
+    if not steps:
         return "no-chain"
-    wanted = Counter(gold_steps(gold))
-    seen: set[EquationStep] = set()
-    at = 0
-    for step in (step.normal() for step in written):
-        if not wanted.total():
+    missing = Counter(gold_steps(gold))
+    right_steps: set[EquationStep] = set()
+    n_right = 0
+    for step in (step.normal() for step in steps):
+        if not missing.total():
             return None
-        if wanted[step]:
-            wanted[step] -= 1
-        elif step in seen:
+        if missing[step]:
+            missing[step] -= 1
+        elif step in right_steps:
             continue
         else:
-            return at + 1
-        seen.add(step)
-        at += 1
-    return at + 1 if wanted.total() else None
+            return n_right + 1
+        right_steps.add(step)
+        n_right += 1
+    return n_right + 1 if missing.total() else None
 
 
 @functools.lru_cache(maxsize=4096)
 def gold_steps(gold: str) -> tuple[EquationStep, ...]:
-    """The steps of a gold chain, terms in order of size; read once for all attempts at it."""
+    """Return the steps of a gold chain, terms in order of size; read once for all attempts."""
     return tuple(step.normal() for step in read_steps(gold))
 
 
 def read_steps(text: str) -> Iterator[EquationStep]:
-    """The steps ``a op b = c`` of a text, in order, true or not.
+    """Yield the steps ``a op b = c`` of a text, in order, true or not.
 
     Signs may be ``* x × ·``, ``/ ÷``, ``- − –``, their LaTeX or words (``plus``, ``divided by``;
     ``is``, ``equals`` for ``=``); numbers may have thousands separators, decimals and brackets.
     ``3 + 5 = 8 - 2 = 6`` is two steps. Expressions of more than one operation are not steps.
     """
     plain = text.translate(_LOOKALIKE)
-    for pattern, written in _PLAIN:
-        plain = pattern.sub(written, plain)
-    at = 0
-    while found := _WRITTEN_STEP.search(plain, at):
-        opened = plain[: found.start()].endswith(("(", "( "))
-        goes_on = _GOES_ON.search(plain[max(0, found.start() - 6) : found.start()])
-        if goes_on or (found["closed"] and not opened):
-            at = found.end("a")
+    for pattern, replacement in _PLAIN:
+        plain = pattern.sub(replacement, plain)
+    offset = 0
+    while match := _WRITTEN_STEP.search(plain, offset):
+        opened = plain[: match.start()].endswith(("(", "( "))
+        goes_on = _GOES_ON.search(plain[max(0, match.start() - 6) : match.start()])
+        if goes_on or (match["closed"] and not opened):
+            offset = match.end("a")
             continue
-        at = found.start("c")
-        a, b, c = (_to_fraction(found[name].strip("() ")) for name in "abc")
-        yield EquationStep(a=a, sign=found["sign"], b=b, c=c)
+        offset = match.start("c")
+        a, b, c = (_to_fraction(match[name].strip("() ")) for name in "abc")
+        yield EquationStep(a=a, sign=match["sign"], b=b, c=c)
 
 
 def _to_fraction(number: str) -> Fraction:

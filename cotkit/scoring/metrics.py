@@ -1,4 +1,4 @@
-"""Metrics beside the solve rate: pure functions, each told with its range, unit and direction.
+"""Metrics beside the solve rate: pure functions, each documented with range, unit and direction.
 
 :data:`METRICS` says the same for tables. Sources: BIG-bench 1.0.0 (Srivastava et al. 2022,
 arXiv:2206.04615), Schaeffer et al. 2023 (arXiv:2304.15004), Chen et al. 2021 (arXiv:2107.03374).
@@ -14,7 +14,6 @@ from fractions import Fraction
 from itertools import pairwise
 from types import MappingProxyType
 
-from cotkit.scoring.answers import normal_text
 from cotkit.scoring.numbers import read_number
 
 N_BINS = 15
@@ -54,14 +53,14 @@ class OptionWeights:
         n = len(self.log_probs)
         if n < 2 or n != len(self.scores):
             raise ValueError(f"{n} log-probabilities and {len(self.scores)} scores")
-        for at, value in enumerate(self.log_probs):
+        for index, value in enumerate(self.log_probs):
             if not value <= 0:
-                raise ValueError(f"log-probability of option {at} is {value}")
+                raise ValueError(f"log-probability of option {index} is {value}")
         if max(self.log_probs) == -math.inf:
             raise ValueError("every option has log-probability -inf")
-        for at, score in enumerate(self.scores):
+        for index, score in enumerate(self.scores):
             if not 0 <= score < math.inf:
-                raise ValueError(f"score of option {at} is {score}")
+                raise ValueError(f"score of option {index} is {score}")
         if not any(self.scores):
             raise ValueError("every option scores 0")
 
@@ -86,17 +85,12 @@ class OptionWeights:
 
 
 def multiple_choice_grade(ballots: Sequence[OptionWeights]) -> float:
-    """Mean score of the likeliest option: 0..1 where scores are, higher is better. BIG-bench."""
+    """Return the mean score of the likeliest option: 0..1 where scores are, higher is better."""
     return _mean([ballot.scores[ballot.chosen] for ballot in ballots])
 
 
-def chance_grade(ballots: Sequence[OptionWeights]) -> float:
-    """The grade of a guess, each option as likely: BIG-bench's low score of that metric."""
-    return _mean([_mean(ballot.scores) for ballot in ballots])
-
-
 def brier_per_option(ballots: Sequence[OptionWeights]) -> float:
-    """BIG-bench's Brier: mean over *options* of ``t(p-1)^2 + (1-t)p^2``; 0..1, lower is better.
+    """Return BIG-bench's Brier, ``t(p-1)^2 + (1-t)p^2`` by *option*; 0..1, lower is better.
 
     Of one right option among K, a uniform guess has ``(K-1)/K^2``: 0.25 of 2, 0.16 of 5. All
     options of all items weigh the same, so items with more options weigh more; the mean over items
@@ -106,35 +100,20 @@ def brier_per_option(ballots: Sequence[OptionWeights]) -> float:
 
 
 def brier(ballots: Sequence[OptionWeights]) -> float:
-    """Textbook Brier (1950): summed over options, mean over *items*; 0..2, lower is better.
+    """Return the Brier score (1950): summed over options, mean over *items*; 0..2, lower is better.
 
     :func:`brier_per_option` times the number of options, where that is the same for all items.
     """
     return _mean([math.fsum(_brier_losses(ballot)) for ballot in ballots])
 
 
-def expected_calibration_error(ballots: Sequence[OptionWeights], n_bins: int = N_BINS) -> float:
-    """:func:`calibration_error` of the likeliest options (right: a best-scored one); 0..1.
-
-    As everywhere of errors, lower is better; it does not say how often an item is right.
-
-    Raises:
-        ValueError: no ballots, or no bins.
-    """
-    return calibration_error(
-        [ballot.probabilities[ballot.chosen] for ballot in ballots],
-        [ballot.scores[ballot.chosen] == max(ballot.scores) for ballot in ballots],
-        n_bins,
-    )
-
-
 def calibration_error(
     confidence: Sequence[float], right: Sequence[float], n_bins: int = N_BINS
 ) -> float:
-    """Mean distance of confidence and accuracy by bin (Naeini et al. 2015); 0..1, lower is better.
+    """Return the mean distance of confidence and accuracy by bin; 0..1, lower is better.
 
-    Bins of equal width by confidence; a value on an edge belongs to the upper bin, 1 to the last.
-    Biased upwards where there are few items: each bin's accuracy is noise then.
+    Bins of equal width by confidence (Naeini et al. 2015); a value on an edge belongs to the upper
+    bin, 1 to the last. Biased upwards where there are few items: accuracy by bin is noise then.
 
     Args:
         confidence: Of each item, the probability of what was chosen, 0..1.
@@ -148,52 +127,45 @@ def calibration_error(
     _check(bool(confidence), "no items")
     gaps = [0.0] * n_bins
     for sure, hit in zip(confidence, right, strict=True):
-        at = next((j for j in range(n_bins) if sure < (j + 1) / n_bins), n_bins - 1)
-        gaps[at] += hit - sure
+        bin_index = next((j for j in range(n_bins) if sure < (j + 1) / n_bins), n_bins - 1)
+        gaps[bin_index] += hit - sure
     return math.fsum(map(abs, gaps)) / len(confidence)
 
 
-def exact_match(answer: str, golds: Sequence[str]) -> bool:
-    """Whether the answer is one of the golds, but for case, outer punctuation and white space.
-
-    Its mean is 0..1, a share of items, higher is better. BIG-bench's ``exact_str_match`` also
-    minds case and punctuation.
-    """
-    return normal_text(answer) in {normal_text(gold) for gold in golds}
-
-
 def numeric_match(answer: str, gold: str) -> bool:
-    """Whether both are one number and the same one, exactly: ``$1,234.50`` is ``1234.5``.
+    """Return whether both are the same number, exactly: ``$1,234.50`` is ``1234.5``.
 
     Its mean is 0..1, a share of items, higher is better. No tolerance, and a sign counts: a
     relative tolerance on signed values (BIG-bench's) lets every negative target pass.
     """
-    found, wanted = read_number(answer), read_number(gold)
-    return isinstance(found, Fraction) and found == wanted
+    number, gold_number = read_number(answer), read_number(gold)
+    return isinstance(number, Fraction) and number == gold_number
 
 
 def edit_distance(target: Sequence[Hashable], output: Sequence[Hashable]) -> int:
-    """Fewest insertions, deletions and substitutions (Levenshtein); tokens, 0.., lower is better.
+    """Count insertions, deletions and substitutions (Levenshtein); tokens, 0.., lower is better.
 
     Use digits, words or one tokeniser's ids as tokens: models' own tokens are not comparable.
     """
     row = list(range(len(output) + 1))
-    for i, wanted in enumerate(target, start=1):
+    for i, target_token in enumerate(target, start=1):
         new = [i]
-        for j, (found, (corner, above)) in enumerate(zip(output, pairwise(row), strict=True)):
-            new.append(min(new[j] + 1, above + 1, corner + (wanted != found)))
+        for j, (output_token, (corner, above)) in enumerate(
+            zip(output, pairwise(row), strict=True)
+        ):
+            new.append(min(new[j] + 1, above + 1, corner + (target_token != output_token)))
         row = new
     return row[-1]
 
 
 def edit_similarity(target: Sequence[Hashable], output: Sequence[Hashable]) -> float:
-    """``1 - distance / longer length``: 0..1, higher is better; 1 for two empty sequences."""
+    """Return ``1 - distance / longer length``: 0..1, higher is better; 1 for two empty ones."""
     longest = max(len(target), len(output))
     return 1 - edit_distance(target, output) / longest if longest else 1.0
 
 
 def gold_log_prob_per_token(log_prob: float, n_tokens: int) -> float:
-    """Natural log-probability of the gold answer per token of it: nats, -inf..0, higher is better.
+    """Return the gold answer's natural log-probability per token: nats, -inf..0, higher is better.
 
     Raises:
         ValueError: NaN, above 0, or no tokens.
@@ -204,7 +176,7 @@ def gold_log_prob_per_token(log_prob: float, n_tokens: int) -> float:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Chance that k of n samples, drawn without repeats, hold one of the c correct; 0..1, higher.
+    """Return the chance that k of n samples hold one of the c correct; 0..1, higher is better.
 
     ``1 - C(n-c, k) / C(n, k)``: unbiased (Chen et al. 2021, equation 1); ``1-(1-c/n)^k`` is not.
 
@@ -216,7 +188,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def normalise_score(raw: float, low: float, high: float) -> float:
-    """BIG-bench's normalised preferred metric, ``100 (raw - low) / (high - low)``.
+    """Return BIG-bench's normalised preferred metric, ``100 (raw - low) / (high - low)``.
 
     0 is chance, 100 perfect, below 0 worse than chance; no bound; higher is better, also
     where it is not for ``raw`` (then ``high`` is the smaller one).
@@ -260,12 +232,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
     }
 )
-"""Name -> what its number, or the mean of it over items, means. Most are functions here; ``chain``,
-``steps``, ``choice`` and ``confidence`` are of :mod:`cotkit.scoring.measure`."""
+"""Name -> what its number, or its mean over items, means. Most are functions here or in
+:mod:`cotkit.scoring.measure`; the means of a run are made in ``analysis``."""
 
 
 def find_metric(name: str) -> Metric:
-    """The entry of :data:`METRICS` for a metric of an attempt; ``pass_at_5`` has ``pass_at_k``'s.
+    """Return the entry of :data:`METRICS` for a metric of an attempt.
+
+    That of ``pass_at_5`` is ``pass_at_k``.
 
     Raises:
         KeyError: there is no such metric.

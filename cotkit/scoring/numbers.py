@@ -81,53 +81,54 @@ class NumberMatch:
 
 
 def find_numbers(text: str) -> Iterator[NumberMatch]:
-    """Every number of a text, from left to right, in linear time.
+    """Yield every number of a text, from left to right, in linear time.
 
     Digits with commas that are no thousands grouping are a list: ``1,2`` gives 1 and 2.
     """
     plain = _plain_text(text)
-    at = 0
-    while core := _CORE.search(plain, at):
-        at = core.end()
+    offset = 0
+    while core := _CORE.search(plain, offset):
+        offset = core.end()
         if core["skip"]:
             continue
         if core["run"]:
-            if (whole := _join_digit_groups(core["run"])) is None:
+            if (digits := _join_digit_groups(core["run"])) is None:
                 yield from _list_items(core)
                 continue
-            value = _parse_decimal(whole + (core["decimals"] or ""))
+            value = _parse_decimal(digits + (core["decimals"] or ""))
         elif core["bare"]:
             value = _parse_decimal("0" + core["bare"])
         else:
             value = _parse_fraction(core)
-        value, at = _extend_number(
-            plain, at, value, is_whole=bool(core["run"] and not core["decimals"])
+        value, offset = _extend_number(
+            plain, offset, value, is_whole=bool(core["run"] and not core["decimals"])
         )
         start, negative = _find_start(plain, core.start())
         if value is not None and not _is_attached(plain, start):
-            yield NumberMatch(value=-value if negative else value, start=start, end=at)
+            yield NumberMatch(value=-value if negative else value, start=start, end=offset)
 
 
 def read_number(text: str) -> Fraction | None:
-    """The value of ONE number expression, with markup around it and a unit of up to four words.
+    """Return the value of ONE number expression, with markup around it and a unit after it.
 
-    None if there is no number, more than one, other words before it, or over ``MAX_DIGITS``.
+    The unit has up to four words. None if there is no number, more than one, other words before it,
+    or over ``MAX_DIGITS``.
     """
     plain = _plain_text(text)
-    found = list(islice(find_numbers(text), 2))
-    if len(found) != 1 or not _PREFIX.fullmatch(plain, 0, found[0].start):
+    numbers = list(islice(find_numbers(text), 2))
+    if len(numbers) != 1 or not _PREFIX.fullmatch(plain, 0, numbers[0].start):
         return None
-    return found[0].value if _SUFFIX.fullmatch(plain, found[0].end) else None
+    return numbers[0].value if _SUFFIX.fullmatch(plain, numbers[0].end) else None
 
 
 def canonical_form(value: Fraction) -> str:
-    """The one spelling of a value: integer, else exact terminating decimal, else ``n/d``."""
-    rest, twos, fives = value.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
-    while rest % 5 == 0:
-        rest, fives = rest // 5, fives + 1
-    if rest != 1:
+    """Return the one spelling of a value: integer, else exact terminating decimal, else ``n/d``."""
+    cofactor, twos, fives = value.denominator, 0, 0
+    while cofactor % 2 == 0:
+        cofactor, twos = cofactor // 2, twos + 1
+    while cofactor % 5 == 0:
+        cofactor, fives = cofactor // 5, fives + 1
+    if cofactor != 1:
         return f"{value.numerator}/{value.denominator}"
     places = max(twos, fives)
     if places == 0:
@@ -138,7 +139,7 @@ def canonical_form(value: Fraction) -> str:
 
 @functools.lru_cache(maxsize=256)  # every reader of the panel compares with the same gold answer
 def parse_gold(text: str) -> Fraction:
-    """A gold answer as a number.
+    """Return a gold answer as a number.
 
     Raises:
         ValueError: it is not one readable number.
@@ -150,17 +151,17 @@ def parse_gold(text: str) -> Fraction:
 
 
 def _plain_text(text: str) -> str:
-    """Markup blanked and look-alike characters replaced, every offset kept."""
+    """Blank markup and replace look-alike characters; every offset stays."""
 
-    def blank(found: re.Match[str]) -> str:
-        last = found[0][-1]
-        return (last if last in "$%" else " ").ljust(len(found[0]))  # "-\\$5" keeps its sign
+    def blank(match: re.Match[str]) -> str:
+        last = match[0][-1]
+        return (last if last in "$%" else " ").ljust(len(match[0]))  # "-\\$5" keeps its sign
 
     return _MARKUP.sub(blank, text.translate(_LOOKALIKE))
 
 
 def _join_digit_groups(run: str) -> str | None:
-    """The digits of a run if it is one number; None if it is a list."""
+    """Return the digits of a run if it is one number; None if it is a list."""
     first, *others = re.split(_SEPARATOR, run)
     if not others:
         return first
@@ -182,37 +183,37 @@ def _parse_decimal(digits: str) -> Fraction | None:
     return Fraction(digits) if len(digits) <= MAX_DIGITS else None
 
 
-def _parse_fraction(found: re.Match[str]) -> Fraction | None:
-    """Of a match with groups ``vulgar`` or ``frac``; None if the denominator is zero."""
-    if found["vulgar"]:
-        return Fraction(unicodedata.normalize("NFKC", found["vulgar"]).replace("\u2044", "/"))
-    parts: list[str] = re.findall(r"-?[0-9]+", found["frac"])
+def _parse_fraction(match: re.Match[str]) -> Fraction | None:
+    """Parse a match with groups ``vulgar`` or ``frac``; None if the denominator is zero."""
+    if match["vulgar"]:
+        return Fraction(unicodedata.normalize("NFKC", match["vulgar"]).replace("\u2044", "/"))
+    parts: list[str] = re.findall(r"-?[0-9]+", match["frac"])
     top, bottom = (int(part) for part in (parts if len(parts) == 2 else parts[0]))
     return Fraction(top, bottom) if bottom else None
 
 
 def _extend_number(
-    plain: str, at: int, value: Fraction | None, *, is_whole: bool
+    plain: str, offset: int, value: Fraction | None, *, is_whole: bool
 ) -> tuple[Fraction | None, int]:
     """Take in what follows the digits: a fraction, a power of ten, a scale word, a percent sign."""
-    if is_whole and value is not None and (mixed := _MIXED.match(plain, at)):
+    if is_whole and value is not None and (mixed := _MIXED.match(plain, offset)):
         part = _proper_fraction(mixed)
         if part is not None:
-            value, at, is_whole = value + part, mixed.end(), False
-    if is_whole and value is not None and (over := _OVER.match(plain, at)):
-        value, at = (value / int(over[1]) if int(over[1]) else None), over.end()
-    if power := _TIMES_TEN.match(plain, at):
-        value, at = _shift_exponent(value, _parse_exponent(power)), power.end()
-    elif power := _POWER.match(plain, at):
-        value, at = (
+            value, offset, is_whole = value + part, mixed.end(), False
+    if is_whole and value is not None and (over := _OVER.match(plain, offset)):
+        value, offset = (value / int(over[1]) if int(over[1]) else None), over.end()
+    if power := _TIMES_TEN.match(plain, offset):
+        value, offset = _shift_exponent(value, _parse_exponent(power)), power.end()
+    elif power := _POWER.match(plain, offset):
+        value, offset = (
             (_shift_exponent(Fraction(1), _parse_exponent(power)) if value == 10 else None),
             power.end(),
         )
-    if scale := _SCALE.match(plain, at):
-        value, at = _shift_exponent(value, _SCALES[(scale[1] or scale[2]).lower()]), scale.end()
-    if percent := _PERCENT.match(plain, at):
-        at = percent.end()
-    return value, at
+    if scale := _SCALE.match(plain, offset):
+        value, offset = _shift_exponent(value, _SCALES[(scale[1] or scale[2]).lower()]), scale.end()
+    if percent := _PERCENT.match(plain, offset):
+        offset = percent.end()
+    return value, offset
 
 
 def _proper_fraction(mixed: re.Match[str]) -> Fraction | None:
@@ -231,7 +232,7 @@ def _parse_exponent(power: re.Match[str]) -> int | None:
 
 
 def _shift_exponent(value: Fraction | None, exponent: int | None) -> Fraction | None:
-    """``value * 10**exponent``; None if that is too long to be an answer."""
+    """Return ``value * 10**exponent``; None if that is too long to be an answer."""
     if value is None or exponent is None or abs(exponent) > MAX_DIGITS:
         return None
     shifted = value * Fraction(10) ** exponent
@@ -241,12 +242,12 @@ def _shift_exponent(value: Fraction | None, exponent: int | None) -> Fraction | 
 
 
 def _find_start(plain: str, start: int) -> tuple[int, bool]:
-    """Where the expression really begins, and whether a minus belongs to it."""
+    """Find where the expression begins, and whether a minus belongs to it."""
     window = max(0, start - 8)
-    found = _LEFT.search(plain[window:start])
-    assert found is not None  # every part is optional: it matches at the end at least
-    first = window + found.start()
-    negative = found["sign"] == "-" or found["inner"] == "-"
+    match = _LEFT.search(plain[window:start])
+    assert match is not None  # every part is optional: it matches at the end at least
+    first = window + match.start()
+    negative = match["sign"] == "-" or match["inner"] == "-"
     window = max(0, first - 12)
     if word := _MINUS_WORD.search(plain[window:first]):
         return window + word.start(), not negative
@@ -254,7 +255,7 @@ def _find_start(plain: str, start: int) -> tuple[int, bool]:
 
 
 def _is_attached(plain: str, start: int) -> bool:
-    """Whether the digits are part of a name, an exponent or a subscript."""
+    """Return whether the digits are part of a name, an exponent or a subscript."""
     before = plain[max(0, start - 2) : start]
     if not before:
         return False

@@ -30,36 +30,36 @@ _PLUS = "+\uff0b\ufe62"
 
 
 def read_lm_eval_strict(text: str, _question: Question) -> Reading:
-    """lm-evaluation-harness 0.4.13, ``tasks/gsm8k/gsm8k.yaml``, else ``gsm8k-cot.yaml``.
+    """Read as lm-evaluation-harness 0.4.13, ``tasks/gsm8k/gsm8k.yaml``, else ``gsm8k-cot.yaml``.
 
     Filter ``strict-match``, first match. The unescaped dot at the end of the second pattern wants
     one more character on the same line: a final "39" is read as "3", a final "5" not at all.
     """
     for rule, pattern in (("hash", _HASH), ("answer-line", _COT_LINE)):
-        if found := pattern.search(text):
-            return Reading(value=_lm_eval_normal(found[1]), rule=rule)
+        if match := pattern.search(text):
+            return Reading(value=_lm_eval_normal(match[1]), rule=rule)
     return Reading(value=None, rule="none")
 
 
 def read_lm_eval_flexible(text: str, _question: Question) -> Reading:
-    """lm-evaluation-harness 0.4.13, the same files, filter ``flexible-extract``: last match.
+    """Read as lm-evaluation-harness 0.4.13, the same files, ``flexible-extract``: last match.
 
     "..." is a match, and so is "$". Where the tool falls back to the text ``[invalid]`` the value
     here is None.
     """
-    matches = [found[0] for found in _FLEXIBLE.finditer(text)]
+    matches = [match[0] for match in _FLEXIBLE.finditer(text)]
     if not matches:
         return Reading(value=None, rule="none")
     return Reading(value=_lm_eval_normal(matches[-1]), rule="last-number")
 
 
 def equals_lm_eval(value: str, gold: str, _question: Question) -> bool:
-    """``exact_match`` of ``lm_eval/api/metrics.py``: strings, so "18.00" is not "18"."""
+    """Compare as ``exact_match`` of ``lm_eval/api/metrics.py``: strings, so "18.00" is not "18"."""
     return value == _lm_eval_normal(gold)
 
 
 def read_inspect_match(text: str, _question: Question) -> Reading:
-    """inspect_ai 0.3.285, ``scorer/_common.py``: ``match(location="end", numeric=True)``.
+    """Read as inspect_ai 0.3.285, ``match(location="end", numeric=True)`` of ``scorer/_common.py``.
 
     The last white-space-separated word that is a number, to five significant digits. A percent
     sign or a glued unit hides a number ("60%", "5km"). Chinese numerals, superscripts and digits
@@ -72,13 +72,13 @@ def read_inspect_match(text: str, _question: Question) -> Reading:
 
 
 def equals_inspect_match(value: str, gold: str, _question: Question) -> bool:
-    """Five significant digits: 123457 equals 123456. A fraction as gold never matches here."""
+    """Compare five significant digits: 123457 equals 123456. A gold fraction never matches here."""
     number = _inspect_number(_inspect_stripped(gold))
     return number is not None and value == format(number, ".5g")
 
 
 def _lm_eval_normal(text: str) -> str:
-    """``regexes_to_ignore`` in their order: commas, dollars, up to the last hashes, a last dot."""
+    """Remove commas, dollars, all up to the last hashes, a last dot: ``regexes_to_ignore``."""
     text = text.replace(",", "").replace("$", "").rpartition("#### ")[2]
     return text.removesuffix(".").lower()
 
@@ -100,7 +100,7 @@ def _inspect_number(word: str) -> float | None:
 
 
 def _inspect_unicode(word: str) -> float | None:
-    """Unicode signs (any number of them), and one vulgar fraction after an optional integer."""
+    """Parse Unicode signs (any number of them), and a vulgar fraction after an integer."""
     digits = word.lstrip(_MINUS + _PLUS)
     signs = word[: len(word) - len(digits)]
     sign = -1.0 if sum(map(signs.count, _MINUS)) % 2 else 1.0
@@ -111,10 +111,10 @@ def _inspect_unicode(word: str) -> float | None:
         return sign * part if part >= 0 else None
     is_mixed = 0.0 < part < 1.0
     try:
-        whole = float(digits[:-1] if is_mixed else digits)
+        integer = float(digits[:-1] if is_mixed else digits)
     except ValueError:
         return None
-    return sign * (whole + part if is_mixed else whole)
+    return sign * (integer + part if is_mixed else integer)
 
 
 ALL_KINDS: frozenset[AnswerKind] = frozenset({"number", "choice", "text"})
@@ -137,7 +137,7 @@ class Reader:
 
 
 def equals_exactly(value: str, gold: str, question: Question) -> bool:
-    """Exact equality: of fractions, of choice letters, or of normalised text.
+    """Compare exactly: fractions, choice letters, or normalised text.
 
     Raises:
         ValueError: the gold answer of a number question is not a number.
@@ -162,17 +162,19 @@ def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
 
 
 def _own_reader(summary: str, *, guess: bool) -> Reader:
-    read = partial(_read_answer, guess=guess)
-    return Reader(summary=summary, read=read, equals=equals_exactly, kinds=ALL_KINDS, is_ours=True)
+    read_text = partial(_read_answer, guess=guess)
+    return Reader(
+        summary=summary, read=read_text, equals=equals_exactly, kinds=ALL_KINDS, is_ours=True
+    )
 
 
 def _peer_reader(
     summary: str,
-    read: Callable[[str, Question], Reading],
+    read_text: Callable[[str, Question], Reading],
     equals: Callable[[str, str, Question], bool],
 ) -> Reader:
     return Reader(
-        summary=summary, read=read, equals=equals, kinds=frozenset({"number"}), is_ours=False
+        summary=summary, read=read_text, equals=equals, kinds=frozenset({"number"}), is_ours=False
     )
 
 

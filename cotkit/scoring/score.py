@@ -1,4 +1,4 @@
-"""From an attempt to its score: every reader reads it, the chosen one decides the outcome."""
+"""Score an attempt: every reader of the panel reads it, the chosen one decides the outcome."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
     question = problem.question
     panel = {name: r for name, r in READERS.items() if question.answer_kind in r.kinds}
     if reader not in {*panel, *problem.readers}:
-        known = [*panel, *problem.readers]
-        raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, known)
+        names = [*panel, *problem.readers]
+        raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, names)
     if attempt.is_vote:
         readings, end = _read_votes(attempt, question, panel)
     else:
@@ -75,15 +75,15 @@ def _read_all(
         return dict.fromkeys(panel, Reading(value=None, rule="refused"))
     _, answer = split_reasoning(attempt.text)
     return {
-        name: _read_own(answer, attempt, question, one)
-        if one.is_ours
-        else one.read(attempt.text, question)
-        for name, one in panel.items()
+        name: _read_own(answer, attempt, question, reader)
+        if reader.is_ours
+        else reader.read(attempt.text, question)
+        for name, reader in panel.items()
     }
 
 
 def _read_own(answer: str, attempt: Attempt, question: Question, reader: Reader) -> Reading:
-    """What our readers read: from a text cut at its token limit, completed markers only."""
+    """Read with a reader of ours: from a text cut at its token limit, completed markers only."""
     if attempt.stop_reason != "length":
         return reader.read(answer, question)
     reading = READERS["strict"].read(_without_cut_word(answer), question)
@@ -109,7 +109,7 @@ def _decide_outcome(end: StopReason, reading: Reading, *, is_correct: bool) -> O
 
 
 def plurality(readings: Sequence[Reading]) -> Reading:
-    """The value read most often; of several, the one that was read first.
+    """Return the value that was read most often; of several, the one that was read first.
 
     Args:
         readings: Of the samples, in their order. Values are compared as they are, so a vote is
@@ -128,7 +128,7 @@ def plurality(readings: Sequence[Reading]) -> Reading:
 
 
 def common_stop_reason(ends: Sequence[StopReason]) -> StopReason:
-    """How a vote ended: as all its samples did, else ``stop``.
+    """Return how a vote ended: as all its samples did, else ``stop``.
 
     An unreadable vote is refused or truncated only if every sample was.
     """

@@ -7,6 +7,7 @@ one report can all be resampled together: what moves together in truth does so i
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -62,37 +63,6 @@ def percentiles(draws: Floats, level: float) -> Interval:
     return Interval(low=low, high=high, level=level)
 
 
-def crossed_bootstrap(
-    values: Floats, level: float, n_resamples: int, rng: np.random.Generator
-) -> Interval:
-    """Interval of a mean over items, exemplar draws and seeds: each could have been others.
-
-    Every axis is resampled on its own and the cells are weighted by the product of the counts
-    (the pigeonhole bootstrap, Owen 2007). An axis of length 1 is kept as it is: its share of the
-    uncertainty is not seen. It resamples the variance of an axis of length D as (D - 1) / D of
-    what it is, so deviations are widened by the root of D / (D - 1) of the shortest axis above 1.
-
-    Args:
-        values: [items x draws] or [items x draws x seeds], no NaN.
-        level: Coverage, between 0 and 1.
-        n_resamples: How often to draw.
-        rng: Where the draws come from.
-    """
-    means = np.empty(n_resamples)
-    rows = max(1, _AT_ONCE // max(1, values.size))
-    for start in range(0, n_resamples, rows):
-        n = min(rows, n_resamples - start)
-        found = np.broadcast_to(values, (n, *values.shape))
-        for size in values.shape:  # the first of the axes that are left
-            counts = _counts(size, n, rng) / size if size > 1 else np.ones((n, 1))
-            found = np.einsum("na...,na->n...", found, counts)
-        means[start : start + n] = found
-    shortest = min((size for size in values.shape if size > 1), default=1)
-    widen = np.sqrt(shortest / (shortest - 1)) if shortest > 1 else 1.0
-    centre = values.mean()
-    return percentiles(centre + widen * (means - centre), level)
-
-
 def _counts(n_units: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each unit is drawn: [n_resamples x n_units], rows sum to ``n_units``."""
     drawn = rng.integers(0, n_units, size=(n_resamples, n_units))
@@ -101,10 +71,11 @@ def _counts(n_units: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     return counts.reshape(n_resamples, n_units).astype(np.float64)
 
 
-# Mean differences whose problems are not independent or whose scores are not 0 or 1.
+# Means of differences whose problems are not independent or whose scores are not 0 or 1.
 #
 # Rows are clusters (a problem on its own is a cluster of one): ``totals`` their summed
-# differences, ``sizes`` their problems. The mean is the ratio of the sums.
+# differences, ``sizes`` their problems. The mean is the ratio of the sums. Interval and p-value
+# come from one procedure, so that p is below ``1 - level`` exactly where the interval excludes 0.
 
 
 MIN_CLUSTERS = 30
@@ -115,10 +86,33 @@ _ENUMERATED = 12
 
 _MOST_RESAMPLES = 10_000
 _IN_TAIL = 5  # resamples beyond a quantile that is read off; a rarer one is extrapolated
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanEstimates:
+    """Intervals and p-values of several means."""
+
+    low: Floats
+    """[columns] lower ends, -1..1."""
+    high: Floats
+    """[columns] upper ends, -1..1."""
+    p_value: Floats
+    """[columns] two-sided, of a mean of 0; below ``1 - level`` exactly where 0 is excluded."""
+    level: float
+    """Coverage that each interval claims."""
+
+    def interval(self, column: int) -> Interval:
+        """Return the interval of one column."""
+        return Interval(
+            low=float(self.low[column]), high=float(self.high[column]), level=self.level
+        )
 
 
 def robust_error(totals: Floats, sizes: Floats) -> Floats:
-    """Standard error of the mean by clusters, for each column (Liang and Zeger 1986).
+    """Return the standard error of the mean by clusters, for each column (Liang and Zeger 1986).
+
+    ``sqrt(G/(G-1) sum (T - m n)²) / sum n`` of clusters with total T and n problems.
 
     Args:
         totals: [clusters x columns].
@@ -129,14 +123,40 @@ def robust_error(totals: Floats, sizes: Floats) -> Floats:
     return np.sqrt(n_clusters / (n_clusters - 1) * (residuals**2).sum(0)) / n
 
 
+def clustered_means(
+    totals: Floats, sizes: Floats, level: float, n_resamples: int, rng: np.random.Generator
+) -> MeanEstimates:
+    """Estimate means: by `bootstrap_t` from `MIN_CLUSTERS` clusters on, by `sign_flip` below.
+
+    Args:
+        totals: [clusters x columns], differences in -1..1 summed; 0 where there is no problem.
+        sizes: The same, problems; each column has some.
+        level: Coverage of each interval, between 0 and 1.
+        n_resamples: At least so many resamples or flips are drawn.
+        rng: Where they come from; columns of one procedure share them.
+    """
+    is_large = (sizes > 0).sum(0) >= MIN_CLUSTERS
+    low, high, p_value = (np.empty(totals.shape[1]) for _ in range(3))
+    for procedure, columns in ((bootstrap_t, is_large), (sign_flip, ~is_large)):
+        if columns.any():
+            # Flips of clusters that no column has would be drawn for nothing.
+            rows = (sizes[:, columns] > 0).any(1)
+            of_columns = totals[rows][:, columns], sizes[rows][:, columns]
+            estimates = procedure(*of_columns, level, n_resamples, rng)
+            low[columns], high[columns] = estimates.low, estimates.high
+            p_value[columns] = estimates.p_value
+    return MeanEstimates(low=low, high=high, p_value=p_value, level=level)
+
+
 def bootstrap_t(
     totals: Floats, sizes: Floats, level: float, n_resamples: int, rng: np.random.Generator
-) -> list[tuple[Interval, float]]:
-    """Studentised bootstrap over clusters (Efron 1982; Hall 1988), all columns drawn together.
+) -> MeanEstimates:
+    """Estimate means by the symmetric studentised bootstrap over clusters (Hall 1988).
 
-    Ends are ``mean - t* se`` at the quantiles of ``t* = (mean* - mean) / se*``; never closer to the
-    mean than `least_width`. A quantile too far out for the resamples is read off where 5 of them
-    lie beyond and stretched as the normal's quantiles are.
+    Ends are ``mean ± t* se`` at an order statistic of ``t* = |mean* - mean| / se*``; never closer
+    to the mean than the least width. One too far out for the resamples is read off where 5 of them
+    lie beyond and stretched as the normal's quantiles are. One quantile for both ends, because
+    two of their own covered 0.92 where few large clusters decide (docs/statistics.md).
 
     Args:
         totals: [clusters x columns], differences in -1..1 summed; 0 where there is no problem.
@@ -144,61 +164,69 @@ def bootstrap_t(
         level: Coverage of each interval, between 0 and 1.
         n_resamples: At least so many are drawn; more, up to 10,000, where ``level`` needs them.
         rng: Where the draws come from.
-
-    Returns:
-        For each column, interval and two-sided p-value of a mean of 0.
     """
-    n_columns, alpha = totals.shape[1], 1 - level
-    n_resamples = max(n_resamples, min(_MOST_RESAMPLES, math.ceil(4 * _IN_TAIL / alpha)))
+    alpha = 1 - level
+    n_resamples = max(n_resamples, min(_MOST_RESAMPLES, math.ceil(2 * _IN_TAIL / alpha)))
+    studentised = np.abs(_studentised_draws(totals, sizes, n_resamples, rng))
+    mean, error = totals.sum(0) / sizes.sum(0), robust_error(totals, sizes)
+    mean[np.abs(mean) < _ROUNDING] = 0.0
+    # The interval excludes 0 where fewer than n_beyond draws reach |mean| / error, for then
+    # p = (1 + draws that reach it) / (1 + resamples) is below alpha.
+    n_beyond = max(_IN_TAIL, math.ceil(alpha * (n_resamples + 1) - 1 - 1e-9))
+    z_last = critical_value(1 - _IN_TAIL / (n_resamples + 1))
+    stretch = max(1.0, critical_value(level) / z_last)
+    places = n_resamples - n_beyond, n_resamples - _IN_TAIL
+    ordered = np.partition(studentised, places, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = np.where(error > 0, stretch * ordered[places[0]] * error, 0.0)
+        t = np.where(mean == 0, 0.0, np.abs(mean) / error)
+        n_reach = (studentised >= t).sum(0)
+        p_tail = _two_sided(z_last * t / ordered[places[1]])
+    p_value = np.where(n_reach < _IN_TAIL, p_tail, (1 + n_reach) / (1 + n_resamples))
+    p_value[mean == 0] = 1.0
+    raw = MeanEstimates(low=mean - half, high=mean + half, p_value=p_value, level=level)
+    return _keep_least_width(raw, mean, sizes)
+
+
+def _studentised_draws(
+    totals: Floats, sizes: Floats, n_resamples: int, rng: np.random.Generator
+) -> Floats:
+    """Return ``(mean* - mean) / se*`` of resampled clusters: [resamples x columns]."""
+    n_columns = totals.shape[1]
     columns = (totals, sizes, totals**2, totals * sizes, sizes**2)
     sums = resampled_sums(np.concatenate(columns, axis=1), n_resamples, rng)
     total, size, square, cross, size_square = (
         sums[:, i * n_columns : (i + 1) * n_columns] for i in range(5)
     )
-    mean, error = totals.sum(0) / sizes.sum(0), robust_error(totals, sizes)
+    mean = totals.sum(0) / sizes.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = total / size
         squares = square - 2 * drawn * cross + drawn**2 * size_square
         n_clusters = np.maximum((sizes > 0).sum(0), 2)
-        drawn_error = np.sqrt(n_clusters / (n_clusters - 1) * np.maximum(squares, 0)) / size
+        error = np.sqrt(n_clusters / (n_clusters - 1) * np.maximum(squares, 0)) / size
         shift = drawn - mean
-        shift[np.abs(shift) < 1e-12] = 0.0
-        drawn_error[drawn_error < 1e-9] = 0.0
-        studentised = np.where(shift == 0, 0.0, shift / drawn_error)
+        shift[np.abs(shift) < _ROUNDING] = 0.0
+        error[error < 1e-9] = 0.0
+        studentised = np.where(shift == 0, 0.0, shift / error)
     studentised[np.isnan(drawn)] = 0.0  # no problem of this column was drawn
-    tail = max(alpha / 2, _IN_TAIL / n_resamples)
-    stretch = critical_value(level) / critical_value(1 - 2 * tail)
-    ends = np.quantile(studentised, [tail, 1 - tail], axis=0, method="nearest") * stretch
-    found: list[tuple[Interval, float]] = []
-    for i in range(n_columns):
-        centre, unit = float(mean[i]), float(error[i])
-        if unit < 1e-9:
-            low = high = centre
-            p = 1.0 if abs(centre) < 1e-12 else 0.0
-        else:
-            low, high = centre - ends[1, i] * unit, centre - ends[0, i] * unit
-            beyond = [(side * studentised[:, i] >= side * centre / unit).sum() for side in (1, -1)]
-            p = min(1.0, 2 * (1 + int(min(beyond))) / (1 + n_resamples))
-        n_clusters_i = int((sizes[:, i] > 0).sum())
-        found.append((least_width(low, high, centre, n_clusters_i, level), p))
-    return found
+    return studentised
 
 
 def sign_flip(
     totals: Floats, sizes: Floats, level: float, n_resamples: int, rng: np.random.Generator
-) -> tuple[Interval, float]:
-    """Permutation test of one mean by flipping the sign of whole clusters, inverted.
+) -> MeanEstimates:
+    """Estimate means by flipping the sign of whole clusters: a permutation test, inverted.
 
     A mean m is kept if the share of flips s with ``|sum s (T - m n)| >= |sum (T - m n)|`` is at
     least ``1 - level`` (Fisher 1935). A flip says so exactly for m between the mean over the
     clusters that it flips and the mean over the others, so the ends are order statistics of these
     (Hartigan 1969). Exact if each cluster's deviation is as likely up as down; few clusters may
-    allow no end at all, which is then -1 or 1. Never narrower than `least_width`.
+    allow no end at all, which is then -1 or 1. Never narrower than the least width.
 
     Args:
-        totals: [clusters], differences in -1..1 summed; no cluster is empty.
-        sizes: [clusters], problems.
-        level: Coverage, between 0 and 1.
+        totals: [clusters x columns], differences in -1..1 summed.
+        sizes: The same, problems.
+        level: Coverage of each interval, between 0 and 1.
         n_resamples: Flips drawn, at least; all are enumerated for up to 12 clusters.
         rng: Where the flips come from.
     """
@@ -208,31 +236,55 @@ def sign_flip(
     else:
         n_resamples = max(n_resamples, min(_MOST_RESAMPLES, math.ceil(4 * _IN_TAIL / alpha)))
         flips = rng.integers(0, 2, size=(n_resamples, n_clusters))
-        flips[0] = 0  # what was seen is one of the flips
-    all_total, all_size = totals.sum(), sizes.sum()
+        flips[0] = 0  # what was observed is one of the flips
+    flips = flips.astype(np.float64)
+    all_total, all_size = totals.sum(0), sizes.sum(0)
     total, size = flips @ totals, flips @ sizes
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = np.stack([total / size, (all_total - total) / (all_size - size)])
-    undecided = np.isnan(means)  # no cluster on one side: such a flip rejects no mean
-    lows = np.sort(np.where(undecided, -np.inf, means).min(0))
-    highs = np.sort(np.where(undecided, np.inf, means).max(0))[::-1]
-    at = math.ceil(alpha * len(flips) - 1e-9) - 1
-    extreme = np.abs(all_total - 2 * total) >= abs(all_total) - 1e-9
-    centre = float(all_total / all_size)
-    interval = least_width(float(lows[at]), float(highs[at]), centre, n_clusters, level)
-    return interval, float(extreme.mean())
+        flipped, others = total / size, (all_total - total) / (all_size - size)
+    undecided = (size == 0) | (size == all_size)  # such a flip rejects no mean
+    lows = np.where(undecided, -np.inf, np.minimum(flipped, others))
+    highs = np.where(undecided, np.inf, np.maximum(flipped, others))
+    for ends in (lows, highs):
+        ends[np.abs(ends) < _ROUNDING] = 0.0
+    mean = all_total / all_size
+    mean[np.abs(mean) < _ROUNDING] = 0.0
+    place = math.ceil(alpha * len(flips) - 1e-9) - 1
+    low = np.partition(lows, place, axis=0)[place]
+    high = -np.partition(-highs, place, axis=0)[place]
+    keeps_zero = ((lows <= 0) & (highs >= 0)).mean(0)
+    raw = MeanEstimates(low=low, high=high, p_value=keeps_zero, level=level)
+    return _keep_least_width(raw, mean, sizes)
 
 
-def least_width(low: float, high: float, mean: float, n_clusters: int, level: float) -> Interval:
-    """The interval, but each end at least ``z²/(G + z²)`` from the mean, and inside -1..1.
+def fewest_clusters(level: float) -> int:
+    """Return how many clusters the sign flips need at least to give an interval at ``level`` ends.
+
+    Of ``2**G`` flips of G clusters two (none, all) reject no mean, so p is ``2**(1 - G)`` at least.
+    """
+    return math.floor(1 - math.log2(1 - level) + 1e-9) + 1
+
+
+def _keep_least_width(raw: MeanEstimates, mean: Floats, sizes: Floats) -> MeanEstimates:
+    """Keep each end at least ``z²/(G + z²)`` from the mean and inside -1..1, and p in step.
 
     That is Tango's interval for G pairs that all agree: a sample without any difference cannot
     exclude rare ones, and resampling it would.
     """
-    z = critical_value(level)
+    n_clusters = (sizes > 0).sum(0)
+    z = critical_value(raw.level)
     least = z * z / (n_clusters + z * z)
-    return Interval(
-        low=max(-1.0, min(low, mean - least)),
-        high=min(1.0, max(high, mean + least)),
-        level=level,
+    size = np.minimum(np.abs(mean), 1.0)
+    with np.errstate(divide="ignore"):
+        p_least = _two_sided(np.sqrt(n_clusters * size / (1 - size)))
+    return MeanEstimates(
+        low=np.maximum(-1.0, np.minimum(raw.low, mean - least)),
+        high=np.minimum(1.0, np.maximum(raw.high, mean + least)),
+        p_value=np.minimum(1.0, np.maximum(raw.p_value, p_least)),
+        level=raw.level,
     )
+
+
+def _two_sided(z: Floats) -> Floats:
+    """Return the chance that a standard normal lies farther from 0 than z."""
+    return np.asarray([math.erfc(abs(x) / math.sqrt(2)) for x in z.tolist()])

@@ -63,42 +63,30 @@ def sidak_level(level: float, m: int) -> float:
     return level ** (1 / m)
 
 
-def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Adjusted p-values in the order given (Benjamini and Hochberg 1995): for exploring only.
+def score_test(k: int, n: int, rate: float) -> float:
+    """Return the two-sided p-value that ``k`` hits of ``n`` have this rate: the score test.
 
-    Calling those at most q discoveries keeps the expected share of false ones at most q, for tests
-    that are independent or depend positively; it does not keep the chance of any false one.
+    ``|k - n rate| / sqrt(n rate (1 - rate))`` against a standard normal. Below ``1 - level``
+    exactly where Wilson's interval at ``level`` excludes the rate: that interval inverts this test.
+
+    Raises:
+        ValueError: not ``0 <= k <= n``, or ``rate`` not strictly between 0 and 1.
     """
-    m = len(p_values)
-    adjusted = [0.0] * m
-    running = 1.0
-    ranked = sorted(range(m), key=p_values.__getitem__)
-    for rank, i in reversed(list(enumerate(ranked, start=1))):
-        running = min(running, p_values[i] * m / rank)
-        adjusted[i] = running
-    return tuple(adjusted)
-
-
-def two_rates(p1: float, n1: int, p2: float, n2: int) -> float:
-    """Two-sided p-value that two independent rates are equal: score test, pooled variance.
-
-    For published totals; 1 if the pooled rate is 0 or 1. Assumes enough hits for a normal
-    approximation; conservative if both are of the same problems and agree more than by chance.
-    """
-    pooled = (p1 * n1 + p2 * n2) / (n1 + n2)
-    variance = pooled * (1 - pooled) * (1 / n1 + 1 / n2)
-    if variance <= 0:
+    if not 0 <= k <= n or not 0 < rate < 1:
+        raise ValueError(f"{k} hits of {n} at a rate of {rate}")
+    if n == 0:
         return 1.0
-    return 2 * NormalDist().cdf(-abs(p1 - p2) / math.sqrt(variance))
+    z = abs(k - n * rate) / math.sqrt(n * rate * (1 - rate))
+    return math.erfc(z / math.sqrt(2))
 
 
 def _midp_lower(k: int, n: int) -> float:
     """``P(X < k) + P(X = k) / 2`` for n tosses of a fair coin, in integers: exact for any n."""
-    below, at = 0, 1  # counts of outcomes: sum of C(n, i) for i < k, and C(n, i)
+    below, equal = 0, 1  # counts of outcomes: sum of C(n, i) for i < k, and C(n, i)
     for i in range(k):
-        below += at
-        at = at * (n - i) // (i + 1)
-    return (2 * below + at) / 2 ** (n + 1)
+        below += equal
+        equal = equal * (n - i) // (i + 1)
+    return (2 * below + equal) / 2 ** (n + 1)
 
 
 # What a paired run can see: problems needed for a gain, and the smallest gain it can find.

@@ -98,6 +98,27 @@ def newcombe(k1: float, n1: int, k2: float, n2: int, level: float) -> Interval:
     return Interval(low=p1 - p2 - below, high=p1 - p2 + above, level=level)
 
 
+def newcombe_p_value(k1: float, n1: int, k2: float, n2: int) -> float:
+    """Return the two-sided p-value of equal rates: 1 - the level at which `newcombe` touches 0.
+
+    Raises:
+        ValueError: hits outside ``0..n`` in either sample.
+    """
+    _check(0 <= k1 <= n1 and 0 <= k2 <= n2, f"{k1} of {n1} and {k2} of {n2}")
+    if n1 == 0 or n2 == 0 or k1 / n1 == k2 / n2:
+        return 1.0
+
+    def excludes_zero(level: float) -> bool:
+        interval = newcombe(k1, n1, k2, n2, level)
+        return interval.low > 0 or interval.high < 0
+
+    # The interval widens with its level, so that one bisection finds where it comes to touch 0.
+    highest = 1 - 2.0**-52
+    if excludes_zero(highest):
+        return 1 - highest
+    return 1 - last_true(excludes_zero, 0.0, highest)
+
+
 def zero_hits_upper(n: int, level: float) -> float:
     """Largest rate still compatible with 0 hits of ``n``: one-sided exact, ``1-(1-level)^(1/n)``.
 

@@ -8,7 +8,6 @@ a run may stop whenever it likes what it sees (docs/statistics.md, "Stopping ear
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from cotkit.stats.intervals import Interval
 
@@ -79,18 +78,6 @@ class ConfidenceSequence:
         return min(1.0, 2 * math.exp(-self._most))
 
 
-def confidence_sequence(differences: Sequence[int], level: float) -> Interval:
-    """The interval after these differences, in the order in which they came.
-
-    Raises:
-        ValueError: a difference is not -1, 0 or 1, or ``level`` not strictly between 0 and 1.
-    """
-    found = ConfidenceSequence(level)
-    for difference in differences:
-        found.update(difference)
-    return found.interval
-
-
 def is_decided(interval: Interval, margin: float) -> bool:
     """Whether more problems can no more change the answer: is the gain material?
 
@@ -159,4 +146,4 @@ def _log_capital(mean: float, counts: _Counts) -> float:
         for stake in _STAKES
     ]
     top = max(logs)
-    return top + math.log(math.fsum(math.exp(one - top) for one in logs) / _N_STAKES)
+    return top + math.log(math.fsum(math.exp(log - top) for log in logs) / _N_STAKES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cotkit.prompting import render, shown
+from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
 from cotkit.types import Attempt, Decoding, Exemplar, Flow, Message, Question, Request
 
@@ -72,7 +72,7 @@ def few_shot_turn(
     prompt = render(
         prompt_id,
         1,
-        question=shown(question),
+        question=format_question(question),
         kind=question.answer_kind,
         exemplars=exemplars,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
+from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import DecodingStrategy, one_turn
 from cotkit.strategies._calculator import calculate
@@ -34,7 +34,7 @@ class Cot(DecodingStrategy):
         prompt = render(
             "cot",
             1,
-            question=shown(question),
+            question=format_question(question),
             kind=question.answer_kind,
             exemplars=self.exemplars,
         )

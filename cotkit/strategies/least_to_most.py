@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cotkit.prompting import read_locked, render, shown
+from cotkit.prompting import format_question, read_locked, render
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import DecodingStrategy
 from cotkit.types import Attempt, Completion, Decoding, Flow, Message, Question, Request
@@ -59,7 +59,7 @@ class LeastToMost(DecodingStrategy):
 
     def solve(self, question: Question) -> Flow:
         """One request that breaks down, one for each smaller question, one for the question."""
-        words, worked = shown(question), decompositions()
+        words, worked = format_question(question), decompositions()
         prompt = render("least-to-most.decompose", 1, question=words, worked=worked)
         (listed,) = yield _ask(prompt, self.decoding(stop=("\nQ:",), max_tokens=self.list_tokens))
         smaller = smaller_questions(listed, question)[: self.max_steps - 1]
@@ -97,7 +97,7 @@ def _solving(
     return render(
         "least-to-most.solve",
         1,
-        question=shown(question),
+        question=format_question(question),
         kind=question.answer_kind,
         worked=decompositions(),
         solved=solved,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
+from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import DecodingStrategy, after_cue
 from cotkit.types import Attempt, Flow, Message, Question, Request
@@ -47,7 +47,9 @@ class PlanAndSolve(DecodingStrategy):
     def solve(self, question: Question) -> Flow:
         """Two requests, the second holding the first one's completion."""
         kind = question.answer_kind
-        prompt = render("plan-and-solve", 1, question=shown(question), kind=kind, plus=self.plus)
+        prompt = render(
+            "plan-and-solve", 1, question=format_question(question), kind=kind, plus=self.plus
+        )
         ask = Message(role="user", content=prompt)
         (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))
         said = Message(role="assistant", content=reasoning.text)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import read_locked, render, shown
+from cotkit.prompting import format_question, read_locked, render
 from cotkit.strategies._base import DecodingStrategy
 from cotkit.types import Attempt, Execute, Exemplar, Flow, Message, Question, Request
 
@@ -55,7 +55,7 @@ class ProgramAided(DecodingStrategy):
         """One request, then its code is run."""
         codes = programs()
         shots = [{"question": x.question, "code": codes[x.question]} for x in self.exemplars]
-        prompt = render("program-aided", 1, question=shown(question), programs=shots)
+        prompt = render("program-aided", 1, question=format_question(question), programs=shots)
         ask = Message(role="user", content=prompt)
         decoding = self.decoding(stop=("\nQ:",))
         (answer,) = yield Request(messages=(ask,), decoding=decoding)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-from cotkit.prompting import render, shown
+from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import DecodingStrategy, after_cue, one_turn
 from cotkit.strategies.standard import Standard
@@ -73,7 +73,7 @@ class SelfCorrect(DecodingStrategy):
         prompt = render(
             "self-correct",
             1,
-            question=shown(question),
+            question=format_question(question),
             kind=question.answer_kind,
             instruction=self.instruction,
             cued=not self.reasons,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown
+from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import DecodingStrategy, one_turn
 from cotkit.types import Flow, Question
@@ -26,7 +26,9 @@ class Standard(DecodingStrategy):
 
     def solve(self, question: Question) -> Flow:
         """One request; the cue is put back before the completion for the readers."""
-        prompt = render("standard", 1, question=shown(question), kind=question.answer_kind)
+        prompt = render(
+            "standard", 1, question=format_question(question), kind=question.answer_kind
+        )
         stop_after = answer_line_end(question.answer_kind, cue_spoken=True)
         return one_turn(
             prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after), cue="The answer is"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cotkit.prompting import render, shown, trigger_text
+from cotkit.prompting import format_question, read_trigger, render
 from cotkit.stops import answer_line_end
 from cotkit.strategies._base import DecodingStrategy, after_cue
 from cotkit.types import Attempt, Flow, Message, Question, Request
@@ -43,7 +43,7 @@ class ZeroShotCot(DecodingStrategy):
             ValueError: names the field and its range.
         """
         DecodingStrategy.__post_init__(self)
-        trigger_text(self.trigger)
+        read_trigger(self.trigger)
         if self.answer_tokens < 1:
             raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 
@@ -52,9 +52,9 @@ class ZeroShotCot(DecodingStrategy):
         prompt = render(
             "zero-shot-cot",
             2,
-            question=shown(question),
+            question=format_question(question),
             kind=question.answer_kind,
-            trigger=trigger_text(self.trigger),
+            trigger=read_trigger(self.trigger),
         )
         ask = Message(role="user", content=prompt)
         (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))

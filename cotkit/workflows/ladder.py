@@ -28,26 +28,27 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
     "flops": ("training compute", "--x params, or --x ordinal for the order given"),
     "loss": ("pretraining loss", "--loss MODEL=2.31"),
 }
-"""Axis, but ``ordinal`` -> what of a model it needs, and the way out where that is not known."""
+"""Axis (not ``ordinal``) -> the size that it needs of a model, and what to do without it."""
 
 
 def family_models(family: str) -> tuple[str, ...]:
-    """The models of a family as users name them, the smallest first.
+    """Return the models of a family as users name them, the smallest first.
 
     Raises:
         UnknownNameError: no family has this name.
     """
     if family == "simulated":
         return SIMULATED
-    known = sorted(catalogue.entries(), key=lambda entry: entry.n_params)
-    found = tuple(entry.name for entry in known if entry.family == family)
-    if not found:
-        raise UnknownNameError("family", family, {"simulated", *(entry.family for entry in known)})
-    return found
+    entries = sorted(catalogue.entries(), key=lambda entry: entry.n_params)
+    names = tuple(entry.name for entry in entries if entry.family == family)
+    if not names:
+        families = {"simulated", *(entry.family for entry in entries)}
+        raise UnknownNameError("family", family, families)
+    return names
 
 
 def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
-    """What is known of a model's size: its backend's word, and the catalogue's for compute."""
+    """Return a model's size: as its backend says it, its compute as the catalogue says it."""
     rung = Rung(
         model=info.model,
         family=info.family,
@@ -67,7 +68,7 @@ def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
 
 
 def check_count(n_models: int) -> None:
-    """Refuse what is no ladder, before any model is looked for.
+    """Refuse a ladder of fewer than two models, before any model is looked for.
 
     Raises:
         UsageError: fewer than two models.
@@ -80,7 +81,7 @@ def check_count(n_models: int) -> None:
 
 
 def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
-    """Refuse what has no order, before anything is generated.
+    """Refuse models that have no order, before anything is generated.
 
     Raises:
         UsageError: fewer than two models, one given twice, or two of equal or unknown size.
@@ -88,13 +89,13 @@ def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
     check_count(len(rungs))
     if again := _find_duplicate(rung.model for rung in rungs):
         raise UsageError(f"{again} is given twice", hint="name each model once")
-    seen: dict[float, Rung] = {}
+    by_position: dict[float, Rung] = {}
     for index, rung in enumerate(rungs):
-        at = rung_position(rung, index, axis)
-        if at is None:
+        position = rung_position(rung, index, axis)
+        if position is None:
             what, hint = _NEEDED[axis]
             raise UsageError(f"the {what} of {rung.model} is not known", hint=hint)
-        other = seen.setdefault(at, rung)
+        other = by_position.setdefault(position, rung)
         if other is not rung:
             raise UsageError(
                 f"{other.model} and {rung.model} have the same {_NEEDED[axis][0]}",
@@ -138,9 +139,9 @@ def check_alike(runs: Sequence[tuple[str, Content]]) -> None:
 
 
 def counts_by_steps(bench: str, n_steps: Sequence[int | None]) -> dict[tuple[int, int], int]:
-    """Groups, as (fewest steps, most steps), and how many problems each has.
+    """Return groups, as (fewest steps, most steps), and how many problems each has.
 
-    The groups are those of a comparison (``analysis.difficulty``), fixed by counts alone.
+    The groups are those of a comparison (``analysis.steps``), fixed by counts alone.
 
     Raises:
         UsageError: there are not two groups.
@@ -159,7 +160,7 @@ def counts_by_steps(bench: str, n_steps: Sequence[int | None]) -> dict[tuple[int
 
 
 def split_by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
-    """One grid for each group; problems of unknown steps are in none.
+    """Return one grid for each group; problems of unknown steps are in none.
 
     Raises:
         UsageError: there are not two groups.
@@ -174,17 +175,17 @@ def split_by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
     )
 
 
-def _select_problems(grid: ResultGrid, at: Sequence[int]) -> ResultGrid:
-    def some(values: Floats | None) -> Floats | None:
-        return None if values is None else values[list(at)]
+def _select_problems(grid: ResultGrid, places: Sequence[int]) -> ResultGrid:
+    def select(values: Floats | None) -> Floats | None:
+        return None if values is None else values[list(places)]
 
     cells: Mapping[tuple[str, str], Cell] = {
         key: ArmOutcomes(
-            correct=cell.correct[list(at)],
-            metrics={name: values[list(at)] for name, values in cell.metrics.items()},
-            tokens=some(cell.tokens),
-            usd=some(cell.usd),
-            seconds=some(cell.seconds),
+            correct=cell.correct[list(places)],
+            metrics={name: values[list(places)] for name, values in cell.metrics.items()},
+            tokens=select(cell.tokens),
+            usd=select(cell.usd),
+            seconds=select(cell.seconds),
         )
         for key, cell in grid.cells.items()
         if isinstance(cell, ArmOutcomes)
@@ -192,9 +193,9 @@ def _select_problems(grid: ResultGrid, at: Sequence[int]) -> ResultGrid:
     return replace(
         grid,
         cells=cells,
-        problem_ids=tuple(grid.problem_ids[i] for i in at),
-        clusters=None if grid.clusters is None else tuple(grid.clusters[i] for i in at),
-        n_steps=None if grid.n_steps is None else tuple(grid.n_steps[i] for i in at),
+        problem_ids=tuple(grid.problem_ids[i] for i in places),
+        clusters=None if grid.clusters is None else tuple(grid.clusters[i] for i in places),
+        n_steps=None if grid.n_steps is None else tuple(grid.n_steps[i] for i in places),
     )
 
 

@@ -1,4 +1,4 @@
-"""From the runs of a ladder in the store to its results as arrays."""
+"""Read the runs of a ladder from the store, as arrays."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LadderData:
 
 
 def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> LadderData:
-    """Every cell of a ladder; an arm that a run does not have is a hole."""
+    """Read every cell of a ladder; an arm that a run does not have is a hole."""
     cells: dict[tuple[str, str], Cell] = {}
     steps: dict[str, int | None] = {}
     clusters: dict[str, str | None] = {}
@@ -79,10 +79,10 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
     n_failed = 0
     for run in runs:
         for arm in store.arms(run.run_id):
-            found = store.columns(run.run_id, arm)
-            steps |= zip(found.problem_ids, found.n_steps, strict=True)
-            clusters |= zip(found.problem_ids, found.clusters, strict=True)
-            cell, n_missing = _make_outcomes(found, arms.problem_ids, run.price)
+            columns = store.columns(run.run_id, arm)
+            steps |= zip(columns.problem_ids, columns.n_steps, strict=True)
+            clusters |= zip(columns.problem_ids, columns.clusters, strict=True)
+            cell, n_missing = _make_outcomes(columns, arms.problem_ids, run.price)
             n_failed += n_missing
             share = None
             if not arms.reasons[arm]:
@@ -96,8 +96,10 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
         rungs=tuple(run.rung for run in runs),
         cells=cells,
         problem_ids=arms.problem_ids,
-        clusters=_cluster_names([clusters.get(one) for one in arms.problem_ids], arms.problem_ids),
-        n_steps=_tuple_or_none([steps.get(one) for one in arms.problem_ids]),
+        clusters=_cluster_names(
+            [clusters.get(name) for name in arms.problem_ids], arms.problem_ids
+        ),
+        n_steps=_tuple_or_none([steps.get(name) for name in arms.problem_ids]),
     )
     return LadderData(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
 
@@ -109,58 +111,67 @@ def _make_hole(n: int) -> ArmOutcomes:
 
 
 def _make_outcomes(
-    found: Columns, ids: tuple[str, ...], price: Price | None
+    columns: Columns, ids: tuple[str, ...], price: Price | None
 ) -> tuple[ArmOutcomes, int]:
     import numpy as np
 
-    place = {one: i for i, one in enumerate(ids)} if found.problem_ids != ids else None
-    at = None if place is None else np.array([place[one] for one in found.problem_ids], np.intp)
+    places = None
+    if columns.problem_ids != ids:
+        place_of = {problem: i for i, problem in enumerate(ids)}
+        places = np.array([place_of[problem] for problem in columns.problem_ids], np.intp)
 
-    def whole(values: Floats) -> Floats:
-        if at is None:
+    def spread(values: Floats) -> Floats:
+        """Return the values at the places of their problems, NaN elsewhere."""
+        if places is None:
             return values
-        spread = np.full(len(ids), np.nan)
-        spread[at] = values
-        return spread
+        all_values = np.full(len(ids), np.nan)
+        all_values[places] = values
+        return all_values
 
-    correct = whole(found.correct)
-    done = ~np.isnan(found.correct)
+    correct = spread(columns.correct)
+    is_made = ~np.isnan(columns.correct)
     metrics = {
-        name: whole(np.where(done, a + b * found.metrics[metric], np.nan))
+        name: spread(np.where(is_made, a + b * columns.metrics[metric], np.nan))
         for metric, name, a, b in COMPANIONS
-        if metric in found.metrics and not np.isnan(found.metrics[metric][done]).any()
+        if metric in columns.metrics and not np.isnan(columns.metrics[metric][is_made]).any()
     }
     outcomes = ArmOutcomes(
         correct=correct,
         metrics=metrics,
-        tokens=_known_or_none(whole(found.prompt_tokens + found.generated_tokens), correct),
-        usd=None if price is None else _known_or_none(whole(_usd_column(found, price)), correct),
-        seconds=_known_or_none(whole(found.seconds), correct),
+        tokens=_known_or_none(spread(columns.prompt_tokens + columns.generated_tokens), correct),
+        usd=None if price is None else _known_or_none(spread(_usd_column(columns, price)), correct),
+        seconds=_known_or_none(spread(columns.seconds), correct),
     )
     return outcomes, int(np.isnan(correct).sum())
 
 
-def _usd_column(found: Columns, price: Price) -> Floats:
+def _usd_column(columns: Columns, price: Price) -> Floats:
     import numpy as np
 
-    columns = found.prompt_tokens, found.shared_tokens, found.cache_write_tokens
-    each = zip(*(one.tolist() for one in (*columns, found.generated_tokens)), strict=True)
-    return np.array([price.cost(*tokens) for tokens in each], dtype=np.float64)
+    counts = (
+        columns.prompt_tokens,
+        columns.shared_tokens,
+        columns.cache_write_tokens,
+        columns.generated_tokens,
+    )
+    attempts = zip(*(column.tolist() for column in counts), strict=True)
+    return np.array([price.cost(*tokens) for tokens in attempts], dtype=np.float64)
 
 
 def _known_or_none(values: Floats, correct: Floats) -> Floats | None:
-    """None if one of the attempts that were made does not say: a partial sum passes for cheap."""
+    """Return the values; None if one attempt does not say: a partial sum would pass for cheap."""
     import numpy as np
 
-    done = ~np.isnan(correct)
-    return None if not done.any() or np.isnan(values[done]).any() else values
+    is_made = ~np.isnan(correct)
+    return None if not is_made.any() or np.isnan(values[is_made]).any() else values
 
 
-def _cluster_names(found: Sequence[str | None], ids: Sequence[str]) -> tuple[str, ...] | None:
-    if not any(found):
+def _cluster_names(clusters: Sequence[str | None], ids: Sequence[str]) -> tuple[str, ...] | None:
+    """Return a cluster for each problem, itself where it is in none; None: none is in any."""
+    if not any(clusters):
         return None
-    return tuple(one or problem for one, problem in zip(found, ids, strict=True))
+    return tuple(cluster or problem for cluster, problem in zip(clusters, ids, strict=True))
 
 
-def _tuple_or_none(found: Sequence[_T | None]) -> tuple[_T | None, ...] | None:
-    return None if all(one is None for one in found) else tuple(found)
+def _tuple_or_none(values: Sequence[_T | None]) -> tuple[_T | None, ...] | None:
+    return None if all(value is None for value in values) else tuple(values)

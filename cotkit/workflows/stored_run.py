@@ -1,4 +1,4 @@
-"""From stored runs to the values of their page: nothing is asked of a model."""
+"""Analyse a stored run again, for its report; no model is asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cotkit.workflows.compare import analyse, change_of, price_for, trusted
 
 
 def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
-    """One run, analysed again from its rows; ``notify`` is told of a benchmark's download.
+    """Analyse one run again from its rows; ``notify`` hears of a benchmark's download.
 
     Raises:
         UsageError: the run has no attempts, or its problems or arms are not what they were.
@@ -37,17 +37,17 @@ def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
         rows = store.attempts(run.id)
     n_planned = len(plan.arms) * len(plan.problems)
     decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned
-    done = ExecutionResult(rows=tuple(rows), ended_by="decided" if decided else None)
-    found = analyse(plan, info, done, price_for(spec, info, None))
-    notes = found.notes
+    result = ExecutionResult(rows=tuple(rows), ended_by="decided" if decided else None)
+    comparison = analyse(plan, info, result, price_for(spec, info, None))
+    notes = comparison.notes
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return _make_part(plan, replace(found, run_id=run.id, notes=notes), rows)
+    return _make_part(plan, replace(comparison, run_id=run.id, notes=notes), rows)
 
 
-def _make_part(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
-    """A comparison with the samples that it was made from."""
+def _make_part(plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
+    """Return a comparison with the samples that it was made from."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
         takes.setdefault(row.problem_id, []).append(_make_take(row))
@@ -56,11 +56,11 @@ def _make_part(plan: Plan, found: Comparison, rows: Sequence[AttemptRow]) -> Pag
         for problem in plan.problems
         if problem.question.id in takes
     )
-    return PageRun(comparison=found, samples=samples)
+    return PageRun(comparison=comparison, samples=samples)
 
 
 def _check_unchanged(run: RunRow, plan: Plan, rows: Sequence[AttemptRow]) -> None:
-    """Questions and golds come from the benchmark as it is now, so it must be the same one."""
+    """Refuse a run whose questions or gold answers the benchmark has changed since."""
     golds = {problem.question.id: problem.gold for problem in plan.problems}
     arms = {arm.name for arm in plan.arms}
     for row in rows:

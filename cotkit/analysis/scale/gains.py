@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
 
-from cotkit.analysis.gains import label_gain
+from cotkit.analysis.gains import (
+    GainEstimate,
+    PairedSample,
+    detectable_gain,
+    estimate_from_totals,
+    estimate_gains,
+    label_gain,
+    measure_sample,
+)
+from cotkit.analysis.samples import rate_interval as interval_of_rate
 from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, Rung
 from cotkit.analysis.scale.values import Point, SizeLabel
-from cotkit.stats.bootstrap import (
-    MIN_CLUSTERS,
-    Codes,
-    Floats,
-    bootstrap_t,
-    robust_error,
-    sign_flip,
-    sums_by_unit,
-)
-from cotkit.stats.hypotheses import mcnemar_midp, minimum_detectable_effect, sidak_level, two_rates
-from cotkit.stats.intervals import Interval, newcombe, tango, wilson
+from cotkit.stats.bootstrap import Codes, Floats
+from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
+from cotkit.stats.intervals import Interval, wilson
 
 CEILING = 0.9
 """Solve rate of the control from which on little is left to gain."""
@@ -94,14 +95,14 @@ def _points_by_pair(
     rng: np.random.Generator,
 ) -> dict[Pair, tuple[Point, ...]]:
     question, ladder = setting.question, setting.ladder
-    found = estimate_gains(measured, level, question.n_resamples, rng)
+    estimates = estimate_points(measured, level, question.n_resamples, rng)
     placed = list(zip(ladder.rungs, ladder.positions, strict=True))
     return {
         pair: tuple(
             _make_point(
-                rung, x, measured[pair, rung.model], found[pair, rung.model], question.margin
+                rung, x, measured[pair, rung.model], estimates[pair, rung.model], question.margin
             )
-            if (pair, rung.model) in found
+            if (pair, rung.model) in estimates
             else _make_hole(rung, x, level)
             for rung, x in placed
         )
@@ -112,23 +113,26 @@ def _points_by_pair(
 def _make_point(
     rung: Rung, x: float | None, measured: PairMeasurement, estimate: GainEstimate, margin: float
 ) -> Point:
-    interval, base = estimate.interval, measured.control.rate
+    interval, base, sample = estimate.interval, measured.control.rate, measured.sample
+    n = min(measured.arm.n, measured.control.n)
     return Point(
         rung=rung,
         x=x,
-        n=min(measured.arm.n, measured.control.n),
+        n=n,
         arm_rate=measured.arm.rate,
         arm_interval=measured.arm_interval,
         control_rate=base,
         control_interval=measured.control_interval,
-        n_better=measured.n_better,
-        n_worse=measured.n_worse,
+        n_better=sample.n_better if sample is not None and sample.method == "tango" else None,
+        n_worse=sample.n_worse if sample is not None and sample.method == "tango" else None,
         gain=measured.gain,
         interval=interval,
-        method=measured.method,
+        method="newcombe" if sample is None else sample.method,
         p_value=estimate.p_value,
         label=cast("SizeLabel", label_gain(interval, margin)),  # an interval alone gives no other
-        mde=minimum_detectable_effect(measured.n_effective, base, interval.level),
+        mde=minimum_detectable_effect(n, base, interval.level)
+        if sample is None
+        else detectable_gain(sample, interval.level),
         is_floor=measured.arm.rate == 0 and base == 0,
         is_ceiling=base >= CEILING,
     )
@@ -162,7 +166,6 @@ def _make_hole(rung: Rung, x: float | None, level: float) -> Point:
 
 Key: TypeAlias = tuple[tuple[str, str], str]
 """(pair, model)."""
-Method: TypeAlias = Literal["tango", "newcombe", "bootstrap-t", "sign-flip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,34 +180,13 @@ class PairMeasurement:
     """Of the arm's rate."""
     control_interval: Interval
     """Of the control's rate."""
-    method: Method
-    """How its interval is made."""
-    n_effective: int
-    """Independent pairs it is worth, for the MDE: fewer than problems where clusters agree."""
-    n_better: int | None = None
-    """Problems only the arm solved; None: not known."""
-    n_worse: int | None = None
-    """Problems only the control solved."""
-    totals: Floats | None = None
-    """[clusters] summed differences, zero where a cluster has no completed pair; None: not asked
-    for by the method."""
-    sizes: Floats | None = None
-    """[clusters] completed pairs."""
+    sample: PairedSample | None
+    """Their paired scores; None: only totals are known."""
 
     @property
     def gain(self) -> float:
         """Difference of the rates."""
         return self.arm.rate - self.control.rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GainEstimate:
-    """What is inferred of a gain."""
-
-    interval: Interval
-    """At the level asked for."""
-    p_value: float
-    """Two-sided, of no gain."""
 
 
 def measure_pair(
@@ -218,76 +200,53 @@ def measure_pair(
         return None
     if isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
         return _measure_unpaired(arm, control, codes, level)
-    both = ~(np.isnan(arm.correct) | np.isnan(control.correct))
-    n = int(both.sum())
+    both = np.flatnonzero(~(np.isnan(arm.correct) | np.isnan(control.correct)))
+    n = len(both)
     if n == 0:
         return None
-    ours, theirs = (np.where(both, cell.correct, np.nan) for cell in (arm, control))
-    difference = (ours - theirs)[both]
-    if codes is None and _is_binary(ours[both]) and _is_binary(theirs[both]):
-        method, n_effective, sums = "tango", n, None
-    else:
-        columns = np.stack([np.where(both, ours - theirs, 0.0), both.astype(np.float64)], axis=1)
-        sums = sums_by_unit(columns, codes)
-        n_clusters = int((sums[:, 1] > 0).sum())
-        method = "bootstrap-t" if n_clusters >= MIN_CLUSTERS else "sign-flip"
-        n_effective = _effective_size(difference, sums, n, n_clusters)
+    scores, control_scores = arm.correct[both], control.correct[both]
+    clusters = None if codes is None else codes[both]
+    units = both if clusters is None else clusters
     return PairMeasurement(
-        arm=ArmTotals(rate=float(ours[both].mean()), n=n),
-        control=ArmTotals(rate=float(theirs[both].mean()), n=n),
-        arm_interval=rate_interval(ours, codes, level),
-        control_interval=rate_interval(theirs, codes, level),
-        method=method,
-        n_effective=n_effective,
-        n_better=int((difference > 0).sum()) if sums is None else None,
-        n_worse=int((difference < 0).sum()) if sums is None else None,
-        totals=None if sums is None else sums[:, 0],
-        sizes=None if sums is None else sums[:, 1],
+        arm=ArmTotals(rate=float(scores.mean()), n=n),
+        control=ArmTotals(rate=float(control_scores.mean()), n=n),
+        arm_interval=rate_interval(scores, clusters, level),
+        control_interval=rate_interval(control_scores, clusters, level),
+        sample=measure_sample(
+            scores.tolist(),
+            control_scores.tolist(),
+            units.tolist(),
+            n_units=len(arm.correct) if codes is None else int(codes.max()) + 1,
+            is_clustered=codes is not None,
+        ),
     )
 
 
-def estimate_gains(
+def estimate_points(
     measured: Mapping[Key, PairMeasurement],
     level: float,
     n_resamples: int,
     rng: np.random.Generator,
 ) -> dict[Key, GainEstimate]:
-    """Interval and p-value of each, every one at ``level``; all bootstraps share their draws."""
-    found = {
-        key: _estimate_gain(one, level, n_resamples, rng)
-        for key, one in measured.items()
-        if one.method != "bootstrap-t"
-    }
-    drawn = {key: one for key, one in measured.items() if one.method == "bootstrap-t"}
-    if drawn:
-        totals = np.stack([one.totals for one in drawn.values() if one.totals is not None], axis=1)
-        sizes = np.stack([one.sizes for one in drawn.values() if one.sizes is not None], axis=1)
-        results = bootstrap_t(totals, sizes, level, n_resamples, rng)
-        for key, (interval, p) in zip(drawn, results, strict=True):
-            found[key] = GainEstimate(interval=interval, p_value=p)
-    return found
+    """Return interval and p-value of each, every one at ``level``; all bootstraps share draws."""
+    paired = {key: one.sample for key, one in measured.items() if one.sample is not None}
+    estimates = estimate_gains(list(paired.values()), level, n_resamples=n_resamples, rng=rng)
+    by_key = dict(zip(paired, estimates, strict=True))
+    for key, measurement in measured.items():
+        if measurement.sample is None:
+            arm, control = measurement.arm, measurement.control
+            by_key[key] = estimate_from_totals(arm.rate, arm.n, control.rate, control.n, level)
+    return by_key
 
 
 def rate_interval(scores: Floats, codes: Codes | None, level: float) -> Interval:
-    """Of a solve rate: Wilson's, at the number of independent trials that the scores are worth.
+    """Return the interval of a solve rate: Wilson's, at the trials that the scores are worth.
 
-    That number is ``p (1 - p)`` over the variance of the mean between clusters (Korn and Graubard
-    1998), the number of clusters where all scores are 0 or all are 1, and n for plain zeros and
-    ones. ``scores``: [problems], NaN where there is none.
+    ``scores``: [problems], NaN where there is none; ``codes``: the cluster of each.
     """
-    done = ~np.isnan(scores)
-    n = int(done.sum())
-    if n == 0:
-        return wilson(0, 0, level)
-    p = float(scores[done].mean())
-    if codes is None and _is_binary(scores[done]):
-        return wilson(round(p * n), n, level)
-    values = np.stack([np.where(done, scores, 0.0), done.astype(np.float64)], axis=1)
-    sums = sums_by_unit(values, codes)
-    error = float(robust_error(sums[:, :1], sums[:, 1:])[0])
-    n_clusters = int((sums[:, 1] > 0).sum())
-    trials = p * (1 - p) / error**2 if 0 < p < 1 and error > 0 else n_clusters
-    return wilson(p * trials, trials, level)
+    completed = ~np.isnan(scores)
+    clusters = None if codes is None else codes[completed].tolist()
+    return interval_of_rate(scores[completed].tolist(), math.inf, level, clusters)
 
 
 def totals_of(cell: Cell) -> ArmTotals | None:
@@ -316,39 +275,5 @@ def _measure_unpaired(
         control=theirs,
         arm_interval=cell_interval(arm, codes, level),
         control_interval=cell_interval(control, codes, level),
-        method="newcombe",
-        n_effective=min(ours.n, theirs.n),
+        sample=None,
     )
-
-
-def _estimate_gain(
-    one: PairMeasurement, level: float, n_resamples: int, rng: np.random.Generator
-) -> GainEstimate:
-    if one.method == "tango":
-        assert one.n_better is not None and one.n_worse is not None  # noqa: PT018  # one fact
-        return GainEstimate(
-            interval=tango(one.n_better, one.n_worse, one.arm.n, level),
-            p_value=mcnemar_midp(one.n_better, one.n_worse),
-        )
-    if one.method == "newcombe":
-        (p1, n1), (p2, n2) = ((side.rate, side.n) for side in (one.arm, one.control))
-        return GainEstimate(
-            interval=newcombe(p1 * n1, n1, p2 * n2, n2, level), p_value=two_rates(p1, n1, p2, n2)
-        )
-    assert one.totals is not None and one.sizes is not None  # noqa: PT018  # one fact
-    held = one.sizes > 0
-    interval, p = sign_flip(one.totals[held], one.sizes[held], level, n_resamples, rng)
-    return GainEstimate(interval=interval, p_value=p)
-
-
-def _effective_size(difference: Floats, sums: Floats, n: int, n_clusters: int) -> int:
-    """Problems over the design effect: variance of the mean by clusters over that without."""
-    plain = float(difference.var()) / n
-    clustered = float(robust_error(sums[:, :1], sums[:, 1:])[0]) ** 2
-    if plain == 0 or clustered == 0:
-        return n_clusters
-    return max(1, min(n, round(n * plain / clustered)))
-
-
-def _is_binary(scores: Floats) -> bool:
-    return bool(((scores == 0) | (scores == 1)).all())

@@ -44,15 +44,15 @@ class AnthropicBatches:
         return (await self._backend.client.open()).messages.batches
 
     def n_at_once(self, request: Request) -> int:  # noqa: ARG002 - the protocol's
-        """The API gives one answer a call."""
+        """Return 1: the API gives one answer a call."""
         return 1
 
     def body(self, request: Request) -> Mapping[str, Any]:
-        """As a plain call."""
+        """Return the body of a plain call."""
         return wire.write_body(request, self._terms)
 
     def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
-        """As a plain call."""
+        """Read an answer as that of a plain call."""
         if not isinstance(answer, dict):
             raise Malformed(f"not an object but {type(answer).__name__}")
         body = wire.write_body(request, self._terms)
@@ -63,29 +63,29 @@ class AnthropicBatches:
         calls: Any = [{"custom_id": name, "params": body} for name, body in bodies.items()]
         return (await (await self._batches()).create(requests=calls)).id
 
-    async def find(self, batch: BatchRecord, known: frozenset[str]) -> str | None:
-        """An ended batch with our calls in it, else the first of as many calls since the intent.
+    async def find(self, batch: BatchRecord, accounted: frozenset[str]) -> str | None:
+        """Return an ended batch with our calls in it, else the first with as many since the intent.
 
         What a running batch holds is not told. Should it turn out to be somebody else's, it holds
         none of our calls, and they are sent again.
         """
-        found = None
-        async for one in (await self._batches()).list(limit=100):  # latest first
-            if one.created_at < batch.created_utc - _CLOCK_SKEW:
+        candidate = None
+        async for listed in (await self._batches()).list(limit=100):  # latest first
+            if listed.created_at < batch.created_utc - _CLOCK_SKEW:
                 break
-            counts = one.request_counts
+            counts = listed.request_counts
             n_calls = sum((counts.processing, counts.succeeded, counts.errored))
             n_calls += counts.canceled + counts.expired
-            if one.id in known or n_calls != batch.n_calls:
+            if listed.id in accounted or n_calls != batch.n_calls:
                 continue
-            if one.processing_status != "ended":
-                found = one.id
-            elif await self._holds(one.id, batch.key):
-                return one.id
-        return found
+            if listed.processing_status != "ended":
+                candidate = listed.id
+            elif await self._holds(listed.id, batch.key):
+                return listed.id
+        return candidate
 
     async def progress(self, id_: str) -> BatchProgress:
-        """How far it is; what is done is counted at the end only."""
+        """Return how far a batch is; finished calls are counted at its end only."""
         from anthropic import NotFoundError
 
         try:
@@ -103,7 +103,7 @@ class AnthropicBatches:
         )
 
     async def results(self, id_: str, take: ResultSink) -> None:
-        """What became of each call."""
+        """Read the result of each call."""
         async for line in self._lines(id_):
             take(str(line.get("custom_id")), _message_or_error(line.get("result")))
 
@@ -119,10 +119,10 @@ class AnthropicBatches:
 
 
 def _message_or_error(result: object) -> object:
-    """The message of an answer, or the exception that a plain call would have raised."""
-    found: Any = result if isinstance(result, dict) else {}
-    if found.get("type") == "succeeded":
-        return found.get("message")
-    if found.get("type") == "errored":
-        return make_status_error(found.get("error"))
-    return Unanswered(_FAILED_RESULTS.get(str(found.get("type")), "missing"))
+    """Return the message of an answer, or the exception that a plain call would have raised."""
+    fields: Any = result if isinstance(result, dict) else {}
+    if fields.get("type") == "succeeded":
+        return fields.get("message")
+    if fields.get("type") == "errored":
+        return make_status_error(fields.get("error"))
+    return Unanswered(_FAILED_RESULTS.get(str(fields.get("type")), "missing"))

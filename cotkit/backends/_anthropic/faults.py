@@ -43,18 +43,18 @@ _TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context|too many tok
 
 
 def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
-    """The meaning of a fault; None: not one of the SDK's, so a bug or an error of our own."""
+    """Return what an exception means; None: not of the SDK, so a bug or an error of our own."""
     import anthropic
 
     if isinstance(fault, anthropic.APIStatusError):
         status, headers = fault.status_code, cast("Mapping[str, str]", fault.response.headers)
-        said = _server_message(fault.body, headers) or fault.response.reason_phrase or "nothing"
-        wait_s, named = retry_after_s(headers), str(_error_object(fault.body).get("type") or "")
-        if status in {401, 403} or is_unpaid(status, said, named, waits=wait_s is not None):
+        sentence = _server_message(fault.body, headers) or fault.response.reason_phrase or "nothing"
+        wait_s, kind = retry_after_s(headers), str(_error_object(fault.body).get("type") or "")
+        if status in {401, 403} or is_unpaid(status, sentence, kind, waits=wait_s is not None):
             hint = "see ANTHROPIC_API_KEY and the account it belongs to"
-            error = AccessError(f"anthropic answered {status}: {said}", hint=hint)
+            error = AccessError(f"anthropic answered {status}: {sentence}", hint=hint)
         else:
-            error = _make_error(status, said, model, base_url)
+            error = _make_error(status, sentence, model, base_url)
         return Fault(
             status=str(status),
             error=error,
@@ -70,7 +70,7 @@ def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
 
 
 def make_status_error(body: object) -> anthropic.APIStatusError:
-    """The SDK's exception for an error that came without a status: in a batch, or as a 200."""
+    """Make the SDK's exception for an error that came without a status: in a batch, or as a 200."""
     import httpx2
     from anthropic import APIStatusError
 
@@ -81,33 +81,33 @@ def make_status_error(body: object) -> anthropic.APIStatusError:
     return APIStatusError(kind, response=response, body=body)
 
 
-def _make_error(status: int, said: str, model: str, base_url: str) -> BackendError:
-    words = f"anthropic answered {status}: {said}"
+def _make_error(status: int, sentence: str, model: str, base_url: str) -> BackendError:
+    words = f"anthropic answered {status}: {sentence}"
     if status == 404:
         hint = "see --model and ANTHROPIC_BASE_URL"
         if "/v1" in urlsplit(base_url).path:
             hint = "base_url goes without /v1 here"
-        return ModelLoadError(f"anthropic has no {model!r}: {said}", hint=hint)
-    if status == 413 or _TOO_LONG.search(said):
+        return ModelLoadError(f"anthropic has no {model!r}: {sentence}", hint=hint)
+    if status == 413 or _TOO_LONG.search(sentence):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
     if status in _RETRYABLE or status >= 500:
         return TransientError(words)
-    return BackendError(words, hint=_find_hint(said))
+    return BackendError(words, hint=_find_hint(sentence))
 
 
-def _find_hint(said: str) -> str | None:
-    """The argument that changes what a server has named as wrong; None: it named nothing of it."""
-    if "thinking" in said:
+def _find_hint(sentence: str) -> str | None:
+    """Return the argument that changes what a server names as wrong; None: it names none."""
+    if "thinking" in sentence:
         return "--model-args thinking=off, thinking=auto or thinking=TOKENS"
-    if "effort" in said:
+    if "effort" in sentence:
         return "--model-args effort=low, medium or high"
-    words = said.replace("stop_sequences", "stop")
-    named = [name for name in sorted(REFUSABLE) if re.search(rf"['\"`]{name}['\"`]", words)]
-    return f"--model-args without={'+'.join(named)}" if named else None
+    words = sentence.replace("stop_sequences", "stop")
+    parameters = [name for name in sorted(REFUSABLE) if re.search(rf"['\"`]{name}['\"`]", words)]
+    return f"--model-args without={'+'.join(parameters)}" if parameters else None
 
 
 def _server_message(body: object, headers: Mapping[str, str]) -> str:
-    """The server's own sentence in an error body."""
+    """Return the server's own sentence in an error body."""
     if isinstance(body, str):
         return server_sentence(body, is_page="html" in headers.get("content-type", ""))
     message = _error_object(body).get("message")
@@ -115,8 +115,8 @@ def _server_message(body: object, headers: Mapping[str, str]) -> str:
 
 
 def _error_object(body: object) -> Mapping[str, object]:
-    """The object that tells of the error; empty: there is none."""
-    found = cast("Mapping[str, object]", body if isinstance(body, dict) else {})
-    error = found.get("error", found)
-    told: object = error if isinstance(error, dict) else {"message": error}
-    return cast("Mapping[str, object]", told)
+    """Return the object that describes the error; empty: there is none."""
+    fields = cast("Mapping[str, object]", body if isinstance(body, dict) else {})
+    error = fields.get("error", fields)
+    error_fields: object = error if isinstance(error, dict) else {"message": error}
+    return cast("Mapping[str, object]", error_fields)

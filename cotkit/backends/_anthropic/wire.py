@@ -1,4 +1,4 @@
-"""The SDK's client, and one call over it that gives back what the server wrote."""
+"""The SDK's client, and what goes over it: a request as a body, an answer as a completion."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class AnthropicClient:
-    """One server's connections. Neither tries again nor times out: the policy does both."""
+    """The connections to one server. Neither retries nor times out: the policy does both."""
 
     def __init__(self, base_url: str) -> None:
         self._url = base_url
         self._sdks = PerLoop(self._open)
 
     async def open(self) -> AsyncAnthropic:
-        """The SDK's client for the running event loop; the first call opens it.
+        """Return the SDK's client for the running event loop; the first call opens it.
 
         Raises:
             AccessError: there is no key.
@@ -39,7 +39,7 @@ class AnthropicClient:
         return await self._sdks.open()
 
     async def post(self, body: Mapping[str, object]) -> Mapping[str, object]:
-        """One ``POST /v1/messages``, as JSON: its fields are checked in ``messages.read`` alone.
+        """Make one call, ``POST /v1/messages``, and return its JSON.
 
         Raises:
             Malformed: what came back with status 200 is not a JSON object.
@@ -71,7 +71,7 @@ class AnthropicClient:
         )
 
 
-# A request as a body of the Messages API, and the answer as a completion. Pure.
+# Bodies and answers of the Messages API.
 
 
 Body = dict[str, object]
@@ -95,7 +95,7 @@ _STOP_REASONS: Mapping[str, StopReason] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTerms:
-    """What holds for every request to one model."""
+    """What all requests to one model have in common."""
 
     model: str
     """As Anthropic names it."""
@@ -110,7 +110,7 @@ class RequestTerms:
 
 
 def write_body(request: Request, terms: RequestTerms) -> Body:
-    """The body of ``POST /v1/messages`` for one completion.
+    """Return the body of ``POST /v1/messages`` for one completion.
 
     Raises:
         BackendError: the model does not take what the request needs.
@@ -135,19 +135,19 @@ def write_body(request: Request, terms: RequestTerms) -> Body:
 
 
 def sent_parameters(body: Mapping[str, object]) -> dict[str, str | int | float | bool | list[str]]:
-    """The parameters of a body without its words; an object's are named as ``thinking.type``."""
+    """Return the parameters of a body without its texts; nested ones as ``thinking.type``."""
     flat: dict[str, object] = {}
     for name, value in body.items():
         if isinstance(value, dict):
             inner = cast("Body", value)
-            flat |= {f"{name}.{key}": one for key, one in inner.items()}
+            flat |= {f"{name}.{key}": inner_value for key, inner_value in inner.items()}
         elif name not in {"messages", "system"}:
             flat[name] = value
     return cast("dict[str, str | int | float | bool | list[str]]", flat)
 
 
 def read_completion(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion:
-    """The completion that an answer to ``body`` holds.
+    """Read the completion of an answer to ``body``.
 
     Raises:
         Malformed: it holds none.
@@ -160,20 +160,20 @@ def read_completion(answer: Mapping[str, object], body: Mapping[str, object]) ->
         raise Malformed("content is no list")
     text = _join_blocks(cast("list[object]", blocks), "text")
     usage = answer.get("usage")
-    used = cast("Mapping[str, object]", usage) if isinstance(usage, dict) else {}
-    fresh = _read_count(used, "input_tokens")  # apart from what was cached and written
-    cached = _read_count(used, "cache_read_input_tokens") or 0
-    written = _read_count(used, "cache_creation_input_tokens") or 0
-    details = used.get("output_tokens_details")
+    counts = cast("Mapping[str, object]", usage) if isinstance(usage, dict) else {}
+    fresh = _read_count(counts, "input_tokens")  # apart from what was cached and written
+    cached = _read_count(counts, "cache_read_input_tokens") or 0
+    cache_write = _read_count(counts, "cache_creation_input_tokens") or 0
+    details = counts.get("output_tokens_details")
     kinds = cast("Mapping[str, object]", details) if isinstance(details, dict) else {}
     served_by = answer.get("model")
     return Completion(
         text=text,
         stop_reason=_STOP_REASONS[stop_reason],
-        n_prompt_tokens=None if fresh is None else fresh + cached + written,
+        n_prompt_tokens=None if fresh is None else fresh + cached + cache_write,
         n_shared_tokens=cached,
-        n_cache_write_tokens=written,
-        n_generated_tokens=_read_count(used, "output_tokens"),
+        n_cache_write_tokens=cache_write,
+        n_generated_tokens=_read_count(counts, "output_tokens"),
         n_reasoning_tokens=_read_count(kinds, "thinking_tokens"),
         reasoning=_join_blocks(cast("list[object]", blocks), "thinking") or None,
         served_by=served_by if isinstance(served_by, str) else None,
@@ -182,7 +182,7 @@ def read_completion(answer: Mapping[str, object], body: Mapping[str, object]) ->
 
 
 def _merge_turns(messages: Sequence[Message], terms: RequestTerms) -> list[Body]:
-    """Turns that alternate; neighbours of one role are one, with nothing between as in raw text."""
+    """Return turns that alternate; neighbours of one role are joined with nothing between."""
     spoken = [m for m in messages if m.role != "system" and m.content.strip()]
     turns = [
         (role, "".join(m.content for m in same).strip())
@@ -198,33 +198,33 @@ def _merge_turns(messages: Sequence[Message], terms: RequestTerms) -> list[Body]
         0,
         max((i for i, (role, _) in enumerate(turns[:-1]) if role == "assistant"), default=None),
     )
-    written: list[Body] = []
+    merged: list[Body] = []
     for i, (role, text) in enumerate(turns):
         size += len(text)
         blocks: list[Body] = [{"type": "text", "text": text}]
-        if i == 0 and terms.caches and (at := text.rfind(_NEXT_QUESTION)) >= _MIN_PREFIX:
+        if i == 0 and terms.caches and (split := text.rfind(_NEXT_QUESTION)) >= _MIN_PREFIX:
             blocks = [
-                {"type": "text", "text": text[:at], **_CACHE},
-                {"type": "text", "text": text[at:]},
+                {"type": "text", "text": text[:split], **_CACHE},
+                {"type": "text", "text": text[split:]},
             ]
         if i == last_reply and terms.caches and size >= _MIN_PREFIX:
             blocks[-1] |= _CACHE
         is_plain = len(blocks) == 1 and "cache_control" not in blocks[0]
-        written.append({"role": role, "content": text if is_plain else blocks})
-    return written
+        merged.append({"role": role, "content": text if is_plain else blocks})
+    return merged
 
 
 def _join_blocks(blocks: Sequence[object], kind: str) -> str:
-    """The words of all blocks of a kind; the field that holds them has the name of the kind."""
-    said: list[str] = []
+    """Join the texts of all blocks of a kind; their field has the name of the kind."""
+    texts: list[str] = []
     for block in blocks:
-        found = cast("Mapping[str, object]", block) if isinstance(block, dict) else {}
-        if found.get("type") == kind:
-            words = found.get(kind)
+        fields = cast("Mapping[str, object]", block) if isinstance(block, dict) else {}
+        if fields.get("type") == kind:
+            words = fields.get(kind)
             if not isinstance(words, str):
                 raise Malformed(f"a {kind} block without {kind}")
-            said.append(words)
-    return "".join(said) if kind == "text" else "\n".join(filter(None, said))
+            texts.append(words)
+    return "".join(texts) if kind == "text" else "\n".join(filter(None, texts))
 
 
 def _read_count(usage: Mapping[str, object], name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What batches need: a backend whose calls they make, its provider's batch API, and a ledger.
+"""The parts of a batch: a backend whose calls it makes, a provider's batch API, and a ledger.
 
 Shapes only, so that batches import neither an SDK nor the store.
 """
@@ -35,7 +35,7 @@ class Unanswered(Exception):  # noqa: N818 - what became of a call in a batch, n
 
     @property
     def fault(self) -> Fault:
-        """Sent again, unless somebody cancelled the batch."""
+        """What it means: the call is sent again, unless the batch was cancelled."""
         if self.status == "cancelled":
             error = BackendError(
                 "a batch was cancelled at the provider",
@@ -61,7 +61,7 @@ class BatchProgress:
     """Why the whole batch was refused; None: it was not."""
     is_unknown: bool = False
     """Whether the provider holds no such batch for this key."""
-    rest: str = "missing"
+    missing_status: str = "missing"
     """What became of calls of which the results say nothing; a status of :class:`Unanswered`."""
     seconds: float = 0.0
     """From submission to end; 0 before."""
@@ -72,66 +72,66 @@ class BatchRecord(Protocol):
 
     @property
     def key(self) -> str:
-        """Ours; the provider can be asked for it."""
+        """Our name for it; the provider can be asked for it."""
         ...
 
     @property
     def id(self) -> str | None:
-        """The provider's; None: it is not known whether it was submitted."""
+        """The provider's name for it; None: it is not known whether it was submitted."""
         ...
 
     @property
     def created_utc(self) -> datetime:
-        """Before it was submitted."""
+        """A time before it was submitted."""
         ...
 
     @property
     def n_calls(self) -> int:
-        """Calls in it."""
+        """How many calls it has."""
         ...
 
     @property
     def calls(self) -> Mapping[int, Mapping[int, str]]:
-        """Of those that may still be wanted: position -> sample index -> completion key."""
+        """Calls that may still be needed: position -> sample index -> completion key."""
         ...
 
 
 class Ledger(Protocol):
-    """Remembers through any kill which batch holds which completion; ``store.batches`` is one."""
+    """Remembers which batch holds which completion, whatever is killed; see ``store.batches``."""
 
     def intend(
         self, key: str, *, provider: str, backend: str, calls: Sequence[Mapping[int, str]]
     ) -> BatchRecord:
-        """Before a batch is submitted."""
+        """Record a batch before it is submitted."""
         ...
 
     def submitted(self, key: str, id_: str) -> BatchRecord:
-        """After it was; the batch with its id."""
+        """Record that a batch was submitted; return it with its id."""
         ...
 
     def collected(self, key: str) -> None:
-        """After all its results were read."""
+        """Record that all results of a batch were read."""
         ...
 
     def drop(self, key: str, completions: Iterable[str]) -> None:
-        """What a batch did not bring."""
+        """Remove completions that a batch did not bring."""
         ...
 
     def forget(self, key: str) -> None:
-        """A batch that never came to be."""
+        """Remove a batch that was never submitted, or that is lost."""
         ...
 
     def holding(self, completions: Iterable[str]) -> Sequence[BatchRecord]:
-        """The batches that hold any of these, latest first."""
+        """Return the batches that hold any of these completions, latest first."""
         ...
 
     def ids(self, provider: str) -> frozenset[str]:
-        """Every id at a provider that is accounted for."""
+        """Return all ids at a provider that the ledger knows."""
         ...
 
 
 class BatchSource(Protocol):
-    """What a batch needs of the hosted backend whose calls it makes."""
+    """The hosted backend whose calls a batch makes."""
 
     @property
     def info(self) -> BackendInfo:
@@ -162,15 +162,15 @@ class BatchProvider(Protocol):
     """Most bytes of one batch."""
 
     def n_at_once(self, request: Request) -> int:
-        """How many samples one call of this request may bring, at least 1."""
+        """Return how many samples one call of this request may bring, at least 1."""
         ...
 
     def body(self, request: Request) -> Mapping[str, Any]:
-        """What a plain call of this request would send."""
+        """Return the body of a plain call of this request."""
         ...
 
     def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
-        """What a plain call with this answer would give.
+        """Read an answer as that of a plain call.
 
         Raises:
             Malformed: it is no answer.
@@ -178,15 +178,15 @@ class BatchProvider(Protocol):
         ...
 
     async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:
-        """Start a batch of calls (custom id -> body); its id."""
+        """Start a batch of calls (custom id -> body); return its id."""
         ...
 
-    async def find(self, batch: BatchRecord, known: frozenset[str]) -> str | None:
-        """The id of a batch that may or may not have been submitted; ``known``: not these."""
+    async def find(self, batch: BatchRecord, accounted: frozenset[str]) -> str | None:
+        """Return the id of a batch that may have been submitted; none of ``accounted``."""
         ...
 
     async def progress(self, id_: str) -> BatchProgress:
-        """How far it is."""
+        """Return how far a batch is."""
         ...
 
     async def results(self, id_: str, take: ResultSink) -> None:
@@ -194,7 +194,7 @@ class BatchProvider(Protocol):
         ...
 
 
-# Who waits for which completion, and how what is wanted is packed into batches.
+# Samples that wait, and how they are packed into batches.
 
 
 _ENVELOPE_BYTES = 200  # around each call in a batch: its name, method, address
@@ -202,7 +202,7 @@ _ENVELOPE_BYTES = 200  # around each call in a batch: its name, method, address
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PendingSample:
-    """One sample of a request that somebody waits for."""
+    """One sample of a request whose completion is awaited."""
 
     request: Request
     """Its request, with whatever samples."""
@@ -243,12 +243,12 @@ class BatchPayload:
 
 
 def pack_parcels(
-    wanted: Iterable[PendingSample], provider: BatchProvider
+    pending: Iterable[PendingSample], provider: BatchProvider
 ) -> Iterator[BatchPayload]:
-    """Parcels within the provider's limits, in the order in which the calls were asked for."""
+    """Pack samples into batches within the provider's limits, in the order of the requests."""
     by_content: dict[str, list[PendingSample]] = {}
-    for one in wanted:
-        by_content.setdefault(one.content, []).append(one)
+    for sample in pending:
+        by_content.setdefault(sample.content, []).append(sample)
     parcel = BatchPayload()
     for samples in by_content.values():
         for call in _make_calls(samples, provider):
@@ -265,31 +265,31 @@ def pack_parcels(
         yield parcel
 
 
-def _make_calls(wanted: list[PendingSample], provider: BatchProvider) -> Iterator[BatchCall]:
-    keys = {one.sample: one.completion for one in wanted}
+def _make_calls(pending: list[PendingSample], provider: BatchProvider) -> Iterator[BatchCall]:
+    keys = {pending_sample.sample: pending_sample.completion for pending_sample in pending}
     samples = sorted(keys)
-    size = provider.n_at_once(replace(wanted[0].request, samples=tuple(samples)))
+    size = provider.n_at_once(replace(pending[0].request, samples=tuple(samples)))
     for start in range(0, len(samples), size):
         part = samples[start : start + size]
         yield BatchCall(
-            request=replace(wanted[0].request, samples=tuple(part)),
+            request=replace(pending[0].request, samples=tuple(part)),
             completions={sample: keys[sample] for sample in part},
         )
 
 
-# JSON Lines as they come in, one object at a time.
+# JSON Lines, read as they arrive.
 
 
 async def read_json_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """The objects of a file; a line ends at a newline and nowhere else.
+    """Read the objects of a file; a line ends at a newline and nowhere else.
 
     Raises:
         Malformed: a line is not a JSON object.
     """
-    rest = b""
+    unfinished = b""
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, unfinished = (unfinished + chunk).split(b"\n")
         for line in filter(None, lines):
             yield read_object(line)
-    if rest:
-        yield read_object(rest)
+    if unfinished:
+        yield read_object(unfinished)

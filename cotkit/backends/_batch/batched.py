@@ -56,7 +56,7 @@ class BatchedBackend:
     """Waits between polls; a test hands in its own."""
 
     def __post_init__(self) -> None:
-        """Nothing waits yet."""
+        """Prepare to gather requests."""
         self._start_over(None)
 
     @functools.cached_property
@@ -80,25 +80,25 @@ class BatchedBackend:
         futures: list[asyncio.Future[Completion]] = []
         for sample in request.samples:
             completion = completion_key(self._key, content, sample)
-            one = self._waiting.get(completion)
-            if one is None or one.future.done():
-                one = PendingSample(
+            pending = self._waiting.get(completion)
+            if pending is None or pending.future.done():
+                pending = PendingSample(
                     request=request,
                     sample=sample,
                     completion=completion,
                     content=content,
                     future=loop.create_future(),
                 )
-                self._arrive(one)
-            futures.append(one.future)
+                self._arrive(pending)
+            futures.append(pending.future)
         return tuple(await asyncio.gather(*futures))
 
     async def count_tokens(self, request: Request) -> int | None:
-        """As the wrapped backend."""
+        """Count as the wrapped backend does."""
         return await self.backend.count_tokens(request)
 
     def status(self) -> str | None:
-        """E.g. ``"1319 requests in 1 batch at openai, 700 done"``; None: none is in a batch."""
+        """Return ``"1319 requests in 1 batch at openai, 700 done"``; None: no batch is open."""
         if not self._open:
             return None
         n = sum(batch.n_calls for batch, _ in self._open.values())
@@ -122,7 +122,7 @@ class BatchedBackend:
         await self.backend.close()
 
     def _start_over(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """In a new event loop; what waited in the old one is gone."""
+        """Forget everything: a new event loop, in which nothing of the old one is awaited."""
         self._loop = loop
         self._arrived: list[PendingSample] = []
         self._waiting: dict[str, PendingSample] = {}
@@ -135,7 +135,7 @@ class BatchedBackend:
         return backend_key(self.backend.info)
 
     @functools.cached_property
-    def _mail(self) -> BatchClient:
+    def _client(self) -> BatchClient:
         limits = Limits(timeout_s=_TIMEOUT_S, max_connections=4)
         return BatchClient(
             provider=self.provider,
@@ -145,10 +145,10 @@ class BatchedBackend:
             poll_s=self.poll_s,
         )
 
-    def _arrive(self, one: PendingSample) -> None:
-        one.batch = None
-        self._waiting[one.completion] = one
-        self._arrived.append(one)
+    def _arrive(self, pending: PendingSample) -> None:
+        pending.batch = None
+        self._waiting[pending.completion] = pending
+        self._arrived.append(pending)
         if not self._gathers:
             self._gathers = True
             self._spawn(self._gather())
@@ -159,19 +159,19 @@ class BatchedBackend:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """What ends a task of ours early ends everything that waits."""
+        """Fail everything that waits if a task of ours failed."""
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._fail(list(self._waiting.values()), failure)
 
-    def _fail(self, wanted: Iterable[PendingSample], failure: BaseException) -> None:
-        for one in wanted:
-            self._waiting.pop(one.completion, None)
-            if not one.future.done():
-                one.future.set_exception(failure)
+    def _fail(self, pending: Iterable[PendingSample], failure: BaseException) -> None:
+        for sample in pending:
+            self._waiting.pop(sample.completion, None)
+            if not sample.future.done():
+                sample.future.set_exception(failure)
 
     async def _gather(self) -> None:
-        """Submit what has arrived, once nothing more comes."""
+        """Submit the requests that have arrived once no more arrive."""
         try:
             while self._arrived:
                 n_seen = 0
@@ -184,111 +184,119 @@ class BatchedBackend:
             self._gathers = False
 
     async def _place(self, arrived: list[PendingSample]) -> None:
-        """Wait for what lies in a batch already, submit the rest."""
-        rest = {one.completion: one for one in arrived if not one.future.done()}
-        for batch in self.ledger.holding(rest):  # latest first, so an older one gets less
-            held = {key for call in batch.calls.values() for key in call.values()} & rest.keys()
-            self._put([rest.pop(key) for key in sorted(held)], batch)
-        for parcel in pack_parcels(rest.values(), self.provider):
-            await self._submit(parcel, rest)
+        """Wait for what lies in a batch already; submit the others."""
+        pending = {sample.completion: sample for sample in arrived if not sample.future.done()}
+        for batch in self.ledger.holding(pending):  # latest first, so an older one gets less
+            keys = {key for call in batch.calls.values() for key in call.values()} & pending.keys()
+            self._put([pending.pop(key) for key in sorted(keys)], batch)
+        for parcel in pack_parcels(pending.values(), self.provider):
+            await self._submit(parcel, pending)
 
-    async def _submit(self, parcel: BatchPayload, rest: Mapping[str, PendingSample]) -> None:
-        wanted = [rest[key] for call in parcel.calls for key in call.completions.values()]
+    async def _submit(self, parcel: BatchPayload, pending: Mapping[str, PendingSample]) -> None:
+        samples = [pending[key] for call in parcel.calls for key in call.completions.values()]
         try:
-            batch = await self._mail.submit(parcel, self._key)
+            batch = await self._client.submit(parcel, self._key)
         except TransientError as failure:
-            self._fail(wanted, failure)
+            self._fail(samples, failure)
             return
         self.notify(
             f"batch {batch.id} of {batch.n_calls} requests is at {self.provider.name}: half the "
             "price, up to 24 hours; Ctrl-C leaves it running, and the same command collects it"
         )
-        self._put(wanted, batch)
+        self._put(samples, batch)
 
-    def _put(self, wanted: list[PendingSample], batch: BatchRecord) -> None:
-        for one in wanted:
-            one.batch = batch.key
-        if wanted and batch.key not in self._open:
+    def _put(self, samples: list[PendingSample], batch: BatchRecord) -> None:
+        for sample in samples:
+            sample.batch = batch.key
+        if samples and batch.key not in self._open:
             self._open[batch.key] = batch, BatchProgress()
             self._spawn(self._bring(batch))
 
     async def _bring(self, batch: BatchRecord) -> None:
-        """See one batch to its end, and give its answers to those who wait for them."""
+        """Follow one batch to its end and deliver its answers."""
         try:
-            found = await self._mail.locate(batch)
-            if found is None:
-                for one in self._waiting_for(batch):
-                    self._arrive(one)
-            while found is not None and self._waiting_for(found):
-                progress = await self._mail.ended(found, functools.partial(self._tell, found))
-                await self._hand_out(found, progress)
+            located = await self._client.locate(batch)
+            if located is None:
+                for sample in self._waiting_for(batch):
+                    self._arrive(sample)
+            while located is not None and self._waiting_for(located):
+                progress = await self._client.ended(located, functools.partial(self._tell, located))
+                await self._hand_out(located, progress)
         except TransientError as failure:
             self._fail(self._waiting_for(batch), failure)
         finally:
             del self._open[batch.key]
 
     async def _hand_out(self, batch: BatchRecord, progress: BatchProgress) -> None:
-        """Give everyone their answer; what the batch did not bring goes into the next."""
-        left: dict[int, dict[int, PendingSample]] = {}
-        place = {key: at for at, call in batch.calls.items() for key in call.values()}
-        for one in self._waiting_for(batch):
-            left.setdefault(place[one.completion], {})[one.sample] = one
+        """Deliver the answers of a batch; what it did not bring goes into the next."""
+        unanswered: dict[int, dict[int, PendingSample]] = {}
+        position_of = {
+            key: position for position, call in batch.calls.items() for key in call.values()
+        }
+        for sample in self._waiting_for(batch):
+            unanswered.setdefault(position_of[sample.completion], {})[sample.sample] = sample
         again: list[tuple[PendingSample, Fault]] = []
 
         def take(position: int, answer: object) -> None:
-            if (wanted := left.pop(position, None)) is None:
+            if (pending := unanswered.pop(position, None)) is None:
                 return
             samples = tuple(batch.calls[position])
-            request = replace(next(iter(wanted.values())).request, samples=samples)
-            found = read_answer(answer, request, self.provider, self.backend)
-            if isinstance(found, Fault):
-                again.extend((one, found) for one in wanted.values())
+            request = replace(next(iter(pending.values())).request, samples=samples)
+            result = read_answer(answer, request, self.provider, self.backend)
+            if isinstance(result, Fault):
+                again.extend((sample, result) for sample in pending.values())
                 return
-            completions = dict(zip(samples, stamp_batch(found, batch, progress), strict=False))
-            self._give(completions, wanted, progress)  # it may bring fewer than asked
-            again.extend((one, TOO_FEW_COMPLETIONS) for one in wanted.values())
+            completions = dict(zip(samples, stamp_batch(result, batch, progress), strict=False))
+            self._give(completions, pending, progress)  # it may bring fewer than asked
+            again.extend((sample, TOO_FEW_COMPLETIONS) for sample in pending.values())
 
-        await self._mail.answers(batch, take)
-        missing = Unanswered(progress.rest).fault
-        again += [(one, missing) for wanted in left.values() for one in wanted.values()]
+        await self._client.answers(batch, take)
+        missing = Unanswered(progress.missing_status).fault
+        again += [
+            (sample, missing) for pending in unanswered.values() for sample in pending.values()
+        ]
         if again:
-            self.ledger.drop(batch.key, [one.completion for one, _ in again])
-        for one, fault in again:
-            self._try_again(one, fault, progress)
+            self.ledger.drop(batch.key, [sample.completion for sample, _ in again])
+        for sample, fault in again:
+            self._try_again(sample, fault, progress)
 
     def _give(
         self,
         completions: Mapping[int, Completion],
-        wanted: dict[int, PendingSample],
+        pending: dict[int, PendingSample],
         progress: BatchProgress,
     ) -> None:
-        """Give each sample to who waits for it, taking them out of ``wanted``."""
+        """Deliver completions of samples, and take them out of ``pending``."""
         for sample, completion in completions.items():
-            if (one := wanted.pop(sample, None)) is None or one.future.done():
+            if (
+                pending_sample := pending.pop(sample, None)
+            ) is None or pending_sample.future.done():
                 continue
-            del self._waiting[one.completion]
+            del self._waiting[pending_sample.completion]
             last = Try(status="200", seconds=progress.seconds)
-            one.future.set_result(replace(completion, tries=(*one.tries, last)))
+            pending_sample.future.set_result(
+                replace(completion, tries=(*pending_sample.tries, last))
+            )
 
-    def _try_again(self, one: PendingSample, fault: Fault, progress: BatchProgress) -> None:
-        one.tries += (Try(status=fault.status, seconds=progress.seconds),)
+    def _try_again(self, pending: PendingSample, fault: Fault, progress: BatchProgress) -> None:
+        pending.tries += (Try(status=fault.status, seconds=progress.seconds),)
         if not fault.error.retryable:
-            self._fail([one], fault.error)
-        elif len(one.tries) == _MAX_BATCHES:
-            statuses = ", ".join(one_try.status for one_try in one.tries)
+            self._fail([pending], fault.error)
+        elif len(pending.tries) == _MAX_BATCHES:
+            statuses = ", ".join(each.status for each in pending.tries)
             why = TransientError(f"gave up after {_MAX_BATCHES} batches: {statuses}")
-            self._fail([one], why)
+            self._fail([pending], why)
         else:
-            self._arrive(one)
+            self._arrive(pending)
 
     def _tell(self, batch: BatchRecord, progress: BatchProgress) -> None:
         self._open[batch.key] = batch, progress
 
     def _waiting_for(self, batch: BatchRecord) -> list[PendingSample]:
         return [
-            one
-            for one in self._waiting.values()
-            if one.batch == batch.key and not one.future.done()
+            sample
+            for sample in self._waiting.values()
+            if sample.batch == batch.key and not sample.future.done()
         ]
 
 
@@ -296,7 +304,7 @@ def _format_batches(n: int) -> str:
     return "1 batch" if n == 1 else f"{n} batches"
 
 
-# One batch on its way: submitted once, found again, waited for, its answers read.
+# A provider and the ledger: a batch is submitted once, found again, polled, and its answers read.
 
 
 _MAX_LOST = 20  # polls in a row of which all tries failed: half an hour and more
@@ -311,7 +319,7 @@ TOO_FEW_COMPLETIONS = Fault(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchClient:
-    """Everything that is said to a provider about batches, and to the ledger about it."""
+    """Talks about batches with a provider, and keeps the ledger."""
 
     provider: BatchProvider
     """Who is spoken to."""
@@ -325,7 +333,7 @@ class BatchClient:
     """Seconds between the first two polls."""
 
     async def submit(self, parcel: BatchPayload, backend: str) -> BatchRecord:
-        """Start a batch; before a second try the provider is asked whether the first got through.
+        """Start a batch; before a second try, ask the provider whether the first succeeded.
 
         Raises:
             TransientError: nobody knows whether it was started; the next run will ask.
@@ -344,8 +352,8 @@ class BatchClient:
         async def send() -> str:
             nonlocal n_tries
             n_tries += 1
-            found = await self._find(batch) if n_tries > 1 else None
-            return found or await self.provider.submit(key, bodies)
+            earlier = await self._find(batch) if n_tries > 1 else None
+            return earlier or await self.provider.submit(key, bodies)
 
         try:
             id_, _ = await self.caller.call(send, 0)
@@ -356,7 +364,7 @@ class BatchClient:
         return self.ledger.submitted(key, id_)
 
     async def locate(self, batch: BatchRecord) -> BatchRecord | None:
-        """A batch of an earlier run with its id; None: it never got through, and is forgotten."""
+        """Return a batch of an earlier run with its id; None: it was never started."""
         if batch.id is not None:
             return batch
         id_, _ = await self.caller.call(lambda: self._find(batch), 0)
@@ -411,7 +419,7 @@ class BatchClient:
         return await self.provider.find(batch, self.ledger.ids(self.provider.name))
 
     def _check(self, batch: BatchRecord, progress: BatchProgress) -> None:
-        """Raise where a batch will never have results; where it is sure, it is forgotten."""
+        """Raise if a batch will never have results; forget it if that is certain."""
         name, id_ = self.provider.name, _batch_id(batch)
         if progress.failure is not None:
             self.ledger.forget(batch.key)
@@ -432,7 +440,7 @@ class BatchClient:
 def read_answer(
     answer: object, request: Request, provider: BatchProvider, source: BatchSource
 ) -> tuple[Completion, ...] | Fault:
-    """The completions of a call in a batch, as a plain call would give them, or what went wrong.
+    """Return the completions of a call in a batch as a plain call would, or its fault.
 
     Raises:
         Exception: ``answer``, where it is none that a plain call could meet.
@@ -453,14 +461,16 @@ def read_answer(
 def stamp_batch(
     completions: tuple[Completion, ...], batch: BatchRecord, progress: BatchProgress
 ) -> Iterator[Completion]:
-    """Completions with their share of the batch's time, and the batch that made them."""
+    """Yield completions with their share of the batch's time, and its id."""
     share = progress.seconds / batch.n_calls / len(completions)
-    for one in completions:
-        yield replace(one, seconds=share, sent={**one.sent, "batch": _batch_id(batch)})
+    for completion in completions:
+        yield replace(
+            completion, seconds=share, sent={**completion.sent, "batch": _batch_id(batch)}
+        )
 
 
 def make_custom_id(key: str, position: int | str) -> str:
-    """The name of a call in a batch, at most 64 characters of ``[a-z0-9-]``."""
+    """Return the name of a call in a batch, at most 64 characters of ``[a-z0-9-]``."""
     return f"{key}-{position}"
 
 

@@ -13,7 +13,7 @@ from cotkit.protocols import Backend
 
 
 def make_batched(backend: Backend, ledger: Ledger, *, poll_s: float = 10.0) -> BatchedBackend:
-    """The same backend by way of its provider's batch API.
+    """Wrap a backend so that its calls go through its provider's batch API.
 
     Raises:
         UsageError: it has none, or ``poll_s`` is not above 0.

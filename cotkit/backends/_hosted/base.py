@@ -23,12 +23,12 @@ OnParts = Callable[[Mapping[int, Completion]], None]
 
 
 def ignore_parts(_found: Mapping[int, Completion]) -> None:
-    """Nobody wants a part before the whole."""
+    """Do nothing with a part: the caller waits for the whole."""
 
 
 @dataclass(kw_only=True)
 class Hosted(abc.ABC):
-    """Base of the hosted backends: one call at a time in here, all of them through one policy.
+    """Base of the hosted backends: :meth:`send` makes one call, and the policy makes all of them.
 
     None of these fields can change a completion, so none is part of its identity.
     """
@@ -82,7 +82,7 @@ class Hosted(abc.ABC):
 
     @abc.abstractmethod
     async def send(self, request: Request) -> tuple[Completion, ...]:
-        """One call: a completion for each of ``request.samples`` that the server answered.
+        """Make one call; return completions for the first of ``request.samples``, at least one.
 
         Raises:
             Exception: whatever the SDK raises; :meth:`read_fault` says what it means.
@@ -90,10 +90,10 @@ class Hosted(abc.ABC):
 
     @abc.abstractmethod
     def read_fault(self, fault: Exception) -> Fault | None:
-        """What an exception of :meth:`send` means; None: it is a bug of ours, let it through."""
+        """Return what an exception of :meth:`send` means; None: a bug of ours, which is raised."""
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """As :meth:`generate_each`, all at once."""
+        """Complete a request as :meth:`generate_each` does."""
         return await self.generate_each(request, ignore_parts)
 
     async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
@@ -109,24 +109,26 @@ class Hosted(abc.ABC):
             lambda: self.send(request), estimate_tokens(request), count_used_tokens
         )
         share = tries[-1].seconds / len(answer)
-        done = tuple(replace(one, tries=tries, seconds=share) for one in answer)
-        found = dict(zip(request.samples, done, strict=False))
-        keep(found)
-        if len(done) == len(request.samples):
-            return done
-        rest = replace(request, samples=request.samples[len(done) :])
+        completions = tuple(
+            replace(completion, tries=tries, seconds=share) for completion in answer
+        )
+        answered = dict(zip(request.samples, completions, strict=False))
+        keep(answered)
+        if len(completions) == len(request.samples):
+            return completions
+        unanswered = replace(request, samples=request.samples[len(completions) :])
         try:
-            return done + await self.generate_each(rest, keep)
+            return completions + await self.generate_each(unanswered, keep)
         except BackendError as failure:
-            failure.answered = found | dict(failure.answered)
+            failure.answered = answered | dict(failure.answered)
             raise
 
     async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
-        """Not known before a call: providers keep their tokenizers."""
+        """Return None: providers keep their tokenizers."""
         return None
 
     def status(self) -> str | None:
-        """What the policy is waiting for."""
+        """Describe what the policy is waiting for; None: nothing unusual."""
         return self.caller.status() if "caller" in self.__dict__ else None
 
 
@@ -136,34 +138,34 @@ async def ask_concurrently(parts: Sequence[Request], ask: Ask) -> tuple[Completi
     Raises:
         BackendError: the first part that failed, with what came of all of them in ``answered``.
     """
-    found = await asyncio.gather(*(ask(part) for part in parts), return_exceptions=True)
+    results = await asyncio.gather(*(ask(part) for part in parts), return_exceptions=True)
     answered: dict[int, Completion] = {}
-    for part, one in zip(parts, found, strict=True):
-        if isinstance(one, BackendError):
-            answered |= one.answered
-        elif not isinstance(one, BaseException):
-            answered |= zip(part.samples, one, strict=True)
-    for one in found:
-        if isinstance(one, BackendError):
-            one.answered = answered
-        if isinstance(one, BaseException):
-            raise one
+    for part, result in zip(parts, results, strict=True):
+        if isinstance(result, BackendError):
+            answered |= result.answered
+        elif not isinstance(result, BaseException):
+            answered |= zip(part.samples, result, strict=True)
+    for result in results:
+        if isinstance(result, BackendError):
+            result.answered = answered
+        if isinstance(result, BaseException):
+            raise result
     return tuple(answered[sample] for part in parts for sample in part.samples)
 
 
 def estimate_tokens(request: Request) -> int:
-    """About how many tokens a call takes: a token for 4 characters, and all it may generate."""
+    """Estimate the tokens of a call: one for 4 characters, and all that it may generate."""
     prompt = sum(len(message.content) for message in request.messages) // 4
     return prompt + request.decoding.max_tokens * len(request.samples)
 
 
 def count_used_tokens(answer: tuple[Completion, ...]) -> int | None:
-    """Tokens that a call took; None where the server did not say."""
+    """Return the tokens that a call took; None where the server did not say."""
     total = 0
-    for one in answer:
-        if one.n_prompt_tokens is None or one.n_generated_tokens is None:
+    for completion in answer:
+        if completion.n_prompt_tokens is None or completion.n_generated_tokens is None:
             return None
-        total += one.n_prompt_tokens + one.n_generated_tokens
+        total += completion.n_prompt_tokens + completion.n_generated_tokens
     return total
 
 
@@ -182,14 +184,14 @@ T = TypeVar("T", bound=Closeable)
 
 
 class PerLoop(Generic[T]):
-    """Opens a client at the first call in a loop; those of loops that are over are put away."""
+    """One client for each event loop, opened at the first call; closed after the loop."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._clients: dict[asyncio.AbstractEventLoop, T] = {}
 
     async def open(self) -> T:
-        """The client of the running loop."""
+        """Return the client of the running loop; open it if there is none."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             self._clients[loop] = self._make()
@@ -197,13 +199,13 @@ class PerLoop(Generic[T]):
         return self._clients[loop]
 
     async def close(self) -> None:
-        """Close that of the running loop; the next call opens a new one."""
-        mine = self._clients.pop(asyncio.get_running_loop(), None)
-        if mine is not None:
-            await mine.close()
+        """Close the client of the running loop; the next call opens a new one."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
         await self._put_away()
 
     async def _put_away(self) -> None:
-        """Close those whose loop is closed, else their transport complains when it is collected."""
+        """Close the clients of closed loops; else their transport complains at collection."""
         for loop in [loop for loop in self._clients if loop.is_closed()]:
             await self._clients.pop(loop).close()

@@ -1,4 +1,4 @@
-"""A connection that was not made, or broke: what to tell, and whether to hope."""
+"""What lost connections, refusals and unusable answers of any provider mean."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as w
 
 
 def read_connection_fault(fault: BaseException, base_url: str, where: str) -> Fault:
-    """The meaning of a lost connection; ``where`` names the argument that holds the address."""
+    """Return what a lost connection means; ``where`` names the argument with the address."""
     while fault.__cause__ is not None:  # the SDK and its transport wrap what the system said
         fault = fault.__cause__
     host, hint, is_hopeless = urlsplit(base_url).netloc, f"see {where}", True
@@ -44,7 +44,7 @@ def read_connection_fault(fault: BaseException, base_url: str, where: str) -> Fa
     return Fault(status="reset", error=error, is_hopeless=is_hopeless)
 
 
-# Whether a provider refuses for want of money, which trying again does not mend.
+# Refusals for want of money, which trying again does not mend.
 
 
 _PAYMENT = re.compile(
@@ -54,21 +54,21 @@ _PAYMENT = re.compile(
 _LINK = re.compile(r"https?://\S+")  # a sentence about rates ends in one to the page of payments
 
 
-def is_unpaid(status: int, said: str, named: str, *, waits: bool) -> bool:
-    """Whether a refusal is about money.
+def is_unpaid(status: int, sentence: str, code: str, *, waits: bool) -> bool:
+    """Return whether a refusal is about money.
 
     ``named``: the error's code and type; ``waits``: the server said how long to wait. A 429 passes
     as a rule, so it is judged by its sentence only where it tells nothing else.
     """
-    words = _LINK.sub("", said)
+    words = _LINK.sub("", sentence)
     if status == 402:
         return True
     if status == 429:
-        return bool(_PAYMENT.search(named or ("" if waits else words)))
-    return status == 400 and bool(_PAYMENT.search(f"{named} {words}"))
+        return bool(_PAYMENT.search(code or ("" if waits else words)))
+    return status == 400 and bool(_PAYMENT.search(f"{code} {words}"))
 
 
-# What a server wrote: a JSON object, or something else in its place, told in one line.
+# What a server wrote: a JSON object, or something else, of which errors tell one line.
 
 
 _MAX_SAID = 300  # characters of a server's words that an error repeats
@@ -82,7 +82,7 @@ _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNO
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object of an answer; half a surrogate pair, which no file can hold, becomes ``?``.
+    """Read the JSON object of an answer; half a surrogate pair becomes ``?``.
 
     Raises:
         Malformed: it is none; says what it is.
@@ -102,7 +102,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
 
 
 def server_sentence(text: str, *, is_page: bool = False) -> str:
-    """What a server said, for an error: its first line, or what it is if no words; no key in it.
+    """Return the first line of a server's text, or what the text is if no words; without keys.
 
     ``is_page``: the server called it a web page.
     """
@@ -111,7 +111,7 @@ def server_sentence(text: str, *, is_page: bool = False) -> str:
 
 
 def _describe_foreign(text: str, *, is_page: bool = False) -> str | None:
-    """What a text is that does not speak the protocol; None: nothing known."""
+    """Return what a text is that does not speak the protocol; None: unknown."""
     if is_page or _PAGE.match(text):
         words = " ".join(html.unescape(_MARKUP.sub(" ", text[:_MAX_PAGE])).split())
         return (
@@ -122,11 +122,11 @@ def _describe_foreign(text: str, *, is_page: bool = False) -> str | None:
     return None
 
 
-# How long a server asks to be left alone.
+# Waits that servers ask for.
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds: ``retry-after-ms``, or ``retry-after`` as seconds or date; None: it does not say."""
+    """Return the seconds that a server asks to wait, by its headers; None: it does not say."""
     try:
         if (millis := headers.get("retry-after-ms")) is not None:
             return max(0.0, float(millis) / 1000)

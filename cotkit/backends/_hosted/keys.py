@@ -16,12 +16,12 @@ _LOOKS_LIKE_KEY = re.compile(r"\bsk-[\w*.-]{6,}|(?<=\bBearer )\S+", re.IGNORECAS
 _MASK = "[key]"
 _MIN_SECRET = 6  # shorter ones are stand-ins for servers that want none; masking them eats words
 
-# The one state here: a key once given out is masked ever after, whatever becomes of where it was.
+# The only state here: a key that was read once is masked ever after, wherever it came from.
 _known_secrets: set[str] = set()
 
 
 def read_api_key(variable: str, *, required: bool = True) -> str | None:
-    """The key that a variable names: the environment first, then ``.env`` in the current folder.
+    """Read the key that a variable names: from the environment, else from ``.env`` here.
 
     Raises:
         AccessError: it is set nowhere though ``required``, or is not one word of plain ASCII.
@@ -46,7 +46,7 @@ def read_api_key(variable: str, *, required: bool = True) -> str | None:
 
 
 def read_base_url(variable: str) -> str | None:
-    """The address that a variable names, without a slash at its end; None: the provider's own.
+    """Read the address that a variable names; None: the provider's own.
 
     Raises:
         UsageError: it is no ``http`` address, or holds a secret.
@@ -57,7 +57,7 @@ def read_base_url(variable: str) -> str | None:
 
 
 def check_url(place: str, text: str) -> str:
-    """An address that may be shown and stored: its host in lower case, no slash at its end.
+    """Check an address that is stored; return it with its host in lower case, no slash at its end.
 
     Raises:
         UsageError: it is no ``http`` address, or holds a secret; ``place`` says where it is from.
@@ -78,7 +78,7 @@ def check_url(place: str, text: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """A text that a server or SDK said, every key masked: those given out, and what looks like one.
+    """Mask every key in a text: those that were read, and what looks like one.
 
     Both ends of a key are masked where a server cut it in the middle (``sk-abc***xyz``). Half a
     surrogate pair, which no file can hold, becomes ``?``.
@@ -106,7 +106,7 @@ def _read_dotenv() -> dict[str, str]:
         raise BadInputError(path, f"is not UTF-8: {broken.reason} at {broken.start}") from broken
     values: dict[str, str] = {}
     for line in lines:
-        if found := _LINE.fullmatch(line):
-            name, double, single, bare = found.groups()
+        if match := _LINE.fullmatch(line):
+            name, double, single, bare = match.groups()
             values[name] = double or single or bare or ""
     return values

@@ -24,7 +24,7 @@ REFUSABLE = frozenset({*_SAMPLERS, "stop", "seed", "n", "logprobs", "prefill"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterRule:
-    """What one group of models takes."""
+    """The parameters that one group of models takes."""
 
     models: str = ".*"
     """Regular expression for the whole of ``backend/model``."""
@@ -49,7 +49,7 @@ class ParameterRule:
 
 
 def rule_for(model: str, *, effort: str | None = None, without: str = "") -> ParameterRule:
-    """The rule of ``backend/model`` at a reasoning effort; ``without``: more refusals, ``stop+n``.
+    """Return the rule of ``backend/model`` at a reasoning effort, with more refusals: ``stop+n``.
 
     Raises:
         ValueError: ``without`` names something that is no parameter.
@@ -59,15 +59,15 @@ def rule_for(model: str, *, effort: str | None = None, without: str = "") -> Par
     )
     more = frozenset(filter(None, without.split("+")))
     if unknown := more - REFUSABLE:
-        known = ", ".join(sorted(REFUSABLE))
-        raise ValueError(f"without={'+'.join(sorted(unknown))}: can be left out: {known}")
+        refusable = ", ".join(sorted(REFUSABLE))
+        raise ValueError(f"without={'+'.join(sorted(unknown))}: can be left out: {refusable}")
     if rule.samples_at is not None and (effort or "unset") not in rule.samples_at:
         more |= {*_SAMPLERS, "logprobs"}
     return replace(rule, refuses=rule.refuses | more)
 
 
 def sampling_parameters(rule: ParameterRule, decoding: Decoding, *, model: str) -> dict[str, float]:
-    """``temperature``, ``top_p``, ``top_k`` as they are to be sent, under the names that all use.
+    """Return ``temperature``, ``top_p`` and ``top_k`` as they are to be sent.
 
     Greedy decoding of a model that takes no temperature is sent without one; so is temperature 1,
     which every provider means by leaving it out.
@@ -77,32 +77,32 @@ def sampling_parameters(rule: ParameterRule, decoding: Decoding, *, model: str) 
     """
     if decoding.temperature == 0:
         return {} if "temperature" in rule.refuses else {"temperature": 0.0}
-    wanted: dict[str, float] = {"temperature": decoding.temperature}
+    parameters: dict[str, float] = {"temperature": decoding.temperature}
     if decoding.top_p < 1:
-        wanted["top_p"] = decoding.top_p
+        parameters["top_p"] = decoding.top_p
     if decoding.top_k > 0:
-        wanted["top_k"] = decoding.top_k
-    if rule.one_sampler and {"temperature", "top_p"} <= wanted.keys():
+        parameters["top_k"] = decoding.top_k
+    if rule.one_sampler and {"temperature", "top_p"} <= parameters.keys():
         raise BackendError(
             f"{model} does not take temperature and top_p together",
             hint="leave top_p=1, or temperature=1 with another model",
         )
-    for name in sorted(rule.refuses & wanted.keys()):
-        if wanted[name] != 1 or name == "top_k":
+    for name in sorted(rule.refuses & parameters.keys()):
+        if parameters[name] != 1 or name == "top_k":
             raise BackendError(
-                f"{model} does not take {name}={wanted[name]:g}", hint=_find_hint(rule, name)
+                f"{model} does not take {name}={parameters[name]:g}", hint=_find_hint(rule, name)
             )
-        del wanted[name]
-    return wanted
+        del parameters[name]
+    return parameters
 
 
 def stop_strings(rule: ParameterRule, decoding: Decoding) -> list[str]:
-    """Stop strings to be sent; those left out are cut on our side, which costs tokens only."""
+    """Return the stop strings to be sent; those left out are cut on our side."""
     return [] if "stop" in rule.refuses else list(decoding.stop[: rule.max_stops])
 
 
 def describe_changes(rule: ParameterRule) -> str:
-    """What the rule leaves out of requests unasked, for the identity; empty: nothing.
+    """Return what the rule leaves out of requests, for the identity; empty: nothing.
 
     A seed is not part of it: a draw without one is a draw from the same distribution, greedy
     requests never have one, and calls for several choices do without it, too.

@@ -1,4 +1,4 @@
-"""How calls to a hosted model are made: how many at once, how long, and how often again."""
+"""The policy of calls to hosted models: how many at once, how long, and how often again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_LOST = 8  # calls in a row given up for these, none ever answered: nothing 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What an exception of a try means."""
+    """The meaning of an exception of a try."""
 
     status: str
     """As in :class:`cotkit.types.Try`: ``"429"``, ``"reset"``, ..."""
@@ -44,12 +44,12 @@ class Fault:
 
 
 class Malformed(Exception):  # noqa: N818 - what an answer is, not an error that a user meets
-    """An answer with status 200 that is none; says what it lacks (``"no choices"``)."""
+    """An answer with status 200 that cannot be used; says what it lacks (``"no choices"``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a user may set; see the fields of :class:`cotkit.backends._hosted.base.Hosted`."""
+    """Limits of calls; see the fields of :class:`cotkit.backends._hosted.base.Hosted`."""
 
     timeout_s: float = 120.0
     max_connections: int = 32
@@ -69,13 +69,13 @@ class _FailedError(Exception):
 class _Call(Generic[T]):
     send: Callable[[], Awaitable[T]]
     n_tokens: int
-    used: Callable[[T], int | None] | None
+    count_used: Callable[[T], int | None] | None
     number: int
     tries: list[Try] = field(default_factory=list[Try])
 
 
 class Caller:
-    """Makes calls under limits, and makes them again where a fault may pass."""
+    """Makes calls under limits, and again where a fault may pass."""
 
     def __init__(
         self,
@@ -112,12 +112,12 @@ class Caller:
         self,
         send: Callable[[], Awaitable[T]],
         n_tokens: int,
-        used: Callable[[T], int | None] | None = None,
+        count_used: Callable[[T], int | None] | None = None,
     ) -> tuple[T, tuple[Try, ...]]:
-        """Send until it is answered; the last try is the one that was.
+        """Send until the call is answered; return the answer and all tries, the last its own.
 
-        ``n_tokens`` estimates what a send takes of the tokens per minute, ``used`` reads from the
-        answer what it took (None: it does not tell).
+        ``n_tokens`` estimates what a send takes of the tokens per minute; ``count_used`` returns
+        what an answer took of them (None: it does not say).
 
         Raises:
             BackendError: a fault that does not pass, at once; what every call would meet (the key,
@@ -126,7 +126,7 @@ class Caller:
             Exception: anything that ``read_fault`` does not know, as it is.
         """
         self._n_jobs += 1
-        job = _Call(send, n_tokens, used, self._n_jobs)
+        job = _Call(send, n_tokens, count_used, self._n_jobs)
         try:
             answer: T = await self._retrying(self._once, job)
         except _FailedError as failed:
@@ -141,7 +141,7 @@ class Caller:
         raise error  # out here without its cause: what an SDK raises may hold a key
 
     def status(self) -> str | None:
-        """What is waited for, in words; None while nothing is unusual.
+        """Describe what is waited for; None while nothing is unusual.
 
         Unusual are a call to be made again, fewer slots than the user allowed, a rate or a pause
         that holds calls back, and an answer that takes longer than 10 s.
@@ -173,7 +173,7 @@ class Caller:
         raise _FailedError(answer)
 
     async def _send(self, job: _Call[T], reserved: float) -> tuple[Try, T | Fault]:
-        """One send in a slot that was entered; leaves it."""
+        """Send once, in a slot that was entered, and leave the slot."""
         began, me, is_busy = self._clock(), object(), None
         self._sent[me] = began
         limit = asyncio.timeout(self._limits.timeout_s)
@@ -182,7 +182,7 @@ class Caller:
             async with limit:
                 answer = await job.send()
             status, is_busy, self._has_answered = "200", False, True
-            if job.used and (n_used := job.used(answer)) is not None:
+            if job.count_used and (n_used := job.count_used(answer)) is not None:
                 self._throttle.settle(job.n_tokens, reserved, n_used)
         except Exception as failure:
             fault = self._timeout() if limit.expired() else self._read(failure)
@@ -205,7 +205,7 @@ class Caller:
     async def _hedged(
         self, job: _Call[T], reserved: float, after_s: float
     ) -> tuple[Try, T | Fault]:
-        """A send, and after a while a second one where that need not wait: the first answer wins.
+        """Send, and after a while a second time if a slot is free: the first answer wins.
 
         What did not win is cancelled and put among the tries; the winner is returned.
         """
@@ -216,12 +216,13 @@ class Caller:
                 sends[asyncio.create_task(self._send(job, more))] = self._clock()
             while True:
                 await asyncio.wait(sends, return_when=asyncio.FIRST_COMPLETED)
-                done = next(send for send in sends if send.done())
-                del sends[done]
-                last, answer = done.result()
+                ended = next(send for send in sends if send.done())
+                del sends[ended]
+                last, answer = ended.result()
                 if not sends or not isinstance(answer, Fault) or not answer.error.retryable:
                     job.tries += [
-                        Try(status="hedged", seconds=self._clock() - at) for at in sends.values()
+                        Try(status="hedged", seconds=self._clock() - sent_at)
+                        for sent_at in sends.values()
                     ]
                     return last, answer
                 job.tries.append(last)
@@ -254,14 +255,14 @@ class Caller:
         return replace(fault, error=error, retry_after_s=None, is_hopeless=True)
 
     def _check(self, job: _Call[T]) -> None:
-        """Whether a call that has waited is still to be made: not after a fault that stays."""
+        """Raise if a call that has waited is not to be made: after a fault that stays."""
         if self._ended is not None and job.number <= self._ended[0]:
             fault = self._ended[1]
             error = type(fault.error)(fault.error.message, hint=fault.error.hint)  # to each its own
             raise _FailedError(replace(fault, error=error))
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
-        """Exponential backoff with full jitter, on top of what the server asks for."""
+        """Return the wait: what the server asks for, plus a random part that doubles."""
         failed = state.outcome.exception() if state.outcome else None
         assert isinstance(failed, _FailedError), "only these are tried again"
         most = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(state.attempt_number - 1, 10))
@@ -286,8 +287,8 @@ def _no_answer_error(n_calls: int, last: BackendError) -> BackendError:
 
 
 def _retries_error(tries: list[Try], last: BackendError) -> TransientError:
-    each = ", ".join(f"{one.status} ({one.seconds:.1f} s)" for one in tries)
+    outcomes = ", ".join(f"{each.status} ({each.seconds:.1f} s)" for each in tries)
     plural = "tries" if len(tries) > 1 else "try"
     return TransientError(
-        f"gave up after {len(tries)} {plural}: {each}; the last: {last.message}", hint=last.hint
+        f"gave up after {len(tries)} {plural}: {outcomes}; the last: {last.message}", hint=last.hint
     )

@@ -1,4 +1,4 @@
-"""How fast calls go out: slots that follow the provider's load, rates, pauses it asks for."""
+"""How fast calls go out: slots that follow a provider's load, rates, and pauses it asks for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOOK_S = 1.0  # answers give tokens back meanwhile, so a wait for tokens is loo
 
 
 class Slots:
-    """A first-come-first-served semaphore whose size may change; not bound to an event loop."""
+    """A first-come-first-served semaphore of variable size; not bound to an event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -70,18 +70,18 @@ class Bucket:
         self._at = now
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Seconds until an amount may be taken; one larger than the bucket needs a full bucket."""
+        """Return the seconds until an amount may be taken; a larger one needs a full bucket."""
         self._level = min(self._most, self._level + (now - self._at) * self._per_s)
         self._at = now
         return max(0.0, (min(amount, self._most) - self._level) / self._per_s)
 
     def take(self, amount: float) -> None:
-        """Take an amount, into debt if need be; a negative one is given back."""
+        """Take an amount, into debt if need be; give back a negative one."""
         self._level -= amount
 
 
 class Throttle:
-    """What every try passes on its way out.
+    """Lets tries out: slots, rates and pauses.
 
     A success widens the slots by ``1 / slots``, a busy answer narrows them by 1/2: a round trip in
     which all calls succeed adds one slot, one in which all meet a busy server halves them, as TCP
@@ -112,7 +112,7 @@ class Throttle:
         self._is_held = False
 
     async def enter(self, n_tokens: int, check: Callable[[], None]) -> float:
-        """Wait until one call of about so many tokens may go out; returns the tokens reserved.
+        """Wait until a call of about so many tokens may go out; return the tokens reserved.
 
         Every call that enters must :meth:`leave`. ``check`` raises if a call that has waited is not
         to be made any more: then it has not entered.
@@ -128,13 +128,13 @@ class Throttle:
             raise
 
     def enter_now(self, n_tokens: int) -> float | None:
-        """As :meth:`enter`, or None if the call would have to wait."""
+        """Enter as :meth:`enter` does, or return None if the call would have to wait."""
         if self._wait_s(n_tokens) > 0 or not self._slots.enter_now():
             return None
         return self._reserve(n_tokens)
 
     def leave(self, *, is_busy: bool | None) -> None:
-        """A call is over: met a busy server, did not, or (None) taught nothing about its load."""
+        """End a call that met a busy server, did not, or (None) says nothing about its load."""
         if is_busy:
             self._size = max(1.0, self._size - 0.5)
         elif is_busy is not None:
@@ -144,25 +144,25 @@ class Throttle:
         self._slots.leave()
 
     def settle(self, n_estimated: int, reserved: float, n_used: int) -> None:
-        """An answered call says what it took: the difference is given back or owed."""
+        """Give back, or owe, the difference between what a call reserved and what it used."""
         if self._tokens is not None:
             self._tokens.take(n_used - reserved)
             self._n_estimated += n_estimated
             self._n_used += n_used
 
     def pause(self, seconds: float) -> None:
-        """Let nothing out for so long."""
+        """Let nothing out for so many seconds."""
         self._open_at = max(self._open_at, self._clock() + seconds)
 
     def notes(self) -> list[str]:
-        """What holds calls back at present, in words; empty: nothing does."""
+        """Describe what holds calls back at present; empty: nothing does."""
         notes: list[str] = []
         if (pause := self._open_at - self._clock()) > 0:
             notes.append(f"all rest {pause:.0f} s as the server asked")
         elif self._is_held:
             rates = [(self._requests_per_minute, "requests"), (self._tokens_per_minute, "tokens")]
-            said = [f"{rate:g} {unit}" for rate, unit in rates if rate]
-            notes.append(f"held to {' and '.join(said)} a minute")
+            limits = [f"{rate:g} {unit}" for rate, unit in rates if rate]
+            notes.append(f"held to {' and '.join(limits)} a minute")
         if self._slots.limit < self._most:
             notes.append(f"at most {self._slots.limit} at once")
         return notes
@@ -201,5 +201,5 @@ class Throttle:
         return expected
 
     def _expected(self, n_tokens: int) -> float:
-        """An estimate counts all that may be generated; few calls do: scaled by what they took."""
+        """Scale an estimate by what calls have used: it counts all that may be generated."""
         return n_tokens * self._n_used / self._n_estimated if self._n_estimated else float(n_tokens)

@@ -15,8 +15,8 @@ from cotkit.backends._batch.api import (
 )
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._openai import chat, completions, responses
 from cotkit.backends._openai.faults import make_status_error
+from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends._openai.setup import Body
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from cotkit.backends._openai.wire import Wire
 
-_PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
 _METADATA_KEY = "cotkit"  # the key of our batches' metadata
 _FAILED_RESULTS = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
@@ -41,28 +40,30 @@ class OpenaiBatches:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._protocol = _PROTOCOLS[wire.setup.api]
+        self._interface = INTERFACES[wire.setup.api]
 
     def n_at_once(self, request: Request) -> int:
-        """As a plain call."""
+        """Return how many samples one call may bring."""
         return self._wire.setup.n(len(request.samples))
 
     def body(self, request: Request) -> Mapping[str, Any]:
-        """As a plain call."""
-        return self._protocol.body(self._wire.setup, request)
+        """Return the body of a plain call."""
+        return self._interface.write_body(self._wire.setup, request)
 
     def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
-        """As a plain call."""
+        """Read an answer as that of a plain call."""
         if not isinstance(answer, dict):
             raise Malformed(f"not an object but {type(answer).__name__}")
-        return self._protocol.read(answer, self._protocol.body(self._wire.setup, request))
+        return self._interface.read_completions(
+            answer, self._interface.write_body(self._wire.setup, request)
+        )
 
     async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:
         """Upload the calls and start them; the batch carries ``key`` in its metadata."""
         from openai import NotFoundError
 
         sdk = await self._sdk()
-        url = f"/v1{self._protocol.PATH}"
+        url = f"/v1{self._interface.path}"
         calls = b"".join(
             json.dumps({"custom_id": name, "method": "POST", "url": url, "body": body}).encode()
             + b"\n"
@@ -83,15 +84,15 @@ class OpenaiBatches:
             ) from missing
         return batch.id
 
-    async def find(self, batch: BatchRecord, known: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
-        """The batch that carries our key; whether the list is in any order is not documented."""
-        async for one in (await self._sdk()).batches.list(limit=100):
-            if (one.metadata or {}).get(_METADATA_KEY) == batch.key:
-                return one.id
+    async def find(self, batch: BatchRecord, accounted: frozenset[str]) -> str | None:  # noqa: ARG002 - metadata tells more
+        """Return the id of the batch that carries our key; the order of the list is unknown."""
+        async for listed in (await self._sdk()).batches.list(limit=100):
+            if (listed.metadata or {}).get(_METADATA_KEY) == batch.key:
+                return listed.id
         return None
 
     async def progress(self, id_: str) -> BatchProgress:
-        """How far it is."""
+        """Return how far a batch is."""
         from openai import NotFoundError
 
         try:
@@ -104,12 +105,12 @@ class OpenaiBatches:
             is_ended=batch.status in {"completed", "expired", "cancelled"},
             n_done=counts.completed + counts.failed if counts else 0,
             failure=_rejection_reason(batch) if batch.status == "failed" else None,
-            rest=batch.status if batch.status in {"expired", "cancelled"} else "missing",
+            missing_status=batch.status if batch.status in {"expired", "cancelled"} else "missing",
             seconds=float(ended_at - batch.created_at) if ended_at else 0.0,
         )
 
     async def results(self, id_: str, take: ResultSink) -> None:
-        """Both files: what was answered, and what was not."""
+        """Read both files: answers, and calls without one."""
         sdk = await self._sdk()
         batch = await sdk.batches.retrieve(id_)
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
@@ -122,13 +123,15 @@ class OpenaiBatches:
 
 
 def _rejection_reason(batch: SdkBatch) -> str:
-    """What OpenAI says of a batch that it did not accept: the first of its sentences."""
-    said = [one.message for one in (batch.errors and batch.errors.data) or () if one.message]
-    return scrub(said[0].splitlines()[0]) if said else "it does not say why"
+    """Return the first sentence of OpenAI on a batch that it did not accept."""
+    messages = [
+        error.message for error in (batch.errors and batch.errors.data) or () if error.message
+    ]
+    return scrub(messages[0].splitlines()[0]) if messages else "it does not say why"
 
 
 def _body_or_error(line: Body) -> object:
-    """The body of an answer, or the exception that a plain call would have raised."""
+    """Return the body of an answer, or the exception that a plain call would have raised."""
     response: Any = line.get("response")
     if not isinstance(response, dict):
         error: Any = line.get("error")

@@ -37,14 +37,14 @@ _TOO_LONG = re.compile(
 
 
 def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
-    """The meaning of a fault; None: not one of the SDK's, so a bug or an error of our own."""
+    """Return what an exception means; None: not of the SDK, so a bug or an error of our own."""
     import openai
 
     if isinstance(fault, openai.APIStatusError):
         body: Body = fault.body if isinstance(fault.body, dict) else {}
         wait_s = retry_after_s(fault.response.headers)
-        said = _server_message(fault) or fault.response.reason_phrase
-        error = _make_error(fault.status_code, said, body, setup, waits=wait_s is not None)
+        sentence = _server_message(fault) or fault.response.reason_phrase
+        error = _make_error(fault.status_code, sentence, body, setup, waits=wait_s is not None)
         return Fault(
             status=str(fault.status_code),
             error=error,
@@ -58,7 +58,7 @@ def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
 
 
 def make_status_error(error: object, status: int | None = None) -> openai.APIStatusError:
-    """The SDK's exception for an error object that came without one: in a batch, or as a 200."""
+    """Make the SDK's exception for an error object that came in a batch, or as a 200."""
     import httpx2
     from openai import APIStatusError
 
@@ -71,32 +71,32 @@ def make_status_error(error: object, status: int | None = None) -> openai.APISta
 
 
 def _make_error(
-    status: int, said: str, body: Body, setup: ServerSetup, *, waits: bool
+    status: int, sentence: str, body: Body, setup: ServerSetup, *, waits: bool
 ) -> BackendError:
-    words = f"{setup.name} answered {status}: {said}"
-    named = " ".join(str(body.get(name) or "") for name in ("code", "type")).strip()
-    if status in {401, 403} or is_unpaid(status, said, named, waits=waits):
+    words = f"{setup.name} answered {status}: {sentence}"
+    code = " ".join(str(body.get(name) or "") for name in ("code", "type")).strip()
+    if status in {401, 403} or is_unpaid(status, sentence, code, waits=waits):
         return AccessError(words, hint=f"see {setup.key_variable} and the account it belongs to")
     if status == 404:
         hint = f"see --model and {_ADDRESS}"
         if "/v1" not in urlsplit(setup.base_url).path:
             hint = f"base_url is without /v1, which most servers want: {_ADDRESS}"
-        return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {said}", hint=hint)
-    if status in {400, 413, 422} and _TOO_LONG.search(f"{named} {said}"):
+        return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {sentence}", hint=hint)
+    if status in {400, 413, 422} and _TOO_LONG.search(f"{code} {sentence}"):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
     if status in _RETRYABLE or status >= 500:
         return TransientError(words)
     refused = [
         name
         for name in sorted(REFUSABLE)
-        if name == body.get("param") or re.search(rf"['\"`]{name}['\"`]", said)
+        if name == body.get("param") or re.search(rf"['\"`]{name}['\"`]", sentence)
     ]
     hint = f"--model-args without={'+'.join(refused)}" if refused else None
     return BackendError(words, hint=hint)
 
 
 def _server_message(fault: openai.APIStatusError) -> str:
-    """The server's own sentence."""
+    """Return the server's own sentence."""
     body: Any = fault.body
     if isinstance(body, str) and body:
         return server_sentence(

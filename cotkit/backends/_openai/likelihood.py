@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._openai import completions
 from cotkit.backends._openai.protocol import (
     Usage,
     answering_model,
     chat_messages,
+    raw_prompt,
     read_choices,
     sent_parameters,
 )
@@ -27,8 +27,8 @@ class NoLogprobsError(Malformed):
 
 
 def echo_body(setup: ServerSetup, request: Request, *, max_tokens: int) -> Body:
-    """Asks for prompt and option back, each token with its log-probability; all options at once."""
-    context = completions.raw_prompt(request)
+    """Return a body that asks for all prompts with options back, with log-probabilities."""
+    context = raw_prompt(request)
     return {
         "model": setup.model,
         "prompt": [context + option for option in request.options],
@@ -40,36 +40,40 @@ def echo_body(setup: ServerSetup, request: Request, *, max_tokens: int) -> Body:
 
 
 def read_echo(answer: Body, posted: Body, request: Request) -> tuple[Completion, ...]:
-    """A completion for each option: the tokens that hold a character of it, summed.
+    """Return a completion for each option: the tokens that hold a character of it, summed.
 
     Raises:
         Malformed: not one choice for each option; :class:`NoLogprobsError`: no log-probabilities.
     """
-    found = read_choices(answer, len(request.options))
-    if len(found) < len(request.options):
-        raise Malformed(f"{len(found)} choices came where {len(request.options)} were asked")
-    start, n_prompt = len(completions.raw_prompt(request)), Usage(answer.get("usage")).n_prompt
-    scored = [
-        _overlapping_logprobs(choice, whole, start)
-        for choice, whole in zip(found, posted["prompt"], strict=True)
+    choices = read_choices(answer, len(request.options))
+    if len(choices) < len(request.options):
+        raise Malformed(f"{len(choices)} choices came where {len(request.options)} were asked")
+    start, n_prompt = len(raw_prompt(request)), Usage(answer.get("usage")).n_prompt
+    logprobs_of_options = [
+        _overlapping_logprobs(choice, text, start)
+        for choice, text in zip(choices, posted["prompt"], strict=True)
     ]
-    n_context = n_prompt - sum(len(one) for one in scored) if n_prompt is not None else None
+    n_context = (
+        n_prompt - sum(len(logprobs) for logprobs in logprobs_of_options)
+        if n_prompt is not None
+        else None
+    )
     return tuple(
         Completion(
             text=option,
             stop_reason="stop",
-            n_prompt_tokens=None if n_context is None else n_context // len(scored),
+            n_prompt_tokens=None if n_context is None else n_context // len(logprobs_of_options),
             n_generated_tokens=len(values),
             logprob=sum(values),
             served_by=answering_model(answer),
             sent=sent_parameters(posted),
         )
-        for option, values in zip(request.options, scored, strict=True)
+        for option, values in zip(request.options, logprobs_of_options, strict=True)
     )
 
 
 def first_token_body(setup: ServerSetup, request: Request) -> Body:
-    """Asks a chat for one token and the 20 likeliest in its place."""
+    """Return a body that asks a chat for one token and the 20 likeliest in its place."""
     return {
         "model": setup.model,
         "messages": chat_messages(setup, request),
@@ -81,7 +85,7 @@ def first_token_body(setup: ServerSetup, request: Request) -> Body:
 
 
 def read_first_token(answer: Body, posted: Body, request: Request) -> tuple[Completion, ...]:
-    """A completion for each option: its first token stands for it.
+    """Return a completion for each option: its first token stands for it.
 
     Raises:
         NoLogprobsError: the answer has none.
@@ -93,78 +97,78 @@ def read_first_token(answer: Body, posted: Body, request: Request) -> tuple[Comp
         token: [option for option in request.options if _begins_with_token(option, token)]
         for token in top
     }
-    made: list[Completion] = []
+    completions: list[Completion] = []
     for i, option in enumerate(request.options):
-        mine = [token for token, options in owners.items() if option in options]
-        if not mine:
+        own_tokens = [token for token, options in owners.items() if option in options]
+        if not own_tokens:
             raise BackendError(
                 f"{option!r} begins with none of the {_N_TOP} likeliest tokens",
                 hint="score options with --model-args api=completions, or logprobs=false",
             )
-        if any(len(owners[token]) > 1 for token in mine):
+        if any(len(owners[token]) > 1 for token in own_tokens):
             raise BackendError(
                 f"the first token of {option!r} begins another option, too",
                 hint="score options with --model-args api=completions, or logprobs=false",
             )
-        made.append(
+        completions.append(
             Completion(
                 text=option,
                 stop_reason="stop",
                 n_prompt_tokens=Usage(answer.get("usage")).n_prompt if i == 0 else 0,
                 n_generated_tokens=1,
-                logprob=max(top[token] for token in mine),
+                logprob=max(top[token] for token in own_tokens),
                 served_by=answering_model(answer),
                 sent=sent_parameters(posted),
             )
         )
-    return tuple(made)
+    return tuple(completions)
 
 
-def _overlapping_logprobs(choice: Body, whole: str, start: int) -> Sequence[float]:
-    """Log-probabilities of the tokens that overlap ``whole[start:]``."""
+def _overlapping_logprobs(choice: Body, text: str, start: int) -> Sequence[float]:
+    """Return the log-probabilities of the tokens that overlap ``text[start:]``."""
     logprobs: Any = choice.get("logprobs")
     tokens: Any = logprobs.get("tokens") if isinstance(logprobs, dict) else None
     values: Any = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
     if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values):
         raise NoLogprobsError("the server dropped the log-probabilities")
-    offsets = _token_offsets(tokens, logprobs.get("text_offset"), whole)
-    ends = [*offsets[1:], len(whole)]
+    offsets = _token_offsets(tokens, logprobs.get("text_offset"), text)
+    ends = [*offsets[1:], len(text)]
     inside = [
         value
         for value, begin, end in zip(values, offsets, ends, strict=True)
-        if begin < len(whole) and end > start
+        if begin < len(text) and end > start
     ]
     if not inside or not all(isinstance(value, float | int) for value in inside):
         raise NoLogprobsError("the server dropped the log-probabilities of the option")
     return inside
 
 
-def _token_offsets(tokens: list[str], said: object, whole: str) -> list[int]:
-    """Where each token begins in ``whole``; a begin-of-text token lies before it, below 0.
+def _token_offsets(tokens: list[str], server_offsets: object, text: str) -> list[int]:
+    """Return where each token begins in ``text``; a begin-of-text token is before it, below 0.
 
     The server's own offsets count that token's name as text, so they are the second choice: for
     tokens that are parts of a character, whose words do not join to the text.
     """
-    first = "".join(tokens).find(whole)
+    first = "".join(tokens).find(text)
     if first >= 0:
         ends = itertools.accumulate(map(len, tokens), initial=-first)
         return list(itertools.islice(ends, len(tokens)))
-    if isinstance(said, list) and len(said) == len(tokens):
-        return said
+    if isinstance(server_offsets, list) and len(server_offsets) == len(tokens):
+        return server_offsets
     raise NoLogprobsError("the tokens are not those of the prompt")
 
 
 def _top_logprobs(choice: Body) -> dict[str, float]:
-    """First token -> log-probability, stripped of white space; the likelier of two spellings."""
+    """Return first token, stripped -> log-probability; the likelier of two spellings."""
     logprobs: Any = choice.get("logprobs")
     content: Any = logprobs.get("content") if isinstance(logprobs, dict) else None
     if not isinstance(content, list) or not content or not content[0].get("top_logprobs"):
         raise NoLogprobsError("the server dropped the log-probabilities")
     top: dict[str, float] = {}
-    for one in content[0]["top_logprobs"]:
-        token = one["token"].strip()
+    for candidate in content[0]["top_logprobs"]:
+        token = candidate["token"].strip()
         if token:
-            top[token] = max(one["logprob"], top.get(token, float("-inf")))
+            top[token] = max(candidate["logprob"], top.get(token, float("-inf")))
     return top
 
 

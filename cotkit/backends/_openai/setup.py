@@ -1,4 +1,4 @@
-"""How a model is asked over OpenAI's protocol: everything but the request. Holds no key."""
+"""A server and a model behind OpenAI's protocol, and how it is asked. Holds no key."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSetup:
-    """A server, a model of its, and how it is asked."""
+    """A server, one of its models, and how it is asked."""
 
     backend: str
     """Registry name: ``openai`` or ``openai-api``."""
-    shown: str
+    label: str
     """The model as reports name it."""
     model: str
     """The model as the server names it."""
@@ -49,7 +49,7 @@ class ServerSetup:
     @property
     def name(self) -> str:
         """``backend/model``, as users write it."""
-        return f"{self.backend}/{self.shown}"
+        return f"{self.backend}/{self.label}"
 
     @property
     def url_variable(self) -> str:
@@ -57,11 +57,11 @@ class ServerSetup:
         return self.key_variable.removesuffix("_API_KEY") + "_BASE_URL"
 
     def n(self, n_wanted: int) -> int:
-        """How many choices one call asks for."""
+        """Return how many choices one call asks for."""
         return 1 if "n" in self.rule.refuses else min(n_wanted, self.rule.max_n)
 
     def info(self, max_connections: int) -> BackendInfo:
-        """Identity: all of this that can change a completion."""
+        """Return the identity: all of this that can change a completion."""
         settings = {"api": self.api, "base_url": self.base_url}
         if self.reasoning_effort is not None:
             settings["reasoning_effort"] = self.reasoning_effort
@@ -76,7 +76,7 @@ class ServerSetup:
             capabilities.add("loglikelihood")
         return BackendInfo(
             backend=self.backend,
-            model=self.shown,
+            model=self.label,
             fingerprint=self.name,
             settings=settings,
             capabilities=frozenset(capabilities),
@@ -87,7 +87,7 @@ class ServerSetup:
 def make_setup(
     *,
     backend: str,
-    shown: str,
+    label: str,
     model: str,
     base_url: str,
     key_variable: str,
@@ -109,7 +109,7 @@ def make_setup(
         raise ValueError(f"api={api} is not one of auto, {', '.join(_APIS)}")
     if reasoning_effort is not None and reasoning_effort not in _EFFORTS:
         raise ValueError(f"reasoning_effort={reasoning_effort} is not one of {', '.join(_EFFORTS)}")
-    rule = rule_for(f"{backend}/{shown}", effort=reasoning_effort, without=without)
+    rule = rule_for(f"{backend}/{label}", effort=reasoning_effort, without=without)
     chosen = _APIS[rule.api if api == "auto" else api]
     if chosen == "completions" and reasoning_effort is not None:
         raise ValueError("api=completions takes no reasoning_effort")
@@ -119,7 +119,7 @@ def make_setup(
         rule = replace(rule, refuses=rule.refuses | _NOT_IN_RESPONSES)
     return ServerSetup(
         backend=backend,
-        shown=shown,
+        label=label,
         model=model,
         base_url=base_url,
         key_variable=key_variable,

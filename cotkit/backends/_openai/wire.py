@@ -1,4 +1,4 @@
-"""One model behind OpenAI's protocol: what both backends are made of."""
+"""Calls to one model over OpenAI's protocol, and the SDK's client that makes them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from cotkit.backends._hosted import keys
 from cotkit.backends._hosted.base import Ask, PerLoop, ask_concurrently
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.policy import Caller, Fault
-from cotkit.backends._openai import chat, completions, likelihood, responses
+from cotkit.backends._openai import likelihood
 from cotkit.backends._openai.faults import make_status_error, read_fault
+from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError, MissingDependencyError
 from cotkit.types import Completion, Notify, Request
@@ -21,39 +22,36 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, Omit
 
 
-_PROTOCOLS = {"chat": chat, "completions": completions, "responses": responses}
-
-
 class Wire:
-    """Sends requests and reads answers; the policy around the calls is the backend's."""
+    """Sends requests and reads answers, without any policy of its own."""
 
     def __init__(self, setup: ServerSetup, notify: Notify) -> None:
         self.setup = setup
         self._notify = notify
         self.client = OpenaiClient(setup)
-        self._protocol = _PROTOCOLS[setup.api]
+        self._interface = INTERFACES[setup.api]
         self._echo_tokens = 0  # servers differ in whether max_tokens may be 0; 1 once one refused
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
-        """One call, for as many of the samples as it may ask for."""
-        posted = self._protocol.body(self.setup, request)
-        answer = await self.client.post(self._protocol.PATH, posted)
-        made = self._protocol.read(answer, posted)
-        if len(made) < posted.get("n", 1) and "n" not in self.setup.rule.refuses:
+        """Make one call, for as many of the samples as it may ask for."""
+        posted = self._interface.write_body(self.setup, request)
+        answer = await self.client.post(self._interface.path, posted)
+        completions = self._interface.read_completions(answer, posted)
+        if len(completions) < posted.get("n", 1) and "n" not in self.setup.rule.refuses:
             rule = self.setup.rule
             self.setup = replace(self.setup, rule=replace(rule, refuses=rule.refuses | {"n"}))
             self._notify(
-                f"{self.setup.name} answered n={posted['n']} with {len(made)}:"
+                f"{self.setup.name} answered n={posted['n']} with {len(completions)}:"
                 " from now on its samples are asked one by one"
             )
-        return made
+        return completions
 
     def read_fault(self, fault: Exception) -> Fault | None:
-        """What an exception of a call means."""
+        """Return what an exception of a call means."""
         return read_fault(fault, self.setup)
 
     async def generate(self, request: Request, ask: Ask) -> tuple[Completion, ...]:
-        """As ``ask``; where one call cannot hold all samples, several side by side."""
+        """Call ``ask``; where one call cannot hold all samples, several times side by side."""
         await self.client.open()  # here, where importing the SDK is in nobody's time
         samples, n = request.samples, self.setup.n(len(request.samples))
         parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
@@ -89,12 +87,12 @@ class Wire:
         n_tokens = sum(len(message.content) for message in request.messages) // 4
         scored, tries = await caller.call(score, n_tokens * len(request.options))
         share = tries[-1].seconds / len(scored)
-        return tuple(replace(one, tries=tries, seconds=share) for one in scored)
+        return tuple(replace(completion, tries=tries, seconds=share) for completion in scored)
 
     async def _score(self, request: Request) -> tuple[Completion, ...]:
         if self.setup.api == "chat":
             posted = likelihood.first_token_body(self.setup, request)
-            answer = await self.client.post(chat.PATH, posted)
+            answer = await self.client.post(INTERFACES["chat"].path, posted)
             return likelihood.read_first_token(answer, posted, request)
         posted = likelihood.echo_body(self.setup, request, max_tokens=self._echo_tokens)
         answer = await self._echo(posted)
@@ -104,19 +102,19 @@ class Wire:
         from openai import BadRequestError, UnprocessableEntityError
 
         try:
-            return await self.client.post(completions.PATH, posted)
+            return await self.client.post(INTERFACES["completions"].path, posted)
         except (BadRequestError, UnprocessableEntityError):
             if posted["max_tokens"] == 1:
                 raise
             self._echo_tokens = posted["max_tokens"] = 1
-            return await self.client.post(completions.PATH, posted)
+            return await self.client.post(INTERFACES["completions"].path, posted)
 
 
-# The SDK's client: opened at the first call, for one event loop, closed when the run is over.
+# The SDK's client.
 
 
 class OpenaiClient:
-    """One server's connections. Neither tries again nor times out: the policy does both."""
+    """The connections to one server. Neither retries nor times out: the policy does both."""
 
     def __init__(self, setup: ServerSetup) -> None:
         self._setup = setup
@@ -124,7 +122,7 @@ class OpenaiClient:
         self._headers: dict[str, str | Omit] = {}
 
     async def open(self) -> AsyncOpenAI:
-        """The SDK's client for the running event loop. The first time takes a second: imports.
+        """Return the SDK's client for the running event loop; its import takes a second.
 
         Raises:
             AccessError: the server needs a key and there is none.
@@ -133,7 +131,7 @@ class OpenaiClient:
         return await self._sdks.open()
 
     async def post(self, path: str, body: Body) -> Body:
-        """One call; the SDK's models of answers are left out: servers bend them, and they are slow.
+        """Make one call and return its JSON; the SDK's models are slow, and servers bend them.
 
         Raises:
             Malformed: what came back with status 200 is not a JSON object.
@@ -168,7 +166,7 @@ class OpenaiClient:
 
 
 def _foreign_headers(key: str | None) -> dict[str, str | Omit]:
-    """Of each call to a server that is not OpenAI: what the SDK adds for OpenAI is taken out."""
+    """Return headers for another server, without those that the SDK adds for OpenAI."""
     from openai import Omit
 
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cotkit.backends.hf.sequence import Row
 from cotkit.backends.hf.source import (
+    EngineConfig,
     LocalModel,
     Placement,
     chat_template_hash,
@@ -21,7 +19,6 @@ from cotkit.backends.hf.source import (
     resolve,
 )
 from cotkit.errors import UsageError
-from cotkit.identity import request_key, sample_seed
 from cotkit.models import folder as model_folder
 from cotkit.types import BackendInfo, Capability, Completion, Notify, Request, say_nothing
 
@@ -34,8 +31,6 @@ ENGINE_VERSION = "3"
 """Raise when the same request may give another text; stored completions are then asked again."""
 
 _RAW_CAPABILITIES: tuple[Capability, ...] = ("generate", "sampling", "loglikelihood")
-_LONG_S = 10.0  # without an answer: time to say that it goes on
-_QUIET_TURNS = 3  # of the event loop without a new request, before those that wait are handed over
 
 
 @dataclass(kw_only=True)
@@ -57,7 +52,7 @@ class Hf:
     device: str = "auto"
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None
-    """Most rows at once, at least 1; None: as many as memory allows (at most 32; GPU: 128)."""
+    """Most sequences at once, at least 1; None: as many as memory allows (at most 32; GPU: 128)."""
     replicas: int = 1
     """Processes with a copy of the model each, one for each GPU or share of the CPU's cores."""
     chat: bool = False
@@ -67,17 +62,14 @@ class Hf:
     accept_terms: bool = False
     """Whether the user accepts the licence terms of a catalogue model that has some."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
-    """Told what a user should read; the runner sets it."""
+    """Called with what a user should read; the runner sets it."""
 
     def __post_init__(self) -> None:
-        """Check what the user wrote before anything is loaded."""
+        """Check the fields before anything is loaded."""
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch_size={self.batch_size} is below 1")
         if self.replicas < 1:
             raise UsageError(f"replicas={self.replicas} is below 1")
-        self._arrived: list[Row] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._moved_s = time.monotonic()
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -106,29 +98,18 @@ class Hf:
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
-        """Complete a request on the worker thread.
+        """Complete a request on the engine's thread, or in a replica.
 
         Raises:
             PromptTooLongError: prompt and ``max_tokens`` exceed the context window.
             ModelLoadError: the model, its tokenizer or its chat template cannot be used.
-            BackendError: memory ran out on a single row, or the model's output is not a number.
+            BackendError: memory ran out on a single sequence, the model's output is not a number,
+                or no replica is left.
         """
-        if self.replicas > 1:
-            return await self._replicas.ask(request)
-        loop, key = asyncio.get_running_loop(), request_key(request)
-        rows = [
-            Row(
-                request=request,
-                seed=sample_seed(request.decoding, key, sample),
-                future=loop.create_future(),
-                loop=loop,
-            )
-            for sample in request.samples
-        ]
-        return await self._completed(rows)
+        return await self._engine.ask(request)
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
-        """Score the options of a request on the worker thread; ``_likelihood.py`` has the rule.
+        """Score the options of a request; ``likelihood.py`` has the rule.
 
         ``n_prompt_tokens`` and ``n_generated_tokens`` add up to the tokens of the whole text.
 
@@ -139,55 +120,21 @@ class Hf:
         """
         if not request.options or not all(request.options):
             raise UsageError("an option to be scored is empty, or there is none")
-        if self.replicas > 1:
-            return await self._replicas.ask(request)
-        loop = asyncio.get_running_loop()
-        rows = [
-            Row(request=request, seed=0, option=i, future=loop.create_future(), loop=loop)
-            for i in range(len(request.options))
-        ]
-        return await self._completed(rows)
+        return await self._engine.ask(request)
 
     async def count_tokens(self, request: Request) -> int:
-        """Tokens of the rendered prompt; loads the tokenizer only."""
+        """Count the tokens of the rendered prompt; loads the tokenizer only."""
         return len(await asyncio.to_thread(lambda: self._prompter.tokens(request.messages)))
 
     def status(self) -> str | None:
-        """How far the rows are that have all been at work for 10 s or more; None: some ended."""
-        if "_engine" not in self.__dict__ or time.monotonic() - self._moved_s < _LONG_S:
-            return None
-        return self._engine.status()
+        """Describe the progress in words; None: something began or ended in the last 10 s."""
+        return self._engine.status() if "_engine" in self.__dict__ else None
 
     async def close(self) -> None:
-        """Stop the worker at its next token and give the model's memory back."""
+        """Stop at the next token and give the model's memory back."""
         if "_engine" in self.__dict__:
             await asyncio.to_thread(self._engine.close)
             del self._engine
-        if "_replicas" in self.__dict__:
-            await asyncio.to_thread(self._replicas.close)
-            del self._replicas
-
-    async def _completed(self, rows: Sequence[Row]) -> tuple[Completion, ...]:
-        engine = self._engine  # finds the model: what can go wrong there is raised here
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # a new event loop: what waited in the old one is gone
-            self._loop, self._arrived = loop, []
-        if not self._arrived:
-            loop.call_soon(self._turn, engine, 0, 0)
-        self._arrived.extend(rows)
-        self._moved_s = time.monotonic()
-        done = await asyncio.gather(*(row.future for row in rows))
-        self._moved_s = time.monotonic()
-        return tuple(done)
-
-    def _turn(self, engine: Engine, seen: int, n_quiet: int) -> None:
-        """Hand over the requests that arrived once the loop has nothing to add."""
-        n_quiet = n_quiet + 1 if len(self._arrived) == seen else 0
-        if n_quiet < _QUIET_TURNS and self._loop is not None:
-            self._loop.call_soon(self._turn, engine, len(self._arrived), n_quiet)
-            return
-        rows, self._arrived = self._arrived, []
-        engine.submit(rows)
 
     @functools.cached_property
     def _source(self) -> LocalModel:
@@ -209,30 +156,18 @@ class Hf:
         return Prompter(self._source.folder, chat=self.chat)
 
     @functools.cached_property
-    def _replicas(self) -> Replicas:
-        from cotkit.backends.hf.workers import Replicas
-
-        params = {
-            "model": str(self._source.folder),
-            "dtype": self._placement.dtype,
-            "device": self._placement.device,
-            "batch_size": self.batch_size,
-            "chat": self.chat,
-        }
-        return Replicas(self.replicas, params, lambda: self.notify)
-
-    @functools.cached_property
-    def _engine(self) -> Engine:
-        from cotkit.backends.hf.engine import Engine
-        from cotkit.backends.hf.source import EngineConfig
-
-        return Engine(
-            EngineConfig(
-                folder=self._source.folder,
-                placement=self._placement,
-                context_tokens=self.info.context_tokens,
-                batch_size=self.batch_size,
-            ),
-            self._prompter,
-            lambda: self.notify,
+    def _engine(self) -> Engine | Replicas:
+        config = EngineConfig(
+            folder=self._source.folder,
+            placement=self._placement,
+            context_tokens=self.info.context_tokens,
+            batch_size=self.batch_size,
+            chat=self.chat,
         )
+        if self.replicas > 1:
+            from cotkit.backends.hf.workers import Replicas
+
+            return Replicas(self.replicas, config, lambda: self.notify)
+        from cotkit.backends.hf.engine import Engine
+
+        return Engine(config, self._prompter, lambda: self.notify)

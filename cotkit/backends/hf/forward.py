@@ -1,8 +1,8 @@
-"""Rows that are being read: which nodes each stands on, and how many tokens of its own it has.
+"""The forward pass: which nodes a sequence stands on, and how many tokens of its own it has read.
 
-New tokens of all rows are packed end to end into one sequence for the model, so nothing is padded
-and rows of any length go together. A model whose state is not plain keys and values cannot be
-packed: it reads one row at a time, with the cache that it brings along.
+New tokens of all sequences are packed end to end into one input of the model, so nothing is padded
+and sequences of any length go together. A model whose state is not plain keys and values cannot be
+packed: it reads one sequence at a time, with the cache that it brings along.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Network:
     device: torch.device
     """Where its input goes."""
     packable: bool
-    """False: one row at a time, nothing shared."""
+    """False: one sequence at a time, nothing shared."""
 
 
 class Context:
-    """Rows in slots 0, 1, ... in the order in which they were added."""
+    """What has been read so far, of sequences in slots 0, 1, ... of a KV cache."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._tails = KVCache()
+        self._kv_cache = KVCache()
         self._paths: list[tuple[Node, ...]] = []
         self._bases: list[int] = []
         self._lengths: list[int] = []
@@ -51,60 +51,60 @@ class Context:
         self.windows: set[int | None] = set()  # of the attention that was asked for
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return how many slots are in use."""
         return len(self._paths)
 
     def add(self, path: Sequence[Node] = ()) -> None:
-        """A new last row; nothing is read yet."""
+        """Add a slot at the end, over the nodes of a path; nothing of its own is read yet."""
         self._paths.append(tuple(path))
         self._bases.append(path[-1].end if path else 0)
         self._lengths.append(0)
-        self._tails.reserve(len(self), 1)
+        self._kv_cache.reserve(len(self), 1)
 
-    def add_copy(self, row: int) -> None:
-        """A new last row that has read what another has."""
-        self.add(self._paths[row])
-        self._tails.copy(row, len(self) - 1, self._lengths[row])
-        self._lengths[-1] = self._lengths[row]
+    def add_copy(self, slot: int) -> None:
+        """Add a slot at the end that has read what another has."""
+        self.add(self._paths[slot])
+        self._kv_cache.copy(slot, len(self) - 1, self._lengths[slot])
+        self._lengths[-1] = self._lengths[slot]
 
-    def drop(self, row: int) -> None:
-        """Forget a row; the last one takes its place."""
+    def drop(self, slot: int) -> None:
+        """Forget a slot; the last one moves into its place."""
         last = len(self) - 1
-        self._tails.wipe(row)
-        if row < last:
-            self._tails.copy(last, row, self._lengths[last])
-            self._tails.wipe(last)
-        self._paths[row] = self._paths[last]
-        self._bases[row] = self._bases[last]
-        self._lengths[row] = self._lengths[last]
-        for held in (self._paths, self._bases, self._lengths):
-            held.pop()
+        self._kv_cache.wipe(slot)
+        if slot < last:
+            self._kv_cache.copy(last, slot, self._lengths[last])
+            self._kv_cache.wipe(last)
+        self._paths[slot] = self._paths[last]
+        self._bases[slot] = self._bases[last]
+        self._lengths[slot] = self._lengths[last]
+        for slots in (self._paths, self._bases, self._lengths):
+            slots.pop()
 
-    def layers(self, row: int) -> Layers:
-        """A copy of a row's own keys and values."""
-        return self._tails.taken(row, self._lengths[row])
+    def layers(self, slot: int) -> Layers:
+        """Return a copy of the keys and values that a slot holds of its own."""
+        return self._kv_cache.read(slot, self._lengths[slot])
 
-    def feed(self, texts: Sequence[Sequence[int]], first: int = 0) -> torch.Tensor:
-        """Read on in the rows from ``first``, in consecutive slots; each text has a token.
+    def forward(self, texts: Sequence[Sequence[int]], first: int = 0) -> torch.Tensor:
+        """Read a text each, of at least one token, in consecutive slots from ``first``.
 
         Returns:
             Logits after the last token of each, float32, shape [texts, vocabulary].
         """
-        found: list[torch.Tensor] = []
+        logits_of_texts: list[torch.Tensor] = []
         sizes = [len(text) for text in texts]
         at_once = _TOKENS_AT_ONCE if self._network.packable else sum(sizes)
         for pieces, ends in _split_into_portions(sizes, at_once):
-            last = [i for i, (row, _, end) in enumerate(pieces) if end == len(texts[row])]
-            logits = self._forward(
-                [(first + row, texts[row][begin:end]) for row, begin, end in pieces],
+            last = [i for i, (k, _, end) in enumerate(pieces) if end == len(texts[k])]
+            logits = self._run(
+                [(first + k, texts[k][begin:end]) for k, begin, end in pieces],
                 [ends[i] - 1 for i in last] or [ends[-1] - 1],
             )
             if last:
-                found.append(logits)
-        return torch.cat(found)
+                logits_of_texts.append(logits)
+        return torch.cat(logits_of_texts)
 
     def score(self, texts: Sequence[Sequence[int]], first: int = 0) -> list[list[float]]:
-        """Read on in the rows from ``first``, but for the last token of each text.
+        """Read texts as :meth:`forward` does, but for the last token of each.
 
         Returns:
             For each text, the log-probability of each token but its first, given all before it.
@@ -112,51 +112,55 @@ class Context:
         scores: list[list[float]] = [[] for _ in texts]
         at_once = _SCORED_AT_ONCE if self._network.packable else 1
         for pieces, ends in _split_into_portions([len(text) - 1 for text in texts], at_once):
-            logits = self._forward(
-                [(first + row, texts[row][begin:end]) for row, begin, end in pieces],
+            logits = self._run(
+                [(first + k, texts[k][begin:end]) for k, begin, end in pieces],
                 list(range(ends[-1])),
             )
-            wanted = [t for row, begin, end in pieces for t in texts[row][begin + 1 : end + 1]]
-            index = torch.tensor(wanted, device=logits.device)[:, None]
+            next_tokens = [
+                token for k, begin, end in pieces for token in texts[k][begin + 1 : end + 1]
+            ]
+            index = torch.tensor(next_tokens, device=logits.device)[:, None]
             values = logits.log_softmax(dim=-1).gather(-1, index)[:, 0].tolist()
-            for (row, begin, end), at in zip(pieces, ends, strict=True):
-                scores[row] += values[at - (end - begin) : at]
+            for (k, begin, end), piece_end in zip(pieces, ends, strict=True):
+                scores[k] += values[piece_end - (end - begin) : piece_end]
         return scores
 
-    def _forward(
+    def _run(
         self, pieces: Sequence[tuple[int, Sequence[int]]], keep: Sequence[int]
     ) -> torch.Tensor:
-        """Logits [keep, vocabulary] after some of the packed tokens."""
+        """Run the model over pieces of texts; return logits [keep, vocabulary]."""
         model, device = self._network.model, self._network.device
         ids = torch.tensor([[token for _, text in pieces for token in text]], device=device)
-        kept = torch.tensor(keep)  # on the CPU: the logits may be on another device than the input
+        kept_tokens = torch.tensor(
+            keep
+        )  # on the CPU: the logits may be on another device than the input
         if not self._network.packable:
-            return self._forward_alone(ids)[kept]
+            return self._run_unpacked(ids)[kept_tokens]
         spans = [
             TokenSpan(
-                slot=row,
-                path=self._paths[row],
-                base=self._bases[row],
-                start=self._bases[row] + self._lengths[row],
+                slot=slot,
+                path=self._paths[slot],
+                base=self._bases[slot],
+                start=self._bases[slot] + self._lengths[slot],
                 n=len(text),
             )
-            for row, text in pieces
+            for slot, text in pieces
         ]
-        for row, text in pieces:
-            self._lengths[row] += len(text)
-        self._tails.reserve(len(self), max(self._lengths))
-        step = ForwardPass(self._tails, spans)
+        for slot, text in pieces:
+            self._lengths[slot] += len(text)
+        self._kv_cache.reserve(len(self), max(self._lengths))
+        step = ForwardPass(self._kv_cache, spans)
         out: Any = model(
             input_ids=ids,
             position_ids=torch.tensor([step.positions], device=device),
             use_cache=False,
-            logits_to_keep=kept,
+            logits_to_keep=kept_tokens,
             cotkit_step=step,
         )
         self.windows |= step.windows
         return out.logits[0].float()
 
-    def _forward_alone(self, ids: torch.Tensor) -> torch.Tensor:
+    def _run_unpacked(self, ids: torch.Tensor) -> torch.Tensor:
         model = self._network.model
         takes = inspect.signature(model.forward).parameters
         name = next((name for name in _STATE_NAMES if name in takes), "")
@@ -174,17 +178,17 @@ _Piece = tuple[int, int, int]  # which text, from which token, to before which
 def _split_into_portions(
     sizes: Sequence[int], at_once: int
 ) -> Iterator[tuple[list[_Piece], list[int]]]:
-    """Texts of these sizes in portions of so many tokens: pieces, and where each ends in them."""
+    """Cut texts into portions of so many tokens; yield pieces and where each ends in them."""
     pieces: list[_Piece] = []
     ends: list[int] = []
     room = at_once
     for text, size in enumerate(sizes):
-        at = 0
-        while at < size:
-            n = min(room, size - at)
-            pieces.append((text, at, at + n))
+        begin = 0
+        while begin < size:
+            n = min(room, size - begin)
+            pieces.append((text, begin, begin + n))
             ends.append((ends[-1] if ends else 0) + n)
-            at, room = at + n, room - n
+            begin, room = begin + n, room - n
             if room == 0:
                 yield pieces, ends
                 pieces, ends, room = [], [], at_once
@@ -192,27 +196,27 @@ def _split_into_portions(
         yield pieces, ends
 
 
-# How many tokens' keys and values fit into the memory there is.
+# How many tokens' keys and values fit into memory.
 
 
-_MEMORY_FOR_ROWS = 0.4  # of free memory, for the rows' own keys and values; growing copies a layer
-_MEMORY_FOR_SHARED = 0.2  # of free memory, for what prompts begin with
+_MEMORY_FOR_SEQUENCES = 0.4  # of free memory, for keys and values; growing copies a layer
+_MEMORY_FOR_SHARED = 0.2  # of free memory, for the prefix tree
 _LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")
 _USED_FILE = Path("/sys/fs/cgroup/memory.current")
 
 
-def tokens_for_rows(network: Network) -> int:
-    """How many tokens the running rows may have of their own, all together."""
-    return int(_free_bytes(network.device) * _MEMORY_FOR_ROWS) // kv_bytes_per_token(network)
+def tokens_for_sequences(network: Network) -> int:
+    """Return how many tokens the running sequences may have of their own, all together."""
+    return int(_free_bytes(network.device) * _MEMORY_FOR_SEQUENCES) // kv_bytes_per_token(network)
 
 
 def tokens_to_share(network: Network) -> int:
-    """How many tokens may be kept because prompts begin with them."""
+    """Return how many tokens the prefix tree may hold."""
     return int(_free_bytes(network.device) * _MEMORY_FOR_SHARED) // kv_bytes_per_token(network)
 
 
 def kv_bytes_per_token(network: Network) -> int:
-    """Bytes of keys and values that one token takes over all layers."""
+    """Return the bytes of keys and values that one token takes over all layers."""
     config = network.model.config.get_text_config(decoder=True)
     n_heads: int = config.num_attention_heads
     n_kv_heads: int = getattr(config, "num_key_value_heads", None) or n_heads

@@ -21,14 +21,14 @@ mean anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass
 
 from cotkit.backends.hf.batch import TimeSplitter, nan_error, read_prompts
 from cotkit.backends.hf.forward import Context, Network
 from cotkit.backends.hf.prefix_tree import PrefixTree, common_prefix_length
 from cotkit.backends.hf.prompt import Prompter
-from cotkit.backends.hf.sequence import Row
+from cotkit.backends.hf.sequence import Sequence
 from cotkit.errors import BackendError
 from cotkit.types import Request
 
@@ -53,42 +53,45 @@ def split_options(prompter: Prompter, request: Request) -> OptionTokens:
     rendered = prompter.render(request.messages)
     text = rendered.rstrip()
     alone = prompter.encode(text)
-    wholes = [prompter.encode(rendered + option) for option in request.options]
-    n_prompt = min(common_prefix_length(alone, whole) for whole in wholes)
-    for option, whole in zip(request.options, wholes, strict=True):
-        if len(whole) <= n_prompt:
+    tokens_of_texts = [prompter.encode(rendered + option) for option in request.options]
+    n_prompt = min(common_prefix_length(alone, text_tokens) for text_tokens in tokens_of_texts)
+    for option, text_tokens in zip(request.options, tokens_of_texts, strict=True):
+        if len(text_tokens) <= n_prompt:
             raise BackendError(f"the option {option!r} has no token of its own")
     return OptionTokens(
-        prompt=alone[:n_prompt], options=tuple(tuple(whole[n_prompt:]) for whole in wholes)
+        prompt=alone[:n_prompt],
+        options=tuple(tuple(text_tokens[n_prompt:]) for text_tokens in tokens_of_texts),
     )
 
 
-def score_batch(network: Network, rows: Sequence[Row], tree: PrefixTree) -> None:
-    """Score rows that hold an option; each distinct prompt is read once.
+def score_batch(network: Network, sequences: abc.Sequence[Sequence], tree: PrefixTree) -> None:
+    """Score the options of sequences; each distinct prompt is read once.
 
-    A fault of the model (out of memory above all) propagates, and the rows can be run again.
+    A fault of the model (out of memory above all) propagates, and the sequences can be run again.
     """
     clock, context = TimeSplitter(), Context(network)
-    read = read_prompts(network, context, rows, tree)
-    options = [row.option_tokens for row in read.rows]
-    firsts = read.logits.log_softmax(dim=-1)[read.back, [option[0] for option in options]]
+    prefill = read_prompts(network, context, sequences, tree)
+    options = [sequence.option_tokens for sequence in prefill.sequences]
+    firsts = prefill.logits.log_softmax(dim=-1)[
+        prefill.prompt_of, [option[0] for option in options]
+    ]
     scores = [[value] for value in firsts.tolist()]
     longer = [i for i, option in enumerate(options) if len(option) > 1]
     if longer:
-        if network.packable:  # else there is one row, and it goes on
+        if network.packable:  # else there is one sequence, and it goes on
             first = len(context)
             for i in longer:
-                context.add_copy(read.back[i])
+                context.add_copy(prefill.prompt_of[i])
         else:
             first = 0
-        rest = context.score([options[i] for i in longer], first)
-        for i, values in zip(longer, rest, strict=True):
+        rest_scores = context.score([options[i] for i in longer], first)
+        for i, values in zip(longer, rest_scores, strict=True):
             scores[i] += values
     n_read = [len(option) - 1 for option in options]
-    clock.split(read.rows, [n + m for n, m in zip(read.n_computed, n_read, strict=True)])
-    for row, values in zip(read.rows, scores, strict=True):
+    clock.split(prefill.sequences, [n + m for n, m in zip(prefill.n_computed, n_read, strict=True)])
+    for sequence, values in zip(prefill.sequences, scores, strict=True):
         logprob = math.fsum(values)
         if math.isnan(logprob):
-            row.fail(nan_error(network))
+            sequence.fail(nan_error(network))
         else:
-            row.score(logprob)
+            sequence.score(logprob)

@@ -1,4 +1,4 @@
-"""A model folder to a network that runs, with a check that batching changes nothing."""
+"""Load a model folder as a network, and check that batching changes nothing."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
-    where: Any = "auto" if placement.spread else {"": placement.device}
+    device_map: Any = "auto" if placement.spread else {"": placement.device}
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if placement.dtype == "int8" else getattr(torch, placement.dtype),
-            device_map=None if placement.device == "cpu" else where,
+            device_map=None if placement.device == "cpu" else device_map,
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
@@ -56,7 +56,7 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
 
 
 def end_ids(network: Network, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401 - as Prompter's
-    """Every token that ends a text: of the generation config and of the tokenizer."""
+    """Return every token that ends a text: of the generation config and of the tokenizer."""
     configured: Any = getattr(network.model.generation_config, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
     return frozenset(int(i) for i in (*several, tokenizer.eos_token_id) if i is not None)
@@ -70,10 +70,10 @@ def _check_device(placement: Placement) -> None:
 
 
 def _has_plain_cache(model: PreTrainedModel) -> bool:
-    """Whether all state is plain keys and values and all positions are given by ``position_ids``.
+    """Return whether all state is plain keys and values, all positions from ``position_ids``.
 
     Not so: recurrent and chunked layers, layers that share keys, ALiBi, positions that are
-    computed in another way when some row of the batch is long.
+    computed in another way when some sequence of the batch is long.
     """
     config = model.config.get_text_config(decoder=True)
     rope: Any = getattr(config, "rope_parameters", None) or {}
@@ -89,14 +89,16 @@ def _has_plain_cache(model: PreTrainedModel) -> bool:
 
 
 def _sliding_windows(model: PreTrainedModel) -> set[int]:
-    """Sliding windows, in tokens, that the layers' caches keep to."""
+    """Return the sliding windows, in tokens, of the layers' caches."""
     layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
-    return {one.sliding_window for one in layers if isinstance(one, DynamicSlidingWindowLayer)}
+    return {
+        layer.sliding_window for layer in layers if isinstance(layer, DynamicSlidingWindowLayer)
+    }
 
 
 @torch.inference_mode()
 def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
-    """Give the model our attention; whether packed rows over a shared node get their own logits.
+    """Give the model our attention and return whether packed sequences get their own logits.
 
     If not, the model has its own attention again.
     """
@@ -116,34 +118,42 @@ def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
     else:
         loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
         exact = _sliding_windows(model) <= windows and all(
-            float((ours - its.to(ours.device)).abs().max()) <= loose * float(its.max() - its.min())
-            for ours, its in zip(packed, alone, strict=True)
+            _largest_difference(logits, native_logits) <= loose * _spread(native_logits)
+            for logits, native_logits in zip(packed, alone, strict=True)
         )
     if not exact:
         model.set_attn_implementation(native)
     return exact
 
 
+def _largest_difference(logits: torch.Tensor, reference: torch.Tensor) -> float:
+    return float((logits - reference.to(logits.device)).abs().max())
+
+
+def _spread(logits: torch.Tensor) -> float:
+    return float(logits.max() - logits.min())
+
+
 def _packed_logits(
     network: Network, texts: list[list[int]]
 ) -> tuple[torch.Tensor, set[int | None]]:
-    """Logits after texts that share five tokens, the last token read apart; windows met."""
+    """Return logits after texts that share five tokens, the last read apart, and windows met."""
     first = Context(network)
     first.add()
-    first.feed([texts[0][:5]])
+    first.forward([texts[0][:5]])
     node = Node(tuple(texts[0][:5]), 0, first.layers(0))
     context = Context(network)
     for _ in texts:
         context.add([node])
-    context.feed([text[5:-1] for text in texts])
-    return context.feed([text[-1:] for text in texts]), context.windows
+    context.forward([text[5:-1] for text in texts])
+    return context.forward([text[-1:] for text in texts]), context.windows
 
 
 # Linear layers in 8-bit whole numbers on a CPU: a quarter of the memory to read, for some loss.
 #
 # Weights are rounded once, with one scale for each output channel; activations at every call, with
 # one scale for each token. Products are summed exactly, in 32 bits. Everything else stays float32.
-# The rounding of a token depends on no other token, so that rows do not depend on their batch.
+# The rounding of a token depends on no other token, so that sequences do not depend on their batch.
 
 
 _INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
@@ -165,7 +175,7 @@ class Int8Linear(nn.Module):
         self.bias = layer.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shape [..., in] to [..., out], float32."""
+        """Map shape [..., in] to [..., out], float32."""
         rounded, scale = _round_to_int8(x.reshape(-1, x.shape[-1]))
         out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
         out = out.mul_(scale).mul_(self.scale)
@@ -175,7 +185,7 @@ class Int8Linear(nn.Module):
 
 
 def to_int8(model: nn.Module) -> None:
-    """Put rounded layers in place of all linear ones."""
+    """Replace all linear layers by rounded ones."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Linear):
@@ -183,11 +193,11 @@ def to_int8(model: nn.Module) -> None:
 
 
 def is_int8(model: nn.Module) -> bool:
-    """Whether :func:`to_int8` was at work."""
+    """Return whether a model has rounded layers."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 def _round_to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Whole numbers of each row and what one of them is worth, [rows, 1]."""
+    """Return whole numbers and the scale of each row, [rows, 1]."""
     scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _INT8_MAX
     return (x / scale).round_().to(torch.int8), scale

@@ -1,25 +1,25 @@
-"""What prompts begin with, computed once: a tree of runs of tokens with their keys and values.
+"""The prefixes that prompts share, each computed once: runs of tokens with their keys and values.
 
 Prompts are compared token by token as wholes, so what is shared is cut where their tokens part and
 prefix and rest together are always the tokens of the whole text. Where a run is worth a node is
-decided when rows arrive (:func:`plan`); a row then follows the nodes that are there and computes
-those that are planned and missing.
+decided when sequences arrive (:meth:`PrefixTree.plan`); a prompt is then matched with the nodes
+that exist, and those that are planned and missing are computed and inserted.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import abc, deque
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from cotkit.backends.hf.sequence import Row
+from cotkit.backends.hf.sequence import Sequence
 
 SHORTEST_NODE = 16
-"""Tokens; every node costs some work at every step of the rows under it."""
-_WORTH_TOKENS = 32  # that a new node must save over all its rows
+"""Tokens; every node costs some work at every step of the sequences under it."""
+_WORTH_TOKENS = 32  # that a new node must save over all its sequences
 _RECENT = 8  # prompts seen last: requests that come one by one share too
 
 Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
@@ -27,14 +27,14 @@ Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
 class Node:
-    """A run of tokens under its parent."""
+    """A run of tokens that follows its parent's."""
 
     def __init__(self, tokens: tuple[int, ...], start: int, layers: Layers) -> None:
         self.tokens = tokens
         self.start = start
         self.layers = layers
         self.children: list[Node] = []
-        self.used = 0
+        self.last_used = 0
 
     @property
     def end(self) -> int:
@@ -42,8 +42,8 @@ class Node:
         return self.start + len(self.tokens)
 
     def split(self, n: int) -> Node:
-        """A new node of the first ``n`` tokens over one of the others; shares memory."""
-        head, rest = (
+        """Return a node of the first ``n`` tokens over one of the others; both share memory."""
+        head, tail = (
             Node(
                 self.tokens[part],
                 self.start + (part.start or 0),
@@ -51,14 +51,14 @@ class Node:
             )
             for part in (slice(None, n), slice(n, None))
         )
-        head.used = rest.used = self.used
-        rest.children = self.children
-        head.children = [rest]
+        head.last_used = tail.last_used = self.last_used
+        tail.children = self.children
+        head.children = [tail]
         return head
 
 
 class PrefixTree:
-    """The nodes that are kept; those used longest ago go when there are too many tokens."""
+    """All nodes, up to a number of tokens; those used longest ago are dropped."""
 
     def __init__(self, most_tokens: int) -> None:
         self._most_tokens = most_tokens
@@ -66,16 +66,16 @@ class PrefixTree:
         self._clock = itertools.count(1)
         self._recent: deque[tuple[int, ...]] = deque(maxlen=_RECENT)
 
-    def plan(self, rows: Sequence[Row]) -> None:
-        """Tell new rows where what they share with each other, or with the last ones, ends."""
-        texts = [row.tokens for row in rows]
+    def plan(self, sequences: abc.Sequence[Sequence]) -> None:
+        """Plan where nodes of new sequences end, by what they share with others and recent ones."""
+        texts = [sequence.tokens for sequence in sequences]
         cuts = plan_nodes([*texts, *self._recent])
-        for row, found in zip(rows, cuts, strict=False):
-            row.cuts = found
+        for sequence, ends in zip(sequences, cuts, strict=False):
+            sequence.cuts = ends
         self._recent.extend(dict.fromkeys(texts))
 
-    def follow(self, tokens: tuple[int, ...], cuts: Sequence[int]) -> list[Node]:
-        """The nodes that are there for a prompt; at least its last token is left over."""
+    def match(self, tokens: tuple[int, ...], cuts: abc.Sequence[int]) -> list[Node]:
+        """Return the path of nodes that a prompt begins with; it never covers the last token."""
         node, path, now = self._root, list[Node](), next(self._clock)
         while True:
             ahead = tokens[node.end : len(tokens) - 1]
@@ -86,33 +86,33 @@ class PrefixTree:
             n = max(lengths, default=0)
             if n == 0:
                 return path
-            at = lengths.index(n)
-            if n < len(node.children[at].tokens):
+            closest = lengths.index(n)
+            if n < len(node.children[closest].tokens):
                 if n < (SHORTEST_NODE if node.end + n in cuts else _WORTH_TOKENS):
                     return path
-                node.children[at] = node.children[at].split(n)
-            node = node.children[at]
-            node.used = now
+                node.children[closest] = node.children[closest].split(n)
+            node = node.children[closest]
+            node.last_used = now
             path.append(node)
 
-    def grow(self, path: Sequence[Node], tokens: tuple[int, ...], layers: Layers) -> Node:
-        """Keep a node of these tokens under the last of a path."""
+    def insert(self, path: abc.Sequence[Node], tokens: tuple[int, ...], layers: Layers) -> Node:
+        """Add a node under the last of a path; drop the oldest if there are too many tokens."""
         parent = path[-1] if path else self._root
         node = Node(tokens, parent.end, layers)
-        node.used = next(self._clock)
+        node.last_used = next(self._clock)
         parent.children.append(node)
-        while sum(len(one.tokens) for one, _ in self._all()) > self._most_tokens:
-            leaves = [pair for pair in self._all() if not pair[0].children]
-            oldest, above = min(leaves, key=lambda pair: pair[0].used)
+        while sum(len(each.tokens) for each, _ in self._nodes()) > self._most_tokens:
+            leaves = [pair for pair in self._nodes() if not pair[0].children]
+            oldest, above = min(leaves, key=lambda pair: pair[0].last_used)
             above.children.remove(oldest)
         return node
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Drop all nodes."""
         self._root = Node((), 0, {})
 
-    def _all(self) -> Iterator[tuple[Node, Node]]:
-        """Every node with its parent."""
+    def _nodes(self) -> Iterator[tuple[Node, Node]]:
+        """Yield every node with its parent."""
         above = [self._root]
         while above:
             parent = above.pop()
@@ -121,11 +121,11 @@ class PrefixTree:
                 above.append(node)
 
 
-def plan_nodes(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """For each text, after how many tokens a node of it should end, in order.
+def plan_nodes(texts: abc.Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return for each text after how many tokens a node of it should end, ascending.
 
-    A node is worth having where the rows under it together save :data:`_WORTH_TOKENS`; it leaves
-    each of its texts at least one token.
+    A node is worth having where the sequences under it together save :data:`_WORTH_TOKENS`; it
+    leaves each of its texts at least one token.
     """
     cuts: list[tuple[int, ...]] = [()] * len(texts)
     arrays = [np.asarray(text, dtype=">u4") for text in texts]
@@ -151,8 +151,8 @@ def plan_nodes(texts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return cuts
 
 
-def common_prefix_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many leading tokens two texts have in common."""
+def common_prefix_length(a: abc.Sequence[int], b: abc.Sequence[int]) -> int:
+    """Return how many leading tokens two texts have in common."""
     return _common_length(np.asarray(a), np.asarray(b))
 
 

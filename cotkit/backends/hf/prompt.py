@@ -1,4 +1,4 @@
-"""Messages to tokens and tokens to text, by the model's own tokenizer and chat template."""
+"""Turn messages into tokens and tokens into text, by the model's tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Prompter:
 
     @cached_property
     def tokenizer(self) -> Any:  # noqa: ANN401 - transformers has no one type for its tokenizers
-        """The tokenizer.
+        """The tokenizer, loaded at first use.
 
         Raises:
             ModelLoadError: the folder holds none that can be loaded.
@@ -41,7 +41,7 @@ class Prompter:
             ) from fault
 
     def tokens(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """The rendered prompt.
+        """Return the tokens of the rendered prompt.
 
         Raises:
             ModelLoadError: no tokenizer, or the chat template is missing or refuses the messages.
@@ -49,19 +49,19 @@ class Prompter:
         return self.encode(self.render(messages))
 
     def encode(self, rendered: str) -> tuple[int, ...]:
-        """Tokens of a rendered text. Raw: with special tokens as the tokenizer adds them."""
+        """Tokenize a rendered text. Raw: with special tokens as the tokenizer adds them."""
         with self._lock:
             return tuple(self.tokenizer(rendered, add_special_tokens=not self._chat)["input_ids"])
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of generated tokens, special ones left out."""
+        """Decode generated tokens, special ones left out."""
         with self._lock:
             return self.tokenizer.decode(
                 list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The prompt as one text: by the chat template; raw: contents joined.
+        """Render the prompt as one text: by the chat template; raw: contents joined.
 
         Raises:
             ModelLoadError: no tokenizer, or the chat template is missing or refuses the messages.
@@ -69,9 +69,9 @@ class Prompter:
         if not self._chat:
             return "".join(message.content for message in messages)
         with self._lock:
-            return self._templated(messages)
+            return self._apply_template(messages)
 
-    def _templated(self, messages: Sequence[Message]) -> str:
+    def _apply_template(self, messages: Sequence[Message]) -> str:
         to_continue = messages[-1].role == "assistant"
         try:
             return self.tokenizer.apply_chat_template(

@@ -1,14 +1,15 @@
-"""One draw of one request on its way through the engine, and the future that waits for it."""
+"""A sequence: one sample or one option of a request, from its prompt to its completion."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cotkit.errors import CotkitError
+from cotkit.identity import request_key, sample_seed
 from cotkit.stops import cut, split_reasoning
 from cotkit.types import Completion, Decoding, Request
 
@@ -17,46 +18,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Row:
-    """A request's draw: its prompt, the tokens so far, what they took."""
+class Sequence:
+    """What the engine runs: a prompt, the tokens generated so far, and the time they took."""
 
     request: Request
-    """What was asked."""
+    """The request that it belongs to."""
     seed: int
-    """Seed of this draw's own random numbers; unused when greedy."""
+    """Seed of its own random numbers; unused when greedy."""
     future: asyncio.Future[Completion]
-    """Who waits; belongs to ``loop``."""
+    """Where its completion is awaited; belongs to ``loop``."""
     loop: asyncio.AbstractEventLoop
-    """The loop that asked; it may be closed by the time the row is done."""
+    """The event loop of the asker; it may be closed by the time the sequence is done."""
     prompt: tuple[int, ...] = ()
-    """The rendered prompt's tokens; empty until the worker has rendered it."""
+    """The rendered prompt's tokens; empty until the scheduler has rendered it."""
     option: int | None = None
-    """Which of the request's options is to be scored; None: the row generates."""
+    """Which of the request's options is to be scored; None: the sequence generates."""
     option_tokens: tuple[int, ...] = ()
-    """What is scored after the prompt; empty until rendered, and where the row generates."""
+    """What is scored after the prompt; empty until rendered, and where the sequence generates."""
     cuts: tuple[int, ...] = ()
-    """After how many tokens of the prompt something shared is planned to end."""
-    out: list[int] = field(default_factory=list[int])
+    """After how many tokens of the prompt a shared node is planned to end."""
+    output: list[int] = field(default_factory=list[int])
     """Tokens generated so far, without an end token."""
     generator: torch.Generator | None = None
-    """Source of this draw's random numbers, one per token; None when greedy."""
+    """Source of its random numbers, one per token; None when greedy."""
     transcript: Transcript | None = None
     """The text so far; set when the prompt is."""
     n_computed: int = 0
-    """Prompt tokens computed for this row, not taken from another."""
+    """Prompt tokens computed for this sequence, not taken from another."""
     prefilled: bool = False
     """Whether the prompt has been computed and counted (a retry does not count again)."""
     seconds: float = 0.0
     """Share of the wall time so far."""
     order: tuple[int, int, int] = (0, 0, 0)
-    """Rows that wait run by this, smallest first."""
-    done: bool = False
-    """Whether the answer, or the error, is on its way to who waits."""
+    """Waiting sequences run by this, smallest first."""
+    is_done: bool = False
+    """Whether its completion, or an error, has been delivered."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """Everything to be read before the next token: a retry goes on where it stopped."""
-        return (*self.prompt, *self.out)
+        """Prompt and output: what is read before the next token; a retry goes on from there."""
+        return (*self.prompt, *self.output)
 
     @property
     def n_ahead(self) -> int:
@@ -65,30 +66,30 @@ class Row:
 
     @property
     def n_own(self) -> int:
-        """The most tokens that it may come to have beyond what it shares."""
+        """The most tokens that it may have beyond the nodes that it shares."""
         return len(self.prompt) + self.n_ahead - (self.cuts[-1] if self.cuts else 0)
 
     @property
-    def over(self) -> bool:
-        """Whether it is done, or nobody waits any more."""
-        return self.done or self.future.cancelled() or self.loop.is_closed()
+    def is_over(self) -> bool:
+        """Whether it is done, or its completion is no longer awaited."""
+        return self.is_done or self.future.cancelled() or self.loop.is_closed()
 
-    def take(self, token: int, end_ids: frozenset[int]) -> None:
-        """Add a token; answer if it was the last one."""
+    def append_token(self, token: int, end_ids: frozenset[int]) -> None:
+        """Add a token; deliver the completion if it was the last one."""
         assert self.transcript is not None
         if token in end_ids:
             self._finish(stopped=True)
             return
-        self.out.append(token)
-        if self.transcript.stops(self.out):
+        self.output.append(token)
+        if self.transcript.stops(self.output):
             self._finish(stopped=True)
-        elif len(self.out) >= self.request.decoding.max_tokens:
+        elif len(self.output) >= self.request.decoding.max_tokens:
             self._finish(stopped=False)
 
     def score(self, logprob: float) -> None:
-        """Answer with the log-probability of the row's option."""
+        """Deliver the log-probability of the option."""
         assert self.option is not None
-        self.done = True
+        self.is_done = True
         self._deliver(
             Completion(
                 text=self.request.options[self.option],
@@ -102,23 +103,23 @@ class Row:
         )
 
     def fail(self, error: Exception) -> None:
-        """Give the error to who waits."""
-        self.done = True
+        """Deliver an error."""
+        self.is_done = True
         self._deliver(error)
 
     def _finish(self, *, stopped: bool) -> None:
         assert self.transcript is not None
-        full = self.transcript.decode(self.out)
-        kept = cut(full, self.request.decoding)
-        reasoning, text = split_reasoning(full if kept is None else kept)
-        self.done = True
+        full = self.transcript.decode(self.output)
+        text_until_stop = cut(full, self.request.decoding)
+        reasoning, text = split_reasoning(full if text_until_stop is None else text_until_stop)
+        self.is_done = True
         self._deliver(
             Completion(
                 text=text,
-                stop_reason="stop" if stopped or kept is not None else "length",
+                stop_reason="stop" if stopped or text_until_stop is not None else "length",
                 n_prompt_tokens=len(self.prompt),
                 n_shared_tokens=max(0, len(self.prompt) - self.n_computed),
-                n_generated_tokens=len(self.out),
+                n_generated_tokens=len(self.output),
                 n_reasoning_tokens=0 if reasoning is None else None,
                 reasoning=reasoning,
                 seconds=self.seconds,
@@ -134,44 +135,60 @@ class Row:
             else:
                 self.future.set_exception(result)
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing awaits it
             self.loop.call_soon_threadsafe(settle)
 
 
+def make_sequences(request: Request, loop: asyncio.AbstractEventLoop) -> list[Sequence]:
+    """Make a sequence for each option of a request, or for each sample where it has no options."""
+    if request.options:
+        return [
+            Sequence(request=request, seed=0, option=i, future=loop.create_future(), loop=loop)
+            for i in range(len(request.options))
+        ]
+    key = request_key(request)
+    return [
+        Sequence(
+            request=request,
+            seed=sample_seed(request.decoding, key, sample),
+            future=loop.create_future(),
+            loop=loop,
+        )
+        for sample in request.samples
+    ]
+
+
 class Transcript:
-    """Tells after each token whether a stop rule has fired, decoding only the last few tokens.
+    """The text so far; checks stop rules after each token, decoding only the last few tokens.
 
     Text is settled once it no longer ends in half a character. A hit is confirmed on the text of
     all tokens, so the answer never depends on the short cut.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], decoding: Decoding) -> None:
+    def __init__(self, decode: Callable[[abc.Sequence[int]], str], decoding: Decoding) -> None:
         self.decode = decode
         self._decoding = decoding
         self._settled = ""
-        self._from = 0  # tokens from here are decoded again, for the context of the new ones
-        self._read = 0  # tokens up to here are in the settled text
+        self._context_start = (
+            0  # tokens from here are decoded again, for the context of the new ones
+        )
+        self._n_settled = 0  # tokens up to here are in the settled text
 
-    def stops(self, tokens: Sequence[int]) -> bool:
-        """Whether a stop rule fires in the text of the tokens (one more than last time)."""
+    def stops(self, tokens: abc.Sequence[int]) -> bool:
+        """Return whether a stop rule fires in the text of the tokens (one more than last time)."""
         if not self._decoding.stop and self._decoding.stop_after is None:
             return False
-        before = self.decode(tokens[self._from : self._read])
-        recent = self.decode(tokens[self._from :])
+        before = self.decode(tokens[self._context_start : self._n_settled])
+        recent = self.decode(tokens[self._context_start :])
         text = self._settled + recent[len(before) :]
         if len(recent) > len(before) and not recent.endswith("\N{REPLACEMENT CHARACTER}"):
-            self._settled, self._from, self._read = text, self._read, len(tokens)
+            self._settled, self._context_start, self._n_settled = text, self._n_settled, len(tokens)
         if cut(text, self._decoding) is None:
             return False
         return cut(self.decode(tokens), self._decoding) is not None
 
 
 def first_line(fault: BaseException) -> str:
-    """The first line of what an exception says, or its type where it says nothing."""
+    """Return the first line of an exception's message, or its type where it has none."""
     lines = str(fault).strip().splitlines()
     return lines[0] if lines else type(fault).__name__
-
-
-def is_user_error(fault: Exception) -> bool:
-    """Whether an exception is already one that a user can read."""
-    return isinstance(fault, CotkitError)

@@ -1,4 +1,4 @@
-"""A model's name to a folder on this machine and the fingerprint of its weights, without torch."""
+"""Find the folder, fingerprint and placement of a model, without importing torch."""
 
 from __future__ import annotations
 
@@ -20,28 +20,13 @@ from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry
 from cotkit.types import Notify
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineConfig:
-    """What an engine runs."""
-
-    folder: Path
-    """A transformers folder."""
-    placement: Placement
-    """Device and dtype."""
-    context_tokens: int | None
-    """Context window; None: unknown, so not checked."""
-    batch_size: int | None
-    """Most rows at once; None: by the memory there is."""
-
-
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalModel:
-    """A model that lies on this machine."""
+    """A model on this machine."""
 
     folder: Path
     """A complete transformers folder."""
@@ -70,7 +55,7 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
     elif path.is_absolute() or model.startswith((".", "~")):
         raise ModelLoadError(f"{model}: no such folder")
     else:
-        raise UnknownNameError("model", model, [one.name for one in catalogue.entries()])
+        raise UnknownNameError("model", model, [each.name for each in catalogue.entries()])
     model_folder.check_folder(folder)
     if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
         return LocalModel(folder=folder, fingerprint=folder.name)  # of the hub's cache: the commit
@@ -78,7 +63,7 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
 
 
 def find_in_catalogue(model: str) -> CatalogueEntry | None:
-    """What the catalogue knows of a model; None if it does not have the name."""
+    """Return the catalogue's entry of a model; None if it does not have the name."""
     try:
         return catalogue.find(model)
     except UnknownNameError:
@@ -86,7 +71,7 @@ def find_in_catalogue(model: str) -> CatalogueEntry | None:
 
 
 def chat_template_hash(folder: Path) -> str:
-    """Hash of a folder's chat template.
+    """Return the hash of a folder's chat template.
 
     Raises:
         ModelLoadError: it has none.
@@ -102,13 +87,13 @@ def chat_template_hash(folder: Path) -> str:
 
 
 def quantisation(folder: Path) -> str:
-    """How the folder's weights are quantised, as its config says; ``none`` if they are not."""
+    """Return how the folder's weights are quantised by its config; ``none`` if they are not."""
     config: dict[str, Any] = read_json(folder / "config.json").get("quantization_config") or {}
     return str(config.get("quant_method", "none")) if config else "none"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file; empty if there is no such file.
+    """Read an object from a JSON file; empty if there is no such file.
 
     Raises:
         ModelLoadError: the file is not JSON.
@@ -126,7 +111,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 DTYPES = ("float32", "bfloat16", "float16", "int8")
-"""What ``dtype`` may say besides ``auto``."""
+"""Values of ``dtype`` besides ``auto``."""
 
 _MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 _BFLOAT16_SINCE = 8  # compute capability (Ampere)
@@ -147,6 +132,22 @@ class Placement:
     """Whether accelerate may spread the model over all devices of this type."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What an engine runs, and where."""
+
+    folder: Path
+    """A transformers folder."""
+    placement: Placement
+    """Device and dtype."""
+    context_tokens: int | None
+    """Context window; None: unknown, so not checked."""
+    batch_size: int | None
+    """Most sequences at once; None: by the memory there is."""
+    chat: bool
+    """Whether messages are rendered with the chat template."""
+
+
 def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
     """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
 
@@ -162,21 +163,21 @@ def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
     if dtype not in ("auto", *DTYPES):
         raise UsageError(f"unknown dtype {dtype!r}", hint=f"one of auto, {', '.join(DTYPES)}")
     major = _cuda_major()
-    found = "cuda" if major else "mps" if _is_apple() else "cpu"
-    where = found if device == "auto" else device
+    automatic = "cuda" if major else "mps" if _is_apple() else "cpu"
+    chosen = automatic if device == "auto" else device
     if dtype == "auto":
-        kind = where.partition(":")[0]
+        kind = chosen.partition(":")[0]
         old = kind == "cuda" and 0 < major < _BFLOAT16_SINCE
         slow = kind == "cpu" and not _FAST_BFLOAT16 & _cpu_flags()
         small = n_params < _SMALL
         dtype = "float32" if slow or small else "float16" if old else "bfloat16"
-    if dtype == "int8" and where != "cpu":
-        raise UsageError(f"dtype=int8 is for CPUs, not for {where}", hint="add device=cpu")
-    return Placement(device=where, dtype=dtype, spread=device == "auto" and where != "cpu")
+    if dtype == "int8" and chosen != "cpu":
+        raise UsageError(f"dtype=int8 is for CPUs, not for {chosen}", hint="add device=cpu")
+    return Placement(device=chosen, dtype=dtype, spread=device == "auto" and chosen != "cpu")
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that compute, by name.
+    """Return the versions of the packages that compute, by name.
 
     Raises:
         MissingDependencyError: one of them is not installed.
@@ -188,7 +189,7 @@ def package_versions() -> dict[str, str]:
 
 
 def _cpu_flags() -> frozenset[str]:
-    """What the CPU can do, as Linux says it; empty elsewhere."""
+    """Return the CPU's flags as Linux lists them; empty elsewhere."""
     try:
         lines = _CPU_FILE.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -201,7 +202,7 @@ def _is_apple() -> bool:
 
 
 def _cuda_major() -> int:
-    """Major compute capability of the first visible NVIDIA or AMD GPU that torch can use; 0: none.
+    """Return the major compute capability of the first GPU that torch can use; 0: none.
 
     Asks the driver, which is what torch does.
     """

@@ -1,176 +1,41 @@
-"""Several processes with a copy of the model each: a request goes to the one with least to do.
+"""Replicas: processes with a copy of the model each, which answer requests over pipes.
 
-A process that ends on its own takes nothing along: what it had answered is answered, and what it
-had not goes to the others, once; then it fails.
+Frames are pickles over standard input and output. What is printed in a replica by accident goes to
+standard error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
-from cotkit.backends.hf import Hf
-from cotkit.backends.hf.sequence import first_line, is_user_error
-from cotkit.errors import BackendError
+from cotkit.backends._pool import Failure, WorkerPool
+from cotkit.backends.hf.engine import Engine
+from cotkit.backends.hf.prompt import Prompter
+from cotkit.backends.hf.sequence import first_line
+from cotkit.backends.hf.source import EngineConfig, Placement
+from cotkit.errors import BackendError, CotkitError
 from cotkit.types import Completion, Notify, Request
 
-_MOST_TRIES = 2  # processes that one request may meet the end of
 _CLOSING_S = 10.0
 _COMMAND = (sys.executable, "-c", "from cotkit.backends.hf.workers import main; main()")
-
-
-@dataclass(slots=True, eq=False)
-class _PendingRequest:
-    request: Request
-    future: asyncio.Future[tuple[Completion, ...]]
-    loop: asyncio.AbstractEventLoop
-    n_tries: int = 0
-
-    def settle(self, result: Any) -> None:  # noqa: ANN401 - completions, or the error
-        def tell() -> None:
-            if self.future.done():
-                return
-            if isinstance(result, Exception):
-                self.future.set_exception(result)
-            else:
-                self.future.set_result(result)
-
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            self.loop.call_soon_threadsafe(tell)
-
-
-class _WorkerProcess:
-    """A replica and the jobs that it has."""
-
-    def __init__(self, begin: WorkerConfig) -> None:
-        self.jobs: dict[int, _PendingRequest] = {}
-        self.alive = True
-        self._lock = threading.Lock()
-        self.handle = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - a constant
-        self.send(begin)
-
-    def send(self, frame: object) -> None:
-        assert self.handle.stdin is not None
-        with self._lock, contextlib.suppress(OSError, ValueError):  # who listens finds its end
-            pickle.dump(frame, self.handle.stdin)
-            self.handle.stdin.flush()
-
-
-class Replicas:
-    """The processes, started at once."""
-
-    def __init__(self, n: int, params: Mapping[str, Any], notify: Callable[[], Notify]) -> None:
-        self._notify = notify
-        self._lock = threading.Lock()
-        self._numbers = itertools.count()
-        self._closing = False
-        self._processes = [
-            _WorkerProcess(WorkerConfig(params=dict(params), place=i, n_replicas=n))
-            for i in range(n)
-        ]
-        self._listeners = [
-            threading.Thread(target=self._listen, args=(one,), name="cotkit-replica", daemon=True)
-            for one in self._processes
-        ]
-        for thread in self._listeners:
-            thread.start()
-
-    async def ask(self, request: Request) -> tuple[Completion, ...]:
-        """Have a request answered.
-
-        Raises:
-            BackendError: as the backend does; or no replica is left.
-        """
-        loop = asyncio.get_running_loop()
-        job = _PendingRequest(request, loop.create_future(), loop)
-        number = next(self._numbers)
-        process = self._assign(number, job)
-        try:
-            return await job.future
-        except asyncio.CancelledError:
-            if process is not None:
-                process.send(WorkerRequest(number, None))
-            raise
-
-    def close(self) -> None:
-        """End the processes."""
-        self._closing = True
-        for process in self._processes:
-            assert process.handle.stdin is not None
-            with contextlib.suppress(OSError):
-                process.handle.stdin.close()
-        for process, thread in zip(self._processes, self._listeners, strict=True):
-            try:
-                process.handle.wait(_CLOSING_S)
-            except subprocess.TimeoutExpired:
-                process.handle.kill()
-            thread.join(_CLOSING_S)
-
-    def _assign(self, number: int, job: _PendingRequest) -> _WorkerProcess | None:
-        """Give a job to the living process with the fewest; fail it if there is none."""
-        with self._lock:
-            living = [one for one in self._processes if one.alive]
-            chosen = min(living, key=lambda one: len(one.jobs), default=None)
-            if chosen is not None and job.n_tries < _MOST_TRIES:
-                job.n_tries += 1
-                chosen.jobs[number] = job
-            else:
-                chosen = None
-        if chosen is None:
-            why = "the replicas that worked on it ended" if living else "no replica is left"
-            job.settle(
-                BackendError(
-                    f"{why}; what was answered is kept", hint="out of memory? use fewer replicas"
-                )
-            )
-        else:
-            chosen.send(WorkerRequest(number, job.request))
-        return chosen
-
-    def _listen(self, process: _WorkerProcess) -> None:
-        """Hand on what a process tells; when it ends, share out what it had left."""
-        assert process.handle.stdout is not None
-        try:
-            while True:
-                told: WorkerReply = pickle.load(process.handle.stdout)  # noqa: S301 - a process of ours
-                if told.number < 0:
-                    self._notify()(str(told.result))
-                elif job := process.jobs.pop(told.number, None):
-                    job.settle(told.result)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            with self._lock:
-                process.alive = False
-                left, process.jobs = process.jobs, {}
-        if self._closing:
-            for job in left.values():
-                job.settle(BackendError("the backend was closed"))
-            return
-        self._notify()(f"a replica ended; {len(left)} of its requests go to the others")
-        for number, job in left.items():
-            self._assign(number, job)
-
-
-# One replica: a process of its own that answers requests until its input ends.
-#
-# Frames are pickles over standard input and output, from and to the process that started it. What
-# is printed by accident goes to standard error.
+_HINT = "out of memory? use fewer replicas"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerConfig:
-    """What a replica is; its first frame."""
+class ReplicaConfig:
+    """What a replica runs; the first frame that it gets."""
 
-    params: dict[str, Any]
-    """Of its backend."""
+    engine: EngineConfig
+    """As of one process, before the replicas share the machine."""
     place: int
     """Which of the replicas it is, from 0."""
     n_replicas: int
@@ -178,85 +43,183 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerRequest:
-    """A request under a number; no request: that number is no longer waited for."""
+class ReplicaRequest:
+    """A request under a number; no request: that number is cancelled."""
 
     number: int
     request: Request | None
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerReply:
-    """What came of a number; number -1: a sentence for the user."""
+class ReplicaReply:
+    """The answer to the request of a number."""
 
     number: int
-    result: Any
+    result: tuple[Completion, ...] | Failure
+
+
+class Replicas:
+    """The near side: starts the processes, and asks them through a pool."""
+
+    def __init__(self, n: int, config: EngineConfig, notify: Callable[[], Notify]) -> None:
+        self._notify = notify
+        self._closing = False
+        self._pool = WorkerPool(max_per_worker=None, loss_error=_loss_error)
+        self._processes = [
+            ReplicaProcess(ReplicaConfig(engine=config, place=i, n_replicas=n)) for i in range(n)
+        ]
+        self._listeners = [
+            threading.Thread(target=self._listen, args=(process,), daemon=True)
+            for process in self._processes
+        ]
+        for process in self._processes:
+            self._pool.add(process)
+        for thread in self._listeners:
+            thread.start()
+
+    async def ask(self, request: Request) -> tuple[Completion, ...]:
+        """Have a replica complete a request, or score its options.
+
+        Raises:
+            BackendError: as :meth:`Engine.ask`; or no replica is left.
+        """
+        return await self._pool.ask(request)
+
+    def status(self) -> str | None:
+        """Return nothing: replicas do not report their progress."""
+        return None
+
+    def close(self) -> None:
+        """End the processes."""
+        self._closing = True
+        self._pool.fail(BackendError("the backend was closed"))
+        for process in self._processes:
+            process.end_input()
+        for process, thread in zip(self._processes, self._listeners, strict=True):
+            try:
+                process.handle.wait(_CLOSING_S)
+            except subprocess.TimeoutExpired:
+                process.handle.kill()
+            thread.join(_CLOSING_S)
+
+    def _listen(self, process: ReplicaProcess) -> None:
+        """Run on a thread for each process: deliver its replies until it ends."""
+        assert process.handle.stdout is not None
+        try:
+            while True:
+                reply = pickle.load(process.handle.stdout)  # noqa: S301 - a process of ours
+                if isinstance(reply, ReplicaReply):
+                    self._pool.settle(process, reply.number, reply.result)
+                else:
+                    self._notify()(str(reply))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            n_lost = self._pool.lose(process)
+        if self._closing:
+            return
+        self._notify()(f"a replica ended; {n_lost} of its requests go to the others")
+        if self._pool.n_workers == 0:
+            error = BackendError("no replica is left; what was answered is kept", hint=_HINT)
+            self._pool.fail(error)
+
+
+class ReplicaProcess:
+    """A replica as the pool sees it: requests go to its standard input."""
+
+    def __init__(self, config: ReplicaConfig) -> None:
+        self._lock = threading.Lock()
+        self.handle = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - a constant
+        self._write(config)
+
+    def send(self, number: int, request: Request) -> None:
+        """Have a request answered."""
+        self._write(ReplicaRequest(number, request))
+
+    def cancel(self, number: int) -> None:
+        """Stop the work on a request."""
+        self._write(ReplicaRequest(number, None))
+
+    def end_input(self) -> None:
+        """Let the process end."""
+        assert self.handle.stdin is not None
+        with contextlib.suppress(OSError):
+            self.handle.stdin.close()
+
+    def _write(self, frame: object) -> None:
+        assert self.handle.stdin is not None
+        with self._lock, contextlib.suppress(OSError, ValueError):  # its listener meets the end
+            pickle.dump(frame, self.handle.stdin)
+            self.handle.stdin.flush()
+
+
+def _loss_error() -> BackendError:
+    why = "the replicas that worked on it ended; what was answered is kept"
+    return BackendError(why, hint=_HINT)
+
+
+# The far side: a process that answers requests until its input ends.
 
 
 def main() -> None:
     """Answer until standard input ends."""
-    frames = os.fdopen(os.dup(1), "wb")
+    target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _serve(sys.stdin.buffer, frames)
-
-
-def _serve(source: BinaryIO, target: BinaryIO) -> None:
-    begin: WorkerConfig = pickle.load(source)  # noqa: S301 - from the process that started this one
+    source = sys.stdin.buffer
+    config: ReplicaConfig = pickle.load(source)  # noqa: S301 - from the process that started this one
     lock = threading.Lock()
 
-    def tell(told: WorkerReply) -> None:
+    def write(frame: ReplicaReply | str) -> None:
         with lock:
-            pickle.dump(told, target)
+            pickle.dump(frame, target)
             target.flush()
 
-    backend = Hf(**_place_params(begin), notify=lambda text: tell(WorkerReply(-1, text)))
-    asyncio.run(_answer_requests(backend, source, tell))
+    settings = replace(config.engine, placement=_share_placement(config))
+    prompter = Prompter(settings.folder, chat=settings.chat)
+    engine = Engine(settings, prompter, lambda: write)
+    asyncio.run(_answer_requests(engine, source, write))
 
 
 async def _answer_requests(
-    backend: Hf, source: BinaryIO, tell: Callable[[WorkerReply], None]
+    engine: Engine, source: BinaryIO, write: Callable[[ReplicaReply], None]
 ) -> None:
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
     tasks: dict[int, asyncio.Task[None]] = {}
 
     async def answer(number: int, request: Request) -> None:
-        ask = backend.loglikelihood if request.options else backend.generate
+        result: tuple[Completion, ...] | Failure
         try:
-            result: Any = await ask(request)
-        except Exception as fault:  # noqa: BLE001 - who asked is told of every fault
-            result = (
-                fault
-                if is_user_error(fault)
-                else BackendError(f"a replica failed: {first_line(fault)}")
-            )
-        tell(WorkerReply(number, result))
+            result = await engine.ask(request)
+        except CotkitError as error:
+            result = Failure.of(error)
+        except Exception as fault:  # noqa: BLE001 - the asker learns of every fault
+            result = Failure.of(BackendError(f"a replica failed: {first_line(fault)}"))
+        write(ReplicaReply(number, result))
         del tasks[number]
 
-    def hear(asked: WorkerRequest) -> None:
-        if asked.request is not None:
-            tasks[asked.number] = loop.create_task(answer(asked.number, asked.request))
-        elif asked.number in tasks:
-            tasks.pop(asked.number).cancel()
+    def accept(frame: ReplicaRequest) -> None:
+        if frame.request is not None:
+            tasks[frame.number] = loop.create_task(answer(frame.number, frame.request))
+        elif frame.number in tasks:
+            tasks.pop(frame.number).cancel()
 
     def listen() -> None:
         try:
             while True:
-                loop.call_soon_threadsafe(hear, pickle.load(source))  # noqa: S301 - as above
+                loop.call_soon_threadsafe(accept, pickle.load(source))  # noqa: S301 - as above
         except EOFError:
-            loop.call_soon_threadsafe(over.set)
+            loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=listen, daemon=True).start()
-    await over.wait()
-    await backend.close()
+    await ended.wait()
+    await asyncio.to_thread(engine.close)
 
 
-def _place_params(begin: WorkerConfig) -> dict[str, Any]:
-    """The parameters with a device, or a share of the processors, of its own."""
+def _share_placement(config: ReplicaConfig) -> Placement:
+    """Return a device of the replica's own; on a CPU, take a share of the cores."""
     import torch
 
-    device = begin.params["device"]
+    device = config.engine.placement.device
     if device == "cuda":
-        return {**begin.params, "device": f"cuda:{begin.place % torch.cuda.device_count()}"}
-    if device == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // begin.n_replicas))
-    return begin.params
+        device = f"cuda:{config.place % torch.cuda.device_count()}"
+    elif device == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.n_replicas))
+    return replace(config.engine.placement, device=device, spread=False)

@@ -195,7 +195,7 @@ class ProblemMaker:
         return replace(worked, text=f"What is {worked.text}?")
 
     def _expression(self, choose: Choose, steps: int) -> WorkedProblem | None:
-        """The operator is drawn before the numbers, so that a rare division is not crowded out."""
+        """Draw the operator before the numbers, so that a rare division is not crowded out."""
         lowest, highest = 10 ** (self.digits - 1), 10**self.digits - 1
         if steps == 0:
             return make_number(lowest + choose(highest - lowest + 1))

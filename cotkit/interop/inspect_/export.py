@@ -122,6 +122,7 @@ def _make_sample(run: StoredRun, row: AttemptRow) -> dict[str, object]:
             "metrics": dict(row.metrics),
             "n_calls": row.n_calls,
         },
+        "store": {"cotkit": run.record(row, turns)},
         "total_time": row.seconds,
         "model_usage": {run.info.model: _token_usage(row)},
     }

@@ -95,6 +95,7 @@ def _make_lines(
         "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
         "prompt_hash": _hash(_make_arguments(turns[0])["arg_0"] if turns else ""),
         "target_hash": _hash(row.gold),
+        "cotkit": run.record(row, turns),
     }
     lines: list[dict[str, object]] = []
     for reader, is_correct in run.readers(row):

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from cotkit.errors import MissingDependencyError
+from cotkit.report.document import Tone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,17 @@ COLORS: Mapping[str, str] = MappingProxyType(
     {name: f"#0000{i:02x}" for i, name in enumerate(_VARIABLES, start=1)}
 )
 """CSS variable of ``report.css`` -> the colour that stands for it while matplotlib draws."""
+
+TONE_COLORS: Mapping[Tone, str] = MappingProxyType(
+    {
+        "plain": COLORS["ink"],
+        "good": COLORS["good"],
+        "bad": COLORS["bad"],
+        "quiet": COLORS["muted"],
+        "warn": COLORS["warn"],
+    }
+)
+"""Tone of a verdict -> the colour that it is drawn in."""
 
 N_SERIES = 6
 """Series colours; beyond them they come again, with another marker."""

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.values import Point
 from cotkit.analysis.steps import format_steps
-from cotkit.analysis.values import Comparison, Difficulty, Gain, Label
+from cotkit.analysis.values import Comparison, Difficulty, Gain
 from cotkit.events import printable
-from cotkit.report.comparison_tables import LABELS
 from cotkit.report.document import (
-    Column,
+    Field,
     Table,
-    Tone,
-    Value,
     Words,
+    make_table,
     say_ends,
     say_level,
     say_number,
 )
 from cotkit.report.html.figure import (
     COLORS,
+    TONE_COLORS,
     RenderedFigure,
     draw_figure,
     draw_legend,
@@ -33,7 +31,7 @@ from cotkit.report.html.figure import (
     series_style,
     shorten_name,
 )
-from cotkit.report.html.size_charts import LABELS as SIZE_LABELS
+from cotkit.report.verdicts import VERDICTS, VerdictLabel
 from cotkit.stats.intervals import Interval
 
 if TYPE_CHECKING:
@@ -42,13 +40,6 @@ if TYPE_CHECKING:
 
 
 _ROW = 62  # pixels of a row: two lines of words, and the interval under them
-_TONES: dict[Tone, str] = {
-    "plain": "ink",
-    "good": "good",
-    "bad": "bad",
-    "quiet": "muted",
-    "warn": "warn",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,34 +52,28 @@ class ForestRow:
     """The point; NaN: none."""
     interval: Interval
     """The line."""
-    verdict: str
-    """In words."""
-    color: str
-    """One of ``COLORS``."""
+    label: VerdictLabel
+    """Its verdict."""
 
 
 def gain_row(gain: Gain, model: str | None) -> ForestRow:
     """The line of a gain; ``model``: named where a page has several."""
-    verdict, tone = LABELS[gain.label]
     name = f"{gain.arm} over {gain.control}"
     return ForestRow(
         name=name if model is None else f"{model}: {name}",
         gain=gain.gain,
         interval=gain.interval,
-        verdict=verdict,
-        color=_TONES[tone],
+        label=gain.label,
     )
 
 
 def size_row(point: Point) -> ForestRow:
     """One size of a scale analysis, by its intervals, which hold over all sizes and pairs."""
-    verdict, color, _ = SIZE_LABELS[point.label]
     return ForestRow(
         name=point.rung.model,
         gain=point.gain,
         interval=point.interval,
-        verdict=verdict,
-        color=color,
+        label=point.label,
     )
 
 
@@ -97,7 +82,7 @@ def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) 
     levels = sorted({row.interval.level for row in rows})
     said = "; ".join(
         f"{row.name}: {say_number(row.gain, 'points')} points, "
-        f"{say_ends(row.interval.low, row.interval.high, 'points')}, {row.verdict}"
+        f"{say_ends(row.interval.low, row.interval.high, 'points')}, {VERDICTS[row.label].words}"
         for row in rows
     )
     return draw_figure(
@@ -121,13 +106,14 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> N
     on.set_xlabel("gain, points", loc="right")
     on.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     for i, row in enumerate(rows):
-        top, color = _ROW * i, COLORS[row.color]
+        top, verdict = _ROW * i, VERDICTS[row.label]
+        color = TONE_COLORS[verdict.tone]
         ends = say_ends(row.interval.low, row.interval.high, "points")
         value = f"{say_number(row.gain, 'points')}  ({ends})"
         across = on.get_yaxis_transform()
         name = shorten_name(printable(row.name), 44)
         on.text(0, top + 16, name, fontweight="bold", transform=across)
-        on.text(1, top + 16, row.verdict, ha="right", color=color, transform=across)
+        on.text(1, top + 16, verdict.words, ha="right", color=color, transform=across)
         on.text(1, top + 32, value, ha="right", color=COLORS["muted"], transform=across)
         _mark_zero(on, top, margin)
         middle = top + 46
@@ -151,7 +137,7 @@ def draw_gains_by_steps(key: str, found: Sequence[Difficulty], margin: float) ->
     groups = [format_steps(group) for group in found[0].groups]
     said = "; ".join(
         f"{one.arm} over {one.control} at {format_steps(group)} steps: "
-        f"{say_number(group.gain.gain, 'points')} points, {LABELS[group.gain.label][0]}"
+        f"{say_number(group.gain.gain, 'points')} points, {VERDICTS[group.gain.label].words}"
         for one in found
         for group in one.groups
     )
@@ -207,52 +193,42 @@ def _axis_limits(
 # A grid of gains: models by number of steps; the onset moves as problems take more of them.
 
 
-_MARKS: Mapping[Label, str] = MappingProxyType(
-    {
-        "helps": "▲",
-        "some_help": "△",
-        "harms": "▼",
-        "no_material_help": "=",
-        "undetermined": "?",
-        "upper_bound": "!",
-        "withheld": "!",
-    }
-)
-"""Label -> its mark in a cell: not by colour alone."""
-
-
 def step_grids(comparisons: Iterable[Comparison]) -> tuple[Table, ...]:
     """One grid for each benchmark, arm, control and grouping of steps, a row for each model."""
-    found: dict[tuple[str, ...], list[tuple[str, Difficulty]]] = {}
-    for one in comparisons:
-        for steps in one.difficulty:
-            groups = (format_steps(group) for group in steps.groups)
-            key = (one.bench, one.bench_version, steps.arm, steps.control, *groups)
-            found.setdefault(key, []).append((one.model, steps))
-    return tuple(_step_grid(i, *item) for i, item in enumerate(found.items(), start=1))
+    rows: dict[tuple[str, ...], list[tuple[str, Difficulty]]] = {}
+    for comparison in comparisons:
+        for difficulty in comparison.difficulty:
+            groups = (format_steps(group) for group in difficulty.groups)
+            bench = comparison.bench, comparison.bench_version
+            key = (*bench, difficulty.arm, difficulty.control, *groups)
+            rows.setdefault(key, []).append((comparison.model, difficulty))
+    return tuple(_step_grid(i, *grid) for i, grid in enumerate(rows.items(), start=1))
 
 
 def _step_grid(i: int, key: tuple[str, ...], rows: list[tuple[str, Difficulty]]) -> Table:
-    bench, _, arm, control, *groups = key
-    level = say_level(rows[0][1].groups[0].gain.interval.level)
-    shown: dict[Label, None] = dict.fromkeys(
-        group.gain.label for _, steps in rows for group in steps.groups
-    )
-    marks = ", ".join(f"{_MARKS[label]} {LABELS[label][0]}" for label in shown)
-    return Table(
-        key=f"steps-{i}",
-        title=f"Gain by model and steps: {arm} over {control}",
-        note=f"{bench}; points, by the steps of the worked solution; {marks}, by {level} intervals"
-        " that hold together in each row",
-        columns=(
-            Column(key="model", header="model"),
-            *(Column(key=f"steps_{group}", header=group) for group in groups),
+    bench, _, arm, control, *steps = key
+    gains = [group.gain for _, difficulty in rows for group in difficulty.groups]
+    styles = dict.fromkeys(VERDICTS[gain.label] for gain in gains)
+    marks = ", ".join(f"{style.mark} {style.words}" for style in styles)
+    return make_table(
+        f"steps-{i}",
+        f"Gain by model and steps: {arm} over {control}",
+        (
+            (
+                Field("model", "model", model),
+                *(
+                    Field(f"steps_{name}", name, _grid_cell(group.gain))
+                    for name, group in zip(steps, difficulty.groups, strict=True)
+                ),
+            )
+            for model, difficulty in rows
         ),
-        rows=tuple((Words(text=model, raw=model), *_grid_cells(steps)) for model, steps in rows),
+        note=f"{bench}; points, by the steps of the worked solution; {marks}, by"
+        f" {say_level(gains[0].interval.level)} intervals that hold together in each row",
     )
 
 
-def _grid_cells(steps: Difficulty) -> Iterable[Value]:
-    for group in steps.groups:
-        text = f"{say_number(group.gain.gain, 'points')} {_MARKS[group.gain.label]}"
-        yield Words(text=text, raw=text, tone=LABELS[group.gain.label][1])
+def _grid_cell(gain: Gain) -> Words:
+    style = VERDICTS[gain.label]
+    text = f"{say_number(gain.gain, 'points')} {style.mark}"
+    return Words(text=text, raw=text, tone=style.tone)

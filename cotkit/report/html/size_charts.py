@@ -10,7 +10,6 @@ from cotkit.analysis.scale.frontier import Cost
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
     CostPoint,
-    JumpWord,
     MetricPoint,
     OnsetAnswer,
     Point,
@@ -21,6 +20,7 @@ from cotkit.events import printable
 from cotkit.report.document import Form, say_ends, say_level, say_number
 from cotkit.report.html.figure import (
     COLORS,
+    TONE_COLORS,
     WIDTH,
     RenderedFigure,
     draw_figure,
@@ -30,6 +30,7 @@ from cotkit.report.html.figure import (
     series_style,
     shorten_name,
 )
+from cotkit.report.verdicts import VERDICTS
 from cotkit.stats.intervals import Interval
 
 if TYPE_CHECKING:
@@ -37,15 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-LABELS: Mapping[SizeLabel, tuple[str, str, str]] = {
-    "helps": ("helps", "good", "^"),
-    "some_help": ("some help", "good", "o"),
-    "harms": ("harms", "bad", "v"),
-    "no_material_help": ("no material help", "ink", "_"),
-    "undetermined": ("undetermined", "muted", "o"),
-    "missing": ("missing", "warn", "x"),
-}
-"""Label -> its words, colour and marker: not by colour alone."""
 _RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and below it
 
 
@@ -86,7 +78,7 @@ def _model_name(rung: Rung | None) -> str:
 def _say_point(point: Point) -> str:
     gain = say_number(point.gain, "points")
     ends = say_ends(point.interval.low, point.interval.high, "points")
-    return f"{point.rung.model}: {gain} points ({ends}), {LABELS[point.label][0]}"
+    return f"{point.rung.model}: {gain} points ({ends}), {VERDICTS[point.label].words}"
 
 
 def _paint_curve(
@@ -141,19 +133,20 @@ def _paint_gains(
     on.fill_between(at, low, high, color=COLORS["quiet"], alpha=0.14, linewidth=0)
     on.plot(at, [100 * point.gain for point in points], color=COLORS["quiet"], linewidth=1)
     for label in labels:
-        words, color, marker = LABELS[label]
+        style = VERDICTS[label]
+        color = TONE_COLORS[style.tone]
         of = [i for i, point in enumerate(points) if point.label == label]
         ends = [low[i] for i in of], [high[i] for i in of]
-        on.vlines([at[i] for i in of], *ends, color=COLORS[color], linewidth=1.8)
+        on.vlines([at[i] for i in of], *ends, color=color, linewidth=1.8)
         on.plot(
             [at[i] for i in of],
             [0.0 if label == "missing" else 100 * points[i].gain for i in of],
-            marker,
-            color=COLORS[color],
-            markerfacecolor=COLORS["paper" if label in {"some_help", "undetermined"} else color],
+            style.marker,
+            color=color,
+            markerfacecolor=COLORS["paper"] if style.marker == "o" else color,
             markersize=8,
             markeredgewidth=1.8,
-            label=words,
+            label=style.words,
         )
     draw_legend(on, above=20, ncols=3)
 
@@ -264,11 +257,6 @@ def say_size(rung: Rung, at: float, axis: Axis) -> str:
 # Exact match beside its companions over model size: is a jump real, or made by the metric?
 
 
-_JUMPS: Mapping[JumpWord, str] = {
-    "real_jump": "a real jump",
-    "metric_artefact": "made by the metric",
-    "undetermined": "undetermined",
-}
 _PANEL = 150  # pixels of one row of metrics
 
 
@@ -284,7 +272,7 @@ def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
     }
     verdicts = [
         f"{jump.curve if jump.curve != 'arm' else 'solve rate'} of {jump.arm}: "
-        f"{_JUMPS[jump.verdict]} ({jump.why.rstrip('.')})"
+        f"{VERDICTS[jump.verdict].words} ({jump.why.rstrip('.')})"
         for answer in scale.answers
         for jump in answer.jumps
         if jump.curve != "control"

@@ -1,0 +1,54 @@
+"""What both backends of OpenAI's protocol share: every call goes over one :class:`Wire`."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from cotkit.backends._hosted.base import Hosted, OnParts
+from cotkit.backends._openai.setup import ServerSetup
+from cotkit.types import BackendInfo, Completion, Request
+
+if TYPE_CHECKING:
+    from cotkit.backends._hosted.policy import Fault
+    from cotkit.backends._openai.wire import Wire
+
+
+class OpenaiHosted(Hosted):
+    """Base of ``openai`` and ``openai-api``."""
+
+    _setup: ServerSetup
+    """Set by the class that reads the user's fields."""
+
+    @functools.cached_property
+    def info(self) -> BackendInfo:
+        """Identity: address and name are all that a server tells of its weights."""
+        return self._setup.info(self.max_connections)
+
+    @functools.cached_property
+    def wire(self) -> Wire:
+        """The connections; made by the first call."""
+        from cotkit.backends._openai.wire import Wire
+
+        return Wire(self._setup, self.notify)
+
+    async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
+        """Complete as the base does; what one call cannot hold is asked side by side."""
+        ask = functools.partial(super().generate_each, keep=keep)
+        return await self.wire.generate(request, ask)
+
+    async def send(self, request: Request) -> tuple[Completion, ...]:
+        """Make one call."""
+        return await self.wire.send(request)
+
+    async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
+        """Score options; see :class:`cotkit.protocols.LikelihoodBackend`."""
+        return await self.wire.loglikelihood(request, self.caller)
+
+    def read_fault(self, fault: Exception) -> Fault | None:
+        """Return what an exception of the SDK means."""
+        return self.wire.read_fault(fault)
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        await self.wire.client.close()

@@ -1,0 +1,74 @@
+"""How each verdict is shown: its words, tone and marks. All reports read this one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+from cotkit.analysis.scale.values import JumpWord, SizeLabel
+from cotkit.analysis.values import BesideExact, BiasLabel, Direction, FollowingLabel, Label
+from cotkit.report.document import MISSING, Tone, Words
+
+VerdictLabel: TypeAlias = (
+    Label | SizeLabel | JumpWord | Direction | BesideExact | BiasLabel | FollowingLabel
+)
+"""A verdict as programs read it; one that several analyses give means the same in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictStyle:
+    """How one verdict is shown."""
+
+    words: str
+    """As people read it; they alone say it, whatever the tone."""
+    tone: Tone = "plain"
+    """Its colour."""
+    mark: str = ""
+    """Its sign in a grid of gains."""
+    marker: str = ""
+    """Its point in a figure, by matplotlib's names; ``o`` is drawn hollow."""
+
+
+VERDICTS: Mapping[VerdictLabel, VerdictStyle] = MappingProxyType(
+    {
+        # A gain over the control:
+        "helps": VerdictStyle("helps", "good", "▲", "^"),
+        "some_help": VerdictStyle("some help", "good", "△", "o"),
+        "harms": VerdictStyle("harms", "bad", "▼", "v"),
+        "no_material_help": VerdictStyle("no material help", "plain", "=", "_"),
+        "undetermined": VerdictStyle("undetermined", "quiet", "?", "o"),
+        "upper_bound": VerdictStyle("upper bound", "quiet", "!"),
+        "withheld": VerdictStyle("withheld", "warn", "!"),
+        "missing": VerdictStyle("missing", "warn", marker="x"),
+        # A jump over model size:
+        "real_jump": VerdictStyle("real jump", "good"),
+        "metric_artefact": VerdictStyle("metric artefact", "warn"),
+        # The gain in one metric, and how it stands to that of exact match:
+        "better": VerdictStyle("better", "good"),
+        "worse": VerdictStyle("worse", "bad"),
+        "undecided": VerdictStyle("undecided", "quiet"),
+        "agrees": VerdictStyle("agrees"),
+        "opposite": VerdictStyle("OPPOSITE", "warn"),
+        "opposite_undecided": VerdictStyle("opposite, undecided", "quiet"),
+        "only_this": VerdictStyle("only this decided", "warn"),
+        "only_exact": VerdictStyle("only exact match", "quiet"),
+        "neither": VerdictStyle("neither decided", "quiet"),
+        # Bias against that of the control:
+        "less_biased": VerdictStyle("less biased", "good"),
+        "more_biased": VerdictStyle("MORE biased", "bad"),
+        # A model whose exemplars show flipped labels; neither is better than the other:
+        "follows": VerdictStyle("follows the exemplars"),
+        "keeps_prior": VerdictStyle("keeps its prior"),
+    }
+)
+"""Verdict -> how it is shown."""
+
+
+def verdict_cell(label: VerdictLabel | None) -> Words:
+    """Return the cell of a verdict; None: there is none."""
+    if label is None:
+        return Words(text=MISSING, raw="", tone="quiet")
+    style = VERDICTS[label]
+    return Words(text=style.words, raw=label, tone=style.tone)

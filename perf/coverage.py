@@ -1,0 +1,205 @@
+"""How often the intervals of clustered gains hold, cell by cell, in worlds whose truth is planted.
+
+    python perf/coverage.py OUT.jsonl [--runs 10000] [--quick]
+    python perf/coverage.py OUT.jsonl --table
+
+A finished cell is one line of OUT.jsonl and is not simulated again; ``--quick`` takes the cells of
+the test suite only; ``--table`` prints the table of docs/statistics.md of what is there. A cell of
+10,000 runs takes seconds: runs are columns, and 250 of them share their resamples.
+
+The world: in each cluster the solve rate of either arm is drawn from a beta distribution of its own
+(so that answers of one cluster correlate by the ICC, and arms do not share what makes a cluster
+easy: the worst case for a paired difference), then each problem is answered independently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cotkit.stats.bootstrap import Floats, clustered_means
+from cotkit.stats.hypotheses import sidak_level
+
+LEVELS = (0.95, sidak_level(0.95, 6))
+"""Of one interval; of one of six sizes."""
+N_RESAMPLES = 2000
+BATCH = 250
+"""Runs that share their resamples."""
+FEW_DISCORDANT = 5
+"""Clusters with a difference, on average, below which a cell is listed apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One planted world."""
+
+    clusters: int
+    """How many."""
+    size: str
+    """Problems of each; ``unequal``: the largest ten times the median, which is 6."""
+    icc: float
+    """Correlation of two answers of one arm within a cluster."""
+    control: float
+    """Solve rate of the control."""
+    gain: float
+    """What the arm adds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a cell came to."""
+
+    held: tuple[float, ...]
+    """Share of the runs whose interval holds the gain, at each level."""
+    too_high: tuple[float, ...]
+    """Share whose lower end lies above it."""
+    width: tuple[float, ...]
+    """Mean width, fraction."""
+    discordant: float
+    """Clusters with a difference, mean over runs."""
+    runs: int
+    """How many."""
+
+
+def list_cells() -> Iterator[Cell]:
+    """Yield every cell."""
+    axes = product((10, 30, 100), ("2", "6", "20", "unequal"), (0, 0.2, 0.5), (0.03, 0.2, 0.5))
+    for clusters, size, icc, control in axes:
+        for gain in (0, 0.2):
+            yield Cell(clusters=clusters, size=size, icc=icc, control=control, gain=gain)
+
+
+QUICK = (
+    Cell(clusters=10, size="6", icc=0.5, control=0.5, gain=0),
+    Cell(clusters=10, size="unequal", icc=0.2, control=0.2, gain=0.2),
+    Cell(clusters=30, size="unequal", icc=0.5, control=0.2, gain=0),
+    Cell(clusters=30, size="2", icc=0, control=0.5, gain=0.2),
+    Cell(clusters=100, size="6", icc=0.5, control=0.2, gain=0.2),
+    Cell(clusters=100, size="unequal", icc=0.5, control=0.03, gain=0.2),
+)
+"""Hard ones of every kind, for the test suite."""
+
+
+def sizes_of(cell: Cell) -> Floats:
+    """Return the problems of each cluster."""
+    if cell.size != "unequal":
+        return np.full(cell.clusters, float(cell.size))
+    return np.maximum(1, np.round(6 * 10 ** np.linspace(-1, 1, cell.clusters)))
+
+
+def draw_correct(rate: float, icc: float, sizes: Floats, rng: np.random.Generator) -> Floats:
+    """Return how many problems of each cluster an arm solves; ``sizes``: [clusters x runs]."""
+    shape = sizes.shape
+    rates = np.full(shape, rate)
+    if icc > 0:
+        weight = (1 - icc) / icc
+        rates = rng.beta(rate * weight, (1 - rate) * weight, shape)
+    return rng.binomial(sizes.astype(int), rates).astype(np.float64)
+
+
+def simulate(cell: Cell, runs: int, levels: Sequence[float] = LEVELS) -> Coverage:
+    """Return how often the intervals of a cell hold; seeded by the cell's name."""
+    rng = np.random.default_rng(list(json.dumps(asdict(cell)).encode()))
+    sizes = sizes_of(cell)
+    sums = np.zeros((3, len(levels)))
+    n_discordant = 0.0
+    for start in range(0, runs, BATCH):
+        columns = np.repeat(sizes[:, None], min(BATCH, runs - start), axis=1)
+        arm, control = (
+            draw_correct(rate, cell.icc, columns, rng)
+            for rate in (cell.control + cell.gain, cell.control)
+        )
+        totals = arm - control
+        n_discordant += float((totals != 0).sum())
+        for i, level in enumerate(levels):
+            ends = clustered_means(totals, columns, level, N_RESAMPLES, rng)
+            is_high, is_low = ends.low > cell.gain + 1e-9, ends.high < cell.gain - 1e-9
+            sums[:, i] += (~(is_high | is_low)).sum(), is_high.sum(), (ends.high - ends.low).sum()
+    held, too_high, width = (tuple((row / runs).tolist()) for row in sums)
+    return Coverage(
+        held=held, too_high=too_high, width=width, discordant=n_discordant / runs, runs=runs
+    )
+
+
+def surely_below(share: float, runs: int, bound: float) -> bool:
+    """Whether the 99 % Monte Carlo interval of a share lies wholly below a bound (Wilson 1927)."""
+    z = 2.5758
+    centre = (share * runs + z * z / 2) / (runs + z * z)
+    half = z * math.sqrt(share * (1 - share) * runs + z * z / 4) / (runs + z * z)
+    return centre + half < bound
+
+
+def fails(cell: Cell, coverage: Coverage) -> bool:
+    """Whether a cell fails: surely below 94 %, of 10 clusters below 93 %, at either level."""
+    bound = 0.93 if cell.clusters <= 10 else 0.94
+    return any(surely_below(share, coverage.runs, bound) for share in coverage.held)
+
+
+def load(path: Path) -> dict[Cell, Coverage]:
+    """Return the finished cells of a file."""
+    if not path.exists():
+        return {}
+    cells: dict[Cell, Coverage] = {}
+    for line in path.read_text("utf-8").splitlines():
+        record = json.loads(line)
+        coverage: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in record["coverage"].items()
+        }
+        cells[Cell(**record["cell"])] = Coverage(**coverage)
+    return cells
+
+
+def print_tables(cells: dict[Cell, Coverage]) -> None:
+    """Print coverage at both levels by cell: a table of what decides, then the cells set apart."""
+    apart = {cell for cell, coverage in cells.items() if coverage.discordant < FEW_DISCORDANT}
+    failed = [cell for cell in cells if cell not in apart and fails(cell, cells[cell])]
+    print(f"{len(cells)} cells, {len(cells) - len(apart)} counted, {len(failed)} failed\n")
+    print("| clusters | each | ICC | 3 % | 3 % + 20 | 20 % | 20 % + 20 | 50 % | 50 % + 20 |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for clusters, size, icc in product((10, 30, 100), ("2", "6", "20", "unequal"), (0, 0.2, 0.5)):
+        shown: list[str] = []
+        for control, gain in product((0.03, 0.2, 0.5), (0, 0.2)):
+            cell = Cell(clusters=clusters, size=size, icc=icc, control=control, gain=gain)
+            if (coverage := cells.get(cell)) is None:
+                shown.append("-")
+                continue
+            text = " / ".join(f"{100 * share:.1f}" for share in coverage.held)
+            shown.append(
+                f"({text})" if cell in apart else f"**{text}**" if cell in failed else text
+            )
+        if set(shown) != {"-"}:
+            print(f"| {clusters} | {size} | {icc:g} | {' | '.join(shown)} |")
+
+
+def main() -> None:
+    """Simulate what is missing, or print what is there."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    finished = load(options.out)
+    if options.table:
+        print_tables(finished)
+        return
+    for cell in QUICK if options.quick else list_cells():
+        if cell in finished:
+            continue
+        coverage = simulate(cell, options.runs)
+        with options.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"cell": asdict(cell), "coverage": asdict(coverage)}) + "\n")
+        print(f"{'FAILS' if fails(cell, coverage) else 'ok'} {cell} {coverage}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
