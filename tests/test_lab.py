@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,11 +25,11 @@ from cotkit.cli import app
 from cotkit.errors import CotkitError, InterruptedRunError, MissingDataError
 from cotkit.labs import checkpoint, trainer
 from cotkit.labs.pocket import recipe as pocket_recipe
-from cotkit.labs.pocket import texts, training
+from cotkit.labs.pocket import texts
 from cotkit.labs.pocket.recipe import SIZES, PocketRecipe, parse_sizes
-from cotkit.labs.pocket.texts import chains_of
-from cotkit.labs.pocket.training import PocketJob, train
-from cotkit.labs.trainer import TrainingProgress
+from cotkit.labs.pocket.texts import read_chains
+from cotkit.labs.pocket.training import PocketJob
+from cotkit.labs.trainer import Trainer, TrainingEnd, TrainingProgress
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.few_shot import FewShot
 from cotkit.strategies.standard import Standard
@@ -40,7 +40,7 @@ RECIPE = PocketRecipe()
 
 def spelt(problems: Sequence[Problem], *, reasoned: bool) -> list[str]:
     """Each problem with its answer, as the generator writes it."""
-    chains = chains_of(list(problems), RECIPE)
+    chains = read_chains(list(problems), RECIPE)
     ids, _ = texts.encode(chains, np.full(len(problems), reasoned))
     return [pocket_recipe.text_of(row[row >= 0].tolist()) for row in ids]
 
@@ -177,18 +177,20 @@ def test_sizes_are_evenly_spaced_and_count_their_parameters() -> None:
     for low, high in pairwise(counts):
         assert 1.85 < high / low < 2.4
     for size in SIZES:
-        assert training.make_network(RECIPE, size, 1).num_parameters() == size.n_params
+        network = PocketJob(recipe=RECIPE, size=size, seed=1, out=Path()).make_network()
+        assert network.num_parameters() == size.n_params
 
 
 def test_fingerprints_differ_by_all_that_makes_a_model() -> None:
-    prints = {
-        RECIPE.fingerprint(SIZES[0], 1),
-        RECIPE.fingerprint(SIZES[0], 2),
-        RECIPE.fingerprint(SIZES[1], 1),
-        replace(RECIPE, n_steps=10).fingerprint(SIZES[0], 1),
-        replace(RECIPE, peak_rate=0.001).fingerprint(SIZES[0], 1),
-    }
-    assert len(prints) == 5
+    first = job(Path())
+    jobs = [
+        first,
+        replace(first, seed=2),
+        replace(first, size=SIZES[1]),
+        replace(first, recipe=replace(RECIPE, n_steps=10)),
+        replace(first, recipe=replace(RECIPE, peak_rate=0.001)),
+    ]
+    assert len({each.fingerprint for each in jobs}) == 5
 
 
 def lab(*arguments: str) -> str:
@@ -238,48 +240,48 @@ def job(out: Path, n_steps: int = 20) -> PocketJob:
     return PocketJob(recipe=recipe, size=SIZES[0], seed=3, out=out)
 
 
+def train(
+    job: PocketJob, *, save_every: int = 1000, report: Callable[[TrainingProgress], None] = print
+) -> TrainingEnd:
+    accelerator = trainer.make_accelerator("cpu")
+    return Trainer(accelerator=accelerator, save_every=save_every, report=report).train(job)
+
+
 def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
     def press(at: TrainingProgress) -> None:
         if at.step == 10:
             signal.raise_signal(signal.SIGINT)
 
-    found = trainer.make_accelerator("cpu")
     with pytest.raises(InterruptedRunError, match=r"stopped at step 10 of 20 \(the same command"):
-        train(job(tmp_path), found, save_every=1000, report=press)
+        train(job(tmp_path), report=press)
     state = checkpoint.load_checkpoint(job(tmp_path).folder)
     assert state is not None
-    assert state["step"] == 10
+    assert len(state["losses"]) == 10
     steps: list[int] = []
-    end = train(job(tmp_path), found, save_every=1000, report=lambda at: steps.append(at.step))
+    end = train(job(tmp_path), report=lambda progress: steps.append(progress.step))
     assert (end, steps) == ("trained", [20])
 
 
 def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_loss, n_asked = training.token_loss, 0
+    true_loss = PocketJob.compute_loss
 
-    def diverging(
-        made: torch.nn.Module, given: texts.TrainingBatch, where: torch.device
-    ) -> torch.Tensor:
-        nonlocal n_asked
-        n_asked += 1
-        return true_loss(made, given, where) * (1 if n_asked <= 5 else float("nan"))
+    def diverging(self: PocketJob, network: torch.nn.Module, step: int) -> torch.Tensor:
+        return true_loss(self, network, step) * (1 if step < 5 else float("nan"))
 
-    monkeypatch.setattr(training, "token_loss", diverging)
+    monkeypatch.setattr(PocketJob, "compute_loss", diverging)
     with pytest.raises(CotkitError, match="pocket-3k-seed3: the loss of step 5 is nan"):
-        train(job(tmp_path), trainer.make_accelerator("cpu"), save_every=2, report=lambda at: None)
+        train(job(tmp_path), save_every=2)
     state = checkpoint.load_checkpoint(job(tmp_path).folder)
     assert state is not None
-    assert state["step"] == 4
+    assert len(state["losses"]) == 4
 
 
 def test_two_processes_never_train_one_model(tmp_path: Path) -> None:
     with checkpoint.claim_folder(job(tmp_path).folder) as is_ours:
         assert is_ours
-        end = train(
-            job(tmp_path), trainer.make_accelerator("cpu"), save_every=1, report=lambda at: None
-        )
+        end = train(job(tmp_path))
     assert end == "another process is at it"
     assert not (job(tmp_path).folder / "loss.csv").exists()
 
@@ -287,20 +289,19 @@ def test_two_processes_never_train_one_model(tmp_path: Path) -> None:
 def test_a_model_that_does_not_fit_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hardly_any(_device: str) -> int:
+    def hardly_any(_device: torch.device) -> int:
         return 100_000_000
 
     def no_memory(*_: object) -> object:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 TB")
 
-    found = trainer.make_accelerator("cpu")
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "_free_bytes", hardly_any)
         with pytest.raises(CotkitError, match=r"needs about .* GB of memory, 0\.1 GB are free"):
-            train(job(tmp_path), found, save_every=1, report=lambda at: None)
-    monkeypatch.setattr(training, "make_network", no_memory)
+            train(job(tmp_path))
+    monkeypatch.setattr(PocketJob, "make_network", no_memory)
     with pytest.raises(CotkitError, match="pocket-3k-seed3: memory ran out"):
-        train(job(tmp_path), found, save_every=1, report=lambda at: None)
+        train(job(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +349,7 @@ def test_a_broken_folder_is_said_in_one_line(
     folder.mkdir(parents=True)
     (folder / file).write_text(content)
     with pytest.raises(CotkitError) as refused:
-        train(job(tmp_path), trainer.make_accelerator("cpu"), save_every=1, report=lambda at: None)
+        train(job(tmp_path))
     assert message in str(refused.value)
 
 

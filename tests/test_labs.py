@@ -7,8 +7,8 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,16 +24,21 @@ from cotkit.cli import app
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.labs import checkpoint
 from cotkit.labs import icl as icl_lab
-from cotkit.labs import icl as icl_recipe
-from cotkit.labs import mirage as mirage_recipe
-from cotkit.labs.findings import LabReport
+from cotkit.labs import mirage as mirage_lab
 from cotkit.labs.flipped import judge_flipped
-from cotkit.labs.icl import IclTransformer, lasso, least_squares
+from cotkit.labs.icl import IclTransformer, predict_by_lasso, predict_by_least_squares
 from cotkit.labs.icl_judge import IclCondition, PredictionErrors, judge_icl
-from cotkit.labs.mirage import Transformer, count_params, lenet, load_images
+from cotkit.labs.mirage import ImageTransformer, load_images, make_lenet
 from cotkit.labs.mirage_judge import FamilyResults, judge_mirage, subset_accuracy
-from cotkit.labs.report import render_lab
-from cotkit.labs.trainer import Trainer, TrainingJob, TrainingProgress, make_accelerator
+from cotkit.labs.report import LabReport, render_lab
+from cotkit.labs.trainer import (
+    Schedule,
+    Trainer,
+    TrainingJob,
+    TrainingProgress,
+    count_params,
+    make_accelerator,
+)
 from tests.tiny_model import build_tiny_model
 
 CPU = ["--device", "cpu"]
@@ -46,18 +51,41 @@ def lab(*arguments: str) -> Result:
 # Training
 
 
-def quadratic(made: torch.nn.Module, step: int) -> torch.Tensor:
+Loss = Callable[[torch.nn.Module, int], torch.Tensor]
+
+
+def quadratic(network: torch.nn.Module, step: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(step)
-    return (made(torch.randn(8, 3, generator=generator)) - 1).square().mean()
+    return (network(torch.randn(8, 3, generator=generator)) - 1).square().mean()
 
 
-def job(out: Path, n_steps: int = 25) -> TrainingJob:
-    return TrainingJob(name="line", out=out, recipe={"seed": 1}, n_steps=n_steps, peak_rate=0.01)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineJob(TrainingJob):
+    """The smallest lab: one line."""
 
+    seed: int = 1
+    n_steps: int = 25
+    n_inputs: int = 3
+    loss: Loss = quadratic
 
-def fresh() -> torch.nn.Module:
-    torch.manual_seed(1)
-    return torch.nn.Linear(3, 1)
+    @property
+    def name(self) -> str:
+        return "line"
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(n_steps=self.n_steps, peak_rate=0.01)
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        return {"seed": self.seed}
+
+    def make_network(self) -> torch.nn.Module:
+        torch.manual_seed(self.seed)
+        return torch.nn.Linear(self.n_inputs, 1)
+
+    def compute_loss(self, network: torch.nn.Module, step: int) -> torch.Tensor:
+        return self.loss(network, step)
 
 
 def silent(at: TrainingProgress) -> None:
@@ -69,11 +97,11 @@ def trainer(report: Callable[[TrainingProgress], None] = silent) -> Trainer:
 
 
 def weights(out: Path) -> bytes:
-    return checkpoint.weights_of(job(out).folder).read_bytes()
+    return checkpoint.weights_of(LineJob(out=out).folder).read_bytes()
 
 
 def test_stopped_and_resumed_the_weights_are_the_same_bytes(tmp_path: Path) -> None:
-    trainer().fit(job(tmp_path / "whole"), fresh(), quadratic)
+    trainer().fit(LineJob(out=tmp_path / "whole"))
 
     def press(at: TrainingProgress) -> None:
         if at.step == 10:
@@ -81,53 +109,55 @@ def test_stopped_and_resumed_the_weights_are_the_same_bytes(tmp_path: Path) -> N
 
     broken = tmp_path / "broken"
     with pytest.raises(InterruptedRunError, match=r"line stopped at step 10 of 25 \(the same com"):
-        trainer(press).fit(job(broken), fresh(), quadratic)
-    assert not checkpoint.is_done(job(broken).folder)
+        trainer(press).fit(LineJob(out=broken))
+    assert not checkpoint.is_done(LineJob(out=broken).folder)
     steps: list[int] = []
-    trainer(lambda at: steps.append(at.step)).fit(job(broken), fresh(), quadratic)
+    trainer(lambda at: steps.append(at.step)).fit(LineJob(out=broken))
     assert steps == [20, 25]
     assert weights(broken) == weights(tmp_path / "whole")
-    assert not (job(broken).folder / "checkpoint.pt").exists()
+    assert not (LineJob(out=broken).folder / "checkpoint.pt").exists()
 
 
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
-    def die(made: torch.nn.Module, step: int) -> torch.Tensor:
+    def die(network: torch.nn.Module, step: int) -> torch.Tensor:
         if step == 16:
             raise MemoryError  # as with a kill, nothing is saved on the way out
-        return quadratic(made, step)
+        return quadratic(network, step)
 
     with pytest.raises(CotkitError, match="line: memory ran out"):
-        trainer().fit(job(tmp_path), fresh(), die)
+        trainer().fit(LineJob(out=tmp_path, loss=die))
     seen: list[int] = []
 
     def noted(made: torch.nn.Module, step: int) -> torch.Tensor:
         seen.append(step)
         return quadratic(made, step)
 
-    trainer().fit(job(tmp_path), fresh(), noted)
+    trainer().fit(LineJob(out=tmp_path, loss=noted))
     assert seen == list(range(14, 25))
-    trainer().fit(job(tmp_path / "whole"), fresh(), quadratic)
+    trainer().fit(LineJob(out=tmp_path / "whole"))
     assert weights(tmp_path) == weights(tmp_path / "whole")
 
 
 def test_what_was_trained_is_loaded_and_never_trained_again(tmp_path: Path) -> None:
-    first = trainer().fit(job(tmp_path), fresh(), quadratic)
+    first = trainer().fit(LineJob(out=tmp_path))
 
     def never(made: torch.nn.Module, step: int) -> torch.Tensor:
         raise AssertionError
 
-    again = trainer().fit(job(tmp_path), fresh(), never)
+    again = trainer().fit(LineJob(out=tmp_path, loss=never))
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(UsageError, match="holds a model of another recipe"):
-        trainer().fit(job(tmp_path, n_steps=26), fresh(), quadratic)
+        trainer().fit(LineJob(out=tmp_path, n_steps=26))
     with pytest.raises(UsageError, match="holds other weights"):
-        trainer().fit(job(tmp_path), torch.nn.Linear(4, 1), quadratic)
+        trainer().fit(LineJob(out=tmp_path, n_inputs=4))
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     with pytest.raises(CotkitError, match="line: the loss of step 0 is nan"):
-        trainer().fit(job(tmp_path), fresh(), lambda made, step: quadratic(made, step) * torch.nan)
+        trainer().fit(
+            LineJob(out=tmp_path, loss=lambda net, step: quadratic(net, step) * torch.nan)
+        )
 
 
 # Images
@@ -214,15 +244,15 @@ def planted(rates: list[float]) -> LabReport:
 )
 def test_planted_curves_get_their_verdict(rates: list[float], word: str, words: str) -> None:
     found = planted(rates)
-    assert found.findings[0].word == word
+    assert found.findings[0].verdict.raw == word
     assert words in found.answers[0]
 
 
 def test_wider_networks_are_larger_and_a_transformer_cannot_look_ahead() -> None:
-    sizes = [count_params(lenet(width, 8, 10)) for width in (1, 2, 4, 8)]
+    sizes = [count_params(make_lenet(width, 8, 10)) for width in (1, 2, 4, 8)]
     assert sizes == sorted(set(sizes))
     torch.manual_seed(0)
-    made = Transformer(16, 8, 10).eval()
+    made = ImageTransformer(16, 8, 10).eval()
     shown, named = torch.rand(2, 5, 8, 8), torch.randint(0, 10, (2, 5))
     said = made(shown, named)
     later_shown, later_named = shown.clone(), named.clone()
@@ -234,10 +264,10 @@ def test_wider_networks_are_larger_and_a_transformer_cannot_look_ahead() -> None
 def test_mirage_ends_in_a_report_and_trains_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preset = mirage_recipe.PRESETS["cpu"]
+    preset = mirage_lab.PRESETS["cpu"]
     families = tuple(replace(one, widths=one.widths[::2]) for one in preset.families)
     small = replace(preset, n_seeds=1, families=families)
-    monkeypatch.setattr(mirage_recipe, "PRESETS", {"cpu": small})
+    monkeypatch.setattr(mirage_lab, "PRESETS", {"cpu": small})
     arguments = ["mirage", "--steps", "2", "--out", str(tmp_path), *CPU]
     done = lab(*arguments)
     assert done.exit_code == 0, done.output
@@ -263,7 +293,7 @@ def test_mirage_ends_in_a_report_and_trains_nothing_twice(
 # In-context learning
 
 
-RECIPE = icl_recipe.PRESETS["cpu"]
+RECIPE = icl_lab.PRESETS["cpu"]
 
 
 def drawn(name: str, n: int = 4000) -> tuple[icl_lab.Floats, icl_lab.Floats]:
@@ -297,7 +327,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
 
 def test_least_squares_is_exact_from_as_many_exemplars_as_dimensions() -> None:
     x, y = drawn("dense", 30)
-    said = least_squares(x, y)
+    said = predict_by_least_squares(x, y)
     assert np.allclose(said[:, RECIPE.dims :], y[:, RECIPE.dims :])
     assert not said[:, 0].any()
     assert np.square(said - y)[:, 1].mean() > 0.2
@@ -305,7 +335,9 @@ def test_least_squares_is_exact_from_as_many_exemplars_as_dimensions() -> None:
 
 def test_the_lasso_needs_fewer_exemplars_of_a_sparse_function() -> None:
     x, y = drawn("sparse", 60)
-    by_lasso, by_squares = (np.square(of(x, y) - y) for of in (lasso, least_squares))
+    by_lasso, by_squares = (
+        np.square(predict(x, y) - y) for predict in (predict_by_lasso, predict_by_least_squares)
+    )
     assert by_lasso[:, 2].mean() < by_squares[:, 2].mean()
 
 
@@ -366,7 +398,7 @@ def test_planted_errors_get_their_verdict(
     mixed: float, away: float, alone: float, selection: str, beyond: str
 ) -> None:
     found = planted_errors(mixed=mixed, away=away, alone=alone)
-    words = {one.what: one.word for one in found.findings}
+    words = {one.what: one.verdict.raw for one in found.findings}
     assert words.pop("dense+sparse on dense") == selection
     assert words.pop("dense+sine on sine") == selection
     assert words["dense+sine on higher frequencies"] == beyond
@@ -376,7 +408,7 @@ def test_planted_errors_get_their_verdict(
 
 
 def test_icl_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(icl_recipe, "PRESETS", {"cpu": replace(RECIPE, n_prompts=20)})
+    monkeypatch.setattr(icl_lab, "PRESETS", {"cpu": replace(RECIPE, n_prompts=20)})
     done = lab("icl", "--steps", "2", "--out", str(tmp_path), *CPU)
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "report.json").read_text())
@@ -423,7 +455,7 @@ def test_who_follows_and_who_does_not_is_said(tmp_path: Path) -> None:
             for model in (stubborn, follower)
         ]
     )
-    assert [one.word for one in found.findings] == ["keeps_prior", "follows"]
+    assert [one.verdict.raw for one in found.findings] == ["keeps_prior", "follows"]
     assert found.plots[0].lines[1].y == (1.0, 0.0)
     assert "not shown to be by the others" in found.answers[0]
     assert "keeps to the true labels" in found.answers[0]

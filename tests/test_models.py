@@ -16,6 +16,7 @@ import pytest
 
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError, UsageError
 from cotkit.labs.pocket.recipe import SIZES, PocketRecipe
+from cotkit.labs.pocket.training import PocketJob
 from cotkit.models import cache, catalogue, fetch, gguf
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
@@ -94,7 +95,8 @@ def test_our_own_family_is_here_whole_and_small() -> None:
         assert model_folder.n_params(folder) == entry.n_params == size.n_params
         assert model_folder.context_window(folder) == entry.context_tokens
         recipe = json.loads((folder / "recipe.json").read_text())
-        assert recipe["fingerprint"] == PocketRecipe().fingerprint(size, seed=1), "of this recipe"
+        job = PocketJob(recipe=PocketRecipe(), size=size, seed=1, out=folder)
+        assert recipe["fingerprint"] == job.fingerprint, "of this recipe"
     assert sum(file.stat().st_size for one in folders for file in one.iterdir()) < 12_000_000
 
 

@@ -32,7 +32,7 @@ class MissingPolicy(StrEnum):
 
 
 def score(
-    file: Path = typer.Argument(help="JSON lines: id, text; maybe sample, arm, stop_reason."),
+    file: Path = typer.Argument(help="JSON lines: id, text; maybe sample, arm, stop_reason, vote."),
     bench: str = typer.Option(
         ..., "--bench", "--tasks", help="Benchmark name, or a JSONL file of your own."
     ),

@@ -1,4 +1,4 @@
-"""A training's state on disk: whole or not there, whatever kills the process; and who works on it.
+"""Keep a training's state on disk, whatever kills the process; and one process at it at a time.
 
 A folder is known by its recipe's fingerprint from the moment it is begun, so that nothing of one
 recipe is continued under another.
@@ -24,7 +24,7 @@ _WEIGHTS = "model.safetensors"
 
 @contextlib.contextmanager
 def claim_folder(folder: Path) -> Generator[bool]:
-    """Whether this process alone works on the folder now; a killed process holds nothing."""
+    """Lock a folder, and yield whether that worked; a lock ends with its process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
@@ -50,32 +50,32 @@ def check_folder(folder: Path, fingerprint: str) -> None:
             raise UsageError(f"{folder} holds a model of no known recipe", hint="another --out")
         return
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        other = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
     except (ValueError, KeyError, TypeError):
         raise BadInputError(
             path, "is no recipe of cotkit", hint="remove the folder, or choose another --out"
         ) from None
-    if there != fingerprint:
+    if other != fingerprint:
         raise UsageError(
-            f"{folder} holds a model of another recipe ({there[:12]}, this is {fingerprint[:12]})",
+            f"{folder} holds a model of another recipe ({other[:12]}, this is {fingerprint[:12]})",
             hint="another --out, or the options it was begun with",
         )
 
 
 def begin_training(folder: Path, fingerprint: str, recipe: object) -> None:
-    """Say in the folder what is trained there; raises as :func:`check` does."""
+    """Write down in the folder what is trained there; raises as :func:`check_folder` does."""
     check_folder(folder, fingerprint)
     text = canonical_json({"fingerprint": fingerprint, "recipe": recipe})
     write_atomically(folder / _RECIPE, f"{text}\n".encode())
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the trained weights are there."""
+    """Return whether the trained weights are there."""
     return weights_of(folder).exists()
 
 
 def weights_of(folder: Path) -> Path:
-    """Where trained weights lie."""
+    """Return where trained weights lie."""
     return folder / _WEIGHTS
 
 
@@ -91,7 +91,7 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The state last saved, on the CPU; None if there is none.
+    """Return the state last saved, on the CPU; None if there is none.
 
     Raises:
         BadInputError: the file is not a checkpoint.

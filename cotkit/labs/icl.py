@@ -1,4 +1,9 @@
-"""Train the networks and measure their squared errors on classes seen and not seen."""
+"""Train networks on functions in context and measure their errors on classes seen and not seen.
+
+GPT-2-style networks read x, f(x), x, f(x), ... of mixed function classes: Yadlowsky et al. 2023
+(arXiv:2311.00871) on the set-up of Garg et al. 2022 (arXiv:2208.01066). Every class has outputs of
+variance 1, so an error of 1 is that of always answering 0.
+"""
 
 from __future__ import annotations
 
@@ -13,173 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cotkit.errors import MissingDependencyError, UnknownNameError, UsageError
+from cotkit.errors import MissingDependencyError, UnknownNameError
 from cotkit.labs.icl_judge import IclCondition, PredictionErrors
-from cotkit.labs.trainer import Trainer, TrainingJob
+from cotkit.labs.networks import make_blocks, read_firsts, weave_pairs
+from cotkit.labs.trainer import Schedule, Trainer, TrainingJob
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of the sinusoid in a convex combination."""
-OCTAVES = (-2, -1, 0, 1, 2)
-"""Test frequencies are the middle of the trained range, times 2 to these powers."""
-_AT_ONCE = 250  # prompts
-_SPREAD = 0.6  # of first weights, times the root of the width; GPT-2's 0.02 learns slowly if narrow
+Floats: TypeAlias = NDArray[np.float64]
 
 
-class IclTransformer(nn.Module):
-    """GPT-2's blocks over x, f(x), x, f(x), ...: predicts f(x) at each x.
-
-    [prompts x points x dims], [prompts x points] -> [prompts x points].
-    """
-
-    def __init__(self, recipe: IclRecipe) -> None:
-        from transformers import GPT2Config, GPT2Model
-
-        super().__init__()
-        self.read = nn.Linear(recipe.dims, recipe.width)
-        config = GPT2Config(
-            vocab_size=1,
-            n_positions=2 * recipe.n_points,
-            n_embd=recipe.width,
-            n_layer=recipe.n_layers,
-            n_head=recipe.n_heads,
-            initializer_range=_SPREAD / recipe.width**0.5,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            use_cache=False,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-        self.blocks = GPT2Model(config)
-        del self.blocks.wte  # nothing here is a word
-        self.head = nn.Linear(recipe.width, 1)
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Read values as vectors whose first coordinate they are, as Garg et al. do."""
-        n, n_points, dims = x.shape
-        values = torch.cat([y[..., None], x.new_zeros(n, n_points, dims - 1)], dim=-1)
-        woven = self.read(torch.stack([x, values], dim=2).reshape(n, 2 * n_points, dims))
-        read: Any = self.blocks(inputs_embeds=woven[:, :-1])
-        return self.head(read.last_hidden_state[:, ::2])[..., 0]
-
-
-def measure_networks(
-    recipe: IclRecipe, seed: int, out: Path, trainer: Trainer
-) -> list[PredictionErrors]:
-    """Every network trained (or found trained in ``out``), on every test, with the baselines.
-
-    Raises:
-        CotkitError: as :meth:`Trainer.fit` and :func:`lasso`.
-    """
-    readers = {
-        name_of(mixture): trainer.fit(*_make_training(recipe, mixture, seed, out))
-        for mixture in recipe.mixtures
-    }
-    found: list[PredictionErrors] = []
-    for condition, draw in _make_conditions(recipe):
-        # The same points for all tests: differences between tests are then paired.
-        rng = np.random.default_rng([seed, 1 << 40])
-        x = draw_points(recipe, recipe.n_prompts, rng)
-        y = draw(x, rng)
-        said = {name: _predict(made, x, y) for name, made in readers.items()}
-        said["least squares"] = least_squares(x, y)
-        if condition.kind in {"seen", "sparsity"}:
-            said["Lasso"] = lasso(x, y)
-        squares = {name: np.square(of - y) for name, of in said.items()}
-        found.append(PredictionErrors(condition=condition, squares=squares))
-    return found
-
-
-def _make_training(
-    recipe: IclRecipe, mixture: Mixture, seed: int, out: Path
-) -> tuple[TrainingJob, nn.Module, Any]:
-    parts = (recipe.dims, recipe.n_nonzero, recipe.frequencies, recipe.n_points, recipe.batch)
-    shape = (recipe.width, recipe.n_layers, recipe.n_heads)
-    job = TrainingJob(
-        name=f"{name_of(mixture)}-seed{seed}",
-        out=out,
-        recipe={"mixture": mixture, "data": parts, "network": shape, "seed": seed},
-        n_steps=recipe.n_steps,
-        peak_rate=recipe.peak_rate,
-    )
-    torch.manual_seed(seed)
-
-    def loss(made: nn.Module, step: int) -> torch.Tensor:
-        device = next(made.parameters()).device
-        x, y = (
-            torch.from_numpy(part.astype(np.float32)).to(device)
-            for part in make_batch(recipe, mixture, seed, step)
-        )
-        return (made(x, y) - y).square().mean()
-
-    return job, IclTransformer(recipe), loss
-
-
-@torch.no_grad()
-def _predict(made: nn.Module, x: Floats, y: Floats) -> Floats:
-    device = next(made.parameters()).device
-    parts = [
-        made(
-            torch.from_numpy(x[i : i + _AT_ONCE].astype(np.float32)).to(device),
-            torch.from_numpy(y[i : i + _AT_ONCE].astype(np.float32)).to(device),
-        )
-        for i in range(0, len(x), _AT_ONCE)
-    ]
-    return torch.cat(parts).double().cpu().numpy()
-
-
-def _make_conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
-    """What is tested: the classes seen, and three ways away from them."""
-    dense, waves = functions_of_class(recipe, "dense"), functions_of_class(recipe, "sine")
-    found: list[tuple[IclCondition, Draw]] = [
-        (
-            IclCondition(kind="seen", name=name, x=float(i), is_seen=True),
-            functions_of_class(recipe, name),
-        )
-        for i, name in enumerate(("dense", "sparse", "sine"))
-    ]
-    found += [
-        (
-            IclCondition(
-                kind="convex", name=f"{share:.0%} sine", x=share, is_seen=share in {0.0, 1.0}
-            ),
-            combine_functions(dense, waves, share),
-        )
-        for share in SHARES
-    ]
-    found += [
-        (
-            IclCondition(
-                kind="sparsity",
-                name=f"{n} of {recipe.dims}",
-                x=float(n),
-                is_seen=n in {recipe.n_nonzero, recipe.dims},
-            ),
-            linear_functions(n),
-        )
-        for n in range(recipe.n_nonzero, recipe.dims + 1)
-    ]
-    low, high = recipe.frequencies
-    middle = (low * high) ** 0.5
-    found += [
-        (
-            IclCondition(
-                kind="frequency",
-                name=f"{middle * 2.0**octave:.2g} rad",
-                x=middle * 2.0**octave,
-                is_seen=low <= middle * 2.0**octave <= high,
-            ),
-            sine_functions(middle * 2.0**octave, middle * 2.0**octave),
-        )
-        for octave in OCTAVES
-    ]
-    return found
-
-
-# What is trained: GPT-2-style networks on prompts x, f(x), x, f(x), ... of mixed function classes.
-#
-# Yadlowsky et al. 2023 (arXiv:2311.00871) on the set-up of Garg et al. 2022 (arXiv:2208.01066).
-# Every class has outputs of variance 1, so an error of 1 is that of always answering 0.
+# What is trained.
 
 
 ClassName = Literal["dense", "sparse", "sine"]
@@ -250,55 +97,50 @@ PRESETS: Mapping[str, IclRecipe] = MappingProxyType(
 """``cpu``: minutes. ``paper``: 9.5 million parameters and 500,000 steps, for a GPU."""
 
 
-def recipe_of(preset: str, n_steps: int | None = None) -> IclRecipe:
-    """A preset, perhaps with other steps.
+def find_recipe(preset: str, n_steps: int | None = None) -> IclRecipe:
+    """Return a preset, perhaps with another number of steps.
 
     Raises:
         UnknownNameError: no such preset.
-        UsageError: fewer than one step.
     """
     if preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
-    if n_steps is None:
-        return PRESETS[preset]
-    if n_steps < 1:
-        raise UsageError(f"--steps {n_steps} trains nothing", hint="1 or more")
-    return replace(PRESETS[preset], n_steps=n_steps)
+    recipe = PRESETS[preset]
+    return replace(recipe, n_steps=n_steps or recipe.n_steps)
 
 
-def name_of(mixture: Mixture) -> str:
-    """``dense+sparse``."""
+def format_mixture(mixture: Mixture) -> str:
+    """Return the name of a mixture: ``dense+sparse``."""
     return "+".join(mixture)
 
 
 # Draw functions and points: NumPy only, all of one batch at once.
 
 
-Floats: TypeAlias = NDArray[np.float64]
 Draw: TypeAlias = Callable[[Floats, np.random.Generator], Floats]
 """[prompts x points x dims] -> [prompts x points]: a function of its own for each prompt."""
 
 
 def draw_points(recipe: IclRecipe, n: int, rng: np.random.Generator) -> Floats:
-    """[n x points x dims], standard normal."""
+    """Draw points from a standard normal: [n x points x dims]."""
     return rng.standard_normal((n, recipe.n_points, recipe.dims))
 
 
 def linear_functions(n_nonzero: int) -> Draw:
-    """Linear functions, so many of whose weights (drawn where) are not 0; variance 1."""
+    """Return linear functions with so many weights that are not 0, at random places; variance 1."""
 
     def draw(x: Floats, rng: np.random.Generator) -> Floats:
         n, _, dims = x.shape
         weights = rng.standard_normal((n, dims))
         order = rng.random((n, dims)).argsort(axis=1).argsort(axis=1)
-        kept = np.where(order < n_nonzero, weights, 0.0) / np.sqrt(n_nonzero)
-        return np.einsum("npd,nd->np", x, kept)
+        sparse = np.where(order < n_nonzero, weights, 0.0) / np.sqrt(n_nonzero)
+        return np.einsum("npd,nd->np", x, sparse)
 
     return draw
 
 
 def sine_functions(low: float, high: float) -> Draw:
-    """``sqrt(2) sin(w x_1 + p)``: w uniform from low to high, p from 0 to 2 pi; variance 1."""
+    """Return ``sqrt(2) sin(w x_1 + p)``: w from low to high, any p; variance 1."""
 
     def draw(x: Floats, rng: np.random.Generator) -> Floats:
         n = len(x)
@@ -310,7 +152,7 @@ def sine_functions(low: float, high: float) -> Draw:
 
 
 def combine_functions(first: Draw, second: Draw, share: float) -> Draw:
-    """``(1 - share) f + share g``, scaled to variance 1."""
+    """Return ``(1 - share) f + share g``, scaled to variance 1."""
     scale = np.sqrt((1 - share) ** 2 + share**2)
 
     def draw(x: Floats, rng: np.random.Generator) -> Floats:
@@ -320,19 +162,19 @@ def combine_functions(first: Draw, second: Draw, share: float) -> Draw:
 
 
 def functions_of_class(recipe: IclRecipe, name: str) -> Draw:
-    """A class by its name in mixtures."""
+    """Return a class by its name in mixtures."""
     if name == "sine":
         return sine_functions(*recipe.frequencies)
     return linear_functions(recipe.dims if name == "dense" else recipe.n_nonzero)
 
 
 def make_batch(recipe: IclRecipe, mixture: Mixture, seed: int, step: int) -> tuple[Floats, Floats]:
-    """Prompts of one step: x and f(x); a function of its arguments."""
+    """Return the prompts of one step, x and f(x): a function of the arguments."""
     rng = np.random.default_rng([seed, step])
     x = draw_points(recipe, recipe.batch, rng)
-    every = np.stack([functions_of_class(recipe, name)(x, rng) for name in mixture])
+    values = np.stack([functions_of_class(recipe, name)(x, rng) for name in mixture])
     chosen = rng.integers(0, len(mixture), recipe.batch)
-    return x, every[chosen, np.arange(recipe.batch)]
+    return x, values[chosen, np.arange(recipe.batch)]
 
 
 # What a statistician would predict from the same exemplars.
@@ -342,20 +184,20 @@ LASSO_ALPHA = 0.01
 """Penalty of the Lasso, on outputs of variance 1."""
 
 
-def least_squares(x: Floats, y: Floats) -> Floats:
+def predict_by_least_squares(x: Floats, y: Floats) -> Floats:
     """Predict each point by the shortest least-squares fit of those before it; without any, 0.
 
     [prompts x points x dims], [prompts x points] -> [prompts x points].
     """
-    said = np.zeros_like(y)
+    predicted = np.zeros_like(y)
     for n in range(1, y.shape[1]):
         weights = np.linalg.pinv(x[:, :n]) @ y[:, :n, None]
-        said[:, n] = np.einsum("nd,nd->n", x[:, n], weights[..., 0])
-    return said
+        predicted[:, n] = np.einsum("nd,nd->n", x[:, n], weights[..., 0])
+    return predicted
 
 
-def lasso(x: Floats, y: Floats) -> Floats:
-    """The same by scikit-learn's Lasso, without an intercept.
+def predict_by_lasso(x: Floats, y: Floats) -> Floats:
+    """Predict each point by scikit-learn's Lasso on those before it, without an intercept.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.
@@ -365,9 +207,166 @@ def lasso(x: Floats, y: Floats) -> Floats:
     except ImportError as missing:
         raise MissingDependencyError("scikit-learn", "lab") from missing
     fitted: Any = Lasso(alpha=LASSO_ALPHA, fit_intercept=False, max_iter=10_000)
-    said = np.zeros_like(y)
+    predicted = np.zeros_like(y)
     for i in range(len(y)):
         for n in range(1, y.shape[1]):
             fitted.fit(x[i, :n], y[i, :n])
-            said[i, n] = float(fitted.coef_ @ x[i, n])
-    return said
+            predicted[i, n] = float(fitted.coef_ @ x[i, n])
+    return predicted
+
+
+# Training and measuring.
+
+
+_SPREAD = 0.6  # of first weights, times the root of the width; GPT-2's 0.02 learns slowly if narrow
+
+
+class IclTransformer(nn.Module):
+    """GPT-2's blocks over x, f(x), x, f(x), ...: predicts f(x) at each x.
+
+    [prompts x points x dims], [prompts x points] -> [prompts x points].
+    """
+
+    def __init__(self, recipe: IclRecipe) -> None:
+        super().__init__()
+        self.read = nn.Linear(recipe.dims, recipe.width)
+        self.blocks = make_blocks(
+            width=recipe.width,
+            n_positions=2 * recipe.n_points,
+            n_layers=recipe.n_layers,
+            n_heads=recipe.n_heads,
+            initializer_range=_SPREAD / recipe.width**0.5,
+        )
+        self.head = nn.Linear(recipe.width, 1)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Read values as vectors whose first coordinate they are, as Garg et al. do."""
+        n, n_points, dims = x.shape
+        values = torch.cat([y[..., None], x.new_zeros(n, n_points, dims - 1)], dim=-1)
+        woven = self.read(weave_pairs(x, values))
+        return self.head(read_firsts(self.blocks, woven))[..., 0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IclJob(TrainingJob):
+    """One network to train on a mixture."""
+
+    experiment: IclRecipe
+    """The whole experiment."""
+    mixture: Mixture
+    """Its function classes."""
+
+    @property
+    def name(self) -> str:
+        """``dense+sparse-seed1``."""
+        return f"{format_mixture(self.mixture)}-seed{self.seed}"
+
+    @property
+    def schedule(self) -> Schedule:
+        """The experiment's."""
+        return Schedule(n_steps=self.experiment.n_steps, peak_rate=self.experiment.peak_rate)
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Mixture, data, network and seed."""
+        recipe = self.experiment
+        data = (recipe.dims, recipe.n_nonzero, recipe.frequencies, recipe.n_points, recipe.batch)
+        network = (recipe.width, recipe.n_layers, recipe.n_heads)
+        return {"mixture": self.mixture, "data": data, "network": network, "seed": self.seed}
+
+    def make_network(self) -> nn.Module:
+        """Return the untrained network."""
+        torch.manual_seed(self.seed)
+        return IclTransformer(self.experiment)
+
+    def compute_loss(self, network: nn.Module, step: int) -> torch.Tensor:
+        """Return the mean squared error over all points of the step's prompts."""
+        batch = make_batch(self.experiment, self.mixture, self.seed, step)
+        x, y = (_to_tensor(values, network) for values in batch)
+        return (network(x, y) - y).square().mean()
+
+
+def measure_networks(
+    recipe: IclRecipe, seed: int, out: Path, trainer: Trainer
+) -> list[PredictionErrors]:
+    """Train every network, or load what ``out`` holds, and measure all on every test.
+
+    Raises:
+        CotkitError: as :meth:`Trainer.fit` and :func:`predict_by_lasso`.
+    """
+    networks = {
+        format_mixture(mixture): trainer.fit(
+            IclJob(experiment=recipe, mixture=mixture, seed=seed, out=out)
+        )
+        for mixture in recipe.mixtures
+    }
+    errors: list[PredictionErrors] = []
+    for condition, draw in _make_conditions(recipe):
+        # The same points for all tests: differences between tests are then paired.
+        rng = np.random.default_rng([seed, 1 << 40])
+        x = draw_points(recipe, recipe.n_prompts, rng)
+        y = draw(x, rng)
+        predictions = {name: _predict(network, x, y) for name, network in networks.items()}
+        predictions["least squares"] = predict_by_least_squares(x, y)
+        if condition.kind in {"seen", "sparsity"}:
+            predictions["Lasso"] = predict_by_lasso(x, y)
+        squares = {name: np.square(predicted - y) for name, predicted in predictions.items()}
+        errors.append(PredictionErrors(condition=condition, squares=squares))
+    return errors
+
+
+_AT_ONCE = 250  # prompts predicted at one time
+
+
+@torch.no_grad()
+def _predict(network: nn.Module, x: Floats, y: Floats) -> Floats:
+    parts = [
+        network(*(_to_tensor(values[i : i + _AT_ONCE], network) for values in (x, y)))
+        for i in range(0, len(x), _AT_ONCE)
+    ]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+def _to_tensor(values: Floats, network: nn.Module) -> torch.Tensor:
+    """Return float32 values on the network's device."""
+    device = next(network.parameters()).device
+    return torch.from_numpy(values.astype(np.float32)).to(device)
+
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of the sinusoid in a convex combination."""
+OCTAVES = (-2, -1, 0, 1, 2)
+"""Test frequencies are the middle of the trained range, times 2 to these powers."""
+
+
+def _make_conditions(recipe: IclRecipe) -> list[tuple[IclCondition, Draw]]:
+    """Return what is tested: the classes seen, and three ways away from them."""
+    dense, sine = (functions_of_class(recipe, name) for name in ("dense", "sine"))
+    conditions: list[tuple[IclCondition, Draw]] = []
+    for i, name in enumerate(("dense", "sparse", "sine")):
+        condition = IclCondition(kind="seen", name=name, x=float(i), is_seen=True)
+        conditions.append((condition, functions_of_class(recipe, name)))
+    for share in SHARES:
+        condition = IclCondition(
+            kind="convex", name=f"{share:.0%} sine", x=share, is_seen=share in {0.0, 1.0}
+        )
+        conditions.append((condition, combine_functions(dense, sine, share)))
+    for n in range(recipe.n_nonzero, recipe.dims + 1):
+        condition = IclCondition(
+            kind="sparsity",
+            name=f"{n} of {recipe.dims}",
+            x=float(n),
+            is_seen=n in {recipe.n_nonzero, recipe.dims},
+        )
+        conditions.append((condition, linear_functions(n)))
+    low, high = recipe.frequencies
+    for octave in OCTAVES:
+        frequency = (low * high) ** 0.5 * 2.0**octave
+        condition = IclCondition(
+            kind="frequency",
+            name=f"{frequency:.2g} rad",
+            x=frequency,
+            is_seen=low <= frequency <= high,
+        )
+        conditions.append((condition, sine_functions(frequency, frequency)))
+    return conditions

@@ -1,4 +1,4 @@
-"""Which function classes a network selects in context, and where that ends: a rule on errors.
+"""Judge which function classes a network selects in context, and where that ends.
 
 After Yadlowsky et al. 2023 (arXiv:2311.00871), who judge by eye. Squared errors are of outputs of
 variance 1: an error of 1 is that of always answering 0.
@@ -6,13 +6,15 @@ variance 1: an error of 1 is that of always answering 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from cotkit.labs.findings import Finding, LabReport, Plot, PlotLine
+from cotkit.labs.report import Finding, LabReport, Plot, PlotLine
+from cotkit.report.document import Words
+from cotkit.report.verdicts import verdict_cell
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
 from cotkit.stats.intervals import Interval
 
@@ -25,6 +27,14 @@ MARGIN = 0.1
 LEARNED_BELOW = 0.5
 """A network whose error is not surely below this with the most exemplars has not learned."""
 
+_SELECTION = (
+    Words(text="selects", raw="selects", tone="good"),
+    Words(text="does not select", raw="fails", tone="bad"),
+)
+_TRANSFER = (
+    Words(text="holds", raw="holds", tone="good"),
+    Words(text="fails", raw="fails", tone="bad"),
+)
 _HIGHEST = 2.0  # error that figures show: least squares of few exemplars errs by thousands
 
 Kind = Literal["seen", "convex", "sparsity", "frequency"]
@@ -57,7 +67,7 @@ class IclCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionErrors:
-    """What everybody's predictions were worth on one test."""
+    """Squared errors of all networks and baselines on one test."""
 
     condition: IclCondition
     """Which."""
@@ -67,19 +77,18 @@ class PredictionErrors:
 
 
 def judge_icl(
-    found: Sequence[PredictionErrors], *, n_steps: int, dims: int, seed: int
+    errors: Sequence[PredictionErrors], *, n_steps: int, dims: int, seed: int
 ) -> LabReport:
     """Judge every network on every test."""
     rng = np.random.default_rng(seed)
-    seen = {one.condition.name: one for one in found if one.condition.kind == "seen"}
+    of_class = {test.condition.name: test for test in errors if test.condition.kind == "seen"}
     selection = [
-        finding
+        _judge_selection(of_class[name], name, mixture, rng)
         for name in _CLASSES
-        for mixture in _other_mixtures(seen[name], name)
-        for finding in [_judge_selection(seen[name], name, mixture, rng)]
+        for mixture in _other_mixtures(of_class[name], name)
     ]
-    beyond = [finding for kind in _NETWORK for finding in _judge_beyond(found, kind, rng)]
-    n_prompts = len(next(iter(found[0].squares.values())))
+    beyond = [finding for kind in _NETWORK for finding in _judge_beyond(errors, kind, rng)]
+    n_prompts = len(next(iter(errors[0].squares.values())))
     return LabReport(
         name="icl",
         answers=(
@@ -105,92 +114,123 @@ def judge_icl(
         findings=(*selection, *beyond),
         finding_name="excess squared error",
         plots=(
-            *(_plot_learning(seen[name], name, rng) for name in _CLASSES),
-            *(_plot_unseen(found, kind, rng) for kind in _NETWORK),
+            *(_plot_learning(of_class[name], name, rng) for name in _CLASSES),
+            *(_plot_unseen(errors, kind, rng) for kind in _NETWORK),
         ),
         notes=(f"bootstrap over prompts ({N_RESAMPLES:,} resamples): one network of each mixture",),
     )
 
 
-def _other_mixtures(of: PredictionErrors, name: str) -> list[str]:
-    """Networks of several classes, this one among them."""
-    return [one for one in of.squares if "+" in one and name in one.split("+")]
+def _other_mixtures(test: PredictionErrors, name: str) -> list[str]:
+    """Return the networks of several classes, this one among them."""
+    return [network for network in test.squares if "+" in network and name in network.split("+")]
 
 
 def _judge_selection(
-    of: PredictionErrors, name: str, mixture: str, rng: np.random.Generator
+    test: PredictionErrors, name: str, mixture: str, rng: np.random.Generator
 ) -> Finding:
-    """Is the mixture as good as the network that knows nothing but this class?"""
-    ours, theirs = of.squares[mixture][:, 1:].mean(1), of.squares[name][:, 1:].mean(1)
-    alone, bounds = _mean_interval(_late_errors(of.squares[name]), rng)
-    value, interval = _mean_interval(ours - theirs, rng)
-    word, verdict = _verdict_words(interval, ("selects", "selects"), ("fails", "does not select"))
-    why = f"excess over the {name} network {_format_estimate(value, interval)}"
+    """Judge whether the mixture is as good as the network that knows nothing but this class."""
+    single, mixed = test.squares[name], test.squares[mixture]
+    error, bounds = _mean_interval(_late_errors(single), rng)
+    not_learned = None
     if bounds.high >= LEARNED_BELOW:
-        word, verdict = "not_learned", "not learned"
-        why = f"the {name} network itself errs by {alone:.2f} with the most exemplars"
+        not_learned = f"the {name} network itself errs by {error:.2f} with the most exemplars"
+    return _judge_excess(
+        f"{mixture} on {name}",
+        mixed[:, 1:].mean(1) - single[:, 1:].mean(1),
+        rng,
+        verdicts=_SELECTION,
+        compared_with=f"the {name} network",
+        not_learned=not_learned,
+    )
+
+
+def _judge_beyond(
+    errors: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator
+) -> list[Finding]:
+    """Judge whether the mixture errs more off what it has seen, with the most exemplars."""
+    network = _NETWORK[kind]
+    tests = [test for test in errors if test.condition.kind == kind]
+    familiar = _mean_late_errors([test for test in tests if test.condition.is_seen], network)
+    error, bounds = _mean_interval(familiar, rng)
+    not_learned = None
+    if bounds.high >= LEARNED_BELOW:
+        not_learned = f"it errs by {error:.2f} on the classes seen already"
+    return [
+        _judge_excess(
+            f"{network} on {what}",
+            _mean_late_errors(unseen, network) - familiar,
+            rng,
+            verdicts=_TRANSFER,
+            compared_with="the classes seen",
+            not_learned=not_learned,
+        )
+        for what, unseen in _unseen_parts(tests, kind)
+        if unseen
+    ]
+
+
+def _unseen_parts(
+    tests: Sequence[PredictionErrors], kind: Kind
+) -> list[tuple[str, list[PredictionErrors]]]:
+    """Return what was not seen in training: name and tests."""
+    unseen = [test for test in tests if not test.condition.is_seen]
+    if kind != "frequency":
+        what = "convex combinations" if kind == "convex" else "intermediate sparsity"
+        return [(what, unseen)]
+    trained = [test.condition.x for test in tests if test.condition.is_seen]
+    return [
+        ("lower frequencies", [test for test in unseen if test.condition.x < min(trained)]),
+        ("higher frequencies", [test for test in unseen if test.condition.x > max(trained)]),
+    ]
+
+
+def _judge_excess(
+    what: str,
+    excess: Floats,
+    rng: np.random.Generator,
+    *,
+    verdicts: tuple[Words, Words],
+    compared_with: str,
+    not_learned: str | None,
+) -> Finding:
+    """Judge an excess of squared errors by its interval and the margin.
+
+    Args:
+        what: The question.
+        excess: [prompts] error of the network, less what it is compared with.
+        rng: Of the bootstrap.
+        verdicts: Surely below the margin, and surely above it.
+        compared_with: In words.
+        not_learned: Why nothing can be said; None: something can.
+    """
+    value, interval = _mean_interval(excess, rng)
+    verdict = verdict_cell("undetermined")
+    if interval.high < MARGIN:
+        verdict = verdicts[0]
+    elif interval.low > MARGIN:
+        verdict = verdicts[1]
+    why = f"excess over {compared_with} {value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+    if not_learned is not None:
+        verdict, why = Words(text="not learned", raw="not_learned"), not_learned
     return Finding(
-        what=f"{mixture} on {name}",
+        what=what,
         value=value,
         interval=interval,
         form="change",
-        word=word,
         verdict=verdict,
         why=why,
     )
 
 
-def _judge_beyond(
-    found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator
-) -> list[Finding]:
-    """Does the mixture err more off what it has seen, with the most exemplars?"""
-    network = _NETWORK[kind]
-    of = [one for one in found if one.condition.kind == kind]
-    ends = [one for one in of if one.condition.is_seen]
-    seen = np.mean([_late_errors(one.squares[network]) for one in ends], axis=0)
-    there, bounds = _mean_interval(seen, rng)
-    findings: list[Finding] = []
-    for what, unseen in _unseen_parts(of, kind):
-        if not unseen:
-            continue
-        away = np.mean([_late_errors(one.squares[network]) for one in unseen], axis=0)
-        value, interval = _mean_interval(away - seen, rng)
-        word, verdict = _verdict_words(interval, ("holds", "holds"), ("fails", "fails"))
-        why = f"excess over the classes seen {_format_estimate(value, interval)}"
-        if bounds.high >= LEARNED_BELOW:
-            word, verdict = "not_learned", "not learned"
-            why = f"it errs by {there:.2f} on the classes seen already"
-        findings.append(
-            Finding(
-                what=f"{network} on {what}",
-                value=value,
-                interval=interval,
-                form="change",
-                word=word,
-                verdict=verdict,
-                why=why,
-            )
-        )
-    return findings
-
-
-def _unseen_parts(
-    of: Sequence[PredictionErrors], kind: Kind
-) -> list[tuple[str, list[PredictionErrors]]]:
-    unseen = [one for one in of if not one.condition.is_seen]
-    if kind != "frequency":
-        what = "convex combinations" if kind == "convex" else "intermediate sparsity"
-        return [(what, unseen)]
-    seen = [one.condition.x for one in of if one.condition.is_seen]
-    return [
-        ("lower frequencies", [one for one in unseen if one.condition.x < min(seen)]),
-        ("higher frequencies", [one for one in unseen if one.condition.x > max(seen)]),
-    ]
-
-
 def _late_errors(squares: Floats) -> Floats:
-    """[prompts] mean over the last quarter of the points: those with the most exemplars."""
+    """Return means over the last quarter of the points, with the most exemplars: [prompts]."""
     return squares[:, -max(1, squares.shape[1] // 4) :].mean(1)
+
+
+def _mean_late_errors(tests: Sequence[PredictionErrors], network: str) -> Floats:
+    """Return a network's late errors, averaged over tests: [prompts]."""
+    return np.mean([_late_errors(test.squares[network]) for test in tests], axis=0)
 
 
 def _mean_interval(values: Floats, rng: np.random.Generator) -> tuple[float, Interval]:
@@ -198,29 +238,21 @@ def _mean_interval(values: Floats, rng: np.random.Generator) -> tuple[float, Int
     return float(values.mean()), percentiles(drawn, LEVEL)
 
 
-def _verdict_words(
-    interval: Interval, below: tuple[str, str], above: tuple[str, str]
-) -> tuple[str, str]:
-    if interval.high < MARGIN:
-        return below
-    return above if interval.low > MARGIN else ("undetermined", "undetermined")
-
-
-def _format_estimate(value: float, interval: Interval) -> str:
-    return f"{value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
-
-
 def _answer_sentence(findings: Sequence[Finding], where: str) -> str:
-    """One sentence: each finding with its verdict, then the numbers."""
-    words = ", ".join(f"{one.what} {one.verdict}" for one in findings)
-    return f"{where}: {words}; {'; '.join(f'{one.what}: {one.why}' for one in findings)}."
+    """Return one sentence: each finding with its verdict, then the numbers."""
+    verdicts = ", ".join(f"{finding.what} {finding.verdict.text}" for finding in findings)
+    reasons = "; ".join(f"{finding.what}: {finding.why}" for finding in findings)
+    return f"{where}: {verdicts}; {reasons}."
 
 
-def _plot_learning(of: PredictionErrors, name: str, rng: np.random.Generator) -> Plot:
-    """Errors by number of exemplars, of the networks that know the class and of the baselines."""
-    names = [one for one in of.squares if name in one.split("+")]
-    names += [one for one in of.squares if one[0].isupper() or " " in one]
-    n_points = of.squares[name].shape[1]
+_BASELINES = ("least squares", "Lasso")
+
+
+def _plot_learning(test: PredictionErrors, name: str, rng: np.random.Generator) -> Plot:
+    """Plot errors over exemplars, of the networks that know the class and of the baselines."""
+    lines = [network for network in test.squares if name in network.split("+")]
+    lines += ["least squares"] if name == "sine" else _BASELINES
+    exemplars = [float(n) for n in range(test.squares[name].shape[1])]
     return Plot(
         key=f"seen-{name}",
         title=f"In-context error on {name} functions",
@@ -232,28 +264,27 @@ def _plot_learning(of: PredictionErrors, name: str, rng: np.random.Generator) ->
         y_name="squared error",
         y_form="value",
         y_most=_HIGHEST,
-        lines=tuple(
-            _make_line(one, [float(n) for n in range(n_points)], list(of.squares[one].T), rng)
-            for one in names
-            if name != "sine" or one != "Lasso"
-        ),
+        lines=tuple(_make_line(line, exemplars, test.squares[line].T, rng) for line in lines),
     )
 
 
-def _plot_unseen(found: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator) -> Plot:
-    of = sorted((one for one in found if one.condition.kind == kind), key=lambda e: e.condition.x)
-    names = [_NETWORK[kind], *_SINGLE[kind], "least squares"]
-    names += ["Lasso"] if kind == "sparsity" else []
+def _plot_unseen(errors: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator) -> Plot:
+    """Plot errors with the most exemplars over what is varied."""
+    tests = [test for test in errors if test.condition.kind == kind]
+    tests.sort(key=lambda test: test.condition.x)
+    places = [test.condition.x for test in tests]
+    lines = [_NETWORK[kind], *_SINGLE[kind], "least squares"]
+    lines += ["Lasso"] if kind == "sparsity" else []
     title, x_name = {
         "convex": ("Convex combinations of linear and sine", "share of the sinusoid, %"),
         "sparsity": ("Linear functions between sparse and dense", "weights that are not 0"),
         "frequency": ("Sinusoids of other frequencies", "radians a unit of x"),
     }[kind]
-    seen = ", ".join(one.condition.name for one in of if one.condition.is_seen)
+    trained = ", ".join(test.condition.name for test in tests if test.condition.is_seen)
     return Plot(
         key=kind,
         title=title,
-        caption=f"With the most exemplars (last quarter of the prompt); in training: {seen}",
+        caption=f"With the most exemplars (last quarter of the prompt); in training: {trained}",
         x_name=x_name,
         x_form="share" if kind == "convex" else "count" if kind == "sparsity" else "value",
         x_is_log=kind == "frequency",
@@ -261,26 +292,23 @@ def _plot_unseen(found: Sequence[PredictionErrors], kind: Kind, rng: np.random.G
         y_form="value",
         y_most=_HIGHEST,
         lines=tuple(
-            _make_line(
-                name,
-                [one.condition.x for one in of],
-                [_late_errors(one.squares[name]) for one in of],
-                rng,
-            )
-            for name in names
+            _make_line(line, places, [_late_errors(test.squares[line]) for test in tests], rng)
+            for line in lines
         ),
     )
 
 
 def _make_line(
-    name: str, x: Sequence[float], values: Sequence[Floats], rng: np.random.Generator
+    name: str, x: Sequence[float], values: Iterable[Floats], rng: np.random.Generator
 ) -> PlotLine:
-    drawn = resampled_sums(np.stack(list(values), axis=1), N_RESAMPLES, rng) / len(values[0])
+    """Return the means of ``values``, one array of prompts for each place, with intervals."""
+    columns = list(values)
+    drawn = resampled_sums(np.stack(columns, axis=1), N_RESAMPLES, rng) / len(columns[0])
     return PlotLine(
         key=name,
         name=name,
         x=tuple(x),
-        y=tuple(float(one.mean()) for one in values),
+        y=tuple(float(column.mean()) for column in columns),
         intervals=tuple(percentiles(column, LEVEL) for column in drawn.T),
-        is_reference=name in {"least squares", "Lasso"},
+        is_reference=name in _BASELINES,
     )

@@ -1,4 +1,4 @@
-"""Metric-made emergence in trained networks: the rule for jumps, on metrics of the same outputs.
+"""Judge whether the metric makes a jump: the rule of ``cotkit scale`` on trained networks.
 
 Schaeffer et al. 2023 (arXiv:2304.15004, section 5). Every family has a linear companion and
 metrics that ask for more at once; sharpness, contrast and verdict are those of ``cotkit scale``.
@@ -21,8 +21,8 @@ from cotkit.analysis.scale.jumps import (
     sharpness_contrast,
 )
 from cotkit.analysis.scale.values import JumpWord
-from cotkit.labs.findings import Finding, LabReport, Plot, PlotLine
-from cotkit.report.verdicts import VERDICTS
+from cotkit.labs.report import Finding, LabReport, Plot, PlotLine
+from cotkit.report.verdicts import verdict_cell
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
 
 N_RESAMPLES = 2000
@@ -53,17 +53,17 @@ class FamilyResults:
     """Largest K of the subsets."""
 
 
-def judge_mirage(found: Sequence[FamilyResults], *, n_seeds: int, seed: int) -> LabReport:
+def judge_mirage(families: Sequence[FamilyResults], *, n_seeds: int, seed: int) -> LabReport:
     """Judge every family."""
     rng = np.random.default_rng(seed)
-    judged = [_judge_family(one, rng) for one in found]
+    judged = [_judge_family(family, rng) for family in families]
     return LabReport(
         name="mirage",
         answers=tuple(answer for answer, _, _ in judged),
         caption=(
             "arXiv:2304.15004, section 5",
             f"{n_seeds} seeds of each size",
-            *dict.fromkeys(f"images: {one.data}" for one in found),
+            *dict.fromkeys(f"images: {family.data}" for family in families),
         ),
         facts=(("lab", "mirage"), ("n_seeds", n_seeds), ("seed", seed), ("level", LEVEL)),
         findings=tuple(finding for _, finding, _ in judged),
@@ -74,38 +74,45 @@ def judge_mirage(found: Sequence[FamilyResults], *, n_seeds: int, seed: int) -> 
 
 
 def subset_accuracy(n_right: Floats, n: int, k: int) -> Floats:
-    """Probability that k of n images drawn without replacement are all right: unbiased."""
-    found = np.ones_like(n_right)
+    """Return the unbiased chance that k of n images drawn without replacement are all right."""
+    probability = np.ones_like(n_right)
     for i in range(k):
-        found = found * np.maximum(n_right - i, 0) / (n - i)
-    return found
+        probability = probability * np.maximum(n_right - i, 0) / (n - i)
+    return probability
 
 
-def _judge_family(of: FamilyResults, rng: np.random.Generator) -> tuple[str, Finding, Plot]:
-    columns, n_units = _metric_columns(of, rng)
-    rungs = [Rung(model=f"{n}", family=of.name, n_params=n) for n in of.sizes]
-    x = np.log10(np.asarray(of.sizes, dtype=np.float64))
+def _judge_family(family: FamilyResults, rng: np.random.Generator) -> tuple[str, Finding, Plot]:
+    columns, n_units = _metric_columns(family, rng)
+    rungs = [Rung(model=f"{n}", family=family.name, n_params=n) for n in family.sizes]
+    x = np.log10(np.asarray(family.sizes, dtype=np.float64))
     sharps = {
-        name: measure_sharpness(name, x, rungs, along, LEVEL) for name, along in columns.items()
+        name: measure_sharpness(name, x, rungs, column, LEVEL) for name, column in columns.items()
     }
     linear, strict = next(iter(sharps.values())), list(sharps.values())[-1]
-    apart = sharpness_contrast(strict, linear, LEVEL)
+    contrast = sharpness_contrast(strict, linear, LEVEL)
     n_floors = int(((strict.means == 0) & (linear.means == 0)).sum())
-    word, why = judge_jump(strict, linear, apart, n_floors, n_units)
+    word, why = judge_jump(strict, linear, contrast, n_floors, n_units)
     finding = Finding(
-        what=f"{of.name}: {strict.sharpness.metric} against {linear.sharpness.metric}",
+        what=f"{family.name}: {strict.sharpness.metric} against {linear.sharpness.metric}",
         value=strict.sharpness.value - linear.sharpness.value,
-        interval=apart,
+        interval=contrast,
         form="change",
-        word=word,
-        verdict=VERDICTS[word].words,
+        verdict=verdict_cell(word),
         why=why,
     )
-    return _answer_sentence(of, strict, linear, word, why), finding, _plot_family(of, sharps)
+    return (
+        _answer_sentence(family, strict, linear, word, why),
+        finding,
+        _plot_family(family, sharps),
+    )
 
 
 def _answer_sentence(
-    of: FamilyResults, strict: MetricSharpness, linear: MetricSharpness, word: JumpWord, why: str
+    family: FamilyResults,
+    strict: MetricSharpness,
+    linear: MetricSharpness,
+    word: JumpWord,
+    why: str,
 ) -> str:
     a, b = strict.sharpness.metric, linear.sharpness.metric
     claim = {
@@ -113,25 +120,26 @@ def _answer_sentence(
         "real_jump": f"the jump is real: {b} jumps, too",
         "undetermined": f"whether {a} jumps or its metric makes it so is undetermined",
     }[word]
-    return f"{of.name}, {of.sizes[0]:,} to {of.sizes[-1]:,} parameters: {claim}; {why}."
+    sizes = f"{family.sizes[0]:,} to {family.sizes[-1]:,} parameters"
+    return f"{family.name}, {sizes}: {claim}; {why}."
 
 
-def _plot_family(of: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
+def _plot_family(family: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
     lines = [
         PlotLine(
-            name=f"{name} (sharpness {one.sharpness.value:.2f})"
-            if math.isfinite(one.sharpness.value)
+            name=f"{name} (sharpness {sharp.sharpness.value:.2f})"
+            if math.isfinite(sharp.sharpness.value)
             else name,
             key=name,
-            x=tuple(map(float, of.sizes)),
-            y=tuple(one.means.tolist()),
-            intervals=tuple(percentiles(column, LEVEL) for column in one.draws.T),
+            x=tuple(map(float, family.sizes)),
+            y=tuple(sharp.means.tolist()),
+            intervals=tuple(percentiles(column, LEVEL) for column in sharp.draws.T),
         )
-        for name, one in sharps.items()
+        for name, sharp in sharps.items()
     ]
     return Plot(
-        key=of.name.lower(),
-        title=f"{of.name} on {of.data}",
+        key=family.name.lower(),
+        title=f"{family.name} on {family.data}",
         caption="The same networks on the same images, by metrics that ask for more at once",
         x_name="parameters",
         x_form="params",
@@ -143,12 +151,12 @@ def _plot_family(of: FamilyResults, sharps: dict[str, MetricSharpness]) -> Plot:
 
 
 def _metric_columns(
-    of: FamilyResults, rng: np.random.Generator
+    family: FamilyResults, rng: np.random.Generator
 ) -> tuple[dict[str, list[MeanEstimate]], int]:
-    """Metric -> a column for each size, all over the same resamples; and how many units."""
-    if of.right is not None:
-        return _subset_columns(of.right, of.most, rng), of.right.shape[-1]
-    names, values = list(of.metrics), np.stack(list(of.metrics.values()))
+    """Return metric -> an estimate for each size, all over the same resamples; and the units."""
+    if family.right is not None:
+        return _subset_columns(family.right, family.most, rng), family.right.shape[-1]
+    names, values = list(family.metrics), np.stack(list(family.metrics.values()))
     n_metrics, n_sizes, n = values.shape
     drawn = resampled_sums(values.reshape(-1, n).T, N_RESAMPLES, rng) / n
     drawn = drawn.reshape(N_RESAMPLES, n_metrics, n_sizes)
@@ -168,11 +176,11 @@ def _subset_columns(
     n_right = right.sum(-1)
     drawn = resampled_sums(right.reshape(-1, n).T, N_RESAMPLES, rng)
     drawn = drawn.reshape(N_RESAMPLES, n_sizes, n_seeds)
-    found: dict[str, list[MeanEstimate]] = {}
+    columns: dict[str, list[MeanEstimate]] = {}
     for k in range(1, most + 1):
         mean = subset_accuracy(n_right, n, k).mean(-1)
         draws = subset_accuracy(drawn, n, k).mean(-1)
-        found["accuracy" if k == 1 else f"subset accuracy K={k}"] = [
+        columns["accuracy" if k == 1 else f"subset accuracy K={k}"] = [
             MeanEstimate(n=n, mean=float(mean[i]), draws=draws[:, i]) for i in range(n_sizes)
         ]
-    return found
+    return columns

@@ -1,23 +1,23 @@
-"""What a lab found, arranged in sections; nothing is computed here."""
+"""What a lab reports: its values, and the document, the text and the page that they become."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cotkit.events import printable
-from cotkit.labs.findings import LabReport, Plot, PlotLine
 from cotkit.report import render_documents
 from cotkit.report.document import (
-    Column,
     Document,
-    IntervalCell,
-    Number,
+    Field,
+    Form,
     Table,
-    Tone,
-    Value,
     Words,
+    make_table,
+    missing_interval,
     say_level,
     say_number,
 )
@@ -38,8 +38,95 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-GOOD, BAD = ("holds", "selects", "follows"), ("fails", "metric_artefact")
-"""Words of findings that have a colour."""
+# What a lab says, whatever was trained: sentences, what they rest on, and curves.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlotLine:
+    """One curve of a plot."""
+
+    key: str
+    """What it is, for programs: the same over runs."""
+    name: str
+    """What the legend calls it."""
+    x: tuple[float, ...]
+    """Places, rising."""
+    y: tuple[float, ...]
+    """Values there; NaN: a hole."""
+    intervals: tuple[Interval, ...] = ()
+    """One for each value; empty: none."""
+    is_reference: bool = False
+    """Whether it is what the others are held against (drawn thin and dashed)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """Curves that share their axes."""
+
+    key: str
+    """Unique in its lab; letters, digits and hyphens."""
+    title: str
+    """Heading."""
+    caption: str
+    """How to read it."""
+    x_name: str
+    """What lies below."""
+    x_form: Form
+    """How its places are written."""
+    x_is_log: bool
+    """Whether places are spaced by their logarithm."""
+    y_name: str
+    """What the curves are, unit included."""
+    y_form: Form
+    """How values are written; ``share``: drawn as percent."""
+    lines: tuple[PlotLine, ...]
+    """In the order of the legend."""
+    y_most: float | None = None
+    """Where a figure ends: values beyond it are in the tables only; None: nowhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was asked, and how it came out."""
+
+    what: str
+    """The question."""
+    value: float
+    """The number that decides."""
+    interval: Interval
+    """Of it."""
+    form: Form
+    """How both are written."""
+    verdict: Words
+    """For people and for programs."""
+    why: str
+    """The rule as applied, numbers included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabReport:
+    """A whole report."""
+
+    name: str
+    """``mirage``."""
+    answers: tuple[str, ...]
+    """Verdict sentences; never empty."""
+    caption: tuple[str, ...]
+    """What was done, in short phrases."""
+    facts: tuple[tuple[str, str | int | float | None], ...]
+    """The same for programs."""
+    findings: tuple[Finding, ...]
+    """What the answers rest on."""
+    finding_name: str
+    """What the findings' numbers are."""
+    plots: tuple[Plot, ...]
+    """Curves; their numbers are tables of the report."""
+    notes: tuple[str, ...]
+    """What a reader must know."""
+
+
+# The same as text.
+
 
 SCHEMA = "cotkit.lab/1"
 """Of the JSON: changes when a key is renamed, removed or changes meaning."""
@@ -64,7 +151,7 @@ def render_lab(
 
 
 def lab_document(lab: LabReport) -> Document:
-    """The answer, the findings and one table for each plot."""
+    """Return the answer, the findings and one table for each plot."""
     return Document(
         headline=lab.answers,
         caption=lab.caption,
@@ -75,101 +162,77 @@ def lab_document(lab: LabReport) -> Document:
 
 
 def _findings_table(lab: LabReport) -> Table:
-    levels = {finding.interval.level for finding in lab.findings}
-    return Table(
-        key="findings",
-        title="What was asked",
-        note=f"{lab.finding_name}; intervals: {', '.join(map(say_level, sorted(levels)))}",
-        columns=(
-            Column(key="what", header="what"),
-            Column(key="value", header=lab.finding_name),
-            Column(key="interval", header="interval"),
-            Column(key="verdict", header="verdict"),
-        ),
-        rows=tuple(
+    levels = sorted({finding.interval.level for finding in lab.findings})
+    return make_table(
+        "findings",
+        "What was asked",
+        [
             (
-                Words(text=one.what, raw=one.what),
-                Number(value=one.value, form=one.form),
-                IntervalCell(interval=one.interval, form=one.form),
-                Words(text=one.verdict, raw=one.word, tone=_word_tone(one.word)),
+                Field("what", "what", finding.what),
+                Field("value", lab.finding_name, finding.value, finding.form),
+                Field("interval", "interval", finding.interval, finding.form),
+                Field("verdict", "verdict", finding.verdict),
             )
-            for one in lab.findings
-        ),
+            for finding in lab.findings
+        ],
+        note=f"{lab.finding_name}; intervals: {', '.join(map(say_level, levels))}",
     )
-
-
-def _word_tone(word: str) -> Tone:
-    if word in GOOD:
-        return "good"
-    return "bad" if word in BAD else "quiet" if word == "undetermined" else "plain"
 
 
 def _plot_table(plot: Plot) -> Table:
-    """A row for each place; a line that was not measured there has none to give."""
-    places = sorted({x for line in plot.lines for x in line.x})
+    """Return a row for each place; a line that was not measured there has no values in it."""
     key = "_".join(re.findall(r"\w+", plot.x_name))
-    columns = [Column(key=key, header=plot.x_name)]
-    for line in plot.lines:
-        columns.append(Column(key=line.key, header=line.key, opens=True))
-        if line.intervals:
-            columns.append(Column(key=f"{line.key} interval", header="interval"))
     unit = " in %" if plot.y_form == "share" else ""
-    return Table(
-        key=plot.key,
-        title=plot.title,
-        note=f"{plot.y_name}{unit}; {plot.caption}",
-        columns=tuple(columns),
-        rows=tuple(
+    return make_table(
+        plot.key,
+        plot.title,
+        [
             (
-                Number(value=x, form=plot.x_form),
-                *(v for one in plot.lines for v in _values_at(one, x, plot)),
+                Field(key, plot.x_name, x, plot.x_form),
+                *(field for line in plot.lines for field in _fields_at(x, line, plot.y_form)),
             )
-            for x in places
-        ),
+            for x in sorted({x for line in plot.lines for x in line.x})
+        ],
+        note=f"{plot.y_name}{unit}; {plot.caption}",
     )
 
 
-def _values_at(line: PlotLine, x: float, plot: Plot) -> tuple[Value, ...]:
+def _fields_at(x: float, line: PlotLine, form: Form) -> Iterator[Field]:
+    """Yield the fields of a line at one place: its value, and its interval if it has any."""
     i = line.x.index(x) if x in line.x else None
-    value = Number(value=math.nan if i is None else line.y[i], form=plot.y_form)
-    if not line.intervals:
-        return (value,)
-    nothing = Interval(low=math.nan, high=math.nan, level=line.intervals[0].level)
-    return value, IntervalCell(
-        interval=nothing if i is None else line.intervals[i], form=plot.y_form
-    )
+    yield Field(line.key, line.key, None if i is None else line.y[i], form, opens=True)
+    if line.intervals:
+        missing = missing_interval(line.intervals[0].level)
+        interval = missing if i is None else line.intervals[i]
+        yield Field(f"{line.key} interval", "interval", interval, form)
 
 
-# The page of a lab: its plots, and what any report has.
+# The same as a page, with the plots drawn.
 
 
 _HEIGHT, _BELOW, _LINE = 220, 44, 16  # pixels of the axes, below them, and of a legend's line
 
 
 def lab_page(lab: LabReport) -> str:
-    """Write it; ends in a newline.
+    """Write the report as one HTML page; ends in a newline.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
     document = lab_document(lab)
+    answers = [answer.partition("; ") for answer in lab.answers]
     return lay_out(
         title=f"cotkit lab {lab.name}",
-        answers=[(claim, numbers) for claim, _, numbers in map(_split_answer, lab.answers)],
+        answers=[(claim, numbers) for claim, _, numbers in answers],
         caption=document.caption,
         sections=[PageSection(heading=lab.name, part=None, document=document)],
         figures=[draw_plot(plot) for plot in lab.plots],
     )
 
 
-def _split_answer(answer: str) -> tuple[str, str, str]:
-    """The claim, and the numbers it rests on."""
-    return answer.partition("; ")
-
-
 def draw_plot(plot: Plot) -> RenderedFigure:
-    """One plot."""
-    said = "; ".join(
+    """Draw one plot."""
+    values = "; ".join(
         f"{line.name}: "
         + ", ".join(
             f"{say_number(y, plot.y_form)} at {say_number(x, plot.x_form)}"
@@ -177,61 +240,58 @@ def draw_plot(plot: Plot) -> RenderedFigure:
         )
         for line in plot.lines
     )
-    head = _head_height(plot)
+    head = 30 + _LINE * len(plot.lines)
     return draw_figure(
         f"plot-{plot.key}",
         title=plot.title,
         caption=plot.caption,
-        says=printable(said),
+        says=printable(values),
         height=head + _HEIGHT + _BELOW,
         paint=lambda figure: _paint_plot(figure, plot, head),
     )
 
 
-def _head_height(plot: Plot) -> int:
-    return 30 + _LINE * len(plot.lines)
-
-
 def _paint_plot(figure: Figure, plot: Plot, head: int) -> None:
-    on = make_axes(figure, left=44, right=12, top=head, bottom=_BELOW)
+    axes = make_axes(figure, left=44, right=12, top=head, bottom=_BELOW)
     if plot.x_is_log:
-        on.set_xscale("log")
+        axes.set_xscale("log")
     for i, line in enumerate(plot.lines):
-        _paint_line(on, line, i, 100 if plot.y_form == "share" else 1)
-    _paint_ticks(on, plot)
+        _paint_line(axes, line, i, 100 if plot.y_form == "share" else 1)
+    _paint_ticks(axes, plot)
     if plot.y_form == "share":
-        on.set_ylim(min(0.0, on.get_ylim()[0]), 102)
+        axes.set_ylim(min(0.0, axes.get_ylim()[0]), 102)
     if plot.y_most is not None:
-        on.set_ylim(0, plot.y_most)
-    on.set_xlabel(plot.x_name)
-    label_unit(on, f"{plot.y_name}, %" if plot.y_form == "share" else plot.y_name)
-    draw_legend(on, above=20)
+        axes.set_ylim(0, plot.y_most)
+    axes.set_xlabel(plot.x_name)
+    label_unit(axes, f"{plot.y_name}, %" if plot.y_form == "share" else plot.y_name)
+    draw_legend(axes, above=20)
 
 
-def _paint_line(on: Axes, line: PlotLine, i: int, times: int) -> None:
+def _paint_line(axes: Axes, line: PlotLine, i: int, factor: int) -> None:
     color, marker = series_style(i)
-    y = [times * value for value in line.y]
+    y = [factor * value for value in line.y]
     name = shorten_name(printable(line.name), 52)
     if line.is_reference:
-        on.plot(line.x, y, color=color, linewidth=1.2, linestyle=(0, (4, 2)), label=name)
+        axes.plot(line.x, y, color=color, linewidth=1.2, linestyle=(0, (4, 2)), label=name)
         return
     if line.intervals:
-        low = [times * one.low for one in line.intervals]
-        high = [times * one.high for one in line.intervals]
-        on.fill_between(line.x, low, high, color=color, alpha=0.14, linewidth=0)
-    on.plot(line.x, y, marker=marker, markersize=4, color=color, label=name)
+        low = [factor * interval.low for interval in line.intervals]
+        high = [factor * interval.high for interval in line.intervals]
+        axes.fill_between(line.x, low, high, color=color, alpha=0.14, linewidth=0)
+    axes.plot(line.x, y, marker=marker, markersize=4, color=color, label=name)
 
 
-def _paint_ticks(on: Axes, plot: Plot) -> None:
-    """Places as ticks, where they are few; the words of the report in place of powers of ten."""
+def _paint_ticks(axes: Axes, plot: Plot) -> None:
+    """Write the places as ticks where there is room, in the words of the report."""
     places = sorted({x for line in plot.lines for x in line.x})
-    names = [say_number(x, plot.x_form) for x in places]
-    kept: list[int] = []
-    at = [math.log10(x) for x in places] if plot.x_is_log else places
-    span = max(at[-1] - at[0], 1e-9)
+    positions = [math.log10(x) for x in places] if plot.x_is_log else places
+    span = max(positions[-1] - positions[0], 1e-9)
+    ticks: list[int] = []
     for i in reversed(range(len(places))):
-        if not kept or (at[kept[-1]] - at[i]) / span * on.get_window_extent().width >= 44:
-            kept.append(i)
-    on.set_xticks([places[i] for i in kept], [names[i] for i in kept])
-    on.set_xticks([], minor=True)
-    on.grid(visible=True, axis="y")
+        width = axes.get_window_extent().width
+        if not ticks or (positions[ticks[-1]] - positions[i]) / span * width >= 44:
+            ticks.append(i)
+    names = [say_number(places[i], plot.x_form) for i in ticks]
+    axes.set_xticks([places[i] for i in ticks], names)
+    axes.set_xticks([], minor=True)
+    axes.grid(visible=True, axis="y")

@@ -1,21 +1,26 @@
-"""Train one network of a lab, from the beginning or from where a kill left it.
+"""Train the networks of the labs, each from its beginning or from where it was stopped.
 
-A step is a function of the state before it and of the step's number, so a resumed training gives
-the weights of an unbroken one: on a CPU bit by bit.
+A step depends on nothing but the state before it and the step's number, so a resumed training gives
+the weights of an unbroken one: on a CPU bit by bit, with the same number of threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
+import json
 import math
 import os
+import platform
 import signal
 import time
-from collections.abc import Callable, Generator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from cotkit.errors import BackendError, InterruptedRunError, MissingDependencyError, UsageError
 from cotkit.identity import content_hash
@@ -28,211 +33,127 @@ if TYPE_CHECKING:
 
 
 FIT_VERSION = 1
-"""Changes whenever optimizer or schedule do."""
-_WARMUP, _FLOOR, _CLIP = 0.05, 0.02, 1.0
+"""Raise it when the optimizer or the schedule of the labs changes."""
+LOSS_EVERY = 10
+"""Steps of which a loss curve shows the mean."""
+
+TrainingEnd = Literal["trained", "was there", "another process is at it"]
+"""How weights came to lie in a folder, or why they do not."""
+
+
+# What is trained.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingJob:
-    """One network to train and where it goes."""
+class Schedule:
+    """How many steps are taken and how large they are."""
 
-    name: str
-    """Unique in its lab: ``lenet-4-seed1``; also the folder's name."""
-    out: Path
-    """Folder of the lab."""
-    recipe: object
-    """All that makes the weights besides steps, rate and name; canonical JSON can say it."""
     n_steps: int
     """Optimizer steps."""
     peak_rate: float
-    """Highest learning rate: a linear rise over a twentieth of the steps, then a cosine."""
+    """Highest learning rate."""
+    warmup: float = 0.05
+    """Share of the steps over which the rate rises to its peak; then it falls as a cosine."""
+    floor: float = 0.02
+    """Where the cosine ends, as a share of the peak."""
+    clip: float = 1.0
+    """Longest gradient; a longer one is scaled down."""
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        n_warm = max(1, round(self.warmup * self.n_steps))
+        if step < n_warm:
+            return self.peak_rate * (step + 1) / n_warm
+        progress = (step - n_warm) / max(1, self.n_steps - n_warm)
+        return self.peak_rate * (
+            self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob(ABC):
+    """One network to train, and where it goes; every lab has a subclass."""
+
+    out: Path
+    """Folder of the lab."""
+    seed: int
+    """Of first weights and data."""
+
+    lab: ClassVar[str] = "lab"
+    """Keeps the fingerprints of different labs apart."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Unique in its lab: ``lenet-4-seed1``; also the name of its folder."""
+
+    @property
+    @abstractmethod
+    def schedule(self) -> Schedule:
+        """How long and how fast it learns."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> Mapping[str, object]:
+        """All that makes its weights besides name and schedule, for canonical JSON."""
+
+    @abstractmethod
+    def make_network(self) -> torch.nn.Module:
+        """Return the network, untrained, on the CPU: a function of the settings alone."""
+
+    @abstractmethod
+    def compute_loss(self, network: torch.nn.Module, step: int) -> torch.Tensor:
+        """Return the loss of the network at a step: a function of these two and the settings."""
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """All that makes its weights."""
+        return {
+            "version": FIT_VERSION,
+            "name": self.name,
+            "recipe": self.settings,
+            "n_steps": self.schedule.n_steps,
+            "peak_rate": self.schedule.peak_rate,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that makes its weights: 64 hex digits."""
+        return content_hash(self.lab, self.identity)
 
     @property
     def folder(self) -> Path:
         """Where the network lies, complete or begun."""
         return self.out / self.name
 
-    @property
-    def fingerprint(self) -> str:
-        """Of everything that makes its weights: 64 hex digits."""
-        return content_hash("lab", self._parts())
-
-    def begin(self) -> None:
-        """Say in the folder what is trained there; raises as :func:`checkpoint.check` does."""
-        checkpoint.begin_training(self.folder, self.fingerprint, self._parts())
-
-    def _parts(self) -> dict[str, object]:
-        return {
-            "version": FIT_VERSION,
-            "name": self.name,
-            "recipe": self.recipe,
-            "n_steps": self.n_steps,
-            "peak_rate": self.peak_rate,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trainer:
-    """What all trainings of one lab share."""
-
-    accelerator: Accelerator
-    """The device."""
-    save_every: int
-    """Steps between two checkpoints."""
-    report: Callable[[TrainingProgress], None]
-    """Told how far each training is."""
-
-    def fit(
-        self,
-        job: TrainingJob,
-        made: torch.nn.Module,
-        loss: Callable[[torch.nn.Module, int], torch.Tensor],
-    ) -> torch.nn.Module:
-        """Train a network, or load what was trained; on the device, in evaluation mode.
-
-        Args:
-            job: Which.
-            made: The network, untrained, on the CPU.
-            loss: Of the network at a step, counted from 0: a function of these two alone.
-
-        Raises:
-            UsageError: the folder holds another recipe's network, or another process is at it.
-            BackendError: memory does not suffice, or the loss is no number any more.
-            InterruptedRunError: Ctrl-C; the checkpoint was saved.
-        """
-        with checkpoint.claim_folder(job.folder) as is_ours:
-            if not is_ours:
-                raise UsageError(f"another process trains {job.folder}", hint="another --out")
-            job.begin()
-            if not checkpoint.is_done(job.folder):
-                # Weights, gradients and two moments; activations are caught when they overflow.
-                n_bytes = 16 * sum(p.numel() for p in made.parameters())
-                device = str(self.accelerator.device)
-                with watch_memory(job.name, n_bytes, device), defer_interrupt() as stopped:
-                    self._train(job, made, loss, stopped)
-        return _load_weights(job, made, self.accelerator.device)
-
-    def _train(
-        self,
-        job: TrainingJob,
-        made: torch.nn.Module,
-        loss: Callable[[torch.nn.Module, int], torch.Tensor],
-        stopped: Callable[[], bool],
-    ) -> None:
+    def make_optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """Return AdamW over all weights; the trainer sets the rate of each step."""
         import torch
 
-        made, adam = self.accelerator.prepare(made, torch.optim.AdamW(made.parameters()))
-        losses = _restore_losses(job, made, adam)
-        first, since = len(losses), time.monotonic()
-        made.train()
-        for step in range(first, job.n_steps):
-            for group in adam.param_groups:
-                group["lr"] = learning_rate(job, step)
-            found = loss(made, step)
-            self.accelerator.backward(found)
-            self.accelerator.clip_grad_norm_(made.parameters(), _CLIP)
-            adam.step()
-            adam.zero_grad()
-            losses.append(_check_finite(job, step, found.item()))
-            done = step + 1
-            if done % LOSS_EVERY == 0 or done == job.n_steps:
-                pace = (time.monotonic() - since) / (done - first)
-                self.report(_make_progress(job, losses, pace))
-            if stopped() and done < job.n_steps:
-                _save(job, made, adam, losses)
-                raise InterruptedRunError(
-                    f"{job.name} stopped at step {done:,} of {job.n_steps:,}",
-                    hint="the same command goes on from there",
-                )
-            if done % self.save_every == 0 and done < job.n_steps:
-                _save(job, made, adam, losses)
-        _finish(job, self.accelerator.unwrap_model(made), losses)
-        self.accelerator.free_memory()  # or it would hold on to every network of the lab
+        return torch.optim.AdamW(network.parameters())
+
+    def estimate_bytes(self, network: torch.nn.Module) -> int:
+        """Return the memory that training takes: weights, gradients and two moments."""
+        return 16 * count_params(network)
+
+    def count_work(self, n_steps: int) -> dict[str, int]:  # noqa: ARG002 - a subclass counts
+        """Return what so many steps take, for the loss curve and the log: name -> number."""
+        return {}
+
+    def write_network(self, network: torch.nn.Module) -> None:
+        """Write the trained network to its folder; the weights last, because they end the job."""
+        from safetensors.torch import save
+
+        weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+        write_atomically(checkpoint.weights_of(self.folder), save(weights))
 
 
-def learning_rate(job: TrainingJob, step: int) -> float:
-    """Learning rate of a step, counted from 0."""
-    n_warm = max(1, round(_WARMUP * job.n_steps))
-    if step < n_warm:
-        return job.peak_rate * (step + 1) / n_warm
-    done = (step - n_warm) / max(1, job.n_steps - n_warm)
-    return job.peak_rate * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
+def count_params(network: torch.nn.Module) -> int:
+    """Return how many numbers of a network are trained."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _check_finite(job: TrainingJob, step: int, loss: float) -> float:
-    if not math.isfinite(loss):
-        raise BackendError(
-            f"{job.name}: the loss of step {step:,} is {loss}", hint="another --seed may not"
-        )
-    return loss
-
-
-def _make_progress(job: TrainingJob, losses: list[float], pace: float) -> TrainingProgress:
-    recent = losses[-LOSS_EVERY:]
-    return TrainingProgress(
-        name=job.name,
-        step=len(losses),
-        n_steps=job.n_steps,
-        loss=sum(recent) / len(recent),
-        left_s=(job.n_steps - len(losses)) * pace,
-    )
-
-
-def _restore_losses(
-    job: TrainingJob, made: torch.nn.Module, adam: torch.optim.Optimizer
-) -> list[float]:
-    """The losses so far, with the checkpoint loaded into both; none, if there is none."""
-    there = checkpoint.load_checkpoint(job.folder)
-    if there is None:
-        return []
-    made.load_state_dict(there["network"])
-    adam.load_state_dict(there["optimizer"])
-    return list(there["losses"])
-
-
-def _save(
-    job: TrainingJob, made: torch.nn.Module, adam: torch.optim.Optimizer, losses: list[float]
-) -> None:
-    state = {"network": made.state_dict(), "optimizer": adam.state_dict(), "losses": losses}
-    checkpoint.save_checkpoint(job.folder, state)
-
-
-def _finish(job: TrainingJob, made: torch.nn.Module, losses: list[float]) -> None:
-    """Weights come last: where they are, everything is."""
-    from safetensors.torch import save
-
-    rows = ["step,loss"] + [
-        f"{end},{sum(losses[end - LOSS_EVERY : end]) / LOSS_EVERY:.6f}"
-        for end in range(LOSS_EVERY, len(losses) + 1, LOSS_EVERY)
-    ]
-    write_atomically(job.folder / "loss.csv", ("\n".join(rows) + "\n").encode())
-    weights = {name: value.cpu().contiguous() for name, value in made.state_dict().items()}
-    write_atomically(checkpoint.weights_of(job.folder), save(weights))
-    checkpoint.drop_checkpoint(job.folder)
-
-
-def _load_weights(job: TrainingJob, made: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """The trained weights, from disk: the same whether they were trained now or before.
-
-    Raises:
-        UsageError: the file is not what was saved.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = checkpoint.weights_of(job.folder)
-    try:
-        made.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as broken:
-        raise UsageError(f"{path} holds other weights", hint="remove the folder") from broken
-    return made.to(device).eval()
-
-
-# How far a training is, for whoever watches it.
-
-
-LOSS_EVERY = 10
-"""Steps of which a loss curve shows the mean."""
+# How it is trained.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,42 +165,240 @@ class TrainingProgress:
     step: int
     """Steps done."""
     n_steps: int
-    """Of so many."""
+    """Steps to do in all."""
     loss: float
     """Mean of the last ``LOSS_EVERY`` steps, in the loss's unit."""
     left_s: float
-    """At the rate since this process began."""
+    """Seconds that the rest takes at the rate since this process began."""
 
 
-# Ctrl-C between two steps instead of within one.
+@dataclass(slots=True, kw_only=True)
+class _TrainingState:
+    """All that a checkpoint holds."""
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    losses: list[float]
+    """One for each step done."""
+    seconds: float
+    """Wall time of these steps, over all processes."""
+
+    def restore(self, folder: Path) -> None:
+        """Continue from the checkpoint of a folder, if there is one."""
+        saved = checkpoint.load_checkpoint(folder)
+        if saved is not None:
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.losses = list(saved["losses"])
+            self.seconds = saved.get("seconds", 0.0)  # which 0.1 wrote for pocket models only
+
+    def save(self, job: TrainingJob) -> None:
+        """Write the checkpoint and the loss curve so far."""
+        _write_curve(job, self.losses)
+        checkpoint.save_checkpoint(
+            job.folder,
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "losses": self.losses,
+                "seconds": self.seconds,
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """What all trainings of one lab share."""
+
+    accelerator: Accelerator
+    """The device."""
+    save_every: int
+    """Steps between two checkpoints."""
+    report: Callable[[TrainingProgress], None]
+    """Called with the progress of each training every ``LOSS_EVERY`` steps."""
+
+    def fit(self, job: TrainingJob) -> torch.nn.Module:
+        """Return the trained network, on the device and in evaluation mode.
+
+        It always comes from disk: the same whether it was trained now or before.
+
+        Raises:
+            UsageError: another process trains it, or the weights are not what was saved.
+            CotkitError: as :meth:`train`.
+        """
+        if self.train(job) == "another process is at it":
+            raise UsageError(f"another process trains {job.folder}", hint="another --out")
+        return _load_network(job).to(self.accelerator.device).eval()
+
+    def train(self, job: TrainingJob) -> TrainingEnd:
+        """Train until the weights lie in the job's folder, and return how that came about.
+
+        Raises:
+            UsageError: the folder holds a model of another recipe.
+            BackendError: memory does not suffice, or the loss is no number any more.
+            InterruptedRunError: Ctrl-C; the checkpoint was saved.
+        """
+        with checkpoint.claim_folder(job.folder) as is_claimed:
+            if not is_claimed:
+                return "another process is at it"
+            checkpoint.begin_training(job.folder, job.fingerprint, job.identity)
+            if checkpoint.is_done(job.folder):
+                return "was there"
+            with explain_full_memory(job.name), defer_interrupt() as is_interrupted:
+                state = self._begin(job)
+                self._take_steps(job, state, is_interrupted)
+                _finish(job, self.accelerator.unwrap_model(state.network), state)
+        self.accelerator.free_memory()  # or it would hold on to every network of the lab
+        return "trained"
+
+    def _begin(self, job: TrainingJob) -> _TrainingState:
+        network = job.make_network()
+        check_free_memory(job.name, job.estimate_bytes(network), self.accelerator.device)
+        network, optimizer = self.accelerator.prepare(network, job.make_optimizer(network))
+        state = _TrainingState(network=network, optimizer=optimizer, losses=[], seconds=0.0)
+        state.restore(job.folder)
+        n_done = len(state.losses)
+        event = "resumed" if n_done else "begun"
+        _append_log(job, event, step=n_done, **_describe_environment(self.accelerator))
+        return state
+
+    def _take_steps(
+        self, job: TrainingJob, state: _TrainingState, is_interrupted: Callable[[], bool]
+    ) -> None:
+        n_steps, n_before, seconds_before = job.schedule.n_steps, len(state.losses), state.seconds
+        start = time.monotonic()
+        state.network.train()
+        for step in range(n_before, n_steps):
+            loss = self._take_step(job, state, step)
+            if not math.isfinite(loss):
+                raise BackendError(
+                    f"{job.name}: the loss of step {step:,} is {loss}",
+                    hint="another seed may not diverge",
+                )
+            state.losses.append(loss)
+            n_done, elapsed = step + 1, time.monotonic() - start
+            state.seconds = seconds_before + elapsed
+            if n_done % LOSS_EVERY == 0 or n_done == n_steps:
+                recent = state.losses[-LOSS_EVERY:]
+                progress = TrainingProgress(
+                    name=job.name,
+                    step=n_done,
+                    n_steps=n_steps,
+                    loss=sum(recent) / len(recent),
+                    left_s=(n_steps - n_done) * elapsed / (n_done - n_before),
+                )
+                self.report(progress)
+            if n_done == n_steps:
+                return
+            if is_interrupted():
+                state.save(job)
+                _append_log(job, "interrupted", step=n_done)
+                raise InterruptedRunError(
+                    f"{job.name} stopped at step {n_done:,} of {n_steps:,}",
+                    hint="the same command goes on from there",
+                )
+            if n_done % self.save_every == 0:
+                state.save(job)
+
+    def _take_step(self, job: TrainingJob, state: _TrainingState, step: int) -> float:
+        """Take one step of the optimizer, and return the loss before it."""
+        for group in state.optimizer.param_groups:
+            group["lr"] = job.schedule.learning_rate(step)
+        loss = job.compute_loss(state.network, step)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(state.network.parameters(), job.schedule.clip)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        return loss.item()
+
+
+def _finish(job: TrainingJob, network: torch.nn.Module, state: _TrainingState) -> None:
+    """Write curve, log and network, in this order, and remove the checkpoint."""
+    _write_curve(job, state.losses)
+    last = state.losses[-max(1, len(state.losses) // 20) :]
+    _append_log(
+        job,
+        "trained",
+        n_params=count_params(network),
+        **job.count_work(job.schedule.n_steps),
+        seconds=round(state.seconds, 1),
+        loss=round(sum(last) / len(last), 5),
+    )
+    job.write_network(network)
+    checkpoint.drop_checkpoint(job.folder)
+
+
+def _load_network(job: TrainingJob) -> torch.nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = checkpoint.weights_of(job.folder)
+    network = job.make_network()
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise UsageError(f"{path} holds other weights", hint="remove the folder") from error
+    return network
+
+
+# The records beside the weights: ``loss.csv`` and ``log.jsonl``.
+
+
+def _write_curve(job: TrainingJob, losses: Sequence[float]) -> None:
+    """Write ``loss.csv``: the mean of every ``LOSS_EVERY`` steps."""
+    lines = [",".join(("step", *job.count_work(0), "loss"))]
+    for end in range(LOSS_EVERY, len(losses) + 1, LOSS_EVERY):
+        mean = sum(losses[end - LOSS_EVERY : end]) / LOSS_EVERY
+        lines.append(",".join(map(str, (end, *job.count_work(end).values(), f"{mean:.6f}"))))
+    write_atomically(job.folder / "loss.csv", ("\n".join(lines) + "\n").encode())
+
+
+def _append_log(job: TrainingJob, event: str, **facts: object) -> None:
+    """Append a line to ``log.jsonl``."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    line = json.dumps({"event": event, "utc": now, **facts})
+    with (job.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
+def _describe_environment(accelerator: Accelerator) -> dict[str, object]:
+    import torch
+
+    return {
+        "device": str(accelerator.device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": importlib.metadata.version("transformers"),
+    }
 
 
 @contextlib.contextmanager
 def defer_interrupt() -> Generator[Callable[[], bool]]:
-    """Ask the function given whether Ctrl-C was pressed; pressed again, it interrupts at once.
+    """Yield a function that says whether Ctrl-C was pressed; pressed again, it interrupts at once.
 
     Works in the main thread only, where Python lets a program hear signals.
     """
-    pressed = False
+    is_pressed = False
 
-    def hear(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
+    def note_signal(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_pressed
+        if is_pressed:
             raise KeyboardInterrupt
-        pressed = True
+        is_pressed = True
 
-    before = signal.signal(signal.SIGINT, hear)
+    previous = signal.signal(signal.SIGINT, note_signal)
     try:
-        yield lambda: pressed
+        yield lambda: is_pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-# The one device that a training runs on, and what it says when it is too small.
+# The one device that a training runs on, and the error when it is too small.
 
 
 def make_accelerator(device: str) -> Accelerator:
-    """Accelerate, in float32, on ``cpu``, ``cuda:1``, ``mps`` or, with ``auto``, the best of them.
+    """Return Accelerate, in float32, for ``cpu``, ``cuda:1``, ``mps`` or the best: ``auto``.
 
     On a CPU torch works with one thread from now on: small networks gain little from more, two
     trainings side by side gain all of it, and weights then do not depend on the number of cores.
@@ -294,53 +413,57 @@ def make_accelerator(device: str) -> Accelerator:
     except ImportError as missing:
         raise MissingDependencyError(missing.name or "accelerate", "hf") from missing
 
-    there = _list_devices()
-    chosen = {"auto": there[0], "cuda": "cuda:0"}.get(device, device)
-    if chosen not in there:
-        raise UsageError(f"device {device} is not there", hint=f"here: {', '.join(there)}")
+    available = [f"cuda:{i}" for i in range(torch.cuda.device_count())]  # the best first
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    available.append("cpu")
+    chosen = {"auto": available[0], "cuda": "cuda:0"}.get(device, device)
+    if chosen not in available:
+        raise UsageError(f"device {device} is not there", hint=f"here: {', '.join(available)}")
     if chosen == "cpu":
         torch.set_num_threads(1)
     os.environ["ACCELERATE_TORCH_DEVICE"] = chosen
     return Accelerator(cpu=chosen == "cpu", mixed_precision="no")
 
 
-@contextlib.contextmanager
-def watch_memory(what: str, n_bytes: int, device: str) -> Generator[None]:
-    """Refuse what needs more memory than is free, and say it in one line if it runs out later.
+_MEMORY_HINT = "fewer other programs, a smaller size, or another --device"
+
+
+def check_free_memory(name: str, n_bytes: int, device: torch.device) -> None:
+    """Refuse a training that needs more memory than is free.
 
     Raises:
         BackendError: the memory does not suffice.
     """
+    if (n_free := _free_bytes(device)) < n_bytes:
+        raise BackendError(
+            f"{name} needs about {n_bytes / 1e9:.1f} GB of memory, {n_free / 1e9:.1f} GB are free",
+            hint=_MEMORY_HINT,
+        )
+
+
+@contextlib.contextmanager
+def explain_full_memory(name: str) -> Generator[None]:
+    """Turn every error that says that memory ran out into one line.
+
+    Raises:
+        BackendError: memory ran out.
+    """
     import torch
 
-    hint = "fewer other programs, a smaller size, or another --device"
-    if (free := _free_bytes(device)) < n_bytes:
-        raise BackendError(
-            f"{what} needs about {n_bytes / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
-            hint=hint,
-        )
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as full:
-        raise BackendError(f"{what}: memory ran out", hint=hint) from full
-    except RuntimeError as failed:
-        if "can't allocate memory" not in str(failed):  # torch has no class for it on a CPU
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise BackendError(f"{name}: memory ran out", hint=_MEMORY_HINT) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # torch has no class for it on a CPU
             raise
-        raise BackendError(f"{what}: memory ran out", hint=hint) from failed
+        raise BackendError(f"{name}: memory ran out", hint=_MEMORY_HINT) from error
 
 
-def _list_devices() -> list[str]:
-    """The best first."""
-    import torch
-
-    found = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
-
-
-def _free_bytes(device: str) -> int:
+def _free_bytes(device: torch.device) -> int:
     import psutil
     import torch
 
-    if device.startswith("cuda"):
+    if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available

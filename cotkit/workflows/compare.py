@@ -201,15 +201,15 @@ def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | 
 
 
 def analyse(
-    plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None
+    plan: Plan, info: BackendInfo, result: ExecutionResult, price: Price | None
 ) -> Comparison:
-    """The comparison that the rows of a plan come to."""
-    why = failure_reason(done)
+    """Return the comparison of the rows of a plan."""
+    why = failure_reason(result)
     order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
     rows = (
-        sorted(done.rows, key=lambda row: order[row.problem_id])
+        sorted(result.rows, key=lambda row: order[row.problem_id])
         if plan.spec.stop_when
-        else done.rows
+        else result.rows
     )
     facts = RunFacts(
         run_id=plan.run_id(info),
@@ -227,7 +227,7 @@ def analyse(
             if isinstance(arm.strategy, FlippedLabels)
         },
     )
-    found = compare_rows(
+    comparison = compare_rows(
         rows,
         plan.pairs,
         facts,
@@ -239,40 +239,40 @@ def analyse(
         price=price,
     )
     return replace(
-        found,
+        comparison,
         notes=(
             *plan.notes(),
-            *found.notes,
+            *comparison.notes,
             *note_unscored_options(plan, info),
-            *_run_notes(plan, info, done, price, why),
+            *_run_notes(plan, info, result, price, why),
         ),
-        ended_by=done.ended_by,
+        ended_by=result.ended_by,
         why_failed=why,
         n_shot=plan.n_shot,
     )
 
 
-def failure_reason(done: ExecutionResult) -> str | None:
-    """The commonest reason of a run's failed attempts; None: none failed."""
-    reasons = Counter(row.error for row in done.rows if row.outcome == "failed" and row.error)
+def failure_reason(result: ExecutionResult) -> str | None:
+    """Return the commonest reason of a run's failed attempts; None: none failed."""
+    reasons = Counter(row.error for row in result.rows if row.outcome == "failed" and row.error)
     return reasons.most_common(1)[0][0] if reasons else None
 
 
 def _run_notes(
-    plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None, why: str | None
+    plan: Plan, info: BackendInfo, result: ExecutionResult, price: Price | None, why: str | None
 ) -> tuple[str, ...]:
-    """What a reader must know of how the run went and what its dollars are made of."""
+    """Return what a reader must know of how the run went and of what its dollars are made."""
     notes: list[str] = []
     if plan.stored_id is not None:
         notes.append(trust_note([plan.stored_id]))
-    if n_outdated := sum(map(is_outdated, done.rows)):
+    if n_outdated := sum(map(is_outdated, result.rows)):
         notes.append(outdated_note(n_outdated))
-    if done.ended_by is not None:
+    if result.ended_by is not None:
         ends = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
-        n_done = len({row.problem_id for row in done.rows})
+        n_done = len({row.problem_id for row in result.rows})
         notes.append(
             f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
-            f"{ends[done.ended_by]}"
+            f"{ends[result.ended_by]}"
         )
     if why is not None:
         notes.append(f"the commonest reason of failed attempts: {why}")
@@ -286,7 +286,7 @@ def _run_notes(
             f"{info.model} takes no temperature: what should be greedy was sampled at the "
             "provider's default, and a second run will differ"
         )
-    served = sorted({row.served_by for row in done.rows if row.served_by})
+    served = sorted({row.served_by for row in result.rows if row.served_by})
     if len(served) > 1:
         notes.append(f"several models or versions answered: {'; '.join(served)}")
     if price is not None:

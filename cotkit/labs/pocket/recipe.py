@@ -1,13 +1,12 @@
-"""What makes a pocket model: sizes, data, schedule. Its fingerprint is a hash of all of it."""
+"""What makes a pocket model: sizes, data, schedule and tokens."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cotkit.errors import UnknownNameError, UsageError
-from cotkit.identity import content_hash
+from cotkit.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -40,7 +39,7 @@ class NetworkSize:
         return self.n_layers * (attention + mlp + 2 * self.width) + self.width * (len(PIECES) + 1)
 
     def n_bytes(self, recipe: PocketRecipe) -> int:
-        """Memory of a training process, rounded up: 0.46 GB of torch and activations.
+        """Return the memory of a training process, rounded up: 0.46 GB of torch and activations.
 
         Measured: 0.47, 0.59 and 1.15 GB for 3k, 57k and 1m, where this says 0.48, 0.63 and 1.30.
         """
@@ -116,50 +115,24 @@ class PocketRecipe:
     context_tokens: int = 2048
     """Window that the config states: the longest prompt with its limit of new tokens fits."""
 
-    @property
-    def n_tokens(self) -> int:
-        """Read by each model."""
-        return self.n_steps * self.batch_tokens
 
-    def fingerprint(self, size: NetworkSize, seed: int) -> str:
-        """Of one model: 64 hex digits."""
-        return content_hash("pocket", {"recipe": self, "size": size, "seed": seed})
-
-    def flops(self, size: NetworkSize) -> int:
-        """``6 N D``; attention comes on top."""
-        return 6 * size.n_params * self.n_tokens
-
-
-def parse_sizes(wanted: str) -> tuple[NetworkSize, ...]:
-    """The sizes that ``all`` or ``smallest,next`` or ``3k,12k`` name, smallest first.
+def parse_sizes(text: str) -> tuple[NetworkSize, ...]:
+    """Return the sizes that ``all`` or ``smallest,next`` or ``3k,12k`` name, smallest first.
 
     Raises:
         UnknownNameError: there is no such size.
     """
-    known = {size.name: size for size in SIZES}
-    words = {"smallest": SIZES[0].name, "next": SIZES[1].name}
-    names = {words.get(name, name) for name in map(str.strip, wanted.lower().split(","))}
+    sizes = [size.name for size in SIZES]
+    words = {"smallest": sizes[0], "next": sizes[1]}
+    names = {words.get(name, name) for name in map(str.strip, text.lower().split(","))}
     if names == {"all"}:
         return SIZES
-    for name in sorted(names - known.keys()):
-        raise UnknownNameError("size of pocket", name, [*known, *words, "all"])
+    for name in sorted(names.difference(sizes)):
+        raise UnknownNameError("size of pocket", name, [*sizes, *words, "all"])
     return tuple(size for size in SIZES if size.name in names)
 
 
-def recipe_of(n_steps: int | None) -> PocketRecipe:
-    """The family's recipe, or the same with fewer or more steps.
-
-    Raises:
-        UsageError: fewer than one.
-    """
-    if n_steps is None:
-        return PocketRecipe()
-    if n_steps < 1:
-        raise UsageError(f"--steps {n_steps} trains nothing", hint="1 or more")
-    return replace(PocketRecipe(), n_steps=n_steps)
-
-
-# The tokens of pocket models: digits and signs one by one, the fixed phrases of prompts whole.
+# The tokens of pocket models: digits and signs one by one, the fixed phrases of prompts as a whole.
 #
 # A text of phrases has less than a quarter of the tokens of one of characters, so that a model
 # reads more than four times the problems for the same FLOPs; numbers are still spelt digit by
@@ -189,16 +162,16 @@ PIECES: tuple[str, ...] = (
     *(ANSWER, PLUS, MINUS, EQUALS, NEGATIVE, STOP, SPACE, BLANK, *DIGITS),
 )
 """Every token; its place is its id."""
-ID: dict[str, int] = {piece: at for at, piece in enumerate(PIECES)}
+ID: dict[str, int] = {piece: i for i, piece in enumerate(PIECES)}
 
 
 def text_of(ids: list[int]) -> str:
-    """The text that these tokens spell."""
+    """Return the text that these tokens spell."""
     return "".join(PIECES[i] for i in ids)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Longest piece first from the left; any other character is ``<unk>``."""
+    """Return the tokenizer: the longest piece from the left; any other character is ``<unk>``."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Problems as tokens: exactly what our strategies render, with the answers that should follow.
+"""Write problems as tokens: what our strategies render, with the answers that should follow.
 
 Everything is an array over all problems at once: each place of the longest text is a column, and
 -1 stands where a problem has nothing there. Python loops run over columns only.
@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cotkit.benchmarks.arithmetic import Arithmetic
-from cotkit.labs.pocket import recipe as v
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from cotkit.labs.pocket.recipe import PocketRecipe
-    from cotkit.types import Problem
-
+from cotkit.labs.pocket.recipe import (
+    ADD,
+    ADD_FIRST,
+    ANSWER,
+    ASK,
+    BLANK,
+    EQUALS,
+    FIRST,
+    HEADER,
+    ID,
+    MINUS,
+    NEGATIVE,
+    PLUS,
+    SPACE,
+    START,
+    STOP,
+    SUBTRACT,
+    SUBTRACT_FIRST,
+    THEN,
+    PocketRecipe,
+)
+from cotkit.types import Problem
 
 _ABSENT = -1
 _SHORTEST = 8  # tokens of any problem with its answer, at least
@@ -39,9 +53,7 @@ class TrainingBatch:
 
 
 def make_batch(recipe: PocketRecipe, seed: int, step: int) -> TrainingBatch:
-    """The sequences of one step: a function of recipe, seed and step alone."""
-    import numpy as np
-
+    """Return the sequences of one step: a function of recipe, seed and step alone."""
     rng = np.random.default_rng([recipe.generator_version, seed, step])
     is_long = step % recipe.long_every == recipe.long_every - 1
     length = recipe.long_tokens if is_long else recipe.short_tokens
@@ -61,12 +73,10 @@ def make_batch(recipe: PocketRecipe, seed: int, step: int) -> TrainingBatch:
 def encode(
     chains: ChainBatch, reasoned: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Tokens of each problem with its answer, and whether they are learned.
+    """Return the tokens of each problem with its answer, and whether they are learned.
 
     Both have shape [N, columns]; -1 where there is no token.
     """
-    import numpy as np
-
     question, answer = list(_question_columns(chains)), list(_answer_columns(chains, reasoned))
     ids = np.column_stack(question + answer)
     learned = np.arange(ids.shape[1]) >= len(question)
@@ -74,68 +84,58 @@ def encode(
 
 
 def _question_columns(chains: ChainBatch) -> Iterator[NDArray[np.int64]]:
-    import numpy as np
-
-    yield np.full_like(chains.start, v.ID[v.START])
+    yield np.full_like(chains.start, ID[START])
     yield from _number_columns(chains.start)
-    for at, (sign, term) in enumerate(zip(chains.signs.T, chains.terms.T, strict=True)):
-        add, subtract = (v.ADD, v.SUBTRACT) if at else (v.ADD_FIRST, v.SUBTRACT_FIRST)
+    for i, (sign, term) in enumerate(zip(chains.signs.T, chains.terms.T, strict=True)):
+        add, subtract = (ADD, SUBTRACT) if i else (ADD_FIRST, SUBTRACT_FIRST)
         yield _sign_tokens(sign, add, subtract)
         yield from _number_columns(term, sign != 0)
-    yield np.full_like(chains.start, v.ID[v.ASK])
+    yield np.full_like(chains.start, ID[ASK])
 
 
 def _answer_columns(chains: ChainBatch, reasoned: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
-    import numpy as np
-
     values, signs = chains.values, chains.signs * reasoned[:, None]
     single = (chains.signs != 0).sum(axis=1) == 1
-    for at, (sign, term) in enumerate(zip(signs.T, chains.terms.T, strict=True)):
-        there = sign != 0
-        first = np.where(single, v.ID[v.SPACE], v.ID[v.FIRST]) if at == 0 else v.ID[v.THEN]
-        yield np.where(there, first, _ABSENT)
-        yield from _number_columns(values[:, at], there)
-        yield _sign_tokens(sign, v.PLUS, v.MINUS)
-        yield from _number_columns(term, there)
-        yield np.where(there, v.ID[v.EQUALS], _ABSENT)
-        yield from _number_columns(values[:, at + 1], there)
-        yield np.where(there, v.ID[v.STOP], _ABSENT)
-    for piece in (v.ANSWER, v.SPACE):
-        yield np.full_like(chains.start, v.ID[piece])
+    for i, (sign, term) in enumerate(zip(signs.T, chains.terms.T, strict=True)):
+        exists = sign != 0
+        opening = np.where(single, ID[SPACE], ID[FIRST]) if i == 0 else ID[THEN]
+        yield np.where(exists, opening, _ABSENT)
+        yield from _number_columns(values[:, i], exists)
+        yield _sign_tokens(sign, PLUS, MINUS)
+        yield from _number_columns(term, exists)
+        yield np.where(exists, ID[EQUALS], _ABSENT)
+        yield from _number_columns(values[:, i + 1], exists)
+        yield np.where(exists, ID[STOP], _ABSENT)
+    for piece in (ANSWER, SPACE):
+        yield np.full_like(chains.start, ID[piece])
     yield from _number_columns(values[:, -1])
-    for piece in (v.STOP, v.BLANK):
-        yield np.full_like(chains.start, v.ID[piece])
+    for piece in (STOP, BLANK):
+        yield np.full_like(chains.start, ID[piece])
 
 
 def _number_columns(
-    value: NDArray[np.int64], there: NDArray[np.bool_] | None = None
+    value: NDArray[np.int64], exists: NDArray[np.bool_] | None = None
 ) -> Iterator[NDArray[np.int64]]:
-    """A column for the sign and one for each digit of the largest, the highest first."""
-    import numpy as np
-
+    """Yield a column for the sign and one for each digit of the largest, the highest first."""
     size = np.abs(value)
-    there = np.ones(value.shape, dtype=np.bool_) if there is None else there
-    yield np.where(there & (value < 0), v.ID[v.NEGATIVE], _ABSENT)
+    exists = np.ones(value.shape, dtype=np.bool_) if exists is None else exists
+    yield np.where(exists & (value < 0), ID[NEGATIVE], _ABSENT)
     for power in range(len(str(size.max(initial=0))) - 1, -1, -1):
-        shown = there & ((size >= 10**power) if power else True)
-        yield np.where(shown, v.ID["0"] + size // 10**power % 10, _ABSENT)
+        has_digit = exists & ((size >= 10**power) if power else True)
+        yield np.where(has_digit, ID["0"] + size // 10**power % 10, _ABSENT)
 
 
 def _sign_tokens(sign: NDArray[np.int64], add: str, subtract: str) -> NDArray[np.int64]:
-    import numpy as np
-
-    return np.where(sign > 0, v.ID[add], np.where(sign < 0, v.ID[subtract], _ABSENT))
+    return np.where(sign > 0, ID[add], np.where(sign < 0, ID[subtract], _ABSENT))
 
 
 def _least_tokens(n_steps: NDArray[np.int64], reasoned: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Tokens of a problem whose numbers have one digit each, answer included."""
+    """Count the tokens of a problem and its answer if all numbers have one digit."""
     return _SHORTEST + 2 * n_steps + reasoned * 7 * n_steps
 
 
 def _tokens_before(n_tokens: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Tokens that the same row holds before each problem; rows stand in order."""
-    import numpy as np
-
+    """Count the tokens that the same row holds before each problem; rows stand in order."""
     before = np.cumsum(n_tokens) - n_tokens
     return before - before[np.searchsorted(row, row)]
 
@@ -146,17 +146,14 @@ def _pack_rows(
     row: NDArray[np.int64],
     shape: tuple[int, int],
 ) -> TrainingBatch:
-    """Problems one after the other behind a header, row by row, each row cut at its length."""
-    import numpy as np
-
-    there = ids != _ABSENT
-    n_tokens = there.sum(axis=1)
-    row_of = np.repeat(row, n_tokens)
-    at = 1 + _tokens_before(np.ones_like(row_of), row_of)
-    fits = at < shape[1]
-    packed, flags = np.full(shape, v.ID[v.HEADER]), np.zeros(shape, dtype=np.bool_)
-    packed[row_of[fits], at[fits]] = ids[there][fits]
-    flags[row_of[fits], at[fits]] = learned[there][fits]
+    """Write problems one after the other behind a header; cut each row at its length."""
+    exists = ids != _ABSENT
+    token_row = np.repeat(row, exists.sum(axis=1))
+    place = 1 + _tokens_before(np.ones_like(token_row), token_row)
+    fits = place < shape[1]
+    packed, flags = np.full(shape, ID[HEADER]), np.zeros(shape, dtype=np.bool_)
+    packed[token_row[fits], place[fits]] = ids[exists][fits]
+    flags[token_row[fits], place[fits]] = learned[exists][fits]
     return TrainingBatch(ids=packed, learned=flags)
 
 
@@ -181,18 +178,14 @@ class ChainBatch:
 
     @property
     def values(self) -> NDArray[np.int64]:
-        """Shape [N, S + 1]: the start and the result of every step."""
-        import numpy as np
-
+        """The start and the result of every step, shape [N, S + 1]."""
         return np.cumsum(np.column_stack([self.start, self.signs * self.terms]), axis=1)
 
     def keys(self, digits: int) -> NDArray[np.int64]:
-        """One number for each different problem whose numbers have so many digits, shape [N].
+        """Return one number for each different problem of numbers of so many digits, shape [N].
 
         Where it takes more than 64 bits, two problems may share one: then one more is held out.
         """
-        import numpy as np
-
         base = 2 * 10**digits
         keys = self.start.copy()
         for sign, term in zip(self.signs.T, self.terms.T, strict=True):
@@ -203,50 +196,43 @@ class ChainBatch:
 def draw_chains(
     rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRecipe
 ) -> ChainBatch:
-    """A problem for each number of steps, shape [N]; held-out ones are drawn again."""
-    import numpy as np
-
+    """Draw a problem for each number of steps, shape [N]; held-out ones are drawn again."""
     chains = _draw_unchecked(rng, n_steps, recipe)
     held_out = held_out_keys(recipe)
-    while (at := np.flatnonzero(_is_among(chains.keys(recipe.digits), held_out))).size:
-        again = _draw_unchecked(rng, n_steps[at], recipe)
-        chains.start[at], chains.signs[at], chains.terms[at] = again.start, again.signs, again.terms
+    while (rows := np.flatnonzero(_is_among(chains.keys(recipe.digits), held_out))).size:
+        redrawn = _draw_unchecked(rng, n_steps[rows], recipe)
+        chains.start[rows] = redrawn.start
+        chains.signs[rows], chains.terms[rows] = redrawn.signs, redrawn.terms
     return chains
 
 
 def _draw_unchecked(
     rng: np.random.Generator, n_steps: NDArray[np.int64], recipe: PocketRecipe
 ) -> ChainBatch:
-    import numpy as np
-
     shape = (n_steps.size, recipe.max_steps)
     low, high = 10 ** (recipe.digits - 1), 10**recipe.digits
-    there = np.arange(recipe.max_steps) < n_steps[:, None]
+    exists = np.arange(recipe.max_steps) < n_steps[:, None]
     return ChainBatch(
         start=rng.integers(low, high, n_steps.size),
-        signs=np.where(rng.integers(0, 2, shape) == 0, 1, -1) * there,
-        terms=rng.integers(low, high, shape) * there,
+        signs=np.where(rng.integers(0, 2, shape) == 0, 1, -1) * exists,
+        terms=rng.integers(low, high, shape) * exists,
     )
 
 
-def _is_among(keys: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each key is one of the known ones, which are sorted."""
-    import numpy as np
-
-    return known[np.minimum(np.searchsorted(known, keys), known.size - 1)] == keys
+def _is_among(keys: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether each key is one of the others, which are sorted."""
+    return others[np.minimum(np.searchsorted(others, keys), others.size - 1)] == keys
 
 
 @functools.lru_cache(maxsize=4)
 def held_out_keys(recipe: PocketRecipe) -> NDArray[np.int64]:
-    """Keys of the benchmark's problems and exemplars that are not trained on, sorted."""
-    import numpy as np
-
-    return np.unique(chains_of(held_out_problems(recipe), recipe).keys(recipe.digits))
+    """Return the keys of the problems and exemplars that are not trained on, sorted."""
+    return np.unique(read_chains(held_out_problems(recipe), recipe).keys(recipe.digits))
 
 
 def held_out_problems(recipe: PocketRecipe) -> list[Problem]:
-    """What ``arithmetic`` draws under the recipe's seeds, from ``least_held_out`` operations up."""
-    sets = [
+    """Return what ``arithmetic`` draws under the seeds of the recipe, without short problems."""
+    benches = [
         Arithmetic(
             steps=steps, digits=recipe.digits, operators=operators, seed=seed, n=recipe.held_out_n
         )
@@ -254,20 +240,18 @@ def held_out_problems(recipe: PocketRecipe) -> list[Problem]:
         for operators in _OPERATORS
         for seed in recipe.held_out_seeds
     ]
-    return [one for bench in sets for one in (*bench.problems(), *bench.exemplar_pool())]
+    return [problem for bench in benches for problem in (*bench.problems(), *bench.exemplar_pool())]
 
 
-def chains_of(problems: list[Problem], recipe: PocketRecipe) -> ChainBatch:
-    """Problems of the benchmark as numbers."""
-    import numpy as np
-
+def read_chains(problems: Sequence[Problem], recipe: PocketRecipe) -> ChainBatch:
+    """Return problems of the benchmark as numbers."""
     start = np.zeros(len(problems), dtype=np.int64)
     signs, terms = np.zeros((2, len(problems), recipe.max_steps), dtype=np.int64)
     for row, problem in enumerate(problems):
         text = problem.question.text
-        found = _START.search(text)
-        assert found is not None  # every chain has one
-        start[row] = int(found[1])
+        match = _START.search(text)
+        assert match is not None  # every chain has one
+        start[row] = int(match[1])
         for column, (word, term) in enumerate(_TERM.findall(text)):
             signs[row, column] = 1 if word == "add" else -1
             terms[row, column] = int(term)
