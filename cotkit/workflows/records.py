@@ -13,9 +13,10 @@ from typing import Any, TypedDict, cast, get_args
 
 from cotkit.errors import BadInputError, CotkitError
 from cotkit.registry import load_class, parse_spec
+from cotkit.run.runner import score_draft
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt, read_steps
-from cotkit.store import AttemptRow, DraftRow, StoredTurn
+from cotkit.store import AttemptRow, StoredTurn
 from cotkit.types import Attempt, Completion, Outcome, Problem, StopReason
 
 _USAGE: Mapping[str, type] = {
@@ -85,7 +86,7 @@ def score_record(
         return AttemptRow(**about, outcome="failed", error=record.failure)
     attempt = record.attempt
     scores = score_attempt(attempt, problem, reader)
-    drafts = tuple(_score_draft(draft, problem, reader) for draft in attempt.drafts)
+    drafts = tuple(score_draft(draft, problem, reader) for draft in attempt.drafts)
     metrics = measure_attempt(
         attempt,
         problem,
@@ -110,16 +111,6 @@ def score_record(
         error=attempt.note,
         drafts=drafts,
         is_vote=attempt.is_vote,
-    )
-
-
-def _score_draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
-    scores = score_attempt(draft, problem, reader)
-    return DraftRow(
-        text=draft.text,
-        outcome=scores.outcome,
-        readings=scores.readings,
-        correct_by=scores.correct_by,
     )
 
 
