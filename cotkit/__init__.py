@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison
-    from cotkit.api import ScoreResult, compare, scale, score
+    from cotkit.api import ScoreResult, compare, plan, scale, score
     from cotkit.errors import CotkitError
     from cotkit.report import render
-    from cotkit.workflows.plan import Forecast, plan
+    from cotkit.run.budget import Budget, Resources
+    from cotkit.run.spec import RunOptions
+    from cotkit.workflows.plan import Forecast
 
 __all__ = [
+    "Budget",
     "Comparison",
     "CotkitError",
     "Forecast",
+    "Resources",
+    "RunOptions",
     "Scale",
     "ScoreResult",
     "compare",
@@ -30,23 +35,39 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "cotkit.run.budget",
     "Comparison": "cotkit.analysis.values",
     "CotkitError": "cotkit.errors",
     "Forecast": "cotkit.workflows.plan",
+    "Resources": "cotkit.run.budget",
+    "RunOptions": "cotkit.run.spec",
     "Scale": "cotkit.analysis.scale.values",
     "ScoreResult": "cotkit.api",
     "compare": "cotkit.api",
-    "plan": "cotkit.workflows.plan",
+    "plan": "cotkit.api",
     "render": "cotkit.report",
     "scale": "cotkit.api",
     "score": "cotkit.api",
 }
+_OLD_NAMES = {"Scored": "ScoreResult"}
+"""Names of version 0.1, to be removed in the next one -> the names of now."""
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cotkit' has no attribute {name!r}")
     import importlib
 
+    if name in _OLD_NAMES:
+        import warnings
+
+        message = f"cotkit.{name} is now cotkit.{_OLD_NAMES[name]}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        name = _OLD_NAMES[name]
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cotkit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not, for completion in notebooks and shells."""
+    return sorted({*globals(), *__all__})

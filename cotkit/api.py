@@ -1,26 +1,287 @@
-"""The Python front door, for other eval code: ``compare``, ``scale`` and ``score``."""
+"""The Python front door, for other eval code: ``compare``, ``plan``, ``scale`` and ``score``."""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from cotkit.analysis.scale.grid import Axis
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
 from cotkit.benchmarks import load_benchmark
+from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.models import Foreign, as_backend
 from cotkit.protocols import Backend, Benchmark
-from cotkit.registry import parse_spec
-from cotkit.run import RunSpec
-from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN_IN_PYTHON, strategy_specs
+from cotkit.registry import parse_spec, split_specs
+from cotkit.run.budget import NO_LIMITS, Resources
+from cotkit.run.spec import (
+    DEFAULT_BENCH,
+    DEFAULT_LOG_DIR,
+    DEFAULT_STRATEGY,
+    DEFAULTS,
+    GIVEN_IN_PYTHON,
+    RunKeywords,
+    RunOptions,
+    RunSpec,
+    strategy_specs,
+)
 from cotkit.store import AttemptRow
-from cotkit.workflows.compare import NO_LIMITS, Emit, Resources, run_spec
+from cotkit.workflows.compare import Emit, run_spec
 from cotkit.workflows.completions_file import DEFAULT_ARM, read_items
+from cotkit.workflows.plan import Forecast, plan_spec
 from cotkit.workflows.score import Missing, ScoreQuestion, score_completions
+
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., object])
+
+
+def _list_options(*, without: frozenset[str] = frozenset()) -> Callable[[_FunctionT], _FunctionT]:
+    """Show every field of :class:`RunOptions` in the signature and docstring of a function.
+
+    Without it, help, notebooks and completion would show ``**options``.
+    """
+
+    def add_options(function: _FunctionT) -> _FunctionT:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        options = [
+            inspect.Parameter(
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=getattr(DEFAULTS, option.name),
+                annotation=option.type,
+            )
+            for option in fields(RunOptions)
+            if option.name not in without
+        ]
+        signature = signature.replace(parameters=[*own, *options])
+        setattr(function, "__signature__", signature)  # noqa: B010 - no stub has it
+        texts = _option_texts()
+        lines = [
+            textwrap.fill(
+                f"{option.name}: {texts.get(option.name, '')}",
+                width=100,
+                initial_indent=" " * 8,
+                subsequent_indent=" " * 12,
+            )
+            + "\n"
+            for option in options
+        ]
+        before, returns, after = (function.__doc__ or "").partition("\n    Returns:")
+        function.__doc__ = f"{before.rstrip()}\n{''.join(lines)}{returns}{after}"
+        return function
+
+    return add_options
+
+
+def _option_texts() -> dict[str, str]:
+    """Return what stands under each field of :class:`RunOptions`; nothing without its source."""
+    try:
+        source = textwrap.dedent(inspect.getsource(RunOptions))
+    except OSError:  # an installation of compiled files alone
+        return {}
+    (options,) = cast("list[ast.ClassDef]", ast.parse(source).body)
+    return {
+        field.target.id: " ".join(str(text.value.value).split())
+        for field, text in itertools.pairwise(options.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+def _make_spec(
+    function: Callable[..., object],
+    models: Sequence[object],
+    options: Mapping[str, object],
+    **fields_of_spec: Any,  # noqa: ANN401 - the fields of a run that are no options
+) -> RunSpec:
+    """Return the spec of a call; an option that is None has its default.
+
+    Raises:
+        UnknownNameError: the function has no such option.
+        UsageError: an option is out of range, or a batch is to be sent by an object.
+    """
+    known_options = inspect.signature(function).parameters
+    for name in options:
+        if name not in known_options:
+            raise UnknownNameError(f"option of {function.__name__}", name, known_options)
+    values: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name in {"model_args", "generation"} & values.keys():
+        values[name] = dict(values[name])
+    spec = RunSpec(**fields_of_spec, **values)
+    if spec.batch and not all(isinstance(model, str) for model in models):
+        raise UsageError(
+            "a batch is sent by a model with a name, and this one is an object",
+            hint='model="openai/NAME" or "anthropic/NAME"',
+        )
+    return spec
+
+
+@_list_options()
+def compare(
+    model: str | PromptToText | Backend | Foreign,
+    strategy: str | Sequence[str] = DEFAULT_STRATEGY,
+    bench: str | Benchmark = DEFAULT_BENCH,
+    *,
+    model_id: str | None = None,
+    resources: Resources = NO_LIMITS,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+    **options: Unpack[RunKeywords],
+) -> Comparison:
+    """Compare strategies with their controls on the same problems: do they help this model?
+
+    Args:
+        model: a name as on the command line, a backend object, an ``inspect_ai`` ``Model``, an
+            lm-eval ``LM``, or any function from prompt to text (also a coroutine function). An
+            object is left open.
+        strategy: one spec such as ``"cot"``, or several; ``"flipped-labels:fraction=0+0.5+1"``
+            stands for three.
+        bench: a name, the path of a JSONL file, or a benchmark object.
+        model_id: vouches for the model and version behind a function or an object of another
+            tool, so that later calls reuse its completions; None: they do not.
+        resources: what this call may spend; the comparison's ``ended_by`` says if that ended it.
+        log_dir: folder of the store, or ``postgresql://...``; what it holds is not made again.
+        on_event: called with every event of the run; in another thread where an event loop is
+            already running in this one.
+
+    Returns:
+        The comparison. Attempts the backend failed are left out and named in its notes.
+
+    Raises:
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+        InterruptedRunError: Ctrl-C; the same call goes on where it stopped (a function's only with
+            a ``model_id``).
+    """
+    return run_spec(
+        _make_spec(
+            compare,
+            [model],
+            options,
+            model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
+            bench=bench if isinstance(bench, str) else bench.name,
+            strategies=strategy_specs(strategy),
+        ),
+        _resolve_benchmark(bench),
+        log_dir=log_dir,
+        backend=None if isinstance(model, str) else _resolve_backend(model, model_id),
+        emit=on_event,
+        resources=resources,
+    )
+
+
+@_list_options()
+def plan(
+    model: str | PromptToText | Backend | Foreign,
+    strategy: str | Sequence[str] = DEFAULT_STRATEGY,
+    bench: str | Benchmark = DEFAULT_BENCH,
+    *,
+    resources: Resources = NO_LIMITS,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    **options: Unpack[RunKeywords],
+) -> Forecast:
+    """Forecast what the same :func:`compare` would ask, make and be able to find.
+
+    Nothing is generated. A model is not loaded, but fetched if it is not here yet: its weights are
+    part of every completion's identity.
+
+    Args:
+        model: as of :func:`compare`, and so are all others.
+        strategy: as there.
+        bench: as there.
+        resources: its prices are those of the forecast.
+        log_dir: as there; a store that does not exist is not made.
+
+    Returns:
+        The forecast: requests, tokens, dollars and the smallest gain that can be found.
+
+    Raises:
+        CotkitError: as :func:`compare`, for what is wrong with the arguments.
+    """
+    return plan_spec(
+        _make_spec(
+            plan,
+            [model],
+            options,
+            model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
+            bench=bench if isinstance(bench, str) else bench.name,
+            strategies=strategy_specs(strategy),
+        ),
+        _resolve_benchmark(bench),
+        log_dir=log_dir,
+        backend=None if isinstance(model, str) else _resolve_backend(model),
+        prices=resources.prices,
+    )
+
+
+@_list_options(without=frozenset({"stop_when"}))
+def scale(
+    models: str | Sequence[str | Backend | Foreign],
+    strategy: str | Sequence[str] = DEFAULT_STRATEGY,
+    bench: str | Benchmark | Sequence[str | Benchmark] = DEFAULT_BENCH,
+    *,
+    x: Axis = "params",
+    assume_sustained: bool = False,
+    by_steps: bool = False,
+    losses: Mapping[str, float] | None = None,
+    resources: Resources = NO_LIMITS,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+    **options: Unpack[RunKeywords],
+) -> tuple[Scale, ...]:
+    """Find from which model size on strategies help: every model on the same problems, in turn.
+
+    Args:
+        models: names or objects as of :func:`compare`, at least two; one text is the name of a
+            family.
+        strategy: as of :func:`compare`.
+        bench: one benchmark, or several; each has a curve of its own.
+        x: what size means; ``ordinal``: the order of ``models``.
+        assume_sustained: whether help, once begun, is assumed not to stop with size; to be chosen
+            before there are results.
+        by_steps: whether to analyse the problems of each number of steps by themselves.
+        losses: model -> pretraining loss in nats per token, for ``x="loss"``.
+        resources: as there, without a budget, which is of one run.
+        log_dir: as there.
+        on_event: as there.
+
+    Returns:
+        One analysis for each benchmark, or for each of its groups by steps. Attempts that failed
+        are holes and named in its notes.
+
+    Raises:
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+    """
+    from cotkit.workflows.ladder import family_models
+    from cotkit.workflows.scale import ScaleOptions, scale_models
+
+    ladder = family_models(models) if isinstance(models, str) else models
+    benches = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
+    result = scale_models(
+        _make_spec(
+            scale, ladder, options, model=GIVEN_IN_PYTHON, strategies=strategy_specs(strategy)
+        ),
+        [model if isinstance(model, str) else _resolve_backend(model) for model in ladder],
+        [named for each in benches for named in _name_benchmarks(each)],
+        ScaleOptions(
+            axis=x,
+            assume_sustained=assume_sustained,
+            losses=dict(losses or {}),
+            by_steps=by_steps,
+        ),
+        log_dir=log_dir,
+        emit=on_event,
+        resources=resources,
+    )
+    return result.scales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,190 +296,14 @@ class ScoreResult:
     """All there is to say: arms, gains over a baseline, pass@k, notes; ``render`` prints it."""
 
 
-def compare(
-    model: str | PromptToText | Backend | Foreign,
-    strategy: str | Sequence[str] = "cot",
-    bench: str | Benchmark = "gsm-mini",
-    *,
-    baseline: str | None = None,
-    limit: int | Literal["all"] | None = None,
-    seed: int = 0,
-    exemplars: str = "builtin:8",
-    exemplar_seed: int = 0,
-    reader: str = "flexible",
-    margin: float = 0.02,
-    model_id: str | None = None,
-    run_unsafe_code: bool = False,
-    model_args: Mapping[str, str] | None = None,
-    generation: Mapping[str, str] | None = None,
-    likelihood: bool = False,
-    stop_when: Literal["decided"] | None = None,
-    means: Resources = NO_LIMITS,
-    log_dir: Path | str = DEFAULT_LOG_DIR,
-    on_event: Emit | None = None,
-) -> Comparison:
-    """Does the strategy help this model? Paired with its control on the same problems.
-
-    Args:
-        model: a name as on the command line, a backend object, an ``inspect_ai`` ``Model``, an
-            lm-eval ``LM``, or any function from prompt to text (also a coroutine function). An
-            object is left open.
-        strategy: one spec such as ``"cot"``, or several; ``"flipped-labels:fraction=0,0.5,1"``
-            stands for three.
-        bench: a name, the path of a JSONL file, or a benchmark object.
-        baseline: measure every strategy against this one instead of its own control.
-        limit: how many problems, the same in every arm; None: 200, or all where there are fewer.
-        seed: which problems, and the base seed of sampled decoding.
-        exemplars: ``builtin:K``, ``train:K`` or ``FILE.jsonl:K``.
-        exemplar_seed: which exemplars are drawn from a train split or file.
-        reader: the reader that decides what is correct.
-        margin: smallest gain that counts as material, a fraction.
-        model_id: vouches for the model and version behind a function or an object of another
-            tool, so that later calls reuse its completions; None: they do not.
-        run_unsafe_code: whether strategies may have code run that the model wrote.
-        model_args: fields of the backend, as text.
-        generation: strategy parameters for every arm that has them, as text.
-        likelihood: whether to ask for the log-probability of gold answers, too.
-        stop_when: ``decided``: stop once more problems cannot change any verdict.
-        means: what this call may spend; the comparison's ``ended_by`` says if that ended it.
-        log_dir: folder of the store, or ``postgresql://...``; what it holds is not made again.
-        on_event: called with every event of the run; in another thread where an event loop is
-            already running in this one.
-
-    Returns:
-        The comparison. Attempts the backend failed are left out and named in its notes.
-
-    Raises:
-        CotkitError: one sentence with a hint; everything that was generated is kept.
-        InterruptedRunError: Ctrl-C; the same call goes on where it stopped (a function's only with
-            a ``model_id``).
-    """
-    spec = RunSpec(
-        model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
-        model_args=dict(model_args or {}),
-        bench=bench if isinstance(bench, str) else bench.name,
-        strategies=strategy_specs(strategy),
-        baseline=baseline,
-        limit=limit,
-        seed=seed,
-        exemplars=exemplars,
-        exemplar_seed=exemplar_seed,
-        generation=dict(generation or {}),
-        reader=reader,
-        margin=margin,
-        run_unsafe_code=run_unsafe_code,
-        likelihood=likelihood,
-        stop_when=stop_when,
-    )
-    benchmark = _resolve_benchmark(bench)
-    given = None if isinstance(model, str) else _resolve_backend(model, model_id)
-    return run_spec(spec, benchmark, log_dir=log_dir, backend=given, emit=on_event, means=means)
-
-
-def scale(
-    models: str | Sequence[str | Backend | Foreign],
-    strategy: str | Sequence[str] = "cot",
-    bench: str | Benchmark | Sequence[str | Benchmark] = "gsm-mini",
-    *,
-    baseline: str | None = None,
-    limit: int | Literal["all"] | None = None,
-    seed: int = 0,
-    exemplars: str = "builtin:8",
-    exemplar_seed: int = 0,
-    reader: str = "flexible",
-    margin: float = 0.02,
-    x: Axis = "params",
-    assume_sustained: bool = False,
-    by_steps: bool = False,
-    losses: Mapping[str, float] | None = None,
-    run_unsafe_code: bool = False,
-    model_args: Mapping[str, str] | None = None,
-    generation: Mapping[str, str] | None = None,
-    likelihood: bool = False,
-    prices: Path | None = None,
-    log_dir: Path | str = DEFAULT_LOG_DIR,
-    on_event: Emit | None = None,
-) -> tuple[Scale, ...]:
-    """From which size on does the strategy help? Every model on the same problems, one by one.
-
-    Args:
-        models: Names or objects as of :func:`compare`, at least two; one text is the name of a
-            family.
-        strategy: As of :func:`compare`.
-        bench: One benchmark, or several; each has a curve of its own.
-        x: What size means; ``ordinal``: the order of ``models``.
-        assume_sustained: Whether help, once begun, is assumed not to stop with size; to be chosen
-            before there are results.
-        by_steps: Whether to ask it of the problems of each number of steps.
-        losses: Model -> pretraining loss in nats per token, for ``x="loss"``.
-        prices: A file of your own prices.
-        baseline: As of :func:`compare`, and so are all that follow.
-        limit: As there.
-        seed: As there; also of the bootstraps.
-        exemplars: As there.
-        exemplar_seed: As there.
-        reader: As there.
-        margin: As there.
-        run_unsafe_code: As there.
-        model_args: As there, for every model.
-        generation: As there.
-        likelihood: As there.
-        log_dir: As there.
-        on_event: As there.
-
-    Returns:
-        One analysis for each benchmark, or for each of its groups by steps. Attempts that failed
-        are holes and named in its notes.
-
-    Raises:
-        CotkitError: one sentence with a hint; everything that was generated is kept.
-    """
-    from cotkit.workflows.ladder import family_models
-    from cotkit.workflows.scale import ScaleOptions, scale_models
-
-    written = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
-    spec = RunSpec(
-        model=GIVEN_IN_PYTHON,
-        model_args=dict(model_args or {}),
-        strategies=strategy_specs(strategy),
-        baseline=baseline,
-        limit=limit,
-        seed=seed,
-        exemplars=exemplars,
-        exemplar_seed=exemplar_seed,
-        generation=dict(generation or {}),
-        reader=reader,
-        margin=margin,
-        run_unsafe_code=run_unsafe_code,
-        likelihood=likelihood,
-    )
-    found = scale_models(
-        spec,
-        family_models(models)
-        if isinstance(models, str)
-        else [one if isinstance(one, str) else _resolve_backend(one) for one in models],
-        [(one if isinstance(one, str) else one.name, _resolve_benchmark(one)) for one in written],
-        ScaleOptions(
-            axis=x,
-            assume_sustained=assume_sustained,
-            losses=dict(losses or {}),
-            prices=prices,
-            by_steps=by_steps,
-        ),
-        log_dir=log_dir,
-        emit=on_event or (lambda _: None),
-    )
-    return found.scales
-
-
 def score(
     completions: Mapping[str, str] | Iterable[Mapping[str, object]],
     bench: str | Benchmark,
     *,
-    reader: str = "flexible",
+    reader: str = DEFAULTS.reader,
     arm: str = DEFAULT_ARM,
-    baseline: str | None = None,
-    margin: float = 0.02,
+    baseline: str | None = DEFAULTS.baseline,
+    margin: float = DEFAULTS.margin,
     missing: Missing = "leave-out",
     on_row: Callable[[AttemptRow], None] | None = None,
 ) -> ScoreResult:
@@ -241,36 +326,32 @@ def score(
         UsageError: no such reader or arm, or a margin out of range.
     """
     rows: list[AttemptRow] = []
-    ask = ScoreQuestion(reader=reader, baseline=baseline, margin=margin, missing=missing)
+    keeps_rows = isinstance(completions, Mapping)
     if isinstance(completions, Mapping):
-        given = cast("Mapping[str, str]", completions)
-        items = ({"id": problem, "text": text} for problem, text in given.items())
-        keep = rows.append
+        texts = cast("Mapping[str, str]", completions)
+        items = ({"id": problem, "text": text} for problem, text in texts.items())
     else:
-        items, keep = completions, _discard_row
+        items = completions
 
-    def seen(row: AttemptRow) -> None:
-        keep(row)
+    def take_row(row: AttemptRow) -> None:
+        if keeps_rows:
+            rows.append(row)
         if on_row is not None:
             on_row(row)
 
     comparison = score_completions(
         read_items(items, arm=arm),
         _resolve_benchmark(bench),
-        ask,
+        ScoreQuestion(reader=reader, baseline=baseline, margin=margin, missing=missing),
         source="completions",
-        on_row=seen,
+        on_row=take_row,
     )
     return ScoreResult(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
 
 
-def _discard_row(row: AttemptRow) -> None:
-    """Keep nothing of a row."""
-
-
 def _resolve_backend(model: object, model_id: str | None = None) -> Backend:
-    if (found := as_backend(model, model_id)) is not None:
-        return found
+    if (backend := as_backend(model, model_id)) is not None:
+        return backend
     if callable(model):
         function = Function(function=cast("PromptToText", model))
         return function if model_id is None else replace(function, identity=model_id)
@@ -279,3 +360,10 @@ def _resolve_backend(model: object, model_id: str | None = None) -> Backend:
 
 def _resolve_benchmark(bench: str | Benchmark) -> Benchmark:
     return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
+
+
+def _name_benchmarks(bench: str | Benchmark) -> list[tuple[str, Benchmark]]:
+    """Return (spec, benchmark) for each spec of a text, or an object under its name."""
+    if isinstance(bench, str):
+        return [(spec, _resolve_benchmark(spec)) for spec in split_specs(bench)]
+    return [(bench.name, bench)]

@@ -13,10 +13,10 @@ import ast
 import dataclasses
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import itertools
 import math
+import re
 import sys
 import traceback
 import typing
@@ -24,8 +24,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 _PACKAGE = Path(__file__).parent
 
@@ -49,6 +53,12 @@ _BARE_PARAMETERS = {
 }
 """Name -> its parameter that may be written first and bare: ``bigbench:emoji_movie``."""
 
+_OTHER_NAMES = {
+    ("flipped-labels", "n_shot"): "k",
+    ("unrelated-labels", "n_shot"): "k",
+}
+"""(name, what users write) -> the parameter, whose own name stands in stored runs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryEntry:
@@ -64,6 +74,27 @@ class RegistryEntry:
     """``cotkit``, or the distribution that brought it."""
 
 
+# Specs: the one grammar of ``--strategy``, ``--bench``, ``--model-args`` and their like.
+#
+#   specs   a,b:key=value             ``,`` separates specs and parameters
+#   values  b:key=low+high+off        ``+`` separates values of one parameter: a spec for each
+#           b:key=0,0.5,1             so does ``,`` before a bare number
+#   quotes  b:key='1,000 + 1'         one value, whatever is in it; ``''`` stands for a quote
+#
+# A number (``1e+3``), operators (``+-``), a path (``./a+b.jsonl``) and what begins or ends with
+# ``+`` are one value without quotes, too.
+
+
+_QUOTED = r"'(?:[^']|'')*'"
+_PART = re.compile(rf"(?:(?<=[=+,]){_QUOTED}|[^,])+")
+"""What stands between two commas."""
+_VALUE = re.compile(rf"(?:(?<![^+]){_QUOTED}|(?<=[\d.])[eE]\+(?=\d)|[^+])+")
+"""What stands between two signs ``+``, but for those of exponents."""
+_OPERATORS = frozenset("+-x*/")
+_PATH_BEGINNINGS = ("./", "../", "/", "~/")
+_PATH_ENDINGS = (".jsonl", ".json", ".csv", ".yaml", ".yml", ".toml", ".py", ".eval", ".gguf")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """What a user wrote: a name and its parameters."""
@@ -71,90 +102,142 @@ class Spec:
     name: str
     """Registry name with hyphens, or a path that ends in ``.py``."""
     params: Mapping[str, str]
-    """Parameter name (underscores) -> text as written."""
+    """Parameter name (underscores) -> text, without quotes."""
 
     def __str__(self) -> str:
-        """The canonical spelling, parameters sorted: ``name:a=1,b=2``."""
-        params = ",".join(f"{key}={value}" for key, value in sorted(self.params.items()))
+        """Return the canonical spelling, parameters sorted: ``name:a=1,b=2``."""
+        params = ",".join(f"{key}={_quote(value)}" for key, value in sorted(self.params.items()))
         return f"{self.name}:{params}" if params else self.name
 
 
 def parse_spec(text: str) -> Spec:
-    """Read ``name`` or ``name:key=value,key=value``; a bare first value where ``_BARE`` names it.
+    """Read ``name`` or ``name:key=value,key=value``; some names take a bare first value.
 
     Raises:
-        UsageError: a parameter has no ``=`` or no name.
+        UsageError: a parameter has no ``=`` or no name, or comes twice.
     """
-    name, _, rest = text.strip().partition(":")
+    name, _, params_text = text.strip().partition(":")
     is_path = name.endswith((".py", ".jsonl"))
     name = name if is_path else name.replace("_", "-").lower()
-    if name in _BARE_PARAMETERS and rest and "=" not in rest.partition(",")[0]:
-        rest = f"{_BARE_PARAMETERS[name]}={rest}"
-    return Spec(name=name, params=parse_params(rest))
+    if name in _BARE_PARAMETERS and params_text and "=" not in params_text.partition(",")[0]:
+        params_text = f"{_BARE_PARAMETERS[name]}={params_text}"
+    params: dict[str, str] = {}
+    for key, value in parse_params(params_text).items():
+        parameter = parameter_name(name, key)
+        if parameter in params:
+            raise UsageError(f"{text!r} gives {parameter} twice", hint="leave one out")
+        params[parameter] = value
+    return Spec(name=name, params=params)
+
+
+def parameter_name(name: str, key: str) -> str:
+    """Return what a class calls a parameter that users may write in another way, too."""
+    return _OTHER_NAMES.get((name, key), key)
 
 
 def split_specs(text: str) -> tuple[str, ...]:
-    """Split ``a,b:k=1,2,t=3,c`` into specs, expanded: ``a``, ``b:k=1,t=3``, ``b:k=2,t=3``, ``c``.
+    """Split ``a,b:k=1+2,t=3,c`` into one spec for each combination of values.
 
-    A part ``key=value`` belongs to the spec before it, and so does a bare number after a
-    ``key=value``: one more value of that key.
-    """
-    specs: list[str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        is_param = "=" in part and ":" not in part.partition("=")[0]
-        if specs and (is_param or ("=" in specs[-1] and _is_number(part))):
-            specs[-1] += f",{part}"
-        else:
-            specs.append(part)
-    return tuple(one for spec in specs for one in expand_spec(spec))
-
-
-def expand_spec(text: str) -> tuple[str, ...]:
-    """Every combination of the values in ``name:a=1,2,b=3,4``; the last parameter varies fastest.
+    Here ``a``, ``b:k=1,t=3``, ``b:k=2,t=3`` and ``c``; the last parameter varies fastest. A part
+    ``key=value`` belongs to the spec before it, and so does a bare number after a ``key=value``:
+    one more value of that key.
 
     Raises:
-        UsageError: the first part has no ``=``.
+        UsageError: a ``key=value`` comes before any spec that could take it.
     """
-    name, colon, rest = text.partition(":")
-    values: list[list[str]] = []
-    for part in filter(None, (part.strip() for part in rest.split(","))):
-        if values and "=" not in part:
-            values[-1].append(f"{values[-1][0].partition('=')[0]}={part}")
+    specs: list[tuple[str, list[list[str]]]] = []  # a name with its colon, values of each parameter
+    for part in _split_parts(text):
+        key, equals, _ = part.partition("=")
+        if equals and ":" not in key:
+            if not specs or not specs[-1][0].endswith(":"):
+                name = specs[-1][0] if specs else "NAME"
+                raise UsageError(f"{part!r} belongs to no spec", hint=f"write {name}:{part}")
+            specs[-1][1].append(_split_param(part))
+        elif specs and specs[-1][1] and "=" in specs[-1][1][-1][0] and _are_numbers(part):
+            key = specs[-1][1][-1][0].partition("=")[0]
+            specs[-1][1][-1] += [f"{key}={value}" for value in _split_values(part)]
         else:
-            values.append([part])
-    return tuple(f"{name}{colon}{','.join(chosen)}" for chosen in itertools.product(*values))
+            name, colon, first = part.partition(":")
+            specs.append((f"{name}{colon}", [_split_param(first)] if first else []))
+    return tuple(
+        f"{name}{','.join(values)}"
+        for name, params in specs
+        for values in itertools.product(*params)
+    )
 
 
 def parse_params(text: str) -> dict[str, str]:
-    """Read ``key=value,key=value``; names get underscores.
+    """Read ``key=value,key=value``; names get underscores, values lose their quotes.
 
     Raises:
         UsageError: a part has no ``=`` or no name, or a name comes twice.
     """
     params: dict[str, str] = {}
-    for part in filter(None, text.split(",")):
+    for part in _split_parts(text):
         key, equals, value = part.partition("=")
         name = key.strip().replace("-", "_")
         if not equals or not name:
             raise UsageError(f"cannot read {part!r} in {text!r}", hint="write key=value,key=value")
         if name in params:
             raise UsageError(f"{text!r} gives {name} twice", hint="leave one out")
-        params[name] = value.strip()
+        params[name] = _unquote(value.strip())
     return params
 
 
+def _split_parts(text: str) -> list[str]:
+    return [part.strip() for part in _PART.findall(text) if part.strip()]
+
+
+def _split_param(text: str) -> list[str]:
+    """Split ``key=a+b`` into ``key=a`` and ``key=b``; the key may be missing."""
+    key, equals, values = text.partition("=")
+    return [f"{key}={value}" for value in _split_values(values)] if equals else _split_values(text)
+
+
+def _split_values(text: str) -> list[str]:
+    """Split ``a+b``; the module's comment on specs says what is one value."""
+    values: list[str] = _VALUE.findall(text)
+    is_one = (
+        _OPERATORS.issuperset(text)
+        or text.startswith(_PATH_BEGINNINGS)
+        or text.endswith(_PATH_ENDINGS)
+        or "+".join(values) != text
+    )
+    return [text] if is_one else values
+
+
+def _quote(value: str) -> str:
+    needs_quotes = (
+        value != value.strip()
+        or any(mark in f"={value}" for mark in (",", "='", "+'"))
+        or len(_split_values(value)) > 1
+    )
+    return "'{}'".format(value.replace("'", "''")) if needs_quotes else value
+
+
+def _unquote(value: str) -> str:
+    return value[1:-1].replace("''", "'") if re.fullmatch(_QUOTED, value) else value
+
+
+def _are_numbers(text: str) -> bool:
+    return all(map(_is_number, _split_values(text)))
+
+
+# Looking a name up, and making what a spec describes.
+
+
 def entries(kind: str) -> list[RegistryEntry]:
-    """Every name of a kind with its summary, sorted; imports none of the modules."""
-    found = {name: _describe_module(name, path) for name, path in _builtin_modules(kind).items()}
-    for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
+    """Return every name of a kind with its summary, sorted; imports none of the modules."""
+    by_name = {name: _describe_module(name, path) for name, path in _builtin_modules(kind).items()}
+    for point in _entry_points(kind):
         name = point.name.replace("_", "-")
         origin = point.dist.name if point.dist else "unknown"
-        found.setdefault(name, RegistryEntry(name=name, summary="", origin=origin))
-    return [found[name] for name in sorted(found)]
+        by_name.setdefault(name, RegistryEntry(name=name, summary="", origin=origin))
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def load_class(kind: str, name: str) -> type:
-    """The class behind a name: built in, then third party, then a path to a ``.py`` file.
+    """Return the class behind a name: built in, third party, or in a ``.py`` file.
 
     Raises:
         UnknownNameError: nothing has this name.
@@ -166,24 +249,29 @@ def load_class(kind: str, name: str) -> type:
         stem = name.replace("-", "_")
         module = importlib.import_module(f"cotkit.{KINDS[kind]}.{stem}")
     else:
-        points = importlib.metadata.entry_points(group=_GROUPS[kind])
+        points = _entry_points(kind)
         point = next((p for p in points if p.name.replace("_", "-") == name), None)
         if point is None:
             raise UnknownNameError(kind, name, [entry.name for entry in entries(kind)])
         module, stem = point.load(), name.replace("-", "_")
-    wanted = "".join(word.capitalize() for word in stem.split("_"))
-    found = getattr(module, wanted, None)
-    if not isinstance(found, type):
+    class_name = "".join(word.capitalize() for word in stem.split("_"))
+    cls = getattr(module, class_name, None)
+    if not isinstance(cls, type):
         raise BadInputError(
             module.__file__ or name,
-            f"holds no class {wanted}",
-            hint=f"a {kind} in {stem}.py is a class named {wanted}",
+            f"holds no class {class_name}",
+            hint=f"a {kind} in {stem}.py is a class named {class_name}",
         )
-    return found
+    return cls
 
 
-def construct(kind: str, spec: Spec, **given: object) -> object:
-    """Make the object a spec describes: ``given`` where the class has such a field, then params.
+def construct(kind: str, spec: Spec, **fixed: object) -> object:
+    """Make the object that a spec describes.
+
+    Args:
+        kind: One of :data:`KINDS`.
+        spec: Its class and parameters.
+        fixed: Values of fields, where the class has them; a spec sets none of them but ``model``.
 
     Raises:
         UnknownNameError: no such name, or no such parameter (names the nearest).
@@ -194,8 +282,8 @@ def construct(kind: str, spec: Spec, **given: object) -> object:
         raise UsageError(f"{kind} {spec.name}: class {cls.__name__} is not a dataclass")
     hints = typing.get_type_hints(cls)
     fields = {f.name for f in dataclasses.fields(cls) if f.init}
-    values = {key: value for key, value in given.items() if key in fields}
-    settable = fields - given.keys() | fields & {"model"}
+    values = {key: value for key, value in fixed.items() if key in fields}
+    settable = fields - fixed.keys() | fields & {"model"}
     for key, text in spec.params.items():
         if key not in settable:
             raise UnknownNameError(f"parameter of {spec.name}", key, settable)
@@ -242,11 +330,17 @@ def _is_number(text: str) -> bool:
 
 
 def _finite_float(text: str) -> float:
-    """Neither NaN nor infinity: they have no JSON, so no identity."""
+    """Read a number; NaN and infinity, which have no JSON and so no identity, are refused."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(text)
     return value
+
+
+def _entry_points(kind: str) -> EntryPoints:
+    import importlib.metadata  # takes as long as all else that ``cotkit --help`` imports of ours
+
+    return importlib.metadata.entry_points(group=_GROUPS[kind])
 
 
 def _builtin_modules(kind: str) -> dict[str, Path]:
@@ -276,13 +370,13 @@ def _describe_module(name: str, path: Path) -> RegistryEntry:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInputError(path, "no such file")
-    found = importlib.util.spec_from_file_location(f"cotkit_user_{path.stem}", path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses look their module up
+    module_spec = importlib.util.spec_from_file_location(f"cotkit_user_{path.stem}", path)
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = module  # dataclasses look their module up
     try:
-        found.loader.exec_module(module)
+        module_spec.loader.exec_module(module)
     except SyntaxError as broken:
         raise BadInputError(path, f"does not parse: {broken.msg}", line=broken.lineno) from broken
     except Exception as broken:

@@ -25,54 +25,58 @@ from cotkit.types import Attempt
 from tests.conftest import REPOSITORY
 
 
-def seen(*targets: str, choices: tuple[str, ...] = (), bench: str | None = None) -> SampleView:
+def sample_view(
+    *targets: str, choices: tuple[str, ...] = (), bench: str | None = None
+) -> SampleView:
     return SampleView(id="7", text="What?", choices=choices, targets=targets, bench=bench)
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "gold", "also"),
+    ("view", "kind", "gold", "also"),
     [
-        (seen("1,234"), "number", "1234", ()),
-        (seen("$5", "6"), "number", "5", ("6",)),
-        (seen("Paris"), "text", "Paris", ()),
-        (seen("B", choices=("red", "blue")), "choice", "blue", ()),
-        (seen("blue", choices=("red", "blue")), "choice", "blue", ()),
+        (sample_view("1,234"), "number", "1234", ()),
+        (sample_view("$5", "6"), "number", "5", ("6",)),
+        (sample_view("Paris"), "text", "Paris", ()),
+        (sample_view("B", choices=("red", "blue")), "choice", "blue", ()),
+        (sample_view("blue", choices=("red", "blue")), "choice", "blue", ()),
     ],
 )
 def test_a_sample_says_what_it_asks_for(
-    given: SampleView, kind: str, gold: str, also: tuple[str, ...]
+    view: SampleView, kind: str, gold: str, also: tuple[str, ...]
 ) -> None:
-    problem = samples.make_problem(given, None)
+    problem = samples.make_problem(view, None)
     assert (problem.question.answer_kind, problem.gold, problem.also) == (kind, gold, also)
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "said"),
+    ("view", "kind", "message"),
     [
-        (seen("Paris"), "number", "target 'Paris' is no number"),
-        (seen("Paris"), "place", "unknown answer_kind"),
-        (seen("Paris"), "choice", "has no choices"),
-        (seen("1", bench="gsm-mini"), None, "has no problem 7"),
+        (sample_view("Paris"), "number", "target 'Paris' is no number"),
+        (sample_view("Paris"), "place", "unknown answer_kind"),
+        (sample_view("Paris"), "choice", "has no choices"),
+        (sample_view("1", bench="gsm-mini"), None, "has no problem 7"),
     ],
 )
 def test_a_sample_that_does_not_fit_is_one_line(
-    given: SampleView, kind: str | None, said: str
+    view: SampleView, kind: str | None, message: str
 ) -> None:
-    with pytest.raises(UsageError, match=said):
-        samples.make_problem(given, kind)
+    with pytest.raises(UsageError, match=message):
+        samples.make_problem(view, kind)
 
 
 def test_a_strategy_is_made_for_a_sample_with_its_parameters() -> None:
-    of = samples.read_settings("cot", {"max_tokens": 99, "exemplars": "builtin:3"})
-    problem = samples.make_problem(seen("4"), None)
-    made = samples.build_strategy(of, seen("4"), problem)
-    assert isinstance(made, Cot)
-    assert (made.max_tokens, len(made.exemplars)) == (99, 3)
+    settings = samples.read_settings("cot", {"max_tokens": 99, "exemplars": "builtin:3"})
+    problem = samples.make_problem(sample_view("4"), None)
+    strategy = samples.build_strategy(settings, sample_view("4"), problem)
+    assert isinstance(strategy, Cot)
+    assert (strategy.max_tokens, len(strategy.exemplars)) == (99, 3)
     with pytest.raises(UsageError, match="built-in ones are of numbers"):
-        samples.build_strategy(of, seen("x"), samples.make_problem(seen("x"), None))
+        samples.build_strategy(
+            settings, sample_view("x"), samples.make_problem(sample_view("x"), None)
+        )
     wrong = samples.read_settings("cot", {"k": 5})
     with pytest.raises(CotkitError, match="unknown generation parameter 'k'"):
-        samples.build_strategy(wrong, seen("4"), problem)
+        samples.build_strategy(wrong, sample_view("4"), problem)
 
 
 def test_an_attempt_is_kept_as_json_and_comes_back() -> None:
@@ -91,14 +95,14 @@ def test_the_entry_point_names_what_is_there() -> None:
     assert (REPOSITORY / "cotkit" / "interop" / "inspect_" / "entry.py").is_file()
 
 
-def written(*arguments: str) -> list[Path]:
+def export_tasks(*arguments: str) -> list[Path]:
     done = CliRunner().invoke(app, ["export", "--to", "lm-eval-tasks:tasks", *arguments])
     assert done.exit_code == 0, done.output
     return [Path(line) for line in done.stdout.splitlines()]
 
 
 def test_tasks_share_their_problems_and_differ_in_their_prompts() -> None:
-    rows, code, *tasks = written("--strategy", "cot", "--bench", "gsm-mini", "--limit", "4")
+    rows, code, *tasks = export_tasks("--strategy", "cot", "--bench", "gsm-mini", "--limit", "4")
     assert [one.stem for one in tasks] == ["cotkit-gsm-mini-few-shot", "cotkit-gsm-mini-cot"]
     lines = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
     assert [set(line) for line in lines] == [{"id", "question", "answer", "prompts"}] * 4
@@ -115,7 +119,7 @@ def test_tasks_share_their_problems_and_differ_in_their_prompts() -> None:
 
 def test_what_is_cut_and_put_back_is_what_our_driver_does() -> None:
     """The code beside the tasks, run without the package of data sets, which this does not need."""
-    _, code, *_ = written("--strategy", "cot", "--limit", "1")
+    _, code, *_ = export_tasks("--strategy", "cot", "--limit", "1")
     source = code.read_text(encoding="utf-8").replace("import datasets\n", "")
     scope: dict[str, Any] = {}
     exec(source, scope)

@@ -18,7 +18,7 @@ from cotkit.benchmarks.linear_classification import LinearClassification
 from cotkit.benchmarks.sentiment_mini import SentimentMini
 from cotkit.errors import CotkitError, UsageError
 from cotkit.protocols import Benchmark
-from cotkit.registry import expand_spec, parse_spec, split_specs
+from cotkit.registry import parse_spec, split_specs
 from cotkit.report import render
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.scoring import score_attempt
@@ -407,20 +407,6 @@ def test_multiple_choice_is_not_labels() -> None:
 )
 def test_a_list_of_numbers_is_a_sweep(text: str, specs: tuple[str, ...]) -> None:
     assert split_specs(text) == specs
-
-
-@pytest.mark.parametrize(
-    ("text", "specs"),
-    [
-        ("f", ("f",)),
-        ("f:", ("f:",)),
-        ("f:a=1", ("f:a=1",)),
-        ("f:s=x,y", ("f:s=x", "f:s=y")),
-        ("f:a=1,2,b=3,4", ("f:a=1,b=3", "f:a=1,b=4", "f:a=2,b=3", "f:a=2,b=4")),
-    ],
-)
-def test_a_spec_expands_to_every_combination(text: str, specs: tuple[str, ...]) -> None:
-    assert expand_spec(text) == specs
 
 
 def test_the_control_has_the_arms_other_parameters() -> None:

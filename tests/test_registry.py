@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
-from cotkit.registry import construct, entries, load_class, parse_spec, split_specs
+from cotkit.registry import Spec, construct, entries, load_class, parse_spec, split_specs
 from cotkit.types import Exemplar
 
 EXEMPLARS = (Exemplar(question="q", rationale="r", answer="1"),)
@@ -37,6 +39,23 @@ def test_specs(text: str, name: str, params: dict[str, str]) -> None:
         ("a:k=1,t=2,b", ("a:k=1,t=2", "b")),
         ("a,b:k=1,c:d=2", ("a", "b:k=1", "c:d=2")),
         (" a , ", ("a",)),
+        ("f:", ("f:",)),
+        ("f:a=1,2,b=3,4", ("f:a=1,b=3", "f:a=1,b=4", "f:a=2,b=3", "f:a=2,b=4")),
+        ("c:thinking=off+low+high", ("c:thinking=off", "c:thinking=low", "c:thinking=high")),
+        ("c:n_shot=0+1,4,d", ("c:n_shot=0", "c:n_shot=1", "c:n_shot=4", "d")),
+        ("c:a=1,2+3", ("c:a=1", "c:a=2", "c:a=3")),
+        ("mmlu:anatomy+virology,n=3", ("mmlu:anatomy,n=3", "mmlu:virology,n=3")),
+        ("c:s=x,y", ("c:s=x", "y")),
+        ("a:x=1e+3", ("a:x=1e+3",)),
+        ("a:x=1e+3+2.5e+4", ("a:x=1e+3", "a:x=2.5e+4")),
+        ("a:x=-1+1", ("a:x=-1", "a:x=1")),
+        ("a:x=c++,y=+1,z=+", ("a:x=c++,y=+1,z=+",)),
+        ("a:file=./a+b.txt", ("a:file=./a+b.txt",)),
+        ("./a+b.jsonl:exemplars=a+b.jsonl", ("./a+b.jsonl:exemplars=a+b.jsonl",)),
+        ("a:t='x, y+z',u=1", ("a:t='x, y+z',u=1",)),
+        ("a:t='x+y'+z,b", ("a:t='x+y'", "a:t=z", "b")),
+        ("a:t=it's,b:u=she's", ("a:t=it's", "b:u=she's")),
+        ("a:operators='+'+'+-'", ("a:operators='+'", "a:operators='+-'")),
     ],
 )
 def test_lists_of_specs(text: str, specs: tuple[str, ...]) -> None:
@@ -92,3 +111,45 @@ def test_a_broken_one_off_file_is_named(tmp_path: Path, text: str, says: str) ->
 def test_a_parameter_that_comes_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="gives k twice"):
         parse_spec("self-consistency:k=5,k=6")
+
+
+@pytest.mark.parametrize("operators", ["+", "-", "+-", "-+", "x+-", "+-x/", "*+/", "+/"])
+def test_operators_are_one_value(operators: str) -> None:
+    text = f"arithmetic:steps=1+2,operators={operators}"
+    assert split_specs(text) == tuple(
+        f"arithmetic:steps={steps},operators={operators}" for steps in (1, 2)
+    )
+    assert str(parse_spec(text)) == f"arithmetic:operators={operators},steps='1+2'"
+
+
+def test_a_parameter_without_a_spec_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'k=1' belongs to no spec \(write cot:k=1\)"):
+        split_specs("cot,k=1")
+    with pytest.raises(UsageError, match="belongs to no spec"):
+        split_specs("k=1")
+
+
+def test_the_number_of_exemplars_has_two_names_and_one_identity() -> None:
+    spec = parse_spec("flipped-labels:n_shot=4,fraction=1")
+    assert str(spec) == "flipped-labels:fraction=1,k=4"
+    assert parse_spec("self-consistency:n_shot=4").params == {"n_shot": "4"}
+    with pytest.raises(UsageError, match="gives k twice"):
+        parse_spec("unrelated-labels:k=4,n-shot=8")
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,3}(-[a-z]{1,3})?", fullmatch=True)
+KEYS = st.from_regex(r"[a-z][a-z0-9]{0,3}(_[a-z]{1,3})?", fullmatch=True)
+VALUES = st.text() | st.text("+-x*/',.=e12 a:\n") | st.floats().map(repr)
+SPECS = st.builds(
+    Spec, name=NAMES | NAMES.map("./{}.py".format), params=st.dictionaries(KEYS, VALUES, max_size=3)
+)
+
+
+@given(SPECS)
+def test_a_printed_spec_is_read_as_it_was(spec: Spec) -> None:
+    assert parse_spec(str(spec)) == spec
+
+
+@given(st.lists(SPECS))
+def test_printed_specs_are_one_spec_each(specs: list[Spec]) -> None:
+    assert split_specs(",".join(map(str, specs))) == tuple(map(str, specs))

@@ -14,18 +14,32 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.cells import cell_len
 
-from cotkit.analysis.values import Cell, Comparison, Gain, Label, Variant, Verdict
+from cotkit.analysis.scale.values import JumpWord, SizeLabel
+from cotkit.analysis.values import (
+    BesideExact,
+    BiasLabel,
+    Cell,
+    Comparison,
+    Direction,
+    FollowingLabel,
+    Gain,
+    Label,
+    Variant,
+    Verdict,
+)
 from cotkit.errors import UnknownNameError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said
 from cotkit.report import FORMATS as ALL_FORMATS
 from cotkit.report import render
-from cotkit.report.document import Form, say_level, say_number
+from cotkit.report.document import Field, Form, make_table, say_level, say_number
 from cotkit.report.progress import progress_display
 from cotkit.report.terminal import ASCII, UNICODE, StripAxis, axis_for, draw_strip, strip_header
+from cotkit.report.verdicts import VERDICTS
 from cotkit.stats.intervals import Interval
 from cotkit.types import OUTCOMES, Outcome
 
@@ -472,3 +486,30 @@ def test_full_progress_has_a_bar_for_each_arm() -> None:
     assert "to wait [bold]9 s[/bold]" in shown
     assert re.search(r"direct .* 6/6 0:00:00 1 correct", shown)
     assert re.search(r"\[b\]cot .* 6/6 0:00:00 1 correct, 5 failed", shown)
+
+
+def test_a_table_takes_its_columns_from_its_rows() -> None:
+    ends = [Interval(low=0.1, high=0.2, level=level) for level in (0.95, 0.95, 0.99)]
+
+    def table(intervals: list[Interval], *, is_priced: bool = False) -> tuple[str, ...]:
+        rows = (
+            (
+                Field("arm", "arm", "cot"),
+                Field("interval", "{level} interval", interval, "share"),
+                Field("usd", "dollars", None, "usd", when=is_priced),
+            )
+            for interval in intervals
+        )
+        return tuple(column.header for column in make_table("t", "T", rows).columns)
+
+    assert table(ends[:2]) == ("arm", "95 % interval")
+    assert table(ends) == ("arm", "interval"), "no one level holds for all of them"
+    assert table(ends[:1], is_priced=True) == ("arm", "95 % interval", "dollars")
+    assert table([]) == ()
+    with pytest.raises(AssertionError, match="different columns"):
+        make_table("t", "T", [[Field("a", "a", 1)], [Field("b", "b", 1)]])
+
+
+def test_every_verdict_has_words() -> None:
+    unions = (Label, SizeLabel, JumpWord, Direction, BesideExact, BiasLabel, FollowingLabel)
+    assert set(VERDICTS) == {label for union in unions for label in get_args(union)}

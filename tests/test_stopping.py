@@ -22,12 +22,11 @@ from cotkit.errors import CotkitError, IncompleteRunError, UsageError
 from cotkit.events import RunEnded
 from cotkit.identity import backend_key, completion_key, request_key
 from cotkit.run import RunSpec, make_plan
-from cotkit.run.budget import Budget, Meter
+from cotkit.run.budget import Budget, Meter, Resources
 from cotkit.run.driver import start_flow
 from cotkit.run.runner import JobQueue
 from cotkit.store import STORE_NAME, AttemptRow, BatchLedger, Store
 from cotkit.types import Completion, Outcome, Request
-from cotkit.workflows.compare import Resources
 from cotkit.workflows.exemplar_draws import compare_draws
 from tests.conftest import Sums
 
@@ -53,7 +52,7 @@ def test_a_budget_leaves_the_arms_balanced_and_the_next_call_goes_on(
         cell.n * ((cell.prompt_tokens or 0) + (cell.generated_tokens or 0)) for cell in whole.cells
     )
     half = Resources(budget=Budget(tokens=round(spent / 2)))
-    first = run(sums, tmp_path / "cut", means=half)
+    first = run(sums, tmp_path / "cut", resources=half)
     assert first.ended_by == "budget"
     few_shot, cot = problems_by_arm(tmp_path / "cut", first.run_id).values()
     assert few_shot == cot
@@ -71,7 +70,7 @@ def test_time_stops_a_run(sums: Sums, tmp_path: Path, max_concurrency: str) -> N
     found = run(
         sums,
         tmp_path,
-        means=Resources(budget=Budget(seconds=0.3)),
+        resources=Resources(budget=Budget(seconds=0.3)),
         model_args={**GOOD, "latency_s": "0.05", "max_concurrency": max_concurrency},
     )
     assert found.ended_by == "budget"
@@ -249,7 +248,7 @@ def test_a_problem_that_failed_says_nothing_of_what_one_takes(sums: Sums) -> Non
 def test_a_budget_is_of_one_run(sums: Sums, tmp_path: Path) -> None:
     spec = RunSpec(model="simulated/7b", exemplar_seeds=(0, 1))
     with pytest.raises(UsageError, match="exemplar seeds make several"):
-        compare_draws(spec, sums, log_dir=tmp_path, means=Resources(budget=Budget(tokens=5)))
+        compare_draws(spec, sums, log_dir=tmp_path, resources=Resources(budget=Budget(tokens=5)))
 
 
 def test_failed_attempts_say_why(tmp_path: Path) -> None:

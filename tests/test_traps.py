@@ -63,7 +63,7 @@ TRAPS = [
     ("NaN becomes a number", "test_metrics.py::test_refused"),
     (
         "NaN of a provider becomes a number",
-        "test_probe.py::test_a_log_probability_that_is_none_ends_the_run_in_one_line",
+        "test_likelihood_requests.py::test_a_log_probability_that_is_none_ends_the_run_in_one_line",
     ),
     ("1-(1-c/n)^k is biased", "test_metrics.py::test_pass_at_k_counts_the_subsets"),
     (

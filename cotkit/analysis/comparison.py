@@ -123,7 +123,8 @@ def compare(
         )
         for i in range(len(paired))
     )
-    single = [row for row in rows if row.arm not in repeated]
+    ordered = [row for arm in arms for row in by_arm[arm]]
+    single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
     ranked = [pair for pair in pairs if pair[0] not in facts.upper_bounds]
     curves = [vote_curve(by_arm[arm], reader) for arm in arms]
@@ -166,7 +167,7 @@ def compare(
         following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
-        chains=count_chain_steps(rows),
+        chains=count_chain_steps(ordered),
         metrics=_measure_all(arms, rows, pairs, problems, level),
     )
 

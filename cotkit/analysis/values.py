@@ -22,6 +22,24 @@ whatever the interval: the arm sees the gold answers, so its gain is no help and
 ``withheld``, whatever the interval: the arm or its control did not do what it says (`Audit`)."""
 
 
+LEVEL = 0.95
+"""Confidence level of every report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """How gains are judged, the same in ``compare``, ``score`` and ``scale``."""
+
+    reader: str
+    """The reader that decides what is correct."""
+    baseline: str | None = None
+    """The arm that the others are measured against; None: each one's control."""
+    margin: float
+    """Smallest gain that counts as material, a fraction in (0, 1)."""
+    level: float = LEVEL
+    """Confidence level of all intervals of a report together."""
+
+
 GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "newcombe", "sequence"]
 """How interval and p-value of a gain are made: of independent problems, Tango's score interval and
 McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of totals, Newcombe; of a

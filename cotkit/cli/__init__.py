@@ -31,7 +31,7 @@ _IO_FAILED = 74
 
 
 def _use_hyphens(token: str) -> str:
-    """Underscores work wherever hyphens do."""
+    """Read underscores in names of options as hyphens."""
     return token.replace("_", "-")
 
 
@@ -49,8 +49,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         typer.echo(f"cotkit {__version__}")
         raise typer.Exit
 
@@ -80,15 +80,15 @@ app.add_typer(new.app, name="new")
 
 
 def _check_arguments(arguments: list[str]) -> None:
-    for one in arguments:
+    for argument in arguments:
         try:
-            one.encode()
+            argument.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{one!a} is no UTF-8", hint="rename the file") from None
+            raise UsageError(f"{argument!a} is no UTF-8", hint="rename the file") from None
 
 
 def _open_stream(stream: TextIO | None) -> TextIO:
-    """None is what ``>&-`` leaves of a stream."""
+    """Return the stream, or one that swallows all where the shell closed it (``>&-``)."""
     return stream or Path(os.devnull).open("w", encoding="utf-8")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +12,22 @@ import typer
 
 from cotkit.cli.options import (
     Format,
-    read_cluster,
-    read_means,
+    read_executor,
     read_pace,
     read_place,
-    read_spec,
+    read_resources,
+    read_specs,
     read_user_options,
     with_options,
 )
 from cotkit.cli.output import (
-    EXIT_CODES,
     RunDisplay,
     forecast_lines,
+    print_rendered,
+    print_status,
+    read_display,
     read_page,
-    read_watch,
-    worst_gate,
+    worst_exit_code,
     write_run,
     write_summary,
 )
@@ -38,11 +37,12 @@ from cotkit.registry import parse_spec
 if TYPE_CHECKING:
     from cotkit.analysis.values import Comparison
     from cotkit.cli.output import PageRequest
+    from cotkit.events import Event
     from cotkit.executors.ray import RayExecutor
     from cotkit.run import Plan, RunSpec
+    from cotkit.run.budget import Resources
     from cotkit.store import Store
     from cotkit.types import BackendInfo
-    from cotkit.workflows.compare import Resources
     from cotkit.workflows.exemplar_draws import ExemplarDraws
 
 
@@ -63,6 +63,8 @@ Examples:
 
   cotkit compare --model simulated/70b --strategy cot --gate
 
+  cotkit compare --model simulated/70b --strategy cot --bench gsm-mini --bench svamp
+
   cotkit compare --model simulated/70b --track jsonl:events.jsonl --log-level info
 
   cotkit compare --from plain=logs/one.eval --from cot=samples_gsm8k_cot_2026-01-01T00-00-00.jsonl
@@ -72,13 +74,13 @@ Examples:
 
 
 def compare(
-    given: frozenset[str],
-    spec: RunSpec,
+    user_options: frozenset[str],
+    specs: list[RunSpec],
     pace: dict[str, str],
-    means: Resources,
+    resources: Resources,
     log_dir: Path | str,
-    cluster: RayExecutor | None,
-    watch: RunDisplay,
+    executor: RayExecutor | None,
+    display: RunDisplay,
     page: PageRequest | None,
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
@@ -100,15 +102,15 @@ def compare(
     Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
     """
     if sources:
-        compare_files(sources, spec, format_, given)
+        compare_files(sources, specs[0], format_, user_options)
         return
     run_and_print(
-        spec.paced(pace),
-        replace(means, cluster=cluster),
+        [spec.paced(pace) for spec in specs],
+        replace(resources, executor=executor),
         log_dir=log_dir,
         format_=format_,
         timing=timing,
-        watch=watch,
+        display=display,
         gated=gate,
         page=page,
     )
@@ -117,102 +119,145 @@ def compare(
 compare.__doc__ = f"{compare.__doc__}\n\n\b{EXAMPLES}"
 command = with_options(
     read_user_options,
-    read_spec,
+    read_specs,
     read_pace,
-    read_means,
+    read_resources,
     read_place,
-    read_cluster,
-    read_watch,
+    read_executor,
+    read_display,
     read_page,
 )(compare)
 
 
-# Run a spec with progress on standard error and print its answer on standard output.
+# Run specs with progress on standard error and print their answers on standard output.
 
 
 def run_and_print(
-    spec: RunSpec,
-    means: Resources,
+    specs: Sequence[RunSpec],
+    resources: Resources,
     *,
     log_dir: Path | str,
     format_: Format,
     timing: bool,
-    watch: RunDisplay,
+    display: RunDisplay,
     expected: str | None = None,
     gated: bool = False,
     page: PageRequest | None = None,
 ) -> None:
-    """Run, print, and exit 75 if attempts are missing.
+    """Run each spec, print the answers, and exit 75 if attempts are missing.
 
     Args:
-        spec: What to run.
-        means: What it may spend.
+        specs: What to run: the same options on each benchmark.
+        resources: What each run may use.
         log_dir: Folder of the store, or URL of a database.
         format_: Of the report.
         timing: Whether to print what was measured.
-        watch: How the run is watched.
-        expected: What run it must turn out to be.
-        gated: Exit by the verdict, if no attempt is missing.
+        display: How the runs are watched.
+        expected: The run that a single spec must turn out to be.
+        gated: Exit by the worst verdict, if no attempt is missing.
         page: To be written, too.
 
     Raises:
-        CotkitError: as ``api.run_spec``, and ``compare_draws`` where the spec has several draws.
+        CotkitError: as ``run_spec``, and ``compare_draws`` where a spec has several draws.
         IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
         typer.Exit: by the verdict, where ``gated``.
     """
-    from cotkit.benchmarks import load_benchmark
     from cotkit.report import render
     from cotkit.store import store_option
+    from cotkit.workflows.exemplar_draws import RESUME_HINT, ExemplarDraws
+
+    _check_draws(specs[0], format_, page, gated=gated)
+    _check_several(specs, resources, format_, page)
+    with display.event_sink() as emit:
+        answers = [
+            _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
+        ]
+    comparisons: list[tuple[Comparison, str]] = []
+    for number, answer in enumerate(answers):
+        if number:
+            typer.echo()
+        if isinstance(answer, ExemplarDraws):
+            _print_draws(answer, format_)
+            comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
+        else:
+            print_rendered(partial(render, answer, format_.value, timing=timing))
+            hint = f"go on with: cotkit resume {answer.run_id} {store_option(log_dir)}"
+            comparisons.append((answer, hint))
+            if page is not None:
+                write_run(page, answer, log_dir, timing=timing)
+    if gated:
+        for comparison, _ in comparisons:
+            write_summary(comparison)
+    _check_complete(comparisons)
+    if gated:
+        raise typer.Exit(worst_exit_code([comparison for comparison, _ in comparisons]))
+
+
+def _run(
+    spec: RunSpec,
+    resources: Resources,
+    log_dir: Path | str,
+    emit: Callable[[Event], None],
+    display: RunDisplay,
+    *,
+    expected: str | None,
+) -> Comparison | ExemplarDraws:
+    from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.compare import run_spec
-    from cotkit.workflows.exemplar_draws import RESUME_HINT, compare_draws
+    from cotkit.workflows.exemplar_draws import compare_draws
     from cotkit.workflows.plan import forecast_plan
 
     def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
-        if expected is not None and plan.run_id(info) != expected:
+        run_id = plan.run_id(info)
+        if expected is not None and run_id != expected:
             raise UsageError(
-                f"run {expected} cannot be resumed: it would now be run {plan.run_id(info)}",
+                f"run {expected} cannot be resumed: it would now be run {run_id}",
                 hint="model, benchmark, prompts or cotkit changed; give the compare command again",
             )
-        if watch.mode == "none":
+        if display.mode == "none":
             return
-        if store.n_done(plan.run_id(info)) == len(plan.arms) * len(plan.problems):
-            typer.echo(f"run {plan.run_id(info)}: every attempt is in the store", err=True)
+        if store.n_done(run_id) == len(plan.arms) * len(plan.problems):
+            print_status(f"run {run_id}: every attempt is in the store")
         else:
-            found = forecast_plan(plan, info, store, means.prices)
-            typer.echo("\n".join(forecast_lines(found)), err=True)
+            forecast = forecast_plan(plan, info, store, resources.prices)
+            print_status("\n".join(forecast_lines(forecast)))
 
-    _check_draws(spec, format_, page, gated=gated)
-    bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
-    with watch.told() as emit:
-        if spec.exemplar_seeds:
-            draws = compare_draws(
-                spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means
-            )
-            _print_draws(draws, format_)
-            _check_complete(draws.comparisons, RESUME_HINT)
-            return
-        comparison = run_spec(
-            spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, means=means, resumed=expected
+    bench = load_benchmark(parse_spec(spec.bench), print_status)
+    if spec.exemplar_seeds:
+        return compare_draws(
+            spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, resources=resources
         )
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = render(
-        comparison,
-        format_.value,
-        width=shutil.get_terminal_size((100, 24)).columns,
-        color=color,
-        timing=timing,
-        encoding=sys.stdout.encoding,
+    return run_spec(
+        spec,
+        bench,
+        log_dir=log_dir,
+        emit=emit,
+        on_plan=on_plan,
+        resources=resources,
+        resumed=expected,
     )
-    typer.echo(text, nl=False, color=color)
+
+
+def _check_several(
+    specs: Sequence[RunSpec], resources: Resources, format_: Format, page: PageRequest | None
+) -> None:
+    """Refuse what several benchmarks cannot be printed as or share."""
+    from cotkit.run.budget import Budget
+
+    if len(specs) == 1:
+        return
+    if resources.budget != Budget():
+        raise UsageError(
+            "a budget is of one run, and several benchmarks make several",
+            hint="--limit bounds what they take",
+        )
     if page is not None:
-        write_run(page, comparison, log_dir, timing=timing)
-        typer.echo(f"written: {page.path}", err=True)
-    again = f"go on with: cotkit resume {comparison.run_id} {store_option(log_dir)}"
-    if gated:
-        write_summary(comparison)
-    _check_complete([comparison], again)
-    if gated:
-        raise typer.Exit(EXIT_CODES[worst_gate(comparison)])
+        hint = "leave out --html; later: cotkit report RUN"
+        raise UsageError("the comparisons of several benchmarks have no page", hint=hint)
+    if format_.value not in {"table", "markdown"}:
+        raise UsageError(
+            f"several benchmarks have no format {format_.value}", hint="table or markdown"
+        )
 
 
 def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, gated: bool) -> None:
@@ -231,19 +276,29 @@ def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, ga
 def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
     from cotkit.report.exemplar_draws import draws_json, draws_text
 
-    say = draws_json if format_.value == "json" else draws_text
-    typer.echo(say(draws.variances, draws.seeds, draws.comparisons), nl=False)
+    write = draws_json if format_.value == "json" else draws_text
+    typer.echo(write(draws.variances, draws.seeds, draws.comparisons), nl=False)
 
 
-def _check_complete(comparisons: Sequence[Comparison], hint: str) -> None:
-    n_failed = sum(cell.outcomes["failed"] for one in comparisons for cell in one.cells)
-    if n_failed:
-        why = next((one.why_failed for one in comparisons if one.why_failed), "no reason given")
+def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
+    """Refuse to end well where attempts are missing; each comparison comes with its hint."""
+    failed = [
+        (comparison, hint, n)
+        for comparison, hint in comparisons
+        if (n := sum(cell.outcomes["failed"] for cell in comparison.cells))
+    ]
+    if failed:
+        reasons = [comparison.why_failed for comparison, _, _ in failed]
+        why = next(filter(None, reasons), "no reason given")
+        n_failed = sum(n for _, _, n in failed)
         raise IncompleteRunError(
-            f"{n_failed} attempts failed and are left out, most for this: {why}", hint=hint
+            f"{n_failed} attempts failed and are left out, most for this: {why}", hint=failed[0][1]
         )
-    if any(one.ended_by == "budget" for one in comparisons):
-        raise IncompleteRunError("the budget was used up before every problem was done", hint=hint)
+    for comparison, hint in comparisons:
+        if comparison.ended_by == "budget":
+            raise IncompleteRunError(
+                "the budget was used up before every problem was done", hint=hint
+            )
 
 
 # ``cotkit compare --from``: files of other tools in place of a run.
@@ -254,30 +309,22 @@ _OPTIONS_WITH_FILES = frozenset({"sources", "baseline", "reader", "margin", "for
 
 
 def compare_files(
-    sources: Sequence[str], spec: RunSpec, format_: Format, given: frozenset[str]
+    sources: Sequence[str], spec: RunSpec, format_: Format, user_options: frozenset[str]
 ) -> None:
-    """Compare and print; ``given``: names of the options that the user wrote.
+    """Compare files and print; ``user_options``: names of the options that the user wrote.
 
     Raises:
-        UsageError: one of them says nothing here.
+        UsageError: one of them has no effect here.
         CotkitError: as ``compare_recorded``.
     """
     from cotkit.interop.recorded import compare_recorded
     from cotkit.report import render
 
-    if wrong := min(given - _OPTIONS_WITH_FILES, default=None):
+    if wrong := min(user_options - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
         hint = "--baseline, --reader, --margin and --format do"
         raise UsageError(f"--{name} says nothing of results that are there", hint=hint)
-    found = compare_recorded(
+    comparison = compare_recorded(
         sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
     )
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = render(
-        found,
-        format_.value,
-        width=shutil.get_terminal_size((100, 24)).columns,
-        color=color,
-        encoding=sys.stdout.encoding,
-    )
-    typer.echo(text, nl=False, color=color)
+    print_rendered(partial(render, comparison, format_.value))

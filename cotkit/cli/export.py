@@ -1,14 +1,12 @@
-"""``cotkit export``: runs as Parquet, or as the files of other evaluation tools.
-
-No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
-"""
+"""``cotkit export``: runs as Parquet, or as the files of other evaluation tools."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import fix_options, read_place, read_spec, with_options
+from cotkit.cli.options import fix_options, read_place, read_specs, with_options
+from cotkit.run.spec import DEFAULTS
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
@@ -34,12 +32,12 @@ Examples:
 _TASKS = "lm-eval-tasks"
 _KINDS = "inspect:DIR, lm-eval:DIR, completions:DIR or lm-eval-tasks:DIR"
 
-_read_task_spec = fix_options(
-    read_spec,
+_read_task_specs = fix_options(
+    read_specs,
     model="(asked by lm-eval)",
     model_args="",
-    reader="flexible",
-    margin=2.0,
+    reader=DEFAULTS.reader,
+    margin=100 * DEFAULTS.margin,
     exemplar_seeds=None,
     batch_size=None,
     device=None,
@@ -55,7 +53,7 @@ _read_task_spec = fix_options(
 
 
 def export(
-    spec: "RunSpec",
+    specs: "list[RunSpec]",
     log_dir: Path | str,
     runs: list[str] = typer.Argument(
         None, help="Ids of runs, or how they begin (cotkit list runs)."
@@ -76,19 +74,20 @@ def export(
     """
     from cotkit.errors import UsageError
 
-    wanted = [_read_to(text) for text in to]
+    targets = [_read_to(text) for text in to]
     if parquet is None and not to:
         raise UsageError("export to what?", hint=f"--parquet FILE, --to {_KINDS}")
-    is_tasks = [kind == _TASKS for kind, _ in wanted]
+    is_tasks = [kind == _TASKS for kind, _ in targets]
     if any(is_tasks) and (runs or parquet or not all(is_tasks)):
         raise UsageError(
             "--to lm-eval-tasks:DIR writes what is to be asked, and a run was asked already",
             hint="leave out the run, or use --to lm-eval:DIR",
         )
     if any(is_tasks):
-        _write_tasks(spec, [folder for _, folder in wanted])
+        for spec in specs:
+            _write_tasks(spec, [folder for _, folder in targets])
     else:
-        _write_runs(runs or [], parquet, wanted, log_dir)
+        _write_runs(runs or [], parquet, targets, log_dir)
 
 
 def _read_to(text: str) -> tuple[str, Path]:
@@ -103,17 +102,18 @@ def _read_to(text: str) -> tuple[str, Path]:
 
 def _write_tasks(spec: "RunSpec", folders: list[Path]) -> None:
     from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.output import print_status
     from cotkit.interop.lm_eval.tasks import write_tasks
     from cotkit.registry import parse_spec
 
-    bench = load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True))
+    bench = load_benchmark(parse_spec(spec.bench), print_status)
     for folder in folders:
         for file in write_tasks(spec, bench, folder):
             typer.echo(str(file))
 
 
 def _write_runs(
-    runs: list[str], parquet: Path | None, wanted: list[tuple[str, Path]], log_dir: Path | str
+    runs: list[str], parquet: Path | None, targets: list[tuple[str, Path]], log_dir: Path | str
 ) -> None:
     from cotkit.errors import UsageError
     from cotkit.interop.completions import write_completions
@@ -132,14 +132,14 @@ def _write_runs(
         "completions": write_completions,
     }
     with Store(place) as store:
-        taken = [StoredRun.load(store, prefix) for prefix in runs]
+        stored = [StoredRun.load(store, prefix) for prefix in runs]
         if parquet is not None:
-            typer.echo(f"{parquet}: {write_parquet(taken, parquet):,} attempts")
-        for kind, folder in wanted:
-            for run in taken:
+            typer.echo(f"{parquet}: {write_parquet(stored, parquet):,} attempts")
+        for kind, folder in targets:
+            for run in stored:
                 for file in writers[kind](run, folder):
                     typer.echo(str(file))
 
 
 export.__doc__ = f"{export.__doc__}\n\n\b{EXAMPLES}"
-command = with_options(_read_task_spec, read_place)(export)
+command = with_options(_read_task_specs, read_place)(export)

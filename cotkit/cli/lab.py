@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_cluster, with_options
+from cotkit.cli.options import read_executor, with_options
+from cotkit.cli.output import print_rendered, print_status, write_page
 from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ FRACTIONS = "0,0.25,0.5,0.75,1"
 
 
 @app.command("flipped")
-@with_options(read_cluster)
+@with_options(read_executor)
 def flipped(
     cluster: RayExecutor | None,
     models: str = typer.Option(
@@ -198,7 +198,7 @@ def _compare_model(
     """
     from cotkit.api import compare
     from cotkit.report.progress import progress_display
-    from cotkit.workflows.compare import Resources
+    from cotkit.run.budget import Resources
 
     print_status(f"{model}:")
     with progress_display("full" if sys.stderr.isatty() else "plain", sys.stderr) as emit:
@@ -210,7 +210,7 @@ def _compare_model(
             seed=seed,
             model_args={} if device == "auto" else {"device": device},
             log_dir=out,
-            means=Resources(cluster=cluster),
+            resources=Resources(executor=cluster),
             on_event=emit,
         )
     if n_failed := sum(cell.outcomes["failed"] for cell in comparison.cells):
@@ -224,7 +224,7 @@ FAMILIES = ("pocket",)
 
 
 @app.command("train")
-@with_options(read_cluster)
+@with_options(read_executor)
 def train(
     cluster: RayExecutor | None,
     family: str = typer.Argument(help="Which family: pocket."),
@@ -440,24 +440,15 @@ def format_duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def print_status(text: str) -> None:
-    """Print to standard error: only answers go to standard output."""
-    typer.echo(text, err=True)
-
-
 def _print_report(lab: LabReport, out: Path) -> None:
     """Print the report, and write ``report.json`` and ``report.html`` beside the networks.
 
     Raises:
         UsageError: they cannot be written.
     """
-    from cotkit.cli.output import write_page
     from cotkit.labs.report import lab_page, render_lab
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = shutil.get_terminal_size((100, 24)).columns
-    text = render_lab(lab, "table", width=width, color=color, encoding=sys.stdout.encoding)
-    typer.echo(text, nl=False, color=color)
+    print_rendered(partial(render_lab, lab, "table"))
     for name, page in (("report.json", render_lab(lab, "json")), ("report.html", lab_page(lab))):
         write_page(out / name, page)
         print_status(f"written: {out / name}")

@@ -70,7 +70,7 @@ def _list_trackers(_: Path | str) -> list[tuple[str, ...]]:
 
 
 def _summary_of(entry: RegistryEntry) -> str:
-    """What it is; of a third party's, which is not imported to be listed, whose it is."""
+    """Return what an entry is, or whose: a third party's is not imported to be listed."""
     return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
 
 
@@ -98,7 +98,7 @@ def _list_triggers(_: Path | str) -> list[tuple[str, ...]]:
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.interop.published import load_tables
 
-    return [(one.name, one.title, one.paper) for one in load_tables().values()]
+    return [(table.name, table.title, table.paper) for table in load_tables().values()]
 
 
 def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:

@@ -37,25 +37,24 @@ def pull(
 
       cotkit models pull qwen2.5-coder-1.5b
     """
+    from cotkit.cli.output import print_status
     from cotkit.models.fetch import ensure_model
 
-    path = ensure_model(
-        name, notify=lambda text: typer.echo(text, err=True), accept_terms=accept_terms
-    )
+    path = ensure_model(name, notify=print_status, accept_terms=accept_terms)
     typer.echo(str(path))
 
 
 def catalogue_rows() -> list[tuple[str, ...]]:
-    """The catalogue as rows of text, the header first."""
+    """Return the catalogue as rows of text, the header first."""
     from cotkit.models.catalogue import entries
 
     header = ("model", "family", "parameters", "FLOPs", "download", "memory", "licence")
-    found: list[tuple[str, ...]] = [header]
+    rows: list[tuple[str, ...]] = [header]
     for entry in entries():
         flops = "-" if entry.training_flops is None else f"{entry.training_flops:.1e}"
         bound = "≤ " if entry.training_tokens_is_bound and entry.training_flops else ""
         source = entry.source
-        found.append(
+        rows.append(
             (
                 entry.name,
                 entry.family,
@@ -70,4 +69,4 @@ def catalogue_rows() -> list[tuple[str, ...]]:
                 entry.licence,
             )
         )
-    return found
+    return rows

@@ -1,10 +1,15 @@
-"""The options that say what is compared, shared by every command that takes a run's spec."""
+"""Every option that several commands share, declared once; defaults are those of RunOptions.
+
+A reader is a function whose parameters are options and whose result is what a command works with;
+:func:`with_options` gives a command the options of its readers.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -12,11 +17,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import typer
 
 from cotkit.errors import UsageError
+from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
     from cotkit.executors.ray import RayExecutor
-    from cotkit.run import RunSpec
-    from cotkit.workflows.compare import Resources
+    from cotkit.run.budget import Resources
+    from cotkit.run.spec import RunSpec
 
 
 _T = TypeVar("_T")
@@ -24,15 +30,21 @@ _T = TypeVar("_T")
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 
 
-def read_spec(
+# What is run: the fields of a spec.
+
+
+def read_specs(
     strategy: list[str] = typer.Option(
-        ["cot"], "--strategy", "-s", help="Strategies, separated by commas: NAME or NAME:key=value."
+        [DEFAULT_STRATEGY],
+        "--strategy",
+        "-s",
+        help="NAME or NAME:key=value+value, separated by commas; may be repeated.",
     ),
-    bench: str = typer.Option(
-        "gsm-mini",
+    bench: list[str] = typer.Option(
+        [DEFAULT_BENCH],
         "--bench",
         "--tasks",
-        help="Benchmark name, or your own: FILE.jsonl, FILE.py, lm-eval:TASK.yaml.",
+        help="NAME, or your own: FILE.jsonl, FILE.py, lm-eval:TASK.yaml; may be repeated.",
     ),
     model: str = typer.Option(
         DEFAULT_MODEL,
@@ -46,16 +58,18 @@ def read_spec(
         help="Backend settings: key=value,key=value (chat, base_url, reasoning_effort, ...).",
     ),
     baseline: str | None = typer.Option(
-        None, "--baseline", help="Measure against this strategy instead of each one's control."
+        DEFAULTS.baseline,
+        "--baseline",
+        help="Measure against this strategy instead of each one's control.",
     ),
     limit: str | None = typer.Option(
         None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"
     ),
     seed: int = typer.Option(
-        0, "--seed", help="Draws the problems and their order; seeds sampled decoding."
+        DEFAULTS.seed, "--seed", help="Draws the problems and their order; seeds sampled decoding."
     ),
     exemplars: str = typer.Option(
-        "builtin:8",
+        DEFAULTS.exemplars,
         "--exemplars",
         help="Worked examples: builtin:K, train:K, rest:K, FILE.jsonl:K.",
     ),
@@ -88,10 +102,10 @@ def read_spec(
         "", "--gen-kwargs", help="Strategy parameters of every arm: key=value,key=value."
     ),
     reader: str = typer.Option(
-        "flexible", "--reader", help="Who decides what is correct (cotkit list readers)."
+        DEFAULTS.reader, "--reader", help="Who decides what is correct (cotkit list readers)."
     ),
     margin: float = typer.Option(
-        2.0, "--margin", help="Smallest gain that counts as material, in points."
+        100 * DEFAULTS.margin, "--margin", help="Smallest gain that counts as material, in points."
     ),
     batch_size: int | None = typer.Option(
         None, "--batch-size", help="Rows at once on a local model (default: what memory allows)."
@@ -109,15 +123,17 @@ def read_spec(
         False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
     ),
     batch: bool = typer.Option(
-        False,
+        DEFAULTS.batch,
         "--batch",
         help="Ask through the batch API of openai/ or anthropic/: half the price, up to a day.",
     ),
     likelihood: bool = typer.Option(
-        False, "--likelihood", help="Also ask for the log-probability of gold answers."
+        DEFAULTS.likelihood,
+        "--likelihood",
+        help="Also ask for the log-probability of gold answers.",
     ),
     stop_when: str | None = typer.Option(
-        None,
+        DEFAULTS.stop_when,
         "--stop-when",
         help="decided: end the run once every gain is surely above or below --margin.",
     ),
@@ -125,18 +141,18 @@ def read_spec(
         False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
     ),
     confirm_run_unsafe_code: bool = typer.Option(
-        False,
+        DEFAULTS.run_unsafe_code,
         "--confirm-run-unsafe-code",
         help="Let strategies run code that a model wrote, in a limited process.",
     ),
-) -> RunSpec:
-    """The spec that the options mean.
+) -> list[RunSpec]:
+    """Return the specs that the options mean, one for each benchmark.
 
     Raises:
         UsageError: an option cannot be read.
     """
-    from cotkit.registry import parse_params, split_specs
-    from cotkit.run import RunSpec
+    from cotkit.registry import parse_params
+    from cotkit.run.spec import RunSpec, bench_specs, strategy_specs
 
     generation = parse_params(gen_kwargs)
     if max_tokens is not None:
@@ -152,20 +168,18 @@ def read_spec(
             "--exemplar-seed and --exemplar-seeds exclude each other", hint="name all in the second"
         )
     settings = parse_params(model_args)
-    given = {"batch_size": batch_size, "device": device, "dtype": dtype, "replicas": replicas}
-    settings |= {name: str(value) for name, value in given.items() if value is not None}
+    settings |= _settings(batch_size=batch_size, device=device, dtype=dtype, replicas=replicas)
     settings |= {"chat": "true"} if apply_chat_template else {}
     settings |= {"accept_terms": "true"} if accept_terms else {}
-    return RunSpec(
+    spec = RunSpec(
         model=model,
         model_args=settings,
-        bench=bench,
-        strategies=split_specs(",".join(strategy)),
+        strategies=strategy_specs(strategy),
         baseline=baseline,
         limit=_read_limit(limit),
         seed=seed,
         exemplars=exemplars if num_fewshot is None else _set_exemplar_count(exemplars, num_fewshot),
-        exemplar_seed=exemplar_seed or 0,
+        exemplar_seed=DEFAULTS.exemplar_seed if exemplar_seed is None else exemplar_seed,
         exemplar_seeds=() if exemplar_seeds is None else _read_seeds(exemplar_seeds),
         generation=generation,
         reader=reader,
@@ -175,6 +189,15 @@ def read_spec(
         likelihood=likelihood,
         batch=batch,
     )
+    return [replace(spec, bench=text) for text in dict.fromkeys(bench_specs(bench))]
+
+
+def _settings(**settings: object) -> dict[str, str]:
+    """Return the fields of a backend that have a value, as ``--model-args`` would give them."""
+    return {name: str(value) for name, value in settings.items() if value is not None}
+
+
+# From readers to commands.
 
 
 def _evaluate(function: Callable[..., object], parameter: inspect.Parameter) -> inspect.Parameter:
@@ -200,30 +223,34 @@ def with_options(
         own = [_evaluate(command, parameter) for parameter in parameters]
 
         def run(**options: object) -> None:
-            asked = [{name: options.pop(name) for name in names} for names in shared]
-            read = [reader(**one) for reader, one in zip(readers, asked, strict=True)]
-            command(*read, **options)
+            values = [{name: options.pop(name) for name in names} for names in shared]
+            results = [
+                reader(**arguments) for reader, arguments in zip(readers, values, strict=True)
+            ]
+            command(*results, **options)
 
         run.__doc__ = command.__doc__
         run.__annotations__ = {}  # typer then takes those of the signature
         options = [parameter for names in shared for parameter in names.values()]
-        named = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*options, *own)]
-        setattr(run, "__signature__", inspect.Signature(named))  # noqa: B010 - no stub has it
+        keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*options, *own)]
+        setattr(run, "__signature__", inspect.Signature(keywords))  # noqa: B010 - no stub has it
         return run
 
     return wrap
 
 
 def read_user_options(ctx: typer.Context) -> frozenset[str]:
-    """Names of the parameters that the user wrote on the command line."""
+    """Return the names of the parameters that the user wrote on the command line."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return frozenset(
-        name for name, of in sources.items() if of is not None and of.name == "COMMANDLINE"
+        name
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
     )
 
 
 def fix_options(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., _T]:
-    """A reader without these options, which have these values: for commands they make no sense in.
+    """Return a reader without some options, which always have these values.
 
     Raises:
         KeyError: it has no such option.
@@ -271,15 +298,13 @@ def _set_exemplar_count(exemplars: str, k: int) -> str:
     return f"{source if source and count.isdigit() else exemplars}:{k}"
 
 
-# The options that say how fast one call may go and what it may spend; they change no answer.
-#
-# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+# How fast one call may go and what it may spend: they change no answer.
 
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-def read_means(
+def read_resources(
     budget_usd: float | None = typer.Option(
         None,
         "--budget-usd",
@@ -295,13 +320,12 @@ def read_means(
         None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
     ),
 ) -> Resources:
-    """What the options allow.
+    """Return what the options allow; the executor is read by :func:`read_executor`.
 
     Raises:
         UsageError: an option cannot be read.
     """
-    from cotkit.run.budget import Budget
-    from cotkit.workflows.compare import Resources
+    from cotkit.run.budget import Budget, Resources
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
     return Resources(
@@ -334,32 +358,29 @@ def read_pace(
         help="Hosted models: tries of a call before its attempt counts as failed (default: 8).",
     ),
 ) -> dict[str, str]:
-    """Backend settings, as ``--model-args`` would give them."""
-    given = {
-        "max_connections": max_connections,
-        "requests_per_minute": requests_per_minute,
-        "tokens_per_minute": tokens_per_minute,
-        "timeout_s": timeout,
-        "max_tries": max_tries,
-    }
-    return {name: str(value) for name, value in given.items() if value is not None}
+    """Return fields of the backend, as ``--model-args`` would give them."""
+    return _settings(
+        max_connections=max_connections,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        timeout_s=timeout,
+        max_tries=max_tries,
+    )
 
 
 def _read_seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None:
+    length = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if length is None:
         raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")
-    return float(found[1]) * _UNITS[found[2]]
+    return float(length[1]) * _UNITS[length[2]]
 
 
-# The options that say where the store is, shared by every command that reads or writes one.
-#
-# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+# Where the store is.
 
 
 def read_place(
     log_dir: Path = typer.Option(
-        Path("logs"), "--log-dir", help="Folder of the store; what it holds is not made again."
+        DEFAULT_LOG_DIR, "--log-dir", help="Folder of the store; what it holds is not made again."
     ),
     store: str | None = typer.Option(
         None,
@@ -368,23 +389,21 @@ def read_place(
         help="Instead: postgresql://USER@HOST/DATABASE, a store that several may write.",
     ),
 ) -> Path | str:
-    """The folder, or the URL of a database."""
+    """Return the folder, or the URL of a database."""
     return store or log_dir
 
 
-# The options that say where requests are answered, shared by the commands that ask models.
-#
-# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+# Where requests are answered.
 
 
 class Executor(StrEnum):
-    """Who asks the model."""
+    """Which machines ask the model."""
 
     here = "here"
     ray = "ray"
 
 
-def read_cluster(
+def read_executor(
     executor: Executor = typer.Option(
         Executor.here, "--executor", help="ray: ask the model on the machines of a Ray cluster."
     ),
@@ -402,10 +421,10 @@ def read_cluster(
         None, "--ray-gpus", help="GPUs of each copy of a local model on CUDA (default: 1)."
     ),
 ) -> RayExecutor | None:
-    """The cluster; None: this process asks.
+    """Return the executor; None: this process asks.
 
     Raises:
-        UsageError: an option that has nothing to say, or no sense.
+        UsageError: an option without effect, or out of range.
     """
     if executor is Executor.here:
         if (ray_address, ray_workers, ray_gpus) != (None, None, None):
@@ -420,7 +439,7 @@ def read_cluster(
     )
 
 
-# How answers are printed and progress is shown: words that several commands understand.
+# How answers are printed and progress is shown.
 
 
 class Format(StrEnum):

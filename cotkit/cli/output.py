@@ -1,9 +1,10 @@
-"""Write a page to a file; what cannot work is refused before anything is spent."""
+"""What commands print and write: reports, status, progress, pages, gates and forecasts."""
 
 from __future__ import annotations
 
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -30,17 +31,48 @@ if TYPE_CHECKING:
     from cotkit.workflows.plan import Forecast
 
 
+# Answers go to standard output, everything else to standard error.
+
+
+def print_status(text: str) -> None:
+    """Print a line on standard error: standard output is for answers alone."""
+    typer.echo(text, err=True)
+
+
+def print_rendered(render: Callable[..., str]) -> None:
+    """Print what ``render`` writes, in colour where standard output is a terminal.
+
+    ``render``: a function of ``width``, ``color`` and ``encoding``.
+    """
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    width = shutil.get_terminal_size((100, 24)).columns
+    text = render(width=width, color=color, encoding=sys.stdout.encoding)
+    typer.echo(text, nl=False, color=color)
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return each row as one line, columns padded to their widest cell, two spaces between them."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+# Pages: HTML files beside the answer. What cannot be written is refused before anything is spent.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """What file is wanted."""
+    """The HTML file that a user asks for."""
 
     path: Path
-    """Where."""
+    """Its path."""
     samples: bool
-    """Whether it shows problems, golds and what was written, and not only what follows."""
+    """Whether it shows problems, gold answers and completions beside what follows from them."""
 
-    def of(self, part: PageRun) -> PageRun:
-        """A run with the samples that its page shows."""
+    def select_samples(self, part: PageRun) -> PageRun:
+        """Return a run with the samples that its page shows."""
         return part if self.samples else replace(part, samples=())
 
 
@@ -63,7 +95,9 @@ def check_page(path: Path) -> None:
         raise MissingDependencyError("matplotlib", "report")
 
 
-def write_run(wanted: PageRequest, found: Comparison, log_dir: Path | str, *, timing: bool) -> None:
+def write_run(
+    request: PageRequest, comparison: Comparison, log_dir: Path | str, *, timing: bool
+) -> None:
     """Write the page of a run that has just been made.
 
     Raises:
@@ -74,13 +108,13 @@ def write_run(wanted: PageRequest, found: Comparison, log_dir: Path | str, *, ti
     from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
-        part = load_part(store, store.run(found.run_id), say_nothing)
-    part = wanted.of(replace(part, comparison=found))
-    write_page(wanted.path, page([part], timing=timing))
+        part = load_part(store, store.run(comparison.run_id), say_nothing)
+    part = request.select_samples(replace(part, comparison=comparison))
+    _write_requested(request, page([part], timing=timing))
 
 
 def write_scales(
-    wanted: PageRequest,
+    request: PageRequest,
     scales: Sequence[Scale],
     log_dir: Path | str | None,
     *,
@@ -96,16 +130,24 @@ def write_scales(
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
-    runs = [run for one in scales if one.origin for run in one.origin.runs.values()]
+    runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
     parts: list[PageRun] = []
     if log_dir is not None:
         with Store(place_of(log_dir)) as store:
-            parts = [wanted.of(load_part(store, store.run(run), say_nothing)) for run in runs]
-    write_page(wanted.path, page(parts, scales=scales, reach=reach, timing=timing))
+            parts = [
+                request.select_samples(load_part(store, store.run(run), say_nothing))
+                for run in runs
+            ]
+    _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
+
+
+def _write_requested(request: PageRequest, text: str) -> None:
+    write_page(request.path, text)
+    print_status(f"written: {request.path}")
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write it whole, or leave what was there; through links.
+    """Write a page as a whole, or leave the file as it was; follows links.
 
     Raises:
         UsageError: the file cannot be written.
@@ -118,11 +160,6 @@ def write_page(path: Path, text: str) -> None:
         ) from refused
 
 
-# The options that say what page is written beside the answer.
-#
-# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
-
-
 def read_page(
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file: figures, tables, every sample."
@@ -133,7 +170,7 @@ def read_page(
         help="Whether that file shows problems, gold answers and what was written.",
     ),
 ) -> PageRequest | None:
-    """The page; None: none is wanted.
+    """Return the page to write; None: none.
 
     Raises:
         CotkitError: it cannot be written, as ``check_page`` says.
@@ -145,18 +182,6 @@ def read_page(
 
     check_page(html)
     return PageRequest(path=html, samples=samples)
-
-
-# Plain aligned columns: what lists print, the same in a terminal and in a pipe.
-
-
-def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Each row as one line, columns padded to their widest cell, two spaces between them."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 # ``--gate``: a comparison's verdict as the exit code of a process, for continuous integration.
@@ -179,7 +204,7 @@ _GATE_OF_LABEL: dict[Label, Gate] = {
 
 
 def worst_gate(comparison: Comparison) -> Gate:
-    """The worst verdict of a comparison; an upper bound is none.
+    """Return the worst verdict of a comparison; an upper bound is none.
 
     A gain that is surely above 0 is no pass by itself: it is ``no_material_help`` if it is surely
     below the margin, else ``undetermined``. So is a withheld verdict.
@@ -188,15 +213,24 @@ def worst_gate(comparison: Comparison) -> Gate:
         UsageError: it has no verdict.
     """
     gains = [verdict.gain for verdict in comparison.verdicts]
-    found = [
+    gates: list[Gate] = [
         _gate_of_gain(gain, comparison.margin) for gain in gains if gain.label != "upper_bound"
     ]
-    if not found:
+    if not gates:
         raise UsageError(
             "there is nothing to gate on: no strategy is measured against a control",
             hint="--strategy cot, or --baseline few-shot",
         )
-    return next(one for one in reversed(EXIT_CODES) if one in found)
+    return _worst(gates)
+
+
+def worst_exit_code(comparisons: Sequence[Comparison]) -> int:
+    """Return the exit code of the worst verdict of several comparisons."""
+    return EXIT_CODES[_worst([worst_gate(comparison) for comparison in comparisons])]
+
+
+def _worst(gates: Sequence[Gate]) -> Gate:
+    return next(gate for gate in reversed(EXIT_CODES) if gate in gates)
 
 
 def write_summary(comparison: Comparison) -> None:
@@ -225,9 +259,7 @@ def _gate_of_gain(gain: Gain, margin: float) -> Gate:
     return _GATE_OF_LABEL[gain.label]
 
 
-# The options that say how a run is watched, shared by every command that runs one.
-#
-# No ``from __future__ import annotations`` here, for the reason that ``_options`` gives.
+# How a run is watched.
 
 
 class LogLevel(StrEnum):
@@ -241,7 +273,7 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDisplay:
-    """Who is told what a run says."""
+    """Where the events of a run are shown and sent."""
 
     mode: Mode
     """How progress is shown."""
@@ -251,8 +283,8 @@ class RunDisplay:
     """Of the log on standard error; None: no log."""
 
     @contextmanager
-    def told(self) -> Generator[Callable[[Event], None]]:
-        """Whom to tell the events, as long as runs go on.
+    def event_sink(self) -> Generator[Callable[[Event], None]]:
+        """Open display, log and trackers, and yield the function that takes every event.
 
         Raises:
             UsageError: a tracker that is not there or refuses its parameters.
@@ -268,11 +300,11 @@ class RunDisplay:
                 show(event)
                 log_event(event)
 
-            with track_events(show_and_log, self.trackers) as tell:
-                yield tell
+            with track_events(show_and_log, self.trackers) as take_event:
+                yield take_event
 
 
-def read_watch(
+def read_display(
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
@@ -285,7 +317,7 @@ def read_watch(
         None, "--log-level", help="Log on standard error, with plain progress."
     ),
 ) -> RunDisplay:
-    """How the run is watched."""
+    """Return how the run is watched."""
     full = sys.stderr.isatty() and log_level is None
     return RunDisplay(
         mode=display.value if display else ("full" if full else "plain"),
@@ -294,7 +326,7 @@ def read_watch(
     )
 
 
-# A forecast in words: the table of ``cotkit plan`` and what every run says before it begins.
+# Forecasts: the table of ``cotkit plan`` and what every run prints before it begins.
 
 
 _COUNT_FIELDS = (
@@ -308,97 +340,101 @@ _COUNT_FIELDS = (
 )
 
 
-def forecast_lines(found: Forecast) -> list[str]:
-    """The run, its size, its completions, and the smallest gain it can find."""
-    arms = " · ".join(_arm_name(arm, found) for arm in found.arms)
-    n, n_arms = found.n_problems, len(found.arms)
-    said = [
-        f"run {found.run_id} · {found.model} · {found.bench} · {arms}",
-        f"{n} of {found.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
-        _say_completions(found.arms),
+def forecast_lines(forecast: Forecast) -> list[str]:
+    """Return lines on the run, its size, its completions, and the smallest gain it can find."""
+    arms = " · ".join(_arm_name(arm, forecast) for arm in forecast.arms)
+    n, n_arms = forecast.n_problems, len(forecast.arms)
+    lines = [
+        f"run {forecast.run_id} · {forecast.model} · {forecast.bench} · {arms}",
+        f"{n} of {forecast.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
+        _say_completions(forecast.arms),
     ]
-    if found.n_weighed:
-        said.append(
-            f"on top of these: the log-probabilities of at most {found.n_weighed:,} options, all of"
-            " a problem's after each attempt"
+    if forecast.n_weighed:
+        lines.append(
+            f"on top of these: the log-probabilities of at most {forecast.n_weighed:,} options, all"
+            " of a problem's after each attempt"
         )
     gains = [
         f"{100 * effect:.0f} points over a control at {100 * rate:.0f} %"
-        for rate, effect in found.detectable
+        for rate, effect in forecast.detectable
         if not math.isnan(effect)
     ]
     if gains:
-        said.append(f"smallest gain that {n} problems can show (power 0.8): {', '.join(gains)}")
-    elif found.detectable:
-        said.append(f"no gain, however large, would surely show on {n} problems (power 0.8)")
-    if (cost := _say_cost(found)) is not None:
-        said.append(cost)
-    return said
+        lines.append(f"smallest gain that {n} problems can show (power 0.8): {', '.join(gains)}")
+    elif forecast.detectable:
+        lines.append(f"no gain, however large, would surely show on {n} problems (power 0.8)")
+    if (cost := _say_cost(forecast)) is not None:
+        lines.append(cost)
+    return lines
 
 
-def budget_lines(found: Forecast, budget: Budget) -> list[str]:
-    """How far a budget goes: between so many problems and so many."""
+def budget_lines(forecast: Forecast, budget: Budget) -> list[str]:
+    """Return for how many problems, at least and at most, each part of a budget is enough."""
     from cotkit.run.forecast import sum_estimates
 
-    whole = sum_estimates(found.estimates)
-    tokens = tuple(map(sum, zip(whole.prompt_tokens, whole.generated_tokens, strict=True)))
-    said: list[str] = []
-    for name, limit, taken in (
-        ("usd", budget.usd, whole.usd),
+    total = sum_estimates(forecast.estimates)
+    tokens = tuple(map(sum, zip(total.prompt_tokens, total.generated_tokens, strict=True)))
+    lines: list[str] = []
+    for name, limit, spending in (
+        ("usd", budget.usd, total.usd),
         ("tokens", budget.tokens, tokens),
-        ("time", budget.seconds, whole.seconds),
+        ("time", budget.seconds, total.seconds),
     ):
         if limit is None:
             continue
-        if taken is None:
-            said.append(f"--budget-{name}: what a problem takes of it is not known")
+        if spending is None:
+            lines.append(f"--budget-{name}: what a problem takes of it is not known")
             continue
-        n = found.n_problems
-        least, most = (min(n, int(n * limit / one)) if one else n for one in reversed(taken))
-        said.append(f"--budget-{name} is enough for {least} to {most} of the {n} problems")
-    return said
+        n = forecast.n_problems
+        least, most = (
+            min(n, int(n * limit / amount)) if amount else n for amount in reversed(spending)
+        )
+        lines.append(f"--budget-{name} is enough for {least} to {most} of the {n} problems")
+    return lines
 
 
-def _say_cost(found: Forecast) -> str | None:
+def _say_cost(forecast: Forecast) -> str | None:
     from cotkit.run.forecast import sum_estimates
 
-    whole = sum_estimates(found.estimates)
-    if found.price is None or whole.usd is None:
+    total = sum_estimates(forecast.estimates)
+    if forecast.price is None or total.usd is None:
         return None
-    low, high = whole.usd
+    low, high = total.usd
     if not high:
         return None
     return (
-        f"price: ${low:.2g} to ${high:.2g} (list prices of {found.price.as_of}; answers of one "
+        f"price: ${low:.2g} to ${high:.2g} (list prices of {forecast.price.as_of}; answers of one "
         "token to answers at their limit, prompts from the cache or not)"
     )
 
 
-def forecast_table(found: Forecast) -> list[tuple[str, ...]]:
-    """One row for each arm and one for all of them, the header first."""
+def forecast_table(forecast: Forecast) -> list[tuple[str, ...]]:
+    """Return one row for each arm and one for all of them, the header first."""
     from cotkit.run.forecast import sum_estimates
 
     header = ("arm", "attempts", "requests", "asked", "shared", "in the store", "to make")
     header = (*header, "later turns", "prompt tokens", "generated tokens", "dollars", "seconds")
     rows = [
         (
-            _arm_name(arm, found),
+            _arm_name(arm, forecast),
             *(f"{getattr(arm, name):,}" for name in _COUNT_FIELDS),
             _format_about(tokens) if tokens is not None else _format_range(ahead.prompt_tokens),
             *estimate_cells(ahead),
         )
-        for arm, tokens, ahead in zip(found.arms, found.prompt_tokens, found.estimates, strict=True)
+        for arm, tokens, ahead in zip(
+            forecast.arms, forecast.prompt_tokens, forecast.estimates, strict=True
+        )
     ]
-    known = [tokens for tokens in found.prompt_tokens if tokens is not None]
-    tokens = sum(known) if len(known) == len(found.prompt_tokens) else None
-    sums = (f"{sum(getattr(arm, name) for arm in found.arms):,}" for name in _COUNT_FIELDS)
-    whole = sum_estimates(found.estimates)
-    prompts = _format_about(tokens) if tokens is not None else _format_range(whole.prompt_tokens)
-    return [header, *rows, ("all", *sums, prompts, *estimate_cells(whole))]
+    counted = [tokens for tokens in forecast.prompt_tokens if tokens is not None]
+    tokens = sum(counted) if len(counted) == len(forecast.prompt_tokens) else None
+    sums = (f"{sum(getattr(arm, name) for arm in forecast.arms):,}" for name in _COUNT_FIELDS)
+    total = sum_estimates(forecast.estimates)
+    prompts = _format_about(tokens) if tokens is not None else _format_range(total.prompt_tokens)
+    return [header, *rows, ("all", *sums, prompts, *estimate_cells(total))]
 
 
 def estimate_cells(ahead: CostEstimate) -> tuple[str, str, str]:
-    """Generated tokens, dollars and seconds of an estimate, as cells of a table."""
+    """Return generated tokens, dollars and seconds of an estimate, as cells of a table."""
     return (
         _format_range(ahead.generated_tokens),
         "price unknown" if ahead.usd is None else _format_range(ahead.usd, "$", ".2g"),
@@ -406,24 +442,24 @@ def estimate_cells(ahead: CostEstimate) -> tuple[str, str, str]:
     )
 
 
-def _format_range(of: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
-    low, high = of
+def _format_range(bounds: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
+    low, high = bounds
     if math.isinf(high):
         return f"at least {unit}{low:{form}}"
     return f"{unit}{low:{form}} to {unit}{high:{form}}" if high > low else f"{unit}{low:{form}}"
 
 
-def _arm_name(arm: ArmSurvey, found: Forecast) -> str:
-    return f"{arm.arm} (upper bound)" if arm.arm in found.upper_bounds else arm.arm
+def _arm_name(arm: ArmSurvey, forecast: Forecast) -> str:
+    return f"{arm.arm} (upper bound)" if arm.arm in forecast.upper_bounds else arm.arm
 
 
 def _say_completions(arms: tuple[ArmSurvey, ...]) -> str:
-    asked, shared, stored, to_make, later = (
+    n_asked, shared, stored, to_make, later = (
         sum(getattr(arm, name) for arm in arms) for name in _COUNT_FIELDS[2:]
     )
     turns = f" (later turns, by the answers: about {later:,} more)" if later else ""
     return (
-        f"asked {asked:,} completions, {shared:,} shared, {stored:,} in the store, "
+        f"asked {n_asked:,} completions, {shared:,} shared, {stored:,} in the store, "
         f"{to_make:,} to make{turns}"
     )
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_means, read_pace, read_place, read_spec, with_options
+from cotkit.cli.options import read_pace, read_place, read_resources, read_specs, with_options
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
-    from cotkit.workflows.compare import Resources
+    from cotkit.run.budget import Resources
 
 EXAMPLES = """
 Examples:
@@ -21,9 +21,9 @@ Examples:
 
 
 def plan(
-    spec: "RunSpec",
+    specs: "list[RunSpec]",
     pace: dict[str, str],
-    means: "Resources",
+    resources: "Resources",
     log_dir: Path | str,
 ) -> None:
     """Print what a comparison would ask and make, and the smallest gain it could find.
@@ -31,34 +31,35 @@ def plan(
     Nothing is generated. Later turns hang on the answers; those not there yet count as wrong ones.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.cli.output import align_columns, budget_lines, forecast_lines, forecast_table
+    from cotkit.cli.output import (
+        align_columns,
+        budget_lines,
+        forecast_lines,
+        forecast_table,
+        print_status,
+    )
     from cotkit.events import Event, Said
     from cotkit.registry import parse_spec
     from cotkit.workflows.plan import plan_spec
 
     def emit(event: Event) -> None:
         if isinstance(event, Said):
-            typer.echo(event.text, err=True)
+            print_status(event.text)
 
-    found = plan_spec(
-        spec.paced(pace),
-        load_benchmark(parse_spec(spec.bench), lambda text: typer.echo(text, err=True)),
-        log_dir=log_dir,
-        emit=emit,
-        prices=means.prices,
-    )
-    first, *rest = forecast_lines(found)
-    typer.echo(
-        "\n".join(
-            [
-                first,
-                *align_columns(forecast_table(found)),
-                *rest,
-                *budget_lines(found, means.budget),
-            ]
+    for number, spec in enumerate(specs):
+        forecast = plan_spec(
+            spec.paced(pace),
+            load_benchmark(parse_spec(spec.bench), print_status),
+            log_dir=log_dir,
+            emit=emit,
+            prices=resources.prices,
         )
-    )
+        title, *lines = forecast_lines(forecast)
+        table = align_columns(forecast_table(forecast))
+        if number:
+            typer.echo()
+        typer.echo("\n".join([title, *table, *lines, *budget_lines(forecast, resources.budget)]))
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"
-command = with_options(read_spec, read_pace, read_means, read_place)(plan)
+command = with_options(read_specs, read_pace, read_resources, read_place)(plan)

@@ -36,7 +36,7 @@ def report(
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli.output import PageRequest, check_page, write_page
+    from cotkit.cli.output import PageRequest, check_page, print_status, write_page
     from cotkit.errors import UsageError
     from cotkit.report.html import page
     from cotkit.store import Store, existing_place, mask_password
@@ -51,11 +51,8 @@ def report(
                 f"{mask_password(place)} holds no run", hint="begin with: cotkit compare"
             )
         chosen = list({run.id: run for run in chosen}.values())
-        wanted = PageRequest(path=html, samples=samples)
-        parts = [
-            wanted.of(load_part(store, run, lambda text: typer.echo(text, err=True)))
-            for run in chosen
-        ]
+        request = PageRequest(path=html, samples=samples)
+        parts = [request.select_samples(load_part(store, run, print_status)) for run in chosen]
     write_page(html, page(parts, timing=timing))
     typer.echo(str(html))
 

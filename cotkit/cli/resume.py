@@ -6,21 +6,28 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import Format, read_cluster, read_means, read_pace, read_place, with_options
-from cotkit.cli.output import RunDisplay, read_watch
+from cotkit.cli.options import (
+    Format,
+    read_executor,
+    read_pace,
+    read_place,
+    read_resources,
+    with_options,
+)
+from cotkit.cli.output import RunDisplay, read_display
 from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.executors.ray import RayExecutor
-    from cotkit.workflows.compare import Resources
+    from cotkit.run.budget import Resources
 
 
 def resume(
     pace: dict[str, str],
-    means: "Resources",
+    resources: "Resources",
     log_dir: Path | str,
-    cluster: "RayExecutor | None",
-    watch: RunDisplay,
+    executor: "RayExecutor | None",
+    display: RunDisplay,
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
@@ -58,14 +65,14 @@ def resume(
             hint="call cotkit.compare again: what is done is not made again",
         )
     run_and_print(
-        spec.paced(pace),
-        replace(means, cluster=cluster),
+        [spec.paced(pace)],
+        replace(resources, executor=executor),
         log_dir=log_dir,
         format_=format_,
         timing=timing,
-        watch=watch,
+        display=display,
         expected=chosen.id,
     )
 
 
-command = with_options(read_pace, read_means, read_place, read_cluster, read_watch)(resume)
+command = with_options(read_pace, read_resources, read_place, read_executor, read_display)(resume)

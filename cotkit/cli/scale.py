@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,22 +16,27 @@ import typer
 from cotkit.cli.options import (
     Format,
     fix_options,
-    read_cluster,
+    read_executor,
     read_pace,
     read_place,
-    read_spec,
+    read_resources,
+    read_specs,
+    read_user_options,
     with_options,
 )
 from cotkit.cli.output import (
     RunDisplay,
     align_columns,
     estimate_cells,
+    print_rendered,
+    print_status,
+    read_display,
     read_page,
-    read_watch,
     write_scales,
 )
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
+from cotkit.run.spec import DEFAULT_BENCH
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from cotkit.executors.ray import RayExecutor
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.run import RunSpec
+    from cotkit.run.budget import Resources
     from cotkit.workflows.plan import Forecast
     from cotkit.workflows.scale import LadderForecast, ScaleOptions
 
@@ -50,12 +54,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LadderChoice:
-    """Which results a command is of."""
+    """What a ladder is made of: models to run, or runs of the store."""
 
     models: tuple[str, ...]
-    """To be run; empty with ``runs``."""
+    """Models to run; empty with ``runs``."""
     runs: tuple[str, ...]
-    """Of the store, instead."""
+    """Ids of runs of the store, instead."""
     benches: tuple[str, ...]
     """Benchmark specs, at least one."""
 
@@ -63,13 +67,14 @@ class LadderChoice:
 def scale_and_print(
     spec: RunSpec,
     ladder: LadderChoice,
-    ask: ScaleOptions,
+    options: ScaleOptions,
+    resources: Resources,
     *,
     reach: float | None,
     log_dir: Path | str,
     format_: Format,
     timing: bool,
-    watch: RunDisplay,
+    display: RunDisplay,
     page: PageRequest | None = None,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
@@ -77,36 +82,44 @@ def scale_and_print(
     ``page``: to be written, too.
 
     Raises:
-        CotkitError: as ``scaling.scale_models`` and ``scale_runs``.
+        CotkitError: as ``scale_models`` and ``scale_runs``.
         IncompleteRunError: attempts failed; what there is was printed.
     """
     from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.scale import scale_models, scale_runs
 
-    def on_plan(prospect: LadderForecast) -> None:
-        if watch.mode != "none":
-            typer.echo("\n".join(prospect_lines(prospect, spec.margin)), err=True)
+    def on_plan(forecast: LadderForecast) -> None:
+        if display.mode != "none":
+            print_status("\n".join(ladder_forecast_lines(forecast, spec.margin)))
 
-    with watch.told() as emit:
+    with display.event_sink() as emit:
         if ladder.runs:
-            found = scale_runs(
-                ladder.runs, ask, margin=spec.margin, seed=spec.seed, log_dir=log_dir
+            result = scale_runs(
+                ladder.runs,
+                options,
+                margin=spec.margin,
+                prices=resources.prices,
+                seed=spec.seed,
+                log_dir=log_dir,
             )
         else:
-            benches = [
-                (written, load_benchmark(parse_spec(written), _print_status))
-                for written in ladder.benches
-            ]
-            found = scale_models(
-                spec, ladder.models, benches, ask, log_dir=log_dir, emit=emit, on_plan=on_plan
+            result = scale_models(
+                spec,
+                ladder.models,
+                [(text, load_benchmark(parse_spec(text), print_status)) for text in ladder.benches],
+                options,
+                log_dir=log_dir,
+                emit=emit,
+                on_plan=on_plan,
+                resources=resources,
             )
     print_scales(
-        found.scales, reach=reach, format_=format_, timing=timing, page=page, log_dir=log_dir
+        result.scales, reach=reach, format_=format_, timing=timing, page=page, log_dir=log_dir
     )
-    if found.n_failed:
+    if result.n_failed:
         raise IncompleteRunError(
-            f"{found.n_failed} attempts failed or were not made and are holes"
-            + (f", most for this: {found.why_failed}" if found.why_failed else ""),
+            f"{result.n_failed} attempts failed or were not made and are holes"
+            + (f", most for this: {result.why_failed}" if result.why_failed else ""),
             hint="the same command tries them again",
         )
 
@@ -120,76 +133,61 @@ def print_scales(
     page: PageRequest | None,
     log_dir: Path | str | None = None,
 ) -> None:
-    """Write analyses to standard output, in colour where it is a terminal.
+    """Print analyses; write their page, too, if there is one to be written.
 
-    ``page``: to be written, too; ``log_dir``: folder of the store, if they are of its runs.
+    ``log_dir``: folder of the store, if they are of its runs.
     """
     from cotkit.report import render
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = render(
-        scales,
-        format_.value,
-        reach=reach,
-        width=shutil.get_terminal_size((100, 24)).columns,
-        color=color,
-        timing=timing,
-        encoding=sys.stdout.encoding,
-    )
-    typer.echo(text, nl=False, color=color)
+    print_rendered(partial(render, scales, format_.value, reach=reach, timing=timing))
     if page is not None:
         write_scales(page, scales, log_dir, reach=reach, timing=timing)
-        typer.echo(f"written: {page.path}", err=True)
 
 
-def prospect_lines(prospect: LadderForecast, margin: float) -> list[str]:
-    """What a ladder takes, model by model, and the smallest gain that it can find at a size."""
+def ladder_forecast_lines(forecast: LadderForecast, margin: float) -> list[str]:
+    """Return what a ladder takes, model by model, and the smallest gain it can find at a size."""
     from cotkit.stats.hypotheses import minimum_detectable_effect
     from cotkit.workflows.plan import SHOWN_RATES
 
     rows: list[tuple[str, ...]] = [
         ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
     ]
-    rows += [_prospect_row(one.model, bench, [one]) for bench, one in prospect.forecasts]
-    rows.append(_prospect_row("all", "", [one for _, one in prospect.forecasts]))
+    rows += [_forecast_row(run.model, bench, [run]) for bench, run in forecast.forecasts]
+    rows.append(_forecast_row("all", "", [run for _, run in forecast.forecasts]))
     header = ("problems", *(f"control at {100 * rate:g} %" for rate in SHOWN_RATES))
     gains = {
-        n: [minimum_detectable_effect(n, rate, level=prospect.each) for rate in SHOWN_RATES]
-        for n in sorted(set(prospect.n_problems))
+        n: [minimum_detectable_effect(n, rate, level=forecast.each) for rate in SHOWN_RATES]
+        for n in sorted(set(forecast.n_problems))
     }
-    said = [
+    lines = [
         *align_columns(rows),
-        _say_power(prospect),
+        _say_power(forecast),
         *align_columns(
             [header, *((f"{n:,}", *map(_format_points, of_n)) for n, of_n in gains.items())]
         ),
     ]
     if not any(gain <= margin for of_n in gains.values() for gain in of_n):
-        said.append(
+        lines.append(
             f"all above the margin of {100 * margin:g} points: where there is no help, that may "
             "not be shown"
         )
-    return said
+    return lines
 
 
-def _prospect_row(model: str, bench: str, of: Sequence[Forecast]) -> tuple[str, ...]:
+def _forecast_row(model: str, bench: str, runs: Sequence[Forecast]) -> tuple[str, ...]:
     from cotkit.run.forecast import sum_estimates
 
-    n_attempts = sum(one.n_problems * len(one.arms) for one in of)
-    n_to_make = sum(arm.n_to_make + arm.n_later for one in of for arm in one.arms)
-    whole = sum_estimates([each for one in of for each in one.estimates])
-    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *estimate_cells(whole)
+    n_attempts = sum(run.n_problems * len(run.arms) for run in runs)
+    n_to_make = sum(arm.n_to_make + arm.n_later for run in runs for arm in run.arms)
+    total = sum_estimates([estimate for run in runs for estimate in run.estimates])
+    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *estimate_cells(total)
 
 
-def _print_status(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _say_power(prospect: LadderForecast) -> str:
+def _say_power(forecast: LadderForecast) -> str:
     return (
-        f"smallest gain found at one size, in points (power 0.8; {prospect.n_sizes} sizes, "
-        f"{prospect.n_pairs} gains, {len(prospect.n_problems)} curves: each interval at "
-        f"{100 * prospect.each:.4g} %)"
+        f"smallest gain found at one size, in points (power 0.8; {forecast.n_sizes} sizes, "
+        f"{forecast.n_pairs} gains, {len(forecast.n_problems)} curves: each interval at "
+        f"{100 * forecast.each:.4g} %)"
     )
 
 
@@ -225,7 +223,7 @@ _OPTIONS_WITH_RUNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignResults:
-    """Which results are meant, if any, and what else was written."""
+    """Results of papers and other tools to analyse, if any, and which options the user wrote."""
 
     published: str | None
     """Name of a table; None: none."""
@@ -235,22 +233,22 @@ class ForeignResults:
     """Each ``--params``."""
     include_unverified: bool
     """Whether unverified rows count."""
-    given: frozenset[str]
-    """Names of the options that the user wrote."""
 
     @property
     def n_ladders(self) -> int:
         """How many ways of naming results were used: 0, 1 or 2."""
         return (self.published is not None) + bool(self.sources)
 
-    def check(self) -> None:
-        """Refuse options that say nothing here.
+    def check(self, user_options: frozenset[str]) -> None:
+        """Refuse options that have no effect here; ``user_options``: those that the user wrote.
 
         Raises:
             UsageError: names the option.
         """
-        own = {"published", "sources"} & self.given
-        for name in sorted(self.given - _OPTIONS_WITH_SOURCES if own else self.given & {"params"}):
+        own = {"published", "sources"} & user_options
+        for name in sorted(
+            user_options - _OPTIONS_WITH_SOURCES if own else user_options & {"params"}
+        ):
             raise UsageError(
                 f"--{name.replace('_', '-')} says nothing "
                 + ("of results that are there" if own else "without --from or --published"),
@@ -258,7 +256,7 @@ class ForeignResults:
             )
         if self.include_unverified and self.published is None:
             raise UsageError("--include-unverified says nothing without --published")
-        for name in sorted(self.given - _OPTIONS_WITH_RUNS if "runs" in self.given else ()):
+        for name in sorted(user_options - _OPTIONS_WITH_RUNS if "runs" in user_options else ()):
             raise UsageError(
                 f"--{name.replace('_', '-')} says nothing of runs that are there",
                 hint="the runs say it themselves; cotkit scale --models runs others",
@@ -266,7 +264,6 @@ class ForeignResults:
 
 
 def read_foreign(
-    ctx: typer.Context,
     published: str | None = typer.Option(
         None,
         "--published",
@@ -284,41 +281,37 @@ def read_foreign(
         False, "--include-unverified", help="Count rows of --published that were not verified."
     ),
 ) -> ForeignResults:
-    """What the options mean."""
-    sourced = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    """Return which results of others the options name."""
     return ForeignResults(
         published=published,
         sources=tuple(sources),
         params=tuple(params),
         include_unverified=include_unverified,
-        given=frozenset(
-            name for name, of in sourced.items() if of is not None and of.name == "COMMANDLINE"
-        ),
     )
 
 
 def scale_foreign(
     foreign: ForeignResults,
-    asked: ResultsQuestion,
+    question: ResultsQuestion,
     *,
     reach: float | None,
     format_: Format,
     timing: bool,
     page: PageRequest | None,
 ) -> None:
-    """Analyse and print; ``page``: to be written, too.
+    """Analyse results of others and print; ``page``: to be written, too.
 
     Raises:
-        CotkitError: as ``foreign.answers``.
+        CotkitError: as ``analyse_published`` and ``analyse_sources``.
     """
     from cotkit.interop.ladders import analyse_published, analyse_sources
 
     if foreign.published is not None:
         unverified = foreign.include_unverified
-        found = analyse_published(foreign.published, asked, include_unverified=unverified)
+        scales = analyse_published(foreign.published, question, include_unverified=unverified)
     else:
-        found = analyse_sources(foreign.sources, asked)
-    print_scales(found, reach=reach, format_=format_, timing=timing, page=page)
+        scales = analyse_sources(foreign.sources, question)
+    print_scales(scales, reach=reach, format_=format_, timing=timing, page=page)
 
 
 EXAMPLES = """
@@ -328,7 +321,7 @@ Examples:
 
   cotkit scale --models smollm2-135m,gemma3-270m,qwen2.5-coder-1.5b --bench gsm8k --accept-terms
 
-  cotkit scale --family simulated --bench arithmetic:steps=1,2,4,digits=2
+  cotkit scale --family simulated --bench arithmetic:steps=1+2+4,digits=2
 
   cotkit scale --family simulated --bench gsm-mini --by-steps --limit all
 
@@ -353,18 +346,20 @@ class AxisOption(StrEnum):
 
 
 class Assumption(StrEnum):
-    """What is taken for granted."""
+    """What is assumed of help with size."""
 
     sustained = "sustained"
 
 
 def scale(
-    spec: RunSpec,
+    user_options: frozenset[str],
+    specs: list[RunSpec],
     pace: dict[str, str],
+    resources: Resources,
     foreign: ForeignResults,
     log_dir: Path | str,
-    cluster: RayExecutor | None,
-    watch: RunDisplay,
+    executor: RayExecutor | None,
+    display: RunDisplay,
     page: PageRequest | None,
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
@@ -378,10 +373,10 @@ def scale(
         help="Instead: runs of the store, by id, one for each model; nothing is generated.",
     ),
     bench: list[str] = typer.Option(
-        ["gsm-mini"],
+        [DEFAULT_BENCH],
         "--bench",
         "--tasks",
-        help="Benchmarks, each a curve of its own: NAME, NAME:key=value,value.",
+        help="Benchmarks, each a curve of its own: NAME, NAME:key=value+value; may be repeated.",
     ),
     by_steps: bool = typer.Option(
         False, "--by-steps", help="A curve for the problems of each number of steps."
@@ -400,9 +395,6 @@ def scale(
     reach: float | None = typer.Option(
         None, "--reach", help="Name the cheapest that solves so many percent."
     ),
-    prices: Path | None = typer.Option(
-        None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
-    ),
     format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
 ) -> None:
@@ -412,16 +404,17 @@ def scale(
     """
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.interop.results import read_sizes
-    from cotkit.registry import split_specs
+    from cotkit.run.spec import bench_specs
     from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions
 
-    named = tuple(name for text in models for name in text.split(",") if name)
+    names = tuple(name for text in models for name in text.split(",") if name)
     of_family = family is not None and not foreign.n_ladders
-    if sum((bool(named), of_family, runs is not None, foreign.n_ladders)) != 1:
+    if sum((bool(names), of_family, runs is not None, foreign.n_ladders)) != 1:
         hint = "--models A,B,C, --family NAME, --runs ID,ID, --published NAME or --from FILE"
         raise UsageError("name the ladder once", hint=hint)
-    foreign.check()
+    foreign.check(user_options)
+    (spec,) = specs
     if reach is not None and not 0 < reach <= 100:
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
     if foreign.n_ladders:
@@ -433,9 +426,9 @@ def scale(
         scale_foreign(
             foreign,
             ResultsQuestion(
-                bench=bench[0] if "bench" in foreign.given else None,
+                bench=bench[0] if "bench" in user_options else None,
                 family=family,
-                strategies=spec.strategies if "strategy" in foreign.given else (),
+                strategies=spec.strategies if "strategy" in user_options else (),
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
                 losses=dict(map(_read_loss, loss)),
@@ -453,41 +446,42 @@ def scale(
     scale_and_print(
         spec.paced(pace),
         LadderChoice(
-            models=family_models(family) if family is not None else named,
-            runs=tuple(one for one in (runs or "").split(",") if one),
-            benches=split_specs(",".join(bench)),
+            models=family_models(family) if family is not None else names,
+            runs=tuple(run for run in (runs or "").split(",") if run),
+            benches=bench_specs(bench),
         ),
         ScaleOptions(
             axis=x.value,
             assume_sustained=assume is not None,
             losses=dict(map(_read_loss, loss)),
-            prices=prices,
             by_steps=by_steps,
-            cluster=cluster,
         ),
+        replace(resources, executor=executor),
         reach=None if reach is None else reach / 100,
         log_dir=log_dir,
         format_=format_,
         timing=timing,
-        watch=watch,
+        display=display,
         page=page,
     )
 
 
 def _read_loss(text: str) -> tuple[str, float]:
-    found = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?)", text)
-    if found is None:
+    loss = re.fullmatch(r"(.+)=(\d+(?:\.\d+)?)", text)
+    if loss is None:
         raise UsageError(f"cannot read --loss {text!r}", hint="--loss MODEL=2.31")
-    return found[1], float(found[2])
+    return loss[1], float(loss[2])
 
 
 scale.__doc__ = f"{scale.__doc__}\n\n\b{EXAMPLES}"
 command = with_options(
-    fix_options(read_spec, model="", bench="", stop_when=None, exemplar_seeds=None),
+    read_user_options,
+    fix_options(read_specs, model="", bench=[DEFAULT_BENCH], stop_when=None, exemplar_seeds=None),
     read_pace,
+    fix_options(read_resources, budget_usd=None, budget_tokens=None, budget_time=None),
     read_foreign,
     read_place,
-    read_cluster,
-    read_watch,
+    read_executor,
+    read_display,
     read_page,
 )(scale)

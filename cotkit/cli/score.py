@@ -1,15 +1,15 @@
 """``cotkit score``: completions that some other program made, read and judged as a run's are."""
 
-import os
-import shutil
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from cotkit.cli.options import Display, Format
 from cotkit.errors import InterruptedRunError
+from cotkit.run.spec import DEFAULTS
 
 EXAMPLES = """
 Examples:
@@ -32,18 +32,18 @@ class MissingPolicy(StrEnum):
 
 
 def score(
-    file: Path = typer.Argument(help="JSON lines: id, text; maybe sample, arm, stop_reason."),
+    file: Path = typer.Argument(help="JSON lines: id, text; maybe sample, arm, stop_reason, vote."),
     bench: str = typer.Option(
         ..., "--bench", "--tasks", help="Benchmark name, or a JSONL file of your own."
     ),
     reader: str = typer.Option(
-        "flexible", "--reader", help="Who decides what is correct (cotkit list readers)."
+        DEFAULTS.reader, "--reader", help="Who decides what is correct (cotkit list readers)."
     ),
     baseline: str | None = typer.Option(
         None, "--baseline", help="Measure the other arms of the file against this one, paired."
     ),
     margin: float = typer.Option(
-        2.0, "--margin", help="Smallest gain that counts as material, in points."
+        100 * DEFAULTS.margin, "--margin", help="Smallest gain that counts as material, in points."
     ),
     missing: MissingPolicy = typer.Option(
         MissingPolicy.leave_out, "--missing", help="What becomes of problems without a completion."
@@ -66,13 +66,14 @@ def score(
     Same readers, outcomes, metrics and report as cotkit compare.
     """
     from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.output import print_rendered, print_status
     from cotkit.registry import parse_spec
     from cotkit.report import render
     from cotkit.report.progress import reading_display
     from cotkit.workflows.completions_file import FieldNames, read_file
     from cotkit.workflows.score import ScoreQuestion, score_completions
 
-    ask = ScoreQuestion(
+    question = ScoreQuestion(
         reader=reader, baseline=baseline, margin=margin / 100, missing=missing.value
     )
     mode = display.value if display else ("full" if sys.stderr.isatty() else "plain")
@@ -81,21 +82,13 @@ def score(
         with reading_display(mode, sys.stderr, n_bytes) as on_read:
             comparison = score_completions(
                 read_file(file, FieldNames(id=id_field, text=text_field), on_read=on_read),
-                load_benchmark(parse_spec(bench), lambda text: typer.echo(text, err=True)),
-                ask,
+                load_benchmark(parse_spec(bench), print_status),
+                question,
                 source=file.name,
             )
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted; nothing was printed") from None
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = render(
-        comparison,
-        format_.value,
-        width=shutil.get_terminal_size((100, 24)).columns,
-        color=color,
-        encoding=sys.stdout.encoding,
-    )
-    typer.echo(text, nl=False, color=color)
+    print_rendered(partial(render, comparison, format_.value))
 
 
 score.__doc__ = f"{score.__doc__}\n\n\b{EXAMPLES}"

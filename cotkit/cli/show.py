@@ -1,11 +1,11 @@
 """``cotkit show``: a rendered prompt, one attempt turn by turn, or a benchmark's card."""
 
-import asyncio
 from pathlib import Path
 
 import typer
 
 from cotkit.cli.options import read_place, with_options
+from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
 
 app = typer.Typer(
@@ -17,15 +17,19 @@ RULE = "─" * 24
 
 @app.command()
 def prompt(
-    strategy: str = typer.Option("cot", "--strategy", "-s", help="NAME or NAME:key=value."),
-    bench: str = typer.Option("gsm-mini", "--bench", "--tasks", help="Benchmark name or JSONL."),
+    strategy: str = typer.Option(
+        DEFAULT_STRATEGY, "--strategy", "-s", help="NAME or NAME:key=value."
+    ),
+    bench: str = typer.Option(DEFAULT_BENCH, "--bench", "--tasks", help="Benchmark name or JSONL."),
     problem: str | None = typer.Option(
         None, "--problem", help="Id of the problem (default: the first drawn)."
     ),
     exemplars: str = typer.Option(
-        "builtin:8", "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
+        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
     ),
-    exemplar_seed: int = typer.Option(0, "--exemplar-seed", help="Which exemplars are drawn."),
+    exemplar_seed: int = typer.Option(
+        DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
+    ),
     model: str | None = typer.Option(
         None, "--model", "-m", help="Count tokens as this model does."
     ),
@@ -68,10 +72,10 @@ def prompt(
         size = _prompt_size(model, plan.problems, step)
         typer.echo(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}", err=True)
         typer.echo(step.code if isinstance(step, Execute) else _request_text(step))
-        said = Completion(text=f"<completion {turn}>", stop_reason="stop")
+        placeholder = Completion(text=f"<completion {turn}>", stop_reason="stop")
         n_samples = 1 if isinstance(step, Execute) else len(step.samples)
         try:
-            step = flow.send((said,) * n_samples)
+            step = flow.send((placeholder,) * n_samples)
         except StopIteration:
             step = None
 
@@ -90,25 +94,25 @@ def attempt(
 
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
-    from cotkit.cli.output import align_columns
+    from cotkit.cli.output import align_columns, print_status
     from cotkit.errors import UnknownNameError
     from cotkit.scoring import score
     from cotkit.store import Store, existing_place
 
     place = existing_place(log_dir)
     with Store(place) as store:
-        found = store.run(run)
-        rows = {(row.arm, row.problem_id): row for row in store.attempts(found.id)}
-        if arm not in {known for known, _ in rows}:
-            raise UnknownNameError("arm", arm, {known for known, _ in rows})
+        stored = store.run(run)
+        rows = {(row.arm, row.problem_id): row for row in store.attempts(stored.id)}
+        arms, problems = ({key[i] for key in rows} for i in (0, 1))
+        if arm not in arms:
+            raise UnknownNameError("arm", arm, arms)
         if (arm, problem) not in rows:
-            raise UnknownNameError("problem", problem, {known for _, known in rows})
-        row, turns = rows[arm, problem], store.turns(found.id, arm, problem)
+            raise UnknownNameError("problem", problem, problems)
+        row, turns = rows[arm, problem], store.turns(stored.id, arm, problem)
     if row.scorer_version not in {"", score.SCORER_VERSION}:
-        typer.echo(
+        print_status(
             f"the scores are of version {row.scorer_version} of the scorer, which is now of "
-            f"version {score.SCORER_VERSION}: cotkit resume {found.id} reads the answer again",
-            err=True,
+            f"version {score.SCORER_VERSION}: cotkit resume {stored.id} reads the answer again"
         )
     for number, turn in enumerate(turns, start=1):
         typer.echo(f"{RULE} turn {number}: prompt")
@@ -163,23 +167,22 @@ def _request_text(request: Request) -> str:
 def _prompt_size(model: str | None, problems: tuple[Problem, ...], step: Request | Execute) -> str:
     if isinstance(step, Execute):
         return "code to run"
+    import asyncio
+
     n_tokens = asyncio.run(_count_tokens(model, problems, step)) if model else None
     size = f"{n_tokens} tokens" if n_tokens is not None else "tokens not counted"
     return size if len(step.samples) == 1 else f"{size} · {len(step.samples)} samples"
 
 
 async def _count_tokens(model: str, problems: tuple[Problem, ...], request: Request) -> int | None:
+    from cotkit.cli.output import print_status
     from cotkit.run import build_backend
 
-    backend = build_backend(model, {}, problems=problems, store=None, notify=_say)
+    backend = build_backend(model, {}, problems=problems, store=None, notify=print_status)
     try:
         return await backend.count_tokens(request)
     finally:
         await backend.close()
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _correct_mark(correct: bool) -> str:

@@ -1,4 +1,4 @@
-"""At home in Inspect and lm-evaluation-harness: what they call, and their models as backends.
+"""Other tools and papers: their results read, runs exported, their models, cotkit inside them.
 
-Nothing here imports either of them unless it is already in use.
+Nothing here imports Inspect or lm-evaluation-harness unless it is already in use.
 """

@@ -104,24 +104,19 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
     if len(usable) > n_benches:
         notes.append("intervals hold together within a family, not over families")
     if n_benches > 1:
-        notes.append(f"and over the {n_benches} benchmarks")
-    return [
-        replace(scale, notes=(*ladder.notes, *notes, *scale.notes))
-        for ladder in usable
-        for scale in [
-            analyse(
-                ladder.grid,
-                ScaleQuestion(
-                    pairs=_ladder_pairs(ladder, question),
-                    margin=question.margin,
-                    level=question.level ** (1 / n_benches),
-                    axis=question.axis,
-                    assume_sustained=question.assume_sustained,
-                ),
-                np.random.default_rng(question.seed),
-            )
-        ]
-    ]
+        notes.append(f"intervals hold together over the {n_benches} benchmarks")
+    scales: list[Scale] = []
+    for ladder in usable:
+        scale_question = ScaleQuestion(
+            pairs=_ladder_pairs(ladder, question),
+            margin=question.margin,
+            level=question.level ** (1 / n_benches),
+            axis=question.axis,
+            assume_sustained=question.assume_sustained,
+        )
+        scale = analyse(ladder.grid, scale_question, np.random.default_rng(question.seed))
+        scales.append(replace(scale, notes=(*ladder.notes, *notes, *scale.notes)))
+    return scales
 
 
 def _ladder_pairs(ladder: LadderResults, question: ResultsQuestion) -> tuple[tuple[str, str], ...]:

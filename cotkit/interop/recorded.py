@@ -40,7 +40,7 @@ from cotkit.workflows.records import (
     AttemptRecord,
     describe_arms,
     make_vote,
-    note_unknown_arms,
+    note_what_is_unknown,
     read_record,
     score_record,
 )
@@ -55,7 +55,7 @@ class RecordedSample:
 
     key: str
     """Hash of its question; of its id where the question is not recorded."""
-    shown: str
+    label: str
     """What to call the problem in a report."""
     problem: Problem
     """As the file holds it; where it names one of our benchmarks, as that holds it."""
@@ -63,7 +63,7 @@ class RecordedSample:
     """What the readers are to read; several texts that were scored as one are a vote."""
     score: float | None
     """The tool's own, 0..1; None: it has none."""
-    read: str | None
+    answer: str | None
     """What the tool read; None: it does not say, or read nothing."""
 
 
@@ -188,7 +188,7 @@ def _make_row(
     if row.outcome == "failed" or not says_score:
         return row
     is_right = sample.score == 1  # a partial score is no solution
-    reading = Reading(value=sample.read or (problem.gold if is_right else None), rule="tool")
+    reading = Reading(value=sample.answer or (problem.gold if is_right else None), rule="tool")
     row = replace(
         row,
         readings={**row.readings, AS_SCORED: reading},
@@ -220,13 +220,13 @@ def _find_disagreements(
                 text=sample.record.attempt.text,
                 gold=sample.problem.gold,
                 is_right=sample.score == 1,
-                read=sample.read,
+                read=sample.answer,
                 reading=row.readings[reader].value,
                 is_right_here=row.correct_by[reader],
                 stop_reason=sample.record.attempt.stop_reason,
             )
         )
-    disagreement = find_disagreement(sides[0], sides[1], file.items[key][0].shown)
+    disagreement = find_disagreement(sides[0], sides[1], file.items[key][0].label)
     if disagreement is not None:
         yield disagreement
 
@@ -262,7 +262,7 @@ def _file_notes(
         notes.append("the files are of different models: the gain is of the models, too")
     if not is_scored:
         notes.append("not every problem was scored by its tool: their scores are not compared")
-    return [*notes, *note_unknown_arms({file.arm: file.facts for file in files})]
+    return [*notes, *note_what_is_unknown({file.arm: file.facts for file in files})]
 
 
 # What other tools recorded of each problem: question, completions, and what they made of them.
@@ -377,13 +377,13 @@ def _vote_over(epochs: Sequence[RecordedSample]) -> RecordedSample:
     if len(completed) < 2:
         return (completed or epochs)[0]
     scores = Counter(sample.score for sample in completed)
-    answers = Counter(sample.read for sample in completed if sample.read is not None)
+    answers = Counter(sample.answer for sample in completed if sample.answer is not None)
     attempt = make_vote([sample.record.attempt for sample in completed])
     return replace(
         completed[0],
         record=replace(completed[0].record, attempt=attempt),
         score=scores.most_common(1)[0][0],
-        read=answers.most_common(1)[0][0] if answers else None,
+        answer=answers.most_common(1)[0][0] if answers else None,
     )
 
 
@@ -455,7 +455,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
         if str(line.get("filter", "none")) == chosen:
             item = _lm_eval_sample(line, metric, chosen, place, origin)
             if item.key in items:
-                raise place.bad("a problem a second time", field="doc", hint=item.shown)
+                raise place.bad("a problem a second time", field="doc", hint=item.label)
             items[item.key] = (item,)
     others = ", ".join(other for other in filters if other != chosen)
     notes = [f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else "")]
@@ -549,7 +549,7 @@ def _make_sample(
     if problem is None or problem.gold != gold:
         problem = _make_problem(key, label, gold, choices)
     return RecordedSample(
-        key=key, shown=label, problem=problem, record=record, score=score, read=answer
+        key=key, label=label, problem=problem, record=record, score=score, answer=answer
     )
 
 

@@ -196,13 +196,13 @@ def _collect_problem_ids(results: Sequence[Result]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _make_outcomes(scored: Mapping[str, ProblemScore], ids: Sequence[str]) -> ArmOutcomes:
-    rows = [scored.get(problem_id) for problem_id in ids]
-    names = dict.fromkeys(name for row in scored.values() for name in row.metrics)
+def _make_outcomes(scores: Mapping[str, ProblemScore], ids: Sequence[str]) -> ArmOutcomes:
+    rows = [scores.get(problem_id) for problem_id in ids]
+    names = dict.fromkeys(name for score in scores.values() for name in score.metrics)
     costs = {
         name: _column([math.nan if row is None else getattr(row, name) for row in rows])
         for name in ("tokens", "usd", "seconds")
-        if all(getattr(row, name) is not None for row in scored.values())
+        if all(getattr(score, name) is not None for score in scores.values())
     }
     return ArmOutcomes(
         correct=_column([math.nan if row is None else row.correct for row in rows]),
@@ -224,8 +224,8 @@ def _column(values: Iterable[float]) -> Floats:
     return np.array(list(values), dtype=np.float64)
 
 
-def _make_totals(scored: Mapping[str, ProblemScore]) -> ArmTotals:
-    values = [row.correct for row in scored.values() if not math.isnan(row.correct)]
+def _make_totals(scores: Mapping[str, ProblemScore]) -> ArmTotals:
+    values = [score.correct for score in scores.values() if not math.isnan(score.correct)]
     return ArmTotals(rate=sum(values) / len(values) if values else math.nan, n=len(values))
 
 

@@ -1,1 +1,1 @@
-"""Which models there are, where their weights come from, and how they get to this machine."""
+"""The models that can be used, where their weights come from, and how to get them here."""

@@ -19,12 +19,12 @@ from cotkit.types import Notify
 
 
 def cache_place(name: str) -> Path:
-    """Where a model of this name lies or will lie."""
+    """Return where a model of this name lies or will lie."""
     return paths.cache_dir() / "models" / name
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a model lies there, as long as when it was made.
+    """Return whether a model lies there whole, each file as long as when it was made.
 
     Raises:
         ModelLoadError: something lies there that is damaged or is not ours.
@@ -73,7 +73,7 @@ def require_space(folder: Path, n_bytes: int, what: str) -> None:
 
 
 def format_bytes(n_bytes: int) -> str:
-    """A size for a reader, in decimal units."""
+    """Write a size for a reader, in decimal units."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 

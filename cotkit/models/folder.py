@@ -1,4 +1,4 @@
-"""Which weights lie in a folder, how many, and how long a text they take: no torch, no guess.
+"""What a model folder holds: weights, their number, the context window; no torch, no guess.
 
 A folder that cotkit made is known by its manifest. Any other is hashed once; the hash of each file
 is remembered by path, size and time of change, because hashing gigabytes takes a while.
@@ -50,13 +50,13 @@ def check_folder(folder: Path) -> None:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """The identity of a folder's weights, config and tokenizer: 64 hex digits.
+    """Return the identity of a folder's weights, config and tokenizer: 64 hex digits.
 
     Raises:
         ModelLoadError: cotkit made the folder and it is no longer whole.
     """
-    if (made := read_manifest(folder)) is not None:
-        return made.fingerprint
+    if (manifest := read_manifest(folder)) is not None:
+        return manifest.fingerprint
     names = [
         path.name
         for path in folder.iterdir()
@@ -66,7 +66,7 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def n_params(folder: Path) -> int:
-    """Numbers stored in the folder's safetensors files; tied ones are stored once.
+    """Count the numbers in the folder's safetensors files; tied ones are stored once.
 
     Raises:
         ModelLoadError: the weights are missing or unreadable.
@@ -75,7 +75,7 @@ def n_params(folder: Path) -> int:
 
 
 def context_window(folder: Path) -> int | None:
-    """Tokens the model can attend to, prompt and completion together; None if not stated.
+    """Return how many tokens the model can attend to, in all; None if not stated.
 
     Raises:
         ModelLoadError: ``config.json`` is missing or is not JSON.
@@ -90,7 +90,7 @@ def context_window(folder: Path) -> int | None:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file in hex, remembered as long as its size and time of change stay."""
+    """Return the hex SHA-256 of a file, remembered until its size or time of change differ."""
     stat = path.stat()
     memory_path = paths.cache_dir() / "fingerprints.json"
     memory = _load_hashes(memory_path)
@@ -173,7 +173,7 @@ class Manifest:
 
 
 def fingerprint_of(files: Mapping[str, str]) -> str:
-    """One hash (64 hex digits) for file names and the SHA-256 of each."""
+    """Return one hash (64 hex digits) for file names and the SHA-256 of each."""
     return content_hash("weights", dict(files))
 
 
@@ -194,7 +194,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The folder's manifest, None if it has none of ours; sizes are checked, contents are not.
+    """Read the folder's manifest, None if it has none of ours; sizes are checked, contents not.
 
     Raises:
         ModelLoadError: a file is missing, or is not as long as when it was made.
@@ -220,9 +220,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         file = folder / name
         if not file.is_file():
             raise ModelLoadError(f"{file} is missing", hint=_repair_hint(folder))
-        if (found := file.stat().st_size) != expected:
+        if (n_bytes := file.stat().st_size) != expected:
             raise ModelLoadError(
-                f"{file} has {found} bytes instead of {expected}", hint=_repair_hint(folder)
+                f"{file} has {n_bytes} bytes instead of {expected}", hint=_repair_hint(folder)
             )
     return manifest
 
@@ -260,7 +260,7 @@ class Tensor:
 
 
 def write_float32(path: Path, tensors: Sequence[Tensor]) -> str:
-    """Write tensors in the given order; returns the file's SHA-256 in hex."""
+    """Write tensors in the given order; return the file's SHA-256 in hex."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
@@ -282,14 +282,14 @@ def write_float32(path: Path, tensors: Sequence[Tensor]) -> str:
                 data = chunk.astype("<f4", copy=False).tobytes()
                 digest.update(data)
                 file.write(data)
-        written = file.tell()
-    if written != 8 + len(head) + end:
-        raise ModelLoadError(f"{path}: wrote {written} bytes, not {8 + len(head) + end}")
+        n_written = file.tell()
+    if n_written != 8 + len(head) + end:
+        raise ModelLoadError(f"{path}: wrote {n_written} bytes, not {8 + len(head) + end}")
     return digest.hexdigest()
 
 
 def count_elements(path: Path) -> int:
-    """How many numbers a safetensors file stores, read from its header alone.
+    """Count the numbers that a safetensors file stores, from its header alone.
 
     Raises:
         ModelLoadError: the file is cut short or no safetensors file.

@@ -28,7 +28,7 @@ _PROVIDER_URLS = ("https://api.openai.com", "https://api.anthropic.com")
 def price_of(
     backend: str, model: str, overrides: Path | None = None, *, base_url: str | None = None
 ) -> Price | None:
-    """The list price of a model; None: unknown.
+    """Return the list price of a model; None: unknown.
 
     The user's file (``overrides``, else ``$COTKIT_PRICES``) is asked first, then our own table. In
     each the pattern with the most letters wins, so a name wins over any pattern. Our own says what
@@ -37,9 +37,9 @@ def price_of(
     Raises:
         BadInputError: the user's file cannot be read; names line and field.
     """
-    named = os.environ.get("COTKIT_PRICES")
-    own = overrides or (Path(named) if named else None)
-    tables = [read_prices(own)] if own is not None else []
+    variable = os.environ.get("COTKIT_PRICES")
+    file = overrides or (Path(variable) if variable else None)
+    tables = [read_prices(file)] if file is not None else []
     if base_url is None or base_url.startswith(_PROVIDER_URLS):
         tables.append(load_prices())
     for table in tables:
@@ -57,7 +57,7 @@ def price_of(
 
 @functools.cache
 def load_prices() -> tuple[Price, ...]:
-    """Our own table, in its order."""
+    """Return our own table, in its order."""
     return read_prices(_DATA)
 
 
@@ -93,21 +93,21 @@ class Price:
     """Where to check it."""
 
     def batched(self) -> Price:
-        """The price through the batch interface."""
-        left = 1 - self.batch_discount
+        """Return the price through the batch interface."""
+        factor = 1 - self.batch_discount
         return replace(
             self,
-            input=self.input * left,
-            cached_input=self.cached_input * left,
-            cache_write=self.cache_write * left,
-            output=self.output * left,
+            input=self.input * factor,
+            cached_input=self.cached_input * factor,
+            cache_write=self.cache_write * factor,
+            output=self.output * factor,
             batch_discount=0.0,
         )
 
     def cost(
         self, n_prompt: float, n_shared: float, n_cache_write: float, n_generated: float
     ) -> float:
-        """US dollars for so many tokens; counts may be means.
+        """Return US dollars for so many tokens; counts may be means.
 
         Args:
             n_prompt: All prompt tokens, the next two included.
@@ -137,7 +137,7 @@ _HEADER = re.compile(r"\s*\[\[\s*price\s*\]\]")
 
 
 def read_prices(path: Path) -> tuple[Price, ...]:
-    """Every row of a price file, in its order.
+    """Read every row of a price file, in its order.
 
     Raises:
         BadInputError: no such file, no TOML, a field missing, unknown or out of range, or a name
@@ -150,8 +150,8 @@ def read_prices(path: Path) -> tuple[Price, ...]:
         raise BadInputError(path, f"prices cannot be read: {failure}") from failure
     except tomllib.TOMLDecodeError as failure:
         line = re.search(r"line (\d+)", str(failure))
-        at = int(line[1]) if line else None
-        raise BadInputError(path, f"this is no TOML: {failure}", line=at) from failure
+        number = int(line[1]) if line else None
+        raise BadInputError(path, f"this is no TOML: {failure}", line=number) from failure
     return tuple(_PriceFile(path, text.splitlines()).prices(data))
 
 
@@ -163,66 +163,68 @@ class _PriceFile:
         self._starts = [i for i, line in enumerate(lines) if _HEADER.match(line)]
 
     def prices(self, data: Mapping[str, Any]) -> Iterator[Price]:
-        """Each row, completed from its provider's table and the file's date."""
+        """Yield each row, completed from its provider's table and the file's date."""
         self._table(data, _FILE, "", None)
         providers = self._table(data.get("provider", {}), None, "provider", None)
         common = {
-            name: self._table(of_one, _COMMON, name, None) for name, of_one in providers.items()
+            name: self._table(table, _COMMON, name, None) for name, table in providers.items()
         }
         rows = data.get("price")
         if not isinstance(rows, list) or not rows:
-            raise self._wrong("there is no price", "price", None, hint="a row begins [[price]]")
-        seen: set[tuple[str, str]] = set()
-        for i, found in enumerate(cast("list[object]", rows)):
-            row = self._table(found, _ROW, "price", i)
+            raise self._make_error(
+                "there is no price", "price", None, hint="a row begins [[price]]"
+            )
+        names: set[tuple[str, str]] = set()
+        for i, item in enumerate(cast("list[object]", rows)):
+            row = self._table(item, _ROW, "price", i)
             of_file = {"as_of": data["as_of"]} if "as_of" in data else {}
             of_backend = common.get(str(row.get("backend")), {})
             price = self._price({**of_file, **of_backend, **row}, i)
             for name in price.models:
-                if (price.backend, name) in seen:
-                    raise self._wrong(f"{price.backend}/{name} has a row already", "models", i)
-                seen.add((price.backend, name))
+                if (price.backend, name) in names:
+                    raise self._make_error(f"{price.backend}/{name} has a row already", "models", i)
+                names.add((price.backend, name))
             yield price
 
     def _price(self, row: Mapping[str, Any], i: int) -> Price:
         for field in _REQUIRED_FIELDS:
             if field not in row:
-                raise self._wrong("missing", field, i)
+                raise self._make_error("missing", field, i)
         usual = {"cached_input": row["input"], "cache_write": row["input"], "batch_discount": 0}
-        whole = {"status": "yours", "source": str(self._path), **usual, **row}
+        complete = {"status": "yours", "source": str(self._path), **usual, **row}
         return Price(
-            backend=self._text(whole, "backend", i),
-            models=self._names(whole["models"], i),
-            input=self._number(whole, "input", i),
-            cached_input=self._number(whole, "cached_input", i),
-            cache_write=self._number(whole, "cache_write", i),
-            output=self._number(whole, "output", i),
-            batch_discount=self._number(whole, "batch_discount", i),
-            as_of=self._date(whole["as_of"], i),
-            status=self._text(whole, "status", i),
-            source=self._text(whole, "source", i),
+            backend=self._text(complete, "backend", i),
+            models=self._names(complete["models"], i),
+            input=self._number(complete, "input", i),
+            cached_input=self._number(complete, "cached_input", i),
+            cache_write=self._number(complete, "cache_write", i),
+            output=self._number(complete, "output", i),
+            batch_discount=self._number(complete, "batch_discount", i),
+            as_of=self._date(complete["as_of"], i),
+            status=self._text(complete, "status", i),
+            source=self._text(complete, "source", i),
         )
 
     def _table(
-        self, found: object, known: tuple[str, ...] | None, name: str, i: int | None
+        self, value: object, allowed: tuple[str, ...] | None, name: str, i: int | None
     ) -> Mapping[str, Any]:
-        if not isinstance(found, dict):
-            raise self._wrong("this is no table", name, i)
-        table = cast("dict[str, Any]", found)
+        if not isinstance(value, dict):
+            raise self._make_error("this is no table", name, i)
+        table = cast("dict[str, Any]", value)
         for key in table:
-            if known is not None and key not in known:
-                raise self._wrong("no such field", key, i, hint=f"known: {', '.join(known)}")
+            if allowed is not None and key not in allowed:
+                raise self._make_error("no such field", key, i, hint=f"known: {', '.join(allowed)}")
         return table
 
     def _text(self, row: Mapping[str, Any], field: str, i: int) -> str:
         if not isinstance(row[field], str) or not row[field]:
-            raise self._wrong(f"{row[field]!r} is no text", field, i)
+            raise self._make_error(f"{row[field]!r} is no text", field, i)
         return row[field]
 
-    def _names(self, found: object, i: int) -> tuple[str, ...]:
-        names = cast("list[object]", found) if isinstance(found, list) else []
+    def _names(self, value: object, i: int) -> tuple[str, ...]:
+        names = cast("list[object]", value) if isinstance(value, list) else []
         if not names or not all(isinstance(name, str) and name for name in names):
-            raise self._wrong(f"{found!r} is no list of model names", "models", i)
+            raise self._make_error(f"{value!r} is no list of model names", "models", i)
         return tuple(str(name) for name in names)
 
     def _number(self, row: Mapping[str, Any], field: str, i: int) -> float:
@@ -230,28 +232,28 @@ class _PriceFile:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most:
             return float(value)
         unit = "a share" if field in _MAX_VALUES else "US dollars for a million tokens"
-        raise self._wrong(f"{value!r} is not a number from 0 to {most:g}", field, i, hint=unit)
+        raise self._make_error(f"{value!r} is not a number from 0 to {most:g}", field, i, hint=unit)
 
     def _date(self, value: object, i: int) -> str:
         try:
             return dt.date.fromisoformat(str(value)).isoformat()
         except ValueError as failure:
-            wrong = self._wrong(f"{value!r} is no date", "as_of", i, hint='"2026-11-22"')
-            raise wrong from failure
+            error = self._make_error(f"{value!r} is no date", "as_of", i, hint='"2026-11-22"')
+            raise error from failure
 
-    def _wrong(
+    def _make_error(
         self, problem: str, field: str, i: int | None, *, hint: str | None = None
     ) -> BadInputError:
-        line = self._line(field, i)
+        line = self._find_line(field, i)
         return BadInputError(self._path, problem, line=line, field=field or None, hint=hint)
 
-    def _line(self, field: str, i: int | None) -> int | None:
-        """Line of a key of row ``i``, else above the rows, else the row's own; None: unknown."""
+    def _find_line(self, field: str, i: int | None) -> int | None:
+        """Find the line of a key: in row ``i``, else above the rows, else the row's own line."""
         above = range(self._starts[0] if self._starts else len(self._lines))
         own = range(0)
         if i is not None and i < len(self._starts):
             own = range(self._starts[i] + 1, [*self._starts, len(self._lines)][i + 1])
-        for at in (*own, *above):
-            if re.match(rf"\s*{re.escape(field)}\s*=", self._lines[at]):
-                return at + 1
+        for index in (*own, *above):
+            if re.match(rf"\s*{re.escape(field)}\s*=", self._lines[index]):
+                return index + 1
         return own.start if own else None

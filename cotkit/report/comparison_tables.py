@@ -563,7 +563,7 @@ def chains_table(steps: Sequence[ChainStep]) -> Table:
     )
 
 
-def _share(part: int, n: int) -> float | None:
+def _share(part: float, n: int) -> float | None:
     return part / n if n else None
 
 

@@ -1,4 +1,7 @@
-"""The parts of a report, as data. Text formats round what is in the cells; CSV and JSON do not."""
+"""The parts of a report, as data. Text formats round what is in the cells; CSV and JSON do not.
+
+Tables are made by :func:`make_table` from rows of :class:`Field`: a column is one line.
+"""
 
 from __future__ import annotations
 
@@ -58,12 +61,12 @@ class Column:
     header: str
     """Name in text formats, unit included."""
     opens: bool = False
-    """Whether a group of columns begins here that is best kept together."""
+    """Whether columns that are best kept together begin here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """Asks renderers that can draw to show an interval after its column."""
+    """An interval that renderers draw after its column, where they can draw."""
 
     estimate: str
     """Key of the :class:`Number` column with the point on the line."""
@@ -139,7 +142,7 @@ class Document:
     """Warnings, printed last."""
 
 
-# A table is made of rows of fields: key, header, form and value of a column stand on one line.
+# Making tables: key, header, value and form of a column stand on one line.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Exemplar draws in words and as JSON: what the gain hangs on, the exemplars or the problems."""
+"""Exemplar draws as text and JSON: does the gain depend on the exemplars or on the problems?"""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ SCHEMA = "cotkit.draws/1"
 def draws_text(
     variances: Sequence[DrawVariance], seeds: Sequence[int], comparisons: Sequence[Comparison]
 ) -> str:
-    """A paragraph for each arm, then the notes; ends in a newline.
+    """Return a paragraph for each arm, then the notes; ends in a newline.
 
     ``seeds`` and ``comparisons`` are those of the draws, in their order.
     """
     bounds = _upper_bounds(comparisons)
     parts = [
         _write_paragraph(
-            found,
+            variance,
             seeds,
-            _mark_name(found.arm, bounds),
-            _withholding_reasons(found, seeds, comparisons),
+            _mark_name(variance.arm, bounds),
+            _withholding_reasons(variance, seeds, comparisons),
         )
-        for found in variances
+        for variance in variances
     ]
     notes = "".join(f"  note: {printable(note)}\n" for note in _draw_notes(seeds, comparisons))
     if notes:
@@ -42,48 +42,48 @@ def draws_text(
 def draws_json(
     variances: Sequence[DrawVariance], seeds: Sequence[int], comparisons: Sequence[Comparison]
 ) -> str:
-    """Indented JSON, full precision, gains and deviations as fractions.
+    """Return indented JSON, full precision, gains and deviations as fractions.
 
     ``withheld`` of a draw says why its gain means nothing; its ``interval`` is then null.
     """
     page = {
         "schema": SCHEMA,
         "seeds": list(seeds),
-        "draws": [_make_record(found, seeds, comparisons) for found in variances],
+        "draws": [_make_record(variance, seeds, comparisons) for variance in variances],
         "notes": _draw_notes(seeds, comparisons),
     }
     return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _make_record(
-    found: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
+    variance: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
 ) -> dict[str, object]:
-    record: dict[str, object] = asdict(found)
-    record["arm"] = _mark_name(found.arm, _upper_bounds(comparisons))
-    record["withheld"] = why = _withholding_reasons(found, seeds, comparisons)
-    return record | {"interval": None} if why else record
+    record: dict[str, object] = asdict(variance)
+    record["arm"] = _mark_name(variance.arm, _upper_bounds(comparisons))
+    record["withheld"] = reasons = _withholding_reasons(variance, seeds, comparisons)
+    return record | {"interval": None} if reasons else record
 
 
 def _write_paragraph(
-    found: DrawVariance, seeds: Sequence[int], arm: str, why: Sequence[str]
+    variance: DrawVariance, seeds: Sequence[int], arm: str, reasons: Sequence[str]
 ) -> str:
-    interval = found.interval
-    each = " · ".join(
+    interval = variance.interval
+    gains = " · ".join(
         f"{seed}: {say_number(gain, 'points')}"
-        for seed, gain in zip(seeds, found.gains, strict=True)
+        for seed, gain in zip(seeds, variance.gains, strict=True)
     )
-    names = f"{printable(arm)} over {printable(found.control)}"
-    size = f"over {len(seeds)} exemplar draws of {say_number(found.n, 'count')} problems"
-    if why:
-        said = "".join(f"  {printable(sentence)}\n" for sentence in why)
-        return f"{names}: withheld {size}\n{said}  gain by exemplar seed (withheld)  {each}\n"
+    names = f"{printable(arm)} over {printable(variance.control)}"
+    size = f"over {len(seeds)} exemplar draws of {say_number(variance.n, 'count')} problems"
+    if reasons:
+        why = "".join(f"  {printable(sentence)}\n" for sentence in reasons)
+        return f"{names}: withheld {size}\n{why}  gain by exemplar seed (withheld)  {gains}\n"
     return (
-        f"{names}: {say_number(found.gain, 'points')} points"
+        f"{names}: {say_number(variance.gain, 'points')} points"
         f" ({say_ends(interval.low, interval.high, 'points')}, {say_level(interval.level)},"
         f" two-way bootstrap) {size}\n"
-        f"  of one draw: sd {say_number(found.sd_draws, 'share')} points by the exemplars,"
-        f" {say_number(found.sd_items, 'share')} by the problems\n"
-        f"  gain by exemplar seed  {each}\n"
+        f"  of one draw: sd {say_number(variance.sd_draws, 'share')} points by the exemplars,"
+        f" {say_number(variance.sd_items, 'share')} by the problems\n"
+        f"  gain by exemplar seed  {gains}\n"
     )
 
 
@@ -97,24 +97,29 @@ def _mark_name(arm: str, upper_bounds: Collection[str]) -> str:
 
 
 def _withholding_reasons(
-    found: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
+    variance: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
 ) -> list[str]:
-    """Why the gain means nothing: a mean holds no better than the worst of its draws."""
-    why = [withholding_reason(found.arm, found.control, one.audits) for one in comparisons]
-    return _merge_by_seed([[] if sentence is None else [sentence] for sentence in why], seeds)
+    """Return why the gain means nothing: a mean holds no better than the worst of its draws."""
+    reasons = [
+        withholding_reason(variance.arm, variance.control, comparison.audits)
+        for comparison in comparisons
+    ]
+    return _merge_by_seed([[] if reason is None else [reason] for reason in reasons], seeds)
 
 
 def _draw_notes(seeds: Sequence[int], comparisons: Sequence[Comparison]) -> list[str]:
     return _merge_by_seed([comparison.notes for comparison in comparisons], seeds)
 
 
-def _merge_by_seed(said: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[str]:
-    """What the draws say, once each; with the seeds where not all say it."""
-    by: dict[str, list[int]] = {}
-    for seed, texts in zip(seeds, said, strict=True):
-        for text in texts:
-            by.setdefault(text, []).append(seed)
+def _merge_by_seed(sentences: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[str]:
+    """Return each sentence of the draws once; with its seeds where not all draws have it."""
+    seeds_by_sentence: dict[str, list[int]] = {}
+    for seed, draw_sentences in zip(seeds, sentences, strict=True):
+        for sentence in draw_sentences:
+            seeds_by_sentence.setdefault(sentence, []).append(seed)
     return [
-        text if len(at) == len(seeds) else f"exemplar seed {', '.join(map(str, at))}: {text}"
-        for text, at in by.items()
+        sentence
+        if len(draw_seeds) == len(seeds)
+        else f"exemplar seed {', '.join(map(str, draw_seeds))}: {sentence}"
+        for sentence, draw_seeds in seeds_by_sentence.items()
     ]

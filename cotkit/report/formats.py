@@ -1,4 +1,4 @@
-"""A report as GitHub-flavoured Markdown."""
+"""A report as Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from cotkit.report.document import (
 )
 from cotkit.report.terminal import draw_figure
 
+# GitHub-flavoured Markdown.
+
+
 _FIGURE_WIDTH = 80
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&])")
 
 
 def to_markdown(document: Document) -> str:
-    """The answer, the caption, one pipe table for each section, the notes."""
+    """Return the answer, the caption, one pipe table for each section, the notes."""
     parts = [f"**{_escape_markdown(sentence)}**" for sentence in document.headline]
     parts.append(_escape_markdown(" · ".join(document.caption)))
     for table in document.tables:
@@ -39,8 +42,8 @@ def to_markdown(document: Document) -> str:
                 _escape_markdown(table.note),
             ]
             for figure in table.figures:
-                drawn = draw_figure(figure, width=_FIGURE_WIDTH, is_unicode=True)
-                parts.append("\n".join(("```text", *drawn, "```")))
+                lines = draw_figure(figure, width=_FIGURE_WIDTH, is_unicode=True)
+                parts.append("\n".join(("```text", *lines, "```")))
     if document.notes:
         parts += ["## Notes", "\n".join(f"- {_escape_markdown(note)}" for note in document.notes)]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -72,7 +75,7 @@ def _escape_markdown(text: str) -> str:
     return _MARKDOWN_SPECIAL.sub(r"\\\1", printable(text))
 
 
-# A report as LaTeX, to be pasted into a paper: booktabs tables, everything escaped.
+# LaTeX, to be pasted into a paper: booktabs tables, everything escaped.
 
 
 _LATEX_SPECIAL = str.maketrans(
@@ -90,20 +93,20 @@ _LATEX_SPECIAL = str.maketrans(
 
 
 def to_latex(document: Document) -> str:
-    """The answer, one ``table`` for each section (captioned with what was compared), the notes."""
+    """Return the answer, one ``table`` for each section, captioned with the runs, and the notes."""
     parts = [r"% needs \usepackage{booktabs}"]
     parts += [_escape_latex(sentence) for sentence in document.headline]
-    compared = _escape_latex(", ".join(document.caption))
-    parts += ["\n".join(_latex_lines(table, compared)) for table in document.tables if table.rows]
+    caption = _escape_latex(", ".join(document.caption))
+    parts += ["\n".join(_latex_lines(table, caption)) for table in document.tables if table.rows]
     parts += [rf"\emph{{Note:}} {_escape_latex(note)}" for note in document.notes]
     return "\n\n".join(parts) + "\n"
 
 
-def _latex_lines(table: Table, compared: str) -> Iterator[str]:
+def _latex_lines(table: Table, caption: str) -> Iterator[str]:
     title = _escape_latex(table.title)
     stop = "" if title.endswith("?") else "."
     yield from (r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}")
-    yield rf"\caption{{{title}{stop} {compared}. {_escape_latex(table.note)}.}}"
+    yield rf"\caption{{{title}{stop} {caption}. {_escape_latex(table.note)}.}}"
     alignment = "".join("l" if isinstance(value, Words) else "r" for value in table.rows[0])
     yield from (rf"\begin{{tabular}}{{{alignment}}}", r"\toprule")
     yield _latex_line(_escape_latex(column.header) for column in table.columns)
@@ -136,7 +139,7 @@ def _escape_latex(text: str) -> str:
     return printable(text).translate(_LATEX_SPECIAL)
 
 
-# A report as one tidy CSV: a row for each row of each table, so that runs can be concatenated.
+# One tidy CSV: a row for each row of each table, so that runs can be concatenated.
 #
 # Every row repeats the facts of its run; ``section`` names the table; a cell is empty where its
 # table has no such column or the value is missing. Sentences and notes are left to the other
@@ -144,19 +147,21 @@ def _escape_latex(text: str) -> str:
 
 
 def to_csv(documents: Sequence[Document]) -> str:
-    """Header and rows, full precision, Unix line ends."""
+    """Return header and rows, full precision, Unix line ends."""
     records: list[dict[str, str]] = []
-    header = dict.fromkeys(("section", *(key for one in documents for key, _ in one.facts)))
-    for document, table in ((one, table) for one in documents for table in one.tables):
+    fact_keys = (key for document in documents for key, _ in document.facts)
+    header = dict.fromkeys(("section", *fact_keys))
+    for document in documents:
         facts = {key: _csv_field(value) for key, value in document.facts}
-        for row in table.rows:
-            cells = dict(
-                pair
-                for column, value in zip(table.columns, row, strict=True)
-                for pair in _csv_fields(column, value)
-            )
-            header |= dict.fromkeys(cells)
-            records.append({"section": table.key, **facts, **cells})
+        for table in document.tables:
+            for row in table.rows:
+                cells = dict(
+                    pair
+                    for column, value in zip(table.columns, row, strict=True)
+                    for pair in _csv_fields(column, value)
+                )
+                header |= dict.fromkeys(cells)
+                records.append({"section": table.key, **facts, **cells})
     out = io.StringIO()
     writer = csv.DictWriter(out, list(header), restval="", lineterminator="\n")
     writer.writeheader()
@@ -181,7 +186,7 @@ def _csv_field(value: str | float | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-# A report as JSON: full precision, fixed key order, NaN as null.
+# JSON: full precision, fixed key order, NaN as null.
 
 
 COMPARISON_SCHEMA = "cotkit.comparison/1"
@@ -191,14 +196,14 @@ SCALE_SCHEMA = "cotkit.scale/1"
 
 
 def to_json(documents: Sequence[Document], schema: str) -> str:
-    """Indented JSON: rates and gains as fractions, intervals as ``{low, high, level}``.
+    """Return indented JSON: rates and gains as fractions, intervals as ``{low, high, level}``.
 
-    Several documents are the first one with the others in its list ``parts``.
+    Of several documents, the first holds the others in its list ``parts``.
     """
     first, *others = documents
     page = {"schema": schema, **_json_document(first)}
     if others:
-        page["parts"] = [_json_document(one) for one in others]
+        page["parts"] = [_json_document(document) for document in others]
     return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -39,35 +39,35 @@ class _ResultTask:
 
     @property
     def stderr(self) -> float | str:
-        """As lm-eval's ``mean_stderr``: of the sample, not of the population."""
+        """Return the standard error as lm-eval's ``mean_stderr``: of the sample."""
         if self.n < 2 or math.isnan(self.rate):
             return "N/A"
         return math.sqrt(self.rate * (1 - self.rate) / (self.n - 1))
 
 
-def lm_eval_comparison(found: Comparison) -> str:
-    """A comparison as one indented object."""
+def lm_eval_comparison(comparison: Comparison) -> str:
+    """Return a comparison as one indented object."""
     tasks = [
         _ResultTask(
-            model=found.model,
-            bench=found.bench,
-            version=found.bench_version,
+            model=comparison.model,
+            bench=comparison.bench,
+            version=comparison.bench_version,
             arm=cell.arm,
-            run_id=found.run_id,
-            reader=found.reader,
-            n_shot=found.n_shot.get(cell.arm),
+            run_id=comparison.run_id,
+            reader=comparison.reader,
+            n_shot=comparison.n_shot.get(cell.arm),
             n=cell.n,
-            n_total=found.n_total,
+            n_total=comparison.n_total,
             rate=cell.solve_rate,
         )
-        for cell in found.cells
+        for cell in comparison.cells
         if cell.n
     ]
-    return json.dumps(_make_results(found.model, tasks), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_make_results(comparison.model, tasks), indent=2, ensure_ascii=False) + "\n"
 
 
 def lm_eval_scales(scales: Sequence[Scale]) -> str:
-    """One object a line, for each model; its tasks are those of all the benchmarks.
+    """Return one object a line, for each model; its tasks are those of all the benchmarks.
 
     Rates are of the problems that both arms of a pair completed.
 

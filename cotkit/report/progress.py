@@ -61,8 +61,8 @@ class ArmProgress:
             self.n_fresh += 1
             self.n_tokens += event.n_generated_tokens or 0
 
-    def line(self, now_s: float) -> str:
-        """E.g. ``"18 correct, 2 failed, 312 tokens/s, 3 min left"``."""
+    def say(self, now_s: float) -> str:
+        """Say it in words, e.g. ``"18 correct, 2 failed, 312 tokens/s, 3 min left"``."""
         elapsed_s = max(now_s - self.began_s, 1e-9)
         parts = [f"{self.n_correct:,} correct"]
         if self.n_failed:
@@ -122,12 +122,12 @@ def _full_display(stderr: TextIO, clock: Callable[[], float]) -> Generator[Calla
 
 
 class _Bars:
-    """The bars of the run that is on; those of the run before it go when it begins."""
+    """The bars of the current run; those of the run before are removed when it begins."""
 
     def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
         self.progress = progress
         self.clock = clock
-        self.tallies: dict[str, ArmProgress] = {}
+        self.arms: dict[str, ArmProgress] = {}
         self.bars: dict[str, TaskID] = {}
 
     def show(self, event: Event) -> None:
@@ -135,10 +135,10 @@ class _Bars:
             case RunStarted():
                 self.begin(event)
             case AttemptDone():
-                tally = self.tallies[event.arm]
-                tally.add(event)
-                line = tally.line(self.clock())
-                self.progress.update(self.bars[event.arm], completed=tally.n_done, line=line)
+                arm = self.arms[event.arm]
+                arm.add(event)
+                line = arm.say(self.clock())
+                self.progress.update(self.bars[event.arm], completed=arm.n_done, line=line)
             case Said():
                 self.say(event.text)
             case Waits():
@@ -161,7 +161,7 @@ class _Bars:
             self.say(event.title)
         for arm in event.arms:
             each = event.n_attempts // len(event.arms)
-            self.tallies[arm] = ArmProgress(n_attempts=each, began_s=self.clock())
+            self.arms[arm] = ArmProgress(n_attempts=each, began_s=self.clock())
             self.bars[arm] = self.progress.add_task(printable(arm), total=each, line="")
 
     def say(self, text: str) -> None:
@@ -172,10 +172,10 @@ class _Bars:
 
 def _plain_display(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Event], None]:
     run = ArmProgress(n_attempts=0, began_s=clock())
-    said_s = clock()
+    last_line_s = clock()
 
     def show(event: Event) -> None:
-        nonlocal run, said_s
+        nonlocal run, last_line_s
         match event:
             case RunStarted():
                 run = ArmProgress(n_attempts=event.n_attempts, began_s=clock())
@@ -184,16 +184,16 @@ def _plain_display(stderr: TextIO, clock: Callable[[], float]) -> Callable[[Even
                 _write_line(stderr, title + attempts)
             case AttemptDone():
                 run.add(event)
-                if clock() - said_s >= EVERY_S:
-                    said_s = clock()
+                if clock() - last_line_s >= EVERY_S:
+                    last_line_s = clock()
                     _write_line(
-                        stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.line(said_s)}"
+                        stderr, f"{run.n_done:,}/{run.n_attempts:,} done, {run.say(last_line_s)}"
                     )
             case Said():
                 _write_line(stderr, event.text)
             case Waits():
-                if event.text and clock() - said_s >= EVERY_S:
-                    said_s = clock()
+                if event.text and clock() - last_line_s >= EVERY_S:
+                    last_line_s = clock()
                     _write_line(stderr, event.text)
             case RunEnded():
                 _write_line(stderr, _summary(event))
@@ -276,12 +276,12 @@ def _reading_bar(stderr: TextIO, n_bytes: int) -> Generator[Callable[[int], None
 def _reading_lines(
     stderr: TextIO, n_bytes: int, clock: Callable[[], float]
 ) -> Callable[[int], None]:
-    said_s = clock()
+    last_line_s = clock()
 
     def show(n_read: int) -> None:
-        nonlocal said_s
-        if clock() - said_s >= EVERY_S:
-            said_s = clock()
+        nonlocal last_line_s
+        if clock() - last_line_s >= EVERY_S:
+            last_line_s = clock()
             stderr.write(f"{n_read / _MB:,.1f} of {n_bytes / _MB:,.1f} MB read\n")
             stderr.flush()
 

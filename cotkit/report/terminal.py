@@ -74,20 +74,20 @@ class _ColumnLayout:
 
 
 def to_terminal(document: Document, *, width: int, color: bool, encoding: str) -> str:
-    """Lines of at most ``width`` columns (60 and more), with escape codes if ``color``."""
+    """Return lines of at most ``width`` columns (60 and more), with escape codes if ``color``."""
     is_unicode = encoding.lower().replace("-", "").replace("_", "") in _UTF8
     page = _TextPage(width=width, color=color, is_unicode=is_unicode)
     for sentence in document.headline:
         page.say(sentence, "bold", indent=2)
-    page.phrases(document.caption, "dim")
+    page.say_phrases(document.caption, "dim")
     for table in document.tables:
         if table.rows:
-            page.table(table)
+            page.print_table(table)
     if document.notes:
         page.say("")
     for note in document.notes:
         page.say(f"note: {note}", "yellow", indent=2)
-    return page.text()
+    return page.getvalue()
 
 
 class _TextPage:
@@ -110,55 +110,55 @@ class _TextPage:
             legacy_windows=False,
         )
 
-    def text(self) -> str:
+    def getvalue(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self.out.getvalue().splitlines())
 
     def say(self, text: str, style: str = "", *, indent: int = 0) -> None:
-        """Print a paragraph, all its lines but the first moved in."""
-        lines = self.cell(text, style).wrap(self.console, self.width - indent)
+        """Print a paragraph, all its lines but the first indented."""
+        lines = self.make_text(text, style).wrap(self.console, self.width - indent)
         for i, line in enumerate(lines):
             self.console.print(Text(" " * indent if i else "") + line)
 
-    def phrases(self, phrases: Sequence[str], style: str) -> None:
+    def say_phrases(self, phrases: Sequence[str], style: str) -> None:
         """Print phrases with a dot between, breaking lines only there."""
         line = ""
         for phrase in phrases:
             longer = f"{line} {self.glyphs.dot} {phrase}" if line else phrase
-            if line and cell_len(self.cell(longer).plain) > self.width:
+            if line and cell_len(self.make_text(longer).plain) > self.width:
                 self.say(line, style)
                 longer = phrase
             line = longer
         self.say(line, style)
 
-    def cell(self, text: str, style: str = "") -> Text:
-        """Text without markup, escaped where the stream or the terminal could not take it."""
-        shown = printable(text)
+    def make_text(self, text: str, style: str = "") -> Text:
+        """Return text without markup, escaped where stream or terminal could not show it."""
+        escaped = printable(text)
         if not self.is_unicode:
-            shown = shown.encode("ascii", "backslashreplace").decode()
-        return Text(shown, style=style, overflow="fold")
+            escaped = escaped.encode("ascii", "backslashreplace").decode()
+        return Text(escaped, style=style, overflow="fold")
 
-    def table(self, table: Table) -> None:
+    def print_table(self, table: Table) -> None:
         self.say("")
         self.say(table.title, "bold")
-        lanes = [self.lane(table, i) for i in range(len(table.columns))]
-        layouts = {gap: list(_split_into_blocks(lanes, self.width, gap)) for gap in GAPS}
+        columns = [self.measure_column(table, i) for i in range(len(table.columns))]
+        layouts = {gap: list(_split_into_blocks(columns, self.width, gap)) for gap in GAPS}
         gap = min(GAPS, key=lambda gap: len(layouts[gap]))
         for i, block in enumerate(layouts[gap]):
             if i:
                 self.say("")
-            self.block(table, block, gap)
+            self.print_block(table, block, gap)
         marks = f"strip: {self.glyphs.zero} zero, {self.glyphs.margin} margin"
         is_marked = table.strip and table.strip.margin is not None
         self.say("; ".join(filter(None, (table.note, marks if is_marked else ""))), "dim")
         for figure in table.figures:
             self.say("")
             for line in draw_figure(figure, width=self.width, is_unicode=self.is_unicode):
-                self.console.print(self.cell(line), no_wrap=True)
+                self.console.print(self.make_text(line), no_wrap=True)
 
-    def lane(self, table: Table, i: int) -> _ColumnLayout:
-        """Column ``i`` of a table, measured."""
+    def measure_column(self, table: Table, i: int) -> _ColumnLayout:
+        """Measure column ``i`` of a table."""
         column = table.columns[i]
-        cells = tuple(self.cell(*_format_value(row[i])) for row in table.rows)
+        cells = tuple(self.make_text(*_format_value(row[i])) for row in table.rows)
         natural = max(cell_len(cell.plain) for cell in cells)
         is_text = isinstance(table.rows[0][i], Words)
         words = [word for cell in cells for word in cell.plain.split(" ")]
@@ -175,7 +175,7 @@ class _TextPage:
             opens=column.opens,
         )
 
-    def block(self, table: Table, lanes: Sequence[_ColumnLayout], gap: int) -> None:
+    def print_block(self, table: Table, block: Sequence[_ColumnLayout], gap: int) -> None:
         grid = Grid(
             box=self.box,
             show_edge=False,
@@ -184,46 +184,46 @@ class _TextPage:
             header_style="dim",
             border_style="dim",
         )
-        columns: list[tuple[Text, ...]] = []
-        spare = self.width + gap - sum(lane.least + gap for lane in lanes)
+        cell_columns: list[tuple[Text, ...]] = []
+        spare = self.width + gap - sum(column.least + gap for column in block)
         strip = STRIP_WIDTHS[0] + gap
-        is_drawn = any(lane.strip for lane in lanes) and spare >= strip
+        is_drawn = any(column.strip for column in block) and spare >= strip
         spare -= strip if is_drawn else 0
         widths: list[int] = []
-        for lane in lanes:
-            widths.append(min(lane.natural, lane.least + spare))
-            spare -= widths[-1] - lane.least
-        for lane, width in zip(lanes, widths, strict=True):
-            justify = "left" if lane.is_text else "right"
-            grid.add_column(Text(lane.header), justify=justify, width=width)
-            columns.append(lane.cells)
-            if is_drawn and lane.strip:
+        for column in block:
+            widths.append(min(column.natural, column.least + spare))
+            spare -= widths[-1] - column.least
+        for column, width in zip(block, widths, strict=True):
+            justify = "left" if column.is_text else "right"
+            grid.add_column(Text(column.header), justify=justify, width=width)
+            cell_columns.append(column.cells)
+            if is_drawn and column.strip:
                 width_drawn = min(STRIP_WIDTHS[0] + spare, STRIP_WIDTHS[1])
-                header, cells = self.strip(table, lane.strip, width_drawn)
+                header, cells = self.draw_strips(table, column.strip, width_drawn)
                 grid.add_column(Text(header), width=width_drawn)
-                columns.append(cells)
-        for row in zip(*columns, strict=True):
+                cell_columns.append(cells)
+        for row in zip(*cell_columns, strict=True):
             grid.add_row(*row)
         self.console.print(grid)
 
-    def strip(self, table: Table, strip: Strip, width: int) -> tuple[str, tuple[Text, ...]]:
-        """Scale and rows of a strip."""
-        at = {column.key: i for i, column in enumerate(table.columns)}
-        spans = [row[at[strip.interval]] for row in table.rows]
-        intervals = [span.interval for span in spans if isinstance(span, IntervalCell)]
+    def draw_strips(self, table: Table, strip: Strip, width: int) -> tuple[str, tuple[Text, ...]]:
+        """Draw the header and the rows of a strip."""
+        keys = [column.key for column in table.columns]
+        estimates = [row[keys.index(strip.estimate)] for row in table.rows]
+        cells = [row[keys.index(strip.interval)] for row in table.rows]
+        intervals = [cell.interval for cell in cells if isinstance(cell, IntervalCell)]
         axis = (
             axis_for(intervals, strip.margin or 0.0, width=width)
             if strip.axis is None
             else StripAxis(low=strip.axis[0], high=strip.axis[1], width=width, margin=strip.margin)
         )
-        drawn: list[Text] = []
-        for row, interval in zip(table.rows, intervals, strict=True):
-            estimate = row[at[strip.estimate]]
+        lines: list[Text] = []
+        for row, estimate, interval in zip(table.rows, estimates, intervals, strict=True):
             assert isinstance(estimate, Number)
             styles = (_STYLES[value.tone] for value in row if isinstance(value, Words))
             line = draw_strip(axis, estimate.value, interval, self.glyphs)
-            drawn.append(Text(line, style=next(filter(None, styles), "")))
-        return strip_header(axis), tuple(drawn)
+            lines.append(Text(line, style=next(filter(None, styles), "")))
+        return strip_header(axis), tuple(lines)
 
 
 def _break_header(header: str, width: int) -> str:
@@ -234,29 +234,29 @@ def _break_header(header: str, width: int) -> str:
 
 
 def _split_into_blocks(
-    lanes: Sequence[_ColumnLayout], width: int, gap: int
+    columns: Sequence[_ColumnLayout], width: int, gap: int
 ) -> Iterator[list[_ColumnLayout]]:
-    """Spread lanes over blocks of ``width`` columns, each beginning with the first lane.
+    """Split a table into blocks of ``width`` characters, each beginning with its first column.
 
-    A block ends before a lane that ``opens`` a group if the group does not fit beside what is there
-    and its strip; within a group only if a lane does not fit.
+    A block ends before a column that ``opens`` a group if the group does not fit beside the block
+    and its strip; within a group only if a column does not fit.
     """
-    block = [lanes[0]]
-    for i, lane in enumerate(lanes[1:], 1):
-        group = [lane, *itertools.takewhile(lambda later: not later.opens, lanes[i + 1 :])]
-        wanted = [*block, *group] if lane.opens else [*block, lane]
-        room = width + gap - sum(old.least + gap for old in wanted)
-        if lane.opens and any(old.strip for old in block):
+    block = [columns[0]]
+    for i, column in enumerate(columns[1:], 1):
+        group = [column, *itertools.takewhile(lambda later: not later.opens, columns[i + 1 :])]
+        together = [*block, *group] if column.opens else [*block, column]
+        room = width + gap - sum(member.least + gap for member in together)
+        if column.opens and any(member.strip for member in block):
             room -= STRIP_WIDTHS[0] + gap
         if len(block) > 1 and room < 0:
             yield block
-            block = [lanes[0]]
-        block.append(lane)
+            block = [columns[0]]
+        block.append(column)
     yield block
 
 
 def _format_value(value: Value) -> tuple[str, str]:
-    """Text and style of a cell."""
+    """Return text and style of a cell."""
     match value:
         case Words():
             return value.text, _STYLES[value.tone]
@@ -306,46 +306,46 @@ class StripAxis:
     margin: float | None
     """Zero and this are marked; None: nothing is."""
 
-    def at(self, value: float) -> int:
-        """Column of a value; one outside the axis is put at its end."""
+    def column(self, value: float) -> int:
+        """Return the column of a value; one outside the axis is put at its end."""
         share = (value - self.low) / (self.high - self.low)
         return round(min(max(share, 0.0), 1.0) * (self.width - 1))
 
 
 def axis_for(intervals: Iterable[Interval], margin: float, *, width: int) -> StripAxis:
-    """An axis that holds zero, the margin and every finite interval, out to the next 5 points."""
+    """Return an axis with zero, the margin and all finite intervals, out to the next 5 points."""
     ends = [0.0, margin, *(end for i in intervals for end in (i.low, i.high) if math.isfinite(end))]
     low, high = math.floor(min(ends) * 20) / 20, math.ceil(max(ends) * 20) / 20
     return StripAxis(low=low, high=max(high, low + 0.05), width=width, margin=margin)
 
 
 def draw_strip(axis: StripAxis, estimate: float | None, interval: Interval, glyphs: Glyphs) -> str:
-    """One row, exactly ``axis.width`` columns; only the marks where there is nothing to draw.
+    """Draw one row, exactly ``axis.width`` columns; only the marks where nothing is known.
 
     Later beats earlier: line, marks, ends, estimate. So a mark shows through an interval over it.
     """
     cells = [" "] * axis.width
     finite = math.isfinite(interval.low) and math.isfinite(interval.high)
-    low, high = (axis.at(interval.low), axis.at(interval.high)) if finite else (0, -1)
+    low, high = (axis.column(interval.low), axis.column(interval.high)) if finite else (0, -1)
     cells[low : high + 1] = glyphs.line * (high + 1 - low)
     if axis.margin is not None:
-        cells[axis.at(axis.margin)] = glyphs.margin
-        cells[axis.at(0.0)] = glyphs.zero
+        cells[axis.column(axis.margin)] = glyphs.margin
+        cells[axis.column(0.0)] = glyphs.zero
     if finite:
         cells[low], cells[high] = glyphs.low, glyphs.high
     if estimate is not None and math.isfinite(estimate):
-        cells[axis.at(estimate)] = glyphs.point
+        cells[axis.column(estimate)] = glyphs.point
     return "".join(cells)
 
 
 def strip_header(axis: StripAxis) -> str:
-    """The header of a strip: the values at its ends and at zero (or the middle), in percent."""
+    """Return the header of a strip: its ends and zero (or the middle), in percent."""
     signed = axis.margin is not None
     inner = 0.0 if signed else (axis.low + axis.high) / 2
     cells = [" "] * axis.width
     for value in (axis.low, axis.high, inner):
         label = f"{100 * value:{'+' if signed and value else ''}.0f}"
-        start = min(max(axis.at(value) - len(label) // 2, 0), axis.width - len(label))
+        start = min(max(axis.column(value) - len(label) // 2, 0), axis.width - len(label))
         around = cells[max(start - 1, 0) : start + len(label) + 1]
         if all(cell == " " for cell in around):
             cells[start : start + len(label)] = label
@@ -365,20 +365,20 @@ _ASCII = {"upper": "o", "lower": "x", "both": "8", "line": ".", "axis": "|", "fl
 
 
 def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
-    """Legend, field, axis with its ticks, and the bracket marked below it.
+    """Draw legend, field, axis with its ticks, and the bracket marked below it.
 
     Places that are equal at this size share a mark; a tick that would touch the one before it is
     left out.
     """
     marks = _UNICODE if is_unicode else _ASCII
     n_columns = min(width - _LEFT - 2, WIDEST)
-    at = _figure_columns(figure.x, n_columns)
+    columns = _figure_columns(figure.x, n_columns)
     field = [[" "] * n_columns for _ in range(HEIGHT)]
     for curve in (figure.lower, figure.upper):
-        for column, row in _line_cells(at, curve.y):
+        for column, row in _line_cells(columns, curve.y):
             field[row][column] = marks["line"]
     for y, mark in ((figure.lower.y, "lower"), (figure.upper.y, "upper")):
-        for column, value in zip(at, y, strict=True):
+        for column, value in zip(columns, y, strict=True):
             if math.isfinite(value):
                 row = _figure_row(value)
                 is_shared = mark == "upper" and field[row][column] == marks["lower"]
@@ -395,7 +395,7 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
             for row, cells in enumerate(field)
         ),
         floor,
-        *_draw_below(figure, at, n_columns, is_unicode=is_unicode),
+        *_draw_below(figure, columns, n_columns, is_unicode=is_unicode),
     ]
 
 
@@ -413,19 +413,20 @@ def _row_label(row: int) -> str:
     return f"{share:.0f}" if row % 5 == 0 else ""
 
 
-def _line_cells(at: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Cells between neighbours that were both measured."""
-    for (left, low), (right, high) in pairwise(zip(at, y, strict=True)):
-        if math.isfinite(low) and math.isfinite(high):
-            for column in range(left + 1, right):
-                yield column, _figure_row(low + (high - low) * (column - left) / (right - left))
+def _line_cells(columns: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Yield column and row of the cells between neighbours that were both measured."""
+    for (first, y_first), (last, y_last) in pairwise(zip(columns, y, strict=True)):
+        if math.isfinite(y_first) and math.isfinite(y_last):
+            for column in range(first + 1, last):
+                rise = (y_last - y_first) * (column - first) / (last - first)
+                yield column, _figure_row(y_first + rise)
 
 
 def _draw_below(
-    figure: Figure, at: Sequence[int], n_columns: int, *, is_unicode: bool
+    figure: Figure, columns: Sequence[int], n_columns: int, *, is_unicode: bool
 ) -> Iterator[str]:
     if figure.bracket is not None:
-        low, high = (at[i] for i in figure.bracket)
+        low, high = (columns[i] for i in figure.bracket)
         fill, words = "═" if is_unicode else "=", "help begins"
         inside, start = fill * (high - low - 1), _LEFT + low
         if high + 2 + len(words) <= n_columns:
@@ -436,7 +437,7 @@ def _draw_below(
             line = f"({f' {words} '.center(len(inside), fill)}]"
         yield f"{'':{start}}{line}"
     cells = [" "] * (n_columns + 2)
-    for column, tick in zip(at, figure.ticks, strict=True):
+    for column, tick in zip(columns, figure.ticks, strict=True):
         text = printable(tick)
         start = min(max(column - len(text) // 2, 0), len(cells) - len(text))
         around = cells[max(start - 1, 0) : start + len(text) + 1]

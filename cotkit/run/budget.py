@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotkit.errors import UsageError
 from cotkit.models.prices import Price
 from cotkit.types import Completion
+
+if TYPE_CHECKING:
+    from cotkit.executors.ray import RayExecutor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,21 @@ class Budget:
         for name, limit in (("usd", self.usd), ("tokens", self.tokens), ("time", self.seconds)):
             if limit is not None and not limit > 0:
                 raise UsageError(f"--budget-{name} {limit} leaves nothing to spend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one call may spend, and whose machines ask; a resumed run begins to count anew."""
+
+    budget: Budget = field(default_factory=Budget)
+    """When to stop, between problems, with the arms balanced."""
+    prices: Path | None = None
+    """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
+    executor: RayExecutor | None = None
+    """Whose machines ask a model that a spec names; None: this process."""
+
+
+NO_LIMITS = Resources()
 
 
 class Meter:

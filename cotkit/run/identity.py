@@ -125,8 +125,8 @@ def _converted(content: Content, later: Content) -> Content:
             arm["version"] = 1
             arm["prompts"] = {file: content["prompts"].get(file) for file in arm["prompts"]}
         arms[name] = arm
-    known = {key: value for key, value in content.items() if key not in {"scorer", "prompts"}}
-    return {**known, "arms": arms, "reader": content["scorer"][1]}
+    same = {key: value for key, value in content.items() if key not in {"scorer", "prompts"}}
+    return {**same, "arms": arms, "reader": content["scorer"][1]}
 
 
 def _fields(content: Content, arms: set[str], may_differ: frozenset[str]) -> dict[str, object]:

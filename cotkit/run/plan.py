@@ -1,4 +1,4 @@
-"""What a spec comes to: which arms, on which problems, against which controls."""
+"""Plan a spec: which arms, on which problems, against which controls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import Spec, construct, load_class, parse_spec
+from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
 from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
@@ -89,24 +89,24 @@ class Plan:
         return {arm.name: len(getattr(arm.strategy, "exemplars", ())) for arm in self.arms}
 
     def notes(self) -> tuple[str, ...]:
-        """What must be known of the benchmark, and of pairs that differ in more than their idea."""
+        """Return notes on the benchmark, and on pairs that differ in more than their idea."""
         strategies = {arm.name: arm.strategy for arm in self.arms}
         return self.bench_notes + tuple(
-            f"{arm} has {field} {ours}, its control {control} {theirs}: the gain is of both"
+            f"{arm} has {field} {value}, its control {control} {other}: the gain is of both"
             for arm, control in self.pairs
             if (arm, control) not in self.same_cost  # a vote has to sample
             for field in _SHARED_FIELDS
-            if (ours := _shared_field(strategies[arm], field))
-            != (theirs := _shared_field(strategies[control], field))
-            and None not in {ours, theirs}
+            if (value := _shared_field(strategies[arm], field))
+            != (other := _shared_field(strategies[control], field))
+            and None not in {value, other}
         )
 
     def run_id(self, info: BackendInfo) -> str:
-        """12 hex characters of the hash of :meth:`content`; a run of 0.1 keeps its own."""
+        """Return 12 hex characters of the hash of :meth:`content`; a run of 0.1 keeps its own."""
         return self.stored_id or content_hash("run", self.content(info))[:12]
 
     def content(self, info: BackendInfo) -> dict[str, object]:
-        """Everything that can change completions or the verdict of the run on a backend.
+        """Return all that can change completions or the verdict of the run on a backend.
 
         Not how answers are read: the version of the scorer is kept with every score, and a new one
         reads the stored completions again.
@@ -137,22 +137,27 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     """
     with name_user_errors("benchmark", bench):
         everything = tuple(bench.problems())
-    for one in cast("tuple[object, ...]", everything):
-        if not isinstance(one, Problem):
-            raise UsageError(f"problems() of {bench.name} holds {one!r}", hint="make it a Problem")
+    for problem in cast("tuple[object, ...]", everything):
+        if not isinstance(problem, Problem):
+            raise UsageError(
+                f"problems() of {bench.name} holds {problem!r}", hint="make it a Problem"
+            )
     _check_reader(spec.reader, bench, everything)
     problems = draw(everything, _resolve_limit(spec, len(everything)), spec.seed)
-    asked = [parse_spec(text) for text in spec.strategies]
+    strategies = [parse_spec(text) for text in spec.strategies]
     baseline = parse_spec(spec.baseline) if spec.baseline else None
-    pairs = [(s, baseline or _control_of(s)) for s in asked]
-    named = [control for _, control in pairs] + asked
-    exemplars = exemplars_for(named, spec, bench, problems)
-    pool = label_pool(bench, everything) if any("pool" in fields_of(one) for one in named) else ()
-    _check_generation(spec, named)
+    pairs = [(s, baseline or _control_of(s)) for s in strategies]
+    in_order = [control for _, control in pairs] + strategies
+    exemplars = exemplars_for(in_order, spec, bench, problems)
+    has_pool = any("pool" in fields_of(strategy) for strategy in in_order)
+    pool = label_pool(bench, everything) if has_pool else ()
+    _check_generation(spec, in_order)
     arms = _Arms()
-    for one in named:
-        arms.add(one, _build_strategy(one, spec, exemplars, pool))
-    costs = [] if baseline else [cost for s in asked for cost in _same_cost_pairs(s, arms.of(s))]
+    for strategy in in_order:
+        arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
+    costs = (
+        [] if baseline else [cost for s in strategies for cost in _same_cost_pairs(s, arms.of(s))]
+    )
     if costs:
         exemplars = exemplars or exemplars_for([c for _, c in costs], spec, bench, problems)
         for _, control in costs:
@@ -165,7 +170,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
                 f"{control} sees the gold answers: nothing can be measured against it",
                 hint="--baseline cot",
             )
-    named_pairs = ((arms.of(arm).name, arms.of(control).name) for arm, control in ordered)
+    pairs_of_names = ((arms.of(arm).name, arms.of(control).name) for arm, control in ordered)
     return Plan(
         spec=spec,
         bench_name=bench.name,
@@ -173,7 +178,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         everything=everything,
         problems=problems,
         arms=arms.all(),
-        pairs=tuple(dict.fromkeys(pair for pair in named_pairs if pair[0] != pair[1])),
+        pairs=tuple(dict.fromkeys(pair for pair in pairs_of_names if pair[0] != pair[1])),
         same_cost=frozenset(same_cost),
         bench_notes=bench.notes() if isinstance(bench, NotedBenchmark) else (),
     )
@@ -198,19 +203,20 @@ class _Arms:
     def __init__(self) -> None:
         self._by_spelling: dict[str, Arm] = {}
 
-    def add(self, named: Spec, strategy: Strategy | OracleStrategy) -> None:
+    def add(self, strategy_spec: Spec, strategy: Strategy | OracleStrategy) -> None:
+        name = str(strategy_spec)
         same = next((arm for arm in self.all() if arm.strategy == strategy), None)
-        self._by_spelling[str(named)] = same or Arm(name=str(named), strategy=strategy)
+        self._by_spelling[name] = same or Arm(name=name, strategy=strategy)
 
-    def of(self, named: Spec) -> Arm:
-        return self._by_spelling[str(named)]
+    def of(self, strategy_spec: Spec) -> Arm:
+        return self._by_spelling[str(strategy_spec)]
 
     def all(self) -> tuple[Arm, ...]:
         return tuple({arm.name: arm for arm in self._by_spelling.values()}.values())
 
 
 def _shared_field(strategy: Strategy | OracleStrategy, field: str) -> object:
-    """A decoding field; None where a strategy has none. Without a calculator there is none."""
+    """Return a field of decoding; None where a strategy has none, False without a calculator."""
     return getattr(strategy, field, False if field == "calculator" else None)
 
 
@@ -220,62 +226,68 @@ def _resolve_limit(spec: RunSpec, n_total: int) -> int | None:
     return min(DEFAULT_LIMIT, n_total) if spec.limit is None else spec.limit
 
 
-def _control_of(named: Spec) -> Spec:
-    """A control written with parameters takes its other ones from the arm, where it has them."""
-    control = getattr(load_class("strategy", named.name), "control", None)
+def _control_of(strategy: Spec) -> Spec:
+    """Return the control; one declared with parameters has its other ones from the strategy."""
+    control = getattr(load_class("strategy", strategy.name), "control", None)
     if not isinstance(control, str):
         raise UsageError(
-            f"strategy {named.name} names no control",
+            f"strategy {strategy.name} names no control",
             hint='add: control: ClassVar[str] = "few-shot"',
         )
-    found = parse_spec(control)
-    kept = {k: v for k, v in named.params.items() if found.params and k in fields_of(found)}
-    return Spec(name=found.name, params={**kept, **found.params})
+    declared = parse_spec(control)
+    fields = fields_of(declared) if declared.params else set[str]()
+    shared = {key: value for key, value in strategy.params.items() if key in fields}
+    return Spec(name=declared.name, params={**shared, **declared.params})
 
 
-def _same_cost_pairs(asked: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
-    """The second pair of an arm that names a same-cost control."""
+def _same_cost_pairs(strategy_spec: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
+    """Return the second pair of an arm that names a same-cost control."""
     strategy = arm.strategy
     control = strategy.same_cost() if isinstance(strategy, SameCost) else None
-    return [] if control is None else [(asked, parse_spec(control))]
+    return [] if control is None else [(strategy_spec, parse_spec(control))]
 
 
 def _drop_greedy_temperature(spec: RunSpec) -> RunSpec:
-    """The spec without a greedy temperature, at which there is nothing to vote on."""
-    kept = {k: v for k, v in spec.generation.items() if k != "temperature" or float(v) > 0}
-    return replace(spec, generation=kept)
+    """Return the spec without a greedy temperature, at which there is nothing to vote on."""
+    sampled = {k: v for k, v in spec.generation.items() if k != "temperature" or float(v) > 0}
+    return replace(spec, generation=sampled)
 
 
 def _build_strategy(
-    named: Spec,
+    strategy: Spec,
     spec: RunSpec,
     exemplars: tuple[Exemplar, ...],
     pool: tuple[Exemplar, ...] = (),
 ) -> Strategy | OracleStrategy:
-    fields = fields_of(named)
-    shared = {key: value for key, value in spec.generation.items() if key in fields}
+    fields = fields_of(strategy)
+    shared = {
+        parameter: value
+        for key, value in spec.generation.items()
+        if (parameter := parameter_name(strategy.name, key)) in fields
+    }
     seed = {"seed": str(spec.seed)} if "seed" in fields else {}
-    params = {**seed, **shared, **named.params}
-    canonical = Spec(name=named.name, params=params)
+    params = {**seed, **shared, **strategy.params}
+    canonical = Spec(name=strategy.name, params=params)
     built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
     if not isinstance(getattr(built, "reasons", None), bool):
         raise UsageError(
-            f"strategy {named.name} does not say whether it reasons before the answer",
+            f"strategy {strategy.name} does not say whether it reasons before the answer",
             hint="add: reasons: ClassVar[bool] = True",
         )
     if getattr(built, "runs_code", False) and not spec.run_unsafe_code:
         raise UsageError(
-            f"{named.name} runs code that the model writes", hint="--confirm-run-unsafe-code"
+            f"{strategy.name} runs code that the model writes", hint="--confirm-run-unsafe-code"
         )
     return cast("Strategy | OracleStrategy", built)
 
 
-def _check_generation(spec: RunSpec, named: Sequence[Spec]) -> None:
+def _check_generation(spec: RunSpec, strategies: Sequence[Spec]) -> None:
     """Refuse a parameter that no arm has: it would change nothing and say nothing."""
-    known = {key for one in named for key in fields_of(one)} - {"exemplars", "pool"}
+    fields = {key for strategy in strategies for key in fields_of(strategy)}
+    settable = fields - {"exemplars", "pool"}
     for key in spec.generation:
-        if key not in known:
-            raise UnknownNameError("generation parameter", key, known)
+        if settable.isdisjoint(parameter_name(strategy.name, key) for strategy in strategies):
+            raise UnknownNameError("generation parameter", key, settable)
 
 
 # Which exemplars a run shows: released ones, drawn ones, or a user's own.
@@ -295,20 +307,20 @@ class OwnExemplars(Protocol):
         ...
 
 
-def fields_of(named: Spec) -> set[str]:
-    """Parameters of a strategy, given ones included."""
-    cls = load_class("strategy", named.name)
+def fields_of(strategy: Spec) -> set[str]:
+    """Return the names of a strategy's fields."""
+    cls = load_class("strategy", strategy.name)
     return {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
 
 
 def exemplars_for(
-    named: Sequence[Spec], spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
+    strategies: Sequence[Spec], spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
 ) -> tuple[Exemplar, ...]:
-    """Drawn only if one of these shows exemplars; never a problem that is evaluated."""
-    showing = [one for one in named if "exemplars" in fields_of(one)]
+    """Draw exemplars if a strategy shows any; never a problem that is evaluated."""
+    showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
     if not showing:
         return ()
-    bare = all(one.name in _BARE_STRATEGIES for one in showing)
+    bare = all(strategy.name in _BARE_STRATEGIES for strategy in showing)
     exemplars = _draw_exemplars(spec, bench, problems, bare=bare)
     check_disjoint(exemplars, [_show_choices(problem) for problem in problems])
     return exemplars
@@ -350,30 +362,30 @@ def _draw_exemplars(
 def _unused_problems(
     bench: Benchmark, problems: Sequence[Problem], k: int, seed: int
 ) -> Sequence[Problem]:
-    """Problems that are not evaluated, of a benchmark of one split: the last ones to be drawn.
+    """Return problems of a benchmark of one split that are not evaluated: the last to be drawn.
 
     So a larger ``--limit`` shows the same exemplars until it takes them for itself.
     """
     evaluated = {problem.question.id for problem in problems}
     last = draw_order(bench.problems(), seed)[-4 * k :]
-    left = [problem for problem in last if problem.question.id not in evaluated]
-    if len(left) < k:
+    unused = [problem for problem in last if problem.question.id not in evaluated]
+    if len(unused) < k:
         most = max(len(bench.problems()) - k, 0)
         raise UsageError(
             f"{bench.name} has one split: {k} of its problems have to be kept for exemplars",
             hint=f"--limit {most}, or --exemplars FILE.jsonl:{k}",
         )
-    return left
+    return unused
 
 
 def _show_choices(problem: Problem) -> Problem:
-    """Its question with the choices among the words, as prompts show it."""
+    """Return the problem with the choices in its question's text, as prompts show them."""
     question = problem.question
     return replace(problem, question=replace(question, text=format_question(question)))
 
 
 def _order_exemplars(exemplars: tuple[Exemplar, ...], seed: int) -> tuple[Exemplar, ...]:
-    """The same exemplars in the order of a seed; 0 is the released order."""
+    """Return the same exemplars in the order of a seed; 0 is the released order."""
     if seed == 0:
         return exemplars
     rank = {x: content_hash("order-exemplars", [seed, x.question]) for x in exemplars}

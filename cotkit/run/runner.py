@@ -279,7 +279,8 @@ def _measure_row(
     )
 
 
-def _score_draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
+def score_draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
+    """Score an earlier round, or a sample of a vote, as if it were the attempt."""
     scores = score_attempt(draft, problem, reader)
     return DraftRow(
         text=draft.text,
@@ -318,7 +319,7 @@ def _score_row(
         ),
         seconds=sum(completion.seconds for completion in completions),
         error=attempt.note,
-        drafts=tuple(_score_draft(draft, problem, reader) for draft in attempt.drafts),
+        drafts=tuple(score_draft(draft, problem, reader) for draft in attempt.drafts),
         is_vote=attempt.is_vote,
     )
 

@@ -1,4 +1,4 @@
-"""What a user asked for, as one value that can be stored and run again."""
+"""What a user asks of a run, as one value that can be stored and run again."""
 
 from __future__ import annotations
 
@@ -6,61 +6,50 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
-from cotkit.registry import expand_spec
+from cotkit.registry import split_specs
 
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
 
-
 DEFAULT_LOG_DIR = Path("logs")
-
-
-def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
-    """One spec or several, each with several values of a parameter written out."""
-    written = (strategy,) if isinstance(strategy, str) else strategy
-    return tuple(name for text in written for name in expand_spec(text))
-
-
+DEFAULT_STRATEGY = "cot"
+DEFAULT_BENCH = "gsm-mini"
 DEFAULT_LIMIT = 200
 """Problems drawn when the user names no limit (all, where the benchmark has fewer)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
-    """One comparison. Strings are as the user wrote them."""
+class RunOptions:
+    """How a run is made and judged: all options of ``compare``, ``plan`` and ``scale``.
 
-    model: str
-    """Catalogue name, ``backend/name``, hub id, folder or ``.gguf`` file."""
-    model_args: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Fields of the backend: ``dtype``, ``batch_size``, ``chat``, ..."""
-    bench: str = "gsm-mini"
-    """Benchmark spec, or a path to a JSONL file."""
-    strategies: tuple[str, ...] = ("cot",)
-    """Strategy specs, at least one."""
+    The only place that holds their defaults. :class:`RunKeywords` repeats names and types for type
+    checkers; a test compares the two.
+    """
+
     baseline: str | None = None
     """What to measure every strategy against; None: each strategy's own control."""
     limit: int | Literal["all"] | None = None
-    """How many problems; None: 200, or all where there are fewer."""
+    """How many problems, the same in every arm; None: 200, or all where there are fewer."""
     seed: int = 0
     """Which problems are drawn, and the base seed of sampled decoding."""
     exemplars: str = "builtin:8"
-    """``builtin:K``, ``train:K``, or ``FILE.jsonl:K``."""
+    """``builtin:K``, ``train:K``, ``rest:K`` or ``FILE.jsonl:K``."""
     exemplar_seed: int = 0
     """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
-    exemplar_seeds: tuple[int, ...] = ()
-    """Several draws in place of the one, at least two; empty: ``exemplar_seed`` alone."""
-    generation: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Strategy parameters set for every arm that has them: ``max_tokens``, ``temperature``, ..."""
     reader: str = "flexible"
-    """The reader that decides outcomes."""
+    """The reader that decides what is correct."""
     margin: float = 0.02
-    """Smallest gain that counts as material, in (0, 1)."""
+    """Smallest gain that counts as material, a fraction in (0, 1)."""
     run_unsafe_code: bool = False
     """Whether strategies may have code run that a model wrote."""
+    model_args: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fields of the backend, as text: ``dtype``, ``batch_size``, ``chat``, ..."""
+    generation: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Strategy parameters, as text, for every arm that has them: ``max_tokens``, ..."""
     stop_when: Literal["decided"] | None = None
     """``decided``: stop as soon as no verdict can change, by intervals that allow for looking at
     any time; None: every problem."""
@@ -74,10 +63,8 @@ class RunSpec:
         """Refuse what no run can mean.
 
         Raises:
-            UsageError: names the field.
+            UsageError: names the option.
         """
-        if not self.strategies:
-            raise UsageError("no strategy given", hint="cotkit list strategies")
         if not 0 < self.margin < 1:
             raise UsageError(
                 f"margin {self.margin} is not between 0 and 1",
@@ -94,6 +81,51 @@ class RunSpec:
                 "a batch sends everything at once: there is nothing to stop",
                 hint="leave out --batch or --stop-when",
             )
+
+
+class RunKeywords(TypedDict, total=False):
+    """The fields of :class:`RunOptions`, for type checkers of calls with keyword arguments."""
+
+    baseline: str | None
+    limit: int | Literal["all"] | None
+    seed: int
+    exemplars: str
+    exemplar_seed: int
+    reader: str
+    margin: float
+    run_unsafe_code: bool
+    model_args: Mapping[str, str]
+    generation: Mapping[str, str]
+    stop_when: Literal["decided"] | None
+    likelihood: bool
+    batch: bool
+
+
+DEFAULTS = RunOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec(RunOptions):
+    """One comparison with its options, as it is stored. Strings are as the user wrote them."""
+
+    model: str
+    """Catalogue name, ``backend/name``, hub id, folder or ``.gguf`` file."""
+    bench: str = DEFAULT_BENCH
+    """Benchmark spec, or a path to a JSONL file."""
+    strategies: tuple[str, ...] = (DEFAULT_STRATEGY,)
+    """Strategy specs, at least one."""
+    exemplar_seeds: tuple[int, ...] = ()
+    """Several draws in place of the one, at least two; empty: ``exemplar_seed`` alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can mean.
+
+        Raises:
+            UsageError: names the field.
+        """
+        RunOptions.__post_init__(self)
+        if not self.strategies:
+            raise UsageError("no strategy given", hint="cotkit list strategies")
         if self.exemplar_seeds and self.stop_when:
             raise UsageError(
                 "each draw of exemplars would stop at other problems, and no interval over draws"
@@ -108,16 +140,16 @@ class RunSpec:
             )
 
     def paced(self, pace: Mapping[str, str]) -> RunSpec:
-        """The same run with other settings of how fast its backend is asked."""
+        """Return the same run with other settings of how fast its backend is asked."""
         return replace(self, model_args={**self.model_args, **pace})
 
     def to_json(self) -> str:
-        """Canonical JSON of the spec."""
+        """Return the canonical JSON of the spec."""
         return canonical_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
-        """The spec that :meth:`to_json` wrote.
+        """Return the spec that :meth:`to_json` wrote.
 
         Raises:
             UsageError: another version of cotkit wrote it.
@@ -132,3 +164,21 @@ class RunSpec:
                 f"this run was asked for in the words of another cotkit ({other})",
                 hint="give the compare command again: what is done is not made again",
             ) from other
+
+
+def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one spec for each strategy and combination of values in one text or several."""
+    texts = (strategy,) if isinstance(strategy, str) else strategy
+    return tuple(spec for text in texts for spec in split_specs(text))
+
+
+def bench_specs(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return one spec for each benchmark and combination of values in several texts.
+
+    The path of a file that exists is one benchmark, whatever commas are in it.
+    """
+    return tuple(
+        spec
+        for text in texts
+        for spec in ([text] if Path(text.partition(":")[0]).is_file() else split_specs(text))
+    )

@@ -1,4 +1,4 @@
-"""The ledger of batches: which one at a provider holds which completion, through any kill.
+"""The ledger of batches: which batch at a provider holds which completion; survives any kill.
 
 Rows stay after a batch is collected: its results lie at the provider for weeks, so a completion
 that was read and then lost to a kill is fetched again, not paid for again.
@@ -87,7 +87,7 @@ class BatchLedger:
             )
 
     def forget(self, key: str) -> None:
-        """Forget a batch that never came to be."""
+        """Forget a batch that was never submitted."""
         with self._open() as db:
             db.commit(
                 ("DELETE FROM batch_item WHERE batch = ?", [(key,)]),
@@ -96,21 +96,21 @@ class BatchLedger:
             )
 
     def holding(self, completions: Iterable[str]) -> list[BatchRow]:
-        """The batches that hold any of these completions, latest first."""
-        wanted, found = list(completions), set[Row]()
+        """Return the batches that hold any of these completions, latest first."""
+        keys, rows = list(completions), set[Row]()
         with self._open() as db:
-            for i in range(0, len(wanted), _AT_ONCE):
-                some = wanted[i : i + _AT_ONCE]
+            for i in range(0, len(keys), _AT_ONCE):
+                part = keys[i : i + _AT_ONCE]
                 query = (
                     "SELECT DISTINCT key, id, created_utc, n_calls FROM batch JOIN batch_item "  # noqa: S608 - only marks
-                    f"ON batch_item.batch = key WHERE completion IN ({', '.join('?' * len(some))})"
+                    f"ON batch_item.batch = key WHERE completion IN ({', '.join('?' * len(part))})"
                 )
-                found.update(db.rows(query, some))
-            latest_first = sorted(sorted(found), key=lambda row: row[2], reverse=True)
+                rows.update(db.rows(query, part))
+            latest_first = sorted(sorted(rows), key=lambda row: row[2], reverse=True)
             return [_read_row(db, row) for row in latest_first]
 
     def promised(self, backend: str) -> frozenset[str]:
-        """Completion keys of a backend that batches hold and the store does not: paid for."""
+        """Return the completion keys of a backend that batches hold and the store does not."""
         query = (
             "SELECT completion FROM batch_item JOIN batch ON batch.key = batch_item.batch "
             "WHERE backend = ? AND completion NOT IN (SELECT key FROM completion)"
@@ -119,7 +119,7 @@ class BatchLedger:
             return frozenset(row[0] for row in db.rows(query, (backend,)))
 
     def ids(self, provider: str) -> frozenset[str]:
-        """All ids of batches at a provider that are known here."""
+        """Return all ids of a provider's batches that are recorded."""
         with self._open() as db:
             rows = db.rows(
                 "SELECT id FROM batch WHERE provider = ? AND id IS NOT NULL", (provider,)
@@ -132,8 +132,8 @@ class BatchLedger:
             yield db
 
 
-def _read_row(db: Database, found: Row) -> BatchRow:
-    key, id_, created, n_calls = found
+def _read_row(db: Database, row: Row) -> BatchRow:
+    key, id_, created, n_calls = row
     calls: dict[int, dict[int, str]] = {}
     query = "SELECT position, sample, completion FROM batch_item WHERE batch = ? ORDER BY 1, 2"
     for position, sample, completion in db.rows(query, (key,)):

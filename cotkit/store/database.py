@@ -1,4 +1,4 @@
-"""What a store asks of a database: read rows, stream rows, commit statements. Nothing else.
+"""What a store needs of a database: read rows, stream rows, commit statements; nothing else.
 
 SQL is what SQLite and PostgreSQL both understand: ``?`` marks a value, conflicts are resolved by
 ``ON CONFLICT``, and what only one of them can do is done in Python.
@@ -23,15 +23,15 @@ class Database(Protocol):
     """One open connection, used in one thread at a time. Whatever fails is a ``StoreError``."""
 
     def rows(self, query: str, values: Values = ()) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         ...
 
     def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
-        """The same, one at a time: all of them may be larger than memory."""
+        """Yield the rows of a query one at a time: all of them may be larger than memory."""
         ...
 
     def commit(self, *statements: tuple[str, Sequence[Values]], durable: bool = False) -> list[int]:
-        """Execute statements, each for every one of its values, all or none of them.
+        """Execute statements, each once for each of its rows of values: all or none of them.
 
         They must be such that executing them twice does no harm: a connection that broke as they
         were committed cannot say whether they were.
@@ -46,10 +46,10 @@ class Database(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         ...
 
 
 def migration_scripts() -> list[str]:
-    """The text of every migration, in order."""
+    """Return the text of every migration, in order."""
     return [path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("[0-9]*.sql"))]

@@ -20,7 +20,7 @@ _PASSWORD_PARAM = re.compile(r"((?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 
 def place_of(log_dir: Path | str) -> Place:
-    """The store of a folder; a URL is the place itself.
+    """Return the store of a folder; a URL is the place itself.
 
     Raises:
         UsageError: a URL of something else.
@@ -37,7 +37,7 @@ def place_of(log_dir: Path | str) -> Place:
 
 
 def existing_place(log_dir: Path | str) -> Place:
-    """As :func:`place_of`, for what only reads.
+    """Return the store of a folder, as :func:`place_of`, for what only reads.
 
     Raises:
         UsageError: there is no such file.
@@ -49,14 +49,14 @@ def existing_place(log_dir: Path | str) -> Place:
 
 
 def mask_password(place: Place) -> str:
-    """The place as messages name it: without its password."""
+    """Write a place for messages: without its password."""
     if isinstance(place, Path):
         return str(place)
     return _PASSWORD_PARAM.sub(r"\1***", _PASSWORD.sub(r"\1:***@", place))
 
 
 def store_option(log_dir: Path | str) -> str:
-    """The option of a command that leads here, for a user to give again."""
+    """Write the option of a command that names this store again."""
     place = place_of(log_dir)
     return (
         f"--log-dir {log_dir}" if isinstance(place, Path) else f"--store '{mask_password(place)}'"

@@ -69,23 +69,23 @@ class Postgresql:
             raise
 
     def rows(self, query: str, values: Values = ()) -> list[Row]:
-        """As ``Database``."""
-        found = self._try(
+        """Return all rows, as ``Database``."""
+        rows = self._try(
             lambda: self._db.execute(_translate_marks(query), _encode_values(values)).fetchall()
         )
-        return [_decode_row(row) for row in found]
+        return [_decode_row(row) for row in rows]
 
     def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
-        """As ``Database``; once rows have been handed out, a broken connection ends it."""
+        """Yield rows, as ``Database``; once some were yielded, a broken connection ends it."""
         cursor = self._try(lambda: self._open_cursor(query, values))
         try:
-            while rows := self._told(lambda: cursor.fetchmany(_AT_A_TIME)):
+            while rows := self._translate_errors(lambda: cursor.fetchmany(_AT_A_TIME)):
                 yield from map(_decode_row, rows)
         finally:
-            self._told(cursor.close)
+            self._translate_errors(cursor.close)
 
     def commit(self, *statements: tuple[str, Sequence[Values]], durable: bool = False) -> list[int]:
-        """As ``Database``; PostgreSQL is durable whenever it is set up to be, which is its default.
+        """Execute statements, as ``Database``; how durable they are is PostgreSQL's own setting.
 
         All statements leave in one go and are answered in one go: one round trip.
         """
@@ -97,12 +97,12 @@ class Postgresql:
                     [self._db.execute(_translate_marks(sql), _encode_values(row)) for row in rows]
                     for sql, rows in statements
                 ]
-            return [sum(cursor.rowcount for cursor in made) for made in cursors]
+            return [sum(cursor.rowcount for cursor in of_statement) for of_statement in cursors]
 
         return self._try(work)
 
     def close(self) -> None:
-        """As ``Database``."""
+        """Close the connection."""
         self._db.close()
 
     def _open_cursor(self, query: str, values: Values) -> psycopg.ServerCursor[Row]:
@@ -110,22 +110,22 @@ class Postgresql:
         return cursor.execute(_translate_marks(query), _encode_values(values))
 
     def _try(self, work: Callable[[], _T]) -> _T:
-        """Do it; if the connection is lost, connect and do it again until the waits are over."""
+        """Do some work; if the connection is lost, connect and repeat until the waits are over."""
         for wait_s in RETRY_WAITS_S:
             try:
-                return self._told(work)
+                return self._translate_errors(work)
             except _LostError:
                 time.sleep(wait_s)
                 self._reconnect()
         try:
-            return self._told(work)
+            return self._translate_errors(work)
         except _LostError as lost:
             raise StoreError(
                 f"lost the store {self._name}: {lost.message}", hint=_RESUME_HINT
             ) from None
 
-    def _told(self, work: Callable[[], _T]) -> _T:
-        """What the server refuses becomes one sentence; a lost connection, a ``_LostError``."""
+    def _translate_errors(self, work: Callable[[], _T]) -> _T:
+        """Do some work; turn an error into one sentence, a lost connection into ``_LostError``."""
         try:
             return work()
         except self._driver.Error as error:
@@ -135,7 +135,7 @@ class Postgresql:
             raise StoreError(f"cannot use the store {self._name}: {why}") from None
 
     def _reconnect(self) -> None:
-        """A new connection, if there is one to be had; else the broken one stays."""
+        """Connect anew; if that fails, keep the broken connection."""
         try:
             fresh = self._connect()
         except StoreError:
@@ -180,12 +180,12 @@ class Postgresql:
             raise StoreError(f"{self._name} was written by a newer cotkit", hint="upgrade cotkit")
 
     def _version(self) -> int:
-        """How many migrations the schema has seen."""
-        there = self._db.execute("SELECT to_regclass('cotkit.migration')").fetchone()
-        if there is None or there[0] is None:
+        """Return how many migrations the schema has seen."""
+        table = self._db.execute("SELECT to_regclass('cotkit.migration')").fetchone()
+        if table is None or table[0] is None:
             return 0
-        found = self._db.execute("SELECT coalesce(max(number), 0) FROM migration").fetchone()
-        return found[0] if found else 0
+        highest = self._db.execute("SELECT coalesce(max(number), 0) FROM migration").fetchone()
+        return highest[0] if highest else 0
 
 
 class _LostError(StoreError):
@@ -193,14 +193,14 @@ class _LostError(StoreError):
 
 
 def _translate_migration(script: str) -> str:
-    """A migration in PostgreSQL's words."""
-    for pattern, ours in _TO_POSTGRESQL:
-        script = pattern.sub(ours, script)
+    """Translate a migration for PostgreSQL."""
+    for pattern, replacement in _TO_POSTGRESQL:
+        script = pattern.sub(replacement, script)
     return script
 
 
 def _translate_marks(query: str) -> bytes:
-    """No query of ours holds a ``?`` or a ``%`` otherwise."""
+    """Translate marks of values; no query of ours holds a ``?`` or a ``%`` otherwise."""
     return query.replace("?", "%s").encode()
 
 
@@ -225,5 +225,5 @@ def _unescape_text(text: str) -> str:
 
 
 def _error_sentence(error: Exception) -> str:
-    """The first line of what the server or the driver says; it holds no password."""
+    """Return the first line of the server's or driver's message; it holds no password."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

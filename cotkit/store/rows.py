@@ -167,7 +167,7 @@ class Columns:
 
 
 def as_columns(arm: str, rows: Sequence[tuple[Any, ...]]) -> Columns:
-    """Arrays of what `COLUMNS_QUERY` found.
+    """Make arrays of the rows of `COLUMNS_QUERY`.
 
     Raises:
         UsageError: several attempts at one problem.
@@ -177,35 +177,35 @@ def as_columns(arm: str, rows: Sequence[tuple[Any, ...]]) -> Columns:
     ids, correct, *numbers, n_steps, clusters, metrics = zip(*rows, strict=True) if rows else _NONE
     if len(set(ids)) < len(ids):
         raise UsageError(f"{arm} has several attempts at one problem")
-    done = np.array(correct, dtype=np.float64)
-    failed = np.isnan(done)
-    taken = [np.where(failed, np.nan, np.array(one, dtype=np.float64)) for one in numbers]
-    found: list[dict[str, float]] = json.loads(f"[{','.join(metrics)}]")
-    names = dict.fromkeys(name for one in found for name in one)
+    is_correct = np.array(correct, dtype=np.float64)
+    failed = np.isnan(is_correct)
+    arrays = [np.where(failed, np.nan, np.array(values, dtype=np.float64)) for values in numbers]
+    metrics_of: list[dict[str, float]] = json.loads(f"[{','.join(metrics)}]")
+    names = dict.fromkeys(name for values in metrics_of for name in values)
     return Columns(
         problem_ids=ids,
-        correct=done,
-        prompt_tokens=taken[0],
-        shared_tokens=taken[1],
-        cache_write_tokens=taken[2],
-        generated_tokens=taken[3],
-        seconds=taken[4],
+        correct=is_correct,
+        prompt_tokens=arrays[0],
+        shared_tokens=arrays[1],
+        cache_write_tokens=arrays[2],
+        generated_tokens=arrays[3],
+        seconds=arrays[4],
         n_steps=n_steps,
         clusters=clusters,
         metrics={
-            name: np.array([one.get(name, np.nan) for one in found], dtype=np.float64)
+            name: np.array([values.get(name, np.nan) for values in metrics_of], dtype=np.float64)
             for name in sorted(names)
         },
     )
 
 
 def as_reply(row: tuple[Any, ...], reader: str) -> StoredReply:
-    """What a row of `REPLIES_QUERY` says, as a reader read it."""
+    """Make a reply, as a reader read it, of a row of `REPLIES_QUERY`."""
     text, readings, reasoned_apart = row
-    found = json.loads(readings).get(reader)
+    entry = json.loads(readings).get(reader)
     return StoredReply(
         text=text,
-        reading=None if found is None else Reading(value=found[0], rule=found[1]),
+        reading=None if entry is None else Reading(value=entry[0], rule=entry[1]),
         reasoned_apart=bool(reasoned_apart),
     )
 

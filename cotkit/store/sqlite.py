@@ -21,7 +21,7 @@ class Sqlite:
     """An open file; a ``Database``."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, creating or migrating it as needed.
+        """Open the file, creating or migrating it as needed.
 
         Raises:
             StoreError: as :func:`_translated`; or another program's file, or a newer cotkit's.
@@ -40,17 +40,17 @@ class Sqlite:
                 raise
 
     def rows(self, query: str, values: Values = ()) -> list[Row]:
-        """As ``Database``."""
+        """Return all rows, as ``Database``."""
         with _translate_errors(self._path):
             return self._db.execute(query, values).fetchall()
 
     def stream(self, query: str, values: Values = ()) -> Iterator[Row]:
-        """As ``Database``."""
+        """Yield rows, as ``Database``."""
         with _translate_errors(self._path):
             yield from self._db.execute(query, values)
 
     def commit(self, *statements: tuple[str, Sequence[Values]], durable: bool = False) -> list[int]:
-        """As ``Database``."""
+        """Execute statements, as ``Database``."""
         with _translate_errors(self._path):
             if durable:
                 self._db.execute("PRAGMA synchronous = FULL")
@@ -68,7 +68,7 @@ class Sqlite:
         return changed
 
     def close(self) -> None:
-        """As ``Database``."""
+        """Close the file."""
         self._db.close()
 
 
@@ -114,7 +114,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _read_version(db: sqlite3.Connection, path: Path) -> int:
-    """How many migrations the file has seen."""
+    """Return how many migrations the file has seen."""
     application, is_used, version = db.execute(  # one statement: another process may be migrating
         "SELECT application_id, EXISTS (SELECT 1 FROM sqlite_master), user_version "
         "FROM pragma_application_id, pragma_user_version"
@@ -126,7 +126,7 @@ def _read_version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _enter_wal(db: sqlite3.Connection) -> None:
-    """Switching to WAL heeds no busy timeout, so two first openers would collide."""
+    """Switch to WAL; it heeds no busy timeout, so two first openers would collide."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
@@ -140,7 +140,7 @@ def _enter_wal(db: sqlite3.Connection) -> None:
 
 
 def _split_statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one, so that they run inside our transaction."""
+    """Yield the statements of a script one by one, so that they run inside our transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -73,7 +73,7 @@ class Store:
         self._db = open_database(place)
 
     def __enter__(self) -> Self:
-        """The store itself."""
+        """Return the store itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,7 +88,7 @@ class Store:
     def put_completion(
         self, backend: str, request_key: str, request: Request, sample: int, completion: Completion
     ) -> Completion:
-        """Commit one completion; returns what the store now holds under its key.
+        """Commit one completion; return what the store now holds under its key.
 
         That is another one if another process was first; then the first one counts.
         """
@@ -113,12 +113,12 @@ class Store:
         return completion if new else self.completion(row[0]) or completion
 
     def completion(self, key: str) -> Completion | None:
-        """The completion under a key; None if there is none."""
+        """Return the completion under a key; None if there is none."""
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return _load_completion(row[0]) if row else None
 
     def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
-        """Record that a run has begun, or begun again, perhaps in other words.
+        """Record that a run has begun, or begun again, maybe with another spelling of its spec.
 
         ``content``: what its id is a hash of, as JSON.
         """
@@ -139,7 +139,7 @@ class Store:
     def put_attempt(
         self, run_id: str, position: int, row: AttemptRow, turns: Sequence[Sequence[str]]
     ) -> None:
-        """Commit what an attempt came to; replaces an earlier (failed) one."""
+        """Commit the result of an attempt; it replaces an earlier (failed) one."""
         values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)} | {
             "run": run_id,
             "position": position,
@@ -162,7 +162,7 @@ class Store:
         )
 
     def attempts(self, run_id: str) -> list[AttemptRow]:
-        """The attempts of a run, in the order of its plan."""
+        """Return the attempts of a run, in the order of its plan."""
         columns = [f.name for f in dataclasses.fields(AttemptRow) if f.name != "correct_by"]
         query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
         return [
@@ -171,12 +171,12 @@ class Store:
         ]
 
     def arms(self, run_id: str) -> list[str]:
-        """The arms of a run that have attempts, in the order of its plan."""
+        """Return the arms of a run that have attempts, in the order of its plan."""
         query = "SELECT arm FROM attempt WHERE run = ? GROUP BY arm ORDER BY min(position)"
         return [row[0] for row in self._db.rows(query, (run_id,))]
 
     def columns(self, run_id: str, arm: str) -> Columns:
-        """The numbers of one arm, without its texts.
+        """Return the numbers of one arm, without its texts.
 
         Raises:
             UsageError: several attempts at one problem.
@@ -184,7 +184,7 @@ class Store:
         return as_columns(arm, self._db.rows(COLUMNS_QUERY, (run_id, arm)))
 
     def replies(self, run_id: str, arm: str, reader: str) -> Iterator[StoredReply]:
-        """The texts of an arm as a reader read them, attempts that failed or were refused left out.
+        """Yield the texts of an arm as a reader read them, without failed and refused attempts.
 
         One at a time: all of them may be larger than memory.
         """
@@ -192,7 +192,7 @@ class Store:
             yield as_reply(row, reader)
 
     def n_done(self, run_id: str) -> int:
-        """Attempts of a run that did not fail."""
+        """Count the attempts of a run that did not fail."""
         query = "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed'"
         row = self._one(query, (run_id,))
         return int(row[0]) if row else 0
@@ -207,15 +207,15 @@ class Store:
         return int(row[0]) if row else 0
 
     def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[StoredTurn]:
-        """Every turn of one attempt, in order; empty if it is not there or failed."""
+        """Return every turn of one attempt, in order; empty if it is missing or failed."""
         row = self._one(
             "SELECT turns FROM attempt WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?",
             (run_id, arm, problem_id, sample),
         )
-        return [self._turn(keys) for keys in json.loads(row[0])] if row else []
+        return [self._load_turn(keys) for keys in json.loads(row[0])] if row else []
 
     def runs(self) -> list[RunRow]:
-        """All runs, latest first."""
+        """Return all runs, latest first."""
         rows = self._db.rows(
             "SELECT id, spec, status, created_utc, updated_utc, "
             "(SELECT count(*) FROM attempt WHERE attempt.run = run.id) FROM run "
@@ -226,29 +226,29 @@ class Store:
         return [RunRow(**dict(zip(names, row, strict=True))) for row in rows]
 
     def run(self, prefix: str) -> RunRow:
-        """The run whose id begins so.
+        """Return the run whose id begins with a prefix.
 
         Raises:
             UsageError: none does, or several do.
         """
-        found = [row for row in self.runs() if row.id.startswith(prefix)]
-        if len(found) != 1:
-            known = ", ".join(row.id for row in self.runs()[:5]) or "none yet"
-            what = "no run" if not found else f"{len(found)} runs"
+        matches = [row for row in self.runs() if row.id.startswith(prefix)]
+        if len(matches) != 1:
+            latest = ", ".join(row.id for row in self.runs()[:5]) or "none yet"
+            what = "no run" if not matches else f"{len(matches)} runs"
             raise UsageError(
-                f"{what} {prefix!r} in {mask_password(self.place)}", hint=f"latest runs: {known}"
+                f"{what} {prefix!r} in {mask_password(self.place)}", hint=f"latest runs: {latest}"
             )
-        return found[0]
+        return matches[0]
 
     def run_content(self, run_id: str) -> dict[str, Any]:
-        """What the id of a run is a hash of; empty: an earlier cotkit made it."""
+        """Return the content that the id of a run is a hash of; empty for a run of cotkit 0.1."""
         row = self._one("SELECT content FROM run WHERE id = ?", (run_id,))
         if row is None:
             raise UsageError(f"no run {run_id!r} in {mask_password(self.place)}")
         return json.loads(row[0])
 
     def run_backend(self, run_id: str) -> tuple[str, BackendInfo]:
-        """Key and info of the backend that a run used."""
+        """Return key and info of the backend that a run used."""
         row = self._one(
             "SELECT key, info FROM backend WHERE key = (SELECT backend FROM run WHERE id = ?)",
             (run_id,),
@@ -259,7 +259,7 @@ class Store:
         fields["capabilities"] = frozenset(fields["capabilities"])
         return row[0], BackendInfo(**fields)
 
-    def _turn(self, keys: Sequence[str]) -> StoredTurn:
+    def _load_turn(self, keys: Sequence[str]) -> StoredTurn:
         marks = ", ".join("?" for _ in keys)
         rows = self._db.rows(
             "SELECT completion.key, sample, body, messages, decoding, options FROM completion "  # noqa: S608 - only marks
@@ -267,15 +267,15 @@ class Store:
             tuple(keys),
         )
         by_key = {row[0]: row for row in rows}
-        found = [by_key[key] for key in keys]
-        decoding = json.loads(found[0][4])
+        ordered = [by_key[key] for key in keys]
+        decoding = json.loads(ordered[0][4])
         request = Request(
-            messages=tuple(Message(**message) for message in json.loads(found[0][3])),
+            messages=tuple(Message(**message) for message in json.loads(ordered[0][3])),
             decoding=Decoding(**decoding | {"stop": tuple(decoding["stop"])}),
-            samples=tuple(row[1] for row in found),
-            options=tuple(json.loads(found[0][5])),
+            samples=tuple(row[1] for row in ordered),
+            options=tuple(json.loads(ordered[0][5])),
         )
-        completions = tuple(_load_completion(row[2]) for row in found)
+        completions = tuple(_load_completion(row[2]) for row in ordered)
         return StoredTurn(request=request, completions=completions)
 
     def _write(self, statement: str, values: Sequence[Any]) -> None:
@@ -287,24 +287,24 @@ class Store:
 
 
 def _pack_readings(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
-    """Reader -> [value, rule, correct]: how readings lie in the file."""
+    """Pack readings as they are stored: reader -> [value, rule, correct]."""
     return {
         name: [reading.value, reading.rule, row.correct_by[name]]
         for name, reading in row.readings.items()
     }
 
 
-def _unpack_readings(found: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a row that :func:`_read` took apart."""
+def _unpack_readings(packed: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a row that :func:`_pack_readings` packed."""
     return {
-        "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in found.items()},
-        "correct_by": {name: bool(r[2]) for name, r in found.items()},
+        "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in packed.items()},
+        "correct_by": {name: bool(r[2]) for name, r in packed.items()},
     }
 
 
 def _load_completion(body: str) -> Completion:
     values = json.loads(body)
-    values["tries"] = tuple(Try(**one) for one in values.get("tries", ()))
+    values["tries"] = tuple(Try(**fields) for fields in values.get("tries", ()))
     return Completion(**values)
 
 
@@ -312,8 +312,8 @@ def _load_attempt(values: dict[str, Any]) -> AttemptRow:
     values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
     values["metrics"] = json.loads(values["metrics"])
     values["drafts"] = tuple(
-        DraftRow(text=text, outcome=outcome, **_unpack_readings(found))
-        for text, outcome, found in json.loads(values["drafts"])
+        DraftRow(text=text, outcome=outcome, **_unpack_readings(packed))
+        for text, outcome, packed in json.loads(values["drafts"])
     )
     return AttemptRow(**values | _unpack_readings(json.loads(values["readings"])))
 

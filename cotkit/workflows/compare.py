@@ -1,17 +1,17 @@
-"""From a spec to its comparison: the one way that every front door runs."""
+"""From a spec to its comparison: every command and function that runs one does it here."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import LEVEL, Comparison
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
@@ -20,7 +20,7 @@ from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
-from cotkit.run.budget import Budget, Meter
+from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
 from cotkit.run.likelihood import note_unscored_options
@@ -31,11 +31,11 @@ from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
 
 
-def gain_events(found: Comparison) -> list[GainFound]:
-    """What a comparison says, as events."""
+def gain_events(comparison: Comparison) -> list[GainFound]:
+    """Return the gains of a comparison as events."""
     return [
         GainFound(
-            run_id=found.run_id,
+            run_id=comparison.run_id,
             arm=gain.arm,
             control=gain.control,
             n=gain.n,
@@ -44,29 +44,11 @@ def gain_events(found: Comparison) -> list[GainFound]:
             high=gain.interval.high,
             verdict=gain.label,
         )
-        for gain in (verdict.gain for verdict in found.verdicts)
+        for gain in (verdict.gain for verdict in comparison.verdicts)
     ]
 
 
-LEVEL = 0.95
-"""Confidence level of every report."""
-
 Emit = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """What one call may spend; a resumed run begins to count anew."""
-
-    budget: Budget = field(default_factory=Budget)
-    """When to stop, between problems, with the arms balanced."""
-    prices: Path | None = None
-    """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
-    cluster: RayExecutor | None = None
-    """Whose machines ask the model, where a spec names it; None: this process."""
-
-
-NO_LIMITS = Resources()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +59,7 @@ class RunResult:
     """What was planned."""
     info: BackendInfo
     """The backend that it ran on."""
-    done: ExecutionResult
+    execution: ExecutionResult
     """Its attempts."""
     price: Price | None
     """What the model's tokens cost; None: unknown."""
@@ -91,24 +73,24 @@ def run_spec(
     backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
-    means: Resources = NO_LIMITS,
+    resources: Resources = NO_LIMITS,
     resumed: str | None = None,
 ) -> Comparison:
-    """Run a spec to its comparison: :func:`perform`, then :func:`analyse`; says what it found."""
-    ran = perform(
+    """Run a spec (:func:`perform`), analyse it (:func:`analyse`) and emit its gains as events."""
+    run = perform(
         spec,
         bench,
         log_dir=log_dir,
         backend=backend,
         emit=emit,
         on_plan=on_plan,
-        means=means,
+        resources=resources,
         resumed=resumed,
     )
-    found = analyse(ran.plan, ran.info, ran.done, ran.price)
-    for gain in gain_events(found):
-        (emit or _ignore_event)(gain)
-    return found
+    comparison = analyse(run.plan, run.info, run.execution, run.price)
+    for gain in gain_events(comparison):
+        (emit or ignore_event)(gain)
+    return comparison
 
 
 def perform(
@@ -120,50 +102,56 @@ def perform(
     closes: bool = False,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
-    means: Resources = NO_LIMITS,
+    resources: Resources = NO_LIMITS,
     resumed: str | None = None,
 ) -> RunResult:
-    """Run a spec; ``on_plan`` is called before anything is generated.
+    """Run a spec to its attempts.
 
-    ``log_dir``: folder of the store, or the URL of a PostgreSQL database.
-    ``backend``: an object to use in place of the one that the spec names, and to leave open unless
-    ``closes``.
-    ``means``: what this call may spend; ``done.ended_by`` says if that ended it.
-    ``resumed``: id of the stored run that this is to complete; one of cotkit 0.1 keeps it.
+    Args:
+        spec: What to run.
+        bench: Its benchmark.
+        log_dir: Folder of the store, or the URL of a PostgreSQL database.
+        backend: An object to use in place of the backend that the spec names.
+        closes: Whether to close such an object at the end.
+        emit: Called with every event.
+        on_plan: Called before anything is generated.
+        resources: What this call may spend; ``execution.ended_by`` says if that ended it.
+        resumed: Id of the stored run that this is to complete; one of cotkit 0.1 keeps it.
 
     Raises:
         CotkitError: whatever ends the run.
         InterruptedRunError: Ctrl-C; the hint says how to go on.
     """
-    say = emit or _ignore_event
+    say = emit or ignore_event
     if spec.batch:
-        means.budget.check_batch()
+        resources.budget.check_batch()
     plan = make_plan(spec, bench)
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
-            used = backend or backend_of(
+            running = backend or backend_of(
                 spec,
                 plan.everything,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
-                cluster=means.cluster,
+                executor=resources.executor,
             )
-            info = used.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            info = running.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if resumed is not None and change_of(plan, info, store, resumed) is None:
                 plan = trusted(plan, store, resumed)
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
                 hint = f"go on with: cotkit resume {plan.run_id(info)} {store_option(log_dir)}"
-            price = price_for(spec, info, means.prices)
-            meter = Meter(means.budget, price, model=info.model)
-            work = _execute(plan, used, store, say, meter=meter, closes=closes or backend is None)
-            done = run_to_end(work)
+            price = price_for(spec, info, resources.prices)
+            meter = Meter(resources.budget, price, model=info.model)
+            execution = run_to_end(
+                _execute(plan, running, store, say, meter=meter, closes=closes or backend is None)
+            )
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
-    return RunResult(plan=plan, info=info, done=done, price=price)
+    return RunResult(plan=plan, info=info, execution=execution, price=price)
 
 
 def trusted(plan: Plan, store: Store, run_id: str) -> Plan:
@@ -193,35 +181,35 @@ def outdated_note(n_outdated: int) -> str:
 async def _execute(
     plan: Plan, backend: Backend, store: Store, emit: Emit, *, meter: Meter, closes: bool
 ) -> ExecutionResult:
-    enough = None
+    stop_rule = None
     if plan.spec.stop_when:
-        enough = make_stop_rule(
+        stop_rule = make_stop_rule(
             plan.pairs, margin=plan.spec.margin, level=LEVEL, not_asked=plan.upper_bounds
         )
     try:
-        return await execute_plan(plan, backend, store, emit, meter=meter, is_enough=enough)
+        return await execute_plan(plan, backend, store, emit, meter=meter, is_enough=stop_rule)
     finally:
         if closes:
             await backend.close()
 
 
 def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | None:
-    """What the tokens of a spec's model cost the way it is asked; None: unknown."""
+    """Return what the tokens of a spec's model cost the way it is asked; None: unknown."""
     url = info.settings.get("base_url")
     price = price_of(info.backend, info.model, prices, base_url=url)
     return price.batched() if price is not None and spec.batch else price
 
 
 def analyse(
-    plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None
+    plan: Plan, info: BackendInfo, result: ExecutionResult, price: Price | None
 ) -> Comparison:
-    """The comparison that the rows of a plan come to."""
-    why = failure_reason(done)
+    """Return the comparison of the rows of a plan."""
+    why = failure_reason(result)
     order = {p.question.id: i for i, p in enumerate(draw_order(plan.problems, plan.spec.seed))}
     rows = (
-        sorted(done.rows, key=lambda row: order[row.problem_id])
+        sorted(result.rows, key=lambda row: order[row.problem_id])
         if plan.spec.stop_when
-        else done.rows
+        else result.rows
     )
     facts = RunFacts(
         run_id=plan.run_id(info),
@@ -239,7 +227,7 @@ def analyse(
             if isinstance(arm.strategy, FlippedLabels)
         },
     )
-    found = compare_rows(
+    comparison = compare_rows(
         rows,
         plan.pairs,
         facts,
@@ -251,40 +239,40 @@ def analyse(
         price=price,
     )
     return replace(
-        found,
+        comparison,
         notes=(
             *plan.notes(),
-            *found.notes,
+            *comparison.notes,
             *note_unscored_options(plan, info),
-            *_run_notes(plan, info, done, price, why),
+            *_run_notes(plan, info, result, price, why),
         ),
-        ended_by=done.ended_by,
+        ended_by=result.ended_by,
         why_failed=why,
         n_shot=plan.n_shot,
     )
 
 
-def failure_reason(done: ExecutionResult) -> str | None:
-    """The commonest reason of a run's failed attempts; None: none failed."""
-    reasons = Counter(row.error for row in done.rows if row.outcome == "failed" and row.error)
+def failure_reason(result: ExecutionResult) -> str | None:
+    """Return the commonest reason of a run's failed attempts; None: none failed."""
+    reasons = Counter(row.error for row in result.rows if row.outcome == "failed" and row.error)
     return reasons.most_common(1)[0][0] if reasons else None
 
 
 def _run_notes(
-    plan: Plan, info: BackendInfo, done: ExecutionResult, price: Price | None, why: str | None
+    plan: Plan, info: BackendInfo, result: ExecutionResult, price: Price | None, why: str | None
 ) -> tuple[str, ...]:
-    """What a reader must know of how the run went and what its dollars are made of."""
+    """Return what a reader must know of how the run went and of what its dollars are made."""
     notes: list[str] = []
     if plan.stored_id is not None:
         notes.append(trust_note([plan.stored_id]))
-    if n_outdated := sum(map(is_outdated, done.rows)):
+    if n_outdated := sum(map(is_outdated, result.rows)):
         notes.append(outdated_note(n_outdated))
-    if done.ended_by is not None:
+    if result.ended_by is not None:
         ends = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
-        n_done = len({row.problem_id for row in done.rows})
+        n_done = len({row.problem_id for row in result.rows})
         notes.append(
             f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
-            f"{ends[done.ended_by]}"
+            f"{ends[result.ended_by]}"
         )
     if why is not None:
         notes.append(f"the commonest reason of failed attempts: {why}")
@@ -298,7 +286,7 @@ def _run_notes(
             f"{info.model} takes no temperature: what should be greedy was sampled at the "
             "provider's default, and a second run will differ"
         )
-    served = sorted({row.served_by for row in done.rows if row.served_by})
+    served = sorted({row.served_by for row in result.rows if row.served_by})
     if len(served) > 1:
         notes.append(f"several models or versions answered: {'; '.join(served)}")
     if price is not None:
@@ -311,11 +299,8 @@ def _run_notes(
     return tuple(notes)
 
 
-def _ignore_event(event: Event) -> None:
-    """No display."""
-
-
-# The backend that a spec names: here, or on a cluster.
+def ignore_event(event: Event) -> None:
+    """Show nothing of an event."""
 
 
 def backend_of(
@@ -324,17 +309,19 @@ def backend_of(
     *,
     store: Store,
     notify: Notify,
-    cluster: RayExecutor | None,
+    executor: RayExecutor | None,
 ) -> Backend:
-    """The backend that a spec names, here or on a cluster.
+    """Build the backend that a spec names, here or on the machines of an executor.
 
     Raises:
-        CotkitError: as ``build_backend`` and ``Cluster.sharded``; or a batch on a cluster.
+        CotkitError: as ``build_backend`` and ``RayExecutor.sharded``; or a batch on a cluster.
     """
     model, args = spec.model, spec.model_args
-    if cluster is not None and spec.batch:
+    if executor is not None and spec.batch:
         raise UsageError("a batch waits at the provider: no cluster makes it faster")
-    built = build_backend(
+    backend = build_backend(
         model, args, problems=problems, store=store, notify=notify, batch=spec.batch
     )
-    return built if cluster is None else cluster.sharded(built, model, args, problems, notify)
+    if executor is None:
+        return backend
+    return executor.sharded(backend, model, args, problems, notify)

@@ -1,4 +1,4 @@
-"""Several exemplar draws of one comparison: does its gain hang on the exemplars or the problems?"""
+"""Several exemplar draws of one comparison: how far its gain depends on the exemplars."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cotkit.analysis.values import Comparison
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.run import Plan, RunSpec, make_plan
-from cotkit.run.budget import Budget
+from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo, Exemplar
-from cotkit.workflows.compare import LEVEL, NO_LIMITS, Emit, Resources, run_spec
+from cotkit.workflows.compare import LEVEL, Emit, run_spec
 
 RESUME_HINT = "give the same command again: what is done is not made again"
 """How draws go on. A resume knows one run, so it would print the comparison of one draw."""
@@ -41,7 +41,7 @@ def compare_draws(
     backend: Backend | None = None,
     emit: Emit | None = None,
     on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
-    means: Resources = NO_LIMITS,
+    resources: Resources = NO_LIMITS,
 ) -> ExemplarDraws:
     """Run a spec once for each of its ``exemplar_seeds``, on the same problems.
 
@@ -52,7 +52,7 @@ def compare_draws(
         InterruptedRunError: Ctrl-C; the same call goes on.
         CotkitError: whatever ends a run.
     """
-    if means.budget != Budget():
+    if resources.budget != Budget():
         raise UsageError(
             "a budget is of one run, and exemplar seeds make several",
             hint="--limit bounds what they take",
@@ -67,7 +67,7 @@ def compare_draws(
                 backend=backend,
                 emit=emit,
                 on_plan=on_plan,
-                means=means,
+                resources=resources,
             )
             for plan in plans
         )
@@ -90,7 +90,7 @@ def compare_draws(
 
 
 def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
-    """The plan of each exemplar seed of a spec, on the same problems; nothing is generated.
+    """Plan each exemplar seed of a spec, on the same problems; nothing is generated.
 
     Raises:
         UsageError: no seeds, one problem, no arm that shows exemplars, one that draws them by
@@ -126,9 +126,9 @@ def _check_arms(plan: Plan) -> None:
 
 
 def _check_differ(plans: tuple[Plan, ...], seeds: tuple[int, ...]) -> None:
-    seen: dict[tuple[tuple[Exemplar, ...], ...], int] = {}
+    seed_of: dict[tuple[tuple[Exemplar, ...], ...], int] = {}
     for seed, plan in zip(seeds, plans, strict=True):
-        other = seen.setdefault(tuple(_exemplars_of(arm.strategy) for arm in plan.arms), seed)
+        other = seed_of.setdefault(tuple(_exemplars_of(arm.strategy) for arm in plan.arms), seed)
         if other != seed:
             raise UsageError(
                 f"exemplar seeds {other} and {seed} show the same exemplars in the same order",
@@ -137,13 +137,13 @@ def _check_differ(plans: tuple[Plan, ...], seeds: tuple[int, ...]) -> None:
 
 
 def _exemplar_pairs(plan: Plan) -> list[tuple[str, str]]:
-    """The pairs that depend on exemplars."""
+    """Return the pairs that depend on exemplars."""
     showing = {arm.name for arm in plan.arms if _exemplars_of(arm.strategy)}
     return [pair for pair in plan.pairs if not showing.isdisjoint(pair)]
 
 
 def _exemplars_of(strategy: Strategy | OracleStrategy) -> tuple[Exemplar, ...]:
-    """Those given to a strategy; an attribute that is no field is its own affair."""
+    """Return the exemplars of a strategy that has such a field, which an attribute alone is not."""
     return getattr(strategy, "exemplars") if "exemplars" in _field_names(strategy) else ()  # noqa: B009 - no protocol has it
 
 

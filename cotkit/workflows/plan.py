@@ -1,24 +1,20 @@
-"""A front door: a run before it is run, what it asks, what the store saves, what it can show."""
+"""Forecast a run: what it asks, what the store saves, what it costs, which gain it can find."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from cotkit.benchmarks import load_benchmark
 from cotkit.events import Said
 from cotkit.identity import backend_key
 from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
-from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, build_backend, make_plan
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
 from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
-from cotkit.run.spec import DEFAULT_LOG_DIR, GIVEN_IN_PYTHON, strategy_specs
 from cotkit.stats.hypotheses import minimum_detectable_effect
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
@@ -62,66 +58,16 @@ class Forecast:
     none. Empty if no arm has a control, and for exemplar draws, which are judged together."""
 
 
-def plan(
-    model: str | Backend,
-    strategy: str | Sequence[str] = "cot",
-    bench: str | Benchmark = "gsm-mini",
-    *,
-    baseline: str | None = None,
-    limit: int | Literal["all"] | None = None,
-    seed: int = 0,
-    exemplars: str = "builtin:8",
-    exemplar_seed: int = 0,
-    model_args: Mapping[str, str] | None = None,
-    generation: Mapping[str, str] | None = None,
-    reader: str = "flexible",
-    margin: float = 0.02,
-    run_unsafe_code: bool = False,
-    likelihood: bool = False,
-    prices: Path | None = None,
-    log_dir: Path | str = DEFAULT_LOG_DIR,
-) -> Forecast:
-    """What the same :func:`compare` would ask, make and be able to see; generates nothing.
-
-    Arguments and errors as there. A model is not loaded, but fetched if it is not here yet: its
-    weights are part of every completion's identity.
-    """
-    spec = RunSpec(
-        model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
-        model_args=dict(model_args or {}),
-        bench=bench if isinstance(bench, str) else bench.name,
-        strategies=strategy_specs(strategy),
-        baseline=baseline,
-        limit=limit,
-        seed=seed,
-        exemplars=exemplars,
-        exemplar_seed=exemplar_seed,
-        generation=dict(generation or {}),
-        reader=reader,
-        margin=margin,
-        run_unsafe_code=run_unsafe_code,
-        likelihood=likelihood,
-    )
-    given = None if isinstance(model, str) else model
-    return plan_spec(
-        spec,
-        load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench,
-        log_dir=log_dir,
-        backend=given,
-        prices=prices,
-    )
-
-
 def plan_spec(
     spec: RunSpec,
     bench: Benchmark,
     *,
     log_dir: Path | str,
     backend: Backend | None = None,
-    emit: Emit = lambda _: None,
+    emit: Emit | None = None,
     prices: Path | None = None,
 ) -> Forecast:
-    """As :func:`plan`, from a spec; a store that is not there is not made.
+    """Forecast the run of a spec; a store that does not exist is not made.
 
     Exemplar draws are counted together, as arms of one run: what they share is made once.
 
@@ -129,25 +75,29 @@ def plan_spec(
         CotkitError: as ``run_spec`` and ``compare_draws``, for what is wrong with the spec.
     """
     plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
-    planned, place = _merge_plans(plans), place_of(log_dir)
-    is_there = not isinstance(place, Path) or place.is_file()
-    with Store(place) if is_there else contextlib.nullcontext() as store:
-        used = backend or build_backend(
+    merged, place = _merge_plans(plans), place_of(log_dir)
+    exists = not isinstance(place, Path) or place.is_file()
+    with Store(place) if exists else contextlib.nullcontext() as store:
+        asking = backend or build_backend(
             spec.model,
             spec.model_args,
-            problems=planned.everything,
+            problems=merged.everything,
             store=store,
-            notify=lambda text: emit(Said(text=text)),
+            notify=lambda text: emit(Said(text=text)) if emit is not None else None,
         )
-        found = forecast_plan(planned, used.info, store, prices)
-        found = replace(found, run_id=", ".join(one.run_id(used.info) for one in plans))
-    return run_to_end(measure_prompts(found, planned.spec, used, closes=backend is None))
+        forecast = forecast_plan(merged, asking.info, store, prices)
+        run_ids = ", ".join(plan.run_id(asking.info) for plan in plans)
+    return run_to_end(
+        _measure_prompts(
+            replace(forecast, run_id=run_ids), merged.spec, asking, closes=backend is None
+        )
+    )
 
 
 def forecast_plan(
     plan: Plan, info: BackendInfo, store: Store | None, prices: Path | None = None
 ) -> Forecast:
-    """What a plan comes to on a backend, with what a store holds; prompts are not measured.
+    """Forecast a plan on a backend, with what a store holds; prompts are not measured.
 
     The smallest gains are at the level that each of the plan's gains is reported at (Sidak).
     """
@@ -171,7 +121,7 @@ def forecast_plan(
 
 
 def _merge_plans(plans: Sequence[Plan]) -> Plan:
-    """The arms of all draws on their problems; without pairs, as no gain is of one draw."""
+    """Return a plan with the arms of all draws, and without pairs, as no gain is of one draw."""
     if len(plans) == 1:
         return plans[0]
     arms = [
@@ -193,15 +143,15 @@ def _estimate_pace(spec: RunSpec, info: BackendInfo) -> Pace:
     )
 
 
-async def measure_prompts(
-    found: Forecast, spec: RunSpec, backend: Backend, *, closes: bool
+async def _measure_prompts(
+    forecast: Forecast, spec: RunSpec, backend: Backend, *, closes: bool
 ) -> Forecast:
-    """The forecast with its prompts measured, which loads a tokenizer at most.
+    """Return the forecast with its prompts measured, which loads a tokenizer at most.
 
     ``closes``: whether to close the backend at the end.
     """
     try:
-        tokens = [await _prompt_tokens(arm, backend) for arm in found.arms]
+        tokens = [await _prompt_tokens(arm, backend) for arm in forecast.arms]
     finally:
         if closes:
             await backend.close()
@@ -209,18 +159,18 @@ async def measure_prompts(
     counted = [
         estimate_arm(
             arm,
-            found.price,
+            forecast.price,
             prompt_tokens=all_tokens / arm.n_to_make if all_tokens and arm.n_to_make else None,
             pace=pace,
         )
-        for arm, all_tokens in zip(found.arms, tokens, strict=True)
+        for arm, all_tokens in zip(forecast.arms, tokens, strict=True)
     ]
-    return replace(found, prompt_tokens=tuple(tokens), estimates=tuple(counted))
+    return replace(forecast, prompt_tokens=tuple(tokens), estimates=tuple(counted))
 
 
 async def _prompt_tokens(arm: ArmSurvey, backend: Backend) -> int | None:
     if not arm.n_to_make:
         return 0
     counts = [await backend.count_tokens(request) for request in arm.first]
-    known = [count for count in counts if count is not None]
-    return round(sum(known) / len(known) * arm.n_to_make) if known else None
+    numbers = [count for count in counts if count is not None]
+    return round(sum(numbers) / len(numbers) * arm.n_to_make) if numbers else None

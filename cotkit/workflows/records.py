@@ -6,15 +6,17 @@ object that :func:`record_fields` makes, so that every table of the run can be m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast, get_args
 
 from cotkit.errors import BadInputError, CotkitError
 from cotkit.registry import load_class, parse_spec
+from cotkit.run.runner import score_draft
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt, read_steps
-from cotkit.store import AttemptRow, DraftRow, StoredTurn
+from cotkit.store import AttemptRow, StoredTurn
 from cotkit.types import Attempt, Completion, Outcome, Problem, StopReason
 
 _USAGE: Mapping[str, type] = {
@@ -72,20 +74,19 @@ def score_record(
     Raises:
         UnknownNameError: no such reader.
     """
-    row = AttemptRow(
-        arm=arm,
-        problem_id=problem.question.id,
-        sample=sample,
-        outcome="failed",
-        gold=problem.gold,
-        n_steps=problem.n_steps,
-        cluster=problem.cluster,
-    )
+    about: dict[str, Any] = {
+        "arm": arm,
+        "problem_id": problem.question.id,
+        "sample": sample,
+        "gold": problem.gold,
+        "n_steps": problem.n_steps,
+        "cluster": problem.cluster,
+    }
     if record.failure is not None:
-        return replace(row, error=record.failure)
+        return AttemptRow(**about, outcome="failed", error=record.failure)
     attempt = record.attempt
     scores = score_attempt(attempt, problem, reader)
-    drafts = tuple(_score_draft(draft, problem, reader) for draft in attempt.drafts)
+    drafts = tuple(score_draft(draft, problem, reader) for draft in attempt.drafts)
     metrics = measure_attempt(
         attempt,
         problem,
@@ -93,30 +94,23 @@ def score_record(
         chain=_find_chain(attempt.text) if record.metrics is None else None,
         samples_right=[draft.correct_by[reader] for draft in drafts] if attempt.is_vote else (),
     )
-    row = replace(
-        row,
+    usage: Mapping[str, Any] = {
+        "truncated": "length" in {text.stop_reason for text in (attempt, *attempt.drafts)},
+        "n_calls": max(1, len(drafts)),
+        **record.usage,
+    }
+    return AttemptRow(
+        **about,
+        **usage,
         outcome=scores.outcome,
         text=attempt.text,
         readings=scores.readings,
         correct_by=scores.correct_by,
         scorer_version=score.SCORER_VERSION,
-        truncated="length" in {text.stop_reason for text in (attempt, *attempt.drafts)},
-        n_calls=max(1, len(drafts)),
         metrics={**(record.metrics or {}), **metrics},
         error=attempt.note,
         drafts=drafts,
         is_vote=attempt.is_vote,
-    )
-    return replace(row, **record.usage)
-
-
-def _score_draft(draft: Attempt, problem: Problem, reader: str) -> DraftRow:
-    scores = score_attempt(draft, problem, reader)
-    return DraftRow(
-        text=draft.text,
-        outcome=scores.outcome,
-        readings=scores.readings,
-        correct_by=scores.correct_by,
     )
 
 
@@ -133,6 +127,7 @@ def make_vote(samples: Sequence[Attempt]) -> Attempt:
 # Written: an object beside the text, without the fields that have their default.
 
 
+@functools.lru_cache
 def find_arm_facts(arm: str) -> ArmFacts | None:
     """Return what the strategy of an arm says of it; None: there is no such strategy here."""
     spec = parse_spec(arm)
@@ -297,11 +292,11 @@ def describe_arms(arms: Mapping[str, ArmFacts | None]) -> ArmFields:
     }
 
 
-def note_unknown_arms(arms: Mapping[str, ArmFacts | None]) -> list[str]:
-    """Return a note on the arms of which a file does not say how their texts were made."""
+def note_what_is_unknown(arms: Mapping[str, ArmFacts | None]) -> list[str]:
+    """Return a note on what files do not say of how the texts of their arms were made."""
     unknown = [arm for arm, facts in arms.items() if facts is None]
     if not unknown:
-        return []
+        return ["exports hold no prices: what the arms cost in dollars is not shown"]
     says = "the file says neither whether reasoning was asked for nor what the texts took"
     means = "no audit, no tokens, and chains are judged where an equation is written"
     return [f"{', '.join(unknown)}: {says}: {means}"]

@@ -1,4 +1,4 @@
-"""From a ladder of models to where a strategy starts to help: the front door of ``cotkit scale``.
+"""From a ladder of models to where a strategy starts to help: the work of ``cotkit scale``.
 
 One model runs after another, each on the same problems; what the store holds is not made again.
 """
@@ -16,14 +16,14 @@ from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
-from cotkit.executors.ray import RayExecutor
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.run.spec import GIVEN_IN_PYTHON
+from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store import Store, existing_place, place_of
@@ -31,10 +31,10 @@ from cotkit.types import BackendInfo
 from cotkit.workflows.compare import (
     LEVEL,
     Emit,
-    Resources,
     backend_of,
     change_of,
     failure_reason,
+    ignore_event,
     outdated_note,
     perform,
     price_for,
@@ -84,11 +84,12 @@ def scale_models(
     spec: RunSpec,
     models: Sequence[str | Backend],
     benches: Sequence[tuple[str, Benchmark]],
-    ask: ScaleOptions,
+    options: ScaleOptions,
     *,
     log_dir: Path | str,
-    emit: Emit,
+    emit: Emit | None = None,
     on_plan: Callable[[LadderForecast], None] | None = None,
+    resources: Resources = NO_LIMITS,
 ) -> ScaleResult:
     """Run a spec on every model and benchmark and say from which size on its strategies help.
 
@@ -96,62 +97,84 @@ def scale_models(
         spec: Its ``model`` and ``bench`` are those of the next two in turn.
         models: Names, or backend objects, which are left open.
         benches: Each as the user wrote it, and itself.
-        ask: What else is asked.
+        options: What is asked of the ladder.
         log_dir: Folder of the store, or URL of a database.
-        emit: Told every event.
-        on_plan: Told what the runs would take and could find, before the first of them.
+        emit: Called with every event.
+        on_plan: Called with what the runs would take and could find, before the first of them.
+        resources: Prices and executor of every run.
 
     Raises:
-        UsageError: no ladder, a benchmark given twice, or no strategy that has a control.
+        UsageError: no ladder, a benchmark given twice, a budget, problems that are not fixed
+            beforehand, or no strategy that has a control.
         InterruptedRunError: Ctrl-C; the same command goes on.
         CotkitError: whatever ends a run.
     """
+    if spec.stop_when is not None:
+        raise UsageError(
+            "the problems of a ladder are fixed beforehand, the same for every model",
+            hint="leave out stop_when; limit bounds what is asked",
+        )
+    if resources.budget != Budget():
+        raise UsageError(
+            "a budget is of one run, and a ladder makes several",
+            hint="limit bounds what they take",
+        )
     check_count(len(models))
-    _check_benches([written for written, _ in benches])
+    _check_benches([text for text, _ in benches])
+    say = emit or ignore_event
     with _explain_interrupt(), Store(place_of(log_dir)) as store:
         jobs = [
-            make_job(spec, model, bench, ask=ask, store=store, emit=emit)
+            make_job(spec, model, bench, options, resources, store=store, emit=say)
             for model in models
             for bench in benches
         ]
         for _, bench in benches:
-            check_ladder([job.rung for job in jobs if job.bench is bench], ask.axis)
-        check_losses(ask.losses, jobs)
-        prospect = _make_prospect(jobs, store, ask)
+            check_ladder([job.rung for job in jobs if job.bench is bench], options.axis)
+        check_losses(options.losses, jobs)
+        forecast = _forecast_ladder(jobs, store, options, resources)
         if on_plan is not None:
-            on_plan(prospect)
+            on_plan(forecast)
         why: str | None = None
         for number, job in enumerate(jobs, start=1):
             title = f"{number} of {len(jobs)}, {job.info.model} on {job.plan.spec.bench}"
-            titled = _add_title(emit, title)
-            why = _complete_job(job, store, log_dir=log_dir, emit=titled, ask=ask) or why
-        read = [
+            titled = _add_title(say, title)
+            reason = _complete_job(job, store, resources, log_dir=log_dir, emit=titled)
+            why = reason or why
+        analyses = [
             analyse_jobs(
                 [job for job in jobs if job.bench is bench],
                 store,
-                ask,
+                options,
                 margin=spec.margin,
+                prices=resources.prices,
                 seed=spec.seed,
-                n_curves=len(prospect.n_problems),
+                n_curves=len(forecast.n_problems),
             )
             for _, bench in benches
         ]
     return ScaleResult(
-        scales=tuple(scale for scales, _ in read for scale in scales),
-        n_failed=sum(n_failed for _, n_failed in read),
+        scales=tuple(scale for scales, _ in analyses for scale in scales),
+        n_failed=sum(n_failed for _, n_failed in analyses),
         why_failed=why,
     )
 
 
 def scale_runs(
-    runs: Sequence[str], ask: ScaleOptions, *, margin: float, seed: int, log_dir: Path | str
+    runs: Sequence[str],
+    options: ScaleOptions,
+    *,
+    margin: float = DEFAULTS.margin,
+    prices: Path | None = None,
+    seed: int = DEFAULTS.seed,
+    log_dir: Path | str,
 ) -> ScaleResult:
-    """As :func:`scale_models`, of runs that the store already holds; nothing is generated.
+    """Analyse runs that the store already holds as :func:`scale_models` does; nothing is generated.
 
     Args:
         runs: Their ids, or how they begin; one for each model.
-        ask: What is asked of them.
+        options: What is asked of them.
         margin: Smallest gain that counts as material.
+        prices: A file of the user's own prices.
         seed: Of the bootstraps.
         log_dir: Folder of the store, or URL of a database.
 
@@ -163,9 +186,9 @@ def scale_runs(
     place = existing_place(log_dir)
     check_count(len(runs))
     with _explain_interrupt(), Store(place) as store:
-        found = [store.run(prefix) for prefix in runs]
-        specs = [RunSpec.from_json(one.spec) for one in found]
-        contents = [(one.id, _run_content(store, one.id)) for one in found]
+        stored = [store.run(prefix) for prefix in runs]
+        specs = [RunSpec.from_json(run.spec) for run in stored]
+        contents = [(run.id, _run_content(store, run.id)) for run in stored]
         check_alike(contents)
         benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
         jobs: list[LadderJob] = []
@@ -175,7 +198,7 @@ def scale_runs(
                 bench=benches[spec.bench],
                 plan=make_plan(spec, benches[spec.bench]),
                 info=info,
-                rung=rung_of(info, loss_of(ask.losses, spec.model, info)),
+                rung=rung_of(info, loss_of(options.losses, spec.model, info)),
                 backend=None,
             )
             if (field := change_of(job.plan, info, store, run_id)) is not None:
@@ -191,29 +214,31 @@ def scale_runs(
                 )
             jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
             run_to_end(reread(jobs[-1].plan, info, store))
-        check_ladder([job.rung for job in jobs], ask.axis)
-        check_losses(ask.losses, jobs)
-        n_curves = len(_curve_sizes(jobs, ask))
+        check_ladder([job.rung for job in jobs], options.axis)
+        check_losses(options.losses, jobs)
+        n_curves = len(_curve_sizes(jobs, options))
         scales, n_failed = analyse_jobs(
-            jobs, store, ask, margin=margin, seed=seed, n_curves=n_curves
+            jobs, store, options, margin=margin, prices=prices, seed=seed, n_curves=n_curves
         )
     return ScaleResult(scales=scales, n_failed=n_failed, why_failed=None)
 
 
-def _check_benches(written: Sequence[str]) -> None:
-    for one in written:
-        if written.count(one) > 1:
-            raise UsageError(f"benchmark {one} is given twice", hint="name each once")
+def _check_benches(texts: Sequence[str]) -> None:
+    for text in texts:
+        if texts.count(text) > 1:
+            raise UsageError(f"benchmark {text} is given twice", hint="name each once")
 
 
-def _make_prospect(jobs: Sequence[LadderJob], store: Store, ask: ScaleOptions) -> LadderForecast:
-    n_problems = _curve_sizes(jobs, ask)
+def _forecast_ladder(
+    jobs: Sequence[LadderJob], store: Store, options: ScaleOptions, resources: Resources
+) -> LadderForecast:
+    n_problems = _curve_sizes(jobs, options)
     n_pairs = max(len(pairs_of(job.plan)) for job in jobs)
     n_sizes = len({job.info.model for job in jobs})
-    n_at_once = n_pairs * len(n_problems) * (1 if ask.assume_sustained else n_sizes)
+    n_at_once = n_pairs * len(n_problems) * (1 if options.assume_sustained else n_sizes)
     return LadderForecast(
         forecasts=tuple(
-            (job.plan.spec.bench, forecast_plan(job.plan, job.info, store, ask.prices))
+            (job.plan.spec.bench, forecast_plan(job.plan, job.info, store, resources.prices))
             for job in jobs
         ),
         n_sizes=n_sizes,
@@ -223,14 +248,14 @@ def _make_prospect(jobs: Sequence[LadderJob], store: Store, ask: ScaleOptions) -
     )
 
 
-def _curve_sizes(jobs: Sequence[LadderJob], ask: ScaleOptions) -> tuple[int, ...]:
-    """Problems of each analysis.
+def _curve_sizes(jobs: Sequence[LadderJob], options: ScaleOptions) -> tuple[int, ...]:
+    """Return the number of problems of each analysis.
 
     Raises:
         UsageError: problems that do not fall into groups by steps.
     """
     plans = {job.plan.spec.bench: job.plan for job in jobs}
-    if not ask.by_steps:
+    if not options.by_steps:
         return tuple(len(plan.problems) for plan in plans.values())
     return tuple(
         n
@@ -261,7 +286,7 @@ def _run_content(store: Store, run_id: str) -> Content:
 
 
 def _add_title(emit: Emit, title: str) -> Emit:
-    """An `Emit` whose runs say which of several they are."""
+    """Return an `Emit` whose runs say which of several they are."""
 
     def emit_titled(event: Event) -> None:
         emit(replace(event, title=title) if isinstance(event, RunStarted) else event)
@@ -270,31 +295,28 @@ def _add_title(emit: Emit, title: str) -> Emit:
 
 
 def _complete_job(
-    job: LadderJob, store: Store, *, log_dir: Path | str, emit: Emit, ask: ScaleOptions
+    job: LadderJob, store: Store, resources: Resources, *, log_dir: Path | str, emit: Emit
 ) -> str | None:
-    """Run what is missing of a job; why attempts failed, if any did."""
+    """Run what is missing of a job; return why attempts failed, if any did."""
     is_current = not store.n_outdated(job.run_id, score.SCORER_VERSION)
     if is_current and store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
         return None
     assert job.backend is not None, "a run that is only read is complete or has holes"
-    ran = perform(
+    run = perform(
         job.plan.spec,
         job.bench,
         log_dir=log_dir,
         backend=job.backend,
         closes=job.closes,  # a local model gives its memory back before the next one is loaded
         emit=emit,
-        means=Resources(prices=ask.prices),
+        resources=resources,
     )
-    return failure_reason(ran.done)
-
-
-# One model on one benchmark of a ladder, and what is asked of all of them.
+    return failure_reason(run.execution)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleOptions:
-    """What is asked of a ladder, beside its spec; chosen before the run."""
+    """What is asked of a ladder, beside the spec of its runs; chosen before the run."""
 
     axis: Axis = "params"
     """What size means."""
@@ -302,12 +324,8 @@ class ScaleOptions:
     """Whether help that began is assumed not to stop (``Question.assume_sustained``)."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
-    prices: Path | None = None
-    """A file of the user's own prices."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
-    cluster: RayExecutor | None = None
-    """Whose machines ask the models; None: this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,22 +351,23 @@ def make_job(
     spec: RunSpec,
     model: str | Backend,
     bench: tuple[str, Benchmark],
+    options: ScaleOptions,
+    resources: Resources,
     *,
-    ask: ScaleOptions,
     store: Store,
     emit: Emit,
 ) -> LadderJob:
     """Plan a model on a benchmark (as the user wrote it, and itself) and build its backend."""
-    written, benchmark = bench
+    bench_text, benchmark = bench
     name = model if isinstance(model, str) else GIVEN_IN_PYTHON
-    plan = make_plan(replace(spec, model=name, bench=written), benchmark)
+    plan = make_plan(replace(spec, model=name, bench=bench_text), benchmark)
     backend = (
         backend_of(
             plan.spec,
             plan.everything,
             store=store,
             notify=lambda text: emit(Said(text=text)),
-            cluster=ask.cluster,
+            executor=resources.executor,
         )
         if isinstance(model, str)
         else model
@@ -358,15 +377,15 @@ def make_job(
         bench=benchmark,
         plan=plan,
         info=info,
-        rung=rung_of(info, loss_of(ask.losses, name, info)),
+        rung=rung_of(info, loss_of(options.losses, name, info)),
         backend=backend,
         closes=isinstance(model, str),
     )
 
 
-def loss_of(losses: Mapping[str, float], given: str, info: BackendInfo) -> float | None:
-    """The loss of a model, by the name that the user gave it or that reports give it."""
-    return losses.get(given, losses.get(info.model))
+def loss_of(losses: Mapping[str, float], name: str, info: BackendInfo) -> float | None:
+    """Return the loss of a model, by the name that the user or that reports call it."""
+    return losses.get(name, losses.get(info.model))
 
 
 def check_losses(losses: Mapping[str, float], jobs: Sequence[LadderJob]) -> None:
@@ -375,40 +394,38 @@ def check_losses(losses: Mapping[str, float], jobs: Sequence[LadderJob]) -> None
     Raises:
         UnknownNameError: names one.
     """
-    known = {name for job in jobs for name in (job.plan.spec.model, job.info.model)}
+    models = {name for job in jobs for name in (job.plan.spec.model, job.info.model)}
     for name in losses:
-        if name not in known:
-            raise UnknownNameError("model of the ladder", name, known)
+        if name not in models:
+            raise UnknownNameError("model of the ladder", name, models)
 
 
 def pairs_of(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Those of which help can be said: an arm that sees the gold answers gives none.
+    """Return the pairs that can show help: an arm that sees the gold answers shows none.
 
     Raises:
         UsageError: there are none.
     """
-    found = tuple(pair for pair in plan.pairs if pair[0] not in plan.upper_bounds)
-    if not found:
+    pairs = tuple(pair for pair in plan.pairs if pair[0] not in plan.upper_bounds)
+    if not pairs:
         raise UsageError(
             "no strategy of this run is measured against a control, so none can start to help",
             hint="--strategy cot, or --baseline few-shot",
         )
-    return found
-
-
-# The analysis of a ladder's runs on one benchmark, with what must be known of how they went.
+    return pairs
 
 
 def analyse_jobs(
     jobs: Sequence[LadderJob],
     store: Store,
-    ask: ScaleOptions,
+    options: ScaleOptions,
     *,
     margin: float,
+    prices: Path | None,
     seed: int,
     n_curves: int,
 ) -> tuple[tuple[Scale, ...], int]:
-    """The analysis of one benchmark (or one by number of steps), and how many attempts it lacks.
+    """Analyse one benchmark, as a whole or by number of steps; count the attempts that it lacks.
 
     ``n_curves``: how many analyses of this command hold at once at the level of a report.
     """
@@ -420,11 +437,11 @@ def analyse_jobs(
         LadderRun(
             rung=job.rung,
             run_id=job.run_id,
-            price=price_for(job.plan.spec, job.info, ask.prices),
+            price=price_for(job.plan.spec, job.info, prices),
         )
         for job in jobs
     ]
-    read = read_grid(
+    data = read_grid(
         store,
         runs,
         LadderArms(
@@ -438,8 +455,8 @@ def analyse_jobs(
         pairs=tuple(dict.fromkeys(pair for job in jobs for pair in pairs_of(job.plan))),
         margin=margin,
         level=LEVEL ** (1 / n_curves),
-        axis=ask.axis,
-        assume_sustained=ask.assume_sustained,
+        axis=options.axis,
+        assume_sustained=options.assume_sustained,
     )
     origin = RunOrigin(
         reader=plan.spec.reader,
@@ -448,32 +465,33 @@ def analyse_jobs(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
     )
-    own = (*_grid_notes(jobs, runs, read, n_curves), *_notes_on_stored(jobs, store))
+    notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)
-    found = [
+    scales = [
         analyse(grid, question, rng)
-        for grid in (split_by_steps(read.grid) if ask.by_steps else (read.grid,))
+        for grid in (split_by_steps(data.grid) if options.by_steps else (data.grid,))
     ]
-    scales = tuple(
-        replace(one, origin=origin, notes=(*plan.notes(), *one.notes, *own)) for one in found
+    scales_with_origin = tuple(
+        replace(scale, origin=origin, notes=(*plan.notes(), *scale.notes, *notes))
+        for scale in scales
     )
-    return scales, read.n_failed
+    return scales_with_origin, data.n_failed
 
 
 def _grid_notes(
-    jobs: Sequence[LadderJob], runs: Sequence[LadderRun], read: LadderData, n_curves: int
+    jobs: Sequence[LadderJob], runs: Sequence[LadderRun], data: LadderData, n_curves: int
 ) -> Iterator[str]:
-    """What a reader must know of how the grid came about."""
+    """Yield what a reader must know of how the grid was made."""
     bounds = sorted({arm for job in jobs for arm in job.plan.upper_bounds})
     for arm in bounds:
         yield f"{arm} sees the gold answers: an upper bound, which has no onset"
-    for model, arm, share in read.contaminated:
+    for model, arm, share in data.contaminated:
         yield (
             f"contaminated: {arm} asks for no reasoning, but {model} reasons before answering in "
             f"{100 * share:.0f} % of its answers; that cell is left out"
         )
-    if read.n_failed:
-        yield f"{read.n_failed} attempts failed or were not made; they are left out, not wrong"
+    if data.n_failed:
+        yield f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
     if n_curves > 1:
         yield (
             f"all intervals of the {n_curves} analyses hold at once at {100 * LEVEL:g} %, so each "

@@ -23,7 +23,7 @@ from cotkit.workflows.records import (
     ArmFacts,
     AttemptRecord,
     describe_arms,
-    note_unknown_arms,
+    note_what_is_unknown,
     score_record,
 )
 
@@ -131,7 +131,7 @@ def _score_notes(scored: ScoredCompletions, ask: ScoreQuestion) -> list[str]:
         notes.append(
             "no stop_reason is given: refusals and answers cut at a token limit are read as others"
         )
-    return [*notes, *note_unknown_arms(scored.facts)]
+    return [*notes, *note_what_is_unknown(scored.facts)]
 
 
 class ScoredCompletions:
@@ -174,7 +174,8 @@ class ScoredCompletions:
                 hint="number several completions of a problem: 0, 1, 2, ...",
             )
         samples[row.sample] = self._without_texts(row, keeps_text=record.facts is not None)
-        self.facts[line.arm] = self.facts.get(line.arm) or record.facts
+        if self.facts.setdefault(line.arm, record.facts) != record.facts:
+            self.facts[line.arm] = None  # two files in one: nothing holds of all its attempts
         self.says_end |= line.says_end
         content = (row.arm, row.problem_id, row.sample, record.attempt, record.failure)
         self._digest.update(repr(content).encode())
@@ -219,7 +220,7 @@ class ScoredCompletions:
     def _without_texts(self, row: AttemptRow, *, keeps_text: bool) -> AttemptRow:
         """Return a row for the tables; the audit alone reads texts, of arms that it knows.
 
-        Values that are equal are kept once, so that a row takes about 300 bytes.
+        Values that are equal are kept once.
         """
         names = [n for n in row.readings if n == self._ask.reader or n.startswith("task:")]
         readings = {name: self._share(_shorten(row.readings[name])) for name in names}

@@ -1,1 +1,1 @@
-"""Inspect: its logs read, ours written, and cotkit inside its tasks."""
+"""Inspect: its logs read, our runs as its logs, and our strategies as its solvers."""

@@ -1,4 +1,4 @@
-"""A GGUF file becomes a transformers folder in float32: once, without torch, in bounded memory.
+"""Convert a GGUF file to a transformers folder in float32, without torch, in bounded memory.
 
 Three architectures: llama (llama.cpp permutes its q and k rows), qwen2 (q, k and v have biases) and
 gemma3 (norm weights are stored plus one). Every tensor of the file is used or the file is refused:
@@ -116,8 +116,8 @@ def _open(path: Path) -> GGUFReader:
         raise ModelLoadError(f"{path}: {unreadable.strerror}") from unreadable
 
 
-def _map_names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[str, str]:
-    """Name in the file -> name in transformers, embedding first; demands exactly these."""
+def _map_names(metadata: Metadata, tensors: Iterable[str], *, tied: bool) -> dict[str, str]:
+    """Map names in the file to names in transformers; demand exactly these tensors."""
     names = {"token_embd.weight": "model.embed_tokens.weight"}
     for layer in range(metadata.integer("{a}.block_count")):
         for source, target in _LAYER_OF[metadata.architecture].items():
@@ -125,10 +125,10 @@ def _map_names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[
     names["output_norm.weight"] = "model.norm.weight"
     if not tied:
         names["output.weight"] = "lm_head.weight"
-    have = set(found)
-    if missing := sorted(names.keys() - have):
+    present = set(tensors)
+    if missing := sorted(names.keys() - present):
         raise ModelLoadError(f"{metadata.path}: has no tensor {missing[0]}")
-    if unknown := sorted(have - names.keys()):
+    if unknown := sorted(present - names.keys()):
         raise ModelLoadError(f"{metadata.path}: cannot convert tensor {unknown[0]}")
     return names
 
@@ -136,7 +136,7 @@ def _map_names(metadata: Metadata, found: Iterable[str], *, tied: bool) -> dict[
 def _iterate_chunks(
     metadata: Metadata, tensor: ReaderTensor, heads: HeadCounts
 ) -> Iterator[Float32Array]:
-    """The tensor's numbers in order, a block of rows at a time."""
+    """Yield the tensor's numbers in order, a block of rows at a time."""
     from gguf import dequantize
 
     data = tensor.data
@@ -154,7 +154,7 @@ def _iterate_chunks(
 
 
 def _unpermute_rows(n_rows: int, n_heads: int) -> npt.NDArray[np.intp]:
-    """Rows in transformers' order: llama.cpp interleaves the two halves of each head."""
+    """Return row numbers in transformers' order: llama.cpp interleaves each head's halves."""
     import numpy as np
 
     return np.arange(n_rows).reshape(n_heads, -1, 2).swapaxes(1, 2).ravel()

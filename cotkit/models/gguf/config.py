@@ -44,7 +44,7 @@ class Metadata:
             )
 
     def get(self, key: str) -> object | None:
-        """A value, or None where the file has none."""
+        """Return a value, or None where the file has none."""
         return self._contents[key]() if key in self._contents else None
 
     def _need(self, key: str, kinds: type | tuple[type, ...]) -> object:
@@ -56,24 +56,24 @@ class Metadata:
         return value
 
     def text(self, key: str) -> str:
-        """A required string."""
+        """Return a required string."""
         return cast("str", self._need(key, str))
 
     def integer(self, key: str) -> int:
-        """A required whole number; ``{a}`` in a key stands for the architecture."""
+        """Return a required whole number; ``{a}`` in a key stands for the architecture."""
         return cast("int", self._need(key.format(a=self.architecture), int))
 
     def number(self, key: str) -> float:
-        """A required number, to the seven digits that float32 holds."""
+        """Return a required number, to the seven digits that float32 holds."""
         value = cast("float", self._need(key.format(a=self.architecture), (int, float)))
         return float(f"{value:.7g}")
 
     def items(self, key: str) -> list[object]:
-        """A required array."""
+        """Return a required array."""
         return cast("list[object]", self._need(key, list))
 
     def heads(self) -> HeadCounts:
-        """Query heads, key/value heads, and the width of one."""
+        """Return the numbers of query and key/value heads, and the width of one."""
         queries = self.integer("{a}.attention.head_count")
         keys = f"{self.architecture}.attention.head_count_kv"
         width = f"{self.architecture}.attention.key_length"
@@ -86,10 +86,10 @@ class Metadata:
         )
 
     def end_tokens(self) -> list[int]:
-        """Ids of every token that ends a text, the file's own end token first."""
+        """Return the ids of every token that ends a text, the file's own end token first."""
         tokens = self.items("tokenizer.ggml.tokens")
-        named = [tokens.index(text) for text in _END_TOKENS if text in tokens]
-        return list(dict.fromkeys([self.integer("tokenizer.ggml.eos_token_id"), *named]))
+        others = [tokens.index(text) for text in _END_TOKENS if text in tokens]
+        return list(dict.fromkeys([self.integer("tokenizer.ggml.eos_token_id"), *others]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class ConfigFiles:
     """``generation_config.json``: which tokens begin, end and pad a text."""
 
     def write(self, folder: Path, *, vocab_size: int) -> dict[str, str]:
-        """Write both; returns name -> SHA-256 in hex."""
+        """Write both; return name -> SHA-256 in hex."""
         return {
             "config.json": write_json(
                 folder / "config.json", {**self.config, "vocab_size": vocab_size}
@@ -114,14 +114,14 @@ class ConfigFiles:
 
 
 def write_json(path: Path, content: object) -> str:
-    """Write a JSON file; returns its SHA-256 in hex."""
+    """Write a JSON file; return its SHA-256 in hex."""
     data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 
 def model_config(metadata: Metadata, *, tied: bool) -> ConfigFiles:
-    """Both config files; ``tied``: the file has no output head of its own.
+    """Make both config files; ``tied``: the file has no output head of its own.
 
     Raises:
         ModelLoadError: a key is missing or says something the converter does not know.

@@ -26,7 +26,7 @@ _QWEN2_SPLIT = (
 
 
 def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
-    """Write the tokenizer's files; returns name -> SHA-256 in hex.
+    """Write the tokenizer's files; return name -> SHA-256 in hex.
 
     Raises:
         MissingDependencyError: the ``tokenizers`` package is not installed.
@@ -133,12 +133,12 @@ def _gemma_tokenizer(tokens: list[str]) -> Tokenizer:
 
 
 def _spell_spaces(token: str) -> str:
-    """Gemma's files write runs of spaces as such; the merges know them as ``▁``."""
+    """Write runs of spaces, as Gemma's files hold them, as ``▁``, as the merges know them."""
     return "▁" * len(token) if " " in token and not token.strip() else token
 
 
 def _implied_merges(vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """Every way to make a token of two others: tokens in the file's order, which ranks merges."""
+    """Return every way to make a token of two others, in the file's order, which ranks merges."""
     merges: list[tuple[str, str]] = []
     for token in vocabulary:
         pairs = [(token[:i], token[i:]) for i in range(1, len(token))]
@@ -148,12 +148,12 @@ def _implied_merges(vocabulary: dict[str, int]) -> list[tuple[str, str]]:
 
 
 def _add_tokens(built: Tokenizer, tokens: list[str], kinds: list[int]) -> None:
-    """Control and user-defined tokens are matched whole; only control tokens are special."""
+    """Add control and user-defined tokens, matched whole; only control tokens are special."""
     from tokenizers import AddedToken
 
-    named = list(zip(tokens, kinds, strict=True))
-    control = [t for t, kind in named if kind == _CONTROL]
-    own = [t for t, kind in named if kind == _USER_DEFINED and built.token_to_id(t) is not None]
+    pairs = list(zip(tokens, kinds, strict=True))
+    control = [t for t, kind in pairs if kind == _CONTROL]
+    own = [t for t, kind in pairs if kind == _USER_DEFINED and built.token_to_id(t) is not None]
     built.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in control])
     built.add_tokens([AddedToken(t, normalized=False, special=False) for t in own])
 

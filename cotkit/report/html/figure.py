@@ -143,13 +143,13 @@ def draw_figure(
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     svg = _METADATA.sub("", _OPENING.sub("", out.getvalue(), count=1))
-    svg = _COLOR.sub(lambda found: f"var(--{_VARIABLES[int(found[1], 16) - 1]})", svg)
+    svg = _COLOR.sub(lambda match: f"var(--{_VARIABLES[int(match[1], 16) - 1]})", svg)
     svg = _FONT.sub("var(--font)", _ID.sub(f"{key}-", svg))
     return RenderedFigure(key=key, title=title, caption=caption, svg=opening + svg.strip())
 
 
 def make_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
-    """Axes whose edges lie so many pixels inside the edges of the figure."""
+    """Make axes whose edges lie so many pixels inside the edges of the figure."""
     width, height = (float(inches) * 72 for inches in figure.get_size_inches())
     return figure.add_axes(
         (
@@ -161,9 +161,9 @@ def make_axes(figure: Figure, *, left: float, right: float, top: float, bottom: 
     )
 
 
-def label_unit(on: Axes, text: str) -> None:
-    """Say what the vertical axis is, above it and level: nobody has to turn the head."""
-    on.annotate(
+def label_unit(axes: Axes, text: str) -> None:
+    """Write what the vertical axis is, above it and level, easy to read."""
+    axes.annotate(
         text,
         (0, 1),
         xytext=(-28, 7),
@@ -174,10 +174,10 @@ def label_unit(on: Axes, text: str) -> None:
     )
 
 
-def draw_legend(on: Axes, *, above: float, ncols: int = 1) -> None:
-    """Names of the series, so many pixels above the axes, at their left."""
-    box = on.get_window_extent()
-    on.legend(
+def draw_legend(axes: Axes, *, above: float, ncols: int = 1) -> None:
+    """Draw the names of the series, so many pixels above the axes, at their left."""
+    box = axes.get_window_extent()
+    axes.legend(
         loc="lower left",
         bbox_to_anchor=(-28 / box.width, 1 + above / box.height),
         borderpad=0,
@@ -190,12 +190,12 @@ def draw_legend(on: Axes, *, above: float, ncols: int = 1) -> None:
 
 
 def series_style(i: int) -> tuple[str, str]:
-    """Colour and marker of the i-th series, from 0."""
+    """Return colour and marker of the i-th series, from 0."""
     return COLORS[f"series-{i % N_SERIES + 1}"], _MARKERS[(i + i // N_SERIES) % len(_MARKERS)]
 
 
 def shorten_name(text: str, most: int) -> str:
-    """A name cut in its middle, so that its beginning and its end can be read."""
+    """Return a name cut in its middle, so that its beginning and its end can be read."""
     if len(text) <= most:
         return text
     head = (most - 1) // 2

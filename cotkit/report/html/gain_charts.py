@@ -56,8 +56,8 @@ class ForestRow:
     """Its verdict."""
 
 
-def gain_row(gain: Gain, model: str | None) -> ForestRow:
-    """The line of a gain; ``model``: named where a page has several."""
+def make_gain_row(gain: Gain, model: str | None) -> ForestRow:
+    """Return the line of a gain; ``model``: named where a page has several."""
     name = f"{gain.arm} over {gain.control}"
     return ForestRow(
         name=name if model is None else f"{model}: {name}",
@@ -67,8 +67,8 @@ def gain_row(gain: Gain, model: str | None) -> ForestRow:
     )
 
 
-def size_row(point: Point) -> ForestRow:
-    """One size of a scale analysis, by its intervals, which hold over all sizes and pairs."""
+def make_size_row(point: Point) -> ForestRow:
+    """Return one size of a scale analysis; its interval holds over all sizes and pairs."""
     return ForestRow(
         name=point.rung.model,
         gain=point.gain,
@@ -78,9 +78,9 @@ def size_row(point: Point) -> ForestRow:
 
 
 def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> RenderedFigure:
-    """Each gain with its interval on one axis; zero and the margin marked."""
+    """Draw each gain with its interval on one axis; zero and the margin marked."""
     levels = sorted({row.interval.level for row in rows})
-    said = "; ".join(
+    description = "; ".join(
         f"{row.name}: {say_number(row.gain, 'points')} points, "
         f"{say_ends(row.interval.low, row.interval.high, 'points')}, {VERDICTS[row.label].words}"
         for row in rows
@@ -91,110 +91,114 @@ def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) 
         caption=f"Points; lines: simultaneous {' and '.join(map(say_level, levels))} intervals; "
         f"solid line: no gain; shaded: gains below the margin of {say_number(margin, 'share')} "
         "points, which do not count as material",
-        says=printable(said),
+        says=printable(description),
         height=_ROW * len(rows) + 40,
         paint=lambda figure: _paint_forest(figure, rows, margin),
     )
 
 
 def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> None:
-    on = make_axes(figure, left=8, right=8, top=0, bottom=36)
-    on.set_ylim(_ROW * len(rows), 0)
-    on.set_xlim(*_axis_limits([row.interval for row in rows], [row.gain for row in rows], margin))
-    on.spines["left"].set_visible(False)
-    on.set_yticks([])
-    on.set_xlabel("gain, points", loc="right")
-    on.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
+    axes = make_axes(figure, left=8, right=8, top=0, bottom=36)
+    axes.set_ylim(_ROW * len(rows), 0)
+    axes.set_xlim(*_axis_limits([row.interval for row in rows], [row.gain for row in rows], margin))
+    axes.spines["left"].set_visible(False)
+    axes.set_yticks([])
+    axes.set_xlabel("gain, points", loc="right")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     for i, row in enumerate(rows):
         top, verdict = _ROW * i, VERDICTS[row.label]
         color = TONE_COLORS[verdict.tone]
         ends = say_ends(row.interval.low, row.interval.high, "points")
         value = f"{say_number(row.gain, 'points')}  ({ends})"
-        across = on.get_yaxis_transform()
+        across = axes.get_yaxis_transform()
         name = shorten_name(printable(row.name), 44)
-        on.text(0, top + 16, name, fontweight="bold", transform=across)
-        on.text(1, top + 16, verdict.words, ha="right", color=color, transform=across)
-        on.text(1, top + 32, value, ha="right", color=COLORS["muted"], transform=across)
-        _mark_zero(on, top, margin)
+        axes.text(0, top + 16, name, fontweight="bold", transform=across)
+        axes.text(1, top + 16, verdict.words, ha="right", color=color, transform=across)
+        axes.text(1, top + 32, value, ha="right", color=COLORS["muted"], transform=across)
+        _mark_zero(axes, top, margin)
         middle = top + 46
         if math.isfinite(row.interval.low) and math.isfinite(row.interval.high):
             ends_at = (100 * row.interval.low, 100 * row.interval.high)
-            on.plot(ends_at, (middle, middle), color=color, solid_capstyle="butt")
-            on.plot(ends_at, (middle, middle), "|", color=color, markersize=8)
+            axes.plot(ends_at, (middle, middle), color=color, solid_capstyle="butt")
+            axes.plot(ends_at, (middle, middle), "|", color=color, markersize=8)
         if math.isfinite(row.gain):
-            on.plot(100 * row.gain, middle, "o", color=color, markersize=7)
+            axes.plot(100 * row.gain, middle, "o", color=color, markersize=7)
 
 
-def _mark_zero(on: Axes, top: float, margin: float) -> None:
-    """No gain, and up to the margin, behind the interval of one row only: words stay clear."""
+def _mark_zero(axes: Axes, top: float, margin: float) -> None:
+    """Mark zero and the margin, behind the interval of one row only: words stay clear."""
     corners = ([0, 100 * margin, 100 * margin, 0], [top + 37, top + 37, top + 55, top + 55])
-    on.fill(*corners, color=COLORS["band"], linewidth=0)
-    on.plot((0, 0), (top + 37, top + 55), color=COLORS["muted"], linewidth=1)
+    axes.fill(*corners, color=COLORS["band"], linewidth=0)
+    axes.plot((0, 0), (top + 37, top + 55), color=COLORS["muted"], linewidth=1)
 
 
-def draw_gains_by_steps(key: str, found: Sequence[Difficulty], margin: float) -> RenderedFigure:
-    """Gain of each arm of one model where a problem takes so many steps."""
-    groups = [format_steps(group) for group in found[0].groups]
-    said = "; ".join(
-        f"{one.arm} over {one.control} at {format_steps(group)} steps: "
+def draw_gains_by_steps(
+    key: str, difficulties: Sequence[Difficulty], margin: float
+) -> RenderedFigure:
+    """Draw the gain of each arm of one model where a problem takes so many steps."""
+    groups = [format_steps(group) for group in difficulties[0].groups]
+    description = "; ".join(
+        f"{difficulty.arm} over {difficulty.control} at {format_steps(group)} steps: "
         f"{say_number(group.gain.gain, 'points')} points, {VERDICTS[group.gain.label].words}"
-        for one in found
-        for group in one.groups
+        for difficulty in difficulties
+        for group in difficulty.groups
     )
-    level = say_level(found[0].groups[0].gain.interval.level)
+    level = say_level(difficulties[0].groups[0].gain.interval.level)
     return draw_figure(
         key,
         title="Gain by number of steps",
-        caption=f"{'; '.join(one.sentence for one in found)}. Lines: {level} intervals; shaded: "
-        "below the margin",
-        says=printable(said),
-        height=260 + 16 * len(found),
-        paint=lambda figure: _paint_steps(figure, found, groups, margin),
+        caption=f"{'; '.join(difficulty.sentence for difficulty in difficulties)}. Lines: {level} "
+        "intervals; shaded: below the margin",
+        says=printable(description),
+        height=260 + 16 * len(difficulties),
+        paint=lambda figure: _paint_steps(figure, difficulties, groups, margin),
     )
 
 
 def _paint_steps(
-    figure: Figure, found: Sequence[Difficulty], groups: Sequence[str], margin: float
+    figure: Figure, difficulties: Sequence[Difficulty], groups: Sequence[str], margin: float
 ) -> None:
-    on = make_axes(figure, left=36, right=8, top=28 + 16 * len(found), bottom=40)
-    gains = [group.gain for one in found for group in one.groups]
-    on.set_ylim(*_axis_limits([g.interval for g in gains], [g.gain for g in gains], margin))
-    on.set_xlim(-0.5, len(groups) - 0.5)
-    on.set_xticks(range(len(groups)), groups)
-    on.set_xlabel("steps of the worked solution")
-    label_unit(on, "gain, points")
-    on.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
-    on.grid(visible=True, axis="y")
-    on.axhspan(0, 100 * margin, color=COLORS["band"], linewidth=0)
-    on.axhline(0, color=COLORS["muted"], linewidth=1)
-    for i, one in enumerate(found):
+    axes = make_axes(figure, left=36, right=8, top=28 + 16 * len(difficulties), bottom=40)
+    gains = [group.gain for difficulty in difficulties for group in difficulty.groups]
+    axes.set_ylim(*_axis_limits([g.interval for g in gains], [g.gain for g in gains], margin))
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xlabel("steps of the worked solution")
+    label_unit(axes, "gain, points")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
+    axes.grid(visible=True, axis="y")
+    axes.axhspan(0, 100 * margin, color=COLORS["band"], linewidth=0)
+    axes.axhline(0, color=COLORS["muted"], linewidth=1)
+    for i, difficulty in enumerate(difficulties):
         color, marker = series_style(i)
-        shift = (i - (len(found) - 1) / 2) * min(0.12, 0.6 / len(found))
-        at = [j + shift for j in range(len(one.groups))]
-        known = [group.gain for group in one.groups]
-        low = [100 * gain.interval.low for gain in known]
-        high = [100 * gain.interval.high for gain in known]
-        on.vlines(at, low, high, color=color, linewidth=1.5)
-        name = shorten_name(printable(f"{one.arm} over {one.control}"), 52)
-        on.plot(at, [100 * gain.gain for gain in known], marker, color=color, label=name)
-    draw_legend(on, above=20)
+        shift = (i - (len(difficulties) - 1) / 2) * min(0.12, 0.6 / len(difficulties))
+        places = [j + shift for j in range(len(difficulty.groups))]
+        group_gains = [group.gain for group in difficulty.groups]
+        low = [100 * gain.interval.low for gain in group_gains]
+        high = [100 * gain.interval.high for gain in group_gains]
+        axes.vlines(places, low, high, color=color, linewidth=1.5)
+        name = shorten_name(printable(f"{difficulty.arm} over {difficulty.control}"), 52)
+        axes.plot(
+            places, [100 * gain.gain for gain in group_gains], marker, color=color, label=name
+        )
+    draw_legend(axes, above=20)
 
 
 def _axis_limits(
     intervals: Sequence[Interval], points: Sequence[float], margin: float
 ) -> tuple[float, float]:
-    """Ends of an axis in points: room for zero, the margin and all that is finite."""
-    ends = [end for one in intervals for end in (one.low, one.high)]
-    known = [0.0, 2 * margin, *(value for value in (*ends, *points) if math.isfinite(value))]
-    room = 0.06 * max(max(known) - min(known), 0.05)
-    return 100 * (min(known) - room), 100 * (max(known) + room)
+    """Return the ends of an axis in points: room for zero, the margin and all finite numbers."""
+    ends = [end for interval in intervals for end in (interval.low, interval.high)]
+    finite = [0.0, 2 * margin, *(value for value in (*ends, *points) if math.isfinite(value))]
+    room = 0.06 * max(max(finite) - min(finite), 0.05)
+    return 100 * (min(finite) - room), 100 * (max(finite) + room)
 
 
 # A grid of gains: models by number of steps; the onset moves as problems take more of them.
 
 
-def step_grids(comparisons: Iterable[Comparison]) -> tuple[Table, ...]:
-    """One grid for each benchmark, arm, control and grouping of steps, a row for each model."""
+def make_step_grids(comparisons: Iterable[Comparison]) -> tuple[Table, ...]:
+    """Return a grid for each benchmark, arm, control and grouping of steps; models are its rows."""
     rows: dict[tuple[str, ...], list[tuple[str, Difficulty]]] = {}
     for comparison in comparisons:
         for difficulty in comparison.difficulty:

@@ -33,12 +33,12 @@ from cotkit.report.html.figure import RenderedFigure
 from cotkit.report.html.gain_charts import (
     draw_forest,
     draw_gains_by_steps,
-    gain_row,
-    size_row,
-    step_grids,
+    make_gain_row,
+    make_size_row,
+    make_step_grids,
 )
-from cotkit.report.html.samples import names_of, samples_json
-from cotkit.report.html.size_charts import arms_of, draw_curve, draw_frontiers, draw_panel
+from cotkit.report.html.samples import name_runs, samples_json
+from cotkit.report.html.size_charts import draw_curve, draw_frontiers, draw_panel, list_arms
 from cotkit.report.scale_tables import scale_documents
 from cotkit.types import OUTCOMES
 
@@ -99,7 +99,7 @@ def page(
         caption=documents[0].caption if documents else _shared_caption(sections),
         sections=sections,
         figures=_draw_figures(parts, ladders, timing=timing),
-        grids=step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
+        grids=make_step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
         parts=parts,
     )
 
@@ -158,7 +158,7 @@ def _page_title(parts: Sequence[PageRun], scales: Sequence[Scale]) -> str:
 
 
 def _scale_ladders(scales: Sequence[Scale], documents: Sequence[Document]) -> list[LadderSection]:
-    """Of several scales the first document sums up, and each other begins with its title."""
+    """Pair scales with their documents; of several scales the first document sums up."""
     if len(scales) == 1:
         (scale,), (document,) = scales, documents
         return [LadderSection(title="", scale=scale, more=document.headline[len(scale.answers) :])]
@@ -184,19 +184,19 @@ def _make_sections(
         PageSection(
             heading=name, part=part, document=comparison_document(part.comparison, timing=timing)
         )
-        for name, part in zip(names_of(parts), parts, strict=True)
+        for name, part in zip(name_runs(parts), parts, strict=True)
     ]
 
 
 def _collect_answers(
     sections: Sequence[PageSection], ladders: Sequence[LadderSection]
 ) -> list[tuple[str, str]]:
-    """The sentences that answer the question: of the scales, else of every run."""
+    """Return the sentences that answer the question: of the scales, else of every run."""
     if ladders:
         return [
             _split_answer(sentence, ladder.title)
             for ladder in ladders
-            for sentence in (*(one.sentence for one in ladder.scale.answers), *ladder.more)
+            for sentence in (*(answer.sentence for answer in ladder.scale.answers), *ladder.more)
         ]
     return [
         _split_answer(sentence, section.heading if len(sections) > 1 else "")
@@ -206,7 +206,7 @@ def _collect_answers(
 
 
 def _split_answer(sentence: str, title: str) -> tuple[str, str]:
-    """The claim, and the numbers it rests on."""
+    """Return the claim, and the numbers it rests on."""
     claim, _, numbers = sentence.partition(": ")
     return (f"{title}: {claim}" if title else claim), numbers
 
@@ -220,10 +220,10 @@ def _draw_figures(
             for i, ladder in enumerate(ladders, start=1)
             for figure in _draw_over_size(i, ladder, timing=timing)
         ]
-    named = len(parts) > 1
+    several = len(parts) > 1
     rows = [
-        gain_row(verdict.gain, name if named else None)
-        for part, name in zip(parts, names_of(parts), strict=True)
+        make_gain_row(verdict.gain, name if several else None)
+        for part, name in zip(parts, name_runs(parts), strict=True)
         for verdict in part.comparison.verdicts
     ]
     figures: list[RenderedFigure] = []
@@ -231,7 +231,7 @@ def _draw_figures(
         margin = parts[0].comparison.margin
         figures.append(draw_forest("forest", "Gain over the control", rows, margin))
     figures += _draw_costs(parts, timing=timing)
-    if not named:
+    if not several:
         figures += [
             draw_gains_by_steps("steps", c.difficulty, c.margin)
             for c in (part.comparison for part in parts)
@@ -241,31 +241,33 @@ def _draw_figures(
 
 
 def _draw_costs(parts: Sequence[PageRun], *, timing: bool) -> Iterator[RenderedFigure]:
-    """What the arms cost, benchmark by benchmark."""
+    """Draw what the arms cost, benchmark by benchmark."""
     benches: dict[str, list[Comparison]] = {}
-    for one in (part.comparison for part in parts):
-        benches.setdefault(f"{one.bench}@{one.bench_version}", []).append(one)
-    for i, (bench, of) in enumerate(benches.items(), start=1):
-        yield from draw_frontiers(f"frontier-{i}", price_comparisons(of), bench, timing=timing)
+    for comparison in (part.comparison for part in parts):
+        benches.setdefault(f"{comparison.bench}@{comparison.bench_version}", []).append(comparison)
+    for i, (bench, comparisons) in enumerate(benches.items(), start=1):
+        yield from draw_frontiers(
+            f"frontier-{i}", price_comparisons(comparisons), bench, timing=timing
+        )
 
 
 def _draw_over_size(i: int, ladder: LadderSection, *, timing: bool) -> Iterator[RenderedFigure]:
-    """The figures of one scale analysis."""
-    scale, of = ladder.scale, f" ({ladder.title})" if ladder.title else ""
+    """Draw the figures of one scale analysis."""
+    scale, suffix = ladder.scale, f" ({ladder.title})" if ladder.title else ""
     for j, answer in enumerate(scale.answers, start=1):
-        pair = f"{answer.arm} over {answer.control}{of}"
+        pair = f"{answer.arm} over {answer.control}{suffix}"
         if any(point.x is not None for point in answer.points):
             yield draw_curve(f"curve-{i}-{j}", f"By model size: {pair}", scale, answer)
-        rows = list(map(size_row, answer.points))
+        rows = list(map(make_size_row, answer.points))
         yield draw_forest(f"forest-{i}-{j}", f"Gain: {pair}", rows, scale.margin)
     if len({mean.metric for mean in scale.metrics}) > 1:
-        yield draw_panel(f"metrics-{i}", f"The same outputs, measured differently{of}", scale)
-    arms = arms_of(scale)
+        yield draw_panel(f"metrics-{i}", f"The same outputs, measured differently{suffix}", scale)
+    arms = list_arms(scale)
     yield from draw_frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms)
 
 
 def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
-    """The phrases that are true of every run."""
+    """Return the phrases that are true of every run."""
     captions = [section.document.caption for section in sections]
     return tuple(phrase for phrase in captions[0] if all(phrase in other for other in captions))
 
@@ -281,12 +283,12 @@ def _format_value(value: Value) -> str:
 
 
 def _cell_class(value: Value) -> str:
-    """CSS class of a cell."""
+    """Return the CSS class of a cell."""
     return value.tone if isinstance(value, Words) else "number"
 
 
 def _header_classes(table: Table) -> list[str]:
-    """CSS class of each column's header."""
+    """Return the CSS class of each column's header."""
     return ["words" if isinstance(value, Words) else "number" for value in table.rows[0]]
 
 

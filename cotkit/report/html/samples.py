@@ -17,10 +17,10 @@ from cotkit.types import OUTCOMES, Problem
 
 
 def samples_json(parts: Sequence[PageRun]) -> str:
-    """ASCII; holds no ``<``, so neither ``</script>`` nor ``<!--`` can end the element."""
-    readers = sorted({name for one in _all_takes(parts) for name in one.readings})
+    """Return ASCII without ``<``, so that neither ``</script>`` nor ``<!--`` ends the element."""
+    readers = sorted({name for take in _all_takes(parts) for name in take.readings})
     problems: dict[tuple[str, str, str], int] = {}
-    listed: list[list[object]] = []
+    problem_fields: list[list[object]] = []
     samples: list[list[object]] = []
     for run, part in enumerate(parts):
         arms = [cell.arm for cell in part.comparison.cells]
@@ -28,8 +28,8 @@ def samples_json(parts: Sequence[PageRun]) -> str:
             bench = (part.comparison.bench, part.comparison.bench_version)
             key = (*bench, sample.problem.question.id)
             if key not in problems:
-                problems[key] = len(listed)
-                listed.append(_problem_fields(sample.problem))
+                problems[key] = len(problem_fields)
+                problem_fields.append(_problem_fields(sample.problem))
             samples.append([run, problems[key], _takes_by_arm(sample, arms, readers)])
     data = {
         "readers": readers,
@@ -41,9 +41,9 @@ def samples_json(parts: Sequence[PageRun]) -> str:
                 "reader": part.comparison.reader,
                 "arms": [cell.arm for cell in part.comparison.cells],
             }
-            for part, name in zip(parts, names_of(parts), strict=True)
+            for part, name in zip(parts, name_runs(parts), strict=True)
         ],
-        "problems": listed,
+        "problems": problem_fields,
         "samples": samples,
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
@@ -54,9 +54,9 @@ def _all_takes(parts: Sequence[PageRun]) -> list[SampleAttempt]:
 
 
 def _problem_fields(problem: Problem) -> list[object]:
-    asked = problem.question
+    question = problem.question
     gold = " or ".join([problem.gold, *problem.also])
-    return [asked.id, asked.text, asked.choices, gold, problem.n_steps]
+    return [question.id, question.text, question.choices, gold, problem.n_steps]
 
 
 def _takes_by_arm(sample: PageSample, arms: Sequence[str], readers: Sequence[str]) -> list[object]:
@@ -82,8 +82,8 @@ def _take_fields(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
     ]
 
 
-def names_of(parts: Sequence[PageRun]) -> list[str]:
-    """What to call each run: its model, and as much more as tells it from the others."""
+def name_runs(parts: Sequence[PageRun]) -> list[str]:
+    """Return a name for each run: its model, and as much more as tells it from the others."""
     runs = [part.comparison for part in parts]
     several = len({run.bench for run in runs}) > 1
     names = [f"{run.model} · {run.bench}" if several else run.model for run in runs]

@@ -42,7 +42,7 @@ _RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and
 
 
 def draw_curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> RenderedFigure:
-    """Solve rates of an arm and its control over size, and below them the gain and its band."""
+    """Draw solve rates of an arm and its control over size, and below them the gain."""
     points = [point for point in answer.points if point.x is not None]
     level = say_level(points[0].interval.level) if points else ""
     labels: list[SizeLabel] = list(dict.fromkeys(point.label for point in points))
@@ -60,15 +60,15 @@ def draw_curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> Rende
 
 def _say_beyond(answer: OnsetAnswer) -> str:
     onset = answer.onset
-    said = {
+    sentences = {
         "sustained": f"; every larger size than {_model_name(onset.upper)} helps, too",
         "not_shown_beyond": f"; beyond {_model_name(onset.upper)}, help is not shown at every size",
         "reversed": f"; beyond {_model_name(onset.upper)}, a larger size harms",
     }
-    found = said[onset.after] if onset.after else ""
+    sentence = sentences[onset.after] if onset.after else ""
     if onset.first_detected is not None and onset.first_detected != onset.upper:
-        found += f"; first gain surely above 0: {onset.first_detected.model}"
-    return found
+        sentence += f"; first gain surely above 0: {onset.first_detected.model}"
+    return sentence
 
 
 def _model_name(rung: Rung | None) -> str:
@@ -94,53 +94,55 @@ def _paint_curve(
     gains = make_axes(
         figure, left=36, right=10, top=30 + 3 * 16 + _RATES + 24 + 16 * lines, bottom=_BELOW
     )
-    at = [place_on_axis(point.x, scale.axis) for point in points]
-    where = {point.rung: x for point, x in zip(points, at, strict=True)}
-    names = [say_size(rung, x, scale.axis) for rung, x in where.items()]
-    for on in (rates, gains):
-        set_size_axis(on, at, names)
-        _shade_onset(on, scale, answer, where, is_named=on is rates)
+    places = [place_on_axis(point.x, scale.axis) for point in points]
+    place_by_rung = {point.rung: x for point, x in zip(points, places, strict=True)}
+    names = [say_size(rung, x, scale.axis) for rung, x in place_by_rung.items()]
+    for axes in (rates, gains):
+        set_size_axis(axes, places, names)
+        _shade_onset(axes, scale, answer, place_by_rung, is_named=axes is rates)
     rates.tick_params(labelbottom=False)
     gains.set_xlabel(AXES[scale.axis])
     of_arm = [(point.arm_rate, point.arm_interval) for point in points]
     of_control = [(point.control_rate, point.control_interval) for point in points]
-    arms = arms_of(scale)
+    arms = list_arms(scale)
     for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
-        draw_line(rates, at, values, arms.index(name), name)
+        draw_line(rates, places, values, arms.index(name), name)
     rates.set_ylim(0, 100)
     label_unit(rates, "solve rate, %")
-    _paint_gains(gains, scale, points, at, labels)
+    _paint_gains(gains, scale, points, places, labels)
     draw_legend(rates, above=20)
 
 
 def _paint_gains(
-    on: Axes,
+    axes: Axes,
     scale: Scale,
     points: Sequence[Point],
-    at: Sequence[float],
+    places: Sequence[float],
     labels: Sequence[SizeLabel],
 ) -> None:
-    known = [end for point in points for end in (point.interval.low, point.interval.high)]
-    finite = [0.0, 2 * scale.margin, *(end for end in known if math.isfinite(end))]
+    ends = [end for point in points for end in (point.interval.low, point.interval.high)]
+    finite = [0.0, 2 * scale.margin, *(end for end in ends if math.isfinite(end))]
     room = 0.08 * (max(finite) - min(finite))
-    on.set_ylim(100 * (min(finite) - room), 100 * (max(finite) + room))
-    on.axhspan(0, 100 * scale.margin, color=COLORS["band"], linewidth=0)
-    on.axhline(0, color=COLORS["muted"], linewidth=1)
-    on.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
-    label_unit(on, "gain, points")
+    axes.set_ylim(100 * (min(finite) - room), 100 * (max(finite) + room))
+    axes.axhspan(0, 100 * scale.margin, color=COLORS["band"], linewidth=0)
+    axes.axhline(0, color=COLORS["muted"], linewidth=1)
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
+    label_unit(axes, "gain, points")
     low = [100 * point.interval.low for point in points]
     high = [100 * point.interval.high for point in points]
-    on.fill_between(at, low, high, color=COLORS["quiet"], alpha=0.14, linewidth=0)
-    on.plot(at, [100 * point.gain for point in points], color=COLORS["quiet"], linewidth=1)
+    axes.fill_between(places, low, high, color=COLORS["quiet"], alpha=0.14, linewidth=0)
+    axes.plot(places, [100 * point.gain for point in points], color=COLORS["quiet"], linewidth=1)
     for label in labels:
         style = VERDICTS[label]
         color = TONE_COLORS[style.tone]
-        of = [i for i, point in enumerate(points) if point.label == label]
-        ends = [low[i] for i in of], [high[i] for i in of]
-        on.vlines([at[i] for i in of], *ends, color=color, linewidth=1.8)
-        on.plot(
-            [at[i] for i in of],
-            [0.0 if label == "missing" else 100 * points[i].gain for i in of],
+        members = [i for i, point in enumerate(points) if point.label == label]
+        x = [places[i] for i in members]
+        axes.vlines(
+            x, [low[i] for i in members], [high[i] for i in members], color=color, linewidth=1.8
+        )
+        axes.plot(
+            x,
+            [0.0 if label == "missing" else 100 * points[i].gain for i in members],
             style.marker,
             color=color,
             markerfacecolor=COLORS["paper"] if style.marker == "o" else color,
@@ -148,23 +150,28 @@ def _paint_gains(
             markeredgewidth=1.8,
             label=style.words,
         )
-    draw_legend(on, above=20, ncols=3)
+    draw_legend(axes, above=20, ncols=3)
 
 
 def _shade_onset(
-    on: Axes, scale: Scale, answer: OnsetAnswer, where: Mapping[Rung, float], *, is_named: bool
+    axes: Axes,
+    scale: Scale,
+    answer: OnsetAnswer,
+    place_by_rung: Mapping[Rung, float],
+    *,
+    is_named: bool,
 ) -> None:
-    """The onset bracket; the crossing by a fit, if there is one."""
+    """Shade the onset bracket; mark the crossing by a fit, if there is one."""
     onset = answer.onset
-    if onset.upper is not None and onset.upper in where:
-        low = on.get_xlim()[0]
+    if onset.upper is not None and onset.upper in place_by_rung:
+        low = axes.get_xlim()[0]
         if onset.status == "bracket" and onset.lower is not None:
-            low = where[onset.lower]
-        sizes = {rung: say_size(rung, x, scale.axis) for rung, x in where.items()}
-        name = f"material help starts here: {onset_words(answer, sizes)}"
-        on.axvspan(
+            low = place_by_rung[onset.lower]
+        sizes = {rung: say_size(rung, x, scale.axis) for rung, x in place_by_rung.items()}
+        name = f"material help starts here: {say_onset(answer, sizes)}"
+        axes.axvspan(
             low,
-            where[onset.upper],
+            place_by_rung[onset.upper],
             color=COLORS["series-1"],
             alpha=0.13,
             linewidth=0,
@@ -173,11 +180,11 @@ def _shade_onset(
     if onset.model_based is not None:
         x = place_on_axis(onset.model_based.x, scale.axis)
         name = "where a logistic fit crosses the margin" if is_named else None
-        on.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
+        axes.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
 
 
-def onset_words(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
-    """``(8 B, 62 B]``, or ``at or below 8 B``; ``sizes``: what to call each model."""
+def say_onset(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
+    """Return ``(8 B, 62 B]`` or ``at or below 8 B``; ``sizes``: what to call each model."""
     lower, upper = answer.onset.lower, answer.onset.upper
     assert upper is not None, "no help was shown, so it starts nowhere"
     if answer.onset.status == "bracket" and lower is not None:
@@ -198,60 +205,66 @@ AXES: Mapping[Axis, str] = {
 """What stands below the axis."""
 
 
-def arms_of(scale: Scale) -> list[str]:
-    """The arms asked about, in the order of their colours in all figures of an analysis."""
-    asked = [name for answer in scale.answers for name in (answer.arm, answer.control)]
-    return list(dict.fromkeys(asked))
+def list_arms(scale: Scale) -> list[str]:
+    """Return the arms of all answers, in the order of their colours in all figures."""
+    arms = [name for answer in scale.answers for name in (answer.arm, answer.control)]
+    return list(dict.fromkeys(arms))
 
 
 def draw_line(
-    on: Axes,
-    at: Sequence[float],
+    axes: Axes,
+    places: Sequence[float],
     values: Sequence[tuple[float, Interval]],
     i: int,
     name: str,
     *,
     times: float = 100,
 ) -> None:
-    """One series with its intervals; a NaN is a gap."""
+    """Draw one series with its intervals; a NaN is a gap."""
     color, marker = series_style(i)
     low = [times * interval.low for _, interval in values]
     high = [times * interval.high for _, interval in values]
-    on.vlines(at, low, high, color=color, linewidth=1.2)
+    axes.vlines(places, low, high, color=color, linewidth=1.2)
     y = [times * value for value, _ in values]
-    on.plot(
-        at, y, marker=marker, markersize=5, color=color, label=shorten_name(printable(name), 52)
+    axes.plot(
+        places, y, marker=marker, markersize=5, color=color, label=shorten_name(printable(name), 52)
     )
 
 
-def set_size_axis(on: Axes, at: Sequence[float], names: Sequence[str], *, room: float = 44) -> None:
+def set_size_axis(
+    axes: Axes, places: Sequence[float], names: Sequence[str], *, room: float = 44
+) -> None:
     """Set the axis of sizes: a little air at the ends, and no two names closer than ``room``."""
-    low, high = min(at, default=0.0), max(at, default=1.0)
+    low, high = min(places, default=0.0), max(places, default=1.0)
     air = 0.06 * (high - low) or 0.5
-    on.set_xlim(low - air, high + air)
-    each = on.get_window_extent().width / (high - low + 2 * air)
-    kept: list[tuple[float, str]] = []
-    for x, name in sorted(zip(at, names, strict=True), reverse=True):
-        if not kept or (kept[-1][0] - x) * each >= room:
-            kept.append((x, name))
-    on.set_xticks([x for x, _ in kept], [name for _, name in kept])
-    on.set_xticks(list(at), minor=True)
-    on.grid(visible=True, axis="y")
+    axes.set_xlim(low - air, high + air)
+    each = axes.get_window_extent().width / (high - low + 2 * air)
+    ticks: list[tuple[float, str]] = []
+    for x, name in sorted(zip(places, names, strict=True), reverse=True):
+        if not ticks or (ticks[-1][0] - x) * each >= room:
+            ticks.append((x, name))
+    axes.set_xticks([x for x, _ in ticks], [name for _, name in ticks])
+    axes.set_xticks(list(places), minor=True)
+    axes.grid(visible=True, axis="y")
 
 
 def place_on_axis(x: float | None, axis: Axis) -> float:
-    """Where a position lies: in the logarithm, where size is a quantity."""
+    """Return the place of a size: its logarithm, where size is a quantity."""
     assert x is not None
     return x if axis in {"loss", "ordinal"} else math.log10(x)
 
 
-def say_size(rung: Rung, at: float, axis: Axis) -> str:
-    """A size in few characters."""
+def say_size(rung: Rung, place: float, axis: Axis) -> str:
+    """Return a size in few characters."""
     if axis == "ordinal":
         return shorten_name(printable(rung.model), 9)
     if axis == "loss":
-        return f"{-at:.3g}"
-    return f"{10**at:.1e}".replace("e+", "e") if axis == "flops" else say_number(10**at, "params")
+        return f"{-place:.3g}"
+    return (
+        f"{10**place:.1e}".replace("e+", "e")
+        if axis == "flops"
+        else say_number(10**place, "params")
+    )
 
 
 # Exact match beside its companions over model size: is a jump real, or made by the metric?
@@ -261,9 +274,9 @@ _PANEL = 150  # pixels of one row of metrics
 
 
 def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
-    """Exact match and its companions over size, one small figure each."""
+    """Draw exact match and its companions over size, one small figure each."""
     metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
-    arms = list(dict.fromkeys([*arms_of(scale), *(mean.arm for mean in scale.metrics)]))
+    arms = list(dict.fromkeys([*list_arms(scale), *(mean.arm for mean in scale.metrics)]))
     sizes = {
         point.rung: place_on_axis(point.x, scale.axis)
         for answer in scale.answers
@@ -277,7 +290,7 @@ def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
         for jump in answer.jumps
         if jump.curve != "control"
     ]
-    said = "; ".join(
+    description = "; ".join(
         f"{mean.metric}, {mean.arm}, {mean.rung.model}: {say_number(mean.value, 'value')}"
         for mean in scale.metrics
     )
@@ -286,7 +299,7 @@ def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
         key,
         title=title,
         caption="; ".join([*verdicts, f"{scale.bench}; lines: each mean's own interval"]),
-        says=printable(said),
+        says=printable(description),
         height=16 * len(arms) + 16 + _PANEL * rows,
         paint=lambda figure: _paint_panel(figure, scale, metrics, arms, sizes),
     )
@@ -302,29 +315,33 @@ def _paint_panel(
     half, head = WIDTH / 2, 16 * len(arms) + 16
     height = head + _PANEL * math.ceil(len(metrics) / 2)
     for i, metric in enumerate(metrics):
-        left, top = 40 + half * (i % 2), head + _PANEL * (i // 2) + 22
+        x_left, top = 40 + half * (i % 2), head + _PANEL * (i // 2) + 22
         bottom = height - top - (_PANEL - 22 - 26)
-        on = make_axes(figure, left=left, right=WIDTH - left - half + 50, top=top, bottom=bottom)
-        of = [mean for mean in scale.metrics if mean.metric == metric and mean.rung in sizes]
-        ordered = sorted({mean.rung: sizes[mean.rung] for mean in of}.items(), key=lambda s: s[1])
+        axes = make_axes(
+            figure, left=x_left, right=WIDTH - x_left - half + 50, top=top, bottom=bottom
+        )
+        means = [mean for mean in scale.metrics if mean.metric == metric and mean.rung in sizes]
+        ordered = sorted(
+            {mean.rung: sizes[mean.rung] for mean in means}.items(), key=lambda s: s[1]
+        )
         ticks = [(x, say_size(rung, x, scale.axis)) for rung, x in ordered]
-        set_size_axis(on, [x for x, _ in ticks], [name for _, name in ticks], room=48)
-        on.set_title(shorten_name(printable(metric.replace("_", " ")), 26), fontsize=11, pad=6)
-        on.margins(y=0.12)
-        on.locator_params(axis="y", nbins=4)
+        set_size_axis(axes, [x for x, _ in ticks], [name for _, name in ticks], room=48)
+        axes.set_title(shorten_name(printable(metric.replace("_", " ")), 26), fontsize=11, pad=6)
+        axes.margins(y=0.12)
+        axes.locator_params(axis="y", nbins=4)
         for j, arm in enumerate(arms):
-            _draw_metric_line(on, [mean for mean in of if mean.arm == arm], sizes, j, arm)
+            _draw_metric_line(axes, [mean for mean in means if mean.arm == arm], sizes, j, arm)
         if not i:
-            draw_legend(on, above=top - 16 * len(arms))
+            draw_legend(axes, above=top - 16 * len(arms))
 
 
 def _draw_metric_line(
-    on: Axes, means: Sequence[MetricPoint], sizes: Mapping[Rung, float], i: int, name: str
+    axes: Axes, means: Sequence[MetricPoint], sizes: Mapping[Rung, float], i: int, name: str
 ) -> None:
     ordered = sorted(means, key=lambda mean: sizes[mean.rung])
-    at = [sizes[mean.rung] for mean in ordered]
+    places = [sizes[mean.rung] for mean in ordered]
     values = [(mean.value, mean.interval) for mean in ordered]
-    draw_line(on, at, values, i, name, times=1)
+    draw_line(axes, places, values, i, name, times=1)
 
 
 # The frontier: what each model and strategy solves, and what it costs.
@@ -342,82 +359,88 @@ _MOST_NAMED = 8  # names on a figure; the table has them all
 def draw_frontier(
     key: str, prices: Sequence[CostPoint], arms: Sequence[str], cost: Cost, bench: str
 ) -> RenderedFigure:
-    """Solve rate against one cost; a line joins what nothing cheaper beats."""
+    """Draw solve rate against one cost; a line joins what nothing cheaper beats."""
     words, form = COSTS[cost]
-    known = [(_cost_or_zero(one, cost), one) for one in prices if _cost_or_zero(one, cost) > 0]
-    said = "; ".join(
-        f"{one.rung.model}, {one.arm}: {say_number(one.rate, 'share')} % for "
-        f"{say_number(spent, form)}{' (on the frontier)' if cost in one.on_frontier else ''}"
-        for spent, one in known
+    spent_prices = [
+        (_cost_or_zero(price, cost), price) for price in prices if _cost_or_zero(price, cost) > 0
+    ]
+    description = "; ".join(
+        f"{price.rung.model}, {price.arm}: {say_number(price.rate, 'share')} % for "
+        f"{say_number(spent, form)}{' (on the frontier)' if cost in price.on_frontier else ''}"
+        for spent, price in spent_prices
     )
     return draw_figure(
         key,
         title=f"Solve rate against {cost.replace('usd', 'dollars')}",
         caption=f"{bench}; {words}, logarithmic; line: nothing else solves as much for "
         "less; vertical: intervals",
-        says=printable(said),
+        says=printable(description),
         height=260 + 16 * len(arms),
-        paint=lambda figure: _paint_frontier(figure, known, arms, cost),
+        paint=lambda figure: _paint_frontier(figure, spent_prices, arms, cost),
     )
 
 
 def _cost_or_zero(price: CostPoint, cost: Cost) -> float:
-    """NaN-free: 0 where it is not known, which a logarithmic axis cannot show."""
+    """Return a cost; 0 where it is not known, which a logarithmic axis cannot show."""
     return {"tokens": price.tokens, "usd": price.usd, "seconds": price.seconds}[cost] or 0.0
 
 
 def _paint_frontier(
-    figure: Figure, known: Sequence[tuple[float, CostPoint]], arms: Sequence[str], cost: Cost
+    figure: Figure, spent_prices: Sequence[tuple[float, CostPoint]], arms: Sequence[str], cost: Cost
 ) -> None:
     from matplotlib.ticker import LogLocator
 
     words, form = COSTS[cost]
-    on = make_axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
-    on.set_xscale("log")
-    on.set_ylim(0, 104)
-    on.set_xlabel(words)
-    on.grid(visible=True, axis="y")
-    best = sorted((spent, one.rate) for spent, one in known if cost in one.on_frontier)
+    axes = make_axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 104)
+    axes.set_xlabel(words)
+    axes.grid(visible=True, axis="y")
+    best = sorted((spent, price.rate) for spent, price in spent_prices if cost in price.on_frontier)
     x, y = [spent for spent, _ in best], [100 * rate for _, rate in best]
-    on.step(x, y, where="post", color=COLORS["quiet"], linewidth=1)
+    axes.step(x, y, where="post", color=COLORS["quiet"], linewidth=1)
     for i, arm in enumerate(arms):
         color, marker = series_style(i)
-        of = [(spent, one) for spent, one in known if one.arm == arm]
-        on.vlines(
-            [spent for spent, _ in of],
-            [100 * one.interval.low for _, one in of],
-            [100 * one.interval.high for _, one in of],
+        points = [(spent, price) for spent, price in spent_prices if price.arm == arm]
+        axes.vlines(
+            [spent for spent, _ in points],
+            [100 * price.interval.low for _, price in points],
+            [100 * price.interval.high for _, price in points],
             color=color,
             linewidth=1,
             alpha=0.5,
         )
-        rates = [100 * one.rate for _, one in of]
+        rates = [100 * price.rate for _, price in points]
         name = shorten_name(printable(arm), 52)
-        on.plot([spent for spent, _ in of], rates, marker, color=color, markersize=6, label=name)
-    low, high = min(spent for spent, _ in known), max(spent for spent, _ in known)
+        axes.plot(
+            [spent for spent, _ in points], rates, marker, color=color, markersize=6, label=name
+        )
+    low, high = min(spent for spent, _ in spent_prices), max(spent for spent, _ in spent_prices)
     air = (high / low) ** 0.08 if high > low else 2.0
-    on.set_xlim(low / air, high * air**3)  # names stand at the right of their points
-    on.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    on.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
-    on.xaxis.set_minor_formatter(lambda _value, _: "")
-    named = [pair for pair in sorted(known, key=lambda p: p[0]) if cost in pair[1].on_frontier]
-    for i, (spent, one) in enumerate(named[-_MOST_NAMED:]):
-        on.annotate(
-            shorten_name(printable(one.rung.model), 20),
-            (spent, 100 * one.rate),
+    axes.set_xlim(low / air, high * air**3)  # names stand at the right of their points
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
+    axes.xaxis.set_minor_formatter(lambda _value, _: "")
+    best_prices = [
+        pair for pair in sorted(spent_prices, key=lambda p: p[0]) if cost in pair[1].on_frontier
+    ]
+    for i, (spent, price) in enumerate(best_prices[-_MOST_NAMED:]):
+        axes.annotate(
+            shorten_name(printable(price.rung.model), 20),
+            (spent, 100 * price.rate),
             xytext=(6, (-11, 5)[i % 2]),
             textcoords="offset pixels",
             fontsize=9,
             color=COLORS["muted"],
         )
-    label_unit(on, "solve rate, %")
-    draw_legend(on, above=20)
+    label_unit(axes, "solve rate, %")
+    draw_legend(axes, above=20)
 
 
 def draw_frontiers(
     key: str, prices: Sequence[CostPoint], bench: str, *, timing: bool, arms: Sequence[str] = ()
 ) -> list[RenderedFigure]:
-    """One figure for each cost that is known of two or more; seconds only with ``timing``.
+    """Draw a figure for each cost that is known of two or more; seconds only with ``timing``.
 
     ``arms``: those that come first, so that their colours are those of other figures.
     """
@@ -426,5 +449,5 @@ def draw_frontiers(
     return [
         draw_frontier(f"{key}-{cost}", prices, every, cost, bench)
         for cost in costs
-        if sum(_cost_or_zero(one, cost) > 0 for one in prices) > 1
+        if sum(_cost_or_zero(price, cost) > 0 for price in prices) > 1
     ]

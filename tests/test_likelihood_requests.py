@@ -127,7 +127,7 @@ def test_what_the_assistant_has_begun_is_continued() -> None:
 @pytest.mark.parametrize(
     ("attempt", "said", "options", "why"),
     [
-        ({}, {}, (), "nothing to weigh"),
+        ({}, {}, (), "nothing to score"),
         ({"is_vote": True}, {}, FRUIT, "a vote is no one text"),
         ({}, {"stop_reason": "refusal"}, FRUIT, "a refusal"),
         ({}, {"reasoning": "hm"}, FRUIT, "reasoning kept apart cannot be said again"),
@@ -149,7 +149,7 @@ def test_where_no_answer_began(
     assert make_likelihood_request(tried, asked, one, FRUIT, reasons=True) is not None
 
 
-def test_a_vote_and_a_strategy_that_weighs_by_itself_are_not_probed() -> None:
+def test_a_vote_and_a_strategy_that_scores_options_get_no_likelihood_request() -> None:
     assert asked_after(VOTE, " The answer is plum.") is None
     attempt, last, said = solved(FEW, " The answer is plum.")
     assert (
@@ -191,20 +191,20 @@ class Fruit:
 
 
 @dataclass
-class Weighing:
-    """Writes ``plum``; weighs an option by its length, and fails as told."""
+class ScoringBackend:
+    """Writes ``plum``; scores an option by its length, or raises what is in ``fails``."""
 
     can: bool = True
     fails: list[Exception] = field(default_factory=list[Exception])
     logprob: float | None = None
     written: list[Request] = field(default_factory=list[Request])
-    weighed: list[Request] = field(default_factory=list[Request])
+    scored: list[Request] = field(default_factory=list[Request])
 
     @property
     def info(self) -> BackendInfo:
         extra = {"loglikelihood"} if self.can else set[str]()
         return BackendInfo(
-            backend="weighing",
+            backend="scoring",
             model="m",
             fingerprint="f",
             capabilities=frozenset({"generate", *extra}),  # pyright: ignore[reportArgumentType] - a set of literals
@@ -218,7 +218,7 @@ class Weighing:
         return (done,) * len(request.samples)
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
-        self.weighed.append(request)
+        self.scored.append(request)
         await asyncio.sleep(0)
         if self.fails:
             raise self.fails.pop()
@@ -243,13 +243,13 @@ class Weighing:
 SPEC = RunSpec(model="m", strategies=("standard",), limit="all")
 
 
-def run(backend: Weighing, tmp_path: Path, spec: RunSpec = SPEC) -> cotkit.Comparison:
+def run(backend: ScoringBackend, tmp_path: Path, spec: RunSpec = SPEC) -> cotkit.Comparison:
     bench = Sums(n=6) if spec.likelihood else Fruit()
     return run_spec(spec, bench, log_dir=tmp_path, backend=backend)
 
 
-def test_one_run_shows_what_is_written_and_what_is_weighed(tmp_path: Path) -> None:
-    backend = Weighing()
+def test_one_run_shows_what_is_written_and_what_is_scored(tmp_path: Path) -> None:
+    backend = ScoringBackend()
     found = run(backend, tmp_path)
     means = {one.metric: one.means[0].mean for one in found.metrics}
     assert means["exact_match"] == 0
@@ -258,11 +258,11 @@ def test_one_run_shows_what_is_written_and_what_is_weighed(tmp_path: Path) -> No
     assert means["gold_log_prob_per_token"] == -7
     assert {"brier", "brier_per_option", "confidence", "expected_calibration_error"} <= set(means)
     assert not any("options were not scored" in note for note in found.notes)
-    assert len(backend.written) == len(backend.weighed) == 6
+    assert len(backend.written) == len(backend.scored) == 6
 
 
-def test_probes_cost_the_arm_nothing_and_are_no_turns(tmp_path: Path) -> None:
-    found = run(Weighing(), tmp_path)
+def test_likelihood_requests_cost_the_arm_nothing_and_are_no_turns(tmp_path: Path) -> None:
+    found = run(ScoringBackend(), tmp_path)
     assert (found.cells[0].prompt_tokens, found.cells[0].generated_tokens) == (10, 2)
     with Store(tmp_path / "cotkit.db") as store:
         (row, *_) = store.attempts(found.run_id)
@@ -275,44 +275,44 @@ def test_probes_cost_the_arm_nothing_and_are_no_turns(tmp_path: Path) -> None:
         FRUIT,
         reasons=False,
     )
-    backend = Weighing()
+    backend = ScoringBackend()
     run(backend, tmp_path)
     assert again is not None
     assert again.options == (" banana", " plum", " cherry pie"), "found again from what is stored"
 
 
-def test_a_finished_run_weighs_nothing_again(tmp_path: Path) -> None:
-    first = run(Weighing(), tmp_path)
-    again = Weighing()
+def test_a_finished_run_scores_nothing_again(tmp_path: Path) -> None:
+    first = run(ScoringBackend(), tmp_path)
+    again = ScoringBackend()
     assert run(again, tmp_path) == first
     assert run(again, tmp_path, replace(SPEC, margin=0.1)).metrics == first.metrics
-    assert again.weighed == again.written == []
+    assert again.scored == again.written == []
 
 
-def test_a_probe_that_fails_is_made_again_on_resume_and_the_answer_kept(tmp_path: Path) -> None:
-    backend = Weighing(fails=[TransientError("busy")])
+def test_a_likelihood_request_that_fails_is_made_again_on_resume(tmp_path: Path) -> None:
+    backend = ScoringBackend(fails=[TransientError("busy")])
     assert run(backend, tmp_path).cells[0].outcomes["failed"] == 1
-    again = Weighing()
+    again = ScoringBackend()
     assert run(again, tmp_path).cells[0].outcomes["failed"] == 0
-    assert (len(again.written), len(again.weighed)) == (0, 1)
+    assert (len(again.written), len(again.scored)) == (0, 1)
 
 
 def test_options_stored_in_part_are_completed(tmp_path: Path) -> None:
-    run(Weighing(), tmp_path)
+    run(ScoringBackend(), tmp_path)
     import sqlite3
 
     with sqlite3.connect(tmp_path / "cotkit.db") as db:
         db.execute("DELETE FROM completion WHERE sample = 1")
         db.execute("DELETE FROM attempt")
         db.execute("DELETE FROM run")
-    again = Weighing()
+    again = ScoringBackend()
     found = run(again, tmp_path)
-    assert {request.samples for request in again.weighed} == {(1,)}
+    assert {request.samples for request in again.scored} == {(1,)}
     assert next(one for one in found.metrics if one.metric == "gold_log_prob").means[0].mean == -7
 
 
-def test_an_attempt_whose_probe_does_not_fit_stands(tmp_path: Path) -> None:
-    found = run(Weighing(fails=[PromptTooLongError("too long")]), tmp_path)
+def test_an_attempt_counts_if_its_likelihood_request_does_not_fit(tmp_path: Path) -> None:
+    found = run(ScoringBackend(fails=[PromptTooLongError("too long")]), tmp_path)
     n = {one.metric: one.means[0].n for one in found.metrics}
     assert (n["exact_match"], n["brier"]) == (6, 5)
 
@@ -322,44 +322,42 @@ def test_a_log_probability_that_is_none_ends_the_run_in_one_line(
     tmp_path: Path, logprob: float
 ) -> None:
     with pytest.raises(BackendError, match="m gave ' banana' the log-probability"):
-        run(Weighing(logprob=logprob), tmp_path)
+        run(ScoringBackend(logprob=logprob), tmp_path)
 
 
-def test_a_model_that_cannot_weigh_is_said_once(tmp_path: Path) -> None:
-    backend = Weighing(can=False)
+def test_a_model_that_cannot_score_options_is_noted_once(tmp_path: Path) -> None:
+    backend = ScoringBackend(can=False)
     found = run(backend, tmp_path)
-    assert backend.weighed == []
+    assert backend.scored == []
     (note,) = (note for note in found.notes if "options were not scored" in note)
     assert note == (
         "the options were not scored: m does not give the log-probability of given answers"
     )
 
 
-def test_numbers_are_weighed_only_when_asked(tmp_path: Path) -> None:
-    backend = Weighing()
+def test_numbers_are_scored_only_with_likelihood(tmp_path: Path) -> None:
+    backend = ScoringBackend()
     cotkit.compare(backend, "standard", Sums(n=6), limit="all", log_dir=tmp_path)
-    assert backend.weighed == []
+    assert backend.scored == []
     spec = replace(SPEC, likelihood=True)
     found = run(backend, tmp_path, spec)
-    assert {request.options for request in backend.weighed} == {
-        (f" {i + i * i}",) for i in range(6)
-    }
+    assert {request.options for request in backend.scored} == {(f" {i + i * i}",) for i in range(6)}
     assert "gold_log_prob" in {one.metric for one in found.metrics}
     with pytest.raises(UsageError, match="cannot score given answers"):
-        run(Weighing(can=False), tmp_path, spec)
+        run(ScoringBackend(can=False), tmp_path, spec)
 
 
 def test_a_plan_says_what_comes_on_top(tmp_path: Path) -> None:
-    for backend, n in ((Weighing(), 18), (Weighing(can=False), 0)):
+    for backend, n in ((ScoringBackend(), 18), (ScoringBackend(can=False), 0)):
         assert plan_spec(SPEC, Fruit(), log_dir=tmp_path, backend=backend).n_weighed == n
-        assert backend.weighed == backend.written == []
-    assert make_plan(SPEC, Fruit()).run_id(Weighing().info) != make_plan(
+        assert backend.scored == backend.written == []
+    assert make_plan(SPEC, Fruit()).run_id(ScoringBackend().info) != make_plan(
         replace(SPEC, likelihood=True), Fruit()
-    ).run_id(Weighing().info)
+    ).run_id(ScoringBackend().info)
 
 
 def test_the_store_holds_more_than_the_attempts_completions(tmp_path: Path) -> None:
     seen: list[object] = []
-    run_spec(SPEC, Fruit(), log_dir=tmp_path, backend=Weighing(), emit=seen.append)
+    run_spec(SPEC, Fruit(), log_dir=tmp_path, backend=ScoringBackend(), emit=seen.append)
     (ended,) = (event for event in seen if isinstance(event, RunEnded))
     assert ended.n_generated == 6 + 18

@@ -1,0 +1,130 @@
+"""Options are declared once: RunOptions, TypedDict, signatures, help and command line agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cotkit
+from cotkit import api
+from cotkit.cli.options import DEFAULT_MODEL, read_specs
+from cotkit.errors import UnknownNameError, UsageError
+from cotkit.run.budget import Budget, Resources
+from cotkit.run.spec import DEFAULTS, RunKeywords, RunOptions, RunSpec, bench_specs
+from tests.conftest import Sums
+
+OPTIONS = {field.name: field for field in dataclasses.fields(RunOptions)}
+FRONT_DOORS: list[Callable[..., object]] = [api.compare, api.plan, api.scale]
+STORED_BY_0_1 = (
+    '{"baseline":null,"batch":false,"bench":"gsm-mini","exemplar_seed":0,"exemplar_seeds":[],'
+    '"exemplars":"builtin:8","generation":{},"likelihood":false,"limit":null,"margin":0.02,'
+    '"model":"m","model_args":{},"reader":"flexible","run_unsafe_code":false,"seed":0,'
+    '"stop_when":null,"strategies":["cot"]}'
+)
+
+
+def test_the_keywords_for_type_checkers_are_the_options() -> None:
+    assert typing.get_type_hints(RunKeywords) == typing.get_type_hints(RunOptions)
+    assert list(RunKeywords.__annotations__) == list(OPTIONS)
+    assert RunKeywords.__required_keys__ == frozenset()
+
+
+@pytest.mark.parametrize("function", FRONT_DOORS)
+def test_signature_and_help_list_every_option_with_its_default(
+    function: Callable[..., object],
+) -> None:
+    parameters = inspect.signature(function).parameters
+    expected = set(OPTIONS) - ({"stop_when"} if function is api.scale else set[str]())
+    assert expected <= parameters.keys()
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    text = inspect.getdoc(function)
+    assert text is not None
+    for name in expected:
+        assert parameters[name].default == getattr(DEFAULTS, name)
+        assert f"    {name}: " in text
+    assert f"{DEFAULTS.margin}" in str(inspect.signature(function))
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("function", FRONT_DOORS)
+def test_an_unknown_option_gets_a_helpful_line(function: Callable[..., object]) -> None:
+    model = "simulated" if function is api.scale else "simulated/70b"
+    with pytest.raises(UnknownNameError, match="did you mean margin"):
+        function(model, "cot", Sums(n=2), margins=0.1)
+    with pytest.raises(UnknownNameError, match="did you mean log_dir"):
+        function(model, "cot", Sums(n=2), logdir="x")
+
+
+def test_a_ladder_has_no_stop_rule_and_no_budget() -> None:
+    with pytest.raises(UnknownNameError, match="option of scale"):
+        cotkit.scale(["simulated/1b", "simulated/7b"], "cot", Sums(n=2), stop_when="decided")
+    with pytest.raises(UsageError, match="a budget is of one run"):
+        cotkit.scale(
+            ["simulated/1b", "simulated/7b"],
+            "cot",
+            Sums(n=2),
+            resources=Resources(budget=Budget(tokens=5)),
+        )
+
+
+def test_an_option_that_is_none_has_its_default_and_one_out_of_range_is_refused() -> None:
+    options: dict[str, Any] = {"margin": None, "model_args": None}
+    planned = cotkit.plan("simulated/70b", "cot", Sums(n=4), **options)
+    assert planned.run_id == cotkit.plan("simulated/70b", "cot", Sums(n=4)).run_id
+    with pytest.raises(UsageError, match="margin 2 is not between 0 and 1"):
+        cotkit.plan("simulated/70b", "cot", Sums(n=4), margin=2)
+    with pytest.raises(UsageError, match="a batch is sent by a model with a name"):
+        cotkit.compare(lambda prompt: prompt, "cot", Sums(n=4), batch=True)
+
+
+def test_several_strategies_in_one_text_are_several_arms() -> None:
+    planned = cotkit.plan("simulated/70b", "cot,self-consistency:k=2+3", Sums(n=4))
+    assert {arm.arm for arm in planned.arms} >= {"self-consistency:k=2", "self-consistency:k=3"}
+
+
+def test_the_command_line_has_the_same_defaults() -> None:
+    written = inspect.signature(read_specs).parameters.items()
+    (spec,) = read_specs(**{name: option.default.default for name, option in written})
+    assert spec == RunSpec(model=DEFAULT_MODEL)
+
+
+def test_what_0_1_stored_is_what_is_stored_now() -> None:
+    assert RunSpec(model="m").to_json() == STORED_BY_0_1
+    assert RunSpec.from_json(STORED_BY_0_1) == RunSpec(model="m")
+    assert {field.name for field in dataclasses.fields(RunSpec)} == {
+        *("model", "bench", "strategies", "exemplar_seeds"),
+        *OPTIONS,
+    }
+
+
+def test_several_benchmarks_and_a_file_with_a_comma(tmp_path: Path) -> None:
+    file = tmp_path / "a,b+c.jsonl"
+    file.touch()
+    texts = ["gsm-mini,svamp", "arithmetic:steps=1+2,operators=+-", str(file), f"{file}:x=1+2"]
+    assert bench_specs(texts) == (
+        *("gsm-mini", "svamp"),
+        *("arithmetic:steps=1,operators=+-", "arithmetic:steps=2,operators=+-"),
+        *(str(file), f"{file}:x=1+2"),
+    )
+
+
+def test_completion_sees_the_public_names_before_they_are_loaded() -> None:
+    code = (
+        "import sys, cotkit; print(set(cotkit.__all__) <= set(dir(cotkit)));"
+        "print('cotkit.api' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+def test_the_old_name_of_a_result_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="cotkit.Scored is now cotkit.ScoreResult"):
+        assert getattr(cotkit, "Scored") is cotkit.ScoreResult  # noqa: B009 - no checker knows it
