@@ -1,4 +1,4 @@
-"""What strategies share: how tokens are chosen and how many, and the flow of a single turn."""
+"""What strategies share: the decoding of a request, and the flow of a single turn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DecodingStrategy:
     def decoding(
         self, *, stop: tuple[str, ...], stop_after: str | None = None, max_tokens: int | None = None
     ) -> Decoding:
-        """Decoding with these stop rules; ``max_tokens`` where a turn needs another limit."""
+        """Return a decoding with these stop rules; ``max_tokens``: another limit for a turn."""
         return Decoding(
             max_tokens=self.max_tokens if max_tokens is None else max_tokens,
             temperature=self.temperature,
@@ -62,8 +62,26 @@ def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:
     return Attempt(text=after_cue(cue, answer.text), stop_reason=answer.stop_reason)
 
 
+def reason_then_answer(
+    strategy: DecodingStrategy, prompt: str, question: Question, *, answer_tokens: int
+) -> Flow:
+    """Ask for reasoning, then in the same conversation for the answer to it."""
+    ask = Message(role="user", content=prompt)
+    (reasoning,) = yield Request(messages=(ask,), decoding=strategy.decoding(stop=("\nQ:",)))
+    reply = Message(role="assistant", content=reasoning.text)
+    extract = Message(role="user", content=render("zero-shot-cot.extract", 1))
+    decoding = strategy.decoding(
+        stop=("\nQ:",),
+        stop_after=answer_line_end(question.answer_kind, cue_spoken=True),
+        max_tokens=answer_tokens,
+    )
+    (answer,) = yield Request(messages=(ask, reply, extract), decoding=decoding)
+    text = after_cue("The answer is", answer.text)
+    return Attempt(text=text, stop_reason=answer.stop_reason)
+
+
 def few_shot_turn(
-    of: DecodingStrategy, prompt_id: str, question: Question, exemplars: Sequence[Exemplar]
+    strategy: DecodingStrategy, prompt_id: str, question: Question, exemplars: Sequence[Exemplar]
 ) -> Flow:
     """Ask once behind exemplars; the answer ends at its answer line or the next question.
 
@@ -77,9 +95,9 @@ def few_shot_turn(
         exemplars=exemplars,
     )
     stop_after = answer_line_end(question.answer_kind)
-    return one_turn(prompt, of.decoding(stop=("\nQ:",), stop_after=stop_after))
+    return one_turn(prompt, strategy.decoding(stop=("\nQ:",), stop_after=stop_after))
 
 
 def after_cue(cue: str, text: str) -> str:
-    """The text behind its cue, with the space that chat models leave out."""
+    """Join a cue and the text behind it, with the space that chat models leave out."""
     return f"{cue} {text}" if cue and not text[:1].isspace() else cue + text

@@ -1,4 +1,4 @@
-"""The external calculator: work out the equations of a generated chain and carry results on.
+"""The external calculator: correct the equations of a generated chain and carry results on.
 
 Source: Wei et al. 2022, arXiv:2201.11903, appendix ("external calculator"). The paper gives the
 idea only; the rule below is ours.
@@ -67,22 +67,22 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction
 
 
 def calculate(chain: str) -> str:
-    """The chain with its equations put right; the same text where none is wrong."""
+    """Correct the equations of a chain; return the same text where none is wrong."""
     results = _EquationResults()
 
-    def put_right(step: re.Match[str]) -> str:
+    def correct(step: re.Match[str]) -> str:
         if step["answer"]:
             return results.answer(step)
         before = chain[max(0, step.start() - 80) : step.start()]
         starts_here = _starts_here(before[before.rfind("\n") + 1 :], step["left"])
         return results.equation(step) if starts_here else step[0]
 
-    return _STEP.sub(put_right, chain)
+    return _STEP.sub(correct, chain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EquationResults:
-    """What the equations so far came to."""
+    """The results of the equations so far."""
 
     right: dict[Fraction, Fraction] = field(default_factory=dict[Fraction, Fraction])
     """Wrong result as written -> the right value."""
@@ -90,58 +90,58 @@ class _EquationResults:
     """Rounded result as written -> its exact value."""
 
     def answer(self, step: re.Match[str]) -> str:
-        """The answer line, with the right value where it repeats a wrong one."""
+        """Return the answer line, with the right value where it repeats a wrong one."""
         value = self.right.get(_figure(step["answer"]))
-        return step[0] if value is None else _replaced(step, "answer", value)
+        return step[0] if value is None else _replace_number(step, "answer", value)
 
     def equation(self, step: re.Match[str]) -> str:
-        """Operands carried on, the result put right; as it was if it cannot be read."""
-        left = _NUMBER_AT.sub(self._carried, step["left"])
+        """Carry results into an equation and correct its own; unchanged if it cannot be read."""
+        expression = _NUMBER_AT.sub(self._carry_on, step["left"])
         is_percent = step["percent"] is not None
-        exact = _values(left, self.exact, is_percent=is_percent)
-        plain = _values(left, {}, is_percent=is_percent)
+        exact = _values(expression, self.exact, is_percent=is_percent)
+        plain = _values(expression, {}, is_percent=is_percent)
         if not exact:
             return step[0]
         stated = _figure(step["result"])
         meant = [value for value in (*exact, *plain) if _agrees(step["result"], value)]
         value = meant[0] if meant else min(exact, key=lambda value: abs(value - stated))
-        written = step["result"] if meant else _written(value, step["result"])
-        self._note(_figure(written), value)
+        result = step["result"] if meant else _format_like(value, step["result"])
+        self._note(_figure(result), value)
         if meant:
-            return left + step[0][len(step["left"]) :]
+            return expression + step[0][len(step["left"]) :]
         self.right[stated] = value
-        return left + _replaced(step, "result", value)[len(step["left"]) :]
+        return expression + _replace_number(step, "result", value)[len(step["left"]) :]
 
-    def _note(self, written: Fraction, value: Fraction) -> None:
-        self.right.pop(written, None)
-        self.exact.pop(written, None)
-        if written != value:
-            self.exact[written] = value
+    def _note(self, result: Fraction, value: Fraction) -> None:
+        self.right.pop(result, None)
+        self.exact.pop(result, None)
+        if result != value:
+            self.exact[result] = value
 
-    def _carried(self, number: re.Match[str]) -> str:
+    def _carry_on(self, number: re.Match[str]) -> str:
         value = self.right.get(_figure(number["number"]))
         if value is None:
             return number[0]
-        text = _written(value, number["number"]) + (number["percent"] or "")
+        text = _format_like(value, number["number"]) + (number["percent"] or "")
         return f"({text})" if value < 0 else text
 
 
-def _starts_here(line: str, left: str) -> bool:
-    """Whether an expression starts after this line, rather than going on from its end."""
+def _starts_here(line: str, expression: str) -> bool:
+    """Return whether an expression starts after this line, and does not go on from its end."""
     if _BULLET.fullmatch(line):
         return True
-    if left.startswith("-"):  # a sign only where there is nothing to subtract from
+    if expression.startswith("-"):  # a sign only where there is nothing to subtract from
         return not line.strip() or line.rstrip()[-1] in "=:,;"
     return not _GOES_ON_BEFORE.search(line)
 
 
 def _values(
-    left: str, exact: Mapping[Fraction, Fraction], *, is_percent: bool
+    expression: str, exact: Mapping[Fraction, Fraction], *, is_percent: bool
 ) -> tuple[Fraction, ...]:
-    """What the result may be, the likeliest first; empty where the left side cannot be read."""
-    numbers = list(_NUMBER_AT.finditer(left))
+    """Return what the result may be, the likeliest first; empty if the text cannot be read."""
+    numbers = list(_NUMBER_AT.finditer(expression))
     names = iter(range(len(numbers)))
-    code = _NUMBER_AT.sub(lambda _: f"n{next(names)}", left).translate(_PLAIN)
+    code = _NUMBER_AT.sub(lambda _: f"n{next(names)}", expression).translate(_PLAIN)
     n_open, n_first = code.count("(") - code.count(")"), len(code) - len(code.lstrip("("))
     code = code[max(0, min(n_open, n_first)) :]  # the bracket of an aside that holds the equation
     shares = [number["percent"] is not None for number in numbers]
@@ -161,7 +161,7 @@ def _values(
 
 
 def _value_of(node: ast.expr, numbers: Sequence[Fraction]) -> Fraction:
-    """Value of ``n0 + n1 * ...``, exactly."""
+    """Return the value of ``n0 + n1 * ...``, exactly."""
     match node:
         case ast.Name(id=name):
             return numbers[int(name[1:])]
@@ -174,7 +174,7 @@ def _value_of(node: ast.expr, numbers: Sequence[Fraction]) -> Fraction:
 
 
 def _agrees(text: str, value: Fraction) -> bool:
-    """Whether a result is a value, or that value rounded or cut to the decimals it shows."""
+    """Return whether a result is a value, or that value rounded or cut to the decimals it shows."""
     stated, places = _figure(text), len(text.partition(".")[2])
     if stated == value or not places:
         return stated == value
@@ -183,22 +183,22 @@ def _agrees(text: str, value: Fraction) -> bool:
     return is_cut or abs(value - stated) <= unit / 2
 
 
-def _replaced(step: re.Match[str], group: str, value: Fraction) -> str:
-    """The match with another number in a group."""
+def _replace_number(step: re.Match[str], group: str, value: Fraction) -> str:
+    """Return the match with another number in a group."""
     start, end = step.start(group) - step.start(), step.end(group) - step.start()
-    return step[0][:start] + _written(value, step[group]) + step[0][end:]
+    return step[0][:start] + _format_like(value, step[group]) + step[0][end:]
 
 
 def _figure(text: str) -> Fraction:
     return Fraction(re.sub(r"[^0-9.-]", "", text))
 
 
-def _written(value: Fraction, like: str) -> str:
-    """A value in the style of a number: its coin, its commas, at least its decimals."""
-    shown = len(like.partition(".")[2])
+def _format_like(value: Fraction, like: str) -> str:
+    """Write a value in the style of a number: its coin, its commas, at least its decimals."""
+    n_decimals = len(like.partition(".")[2])
     finite = (n for n in range(_MAX_DECIMALS + 1) if (value * 10**n).denominator == 1)
-    places = max(shown, next(finite, 2))
-    whole, part = divmod(round(abs(value) * 10**places), 10**places)
+    places = max(n_decimals, next(finite, 2))
+    integer, part = divmod(round(abs(value) * 10**places), 10**places)
     coin = like.removeprefix("-")[: len(like.removeprefix("-")) - len(like.lstrip("-$€£¥ "))]
-    digits = f"{whole:,}" if "," in like else str(whole)
+    digits = f"{integer:,}" if "," in like else str(integer)
     return ("-" if value < 0 else "") + coin + digits + (f".{part:0{places}d}" if places else "")

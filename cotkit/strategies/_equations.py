@@ -22,40 +22,44 @@ _GOES_ON = re.compile(r"\s*[+*\u00d7/\u00f7^=]|[\w(]")
 
 
 def equations(rationale: str) -> tuple[str, ...]:
-    """Every ``expression = result`` in order, units left out; a chain ``a = b = c`` counts as one.
+    """Return every ``expression = result`` in order, without units; ``a = b = c`` counts as one.
 
     ``"3 cups + 2 * 4 cups = 11 cups"`` is ``"3 + 2 * 4 = 11"``. At least one side has an operator;
     sides hold numbers, operators and brackets only, so what names an unknown is left out.
     """
-    found = [
+    candidates = [
         _balanced(_WORDS.sub("", match[0]))
         for match in _EQUATION.finditer(rationale)
         if not _BEGUN.search(rationale[: match.start()][-20:])
         and not _GOES_ON.match(rationale, match.end())
     ]
-    return tuple(each for each in found if _WORKED.search(each) and _closes(each))
+    return tuple(
+        equation for equation in candidates if _WORKED.search(equation) and _closes(equation)
+    )
 
 
 def equation_sentences(exemplars: Sequence[Exemplar]) -> tuple[str, ...]:
-    """Each exemplar's equations as one sentence: ``"6 * 4 = 24; 24 + 10 = 34."``.
+    """Write each exemplar's equations as one sentence: ``"6 * 4 = 24; 24 + 10 = 34."``.
 
     Raises:
         ValueError: an exemplar has none; names it.
     """
-    found = [equations(exemplar.rationale) for exemplar in exemplars]
-    for at, (exemplar, has_some) in enumerate(zip(exemplars, found, strict=True), start=1):
-        if not has_some:
-            raise ValueError(f"exemplar {at} ({exemplar.question[:60]!r}) works out no equation")
-    return tuple("; ".join(each) + "." for each in found)
+    per_exemplar = [equations(exemplar.rationale) for exemplar in exemplars]
+    for number, (exemplar, texts) in enumerate(zip(exemplars, per_exemplar, strict=True), start=1):
+        if not texts:
+            raise ValueError(
+                f"exemplar {number} ({exemplar.question[:60]!r}) works out no equation"
+            )
+    return tuple("; ".join(texts) + "." for texts in per_exemplar)
 
 
 def with_rationales(exemplars: Sequence[Exemplar], rationales: Sequence[str]) -> list[Exemplar]:
-    """The exemplars with these rationales in place of their own, in order."""
+    """Return the exemplars with these rationales in place of their own, in order."""
     return [replace(x, rationale=r) for x, r in zip(exemplars, rationales, strict=True)]
 
 
 def _balanced(equation: str) -> str:
-    """Without the bracket of an aside that holds the equation: ``(3 * 4 = 12)``."""
+    """Remove the bracket of an aside that holds the equation: ``(3 * 4 = 12)``."""
     first, last = equation.split("=", 1)[0], equation.rsplit("=", 1)[1]
     opened = max(0, first.count("(") - first.count(")"))
     closed = max(0, last.count(")") - last.count("("))

@@ -40,8 +40,8 @@ class LabelStrategy(DecodingStrategy):
         if len(self.labels) < 2:
             raise ValueError("the exemplar pool must show at least two labels")
         for label in self.labels:
-            if (there := len(self._of(label))) < self.k:
-                raise ValueError(f"k is {self.k}, but there are only {there} exemplars of {label}")
+            if (n_pool := len(self._of(label))) < self.k:
+                raise ValueError(f"k is {self.k}, but there are only {n_pool} exemplars of {label}")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -49,14 +49,14 @@ class LabelStrategy(DecodingStrategy):
         return tuple(sorted({exemplar.answer for exemplar in self.pool}))
 
     def drawn(self) -> tuple[Exemplar, ...]:
-        """The k of each label, mixed; a larger k shows those of a smaller one, too."""
+        """Draw k of each label, mixed; a larger k shows those of a smaller one, too."""
         chosen = chain.from_iterable(
             ranked("exemplars", self.seed, self._of(label))[: self.k] for label in self.labels
         )
         return tuple(ranked("order", self.seed, chosen))
 
     def request(self, exemplars: Sequence[Exemplar], question: Question) -> Request:
-        """The one request; the answer ends with its line."""
+        """Return the one request; the answer ends with its line."""
         prompt = render("labels", 1, exemplars=exemplars, question=question.text)
         stop_after = answer_line_end(question.answer_kind, cue_spoken=True)
         return Request(
@@ -69,7 +69,7 @@ class LabelStrategy(DecodingStrategy):
 
 
 def ranked(what: str, seed: int, exemplars: Iterable[Exemplar]) -> list[Exemplar]:
-    """In an order that only ``what``, the seed and each exemplar's text decide."""
+    """Sort in an order that only ``what``, the seed and each exemplar's text decide."""
 
     def key(exemplar: Exemplar) -> str:
         return hashlib.sha256(f"{what}\n{seed}\n{exemplar.question}".encode()).hexdigest()

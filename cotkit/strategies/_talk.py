@@ -27,7 +27,7 @@ REVIEW_STOP = ("\nQ:", "\nA:")
 
 
 def as_many_samples(rounds: int, max_tokens: int) -> str:
-    """The control that spends the calls of a draft and its rounds on fresh samples and a vote."""
+    """Return the control with as many calls as a draft and its rounds: fresh samples and a vote."""
     limit = "" if max_tokens == Cot.max_tokens else f",max_tokens={max_tokens}"
     return f"self-consistency:k={1 + 2 * rounds}{limit}"
 
@@ -45,23 +45,25 @@ class Conversation:
 Saying: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Conversation]
 
 
-def draft(of: DecodingStrategy, exemplars: tuple[Exemplar, ...], question: Question) -> Saying:
-    """The first answer: the request of ``cot`` itself, so that both arms share one completion."""
-    decoding = {field.name: getattr(of, field.name) for field in fields(DecodingStrategy)}
+def draft(
+    strategy: DecodingStrategy, exemplars: tuple[Exemplar, ...], question: Question
+) -> Saying:
+    """Ask for the first answer by the request of ``cot``, so that both share a completion."""
+    decoding = {field.name: getattr(strategy, field.name) for field in fields(DecodingStrategy)}
     request = next(Cot(exemplars=exemplars, **decoding).solve(question))
     assert isinstance(request, Request)  # cot asks before it does anything else
     return (yield from _say(request))
 
 
 def go_on(talk: Conversation, words: str, decoding: Decoding) -> Saying:
-    """The user's next turn and the reply to it."""
+    """Say the user's next turn and get the reply."""
     messages = (*talk.messages, Message(role="user", content=words))
     return (yield from _say(Request(messages=messages, decoding=decoding)))
 
 
-def answering(of: DecodingStrategy, question: Question) -> Decoding:
-    """Decoding of an improved answer: that of the first one."""
-    return of.decoding(stop=ANSWER_STOP, stop_after=answer_line_end(question.answer_kind))
+def answering(strategy: DecodingStrategy, question: Question) -> Decoding:
+    """Return the decoding of an improved answer: that of the first one."""
+    return strategy.decoding(stop=ANSWER_STOP, stop_after=answer_line_end(question.answer_kind))
 
 
 def check_rounds(rounds: int, review_tokens: int) -> None:
@@ -77,9 +79,9 @@ def check_rounds(rounds: int, review_tokens: int) -> None:
 
 
 def _say(request: Request) -> Saying:
-    (said,) = yield request
-    reply = Message(role="assistant", content=said.text)
+    (completion,) = yield request
+    reply = Message(role="assistant", content=completion.text)
     return Conversation(
         messages=(*request.messages, reply),
-        attempt=Attempt(text=said.text, stop_reason=said.stop_reason),
+        attempt=Attempt(text=completion.text, stop_reason=completion.stop_reason),
     )

@@ -28,5 +28,5 @@ class AnswerFirst(DecodingStrategy):
     """As ``few-shot``: room for an answer line, none for reasoning before it."""
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
+        """Send one request."""
         return few_shot_turn(self, "answer-first", question, self.exemplars)

@@ -30,7 +30,7 @@ class Cot(DecodingStrategy):
     """Whether the chain's equations are worked out again and their results carried on."""
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
+        """Send one request."""
         prompt = render(
             "cot",
             1,

@@ -39,14 +39,16 @@ class CotShuffled(DecodingStrategy):
             raise ValueError(f"exemplars: {n} given, rationales can be exchanged among 2 or more")
         if not 1 <= self.shift < n:
             raise ValueError(f"shift is {self.shift}, must be in 1 to {n - 1} for {n} exemplars")
-        for at, (own, other) in enumerate(zip(self.exemplars, self._moved(), strict=True), start=1):
+        for number, (own, other) in enumerate(
+            zip(self.exemplars, self._moved(), strict=True), start=1
+        ):
             if own.rationale == other.rationale:
                 raise ValueError(
-                    f"shift is {self.shift}, exemplar {at} gets its own rationale back"
+                    f"shift is {self.shift}, exemplar {number} gets its own rationale back"
                 )
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
+        """Send one request."""
         return few_shot_turn(self, "cot", question, self._moved())
 
     def _moved(self) -> list[Exemplar]:

@@ -35,7 +35,7 @@ class EquationOnly(DecodingStrategy):
         equation_sentences(self.exemplars)
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
+        """Send one request."""
         equations = equation_sentences(self.exemplars)
         exemplars = with_rationales(self.exemplars, equations)
         return few_shot_turn(self, "cot", question, exemplars)

@@ -25,5 +25,5 @@ class FewShot(DecodingStrategy):
     max_tokens: int = 32
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
+        """Send one request."""
         return few_shot_turn(self, "few-shot", question, self.exemplars)

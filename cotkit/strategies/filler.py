@@ -35,7 +35,7 @@ class Filler(DecodingStrategy):
         equation_sentences(self.exemplars)
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
-        equations = equation_sentences(self.exemplars)
-        exemplars = with_rationales(self.exemplars, ["." * len(one) for one in equations])
+        """Send one request."""
+        sentences = equation_sentences(self.exemplars)
+        exemplars = with_rationales(self.exemplars, ["." * len(sentence) for sentence in sentences])
         return few_shot_turn(self, "cot", question, exemplars)

@@ -52,12 +52,12 @@ class FlippedLabels(LabelStrategy):
         return tuple(self._flip(x) if x in flipped else x for x in drawn)
 
     def solve(self, question: Question) -> Flow:
-        """One request."""
+        """Send one request."""
         (answer,) = yield self.request(self.exemplars, question)
         return Attempt(text=after_cue(CUE, answer.text), stop_reason=answer.stop_reason)
 
     def _flip_order(self, drawn: tuple[Exemplar, ...]) -> list[Exemplar]:
-        """One of each label in turn."""
+        """Take one of each label in turn."""
         order = ranked("flips", self.seed, drawn)
         by_label = [[x for x in order if x.answer == label] for label in self.labels]
         return list(chain.from_iterable(zip(*by_label, strict=True)))

@@ -58,7 +58,7 @@ class LeastToMost(DecodingStrategy):
             raise ValueError(f"max_steps is {self.max_steps}, must be 1 to 20")
 
     def solve(self, question: Question) -> Flow:
-        """One request that breaks down, one for each smaller question, one for the question."""
+        """Send one request that breaks down, one for each smaller question, one for the whole."""
         words, worked = format_question(question), decompositions()
         prompt = render("least-to-most.decompose", 1, question=words, worked=worked)
         (listed,) = yield _ask(prompt, self.decoding(stop=("\nQ:",), max_tokens=self.list_tokens))
@@ -66,8 +66,8 @@ class LeastToMost(DecodingStrategy):
         solved: list[dict[str, str]] = []
         for part in smaller:
             prompt = _solving(question, solved, smaller=part)
-            (said,) = yield _ask(prompt, self.decoding(stop=_STOP, max_tokens=self.step_tokens))
-            solved.append({"question": part, "answer": " ".join(said.text.split())})
+            (reply,) = yield _ask(prompt, self.decoding(stop=_STOP, max_tokens=self.step_tokens))
+            solved.append({"question": part, "answer": " ".join(reply.text.split())})
         stop_after = answer_line_end(question.answer_kind)
         prompt = _solving(question, solved, smaller=None)
         (answer,) = yield _ask(prompt, self.decoding(stop=_STOP, stop_after=stop_after))
@@ -75,17 +75,17 @@ class LeastToMost(DecodingStrategy):
 
 
 def smaller_questions(listed: Completion, question: Question) -> list[str]:
-    """The lines of a numbered or bulleted list, without one cut at its limit or one that restates.
+    """Read a list of questions, without one cut at the limit and without the question itself.
 
     A reply without a list breaks nothing down: the question is then asked at once.
     """
-    lines = [found[1] for found in _LISTED.finditer(listed.text)]
-    kept = lines[:-1] if listed.stop_reason == "length" else lines
-    return [line for line in dict.fromkeys(kept) if not question.text.endswith(line)]
+    lines = [match[1] for match in _LISTED.finditer(listed.text)]
+    whole_lines = lines[:-1] if listed.stop_reason == "length" else lines
+    return [line for line in dict.fromkeys(whole_lines) if not question.text.endswith(line)]
 
 
 def decompositions() -> list[dict[str, Any]]:
-    """The released worked examples: question, steps (question, answer), rationale, answer."""
+    """Read the released worked examples: question, steps, rationale, answer."""
     lines = read_locked("exemplars.least-to-most.v1.jsonl").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -93,7 +93,7 @@ def decompositions() -> list[dict[str, Any]]:
 def _solving(
     question: Question, solved: Sequence[Mapping[str, str]], *, smaller: str | None
 ) -> str:
-    """The prompt for one smaller question, or (None) for the question itself."""
+    """Render the prompt for one smaller question, or (None) for the question itself."""
     return render(
         "least-to-most.solve",
         1,

@@ -48,7 +48,7 @@ class OracleReview(DecodingStrategy):
         check_rounds(self.rounds, self.review_tokens)
 
     def solve_with_oracle(self, question: Question, is_correct: IsCorrect) -> Flow:
-        """As ``self-review``, but no round is asked once the answer is right."""
+        """Solve as ``self-review``, but ask for no round once the answer is right."""
         talk = yield from draft(self, self.exemplars, question)
         answers: list[Attempt] = [talk.attempt]
         while len(answers) <= self.rounds and not _is_right(answers[-1], is_correct):
@@ -58,5 +58,5 @@ class OracleReview(DecodingStrategy):
 
 
 def _is_right(answer: Attempt, is_correct: IsCorrect) -> bool:
-    """An answer cut at its limit is not there yet: the number may be "12" of "123"."""
+    """Return whether an answer is right; one cut at its limit is not: "12" may be of "123"."""
     return answer.stop_reason == "stop" and is_correct(answer.text)

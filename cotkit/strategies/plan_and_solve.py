@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cotkit.prompting import format_question, render
-from cotkit.stops import answer_line_end
-from cotkit.strategies._base import DecodingStrategy, after_cue
-from cotkit.types import Attempt, Flow, Message, Question, Request
+from cotkit.strategies._base import DecodingStrategy, reason_then_answer
+from cotkit.types import Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +44,9 @@ class PlanAndSolve(DecodingStrategy):
             raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 
     def solve(self, question: Question) -> Flow:
-        """Two requests, the second holding the first one's completion."""
+        """Send two requests, the second with the first one's completion."""
         kind = question.answer_kind
         prompt = render(
             "plan-and-solve", 1, question=format_question(question), kind=kind, plus=self.plus
         )
-        ask = Message(role="user", content=prompt)
-        (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))
-        said = Message(role="assistant", content=reasoning.text)
-        extract = Message(role="user", content=render("zero-shot-cot.extract", 1))
-        decoding = self.decoding(
-            stop=("\nQ:",),
-            stop_after=answer_line_end(kind, cue_spoken=True),
-            max_tokens=self.answer_tokens,
-        )
-        (answer,) = yield Request(messages=(ask, said, extract), decoding=decoding)
-        text = after_cue("The answer is", answer.text)
-        return Attempt(text=text, stop_reason=answer.stop_reason)
+        return reason_then_answer(self, prompt, question, answer_tokens=self.answer_tokens)

@@ -52,7 +52,7 @@ class ProgramAided(DecodingStrategy):
                 raise ValueError(f"exemplars: no code for {start!r}, use --exemplars builtin:K")
 
     def solve(self, question: Question) -> Flow:
-        """One request, then its code is run."""
+        """Send one request, then run its code."""
         codes = programs()
         shots = [{"question": x.question, "code": codes[x.question]} for x in self.exemplars]
         prompt = render("program-aided", 1, question=format_question(question), programs=shots)
@@ -75,7 +75,7 @@ class ProgramAided(DecodingStrategy):
 
 
 def cut_code(text: str) -> tuple[str, bool]:
-    """The code of a reply, and whether a closing fence says that it is complete.
+    """Return the code of a reply, and whether a closing fence says that it is complete.
 
     The first fenced block that defines ``solution``, else the first block, else the whole reply.
     """
@@ -85,6 +85,6 @@ def cut_code(text: str) -> tuple[str, bool]:
 
 
 def programs() -> dict[str, str]:
-    """The released code: question of a built-in exemplar -> source of its ``solution()``."""
+    """Read the released code: question of a built-in exemplar -> source of its ``solution()``."""
     lines = read_locked("exemplars.program.v1.jsonl").splitlines()
     return {row["question"]: row["code"] for row in map(json.loads, lines)}

@@ -25,6 +25,6 @@ class QIf(DecodingStrategy):
     max_tokens: int = 32
 
     def solve(self, question: Question) -> Flow:
-        """One request; the cue is put back before the completion for the readers."""
+        """Send one request; the cue is put back before the completion for the readers."""
         decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
         return SelfCorrect(instruction="unbiased", condition="q-if", **decoding).solve(question)

@@ -43,7 +43,7 @@ class QIfCot(DecodingStrategy):
         self._asked()
 
     def solve(self, question: Question) -> Flow:
-        """Two requests, the second holding the first one's completion."""
+        """Send two requests, the second with the first one's completion."""
         return self._asked().solve(question)
 
     def _asked(self) -> SelfCorrect:

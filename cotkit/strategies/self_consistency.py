@@ -45,7 +45,7 @@ class SelfConsistency(DecodingStrategy):
             raise ValueError("temperature is 0, must be above 0: greedy samples are all the same")
 
     def solve(self, question: Question) -> Flow:
-        """One request of k samples; what is asked is what ``cot`` asks."""
+        """Send one request of k samples: the request of ``cot``."""
         decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
         request = next(Cot(exemplars=self.exemplars, **decoding).solve(question))
         assert isinstance(request, Request)  # cot asks before it does anything else

@@ -66,7 +66,7 @@ class SelfCorrect(DecodingStrategy):
         return (*asking, *reasoning) if self.reasons else asking
 
     def solve(self, question: Question) -> Flow:
-        """One request, or two in ``q-if-cot``."""
+        """Send one request, or two in ``q-if-cot``."""
         if self.condition == "q":
             decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
             return Standard(**decoding).solve(question)
@@ -89,9 +89,9 @@ class SelfCorrect(DecodingStrategy):
         begin = Message(role="assistant", content=begun)
         thinking = self.decoding(stop=("\nQ:",), max_tokens=self.reasoning_tokens)
         (thoughts,) = yield Request(messages=(ask, begin), decoding=thinking)
-        said = Message(role="assistant", content=after_cue(begun, thoughts.text))
+        reply = Message(role="assistant", content=after_cue(begun, thoughts.text))
         extract = Message(role="user", content=render("self-correct.answer", 1))
         stop_after = answer_line_end(question.answer_kind, cue_spoken=True)
         decoding = self.decoding(stop=("\nQ:",), stop_after=stop_after)
-        (answer,) = yield Request(messages=(ask, said, extract), decoding=decoding)
+        (answer,) = yield Request(messages=(ask, reply, extract), decoding=decoding)
         return Attempt(text=after_cue(_CUE, answer.text), stop_reason=answer.stop_reason)

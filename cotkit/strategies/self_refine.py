@@ -60,11 +60,11 @@ class SelfRefine(DecodingStrategy):
         check_rounds(self.rounds, self.review_tokens)
 
     def same_cost(self) -> str:
-        """The control that spends as many calls on fresh samples, if no verdict stops this one."""
+        """Return the control with as many calls for fresh samples, if no verdict stops this one."""
         return as_many_samples(self.rounds, self.max_tokens)
 
     def solve(self, question: Question) -> Flow:
-        """One request, then at most two a round; the drafts are all answers but the last."""
+        """Send one request, then at most two a round; the drafts are all answers but the last."""
         reviewing = self.decoding(
             stop=REVIEW_STOP, stop_after=_VERDICT, max_tokens=self.review_tokens
         )
@@ -81,5 +81,5 @@ class SelfRefine(DecodingStrategy):
 
 
 def says_correct(feedback: Attempt) -> bool:
-    """Whether the feedback holds its verdict line in full; a line cut by the limit may go on."""
+    """Return whether the feedback holds its whole verdict line; one cut by the limit may go on."""
     return feedback.stop_reason == "stop" and _CORRECT.search(feedback.text) is not None

@@ -55,11 +55,11 @@ class SelfReview(DecodingStrategy):
         check_rounds(self.rounds, self.review_tokens)
 
     def same_cost(self) -> str:
-        """The control that spends as many calls on fresh samples."""
+        """Return the control with as many calls for fresh samples."""
         return as_many_samples(self.rounds, self.max_tokens)
 
     def solve(self, question: Question) -> Flow:
-        """One request, then two a round; the drafts are all answers but the last."""
+        """Send one request, then two a round; the drafts are all answers but the last."""
         talk = yield from draft(self, self.exemplars, question)
         answers: list[Attempt] = [talk.attempt]
         for _ in range(self.rounds):
@@ -69,10 +69,10 @@ class SelfReview(DecodingStrategy):
 
 
 def improve(
-    of: DecodingStrategy, talk: Conversation, question: Question, *, review_tokens: int
+    strategy: DecodingStrategy, talk: Conversation, question: Question, *, review_tokens: int
 ) -> Saying:
-    """One round: find problems, then answer again."""
-    reviewing = of.decoding(stop=REVIEW_STOP, max_tokens=review_tokens)
+    """Go one round: find problems, then answer again."""
+    reviewing = strategy.decoding(stop=REVIEW_STOP, max_tokens=review_tokens)
     talk = yield from go_on(talk, render("self-review.review", 1), reviewing)
     again = render("self-review.improve", 1, kind=question.answer_kind)
-    return (yield from go_on(talk, again, answering(of, question)))
+    return (yield from go_on(talk, again, answering(strategy, question)))

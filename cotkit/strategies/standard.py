@@ -25,7 +25,7 @@ class Standard(DecodingStrategy):
     max_tokens: int = 32
 
     def solve(self, question: Question) -> Flow:
-        """One request; the cue is put back before the completion for the readers."""
+        """Send one request; the cue is put back before the completion for the readers."""
         prompt = render(
             "standard", 1, question=format_question(question), kind=question.answer_kind
         )

@@ -61,9 +61,9 @@ class UnrelatedLabels(LabelStrategy):
             raise ValueError(f"set {self.set} has 6 symbols, there are {len(self.labels)} labels")
 
     def symbols(self) -> dict[str, str]:
-        """Natural label -> the symbol shown in its place."""
-        shown = SETS[self.set] or (*self.labels[1:], self.labels[0])
-        return dict(zip(self.labels, shown, strict=False))
+        """Return the symbol that is shown for each natural label."""
+        symbols = SETS[self.set] or (*self.labels[1:], self.labels[0])
+        return dict(zip(self.labels, symbols, strict=False))
 
     @property
     def exemplars(self) -> tuple[Exemplar, ...]:
@@ -72,30 +72,32 @@ class UnrelatedLabels(LabelStrategy):
         return tuple(replace(x, answer=symbols[x.answer]) for x in self.drawn())
 
     def solve(self, question: Question) -> Flow:
-        """One request; the attempt ends with the natural label, after the words before it."""
+        """Send one request; the attempt ends with the natural label, after the words before it."""
         (answer,) = yield self.request(self.exemplars, question)
-        named = _named(answer.text, {symbol: label for label, symbol in self.symbols().items()})
+        mention = _find_symbol(
+            answer.text, {symbol: label for label, symbol in self.symbols().items()}
+        )
         return Attempt(
-            text="" if named is None else f"{_unread(named[0])}{CUE} {named[1]}.",
+            text="" if mention is None else f"{_clean_words(mention[0])}{CUE} {mention[1]}.",
             stop_reason=answer.stop_reason,
-            note="the answer names none of the symbols, or several" if named is None else None,
+            note="the answer names none of the symbols, or several" if mention is None else None,
         )
 
 
-def _named(text: str, labels: Mapping[str, str]) -> tuple[str, str] | None:
-    """What stands before the first mention of the only symbol in the text, and its label.
+def _find_symbol(text: str, labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the words before the first mention of the text's only symbol, and its label.
 
     Within a sentence the case must fit: ``a`` is no ``A``; alone it need not.
     """
-    whole = text.strip(string.whitespace + string.punctuation).casefold()
-    if exact := [symbol for symbol in labels if symbol.casefold() == whole]:
+    answer = text.strip(string.whitespace + string.punctuation).casefold()
+    if exact := [symbol for symbol in labels if symbol.casefold() == answer]:
         return "", labels[exact[0]]
-    found = {s: re.search(rf"(?<!\w){re.escape(s)}(?!\w)", text) for s in labels}
-    named = [(text[: at.start()], labels[s]) for s, at in found.items() if at]
-    return named[0] if len(named) == 1 else None
+    matches = {s: re.search(rf"(?<!\w){re.escape(s)}(?!\w)", text) for s in labels}
+    mentions = [(text[: match.start()], labels[s]) for s, match in matches.items() if match]
+    return mentions[0] if len(mentions) == 1 else None
 
 
-def _unread(words: str) -> str:
-    """A line of the words, less every marker that could make a reader take them for the answer."""
+def _clean_words(words: str) -> str:
+    """Return a line of the words, without markers that a reader could take for an answer."""
     words = _MARKERS.sub(" ", words).strip()
     return f"{words}\n" if words else ""

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cotkit.prompting import format_question, read_trigger, render
-from cotkit.stops import answer_line_end
-from cotkit.strategies._base import DecodingStrategy, after_cue
-from cotkit.types import Attempt, Flow, Message, Question, Request
+from cotkit.strategies._base import DecodingStrategy, reason_then_answer
+from cotkit.types import Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class ZeroShotCot(DecodingStrategy):
             raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 
     def solve(self, question: Question) -> Flow:
-        """Two requests, the second holding the first one's completion."""
+        """Send two requests, the second with the first one's completion."""
         prompt = render(
             "zero-shot-cot",
             2,
@@ -56,15 +55,4 @@ class ZeroShotCot(DecodingStrategy):
             kind=question.answer_kind,
             trigger=read_trigger(self.trigger),
         )
-        ask = Message(role="user", content=prompt)
-        (reasoning,) = yield Request(messages=(ask,), decoding=self.decoding(stop=("\nQ:",)))
-        said = Message(role="assistant", content=reasoning.text)
-        extract = Message(role="user", content=render("zero-shot-cot.extract", 1))
-        decoding = self.decoding(
-            stop=("\nQ:",),
-            stop_after=answer_line_end(question.answer_kind, cue_spoken=True),
-            max_tokens=self.answer_tokens,
-        )
-        (answer,) = yield Request(messages=(ask, said, extract), decoding=decoding)
-        text = after_cue("The answer is", answer.text)
-        return Attempt(text=text, stop_reason=answer.stop_reason)
+        return reason_then_answer(self, prompt, question, answer_tokens=self.answer_tokens)
