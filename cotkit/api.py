@@ -1,4 +1,4 @@
-"""The Python front door, for other eval code: ``compare``, ``plan``, ``scale`` and ``score``."""
+"""The functions for other evaluation code: ``compare``, ``plan``, ``scale`` and ``score``."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def scale(
             scale, ladder, options, model=GIVEN_IN_PYTHON, strategies=strategy_specs(strategy)
         ),
         [model if isinstance(model, str) else _resolve_backend(model) for model in ladder],
-        [named for each in benches for named in _name_benchmarks(each)],
+        [pair for each in benches for pair in _name_benchmarks(each)],
         ScaleOptions(
             axis=x,
             assume_sustained=assume_sustained,

@@ -47,7 +47,7 @@ def test_planted_deviation_of_the_draws_is_recovered() -> None:
     rng, found = random.Random(1), []
     for _ in range(40):
         gains = planted(rng, n_draws=6, n=150, sd_draws=0.1, sd_items=0.1)
-        found.append(draw_variance("a", "b", gains, rng=rng, resamples=2))
+        found.append(draw_variance("a", "b", gains, resamples=2))
     assert math.sqrt(sum(v.sd_draws**2 for v in found) / 40) == pytest.approx(0.1, rel=0.15)
     # Within a draw the square of a gain is 0.4 on average; less the square of the mean of the draw.
     expected = math.sqrt((0.4 - 0.1**2) / 150)
@@ -57,7 +57,7 @@ def test_planted_deviation_of_the_draws_is_recovered() -> None:
 def test_without_planted_deviation_little_is_found_and_half_the_time_none() -> None:
     rng = random.Random(2)
     gains = [planted(rng, n_draws=5, n=150, sd_draws=0, sd_items=0.1) for _ in range(60)]
-    found = [draw_variance("a", "b", g, rng=rng, resamples=2) for g in gains]
+    found = [draw_variance("a", "b", g, resamples=2) for g in gains]
     assert 0.35 < sum(v.sd_draws == 0 for v in found) / 60 < 0.8
     assert all(v.sd_draws < v.sd_items * 1.5 for v in found)
 
@@ -73,7 +73,7 @@ def test_the_interval_covers_the_truth(sd_draws: float, lowest: float, why: str)
     rng, hits = random.Random(3), 0
     for _ in range(100):
         gains = planted(rng, n_draws=5, n=60, sd_draws=sd_draws, sd_items=0.1)
-        interval = draw_variance("a", "b", gains, rng=rng, resamples=200).interval
+        interval = draw_variance("a", "b", gains, resamples=200).interval
         hits += interval.low <= 0 <= interval.high
     assert hits / 100 >= lowest, why
 
@@ -81,7 +81,7 @@ def test_the_interval_covers_the_truth(sd_draws: float, lowest: float, why: str)
 def test_the_interval_is_the_one_a_plain_resampling_gives() -> None:
     rng = random.Random(4)
     gains = planted(rng, n_draws=4, n=50, sd_draws=0.1, sd_items=0.1)
-    found = draw_variance("a", "b", gains, rng=rng, resamples=4000)
+    found = draw_variance("a", "b", gains, resamples=4000)
     means: list[float] = []
     for _ in range(4000):
         draws, items = rng.choices(range(4), k=4), rng.choices(range(50), k=50)
@@ -93,23 +93,23 @@ def test_the_interval_is_the_one_a_plain_resampling_gives() -> None:
 
 
 def test_draws_that_are_all_equal_vary_by_their_problems_only() -> None:
-    found = draw_variance("a", "b", [[1, 0, 0, -1, 1]] * 3, rng=random.Random(0))
+    found = draw_variance("a", "b", [[1, 0, 0, -1, 1]] * 3)
     assert found.gains == (0.2, 0.2, 0.2)
     assert found.sd_draws == 0
     assert found.sd_items == pytest.approx(math.sqrt(0.7 / 5))
-    nothing = draw_variance("a", "b", [[0, 0, 0]] * 3, rng=random.Random(0))
+    nothing = draw_variance("a", "b", [[0, 0, 0]] * 3)
     assert (nothing.interval.low, nothing.interval.high, nothing.sd_items) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("gains", [[], [[1, 0]], [[1], [0]], [[], []]])
 def test_one_draw_or_one_problem_is_refused(gains: list[list[int]]) -> None:
     with pytest.raises(UsageError, match="show no variance of cot over few-shot"):
-        draw_variance("cot", "few-shot", gains, rng=random.Random(0))
+        draw_variance("cot", "few-shot", gains)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     gains = planted(random.Random(5), n_draws=3, n=40, sd_draws=0.1, sd_items=0.1)
-    one, two = (draw_variance("a", "b", gains, rng=random.Random(9)) for _ in range(2))
+    one, two = (draw_variance("a", "b", gains, seed=9) for _ in range(2))
     assert one == two
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from statistics import fmean, stdev
 
 import pytest
 
-from cotkit.analysis.metrics import MANY, add_normalised, mean_interval, measure_metrics
+from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.values import MetricGain, MetricResult
 from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.errors import UsageError
@@ -364,28 +367,41 @@ def test_an_unknown_interval_stays_unknown_on_another_scale() -> None:
 
 def test_intervals_do_not_depend_on_the_order_of_rows_and_repeat() -> None:
     values = [float(i * i % 7) for i in range(40)]
-    one = mean_interval(values, 0.95, "seed")
-    assert one == mean_interval(values[::-1], 0.95, "seed")
-    assert one != mean_interval(values, 0.95, "another")
-    assert math.isnan(mean_interval([2.0] * 9, 0.95, "").low), "no spread, no interval"
+    found = rows(edit_distance=(values, [*values[1:], 9.0]))
+    assert analysed(found) == analysed(found[::-1])
+    means = analysed(rows(edit_distance=([2.0] * 9, values[:9])))["edit_distance"].means
+    assert [math.isnan(mean.interval.low) for mean in means] == [False, True], "no spread"
 
 
-def test_the_bootstrap_becomes_the_normal_interval() -> None:
-    values = [float(i * i % 11) for i in range(MANY - 1)]
-    drawn = mean_interval(values, 0.95, "seed")
-    normal = mean_interval([*values, sum(values) / len(values)], 0.95, "seed")
-    width = normal.high - normal.low
-    assert drawn.low == pytest.approx(normal.low, abs=0.1 * width)
-    assert drawn.high == pytest.approx(normal.high, abs=0.1 * width)
+def test_intervals_of_many_problems_are_the_normal_ones() -> None:
+    values, zeros = [float(i * i % 11) for i in range(400)], [0.0] * 400
+    interval = gain(rows(edit_distance=(values, zeros)), "edit_distance").interval
+    error = stdev(values) / math.sqrt(400)
+    assert interval.low == pytest.approx(fmean(values) - 1.96 * error, abs=0.1 * error)
+    assert interval.high == pytest.approx(fmean(values) + 1.96 * error, abs=0.1 * error)
+
+
+def test_fewer_problems_than_sign_flips_need_have_no_interval() -> None:
+    for n, is_known in ((5, False), (6, True)):
+        values = [0.5 + i / 100 for i in range(n)]
+        interval = gain(rows(edit_similarity=(values, [0.2] * n)), "edit_similarity").interval
+        assert math.isfinite(interval.low) == is_known
 
 
 def test_intervals_cover_the_truth_at_about_their_rate() -> None:
-    import random
-
     source = random.Random(1)
-    n_hit = 0
-    for trial in range(200):
+    n_held = 0
+    for _ in range(200):
         values = [min(1.0, source.expovariate(4)) for _ in range(60)]
-        interval = mean_interval(values, 0.9, str(trial))
-        n_hit += interval.low <= (1 - math.exp(-4)) / 4 <= interval.high
-    assert 0.84 <= n_hit / 200 <= 0.96
+        found = rows(edit_similarity=(values, [0.0] * 60))
+        interval = analysed(found, 0.9)["edit_similarity"].means[1].interval
+        n_held += interval.low <= (1 - math.exp(-4)) / 4 <= interval.high
+    assert 0.84 <= n_held / 200 <= 0.97
+
+
+def test_problems_of_one_cluster_are_not_independent_evidence() -> None:
+    values = [0.5 + (i // 10) / 20 for i in range(60)]  # all ten of a cluster alike
+    found = rows(edit_similarity=(values, [0.2] * 60))
+    clustered = [replace(row, cluster=f"c{int(row.problem_id[1:]) // 10}") for row in found]
+    narrow, wide = (gain(of, "edit_similarity").interval for of in (found, clustered))
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)

@@ -32,7 +32,7 @@ from cotkit.stats.bootstrap import Floats
 from cotkit.stats.intervals import Interval, newcombe, tango
 
 PAIR = ("cot", "few-shot")
-ASKED = ScaleQuestion(pairs=(PAIR,), n_resamples=400)
+ASKED = ScaleQuestion(pairs=(PAIR,), margin=0.02, n_resamples=400)
 ENDS: dict[SizeLabel, tuple[float, float]] = {
     "helps": (0.1, 0.3),
     "some_help": (0.01, 0.1),

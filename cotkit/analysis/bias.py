@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import chain, product
@@ -48,17 +46,22 @@ def measure_bias(
         is only one.
     """
     table = _replies_by_condition(rows, tags, reader)
-    whole = [_bias_of_arm(arm, c, None, list(of.values()), level) for (arm, c), of in table.items()]
-    categories = sorted({reply.category for of in table.values() for reply in of.values()})
-    if len(categories) < 2:
-        return tuple(whole)
-    parts = [
-        _bias_of_arm(arm, condition, category, there, level)
-        for category in categories
-        for (arm, condition), of in table.items()
-        if (there := [reply for reply in of.values() if reply.category == category])
+    overall = [
+        _bias_of_arm(arm, condition, None, list(replies.values()), level)
+        for (arm, condition), replies in table.items()
     ]
-    return (*whole, *parts)
+    categories = sorted(
+        {reply.category for replies in table.values() for reply in replies.values()}
+    )
+    if len(categories) < 2:
+        return tuple(overall)
+    by_category = [
+        _bias_of_arm(arm, condition, category, of_category, level)
+        for category in categories
+        for (arm, condition), replies in table.items()
+        if (of_category := [one for one in replies.values() if one.category == category])
+    ]
+    return (*overall, *by_category)
 
 
 def measure_bias_changes(
@@ -328,16 +331,19 @@ def _resample_scores(
         tuple(chain.from_iterable(map(astuple, cluster)))
         for cluster in chain(clusters, product(*made_up))
     ]
-    rng = random.Random(_SEED)  # noqa: S311  # statistics, not secrets
-    found: list[tuple[float, ...]] = []
-    for _ in range(_RESAMPLES):
-        drawn = rng.choices(drawn_from, k=len(drawn_from))
-        sums = [sum(column) for column in zip(*drawn, strict=True)]
-        scores = [score(_make_counts(sums[i : i + 4])) for i in range(0, 4 * n_arms, 4)]
-        known = tuple(value for value in scores if value is not None)
-        if len(known) == n_arms:
-            found.append(known)
-    return found
+    import numpy as np
+
+    from cotkit.stats.bootstrap import resampled_sums
+
+    values = np.asarray(drawn_from, dtype=np.float64)
+    sums = resampled_sums(values, _RESAMPLES, np.random.default_rng(_SEED))
+    resampled: list[tuple[float, ...]] = []
+    for row in sums.tolist():
+        scores = [score(_make_counts(row[i : i + 4])) for i in range(0, 4 * n_arms, 4)]
+        known_scores = tuple(value for value in scores if value is not None)
+        if len(known_scores) == n_arms:
+            resampled.append(known_scores)
+    return resampled
 
 
 def _one_sided_templates(
@@ -359,16 +365,18 @@ def _one_sided_templates(
 
 def _make_counts(values: Sequence[float]) -> BiasCounts:
     n, n_correct, n_non_unknown, n_biased = values
-    return BiasCounts(n=n, n_correct=n_correct, n_non_unknown=n_non_unknown, n_biased=n_biased)
+    named = min(n, n_non_unknown)  # sums of weighted counts are rounded
+    return BiasCounts(
+        n=n, n_correct=min(n, n_correct), n_non_unknown=named, n_biased=min(named, n_biased)
+    )
 
 
 def _percentile_interval(values: Sequence[float], level: float) -> Interval:
-    ordered, tail = sorted(values), (1 - level) / 2
-    return Interval(
-        low=ordered[math.floor(tail * len(ordered))],
-        high=ordered[math.ceil((1 - tail) * len(ordered)) - 1],
-        level=level,
-    )
+    import numpy as np
+
+    from cotkit.stats.bootstrap import percentiles
+
+    return percentiles(np.asarray(values, dtype=np.float64), level)
 
 
 # What an arm does to the bias of its control, in plain English, numbers included.

@@ -23,7 +23,7 @@ from cotkit.analysis.samples import (
 )
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
-from cotkit.analysis.values import Cell, Comparison, Gain, MetricResult, Variant, Verdict
+from cotkit.analysis.values import LEVEL, Cell, Comparison, Gain, MetricResult, Variant, Verdict
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
@@ -68,7 +68,7 @@ def compare(
     *,
     reader: str,
     margin: float,
-    level: float = 0.95,
+    level: float = LEVEL,
     sequential: bool = False,
     price: PriceLike | None = None,
 ) -> Comparison:

@@ -7,10 +7,8 @@ problems] with entries -1, 0, 1 (the control right alone, neither alone, the arm
 from __future__ import annotations
 
 import math
-import random
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, variance
 
 from cotkit.errors import UsageError
@@ -59,7 +57,7 @@ def draw_variance(
     control: str,
     gains: Sequence[Sequence[int]],
     *,
-    rng: random.Random,
+    seed: int = 0,
     level: float = 0.95,
     resamples: int = 2000,
 ) -> DrawVariance:
@@ -69,7 +67,7 @@ def draw_variance(
         arm: As in the result.
         control: As in the result.
         gains: [draws x problems], entries -1, 0 or 1; at least two of each.
-        rng: For the bootstrap.
+        seed: Of the bootstrap.
         level: Coverage that the interval claims, strictly between 0 and 1.
         resamples: Bootstrap samples; the ends are order statistics of their means.
 
@@ -109,7 +107,7 @@ def draw_variance(
         gain=gain,
         sd_draws=math.sqrt(max(0.0, variance(means) - residuals / n)),
         sd_items=math.sqrt(fmean(variance(row) for row in gains) / n),
-        interval=_two_way_interval(columns, gain, rng=rng, level=level, resamples=resamples),
+        interval=_two_way_interval(gains, gain, seed=seed, level=level, resamples=resamples),
     )
 
 
@@ -127,26 +125,15 @@ def _gain_by_problem(rows: Sequence[AttemptRow], arm: str, control: str) -> dict
 
 
 def _two_way_interval(
-    columns: Sequence[tuple[int, ...]],
-    gain: float,
-    *,
-    rng: random.Random,
-    level: float,
-    resamples: int,
+    gains: Sequence[Sequence[int]], gain: float, *, seed: int, level: float, resamples: int
 ) -> Interval:
-    n, n_draws = len(columns), len(columns[0])
-    # Problems with the same column are interchangeable: count them, then add up once for each kind.
-    kinds = list(dict.fromkeys(columns))
-    kind_of = {column: kind for kind, column in enumerate(kinds)}
-    problems = [kind_of[column] for column in columns]
+    import numpy as np
+
+    from cotkit.stats.bootstrap import percentiles, two_way_means
+
+    n_draws = len(gains)
+    matrix = np.asarray(gains, dtype=np.float64).T
+    means = two_way_means(matrix, resamples, np.random.default_rng(seed))
     widen = math.sqrt(n_draws / (n_draws - 1))
-    means: list[float] = []
-    for _ in range(resamples):
-        drawn = rng.choices(range(n_draws), k=n_draws)
-        counted = Counter(rng.choices(problems, k=n))
-        total = sum(times * sum(kinds[k][d] for d in drawn) for k, times in counted.items())
-        means.append(gain + widen * (total / (n * n_draws) - gain))
-    means.sort()
-    tail = (1 - level) / 2
-    low, high = means[math.floor(tail * resamples)], means[math.ceil((1 - tail) * resamples) - 1]
-    return Interval(low=max(-1.0, low), high=min(1.0, high), level=level)
+    interval = percentiles(gain + widen * (means - gain), level)
+    return replace(interval, low=max(-1.0, interval.low), high=min(1.0, interval.high))

@@ -67,7 +67,9 @@ def compute_gains(
     """
     n_gains = max(1, len(paired))
     each = shared_level(level, n_gains) if sequential else sidak_level(level, n_gains)
-    units = _number_units([pair for pairs in paired.values() for pair in pairs])
+    units = number_units(
+        {pair[0][0].problem_id: _cluster_of(pair) for pairs in paired.values() for pair in pairs}
+    )
     samples = [_measure_pairs(pairs, counting, units) for pairs in paired.values()]
     if sequential:
         estimates = [
@@ -101,20 +103,20 @@ def compute_gains(
     )
 
 
-def _number_units(pairs: Sequence[Pair]) -> Mapping[str, int]:
+def number_units(clusters: Mapping[str, str | None]) -> Mapping[str, int]:
     """Number what is independent: problem -> its cluster, or itself where it has none.
 
-    Numbers follow the names, so that the order of the pairs changes nothing.
+    Numbers follow the names, so that the order of the problems changes nothing.
+
+    Args:
+        clusters: Problem -> its cluster; None: it stands alone.
     """
-    names = {pair[0][0].problem_id: _unit_name(pair) for pair in pairs}
+    names = {
+        problem: (True, cluster) if cluster else (False, problem)
+        for problem, cluster in clusters.items()
+    }
     number = {name: i for i, name in enumerate(sorted(set(names.values())))}
     return {problem: number[name] for problem, name in names.items()}
-
-
-def _unit_name(pair: Pair) -> tuple[bool, str]:
-    """Return the name of a pair's cluster, or of its problem, told apart from clusters."""
-    cluster = _cluster_of(pair)
-    return (True, cluster) if cluster else (False, pair[0][0].problem_id)
 
 
 def _cluster_of(pair: Pair) -> str | None:
@@ -203,6 +205,7 @@ def measure_sample(
     *,
     n_units: int,
     is_clustered: bool,
+    is_resampled: bool = False,
 ) -> PairedSample:
     """Return what paired scores say, summed by what is independent.
 
@@ -212,13 +215,14 @@ def measure_sample(
         units: Cluster of each problem; where it stands alone, a number of its own.
         n_units: Units in the whole report, so that all its gains can be resampled together.
         is_clustered: Whether problems share units.
+        is_resampled: Whether to resample even answers right or wrong of independent problems.
     """
     n = len(arm)
     n_better = sum(a > c for a, c in zip(arm, control, strict=True))
     n_worse = sum(a < c for a, c in zip(arm, control, strict=True))
     rates = (math.fsum(arm) / n, math.fsum(control) / n) if n else (math.nan, math.nan)
     is_binary = all(score in {0.0, 1.0} for scores in (arm, control) for score in scores)
-    if n == 0 or (is_binary and not is_clustered):
+    if n == 0 or (is_binary and not is_clustered and not is_resampled):
         return PairedSample(
             n=n,
             arm_rate=rates[0],
@@ -335,21 +339,21 @@ def gain_over_chance(
     """
     if not 0 < chance < 1:
         raise UsageError(f"chance must lie between 0 and 1, not {chance}")
-    names = [(cluster or "", "" if cluster else str(i)) for i, cluster in enumerate(clusters or ())]
-    number = {name: i for i, name in enumerate(sorted(set(names)))}
-    is_clustered = len(number) < len(names)
+    units = number_units(dict(zip(map(str, range(len(scores))), clusters or (), strict=False)))
+    is_clustered = len(set(units.values())) < len(units)
     if not is_clustered and all(score in {0.0, 1.0} for score in scores):
         n_right, n = round(math.fsum(scores)), len(scores)
         rate = wilson(n_right, n, level)
         interval = Interval(low=rate.low - chance, high=rate.high - chance, level=level)
         return GainEstimate(interval=interval, p_value=score_test(n_right, n, chance))
-    units = [number[name] for name in names] if is_clustered else range(len(scores))
+    codes = list(units.values()) if is_clustered else list(range(len(scores)))
     sample = measure_sample(
         scores,
         [chance] * len(scores),
-        list(units),
-        n_units=len(set(units)),
+        codes,
+        n_units=len(set(codes)),
         is_clustered=is_clustered,
+        is_resampled=True,
     )
     [estimate] = estimate_gains([sample], level)
     interval = Interval(

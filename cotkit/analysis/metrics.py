@@ -1,31 +1,30 @@
 """Metrics beside the solve rate: their means by arm, and their gains over the control.
 
-One at a time, not simultaneously: they show what a verdict hangs on and give none themselves. A
-mean of zeros and ones has Wilson's interval and its gain Tango's, as solve rates have; any other
-has the percentile interval of a seeded bootstrap over problems (Efron 1979), paired for gains, or,
-from `MANY` problems on, the normal interval that it has become by then. Below `FEW` problems such a
-mean has no interval.
+One at a time, not simultaneously: they show what a verdict hangs on and give none themselves. Means
+of zeros and ones have Wilson's interval; any other mean, and every gain, has the interval that
+`analysis.gains` gives scores between the metric's bounds. Fewer problems (or clusters) than the
+sign flips need have no interval, nor have values that are all equal.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Protocol, TypeAlias
 
+from cotkit.analysis.gains import (
+    PairedSample,
+    clusters_needed,
+    estimate_gains,
+    measure_sample,
+    number_units,
+)
+from cotkit.analysis.samples import rate_interval
 from cotkit.analysis.values import BesideExact, Direction, MetricGain, MetricMean, MetricResult
-from cotkit.stats.intervals import Interval, critical_value, tango, wilson
+from cotkit.stats.intervals import Interval
 from cotkit.store.rows import AttemptRow
-
-N_RESAMPLES = 1000
-"""Of each bootstrap."""
-FEW = 20
-"""Problems below which a bootstrap has too little to draw from: no interval, nothing decided."""
-MANY = 200
-"""Problems from which on the normal interval is used."""
 
 _EXACT = "exact_match"
 _PLAIN = {_EXACT, "numeric_match"}  # the solve rate in other words: alone they show nothing new
@@ -67,6 +66,34 @@ class _Report:
     arms: Sequence[str]
     pairs: Sequence[tuple[str, str]]
     level: float
+    units: Mapping[str, int]
+
+    def measure(
+        self, values: _Values, control: _Values | None, span: float, *, is_rate: bool = False
+    ) -> PairedSample:
+        """Return the values less the control's, as shares of ``span``."""
+        problems = sorted(values if control is None else values.keys() & control.keys())
+        units = [self.units[problem] for problem in problems]
+        return measure_sample(
+            [values[problem] / span for problem in problems],
+            [0.0 if control is None else control[problem] / span for problem in problems],
+            units,
+            n_units=len(set(self.units.values())),
+            is_clustered=len(set(units)) < len(units),
+            is_resampled=not is_rate,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """A metric whose intervals are still to be made."""
+
+    name: str
+    kind: MetricKind
+    means: Mapping[str, PairedSample]
+    gains: Mapping[tuple[str, str], PairedSample]
+    span: float
+    is_rate: bool
 
 
 def measure_metrics(
@@ -95,16 +122,19 @@ def measure_metrics(
     table = _values_by_metric(rows)
     if table.keys() <= _PLAIN:
         return ()
-    report = _Report(arms=arms, pairs=pairs, level=level)
-    found = [
+    units = number_units({row.problem_id: row.cluster for row in rows})
+    report = _Report(arms=arms, pairs=pairs, level=level, units=units)
+    measured = [
         _measure_metric(name, table[name], kind_of(name), report) for name in _metric_names(table)
     ]
-    exact = next((one.gains for one in found if one.metric == _EXACT), ())
-    found = [_compare_with_exact(one, exact) for one in found]
+    intervals = _estimate_all(measured, level)
+    results = [_finish_metric(metric, table[metric.name], intervals, report) for metric in measured]
+    exact = next((result.gains for result in results if result.metric == _EXACT), ())
+    results = [_compare_with_exact(result, exact) for result in results]
     if {_SURE, _RIGHT} <= table.keys():
         errors = {arm: _calibration_of_arm(table, arm, calibration) for arm in table[_SURE]}
-        found.append(_measure_whole_arm(_ECE, errors, table[_SURE], kind_of(_ECE), report))
-    return tuple(found)
+        results.append(_measure_whole_arm(_ECE, errors, table[_SURE], kind_of(_ECE), report))
+    return tuple(results)
 
 
 def _metric_names(table: Mapping[str, Mapping[str, _Values]]) -> list[str]:
@@ -132,74 +162,107 @@ def _values_by_metric(rows: Sequence[AttemptRow]) -> dict[str, dict[str, _Values
     }
 
 
-def mean_interval(values: Sequence[float], level: float, seed: str) -> Interval:
-    """Interval of a mean that is no rate; without ends where the values do not differ.
-
-    ``seed`` names the draw: the same values under the same name have the same interval.
-    """
-    n, values = len(values), sorted(values)  # in whichever order they came
-    if n < FEW or values[0] == values[-1]:
-        return _unknown_interval(level)
-    if n >= MANY:
-        half = critical_value(level) * stdev(values) / math.sqrt(n)
-        return Interval(low=fmean(values) - half, high=fmean(values) + half, level=level)
-    source = random.Random(seed)  # noqa: S311 - a bootstrap, not cryptography
-    means = sorted(sum(source.choices(values, k=n)) / n for _ in range(N_RESAMPLES))
-    n_out = round((1 - level) / 2 * N_RESAMPLES)
-    return Interval(low=means[n_out], high=means[-1 - n_out], level=level)
-
-
 def _measure_metric(
     name: str, by_arm: Mapping[str, _Values], kind: MetricKind, report: _Report
-) -> MetricResult:
-    values = (value for of_arm in by_arm.values() for value in of_arm.values())
+) -> _Measured:
+    """Return the samples of every mean and gain of one metric."""
+    values = [value for of_arm in by_arm.values() for value in of_arm.values()]
     is_rate = kind.high == 1 and all(value in {0.0, 1.0} for value in values)
-    means = [
-        _mean_of_arm(arm, by_arm[arm], report.level, name, is_rate=is_rate)
-        for arm in report.arms
-        if arm in by_arm
+    span = kind.high - kind.low
+    if not math.isfinite(span):  # the farthest that any two values of the report lie apart
+        span = max(max(values) - min(values), *map(abs, values)) or 1.0
+    pairs = [pair for pair in report.pairs if by_arm.keys() >= set(pair)]
+    return _Measured(
+        name=name,
+        kind=kind,
+        means={arm: report.measure(by_arm[arm], None, span) for arm in report.arms if arm in by_arm}
+        if not is_rate
+        else {},
+        gains={
+            (arm, control): report.measure(by_arm[arm], by_arm[control], span, is_rate=is_rate)
+            for arm, control in pairs
+        }
+        if kind.higher_is_better is not None
+        else {},
+        span=span,
+        is_rate=is_rate,
+    )
+
+
+def _estimate_all(measured: Sequence[_Measured], level: float) -> Mapping[int, Interval]:
+    """Return the interval of each sample, by its identity; all are resampled together."""
+    samples = [
+        sample for metric in measured for sample in (*metric.means.values(), *metric.gains.values())
     ]
-    if kind.higher_is_better is None:
-        return _make_result(name, kind, means, [])
-    gains = list(_metric_gains(name, by_arm, kind, report, is_rate=is_rate))
-    return _make_result(name, kind, means, gains)
+    estimates = estimate_gains(samples, level)
+    return {
+        id(sample): estimate.interval for sample, estimate in zip(samples, estimates, strict=True)
+    }
 
 
-def _mean_of_arm(
-    arm: str, of_arm: _Values, level: float, name: str, *, is_rate: bool
-) -> MetricMean:
-    values = list(of_arm.values())
-    n = len(values)
-    if is_rate:
-        interval = wilson(sum(values), n, level)
-    else:
-        interval = mean_interval(values, level, f"{name}/{arm}")
-    return MetricMean(arm=arm, n=n, mean=fmean(values), interval=interval)
+def _finish_metric(
+    metric: _Measured,
+    by_arm: Mapping[str, _Values],
+    intervals: Mapping[int, Interval],
+    report: _Report,
+) -> MetricResult:
+    """Return one metric with its intervals, in its own unit."""
 
+    def interval_of(sample: PairedSample) -> Interval:
+        if not metric.is_rate and (
+            clusters_needed(sample, report.level) is not None or _is_constant(sample)
+        ):
+            return _unknown_interval(report.level)
+        return _map_interval(intervals[id(sample)], lambda end: metric.span * end)
 
-def _metric_gains(
-    name: str, by_arm: Mapping[str, _Values], kind: MetricKind, report: _Report, *, is_rate: bool
-) -> Iterator[MetricGain]:
-    for pair in report.pairs:
-        if not by_arm.keys() >= set(pair):
+    means: list[MetricMean] = []
+    for arm in report.arms:
+        if arm not in by_arm:
             continue
-        arm, control = (by_arm[one] for one in pair)
-        differences = [arm[problem] - control[problem] for problem in arm if problem in control]
-        n = len(differences)
-        if is_rate:
-            counts = differences.count(1.0), differences.count(-1.0)
-            interval = tango(*counts, n, report.level)
-        else:
-            interval = mean_interval(differences, report.level, f"{name}/{'/'.join(pair)}")
-        yield MetricGain(
-            arm=pair[0],
-            control=pair[1],
-            n=n,
-            gain=fmean(differences) if n else math.nan,
-            interval=interval,
-            direction=_gain_direction(interval, higher_is_better=kind.higher_is_better),
-            beside_exact=None,
+        values = by_arm[arm]
+        interval = (
+            _interval_of_rate(values, report) if metric.is_rate else interval_of(metric.means[arm])
         )
+        bounds = metric.kind.low, metric.kind.high
+        if not math.isnan(interval.low):  # the least width may go beyond what can be
+            interval = replace(
+                interval, low=max(bounds[0], interval.low), high=min(bounds[1], interval.high)
+            )
+        means.append(
+            MetricMean(arm=arm, n=len(values), mean=fmean(values.values()), interval=interval)
+        )
+    gains: list[MetricGain] = []
+    for (arm, control), sample in metric.gains.items():
+        interval = interval_of(sample)
+        gains.append(
+            MetricGain(
+                arm=arm,
+                control=control,
+                n=sample.n,
+                gain=metric.span * sample.gain,
+                interval=interval,
+                direction=_gain_direction(interval, higher_is_better=metric.kind.higher_is_better),
+                beside_exact=None,
+            )
+        )
+    return _make_result(metric.name, metric.kind, means, gains)
+
+
+def _is_constant(sample: PairedSample) -> bool:
+    """Return whether every unit has the same mean, so that nothing shows how far it may be off."""
+    if sample.totals is None or sample.sizes is None:  # no problem at all
+        return True
+    has_problems = sample.sizes > 0
+    means = sample.totals[has_problems] / sample.sizes[has_problems]
+    return float(means.max() - means.min()) < 1e-12
+
+
+def _interval_of_rate(values: _Values, report: _Report) -> Interval:
+    names = [report.units[problem] for problem in values]
+    is_clustered = len(set(names)) < len(names)
+    return rate_interval(
+        list(values.values()), len(values), report.level, names if is_clustered else None
+    )
 
 
 def _gain_direction(interval: Interval, *, higher_is_better: bool | None) -> Direction:

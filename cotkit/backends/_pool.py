@@ -14,10 +14,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from cotkit.errors import BackendError, CotkitError
 from cotkit.types import Completion, Request
+
+T = TypeVar("T")
 
 MAX_LOSSES = 2
 """Workers that one request may be lost with before it fails."""
@@ -42,22 +44,7 @@ class PendingRequest:
     number: int
     request: Request
     future: asyncio.Future[tuple[Completion, ...]]
-    loop: asyncio.AbstractEventLoop
     n_losses: int = 0
-
-    def settle(self, result: tuple[Completion, ...] | BaseException) -> None:
-        """Deliver the completions or the error, from any thread."""
-
-        def deliver() -> None:
-            if self.future.done():
-                return
-            if isinstance(result, BaseException):
-                self.future.set_exception(result)
-            else:
-                self.future.set_result(result)
-
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing awaits it
-            self.loop.call_soon_threadsafe(deliver)
 
 
 class WorkerPool:
@@ -91,10 +78,8 @@ class WorkerPool:
             CotkitError: as the worker's backend; or the request was lost too often; or as
                 :meth:`fail` was told.
         """
-        loop = asyncio.get_running_loop()
-        pending = PendingRequest(
-            number=next(self._numbers), request=request, future=loop.create_future(), loop=loop
-        )
+        future = asyncio.get_running_loop().create_future()
+        pending = PendingRequest(number=next(self._numbers), request=request, future=future)
         with self._lock:
             if self._error is not None:
                 raise self._error
@@ -119,7 +104,7 @@ class WorkerPool:
         with self._lock:
             pending = self._assigned.get(worker, {}).pop(number, None)
         if pending is not None:
-            pending.settle(result.error() if isinstance(result, Failure) else result)
+            settle(pending.future, result.error() if isinstance(result, Failure) else result)
         self._dispatch()
 
     def lose(self, worker: PoolWorker) -> int:
@@ -132,7 +117,7 @@ class WorkerPool:
             self._queue.extendleft(reversed(retried))
         for pending in lost:
             if pending.n_losses >= MAX_LOSSES:
-                pending.settle(self._loss_error())
+                settle(pending.future, self._loss_error())
         self._dispatch()
         return len(lost)
 
@@ -146,7 +131,7 @@ class WorkerPool:
                 pending_requests.extend(assigned.values())
                 assigned.clear()
         for pending in pending_requests:
-            pending.settle(error)
+            settle(pending.future, error)
 
     def _dispatch(self) -> None:
         """Send what waits to workers that have room."""
@@ -201,3 +186,18 @@ class Failure:
         if isinstance(error, BackendError):
             error.answered = self.answered
         return error
+
+
+def settle(future: asyncio.Future[T], result: T | BaseException) -> None:
+    """Give a future its result or its exception, from any thread."""
+
+    def settle_now() -> None:
+        if future.done():
+            return
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nothing awaits it
+        future.get_loop().call_soon_threadsafe(settle_now)

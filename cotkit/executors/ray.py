@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotkit.backends._pool import MAX_LOSSES, Failure, WorkerPool
+from cotkit.backends.hf.sequence import first_line
 from cotkit.errors import BackendError, CotkitError, InterruptedRunError, TransientError, UsageError
 from cotkit.executors.ray_workers import (
     Actor,
@@ -191,7 +192,7 @@ class ShardedBackend:
                 n_lost = self._pool.lose(actor)
                 self.notify(f"a worker of the cluster was lost: {n_lost} requests are sent again")
             except self.ray.exceptions.RayError as lost:
-                self.notify(f"a worker of the cluster did not come up: {_first_line(lost)}")
+                self.notify(f"a worker of the cluster did not come up: {first_line(lost)}")
             finally:
                 self._pool.lose(actor)
                 actor.end()
@@ -201,10 +202,6 @@ class ShardedBackend:
         self._n_given_up += 1
         if self._n_given_up == self.n_workers:
             self._pool.fail(TransientError(f"the cluster started no worker in {_BEGIN_S:g} s"))
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 # Work that needs no backend, such as a training, on a cluster: one task for each job.
@@ -305,7 +302,7 @@ def _fetch_result(ray: Any, reference: object) -> Any:  # noqa: ANN401 - as abov
         result = ray.get(reference)
     except ray.exceptions.RayError as lost:
         raise BackendError(
-            f"a task of the cluster was lost for good: {_first_line(lost)}",
+            f"a task of the cluster was lost for good: {first_line(lost)}",
             hint="the same command goes on with what is left",
         ) from lost
     if isinstance(result, Failure):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion, rung_position
 from cotkit.analysis.scale.values import Scale
+from cotkit.analysis.values import LEVEL
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.csv_file import read_csv
 from cotkit.interop.inspect_ import logs
@@ -17,6 +18,7 @@ from cotkit.interop.lm_eval import results
 from cotkit.interop.lm_eval.results import read_lm_eval
 from cotkit.interop.published import load_ladders
 from cotkit.interop.results import LadderResults, Result, make_ladders, pair_arms
+from cotkit.run.spec import DEFAULTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,9 @@ class ResultsQuestion:
     """Model -> pretraining loss in nats per token."""
     axis: Axis = "params"
     """What size means."""
-    margin: float = 0.02
+    margin: float = DEFAULTS.margin
     """Smallest gain that counts as material."""
-    level: float = 0.95
+    level: float = LEVEL
     """Of all intervals of one family over its benchmarks."""
     assume_sustained: bool = False
     """As of ``ScaleQuestion``."""

@@ -29,6 +29,7 @@ from cotkit.interop.fields import (
 from cotkit.interop.inspect_.logs import STOP_REASONS, open_log, read_score
 from cotkit.interop.ladders import ResultsSource, parse_source
 from cotkit.registry import parse_spec
+from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
 from cotkit.store import AttemptRow
@@ -95,8 +96,8 @@ def compare_recorded(
     specs: Sequence[str],
     *,
     baseline: str | None = None,
-    reader: str = "flexible",
-    margin: float = 0.02,
+    reader: str = DEFAULTS.reader,
+    margin: float = DEFAULTS.margin,
 ) -> Comparison:
     """Compare files of other tools on the problems that all of them have.
 

@@ -63,6 +63,27 @@ def percentiles(draws: Floats, level: float) -> Interval:
     return Interval(low=low, high=high, level=level)
 
 
+def two_way_means(values: Floats, n_resamples: int, rng: np.random.Generator) -> Floats:
+    """Return means over rows and columns, each drawn again on its own: the pigeonhole bootstrap.
+
+    Cells are weighted by the product of the counts (Owen 2007): the mean could have been of other
+    rows and of other columns.
+
+    Args:
+        values: [rows x columns].
+        n_resamples: How often to draw.
+        rng: Where the draws come from.
+    """
+    n_rows, n_columns = values.shape
+    step = max(1, _AT_ONCE // (n_rows + n_columns))
+    parts: list[Floats] = []
+    for start in range(0, n_resamples, step):
+        n = min(step, n_resamples - start)
+        by_column = _counts(n_rows, n, rng) @ values
+        parts.append((by_column * _counts(n_columns, n, rng)).sum(1) / values.size)
+    return np.concatenate(parts)
+
+
 def _counts(n_units: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each unit is drawn: [n_resamples x n_units], rows sum to ``n_units``."""
     drawn = rng.integers(0, n_units, size=(n_resamples, n_units))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -81,7 +80,7 @@ def compare_draws(
             arm,
             control,
             gains,
-            rng=random.Random(spec.seed),  # noqa: S311 - resampling, not cryptography
+            seed=spec.seed,
             level=LEVEL,
         )
         for arm, control in _exemplar_pairs(plans[0])

@@ -13,6 +13,7 @@ from pathlib import Path
 from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
+from cotkit.analysis.values import Criteria
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -70,7 +71,7 @@ class LadderForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleResult:
-    """What a ladder came to."""
+    """The analyses of a ladder, and how many attempts they lack."""
 
     scales: tuple[Scale, ...]
     """One for each benchmark or, by steps, for each group of its problems."""
@@ -145,7 +146,7 @@ def scale_models(
                 [job for job in jobs if job.bench is bench],
                 store,
                 options,
-                margin=spec.margin,
+                Criteria(reader=spec.reader, baseline=spec.baseline, margin=spec.margin),
                 prices=resources.prices,
                 seed=spec.seed,
                 n_curves=len(forecast.n_problems),
@@ -217,8 +218,10 @@ def scale_runs(
         check_ladder([job.rung for job in jobs], options.axis)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
+        spec = jobs[0].plan.spec
+        criteria = Criteria(reader=spec.reader, baseline=spec.baseline, margin=margin)
         scales, n_failed = analyse_jobs(
-            jobs, store, options, margin=margin, prices=prices, seed=seed, n_curves=n_curves
+            jobs, store, options, criteria, prices=prices, seed=seed, n_curves=n_curves
         )
     return ScaleResult(scales=scales, n_failed=n_failed, why_failed=None)
 
@@ -419,8 +422,8 @@ def analyse_jobs(
     jobs: Sequence[LadderJob],
     store: Store,
     options: ScaleOptions,
+    criteria: Criteria,
     *,
-    margin: float,
     prices: Path | None,
     seed: int,
     n_curves: int,
@@ -448,18 +451,18 @@ def analyse_jobs(
             bench=plan.spec.bench,
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
-            reader=plan.spec.reader,
+            reader=criteria.reader,
         ),
     )
     question = ScaleQuestion(
         pairs=tuple(dict.fromkeys(pair for job in jobs for pair in pairs_of(job.plan))),
-        margin=margin,
-        level=LEVEL ** (1 / n_curves),
+        margin=criteria.margin,
+        level=criteria.level ** (1 / n_curves),
         axis=options.axis,
         assume_sustained=options.assume_sustained,
     )
     origin = RunOrigin(
-        reader=plan.spec.reader,
+        reader=criteria.reader,
         n_total=len(plan.everything),
         runs={run.rung.model: run.run_id for run in runs},
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},

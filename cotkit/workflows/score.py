@@ -14,6 +14,7 @@ from cotkit.analysis.values import Comparison
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
+from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Problem, Reading
@@ -42,11 +43,11 @@ class ScoreQuestion:
         UsageError: the margin is out of range.
     """
 
-    reader: str = "flexible"
+    reader: str = DEFAULTS.reader
     """Who decides what is correct."""
     baseline: str | None = None
     """The arm that the others are measured against, pair by pair; None: solve rates only."""
-    margin: float = 0.02
+    margin: float = DEFAULTS.margin
     """Smallest gain that counts as material, a fraction."""
     missing: Missing = "leave-out"
     """What becomes of problems without a completion."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from cotkit.analysis.values import LEVEL
 from cotkit.errors import UsageError
 from cotkit.stats.bootstrap import Codes, unit_codes
 
@@ -104,9 +105,9 @@ class ScaleQuestion:
 
     pairs: tuple[tuple[str, str], ...]
     """(arm, control); each has its own onset."""
-    margin: float = 0.02
+    margin: float
     """Smallest gain that counts as material, in (0, 1)."""
-    level: float = 0.95
+    level: float = LEVEL
     """Of all intervals of one pair's curve together, and of the report over the pairs (Sidak)."""
     axis: Axis = "params"
     """What size means."""

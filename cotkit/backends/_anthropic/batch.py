@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from cotkit.backends._anthropic import wire
 from cotkit.backends._anthropic.faults import make_status_error
@@ -15,7 +15,6 @@ from cotkit.backends._batch.api import (
     Unanswered,
     read_json_lines,
 )
-from cotkit.backends._hosted.policy import Malformed
 from cotkit.types import Completion, Request
 
 if TYPE_CHECKING:
@@ -51,12 +50,10 @@ class AnthropicBatches:
         """Return the body of a plain call."""
         return wire.write_body(request, self._terms)
 
-    def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
+    def read(self, answer: dict[str, Any], request: Request) -> tuple[Completion, ...]:
         """Read an answer as that of a plain call."""
-        if not isinstance(answer, dict):
-            raise Malformed(f"not an object but {type(answer).__name__}")
         body = wire.write_body(request, self._terms)
-        return (wire.read_completion(cast("dict[str, object]", answer), body),)
+        return (wire.read_completion(answer, body),)
 
     async def submit(self, key: str, bodies: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ARG002 - the custom ids hold it
         """Start the calls."""

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 from cotkit.backends._hosted.faults import (
     is_unpaid,
+    may_pass,
     read_connection_fault,
     retry_after_s,
     server_sentence,
+    status_fault,
+    without_hint,
 )
-from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault
 from cotkit.errors import (
     AccessError,
@@ -37,8 +39,6 @@ _STATUS = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-_BUSY = {429, 503, 529}
-_RETRYABLE = {408, 409, *_BUSY}
 _TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context|too many tokens", re.IGNORECASE)
 
 
@@ -55,12 +55,7 @@ def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
             error = AccessError(f"anthropic answered {status}: {sentence}", hint=hint)
         else:
             error = _make_error(status, sentence, model, base_url)
-        return Fault(
-            status=str(status),
-            error=error,
-            is_busy=status in _BUSY and error.retryable,
-            retry_after_s=wait_s,
-        )
+        return status_fault(status, error, wait_s)
     if isinstance(fault, (anthropic.APIConnectionError, OSError)):
         # The transport calls some lost connections timeouts; timeouts are the policy's.
         return read_connection_fault(
@@ -90,7 +85,7 @@ def _make_error(status: int, sentence: str, model: str, base_url: str) -> Backen
         return ModelLoadError(f"anthropic has no {model!r}: {sentence}", hint=hint)
     if status == 413 or _TOO_LONG.search(sentence):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
-    if status in _RETRYABLE or status >= 500:
+    if may_pass(status):
         return TransientError(words)
     return BackendError(words, hint=_find_hint(sentence))
 
@@ -101,9 +96,7 @@ def _find_hint(sentence: str) -> str | None:
         return "--model-args thinking=off, thinking=auto or thinking=TOKENS"
     if "effort" in sentence:
         return "--model-args effort=low, medium or high"
-    words = sentence.replace("stop_sequences", "stop")
-    parameters = [name for name in sorted(REFUSABLE) if re.search(rf"['\"`]{name}['\"`]", words)]
-    return f"--model-args without={'+'.join(parameters)}" if parameters else None
+    return without_hint(sentence.replace("stop_sequences", "stop"))
 
 
 def _server_message(body: object, headers: Mapping[str, str]) -> str:

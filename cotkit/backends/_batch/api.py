@@ -169,7 +169,7 @@ class BatchProvider(Protocol):
         """Return the body of a plain call of this request."""
         ...
 
-    def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
+    def read(self, answer: dict[str, Any], request: Request) -> tuple[Completion, ...]:
         """Read an answer as that of a plain call.
 
         Raises:

@@ -452,10 +452,13 @@ def read_answer(
         if fault is None:
             raise answer
         return fault
-    try:
-        return provider.read(answer, request)
-    except Malformed as lacks:
-        return Fault(status="malformed", error=TransientError(f"malformed in a batch: {lacks}"))
+    lack: object = f"not an object but {type(answer).__name__}"
+    if isinstance(answer, dict):
+        try:
+            return provider.read(answer, request)
+        except Malformed as malformed:
+            lack = malformed
+    return Fault(status="malformed", error=TransientError(f"malformed in a batch: {lack}"))
 
 
 def stamp_batch(

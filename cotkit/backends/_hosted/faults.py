@@ -14,9 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cotkit.backends._hosted.keys import scrub
+from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault, Malformed
-from cotkit.errors import TransientError
+from cotkit.errors import BackendError, TransientError
 
+_BUSY = {429, 503, 529}
+_PASSING = {408, 409, 425, *_BUSY}
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as without TLS
 
 
@@ -42,6 +45,30 @@ def read_connection_fault(fault: BaseException, base_url: str, where: str) -> Fa
             is_hopeless = False
     error = TransientError(f"no connection to {base_url}: {why}", hint=hint)
     return Fault(status="reset", error=error, is_hopeless=is_hopeless)
+
+
+# Refusals by status.
+
+
+def may_pass(status: int) -> bool:
+    """Return whether a call that was answered with this status may succeed later."""
+    return status in _PASSING or status >= 500
+
+
+def status_fault(status: int, error: BackendError, retry_after_s: float | None) -> Fault:
+    """Return the fault of a call that was answered with a status other than 200."""
+    is_busy = status in _BUSY and error.retryable
+    return Fault(status=str(status), error=error, is_busy=is_busy, retry_after_s=retry_after_s)
+
+
+def without_hint(sentence: str, parameter: object = None) -> str | None:
+    """Return the argument that leaves out what a server names as wrong; None: it names nothing."""
+    refused = [
+        name
+        for name in sorted(REFUSABLE)
+        if name == parameter or re.search(rf"['\"`]{name}['\"`]", sentence)
+    ]
+    return f"--model-args without={'+'.join(refused)}" if refused else None
 
 
 # Refusals for want of money, which trying again does not mend.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cotkit.backends._hosted.base import Hosted, OnParts
+from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
 from cotkit.backends._openai.setup import ServerSetup
 from cotkit.types import BackendInfo, Completion, Request
 
@@ -34,8 +35,10 @@ class OpenaiHosted(Hosted):
 
     async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
         """Complete as the base does; what one call cannot hold is asked side by side."""
-        ask = functools.partial(super().generate_each, keep=keep)
-        return await self.wire.generate(request, ask)
+        await self.wire.client.open()  # here: the time limit of a try is not for importing the SDK
+        samples, n = request.samples, self.wire.setup.n(len(request.samples))
+        parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
+        return await ask_concurrently(parts, functools.partial(super().generate_each, keep=keep))
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """Make one call."""
@@ -47,7 +50,9 @@ class OpenaiHosted(Hosted):
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """Return what an exception of the SDK means."""
-        return self.wire.read_fault(fault)
+        from cotkit.backends._openai.faults import read_fault
+
+        return read_fault(fault, self._setup)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -14,7 +14,6 @@ from cotkit.backends._batch.api import (
     read_json_lines,
 )
 from cotkit.backends._hosted.keys import scrub
-from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai.faults import make_status_error
 from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends._openai.setup import Body
@@ -50,10 +49,8 @@ class OpenaiBatches:
         """Return the body of a plain call."""
         return self._interface.write_body(self._wire.setup, request)
 
-    def read(self, answer: object, request: Request) -> tuple[Completion, ...]:
+    def read(self, answer: dict[str, Any], request: Request) -> tuple[Completion, ...]:
         """Read an answer as that of a plain call."""
-        if not isinstance(answer, dict):
-            raise Malformed(f"not an object but {type(answer).__name__}")
         return self._interface.read_completions(
             answer, self._interface.write_body(self._wire.setup, request)
         )

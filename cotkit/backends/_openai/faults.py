@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from cotkit.backends._hosted.faults import (
     is_unpaid,
+    may_pass,
     read_connection_fault,
     retry_after_s,
     server_sentence,
+    status_fault,
+    without_hint,
 )
-from cotkit.backends._hosted.parameters import REFUSABLE
 from cotkit.backends._hosted.policy import Fault
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import (
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     import openai
 
 _ADDRESS = "--model-args base_url=http://HOST:PORT/v1"
-_BUSY = {429, 503, 529}
-_RETRYABLE = {408, 409, 425, *_BUSY}
 _TOO_LONG = re.compile(
     r"context_length_exceeded|context (length|window|size)|prompt is too long"
     r"|too many (input )?tokens|longer than the (model|maximum)",
@@ -45,12 +45,7 @@ def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
         wait_s = retry_after_s(fault.response.headers)
         sentence = _server_message(fault) or fault.response.reason_phrase
         error = _make_error(fault.status_code, sentence, body, setup, waits=wait_s is not None)
-        return Fault(
-            status=str(fault.status_code),
-            error=error,
-            is_busy=fault.status_code in _BUSY and error.retryable,
-            retry_after_s=wait_s,
-        )
+        return status_fault(fault.status_code, error, wait_s)
     if isinstance(fault, (openai.APIConnectionError, OSError)):
         # The transport calls a lost connection a timeout; timeouts are the policy's, so it is none.
         return read_connection_fault(fault, setup.base_url, f"{_ADDRESS}, or {setup.url_variable}")
@@ -84,15 +79,9 @@ def _make_error(
         return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {sentence}", hint=hint)
     if status in {400, 413, 422} and _TOO_LONG.search(f"{code} {sentence}"):
         return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
-    if status in _RETRYABLE or status >= 500:
+    if may_pass(status):
         return TransientError(words)
-    refused = [
-        name
-        for name in sorted(REFUSABLE)
-        if name == body.get("param") or re.search(rf"['\"`]{name}['\"`]", sentence)
-    ]
-    hint = f"--model-args without={'+'.join(refused)}" if refused else None
-    return BackendError(words, hint=hint)
+    return BackendError(words, hint=without_hint(sentence, body.get("param")))
 
 
 def _server_message(fault: openai.APIStatusError) -> str:

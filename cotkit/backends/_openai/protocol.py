@@ -224,11 +224,7 @@ class ChatInterface:
     path = "/chat/completions"
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
-        """Return the body of a call.
-
-        Raises:
-            BackendError: the model cannot be asked this.
-        """
+        """Return the body of a call."""
         messages = chat_messages(setup, request)
         posted: Body = {
             "model": setup.model,
@@ -244,11 +240,7 @@ class ChatInterface:
         return posted
 
     def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
-        """Return a completion for each choice.
-
-        Raises:
-            Malformed: no choices, too many, or one without a text.
-        """
+        """Return a completion for each choice."""
         choices = read_choices(answer, posted.get("n", 1))
         return make_completions(answer, posted, [_read_chat_choice(choice) for choice in choices])
 
@@ -274,11 +266,7 @@ class CompletionsInterface:
     path = "/completions"
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
-        """Return the body of a call.
-
-        Raises:
-            BackendError: the model cannot be asked this.
-        """
+        """Return the body of a call."""
         return {
             "model": setup.model,
             "prompt": raw_prompt(request),
@@ -287,11 +275,7 @@ class CompletionsInterface:
         }
 
     def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
-        """Return a completion for each choice.
-
-        Raises:
-            Malformed: no choices, too many, or one without a text.
-        """
+        """Return a completion for each choice."""
         choices = read_choices(answer, posted.get("n", 1))
         return make_completions(answer, posted, [_read_text_choice(choice) for choice in choices])
 
@@ -314,11 +298,7 @@ class ResponsesInterface:
     path = "/responses"
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
-        """Return the body of a call; the interface has no stops, seeds and several choices.
-
-        Raises:
-            BackendError: the model cannot be asked this.
-        """
+        """Return the body of a call; the interface has no stops, seeds and several choices."""
         posted: Body = {
             "model": setup.model,
             "input": chat_messages(setup, request),
@@ -332,11 +312,7 @@ class ResponsesInterface:
         return posted
 
     def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
-        """Return the one completion.
-
-        Raises:
-            Malformed: the server says that it failed, or the answer holds no text though complete.
-        """
+        """Return the one completion."""
         status, output = answer.get("status"), answer.get("output")
         if status not in {"completed", "incomplete", None}:
             why = server_sentence(str(_nested_field(answer, "error", "message") or status))

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted import keys
-from cotkit.backends._hosted.base import Ask, PerLoop, ask_concurrently
+from cotkit.backends._hosted.base import PerLoop
 from cotkit.backends._hosted.faults import read_object
-from cotkit.backends._hosted.policy import Caller, Fault
+from cotkit.backends._hosted.policy import Caller
 from cotkit.backends._openai import likelihood
-from cotkit.backends._openai.faults import make_status_error, read_fault
+from cotkit.backends._openai.faults import make_status_error
 from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError, MissingDependencyError
@@ -45,17 +45,6 @@ class Wire:
                 " from now on its samples are asked one by one"
             )
         return completions
-
-    def read_fault(self, fault: Exception) -> Fault | None:
-        """Return what an exception of a call means."""
-        return read_fault(fault, self.setup)
-
-    async def generate(self, request: Request, ask: Ask) -> tuple[Completion, ...]:
-        """Call ``ask``; where one call cannot hold all samples, several times side by side."""
-        await self.client.open()  # here, where importing the SDK is in nobody's time
-        samples, n = request.samples, self.setup.n(len(request.samples))
-        parts = [replace(request, samples=samples[i : i + n]) for i in range(0, len(samples), n)]
-        return await ask_concurrently(parts, ask)
 
     async def loglikelihood(self, request: Request, caller: Caller) -> tuple[Completion, ...]:
         """Score the options of a request.

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from transformers import AttentionInterface
@@ -57,8 +57,7 @@ class _SharedNode:
     hidden: torch.Tensor | None  # [tokens, columns]; None: all is seen
 
 
-@dataclass(frozen=True, slots=True)
-class _PartialAttention:
+class _PartialAttention(NamedTuple):
     """Attention over some of the keys: [..., queries, width] and [..., queries, 1], float32."""
 
     out: torch.Tensor  # sum of exp(score - top) * value
@@ -130,12 +129,8 @@ class ForwardPass:
                 attention = attention.merge(_attend(groups, (k, v), shared.hidden, softcap))
                 continue
             part = _attend(groups[:, :, shared.index], (k, v), shared.hidden, softcap)
-            before = _PartialAttention(
-                *(tensor[:, :, shared.index] for tensor in _part_tensors(attention))
-            )
-            for old, new in zip(
-                _part_tensors(attention), _part_tensors(before.merge(part)), strict=True
-            ):
+            before = _PartialAttention(*(tensor[:, :, shared.index] for tensor in attention))
+            for old, new in zip(attention, before.merge(part), strict=True):
                 old[:, :, shared.index] = new
         out = (attention.out / attention.total).to(query.dtype)
         return out.permute(2, 0, 1, 3).reshape(n_tokens, n_heads, -1)
@@ -153,9 +148,7 @@ class ForwardPass:
             first, width = self._spans[0].slot, max(s.start - s.base for s in self._spans) + 1
             k, v = (tensor[first : first + len(self._spans), :, :width] for tensor in keys_values)
             part = _attend(groups.permute(2, 0, 1, 3)[:, :, :, None], (k, v), hidden[0], softcap)
-            return _PartialAttention(
-                *(tensor[:, :, :, 0].permute(1, 2, 0, 3) for tensor in _part_tensors(part))
-            )
+            return _PartialAttention(*(tensor[:, :, :, 0].permute(1, 2, 0, 3) for tensor in part))
         parts: list[_PartialAttention] = []
         begin = 0
         for span, hides in zip(self._blocks, hidden, strict=True):
@@ -164,7 +157,7 @@ class ForwardPass:
             parts.append(_attend(groups[:, :, begin : begin + span.n], (k, v), hides, softcap))
             begin += span.n
         return _PartialAttention(
-            *(torch.cat(tensor, dim=2) for tensor in zip(*map(_part_tensors, parts), strict=True))
+            *(torch.cat(tensors, dim=2) for tensors in zip(*parts, strict=True))
         )
 
     def _slots_and_columns(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -267,10 +260,6 @@ def _mask_columns(offsets: torch.Tensor, last: int, window: int | None) -> torch
     if window is not None:
         hidden |= columns <= offsets - window
     return hidden if bool(hidden.any()) else None
-
-
-def _part_tensors(part: _PartialAttention) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return part.out, part.top, part.total
 
 
 def _transformers_attention(

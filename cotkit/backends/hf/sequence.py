@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cotkit.backends._pool import settle
 from cotkit.identity import request_key, sample_seed
 from cotkit.stops import cut, split_reasoning
 from cotkit.types import Completion, Decoding, Request
@@ -26,9 +26,7 @@ class Sequence:
     seed: int
     """Seed of its own random numbers; unused when greedy."""
     future: asyncio.Future[Completion]
-    """Where its completion is awaited; belongs to ``loop``."""
-    loop: asyncio.AbstractEventLoop
-    """The event loop of the asker; it may be closed by the time the sequence is done."""
+    """Where its completion is awaited; its event loop may be closed by then."""
     prompt: tuple[int, ...] = ()
     """The rendered prompt's tokens; empty until the scheduler has rendered it."""
     option: int | None = None
@@ -72,7 +70,7 @@ class Sequence:
     @property
     def is_over(self) -> bool:
         """Whether it is done, or its completion is no longer awaited."""
-        return self.is_done or self.future.cancelled() or self.loop.is_closed()
+        return self.is_done or self.future.cancelled() or self.future.get_loop().is_closed()
 
     def append_token(self, token: int, end_ids: frozenset[int]) -> None:
         """Add a token; deliver the completion if it was the last one."""
@@ -90,7 +88,8 @@ class Sequence:
         """Deliver the log-probability of the option."""
         assert self.option is not None
         self.is_done = True
-        self._deliver(
+        settle(
+            self.future,
             Completion(
                 text=self.request.options[self.option],
                 stop_reason="stop",
@@ -99,13 +98,13 @@ class Sequence:
                 n_generated_tokens=len(self.option_tokens),
                 seconds=self.seconds,
                 logprob=logprob,
-            )
+            ),
         )
 
     def fail(self, error: Exception) -> None:
         """Deliver an error."""
         self.is_done = True
-        self._deliver(error)
+        settle(self.future, error)
 
     def _finish(self, *, stopped: bool) -> None:
         assert self.transcript is not None
@@ -113,7 +112,8 @@ class Sequence:
         text_until_stop = cut(full, self.request.decoding)
         reasoning, text = split_reasoning(full if text_until_stop is None else text_until_stop)
         self.is_done = True
-        self._deliver(
+        settle(
+            self.future,
             Completion(
                 text=text,
                 stop_reason="stop" if stopped or text_until_stop is not None else "length",
@@ -123,27 +123,15 @@ class Sequence:
                 n_reasoning_tokens=0 if reasoning is None else None,
                 reasoning=reasoning,
                 seconds=self.seconds,
-            )
+            ),
         )
-
-    def _deliver(self, result: Completion | Exception) -> None:
-        def settle() -> None:
-            if self.future.done():
-                return
-            if isinstance(result, Completion):
-                self.future.set_result(result)
-            else:
-                self.future.set_exception(result)
-
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing awaits it
-            self.loop.call_soon_threadsafe(settle)
 
 
 def make_sequences(request: Request, loop: asyncio.AbstractEventLoop) -> list[Sequence]:
     """Make a sequence for each option of a request, or for each sample where it has no options."""
     if request.options:
         return [
-            Sequence(request=request, seed=0, option=i, future=loop.create_future(), loop=loop)
+            Sequence(request=request, seed=0, option=i, future=loop.create_future())
             for i in range(len(request.options))
         ]
     key = request_key(request)
@@ -152,7 +140,6 @@ def make_sequences(request: Request, loop: asyncio.AbstractEventLoop) -> list[Se
             request=request,
             seed=sample_seed(request.decoding, key, sample),
             future=loop.create_future(),
-            loop=loop,
         )
         for sample in request.samples
     ]
