@@ -217,7 +217,7 @@ def _make_totals(scores: Mapping[str, ProblemScore]) -> ArmTotals:
 
 def _format_place(result: Result) -> str:
     place = result.place
-    return place.file if place.line is None else f"{place.file}:{place.line}"
+    return str(place.file) if place.line is None else f"{place.file}:{place.line}"
 
 
 # The size of a model: as the user gave it, else as the file has it, else as the catalogue has it.
