@@ -266,10 +266,10 @@ class Worker:
         pending = set(numbers)
         try:
             while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 notices, self._notices[:] = tuple(self._notices), []
                 yield ShardReply(
-                    results=tuple((numbers[task], task.result()) for task in done),
+                    results=tuple((numbers[task], task.result()) for task in finished),
                     notices=notices,
                 )
         finally:
