@@ -162,9 +162,9 @@ def run_and_print(
         IncompleteRunError: attempts failed, or a budget was used up; what there is was printed.
         typer.Exit: by the verdict, where ``gated``.
     """
+    from cotkit.analysis.values import Comparison
     from cotkit.report import render
     from cotkit.store import store_option
-    from cotkit.workflows.exemplar_draws import RESUME_HINT, ExemplarDraws
 
     _check_draws(specs[0], format_, page, gated=gated)
     _check_several(specs, resources, format_, page)
@@ -176,15 +176,17 @@ def run_and_print(
     for number, answer in enumerate(answers):
         if number:
             typer.echo()
-        if isinstance(answer, ExemplarDraws):
-            _print_draws(answer, format_)
-            comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
-        else:
+        if isinstance(answer, Comparison):
             print_rendered(partial(render, answer, format_.value, timing=timing))
             hint = f"go on with: cotkit resume {answer.run_id} {store_option(log_dir)}"
             comparisons.append((answer, hint))
             if page is not None:
                 write_run(page, answer, log_dir, timing=timing)
+        else:
+            from cotkit.workflows.exemplar_draws import RESUME_HINT
+
+            _print_draws(answer, format_)
+            comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
     if gated:
         for comparison, _ in comparisons:
             write_summary(comparison)
@@ -204,8 +206,6 @@ def _run(
 ) -> Comparison | ExemplarDraws:
     from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.compare import run_spec
-    from cotkit.workflows.exemplar_draws import compare_draws
-    from cotkit.workflows.plan import forecast_plan
 
     def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
         run_id = plan.run_id(info)
@@ -219,11 +219,15 @@ def _run(
         if store.n_done(run_id) == len(plan.arms) * len(plan.problems):
             print_status(f"run {run_id}: every attempt is in the store")
         else:
+            from cotkit.workflows.plan import forecast_plan
+
             forecast = forecast_plan(plan, info, store, resources.prices)
             print_status("\n".join(forecast_lines(forecast)))
 
     bench = load_benchmark(parse_spec(spec.bench), print_status)
     if spec.exemplar_seeds:
+        from cotkit.workflows.exemplar_draws import compare_draws
+
         return compare_draws(
             spec, bench, log_dir=log_dir, emit=emit, on_plan=on_plan, resources=resources
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UnknownNameError
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import Document
+
+if TYPE_CHECKING:
+    from cotkit.analysis.scale.values import Scale
 
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
 """What :func:`render` can write."""
@@ -114,4 +117,4 @@ def _render_lm_eval(report: Comparison | Scale | Sequence[Scale]) -> str:
 
 
 def _as_scales(report: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
-    return (report,) if isinstance(report, Scale) else tuple(report)
+    return tuple(report) if isinstance(report, Sequence) else (report,)

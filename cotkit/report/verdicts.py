@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from cotkit.analysis.scale.values import JumpWord, SizeLabel
-from cotkit.analysis.values import BesideExact, BiasLabel, Direction, FollowingLabel, Label
 from cotkit.report.document import MISSING, Tone, Words
 
+if TYPE_CHECKING:
+    from cotkit.analysis.scale.values import JumpWord, SizeLabel
+    from cotkit.analysis.values import BesideExact, BiasLabel, Direction, FollowingLabel, Label
+
 VerdictLabel: TypeAlias = (
-    Label | SizeLabel | JumpWord | Direction | BesideExact | BiasLabel | FollowingLabel
+    "Label | SizeLabel | JumpWord | Direction | BesideExact | BiasLabel | FollowingLabel"
 )
 """A verdict as programs read it; one that several analyses give means the same in all."""
 

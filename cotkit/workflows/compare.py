@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
@@ -15,7 +16,6 @@ from cotkit.analysis.values import LEVEL, Comparison
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
-from cotkit.executors.ray import RayExecutor
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
@@ -29,6 +29,9 @@ from cotkit.run.runner import is_outdated
 from cotkit.store import Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
+
+if TYPE_CHECKING:
+    from cotkit.executors.ray import RayExecutor
 
 
 def gain_events(comparison: Comparison) -> list[GainFound]:
