@@ -19,7 +19,7 @@ from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.models import Foreign, as_backend
 from cotkit.protocols import Backend, Benchmark
-from cotkit.registry import parse_spec, split_specs
+from cotkit.registry import parse_spec
 from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.spec import (
     DEFAULT_BENCH,
@@ -30,7 +30,7 @@ from cotkit.run.spec import (
     RunKeywords,
     RunOptions,
     RunSpec,
-    strategy_specs,
+    list_specs,
 )
 from cotkit.store import AttemptRow
 from cotkit.workflows.compare import Emit, run_spec
@@ -168,7 +168,7 @@ def compare(
             options,
             model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
             bench=bench if isinstance(bench, str) else bench.name,
-            strategies=strategy_specs(strategy),
+            strategies=list_specs(strategy),
         ),
         _resolve_benchmark(bench),
         log_dir=log_dir,
@@ -213,7 +213,7 @@ def plan(
             options,
             model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
             bench=bench if isinstance(bench, str) else bench.name,
-            strategies=strategy_specs(strategy),
+            strategies=list_specs(strategy),
         ),
         _resolve_benchmark(bench),
         log_dir=log_dir,
@@ -266,9 +266,7 @@ def scale(
     ladder = family_models(models) if isinstance(models, str) else models
     benches = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
     result = scale_models(
-        _make_spec(
-            scale, ladder, options, model=GIVEN_IN_PYTHON, strategies=strategy_specs(strategy)
-        ),
+        _make_spec(scale, ladder, options, model=GIVEN_IN_PYTHON, strategies=list_specs(strategy)),
         [model if isinstance(model, str) else _resolve_backend(model) for model in ladder],
         [pair for each in benches for pair in _name_benchmarks(each)],
         ScaleOptions(
@@ -365,5 +363,5 @@ def _resolve_benchmark(bench: str | Benchmark) -> Benchmark:
 def _name_benchmarks(bench: str | Benchmark) -> list[tuple[str, Benchmark]]:
     """Return (spec, benchmark) for each spec of a text, or an object under its name."""
     if isinstance(bench, str):
-        return [(spec, _resolve_benchmark(spec)) for spec in split_specs(bench)]
+        return [(spec, _resolve_benchmark(spec)) for spec in list_specs(bench)]
     return [(bench.name, bench)]

@@ -19,7 +19,7 @@ from cotkit import api
 from cotkit.cli.options import DEFAULT_MODEL, read_specs
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.run.budget import Budget, Resources
-from cotkit.run.spec import DEFAULTS, RunKeywords, RunOptions, RunSpec, bench_specs
+from cotkit.run.spec import DEFAULTS, RunKeywords, RunOptions, RunSpec, list_specs
 from tests.conftest import Sums
 
 OPTIONS = {field.name: field for field in dataclasses.fields(RunOptions)}
@@ -110,8 +110,11 @@ def test_what_0_1_stored_is_what_is_stored_now() -> None:
 def test_several_benchmarks_and_a_file_with_a_comma(tmp_path: Path) -> None:
     file = tmp_path / "a,b+c.jsonl"
     file.touch()
+    (tmp_path / "mine.py").touch()
+    mine = tmp_path / "mine.py"
+    assert list_specs(f"{mine}:n=1+2") == (f"{mine}:n=1", f"{mine}:n=2")
     texts = ["gsm-mini,svamp", "arithmetic:steps=1+2,operators=+-", str(file), f"{file}:x=1+2"]
-    assert bench_specs(texts) == (
+    assert list_specs(texts) == (
         *("gsm-mini", "svamp"),
         *("arithmetic:steps=1,operators=+-", "arithmetic:steps=2,operators=+-"),
         *(str(file), f"{file}:x=1+2"),

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.cli import app
-from cotkit.errors import CotkitError
+from cotkit.errors import CotkitError, Location
 from cotkit.interop.csv_file import read_rows
 from cotkit.interop.published import find_table, is_unverified, load_ladders, load_tables
-from cotkit.interop.results import FileLocation, is_rate, pair_arms, to_rate
+from cotkit.interop.results import is_rate, pair_arms, to_rate
 from tests.conftest import REPOSITORY
 
 SHELF = REPOSITORY / "published"
@@ -161,7 +161,7 @@ def test_a_wrong_word_is_one_line(asked: dict[str, object], said: str) -> None:
 
 
 def test_percent_and_errors_are_read_by_the_name_of_the_metric() -> None:
-    place = FileLocation(file="x.csv", line=2)
+    place = Location(file="x.csv", line=2)
     for metric, value, expected in [
         ("accuracy_pct", 41.6, 0.416),
         ("accuracy", 0.416, 0.416),

@@ -59,7 +59,7 @@ def measure_bias(
         _bias_of_arm(arm, condition, category, of_category, level)
         for category in categories
         for (arm, condition), replies in table.items()
-        if (of_category := [one for one in replies.values() if one.category == category])
+        if (of_category := [reply for reply in replies.values() if reply.category == category])
     ]
     return (*overall, *by_category)
 
@@ -82,7 +82,7 @@ def measure_bias_changes(
         level: At which all the intervals hold at once.
     """
     table = _replies_by_condition(rows, tags, reader)
-    found: list[tuple[str, str, BiasCondition, list[tuple[_BiasReply, _BiasReply]]]] = [
+    paired: list[tuple[str, str, BiasCondition, list[tuple[_BiasReply, _BiasReply]]]] = [
         (arm, control, condition, both)
         for arm, control in pairs
         for condition in SCORE_FUNCTIONS
@@ -93,8 +93,8 @@ def measure_bias_changes(
         )
     ]
     return tuple(
-        _bias_change(arm, control, condition, both, sidak_level(level, len(found)))
-        for arm, control, condition, both in found
+        _bias_change(arm, control, condition, both, sidak_level(level, len(paired)))
+        for arm, control, condition, both in paired
     )
 
 
@@ -108,8 +108,8 @@ def _replies_by_condition(rows: Sequence[AttemptRow], tags: Tags, reader: str) -
                 for row in rows
                 if row.arm == arm
                 and row.outcome != "failed"
-                and (of := tags.get(row.problem_id, {})).get("condition") == condition
-                and of.keys() >= {"unknown", "biased"}
+                and (of_problem := tags.get(row.problem_id, {})).get("condition") == condition
+                and of_problem.keys() >= {"unknown", "biased"}
             }
             if replies:
                 table[arm, condition] = replies
@@ -117,17 +117,17 @@ def _replies_by_condition(rows: Sequence[AttemptRow], tags: Tags, reader: str) -
 
 
 def _make_reply(row: AttemptRow, tags: Mapping[str, str], reader: str) -> _BiasReply:
-    said = row.readings[reader].value
+    answer = row.readings[reader].value
     return _BiasReply(
         cluster=row.cluster or row.problem_id,
         category=tags.get("category", ""),
         counts=BiasCounts(
             n=1,
             n_correct=row.outcome == "correct",
-            n_non_unknown=said is not None and said != tags["unknown"],
-            n_biased=said == tags["biased"],
+            n_non_unknown=answer is not None and answer != tags["unknown"],
+            n_biased=answer == tags["biased"],
         ),
-        is_read=said is not None,
+        is_read=answer is not None,
     )
 
 
@@ -154,18 +154,24 @@ def _bias_of_arm(
     )
 
 
-def _pair_replies(ours: _Replies, theirs: _Replies) -> list[tuple[_BiasReply, _BiasReply]]:
-    return [(reply, theirs[problem]) for problem, reply in ours.items() if problem in theirs]
+def _pair_replies(
+    replies: _Replies, control_replies: _Replies
+) -> list[tuple[_BiasReply, _BiasReply]]:
+    return [
+        (reply, control_replies[problem])
+        for problem, reply in replies.items()
+        if problem in control_replies
+    ]
 
 
 def _counts_by_template(replies: Iterable[tuple[_BiasReply, ...]]) -> list[tuple[BiasCounts, ...]]:
     """Counts of each template, of every arm that replied to the same items."""
-    found: dict[str, list[tuple[_BiasReply, ...]]] = {}
+    by_template: dict[str, list[tuple[_BiasReply, ...]]] = {}
     for of_arms in replies:
-        found.setdefault(of_arms[0].cluster, []).append(of_arms)
+        by_template.setdefault(of_arms[0].cluster, []).append(of_arms)
     return [
-        tuple(sum_counts(reply.counts for reply in arm) for arm in zip(*of, strict=True))
-        for of in found.values()
+        tuple(sum_counts(reply.counts for reply in arm) for arm in zip(*items, strict=True))
+        for items in by_template.values()
     ]
 
 
@@ -180,7 +186,7 @@ def _bias_change(
     clusters = _counts_by_template(both)
     after, before = (score(sum_counts(counts)) for counts in zip(*clusters, strict=True))
     interval = change_interval(clusters, score, level)
-    found = BiasChange(
+    bias_change = BiasChange(
         arm=arm,
         control=control,
         condition=condition,
@@ -193,7 +199,7 @@ def _bias_change(
         label=_label_change(interval, len(clusters)),
         sentence="",
     )
-    return replace(found, sentence=bias_sentence(found))
+    return replace(bias_change, sentence=bias_sentence(bias_change))
 
 
 def _label_change(interval: Interval, n_clusters: int) -> BiasLabel:
@@ -356,18 +362,18 @@ def _one_sided_templates(
     that each arm sees one of each.
     """
     sums = sum_counts(clusters)
-    named = max(1.0, sums.n_non_unknown / len(clusters))
-    n = max(named, sums.n / len(clusters))
-    right = min(n - named, sums.n_correct / len(clusters))
-    every = [weight * count for count in (n, right, named)]
+    n_named = max(1.0, sums.n_non_unknown / len(clusters))
+    n = max(n_named, sums.n / len(clusters))
+    right = min(n - n_named, sums.n_correct / len(clusters))
+    every = [weight * count for count in (n, right, n_named)]
     return _make_counts([*every, every[-1]]), _make_counts([*every, 0.0])
 
 
 def _make_counts(values: Sequence[float]) -> BiasCounts:
     n, n_correct, n_non_unknown, n_biased = values
-    named = min(n, n_non_unknown)  # sums of weighted counts are rounded
+    n_named = min(n, n_non_unknown)  # sums of weighted counts are rounded
     return BiasCounts(
-        n=n, n_correct=min(n, n_correct), n_non_unknown=named, n_biased=min(named, n_biased)
+        n=n, n_correct=min(n, n_correct), n_non_unknown=n_named, n_biased=min(n_named, n_biased)
     )
 
 
@@ -388,31 +394,33 @@ CONDITION_NAMES: Mapping[BiasCondition, str] = MappingProxyType(
 """Condition -> its name as people read it."""
 
 
-def bias_sentence(found: BiasChange) -> str:
+def bias_sentence(change: BiasChange) -> str:
     """E.g. ``"q-if lowers ambiguous bias: +0.31 -> +0.12 (...)."``; whatever ``sentence`` says."""
-    name = CONDITION_NAMES[found.condition]
-    if found.label == "undetermined":
-        whether = f"Whether {found.arm} changes {name} bias cannot be decided"
-        return f"{whether}: {_say_evidence(found)}{_say_missing(found)}."
-    verb = "lowers" if found.label == "less_biased" else "raises"
-    return f"{found.arm} {verb} {name} bias: {_say_evidence(found)}."
+    name = CONDITION_NAMES[change.condition]
+    if change.label == "undetermined":
+        whether = f"Whether {change.arm} changes {name} bias cannot be decided"
+        return f"{whether}: {_say_evidence(change)}{_say_missing(change)}."
+    verb = "lowers" if change.label == "less_biased" else "raises"
+    return f"{change.arm} {verb} {name} bias: {_say_evidence(change)}."
 
 
-def _say_evidence(found: BiasChange) -> str:
-    moved = f"{_format_score(found.before)} -> {_format_score(found.after)} against {found.control}"
-    items = f"{found.n} items of {found.n_clusters} templates"
-    if found.change is None:
+def _say_evidence(change: BiasChange) -> str:
+    moved = (
+        f"{_format_score(change.before)} -> {_format_score(change.after)} against {change.control}"
+    )
+    items = f"{change.n} items of {change.n_clusters} templates"
+    if change.change is None:
         return f"{moved} ({items})"
-    low, high = _format_score(found.interval.low), _format_score(found.interval.high)
-    level = f"{100 * found.interval.level:.4g} %"
-    size = f"change of size {_format_score(found.change)}"
+    low, high = _format_score(change.interval.low), _format_score(change.interval.high)
+    level = f"{100 * change.interval.level:.4g} %"
+    size = f"change of size {_format_score(change.change)}"
     return f"{moved} ({size}, {level} interval {low} to {high}; {items})"
 
 
-def _say_missing(found: BiasChange) -> str:
-    if found.change is None:
+def _say_missing(change: BiasChange) -> str:
+    if change.change is None:
         return "; without a reply that names a person there is no score"
-    return f"; {MIN_CLUSTERS} templates are needed" if found.n_clusters < MIN_CLUSTERS else ""
+    return f"; {MIN_CLUSTERS} templates are needed" if change.n_clusters < MIN_CLUSTERS else ""
 
 
 def _format_score(value: float | None) -> str:

@@ -31,11 +31,11 @@ def measure_following(
     """
     if not any(fractions.values()):
         return ()
-    found = {arm: [row for row in rows if row.arm == arm] for arm in fractions}
+    by_arm = {arm: [row for row in rows if row.arm == arm] for arm in fractions}
     return tuple(
-        _following_point(arm, found[arm], fractions[arm], level)
-        for arm in sorted(found, key=lambda arm: (fractions[arm], arm))
-        if found[arm]
+        _following_point(arm, by_arm[arm], fractions[arm], level)
+        for arm in sorted(by_arm, key=lambda arm: (fractions[arm], arm))
+        if by_arm[arm]
     )
 
 

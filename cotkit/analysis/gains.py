@@ -479,7 +479,9 @@ def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...
 
 def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
     readings = [row.readings.get(name) for row in rows]
-    return name.startswith("task:") and all(one and one.value is None for one in readings)
+    return name.startswith("task:") and all(
+        reading and reading.value is None for reading in readings
+    )
 
 
 def _by_outcome(row: AttemptRow, side: Side) -> bool:  # noqa: ARG001 - counts both sides alike
@@ -515,8 +517,8 @@ def _check_read(row: AttemptRow, readers: set[str]) -> None:
 
 def _check_scored_by(row: AttemptRow, reader: str) -> None:
     # Truncated and refused rows may hold a readable answer: what that is worth is scoring's rule.
-    said = {"correct": True, "wrong": False}.get(row.outcome)
-    if said is not None and said != row.correct_by[reader]:
+    is_right = {"correct": True, "wrong": False}.get(row.outcome)
+    if is_right is not None and is_right != row.correct_by[reader]:
         raise UsageError(
             f"{row.arm} on {row.problem_id} is {row.outcome}, but not by reader {reader!r}",
             hint="name the reader that the run chose, or score the run again",
@@ -544,9 +546,9 @@ def label_gain(interval: Interval, margin: float) -> Label:
     return "undetermined"
 
 
-def label_direction(of: Label) -> int:
+def label_direction(label: Label) -> int:
     """+1 if the label says better, -1 if it says worse, 0 if it says neither."""
-    return {"helps": 1, "some_help": 1, "harms": -1}.get(of, 0)
+    return {"helps": 1, "some_help": 1, "harms": -1}.get(label, 0)
 
 
 # When a run has shown what it can: every gain is decided, whatever the problems left may say.

@@ -150,15 +150,15 @@ def _metric_rank(name: str) -> tuple[bool, str, int, str]:
 
 def _values_by_metric(rows: Sequence[AttemptRow]) -> dict[str, dict[str, _Values]]:
     """Metric -> arm -> problem -> value."""
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    by_metric: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
         if row.outcome != "failed":
             for name, value in row.metrics.items():
-                of_arm = found.setdefault(name, {}).setdefault(row.arm, {})
+                of_arm = by_metric.setdefault(name, {}).setdefault(row.arm, {})
                 of_arm.setdefault(row.problem_id, []).append(value)
     return {
         name: {arm: {p: fmean(v) for p, v in of_arm.items()} for arm, of_arm in by_arm.items()}
-        for name, by_arm in found.items()
+        for name, by_arm in by_metric.items()
     }
 
 
@@ -324,27 +324,28 @@ def _make_result(
     )
 
 
-def _compare_with_exact(one: MetricResult, exact: Sequence[MetricGain]) -> MetricResult:
+def _compare_with_exact(result: MetricResult, exact: Sequence[MetricGain]) -> MetricResult:
     by_pair = {(gain.arm, gain.control): gain for gain in exact}
-    if one.metric == _EXACT:
-        return one
+    if result.metric == _EXACT:
+        return result
     gains = (
         replace(
-            gain, beside_exact=_relation_to_exact(gain, by_pair.get((gain.arm, gain.control)), one)
+            gain,
+            beside_exact=_relation_to_exact(gain, by_pair.get((gain.arm, gain.control)), result),
         )
-        for gain in one.gains
+        for gain in result.gains
     )
-    return replace(one, gains=tuple(gains))
+    return replace(result, gains=tuple(gains))
 
 
 def _relation_to_exact(
-    gain: MetricGain, exact: MetricGain | None, one: MetricResult
+    gain: MetricGain, exact: MetricGain | None, result: MetricResult
 ) -> BesideExact | None:
     """How a metric's gain stands to that of exact match: its sign, turned so that up is better."""
     if exact is None or math.isnan(gain.gain) or math.isnan(exact.gain):
         return None
-    ours = gain.gain if one.higher_is_better else -gain.gain
-    is_opposite = ours * exact.gain < 0
+    improvement = gain.gain if result.higher_is_better else -gain.gain
+    is_opposite = improvement * exact.gain < 0
     match gain.direction != "undecided", exact.direction != "undecided":
         case True, True:
             return "opposite" if is_opposite else "agrees"
@@ -366,7 +367,7 @@ def _unknown_interval(level: float) -> Interval:
 
 
 def add_normalised(
-    found: Sequence[MetricResult],
+    results: Sequence[MetricResult],
     metric: str,
     normalise: Callable[[float], float],
     kind: MetricKind,
@@ -374,14 +375,14 @@ def add_normalised(
     """All metrics, then ``normalised_<metric>``; nothing is added where that was not measured.
 
     Args:
-        found: Every metric of a comparison.
+        results: Every metric of a comparison.
         metric: The preferred one.
         normalise: A value of it on the new scale, by a straight line.
         kind: What a number on the new scale means.
     """
-    one = next((one for one in found if one.metric == metric), None)
-    if one is None:
-        return tuple(found)
+    preferred = next((preferred for preferred in results if preferred.metric == metric), None)
+    if preferred is None:
+        return tuple(results)
 
     def moved(value: float) -> float:
         return normalise(value) if math.isfinite(value) else value
@@ -391,22 +392,22 @@ def add_normalised(
 
     means = tuple(
         replace(mean, mean=moved(mean.mean), interval=_map_interval(mean.interval, moved))
-        for mean in one.means
+        for mean in preferred.means
     )
     gains = tuple(
         replace(gain, gain=stretched(gain.gain), interval=_map_interval(gain.interval, stretched))
-        for gain in one.gains
+        for gain in preferred.gains
     )
     added = MetricResult(
         metric=f"normalised_{metric}",
-        low=moved(one.low),
-        high=moved(one.high),
+        low=moved(preferred.low),
+        high=moved(preferred.high),
         unit=kind.unit,
         higher_is_better=kind.higher_is_better,
         means=means,
         gains=gains,
     )
-    return (*found, added)
+    return (*results, added)
 
 
 def _map_interval(interval: Interval, move: Callable[[float], float]) -> Interval:

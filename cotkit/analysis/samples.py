@@ -60,7 +60,7 @@ def _growing_vote(ballots: Sequence[Ballot], start: int) -> list[bool]:
     seen_at: dict[str, int] = {}
     best: str | None = None
     is_right = False
-    found: list[bool] = []
+    votes_right: list[bool] = []
     for i in (*range(start, len(ballots)), *range(start)):
         value, is_correct = ballots[i]
         if value is not None:
@@ -69,8 +69,8 @@ def _growing_vote(ballots: Sequence[Ballot], start: int) -> list[bool]:
             # Only the value that was just read can overtake the best one.
             if best is None or (votes[value], -seen_at[value]) > (votes[best], -seen_at[best]):
                 best, is_right = value, is_correct
-        found.append(is_right)
-    return found
+        votes_right.append(is_right)
+    return votes_right
 
 
 # Rates over problems that were each tried several times: K samples are not K problems.
@@ -201,13 +201,13 @@ def count_transitions(rows: Sequence[AttemptRow]) -> tuple[Transition, ...]:
     )
 
 
-def _make_transition(arm: str, i: int, seen: Counter[tuple[bool, bool]]) -> Transition:
+def _make_transition(arm: str, i: int, counts: Counter[tuple[bool, bool]]) -> Transition:
     return Transition(
         arm=arm,
         step=f"{f'round {i}' if i else 'draft'} to round {i + 1}",
-        n=seen.total(),
-        fixed=seen[False, True],
-        broken=seen[True, False],
-        kept_right=seen[True, True],
-        kept_wrong=seen[False, False],
+        n=counts.total(),
+        fixed=counts[False, True],
+        broken=counts[True, False],
+        kept_right=counts[True, True],
+        kept_wrong=counts[False, False],
     )

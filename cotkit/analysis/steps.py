@@ -52,13 +52,13 @@ def gains_by_steps(
     if len(groups) < 2:
         return ()
     share = (shared_level if sequential else sidak_level)(level, len(groups))
-    found: list[list[StepGroup]] = []
+    by_group: list[list[StepGroup]] = []
     for group in groups:
         inside = {names: _pairs_in_group(group, pairs) for names, pairs in paired.items()}
         of_group = compute_gains(
             inside, counting, margin=margin, level=share, sequential=sequential
         )
-        found.append(
+        by_group.append(
             [
                 _make_step_group(group, gain, main, counting, pairs)
                 for gain, main, pairs in zip(of_group, labels, inside.values(), strict=True)
@@ -66,7 +66,7 @@ def gains_by_steps(
         )
     return tuple(
         Difficulty(arm=arm, control=control, groups=of_arm, sentence=onset_sentence(arm, of_arm))
-        for (arm, control), of_arm in zip(paired, zip(*found, strict=True), strict=True)
+        for (arm, control), of_arm in zip(paired, zip(*by_group, strict=True), strict=True)
     )
 
 
@@ -80,7 +80,7 @@ def group_steps(counts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
     waiting: list[int] = []
     for steps in sorted(counts):
         waiting.append(steps)
-        if sum(counts[one] for one in waiting) >= MIN_PROBLEMS:
+        if sum(counts[n_steps] for n_steps in waiting) >= MIN_PROBLEMS:
             groups.append((waiting[0], steps))
             waiting = []
     if waiting:
@@ -95,28 +95,28 @@ def onset_sentence(arm: str, groups: Sequence[StepGroup]) -> str:
     "From N steps up" needs all three: the group of N is the lowest labelled ``helps``; every group
     above shows help, too; there are groups below, each labelled ``no_material_help`` or ``harms``.
     """
-    found: list[Label] = [group.gain.label for group in groups]
-    if any(label in _NO_CLAIM for label in found):
+    labels: list[Label] = [group.gain.label for group in groups]
+    if any(label in _NO_CLAIM for label in labels):
         return f"{arm}: no claim by number of steps, as above"
     tested = f"{groups[0].lowest} to {groups[-1].highest} steps tested"
     helped = [group for group in groups if group.gain.label == "helps"]
     if len(helped) == len(groups):
         return f"{arm} helps in every group of steps ({tested})"
-    if all(label in _NO_HELP for label in found):
+    if all(label in _NO_HELP for label in labels):
         return f"{arm} helps in no group of steps ({tested})"
-    first = next((i for i, label in enumerate(found) if label == "helps"), 0)
-    holds_above = all(label_direction(label) > 0 for label in found[first:])
-    if first > 0 and holds_above and all(label in _NO_HELP for label in found[:first]):
+    first = next((i for i, label in enumerate(labels) if label == "helps"), 0)
+    holds_above = all(label_direction(label) > 0 for label in labels[first:])
+    if first > 0 and holds_above and all(label in _NO_HELP for label in labels[:first]):
         return f"{arm} helps from {format_steps(helped[0])} steps up ({tested})"
     where = ", ".join(format_steps(group) for group in helped)
-    shown = f"; shown to help at {where}" if where else ""
-    return f"from how many steps on {arm} helps is undetermined{shown} ({tested})"
+    elsewhere = f"; shown to help at {where}" if where else ""
+    return f"from how many steps on {arm} helps is undetermined{elsewhere} ({tested})"
 
 
 def format_steps(group: StepGroup) -> str:
     """``4``, or ``4-8`` where a group holds several numbers of steps."""
-    one = group.lowest == group.highest
-    return str(group.lowest) if one else f"{group.lowest}-{group.highest}"
+    is_single = group.lowest == group.highest
+    return str(group.lowest) if is_single else f"{group.lowest}-{group.highest}"
 
 
 def _pairs_in_group(group: tuple[int, int], pairs: Sequence[Pair]) -> list[Pair]:
@@ -159,14 +159,14 @@ def count_chain_steps(rows: Sequence[AttemptRow]) -> tuple[ChainStep, ...]:
 
 def _steps_of_arm(arm: str, rows: Sequence[AttemptRow]) -> Iterator[ChainStep]:
     # (steps of the problem, steps right before the first wrong one) of each chain
-    written = [
+    chains = [
         (n, round(row.metrics["steps_right"] * n))
         for row in rows
         if row.metrics["chain_written"] and (n := row.n_steps)
     ]
-    for step in range(1, max((n for n, _ in written), default=0) + 1):
-        reached = [right for n, right in written if n >= step and right >= step - 1]
+    for step in range(1, max((n for n, _ in chains), default=0) + 1):
+        reached = [right for n, right in chains if n >= step and right >= step - 1]
         n_wrong = reached.count(step - 1)
         yield ChainStep(arm=arm, step=step, n_reached=len(reached), n_wrong=n_wrong)
-    n_none = len(rows) - len(written)
+    n_none = len(rows) - len(chains)
     yield ChainStep(arm=arm, step=None, n_reached=len(rows), n_wrong=n_none)

@@ -99,7 +99,7 @@ def compare(
 ) -> None:
     """Compare prompting strategies with their controls on the same problems.
 
-    Prints the gain with its interval, how sure it is, what it hangs on, and what it costs.
+    Prints the gain with its interval, how sure it is, what it depends on, and what it costs.
     """
     if sources:
         compare_files(sources, specs[0], format_, user_options)

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli.options import read_executor, with_options
-from cotkit.cli.output import print_rendered, print_status, write_page
+from cotkit.cli.output import (
+    align_columns,
+    check_page,
+    print_rendered,
+    print_status,
+    write_page,
+)
 from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -299,8 +305,6 @@ def _train_here(jobs: Sequence[PocketJob], trainer: Trainer) -> Iterator[tuple[s
 
 def _estimate_lines(estimates: Sequence[TrainingEstimate]) -> list[str]:
     """Return what all trainings take, as lines of a table."""
-    from cotkit.cli.output import align_columns
-
     rows = [("model", "parameters", "tokens", "FLOPs", "time")]
     rows += [
         (
@@ -393,8 +397,6 @@ def _check_out(out: Path) -> None:
         UsageError: ``out`` is not a folder or cannot be made.
         MissingDependencyError: matplotlib is not installed.
     """
-    from cotkit.cli.output import check_page
-
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -152,7 +152,7 @@ def read_specs(
         UsageError: an option cannot be read.
     """
     from cotkit.registry import parse_params
-    from cotkit.run.spec import RunSpec, bench_specs, strategy_specs
+    from cotkit.run.spec import RunSpec, list_specs
 
     generation = parse_params(gen_kwargs)
     if max_tokens is not None:
@@ -174,7 +174,7 @@ def read_specs(
     spec = RunSpec(
         model=model,
         model_args=settings,
-        strategies=strategy_specs(strategy),
+        strategies=list_specs(strategy),
         baseline=baseline,
         limit=_read_limit(limit),
         seed=seed,
@@ -189,7 +189,7 @@ def read_specs(
         likelihood=likelihood,
         batch=batch,
     )
-    return [replace(spec, bench=text) for text in dict.fromkeys(bench_specs(bench))]
+    return [replace(spec, bench=text) for text in dict.fromkeys(list_specs(bench))]
 
 
 def _settings(**settings: object) -> dict[str, str]:

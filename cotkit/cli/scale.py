@@ -404,7 +404,7 @@ def scale(
     """
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.interop.results import read_sizes
-    from cotkit.run.spec import bench_specs
+    from cotkit.run.spec import list_specs
     from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions
 
@@ -448,7 +448,7 @@ def scale(
         LadderChoice(
             models=family_models(family) if family is not None else names,
             runs=tuple(run for run in (runs or "").split(",") if run),
-            benches=bench_specs(bench),
+            benches=list_specs(bench),
         ),
         ScaleOptions(
             axis=x.value,

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cotkit.analysis.scale.grid import ArmTotals
-from cotkit.errors import BadInputError
+from cotkit.errors import BadInputError, Location
 from cotkit.interop.results import (
     LINEAR_METRICS,
-    FileLocation,
     ModelSize,
     ProblemScore,
     Result,
@@ -40,7 +39,7 @@ _YES_NO = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 class CsvRow:
     """One row, its fields stripped."""
 
-    place: FileLocation
+    place: Location
     """Where it stands."""
     fields: Mapping[str, str]
     """Column -> text."""
@@ -52,7 +51,7 @@ class CsvRow:
             BadInputError: it is empty.
         """
         if not (value := self.fields.get(name, "")):
-            raise self.place.bad("empty", field=name, hint="every row needs it")
+            raise self.place.make_error("empty", field=name, hint="every row needs it")
         return value
 
     def number(self, name: str, *, hint: str = "a number") -> float:
@@ -67,7 +66,7 @@ class CsvRow:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self.place.bad(f"{text!r} is not a number", field=name, hint=hint)
+            raise self.place.make_error(f"{text!r} is not a number", field=name, hint=hint)
         return value
 
     def count(self, name: str) -> int | None:
@@ -80,7 +79,9 @@ class CsvRow:
             return None
         value = read_count(text)
         if value is None:
-            raise self.place.bad(f"{text!r} is not a count", field=name, hint="e.g. 7000000000, 7B")
+            raise self.place.make_error(
+                f"{text!r} is not a count", field=name, hint="e.g. 7000000000, 7B"
+            )
         return value
 
     @property
@@ -116,12 +117,12 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
             raise BadInputError(path, "no such column", line=1, field=name, hint=hint)
     rows: list[CsvRow] = []
     for line, cells in lines:
-        place = FileLocation(file=str(path), line=line)
+        place = Location(file=str(path), line=line)
         if not cells:
             continue
         if len(cells) != len(header):
             hint = "quote fields that hold commas"
-            raise place.bad(f"{len(cells)} fields, the header has {len(header)}", hint=hint)
+            raise place.make_error(f"{len(cells)} fields, the header has {len(header)}", hint=hint)
         fields = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         rows.append(CsvRow(place=place, fields=fields))
     if not rows:
@@ -152,7 +153,7 @@ def _check_sizes(rows: Sequence[CsvRow]) -> None:
             )
             if value != first_value:
                 hint = f"line {line} gives the same model another size"
-                raise row.place.bad("another size", field=name, hint=hint)
+                raise row.place.make_error("another size", field=name, hint=hint)
 
 
 def read_csv(path: Path, *, arm: str | None = None, metric: str | None = None) -> list[Result]:
@@ -213,7 +214,7 @@ def read_rates(
         n = n or (sizes or {}).get(bench)
         if n is None:
             hint = "an interval needs the number of problems"
-            raise row.place.bad("empty", field="n_items", hint=hint)
+            raise row.place.make_error("empty", field="n_items", hint=hint)
         yield Result(
             place=row.place,
             model=row.need("model"),
@@ -236,7 +237,7 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
         for row in group:
             if row.size != group[0].size:
                 hint = f"line {group[0].place.line} gives the same model another size"
-                raise row.place.bad("another size", field="family, params", hint=hint)
+                raise row.place.make_error("another size", field="family, params", hint=hint)
             samples.setdefault(row.need("problem_id"), []).append(row)
         yield Result(
             place=group[0].place,
@@ -275,5 +276,7 @@ def _read_correct(row: CsvRow) -> float:
         return _YES_NO[text]
     value = row.number("correct", hint="1 or 0, true or false")
     if not 0 <= value <= 1:
-        raise row.place.bad(f"{text} is not in 0 to 1", field="correct", hint="a share of samples")
+        raise row.place.make_error(
+            f"{text} is not in 0 to 1", field="correct", hint="a share of samples"
+        )
     return value

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from cotkit.errors import BadInputError
-from cotkit.interop.results import FileLocation
+from cotkit.errors import BadInputError, Location
 
 _WORDS: Mapping[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
-def read_object(text: str | bytes, place: FileLocation, hint: str) -> Mapping[str, object]:
+def read_object(text: str | bytes, place: Location, hint: str) -> Mapping[str, object]:
     """Parse a text as a JSON object.
 
     Raises:
@@ -26,9 +25,9 @@ def read_object(text: str | bytes, place: FileLocation, hint: str) -> Mapping[st
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError) as broken:  # UnicodeDecodeError is a ValueError
-        raise place.bad(f"not JSON: {broken}", hint=hint) from broken
+        raise place.make_error(f"not JSON: {broken}", hint=hint) from broken
     if not isinstance(value, dict):
-        raise place.bad("not a JSON object", hint=hint)
+        raise place.make_error("not a JSON object", hint=hint)
     return cast("dict[str, object]", value)
 
 
@@ -42,10 +41,10 @@ def read_file(path: Path, hint: str) -> Mapping[str, object]:
         content = path.read_bytes()
     except OSError as refused:
         raise BadInputError(path, f"cannot be read: {refused.strerror}", hint=hint) from refused
-    return read_object(content, FileLocation(file=str(path)), hint)
+    return read_object(content, Location(file=str(path)), hint)
 
 
-def read_lines(path: Path, hint: str) -> Iterator[tuple[FileLocation, Mapping[str, object]]]:
+def read_lines(path: Path, hint: str) -> Iterator[tuple[Location, Mapping[str, object]]]:
     """Yield the objects of a JSON-lines file, one at a time; blank lines are skipped.
 
     Raises:
@@ -54,12 +53,12 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[FileLocation, Mapping[st
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                place = FileLocation(file=str(path), line=number)
+                place = Location(file=str(path), line=number)
                 yield place, read_object(line, place, hint)
 
 
 def need(
-    data: Mapping[str, object], names: Sequence[str], kind: type[object], place: FileLocation
+    data: Mapping[str, object], names: Sequence[str], kind: type[object], place: Location
 ) -> object:
     """Return a field that must be there and of a kind, by its path (``["eval", "model"]``).
 
@@ -70,26 +69,26 @@ def need(
     value: object = data
     for name in names:
         if not isinstance(value, dict) or name not in value:
-            raise place.bad("missing", field=field, hint=f"must be {_WORDS[kind]}")
+            raise place.make_error("missing", field=field, hint=f"must be {_WORDS[kind]}")
         value = value[name]
     if not isinstance(value, kind):
-        raise place.bad(f"must be {_WORDS[kind]}", field=field, hint=f"it is {str(value)[:40]!r}")
+        raise place.make_error(
+            f"must be {_WORDS[kind]}", field=field, hint=f"it is {str(value)[:40]!r}"
+        )
     return value
 
 
-def need_object(
-    data: Mapping[str, object], place: FileLocation, *names: str
-) -> Mapping[str, object]:
+def need_object(data: Mapping[str, object], place: Location, *names: str) -> Mapping[str, object]:
     """Return a field that must be an object."""
     return cast("Mapping[str, object]", need(data, names, dict, place))
 
 
-def need_text(data: Mapping[str, object], place: FileLocation, *names: str) -> str:
+def need_text(data: Mapping[str, object], place: Location, *names: str) -> str:
     """Return a field that must be a text."""
     return cast("str", need(data, names, str, place))
 
 
-def need_list(data: Mapping[str, object], place: FileLocation, *names: str) -> list[object]:
+def need_list(data: Mapping[str, object], place: Location, *names: str) -> list[object]:
     """Return a field that must be a list."""
     return cast("list[object]", need(data, names, list, place))
 

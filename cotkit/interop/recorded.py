@@ -15,7 +15,7 @@ from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.disagreements import Disagreement, ToolRecord, find_disagreement
 from cotkit.analysis.values import Comparison
 from cotkit.benchmarks import load_benchmark
-from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
+from cotkit.errors import BadInputError, CotkitError, Location, UnknownNameError, UsageError
 from cotkit.identity import content_hash
 from cotkit.interop.fields import (
     as_number,
@@ -28,7 +28,6 @@ from cotkit.interop.fields import (
 )
 from cotkit.interop.inspect_.logs import STOP_REASONS, open_log, read_score
 from cotkit.interop.ladders import ResultsSource, parse_source
-from cotkit.interop.results import FileLocation
 from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
@@ -346,7 +345,9 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
     items: dict[str, list[RecordedSample]] = {}
     for i, sample in enumerate(samples):
         if not isinstance(sample, dict):
-            raise place.bad("must be an object", field=f"samples.{i}", hint="a log of Inspect")
+            raise place.make_error(
+                "must be an object", field=f"samples.{i}", hint="a log of Inspect"
+            )
         fields = cast("dict[str, object]", sample)
         scorer = scorer or next(iter(find_object(fields, "scores")), None)
         item = _inspect_sample(fields, scorer, f"samples.{i}", place, origin)
@@ -392,11 +393,13 @@ def _inspect_sample(
     sample: Mapping[str, object],
     scorer: str | None,
     field: str,
-    place: FileLocation,
+    place: Location,
     origin: _Origin,
 ) -> RecordedSample:
     def bad(problem: str, name: str) -> BadInputError:
-        return place.bad(problem, field=f"{field}.store.cotkit.{name}", hint="a log of cotkit's")
+        return place.make_error(
+            problem, field=f"{field}.store.cotkit.{name}", hint="a log of cotkit's"
+        )
 
     scores = find_object(sample, "scores")
     score = math.nan if sample.get("error") else read_score(scores, scorer, field, place)
@@ -456,7 +459,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
         if str(line.get("filter", "none")) == chosen:
             item = _lm_eval_sample(line, metric, chosen, place, origin)
             if item.key in items:
-                raise place.bad("a problem a second time", field="doc", hint=item.label)
+                raise place.make_error("a problem a second time", field="doc", hint=item.label)
             items[item.key] = (item,)
     others = ", ".join(other for other in filters if other != chosen)
     notes = [f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else "")]
@@ -483,10 +486,10 @@ def _choose_filter(filters: Sequence[str]) -> str:
 
 
 def _lm_eval_sample(
-    line: Mapping[str, object], metric: str, chosen: str, place: FileLocation, origin: _Origin
+    line: Mapping[str, object], metric: str, chosen: str, place: Location, origin: _Origin
 ) -> RecordedSample:
     def bad(problem: str, name: str) -> BadInputError:
-        return place.bad(problem, field=f"cotkit.{name}", hint="a file of cotkit export")
+        return place.make_error(problem, field=f"cotkit.{name}", hint="a file of cotkit export")
 
     doc = find_object(line, "doc")
     if entry := find_object(line, "cotkit"):
@@ -496,7 +499,7 @@ def _lm_eval_sample(
     score = as_number(line.get(metric))
     if score is None or not 0 <= score <= 1:
         what = "missing" if metric not in line else "must be 0 to 1"
-        raise place.bad(what, field=metric, hint="another: ,metric=NAME")
+        raise place.make_error(what, field=metric, hint="another: ,metric=NAME")
     answers = line.get("filtered_resps")
     answer = cast("list[object]", answers)[0] if isinstance(answers, list) and answers else answers
     return _make_sample(
@@ -513,7 +516,7 @@ def _lm_eval_sample(
     )
 
 
-def _lm_eval_attempt(line: Mapping[str, object], chosen: str, place: FileLocation) -> Attempt:
+def _lm_eval_attempt(line: Mapping[str, object], chosen: str, place: Location) -> Attempt:
     """Return the attempt of the last request of a document; its several texts are a vote."""
     texts = line.get("resps")
     while isinstance(texts, list) and texts and isinstance(texts[-1], list):
@@ -523,7 +526,7 @@ def _lm_eval_attempt(line: Mapping[str, object], chosen: str, place: FileLocatio
         texts = texts[: int(vote["k"])]
     if not texts or not all(isinstance(text, str) for text in texts):
         hint = "of a task that generates (output_type generate_until)"
-        raise place.bad("holds no completion", field="resps", hint=hint)
+        raise place.make_error("holds no completion", field="resps", hint=hint)
     samples = [Attempt(text=str(text), stop_reason="stop") for text in texts]
     return make_vote(samples) if len(samples) > 1 else samples[0]
 

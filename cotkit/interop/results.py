@@ -10,26 +10,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals, Cell, ResultGrid, Rung
-from cotkit.errors import BadInputError, UnknownNameError, UsageError
+from cotkit.errors import Location, UnknownNameError, UsageError
 from cotkit.models.catalogue import CatalogueEntry, find, find_by_hub_id
 from cotkit.registry import entries, parse_spec
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.grid import Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileLocation:
-    """A place in a file, for errors."""
-
-    file: str
-    """Path, with the member of an archive after ``!``."""
-    line: int | None = None
-    """From 1; None: the file is one value."""
-
-    def bad(self, problem: str, *, field: str | None = None, hint: str) -> BadInputError:
-        """Return an error at this place."""
-        return BadInputError(self.file, problem, line=self.line, field=field, hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +50,7 @@ class ProblemScore:
 class Result:
     """One arm of one model on one benchmark."""
 
-    place: FileLocation
+    place: Location
     """Where it was read."""
     model: str
     """As the file names it."""
@@ -130,7 +116,7 @@ def _build_ladder(
     for result in results:
         first = firsts.setdefault((result.model, result.arm), result)
         if first.scores != result.scores:
-            raise result.place.bad(
+            raise result.place.make_error(
                 f"{result.model}, {result.arm}, {bench}: a second result, unlike the first",
                 hint=f"the first is at {_format_place(first)}; leave one out",
             )
@@ -169,7 +155,7 @@ def _check_versions(results: Sequence[Result]) -> None:
             continue
         first = first_of_task.setdefault(result.version[0], result)
         if first.version != result.version:
-            raise result.place.bad(
+            raise result.place.make_error(
                 f"{' '.join(result.version)}, but another version in {_format_place(first)}",
                 field="version",
                 hint="results of two versions of a task are not compared",
@@ -185,7 +171,7 @@ def _collect_problem_ids(results: Sequence[Result]) -> tuple[str, ...]:
         first = by_model.setdefault(result.model, result)
         assert not isinstance(first.scores, ArmTotals)
         if first.scores.keys().isdisjoint(result.scores):
-            raise result.place.bad(
+            raise result.place.make_error(
                 f"{result.model}: {result.arm} has no problem in common with {first.arm}",
                 hint=(
                     f"{first.arm} is at {_format_place(first)}; ids are like"
@@ -231,7 +217,7 @@ def _make_totals(scores: Mapping[str, ProblemScore]) -> ArmTotals:
 
 def _format_place(result: Result) -> str:
     place = result.place
-    return place.file if place.line is None else f"{place.file}:{place.line}"
+    return str(place.file) if place.line is None else f"{place.file}:{place.line}"
 
 
 # The size of a model: as the user gave it, else as the file has it, else as the catalogue has it.
@@ -368,7 +354,7 @@ def is_rate(metric: str) -> bool:
     return _RATE.fullmatch(metric.lower()) is not None
 
 
-def to_rate(metric: str, value: float, place: FileLocation) -> float:
+def to_rate(metric: str, value: float, place: Location) -> float:
     """Return the share of problems solved, 0..1: percent by its name, errors turned round.
 
     Raises:
@@ -379,7 +365,7 @@ def to_rate(metric: str, value: float, place: FileLocation) -> float:
     share = value / 100 if match["unit"] else value
     if not 0 <= share <= 1:  # also NaN
         most = "100" if match["unit"] else "1"
-        raise place.bad(
+        raise place.make_error(
             f"{value:g} is not in 0 to {most}",
             field="value",
             hint=f"{metric} is a fraction; percent is named {metric}_pct"

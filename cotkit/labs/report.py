@@ -94,7 +94,7 @@ class Finding:
     value: float
     """The number that decides."""
     interval: Interval
-    """Of it."""
+    """Of the value."""
     form: Form
     """How both are written."""
     verdict: Words

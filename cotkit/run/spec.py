@@ -166,19 +166,18 @@ class RunSpec(RunOptions):
             ) from other
 
 
-def strategy_specs(strategy: str | Sequence[str]) -> tuple[str, ...]:
-    """Return one spec for each strategy and combination of values in one text or several."""
-    texts = (strategy,) if isinstance(strategy, str) else strategy
-    return tuple(spec for text in texts for spec in split_specs(text))
+def list_specs(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one spec for each name and combination of values in one text or several.
 
-
-def bench_specs(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return one spec for each benchmark and combination of values in several texts.
-
-    The path of a file that exists is one benchmark, whatever commas are in it.
+    The path of a file that exists is one name, also with commas in it.
     """
     return tuple(
         spec
-        for text in texts
-        for spec in ([text] if Path(text.partition(":")[0]).is_file() else split_specs(text))
+        for text in ([texts] if isinstance(texts, str) else texts)
+        for spec in ([text] if _names_file_with_comma(text) else split_specs(text))
     )
+
+
+def _names_file_with_comma(text: str) -> bool:
+    path = text.partition(":")[0]
+    return "," in path and Path(path).is_file()

@@ -33,7 +33,7 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
             result, or a margin or level that is none.
     """
     setting = prepare_setting(grid, question)
-    found = measure_curves(setting, rng)
+    curves = measure_curves(setting, rng)
     drawn = resample_columns(setting, rng)
     return Scale(
         bench=grid.bench,
@@ -44,11 +44,12 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         assume_sustained=question.assume_sustained,
         n_problems=_n_problems(grid),
         answers=tuple(
-            _make_answer(pair, points, drawn, setting, rng) for pair, points in found.points.items()
+            _make_answer(pair, points, drawn, setting, rng)
+            for pair, points in curves.points.items()
         ),
         metrics=_metric_means(setting, drawn),
         prices=price_arms(setting),
-        notes=scale_notes(setting, found),
+        notes=scale_notes(setting, curves),
     )
 
 
@@ -62,7 +63,7 @@ def _make_answer(
     question = setting.question
     bracket = find_onset(points, question.margin)
     bracket = replace(bracket, model_based=fit_crossing(bracket, pair, drawn, setting))
-    told = SentenceFacts(
+    facts = SentenceFacts(
         arm=pair[0],
         control=pair[1],
         points=[point for point in points if point.x is not None and point.label != "missing"],
@@ -78,7 +79,7 @@ def _make_answer(
         points=points,
         onset=bracket,
         jumps=find_jumps(pair, drawn, setting, rng),
-        sentence=scale_sentence(told),
+        sentence=scale_sentence(facts),
     )
 
 
@@ -86,7 +87,7 @@ def _metric_means(
     setting: AnalysisSetting, drawn: Mapping[ColumnKey, MeanEstimate]
 ) -> tuple[MetricPoint, ...]:
     codes, level = setting.codes, setting.question.level
-    found: list[MetricPoint] = []
+    points: list[MetricPoint] = []
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
             cell = setting.grid.cells.get((rung.model, arm))
@@ -98,11 +99,11 @@ def _metric_means(
                 column = drawn.get((rung.model, arm, metric))
                 if metric != EXACT and column is not None:
                     values[metric] = column.mean, percentiles(column.draws, level)
-            found += [
+            points += [
                 MetricPoint(rung=rung, arm=arm, metric=metric, value=value, interval=interval)
                 for metric, (value, interval) in values.items()
             ]
-    return tuple(found)
+    return tuple(points)
 
 
 def _n_problems(grid: ResultGrid) -> int:

@@ -47,68 +47,69 @@ class CompanionCurve:
 
 def lengths_of(grid: ResultGrid) -> tuple[Floats | None, str]:
     """L of each problem, where known for all: the length of its answer, else its steps."""
-    known = ((grid.answer_lengths, "answer length"), (grid.n_steps, "steps"))
-    for lengths, name in known:
+    sources = ((grid.answer_lengths, "answer length"), (grid.n_steps, "steps"))
+    for lengths, name in sources:
         if lengths and None not in lengths:
             return np.asarray(lengths, dtype=np.float64), name
     return None, ""
 
 
-def run_checks(of: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
+def run_checks(curve: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
     """All checks that this curve allows."""
-    found = [_check_score(of, rng), _check_linearity(of)]
-    if not of.is_gain:
-        found = [_check_power_law(of), _check_resolution(of), _check_bend(of), *found]
-    return tuple(check for check in found if check is not None)
+    checks = [_check_score(curve, rng), _check_linearity(curve)]
+    if not curve.is_gain:
+        checks = [_check_power_law(curve), _check_resolution(curve), _check_bend(curve), *checks]
+    return tuple(check for check in checks if check is not None)
 
 
-def _predict_rates(of: CompanionCurve) -> Floats | None:
+def _predict_rates(curve: CompanionCurve) -> Floats | None:
     """Mean over problems of q^L, q the companion's mean; None where q is no chance or L unknown."""
-    q = of.companion
-    if q is None or of.lengths is None or (q < 0).any() or (q > 1).any():
+    q = curve.companion
+    if q is None or curve.lengths is None or (q < 0).any() or (q > 1).any():
         return None
-    return (q[:, None] ** of.lengths).mean(1)
+    return (q[:, None] ** curve.lengths).mean(1)
 
 
-def _check_power_law(of: CompanionCurve) -> Check | None:
-    predicted = _predict_rates(of)
-    if predicted is None or of.lengths is None:
+def _check_power_law(curve: CompanionCurve) -> Check | None:
+    predicted = _predict_rates(curve)
+    if predicted is None or curve.lengths is None:
         return None
     agree = [
-        (found := wilson(float(rate * n), float(n), of.level)).low <= p <= found.high
-        for p, rate, n in zip(predicted, of.exact, of.n, strict=True)
+        (interval := wilson(float(rate * n), float(n), curve.level)).low <= p <= interval.high
+        for p, rate, n in zip(predicted, curve.exact, curve.n, strict=True)
     ]
     return Check(
         name="p^L prediction",
         value=float(np.mean(agree)),
         sentence=(
-            f"{of.companion_name}^L, L the {of.length_name} ({of.lengths.mean():.3g} in the mean), "
-            f"lies in the interval of exact match at {sum(agree)} of {len(agree)} sizes; {_NOTHING}"
+            f"{curve.companion_name}^L, L the {curve.length_name} ({curve.lengths.mean():.3g} in "
+            f"the mean), lies in the interval of exact match at {sum(agree)} of {len(agree)} "
+            f"sizes; {_NOTHING}"
         ),
     )
 
 
-def _check_resolution(of: CompanionCurve) -> Check | None:
-    flat = np.flatnonzero(of.exact == 0)
+def _check_resolution(curve: CompanionCurve) -> Check | None:
+    flat = np.flatnonzero(curve.exact == 0)
     if not flat.size:
         return None
-    unseen = max(zero_hits_upper(int(of.n[i]), of.level) for i in flat)
+    unseen = max(zero_hits_upper(int(curve.n[i]), curve.level) for i in flat)
     sentence = (
-        f"no hit at {flat.size} of {len(of.exact)} sizes, which excludes only rates above "
+        f"no hit at {flat.size} of {len(curve.exact)} sizes, which excludes only rates above "
         f"{100 * unseen:.2g} %"
     )
-    predicted = _predict_rates(of)
+    predicted = _predict_rates(curve)
     if predicted is not None:
-        below = sum(bool(predicted[i] < 1 / of.n[i]) for i in flat)
-        sentence += f"; {of.companion_name}^L would be below one hit at {below} of these"
+        below = sum(bool(predicted[i] < 1 / curve.n[i]) for i in flat)
+        sentence += f"; {curve.companion_name}^L would be below one hit at {below} of these"
     return Check(name="resolution limit", value=unseen, sentence=sentence)
 
 
-def _check_bend(of: CompanionCurve) -> Check | None:
-    inside = (of.exact > 0) & (of.exact < 1)
-    if of.axis not in LOG_AXES or inside.sum() < 3:
+def _check_bend(curve: CompanionCurve) -> Check | None:
+    inside = (curve.exact > 0) & (curve.exact < 1)
+    if curve.axis not in LOG_AXES or inside.sum() < 3:
         return None
-    slopes = np.diff(np.log(-np.log(of.exact[inside]))) / np.diff(of.x[inside])
+    slopes = np.diff(np.log(-np.log(curve.exact[inside]))) / np.diff(curve.x[inside])
     low, high = float(slopes.min()), float(slopes.max())
     return Check(
         name="log(-log) line",
@@ -120,10 +121,10 @@ def _check_bend(of: CompanionCurve) -> Check | None:
     )
 
 
-def _check_score(of: CompanionCurve, rng: np.random.Generator) -> Check:
-    steps = len(of.exact) - 1
-    score = float(breakthroughness(of.exact)) / steps
-    null, fit = _null_scores(of, rng)
+def _check_score(curve: CompanionCurve, rng: np.random.Generator) -> Check:
+    steps = len(curve.exact) - 1
+    score = float(breakthroughness(curve.exact)) / steps
+    null, fit = _null_scores(curve, rng)
     share = float(np.mean(null <= score))
     return Check(
         name="emergence score",
@@ -135,28 +136,28 @@ def _check_score(of: CompanionCurve, rng: np.random.Generator) -> Check:
     )
 
 
-def _null_scores(of: CompanionCurve, rng: np.random.Generator) -> tuple[Floats, str]:
+def _null_scores(curve: CompanionCurve, rng: np.random.Generator) -> tuple[Floats, str]:
     """Scores, over N - 1, of curves drawn around a fit that needs no jump."""
-    steps = len(of.exact) - 1
-    if of.is_gain:  # a straight line over the axis, with the noise of the gains
-        line = np.polyval(np.polyfit(of.x, of.exact, 1), of.x)
-        drawn, fit = rng.normal(line, of.noise, size=(_NULL_RUNS, len(line))), "a straight line"
+    steps = len(curve.exact) - 1
+    if curve.is_gain:  # a straight line over the axis, with the noise of the gains
+        line = np.polyval(np.polyfit(curve.x, curve.exact, 1), curve.x)
+        drawn, fit = rng.normal(line, curve.noise, size=(_NULL_RUNS, len(line))), "a straight line"
     else:
-        predicted = _predict_rates(of)
-        rising = isotonic(of.exact, of.n)
-        curve, fit = (rising, "an isotonic fit") if predicted is None else (predicted, "p^L")
-        n = of.n.astype(np.int64)
-        drawn = rng.binomial(n, np.clip(curve, 0, 1), size=(_NULL_RUNS, len(n))) / n
+        predicted = _predict_rates(curve)
+        rising = isotonic(curve.exact, curve.n)
+        rates, fit = (rising, "an isotonic fit") if predicted is None else (predicted, "p^L")
+        n = curve.n.astype(np.int64)
+        drawn = rng.binomial(n, np.clip(rates, 0, 1), size=(_NULL_RUNS, len(n))) / n
     return breakthroughness(drawn) / steps, fit
 
 
-def _check_linearity(of: CompanionCurve) -> Check:
-    value = float(linearity(of.exact)) / (len(of.exact) - 1)
+def _check_linearity(curve: CompanionCurve) -> Check:
+    value = float(linearity(curve.exact)) / (len(curve.exact) - 1)
     return Check(
         name="linearity",
         value=value,
         sentence=(
             f"BIG-bench linearity over N-1 is {value:.2f}; a line of equal gaps has 1, a single "
-            f"step {1 / math.sqrt(len(of.exact) - 1):.2f}"
+            f"step {1 / math.sqrt(len(curve.exact) - 1):.2f}"
         ),
     )

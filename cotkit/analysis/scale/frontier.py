@@ -32,13 +32,13 @@ class EqualCostMatch:
 
 def price_arms(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
     """Rate and mean cost of every measured (model, arm), and the frontiers that it is on."""
-    found: list[CostPoint] = []
+    points: list[CostPoint] = []
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
             cell = setting.grid.cells.get((rung.model, arm))
             if cell is not None and totals_of(cell) is not None:
-                found.append(_price_cell(rung, arm, cell, setting))
-    return _mark_frontier(found)
+                points.append(_price_cell(rung, arm, cell, setting))
+    return _mark_frontier(points)
 
 
 def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...]:
@@ -46,7 +46,7 @@ def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...
     return _mark_frontier(
         [
             CostPoint(
-                rung=Rung(model=one.model, family=None, n_params=one.n_params),
+                rung=Rung(model=comparison.model, family=None, n_params=comparison.n_params),
                 arm=cell.arm,
                 rate=cell.solve_rate,
                 interval=cell.interval,
@@ -57,51 +57,53 @@ def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...
                 seconds=cell.seconds,
                 on_frontier=(),
             )
-            for one in comparisons
-            for cell in one.cells
+            for comparison in comparisons
+            for cell in comparison.cells
             if cell.n
         ]
     )
 
 
-def _mark_frontier(found: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
-    best = {cost: frontier_indices(found, cost) for cost in COSTS}
+def _mark_frontier(points: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
+    best = {cost: frontier_indices(points, cost) for cost in COSTS}
     return tuple(
         replace(price, on_frontier=tuple(cost for cost in COSTS if i in best[cost]))
-        for i, price in enumerate(found)
+        for i, price in enumerate(points)
     )
 
 
-def frontier_indices(of: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
+def frontier_indices(points: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
     """Indices of those for which no other solves as much for less, or more for as little (Pareto).
 
     Prices of unknown cost are on no frontier; equals are on it together.
     """
-    known = [
-        (value, i) for i, price in enumerate(of) if (value := getattr(price, cost)) is not None
+    costs = [
+        (value, i) for i, price in enumerate(points) if (value := getattr(price, cost)) is not None
     ]
-    found: set[int] = set()
+    indices: set[int] = set()
     best = -1.0
-    for value in sorted({value for value, _ in known}):
-        same = [i for other, i in known if other == value]
-        top = max(of[i].rate for i in same)
+    for value in sorted({value for value, _ in costs}):
+        same = [i for other, i in costs if other == value]
+        top = max(points[i].rate for i in same)
         if top > best:
             best = top
-            found |= {i for i in same if of[i].rate == top}
-    return frozenset(found)
+            indices |= {i for i in same if points[i].rate == top}
+    return frozenset(indices)
 
 
-def find_cheapest(of: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | None:
+def find_cheapest(points: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | None:
     """The cheapest whose measured solve rate is at least ``rate``; None if none of known cost is.
 
     Of equal cost the one that solves more. Chosen after seeing the rates, so its own is flattered.
     """
-    reaching = [price for price in of if price.rate >= rate and getattr(price, cost) is not None]
+    reaching = [
+        price for price in points if price.rate >= rate and getattr(price, cost) is not None
+    ]
     return min(reaching, key=lambda price: (getattr(price, cost), -price.rate), default=None)
 
 
 def match_cost(
-    of: Sequence[CostPoint], reference: CostPoint, cost: Cost = "tokens"
+    points: Sequence[CostPoint], reference: CostPoint, cost: Cost = "tokens"
 ) -> list[EqualCostMatch]:
     """What other strategies of the same model solve for what ``reference`` costs.
 
@@ -113,11 +115,11 @@ def match_cost(
     if target is None:
         return []
     curves: dict[str, list[CostPoint]] = {}
-    for price in of:
+    for price in points:
         if price.rung == reference.rung and getattr(price, cost) is not None:
             curves.setdefault(_strategy_name(price.arm), []).append(price)
     curves.pop(_strategy_name(reference.arm), None)
-    found: list[EqualCostMatch] = []
+    matches: list[EqualCostMatch] = []
     for strategy, curve in curves.items():
         curve.sort(key=lambda price: getattr(price, cost))
         below = [price for price in curve if getattr(price, cost) <= target]
@@ -127,8 +129,10 @@ def match_cost(
             left, right = getattr(low, cost), getattr(high, cost)
             share = (target - left) / (right - left) if right > left else 0.0
             rate = low.rate + share * (high.rate - low.rate)
-            found.append(EqualCostMatch(strategy=strategy, between=(low.arm, high.arm), rate=rate))
-    return found
+            matches.append(
+                EqualCostMatch(strategy=strategy, between=(low.arm, high.arm), rate=rate)
+            )
+    return matches
 
 
 def _price_cell(rung: Rung, arm: str, cell: Cell, setting: AnalysisSetting) -> CostPoint:

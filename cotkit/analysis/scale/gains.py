@@ -51,9 +51,9 @@ def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCu
     for pair in question.pairs:
         for rung in setting.ladder.rungs:
             arm, control = (cells.get((rung.model, name)) for name in pair)
-            found = measure_pair(arm, control, setting.codes, question.level)
-            if found is not None:
-                measured[pair, rung.model] = found
+            measurement = measure_pair(arm, control, setting.codes, question.level)
+            if measurement is not None:
+                measured[pair, rung.model] = measurement
     m = max(1, len(measured))
     together = sidak_level(question.level, m)
     points = _points_by_pair(measured, setting, together, rng)
@@ -73,19 +73,19 @@ def step_down(
     the pair's level. A size not reached claims no help. Upper ends stay simultaneous, so that
     absence and harm are claimed as before. Holes are stepped over.
     """
-    found = list(together)
+    stepped = list(together)
     reached = True
-    for i in reversed(range(len(found))):
-        point = found[i]
+    for i in reversed(range(len(stepped))):
+        point = stepped[i]
         if point.x is None or point.label == "missing":
             continue
         if reached:
             interval = replace(alone[i].interval, high=point.interval.high)
-            found[i] = replace(alone[i], interval=interval, label=label_gain(interval, margin))
-            reached = found[i].label == "helps"
+            stepped[i] = replace(alone[i], interval=interval, label=label_gain(interval, margin))
+            reached = stepped[i].label == "helps"
         elif point.label in {"helps", "some_help"}:
-            found[i] = replace(point, label="undetermined")
-    return tuple(found)
+            stepped[i] = replace(point, label="undetermined")
+    return tuple(stepped)
 
 
 def _points_by_pair(
@@ -229,7 +229,11 @@ def estimate_points(
     rng: np.random.Generator,
 ) -> dict[Key, GainEstimate]:
     """Return interval and p-value of each, every one at ``level``; all bootstraps share draws."""
-    paired = {key: one.sample for key, one in measured.items() if one.sample is not None}
+    paired = {
+        key: measurement.sample
+        for key, measurement in measured.items()
+        if measurement.sample is not None
+    }
     estimates = estimate_gains(list(paired.values()), level, n_resamples=n_resamples, rng=rng)
     by_key = dict(zip(paired, estimates, strict=True))
     for key, measurement in measured.items():
@@ -253,8 +257,8 @@ def totals_of(cell: Cell) -> ArmTotals | None:
     """Rate and n of a cell; None: no problem was completed."""
     if isinstance(cell, ArmTotals):
         return cell if cell.n else None
-    done = cell.correct[~np.isnan(cell.correct)]
-    return ArmTotals(rate=float(done.mean()), n=int(done.size)) if done.size else None
+    scores = cell.correct[~np.isnan(cell.correct)]
+    return ArmTotals(rate=float(scores.mean()), n=int(scores.size)) if scores.size else None
 
 
 def cell_interval(cell: Cell, codes: Codes | None, level: float) -> Interval:
@@ -267,12 +271,12 @@ def cell_interval(cell: Cell, codes: Codes | None, level: float) -> Interval:
 def _measure_unpaired(
     arm: Cell, control: Cell, codes: Codes | None, level: float
 ) -> PairMeasurement | None:
-    ours, theirs = totals_of(arm), totals_of(control)
-    if ours is None or theirs is None:
+    totals, control_totals = totals_of(arm), totals_of(control)
+    if totals is None or control_totals is None:
         return None
     return PairMeasurement(
-        arm=ours,
-        control=theirs,
+        arm=totals,
+        control=control_totals,
         arm_interval=cell_interval(arm, codes, level),
         control_interval=cell_interval(control, codes, level),
         sample=None,

@@ -151,8 +151,8 @@ class Ladder:
 
     def scaled(self, indices: Sequence[int]) -> list[float]:
         """Positions of known rungs as curves are drawn over: log10 where a decade is a step."""
-        known = [x for x in (self.positions[i] for i in indices) if x is not None]
-        return [math.log10(x) for x in known] if self.axis in LOG_AXES else known
+        positions = [x for x in (self.positions[i] for i in indices) if x is not None]
+        return [math.log10(x) for x in positions] if self.axis in LOG_AXES else positions
 
 
 def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
@@ -168,23 +168,23 @@ def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
             hint="name more models of one family",
         )
     placed = [(rung, rung_position(rung, i, axis)) for i, rung in enumerate(grid.rungs)]
-    known = sorted(((x, rung) for rung, x in placed if x is not None), key=lambda pair: pair[0])
+    ordered = sorted(((x, rung) for rung, x in placed if x is not None), key=lambda pair: pair[0])
     unknown = [rung for rung, x in placed if x is None]
-    for (x, rung), (other_x, other) in pairwise(known):
+    for (x, rung), (other_x, other) in pairwise(ordered):
         if x == other_x:
             raise UsageError(
                 f"{rung.model} and {other.model} have the same {_FLAG[axis]}",
                 hint="leave one out, or order the models yourself with --x ordinal",
             )
-    if len(known) < 2:
+    if len(ordered) < 2:
         names = ", ".join(rung.model for rung in unknown)
         raise UsageError(
             f"fewer than two models of known {_FLAG[axis]} (unknown: {names})",
             hint="use another --x, or order the models yourself with --x ordinal",
         )
     return Ladder(
-        rungs=tuple(rung for _, rung in known) + tuple(unknown),
-        positions=tuple(x for x, _ in known) + (None,) * len(unknown),
+        rungs=tuple(rung for _, rung in ordered) + tuple(unknown),
+        positions=tuple(x for x, _ in ordered) + (None,) * len(unknown),
         axis=axis,
     )
 

@@ -37,8 +37,8 @@ def find_jumps(
         ("control", pair[1]),
         ("gain", pair),
     )
-    found = [_find_jump(curve, source, columns, setting, rng) for curve, source in sources]
-    return tuple(jump for jump in found if jump is not None)
+    jumps = [_find_jump(curve, source, columns, setting, rng) for curve, source in sources]
+    return tuple(jump for jump in jumps if jump is not None)
 
 
 def judge_sharpness(
@@ -46,19 +46,19 @@ def judge_sharpness(
 ) -> tuple[JumpWord, str]:
     """The rule, for curves that are long, high and certain enough to be judged."""
     low, high = companion.interval.low, companion.interval.high
-    seen = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
+    evidence = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
     if low > REAL_ABOVE:
-        return "real_jump", f"{seen} lies above {REAL_ABOVE}: it jumps too"
+        return "real_jump", f"{evidence} lies above {REAL_ABOVE}: it jumps too"
     strict = exact.metric.replace("_", " ")
-    said = (
+    contrast = (
         f"that of {strict} {exact.value:.2f}, the difference {apart.low:+.2f} to {apart.high:+.2f}"
     )
     if apart.low > 0 and high < SMOOTH_BELOW:
         return (
             "metric_artefact",
-            f"{seen} lies below {SMOOTH_BELOW}, {said}: only {strict} jumps",
+            f"{evidence} lies below {SMOOTH_BELOW}, {contrast}: only {strict} jumps",
         )
-    return "undetermined", f"{seen} and {said}, decide neither"
+    return "undetermined", f"{evidence} and {contrast}, decide neither"
 
 
 def _find_jump(
@@ -70,11 +70,11 @@ def _find_jump(
 ) -> Jump | None:
     ladder, level = setting.ladder, setting.question.level
     models = [rung.model for rung in ladder.rungs[: ladder.n_known]]
-    used = [i for i, model in enumerate(models) if (model, source, EXACT) in columns]
-    if len(used) < 2:
+    indices = [i for i, model in enumerate(models) if (model, source, EXACT) in columns]
+    if len(indices) < 2:
         return None
-    models, rungs = [models[i] for i in used], [ladder.rungs[i] for i in used]
-    x = np.asarray(ladder.scaled(used))
+    models, rungs = [models[i] for i in indices], [ladder.rungs[i] for i in indices]
+    x = np.asarray(ladder.scaled(indices))
     lengths, length_name = lengths_of(setting.grid)
     metrics = {
         name: measure_sharpness(
@@ -202,15 +202,15 @@ def measure_sharpness(
     sign = float(curve_direction(means))
     shares = excess_share(x, means, sign)
     resampled = excess_share(x, draws, sign).max(-1)
-    at = None if np.isnan(shares).any() else int(shares.argmax())
+    gap = None if np.isnan(shares).any() else int(shares.argmax())
     return MetricSharpness(
         means=means,
         draws=draws,
         sharpness=Sharpness(
             metric=name,
-            value=math.nan if at is None else float(shares[at]),
+            value=math.nan if gap is None else float(shares[gap]),
             interval=percentile_interval(resampled, level),
-            steepest=None if at is None else (rungs[at], rungs[at + 1]),
+            steepest=None if gap is None else (rungs[gap], rungs[gap + 1]),
         ),
         resampled=resampled,
         is_noise=_is_noise(means, draws, level),
@@ -226,8 +226,8 @@ def sharpness_contrast(
 
 def percentile_interval(draws: Floats, level: float) -> Interval:
     """Percentile interval of the draws that have a value; -1 to 1 if none has."""
-    known = draws[~np.isnan(draws)]
-    return percentiles(known, level) if known.size else Interval(low=-1.0, high=1.0, level=level)
+    values = draws[~np.isnan(draws)]
+    return percentiles(values, level) if values.size else Interval(low=-1.0, high=1.0, level=level)
 
 
 def _is_noise(means: Floats, draws: Floats, level: float) -> bool:
@@ -272,41 +272,45 @@ def resample_columns(
     if not values:
         return {}
     stacked = np.stack(list(values.values()), axis=1)
-    known = ~np.isnan(stacked)
+    is_known = ~np.isnan(stacked)
     # Most columns lack the same problems, so the counts of few patterns are enough.
     first_of: dict[bytes, int] = {}
-    like = [first_of.setdefault(known[:, i].tobytes(), i) for i in range(known.shape[1])]
+    like = [first_of.setdefault(is_known[:, i].tobytes(), i) for i in range(is_known.shape[1])]
     firsts = sorted(first_of.values())
     pattern_of = [firsts.index(first) for first in like]
     width = stacked.shape[1]
-    counted = known[:, firsts].astype(np.float64)
-    sums = sums_by_unit(np.hstack([np.where(known, stacked, 0.0), counted]), setting.codes)
+    counted = is_known[:, firsts].astype(np.float64)
+    sums = sums_by_unit(np.hstack([np.where(is_known, stacked, 0.0), counted]), setting.codes)
     total = sums.sum(0)
     drawn = resampled_sums(sums, setting.question.n_resamples, rng)
-    found: dict[ColumnKey, MeanEstimate] = {}
+    estimates: dict[ColumnKey, MeanEstimate] = {}
     for i, (key, pattern) in enumerate(zip(values, pattern_of, strict=True)):
         mean = float(total[i] / total[width + pattern])
         counts = drawn[:, width + pattern]
         # A resample without any problem of this column says nothing new of it.
         draws = np.where(counts > 0, drawn[:, i] / np.maximum(counts, 1), mean)
-        found[key] = MeanEstimate(n=int(total[width + pattern]), mean=mean, draws=draws)
-    return found
+        estimates[key] = MeanEstimate(n=int(total[width + pattern]), mean=mean, draws=draws)
+    return estimates
 
 
 def _metric_columns(setting: AnalysisSetting) -> dict[ColumnKey, Floats]:
     """Columns with at least one problem: [problems], NaN where there is no value."""
     cells = setting.grid.cells
-    found: dict[ColumnKey, Floats] = {}
+    columns: dict[ColumnKey, Floats] = {}
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
             for metric, of_metric in _cell_metrics(cells.get((rung.model, arm))).items():
-                found[rung.model, arm, metric] = of_metric
+                columns[rung.model, arm, metric] = of_metric
         for pair in setting.question.pairs:
-            ours, theirs = (_cell_metrics(cells.get((rung.model, name))) for name in pair)
-            for metric in ours:  # in the order given: the first companion decides
-                if metric in theirs:
-                    found[rung.model, pair, metric] = ours[metric] - theirs[metric]
-    return {key: value for key, value in found.items() if not np.isnan(value).all()}
+            arm_metrics, control_metrics = (
+                _cell_metrics(cells.get((rung.model, name))) for name in pair
+            )
+            for metric in arm_metrics:  # in the order given: the first companion decides
+                if metric in control_metrics:
+                    columns[rung.model, pair, metric] = (
+                        arm_metrics[metric] - control_metrics[metric]
+                    )
+    return {key: value for key, value in columns.items() if not np.isnan(value).all()}
 
 
 def _cell_metrics(cell: object) -> dict[str, Floats]:

@@ -34,16 +34,16 @@ def find_onset(points: Sequence[Point], margin: float) -> Onset:
     gain reaches the margin lies there, unless material help came and went below ``lower``.
     """
     tested = [point for point in points if point.x is not None and point.label != "missing"]
-    at = next((i for i, point in enumerate(tested) if point.label == "helps"), None)
-    below = tested if at is None else tested[:at]
+    first_help = next((i for i, point in enumerate(tested) if point.label == "helps"), None)
+    below = tested if first_help is None else tested[:first_help]
     lower = next((point for point in reversed(below) if point.label in NO_HELP), None)
     first = next((point for point in tested if point.label in {"helps", "some_help"}), None)
     return Onset(
-        status=_onset_status(tested, at, lower, margin),
-        lower=None if lower is None or at is None else lower.rung,
-        upper=None if at is None else tested[at].rung,
+        status=_onset_status(tested, first_help, lower, margin),
+        lower=None if lower is None or first_help is None else lower.rung,
+        upper=None if first_help is None else tested[first_help].rung,
         first_detected=None if first is None else first.rung,
-        after=None if at is None else _status_above(tested[at + 1 :]),
+        after=None if first_help is None else _status_above(tested[first_help + 1 :]),
         harmed=tuple(point.rung for point in tested if point.label == "harms"),
     )
 
@@ -54,9 +54,9 @@ def may_hide_help(point: Point, margin: float) -> bool:
 
 
 def _onset_status(
-    tested: Sequence[Point], at: int | None, lower: Point | None, margin: float
+    tested: Sequence[Point], first_help: int | None, lower: Point | None, margin: float
 ) -> OnsetStatus:
-    if at is not None:
+    if first_help is not None:
         return "at_or_below" if lower is None else "bracket"
     undecided = not tested or any(may_hide_help(point, margin) for point in tested)
     return "cannot_be_decided" if undecided else "not_shown"
@@ -97,14 +97,14 @@ def fit_crossing(
     ladder, margin, level = setting.ladder, setting.question.margin, setting.question.level
     if onset.status != "bracket" or ladder.axis not in LOG_AXES:
         return None
-    used = [
+    indices = [
         i
         for i, rung in enumerate(ladder.rungs[: ladder.n_known])
         if (rung.model, pair, EXACT) in columns
     ]
-    x = np.asarray(ladder.scaled(used))
-    rungs = [ladder.rungs[i] for i in used]
-    if len(used) < MIN_SIZES:
+    x = np.asarray(ladder.scaled(indices))
+    rungs = [ladder.rungs[i] for i in indices]
+    if len(indices) < MIN_SIZES:
         return None
     low, high = x[_rung_index(rungs, onset.lower)], x[_rung_index(rungs, onset.upper)]
     if high - low > WIDEST + 1e-9:
@@ -120,13 +120,13 @@ def fit_crossing(
         gain = gain + sign * _logistic_curve(x, rates, n, places)
         drawn = np.stack([column.draws for column in along], axis=1)
         drawn_gain = drawn_gain + sign * _logistic_curve(x, drawn, n, places)
-    found = _first_reaching(gain[None], margin)
+    crossing = _first_reaching(gain[None], margin)
     drawn_at = _first_reaching(drawn_gain, margin)
-    if found[0] in {-1, _GRID} or np.isin(drawn_at, (-1, _GRID)).mean() > 1 - level:
+    if crossing[0] in {-1, _GRID} or np.isin(drawn_at, (-1, _GRID)).mean() > 1 - level:
         return None
-    at = places[np.clip(drawn_at, 0, _GRID - 1)]
-    interval = percentiles(10**at, level)
-    return ModelBased(x=float(10 ** places[found[0]]), interval=interval)
+    crossings = places[np.clip(drawn_at, 0, _GRID - 1)]
+    interval = percentiles(10**crossings, level)
+    return ModelBased(x=float(10 ** places[crossing[0]]), interval=interval)
 
 
 def chi_square_tail(value: float, df: int) -> float:
@@ -141,9 +141,9 @@ def _is_refuted(x: Floats, rates: Floats, n: Floats) -> bool:
     return chi_square_tail(statistic, len(x) - 2) < _REFUTED
 
 
-def _logistic_curve(x: Floats, rates: Floats, n: Floats, at: Floats) -> Floats:
+def _logistic_curve(x: Floats, rates: Floats, n: Floats, positions: Floats) -> Floats:
     a, b = fit_logistic(x, rates, n)
-    return logistic(np.asarray(a)[..., None] + np.asarray(b)[..., None] * at)
+    return logistic(np.asarray(a)[..., None] + np.asarray(b)[..., None] * positions)
 
 
 def _first_reaching(gain: Floats, margin: float) -> Floats:
@@ -153,6 +153,6 @@ def _first_reaching(gain: Floats, margin: float) -> Floats:
     return np.where(reached[:, 0], -1, index)
 
 
-def _rung_index(rungs: list[Rung], wanted: Rung | None) -> int:
-    assert wanted is not None
-    return rungs.index(wanted)
+def _rung_index(rungs: list[Rung], rung: Rung | None) -> int:
+    assert rung is not None
+    return rungs.index(rung)

@@ -37,75 +37,79 @@ class SentenceFacts:
     """Whether the models differ in more than size."""
 
 
-def scale_sentence(told: SentenceFacts) -> str:
+def scale_sentence(facts: SentenceFacts) -> str:
     """The answer, e.g. ``"cot starts to help between 268 M and 1.54 B parameters: ..."``."""
-    if not told.points:
+    if not facts.points:
         return (
-            f"Nothing can be said of {told.arm} against {told.control}: "
+            f"Nothing can be said of {facts.arm} against {facts.control}: "
             "no problem was completed by both at any known size."
         )
-    parts = [_SENTENCES[told.onset.status](told)]
-    parts += [*_say_harm(told), *_say_above(told), *_say_model_based(told), *_list_provisos(told)]
+    parts = [_SENTENCES[facts.onset.status](facts)]
+    parts += [
+        *_say_harm(facts),
+        *_say_above(facts),
+        *_say_model_based(facts),
+        *_list_provisos(facts),
+    ]
     return "; ".join(parts) + "."
 
 
-def _say_bracket(told: SentenceFacts) -> str:
-    lower, upper = _onset_point(told, "lower"), _onset_point(told, "upper")
-    where = (
-        f"{format_size(lower, told.axis)} and {format_size(upper, told.axis)}{size_unit(told.axis)}"
-    )
+def _say_bracket(facts: SentenceFacts) -> str:
+    lower, upper = _onset_point(facts, "lower"), _onset_point(facts, "upper")
+    sizes = f"{format_size(lower, facts.axis)} and {format_size(upper, facts.axis)}"
+    where = f"{sizes}{size_unit(facts.axis)}"
     none = "harm against" if lower.label == "harms" else "no material help over"
-    said = (
-        f"{told.arm} starts to help between {where}: {none} {told.control} at "
-        f"{format_size_with_gain(lower, told.axis)}, {format_gain(upper)} at"
-        f" {format_size(upper, told.axis)}"
+    claim = (
+        f"{facts.arm} starts to help between {where}: {none} {facts.control} at "
+        f"{format_size_with_gain(lower, facts.axis)}, {format_gain(upper)} at"
+        f" {format_size(upper, facts.axis)}"
     )
-    below = [p for p in told.points[: told.points.index(lower)] if p.label not in NO_HELP]
-    return said + (f"; still open at {_join_sizes(told, below)}" if below else "")
+    below = [p for p in facts.points[: facts.points.index(lower)] if p.label not in NO_HELP]
+    return claim + (f"; still open at {_join_sizes(facts, below)}" if below else "")
 
 
-def _say_at_or_below(told: SentenceFacts) -> str:
-    upper = _onset_point(told, "upper")
-    below = told.points[: told.points.index(upper)]
-    where = f"{format_size(upper, told.axis)}{size_unit(told.axis)}"
-    said = (
-        f"{told.arm} starts to help at or below {where}: {format_gain(upper)} over"
-        f" {told.control} there"
+def _say_at_or_below(facts: SentenceFacts) -> str:
+    upper = _onset_point(facts, "upper")
+    below = facts.points[: facts.points.index(upper)]
+    where = f"{format_size(upper, facts.axis)}{size_unit(facts.axis)}"
+    claim = (
+        f"{facts.arm} starts to help at or below {where}: {format_gain(upper)} over"
+        f" {facts.control} there"
     )
     if not below:
         return (
-            f"{said}, the smallest size tested; only a smaller model, shown not to be helped, "
+            f"{claim}, the smallest size tested; only a smaller model, shown not to be helped, "
             "could name a lower end"
         )
     nearest = below[-1]
     return (
-        f"{said}; no lower end can be named, for {format_size_with_gain(nearest, told.axis)}"
+        f"{claim}; no lower end can be named, for {format_size_with_gain(nearest, facts.axis)}"
         f" is open: "
-        f"{_say_problems_needed(nearest, told.margin)}"
+        f"{_say_problems_needed(nearest, facts.margin)}"
     )
 
 
-def _say_not_shown(told: SentenceFacts) -> str:
-    largest = told.points[-1]
-    where = f"{format_size(largest, told.axis)}{size_unit(told.axis)}, the largest size tested"
-    said = f"{told.arm} is not shown to help over {told.control} up to {where}"
-    if all(point.label in NO_HELP for point in told.points):
-        how = f"no gain of {format_margin(told.margin)} points or more at any size"
-        return f"{said}: {how}, {format_gain(largest)} at the largest"
-    best = max(told.points, key=lambda point: point.gain)
-    return f"{said}: the largest gain is {format_gain(best)} at {format_size(best, told.axis)}"
+def _say_not_shown(facts: SentenceFacts) -> str:
+    largest = facts.points[-1]
+    where = f"{format_size(largest, facts.axis)}{size_unit(facts.axis)}, the largest size tested"
+    claim = f"{facts.arm} is not shown to help over {facts.control} up to {where}"
+    if all(point.label in NO_HELP for point in facts.points):
+        how = f"no gain of {format_margin(facts.margin)} points or more at any size"
+        return f"{claim}: {how}, {format_gain(largest)} at the largest"
+    best = max(facts.points, key=lambda point: point.gain)
+    return f"{claim}: the largest gain is {format_gain(best)} at {format_size(best, facts.axis)}"
 
 
-def _say_undecided(told: SentenceFacts) -> str:
+def _say_undecided(facts: SentenceFacts) -> str:
     worst = max(
-        (point for point in told.points if may_hide_help(point, told.margin)),
+        (point for point in facts.points if may_hide_help(point, facts.margin)),
         key=lambda point: (math.isnan(point.mde), point.mde),
     )
-    where = f"{format_size(told.points[-1], told.axis)}{size_unit(told.axis)}"
+    where = f"{format_size(facts.points[-1], facts.axis)}{size_unit(facts.axis)}"
     return (
-        f"whether {told.arm} helps over {told.control} up to {where} cannot be decided: at "
-        f"{format_size_with_gain(worst, told.axis)} {say_detectable(worst)};"
-        f" {_say_problems_needed(worst, told.margin)}"
+        f"whether {facts.arm} helps over {facts.control} up to {where} cannot be decided: at "
+        f"{format_size_with_gain(worst, facts.axis)} {say_detectable(worst)};"
+        f" {_say_problems_needed(worst, facts.margin)}"
     )
 
 
@@ -117,63 +121,64 @@ _SENTENCES: dict[OnsetStatus, Callable[[SentenceFacts], str]] = {
 }
 
 
-def _say_harm(told: SentenceFacts) -> list[str]:
-    lower = told.onset.lower
-    upper = told.onset.upper
-    harmed = [point for point in told.points if point.label == "harms" and point.rung != lower]
-    if upper is not None:  # harm above is told with what lies above
+def _say_harm(facts: SentenceFacts) -> list[str]:
+    lower = facts.onset.lower
+    upper = facts.onset.upper
+    harmed = [point for point in facts.points if point.label == "harms" and point.rung != lower]
+    if upper is not None:  # harm above is facts with what lies above
         harmed = [
             p
             for p in harmed
-            if told.points.index(p) < told.points.index(_onset_point(told, "upper"))
+            if facts.points.index(p) < facts.points.index(_onset_point(facts, "upper"))
         ]
     if not harmed:
         return []
-    return ["it harms at " + join_words([format_size_with_gain(p, told.axis) for p in harmed])]
+    return ["it harms at " + join_words([format_size_with_gain(p, facts.axis) for p in harmed])]
 
 
-def _say_above(told: SentenceFacts) -> list[str]:
-    if told.onset.upper is None:
+def _say_above(facts: SentenceFacts) -> list[str]:
+    if facts.onset.upper is None:
         return []
-    above = told.points[told.points.index(_onset_point(told, "upper")) + 1 :]
-    if told.onset.after is None:
+    above = facts.points[facts.points.index(_onset_point(facts, "upper")) + 1 :]
+    if facts.onset.after is None:
         return ["no larger size was tested"]
-    if told.onset.after == "sustained":
+    if facts.onset.after == "sustained":
         return ["it helps at every larger size tested"]
-    if told.onset.after == "reversed":
+    if facts.onset.after == "reversed":
         harmed = [point for point in above if point.label == "harms"]
         return [
             "it does not last: harm at "
-            + join_words([format_size_with_gain(p, told.axis) for p in harmed])
+            + join_words([format_size_with_gain(p, facts.axis) for p in harmed])
         ]
-    shown = [point for point in above if point.label != "helps"]
-    why = " (a ceiling)" if all(point.is_ceiling for point in shown) else ""
-    return [f"material help is not shown again at {_join_sizes(told, shown)}{why}"]
+    unclear = [point for point in above if point.label != "helps"]
+    why = " (a ceiling)" if all(point.is_ceiling for point in unclear) else ""
+    return [f"material help is not shown again at {_join_sizes(facts, unclear)}{why}"]
 
 
-def _say_model_based(told: SentenceFacts) -> list[str]:
-    found = told.onset.model_based
-    if found is None:
+def _say_model_based(facts: SentenceFacts) -> list[str]:
+    fit = facts.onset.model_based
+    if fit is None:
         return []
     x, low, high = (
-        format_position(value, told.axis)
-        for value in (found.x, found.interval.low, found.interval.high)
+        format_position(value, facts.axis) for value in (fit.x, fit.interval.low, fit.interval.high)
     )
     return [
         (
-            f"a logistic fit puts the gain of {format_margin(told.margin)} points at {x} "
+            f"a logistic fit puts the gain of {format_margin(facts.margin)} points at {x} "
             f"({low} to {high}; as good as that model)"
         )
     ]
 
 
-def _list_provisos(told: SentenceFacts) -> list[str]:
-    said: list[str] = []
-    if told.assume_sustained:
-        said.append("assuming that help, once begun, does not stop with size")
-    if told.several_families:
-        said.append("the models are of several families, so more than size differs between them")
-    return said
+def _list_provisos(facts: SentenceFacts) -> list[str]:
+    provisos: list[str] = []
+    if facts.assume_sustained:
+        provisos.append("assuming that help, once begun, does not stop with size")
+    if facts.several_families:
+        provisos.append(
+            "the models are of several families, so more than size differs between them"
+        )
+    return provisos
 
 
 def _say_problems_needed(point: Point, margin: float) -> str:
@@ -182,13 +187,13 @@ def _say_problems_needed(point: Point, margin: float) -> str:
     return f"about {n:,} problems would tell a gain of {format_margin(margin)} points from none"
 
 
-def _join_sizes(told: SentenceFacts, points: Sequence[Point]) -> str:
-    return join_words([format_size(point, told.axis) for point in points])
+def _join_sizes(facts: SentenceFacts, points: Sequence[Point]) -> str:
+    return join_words([format_size(point, facts.axis) for point in points])
 
 
-def _onset_point(told: SentenceFacts, end: str) -> Point:
-    rung = told.onset.lower if end == "lower" else told.onset.upper
-    return next(point for point in told.points if point.rung == rung)
+def _onset_point(facts: SentenceFacts, end: str) -> Point:
+    rung = facts.onset.lower if end == "lower" else facts.onset.upper
+    return next(point for point in facts.points if point.rung == rung)
 
 
 # Warnings beside a scale analysis.
@@ -203,16 +208,16 @@ def family_of(rungs: Sequence[Rung]) -> str | None:
 def scale_notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
     """All that a reader must see, the gravest first."""
     ladder = setting.ladder
-    found = [*_family_notes(ladder), *_size_notes(ladder), *_level_notes(setting.question, curves)]
+    notes = [*_family_notes(ladder), *_size_notes(ladder), *_level_notes(setting.question, curves)]
     for pair, points in curves.points.items():
-        found += _pair_notes(pair, points)
-    found += _cluster_notes(setting, curves)
+        notes += _pair_notes(pair, points)
+    notes += _cluster_notes(setting, curves)
     if any(point.method == "newcombe" for point in _all_points(curves)):
-        found.append(
+        notes.append(
             "only totals are known of some models: their arms are taken as independent samples, "
             "which makes intervals too wide if they agree more than by chance"
         )
-    return tuple(found)
+    return tuple(notes)
 
 
 def _family_notes(ladder: Ladder) -> list[str]:
@@ -226,29 +231,29 @@ def _family_notes(ladder: Ladder) -> list[str]:
                 "this axis says less than it seems to"
             )
         ]
-    said = f"the models are of several families ({', '.join(names)})"
+    note = f"the models are of several families ({', '.join(names)})"
     if ladder.axis in {"params", "active-params"}:
         return [
             (
-                f"{said}: they differ in data and training, too, and at one size that alone moves "
+                f"{note}: they differ in data and training, too, and at one size that alone moves "
                 "solve rates by tens of points; the onset is one of these models, not of size"
             )
         ]
-    return [f"{said}: what else differs between them than {ladder.axis} may make the onset"]
+    return [f"{note}: what else differs between them than {ladder.axis} may make the onset"]
 
 
 def _size_notes(ladder: Ladder) -> list[str]:
-    found: list[str] = []
+    notes: list[str] = []
     unknown = [rung.model for rung in ladder.rungs[ladder.n_known :]]
     if unknown:
-        found.append(
+        notes.append(
             f"left out of the onset, for its place on the axis {ladder.axis} is not known: "
             f"{join_words(unknown)}"
         )
     bounds = [rung.model for rung in ladder.rungs if rung.flops_is_bound]
     if ladder.axis == "flops" and bounds:
-        found.append(f"the FLOPs of {join_words(bounds)} are upper bounds")
-    return found
+        notes.append(f"the FLOPs of {join_words(bounds)} are upper bounds")
+    return notes
 
 
 def _level_notes(question: ScaleQuestion, curves: GainCurves) -> list[str]:
@@ -272,11 +277,11 @@ def _level_notes(question: ScaleQuestion, curves: GainCurves) -> list[str]:
 def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
     arm, control = pair
     of_pair = f"{arm} over {control}"
-    whole = max((point.n for point in points), default=0)
+    most = max((point.n for point in points), default=0)
     kinds = (
         ([p for p in points if p.n == 0], f"{of_pair} has holes: nothing was measured at"),
         (
-            [p for p in points if 0 < p.n < whole and p.method != "newcombe"],
+            [p for p in points if 0 < p.n < most and p.method != "newcombe"],
             f"{of_pair}: fewer problems than elsewhere were completed by both at",
         ),
         (
@@ -291,26 +296,26 @@ def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
             ),
         ),
     )
-    return [f"{what} {join_words(_model_names(found))}" for found, what in kinds if found]
+    return [f"{what} {join_words(_model_names(affected))}" for affected, what in kinds if affected]
 
 
 def _cluster_notes(setting: AnalysisSetting, curves: GainCurves) -> list[str]:
     methods = {point.method for point in _all_points(curves)}
-    found: list[str] = []
+    notes: list[str] = []
     if methods & {"bootstrap-t", "sign-flip"}:
         clusters = setting.grid.clusters
         names = None if setting.codes is None or clusters is None else len(set(clusters))
-        found.append(
+        notes.append(
             "several samples of a problem count as one problem"
             if names is None
             else f"problems share {names} clusters: intervals are by clusters, not by problems"
         )
     if "sign-flip" in methods:
-        found.append(
+        notes.append(
             f"fewer than {MIN_CLUSTERS} clusters: intervals are of the sign-flip permutation, "
             "which assumes that deviations are as likely up as down"
         )
-    return found
+    return notes
 
 
 def _model_names(points: Iterable[Point]) -> list[str]:
@@ -392,8 +397,8 @@ def say_detectable(point: Point) -> str:
     if math.isnan(point.mde):
         return "no gain, however large, would surely have been seen"
     points = 100 * point.mde
-    shown = f"{points:.{0 if points >= 10 else 1}f}"
-    return f"this run could only have seen gains of {shown} points or more"
+    number = f"{points:.{0 if points >= 10 else 1}f}"
+    return f"this run could only have seen gains of {number} points or more"
 
 
 def join_words(words: Sequence[str]) -> str:

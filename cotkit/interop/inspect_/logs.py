@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from cotkit.errors import BadInputError
+from cotkit.errors import BadInputError, Location
 from cotkit.interop.fields import (
     as_number,
     find_field,
@@ -25,7 +25,7 @@ from cotkit.interop.fields import (
     read_member,
     read_object,
 )
-from cotkit.interop.results import FileLocation, ModelSize, ProblemScore, Result
+from cotkit.interop.results import ModelSize, ProblemScore, Result
 from cotkit.types import StopReason
 
 VERSION = 2
@@ -102,7 +102,7 @@ def read_inspect(path: Path, selection: InspectSelection) -> list[Result]:
 
 def open_log(
     path: Path, *, full: bool = False
-) -> tuple[Mapping[str, object], list[object], FileLocation]:
+) -> tuple[Mapping[str, object], list[object], Location]:
     """Return header, samples (of a ``.eval`` their summaries unless ``full``) and place of a log.
 
     Raises:
@@ -111,12 +111,12 @@ def open_log(
     if path.suffix == ".eval":
         head, samples, place = _open_archive(path, full=full)
     else:
-        head, place = read_file(path, _HINT), FileLocation(file=str(path))
+        head, place = read_file(path, _HINT), Location(file=str(path))
         samples = need_list(head, place, "samples")
     version = head.get("version")
     if not isinstance(version, int) or version > VERSION:
         hint = f"cotkit knows {VERSION}: upgrade it"
-        raise place.bad(f"log version {version!r}", field="version", hint=hint)
+        raise place.make_error(f"log version {version!r}", field="version", hint=hint)
     return head, samples, place
 
 
@@ -131,9 +131,7 @@ def _cotkit_strategy(head: Mapping[str, object]) -> str | None:
     return f"{arm}:{params}" if params else arm
 
 
-def _open_archive(
-    path: Path, *, full: bool
-) -> tuple[Mapping[str, object], list[object], FileLocation]:
+def _open_archive(path: Path, *, full: bool) -> tuple[Mapping[str, object], list[object], Location]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as broken:
@@ -145,7 +143,7 @@ def _open_archive(
         )
         if header is None:
             raise BadInputError(path, "has no header.json", hint=_HINT)
-        place = FileLocation(file=f"{path}!{header}")
+        place = Location(file=f"{path}!{header}")
         head = read_object(read_member(archive, path, header), place, _HINT)
         if full:
             members = sorted(name for name in names if name.startswith("samples/"))
@@ -153,7 +151,7 @@ def _open_archive(
         journal = sorted(name for name in names if name.startswith("_journal/summaries/"))
         samples: list[object] = []
         for member in ["summaries.json"] if "summaries.json" in names else journal:
-            where = FileLocation(file=f"{path}!{member}")
+            where = Location(file=f"{path}!{member}")
             listed = b'{"samples": %b}' % read_member(archive, path, member)
             samples += need_list(read_object(listed, where, _HINT), where, "samples")
     return head, samples, place
@@ -161,21 +159,21 @@ def _open_archive(
 
 def _read_json_member(archive: zipfile.ZipFile, path: Path, name: str) -> Mapping[str, object]:
     content = read_member(archive, path, name)
-    return read_object(content, FileLocation(file=f"{path}!{name}"), _HINT)
+    return read_object(content, Location(file=f"{path}!{name}"), _HINT)
 
 
 def _score_samples(
-    samples: Iterable[object], scorer: str | None, place: FileLocation
+    samples: Iterable[object], scorer: str | None, place: Location
 ) -> tuple[dict[str, ProblemScore], tuple[str, ...]]:
     epochs: dict[str, list[ProblemScore]] = {}
     chosen, others = scorer, dict[str, None]()
     for i, sample in enumerate(samples):
         field = f"samples.{i}"
         if not isinstance(sample, dict):
-            raise place.bad("must be an object", field=field, hint=_HINT)
+            raise place.make_error("must be an object", field=field, hint=_HINT)
         fields = cast("dict[str, object]", sample)
         if "id" not in fields:
-            raise place.bad("missing", field=f"{field}.id", hint=_HINT)
+            raise place.make_error("missing", field=f"{field}.id", hint=_HINT)
         scores = find_object(fields, "scores")
         if chosen is None and scores:
             chosen = next(iter(scores))
@@ -186,13 +184,13 @@ def _score_samples(
         )
         epochs.setdefault(str(fields["id"]), []).append(score)
     if not epochs:
-        raise place.bad("empty", field="samples", hint="a log without samples has no pairs")
+        raise place.make_error("empty", field="samples", hint="a log without samples has no pairs")
     note = (f"scorer {chosen}, not {', '.join(others)} (,scorer=NAME)",) if others else ()
     return {problem: _mean_of_epochs(fields) for problem, fields in epochs.items()}, note
 
 
 def read_score(
-    scores: Mapping[str, object], scorer: str | None, field: str, place: FileLocation
+    scores: Mapping[str, object], scorer: str | None, field: str, place: Location
 ) -> float:
     """Return a sample's score as a share; NaN: not scored.
 
@@ -204,7 +202,7 @@ def read_score(
         return math.nan
     if name not in scores:
         hint = f"there: {', '.join(scores)}; ,scorer=NAME"
-        raise place.bad("missing", field=f"{field}.scores.{name}", hint=hint)
+        raise place.make_error("missing", field=f"{field}.scores.{name}", hint=hint)
     score = need_object(scores, place, name)
     value = score.get("value")
     field = f"{field}.scores.{name}.value"
@@ -212,7 +210,7 @@ def read_score(
         keys = cast("dict[str, object]", value)
         if key not in keys:
             hint = f",scorer={name}/KEY with one of: {', '.join(keys)}"
-            raise place.bad("is an object", field=field, hint=hint)
+            raise place.make_error("is an object", field=field, hint=hint)
         value = keys[key]
     if value is None:
         return math.nan
@@ -221,7 +219,9 @@ def read_score(
     number = as_number(value)
     if number is None or not 0 <= number <= 1:
         hint = "C, I, P, N, true, false or 0 to 1; another: ,scorer=NAME"
-        raise place.bad(f"{str(value)[:30]!r} says neither right nor wrong", field=field, hint=hint)
+        raise place.make_error(
+            f"{str(value)[:30]!r} says neither right nor wrong", field=field, hint=hint
+        )
     return number
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from cotkit.analysis.scale.grid import ArmTotals
-from cotkit.errors import BadInputError
+from cotkit.errors import BadInputError, Location
 from cotkit.interop.fields import (
     as_number,
     find_field,
@@ -23,7 +23,6 @@ from cotkit.interop.fields import (
 )
 from cotkit.interop.results import (
     LINEAR_METRICS,
-    FileLocation,
     ModelSize,
     ProblemScore,
     Result,
@@ -83,13 +82,13 @@ def _task_names(files: Sequence[Path]) -> list[str]:
     names: dict[str, None] = {}
     for file in files:
         names |= dict.fromkeys(
-            need_object(read_file(file, _HINT), FileLocation(file=str(file)), "results")
+            need_object(read_file(file, _HINT), Location(file=str(file)), "results")
         )
     return list(names)
 
 
 def _read_results(file: Path, selection: LmEvalSelection) -> list[Result]:
-    place = FileLocation(file=str(file))
+    place = Location(file=str(file))
     page = read_file(file, _HINT)
     tasks = need_object(page, place, "results")
     groups = find_object(page, "group_subtasks")
@@ -109,7 +108,9 @@ def _read_results(file: Path, selection: LmEvalSelection) -> list[Result]:
         up = find_object(page, "higher_is_better", task)
         if up.get(metric) is False:
             hint = "choose another with ,metric=NAME"
-            raise place.bad("lower is better", field=f"higher_is_better.{task}.{metric}", hint=hint)
+            raise place.make_error(
+                "lower is better", field=f"higher_is_better.{task}.{metric}", hint=hint
+            )
         companions = [name for name in LINEAR_METRICS if up.get(name)]
         samples = _samples_file(file, task)
         version = find_field(page, "versions", task)
@@ -133,7 +134,7 @@ def _read_results(file: Path, selection: LmEvalSelection) -> list[Result]:
     return results
 
 
-def _model_name(page: Mapping[str, object], place: FileLocation) -> str:
+def _model_name(page: Mapping[str, object], place: Location) -> str:
     name = find_field(page, "model_name")
     if isinstance(name, str) and name:
         return name
@@ -145,11 +146,11 @@ def _model_name(page: Mapping[str, object], place: FileLocation) -> str:
     for key in ("pretrained", "model"):
         if isinstance(name := find_field(arguments, key), str):
             return name
-    raise place.bad("missing", field="model_name", hint=_HINT)
+    raise place.make_error("missing", field="model_name", hint=_HINT)
 
 
 def _choose_metric(
-    task: str, scores: Mapping[str, object], selection: LmEvalSelection, place: FileLocation
+    task: str, scores: Mapping[str, object], selection: LmEvalSelection, place: Location
 ) -> tuple[str, str, tuple[str, ...]]:
     """Choose metric and filter, and return both with notes on the choice."""
     keys = [key.partition(",")[::2] for key in scores if "," in key and "_stderr," not in key]
@@ -157,12 +158,16 @@ def _choose_metric(
     metric = selection.metric or next((name for name in metrics if is_rate(name)), None)
     if metric not in metrics or not is_rate(metric):
         hint = f"there: {', '.join(metrics) or 'none'}; a share of problems is needed: ,metric=NAME"
-        raise place.bad(f"no metric {metric or 'that will do'}", field=f"results.{task}", hint=hint)
+        raise place.make_error(
+            f"no metric {metric or 'that will do'}", field=f"results.{task}", hint=hint
+        )
     filters = [filter_name for name, filter_name in keys if name == metric]
     chosen = selection.filter or (_FLEXIBLE if _FLEXIBLE in filters else filters[0])
     if chosen not in filters:
         hint = f"there: {', '.join(filters)}"
-        raise place.bad(f"no filter {chosen} of {metric}", field=f"results.{task}", hint=hint)
+        raise place.make_error(
+            f"no filter {chosen} of {metric}", field=f"results.{task}", hint=hint
+        )
     notes: list[str] = []
     if others := [filter_name for filter_name in filters if filter_name != chosen]:
         notes.append(f"{task}: filter {chosen}, not {', '.join(others)} (,filter=NAME)")
@@ -178,14 +183,16 @@ def _samples_file(file: Path, task: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _read_totals(page: Mapping[str, object], task: str, key: str, place: FileLocation) -> ArmTotals:
+def _read_totals(page: Mapping[str, object], task: str, key: str, place: Location) -> ArmTotals:
     n = as_number(find_field(page, "n-samples", task, "effective"))
     if n is None or n < 1:
         hint = "an interval needs the number of documents; lm-eval writes it since 0.4.3"
-        raise place.bad("missing", field=f"n-samples.{task}.effective", hint=hint)
+        raise place.make_error("missing", field=f"n-samples.{task}.effective", hint=hint)
     rate = as_number(need_object(page, place, "results", task)[key])
     if rate is None or not 0 <= rate <= 1:
-        raise place.bad("must be 0 to 1", field=f"results.{task}.{key}", hint="a share of problems")
+        raise place.make_error(
+            "must be 0 to 1", field=f"results.{task}.{key}", hint="a share of problems"
+        )
     return ArmTotals(rate=rate, n=int(n))
 
 
@@ -200,16 +207,16 @@ def _read_scores(
             continue
         doc = line.get("doc_id")
         if not isinstance(doc, (int, str)):
-            raise place.bad("must be a number or a text", field="doc_id", hint=_HINT)
+            raise place.make_error("must be a number or a text", field="doc_id", hint=_HINT)
         if doc in line_of_doc:
             hint = f"line {line_of_doc[doc]} has it, too; only a filter tells repeats apart"
-            raise place.bad(f"document {doc} a second time", field="doc_id", hint=hint)
+            raise place.make_error(f"document {doc} a second time", field="doc_id", hint=hint)
         assert place.line is not None
         line_of_doc[doc] = place.line
         value = as_number(line.get(metric))
         if value is None or not 0 <= value <= 1:
             what = "missing" if metric not in line else "must be 0 to 1"
-            raise place.bad(what, field=metric, hint="a document right or wrong")
+            raise place.make_error(what, field=metric, hint="a document right or wrong")
         hashed = line.get("doc_hash")
         name = str(hashed) if isinstance(hashed, str) else f"doc {doc}"
         if name in scores:  # one text twice in the data set
