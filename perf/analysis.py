@@ -115,7 +115,7 @@ def measure(path: Path, n_problems: int) -> None:
         read = read_grid(store, runs, arms)
     read_s = time.process_time() - started
     control, *others = REASONS
-    question = ScaleQuestion(pairs=tuple((arm, control) for arm in others))
+    question = ScaleQuestion(pairs=tuple((arm, control) for arm in others), margin=0.02)
     found = analyse(read.grid, question, np.random.default_rng(0))
     whole_s = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

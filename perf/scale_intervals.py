@@ -113,7 +113,11 @@ def print_crossing(name: str, n_sizes: int, n: int, runs: int) -> None:
             for rung, p in zip(rungs, curve(u).tolist(), strict=True)
         }
         grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
-        onset = analyse(grid, ScaleQuestion(pairs=(PAIR,), n_resamples=400), rng).answers[0].onset
+        onset = (
+            analyse(grid, ScaleQuestion(pairs=(PAIR,), margin=0.02, n_resamples=400), rng)
+            .answers[0]
+            .onset
+        )
         brackets += onset.status == "bracket"
         if onset.model_based is not None:
             given += 1

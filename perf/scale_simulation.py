@@ -304,7 +304,7 @@ def jump_cells(world: Tokens, n_sizes: int, n: int, runs: int) -> dict[str, str]
     rng = np.random.default_rng(0)
     u = np.linspace(0, 1, n_sizes)
     rungs = rungs_of(10 ** (8 + 2.5 * u))
-    question = ScaleQuestion(pairs=(PAIR,), n_resamples=400)
+    question = ScaleQuestion(pairs=(PAIR,), margin=MARGIN, n_resamples=400)
     everyone = 0.8 * rng.standard_normal(20_000)
     by_size = [chances(q, everyone) for q in world.token(u).tolist()]
     token, exact = (np.asarray([(p**k).mean() for p in by_size]) for k in (1, world.length))
@@ -361,7 +361,11 @@ def agreement(curve: Callable[[Floats], Floats], spread: float, rng: np.random.G
         problem_ids=("",) * n,
         answer_lengths=(4,) * n,
     )
-    jump = analyse(grid, ScaleQuestion(pairs=(PAIR,), n_resamples=100), rng).answers[0].jumps[0]
+    jump = (
+        analyse(grid, ScaleQuestion(pairs=(PAIR,), margin=MARGIN, n_resamples=100), rng)
+        .answers[0]
+        .jumps[0]
+    )
     return next(check.value or 0.0 for check in jump.checks if check.name == "p^L prediction")
 
 

@@ -153,7 +153,7 @@ def test_a_node_dies_in_the_middle_and_only_what_was_in_flight_is_made_again(
     assert running.returncode == 0, said
     assert out == here.stdout
     again = re.search(r"a worker of the cluster was lost: (\d+) requests are sent again", said)
-    assert again is not None
+    assert again is not None, said
     assert int(again[1]) <= 2 * 8  # two shards of what the model takes at once
     assert completions("there") == completions("here")
     resumed = cotkit(*asked, "--log-dir", "there")  # a lost driver resumes like this, anywhere
