@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,6 +151,74 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
         if name not in index:
             visit(name)
     assert cycles == []
+
+
+VAGUE = frozenset(
+    re.findall(
+        r"\w+",
+        "found one said of made given asked told taken kept held used whole known there "
+        "here wanted seen left rest written shown named read done has its ours theirs "
+        "mine at on by ",
+    )
+)
+"""Names that do not say what they hold. A local is named for what it holds."""
+
+LEFT_OPERAND = "left and right operands of an expression"
+SEEN_SET = "the set of what a loop has met"
+ALLOWED = {
+    "cotkit.analysis.scale.frontier:match_cost:left": "left and right neighbour on the frontier",
+    "cotkit.benchmarks.arithmetic.generate:_brackets:left": LEFT_OPERAND,
+    "cotkit.benchmarks.arithmetic.generate:_expression:left": LEFT_OPERAND,
+    "cotkit.benchmarks.arithmetic.generate:_gpt3:left": LEFT_OPERAND,
+    "cotkit.benchmarks.arithmetic.generate:_modified:left": LEFT_OPERAND,
+    "cotkit.benchmarks.arithmetic.generate:_shown:left": LEFT_OPERAND,
+    "cotkit.benchmarks.arithmetic.generate:apply_operator:left": LEFT_OPERAND,
+    "cotkit.benchmarks.lm_eval.config:_walk_nodes:seen": SEEN_SET,
+    "cotkit.report.html.figure:make_axes:left": "left, right, top and bottom margins",
+    "cotkit.workflows.ladder:_find_duplicate:seen": SEEN_SET,
+}
+"""``module:function:name`` -> the plain English by which it may stand."""
+
+
+def vague_names() -> Iterator[str]:
+    """Yield ``module:function:name`` of every function that binds a vague name."""
+    for module, path in BY_NAME.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            names = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            names |= {
+                inner.id
+                for inner in ast.walk(node)
+                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+            }
+            yield from (f"{module}:{node.name}:{name}" for name in sorted(names & VAGUE))
+
+
+def test_names_say_what_they_hold() -> None:
+    places = set(vague_names())
+    assert places - set(ALLOWED) == set()
+    assert set(ALLOWED) - places == set(), "an exception that is no longer needed"
+
+
+PARTICIPLES = frozenset(
+    re.findall(
+        r"\w+",
+        "Asked Told Wanted Made Taken Seen Found Given Kept Said Read Ran Done Scored "
+        "Performed Executed Scaled Measured Checked Matched Batched Converted Drawn "
+        "Recorded Tried ",
+    )
+)
+
+
+def test_a_class_is_a_noun_and_means_one_thing() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, path in BY_NAME.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    assert PARTICIPLES & set(homes) <= {"Said"}, "Said is an event that is stored under its name"
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
 def test_only_front_ends_print() -> None:
