@@ -72,7 +72,7 @@ class RecordedFile:
     """One file of another tool."""
 
     arm: str
-    """What the user or our export calls it, else the log's file name or lm-eval's task."""
+    """The name that the user or cotkit's export gives, else the log's file or lm-eval's task."""
     model: str
     """As the file names it."""
     bench: str
@@ -80,7 +80,7 @@ class RecordedFile:
     items: Mapping[str, tuple[RecordedSample, ...]]
     """Key of a problem -> its samples."""
     problems: Sequence[Problem]
-    """All of the benchmark that the file names, if it is one of ours; empty: it is not."""
+    """All of the benchmark that the file names, if cotkit has it; empty: it does not."""
     is_ours: bool
     """Whether ``cotkit export`` wrote it, so that no tool scored it but cotkit."""
     notes: tuple[str, ...]
@@ -104,7 +104,7 @@ def compare_recorded(
     Args:
         specs: Each ``[NAME=]FILE``; see :func:`read_recorded`.
         baseline: What the others are measured against; None: the first.
-        reader: Who decides: one of ours, or ``as-scored`` for each tool's own scorer.
+        reader: The reader that decides: one of cotkit, or ``as-scored`` for each tool's own scorer.
         margin: Smallest gain that counts as material, a fraction.
 
     Returns:
@@ -285,7 +285,7 @@ def read_recorded(spec: str) -> RecordedFile:
     """Read one ``--from``: ``[NAME=][inspect:|lm-eval:]FILE[,scorer=NAME][,filter=NAME]``.
 
     Raises:
-        UsageError: it is not of the form, or the file's kind cannot be told.
+        UsageError: it is not of the form, or the kind of the file is not clear.
         BadInputError: names file, line and field.
     """
     parts = _SOURCE.fullmatch(spec.strip())
@@ -306,12 +306,12 @@ def read_recorded(spec: str) -> RecordedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Origin:
-    """What a file says of where its problems and arm come from, in the words of our exports."""
+    """Where a file's problems and arm come from, as an export of cotkit records it."""
 
     run: str | None = None
     """The run that was exported; None: another tool ran it."""
     bench: str | None = None
-    """A benchmark of ours; None: it names none."""
+    """The benchmark of cotkit that it names; None: it names none."""
     arm: str | None = None
     """What the export calls the arm."""
     problems: Mapping[str, Problem]
@@ -319,7 +319,7 @@ class _Origin:
 
     @property
     def notes(self) -> list[str]:
-        """Say what a benchmark that is not here would have told."""
+        """Note that the benchmark is not here and so the problems are as in the file."""
         if self.run is None or self.problems:
             return []
         return [f"{self.arm}: benchmark {self.bench} is not here, so problems are as in the file"]
@@ -409,7 +409,7 @@ def _inspect_sample(
     )
     error = find_field(sample, "error", "message")
     nothing = None if choices else "no completion is recorded"
-    if entry := find_object(sample, "store", "cotkit"):  # a strategy of ours made it
+    if entry := find_object(sample, "store", "cotkit"):  # a strategy of cotkit made it
         record = read_record(entry, "", bad)
     elif failure := str(error) if error else nothing:
         record = AttemptRecord(attempt=Attempt(text="", stop_reason="stop"), failure=failure)

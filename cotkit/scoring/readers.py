@@ -203,4 +203,4 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         ),
     }
 )
-"""Reader name -> reader, ours first."""
+"""Reader name -> reader, those of cotkit first."""

@@ -78,7 +78,7 @@ class ScaleResult:
     n_failed: int
     """Attempts that failed; they are holes."""
     why_failed: str | None
-    """The commonest reason in the last run that had any; None: not known."""
+    """The most common reason in the last run with failures; None: not known."""
 
 
 def scale_models(

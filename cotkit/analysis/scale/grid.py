@@ -149,8 +149,11 @@ class Ladder:
         """Rungs whose position is known; they come first."""
         return sum(x is not None for x in self.positions)
 
-    def scaled(self, indices: Sequence[int]) -> list[float]:
-        """Positions of known rungs as curves are drawn over: log10 where a decade is a step."""
+    def scale_positions(self, indices: Sequence[int]) -> list[float]:
+        """Return the positions of known rungs that curves are drawn over.
+
+        These are log10 of the size on axes where a decade is a step.
+        """
         positions = [x for x in (self.positions[i] for i in indices) if x is not None]
         return [math.log10(x) for x in positions] if self.axis in LOG_AXES else positions
 
@@ -190,7 +193,10 @@ def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
 
 
 def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
-    """Where a rung stands; ``index``: its place in the grid, which is its rank if that is asked."""
+    """Return where a rung stands on an axis; None: unknown.
+
+    ``index``: its place in the grid, which is its rank on the axis of ranks.
+    """
     if axis == "ordinal":
         return float(index + 1)
     if axis == "loss":

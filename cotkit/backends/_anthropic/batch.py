@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cotkit.backends.anthropic import Anthropic
 
-_CLOCK_SKEW = timedelta(minutes=10)  # between our clock and theirs
+_CLOCK_SKEW = timedelta(minutes=10)  # between our clock and the provider's
 _FAILED_RESULTS = {"expired": "expired", "canceled": "cancelled"}
 
 
@@ -63,7 +63,7 @@ class AnthropicBatches:
     async def find(self, batch: BatchRecord, accounted: frozenset[str]) -> str | None:
         """Return an ended batch with our calls in it, else the first with as many since the intent.
 
-        What a running batch holds is not told. Should it turn out to be somebody else's, it holds
+        The provider does not say what a running batch holds. If it is another program's, it holds
         none of our calls, and they are sent again.
         """
         candidate = None

@@ -159,7 +159,7 @@ class BatchedBackend:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Fail everything that waits if a task of ours failed."""
+        """Fail everything that waits if a task of this backend failed."""
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._fail(list(self._waiting.values()), failure)

@@ -90,7 +90,7 @@ class Hosted(abc.ABC):
 
     @abc.abstractmethod
     def read_fault(self, fault: Exception) -> Fault | None:
-        """Return what an exception of :meth:`send` means; None: a bug of ours, which is raised."""
+        """Return what an exception of :meth:`send` means; None: a bug, which is raised."""
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """Complete a request as :meth:`generate_each` does."""

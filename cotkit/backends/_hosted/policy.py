@@ -34,7 +34,7 @@ class Fault:
     status: str
     """As in :class:`cotkit.types.Try`: ``"429"``, ``"reset"``, ..."""
     error: BackendError
-    """What a user is told; its ``retryable`` decides whether the call is made again."""
+    """The error that the user sees; its ``retryable`` decides whether the call is made again."""
     is_busy: bool = False
     """The provider is over its load (429, 503, 529): fewer calls at once."""
     retry_after_s: float | None = None

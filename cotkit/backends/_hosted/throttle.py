@@ -30,7 +30,7 @@ class Slots:
 
     def enter_now(self) -> bool:
         """Take a slot if one is free."""
-        is_free = self._n_inside < self._limit  # then nobody waits: whoever could enter was let in
+        is_free = self._n_inside < self._limit  # if so, the queue is empty: all could enter
         self._n_inside += is_free
         return is_free
 
