@@ -13,6 +13,8 @@ from cotkit.analysis.comparison import RunFacts, changes_answer, compare
 from cotkit.analysis.gains import Grading
 from cotkit.analysis.values import Comparison, Gain, Label, Variant
 from cotkit.errors import UsageError
+from cotkit.report.comparison_tables import comparison_document
+from cotkit.report.document import Number
 from cotkit.stats.hypotheses import mcnemar_midp, minimum_detectable_effect, sidak_level
 from cotkit.stats.intervals import tango, wilson
 from cotkit.store.rows import AttemptRow
@@ -432,6 +434,22 @@ def test_shared_clusters_are_noted() -> None:
             "with so few, intervals and p-values flip the signs of whole clusters"
         ),
     )
+
+
+def test_a_table_says_what_clusters_are_worth() -> None:
+    texts = {"cot": "++++----" * 10, "few-shot": "--------" * 10}
+    rows = [
+        dataclasses.replace(row, cluster=f"template-{i // 4}")
+        for arm, outcomes in texts.items()
+        for i, row in enumerate(rows_of(arm, outcomes))
+    ]
+    comparison = compared(rows, 80)
+    (table,) = (t for t in comparison_document(comparison).tables if t.key == "clusters")
+    (row,) = table.rows
+    numbers = [cell.value for cell in row if isinstance(cell, Number)]
+    assert numbers == [80, 20, 19], "a template whose problems all end alike is worth one of them"
+    apart = compared([dataclasses.replace(row, cluster=None) for row in rows], 80)
+    assert "clusters" not in {t.key for t in comparison_document(apart).tables}
 
 
 # ---- what is refused -------------------------------------------------------------------------

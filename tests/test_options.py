@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import cotkit
 from cotkit import api
+from cotkit.cli import app
 from cotkit.cli.options import DEFAULT_MODEL, read_specs
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.run.budget import Budget, Resources
@@ -133,3 +135,11 @@ def test_completion_sees_the_public_names_before_they_are_loaded() -> None:
 def test_the_old_name_of_a_result_still_works() -> None:
     with pytest.warns(DeprecationWarning, match="cotkit.Scored is now cotkit.ScoreResult"):
         assert getattr(cotkit, "Scored") is cotkit.ScoreResult  # noqa: B009 - no checker knows it
+
+
+def test_a_tag_names_a_run_and_is_not_part_of_its_identity(tmp_path: Path) -> None:
+    plain = api.compare("simulated/70b", limit=4, log_dir=tmp_path / "plain")
+    tagged = api.compare("simulated/70b", limit=4, log_dir=tmp_path / "tagged", tag="nightly")
+    assert tagged.run_id == plain.run_id
+    command = ["list", "runs", "--log-dir", str(tmp_path / "tagged")]
+    assert CliRunner().invoke(app, command).stdout.rstrip().endswith("cot · nightly")

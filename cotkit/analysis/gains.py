@@ -95,6 +95,7 @@ def compute_gains(
             mde=detectable_gain(sample, each),
             method="sequence" if sequential else sample.method,
             n_clusters=sample.n_clusters,
+            n_effective=None if sample.n_clusters is None else sample.n_effective,
             clusters_needed=None if sequential else clusters_needed(sample, each),
         )
         for (arm, control), sample, estimate, p_holm in zip(

@@ -116,6 +116,9 @@ class Gain:
     """How interval and p-value were made."""
     n_clusters: int | None = None
     """Clusters that the problems come in; None: every problem stands alone."""
+    n_effective: int | None = None
+    """Independent problems that those of the clusters are worth: ``n`` over the design effect (Kish
+    1965); None: every problem stands alone."""
     clusters_needed: int | None = None
     """Clusters (or problems, where ``n_clusters`` is None) that it takes to decide anything at this
     level; None: there are enough."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from cotkit.benchmarks._files import FileBenchmark, Record, find_user_file, hash_files
 from cotkit.scoring.canonical import canonical_number
@@ -33,7 +32,7 @@ class Bbh(FileBenchmark):
 
     task: str
     """File name without ``.json``."""
-    name: ClassVar[str] = "bbh"
+    name: str = field(default="bbh", init=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a file's name.

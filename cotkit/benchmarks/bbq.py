@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
-from typing import ClassVar, cast
+from typing import cast
 
 from cotkit.benchmarks._files import FileBenchmark, Record, check_sha256, hash_files
 from cotkit.benchmarks.bigbench.task_file import task_files
@@ -45,8 +45,8 @@ class Bbq(FileBenchmark):
     """E.g. ``age``; None: all nine."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Told of a download."""
-    name: ClassVar[str] = "bbq"
-    answer_kind: ClassVar[AnswerKind] = "choice"
+    name: str = field(default="bbq", init=False)
+    answer_kind: AnswerKind = field(default="choice", init=False)
 
     def __post_init__(self) -> None:
         """Refuse a category that does not exist.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,8 +29,8 @@ _CALCULATOR = re.compile(r"<<[^<>]*>>")
 class Gsm8k(FileBenchmark):
     """The official files as a benchmark; the card is ``benchmarks/gsm8k/card.md``."""
 
-    name: ClassVar[str] = "gsm8k"
-    answer_kind: ClassVar[AnswerKind] = "number"
+    name: str = field(default="gsm8k", init=False)
+    answer_kind: AnswerKind = field(default="number", init=False)
     exemplar_split: ClassVar[str | None] = "train"
 
     @property

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from cotkit.benchmarks._files import DataSplit, FileBenchmark, Record, find_split
 from cotkit.benchmarks.gsm8k import Gsm8k
@@ -20,8 +19,8 @@ class Gsm8kPlatinum(FileBenchmark):
     The twin is the GSM8K problem with the same question; needs GSM8K's test split, too.
     """
 
-    name: ClassVar[str] = "gsm8k-platinum"
-    answer_kind: ClassVar[AnswerKind] = "number"
+    name: str = field(default="gsm8k-platinum", init=False)
+    answer_kind: AnswerKind = field(default="number", init=False)
 
     def find_file(self, split: str, /) -> Path:
         """Return the user's file, else the hub's."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from cotkit.benchmarks._files import FileBenchmark, Record
 from cotkit.benchmarks._problems import check_problems
@@ -21,8 +20,8 @@ class GsmMini(FileBenchmark):
     separate.
     """
 
-    name: ClassVar[str] = "gsm-mini"
-    answer_kind: ClassVar[AnswerKind] = "number"
+    name: str = field(default="gsm-mini", init=False)
+    answer_kind: AnswerKind = field(default="number", init=False)
 
     def find_file(self, _split: str, /) -> Path:
         """Return the released file."""

@@ -6,8 +6,8 @@ import functools
 import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from cotkit.errors import MissingDataError, MissingDependencyError
 from cotkit.scoring.canonical import canonical_number
@@ -29,8 +29,8 @@ class GsmSymbolic:
     """Which problems."""
     n: int = 500
     """How many, 1..10000. Another n draws other templates: sets of different n are not nested."""
-    name: ClassVar[str] = "gsm-symbolic"
-    answer_kind: ClassVar[AnswerKind] = "number"
+    name: str = field(default="gsm-symbolic", init=False)
+    answer_kind: AnswerKind = field(default="number", init=False)
 
     def __post_init__(self) -> None:
         """Refuse values out of range.

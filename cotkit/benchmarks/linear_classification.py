@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import ClassVar
 
 from cotkit.types import AnswerKind, Problem, Question
 
@@ -40,8 +39,8 @@ class LinearClassification:
     """Which plane and which vectors."""
     n: int = 200
     """Problems, half of each label: an even number, 2..2000."""
-    name: ClassVar[str] = "linear-classification"
-    answer_kind: ClassVar[AnswerKind] = "choice"
+    name: str = field(default="linear-classification", init=False)
+    answer_kind: AnswerKind = field(default="choice", init=False)
 
     def __post_init__(self) -> None:
         """Refuse values out of range.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -22,8 +22,8 @@ class Mmlu(FileBenchmark):
 
     subject: str = "all"
     """A configuration of the data set ``cais/mmlu``."""
-    name: ClassVar[str] = "mmlu"
-    answer_kind: ClassVar[AnswerKind] = "choice"
+    name: str = field(default="mmlu", init=False)
+    answer_kind: AnswerKind = field(default="choice", init=False)
     exemplar_split: ClassVar[str | None] = "dev"
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,8 +22,8 @@ class SentimentMini(FileBenchmark):
     are 100 problems of each label, and 24 exemplars of each about other things, without rationales.
     """
 
-    name: ClassVar[str] = "sentiment-mini"
-    answer_kind: ClassVar[AnswerKind] = "choice"
+    name: str = field(default="sentiment-mini", init=False)
+    answer_kind: AnswerKind = field(default="choice", init=False)
     evaluated_split: ClassVar[str] = "problems"
     exemplar_split: ClassVar[str | None] = "exemplars"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
 
 from cotkit.benchmarks._files import FileBenchmark, Record, find_user_file
 from cotkit.errors import BadInputError
@@ -23,8 +22,8 @@ class Svamp(FileBenchmark):
     The items are one challenge set: there are no exemplars.
     """
 
-    name: ClassVar[str] = "svamp"
-    answer_kind: ClassVar[AnswerKind] = "number"
+    name: str = field(default="svamp", init=False)
+    answer_kind: AnswerKind = field(default="number", init=False)
 
     def find_file(self, _split: str, /) -> Path:
         """Return the user's file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,8 +15,8 @@ from cotkit.types import AnswerKind, Problem, Question
 class Wic(FileBenchmark):
     """The SuperGLUE release; its test labels are not public. The card is ``benchmarks/wic``."""
 
-    name: ClassVar[str] = "wic"
-    answer_kind: ClassVar[AnswerKind] = "choice"
+    name: str = field(default="wic", init=False)
+    answer_kind: AnswerKind = field(default="choice", init=False)
     evaluated_split: ClassVar[str] = "validation"
     exemplar_split: ClassVar[str | None] = "train"
 

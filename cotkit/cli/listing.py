@@ -112,6 +112,7 @@ def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
         for run in store.runs():
             spec = json.loads(run.spec)
             what = f"{spec['model']} · {spec['bench']} · {', '.join(spec['strategies'])}"
+            what += f" · {spec['tag']}" if spec.get("tag") else ""
             rows.append((run.id, run.updated_utc[:19], run.status, str(run.n_attempts), what))
     return rows
 

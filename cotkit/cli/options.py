@@ -127,6 +127,9 @@ def read_specs(
         "--batch",
         help="Ask through the batch API of openai/ or anthropic/: half the price, up to a day.",
     ),
+    tag: str | None = typer.Option(
+        DEFAULTS.tag, "--tag", help="A word for the run, in cotkit list runs: --tag nightly."
+    ),
     likelihood: bool = typer.Option(
         DEFAULTS.likelihood,
         "--likelihood",
@@ -188,6 +191,7 @@ def read_specs(
         stop_when=_read_stop(stop_when),
         likelihood=likelihood,
         batch=batch,
+        tag=tag,
     )
     return [replace(spec, bench=text) for text in dict.fromkeys(list_specs(bench))]
 

@@ -22,6 +22,7 @@ from cotkit.analysis.values import (
     Comparison,
     Difficulty,
     Following,
+    Gain,
     MetricResult,
     Repeats,
     Transition,
@@ -97,6 +98,8 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
 
 def _side_tables(c: Comparison) -> Iterator[Table]:
     """Yield the tables that only some comparisons have."""
+    if clustered := [v.gain for v in c.verdicts if v.gain.n_clusters is not None]:
+        yield _clusters_table(clustered)
     if c.transitions:
         yield _transitions_table(c.transitions)
     if c.votes:
@@ -224,6 +227,25 @@ def _gains_table(verdicts: Sequence[Verdict], margin: float, *, is_sequential: b
 def _has_two_controls(verdicts: Sequence[Verdict]) -> bool:
     """Return whether some arm has several gains, so that its name does not say which is meant."""
     return len({verdict.gain.arm for verdict in verdicts}) < len(verdicts)
+
+
+def _clusters_table(gains: Sequence[Gain]) -> Table:
+    return make_table(
+        "clusters",
+        "Clusters of problems",
+        (
+            (
+                Field("arm", "arm", gain.arm),
+                Field("control", "control", gain.control),
+                Field("n", "problems", gain.n),
+                Field("n_clusters", "clusters", gain.n_clusters),
+                Field("n_effective", "worth", gain.n_effective),
+            )
+            for gain in gains
+        ),
+        note="Problems of one cluster are not independent; worth: so many independent problems"
+        " would say as much of the gain",
+    )
 
 
 def _outcomes_table(cells: Sequence[Cell]) -> Table:

@@ -58,6 +58,8 @@ class RunOptions:
     too: a call for each attempt. Options of other questions are weighed wherever a model can."""
     batch: bool = False
     """Whether to send through the provider's batch interface: cheaper, within a day."""
+    tag: str | None = None
+    """A word of yours for the run, in ``cotkit list runs``; it changes nothing else. None: none."""
 
     def __post_init__(self) -> None:
         """Refuse what no run can mean.
@@ -99,6 +101,7 @@ class RunKeywords(TypedDict, total=False):
     stop_when: Literal["decided"] | None
     likelihood: bool
     batch: bool
+    tag: str | None
 
 
 DEFAULTS = RunOptions()

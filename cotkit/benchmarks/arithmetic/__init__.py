@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, product, zip_longest
 from typing import ClassVar, TypeAlias, TypeVar, get_args
 
@@ -67,8 +67,8 @@ class Arithmetic:
     """Which problems."""
     n: int = 1000
     """Problems, 1..2000; fewer where there are no more different ones."""
-    name: ClassVar[str] = "arithmetic"
-    answer_kind: ClassVar[AnswerKind] = "number"
+    name: str = field(default="arithmetic", init=False)
+    answer_kind: AnswerKind = field(default="number", init=False)
     has_own_exemplars: ClassVar[bool] = True
     """``builtin:K`` draws from the pool here: word problems would show another task."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from cotkit.benchmarks._files import DuplicateKeys, Record, TaskFile, hash_files, read_task
 from cotkit.benchmarks.bigbench.task_file import task_files
@@ -42,7 +42,7 @@ class Bigbench:
     else what the task's preferred score is about."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with a message about a download."""
-    name: ClassVar[str] = "bigbench"
+    name: str = field(default="bigbench", init=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a task or a mode.
