@@ -1,4 +1,4 @@
-"""From attempts to bias scores: each arm's, and what became of its control's."""
+"""From attempts to bias scores: each arm's, and how it changes the score of its control."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others ran, compared: the same problems by content, paired, every reader side by side."""
+"""Compare what other tools ran: the same problems by content, paired, with every reader."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from cotkit.workflows.records import (
 )
 
 AS_SCORED = "as-scored"
-"""The reader that says of each arm what its own tool said."""
+"""The reader that repeats what each arm's own tool decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +278,7 @@ _WORKED = re.compile(r"(?s).*(?:####|[Tt]he answer is)\s*(?P<answer>[^\n]+?)\.?\
 _HINT = "as `lm_eval --log_samples` writes it"
 _FLEXIBLE, _METRIC = "flexible-extract", "exact_match"
 _VOTE = re.compile(r"maj@(?P<k>[0-9]+)")
-"""Name of the filter of lm-eval that takes the commonest answer of k texts."""
+"""Name of the filter of lm-eval that takes the most common answer of k texts."""
 
 
 def read_recorded(spec: str) -> RecordedFile:

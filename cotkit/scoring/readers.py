@@ -133,7 +133,7 @@ class Reader:
     kinds: frozenset[AnswerKind]
     """Answer kinds it can read; it has no reading for the others."""
     is_ours: bool
-    """Ours read what is left after reasoning, and guess nothing from a text cut at its limit."""
+    """Whether it is cotkit's own: reads what follows the reasoning, and guesses nothing if cut."""
 
 
 def equals_exactly(value: str, gold: str, question: Question) -> bool:

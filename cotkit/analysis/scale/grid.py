@@ -90,7 +90,7 @@ class ResultGrid:
     cells: Mapping[tuple[str, str], Cell]
     """(model, arm) -> what was measured; a key that is not there is a hole."""
     problem_ids: tuple[str, ...] = ()
-    """Of the arrays of ``Outcomes``, length P; empty where there are only ``Totals``."""
+    """Of the arrays of ``ArmOutcomes``, length P; empty where there are only ``ArmTotals``."""
     clusters: tuple[str, ...] | None = None
     """Cluster of each problem; None: every problem on its own."""
     n_steps: tuple[int | None, ...] | None = None
@@ -211,7 +211,7 @@ def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
 
 
 def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
-    """Refuse what has no answer.
+    """Refuse a question that has no answer.
 
     Raises:
         UsageError: a margin, level or number of resamples out of range; no pair, a pair of one
@@ -272,7 +272,7 @@ class AnalysisSetting:
 
 
 def prepare_setting(grid: ResultGrid, question: ScaleQuestion) -> AnalysisSetting:
-    """Check both and order the models.
+    """Check grid and question, and order the models.
 
     Raises:
         UsageError: they cannot be analysed.

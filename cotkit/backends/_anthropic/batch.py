@@ -29,7 +29,7 @@ _FAILED_RESULTS = {"expired": "expired", "canceled": "cancelled"}
 
 
 class AnthropicBatches:
-    """Batches of messages for one model. They carry no name: a lost one is known by its calls."""
+    """Batches of messages for one model; they have no name, so a lost one is found by its calls."""
 
     name = "anthropic"
     max_calls = 100_000

@@ -51,7 +51,7 @@ class BatchedBackend:
     gather_s: float = 2.0
     """A batch is submitted when no request has come for so many seconds."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
-    """Told what a user should read."""
+    """Called with messages for the user."""
     sleep: Callable[[float], Awaitable[object]] = field(default=asyncio.sleep, repr=False)
     """Waits between polls; a test hands in its own."""
 
@@ -322,9 +322,9 @@ class BatchClient:
     """Talks about batches with a provider, and keeps the ledger."""
 
     provider: BatchProvider
-    """Who is spoken to."""
+    """The provider's batch API."""
     ledger: Ledger
-    """Told before and after."""
+    """Records each batch before it is submitted and after its results were read."""
     caller: Caller
     """Tries again what fails for a while."""
     sleep: Callable[[float], Awaitable[object]]
