@@ -151,7 +151,7 @@ def _watch_pairs(
             arm, control = verdict
             watched.update((arm > control) - (arm < control), _cluster_of(pair))
     interval = watched.sequence.interval
-    if not math.isnan(gain):  # of clusters only some problems were watched, and all are counted
+    if not math.isnan(gain):  # the sequence used one problem a cluster, the gain all
         interval = dataclasses.replace(
             interval, low=min(interval.low, gain), high=max(interval.high, gain)
         )

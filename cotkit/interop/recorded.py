@@ -81,7 +81,7 @@ class RecordedFile:
     """Key of a problem -> its samples."""
     problems: Sequence[Problem]
     """All of the benchmark that the file names, if cotkit has it; empty: it does not."""
-    is_ours: bool
+    is_cotkit_export: bool
     """Whether ``cotkit export`` wrote it, so that no tool scored it but cotkit."""
     notes: tuple[str, ...]
     """What was chosen where the file left a choice."""
@@ -137,7 +137,9 @@ def compare_recorded(
         for sample in file.items[key]
         if sample.record.failure is None
     )
-    says_scores = is_scored and (reader == AS_SCORED or not all(file.is_ours for file in files))
+    says_scores = is_scored and (
+        reader == AS_SCORED or not all(file.is_cotkit_export for file in files)
+    )
     rows = {
         (file.arm, key): [
             _make_row(file.arm, i, sample, problems[key], reader, says_score=says_scores)
@@ -364,7 +366,7 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
         bench=source.options.get("bench") or origin.bench or need_text(head, place, "eval", "task"),
         items={key: tuple(epochs) for key, epochs in items.items()},
         problems=list(origin.problems.values()),
-        is_ours=origin.run is not None,
+        is_cotkit_export=origin.run is not None,
         notes=(*notes, *origin.notes),
     )
 
@@ -472,7 +474,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
         bench=source.options.get("bench") or origin.bench or task,
         items=items,
         problems=list(origin.problems.values()),
-        is_ours=origin.run is not None,
+        is_cotkit_export=origin.run is not None,
         notes=tuple(origin.notes if origin.run else notes),
     )
 

@@ -284,7 +284,7 @@ def make_autoencoder(width: int, side: int) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(side * side, width),
-        nn.LeakyReLU(0.2),  # a unit of a narrow one that died would take its whole size along
+        nn.LeakyReLU(0.2),  # a dead unit of a narrow network would spoil the whole size
         nn.Linear(width, side * side),
         nn.Unflatten(1, (side, side)),
     )

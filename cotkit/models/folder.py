@@ -107,7 +107,7 @@ def file_hash(path: Path) -> str:
 def _load_hashes(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # only a memory: without it files are hashed again
+    except (FileNotFoundError, ValueError):  # only a cache: without it files are hashed again
         return {}
 
 

@@ -76,7 +76,7 @@ def _read_all(
     _, answer = split_reasoning(attempt.text)
     return {
         name: _read_own(answer, attempt, question, reader)
-        if reader.is_ours
+        if reader.is_own
         else reader.read(attempt.text, question)
         for name, reader in panel.items()
     }

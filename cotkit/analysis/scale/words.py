@@ -125,7 +125,7 @@ def _say_harm(facts: SentenceFacts) -> list[str]:
     lower = facts.onset.lower
     upper = facts.onset.upper
     harmed = [point for point in facts.points if point.label == "harms" and point.rung != lower]
-    if upper is not None:  # harm above is facts with what lies above
+    if upper is not None:  # harm above is part of what _say_above says
         harmed = [
             p
             for p in harmed

@@ -33,7 +33,7 @@ class AnthropicBatches:
 
     name = "anthropic"
     max_calls = 100_000
-    max_bytes = 245_000_000  # of 256 MB: what a megabyte is there, is not written
+    max_bytes = 245_000_000  # of 256 MB: the docs do not say which kind of megabyte
 
     def __init__(self, backend: Anthropic) -> None:
         self._backend = backend

@@ -407,12 +407,12 @@ class BatchClient:
         """Read the answers of an ended batch, by position in it, one by one."""
         prefix = make_custom_id(batch.key, "")
 
-        def take_ours(name: str, answer: object) -> None:
+        def take_own(name: str, answer: object) -> None:
             position = name.removeprefix(prefix)
             if name.startswith(prefix) and position.isdecimal():
                 take(int(position), answer)
 
-        await self.caller.call(lambda: self.provider.results(_batch_id(batch), take_ours), 0)
+        await self.caller.call(lambda: self.provider.results(_batch_id(batch), take_own), 0)
         self.ledger.collected(batch.key)
 
     async def _find(self, batch: BatchRecord) -> str | None:

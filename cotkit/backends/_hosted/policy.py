@@ -17,14 +17,14 @@ from cotkit.errors import AccessError, BackendError, ModelLoadError, TransientEr
 from cotkit.types import Try
 
 T = TypeVar("T")
-_LOG = logging.getLogger("cotkit.hosted")  # states and seconds: what is sent may be secret
+_LOG = logging.getLogger("cotkit.hosted")  # statuses and seconds only: requests may be secret
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
-_LONGEST_RETRY_AFTER_S = 600.0  # a server that wants to be left alone for longer ends the run
-_LONG_S = 10.0  # an answer that takes longer is worth a word
-_LOST_STATUSES = frozenset({"reset", "malformed"})  # so does an address answer where no server is
-_MAX_LOST = 8  # calls in a row given up for these, none ever answered: nothing is there
+_LONGEST_RETRY_AFTER_S = 600.0  # a server that asks for a longer wait ends the run
+_LONG_S = 10.0  # a longer wait for an answer is reported
+_LOST_STATUSES = frozenset({"reset", "malformed"})  # also seen at an address without a server
+_MAX_LOST = 8  # calls in a row that failed so and none ever answered: no server is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Caller:
         self._sent: dict[object, float] = {}  # calls on their way -> when sent, oldest first
         self._resting: dict[object, str] = {}  # jobs between two tries -> status of the last
         self._n_jobs = 0
-        self._ended: tuple[int, Fault] | None = None  # jobs up to this number are sent no more
+        self._ended: tuple[int, Fault] | None = None  # jobs up to this number are no longer sent
         self._has_answered, self._n_lost = False, 0
 
     async def call(
@@ -138,7 +138,7 @@ class Caller:
             return answer, tuple(job.tries)
         finally:
             self._resting.pop(job, None)
-        raise error  # out here without its cause: what an SDK raises may hold a key
+        raise error  # raised here, without its cause: an exception of an SDK may hold a key
 
     def status(self) -> str | None:
         """Describe what is waited for; None while nothing is unusual.
@@ -274,8 +274,8 @@ def _is_retryable(failure: BaseException) -> bool:
 
 
 def _affects_all_calls(fault: Fault) -> bool:
-    is_theirs = isinstance(fault.error, (AccessError, ModelLoadError))
-    return (is_theirs or fault.is_hopeless) and not fault.error.retryable
+    is_refusal = isinstance(fault.error, (AccessError, ModelLoadError))
+    return (is_refusal or fault.is_hopeless) and not fault.error.retryable
 
 
 def _no_answer_error(n_calls: int, last: BackendError) -> BackendError:

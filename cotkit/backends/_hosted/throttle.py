@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-_BURST_S = 0.25  # a bucket saves up what this long yields: nothing is lost to a late wake-up
-_LOOK_S = 1.0  # answers give tokens back meanwhile, so a wait for tokens is looked at so often
+_BURST_S = 0.25  # a bucket saves up for this long, so that a late wake-up loses nothing
+_LOOK_S = 1.0  # a wait for tokens is checked this often, since answers give tokens back
 
 
 class Slots:
