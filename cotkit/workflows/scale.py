@@ -282,7 +282,7 @@ def _run_content(store: Store, run_id: str) -> Content:
     content = store.run_content(run_id)
     if not content:
         raise UsageError(
-            f"run {run_id} was made by an earlier cotkit, which did not keep what a run is of",
+            f"run {run_id} was made by an earlier cotkit, which did not record its content",
             hint="give its compare command again; completions are not made again",
         )
     return content

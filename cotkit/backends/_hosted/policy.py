@@ -38,7 +38,7 @@ class Fault:
     is_busy: bool = False
     """The provider is over its load (429, 503, 529): fewer calls at once."""
     retry_after_s: float | None = None
-    """Seconds that the server asks to be left alone; None: it did not say."""
+    """Seconds that the server asks to wait; None: it did not say."""
     is_hopeless: bool = False
     """Every call will meet it (a wrong address or certificate), unless one was ever answered."""
 
@@ -250,7 +250,7 @@ class Caller:
             return replace(fault, error=error, is_hopeless=True)
         if (fault.retry_after_s or 0.0) <= _LONGEST_RETRY_AFTER_S:
             return fault
-        wait = f"it asks to be left alone for {(fault.retry_after_s or 0.0) / 60:.0f} min"
+        wait = f"it asks to wait {(fault.retry_after_s or 0.0) / 60:.0f} min"
         error = BackendError(f"{fault.error.message}: {wait}", hint="resume the run after that")
         return replace(fault, error=error, retry_after_s=None, is_hopeless=True)
 

@@ -158,7 +158,7 @@ class Throttle:
         """Describe what holds calls back at present; empty: nothing does."""
         notes: list[str] = []
         if (pause := self._open_at - self._clock()) > 0:
-            notes.append(f"all rest {pause:.0f} s as the server asked")
+            notes.append(f"all pause {pause:.0f} s as the server asked")
         elif self._is_held:
             rates = [(self._requests_per_minute, "requests"), (self._tokens_per_minute, "tokens")]
             limits = [f"{rate:g} {unit}" for rate, unit in rates if rate]
