@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
-from cotkit.registry import Spec, construct, entries, load_class, parse_spec, split_specs
+from cotkit.registry import KINDS, Spec, construct, entries, load_class, parse_spec, split_specs
 from cotkit.types import Exemplar
 
 EXEMPLARS = (Exemplar(question="q", rationale="r", answer="1"),)
@@ -89,6 +89,13 @@ def test_every_strategy_is_described_and_names_a_known_control() -> None:
     for entry in found.values():
         assert entry.summary.endswith("."), entry.name
         assert parse_spec(entry.control).name in found, entry.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_name_that_is_listed_can_be_loaded(kind: str) -> None:
+    """A module beside the others that is no entry has a name that begins with an underscore."""
+    for entry in entries(kind):
+        assert isinstance(load_class(kind, entry.name), type)
 
 
 def test_a_one_off_file_is_a_strategy(tmp_path: Path) -> None:

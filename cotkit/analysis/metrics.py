@@ -223,7 +223,7 @@ def _finish_metric(
         interval = (
             _interval_of_rate(values, report) if metric.is_rate else interval_of(metric.means[arm])
         )
-        bounds = metric.kind.low, metric.kind.high
+        bounds = float(metric.kind.low), float(metric.kind.high)
         if not math.isnan(interval.low):  # the least width may go beyond what can be
             interval = replace(
                 interval, low=max(bounds[0], interval.low), high=min(bounds[1], interval.high)

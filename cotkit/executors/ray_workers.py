@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cotkit.backends._lookup import find_backend, make_backend
 from cotkit.backends._pool import Failure, WorkerPool
-from cotkit.backends.lookup import find_backend, make_backend
 from cotkit.errors import (
     BackendError,
     CotkitError,

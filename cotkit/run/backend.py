@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from cotkit.backends.lookup import find_backend, make_backend
+from cotkit.backends._lookup import find_backend, make_backend
 from cotkit.errors import UsageError
 from cotkit.identity import completion_key
 from cotkit.protocols import Backend
