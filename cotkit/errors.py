@@ -56,7 +56,7 @@ class UsageError(CotkitError):
     exit_code = 2
 
 
-_MOST_SHOWN = 25  # names; a strategy's or a benchmark's list fits
+_MOST_SHOWN = 25  # names: enough for all strategies or all benchmarks
 
 
 class UnknownNameError(UsageError):

@@ -42,7 +42,7 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class OracleStrategy(Protocol):
-    """A strategy that is told the truth: an upper bound, labelled so and never ranked."""
+    """A strategy that sees the right answer: an upper bound, labelled so and never ranked."""
 
     @property
     def control(self) -> str:
@@ -76,7 +76,7 @@ class Backend(Protocol):
         ...
 
     async def count_tokens(self, request: Request) -> int | None:
-        """Tokens of the rendered prompt; None where the backend cannot tell."""
+        """Count the tokens of the rendered prompt; None: the backend cannot count them."""
         ...
 
     async def close(self) -> None:
@@ -107,9 +107,9 @@ class PiecewiseBackend(Protocol):
     async def generate_each(
         self, request: Request, keep: Callable[[Mapping[int, Completion]], None]
     ) -> tuple[Completion, ...]:
-        """As ``Backend.generate``; ``keep`` is told each part (sample -> completion) as it comes.
+        """Generate as ``Backend.generate`` does, and call ``keep`` with each part as it comes.
 
-        So nothing that was answered is lost to whatever ends the rest.
+        A part is sample -> completion. So nothing that was answered is lost if the rest fails.
         """
         ...
 
@@ -119,7 +119,10 @@ class WaitingBackend(Protocol):
     """A backend that can say what it is waiting for, so that slowness never looks like a hang."""
 
     def status(self) -> str | None:
-        """E.g. ``"12 waiting, 3 to be tried again (429), 16 at once"``; None: nothing to say."""
+        """Say what the calls wait for; None: nothing to say.
+
+        For example ``"12 waiting, 3 to be tried again (429), 16 at once"``.
+        """
         ...
 
 
@@ -142,9 +145,9 @@ class Benchmark(Protocol):
         ...
 
     def problems(self) -> Sequence[Problem]:
-        """All problems of the evaluated split, in the published order."""
+        """Return all problems of the evaluated split, in the published order."""
         ...
 
     def exemplar_pool(self) -> Sequence[Problem]:
-        """Problems to draw exemplars from (the train split); empty if there are none."""
+        """Return the problems to draw exemplars from (the train split); empty: there are none."""
         ...

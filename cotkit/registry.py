@@ -69,7 +69,7 @@ class RegistryEntry:
     summary: str
     """First line of its module's docstring; empty for third-party entries (not imported)."""
     control: str = ""
-    """The ``control`` that its class declares, where it is a strategy of ours."""
+    """The ``control`` that its class declares, if it is a built-in strategy."""
     origin: str = "cotkit"
     """``cotkit``, or the distribution that brought it."""
 
@@ -338,7 +338,7 @@ def _finite_float(text: str) -> float:
 
 
 def _entry_points(kind: str) -> EntryPoints:
-    import importlib.metadata  # takes as long as all else that ``cotkit --help`` imports of ours
+    import importlib.metadata  # takes as long as all of cotkit that ``cotkit --help`` imports
 
     return importlib.metadata.entry_points(group=_GROUPS[kind])
 

@@ -49,11 +49,11 @@ class TaskReader(Protocol):
     """A reader that a problem brings: as the tool that its task was written for would read it."""
 
     def read(self, texts: tuple[str, ...]) -> str | None:
-        """What is compared, of one raw text or of all samples of a vote; None: nothing."""
+        """Read the value to compare from one raw text, or all samples of a vote; None: nothing."""
         ...
 
     def is_correct(self, value: str) -> bool:
-        """Whether that is right."""
+        """Return whether a value that was read is right."""
         ...
 
 
@@ -140,7 +140,7 @@ class Request:
     decoding: Decoding
     """How to generate."""
     samples: tuple[int, ...] = (0,)
-    """Indices of the independent draws wanted (of ``options``: all of theirs, from 0); the
+    """Indices of the independent draws wanted (of ``options``: one for each, from 0); the
     completions come back in this order."""
     options: tuple[str, ...] = ()
     """Continuations to be scored, leading space included; empty: generate."""
@@ -280,7 +280,7 @@ Notify: TypeAlias = Callable[[str], None]
 
 
 def say_nothing(_sentence: str) -> None:
-    """A `Notify` that nobody listens to."""
+    """Do nothing: the `Notify` of a caller who wants no notes."""
 
 
 Flow: TypeAlias = Generator[Request | Execute, tuple[Completion, ...], Attempt]

@@ -1,4 +1,4 @@
-"""``cotkit scale`` of results that are there: tables of papers and files of other tools."""
+"""``cotkit scale`` of existing results: tables of papers and files of other tools."""
 
 from __future__ import annotations
 
@@ -151,10 +151,10 @@ def test_a_csv_and_the_users_sizes() -> None:
         ([], "name the ladder once"),
         (["--published", "wei2022", "--from", "csv:a.csv"], "name the ladder once"),
         (["--published", "wei2022", "--models", "a,b"], "name the ladder once"),
-        (["--published", "wei2022", "--limit", "5"], "--limit says nothing of results that are"),
-        (["--from", "csv:a.csv", "--reader", "strict"], "--reader says nothing of results"),
-        (["--family", "simulated", "--params", "a=7B"], "--params says nothing without --from"),
-        (["--from", "csv:a.csv", "--include-unverified"], "says nothing without --published"),
+        (["--published", "wei2022", "--limit", "5"], "--limit has no effect on existing results"),
+        (["--from", "csv:a.csv", "--reader", "strict"], "--reader has no effect on existing"),
+        (["--family", "simulated", "--params", "a=7B"], "--params has no effect without --from"),
+        (["--from", "csv:a.csv", "--include-unverified"], "has no effect without --published"),
         (["--published", "wei22"], "unknown published table 'wei22' (did you mean wei2022"),
         (["--published", "wei2022", "-s", "cott"], "unknown strategy of wei2022 'cott'"),
         (["--from", "csv:a.csv", "-s", "cott"], "unknown arm 'cott' (did you mean cot?)"),

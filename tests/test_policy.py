@@ -162,7 +162,7 @@ def test_a_fault_that_may_pass_is_tried_again(
         (
             busy(7200.0),
             BackendError,
-            "the server said 429: it asks to be left alone for 120 min (resume the run after that)",
+            "the server said 429: it asks to wait 120 min (resume the run after that)",
             "nobody waits two hours; it ends the run, or every other call would hear the same",
         ),
         (KeyError("bug"), KeyError, "'bug'", "a bug of ours is not the provider's fault"),
@@ -316,7 +316,7 @@ def test_a_busy_server_with_retry_after_pauses_everyone() -> None:
         mine = caller(random=0.0)
         first, second = (asyncio.create_task(mine.call(server.send, 1)) for _ in range(2))
         await asyncio.sleep(0.5)
-        said = "1 waiting for an answer, 1 waiting to try again (429), all rest 30 s as the server"
+        said = "1 waiting for an answer, 1 waiting to try again (429), all pause 30 s as the server"
         assert str(mine.status()).startswith(said)
         third = asyncio.create_task(mine.call(server.send, 1))
         await asyncio.gather(first, second, third)

@@ -195,7 +195,7 @@ def test_the_command_prints_it_in_every_format(two: tuple[str, str]) -> None:
         (["--from", "A", "--from", "no.eval"], "no.eval: no such file"),
         (["--from", "A", "--from", "what.txt"], "what wrote it?"),
         (["--from", "A", "--from", "B,filter=none"], "no filter none"),
-        (["--from", "A", "--from", "B", "--bench", "gsm8k"], "--bench says nothing"),
+        (["--from", "A", "--from", "B", "--bench", "gsm8k"], "--bench has no effect"),
         (["--from", "A", "--from", "B", "--baseline", "c"], "unknown arm 'c'"),
         (["--from", "A", "--from", "B", "--reader", "mine"], "unknown reader"),
         (["--from", "A", "--from", "OTHER"], "no problem in common"),

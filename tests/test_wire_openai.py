@@ -627,7 +627,7 @@ def test_a_chat_that_cannot_tell_options_apart_says_so(
 def test_scoring_can_be_off(api: FakeApi) -> None:
     for backend in (openai(api, logprobs=False), openai(api, "o3"), openai(api, api="responses")):
         assert "loglikelihood" not in backend.info.capabilities
-        with pytest.raises(BackendError, match="tells no log-probabilities"):
+        with pytest.raises(BackendError, match="gives no log-probabilities"):
             ask(backend, scored())
     assert api.seen == []
 

@@ -35,13 +35,13 @@ from cotkit.store.rows import AttemptRow, StoredReply
 from cotkit.types import Reading
 
 MAX_WORDS = 8
-"""Words of a completed sentence that are no reasoning yet: "Janet sells her eggs every day."."""
+"""Most words of a completed sentence that is no reasoning: "Janet sells her eggs every day."."""
 CONTAMINATED_SHARE = 0.1
-"""Share of reasoning answers that an arm without reasoning must not surely exceed."""
+"""An arm without reasoning is contaminated if surely more of its answers reason than this share."""
 TOKEN_QUANTILE = 0.95
 """Share of the completed answers for which ``Audit.enough_tokens`` suffices."""
 MIN_COMPLETED = 10
-"""Completed answers from which that share is said."""
+"""With fewer completed answers that quantile is not computed."""
 
 _CUE = re.compile(
     r"(?:\b(?:the|my|our)\s{1,3})?(?:\b(?:final|correct|right)\s{1,3})?\banswer[*_]{0,3}\s{0,3}(?:is\b|=|:)"

@@ -387,7 +387,7 @@ class PriceLike(Protocol):
     def cost(
         self, n_prompt: float, n_shared: float, n_cache_write: float, n_generated: float
     ) -> float:
-        """As ``Price.cost``."""
+        """Return the dollars for so many tokens, as ``Price.cost`` does."""
         ...
 
 

@@ -35,7 +35,7 @@ class ToolRecord:
     read: str | None
     """What it read, as it says; None: it does not say, or read nothing."""
     reading: str | None
-    """What our reader reads."""
+    """What cotkit's reader reads."""
     is_right_here: bool
     """Whether that equals the gold answer of the comparison."""
     stop_reason: StopReason

@@ -42,7 +42,7 @@ class DrawVariance:
 def gain_matrix(
     draws: Sequence[Sequence[AttemptRow]], arm: str, control: str
 ) -> list[tuple[int, ...]]:
-    """Gains [draws x problems] by the run's own reader; problems sorted by id.
+    """Return the gains [draws x problems] by the run's own reader; problems are sorted by id.
 
     ``draws``: the rows of each draw, any order. Problems that an arm failed in any draw
     are left out.

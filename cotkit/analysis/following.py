@@ -16,18 +16,18 @@ CHANCE = 0.5
 def measure_following(
     rows: Sequence[AttemptRow], fractions: Mapping[str, float], level: float
 ) -> tuple[Following, ...]:
-    """One point for each arm of ``fractions`` that has rows, by fraction; failed rows left out.
+    """Measure how far each arm of ``fractions`` follows its flipped labels, by rising fraction.
 
     The rule is that of arXiv:2303.03846, section 3: the evaluated labels are never flipped, so a
     model that does as the exemplars do is right less often than a coin.
 
     Args:
-        rows: Of any arms, in any order.
+        rows: Of any arms, in any order; failed ones are left out.
         fractions: Arm -> share of its exemplars' labels that were flipped, 0..1.
         level: Of each interval on its own.
 
     Returns:
-        Nothing if no arm has a flipped label.
+        One point for each arm that has rows; nothing if no arm has a flipped label.
     """
     if not any(fractions.values()):
         return ()

@@ -151,7 +151,7 @@ def _watch_pairs(
             arm, control = verdict
             watched.update((arm > control) - (arm < control), _cluster_of(pair))
     interval = watched.sequence.interval
-    if not math.isnan(gain):  # of clusters only some problems were watched, and all are counted
+    if not math.isnan(gain):  # the sequence used one problem a cluster, the gain all
         interval = dataclasses.replace(
             interval, low=min(interval.low, gain), high=max(interval.high, gain)
         )
@@ -437,7 +437,7 @@ class Grading:
 
 
 def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
-    """The main counting, then one for every other reader by name, then the three treatments.
+    """List the main counting, then one for every other reader by name, then three treatments.
 
     A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
     was written for other prompts, and nothing depends on it.
@@ -498,12 +498,12 @@ def _by_outcome_if_readable(row: AttemptRow, side: Side) -> bool | None:
 
 
 def _unreadable_for_control(row: AttemptRow, side: Side) -> bool:
-    """Worst case for the arm: what the control left unreadable was right, its own was wrong."""
+    """Grade for the worst case of the arm: unreadable answers are right for the control only."""
     return row.outcome == "correct" or (side == "control" and row.outcome in UNREADABLE)
 
 
 def _unreadable_for_arm(row: AttemptRow, side: Side) -> bool:
-    """Best case for the arm: what it left unreadable was right, the control's was wrong."""
+    """Grade for the best case of the arm: unreadable answers are right for the arm only."""
     return row.outcome == "correct" or (side == "arm" and row.outcome in UNREADABLE)
 
 
@@ -530,7 +530,7 @@ def _check_scored_by(row: AttemptRow, reader: str) -> None:
 
 
 def label_gain(interval: Interval, margin: float) -> Label:
-    """What an interval of a gain shows against the smallest gain that counts as material.
+    """Label what an interval of a gain shows against the smallest gain that counts as material.
 
     Args:
         interval: Of the gain, -1..1; ends that touch a bound do not cross it.
@@ -548,7 +548,7 @@ def label_gain(interval: Interval, margin: float) -> Label:
 
 
 def label_direction(label: Label) -> int:
-    """+1 if the label says better, -1 if it says worse, 0 if it says neither."""
+    """Return +1 if the label says better, -1 if it says worse, 0 if it says neither."""
     return {"helps": 1, "some_help": 1, "harms": -1}.get(label, 0)
 
 

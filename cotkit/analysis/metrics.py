@@ -105,7 +105,7 @@ def measure_metrics(
     calibration: Calibration,
     level: float,
 ) -> tuple[MetricResult, ...]:
-    """Every metric of the rows, exact match first; failed rows left out.
+    """Measure every metric of the rows, exact match first; failed rows are left out.
 
     Args:
         rows: Of any arms, in any order; of several samples of a problem their mean counts.
@@ -138,18 +138,18 @@ def measure_metrics(
 
 
 def _metric_names(table: Mapping[str, Mapping[str, _Values]]) -> list[str]:
-    """Names in order; ``choice_right`` only where it is not the grade in other words."""
+    """List the metrics in order; ``choice_right`` only where it differs from exact match."""
     is_grade = table.get(_RIGHT) == table.get("multiple_choice_grade")
     return sorted((name for name in table if not (is_grade and name == _RIGHT)), key=_metric_rank)
 
 
 def _metric_rank(name: str) -> tuple[bool, str, int, str]:
-    """Exact match first, then by name; of ``pass_at_<k>`` by k."""
+    """Return a sort key: exact match first, then by name, ``pass_at_<k>`` by k."""
     return name not in _PLAIN, name.rstrip("0123456789"), len(name), name
 
 
 def _values_by_metric(rows: Sequence[AttemptRow]) -> dict[str, dict[str, _Values]]:
-    """Metric -> arm -> problem -> value."""
+    """Return metric -> arm -> problem -> value."""
     by_metric: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
         if row.outcome != "failed":
@@ -287,7 +287,7 @@ def _measure_whole_arm(
     kind: MetricKind,
     report: _Report,
 ) -> MetricResult:
-    """A metric of an arm as a whole: differences, and no intervals."""
+    """Measure a metric that an arm has as a whole: means and differences without intervals."""
     unknown = _unknown_interval(report.level)
     means = [
         MetricMean(arm=arm, n=len(by_arm[arm]), mean=values[arm], interval=unknown)
@@ -341,7 +341,7 @@ def _compare_with_exact(result: MetricResult, exact: Sequence[MetricGain]) -> Me
 def _relation_to_exact(
     gain: MetricGain, exact: MetricGain | None, result: MetricResult
 ) -> BesideExact | None:
-    """How a metric's gain stands to that of exact match: its sign, turned so that up is better."""
+    """Compare the sign of a metric's gain with that of exact match, where up is better."""
     if exact is None or math.isnan(gain.gain) or math.isnan(exact.gain):
         return None
     improvement = gain.gain if result.higher_is_better else -gain.gain
@@ -372,7 +372,7 @@ def add_normalised(
     normalise: Callable[[float], float],
     kind: MetricKind,
 ) -> tuple[MetricResult, ...]:
-    """All metrics, then ``normalised_<metric>``; nothing is added where that was not measured.
+    """Append ``normalised_<metric>`` to the metrics, if that metric was measured.
 
     Args:
         results: Every metric of a comparison.

@@ -17,7 +17,7 @@ Ballot: TypeAlias = tuple[str | None, bool]
 
 
 def vote_curve(rows: Sequence[AttemptRow], reader: str) -> VoteCurve | None:
-    """The curve of one arm; None if none of its rows is a completed vote.
+    """Return the vote curve of one arm; None if none of its rows is a completed vote.
 
     The rate at j is the mean over problems and over the k windows of j neighbouring samples (the
     first follows the last). Each window is a vote as scored: the plurality of what ``reader``
@@ -39,9 +39,10 @@ def vote_curve(rows: Sequence[AttemptRow], reader: str) -> VoteCurve | None:
 
 
 def count_winning_windows(ballots: Sequence[Ballot]) -> list[int]:
-    """At j - 1: how many windows of j neighbouring samples of one problem vote for the truth.
+    """Count the windows of j neighbouring samples of one problem that vote for the truth.
 
-    For every j there are as many windows as samples. Takes time in the square of the samples.
+    The count for j stands at index j - 1. For every j there are as many windows as samples. Takes
+    time in the square of the samples.
     """
     won = [0] * len(ballots)
     for start in range(len(ballots)):
@@ -55,7 +56,7 @@ def _make_ballot(draft: DraftRow, reader: str) -> Ballot:
 
 
 def _growing_vote(ballots: Sequence[Ballot], start: int) -> list[bool]:
-    """Whether the vote is right after 1, 2, ... samples, beginning with sample ``start``."""
+    """Return whether the vote is right after 1, 2, ... samples, beginning with ``start``."""
     votes = Counter[str]()
     seen_at: dict[str, int] = {}
     best: str | None = None
@@ -182,7 +183,7 @@ def count_repeats(
 
 
 def count_transitions(rows: Sequence[AttemptRow]) -> tuple[Transition, ...]:
-    """One transition for each round of one arm, by the outcomes of the run's reader.
+    """Count the transitions of each round of one arm, by the outcomes of the run's reader.
 
     Failed rows and votes (whose drafts are no rounds) count nowhere. An arm may stop early: a
     problem is in the ``n`` of the rounds that it went through.

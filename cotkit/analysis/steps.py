@@ -34,13 +34,14 @@ def gains_by_steps(
     level: float,
     sequential: bool = False,
 ) -> tuple[Difficulty, ...]:
-    """One for each (arm, control) of ``paired``; none if there are fewer than two groups.
+    """Measure the gains by number of steps of each pair; none if there are under two groups.
 
     The intervals of all groups and gains hold at once at ``level`` (Sidak; Bonferroni if
     ``sequential``). They are a family of their own, to which the main gains do not belong.
 
     Args:
-        paired: Completed pairs; those whose number of steps is not known are left out.
+        paired: Completed pairs of each (arm, control), in the order of the result; those whose
+            number of steps is not known are left out.
         counting: Who is right in a pair.
         labels: Of the main gains: what is withheld or an upper bound there is so in every group.
         margin: As for the main gains.
@@ -71,7 +72,7 @@ def gains_by_steps(
 
 
 def group_steps(counts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
-    """The groups, as (fewest steps, most steps) of the problems in them.
+    """Return the groups, as (fewest steps, most steps) of the problems in them.
 
     Args:
         counts: Steps -> problems that take so many.
@@ -90,7 +91,7 @@ def group_steps(counts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
 
 
 def onset_sentence(arm: str, groups: Sequence[StepGroup]) -> str:
-    """From how many steps on the arm helps, in one sentence that the labels of the groups support.
+    """Say from how many steps on the arm helps, as far as the labels of the groups support it.
 
     "From N steps up" needs all three: the group of N is the lowest labelled ``helps``; every group
     above shows help, too; there are groups below, each labelled ``no_material_help`` or ``harms``.
@@ -114,7 +115,7 @@ def onset_sentence(arm: str, groups: Sequence[StepGroup]) -> str:
 
 
 def format_steps(group: StepGroup) -> str:
-    """``4``, or ``4-8`` where a group holds several numbers of steps."""
+    """Format a group: ``4``, or ``4-8`` where it holds several numbers of steps."""
     is_single = group.lowest == group.highest
     return str(group.lowest) if is_single else f"{group.lowest}-{group.highest}"
 
@@ -145,7 +146,7 @@ def _make_step_group(
 
 
 def count_chain_steps(rows: Sequence[AttemptRow]) -> tuple[ChainStep, ...]:
-    """One for each arm and step, the steps in order, then those that wrote no equation.
+    """Count each arm's steps: one result a step, in order, then one for no equation written.
 
     Args:
         rows: One attempt each; counted where the chain was judged (``chain_written``).

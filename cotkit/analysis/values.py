@@ -185,7 +185,7 @@ class VoteCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
-    """What k independent samples of each problem come to."""
+    """Chances of k independent samples of each problem: that one is right, that their vote is."""
 
     arm: str
     """The arm."""
@@ -459,7 +459,7 @@ class Comparison:
     """Whether the intervals of the gains are confidence sequences, which may be looked at all
     along, and their p-values likewise."""
     why_failed: str | None = None
-    """The commonest reason of its failed attempts; None: none failed."""
+    """The most common reason of its failed attempts; None: none failed."""
     ended_by: Literal["budget", "decided"] | None = None
     """Why the run ended before all its problems were done; None: it did not."""
     following: tuple[Following, ...] = ()

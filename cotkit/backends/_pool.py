@@ -75,8 +75,8 @@ class WorkerPool:
         """Have a worker answer a request.
 
         Raises:
-            CotkitError: as the worker's backend; or the request was lost too often; or as
-                :meth:`fail` was told.
+            CotkitError: as the worker's backend; or the request was lost too often; or the
+                error given to :meth:`fail`.
         """
         future = asyncio.get_running_loop().create_future()
         pending = PendingRequest(number=next(self._numbers), request=request, future=future)

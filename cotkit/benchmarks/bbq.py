@@ -44,7 +44,7 @@ class Bbq(FileBenchmark):
     category: str | None = None
     """E.g. ``age``; None: all nine."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
-    """Told of a download."""
+    """Called with a message about a download."""
     name: str = field(default="bbq", init=False)
     answer_kind: AnswerKind = field(default="choice", init=False)
 

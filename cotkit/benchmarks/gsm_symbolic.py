@@ -22,7 +22,7 @@ class GsmSymbolic:
     """Problems drawn from templates; those of one template share a cluster.
 
     The generator is another package's: the same seed gives the same problems only with the same
-    release of it, so its version is part of ours. Needs the extra ``reasoning-gym``.
+    release of it, so its version is part of this one's. Needs the extra ``reasoning-gym``.
     """
 
     seed: int = 0
@@ -96,7 +96,7 @@ def _make_problem(item: Mapping[str, object], problem_id: str, template: int) ->
     gold = canonical_number(str(item["answer"]))
     if gold is None:
         raise ValueError(f"answer {item['answer']!r}")
-    # The generator ends each question with an instruction of its own; cotkit's prompts have theirs.
+    # The generator ends each question with an instruction; cotkit's prompts bring their own.
     text = str(item["question"]).removesuffix(
         " Give the result as your final answer. Do not include units."
     )

@@ -309,7 +309,7 @@ def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
 
 
 _OPTIONS_WITH_FILES = frozenset({"sources", "baseline", "reader", "margin", "format_"})
-"""Options that mean something for what was recorded."""
+"""Options that have an effect on recorded results."""
 
 
 def compare_files(
@@ -327,7 +327,7 @@ def compare_files(
     if wrong := min(user_options - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
         hint = "--baseline, --reader, --margin and --format do"
-        raise UsageError(f"--{name} says nothing of results that are there", hint=hint)
+        raise UsageError(f"--{name} has no effect on existing results", hint=hint)
     comparison = compare_recorded(
         sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
     )

@@ -335,7 +335,7 @@ def _train_on_cluster(
     from cotkit.labs.pocket.training import RemoteJob, train_remotely
 
     if cluster.workers is not None:
-        raise UsageError("--ray-workers says nothing here: every model is a task of its own")
+        raise UsageError("--ray-workers has no effect here: every model is a task of its own")
     out.mkdir(parents=True, exist_ok=True)
     shared_out = out.resolve()
     remote_jobs = [

@@ -70,7 +70,7 @@ def _list_trackers(_: Path | str) -> list[tuple[str, ...]]:
 
 
 def _summary_of(entry: RegistryEntry) -> str:
-    """Return what an entry is, or whose: a third party's is not imported to be listed."""
+    """Return an entry's summary, or its package: third-party ones are not imported to be listed."""
     return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
 
 

@@ -177,7 +177,7 @@ def read_page(
     """
     if html is None:
         if not samples:
-            raise UsageError("--no-samples says nothing without --html", hint="--html FILE")
+            raise UsageError("--no-samples has no effect without --html", hint="--html FILE")
         return None
 
     check_page(html)

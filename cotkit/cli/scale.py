@@ -195,7 +195,7 @@ def _format_points(gain: float) -> str:
     return "none" if math.isnan(gain) else f"{100 * gain:.1f}"
 
 
-# ``cotkit scale`` of results that are there: tables of papers, files of other tools.
+# ``cotkit scale`` of existing results: tables of papers, files of other tools.
 
 
 _OPTIONS_WITH_SOURCES = frozenset(
@@ -205,7 +205,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
         *("reach", "format_", "timing", "display", "html", "samples"),
     }
 )
-"""Options that mean something for results that are there."""
+"""Options that have an effect on existing results."""
 
 _OPTIONS_WITH_RUNS = (
     _OPTIONS_WITH_SOURCES - {"published", "sources", "params", "include_unverified", "family"}
@@ -218,7 +218,7 @@ _OPTIONS_WITH_RUNS = (
     "track",
     "log_level",
 }
-"""Options that mean something for runs of the store."""
+"""Options that have an effect on runs of the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,15 +250,15 @@ class ForeignResults:
             user_options - _OPTIONS_WITH_SOURCES if own else user_options & {"params"}
         ):
             raise UsageError(
-                f"--{name.replace('_', '-')} says nothing "
-                + ("of results that are there" if own else "without --from or --published"),
+                f"--{name.replace('_', '-')} has no effect "
+                + ("on existing results" if own else "without --from or --published"),
                 hint="cotkit scale --help",
             )
         if self.include_unverified and self.published is None:
-            raise UsageError("--include-unverified says nothing without --published")
+            raise UsageError("--include-unverified has no effect without --published")
         for name in sorted(user_options - _OPTIONS_WITH_RUNS if "runs" in user_options else ()):
             raise UsageError(
-                f"--{name.replace('_', '-')} says nothing of runs that are there",
+                f"--{name.replace('_', '-')} has no effect on stored runs",
                 hint="the runs say it themselves; cotkit scale --models runs others",
             )
 
@@ -420,7 +420,7 @@ def scale(
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
-                "one --bench at a time for results that are there",
+                "one --bench at a time for existing results",
                 hint="leave it out for every benchmark",
             )
         scale_foreign(

@@ -1,4 +1,4 @@
-"""What others ran, compared: the same problems by content, paired, every reader side by side."""
+"""Compare what other tools ran: the same problems by content, paired, with every reader."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from cotkit.workflows.records import (
 )
 
 AS_SCORED = "as-scored"
-"""The reader that says of each arm what its own tool said."""
+"""The reader that repeats what each arm's own tool decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class RecordedFile:
     """One file of another tool."""
 
     arm: str
-    """What the user or our export calls it, else the log's file name or lm-eval's task."""
+    """The name that the user or cotkit's export gives, else the log's file or lm-eval's task."""
     model: str
     """As the file names it."""
     bench: str
@@ -80,8 +80,8 @@ class RecordedFile:
     items: Mapping[str, tuple[RecordedSample, ...]]
     """Key of a problem -> its samples."""
     problems: Sequence[Problem]
-    """All of the benchmark that the file names, if it is one of ours; empty: it is not."""
-    is_ours: bool
+    """All of the benchmark that the file names, if cotkit has it; empty: it does not."""
+    is_cotkit_export: bool
     """Whether ``cotkit export`` wrote it, so that no tool scored it but cotkit."""
     notes: tuple[str, ...]
     """What was chosen where the file left a choice."""
@@ -104,7 +104,7 @@ def compare_recorded(
     Args:
         specs: Each ``[NAME=]FILE``; see :func:`read_recorded`.
         baseline: What the others are measured against; None: the first.
-        reader: Who decides: one of ours, or ``as-scored`` for each tool's own scorer.
+        reader: The reader that decides: one of cotkit, or ``as-scored`` for each tool's own scorer.
         margin: Smallest gain that counts as material, a fraction.
 
     Returns:
@@ -137,7 +137,9 @@ def compare_recorded(
         for sample in file.items[key]
         if sample.record.failure is None
     )
-    says_scores = is_scored and (reader == AS_SCORED or not all(file.is_ours for file in files))
+    says_scores = is_scored and (
+        reader == AS_SCORED or not all(file.is_cotkit_export for file in files)
+    )
     rows = {
         (file.arm, key): [
             _make_row(file.arm, i, sample, problems[key], reader, says_score=says_scores)
@@ -278,14 +280,14 @@ _WORKED = re.compile(r"(?s).*(?:####|[Tt]he answer is)\s*(?P<answer>[^\n]+?)\.?\
 _HINT = "as `lm_eval --log_samples` writes it"
 _FLEXIBLE, _METRIC = "flexible-extract", "exact_match"
 _VOTE = re.compile(r"maj@(?P<k>[0-9]+)")
-"""Name of the filter of lm-eval that takes the commonest answer of k texts."""
+"""Name of the filter of lm-eval that takes the most common answer of k texts."""
 
 
 def read_recorded(spec: str) -> RecordedFile:
     """Read one ``--from``: ``[NAME=][inspect:|lm-eval:]FILE[,scorer=NAME][,filter=NAME]``.
 
     Raises:
-        UsageError: it is not of the form, or the file's kind cannot be told.
+        UsageError: it is not of the form, or the kind of the file is not clear.
         BadInputError: names file, line and field.
     """
     parts = _SOURCE.fullmatch(spec.strip())
@@ -306,12 +308,12 @@ def read_recorded(spec: str) -> RecordedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Origin:
-    """What a file says of where its problems and arm come from, in the words of our exports."""
+    """Where a file's problems and arm come from, as an export of cotkit records it."""
 
     run: str | None = None
     """The run that was exported; None: another tool ran it."""
     bench: str | None = None
-    """A benchmark of ours; None: it names none."""
+    """The benchmark of cotkit that it names; None: it names none."""
     arm: str | None = None
     """What the export calls the arm."""
     problems: Mapping[str, Problem]
@@ -319,7 +321,7 @@ class _Origin:
 
     @property
     def notes(self) -> list[str]:
-        """Say what a benchmark that is not here would have told."""
+        """Note that the benchmark is not here and so the problems are as in the file."""
         if self.run is None or self.problems:
             return []
         return [f"{self.arm}: benchmark {self.bench} is not here, so problems are as in the file"]
@@ -364,7 +366,7 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
         bench=source.options.get("bench") or origin.bench or need_text(head, place, "eval", "task"),
         items={key: tuple(epochs) for key, epochs in items.items()},
         problems=list(origin.problems.values()),
-        is_ours=origin.run is not None,
+        is_cotkit_export=origin.run is not None,
         notes=(*notes, *origin.notes),
     )
 
@@ -409,7 +411,7 @@ def _inspect_sample(
     )
     error = find_field(sample, "error", "message")
     nothing = None if choices else "no completion is recorded"
-    if entry := find_object(sample, "store", "cotkit"):  # a strategy of ours made it
+    if entry := find_object(sample, "store", "cotkit"):  # a strategy of cotkit made it
         record = read_record(entry, "", bad)
     elif failure := str(error) if error else nothing:
         record = AttemptRecord(attempt=Attempt(text="", stop_reason="stop"), failure=failure)
@@ -472,7 +474,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
         bench=source.options.get("bench") or origin.bench or task,
         items=items,
         problems=list(origin.problems.values()),
-        is_ours=origin.run is not None,
+        is_cotkit_export=origin.run is not None,
         notes=tuple(origin.notes if origin.run else notes),
     )
 

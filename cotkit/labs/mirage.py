@@ -1,7 +1,7 @@
 """Train families of image networks and measure them on images that they were not trained on.
 
 Section 5 of Schaeffer et al. 2023 (arXiv:2304.15004) and its appendix B name the families and
-their metrics; widths, steps and rates are ours.
+their metrics; widths, steps and rates are chosen here.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def make_autoencoder(width: int, side: int) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(side * side, width),
-        nn.LeakyReLU(0.2),  # a unit of a narrow one that died would take its whole size along
+        nn.LeakyReLU(0.2),  # a dead unit of a narrow network would spoil the whole size
         nn.Linear(width, side * side),
         nn.Unflatten(1, (side, side)),
     )
@@ -311,7 +311,10 @@ class ImageTransformer(nn.Module):
         self.head = nn.Linear(width, n_classes)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """[sequences x length x side x side], [sequences x length] -> logits of each label."""
+        """Return the logits of each label: [sequences x length x labels].
+
+        ``images``: [sequences x length x side x side]; ``labels``: [sequences x length].
+        """
         n, length, side, _ = images.shape
         embedded = self.image(images.reshape(n * length, 1, side, side)).reshape(n, length, -1)
         woven = weave_pairs(embedded, self.label(labels))

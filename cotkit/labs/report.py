@@ -282,7 +282,7 @@ def _paint_line(axes: Axes, line: PlotLine, i: int, factor: int) -> None:
 
 
 def _paint_ticks(axes: Axes, plot: Plot) -> None:
-    """Write the places as ticks where there is room, in the words of the report."""
+    """Write the places as ticks where there is room, formatted as in the report."""
     places = sorted({x for line in plot.lines for x in line.x})
     positions = [math.log10(x) for x in places] if plot.x_is_log else places
     span = max(positions[-1] - positions[0], 1e-9)

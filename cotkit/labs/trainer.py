@@ -38,7 +38,7 @@ LOSS_EVERY = 10
 """Steps of which a loss curve shows the mean."""
 
 TrainingEnd = Literal["trained", "was there", "another process is at it"]
-"""How weights came to lie in a folder, or why they do not."""
+"""Why weights lie in a folder or, if another process is training them, do not."""
 
 
 # What is trained.

@@ -27,7 +27,7 @@ def is_complete(folder: Path) -> bool:
     """Return whether a model lies there whole, each file as long as when it was made.
 
     Raises:
-        ModelLoadError: something lies there that is damaged or is not ours.
+        ModelLoadError: something lies there that is damaged or that cotkit did not make.
     """
     if not folder.exists():
         return False

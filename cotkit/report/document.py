@@ -278,7 +278,7 @@ def say_level(level: float) -> str:
 
 
 def _say_value(value: float, *, signed: bool) -> str:
-    value = round(value, 3) or 0.0  # no minus before a nought
+    value = round(value, 3) or 0.0  # no minus sign before a zero
     return f"{value:+.3f}" if signed and value else f"{value:.3f}"
 
 

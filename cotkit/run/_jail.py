@@ -132,8 +132,8 @@ def _forbidden_act(event: str, arguments: tuple[object, ...]) -> str | None:
         return _forbidden_open(arguments[0], arguments[2])
     if event == "sys._getframe":  # the standard library may look at the code's frames
         frame = cast("FrameType", arguments[0])
-        is_ours = type(frame) is not FrameType or frame.f_code.co_filename == _HERE
-        return "watch the interpreter (sys._getframe)" if is_ours else None
+        is_jail = type(frame) is not FrameType or frame.f_code.co_filename == _HERE
+        return "watch the interpreter (sys._getframe)" if is_jail else None
     is_search = event in {"os.listdir", "os.scandir"}  # how an import finds its module
     if event in _HARMLESS or (is_search and _may_be_read(arguments[0])):
         return None

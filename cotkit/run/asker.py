@@ -24,7 +24,7 @@ class StoredAsker:
     """Answers requests from the store alone."""
 
     def __init__(self, key: str, store: Store) -> None:
-        """``key``: of the backend that made the completions."""
+        """Answer from a store; ``key``: of the backend that made the completions."""
         self._key, self._store = key, store
 
     async def ask(self, request: Request) -> Turn:
@@ -61,7 +61,7 @@ class Asker:
         meter: Meter,
         promised: frozenset[str] = frozenset(),
     ) -> None:
-        """``promised``: completion keys that a batch at the provider holds already."""
+        """Ask a backend; ``promised``: completion keys that a batch at the provider holds."""
         self._backend, self._key, self._store, self._meter = backend, key, store, meter
         self._piecewise = backend if isinstance(backend, PiecewiseBackend) else None
         self._promised = promised

@@ -84,7 +84,7 @@ class Meter:
         model: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``model`` is for messages only.
+        """Start at nothing spent; ``model`` is for messages only.
 
         Raises:
             UsageError: dollars are limited and the price is unknown.

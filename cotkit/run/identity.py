@@ -130,7 +130,7 @@ def _converted(content: Content, later: Content) -> Content:
 
 
 def _fields(content: Content, arms: set[str], may_differ: frozenset[str]) -> dict[str, object]:
-    """Return everything that must be the same, in the words of a sentence."""
+    """Return everything that must be the same, worded as in a sentence."""
     fields: dict[str, object] = {
         "benchmark": content["bench"][0],
         "benchmark version": content["bench"][1],

@@ -29,16 +29,19 @@ class SameCost(Protocol):
     """A strategy that several calls should pay for: it is also measured against their price."""
 
     def same_cost(self) -> str | None:
-        """Spec of a strategy of as many calls, e.g. ``"self-consistency:k=3"``; None: has none."""
+        """Return the spec of a strategy of as many calls; None: there is none.
+
+        For example ``"self-consistency:k=3"``.
+        """
         ...
 
 
 @runtime_checkable
 class NotedBenchmark(Protocol):
-    """A benchmark that its readers must be told something of."""
+    """A benchmark with notes that every report of it must show."""
 
     def notes(self) -> tuple[str, ...]:
-        """E.g. what of a task file has no effect here; each one sentence."""
+        """Return the notes, one sentence each: which fields of a task file have no effect."""
         ...
 
 

@@ -355,8 +355,9 @@ class JobQueue:
         is_enough: StopRule | None = None,
         most_open: int | None = None,
     ) -> None:
-        """``begun``: the attempts of earlier calls; only the failed ones are handed out again.
+        """Queue the jobs of a plan that are not done.
 
+        ``begun``: the attempts of earlier calls; only the failed ones are handed out again.
         ``most_open``: problems running at once (None: 32) where a limit of time or a stop rule may
         end the run; else all problems run at once.
         """

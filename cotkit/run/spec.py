@@ -164,7 +164,7 @@ class RunSpec(RunOptions):
             return cls(**values)
         except (TypeError, KeyError) as other:
             raise UsageError(
-                f"this run was asked for in the words of another cotkit ({other})",
+                f"this run's specification was written by another version of cotkit ({other})",
                 hint="give the compare command again: what is done is not made again",
             ) from other
 

@@ -1,6 +1,6 @@
 """Scoring: from a text to an exact answer, and from an answer to an outcome. Pure, versioned.
 
-A text is read by a panel of readers side by side (:data:`READERS`), ours and those of other tools;
+A panel of readers reads a text side by side (:data:`READERS`), cotkit's and those of other tools;
 the reader that a run chose decides the outcome.
 """
 

@@ -257,7 +257,7 @@ def digit_accuracy(value: str, gold: str) -> float:
     more each are decimals. A column in which one number has nothing differs: ``42`` against ``142``
     is 2/3, ``-7`` against ``7`` is 1/2. A fraction (``1/3``) has no columns and agrees in none.
 
-    Source: the token metric of arXiv:2304.15004 on digits; alignment and sign are ours.
+    Source: the token metric of arXiv:2304.15004 on digits; alignment and sign are cotkit's.
 
     Raises:
         ValueError: the gold answer is not an integer.

@@ -132,8 +132,8 @@ class Reader:
     """(value read, gold, question) -> whether this reader calls it correct."""
     kinds: frozenset[AnswerKind]
     """Answer kinds it can read; it has no reading for the others."""
-    is_ours: bool
-    """Ours read what is left after reasoning, and guess nothing from a text cut at its limit."""
+    is_own: bool
+    """Whether it is cotkit's own: reads what follows the reasoning, and guesses nothing if cut."""
 
 
 def equals_exactly(value: str, gold: str, question: Question) -> bool:
@@ -164,7 +164,7 @@ def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
 def _own_reader(summary: str, *, guess: bool) -> Reader:
     read_text = partial(_read_answer, guess=guess)
     return Reader(
-        summary=summary, read=read_text, equals=equals_exactly, kinds=ALL_KINDS, is_ours=True
+        summary=summary, read=read_text, equals=equals_exactly, kinds=ALL_KINDS, is_own=True
     )
 
 
@@ -174,7 +174,7 @@ def _peer_reader(
     equals: Callable[[str, str, Question], bool],
 ) -> Reader:
     return Reader(
-        summary=summary, read=read_text, equals=equals, kinds=frozenset({"number"}), is_ours=False
+        summary=summary, read=read_text, equals=equals, kinds=frozenset({"number"}), is_own=False
     )
 
 
@@ -203,4 +203,4 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         ),
     }
 )
-"""Reader name -> reader, ours first."""
+"""Reader name -> reader, those of cotkit first."""

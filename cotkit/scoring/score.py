@@ -76,14 +76,14 @@ def _read_all(
     _, answer = split_reasoning(attempt.text)
     return {
         name: _read_own(answer, attempt, question, reader)
-        if reader.is_ours
+        if reader.is_own
         else reader.read(attempt.text, question)
         for name, reader in panel.items()
     }
 
 
 def _read_own(answer: str, attempt: Attempt, question: Question, reader: Reader) -> Reading:
-    """Read with a reader of ours: from a text cut at its token limit, completed markers only."""
+    """Read with a cotkit reader: from a text cut at its token limit, completed markers only."""
     if attempt.stop_reason != "length":
         return reader.read(answer, question)
     reading = READERS["strict"].read(_without_cut_word(answer), question)

@@ -23,7 +23,7 @@ _AT_ONCE = 2_000_000
 
 
 def unit_codes(names: tuple[str, ...]) -> Codes:
-    """Names of clusters -> 0..G-1, equal names alike."""
+    """Return a code 0..G-1 for each name of a cluster; equal names have equal codes."""
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.intp)
 
 
@@ -37,7 +37,7 @@ def sums_by_unit(values: Floats, codes: Codes | None) -> Floats:
 
 
 def resampled_sums(values: Floats, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """Column sums over units drawn with replacement (Efron 1979), as many as there are.
+    """Return column sums over units drawn with replacement (Efron 1979), as many as there are.
 
     Args:
         values: [units x columns]; what a unit lacks is 0.
@@ -57,7 +57,10 @@ def resampled_sums(values: Floats, n_resamples: int, rng: np.random.Generator) -
 
 
 def percentiles(draws: Floats, level: float) -> Interval:
-    """The middle ``level`` of the draws; infinite draws count as such, NaN ones are an error."""
+    """Return the middle ``level`` of the draws.
+
+    Infinite draws count as such, NaN ones are an error.
+    """
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(draws, [tail, 100 - tail], method="nearest").tolist()
     return Interval(low=low, high=high, level=level)
@@ -85,7 +88,7 @@ def two_way_means(values: Floats, n_resamples: int, rng: np.random.Generator) ->
 
 
 def _counts(n_units: int, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each unit is drawn: [n_resamples x n_units], rows sum to ``n_units``."""
+    """Draw the counts of each unit: [n_resamples x n_units]; each row sums to ``n_units``."""
     drawn = rng.integers(0, n_units, size=(n_resamples, n_units))
     drawn += n_units * np.arange(n_resamples)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=n_resamples * n_units)

@@ -13,7 +13,9 @@ _FLAT = 1e-12  # a range below this is rounding
 
 
 def breakthroughness(y: Floats) -> Floats:
-    """``sgn I / sqrt(median of squared gaps)``; I: range; sgn: + if the best lies after the worst.
+    """Return ``sgn I / sqrt(median of squared gaps)`` of each curve.
+
+    I is the range of the curve; sgn is + if its best size lies after its worst, else -.
 
     The emergence score of Schaeffer et al. 2023 (arXiv:2304.15004), which is BIG-bench's
     breakthroughness. N - 1 for a straight line over N sizes; infinite if most gaps are 0 and
@@ -29,17 +31,20 @@ def breakthroughness(y: Floats) -> Floats:
 
 
 def linearity(y: Floats) -> Floats:
-    """As `breakthroughness`, by the mean of the squared gaps (BIG-bench, arXiv:2206.04615)."""
+    """Return `breakthroughness` with the mean of the squared gaps in place of their median.
+
+    Source: BIG-bench, arXiv:2206.04615.
+    """
     return _signed_range(y, np.mean(np.diff(y, axis=-1) ** 2, axis=-1))
 
 
 def curve_direction(y: Floats) -> Floats:
-    """+1 where the best size lies after the worst, -1 if before, 0 for a constant curve."""
+    """Return +1 where the best size lies after the worst, -1 if before, 0 if constant."""
     return np.sign(y.argmax(-1) - y.argmin(-1)).astype(np.float64)
 
 
 def excess_share(x: Floats, y: Floats, sign: float) -> Floats:
-    """Of every gap: its share of the curve's range less its share of the axis.
+    """Return every gap's share of the curve's range less its share of the axis: [... x gaps].
 
     The largest of them is the curve's sharpness: 0 for a straight line, to 1 for a step. NaN where
     the curve is constant.
@@ -56,7 +61,9 @@ def excess_share(x: Floats, y: Floats, sign: float) -> Floats:
 
 
 def isotonic(y: Floats, weights: Floats) -> Floats:
-    """Closest curve that never falls, by weighted squares: pool adjacent violators (Ayer 1955).
+    """Fit the closest curve that never falls, by weighted squares.
+
+    The method is to pool adjacent violators (Ayer 1955).
 
     For display: it hides every fall, and a jump found in it may be the pooling's.
     """
@@ -73,7 +80,7 @@ def isotonic(y: Floats, weights: Floats) -> Floats:
 
 
 def fit_logistic(x: Floats, rates: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Maximum likelihood of ``rate = 1 / (1 + exp(-(a + b x)))``, by Newton's method.
+    """Fit ``rate = 1 / (1 + exp(-(a + b x)))`` by maximum likelihood (Newton's method).
 
     Half a solved and half an unsolved problem are added at each size (Haldane 1955, Anscombe
     1956), so that a curve of zeros and ones has a finite slope.
@@ -107,7 +114,7 @@ def fit_logistic(x: Floats, rates: Floats, n: Floats) -> tuple[Floats, Floats]:
 
 
 def logistic(logit: Floats) -> Floats:
-    """``1 / (1 + exp(-logit))``, without overflow."""
+    """Return ``1 / (1 + exp(-logit))``, without overflow."""
     return 0.5 * (1 + np.tanh(logit / 2))
 
 

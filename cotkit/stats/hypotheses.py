@@ -10,9 +10,10 @@ from cotkit.stats.intervals import critical_value, last_true
 
 
 def mcnemar_midp(b: int, c: int, *, one_sided: bool = False) -> float:
-    """McNemar's exact test with mid-p (Lancaster 1961; Fagerland, Lydersen, Laake 2013).
+    """Return the p-value of McNemar's exact test with mid-p.
 
-    Under the null a discordant pair is a fair coin: X ~ Binomial(b + c, 1/2).
+    Under the null a discordant pair is a fair coin: X ~ Binomial(b + c, 1/2). Sources: Lancaster
+    1961; Fagerland, Lydersen, Laake 2013.
 
     Args:
         b: Pairs in which only the first arm is right.
@@ -35,10 +36,10 @@ def mcnemar_midp(b: int, c: int, *, one_sided: bool = False) -> float:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Adjusted p-values in the order given (Holm 1979): sorted, times m, m-1, ... 1, never falling.
+    """Adjust p-values for how many they are (Holm 1979); return them in the order given.
 
-    Rejecting where the result is at most a keeps the chance of any false rejection at most a,
-    whatever the dependence.
+    Sorted, they are multiplied by m, m-1, ... 1, and never fall. Rejecting where the result is at
+    most a keeps the chance of any false rejection at most a, whatever the dependence.
     """
     m = len(p_values)
     adjusted = [0.0] * m
@@ -50,10 +51,10 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def sidak_level(level: float, m: int) -> float:
-    """Level at which each of ``m`` intervals is made so that all hold at ``level`` (Sidak 1967).
+    """Return the level to make each of ``m`` intervals at, so that all hold at ``level``.
 
     Exact if they are independent, conservative if they depend positively (arms that share a
-    control do).
+    control do). Source: Sidak 1967.
 
     Raises:
         ValueError: ``m`` is below 1.
@@ -81,7 +82,10 @@ def score_test(k: int, n: int, rate: float) -> float:
 
 
 def _midp_lower(k: int, n: int) -> float:
-    """``P(X < k) + P(X = k) / 2`` for n tosses of a fair coin, in integers: exact for any n."""
+    """Return ``P(X < k) + P(X = k) / 2`` for n tosses of a fair coin.
+
+    It is summed in integers: exact for any n.
+    """
     below, equal = 0, 1  # counts of outcomes: sum of C(n, i) for i < k, and C(n, i)
     for i in range(k):
         below += equal
@@ -112,7 +116,7 @@ def problems_needed(
     power: float = 0.8,
     correlation: float = CORRELATION,
 ) -> int:
-    """Problems for which a gain of ``effect`` over ``baseline`` is found with this power.
+    """Return how many problems find a gain of ``effect`` over ``baseline`` with this power.
 
     "Found" means that the two-sided interval at ``level`` lies above 0, not above a margin.
 
@@ -140,7 +144,9 @@ def minimum_detectable_effect(
     power: float = 0.8,
     correlation: float = CORRELATION,
 ) -> float:
-    """Smallest gain that ``n`` problems find with this power: inverse of `problems_needed`.
+    """Return the smallest gain that ``n`` problems find with this power.
+
+    The inverse of `problems_needed`.
 
     Returns:
         A gain in 0..1-baseline; NaN if even the largest possible gain would be missed (few

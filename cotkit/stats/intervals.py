@@ -25,7 +25,7 @@ class Interval:
 
 
 def critical_value(level: float) -> float:
-    """The z of a two-sided normal interval: 1.959964 for a level of 0.95.
+    """Return the z of a two-sided normal interval: 1.959964 for a level of 0.95.
 
     Raises:
         ValueError: ``level`` is not strictly between 0 and 1.
@@ -36,7 +36,7 @@ def critical_value(level: float) -> float:
 
 
 def wilson(k: float, n: float, level: float) -> Interval:
-    """Score interval of a rate, ``k`` hits of ``n`` (Wilson 1927); 0 to 1 if ``n`` is 0.
+    """Return the score interval of a rate, ``k`` hits of ``n`` (Wilson 1927); 0 to 1 if n is 0.
 
     Both are counts, or effective ones (:mod:`cotkit.analysis.samples`).
 
@@ -56,7 +56,7 @@ def wilson(k: float, n: float, level: float) -> Interval:
 
 
 def tango(b: int, c: int, n: int, level: float) -> Interval:
-    """Score interval of the paired difference ``(b - c) / n`` (Tango 1998).
+    """Return the score interval of the paired difference ``(b - c) / n`` (Tango 1998).
 
     Args:
         b: Pairs in which only the first arm is right.
@@ -80,7 +80,9 @@ def tango(b: int, c: int, n: int, level: float) -> Interval:
 
 
 def newcombe(k1: float, n1: int, k2: float, n2: int, level: float) -> Interval:
-    """Interval of ``k1/n1 - k2/n2``, independent samples (Newcombe 1998 b, method 10).
+    """Return the interval of ``k1/n1 - k2/n2``, independent samples.
+
+    Source: Newcombe 1998 b, method 10.
 
     For published totals, where pairs are lost: too wide if the same problems were used and the
     arms agree more than by chance. -1 to 1 if either sample is empty. Hits of a rounded rate may
@@ -120,9 +122,10 @@ def newcombe_p_value(k1: float, n1: int, k2: float, n2: int) -> float:
 
 
 def zero_hits_upper(n: int, level: float) -> float:
-    """Largest rate still compatible with 0 hits of ``n``: one-sided exact, ``1-(1-level)^(1/n)``.
+    """Return the largest rate still compatible with 0 hits of ``n``, one-sided and exact.
 
-    The rule of three, ``3/n``, is its approximation at a level of 0.95. 1 if ``n`` is 0.
+    That is ``1 - (1 - level)^(1/n)``. The rule of three, ``3/n``, is its approximation at a level
+    of 0.95. 1 if ``n`` is 0.
 
     Raises:
         ValueError: ``n`` is negative, or ``level`` is not strictly between 0 and 1.
@@ -132,7 +135,7 @@ def zero_hits_upper(n: int, level: float) -> float:
 
 
 def _tango_high(b: int, c: int, n: int, z: float) -> float:
-    """Upper end of Tango's interval: where the score statistic falls to ``-z``."""
+    """Return the upper end of Tango's interval: where the score statistic falls to ``-z``."""
 
     def accepted(delta: float) -> bool:
         distance = n * delta - (b - c)
@@ -143,7 +146,10 @@ def _tango_high(b: int, c: int, n: int, z: float) -> float:
 
 
 def _variance(b: int, c: int, n: int, delta: float) -> float:
-    """Of one pair's difference, at the likeliest cell probabilities with mean ``delta``."""
+    """Return the variance of one pair's difference.
+
+    It is taken at the likeliest cell probabilities with mean ``delta``.
+    """
     # 2n q² + linear q + constant = 0 for q, the probability of a worse pair (Tango 1998).
     linear = -b - c + (2 * n - b + c) * delta
     constant = -c * delta * (1 - delta)
@@ -164,7 +170,7 @@ _HALVINGS = 60  # leaves 2**-60 of the stretch: below the spacing of floats near
 
 
 def last_true(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """End of the stretch from ``low`` on which ``holds`` is true, by bisection.
+    """Return the end of the stretch from ``low`` on which ``holds`` is true, by bisection.
 
     ``holds`` is true up to some point and false after it. ``high`` comes back if it never turns
     false, ``low`` if it is never true; both to ``2**-60`` of the stretch.

@@ -79,7 +79,7 @@ class ConfidenceSequence:
 
 
 def is_decided(interval: Interval, margin: float) -> bool:
-    """Whether more problems can no more change the answer: is the gain material?
+    """Return whether more problems can no longer change the answer: is the gain material?
 
     True once the interval lies above the margin (``helps``) or below it (``harms``,
     ``some_help``, ``no_material_help``: among these, more problems may still tell). Of an
@@ -89,7 +89,7 @@ def is_decided(interval: Interval, margin: float) -> bool:
 
 
 def shared_level(level: float, n_pairs: int) -> float:
-    """Level of each of several sequences that are to hold together (Bonferroni).
+    """Return the level of each of several sequences that are to hold together (Bonferroni).
 
     Sidak's slightly smaller share is not proved for sequences that depend on one another.
 
@@ -105,7 +105,7 @@ class _End:
     """The end of an interval below which every mean is given up; it only rises."""
 
     def __init__(self, to_pass: float) -> None:
-        """``to_pass``: the log capital at which a mean is given up."""
+        """Start below every mean; ``to_pass``: the log capital at which a mean is given up."""
         self.at = -1.0
         self._to_pass = to_pass
         self._missing = 0.0  # what the log capital at the end must win, at least, to pass
@@ -136,7 +136,7 @@ class _End:
 
 
 def _log_capital(mean: float, counts: _Counts) -> float:
-    """Log of the capital won against "the mean is at most ``mean``", averaged over the stakes."""
+    """Return the log capital won against "the mean is at most ``mean``", averaged over stakes."""
     worse, same, better = counts
     tie, win = -mean / (1 + mean), (1 - mean) / (1 + mean)
     logs = [

@@ -23,9 +23,9 @@ class BatchRow:
     """One batch, with what of it may still be wanted."""
 
     key: str
-    """Ours: 32 hex characters."""
+    """Cotkit's name for it: 32 hex characters."""
     id: str | None
-    """The provider's; None: it was about to be submitted when that process ended."""
+    """The provider's name for it; None: it was about to be submitted when that process ended."""
     created_utc: datetime
     """Before it was submitted."""
     n_calls: int

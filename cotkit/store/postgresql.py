@@ -200,7 +200,7 @@ def _translate_migration(script: str) -> str:
 
 
 def _translate_marks(query: str) -> bytes:
-    """Translate marks of values; no query of ours holds a ``?`` or a ``%`` otherwise."""
+    """Translate marks of values; no query of the store holds a ``?`` or a ``%`` otherwise."""
     return query.replace("?", "%s").encode()
 
 

@@ -256,7 +256,7 @@ def analyse(
 
 
 def failure_reason(result: ExecutionResult) -> str | None:
-    """Return the commonest reason of a run's failed attempts; None: none failed."""
+    """Return the most common reason of a run's failed attempts; None: none failed."""
     reasons = Counter(row.error for row in result.rows if row.outcome == "failed" and row.error)
     return reasons.most_common(1)[0][0] if reasons else None
 

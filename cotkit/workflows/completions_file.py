@@ -58,13 +58,13 @@ def read_file(
     arm: str = DEFAULT_ARM,
     on_read: Callable[[int], None] = lambda _: None,
 ) -> Iterator[CompletionLine]:
-    """The completions of a JSON-lines file as they are asked for; holds one line at a time.
+    """Yield the completions of a JSON-lines file; only one line is held at a time.
 
     Args:
         path: The file; blank lines are skipped.
         names: What it calls its fields.
         arm: Of lines that name none.
-        on_read: Told after each line how many bytes of the file have been read.
+        on_read: Called after each line with the number of bytes read so far.
 
     Raises:
         BadInputError: no such file, a line that is too long, not UTF-8, not JSON or no object, or
@@ -85,7 +85,7 @@ def read_file(
 def read_items(
     items: Iterable[Mapping[str, object]], *, arm: str = DEFAULT_ARM, source: str = "completions"
 ) -> Iterator[CompletionLine]:
-    """The same of objects given in Python, each as a line of a file would hold it."""
+    """Yield the completions of Python objects, each as a line of a file would hold it."""
     for number, item in enumerate(items, start=1):
         place = Location(file=source, line=number, hint=_SHAPE)
         if not isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped

@@ -54,7 +54,7 @@ class LadderArms:
     reasons: Mapping[str, bool]
     """Every arm -> whether it asks for reasoning before the answer."""
     reader: str
-    """Who decided what is correct."""
+    """The reader that decided what is correct."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

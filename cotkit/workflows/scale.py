@@ -78,7 +78,7 @@ class ScaleResult:
     n_failed: int
     """Attempts that failed; they are holes."""
     why_failed: str | None
-    """The commonest reason in the last run that had any; None: not known."""
+    """The most common reason in the last run with failures; None: not known."""
 
 
 def scale_models(
@@ -282,7 +282,7 @@ def _run_content(store: Store, run_id: str) -> Content:
     content = store.run_content(run_id)
     if not content:
         raise UsageError(
-            f"run {run_id} was made by an earlier cotkit, which did not keep what a run is of",
+            f"run {run_id} was made by an earlier cotkit, which did not record its content",
             hint="give its compare command again; completions are not made again",
         )
     return content

@@ -44,7 +44,7 @@ class ScoreQuestion:
     """
 
     reader: str = DEFAULTS.reader
-    """Who decides what is correct."""
+    """The reader that decides what is correct."""
     baseline: str | None = None
     """The arm that the others are measured against, pair by pair; None: solve rates only."""
     margin: float = DEFAULTS.margin

@@ -1,5 +1,5 @@
 """Where a strategy starts to help as models grow, and whether a jump is real.
 
-``inputs`` is what goes in, ``values`` what comes out: read them first. Rules and formulas are in
+``grid`` is what goes in, ``values`` what comes out: read them first. Rules and formulas are in
 ``docs/statistics.md``, "Scale". Modules that draw or fit import numpy where they are used.
 """

@@ -46,7 +46,10 @@ class CompanionCurve:
 
 
 def lengths_of(grid: ResultGrid) -> tuple[Floats | None, str]:
-    """L of each problem, where known for all: the length of its answer, else its steps."""
+    """Return the length L of each problem, if known for all, and what it counts.
+
+    That is the length of the answer, else the number of steps.
+    """
     sources = ((grid.answer_lengths, "answer length"), (grid.n_steps, "steps"))
     for lengths, name in sources:
         if lengths and None not in lengths:
@@ -55,7 +58,7 @@ def lengths_of(grid: ResultGrid) -> tuple[Floats | None, str]:
 
 
 def run_checks(curve: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
-    """All checks that this curve allows."""
+    """Run all checks that this curve allows."""
     checks = [_check_score(curve, rng), _check_linearity(curve)]
     if not curve.is_gain:
         checks = [_check_power_law(curve), _check_resolution(curve), _check_bend(curve), *checks]
@@ -63,7 +66,10 @@ def run_checks(curve: CompanionCurve, rng: np.random.Generator) -> tuple[Check, 
 
 
 def _predict_rates(curve: CompanionCurve) -> Floats | None:
-    """Mean over problems of q^L, q the companion's mean; None where q is no chance or L unknown."""
+    """Return the mean over problems of q^L at each size, where q is the companion's mean.
+
+    None if q is not a probability or L is unknown.
+    """
     q = curve.companion
     if q is None or curve.lengths is None or (q < 0).any() or (q > 1).any():
         return None
@@ -137,7 +143,7 @@ def _check_score(curve: CompanionCurve, rng: np.random.Generator) -> Check:
 
 
 def _null_scores(curve: CompanionCurve, rng: np.random.Generator) -> tuple[Floats, str]:
-    """Scores, over N - 1, of curves drawn around a fit that needs no jump."""
+    """Score curves drawn around a fit that needs no jump, over N - 1; also name the fit."""
     steps = len(curve.exact) - 1
     if curve.is_gain:  # a straight line over the axis, with the noise of the gains
         line = np.polyval(np.polyfit(curve.x, curve.exact, 1), curve.x)

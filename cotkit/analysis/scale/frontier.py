@@ -31,7 +31,7 @@ class EqualCostMatch:
 
 
 def price_arms(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
-    """Rate and mean cost of every measured (model, arm), and the frontiers that it is on."""
+    """Return rate and mean cost of every measured (model, arm), and the frontiers it is on."""
     points: list[CostPoint] = []
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
@@ -42,7 +42,10 @@ def price_arms(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
 
 
 def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...]:
-    """The same of comparisons of one benchmark: each arm that completed a problem."""
+    """Return the same as :func:`price_arms` for each arm of comparisons of one benchmark.
+
+    Arms that completed no problem are left out.
+    """
     return _mark_frontier(
         [
             CostPoint(
@@ -73,9 +76,10 @@ def _mark_frontier(points: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
 
 
 def frontier_indices(points: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
-    """Indices of those for which no other solves as much for less, or more for as little (Pareto).
+    """Return the indices of the points that no other point dominates (Pareto).
 
-    Prices of unknown cost are on no frontier; equals are on it together.
+    A point is dominated if another solves as much for less, or more for as little. Points of
+    unknown cost are on no frontier; equals are on it together.
     """
     costs = [
         (value, i) for i, price in enumerate(points) if (value := getattr(price, cost)) is not None
@@ -92,9 +96,10 @@ def frontier_indices(points: Sequence[CostPoint], cost: Cost) -> frozenset[int]:
 
 
 def find_cheapest(points: Sequence[CostPoint], rate: float, cost: Cost) -> CostPoint | None:
-    """The cheapest whose measured solve rate is at least ``rate``; None if none of known cost is.
+    """Return the cheapest point whose measured solve rate is at least ``rate``.
 
-    Of equal cost the one that solves more. Chosen after seeing the rates, so its own is flattered.
+    Of equal cost the one that solves more; None if no point of known cost does. It is chosen after
+    seeing the rates, so its own rate is flattered.
     """
     reaching = [
         price for price in points if price.rate >= rate and getattr(price, cost) is not None
@@ -105,7 +110,7 @@ def find_cheapest(points: Sequence[CostPoint], rate: float, cost: Cost) -> CostP
 def match_cost(
     points: Sequence[CostPoint], reference: CostPoint, cost: Cost = "tokens"
 ) -> list[EqualCostMatch]:
-    """What other strategies of the same model solve for what ``reference`` costs.
+    """Return what other strategies of the same model solve at the cost of ``reference``.
 
     Arms of one strategy that differ in options (``self-consistency:k=3``, ``:k=5``) are one curve
     of rate over cost. A strategy is left out where ``reference`` costs less or more than all of its

@@ -254,7 +254,7 @@ def rate_interval(scores: Floats, codes: Codes | None, level: float) -> Interval
 
 
 def totals_of(cell: Cell) -> ArmTotals | None:
-    """Rate and n of a cell; None: no problem was completed."""
+    """Return rate and n of a cell; None: no problem was completed."""
     if isinstance(cell, ArmTotals):
         return cell if cell.n else None
     scores = cell.correct[~np.isnan(cell.correct)]
@@ -262,7 +262,7 @@ def totals_of(cell: Cell) -> ArmTotals | None:
 
 
 def cell_interval(cell: Cell, codes: Codes | None, level: float) -> Interval:
-    """Of the solve rate of a cell."""
+    """Return the interval of the solve rate of a cell."""
     if isinstance(cell, ArmTotals):
         return wilson(cell.rate * cell.n, cell.n, level)
     return rate_interval(cell.correct, codes, level)

@@ -90,7 +90,7 @@ class ResultGrid:
     cells: Mapping[tuple[str, str], Cell]
     """(model, arm) -> what was measured; a key that is not there is a hole."""
     problem_ids: tuple[str, ...] = ()
-    """Of the arrays of ``Outcomes``, length P; empty where there are only ``Totals``."""
+    """Of the arrays of ``ArmOutcomes``, length P; empty where there are only ``ArmTotals``."""
     clusters: tuple[str, ...] | None = None
     """Cluster of each problem; None: every problem on its own."""
     n_steps: tuple[int | None, ...] | None = None
@@ -149,8 +149,11 @@ class Ladder:
         """Rungs whose position is known; they come first."""
         return sum(x is not None for x in self.positions)
 
-    def scaled(self, indices: Sequence[int]) -> list[float]:
-        """Positions of known rungs as curves are drawn over: log10 where a decade is a step."""
+    def scale_positions(self, indices: Sequence[int]) -> list[float]:
+        """Return the positions of known rungs that curves are drawn over.
+
+        These are log10 of the size on axes where a decade is a step.
+        """
         positions = [x for x in (self.positions[i] for i in indices) if x is not None]
         return [math.log10(x) for x in positions] if self.axis in LOG_AXES else positions
 
@@ -190,7 +193,10 @@ def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
 
 
 def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
-    """Where a rung stands; ``index``: its place in the grid, which is its rank if that is asked."""
+    """Return where a rung stands on an axis; None: unknown.
+
+    ``index``: its place in the grid, which is its rank on the axis of ranks.
+    """
     if axis == "ordinal":
         return float(index + 1)
     if axis == "loss":
@@ -205,7 +211,7 @@ def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
 
 
 def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
-    """Refuse what has no answer.
+    """Refuse a question that has no answer.
 
     Raises:
         UsageError: a margin, level or number of resamples out of range; no pair, a pair of one
@@ -266,7 +272,7 @@ class AnalysisSetting:
 
 
 def prepare_setting(grid: ResultGrid, question: ScaleQuestion) -> AnalysisSetting:
-    """Check both and order the models.
+    """Check grid and question, and order the models.
 
     Raises:
         UsageError: they cannot be analysed.

@@ -18,7 +18,7 @@ from cotkit.stats.hypotheses import sidak_level
 from cotkit.stats.intervals import Interval, critical_value
 
 MIN_SIZES = 4
-"""Sizes below which no jump can be told from a line."""
+"""With fewer sizes a jump cannot be distinguished from a straight line."""
 REAL_ABOVE = 0.5
 """A companion surely sharper than this has a real jump."""
 SMOOTH_BELOW = 0.4
@@ -31,7 +31,10 @@ def find_jumps(
     setting: AnalysisSetting,
     rng: np.random.Generator,
 ) -> tuple[Jump, ...]:
-    """For the arm, its control and the gain; a curve of fewer than two known sizes has none."""
+    """Judge the jumps of the arm, its control and the gain.
+
+    A curve of fewer than two known sizes has none.
+    """
     sources: tuple[tuple[Curve, Source], ...] = (
         ("arm", pair[0]),
         ("control", pair[1]),
@@ -44,7 +47,7 @@ def find_jumps(
 def judge_sharpness(
     exact: Sharpness, companion: Sharpness, apart: Interval
 ) -> tuple[JumpWord, str]:
-    """The rule, for curves that are long, high and certain enough to be judged."""
+    """Apply the rule to curves that are long, high and certain enough to be judged."""
     low, high = companion.interval.low, companion.interval.high
     evidence = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
     if low > REAL_ABOVE:
@@ -74,7 +77,7 @@ def _find_jump(
     if len(indices) < 2:
         return None
     models, rungs = [models[i] for i in indices], [ladder.rungs[i] for i in indices]
-    x = np.asarray(ladder.scaled(indices))
+    x = np.asarray(ladder.scale_positions(indices))
     lengths, length_name = lengths_of(setting.grid)
     metrics = {
         name: measure_sharpness(
@@ -121,7 +124,7 @@ def _find_jump(
 def _shared_metrics(
     models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> list[str]:
-    """Metrics known at every one of these sizes, exact match first, others as first given."""
+    """List metrics known at every one of these sizes, exact match first, others as first given."""
     of_first = [
         metric for model, other, metric in columns if model == models[0] and other == source
     ]
@@ -131,7 +134,7 @@ def _shared_metrics(
 def _count_floors(
     models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> int:
-    """Sizes at which neither exact match nor the companion is above 0, in any arm concerned."""
+    """Count sizes at which exact match and the companion are both 0, in every arm concerned."""
     arms = (source,) if isinstance(source, str) else source
     metrics = _shared_metrics(models, source, columns)[:2]
     return sum(
@@ -147,12 +150,12 @@ def judge_jump(
     n_floors: int,
     n_units: int,
 ) -> tuple[JumpWord, str]:
-    """A verdict, where curves can be judged; otherwise why they cannot.
+    """Return a verdict where curves can be judged; otherwise say why they cannot.
 
     Args:
         exact: The strict metric.
         companion: Its linear companion; None: there is none.
-        apart: Of :func:`contrast`; None: there is no companion.
+        apart: Of :func:`sharpness_contrast`; None: there is no companion.
         n_floors: Sizes at which both are 0.
         n_units: Problems (or clusters) that were resampled.
     """
@@ -220,18 +223,18 @@ def measure_sharpness(
 def sharpness_contrast(
     exact: MetricSharpness, companion: MetricSharpness, level: float
 ) -> Interval:
-    """Of the difference of two sharpnesses, over the same resampled problems."""
+    """Return the interval of the difference of two sharpnesses, over the same resamples."""
     return percentile_interval(exact.resampled - companion.resampled, level)
 
 
 def percentile_interval(draws: Floats, level: float) -> Interval:
-    """Percentile interval of the draws that have a value; -1 to 1 if none has."""
+    """Return the percentile interval of the draws that have a value; -1 to 1 if none has."""
     values = draws[~np.isnan(draws)]
     return percentiles(values, level) if values.size else Interval(low=-1.0, high=1.0, level=level)
 
 
 def _is_noise(means: Floats, draws: Floats, level: float) -> bool:
-    """Whether best and worst size differ by less than the best of all pairs would by chance."""
+    """Return whether best and worst size differ by no more than the best pair would by chance."""
     best, worst = int(means.argmax()), int(means.argmin())
     n_sizes = len(means)
     z = critical_value(sidak_level(level, n_sizes * (n_sizes - 1) // 2))
@@ -267,7 +270,7 @@ class MeanEstimate:
 def resample_columns(
     setting: AnalysisSetting, rng: np.random.Generator
 ) -> dict[ColumnKey, MeanEstimate]:
-    """Every metric of every arm, and of every pair's gain, at every size where it is known."""
+    """Resample every metric of every arm, and of every pair's gain, at each size it is known at."""
     values = _metric_columns(setting)
     if not values:
         return {}
@@ -294,7 +297,7 @@ def resample_columns(
 
 
 def _metric_columns(setting: AnalysisSetting) -> dict[ColumnKey, Floats]:
-    """Columns with at least one problem: [problems], NaN where there is no value."""
+    """Return columns with at least one problem: [problems], NaN where there is no value."""
     cells = setting.grid.cells
     columns: dict[ColumnKey, Floats] = {}
     for rung in setting.ladder.rungs:

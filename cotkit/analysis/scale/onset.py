@@ -27,7 +27,7 @@ _OPEN: frozenset[SizeLabel] = frozenset({"undetermined", "some_help"})
 
 
 def find_onset(points: Sequence[Point], margin: float) -> Onset:
-    """Where material help starts, given the labels; sizes that are unknown or holes do not count.
+    """Find where material help starts, by the labels; unknown sizes and holes do not count.
 
     ``upper`` is the smallest size labelled ``helps``, ``lower`` the largest below it labelled
     ``no_material_help`` or ``harms``. The claim is (lower, upper]: the smallest tested size whose
@@ -49,7 +49,10 @@ def find_onset(points: Sequence[Point], margin: float) -> Onset:
 
 
 def may_hide_help(point: Point, margin: float) -> bool:
-    """Whether a size may hide material help: neither shown nor excluded, and too few problems."""
+    """Return whether a size may hide material help.
+
+    It may if help is neither shown nor excluded there and the problems are too few.
+    """
     return point.label in _OPEN and not point.mde <= margin  # an MDE of NaN is beyond any margin
 
 
@@ -87,7 +90,7 @@ def fit_crossing(
     columns: Mapping[ColumnKey, MeanEstimate],
     setting: AnalysisSetting,
 ) -> ModelBased | None:
-    """Where two logistic curves in log10 size come to differ by the margin, inside the bracket.
+    """Find where two logistic curves in log10 size differ by the margin, inside the bracket.
 
     One fit for each arm, over all sizes; the interval refits both on resampled problems, jointly.
     None unless there are 5 sizes, the bracket spans at most half a decade, Pearson's chi-square
@@ -102,7 +105,7 @@ def fit_crossing(
         for i, rung in enumerate(ladder.rungs[: ladder.n_known])
         if (rung.model, pair, EXACT) in columns
     ]
-    x = np.asarray(ladder.scaled(indices))
+    x = np.asarray(ladder.scale_positions(indices))
     rungs = [ladder.rungs[i] for i in indices]
     if len(indices) < MIN_SIZES:
         return None
@@ -130,7 +133,10 @@ def fit_crossing(
 
 
 def chi_square_tail(value: float, df: int) -> float:
-    """Chance of a chi-square above ``value`` (Wilson and Hilferty 1931; good to about 0.01)."""
+    """Return the chance of a chi-square above ``value`` (Wilson and Hilferty 1931).
+
+    Good to about 0.01.
+    """
     z = ((value / df) ** (1 / 3) - (1 - 2 / (9 * df))) / math.sqrt(2 / (9 * df))
     return 1 - NormalDist().cdf(z)
 
@@ -147,7 +153,10 @@ def _logistic_curve(x: Floats, rates: Floats, n: Floats, positions: Floats) -> F
 
 
 def _first_reaching(gain: Floats, margin: float) -> Floats:
-    """Index of the first place that reaches the margin; -1: the first of all does; else the end."""
+    """Return the index of the first place that reaches the margin.
+
+    -1 if the very first place does, the length if no place does.
+    """
     reached = gain >= margin
     index = np.where(reached.any(1), reached.argmax(1), gain.shape[1])
     return np.where(reached[:, 0], -1, index)

@@ -1,6 +1,6 @@
 """What a scale analysis says. All rates and gains are fractions, never percent.
 
-A ``Grid`` and a ``Question`` (``inputs.py``) go in; a ``Scale`` comes out.
+A ``ResultGrid`` and a ``ScaleQuestion`` (``grid.py``) go in; a ``Scale`` comes out.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class RunOrigin:
     """Where the results of a scale analysis come from, if they are of runs of the store."""
 
     reader: str
-    """Who decided what is correct."""
+    """The reader that decided what is correct."""
     bench_version: str
     """Version of the benchmark."""
     n_total: int

@@ -1,4 +1,4 @@
-"""What is said of one strategy on one ladder, in plain words with numbers."""
+"""The sentence and the notes on one strategy on one ladder, in plain words with numbers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SentenceFacts:
 
 
 def scale_sentence(facts: SentenceFacts) -> str:
-    """The answer, e.g. ``"cot starts to help between 268 M and 1.54 B parameters: ..."``."""
+    """Write the answer: ``"cot starts to help between 268 M and 1.54 B parameters: ..."``."""
     if not facts.points:
         return (
             f"Nothing can be said of {facts.arm} against {facts.control}: "
@@ -125,7 +125,7 @@ def _say_harm(facts: SentenceFacts) -> list[str]:
     lower = facts.onset.lower
     upper = facts.onset.upper
     harmed = [point for point in facts.points if point.label == "harms" and point.rung != lower]
-    if upper is not None:  # harm above is facts with what lies above
+    if upper is not None:  # harm above is part of what _say_above says
         harmed = [
             p
             for p in harmed
@@ -200,13 +200,13 @@ def _onset_point(facts: SentenceFacts, end: str) -> Point:
 
 
 def family_of(rungs: Sequence[Rung]) -> str | None:
-    """The one family of all; None: several, or not known of all."""
+    """Return the family that all models share; None: they do not, or one is unknown."""
     families = {rung.family for rung in rungs}
     return families.pop() if len(families) == 1 else None
 
 
 def scale_notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
-    """All that a reader must see, the gravest first."""
+    """List all notes that a reader must see, the most serious first."""
     ladder = setting.ladder
     notes = [*_family_notes(ladder), *_size_notes(ladder), *_level_notes(setting.question, curves)]
     for pair, points in curves.points.items():
@@ -339,19 +339,19 @@ _UNIT: dict[Axis, str] = {
 
 
 def size_unit(axis: Axis) -> str:
-    """What follows a size, with the space before it; empty where models are named."""
+    """Return what follows a size, with the space before it; empty where models are named."""
     return _UNIT[axis]
 
 
 def format_size(point: Point, axis: Axis) -> str:
-    """A size without its unit: ``1.54 B``, ``3.1e+23``, ``2.31``, or the model of an ordinal."""
+    """Format a size without its unit: ``1.54 B``, ``3.1e+23``, ``2.31``, or a model's name."""
     if axis == "ordinal" or point.x is None:
         return point.rung.model
     return format_position(point.x, axis)
 
 
 def format_position(x: float, axis: Axis) -> str:
-    """A position without its unit."""
+    """Format a position without its unit."""
     if axis == "loss":
         return f"{-x:.3g}"
     if axis == "flops":
@@ -363,29 +363,29 @@ def format_position(x: float, axis: Axis) -> str:
 
 
 def format_points(fraction: float) -> str:
-    """A gain in points, signed; what would round to 0 keeps its sign and first digit."""
+    """Format a signed gain in points; what would round to 0 keeps its sign and first digit."""
     points = 100 * fraction
     digits = ".1g" if 0 < abs(points) < 0.05 else ".1f"
     return f"{points + 0.0:+{digits}}"  # + 0.0 turns -0.0 into 0.0
 
 
 def format_margin(fraction: float) -> str:
-    """A margin in points."""
+    """Format a margin in points."""
     return f"{100 * fraction:.3g}"
 
 
 def format_interval(interval: Interval) -> str:
-    """Both ends in points."""
+    """Format both ends of an interval in points."""
     return f"{format_points(interval.low)} to {format_points(interval.high)}"
 
 
 def format_gain(point: Point) -> str:
-    """``+62.5 points (+41.2 to +78.3)``."""
+    """Format a gain and its interval: ``+62.5 points (+41.2 to +78.3)``."""
     return f"{format_points(point.gain)} points ({format_interval(point.interval)})"
 
 
 def format_size_with_gain(point: Point, axis: Axis) -> str:
-    """``268 M (+0.5 points, -1.2 to +1.9)``."""
+    """Format a size and its gain: ``268 M (+0.5 points, -1.2 to +1.9)``."""
     return (
         f"{format_size(point, axis)} ({format_points(point.gain)} points,"
         f" {format_interval(point.interval)})"
@@ -393,7 +393,7 @@ def format_size_with_gain(point: Point, axis: Axis) -> str:
 
 
 def say_detectable(point: Point) -> str:
-    """What this many problems could have seen."""
+    """Say which gain this many problems could have detected."""
     if math.isnan(point.mde):
         return "no gain, however large, would surely have been seen"
     points = 100 * point.mde
@@ -402,5 +402,5 @@ def say_detectable(point: Point) -> str:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """Join words as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from cotkit.backends.anthropic import Anthropic
 
-_CLOCK_SKEW = timedelta(minutes=10)  # between our clock and theirs
+_CLOCK_SKEW = timedelta(minutes=10)  # between our clock and the provider's
 _FAILED_RESULTS = {"expired": "expired", "canceled": "cancelled"}
 
 
 class AnthropicBatches:
-    """Batches of messages for one model. They carry no name: a lost one is known by its calls."""
+    """Batches of messages for one model; they have no name, so a lost one is found by its calls."""
 
     name = "anthropic"
     max_calls = 100_000
-    max_bytes = 245_000_000  # of 256 MB: what a megabyte is there, is not written
+    max_bytes = 245_000_000  # of 256 MB: the docs do not say which kind of megabyte
 
     def __init__(self, backend: Anthropic) -> None:
         self._backend = backend
@@ -63,7 +63,7 @@ class AnthropicBatches:
     async def find(self, batch: BatchRecord, accounted: frozenset[str]) -> str | None:
         """Return an ended batch with our calls in it, else the first with as many since the intent.
 
-        What a running batch holds is not told. Should it turn out to be somebody else's, it holds
+        The provider does not say what a running batch holds. If it is another program's, it holds
         none of our calls, and they are sent again.
         """
         candidate = None

@@ -51,7 +51,7 @@ class BatchedBackend:
     gather_s: float = 2.0
     """A batch is submitted when no request has come for so many seconds."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
-    """Told what a user should read."""
+    """Called with messages for the user."""
     sleep: Callable[[float], Awaitable[object]] = field(default=asyncio.sleep, repr=False)
     """Waits between polls; a test hands in its own."""
 
@@ -159,7 +159,7 @@ class BatchedBackend:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Fail everything that waits if a task of ours failed."""
+        """Fail everything that waits if a task of this backend failed."""
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._fail(list(self._waiting.values()), failure)
@@ -322,9 +322,9 @@ class BatchClient:
     """Talks about batches with a provider, and keeps the ledger."""
 
     provider: BatchProvider
-    """Who is spoken to."""
+    """The provider's batch API."""
     ledger: Ledger
-    """Told before and after."""
+    """Records each batch before it is submitted and after its results were read."""
     caller: Caller
     """Tries again what fails for a while."""
     sleep: Callable[[float], Awaitable[object]]
@@ -407,12 +407,12 @@ class BatchClient:
         """Read the answers of an ended batch, by position in it, one by one."""
         prefix = make_custom_id(batch.key, "")
 
-        def take_ours(name: str, answer: object) -> None:
+        def take_own(name: str, answer: object) -> None:
             position = name.removeprefix(prefix)
             if name.startswith(prefix) and position.isdecimal():
                 take(int(position), answer)
 
-        await self.caller.call(lambda: self.provider.results(_batch_id(batch), take_ours), 0)
+        await self.caller.call(lambda: self.provider.results(_batch_id(batch), take_own), 0)
         self.ledger.collected(batch.key)
 
     async def _find(self, batch: BatchRecord) -> str | None:

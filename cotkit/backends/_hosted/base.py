@@ -48,7 +48,7 @@ class Hosted(abc.ABC):
     hedge_after_s: float | None = None
     """Send a call a second time if it has not been answered for so long; None: never."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
-    """Told what a user should read; the runner sets it."""
+    """Called with messages for the user; the runner sets it."""
 
     def __post_init__(self) -> None:
         """Check the limits.
@@ -90,7 +90,7 @@ class Hosted(abc.ABC):
 
     @abc.abstractmethod
     def read_fault(self, fault: Exception) -> Fault | None:
-        """Return what an exception of :meth:`send` means; None: a bug of ours, which is raised."""
+        """Return what an exception of :meth:`send` means; None: a bug, which is raised."""
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """Complete a request as :meth:`generate_each` does."""

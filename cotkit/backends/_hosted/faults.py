@@ -71,21 +71,21 @@ def without_hint(sentence: str, parameter: object = None) -> str | None:
     return f"--model-args without={'+'.join(refused)}" if refused else None
 
 
-# Refusals for want of money, which trying again does not mend.
+# Refusals because of payment: trying again does not help.
 
 
 _PAYMENT = re.compile(
     r"insufficient[_ ](quota|balance)|billing|credit[_ ]balance|spend(ing)? limit|usage limits",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"https?://\S+")  # a sentence about rates ends in one to the page of payments
+_LINK = re.compile(r"https?://\S+")  # a sentence on rate limits may link to the billing page
 
 
 def is_unpaid(status: int, sentence: str, code: str, *, waits: bool) -> bool:
     """Return whether a refusal is about money.
 
-    ``named``: the error's code and type; ``waits``: the server said how long to wait. A 429 passes
-    as a rule, so it is judged by its sentence only where it tells nothing else.
+    ``code``: the error's code and type; ``waits``: the server said how long to wait. A 429 is
+    usually temporary, so its sentence counts only if there is neither a code nor a wait.
     """
     words = _LINK.sub("", sentence)
     if status == 402:
@@ -95,7 +95,7 @@ def is_unpaid(status: int, sentence: str, code: str, *, waits: bool) -> bool:
     return status == 400 and bool(_PAYMENT.search(f"{code} {words}"))
 
 
-# What a server wrote: a JSON object, or something else, of which errors tell one line.
+# What a server wrote: a JSON object, or something else, of which errors show one line.
 
 
 _MAX_SAID = 300  # characters of a server's words that an error repeats

@@ -14,7 +14,7 @@ _LINE = re.compile(
 )
 _LOOKS_LIKE_KEY = re.compile(r"\bsk-[\w*.-]{6,}|(?<=\bBearer )\S+", re.IGNORECASE)
 _MASK = "[key]"
-_MIN_SECRET = 6  # shorter ones are stand-ins for servers that want none; masking them eats words
+_MIN_SECRET = 6  # shorter ones are dummies for servers without keys; masking them would hide words
 
 # The only state here: a key that was read once is masked ever after, wherever it came from.
 _known_secrets: set[str] = set()

@@ -17,14 +17,14 @@ from cotkit.errors import AccessError, BackendError, ModelLoadError, TransientEr
 from cotkit.types import Try
 
 T = TypeVar("T")
-_LOG = logging.getLogger("cotkit.hosted")  # states and seconds: what is sent may be secret
+_LOG = logging.getLogger("cotkit.hosted")  # statuses and seconds only: requests may be secret
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
-_LONGEST_RETRY_AFTER_S = 600.0  # a server that wants to be left alone for longer ends the run
-_LONG_S = 10.0  # an answer that takes longer is worth a word
-_LOST_STATUSES = frozenset({"reset", "malformed"})  # so does an address answer where no server is
-_MAX_LOST = 8  # calls in a row given up for these, none ever answered: nothing is there
+_LONGEST_RETRY_AFTER_S = 600.0  # a server that asks for a longer wait ends the run
+_LONG_S = 10.0  # a longer wait for an answer is reported
+_LOST_STATUSES = frozenset({"reset", "malformed"})  # also seen at an address without a server
+_MAX_LOST = 8  # calls in a row that failed so and none ever answered: no server is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,11 @@ class Fault:
     status: str
     """As in :class:`cotkit.types.Try`: ``"429"``, ``"reset"``, ..."""
     error: BackendError
-    """What a user is told; its ``retryable`` decides whether the call is made again."""
+    """The error that the user sees; its ``retryable`` decides whether the call is made again."""
     is_busy: bool = False
     """The provider is over its load (429, 503, 529): fewer calls at once."""
     retry_after_s: float | None = None
-    """Seconds that the server asks to be left alone; None: it did not say."""
+    """Seconds that the server asks to wait; None: it did not say."""
     is_hopeless: bool = False
     """Every call will meet it (a wrong address or certificate), unless one was ever answered."""
 
@@ -105,7 +105,7 @@ class Caller:
         self._sent: dict[object, float] = {}  # calls on their way -> when sent, oldest first
         self._resting: dict[object, str] = {}  # jobs between two tries -> status of the last
         self._n_jobs = 0
-        self._ended: tuple[int, Fault] | None = None  # jobs up to this number are sent no more
+        self._ended: tuple[int, Fault] | None = None  # jobs up to this number are no longer sent
         self._has_answered, self._n_lost = False, 0
 
     async def call(
@@ -138,7 +138,7 @@ class Caller:
             return answer, tuple(job.tries)
         finally:
             self._resting.pop(job, None)
-        raise error  # out here without its cause: what an SDK raises may hold a key
+        raise error  # raised here, without its cause: an exception of an SDK may hold a key
 
     def status(self) -> str | None:
         """Describe what is waited for; None while nothing is unusual.
@@ -250,7 +250,7 @@ class Caller:
             return replace(fault, error=error, is_hopeless=True)
         if (fault.retry_after_s or 0.0) <= _LONGEST_RETRY_AFTER_S:
             return fault
-        wait = f"it asks to be left alone for {(fault.retry_after_s or 0.0) / 60:.0f} min"
+        wait = f"it asks to wait {(fault.retry_after_s or 0.0) / 60:.0f} min"
         error = BackendError(f"{fault.error.message}: {wait}", hint="resume the run after that")
         return replace(fault, error=error, retry_after_s=None, is_hopeless=True)
 
@@ -274,8 +274,8 @@ def _is_retryable(failure: BaseException) -> bool:
 
 
 def _affects_all_calls(fault: Fault) -> bool:
-    is_theirs = isinstance(fault.error, (AccessError, ModelLoadError))
-    return (is_theirs or fault.is_hopeless) and not fault.error.retryable
+    is_refusal = isinstance(fault.error, (AccessError, ModelLoadError))
+    return (is_refusal or fault.is_hopeless) and not fault.error.retryable
 
 
 def _no_answer_error(n_calls: int, last: BackendError) -> BackendError:

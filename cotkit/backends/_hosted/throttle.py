@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-_BURST_S = 0.25  # a bucket saves up what this long yields: nothing is lost to a late wake-up
-_LOOK_S = 1.0  # answers give tokens back meanwhile, so a wait for tokens is looked at so often
+_BURST_S = 0.25  # a bucket saves up for this long, so that a late wake-up loses nothing
+_LOOK_S = 1.0  # a wait for tokens is checked this often, since answers give tokens back
 
 
 class Slots:
@@ -30,7 +30,7 @@ class Slots:
 
     def enter_now(self) -> bool:
         """Take a slot if one is free."""
-        is_free = self._n_inside < self._limit  # then nobody waits: whoever could enter was let in
+        is_free = self._n_inside < self._limit  # if so, the queue is empty: all could enter
         self._n_inside += is_free
         return is_free
 
@@ -158,7 +158,7 @@ class Throttle:
         """Describe what holds calls back at present; empty: nothing does."""
         notes: list[str] = []
         if (pause := self._open_at - self._clock()) > 0:
-            notes.append(f"all rest {pause:.0f} s as the server asked")
+            notes.append(f"all pause {pause:.0f} s as the server asked")
         elif self._is_held:
             rates = [(self._requests_per_minute, "requests"), (self._tokens_per_minute, "tokens")]
             limits = [f"{rate:g} {unit}" for rate, unit in rates if rate]

@@ -35,7 +35,7 @@ class OpenaiBatches:
 
     name = "openai"
     max_calls = 50_000
-    max_bytes = 190_000_000  # of 200 MB: what a megabyte is there, is not written
+    max_bytes = 190_000_000  # of 200 MB: the docs do not say which kind of megabyte
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

@@ -54,7 +54,7 @@ class Wire:
         """
         if not self.setup.scores or self.setup.api == "responses":
             raise BackendError(
-                f"{self.setup.name} tells no log-probabilities by api={self.setup.api}",
+                f"{self.setup.name} gives no log-probabilities with api={self.setup.api}",
                 hint="choices can be scored with a model that does: --model-args api=completions",
             )
         await self.client.open()

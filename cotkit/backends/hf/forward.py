@@ -31,7 +31,7 @@ class Network:
     """A loaded model."""
 
     model: PreTrainedModel
-    """In evaluation mode, on its device; its attention is ours where it is packable."""
+    """In evaluation mode, on its device; its attention is replaced where it is packable."""
     device: torch.device
     """Where its input goes."""
     packable: bool

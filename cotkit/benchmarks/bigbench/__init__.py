@@ -259,7 +259,7 @@ def _read_targets(example: Record) -> list[str]:
     readable = [text for text in texts if isinstance(text, str) and text.strip(_EDGES)]
     if not readable:
         raise example.make_error(
-            "nobody can read an answer there: no text, or only punctuation",
+            "no reader can find this answer: no text, or only punctuation",
             field="target",
             hint='"target": "an answer", or a list of them',
         )

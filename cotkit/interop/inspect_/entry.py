@@ -94,7 +94,7 @@ def make_solver_factory(strategy: str) -> Callable[..., Solver]:
 def make_scorer_factory(reader: str) -> Callable[..., Any]:
     """Return the function that makes a scorer of a reader.
 
-    The answer is what the reader read; the outcome is metadata. Of an attempt by a solver of ours
+    The answer is what the reader read; the outcome is metadata. Of an attempt by a cotkit solver
     it reads the text that the strategy returned, votes included; of any other, the last completion.
     """
 

@@ -35,7 +35,7 @@ STOP_REASONS: Mapping[str, StopReason] = {
     "model_length": "length",
     "content_filter": "refusal",
 }
-"""Stop reason of Inspect -> ours, where ours is not ``stop``."""
+"""Stop reason of Inspect -> that of cotkit, where it is not ``stop``."""
 INSPECT_STOP_REASONS: Mapping[StopReason, str] = {
     "stop": "stop",
     "length": "max_tokens",
@@ -121,7 +121,7 @@ def open_log(
 
 
 def _cotkit_strategy(head: Mapping[str, object]) -> str | None:
-    """Return the strategy with its parameters, where a solver of ours ran it (``cotkit/cot``)."""
+    """Return the strategy with its parameters, if a solver of cotkit ran it (``cotkit/cot``)."""
     name = find_field(head, "eval", "solver")
     if not isinstance(name, str) or not name.startswith("cotkit/"):
         return None

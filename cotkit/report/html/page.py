@@ -83,7 +83,7 @@ def page(
 
     Args:
         parts: Runs; several: of several models or benchmarks.
-        scales: Then theirs are the answers, and the curves come first.
+        scales: If there are any, the page answers for them, and their curves come first.
         reach: A solve rate (0..1): the cheapest of the scales that reach it are named.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
 
