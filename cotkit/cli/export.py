@@ -48,6 +48,7 @@ _read_task_specs = fix_options(
     likelihood=False,
     stop_when=None,
     accept_terms=False,
+    tag=None,
     confirm_run_unsafe_code=False,
 )
 
