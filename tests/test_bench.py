@@ -396,7 +396,8 @@ def test_parquet_mirror_gives_the_official_bytes(
 
 
 def test_parquet_mirror_needs_pyarrow(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):  # the second may be loaded already
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(gsm8k, "MIRRORS", ("http://127.0.0.1:9/{split}.parquet",))
     with pytest.raises(MissingDataError, match="needs pyarrow"):
         Gsm8k().problems()
