@@ -18,7 +18,7 @@ from cotkit.stats.intervals import Interval, critical_value
 Floats: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.intp]
 
-_AT_ONCE = 2_000_000
+_AT_ONCE = 100_000
 """Counts held in memory at one time (16 MB)."""
 
 
