@@ -97,6 +97,24 @@ def _option_texts() -> dict[str, str]:
     }
 
 
+def _make_run_spec(
+    function: Callable[..., object],
+    model: object,
+    strategy: str | Sequence[str],
+    bench: str | Benchmark,
+    options: RunKeywords,
+) -> RunSpec:
+    """Return the spec of one model on one benchmark, from the arguments of ``function``."""
+    return _make_spec(
+        function,
+        [model],
+        options,
+        model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
+        bench=bench if isinstance(bench, str) else bench.name,
+        strategies=list_specs(strategy),
+    )
+
+
 def _make_spec(
     function: Callable[..., object],
     models: Sequence[object],
@@ -162,14 +180,7 @@ def compare(
             a ``model_id``).
     """
     return run_spec(
-        _make_spec(
-            compare,
-            [model],
-            options,
-            model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
-            bench=bench if isinstance(bench, str) else bench.name,
-            strategies=list_specs(strategy),
-        ),
+        _make_run_spec(compare, model, strategy, bench, options),
         _resolve_benchmark(bench),
         log_dir=log_dir,
         backend=None if isinstance(model, str) else _resolve_backend(model, model_id),
@@ -207,14 +218,7 @@ def plan(
         CotkitError: as :func:`compare`, for what is wrong with the arguments.
     """
     return plan_spec(
-        _make_spec(
-            plan,
-            [model],
-            options,
-            model=model if isinstance(model, str) else GIVEN_IN_PYTHON,
-            bench=bench if isinstance(bench, str) else bench.name,
-            strategies=list_specs(strategy),
-        ),
+        _make_run_spec(plan, model, strategy, bench, options),
         _resolve_benchmark(bench),
         log_dir=log_dir,
         backend=None if isinstance(model, str) else _resolve_backend(model),
