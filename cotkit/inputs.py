@@ -66,7 +66,7 @@ def open_file(path: Path, *, hint: str | None = None) -> io.BufferedReader:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
-            raise BadInputError(path, f"is {what}", hint=hint)
+            raise BadInputError(path, f"no such file: it is {what}", hint=hint)
         return path.open("rb")
     except FileNotFoundError:
         raise BadInputError(path, "no such file", hint=hint) from None
@@ -190,11 +190,11 @@ def parse_json(
         problem = f"not JSON: {broken.msg} at character {broken.colno}"
         raise replace(place, line=line).make_error(problem) from broken
     except RecursionError as broken:
-        raise place.make_error(f"not JSON that can be read: {_TOO_DEEP}") from broken
+        raise place.make_error(f"not JSON: {_TOO_DEEP}") from broken
     except ValueError as broken:
-        raise place.make_error(f"not JSON that can be read: {first_line(broken)}") from broken
+        raise place.make_error(f"not JSON: {first_line(broken)}") from broken
     if openers > MAX_DEPTH and _is_deeper_than(value, MAX_DEPTH):
-        raise place.make_error(f"not JSON that can be read: {_TOO_DEEP}")
+        raise place.make_error(f"not JSON: {_TOO_DEEP}")
     return value
 
 

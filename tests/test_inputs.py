@@ -137,7 +137,7 @@ def test_only_ordinary_files_are_read(tmp_path: Path) -> None:
     for path, problem in (
         (pipe, "no ordinary file"),
         (Path("/dev/zero"), "no ordinary file"),
-        (tmp_path, "is a folder"),
+        (tmp_path, "it is a folder"),
         (tmp_path / "none", "no such file"),
         (tmp_path / "nul\0", "cannot be read"),
     ):
