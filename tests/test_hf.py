@@ -447,8 +447,8 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     forward = Context.forward
 
     def failing(self: Context, *args: Any) -> object:  # noqa: ANN401 - handed on
-        # three calls belong to the check at loading
-        if next(calls) == 3 + at_call:
+        # four calls belong to the check at loading
+        if next(calls) == 4 + at_call:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
         return forward(self, *args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from cotkit.types import Message
 class Prompter:
     """A model folder's tokenizer, loaded at first use. Safe to use from several threads."""
 
-    def __init__(self, folder: Path, *, chat: bool) -> None:
+    def __init__(
+        self, folder: Path, *, chat: bool, template_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
         self._folder = folder
         self._chat = chat
+        self._template_kwargs = template_kwargs or {}
         self._lock = threading.RLock()
 
     @cached_property
@@ -49,9 +52,20 @@ class Prompter:
         return self.encode(self.render(messages))
 
     def encode(self, rendered: str) -> tuple[int, ...]:
-        """Tokenize a rendered text. Raw: with special tokens as the tokenizer adds them."""
+        """Tokenize a rendered text. Raw: with the special tokens that begin a text, not an end."""
         with self._lock:
-            return tuple(self.tokenizer(rendered, add_special_tokens=not self._chat)["input_ids"])
+            tokens = tuple(self.tokenizer(rendered, add_special_tokens=not self._chat)["input_ids"])
+            return tokens[: len(tokens) - self._n_appended]
+
+    @cached_property
+    def _n_appended(self) -> int:
+        """How many tokens the tokenizer adds to the end of a raw text: a prompt goes on instead."""
+        if self._chat:
+            return 0
+        alone = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        full = self.tokenizer("a")["input_ids"]
+        starts = [i for i in range(len(full)) if full[i : i + len(alone)] == alone]
+        return len(full) - starts[-1] - len(alone) if alone and starts else 0
 
     def text(self, tokens: Sequence[int]) -> str:
         """Decode generated tokens, special ones left out."""
@@ -79,6 +93,7 @@ class Prompter:
                 tokenize=False,
                 add_generation_prompt=not to_continue,
                 continue_final_message=to_continue,
+                **self._template_kwargs,
             )
         except (jinja2.TemplateError, ValueError, TypeError) as fault:
             raise ModelLoadError(

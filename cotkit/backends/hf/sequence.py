@@ -39,6 +39,8 @@ class Sequence:
     """Tokens generated so far, without an end token."""
     generator: torch.Generator | None = None
     """Source of its random numbers, one per token; None when greedy."""
+    processors: abc.Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = ()
+    """What the generation config does to its logits: token ids [1, n], logits [1, vocabulary]."""
     transcript: Transcript | None = None
     """The text so far; set when the prompt is."""
     n_computed: int = 0
@@ -61,6 +63,11 @@ class Sequence:
     def n_ahead(self) -> int:
         """The most tokens that may follow the prompt."""
         return len(self.option_tokens) or self.request.decoding.max_tokens
+
+    @property
+    def n_most(self) -> int:
+        """The most tokens that it may have, prompt and all."""
+        return len(self.prompt) + self.n_ahead
 
     @property
     def n_own(self) -> int:
@@ -109,7 +116,7 @@ class Sequence:
     def _finish(self, *, stopped: bool) -> None:
         assert self.transcript is not None
         full = self.transcript.decode(self.output)
-        text_until_stop = cut(full, self.request.decoding)
+        text_until_stop = cut(full, self.transcript.decoding)
         reasoning, text = split_reasoning(full if text_until_stop is None else text_until_stop)
         self.is_done = True
         settle(
@@ -154,7 +161,7 @@ class Transcript:
 
     def __init__(self, decode: Callable[[abc.Sequence[int]], str], decoding: Decoding) -> None:
         self.decode = decode
-        self._decoding = decoding
+        self.decoding = decoding
         self._settled = ""
         self._context_start = (
             0  # tokens from here are decoded again, for the context of the new ones
@@ -163,16 +170,16 @@ class Transcript:
 
     def stops(self, tokens: abc.Sequence[int]) -> bool:
         """Return whether a stop rule fires in the text of the tokens (one more than last time)."""
-        if not self._decoding.stop and self._decoding.stop_after is None:
+        if not self.decoding.stop and self.decoding.stop_after is None:
             return False
         before = self.decode(tokens[self._context_start : self._n_settled])
         recent = self.decode(tokens[self._context_start :])
         text = self._settled + recent[len(before) :]
         if len(recent) > len(before) and not recent.endswith("\N{REPLACEMENT CHARACTER}"):
             self._settled, self._context_start, self._n_settled = text, self._n_settled, len(tokens)
-        if cut(text, self._decoding) is None:
+        if cut(text, self.decoding) is None:
             return False
-        return cut(self.decode(tokens), self._decoding) is not None
+        return cut(self.decode(tokens), self.decoding) is not None
 
 
 def first_line(fault: BaseException) -> str:
