@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cotkit"
-BASE = {"types", "protocols", "errors", "identity", "registry", "events", "stops", "paths"}
+BASE = {
+    "types",
+    "protocols",
+    "errors",
+    "identity",
+    "inputs",
+    "registry",
+    "events",
+    "stops",
+    "paths",
+}
 STAGES = {
     "prompting",
     "benchmarks",
@@ -53,6 +63,7 @@ BASE_IMPORTS: dict[str, set[str]] = {
     "events": {"types"},
     "stops": {"types"},
     "identity": {"types", "protocols", "errors"},
+    "inputs": {"errors"},
     "paths": {"types", "protocols", "errors"},
     "registry": {"types", "protocols", "errors"},
 }
