@@ -271,6 +271,16 @@ def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+def test_a_comparison_of_many_problems_needs_no_numpy() -> None:
+    code = (
+        "import sys, cotkit\n"
+        "cotkit.compare('simulated/8b', 'cot', bench='arithmetic', limit=300)\n"
+        "print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_the_public_names_load_lazily() -> None:
     code = (
         "import sys, cotkit; print([m for m in sys.modules if m.split('.')[0] == 'numpy']);"
