@@ -184,7 +184,6 @@ ALLOWED = {
     "cotkit.benchmarks.arithmetic.generate:_modified:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:_shown:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:apply_operator:left": LEFT_OPERAND,
-    "cotkit.benchmarks.lm_eval.config:_walk_nodes:seen": SEEN_SET,
     "cotkit.report.html.figure:make_axes:left": "left, right, top and bottom margins",
     "cotkit.workflows.ladder:_find_duplicate:seen": SEEN_SET,
 }
