@@ -160,6 +160,9 @@ class Hf:
             "generation_config": generation_settings.describe(self._logits_settings),
             "chat_template_kwargs": canonical_json(self._template_kwargs),
             "end_of_turn": " ".join(template.end_of_turn_tokens(folder)),
+            "reasoning": template.reasoning_form(
+                folder, chat=self.chat, kwargs=self._template_kwargs
+            ),
             "raw_prompt": "nothing appended"
             if not self.chat and template.drops_appended_tokens(folder)
             else "",

@@ -179,13 +179,15 @@ def choose_tokens(logits: torch.Tensor, sequences: abc.Sequence[Sequence]) -> li
             if sequence.generator is not None and filtered[i] is is_filtered
         ]
         if rows:
-            drawn = _sample_tokens(logits[rows], [sequences[i] for i in rows], is_filtered)
+            drawn = _sample_tokens(
+                logits[rows], [sequences[i] for i in rows], is_filtered=is_filtered
+            )
             chosen[rows] = drawn
     return chosen.tolist()
 
 
 def _process(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
-    """Apply the generation config to the logits of one sequence: [vocabulary] to [1, vocabulary]."""
+    """Apply the generation config to the logits of one sequence, [vocabulary]; return [1, same]."""
     ids, scores = torch.tensor([sequence.tokens], device=logits.device), logits[None].clone()
     for processor in sequence.processors:
         scores = processor(ids, scores)
@@ -198,7 +200,7 @@ def _filters(sequence: Sequence) -> bool:
 
 
 def _sample_tokens(
-    logits: torch.Tensor, sequences: abc.Sequence[Sequence], is_filtered: bool
+    logits: torch.Tensor, sequences: abc.Sequence[Sequence], *, is_filtered: bool
 ) -> torch.Tensor:
     """Draw a token for each row of logits [sequences, vocabulary]."""
     device, decodings = logits.device, [sequence.request.decoding for sequence in sequences]
@@ -232,7 +234,7 @@ def _likeliest(
         if n < n_words:
             values, order = probabilities.topk(n, dim=-1)
             order, by_word = order.sort(dim=-1)
-            values, by_value = values.gather(-1, by_word).sort(-1, descending=True, stable=True)
+            values, by_value = values.gather(-1, by_word).sort(dim=-1, descending=True, stable=True)
             order = order.gather(-1, by_value)
         else:
             values, order = probabilities.sort(dim=-1, descending=True, stable=True)

@@ -146,9 +146,9 @@ class DenseContext:
     def _run(
         self,
         ids: torch.Tensor,
-        state: Any,
+        state: Any,  # noqa: ANN401 - a cache of any kind
         lengths: Sequence[int],
-        mask: torch.Tensor | None,  # noqa: ANN401
+        mask: torch.Tensor | None,
     ) -> tuple[torch.Tensor, Any]:
         """Run the model over ids [rows, n]; return logits [rows, vocabulary] and the new state."""
         model, device = self._network.model, self._network.device
@@ -188,7 +188,7 @@ def count_bytes(state: Any) -> int:  # noqa: ANN401 - a cache of any kind
         tensors += _states(layer, "conv_states").values()
         tensors += _states(layer, "recurrent_states").values()
         if isinstance(layer, DynamicLayer) and layer.is_initialized:
-            tensors += [layer.keys, layer.values]
+            tensors += [tensor for tensor in (layer.keys, layer.values) if tensor is not None]
     return sum(tensor.nbytes for tensor in tensors)
 
 
@@ -196,7 +196,7 @@ def _n_rows(state: Any) -> int:  # noqa: ANN401 - a cache of any kind
     """Return how many rows a state has; 1 where nothing is known of it."""
     for layer in getattr(state, "layers", ()):
         if isinstance(layer, DynamicLayer) and layer.is_initialized:
-            return layer.keys.shape[0]
+            return len(layer.keys) if layer.keys is not None else 0
         for tensor in _states(layer, "conv_states").values():
             return tensor.shape[0]
         for tensor in _states(layer, "recurrent_states").values():

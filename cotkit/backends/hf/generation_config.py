@@ -1,4 +1,4 @@
-"""What ``generation_config.json`` asks of every text: applied as transformers applies it, or refused.
+"""What ``generation_config.json`` asks of every text: applied as in transformers, or refused.
 
 Penalties and bans on tokens change what a model says, greedy or not, so they are part of its
 identity; ``generation_config=off`` runs without them. How tokens are drawn (temperature, top_k,
@@ -38,13 +38,13 @@ def _are_words(value: object) -> bool:
 
 def _are_biases(value: object) -> bool:
     return isinstance(value, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and _are_ids(pair[0])  # type: ignore[arg-type]  # noqa: PLR2004
+        isinstance(pair, list) and len(pair) == 2 and _are_ids(pair[0])  # type: ignore[arg-type]
         for pair in value
     )
 
 
 def _is_decay(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))  # type: ignore[arg-type]  # noqa: PLR2004
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))  # type: ignore[arg-type]
 
 
 def _are_texts(value: object) -> bool:
@@ -105,7 +105,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, (neutral, is_usable) in _APPLIED.items():
         value = [content[name]] if isinstance(content.get(name), str) else content.get(name)
-        if value is None or value == neutral or value == []:
+        if value is None or value in (neutral, []):
             continue
         if not is_usable(value):
             raise ModelLoadError(f"{path}: {name}={value!r} cannot be used", hint=_WAY_OUT)
@@ -135,31 +135,34 @@ def make_processors(
     Each maps token ids [1, n] and logits [1, vocabulary] to logits.
     """
     import torch
-    from transformers import generation
+    from transformers.generation import logits_process
 
-    read, ends = torch.tensor([prompt]), sorted(end_ids)
+    ends = sorted(end_ids)
+    ids: Any = torch.tensor([prompt])
     makers: dict[str, Callable[[Any], object]] = {
-        "sequence_bias": generation.SequenceBiasLogitsProcessor,
+        "sequence_bias": logits_process.SequenceBiasLogitsProcessor,
         "encoder_repetition_penalty": lambda value: (
-            generation.EncoderRepetitionPenaltyLogitsProcessor(value, read)
+            logits_process.EncoderRepetitionPenaltyLogitsProcessor(value, ids)
         ),
-        "repetition_penalty": lambda value: generation.RepetitionPenaltyLogitsProcessor(
+        "repetition_penalty": lambda value: logits_process.RepetitionPenaltyLogitsProcessor(
             float(value)
         ),
-        "no_repeat_ngram_size": generation.NoRepeatNGramLogitsProcessor,
+        "no_repeat_ngram_size": logits_process.NoRepeatNGramLogitsProcessor,
         "encoder_no_repeat_ngram_size": lambda value: (
-            generation.EncoderNoRepeatNGramLogitsProcessor(value, read)
+            logits_process.EncoderNoRepeatNGramLogitsProcessor(value, ids)
         ),
-        "bad_words_ids": lambda value: generation.NoBadWordsLogitsProcessor(value, ends or None),
-        "min_length": lambda value: generation.MinLengthLogitsProcessor(value, ends),
-        "min_new_tokens": lambda value: generation.MinNewTokensLengthLogitsProcessor(
+        "bad_words_ids": lambda value: logits_process.NoBadWordsLogitsProcessor(
+            value, ends or None
+        ),
+        "min_length": lambda value: logits_process.MinLengthLogitsProcessor(value, ends),
+        "min_new_tokens": lambda value: logits_process.MinNewTokensLengthLogitsProcessor(
             len(prompt), value, ends
         ),
-        "exponential_decay_length_penalty": lambda value: generation.ExponentialDecayLengthPenalty(
-            tuple(value), ends, len(prompt)
+        "exponential_decay_length_penalty": lambda value: (
+            logits_process.ExponentialDecayLengthPenalty(tuple(value), ends, len(prompt))
         ),
-        "suppress_tokens": generation.SuppressTokensLogitsProcessor,
-        "begin_suppress_tokens": lambda value: generation.SuppressTokensAtBeginLogitsProcessor(
+        "suppress_tokens": logits_process.SuppressTokensLogitsProcessor,
+        "begin_suppress_tokens": lambda value: logits_process.SuppressTokensAtBeginLogitsProcessor(
             value, len(prompt)
         ),
     }

@@ -71,8 +71,8 @@ def _choose_mode(model: PreTrainedModel, name: str, notify: Notify) -> Network:
         notify(f"{name}: batching would not be exact for this kind of model; one row at a time")
         return alone
     notify(
-        f"{name}: this kind of model keeps its state in a way not supported: one row at a time, and "
-        "each token from the whole text before it, which is slow"
+        f"{name}: the state of this kind of model is kept in a way not supported: one row at a "
+        "time, and each token from the whole text before it, which is slow"
     )
     return replace(alone, keeps_state=False)
 
@@ -80,6 +80,8 @@ def _choose_mode(model: PreTrainedModel, name: str, notify: Notify) -> Network:
 @torch.inference_mode()
 def _reading_alone_is_exact(network: Network) -> bool:
     texts, native = _native_logits(network.model, network.device)
+    if any(bool(logits.isnan().any()) for logits in native):
+        return True  # nothing can be compared; the first token will say so
     try:
         logits = torch.cat([_logits_together(network, [text])[0] for text in texts])
     except _UNFIT:

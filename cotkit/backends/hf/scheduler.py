@@ -186,9 +186,15 @@ class Scheduler:
                 stops = (*request.decoding.stop, *settings.get("stop_strings", ()))
                 decoding = replace(request.decoding, stop=stops)
                 processors = make_processors(settings, prompt, self._end_ids) if settings else []
+                opened = self._prompter.is_in_reasoning(request.messages)
                 for sequence in sequences:
                     sequence.prompt, sequence.processors = prompt, processors
-                    sequence.transcript = Transcript(self._prompter.text, decoding)
+                    sequence.transcript = Transcript(
+                        self._prompter.text,
+                        decoding,
+                        opened=opened,
+                        message_end=self._prompter.message_end,
+                    )
                     if request.decoding.temperature > 0:
                         sequence.generator = torch.Generator().manual_seed(sequence.seed)
             for sequence in sequences:

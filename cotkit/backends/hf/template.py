@@ -7,12 +7,12 @@ folder calls its end token. Fine-tunes often keep the end token of their base mo
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -22,6 +22,7 @@ import jinja2.sandbox
 
 from cotkit.backends.hf.source import read_json, read_template
 from cotkit.errors import ModelLoadError
+from cotkit.reasoning import find_answer_start, is_marker
 
 _ANSWER = "cotkit-answer-7"
 _QUESTION = "cotkit-question-7"
@@ -40,6 +41,25 @@ def added_tokens(folder: Path) -> Mapping[str, int]:
     for each in _tokenizer_part(folder, "added_tokens") or []:
         tokens[str(each["content"])] = int(each["id"])
     return tokens
+
+
+@functools.lru_cache(maxsize=16)
+def special_tokens(folder: Path) -> frozenset[str]:
+    """Return the tokens that are left out of a text."""
+    later = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
+    entries = [*(_tokenizer_part(folder, "added_tokens") or []), *later.values()]
+    named = _special_tokens(folder).values()
+    return frozenset((*(str(e["content"]) for e in entries if e.get("special")), *named))
+
+
+def reasoning_form(folder: Path, *, chat: bool, kwargs: Mapping[str, Any]) -> str:
+    """Return how a model's reasoning is marked where the text alone would not show it; or empty."""
+    forms: list[str] = []
+    if chat and find_answer_start(generation_prompt(folder, kwargs)) is None:
+        forms.append("opened by the template")
+    if any(map(is_marker, special_tokens(folder))):
+        forms.append("marked by special tokens")
+    return ", ".join(forms)
 
 
 def end_of_turn_tokens(folder: Path) -> tuple[str, ...]:
@@ -90,7 +110,7 @@ def drops_appended_tokens(folder: Path) -> bool:
 
 
 def _tokenizer_part(folder: Path, key: str) -> Any:  # noqa: ANN401 - JSON
-    """Return one value of ``tokenizer.json``, whose vocabulary takes long to read; None: no value."""
+    """Return one value of ``tokenizer.json``, whose vocabulary takes long to read, or None."""
     path = folder / "tokenizer.json"
     _, separator, after = (path.read_text(encoding="utf-8") if path.is_file() else "").partition(
         f'"{key}":'
@@ -132,7 +152,7 @@ def _special_tokens(folder: Path) -> Mapping[str, str]:
 class _GenerationTag(jinja2.ext.Extension):
     """``{% generation %}`` marks what the model wrote; here its body is all that matters."""
 
-    tags = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - as its base class has it
 
     def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
         next(parser.stream)
@@ -144,12 +164,18 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
     )
-    environment.filters["tojson"] = lambda value, **options: json.dumps(
-        value, ensure_ascii=False, indent=options.get("indent")
-    )
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    environment.filters["tojson"] = _to_json
+    variables: dict[str, Any] = environment.globals
+    variables |= {"raise_exception": _refuse, "strftime_now": _format_now}
     return environment
+
+
+def _to_json(value: object, indent: int | None = None, **_: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _format_now(form: str) -> str:
+    return dt.datetime.now().astimezone().strftime(form)
 
 
 def _refuse(message: str) -> None:
