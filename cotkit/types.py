@@ -13,8 +13,9 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-AnswerKind = Literal["number", "choice", "text"]
-"""What a gold answer is: an exact number, one of the question's choices, or free text."""
+AnswerKind = Literal["number", "choice", "text", "expression"]
+"""What a gold answer is: an exact number, one of the question's choices, free text, or an
+expression in LaTeX (read and compared by math-verify, extra ``math``)."""
 
 Role = Literal["system", "user", "assistant"]
 

@@ -17,6 +17,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Literal, TypeAlias
 
+from cotkit.scoring.expressions import guess_piece
 from cotkit.scoring.numbers import NumberMatch, canonical_form, find_numbers, read_number
 from cotkit.types import Question, Reading
 
@@ -268,6 +269,17 @@ def normal_text(text: str) -> str:
     """Normalise a text: fold compatibility forms and case, single spaces, no outer punctuation."""
     folded = unicodedata.normalize("NFKC", text[:_CLIP]).casefold()
     return " ".join(folded.split()).strip(_EDGES)
+
+
+def expression_pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
+    """Yield (rule, text) of every place where an expression may stand, the best first."""
+    text = before_next_question(text)
+    yield from _answer_pieces(text, guess=False)
+    for line in _HASH.finditer(text):
+        yield "hash", line[1][:_CLIP]
+    lines = [line for line in text.splitlines() if line.strip()]
+    if guess and lines and (piece := guess_piece(_clip_line(lines[-1]))) is not None:
+        yield "last-line", piece
 
 
 def _answer_pieces(text: str, *, guess: bool) -> Iterator[tuple[str, str]]:
