@@ -514,7 +514,7 @@ def test_broken_bytes_and_no_file() -> None:
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ("answer_kind=choice", "must be number or text"),
+        ("answer_kind=choice", "must be number, text or expression"),
         ("filters=no", "must be read or ignore"),
         ("doc_to_txt=q", "did you mean doc_to_text"),
     ],

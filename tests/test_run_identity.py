@@ -529,7 +529,7 @@ def test_report_scale_and_show_of_scores_of_an_earlier_scorer() -> None:
     with Store(DATABASE) as store:
         part = load_part(store, store.run(runs[0].run_id), lambda _: None)
         assert part.comparison == runs[0]
-        assert not store.n_outdated(runs[0].run_id, "2")
+        assert not store.n_outdated(runs[0].run_id, ["2"])
     spoil_scores()
     read_runs([run.run_id for run in runs])
     with Store(DATABASE) as store:

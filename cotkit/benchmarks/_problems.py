@@ -269,8 +269,8 @@ class UserFile:
     path: Path
     """The file."""
     kind: str | None = None
-    """``number``, ``choice`` or ``text``; None: choice if its first line has choices or a label,
-    else number. On the command line: ``./my.jsonl:answer_kind=text``."""
+    """``number``, ``choice``, ``text`` or ``expression``; None: choice if its first line has
+    choices or a label, else number. On the command line: ``./my.jsonl:answer_kind=text``."""
     exemplars: Path | None = None
     """A second file, of problems to draw exemplars from (``--exemplars train:8``, and the label
     strategies); None: none. On the command line: ``./my.jsonl:exemplars=./train.jsonl``."""

@@ -109,7 +109,7 @@ def attempt(
         if (arm, problem) not in rows:
             raise UnknownNameError("problem", problem, problems)
         row, turns = rows[arm, problem], store.turns(stored.id, arm, problem)
-    if row.scorer_version not in {"", score.SCORER_VERSION}:
+    if row.scorer_version not in {"", *score.current_versions()}:
         print_status(
             f"the scores are of version {row.scorer_version} of the scorer, which is now of "
             f"version {score.SCORER_VERSION}: cotkit resume {stored.id} reads the answer again"

@@ -32,6 +32,7 @@ from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
+from cotkit.scoring.readers import resolve_reader
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
 from cotkit.workflows.records import (
@@ -114,6 +115,7 @@ def compare_recorded(
         BadInputError: names file, line and field.
         UnknownNameError: no such reader or baseline.
     """
+    reader = resolve_reader(reader)
     if len(specs) < 2:
         hint = "--from A.eval --from B.eval"
         raise UsageError("one file has nothing to be compared with", hint=hint)

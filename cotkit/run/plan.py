@@ -17,7 +17,7 @@ from cotkit.registry import Spec, construct, load_class, parameter_name, parse_s
 from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
-from cotkit.scoring import READERS
+from cotkit.scoring.readers import READERS, panel_of
 from cotkit.types import BackendInfo, Exemplar, Problem
 
 _SHARED_FIELDS = ("temperature", "top_p", "top_k", "seed", "calculator")
@@ -191,13 +191,14 @@ def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) ->
     own = problems[0].readers if problems else {}
     if reader in own:
         return
-    if reader not in READERS:
+    if reader in panel_of(bench.answer_kind, reader):
+        return
+    if reader not in {*READERS, *panel_of("number", reader)}:
         raise UnknownNameError("reader", reader, [*READERS, *own])
-    if bench.answer_kind not in READERS[reader].kinds:
-        raise UsageError(
-            f"reader {reader} reads numbers, {bench.name} asks for a {bench.answer_kind}",
-            hint="--reader flexible",
-        )
+    raise UsageError(
+        f"reader {reader} does not read a {bench.answer_kind}, which {bench.name} asks for",
+        hint="--reader flexible",
+    )
 
 
 class _Arms:

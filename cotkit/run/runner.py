@@ -150,7 +150,7 @@ async def _begin(
 
 def is_outdated(row: AttemptRow) -> bool:
     """Return whether another version of the scorer scored a row."""
-    return row.outcome != "failed" and row.scorer_version not in {"", score.SCORER_VERSION}
+    return row.outcome != "failed" and row.scorer_version not in {"", *score.current_versions()}
 
 
 async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool = False) -> int:
@@ -164,7 +164,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         How many attempts were scored anew.
     """
     run_id = plan.run_id(info)
-    if not store.n_outdated(run_id, score.SCORER_VERSION):
+    if not store.n_outdated(run_id, score.current_versions()):
         return 0
     outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
     asker = StoredAsker(backend_key(info), store)
@@ -301,7 +301,7 @@ def _score_row(
         text=attempt.text,
         readings=scores.readings,
         correct_by=scores.correct_by,
-        scorer_version=score.SCORER_VERSION,
+        scorer_version=score.scorer_version(problem.question.answer_kind),
         truncated=any(completion.stop_reason == "length" for completion in completions),
         n_calls=len(completions),
         n_prompt_tokens=_sum_or_none([completion.n_prompt_tokens for completion in completions]),

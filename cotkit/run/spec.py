@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.registry import split_specs
+from cotkit.scoring.readers import resolve_reader
 
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
@@ -41,7 +42,7 @@ class RunOptions:
     exemplar_seed: int = 0
     """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
     reader: str = "flexible"
-    """The reader that decides what is correct."""
+    """The reader that decides what is correct; ``math-verify`` is stored with its version."""
     margin: float = 0.02
     """Smallest gain that counts as material, a fraction in (0, 1)."""
     run_unsafe_code: bool = False
@@ -66,7 +67,9 @@ class RunOptions:
 
         Raises:
             UsageError: names the option.
+            MissingDependencyError: the reader math-verify is not installed.
         """
+        object.__setattr__(self, "reader", resolve_reader(self.reader))
         if not 0 < self.margin < 1:
             raise UsageError(
                 f"margin {self.margin} is not between 0 and 1",

@@ -240,5 +240,6 @@ def panel_of(kind: AnswerKind, reader: str) -> dict[str, Reader]:
     return {
         resolve_reader(name): member
         for name, member in READERS.items()
-        if kind in member.kinds - member.only_asked or (name == MATH_VERIFY and is_asked and kind in member.kinds)
+        if kind in member.kinds - member.only_asked
+        or (name == MATH_VERIFY and is_asked and kind in member.kinds)
     }

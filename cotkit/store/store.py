@@ -197,13 +197,14 @@ class Store:
         row = self._one(query, (run_id,))
         return int(row[0]) if row else 0
 
-    def n_outdated(self, run_id: str, scorer_version: str) -> int:
-        """Return how many attempts of a run have scores of another version of the scorer."""
+    def n_outdated(self, run_id: str, scorer_versions: Sequence[str]) -> int:
+        """Return how many attempts of a run have scores of other versions of the scorer."""
+        marks = ", ".join("?" for _ in scorer_versions)
         query = (
-            "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed' "
-            "AND scorer_version NOT IN ('', ?)"
+            "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed' "  # noqa: S608
+            f"AND scorer_version NOT IN ('', {marks})"  # question marks
         )
-        row = self._one(query, (run_id, scorer_version))
+        row = self._one(query, (run_id, *scorer_versions))
         return int(row[0]) if row else 0
 
     def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[StoredTurn]:

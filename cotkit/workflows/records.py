@@ -106,7 +106,7 @@ def score_record(
         text=attempt.text,
         readings=scores.readings,
         correct_by=scores.correct_by,
-        scorer_version=score.SCORER_VERSION,
+        scorer_version=score.scorer_version(problem.question.answer_kind),
         metrics={**(record.metrics or {}), **metrics},
         error=attempt.note,
         drafts=drafts,

@@ -302,7 +302,7 @@ def _complete_job(
     job: LadderJob, store: Store, resources: Resources, *, log_dir: Path | str, emit: Emit
 ) -> str | None:
     """Run what is missing of a job; return why attempts failed, if any did."""
-    is_current = not store.n_outdated(job.run_id, score.SCORER_VERSION)
+    is_current = not store.n_outdated(job.run_id, score.current_versions())
     if is_current and store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
         return None
     assert job.backend is not None, "a run that is only read is complete or has holes"
@@ -513,5 +513,5 @@ def _notes_on_stored(jobs: Sequence[LadderJob], store: Store) -> Iterator[str]:
     """Yield what must be known of runs that an earlier cotkit made or scored."""
     if trusted_ids := [job.plan.stored_id for job in jobs if job.plan.stored_id is not None]:
         yield trust_note(trusted_ids)
-    if n_outdated := sum(store.n_outdated(job.run_id, score.SCORER_VERSION) for job in jobs):
+    if n_outdated := sum(store.n_outdated(job.run_id, score.current_versions()) for job in jobs):
         yield outdated_note(n_outdated)

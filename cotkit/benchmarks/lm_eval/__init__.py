@@ -61,8 +61,9 @@ class LmEval:
             raise config.make_error("output_type", f"cannot ask for {output}", "generate_until")
         if output == "multiple_choice":
             object.__setattr__(self, "answer_kind", "choice")
-        elif self.answer_kind not in {"number", "text"}:
-            raise ValueError(f"answer_kind is {self.answer_kind!r}, must be number or text")
+        elif self.answer_kind not in {"number", "text", "expression"}:
+            kinds = "number, text or expression"
+            raise ValueError(f"answer_kind is {self.answer_kind!r}, must be {kinds}")
         if self.filters not in {"read", "ignore"}:
             raise ValueError(f"filters is {self.filters!r}, must be read or ignore")
         self._samples()

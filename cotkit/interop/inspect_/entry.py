@@ -29,6 +29,7 @@ from cotkit.registry import Spec, entries
 from cotkit.run.driver import Turn, drive, make_oracle, start_flow, trim
 from cotkit.run.sandbox import make_sandbox
 from cotkit.scoring import READERS, score_attempt
+from cotkit.scoring.readers import resolve_reader
 from cotkit.types import Problem, Request
 
 _METADATA_KEY = "cotkit"
@@ -106,9 +107,10 @@ def make_scorer_factory(reader: str) -> Callable[..., Any]:
             scores = score_attempt(
                 attempt, samples.make_problem(_read_state(state), answer_kind), reader
             )
-            reading = scores.readings[reader]
+            name = resolve_reader(reader)
+            reading = scores.readings[name]
             return Score(
-                value=CORRECT if scores.correct_by[reader] else INCORRECT,
+                value=CORRECT if scores.correct_by[name] else INCORRECT,
                 answer=reading.value,
                 explanation=attempt.text,
                 metadata={"outcome": scores.outcome, "rule": reading.rule},
@@ -142,7 +144,7 @@ def make_task_factory(bench: str) -> Callable[..., Task]:
             scorer=[
                 _SCORERS[name]()
                 for name in (_DEFAULT_READER, *(n for n in READERS if n != _DEFAULT_READER))
-                if benchmark.answer_kind in READERS[name].kinds
+                if benchmark.answer_kind in READERS[name].kinds - READERS[name].only_asked
             ],
             version=benchmark.version,
             metadata={"cotkit": {"bench": str(spec)}},
