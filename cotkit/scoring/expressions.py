@@ -21,10 +21,11 @@ import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from cotkit.errors import MissingDependencyError
+from cotkit.scoring.candidates import find_candidates, last_line
 from cotkit.types import Question, Reading
 
 LIMIT_S = 5.0
@@ -53,17 +54,19 @@ def math_verify_name() -> str:
         raise MissingDependencyError("math-verify", "math") from None
 
 
-def read_expression(pieces: Iterable[tuple[str, str]]) -> Reading:
-    """Return the first piece that holds one expression; ``value`` is its LaTeX.
+def read_expression(text: str, _question: Question, *, guess: bool) -> Reading:
+    """Read the first place that states one expression; ``value`` is its LaTeX.
 
-    Args:
-        pieces: (rule, text) of every place where the answer may stand, the best first.
+    ``guess`` also takes the last line: its last formula, its right side, or all of it.
 
     Raises:
         MissingDependencyError: math-verify is not installed.
     """
+    places = [(c.rule, c.piece) for c in find_candidates(text)]
+    if guess:
+        places += [(c.rule, guess_piece(c.piece)) for c in last_line(text)]
     rule = "none"
-    for name, piece in pieces:
+    for name, piece in places:
         if name == "last-line" and rule == "ambiguous":
             break  # a guess does not overrule what was rejected
         candidate = find_expression(piece)
@@ -111,12 +114,12 @@ def equals_math_verify(value: str, gold: str, _question: Question) -> bool:
 # Where a text may state an expression, and which part of that is the expression, as LaTeX.
 
 
-def guess_piece(line: str) -> str | None:
-    """Return what a last line states without a cue: its last formula, right side, or all of it."""
+def guess_piece(line: str) -> str:
+    """Return what a last line may state without a cue; empty: nothing."""
     if spans := list(_MATH.finditer(line)):
         return spans[-1][0]
     _, equals, right = line.rpartition("=")
-    return right if equals else None if _WORD.search(line) else line
+    return right if equals else "" if _WORD.search(line) else line
 
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")

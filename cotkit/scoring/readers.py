@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from cotkit.scoring import answers, expressions
+from cotkit.scoring import answers, choices, expressions, texts
 from cotkit.scoring.numbers import parse_gold
 from cotkit.types import AnswerKind, Question, Reading
 
@@ -148,11 +148,15 @@ def equals_exactly(value: str, gold: str, question: Question) -> bool:
         case "number":
             return parse_gold(value) == parse_gold(gold)
         case "choice":
-            return answers.equals_choice(value, gold, question)
+            return choices.equals_choice(value, gold, question)
         case "text":
+<<<<<<< HEAD
             return answers.equals_text(value, gold, question)
         case "expression":
             return expressions.equals_expression(value, gold, question)
+=======
+            return texts.equals_text(value, gold, question)
+>>>>>>> main
 
 
 def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
@@ -160,11 +164,15 @@ def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
         case "number":
             return answers.read_anything(text) if guess else answers.read_marked(text)
         case "choice":
-            return answers.read_choice(text, question, guess=guess)
+            return choices.read_choice(text, question, guess=guess)
         case "text":
+<<<<<<< HEAD
             return answers.read_text(text, question, guess=guess)
         case "expression":
-            return expressions.read_expression(answers.expression_pieces(text, guess=guess))
+            return expressions.read_expression(text, question, guess=guess)
+=======
+            return texts.read_text(text, question, guess=guess)
+>>>>>>> main
 
 
 def _own_reader(summary: str, *, guess: bool) -> Reader:
