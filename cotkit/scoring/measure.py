@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Literal
 
 from cotkit.errors import UsageError
-from cotkit.scoring.answers import equals_choice, normal_text
+from cotkit.scoring.choices import equals_choice
 from cotkit.scoring.metrics import (
     OptionWeights,
     brier,
@@ -31,6 +31,7 @@ from cotkit.scoring.metrics import (
     pass_at_k,
 )
 from cotkit.scoring.readers import equals_exactly
+from cotkit.scoring.texts import normal_text
 from cotkit.types import Attempt, Problem, Reading
 
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -74,6 +75,20 @@ def measure_attempt(
     if logprobs:
         metrics |= _measure_options(problem, logprobs, n_tokens)
     return metrics
+
+
+def answer_length(problem: Problem) -> int | None:
+    """Return in how many tokens the metrics of edits cut the gold answer; None: in none.
+
+    Digits of a number, words of a text: the L of ``p^L``.
+    """
+    match problem.question.answer_kind:
+        case "number":
+            return sum(map(str.isdigit, problem.gold)) or None
+        case "text":
+            return len(normal_text(problem.gold).split()) or None
+        case _:
+            return None
 
 
 def options_of(problem: Problem) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
+from cotkit.scoring.measure import answer_length
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store import Store, existing_place, place_of
 from cotkit.types import BackendInfo
@@ -34,6 +35,7 @@ from cotkit.workflows.compare import (
     Emit,
     backend_of,
     change_of,
+    criteria_of,
     failure_reason,
     ignore_event,
     outdated_note,
@@ -146,7 +148,7 @@ def scale_models(
                 [job for job in jobs if job.bench is bench],
                 store,
                 options,
-                Criteria(reader=spec.reader, baseline=spec.baseline, margin=spec.margin),
+                criteria_of(spec),
                 prices=resources.prices,
                 seed=spec.seed,
                 n_curves=len(forecast.n_problems),
@@ -219,7 +221,7 @@ def scale_runs(
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
         spec = jobs[0].plan.spec
-        criteria = Criteria(reader=spec.reader, baseline=spec.baseline, margin=margin)
+        criteria = replace(criteria_of(spec), margin=margin)
         scales, n_failed = analyse_jobs(
             jobs, store, options, criteria, prices=prices, seed=seed, n_curves=n_curves
         )
@@ -452,6 +454,7 @@ def analyse_jobs(
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
             reader=criteria.reader,
+            answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
         ),
     )
     question = ScaleQuestion(
