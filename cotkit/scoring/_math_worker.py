@@ -59,22 +59,25 @@ class Jobs:
         """Do one job."""
         match op:
             case "parse":
-                return self._spell(text)
+                parsed = self._parse(f"${text}$")
+                return self._spell(parsed, text) if self._is_expression(parsed) else None
             case "extract":
                 parsed = self._parse(text)
                 words = [part for part in parsed if isinstance(part, str)]
-                return (words[-1] if words else str(parsed[0])) if parsed else None
+                return (
+                    self._spell(parsed, words[-1] if words else str(parsed[0])) if parsed else None
+                )
             case _:
                 golds, parsed = self._parse(f"${gold}$"), self._parse(f"${text}$")
                 return self._verify(list(golds), list(parsed), timeout_seconds=0)
 
-    def _spell(self, text: str) -> str | None:
-        expression = next(iter(self._parse(f"${text}$")), None)
-        if not isinstance(expression, self._types):
-            return None
+    def _is_expression(self, parsed: tuple[Any, ...]) -> bool:
+        return bool(parsed) and isinstance(parsed[0], self._types)
+
+    def _spell(self, parsed: tuple[Any, ...], text: str) -> str:
         with contextlib.suppress(Exception):  # a printer or parser of theirs that fails
-            spelling: str = self._latex(expression)
-            if self._parse(f"${spelling}$")[0] == expression:
+            spelling: str = self._latex(parsed[0])
+            if self._is_expression(parsed) and self._parse(f"${spelling}$")[0] == parsed[0]:
                 return spelling
         return text
 

@@ -150,13 +150,9 @@ def equals_exactly(value: str, gold: str, question: Question) -> bool:
         case "choice":
             return choices.equals_choice(value, gold, question)
         case "text":
-<<<<<<< HEAD
-            return answers.equals_text(value, gold, question)
+            return texts.equals_text(value, gold, question)
         case "expression":
             return expressions.equals_expression(value, gold, question)
-=======
-            return texts.equals_text(value, gold, question)
->>>>>>> main
 
 
 def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
@@ -166,13 +162,9 @@ def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
         case "choice":
             return choices.read_choice(text, question, guess=guess)
         case "text":
-<<<<<<< HEAD
-            return answers.read_text(text, question, guess=guess)
+            return texts.read_text(text, question, guess=guess)
         case "expression":
             return expressions.read_expression(text, question, guess=guess)
-=======
-            return texts.read_text(text, question, guess=guess)
->>>>>>> main
 
 
 def _own_reader(summary: str, *, guess: bool) -> Reader:
