@@ -21,6 +21,7 @@ BASE = {
     "registry",
     "events",
     "stops",
+    "reasoning",
     "paths",
 }
 STAGES = {
@@ -61,7 +62,8 @@ BASE_IMPORTS: dict[str, set[str]] = {
     "errors": set(),
     "protocols": {"types"},
     "events": {"types"},
-    "stops": {"types"},
+    "stops": {"types", "reasoning"},
+    "reasoning": set(),
     "identity": {"types", "protocols", "errors"},
     "inputs": {"errors"},
     "paths": {"types", "protocols", "errors"},
@@ -184,7 +186,6 @@ ALLOWED = {
     "cotkit.benchmarks.arithmetic.generate:_modified:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:_shown:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:apply_operator:left": LEFT_OPERAND,
-    "cotkit.benchmarks.lm_eval.config:_walk_nodes:seen": SEEN_SET,
     "cotkit.report.html.figure:make_axes:left": "left, right, top and bottom margins",
     "cotkit.workflows.ladder:_find_duplicate:seen": SEEN_SET,
 }

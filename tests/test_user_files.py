@@ -9,6 +9,7 @@ import io
 import json
 import sys
 import tracemalloc
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,13 +93,13 @@ def test_a_label_strategy_runs_on_two_files(tmp_path: Path) -> None:
 
 # --- every shape of file
 
-ROWS = [
+ROWS: list[dict[str, object]] = [
     {"question": "Two and two, doubled?", "answer": "8", "id": "r1"},
     {"question": 'She said "3, or 4"; which is odd?', "answer": "1,003", "id": "r2"},
 ]
 
 
-def save(folder: Path, ending: str, rows: list[dict[str, object]]) -> Path:
+def save(folder: Path, ending: str, rows: Sequence[Mapping[str, object]]) -> Path:
     """Write rows as a file of that ending, as other programs would."""
     path = folder / f"mine{ending}"
     content = b""
@@ -115,7 +116,7 @@ def save(folder: Path, ending: str, rows: list[dict[str, object]]) -> Path:
             writer.writerows(rows)
             content = text.getvalue().encode()
         case table_ending:
-            table = pa.Table.from_pylist(rows)
+            table = pa.Table.from_pylist(list(rows))
             buffer = io.BytesIO()
             if table_ending == ".parquet":
                 parquet.write_table(table, buffer)

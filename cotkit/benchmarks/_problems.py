@@ -51,7 +51,7 @@ _LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class FieldColumns:
     """What the fields are called in a file."""
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -78,32 +78,34 @@ class _ColumnError(Exception):
     """No such column, or several that may be meant: (problem, column, hint)."""
 
 
-def find_columns(record: Record, told: Mapping[str, str]) -> Columns:
-    """Find which column of a record holds what: as ``told``, else by their names.
+def find_columns(record: Record, column_names: Mapping[str, str]) -> FieldColumns:
+    """Find which column of a record holds what: as ``column_names`` says, else by their names.
 
     Raises:
         BadInputError: there is no such column, or several may be meant.
     """
     try:
-        return _find_columns(tuple(record.fields), tuple(sorted(told.items())))
+        return _find_columns(tuple(record.fields), tuple(sorted(column_names.items())))
     except _ColumnError as unclear:
         problem, column, hint = unclear.args
         raise record.make_error(problem, field=column, hint=hint) from None
 
 
 @functools.lru_cache(maxsize=64)  # the lines of a file are alike
-def _find_columns(columns: tuple[str, ...], told: tuple[tuple[str, str], ...]) -> Columns:
-    names = {name: column for name, column in told if name != "choices"}
+def _find_columns(
+    columns: tuple[str, ...], column_names: tuple[tuple[str, str], ...]
+) -> FieldColumns:
+    names = {name: column for name, column in column_names if name != "choices"}
     choices = tuple(
-        c.strip() for name, value in told if name == "choices" for c in value.split(",")
+        c.strip() for name, value in column_names if name == "choices" for c in value.split(",")
     )
     for column in (*names.values(), *choices):
         if column not in columns:
             raise _ColumnError("missing", column, f"the columns are {', '.join(columns)[:200]}")
     by_name = _fold_names(columns)
-    is_told = "answer" in names
+    names_answer = "answer" in names
     for name in FIELDS:
-        if name in names or (name == "label" and is_told) or (name == "choices" and choices):
+        if name in names or (name == "label" and names_answer) or (name == "choices" and choices):
             continue
         candidates = [name] if name in columns else by_name.get(name, [])
         if not candidates and not (name == "answer" and "label" in names):
@@ -118,7 +120,7 @@ def _find_columns(columns: tuple[str, ...], told: tuple[tuple[str, str], ...]) -
         raise _ColumnError(f"beside {names['answer']}", names["label"], hint)
     if "choices" in names:
         choices = (names.pop("choices"),)
-    return Columns(names=names, choices=choices or _find_choice_columns(columns))
+    return FieldColumns(names=names, choices=choices or _find_choice_columns(columns))
 
 
 def _fold_names(columns: tuple[str, ...]) -> dict[str, list[str]]:
@@ -151,7 +153,7 @@ def check_problems(
     *,
     answer_kind: AnswerKind,
     labels: Sequence[str] = (),
-    told: Mapping[str, str] | None = None,
+    column_names: Mapping[str, str] | None = None,
     base: str | None = None,
 ) -> tuple[Problem, ...]:
     """Make the problems of a file; one without ``id`` is named after the file and its line number.
@@ -160,7 +162,7 @@ def check_problems(
         records: Those of the file, in its order.
         answer_kind: What the gold answers are.
         labels: The choices of a line that has a ``label`` and no ``choices``.
-        told: Field -> column, where the user said so.
+        column_names: Field -> column, where the user said so.
         base: What a whole number says of a choice: :func:`decide_base`.
 
     Raises:
@@ -170,7 +172,7 @@ def check_problems(
     questions: dict[tuple[str, tuple[str, ...]], tuple[int, Problem]] = {}
     problems: list[Problem] = []
     for record in records:
-        columns = find_columns(record, told or {})
+        columns = find_columns(record, column_names or {})
         problem = _make_problem(record, columns, answer_kind, labels, base)
         problem_id = problem.question.id
         if problem_id in ids:
@@ -188,7 +190,7 @@ def check_problems(
     return tuple(problems)
 
 
-def collect_labels(records: Iterable[Record], told: Mapping[str, str]) -> tuple[str, ...]:
+def collect_labels(records: Iterable[Record], column_names: Mapping[str, str]) -> tuple[str, ...]:
     """Return the different labels of the records without choices of their own, sorted.
 
     Raises:
@@ -198,7 +200,7 @@ def collect_labels(records: Iterable[Record], told: Mapping[str, str]) -> tuple[
     labels: set[str] = set()
     last: tuple[Record, str] | None = None
     for record in records:
-        columns = find_columns(record, told)
+        columns = find_columns(record, column_names)
         if columns.has_labels and not _has_choices(record, columns):
             last = record, columns.answer
             labels.add(_read_answer(record, columns))
@@ -216,7 +218,7 @@ def collect_labels(records: Iterable[Record], told: Mapping[str, str]) -> tuple[
 
 
 def _check_repeat(
-    record: Record, columns: Columns, problem: Problem, number: int, first: Problem
+    record: Record, columns: FieldColumns, problem: Problem, number: int, first: Problem
 ) -> None:
     """Refuse a question that stands in the file twice, unless both lines share a cluster."""
     if problem.gold != first.gold:
@@ -235,7 +237,7 @@ def _check_repeat(
 
 def _make_problem(
     record: Record,
-    columns: Columns,
+    columns: FieldColumns,
     answer_kind: AnswerKind,
     labels: Sequence[str],
     base: str | None,
@@ -274,13 +276,13 @@ def _stem(record: Record) -> str:
     return Path(name.removesuffix(".gz")).stem
 
 
-def _check_names(record: Record, columns: Columns) -> None:
+def _check_names(record: Record, columns: FieldColumns) -> None:
     """Refuse a field that looks like a misspelt one: it would silently have no effect."""
-    used = {*columns.names.values(), *columns.choices}
+    columns_read = {*columns.names.values(), *columns.choices}
     present = {*columns.names, *(["choices"] if columns.choices else [])}
     missing = [name for name in FIELDS if name not in present]
     for name in record.fields:
-        if name not in FIELDS and name not in used:
+        if name not in FIELDS and name not in columns_read:
             near = difflib.get_close_matches(name.lower(), missing, n=1, cutoff=_NEAR)
             if near:
                 raise record.make_error(
@@ -293,7 +295,7 @@ def _check_names(record: Record, columns: Columns) -> None:
 
 def _read_solution(
     record: Record,
-    columns: Columns,
+    columns: FieldColumns,
     answer_kind: AnswerKind,
     choices: tuple[str, ...],
     base: str | None,
@@ -318,7 +320,7 @@ def _read_solution(
 
 
 def _read_choice(
-    record: Record, columns: Columns, text: str, choices: tuple[str, ...], base: str | None
+    record: Record, columns: FieldColumns, text: str, choices: tuple[str, ...], base: str | None
 ) -> str:
     """Return the choice that an answer means by its text, mark or place, or its letter."""
     marks = _read_marks(record, columns)
@@ -355,7 +357,7 @@ BASES = ("text", "0", "1")
 
 
 def decide_base(
-    records: Iterable[Record], told: Mapping[str, str], base: str | None = None
+    records: Iterable[Record], column_names: Mapping[str, str], base: str | None = None
 ) -> str | None:
     """Decide what whole numbers as answers mean, over all records with choices of their own.
 
@@ -367,9 +369,9 @@ def decide_base(
     """
     bases = BASES if base is None else (base,)
     golds: dict[str, list[str | None]] = {name: [] for name in bases}
-    places: list[tuple[Record, Columns, int, tuple[str, ...]]] = []
+    places: list[tuple[Record, FieldColumns, int, tuple[str, ...]]] = []
     for record in records:
-        columns = find_columns(record, told)
+        columns = find_columns(record, column_names)
         choices = _read_choices(record, columns)
         if (place := _find_place(record, columns, choices)) is not None:
             places.append((record, columns, place, choices))
@@ -387,7 +389,7 @@ def decide_base(
     return fitting[0]
 
 
-_Place = tuple[Record, Columns, int, tuple[str, ...]]
+_Place = tuple[Record, FieldColumns, int, tuple[str, ...]]
 
 
 def _misplaced(bad: Mapping[str, _Place]) -> Exception:
@@ -430,7 +432,7 @@ def _choice_at(base: str, place: int, choices: tuple[str, ...]) -> str | None:
     return choices[index] if 0 <= index < len(choices) else None
 
 
-def _find_place(record: Record, columns: Columns, choices: tuple[str, ...]) -> int | None:
+def _find_place(record: Record, columns: FieldColumns, choices: tuple[str, ...]) -> int | None:
     """Return the answer as a number that may be a place; None: it is none.
 
     A text of digits is a number only where the file does not tell the two apart, or no choice is
@@ -447,7 +449,7 @@ def _find_place(record: Record, columns: Columns, choices: tuple[str, ...]) -> i
     return None if is_text else int(value)
 
 
-def _read_answer(record: Record, columns: Columns) -> str:
+def _read_answer(record: Record, columns: FieldColumns) -> str:
     """Return the text of the answer; a number as it was written."""
     value = record.fields.get(columns.answer)
     if isinstance(value, float):  # only what has no digits is read as one
@@ -458,11 +460,11 @@ def _read_answer(record: Record, columns: Columns) -> str:
     return str(value) if is_number else record.require_text(columns.answer)
 
 
-def _has_choices(record: Record, columns: Columns) -> bool:
+def _has_choices(record: Record, columns: FieldColumns) -> bool:
     return any(record.fields.get(name) is not None for name in columns.choices)
 
 
-def _read_marks(record: Record, columns: Columns) -> list[str]:
+def _read_marks(record: Record, columns: FieldColumns) -> list[str]:
     """Return what the choices are called, where the file says so: ``A``, ``B`` or ``1``, ``2``."""
     value = record.fields.get(columns.choices[0]) if len(columns.choices) == 1 else None
     if not isinstance(value, dict):
@@ -472,7 +474,7 @@ def _read_marks(record: Record, columns: Columns) -> list[str]:
     return [str(mark) for mark in cast("list[object]", marks)] if isinstance(marks, list) else []
 
 
-def _read_choices(record: Record, columns: Columns) -> tuple[str, ...]:
+def _read_choices(record: Record, columns: FieldColumns) -> tuple[str, ...]:
     if not _has_choices(record, columns):
         return ()
     name, items = columns.choices[0], _list_choices(record, columns)
@@ -493,7 +495,7 @@ def _read_choices(record: Record, columns: Columns) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _list_choices(record: Record, columns: Columns) -> list[object]:
+def _list_choices(record: Record, columns: FieldColumns) -> list[object]:
     """Return the choices, not yet checked, of a list, an object, a cell, or a column for each."""
     values = [record.fields.get(name) for name in columns.choices]
     if len(values) > 1:
@@ -532,7 +534,7 @@ def _find_name(record: Record, column: str) -> str | None:
     return record.find_text(column) if number is None else str(number)
 
 
-def _read_n_steps(record: Record, columns: Columns) -> int | None:
+def _read_n_steps(record: Record, columns: FieldColumns) -> int | None:
     value = record.fields.get(columns["n_steps"])
     if value is None:
         return None
@@ -662,7 +664,11 @@ class UserFile:
             labels = collect_labels(self._records(), self.columns)
             base = decide_base(self._records(), self.columns, self.answer_base)
         return check_problems(
-            iterate_records(path), answer_kind=kind, labels=labels, told=self.columns, base=base
+            iterate_records(path),
+            answer_kind=kind,
+            labels=labels,
+            column_names=self.columns,
+            base=base,
         )
 
     def _records(self) -> Iterable[Record]:

@@ -7,8 +7,9 @@ import unicodedata
 from fractions import Fraction
 from itertools import islice
 
-from cotkit.scoring.answers import last_boxed, settle_number
+from cotkit.scoring.candidates import last_boxed
 from cotkit.scoring.numbers import canonical_form, find_numbers
+from cotkit.scoring.settle import settle_number
 
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)\s*[$€£]?\s*"

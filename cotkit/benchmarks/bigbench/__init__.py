@@ -266,8 +266,8 @@ def _read_answers(example: Record) -> tuple[list[str], str | None]:
     """Return the answers that count, at least one, and the rationale that the file gives.
 
     The answers are ``target``, else the best-scored options. A target that begins with one of those
-    options and goes on after a full stop or the like, as "Yes. Both are blue." does, is the option and its
-    rationale.
+    options and goes on after a full stop or the like, as "Yes. Both are blue." does, is that option
+    and its rationale.
     """
     value = example.fields.get("target")
     scores = _read_scores(example) if value is None or "target_scores" in example.fields else {}
