@@ -356,9 +356,9 @@ def test_many_values_of_a_metric_have_the_interval_that_their_resamples_have(sca
 
 
 def test_a_metric_with_few_values_that_differ_is_resampled() -> None:
-    arm = [0.9] * 49 + [1.0] * 400
+    arm = [0.9] * 29 + [1.0] * 400
     sample = measure_sample(
-        arm, [0.0] * 449, range(449), n_units=449, is_clustered=False, is_resampled=True
+        arm, [0.0] * 429, range(429), n_units=429, is_clustered=False, is_resampled=True
     )
     assert sample.method == "bootstrap-t"
 

@@ -21,6 +21,7 @@ BASE = {
     "registry",
     "events",
     "stops",
+    "reasoning",
     "paths",
 }
 STAGES = {
@@ -61,7 +62,8 @@ BASE_IMPORTS: dict[str, set[str]] = {
     "errors": set(),
     "protocols": {"types"},
     "events": {"types"},
-    "stops": {"types"},
+    "stops": {"types", "reasoning"},
+    "reasoning": set(),
     "identity": {"types", "protocols", "errors"},
     "inputs": {"errors"},
     "paths": {"types", "protocols", "errors"},

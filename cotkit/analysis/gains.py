@@ -5,7 +5,7 @@ Every interval and p-value of a gain comes from here, both from one procedure:
 - independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p;
 - problems in clusters, or scores that are shares (repeated samples, graded metrics): sign flips of
   whole clusters below 30 of them, the symmetric bootstrap-t from 30 on;
-- a metric that is no rate, where at least 50 independent problems differ: the normal interval,
+- a metric that is no rate, where at least 30 independent problems differ: the normal interval,
   which is what its resamples give by then;
 - totals only: Newcombe's interval, and the p-value at which it touches 0;
 - a run that is looked at after every problem: a confidence sequence.
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 N_RESAMPLES = 2000
 """Of each bootstrap, and sign flips, at least."""
 
-_MANY = 50
+_MANY = 30
 """Problems with another value than most have, from which on a metric's mean counts as normal."""
 
 
@@ -246,7 +246,7 @@ def measure_sample(
         )
     values = [a - c for a, c in zip(arm, control, strict=True)]
     [(_, n_equal)] = Counter(values).most_common(1)
-    if is_resampled and not is_clustered and n - n_equal >= _MANY:
+    if is_resampled and not is_clustered and (n == n_equal or n - n_equal >= _MANY):
         return PairedSample(
             n=n,
             arm_rate=rates[0],
@@ -256,7 +256,7 @@ def measure_sample(
             n_worse=n_worse,
             method="normal",
             n_effective=n,
-            error=stdev(values) / math.sqrt(n),
+            error=0.0 if n == n_equal else stdev(values) / math.sqrt(n),
         )
     import numpy as np
 
@@ -350,7 +350,7 @@ def _estimate_normal(sample: PairedSample, error: float, level: float) -> GainEs
     half = max(z * error, z * z / (sample.n + z * z))
     size = abs(sample.gain)
     z_least = math.sqrt(sample.n * size / (1 - size)) if size < 1 else math.inf
-    p_value = math.erfc(min(size / error, z_least) / math.sqrt(2))
+    p_value = math.erfc(min(size / error if error else math.inf, z_least) / math.sqrt(2))
     interval = Interval(
         low=max(-1.0, sample.gain - half), high=min(1.0, sample.gain + half), level=level
     )
