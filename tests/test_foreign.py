@@ -15,8 +15,10 @@ import zstandard
 
 from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals
 from cotkit.errors import BadInputError, CotkitError, UsageError
+from cotkit.inputs import parse_count
 from cotkit.interop.ladders import parse_source, read_sources
-from cotkit.interop.results import pair_arms, read_count, read_sizes
+from cotkit.interop.recorded import compare_recorded
+from cotkit.interop.results import pair_arms, read_sizes
 
 HUB = "Qwen/Qwen2.5-7B"
 
@@ -288,11 +290,11 @@ def broken_lm_eval(home: Path, what: str) -> None:
     ("what", "options", "said"),
     [
         ("no results", "", "no results*.json under it"),
-        ("not json", "", "results_2025-06-01T10-00-00.000001.json: not JSON"),
+        ("not json", "", "results_2025-06-01T10-00-00.000001.json:1: not JSON"),
         ("half a line", "", ".jsonl:2: not JSON"),
         ("no metric in a line", "", ".jsonl:2:exact_match: missing"),
         ("a list as id", "", ".jsonl:2:doc_id: must be a number or a text"),
-        ("a huge number", "", ".jsonl:3:exact_match: must be 0 to 1"),
+        ("a huge number", "", ".jsonl:3: not JSON: 10000000000000000000... is too long a number"),
         ("no filter field", "", ".jsonl:4:doc_id: document 0 a second time"),
         ("no results field", "", ".json:results: missing"),
         ("no n", "", ":n-samples.gsm8k.effective: missing"),
@@ -373,7 +375,7 @@ def test_an_archive_that_is_none_and_one_that_nothing_reads(
             RATES + "m,F,1B,g,cot,200,10,acc_pct\nm,F,1.5B,g,plain,200,11,acc_pct\n",
             ":3:params: another size (line 2 gives the same model another size)",
         ),
-        (RATES + f"m,F,1B,g,cot,200,{'1' * 200_000},acc_pct\n", ":2: field larger than"),
+        (RATES + f"m,F,1B,g,cot,200,{'1' * 200_000},acc_pct\n", ":2: not CSV: field larger than"),
         (PROBLEMS + "m,cot,p,maybe,\n", ":2:correct: 'maybe' is not a number"),
         (PROBLEMS + "m,cot,p,1,\nm,plain,q,1,\n", ":3: m: plain has no problem in common with cot"),
     ],
@@ -453,8 +455,114 @@ def test_arms_without_a_control_are_not_guessed() -> None:
 def test_sizes_are_read_as_people_write_them() -> None:
     written = ["7B", "350M", "1.5e9", "13_000_000_000", "1.5b"]
     expected = [7 * 10**9, 350 * 10**6, 15 * 10**8, 13 * 10**9, 15 * 10**8]
-    assert [read_count(one) for one in ("0", "big", "-1", "", "5.5", "1e30")] == [None] * 6
-    assert list(map(read_count, written)) == expected
+    assert [parse_count(one) for one in ("0", "big", "-1", "", "5.5", "1e30")] == [None] * 6
+    assert list(map(parse_count, written)) == expected
     assert read_sizes(["org/m=7B"]) == {"org/m": 7 * 10**9}
     with pytest.raises(UsageError, match="--params MODEL=7B"):
         read_sizes(["m"])
+
+
+def refused_of(written: Sequence[str]) -> str:
+    with pytest.raises(CotkitError) as refused:
+        read_sources(written)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "model,strategy,n_items,value,metric,value\nm,cot,9,0.5,acc,1\n",
+            ":1:value: stands twice",
+        ),
+        (RATES + 'm,F,1B,g,cot,"1,23",10,accuracy_pct\n', ":2:n_items: '1,23' is not a count"),
+        (RATES + "m,F,1B,g,cot,\u0661\u0662,10,accuracy_pct\n", ":2:n_items: '\u0661\u0662' is"),
+        (RATES + "m,F,1B,g,cot,12,\uff11\uff10,accuracy_pct\n", ":2:value: '\uff11\uff10' is not"),
+        (RATES + "m,F,1B,g,cot,12,1_0,accuracy_pct\n", ":2:value: '1_0' is not a number"),
+        (
+            "model,strategy,problem_id,correct,sample\nm,cot,p,1,0\nm,cot,p,0,0\n",
+            ":3:sample: sample 0 twice",
+        ),
+        (
+            "model,strategy,n_items,value,metric,train_flops\nm,cot,9,0.5,acc,-1\n",
+            ":2:train_flops: must be above 0",
+        ),
+    ],
+)
+def test_what_a_csv_says_twice_or_in_other_digits_is_refused(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    assert problem in refused_of([f"csv:{path}"])
+
+
+def test_a_value_that_its_samples_contradict_is_refused(tmp_path: Path) -> None:
+    home = lm_eval(tmp_path, {"none": [1, 0, 0, 1]})
+    results, samples = sorted(home.iterdir())
+    edited(results, lambda page: page.update(results={"gsm8k": {"exact_match,none": 0.75}}))
+    source = f"cot=lm-eval:{tmp_path}"
+    assert "results.gsm8k.exact_match,none: states 0.75, but the mean of its 4 samples is 0.5" in (
+        refused_of([source])
+    )
+    text = samples.read_text(encoding="utf-8")
+    samples.write_text(text.replace('"target"', '"resps": [["1"]], "target"'), encoding="utf-8")
+    with pytest.raises(BadInputError, match=r"states 0\.75, but the mean"):
+        compare_recorded([f"cot={samples}", f"plain={samples}"])
+    edited(results, lambda page: page.update({"n-samples": {"gsm8k": {"effective": 8}}}))
+    (ladder,) = read_sources([source])
+    assert "gsm8k: the samples are of 4 of 8 documents: they alone count" in ladder.notes
+
+
+def test_an_accuracy_that_its_log_contradicts_is_refused(tmp_path: Path) -> None:
+    def write(value: float, reducer: str | None) -> Path:
+        path = tmp_path / "x.json"
+        metrics = {"accuracy": {"name": "accuracy", "value": value}}
+        scores = [{"name": "match", "reducer": reducer, "metrics": metrics}]
+        inspect_log(path, {"a": ["C", "I"], "b": ["C", "C"]}, results={"scores": scores})
+        return path
+
+    for reducer in (None, "mean"):
+        assert "states 0.5, but the mean of its 2 samples is 0.75" in refused_of(
+            [f"cot=inspect:{write(0.5, reducer)}"]
+        )
+        path = write(0.5, reducer)
+        with pytest.raises(BadInputError, match=r"states 0\.5"):
+            compare_recorded([f"a={path}", f"b={path}"])
+    for value, reducer in ((0.75, "mean"), (1.0, "mode")):
+        read_sources([f"cot=inspect:{write(value, reducer)}"])
+
+
+def test_an_epoch_that_stands_in_a_log_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    head = inspect_log(path, {"a": ["C"], "b": ["I"]})
+    samples = [*inspect_samples({"a": ["C"]}), *inspect_samples({"a": ["I"]})]
+    path.write_text(json.dumps({**head, "samples": samples}), encoding="utf-8")
+    assert "samples.1: epoch 1 of 'a' twice" in refused_of([f"cot=inspect:{path}"])
+    with pytest.raises(BadInputError, match="epoch 1 of 'a' twice"):
+        compare_recorded([f"a={path}", f"b={path}"])
+
+
+def test_a_key_that_stands_in_an_object_twice_is_refused(tmp_path: Path) -> None:
+    home = lm_eval(tmp_path, {"none": [1, 0, 0, 1]})
+    results, samples = sorted(home.iterdir())
+    line = samples.read_text(encoding="utf-8")
+    samples.write_text(line.replace('"target"', '"exact_match": 0, "target"', 1), encoding="utf-8")
+    source = f"cot=lm-eval:{tmp_path}"
+    assert "jsonl:1: not JSON: 'exact_match' stands twice" in refused_of([source])
+    page = results.read_text(encoding="utf-8")
+    results.write_text(
+        page.replace('"alias"', '"exact_match,none": 0.9, "alias"'), encoding="utf-8"
+    )
+    assert "'exact_match,none' stands twice" in refused_of([source])
+    log = tmp_path / "x.json"
+    inspect_log(log, {"a": ["C"]})
+    text = log.read_text(encoding="utf-8").replace('"value": "C"', '"value": "C", "value": "I"')
+    log.write_text(text, encoding="utf-8")
+    assert "'value' stands twice" in refused_of([f"cot=inspect:{log}"])
+
+
+def test_a_size_that_is_given_twice_is_refused() -> None:
+    assert read_sizes(["m=7B", "m=7,000,000,000"]) == {"m": 7 * 10**9}
+    with pytest.raises(UsageError, match="two sizes"):
+        read_sizes(["m=7B", "m=8B"])

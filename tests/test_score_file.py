@@ -19,12 +19,13 @@ import cotkit
 from cotkit.analysis.samples import rate_interval
 from cotkit.analysis.values import Comparison
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
+from cotkit.inputs import MAX_LINE_BYTES
 from cotkit.report import FORMATS, render
 from cotkit.report.progress import reading_display
 from cotkit.stats.intervals import wilson
 from cotkit.store import STORE_NAME, AttemptRow, Store
 from cotkit.types import AnswerKind, Problem, Question
-from cotkit.workflows.completions_file import MAX_LINE_BYTES, FieldNames, read_file
+from cotkit.workflows.completions_file import FieldNames, read_file
 from cotkit.workflows.score import ScoreQuestion, score_completions
 from tests.conftest import Sums
 

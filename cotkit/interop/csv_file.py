@@ -8,22 +8,20 @@ which are samples. Other columns are ignored.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.errors import BadInputError, Location
+from cotkit.inputs import iterate_csv, parse_count, parse_number
 from cotkit.interop.results import (
     LINEAR_METRICS,
     ModelSize,
     ProblemScore,
     Result,
     is_rate,
-    read_count,
     to_rate,
 )
 
@@ -61,12 +59,9 @@ class CsvRow:
             BadInputError: it is no number.
         """
         text = self.need(name)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.place.make_error(f"{text!r} is not a number", field=name, hint=hint)
+        value = parse_number(text)
+        if value is None:
+            raise self.place.make_error(f"{text[:40]!r} is not a number", field=name, hint=hint)
         return value
 
     def count(self, name: str) -> int | None:
@@ -77,21 +72,23 @@ class CsvRow:
         """
         if not (text := self.fields.get(name, "")):
             return None
-        value = read_count(text)
+        value = parse_count(text)
         if value is None:
             raise self.place.make_error(
-                f"{text!r} is not a count", field=name, hint="e.g. 7000000000, 7B"
+                f"{text[:40]!r} is not a count", field=name, hint="e.g. 7000000000, 7B, 1,319"
             )
         return value
 
     @property
     def size(self) -> ModelSize:
         """Return the size of the model, as far as the row gives it."""
-        has_flops = self.fields.get("train_flops", "")
+        flops = self.number("train_flops") if self.fields.get("train_flops") else None
+        if flops is not None and flops <= 0:
+            raise self.place.make_error("must be above 0", field="train_flops", hint="e.g. 3.1e23")
         return ModelSize(
             family=self.fields.get("family") or None,
             n_params=self.count("params"),
-            train_flops=self.number("train_flops") if has_flops else None,
+            train_flops=flops,
         )
 
 
@@ -99,45 +96,18 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
     """Return every row of a file that has a header.
 
     Raises:
-        BadInputError: no such file, not UTF-8, no rows, a column missing, a row of another length.
+        BadInputError: as :func:`iterate_csv`, a column missing, or no rows.
     """
-    if not path.is_file():
-        raise BadInputError(path, "no such file", hint=_SHAPE)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as refused:
-        raise BadInputError(path, f"cannot be read: {refused}", hint="a CSV in UTF-8") from refused
-    lines = _read_cells(text, path)
-    _, first = next(lines, (1, []))
-    header = [name.strip() for name in first]
+    header, lines = iterate_csv(path, hint=_SHAPE)
     for name in needed:
         if name not in header:
             close = difflib.get_close_matches(name, header, n=1)
             hint = f"is it {close[0]!r}? rename it" if close else _SHAPE
             raise BadInputError(path, "no such column", line=1, field=name, hint=hint)
-    rows: list[CsvRow] = []
-    for line, cells in lines:
-        place = Location(file=str(path), line=line)
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            hint = "quote fields that hold commas"
-            raise place.make_error(f"{len(cells)} fields, the header has {len(header)}", hint=hint)
-        fields = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-        rows.append(CsvRow(place=place, fields=fields))
+    rows = [CsvRow(place=place, fields=fields) for place, fields in lines]
     if not rows:
         raise BadInputError(path, "holds no results", hint=_SHAPE)
     return rows
-
-
-def _read_cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the cells of each row."""
-    reader = csv.reader(text.splitlines(keepends=True))
-    try:
-        for cells in reader:
-            yield reader.line_num, cells
-    except csv.Error as broken:
-        raise BadInputError(path, str(broken), line=reader.line_num) from broken
 
 
 def _check_sizes(rows: Sequence[CsvRow]) -> None:
@@ -239,6 +209,8 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
                 hint = f"line {group[0].place.line} gives the same model another size"
                 raise row.place.make_error("another size", field="family, params", hint=hint)
             samples.setdefault(row.need("problem_id"), []).append(row)
+        for same in samples.values():
+            _check_samples(same)
         yield Result(
             place=group[0].place,
             model=model,
@@ -248,6 +220,16 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
             ladder=group[0].size.family,
             scores={problem: _score_of_rows(same) for problem, same in samples.items()},
         )
+
+
+def _check_samples(rows: Sequence[CsvRow]) -> None:
+    """Refuse a sample of a problem that stands there twice, where a column numbers them."""
+    lines: dict[str, int | None] = {}
+    for row in rows:
+        number = row.fields.get("sample")
+        if number and lines.setdefault(number, row.place.line) != row.place.line:
+            hint = f"line {lines[number]} has it, too; leave one out"
+            raise row.place.make_error(f"sample {number} twice", field="sample", hint=hint)
 
 
 def _score_of_rows(rows: Sequence[CsvRow]) -> ProblemScore:

@@ -2,59 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import struct
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import cast
 
-from cotkit.errors import BadInputError, Location
+from cotkit.errors import Location
 
 _WORDS: Mapping[type, str] = {dict: "an object", list: "a list", str: "a text"}
-
-
-def read_object(text: str | bytes, place: Location, hint: str) -> Mapping[str, object]:
-    """Parse a text as a JSON object.
-
-    Raises:
-        BadInputError: it is no JSON object.
-    """
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError) as broken:  # UnicodeDecodeError is a ValueError
-        raise place.make_error(f"not JSON: {broken}", hint=hint) from broken
-    if not isinstance(value, dict):
-        raise place.make_error("not a JSON object", hint=hint)
-    return cast("dict[str, object]", value)
-
-
-def read_file(path: Path, hint: str) -> Mapping[str, object]:
-    """Read a file as a JSON object.
-
-    Raises:
-        BadInputError: it cannot be read or is no JSON object.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as refused:
-        raise BadInputError(path, f"cannot be read: {refused.strerror}", hint=hint) from refused
-    return read_object(content, Location(file=str(path)), hint)
-
-
-def read_lines(path: Path, hint: str) -> Iterator[tuple[Location, Mapping[str, object]]]:
-    """Yield the objects of a JSON-lines file, one at a time; blank lines are skipped.
-
-    Raises:
-        BadInputError: a line is no JSON object.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                place = Location(file=str(path), line=number)
-                yield place, read_object(line, place, hint)
 
 
 def need(
@@ -120,42 +74,29 @@ def as_number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-# Inspect compresses the members of its logs by zstandard, which ``zipfile`` reads from 3.14 on.
-_ZSTANDARD = 93
-_LOCAL_HEADER = struct.Struct("<26xHH")
+def as_count(value: object) -> int | None:
+    """Return a value as a whole number of 1 to 10^18; None: it is none."""
+    number = None if isinstance(value, bool) else as_number(value)
+    if number is None or not 1 <= number <= _MOST or number != int(number):
+        return None
+    return int(number)
 
 
-def read_member(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
-    """Return the content of a member of a zip archive.
+_MOST = 10**18
+
+
+def check_mean(stated: float, values: Sequence[float], place: Location, *, field: str) -> None:
+    """Refuse a rate, 0..1, that is not the mean of its own samples.
 
     Raises:
-        BadInputError: it is damaged, or compressed by zstandard, which is not installed.
+        BadInputError: they are a quarter of a sample apart, or more: no rounding does that.
     """
-    info = archive.getinfo(name)
-    try:
-        return archive.read(info)
-    except NotImplementedError as unknown:
-        if info.compress_type != _ZSTANDARD:
-            raise BadInputError(path, f"{name}: {unknown}", hint=_convert(path)) from unknown
-    except (zipfile.BadZipFile, EOFError, OSError) as broken:
-        raise BadInputError(path, f"{name}: damaged: {broken}", hint=_convert(path)) from broken
-    try:
-        import zstandard
-    except ModuleNotFoundError:
-        hint = f"pip install zstandard, or {_convert(path)}"
-        raise BadInputError(path, "compressed by zstandard", hint=hint) from None
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-        file.seek(name_length + extra_length, io.SEEK_CUR)
-        packed = io.BytesIO(file.read(info.compress_size))
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
-            return reader.read()
-    except zstandard.ZstdError as broken:
-        raise BadInputError(path, f"{name}: damaged: {broken}", hint=_convert(path)) from broken
+    if abs(stated * len(values) - sum(values)) >= _ROUNDING:
+        mean = sum(values) / len(values)
+        problem = f"states {stated:.6g}, but the mean of its {len(values):,} samples is {mean:.6g}"
+        raise place.make_error(
+            problem, field=field, hint="one of the two was changed: run it again"
+        )
 
 
-def _convert(path: Path) -> str:
-    """Return the command that makes JSON of a log."""
-    return f"inspect log convert {path} --to json --output-dir json"
+_ROUNDING = 0.25

@@ -13,28 +13,27 @@ from typing import cast
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.disagreements import Disagreement, ToolRecord, find_disagreement
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import Comparison, Criteria
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import BadInputError, CotkitError, Location, UnknownNameError, UsageError
 from cotkit.identity import content_hash
-from cotkit.interop.fields import (
-    as_number,
-    find_field,
-    find_object,
-    need_list,
-    need_text,
-    read_file,
-    read_lines,
+from cotkit.inputs import iterate_objects, read_object
+from cotkit.interop.fields import as_number, find_field, find_object, need_list, need_text
+from cotkit.interop.inspect_.logs import (
+    STOP_REASONS,
+    check_results,
+    open_log,
+    read_epoch,
+    read_score,
 )
-from cotkit.interop.inspect_.logs import STOP_REASONS, open_log, read_score
 from cotkit.interop.ladders import ResultsSource, parse_source
+from cotkit.interop.lm_eval.results import check_totals
 from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
-from cotkit.workflows.compare import LEVEL
 from cotkit.workflows.records import (
     ArmFacts,
     AttemptRecord,
@@ -154,9 +153,7 @@ def compare_recorded(
         [(file.arm, first.arm) for file in others],
         _make_facts(files, shared, reader),
         first.problems or list(problems.values()),
-        reader=reader,
-        margin=margin,
-        level=LEVEL,
+        Criteria(reader=reader, baseline=baseline, margin=margin),
     )
     disagreements = [
         disagreement
@@ -345,6 +342,7 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
     arm = name or origin.arm or source.path.stem
     scorer = source.options.get("scorer")
     items: dict[str, list[RecordedSample]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for i, sample in enumerate(samples):
         if not isinstance(sample, dict):
             raise place.make_error(
@@ -352,8 +350,13 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
             )
         fields = cast("dict[str, object]", sample)
         scorer = scorer or next(iter(find_object(fields, "scores")), None)
+        problem, epoch = read_epoch(fields, f"samples.{i}", place)
+        if epoch in scores.setdefault(problem, {}):
+            raise place.make_error(f"epoch {epoch} of {problem!r} twice", field=f"samples.{i}")
         item = _inspect_sample(fields, scorer, f"samples.{i}", place, origin)
+        scores[problem][epoch] = math.nan if item.score is None else item.score
         items.setdefault(item.key, []).append(item)
+    check_results(head, scorer, [list(epochs.values()) for epochs in scores.values()], place)
     notes = [f"{arm}: scored by {scorer}"] if scorer and origin.run is None else []
     if find_field(head, "eval", "config", "epochs_reducer") == ["mode"]:
         items = {key: [_vote_over(epochs)] for key, epochs in items.items()}
@@ -445,8 +448,8 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
     stem = re.fullmatch(r"samples_(?P<task>.+?)(?P<date>_\d{4}-\d\d-\d\dT.*)?", path.stem)
     task = source.options.get("task") or (stem["task"] if stem else path.stem)
     results = path.with_name(f"results{stem['date']}.json") if stem and stem["date"] else None
-    page = read_file(results, _HINT) if results is not None and results.is_file() else {}
-    lines = list(read_lines(path, _HINT))
+    page = read_object(results, hint=_HINT) if results is not None and results.is_file() else {}
+    lines = list(iterate_objects(path, hint=_HINT))
     if not lines:
         raise BadInputError(path, "empty", hint=_HINT)
     filters = list(dict.fromkeys(str(line.get("filter", "none")) for _, line in lines))
@@ -463,6 +466,12 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
             if item.key in items:
                 raise place.make_error("a problem a second time", field="doc", hint=item.label)
             items[item.key] = (item,)
+    scores = [float(sample.score or 0) for (sample,) in items.values()]
+    stated = (
+        check_totals(page, task, f"{metric},{chosen}", scores, Location(file=results))
+        if results is not None and find_object(page, "results", task)
+        else ()
+    )
     others = ", ".join(other for other in filters if other != chosen)
     notes = [f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else "")]
     if any(sample.record.attempt.is_vote for (sample,) in items.values()):
@@ -475,7 +484,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
         items=items,
         problems=list(origin.problems.values()),
         is_cotkit_export=origin.run is not None,
-        notes=tuple(origin.notes if origin.run else notes),
+        notes=(*(origin.notes if origin.run else notes), *stated),
     )
 
 

@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals, Cell, ResultGrid, Rung
 from cotkit.errors import Location, UnknownNameError, UsageError
+from cotkit.inputs import parse_count
 from cotkit.models.catalogue import CatalogueEntry, find, find_by_hub_id
 from cotkit.registry import entries, parse_spec
 
@@ -221,20 +221,6 @@ def _format_place(result: Result) -> str:
 
 
 # The size of a model: as the user gave it, else as the file has it, else as the catalogue has it.
-_COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e\+?\d{1,2})?)(?P<unit>[kmbt]?)", re.IGNORECASE)
-_MOST = 10**18
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-
-
-def read_count(text: str) -> int | None:
-    """Read ``7B``, ``350M``, ``1.5e9`` or digits; None: no whole number from 1 to 10^18."""
-    match = _COUNT.fullmatch(text.strip().replace("_", "").replace(",", ""))
-    if match is None:
-        return None
-    value = Decimal(match["number"]) * _UNITS[match["unit"].lower()]
-    return int(value) if 1 <= value <= _MOST and value == value.to_integral_value() else None
-
-
 def read_sizes(texts: Sequence[str]) -> dict[str, int]:
     """Read the values of ``--params MODEL=7B``: model -> parameters.
 
@@ -244,10 +230,11 @@ def read_sizes(texts: Sequence[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for text in texts:
         model, equals, count = text.rpartition("=")
-        n = read_count(count)
+        n = parse_count(count)
         if not equals or not model or n is None:
             raise UsageError(f"--params {text!r} cannot be read", hint="--params MODEL=7B")
-        sizes[model] = n
+        if sizes.setdefault(model, n) != n:
+            raise UsageError(f"--params gives {model} two sizes", hint="leave one out")
     return sizes
 
 

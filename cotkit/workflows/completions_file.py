@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast, get_args
+from typing import cast, get_args
 
 from cotkit.errors import BadInputError, Location
+from cotkit.inputs import describe_json_value, is_encodable, iterate_lines, parse_object
 from cotkit.types import Attempt, StopReason
 from cotkit.workflows.records import AttemptRecord, make_vote, read_record
 
-MAX_LINE_BYTES = 8 * 1024 * 1024
-"""A longer line is refused before the rest of it is read."""
 DEFAULT_ARM = "completions"
 """Arm of the lines that name none."""
 
 _SHAPE = 'one object per line, at least {"id": "...", "text": "..."}'
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +67,9 @@ def read_file(
         BadInputError: no such file, a line that is too long, not UTF-8, not JSON or no object, or
             a field that is not as it must be.
     """
-    if not path.is_file():
-        raise BadInputError(path, "no such file", hint="a file of JSON lines")
-    try:
-        file = path.open("rb")
-    except OSError as refused:
-        raise BadInputError(path, f"cannot be read: {refused.strerror}") from refused
-    with file:
-        for place, line in _read_raw_lines(path, file):
-            on_read(file.tell())
-            yield from _make_completions(place, _parse(place, line), names, arm)
+    for place, line, end in iterate_lines(path, hint=_SHAPE):
+        on_read(end)
+        yield from _make_completions(place, parse_object(line, place), names, arm)
 
 
 def read_items(
@@ -89,36 +79,8 @@ def read_items(
     for number, item in enumerate(items, start=1):
         place = Location(file=source, line=number, hint=_SHAPE)
         if not isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise place.make_error(f"{_describe_type(item)}, not an object")
+            raise place.make_error(f"{describe_json_value(item)}, not an object")
         yield from _make_completions(place, item, FieldNames(), arm)
-
-
-def _read_raw_lines(path: Path, file: BinaryIO) -> Iterator[tuple[Location, bytes]]:
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        place = Location(file=path, line=number, hint=_SHAPE)
-        if len(line) > MAX_LINE_BYTES:
-            size = f"{MAX_LINE_BYTES // 1024**2} MiB"
-            raise place.make_error(
-                f"longer than {size}", hint="one object per line, one line per object"
-            )
-        if number == 1:
-            line = line.removeprefix(_BOM)
-        if not line.isspace() and line:
-            yield place, line
-
-
-def _parse(place: Location, line: bytes) -> Mapping[str, object]:
-    try:
-        value: object = json.loads(line.decode())
-    except UnicodeDecodeError as broken:
-        raise place.make_error("not UTF-8", hint="save it as UTF-8") from broken
-    except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
-        raise place.make_error(f"not JSON: {broken}") from broken
-    if not isinstance(value, dict):
-        raise place.make_error(f"{_describe_type(value)}, not an object")
-    return cast("dict[str, object]", value)
 
 
 def _make_completions(
@@ -170,7 +132,9 @@ def _read_problem(place: Location, fields: Mapping[str, object], name: str) -> s
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         hint = "the problem's id, or its place in the benchmark from 0"
         raise place.make_error(
-            f"must be a text or a whole number, not {_describe_type(value)}", field=name, hint=hint
+            f"must be a text or a whole number, not {describe_json_value(value)}",
+            field=name,
+            hint=hint,
         )
     return value
 
@@ -185,13 +149,15 @@ def _read_texts(place: Location, fields: Mapping[str, object], name: str) -> lis
         items = cast("list[object]", items[0])
     if not items:
         what = (
-            "an empty list" if isinstance(value, list) else f"{_describe_type(value)}, not a text"
+            "an empty list"
+            if isinstance(value, list)
+            else f"{describe_json_value(value)}, not a text"
         )
         raise place.make_error(what, field=name, hint=hint)
     for i, item in enumerate(items):
         if not isinstance(item, str):
             raise place.make_error(
-                f"{_describe_type(item)} at {i}, not a text", field=name, hint=hint
+                f"{describe_json_value(item)} at {i}, not a text", field=name, hint=hint
             )
     return cast("list[str]", items)
 
@@ -223,7 +189,7 @@ def _read_arm(place: Location, fields: Mapping[str, object], default: str) -> st
         return default
     if not isinstance(value, str) or not value.strip():
         raise place.make_error("must be a name", field="arm", hint="or leave it out")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not is_encodable(value):
         raise place.make_error(
             "half a surrogate pair", field="arm", hint="write the character itself"
         )
@@ -238,12 +204,5 @@ def _read_stop_reason(place: Location, fields: Mapping[str, object]) -> StopReas
         if value == reason:
             return reason
     hint = f"{', '.join(get_args(StopReason))}, or leave it out"
-    words = repr(value) if isinstance(value, str) else _describe_type(value)
+    words = repr(value) if isinstance(value, str) else describe_json_value(value)
     raise place.make_error(f"{words[:40]} is not known", field="stop_reason", hint=hint)
-
-
-def _describe_type(value: object) -> str:
-    names: dict[type[object], str]
-    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
-    names |= {int: "a number", float: "a number", type(None): "null"}
-    return names.get(type(value), type(value).__name__)

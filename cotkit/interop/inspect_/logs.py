@@ -7,23 +7,22 @@ of a problem: their mean counts.
 from __future__ import annotations
 
 import math
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from cotkit.errors import BadInputError, Location
+from cotkit.inputs import ZipFile, parse_json, parse_object, read_object
 from cotkit.interop.fields import (
+    as_count,
     as_number,
+    check_mean,
     find_field,
     find_object,
     need_list,
     need_object,
     need_text,
-    read_file,
-    read_member,
-    read_object,
 )
 from cotkit.interop.results import ModelSize, ProblemScore, Result
 from cotkit.types import StopReason
@@ -80,19 +79,17 @@ def read_inspect(path: Path, selection: InspectSelection) -> list[Result]:
         hint = f"--from ARM=inspect:{path}, e.g. --from cot=inspect:{path}"
         raise BadInputError(path, "which strategy is it? the log does not say", hint=hint)
     task = need_text(head, place, "eval", "task")
-    n_params = as_number(about.get("n_params"))
+    n_params = as_count(about.get("n_params"))
     status = head.get("status")
     notes = () if status == "success" else (f"{path.name}: status {status}: it may be cut short",)
-    scored, chosen = _score_samples(samples, selection.scorer, place)
+    scored, chosen = _score_samples(head, samples, selection.scorer, place)
     return [
         Result(
             place=place,
             model=need_text(head, place, "eval", "model"),
             bench=selection.bench or about.get("bench") or task,
             arm=arm,
-            size=ModelSize(
-                family=about.get("family"), n_params=int(n_params) if n_params else None
-            ),
+            size=ModelSize(family=about.get("family"), n_params=n_params),
             scores=scored,
             version=(task, str(find_field(head, "eval", "task_version") or 0)),
             notes=(*notes, *chosen),
@@ -102,7 +99,7 @@ def read_inspect(path: Path, selection: InspectSelection) -> list[Result]:
 
 def open_log(
     path: Path, *, full: bool = False
-) -> tuple[Mapping[str, object], list[object], Location]:
+) -> tuple[Mapping[str, object], Iterable[object], Location]:
     """Return header, samples (of a ``.eval`` their summaries unless ``full``) and place of a log.
 
     Raises:
@@ -111,7 +108,7 @@ def open_log(
     if path.suffix == ".eval":
         head, samples, place = _open_archive(path, full=full)
     else:
-        head, place = read_file(path, _HINT), Location(file=str(path))
+        head, place = read_object(path, hint=_HINT), Location(file=str(path))
         samples = need_list(head, place, "samples")
     version = head.get("version")
     if not isinstance(version, int) or version > VERSION:
@@ -131,49 +128,55 @@ def _cotkit_strategy(head: Mapping[str, object]) -> str | None:
     return f"{arm}:{params}" if params else arm
 
 
-def _open_archive(path: Path, *, full: bool) -> tuple[Mapping[str, object], list[object], Location]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as broken:
-        raise BadInputError(path, f"not a zip archive: {broken}", hint=_HINT) from broken
-    with archive:
-        names = set(archive.namelist())
+def _open_archive(
+    path: Path, *, full: bool
+) -> tuple[Mapping[str, object], Iterable[object], Location]:
+    with ZipFile(path, hint=_convert_hint(path)) as archive:
         header = next(
-            (name for name in ("header.json", "_journal/start.json") if name in names), None
+            (name for name in ("header.json", "_journal/start.json") if name in archive.names), None
         )
         if header is None:
             raise BadInputError(path, "has no header.json", hint=_HINT)
+        head = _read_member(archive, path, header)
         place = Location(file=f"{path}!{header}")
-        head = read_object(read_member(archive, path, header), place, _HINT)
         if full:
-            members = sorted(name for name in names if name.startswith("samples/"))
-            return head, [_read_json_member(archive, path, name) for name in members], place
-        journal = sorted(name for name in names if name.startswith("_journal/summaries/"))
+            return head, _read_samples(path, archive.names), place
+        journal = sorted(name for name in archive.names if name.startswith("_journal/summaries/"))
         samples: list[object] = []
-        for member in ["summaries.json"] if "summaries.json" in names else journal:
-            where = Location(file=f"{path}!{member}")
-            listed = b'{"samples": %b}' % read_member(archive, path, member)
-            samples += need_list(read_object(listed, where, _HINT), where, "samples")
+        for member in ["summaries.json"] if "summaries.json" in archive.names else journal:
+            where = Location(file=f"{path}!{member}", hint=_HINT)
+            summaries = parse_json(archive.read(member), where)
+            samples += need_list({"samples": summaries}, where, "samples")
     return head, samples, place
 
 
-def _read_json_member(archive: zipfile.ZipFile, path: Path, name: str) -> Mapping[str, object]:
-    content = read_member(archive, path, name)
-    return read_object(content, Location(file=f"{path}!{name}"), _HINT)
+def _read_samples(path: Path, names: Iterable[str]) -> Iterator[object]:
+    """Yield the samples of an archive, one in memory at a time."""
+    with ZipFile(path, hint=_convert_hint(path)) as archive:
+        for name in sorted(name for name in names if name.startswith("samples/")):
+            yield _read_member(archive, path, name)
+
+
+def _read_member(archive: ZipFile, path: Path, name: str) -> Mapping[str, object]:
+    return parse_object(archive.read(name), Location(file=f"{path}!{name}", hint=_HINT))
+
+
+def _convert_hint(path: Path) -> str:
+    """Return the command that makes JSON of a log."""
+    return f"inspect log convert {path} --to json --output-dir json"
 
 
 def _score_samples(
-    samples: Iterable[object], scorer: str | None, place: Location
+    head: Mapping[str, object], samples: Iterable[object], scorer: str | None, place: Location
 ) -> tuple[dict[str, ProblemScore], tuple[str, ...]]:
-    epochs: dict[str, list[ProblemScore]] = {}
+    epochs: dict[str, dict[str, ProblemScore]] = {}
     chosen, others = scorer, dict[str, None]()
     for i, sample in enumerate(samples):
         field = f"samples.{i}"
         if not isinstance(sample, dict):
             raise place.make_error("must be an object", field=field, hint=_HINT)
         fields = cast("dict[str, object]", sample)
-        if "id" not in fields:
-            raise place.make_error("missing", field=f"{field}.id", hint=_HINT)
+        problem, epoch = read_epoch(fields, field, place)
         scores = find_object(fields, "scores")
         if chosen is None and scores:
             chosen = next(iter(scores))
@@ -182,11 +185,59 @@ def _score_samples(
         score = ProblemScore(
             correct=value, tokens=_count_tokens(fields), seconds=as_number(fields.get("total_time"))
         )
-        epochs.setdefault(str(fields["id"]), []).append(score)
+        if epochs.setdefault(problem, {}).setdefault(epoch, score) is not score:
+            raise place.make_error(f"epoch {epoch} of {problem!r} twice", field=field, hint=_HINT)
     if not epochs:
         raise place.make_error("empty", field="samples", hint="a log without samples has no pairs")
     note = (f"scorer {chosen}, not {', '.join(others)} (,scorer=NAME)",) if others else ()
-    return {problem: _mean_of_epochs(fields) for problem, fields in epochs.items()}, note
+    check_results(
+        head,
+        chosen,
+        [[score.correct for score in scores.values()] for scores in epochs.values()],
+        place,
+    )
+    return {name: _mean_of_epochs(list(scores.values())) for name, scores in epochs.items()}, note
+
+
+def read_epoch(sample: Mapping[str, object], field: str, place: Location) -> tuple[str, str]:
+    """Return the id of a sample and its epoch, both as text.
+
+    Raises:
+        BadInputError: it has no id.
+    """
+    if "id" not in sample:
+        raise place.make_error("missing", field=f"{field}.id", hint=_HINT)
+    return str(sample["id"]), str(sample.get("epoch", 1))
+
+
+def check_results(
+    head: Mapping[str, object],
+    scorer: str | None,
+    epochs: Iterable[Sequence[float]],
+    place: Location,
+) -> None:
+    """Refuse an accuracy in a log's header that its own samples contradict.
+
+    Args:
+        head: The header.
+        scorer: Whose scores these are.
+        epochs: The scores of each problem's epochs, 0..1; NaN: not scored.
+        place: The log.
+
+    Raises:
+        BadInputError: the header states another mean.
+    """
+    problems = list(epochs)
+    if any(math.isnan(score) for scores in problems for score in scores):
+        return  # what a tool makes of samples without a score is its own business
+    means = [sum(scores) / len(scores) for scores in problems]
+    listed = find_field(head, "results", "scores")
+    for i, entry in enumerate(cast("list[object]", listed) if isinstance(listed, list) else []):
+        stated = as_number(find_field(entry, "metrics", "accuracy", "value"))
+        is_mean = find_field(entry, "reducer") in {None, "mean"}
+        if find_field(entry, "name") == scorer and is_mean and stated is not None:
+            field = f"results.scores.{i}.metrics.accuracy.value"
+            check_mean(stated, means, place, field=field)
 
 
 def read_score(

@@ -13,13 +13,14 @@ from typing import cast
 
 from cotkit.analysis.scale.grid import ArmTotals
 from cotkit.errors import BadInputError, Location
+from cotkit.inputs import iterate_objects, read_object
 from cotkit.interop.fields import (
+    as_count,
     as_number,
+    check_mean,
     find_field,
     find_object,
     need_object,
-    read_file,
-    read_lines,
 )
 from cotkit.interop.results import (
     LINEAR_METRICS,
@@ -82,18 +83,18 @@ def _task_names(files: Sequence[Path]) -> list[str]:
     names: dict[str, None] = {}
     for file in files:
         names |= dict.fromkeys(
-            need_object(read_file(file, _HINT), Location(file=str(file)), "results")
+            need_object(read_object(file, hint=_HINT), Location(file=str(file)), "results")
         )
     return list(names)
 
 
 def _read_results(file: Path, selection: LmEvalSelection) -> list[Result]:
     place = Location(file=str(file))
-    page = read_file(file, _HINT)
+    page = read_object(file, hint=_HINT)
     tasks = need_object(page, place, "results")
     groups = find_object(page, "group_subtasks")
     model = _model_name(page, place)
-    n_params = as_number(find_field(page, "config", "model_num_parameters"))
+    n_params = as_count(find_field(page, "config", "model_num_parameters"))
     results: list[Result] = []
     for task in tasks:
         if groups.get(task) or selection.task not in {None, task}:
@@ -114,19 +115,21 @@ def _read_results(file: Path, selection: LmEvalSelection) -> list[Result]:
         companions = [name for name in LINEAR_METRICS if up.get(name)]
         samples = _samples_file(file, task)
         version = find_field(page, "versions", task)
+        key = f"{metric},{of_filter}"
+        if samples is None:
+            cell = _read_totals(page, task, key, place)
+        else:
+            cell = _read_scores(samples, metric, of_filter, companions)
+            values = [score.correct for score in cell.values()]
+            notes = (*notes, *check_totals(page, task, key, values, place))
         results.append(
             Result(
                 place=place,
                 model=model,
                 bench=selection.bench or about.get("bench") or task,
                 arm=arm,
-                size=ModelSize(
-                    family=about.get("family"),
-                    n_params=int(n_params) if n_params and n_params > 0 else None,
-                ),
-                scores=_read_totals(page, task, f"{metric},{of_filter}", place)
-                if samples is None
-                else _read_scores(samples, metric, of_filter, companions),
+                size=ModelSize(family=about.get("family"), n_params=n_params),
+                scores=cell,
                 version=None if version is None else (task, str(version)),
                 notes=notes,
             )
@@ -184,16 +187,44 @@ def _samples_file(file: Path, task: str) -> Path | None:
 
 
 def _read_totals(page: Mapping[str, object], task: str, key: str, place: Location) -> ArmTotals:
-    n = as_number(find_field(page, "n-samples", task, "effective"))
-    if n is None or n < 1:
+    value = find_field(page, "n-samples", task, "effective")
+    n = as_count(value)
+    if n is None:
         hint = "an interval needs the number of documents; lm-eval writes it since 0.4.3"
-        raise place.make_error("missing", field=f"n-samples.{task}.effective", hint=hint)
-    rate = as_number(need_object(page, place, "results", task)[key])
+        what = "missing" if value is None else "must be a whole number from 1"
+        raise place.make_error(what, field=f"n-samples.{task}.effective", hint=hint)
+    return ArmTotals(rate=_read_rate(page, task, key, place), n=n)
+
+
+def _read_rate(page: Mapping[str, object], task: str, key: str, place: Location) -> float:
+    rate = as_number(need_object(page, place, "results", task).get(key))
     if rate is None or not 0 <= rate <= 1:
         raise place.make_error(
             "must be 0 to 1", field=f"results.{task}.{key}", hint="a share of problems"
         )
-    return ArmTotals(rate=rate, n=int(n))
+    return rate
+
+
+def check_totals(
+    page: Mapping[str, object], task: str, key: str, values: Sequence[float], place: Location
+) -> tuple[str, ...]:
+    """Return a note where a results file is of more documents than its samples.
+
+    Args:
+        page: The results file.
+        task: One of its tasks.
+        key: Metric and filter there, ``exact_match,strict-match``.
+        values: Of the documents in the samples file beside it, each 0..1.
+        place: The results file, for errors.
+
+    Raises:
+        BadInputError: the mean of the samples is not the value that it states.
+    """
+    n = as_count(find_field(page, "n-samples", task, "effective"))
+    if n is not None and n != len(values):
+        return (f"{task}: the samples are of {len(values):,} of {n:,} documents: they alone count",)
+    check_mean(_read_rate(page, task, key, place), values, place, field=f"results.{task}.{key}")
+    return ()
 
 
 def _read_scores(
@@ -202,7 +233,7 @@ def _read_scores(
     """Read every document, keyed by its hash, which is the same in every task and run."""
     scores: dict[str, ProblemScore] = {}
     line_of_doc: dict[int | str, int] = {}
-    for place, line in read_lines(path, _HINT):
+    for place, line in iterate_objects(path, hint=_HINT):
         if line.get("filter", of_filter) != of_filter:
             continue
         doc = line.get("doc_id")

@@ -1,0 +1,511 @@
+"""Read what other programs and people wrote: strictly, and never more of it than fits.
+
+Whatever a file or a server may hold is read here: bytes, UTF-8, JSON, JSON lines, CSV, TOML, zip
+members, numbers. What is said twice is refused, digits are ASCII, and everything has a limit, so
+that the worst file ends in one line that names it. Nothing here knows what the content means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import re
+import stat
+import tomllib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any, Protocol, Self, TypeAlias, cast
+
+from cotkit.errors import BadInputError, CotkitError, Location
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Of a file, or of what one part of an archive unpacks to, that is read as a whole."""
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""Of one line of a file that is read by lines."""
+MAX_DEPTH = 200
+"""Objects and lists within each other in one JSON document."""
+MAX_VALUES = 4_000_000
+"""Values of one JSON document, cells of one CSV."""
+MAX_DIGITS = 400
+"""Of one number, and of its exponent's value: nobody's answer is longer."""
+MAX_UNPACKED = 40
+"""A whole archive unpacks to at most so many times its own size, or to ``MAX_FILE_BYTES``."""
+
+Pairs: TypeAlias = list[tuple[str, object]]
+"""Names and values of one JSON object, in their order; a name may stand there twice."""
+
+
+# Bytes and text.
+
+
+def read_bytes(path: Path, *, limit: int = MAX_FILE_BYTES, hint: str | None = None) -> bytes:
+    """Return the content of an ordinary file.
+
+    Raises:
+        BadInputError: no such file, no ordinary one (a pipe, a device), unreadable, or longer than
+            ``limit`` bytes.
+    """
+    with open_file(path, hint=hint) as file:
+        return read_limited(file, Location(file=path, hint=hint), limit)
+
+
+def open_file(path: Path, *, hint: str | None = None) -> io.BufferedReader:
+    """Open an ordinary file; nothing waits for a pipe that nobody writes to.
+
+    Raises:
+        BadInputError: as :func:`read_bytes`.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
+            raise BadInputError(path, f"no such file: it is {what}", hint=hint)
+        return path.open("rb")
+    except FileNotFoundError:
+        raise BadInputError(path, "no such file", hint=hint) from None
+    except (OSError, ValueError) as refused:  # ValueError: a NUL in the path
+        reason = refused.strerror if isinstance(refused, OSError) else refused
+        raise BadInputError(path, f"cannot be read: {reason}", hint=hint) from refused
+
+
+class ByteStream(Protocol):
+    """What bytes are read from, piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        ...
+
+
+def read_limited(stream: ByteStream, place: Location, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Return all that a stream holds, a file or what unpacks one.
+
+    Raises:
+        BadInputError: there are more than ``limit`` bytes, or it is damaged.
+    """
+    pieces: list[bytes] = []
+    n_bytes = 0
+    try:
+        while piece := stream.read(min(1 << 20, limit + 1 - n_bytes)):
+            pieces.append(piece)
+            n_bytes += len(piece)
+            if n_bytes > limit:
+                raise place.make_error(f"longer than {format_bytes(limit)}")
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as broken:
+        raise place.make_error(f"damaged: {first_line(broken)}") from broken
+    return b"".join(pieces)
+
+
+def format_bytes(n_bytes: int) -> str:
+    """Return a limit in MiB, or in KiB below one."""
+    return f"{n_bytes >> 20} MiB" if n_bytes >> 20 else f"{n_bytes >> 10} KiB"
+
+
+def first_line(fault: BaseException) -> str:
+    """Return the first line of an error's message, at most 200 characters; its name without one."""
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+
+
+def decode(content: bytes, place: Location) -> str:
+    """Return UTF-8 as text, without its byte order mark.
+
+    Raises:
+        BadInputError: it is not UTF-8; names the line.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = place.line or content.count(b"\n", 0, broken.start) + 1
+        raise replace(place, line=line).make_error("not UTF-8", hint="save it as UTF-8") from broken
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: JSON may name half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+# JSON.
+
+
+def refuse_duplicates(pairs: Pairs) -> dict[str, object]:
+    """Make an object of its pairs.
+
+    Raises:
+        ValueError: a name stands there twice.
+    """
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError(f"{find_duplicate(pairs)!r} stands twice in one object")
+    return fields
+
+
+def find_duplicate(pairs: Pairs) -> str | None:
+    """Return the first name that stands twice; None: each stands once."""
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            return name
+        names.add(name)
+    return None
+
+
+def parse_json(
+    content: bytes | str,
+    place: Location,
+    *,
+    exact: bool = False,
+    make_object: Callable[[Pairs], dict[str, object]] = refuse_duplicates,
+) -> object:
+    """Parse one JSON document.
+
+    Args:
+        content: The document; its length was checked where it was read.
+        place: Where it stands; its hint is that of errors.
+        exact: Whether numbers with a point become ``Decimal``, so that no digit is lost.
+        make_object: Makes an object of its pairs; a ValueError of it is the problem.
+
+    Raises:
+        BadInputError: not UTF-8, not JSON, a name twice in one object, more than ``MAX_DEPTH``
+            levels or ``MAX_VALUES`` values, a number that is too long.
+    """
+    text = decode(content, place) if isinstance(content, bytes) else content
+    openers = text.count("[") + text.count("{")
+    if openers + text.count(",") > MAX_VALUES:
+        raise place.make_error(f"more than {MAX_VALUES // 1_000_000} million values")
+    try:
+        value: object = json.loads(
+            text,
+            parse_float=_parse_decimal if exact else None,
+            parse_int=_parse_int,
+            object_pairs_hook=make_object,
+        )
+    except json.JSONDecodeError as broken:
+        line = place.line or broken.lineno
+        problem = f"not JSON: {broken.msg} at character {broken.colno}"
+        raise replace(place, line=line).make_error(problem) from broken
+    except RecursionError as broken:
+        raise place.make_error(f"not JSON: {_TOO_DEEP}") from broken
+    except ValueError as broken:
+        raise place.make_error(f"not JSON: {first_line(broken)}") from broken
+    if openers > MAX_DEPTH and _is_deeper_than(value, MAX_DEPTH):
+        raise place.make_error(f"not JSON: {_TOO_DEEP}")
+    return value
+
+
+_TOO_DEEP = f"more than {MAX_DEPTH} levels within each other"
+
+
+def parse_object(
+    content: bytes | str, place: Location, *, exact: bool = False
+) -> Mapping[str, object]:
+    """Parse a JSON document that must be an object.
+
+    Raises:
+        BadInputError: as :func:`parse_json`, or it is something else.
+    """
+    value = parse_json(content, place, exact=exact)
+    if not isinstance(value, dict):
+        raise place.make_error(f"{describe_json_value(value)}, not an object")
+    return cast("dict[str, object]", value)
+
+
+def read_object(path: Path, *, hint: str | None = None) -> Mapping[str, object]:
+    """Read a file that holds one JSON object; raises as read_bytes and parse_object."""
+    return parse_object(read_bytes(path, hint=hint), Location(file=path, hint=hint))
+
+
+def iterate_lines(
+    path: Path, *, limit: int = MAX_LINE_BYTES, hint: str | None = None
+) -> Iterator[tuple[Location, str, int]]:
+    """Yield place, text and end (in bytes from the file's beginning) of each line.
+
+    Blank lines are skipped; only a line feed ends a line; one line is in memory at a time.
+
+    Raises:
+        BadInputError: as :func:`read_bytes`, not UTF-8, or a line longer than ``limit`` bytes.
+    """
+    number = end = 0
+    with open_file(path, hint=hint) as file:
+        while True:
+            number += 1
+            place = Location(file=path, line=number, hint=hint)
+            try:
+                content = file.readline(limit + 1)
+            except OSError as refused:
+                raise place.make_error(f"cannot be read: {refused.strerror}") from refused
+            if not content:
+                return
+            end += len(content)
+            if len(content) > limit:
+                way_out = "one object per line, one line per object"
+                raise place.make_error(f"longer than {format_bytes(limit)}", hint=way_out)
+            text = decode(content, place)
+            if text.strip():
+                yield place, text, end
+
+
+def iterate_objects(
+    path: Path, *, limit: int = MAX_LINE_BYTES, exact: bool = False, hint: str | None = None
+) -> Iterator[tuple[Location, Mapping[str, object]]]:
+    """Yield place and content of each line of a file of JSON objects.
+
+    Raises:
+        BadInputError: as :func:`iterate_lines` and :func:`parse_object`.
+    """
+    for place, text, _ in iterate_lines(path, limit=limit, hint=hint):
+        yield place, parse_object(text, place, exact=exact)
+
+
+def describe_json_value(value: object) -> str:
+    """Return what kind of JSON value this is, in words."""
+    names: dict[type[object], str]
+    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _parse_decimal(text: str) -> Decimal:
+    with contextlib.suppress(ArithmeticError):  # an exponent of twenty digits
+        value = Decimal(text)
+        if len(text) <= MAX_DIGITS and abs(value.adjusted()) <= MAX_DIGITS:
+            return value
+    raise ValueError(f"{text[:20]} is too long a number")
+
+
+def _parse_int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"{text[:20]}... is too long a number")
+    return int(text)
+
+
+def _is_deeper_than(value: object, depth: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(depth):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+# CSV.
+
+
+def iterate_csv(
+    path: Path, *, delimiter: str = ",", hint: str | None = None
+) -> tuple[tuple[str, ...], Iterator[tuple[Location, Mapping[str, str]]]]:
+    """Return the columns of a CSV, and its rows by column; names and cells are stripped.
+
+    Blank lines are skipped; columns without a name are left out.
+
+    Raises:
+        BadInputError: as :func:`read_bytes`; empty; not CSV; a column stands there twice; a row of
+            another length (while the rows are read); more than ``MAX_VALUES`` cells.
+    """
+    place = Location(file=path, hint=hint)
+    text = decode(read_bytes(path, hint=hint), place)
+    if text.count(delimiter) + text.count("\n") + text.count("\r") > MAX_VALUES:
+        raise place.make_error(f"more than {MAX_VALUES // 1_000_000} million cells")
+    rows = _iterate_cells(text, delimiter, place)
+    first, cells = next(rows, (1, []))
+    header = tuple(name.strip() for name in cells)
+    names = [name for name in header if name]
+    if (twice := find_duplicate([(name, None) for name in names])) is not None:
+        place = Location(file=path, line=first, field=twice[:80])
+        raise place.make_error("stands twice in the header", hint="leave one out, or rename it")
+
+    def iterate() -> Iterator[tuple[Location, Mapping[str, str]]]:
+        for line, cells in rows:
+            place = Location(file=path, line=line)
+            if len(cells) != len(header):
+                problem = f"{len(cells)} fields, the header has {len(header)}"
+                raise place.make_error(problem, hint="quote fields that hold commas")
+            fields = zip(header, cells, strict=True)
+            yield place, {name: cell.strip() for name, cell in fields if name}
+
+    return tuple(names), iterate()
+
+
+def _iterate_cells(text: str, delimiter: str, place: Location) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the last line, and the cells, of each row that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as broken:
+        raise replace(place, line=reader.line_num).make_error(f"not CSV: {broken}") from broken
+
+
+# TOML.
+
+
+def parse_toml(content: bytes, place: Location) -> dict[str, Any]:
+    """Parse a TOML document; the format itself refuses what is said twice.
+
+    Raises:
+        BadInputError: not UTF-8 or not TOML; names the line.
+    """
+    text = decode(content, place)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as broken:
+        match = re.search(r"line ([0-9]+)", str(broken))
+        place = replace(place, line=int(match[1]) if match else None)
+        raise place.make_error(f"this is no TOML: {first_line(broken)}") from broken
+
+
+# Zip archives.
+
+
+class _DirectoryLimit(io.FileIO):
+    """A file of which no more than ``MAX_FILE_BYTES / 4`` is read at once: a zip's directory is."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        limit = MAX_FILE_BYTES // 4
+        content = super().read(limit + 1 if size is None or size < 0 else min(size, limit + 1))
+        if len(content) > limit:
+            raise zipfile.BadZipFile("its directory is too long")
+        return content
+
+
+class ZipFile:
+    """A zip archive whose members may be read, each and all together within limits."""
+
+    def __init__(self, path: Path, *, hint: str | None = None) -> None:
+        """Open it.
+
+        Raises:
+            BadInputError: no archive, or one whose directory names a member twice.
+        """
+        self._place = Location(file=path, hint=hint)
+        open_file(path, hint=hint).close()
+        try:
+            self._archive = zipfile.ZipFile(_DirectoryLimit(path))
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as broken:
+            problem = f"not a zip archive: {first_line(broken)}"
+            raise self._place.make_error(problem) from broken
+        pairs: Pairs = [(info.filename, None) for info in self._archive.infolist()]
+        if (twice := find_duplicate(pairs)) is not None:
+            raise self._place.make_error(f"member {twice!r} stands twice in it")
+        self.names = frozenset(name for name, _ in pairs)
+        """Of its members."""
+        self._budget = max(MAX_FILE_BYTES, MAX_UNPACKED * path.stat().st_size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a member.
+
+        Raises:
+            BadInputError: it is damaged, unpacks to too much, or is compressed in a way that
+                cannot be read here.
+        """
+        info = self._archive.getinfo(name)
+        place = Location(file=f"{self._place.file}!{name}", hint=self._place.hint)
+        try:
+            with self._open(info, place) as stream:
+                content = read_limited(stream, place)
+        except CotkitError:
+            raise
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as broken:
+            raise place.make_error(f"damaged: {first_line(broken)}") from broken
+        self._budget -= len(content)
+        if self._budget < 0:
+            raise self._place.make_error(f"unpacks to more than {MAX_UNPACKED} times its size")
+        return content
+
+    def _open(self, info: zipfile.ZipInfo, place: Location) -> IO[bytes]:
+        if info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            return self._archive.open(info)
+        if info.compress_type != _ZSTANDARD:
+            raise place.make_error(
+                f"compressed in a way that is not read (method {info.compress_type})"
+            )
+        try:
+            import zstandard
+        except ModuleNotFoundError:
+            hint = f"pip install zstandard{f', or {place.hint}' if place.hint else ''}"
+            raise place.make_error("compressed by zstandard", hint=hint) from None
+        if info.compress_size > MAX_FILE_BYTES:
+            raise place.make_error(f"longer than {format_bytes(MAX_FILE_BYTES)}")
+        file = cast("IO[bytes]", self._archive.fp)
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER_BYTES)
+        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        file.seek(lengths, io.SEEK_CUR)
+        packed = b""
+        while len(packed) < info.compress_size and (
+            piece := file.read(min(1 << 20, info.compress_size - len(packed)))
+        ):
+            packed += piece
+        return cast("IO[bytes]", _ZstandardReader(packed, zstandard))
+
+
+_ZSTANDARD = 93
+"""Inspect compresses the members of its logs so; ``zipfile`` reads it from Python 3.14 on."""
+_LOCAL_HEADER_BYTES = 30
+_MAX_WINDOW_BYTES = 1 << 26
+
+
+class _ZstandardReader(io.RawIOBase):
+    """A stream whose damage is an OSError, as that of every other."""
+
+    def __init__(self, packed: bytes, zstandard: Any) -> None:  # noqa: ANN401 - a module
+        super().__init__()
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        self._stream = unpacker.stream_reader(packed, read_across_frames=True)
+        self._error: type[Exception] = zstandard.ZstdError
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._stream.read(size)
+        except self._error as broken:
+            raise OSError(first_line(broken)) from broken
+
+
+# Numbers that are written as text.
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+_COUNT = re.compile(
+    r"(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:_[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+    r"(?:[eE]\+?[0-9]{1,2})?)(?P<unit>[kmbtKMBT]?)"
+)
+_MOST = 10**18
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+
+
+def parse_number(text: str) -> float | None:
+    """Return a finite number written in ASCII digits, with a point; None: it is none."""
+    text = text.strip()
+    if len(text) > MAX_DIGITS or _NUMBER.fullmatch(text) is None:
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def parse_count(text: str) -> int | None:
+    """Read ``7B``, ``350M``, ``1.5e9``, ``1,319`` or digits; None: no whole number of 1 to 10^18.
+
+    Commas (or underscores) stand before every group of three digits: ``1,23`` is no number.
+    """
+    text = text.strip()
+    match = _COUNT.fullmatch(text) if len(text) <= MAX_DIGITS else None
+    if match is None:
+        return None
+    number = Decimal(match["number"].replace(",", "").replace("_", ""))
+    value = number * _UNITS[match["unit"].lower()]
+    return int(value) if 1 <= value <= _MOST and value == value.to_integral_value() else None
