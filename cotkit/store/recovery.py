@@ -345,9 +345,9 @@ class _Pages:
     def _free_pages(self) -> Iterator[int]:
         """Yield the pages that are not in use; what lies in them was deleted."""
         (trunk,) = struct.unpack(">I", self._page(1)[32:36])
-        seen = set[int]()
-        while trunk and trunk not in seen:
-            seen.add(trunk)
+        trunks = set[int]()
+        while trunk and trunk not in trunks:
+            trunks.add(trunk)
             page = self._page(trunk)
             if len(page) < self._usable:
                 return

@@ -225,12 +225,12 @@ def _connect(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     )
 
 
-def _open(path: Path, named: Path) -> sqlite3.Connection:
-    """Open and migrate a file; ``named``: as errors call it."""
+def _open(path: Path, origin: Path) -> sqlite3.Connection:
+    """Open and migrate a file; ``origin``: as errors call it."""
     db = _connect(path)
     try:
         db.execute("PRAGMA synchronous = NORMAL")
-        _migrate(db, named)
+        _migrate(db, origin)
     except BaseException:
         db.close()
         raise
