@@ -275,8 +275,9 @@ def _jumps_table(scale: Scale) -> Table:
         "Is the jump real?",
         (_jump_fields(curve, jump) for curve, jump in _iterate_jumps(scale)),
         note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
-        "axis; 0: a straight line, to 1: a step. Real jump: the companion's interval lies above "
-        "0.5; metric artefact: exact match is surely sharper and the companion's lies below 0.4",
+        "axis; 0: a straight line, to 1: a step. No jump: exact match's interval lies below "
+        "0.5; real jump: it lies above, and so does the companion's; metric artefact: it lies "
+        "above, exact match is surely sharper, and the companion's lies below 0.4",
     )
 
 

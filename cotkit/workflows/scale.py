@@ -26,6 +26,7 @@ from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
+from cotkit.scoring.measure import answer_length
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store import Store, existing_place, place_of
 from cotkit.types import BackendInfo
@@ -453,6 +454,7 @@ def analyse_jobs(
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
             reader=criteria.reader,
+            answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
         ),
     )
     question = ScaleQuestion(
