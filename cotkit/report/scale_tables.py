@@ -20,6 +20,7 @@ from cotkit.analysis.scale.values import (
     StatusAbove,
 )
 from cotkit.report.document import (
+    UNWALLED,
     Curve,
     Document,
     Field,
@@ -126,6 +127,8 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
     yield f"margin {say_number(scale.margin, 'share')} points"
     if scale.origin is not None:
         yield f"reader {scale.origin.reader}"
+        if scale.origin.is_unwalled:
+            yield UNWALLED
     if scale.assume_sustained:
         yield "assumed: help, once begun, does not stop"
 

@@ -17,7 +17,7 @@ from cotkit.run.budget import Meter
 from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
 from cotkit.run.likelihood import chain_text, make_likelihood_request, select_options
 from cotkit.run.plan import Arm, Plan
-from cotkit.run.sandbox import make_sandbox
+from cotkit.run.sandbox import find_wall, make_sandbox
 from cotkit.run.spec import RunSpec
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt
@@ -89,7 +89,7 @@ async def execute_plan(
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
     asker = Asker(backend, key, store, meter, promised)
-    run = make_sandbox(allowed=plan.spec.run_unsafe_code)
+    run = make_sandbox(allowed=plan.spec.run_unsafe_code, kind=plan.spec.sandbox)
     jobs, jobs_lock = queue.jobs(), asyncio.Lock()
 
     async def work() -> None:
@@ -138,14 +138,25 @@ async def execute_plan(
 async def _begin(
     plan: Plan, info: BackendInfo, store: Store, emit: Callable[[Event], None]
 ) -> list[AttemptRow]:
-    """Record that a run begins; return its attempts so far, scored by the present scorer."""
+    """Record that a run begins; return its attempts so far, scored by the present scorer.
+
+    Raises:
+        UsageError: it would have code run, and no sandbox works here: nothing was asked or stored.
+    """
     run_id, key = plan.run_id(info), backend_key(info)
+    if plan.runs_code and _has_work(plan, run_id, store):
+        await asyncio.to_thread(find_wall, plan.spec.sandbox)
     content = plan.content(info) if plan.stored_id is None else store.run_content(run_id)
     store.put_backend(key, info)
     store.start_run(run_id, plan.spec.to_json(), key, canonical_json(content))
     if n_reread := await reread(plan, info, store, resumes=True):
         emit(Said(text=f"{n_reread} stored answers were read again: the scorer is a newer one"))
     return [row for row in store.attempts(run_id) if not is_outdated(row)]
+
+
+def _has_work(plan: Plan, run_id: str, store: Store) -> bool:
+    n_completed = sum(row.outcome != "failed" for row in store.attempts(run_id))
+    return n_completed < len(plan.arms) * len(plan.problems)
 
 
 def is_outdated(row: AttemptRow) -> bool:
@@ -168,7 +179,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         return 0
     outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
     asker = StoredAsker(backend_key(info), store)
-    run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code)
+    run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code, kind=plan.spec.sandbox)
     scores_options = "loglikelihood" in info.capabilities
     scored: list[tuple[int, AttemptRow, list[Turn]]] = []
     jobs = ((arm, problem) for problem in plan.problems for arm in plan.arms)

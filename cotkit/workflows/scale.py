@@ -470,6 +470,7 @@ def analyse_jobs(
         runs={run.rung.model: run.run_id for run in runs},
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
+        is_unwalled=any(job.plan.is_unwalled for job in jobs),
     )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)

@@ -224,6 +224,8 @@ class RunOrigin:
     """Model -> the run of the store that it is of."""
     n_shot: Mapping[str, int]
     """Arm -> exemplars that its prompts show."""
+    is_unwalled: bool = False
+    """Whether code that a model wrote ran without a sandbox: it could see the answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
