@@ -306,9 +306,9 @@ class Record(Location):
     def find_integer(self, field: str) -> int | None:
         """Return an integer, also where the file writes it as 2.0; None if it is none."""
         value = self.fields.get(field)
-        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-            return None
-        if not math.isfinite(value):
+        if isinstance(value, int):
+            return None if isinstance(value, bool) else value
+        if not isinstance(value, (float, Decimal)) or not math.isfinite(value):
             return None
         return int(value) if value == int(value) else None
 
