@@ -258,9 +258,9 @@ def changes_answer(main: Gain, other: Gain, grading: Grading) -> bool:
     """Return whether another way of counting changes the answer.
 
     It does if the direction of the label changes: better, worse, neither. One exception: leaving
-    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to make the
-    label undetermined while the gain kept its sign, the answer stands (docs/statistics.md,
-    "Depends on").
+    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to
+    make the label undetermined while the gain kept its sign, the answer stands
+    (docs/statistics.md, "Depends on").
     """
     direction = label_direction(main.label)
     if direction == label_direction(other.label):
