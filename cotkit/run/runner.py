@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from cotkit.benchmarks import draw_order
-from cotkit.errors import BackendError, CotkitError, UsageError
+from cotkit.errors import BackendError, CotkitError, StoreError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
@@ -88,33 +89,31 @@ async def execute_plan(
     promised = frozenset[str]()
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
-    asker = Asker(backend, key, store, meter, promised)
     run = make_sandbox(allowed=plan.spec.run_unsafe_code, kind=plan.spec.sandbox)
     jobs, jobs_lock = queue.jobs(), asyncio.Lock()
 
-    async def work() -> None:
-        while True:
-            async with jobs_lock:  # an asynchronous generator serves one task at a time
-                job = await anext(jobs, None)
-            if job is None:
-                return
-            row, turns = await _run_attempt(
-                job, asker, run, plan.spec, scores_options=scores_options
-            )
-            store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
-            queue.finish(row)
-            emit(_attempt_event(row, cached=False))
+    async def work() -> bool:
+        async with jobs_lock:  # an asynchronous generator serves one task at a time
+            job = await anext(jobs, None)
+        if job is None:
+            return False
+        row, turns = await _run_attempt(job, asker, run, plan.spec, scores_options=scores_options)
+        store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
+        queue.finish(row)
+        emit(_attempt_event(row, cached=False))
+        return True
 
-    n_workers = min(info.max_concurrency or _MAX_FLOWS, queue.n_left)
-    watch = asyncio.create_task(_report_waits(backend, emit))
+    workers = _Workers(work, min(info.max_concurrency or _MAX_FLOWS, queue.n_left))
+    asker = Asker(backend, key, store, meter, promised=promised, waiting=workers.waiting)
+    helpers = [
+        asyncio.create_task(_report_waits(backend, asker, emit)),
+        asyncio.create_task(asker.keep_claims()),
+    ]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(n_workers):
-                group.create_task(work())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None  # the first to fail; the other tasks were cancelled
+        await workers.run()
     finally:
-        watch.cancel()
+        for helper in helpers:
+            helper.cancel()
     if asker.why_unscored is not None:
         emit(Said(text=f"options of some attempts were not scored: {asker.why_unscored}"))
     rows = store.attempts(run_id)
@@ -196,19 +195,66 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         scored.append((position, row, turns))
     if len(scored) < len(outdated) and not resumes:
         return 0
-    for position, row, turns in scored:
-        store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    try:
+        for position, row, turns in scored:
+            store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    except StoreError:  # a store that can only be read keeps its scores
+        if resumes:
+            raise
+        return 0
     return len(scored)
 
 
-async def _report_waits(backend: Backend, emit: Callable[[Event], None]) -> None:
-    """Report what a backend is waiting for, and when it waits for nothing more."""
-    if not isinstance(backend, WaitingBackend):
-        return
+class _Workers:
+    """Tasks that work side by side, with another in place of each that waits for a process."""
+
+    def __init__(self, work: Callable[[], Awaitable[bool]], n: int) -> None:
+        """``work``: one piece of it; False: there was none. ``n``: how many tasks work at once."""
+        self._work, self._n, self._n_busy = work, n, 0
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work until there is no more; the first error ends all."""
+        try:
+            async with self._group:
+                for _ in range(self._n):
+                    self._add()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the other tasks were cancelled
+
+    @contextlib.contextmanager
+    def waiting(self) -> Generator[None]:
+        """Let another task work while this one waits."""
+        self._n_busy -= 1
+        if len(self._tasks) < _MAX_FLOWS:
+            self._add()
+        try:
+            yield
+        finally:
+            self._n_busy += 1
+
+    def _add(self) -> None:
+        task = self._group.create_task(self._loop())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _loop(self) -> None:
+        self._n_busy += 1
+        try:
+            while self._n_busy <= self._n and await self._work():
+                pass
+        finally:
+            self._n_busy -= 1
+
+
+async def _report_waits(backend: Backend, asker: Asker, emit: Callable[[Event], None]) -> None:
+    """Report what a run is waiting for, and when it waits for nothing more."""
     last_text = ""
     while True:
         await asyncio.sleep(_WATCH_S)
-        text = backend.status() or ""
+        own = backend.status() if isinstance(backend, WaitingBackend) else None
+        text = "; ".join(filter(None, (own, asker.status())))
         if text or last_text:
             emit(Waits(text=text))
         last_text = text
