@@ -68,7 +68,7 @@ def connect_ray(address: str, notify: Notify) -> Any:  # noqa: ANN401 - the modu
         if address not in {"auto", "local"}:
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), _REACH_S).close()
-        context = ray.init(address=address, log_to_driver=False, configure_logging=False)
+        context: Any = ray.init(address=address, log_to_driver=False, configure_logging=False)
         # Ray prints what happens to its nodes to standard output, where our report goes; its own
         # debugger turns that off in the same way, for want of an option.
         vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False
