@@ -117,6 +117,8 @@ class ScaleQuestion:
     assumed not to stop."""
     n_resamples: int = 2000
     """Of every bootstrap."""
+    thresholds: tuple[float, ...] = (0.05, 0.10, 0.20, 0.30)
+    """Gains of the staircase, rising, each in (0, 1]."""
 
 
 # The models of a grid in order of size, and what may not be asked of them.
@@ -215,8 +217,8 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
     """Refuse a question that has no answer.
 
     Raises:
-        UsageError: a margin, level or number of resamples out of range; no pair, a pair of one
-            arm, or an arm without any result.
+        UsageError: a margin, level, threshold or number of resamples out of range; no pair, a pair
+            of one arm, or an arm without any result.
     """
     if not 0 < question.margin < 1:
         raise UsageError(
@@ -229,6 +231,12 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
         )
     if question.n_resamples < 100:
         raise UsageError(f"{question.n_resamples} resamples", hint="100 or more")
+    steps = (0.0, *question.thresholds)
+    if any(a >= b for a, b in pairwise(steps)) or not steps[-1] <= 1:
+        listed = ", ".join(f"{100 * x:g}" for x in question.thresholds)
+        raise UsageError(
+            f"thresholds {listed} points", hint="above 0, rising, 100 at most: 5,10,20,30"
+        )
     if not question.pairs:
         raise UsageError("no strategy to measure against a control")
     measured = {arm for _, arm in grid.cells}
