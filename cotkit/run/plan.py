@@ -13,7 +13,14 @@ from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
+from cotkit.registry import (
+    Spec,
+    construct,
+    is_data_file,
+    load_class,
+    parameter_name,
+    parse_spec,
+)
 from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content, is_built_in
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
@@ -348,7 +355,7 @@ def _draw_exemplars(
     spec: RunSpec, bench: Benchmark, problems: Sequence[Problem], *, bare: bool
 ) -> tuple[Exemplar, ...]:
     source, _, count = spec.exemplars.rpartition(":")
-    if not source or not count.isdecimal() or int(count) < 1:
+    if not source or not (count.isascii() and count.isdecimal()) or int(count) < 1:
         raise UsageError(
             f"cannot read exemplars {spec.exemplars!r}",
             hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
@@ -364,7 +371,7 @@ def _draw_exemplars(
         pool = bench.exemplar_pool()
     elif source == "rest":
         pool = _unused_problems(bench, problems, int(count), spec.seed)
-    elif source.endswith(".jsonl"):
+    elif is_data_file(source):
         pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")
