@@ -183,7 +183,7 @@ def _shade_onset(
         ends = shaded_ends(onset)
         low = axes.get_xlim()[0] if ends is None else place_by_rung[ends[0]]
         sizes = {rung: say_size(rung, x, scale.axis) for rung, x in place_by_rung.items()}
-        name = f"{_name_gain(onset)} starts here: {say_onset(answer, sizes)}"
+        name = f"{_name_gain(onset, scale.margin)} starts here: {say_onset(answer, sizes)}"
         axes.axvspan(
             low,
             place_by_rung[onset.upper],
@@ -207,11 +207,12 @@ def say_onset(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
     return f"at or below {sizes[upper]}"
 
 
-def _name_gain(onset: Onset) -> str:
+def _name_gain(onset: Onset, margin: float) -> str:
     """Return what starts in the shaded span."""
-    if onset.bracket is None or not onset.bracket.is_clear:
+    bracket = onset.bracket
+    if bracket is None or not bracket.is_clear or bracket.no_more_than <= margin:
         return "material help"
-    return f"a gain above {say_number(onset.bracket.no_more_than, 'share')} points"
+    return f"a gain above {say_number(bracket.no_more_than, 'share')} points"
 
 
 # The axis of sizes that figures over models share, and a series along it.
