@@ -65,8 +65,8 @@ def prompt(
     by_id = {p.question.id: p for p in plan.problems}
     if problem is not None and problem not in by_id:
         if any(p.question.id == problem for p in plan.everything):
-            kept = f"{problem} is kept for exemplars: {bench} has one split"
-            raise UsageError(kept, hint="--exemplars FILE.jsonl:8, or another problem")
+            reason = f"{problem} is kept for exemplars: {bench} has one split"
+            raise UsageError(reason, hint="--exemplars FILE.jsonl:8, or another problem")
         raise UnknownNameError("problem", problem, by_id)
     chosen = by_id[problem] if problem else plan.problems[0]
     arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
