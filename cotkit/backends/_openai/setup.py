@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
@@ -45,6 +45,12 @@ class ServerSetup:
     """Whether a chat goes on with a last message of the assistant (vLLM, SGLang)."""
     scores: bool = True
     """Whether the server may be asked for log-probabilities."""
+    neutral: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Parameters sent at the value that means nothing, so that the server's own does not count."""
+    streams: bool = False
+    """Whether it answers in streams only."""
+    streams_usage: bool = True
+    """Whether a stream may be asked to count its tokens."""
 
     @property
     def name(self) -> str:
@@ -129,4 +135,5 @@ def make_setup(
         reasoning_effort=reasoning_effort,
         continues=continues,
         scores=logprobs and "logprobs" not in rule.refuses,
+        neutral={k: value for k, value in rule.neutral.items() if k not in rule.refuses},
     )
