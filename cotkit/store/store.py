@@ -25,11 +25,14 @@ from cotkit.store.rows import (
     Columns,
     DraftRow,
     RunRow,
+    StoredCall,
     StoredReply,
     as_columns,
     as_reply,
 )
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
+
+_CALLS_AT_A_TIME = 200  # read from the database: bounds memory
 
 
 def open_database(place: Place) -> Database:
@@ -213,6 +216,32 @@ class Store:
             (run_id, arm, problem_id, sample),
         )
         return [self._load_turn(keys) for keys in json.loads(row[0])] if row else []
+
+    def calls(self, run_id: str) -> Iterator[StoredCall]:
+        """Yield every completion that the attempts of a run used, each once, in no order."""
+        problem_of: dict[str, str] = {}
+        query = "SELECT problem_id, turns FROM attempt WHERE run = ? ORDER BY position"
+        for problem_id, turns in self._db.stream(query, (run_id,)):
+            for keys in json.loads(turns):
+                for key in keys:
+                    problem_of.setdefault(key, problem_id)
+        keys = list(problem_of)
+        for start in range(0, len(keys), _CALLS_AT_A_TIME):
+            part = keys[start : start + _CALLS_AT_A_TIME]
+            marks = ", ".join("?" for _ in part)
+            rows = self._db.rows(
+                "SELECT completion.key, body, created_utc, messages, decoding FROM completion "  # noqa: S608 - only marks
+                f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
+                tuple(part),
+            )
+            for key, body, created_utc, messages, decoding in rows:
+                yield StoredCall(
+                    problem_id=problem_of[key],
+                    created_utc=created_utc,
+                    prompt="".join(message["content"] for message in json.loads(messages)),
+                    max_tokens=json.loads(decoding)["max_tokens"],
+                    completion=_load_completion(body),
+                )
 
     def runs(self) -> list[RunRow]:
         """Return all runs, latest first."""

@@ -133,8 +133,8 @@ class Hosted(abc.ABC):
                 texts = await self._complete(again, keep, tries_before=before)
                 answered |= dict(zip(empty, texts, strict=True))
             if unanswered:
-                rest = replace(request, samples=unanswered)
-                texts = await self._complete(rest, keep, tries_before=tries_before)
+                remainder = replace(request, samples=unanswered)
+                texts = await self._complete(remainder, keep, tries_before=tries_before)
                 answered |= dict(zip(unanswered, texts, strict=True))
         except BackendError as failure:
             complete = {sample: text for sample, text in answered.items() if sample not in empty}

@@ -269,7 +269,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
                     return None
     except (ValueError, OverflowError, TypeError):
         return None  # a header that says nothing readable asks for nothing
-    return max(0.0, seconds) if seconds < _EPOCH_S else None  # nor does one that is no number
+    return max(0.0, seconds) if seconds < _LONGEST_S else None  # nor does one that is no number
 
 
-_EPOCH_S, _EPOCH_MS = 1e9, 1e11
+_EPOCH_S, _EPOCH_MS, _LONGEST_S = 1e9, 1e11, 4e9

@@ -67,6 +67,13 @@ def check_url(place: str, text: str) -> str:
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits, parts = False, urlsplit("")
+    host = parts.hostname or ""
+    is_azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
+    if is_azure and (parts.query or re.search(r"/deployments/|/models/?$", parts.path)):
+        raise UsageError(
+            f"{place} is an address of Azure's old interface",
+            hint=f"write base_url=https://{host}/openai/v1 and --model azure/DEPLOYMENT",
+        )
     if parts.username is not None or parts.query or parts.fragment:
         # Not shown: addresses are stored as part of a model's identity, and these parts hold keys.
         raise UsageError(

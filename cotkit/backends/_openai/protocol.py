@@ -136,8 +136,8 @@ class UnknownFinishError(Malformed):
         self.word = word
 
 
-def read_stop_reason(finish: object, known: frozenset[str] = frozenset()) -> StopReason:
-    """Translate a ``finish_reason`` into our words; ``known``: further ones that mean an end.
+def read_stop_reason(finish: object, end_words: frozenset[str] = frozenset()) -> StopReason:
+    """Translate a ``finish_reason`` into our words; ``end_words``: further ones that mean an end.
 
     Raises:
         Malformed: it is none that means an end (``abort``, ``error``): the text is half of one.
@@ -151,7 +151,7 @@ def read_stop_reason(finish: object, known: frozenset[str] = frozenset()) -> Sto
             if reason is None:
                 raise Malformed(f"finish_reason is {scrub(repr(finish))[:_MAX_SHOWN]}")
             return reason
-    if original in known:
+    if original in end_words:
         return "stop"
     raise UnknownFinishError(original)
 
@@ -255,11 +255,11 @@ class Interface(Protocol):
         ...
 
     def read_completions(
-        self, answer: Body, posted: Body, known: frozenset[str] = frozenset()
+        self, answer: Body, posted: Body, end_words: frozenset[str] = frozenset()
     ) -> tuple[Completion, ...]:
         """Return a completion for each choice of an answer to the body ``posted``.
 
-        ``known``: words for the end of a text that this server uses, beside those of the table.
+        ``end_words``: words for the end of a text that this server uses, beside those of the table.
 
         Raises:
             Malformed: the answer has no choices, too many, or one without a text.
@@ -289,11 +289,13 @@ class ChatInterface:
         return posted
 
     def read_completions(
-        self, answer: Body, posted: Body, known: frozenset[str] = frozenset()
+        self, answer: Body, posted: Body, end_words: frozenset[str] = frozenset()
     ) -> tuple[Completion, ...]:
         """Return a completion for each choice."""
         choices = read_choices(answer, posted.get("n", 1))
-        return make_completions(answer, posted, [_read_chat_choice(one, known) for one in choices])
+        return make_completions(
+            answer, posted, [_read_chat_choice(choice, end_words) for choice in choices]
+        )
 
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
@@ -302,11 +304,11 @@ _THOUGHT_PARTS = re.compile(r"think|reason|thought", re.IGNORECASE)
 _TEXT_KEYS = ("text", "content", "value", "thinking", "reasoning", "summary", "output_text")
 
 
-def _read_chat_choice(choice: Body, known: frozenset[str]) -> Choice:
+def _read_chat_choice(choice: Body, end_words: frozenset[str]) -> Choice:
     message: Any = choice.get("message", choice.get("delta"))
     if not isinstance(message, dict):
         if isinstance(choice.get("text"), str):  # a completion's choice in a chat's answer
-            return _read_text_choice(choice, known)
+            return _read_text_choice(choice, end_words)
         raise Malformed("a choice has no message")
     content, refusal = message.get("content"), message.get("refusal")
     if not isinstance(content, str | list | dict | None):
@@ -318,7 +320,7 @@ def _read_chat_choice(choice: Body, known: frozenset[str]) -> Choice:
     reasoning = "\n".join(filter(None, (reasoning, thoughts)))
     if isinstance(refusal, str) and refusal:
         return Choice(text=text or refusal, stop_reason="refusal", reasoning=reasoning or None)
-    why = read_stop_reason(choice.get("finish_reason"), known)
+    why = read_stop_reason(choice.get("finish_reason"), end_words)
     tools += _called_tools(message)
     if content is None and why == "stop" and not (reasoning or tools):
         raise Malformed("a message has no content")
@@ -385,11 +387,13 @@ class CompletionsInterface:
         }
 
     def read_completions(
-        self, answer: Body, posted: Body, known: frozenset[str] = frozenset()
+        self, answer: Body, posted: Body, end_words: frozenset[str] = frozenset()
     ) -> tuple[Completion, ...]:
         """Return a completion for each choice."""
         choices = read_choices(answer, posted.get("n", 1))
-        return make_completions(answer, posted, [_read_text_choice(one, known) for one in choices])
+        return make_completions(
+            answer, posted, [_read_text_choice(choice, end_words) for choice in choices]
+        )
 
 
 def raw_prompt(request: Request) -> str:
@@ -397,14 +401,14 @@ def raw_prompt(request: Request) -> str:
     return "".join(message.content for message in request.messages)
 
 
-def _read_text_choice(choice: Body, known: frozenset[str]) -> Choice:
+def _read_text_choice(choice: Body, end_words: frozenset[str]) -> Choice:
     if "text" not in choice and isinstance(choice.get("message"), dict):
-        return _read_chat_choice(choice, known)
+        return _read_chat_choice(choice, end_words)
     text, thoughts, _ = _read_parts(choice.get("text"))
     reasoning = next(
         filter(None, (join_texts(choice.get(name)) for name in _REASONING_FIELDS)), thoughts
     )
-    why = read_stop_reason(choice.get("finish_reason"), known)
+    why = read_stop_reason(choice.get("finish_reason"), end_words)
     if not isinstance(choice.get("text"), str | list) and why == "stop" and not reasoning:
         raise Malformed("a choice has no text")
     return Choice(text=text, stop_reason=why, reasoning=reasoning or None)
@@ -433,7 +437,7 @@ class ResponsesInterface:
         self,
         answer: Body,
         posted: Body,
-        known: frozenset[str] = frozenset(),  # noqa: ARG002 - the interface's
+        end_words: frozenset[str] = frozenset(),  # noqa: ARG002 - the interface's
     ) -> tuple[Completion, ...]:
         """Return the one completion."""
         status, output = answer.get("status"), answer.get("output")

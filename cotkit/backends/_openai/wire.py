@@ -131,7 +131,7 @@ class Wire:
 
     async def _score(self, request: Request) -> tuple[Completion, ...]:
         is_chat = self.setup.api == "chat"
-        read = likelihood.read_first_token if is_chat else likelihood.read_echo
+        read_scores = likelihood.read_first_token if is_chat else likelihood.read_echo
         if is_chat:
             posted, answer = await self._post(
                 INTERFACES["chat"].path, lambda setup: likelihood.first_token_body(setup, request)
@@ -139,7 +139,7 @@ class Wire:
         else:
             posted, answer = await self._echo(request)
         try:
-            return read(answer, posted, request)
+            return read_scores(answer, posted, request)
         except (Malformed, BackendError):
             raise
         except Exception as broken:
@@ -200,18 +200,18 @@ def adapt(
         return replace(setup, streams=True), "answers in streams only: they are joined"
     if not _UNWANTED.search(words):
         return None
-    named = set(re.findall(r"\w+", words))
-    return _without_neutral(setup, posted, named, words) or _rename_limit(
-        setup, posted, named, words
+    mentioned = set(re.findall(r"\w+", words))
+    return _without_neutral(setup, posted, mentioned, words) or _rename_limit(
+        setup, posted, mentioned, words
     )
 
 
 def _without_neutral(
-    setup: ServerSetup, posted: Body, named: set[str], words: str
+    setup: ServerSetup, posted: Body, mentioned: set[str], words: str
 ) -> tuple[ServerSetup, str] | None:
     neutral = {name for name in setup.neutral if name in posted}
-    refused = neutral & named
-    if not refused and _EXTRA.search(words) and not named & (posted.keys() - neutral):
+    refused = neutral & mentioned
+    if not refused and _EXTRA.search(words) and not mentioned & (posted.keys() - neutral):
         refused = neutral
     if not refused:
         return None
@@ -222,12 +222,12 @@ def _without_neutral(
 
 
 def _rename_limit(
-    setup: ServerSetup, posted: Body, named: set[str], words: str
+    setup: ServerSetup, posted: Body, mentioned: set[str], words: str
 ) -> tuple[ServerSetup, str] | None:
     old, new = "max_tokens", "max_completion_tokens"
     for limit, other in ((old, new), (new, old)):
-        is_wrong_name = other in named or _EXTRA.search(words) or "support" in words
-        if limit in posted and limit in named and is_wrong_name:
+        is_wrong_name = other in mentioned or _EXTRA.search(words) or "support" in words
+        if limit in posted and limit in mentioned and is_wrong_name:
             rule = replace(setup.rule, max_tokens=other)
             return replace(setup, rule=rule), f"calls the limit {other}"
     return None
