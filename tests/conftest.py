@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from tests.postgres import Postgres, server, why_not
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_MODEL = "smollm2-135m"
+
+# Threads of torch that wait for each other sleep: spinning, one test beside another program took
+# four times as long on two cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_configure() -> None:

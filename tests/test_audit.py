@@ -10,7 +10,7 @@ import pytest
 import cotkit
 from cotkit.analysis.audit import audit_arms, is_reasoning, text_before_answer, withhold
 from cotkit.analysis.comparison import RunFacts, compare, mark_upper_bound
-from cotkit.analysis.values import Audit, Comparison
+from cotkit.analysis.values import Audit, Comparison, Criteria
 from cotkit.scoring.readers import READERS
 from cotkit.store import AttemptRow, DraftRow, Store
 from cotkit.types import Outcome, Question, Reading
@@ -176,7 +176,7 @@ def compared(control: list[str], reasons: dict[str, bool]) -> Comparison:
         n_total=n,
         reasons=reasons,
     )
-    return compare(rows, [("cot", "few-shot")], facts, (), reader=READER, margin=0.02)
+    return compare(rows, [("cot", "few-shot")], facts, (), Criteria(reader=READER, margin=0.02))
 
 
 def test_a_verdict_on_a_contaminated_control_is_withheld() -> None:

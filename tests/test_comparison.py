@@ -11,7 +11,7 @@ import pytest
 
 from cotkit.analysis.comparison import RunFacts, changes_answer, compare
 from cotkit.analysis.gains import Grading
-from cotkit.analysis.values import Comparison, Gain, Label, Variant
+from cotkit.analysis.values import Comparison, Criteria, Gain, Label, Variant
 from cotkit.errors import UsageError
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import Number
@@ -87,7 +87,7 @@ def compared(
     pairs: Sequence[tuple[str, str]] = (("cot", "few-shot"),),
     margin: float = 0.02,
 ) -> Comparison:
-    return compare(rows, pairs, facts(n_problems), (), reader="flexible", margin=margin)
+    return compare(rows, pairs, facts(n_problems), (), Criteria(reader="flexible", margin=margin))
 
 
 def variants(comparison: Comparison, i: int = 0) -> dict[str, Variant]:

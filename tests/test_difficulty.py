@@ -11,7 +11,7 @@ import pytest
 from cotkit.analysis.comparison import RunFacts, compare
 from cotkit.analysis.gains import list_gradings
 from cotkit.analysis.steps import gains_by_steps, group_steps, onset_sentence
-from cotkit.analysis.values import Comparison, Gain, Label, StepGroup
+from cotkit.analysis.values import Comparison, Criteria, Gain, Label, StepGroup
 from cotkit.report import FORMATS, render
 from cotkit.stats.intervals import Interval, tango
 from cotkit.store import AttemptRow
@@ -147,7 +147,9 @@ def found(
         reasons=facts or {},
         upper_bounds=upper_bounds,
     )
-    return compare(rows, pairs, run, (), reader="flexible", margin=0.02, sequential=sequential)
+    return compare(
+        rows, pairs, run, (), Criteria(reader="flexible", margin=0.02), sequential=sequential
+    )
 
 
 def first(n_right: int, n: int) -> list[bool]:

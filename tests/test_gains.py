@@ -19,13 +19,14 @@ from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import (
     compute_gains,
     detectable_gain,
+    estimate_gains,
     gain_over_chance,
     list_gradings,
     make_stop_rule,
     measure_sample,
 )
 from cotkit.analysis.samples import rate_interval
-from cotkit.analysis.values import Comparison, Gain
+from cotkit.analysis.values import Comparison, Criteria, Gain
 from cotkit.cli.output import EXIT_CODES, worst_gate
 from cotkit.errors import UsageError
 from cotkit.stats.hypotheses import score_test
@@ -62,7 +63,7 @@ def attempts(arm: str, right: Sequence[bool], size: int, sample: int = 0) -> lis
 
 
 def compared(rows: Sequence[AttemptRow]) -> Comparison:
-    return compare_rows(rows, PAIRS, FACTS, (), reader="flexible", margin=0.02)
+    return compare_rows(rows, PAIRS, FACTS, (), Criteria(reader="flexible", margin=0.02))
 
 
 def gain_of(arm: Sequence[bool], control: Sequence[bool], size: int, **more: float) -> Gain:
@@ -141,7 +142,7 @@ def test_ten_clusters_of_one_of_many_gains_are_undetermined_and_say_what_is_need
     rows = [row for arm in arms for row in attempts(arm, [True] * 60, 6)]
     rows += attempts("few-shot", [False] * 60, 6)
     pairs = [(arm, "few-shot") for arm in arms]
-    comparison = compare_rows(rows, pairs, FACTS, (), reader="flexible", margin=0.02)
+    comparison = compare_rows(rows, pairs, FACTS, (), Criteria(reader="flexible", margin=0.02))
     gain, level = comparison.verdicts[0].gain, 0.95 ** (1 / 30)
     assert gain.interval.level == pytest.approx(level)
     assert (gain.interval.low, gain.interval.high, gain.label) == (-1, 1, "undetermined")
@@ -151,7 +152,7 @@ def test_ten_clusters_of_one_of_many_gains_are_undetermined_and_say_what_is_need
     assert "at least 11 are needed" in comparison.verdicts[0].sentence
     assert EXIT_CODES[worst_gate(comparison)] == 4
     enough = [*rows, *(r for arm in [*arms, "few-shot"] for r in _one_more(arm))]
-    decided = compare_rows(enough, pairs, FACTS, (), reader="flexible", margin=0.02)
+    decided = compare_rows(enough, pairs, FACTS, (), Criteria(reader="flexible", margin=0.02))
     assert decided.verdicts[0].gain.label == "helps"
 
 
@@ -333,6 +334,33 @@ def test_the_interval_of_a_watched_run_holds_the_gain_of_all_its_problems() -> N
 def test_no_gain_is_detectable_without_problems() -> None:
     nothing = measure_sample([], [], [], n_units=0, is_clustered=False)
     assert math.isnan(detectable_gain(nothing, 0.95))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.05])
+def test_many_values_of_a_metric_have_the_interval_that_their_resamples_have(scale: float) -> None:
+    rng = random.Random(5)
+    arm, control = ([scale * rng.random() ** 3 for _ in range(400)] for _ in range(2))
+    normal, resampled = (
+        measure_sample(
+            arm, control, range(400), n_units=400, is_clustered=False, is_resampled=is_metric
+        )
+        for is_metric in (True, False)
+    )
+    assert (normal.method, resampled.method) == ("normal", "bootstrap-t")
+    [first], [second] = estimate_gains([normal], 0.95), estimate_gains([resampled], 0.95)
+    width, resampled_width = (e.interval.high - e.interval.low for e in (first, second))
+    assert width == pytest.approx(resampled_width, rel=0.05)
+    assert first.p_value == pytest.approx(second.p_value, abs=0.02)
+    low, high = first.interval.low, first.interval.high
+    assert (first.p_value < 0.05) == (low > 0 or high < 0)
+
+
+def test_a_metric_with_few_values_that_differ_is_resampled() -> None:
+    arm = [0.9] * 29 + [1.0] * 400
+    sample = measure_sample(
+        arm, [0.0] * 429, range(429), n_units=429, is_clustered=False, is_resampled=True
+    )
+    assert sample.method == "bootstrap-t"
 
 
 # ---- end to end ------------------------------------------------------------------------------

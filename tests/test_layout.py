@@ -21,6 +21,7 @@ BASE = {
     "registry",
     "events",
     "stops",
+    "reasoning",
     "paths",
 }
 STAGES = {
@@ -61,7 +62,8 @@ BASE_IMPORTS: dict[str, set[str]] = {
     "errors": set(),
     "protocols": {"types"},
     "events": {"types"},
-    "stops": {"types"},
+    "stops": {"types", "reasoning"},
+    "reasoning": set(),
     "identity": {"types", "protocols", "errors"},
     "inputs": {"errors"},
     "paths": {"types", "protocols", "errors"},
@@ -184,7 +186,6 @@ ALLOWED = {
     "cotkit.benchmarks.arithmetic.generate:_modified:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:_shown:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:apply_operator:left": LEFT_OPERAND,
-    "cotkit.benchmarks.lm_eval.config:_walk_nodes:seen": SEEN_SET,
     "cotkit.report.html.figure:make_axes:left": "left, right, top and bottom margins",
     "cotkit.workflows.ladder:_find_duplicate:seen": SEEN_SET,
 }
@@ -270,6 +271,16 @@ def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_a_comparison_of_many_problems_needs_no_numpy() -> None:
+    code = (
+        "import sys, cotkit\n"
+        "cotkit.compare('simulated/8b', 'cot', bench='arithmetic', limit=300)\n"
+        "print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_the_public_names_load_lazily() -> None:

@@ -499,7 +499,7 @@ def test_a_bad_task_is_one_line_that_names_the_place(text: str, place: str, says
 
 def test_an_alias_bomb_is_read_in_no_time() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
-    with pytest.raises(BadInputError, match="a0: unknown field"):
+    with pytest.raises(BadInputError, match=r"task\.yaml:14: more than 20,000 values"):
         LmEval(path=task("\n".join(lines)))
 
 

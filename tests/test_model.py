@@ -32,20 +32,11 @@ def cotkit(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.model
-def test_a_real_model_from_name_to_table(real_model: Path) -> None:
+def test_a_real_model_from_name_to_table_and_again_without_torch(real_model: Path) -> None:
     assert (real_model / "manifest.json").is_file()
     first = cotkit(*COMPARE)
     assert "135 M parameters" in first.stdout
     assert "8 completions made in" in first.stderr
-    second = cotkit(*COMPARE)
-    assert second.stdout == first.stdout
-    assert "all from the store" in second.stderr
-
-
-@pytest.mark.model
-@pytest.mark.usefixtures("real_model")
-def test_a_repeat_needs_neither_torch_nor_transformers() -> None:
-    cotkit(*COMPARE)
     code = (
         "import sys; sys.argv = ['cotkit', *sys.argv[1:]]\n"
         "import atexit\n"
@@ -53,10 +44,11 @@ def test_a_repeat_needs_neither_torch_nor_transformers() -> None:
         "atexit.register(lambda: print([m for m in heavy if m in sys.modules]))\n"
         "from cotkit.cli import main; main()"
     )
-    done = subprocess.run(
+    second = subprocess.run(
         [sys.executable, "-c", code, *COMPARE], capture_output=True, text=True, check=True
     )
-    assert done.stdout.endswith("[]\n")
+    assert second.stdout == first.stdout + "[]\n"
+    assert "all from the store" in second.stderr
 
 
 @pytest.mark.model

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cotkit.stops import answer_line_end, cut, split_reasoning
+from cotkit.reasoning import split_reasoning
+from cotkit.stops import answer_line_end, cut
 from cotkit.types import Decoding
 
 LINE = answer_line_end("number")

@@ -17,7 +17,7 @@ import cotkit
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.samples import count_transitions, vote_curve
-from cotkit.analysis.values import Comparison, Transition, VoteCurve
+from cotkit.analysis.values import Comparison, Criteria, Transition, VoteCurve
 from cotkit.errors import UsageError
 from cotkit.report import FORMATS, render
 from cotkit.run import Plan, RunSpec, make_plan
@@ -450,7 +450,7 @@ def both() -> Comparison:
         n_total=2,
     )
     return compare_rows(
-        [*rows, *rounds], [("review", "arm")], facts, (), reader="flexible", margin=0.02
+        [*rows, *rounds], [("review", "arm")], facts, (), Criteria(reader="flexible", margin=0.02)
     )
 
 

@@ -23,7 +23,7 @@ from cotkit.analysis.samples import (
 )
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
-from cotkit.analysis.values import LEVEL, Cell, Comparison, Gain, MetricResult, Variant, Verdict
+from cotkit.analysis.values import Cell, Comparison, Criteria, Gain, MetricResult, Variant, Verdict
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
@@ -65,10 +65,8 @@ def compare(
     pairs: Sequence[tuple[str, str]],
     facts: RunFacts,
     problems: Sequence[Problem],
+    criteria: Criteria,
     *,
-    reader: str,
-    margin: float,
-    level: float = LEVEL,
     sequential: bool = False,
     price: PriceLike | None = None,
 ) -> Comparison:
@@ -81,9 +79,8 @@ def compare(
         facts: What to say of the run.
         problems: All that the benchmark has, so far as they are known: their tags and scores
             decide which tables there are beside those that the rows alone allow.
-        reader: The reader that the run chose, by which the rows' outcomes were decided.
-        margin: Smallest gain that counts as material, more than 0, less than 1.
-        level: Of the report, between 0 and 1; a cell's own solve rate has it too.
+        criteria: The reader must be the one by which the rows' outcomes were decided; a cell's own
+            solve rate has the report's level, too. ``pairs`` say what is measured against what.
         sequential: Whether the run was looked at after every problem, so that its gains need a
             confidence sequence; each arm's rows must then come in the order drawn.
         price: What the model's tokens cost; None: unknown.
@@ -96,7 +93,8 @@ def compare(
         UsageError: a sample of a problem twice, a pair given twice or of one arm with itself, rows
             scored by another reader, or ``margin`` or ``level`` out of range.
     """
-    check_question(pairs, margin, level)
+    check_criteria(pairs, criteria)
+    reader, margin, level = criteria.reader, criteria.margin, criteria.level
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
     gradings = list_gradings(rows, reader)
@@ -172,16 +170,18 @@ def compare(
     )
 
 
-def check_question(pairs: Sequence[tuple[str, str]], margin: float, level: float) -> None:
+def check_criteria(pairs: Sequence[tuple[str, str]], criteria: Criteria) -> None:
     """Refuse what :func:`compare` refuses, before there are rows.
 
     Raises:
         UsageError: as there.
     """
-    if not 0 < margin < 1:
-        raise UsageError(f"margin must lie between 0 and 1, not {margin}", hint="2 points: 0.02")
-    if not 0 < level < 1:
-        raise UsageError(f"level must lie between 0 and 1, not {level}", hint="95 %: 0.95")
+    for name, share, hint in (
+        ("margin", criteria.margin, "2 points: 0.02"),
+        ("level", criteria.level, "95 %: 0.95"),
+    ):
+        if not 0 < share < 1:
+            raise UsageError(f"{name} must lie between 0 and 1, not {share}", hint=hint)
     if len(set(pairs)) < len(pairs):
         raise UsageError("a pair of arm and control is given twice")
     for arm, control in pairs:

@@ -5,6 +5,8 @@ Every interval and p-value of a gain comes from here, both from one procedure:
 - independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p;
 - problems in clusters, or scores that are shares (repeated samples, graded metrics): sign flips of
   whole clusters below 30 of them, the symmetric bootstrap-t from 30 on;
+- a metric that is no rate, where at least 30 independent problems differ: the normal interval,
+  which is what its resamples give by then;
 - totals only: Newcombe's interval, and the p-value at which it touches 0;
 - a run that is looked at after every problem: a confidence sequence.
 
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.values import Gain, Label
@@ -48,6 +52,9 @@ if TYPE_CHECKING:
 
 N_RESAMPLES = 2000
 """Of each bootstrap, and sign flips, at least."""
+
+_MANY = 30
+"""Problems with another value than most have, from which on a metric's mean counts as normal."""
 
 
 def compute_gains(
@@ -177,14 +184,16 @@ class PairedSample:
     """Problems on which the arm scored more."""
     n_worse: int
     """Problems on which the control scored more."""
-    method: Literal["tango", "sign-flip", "bootstrap-t"]
+    method: Literal["tango", "sign-flip", "bootstrap-t", "normal"]
     """How its interval is made."""
     n_effective: int
     """Independent problems that it is worth: fewer than ``n`` where clusters agree."""
     n_clusters: int | None = None
     """Clusters; None: every problem stands alone."""
+    error: float | None = None
+    """Standard error of the gain; None: the interval is not the normal one."""
     totals: Floats | None = None
-    """[units] summed differences, zero where a unit has no problem; None: counts are enough."""
+    """[units] summed differences, zero where a unit has no problem; None: nothing is resampled."""
     sizes: Floats | None = None
     """[units] problems."""
 
@@ -216,7 +225,8 @@ def measure_sample(
         units: Cluster of each problem; where it stands alone, a number of its own.
         n_units: Units in the whole report, so that all its gains can be resampled together.
         is_clustered: Whether problems share units.
-        is_resampled: Whether to resample even answers right or wrong of independent problems.
+        is_resampled: Whether they are values of a metric: even zeros and ones are resampled, or
+            have the normal interval.
     """
     n = len(arm)
     n_better = sum(a > c for a, c in zip(arm, control, strict=True))
@@ -234,11 +244,25 @@ def measure_sample(
             method="tango",
             n_effective=n,
         )
+    values = [a - c for a, c in zip(arm, control, strict=True)]
+    [(_, n_equal)] = Counter(values).most_common(1)
+    if is_resampled and not is_clustered and (n == n_equal or n - n_equal >= _MANY):
+        return PairedSample(
+            n=n,
+            arm_rate=rates[0],
+            control_rate=rates[1],
+            gain=math.fsum(values) / n,
+            n_better=n_better,
+            n_worse=n_worse,
+            method="normal",
+            n_effective=n,
+            error=0.0 if n == n_equal else stdev(values) / math.sqrt(n),
+        )
     import numpy as np
 
     from cotkit.stats.bootstrap import MIN_CLUSTERS
 
-    differences = np.asarray(arm, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+    differences = np.asarray(values, dtype=np.float64)
     totals = np.bincount(units, weights=differences, minlength=n_units).astype(np.float64)
     sizes = np.bincount(units, minlength=n_units).astype(np.float64)
     n_clusters = int((sizes > 0).sum())
@@ -246,7 +270,7 @@ def measure_sample(
         n=n,
         arm_rate=rates[0],
         control_rate=rates[1],
-        gain=math.fsum(differences.tolist()) / n,
+        gain=math.fsum(values) / n,
         n_better=n_better,
         n_worse=n_worse,
         method="bootstrap-t" if n_clusters >= MIN_CLUSTERS else "sign-flip",
@@ -290,7 +314,7 @@ def estimate_gains(
             scores have equal intervals.
     """
     resampled = [(s.totals, s.sizes) for s in samples if s.totals is not None]
-    columns = iter(range(len(resampled)))
+    columns, means = iter(range(len(resampled))), None
     if resampled:
         import numpy as np
 
@@ -303,14 +327,34 @@ def estimate_gains(
         means = clustered_means(totals, sizes, level, n_resamples, rng or np.random.default_rng(0))
     estimates: list[GainEstimate] = []
     for sample in samples:
-        if sample.totals is None:
-            interval = tango(sample.n_better, sample.n_worse, sample.n, level)
-            p_value = mcnemar_midp(sample.n_better, sample.n_worse)
+        if sample.error is not None:
+            estimate = _estimate_normal(sample, sample.error, level)
+        elif sample.totals is None:
+            estimate = GainEstimate(
+                interval=tango(sample.n_better, sample.n_worse, sample.n, level),
+                p_value=mcnemar_midp(sample.n_better, sample.n_worse),
+            )
         else:
+            assert means is not None  # it has this sample's column
             column = next(columns)
-            interval, p_value = means.interval(column), float(means.p_value[column])  # pyright: ignore[reportPossiblyUnboundVariable] - there is a column
-        estimates.append(GainEstimate(interval=interval, p_value=p_value))
+            estimate = GainEstimate(
+                interval=means.interval(column), p_value=float(means.p_value[column])
+            )
+        estimates.append(estimate)
     return estimates
+
+
+def _estimate_normal(sample: PairedSample, error: float, level: float) -> GainEstimate:
+    """Return the normal interval and p-value, never closer to the gain than the least width."""
+    z = critical_value(level)
+    half = max(z * error, z * z / (sample.n + z * z))
+    size = abs(sample.gain)
+    z_least = math.sqrt(sample.n * size / (1 - size)) if size < 1 else math.inf
+    p_value = math.erfc(min(size / error if error else math.inf, z_least) / math.sqrt(2))
+    interval = Interval(
+        low=max(-1.0, sample.gain - half), high=min(1.0, sample.gain + half), level=level
+    )
+    return GainEstimate(interval=interval, p_value=p_value)
 
 
 def estimate_from_totals(

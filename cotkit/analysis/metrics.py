@@ -250,8 +250,8 @@ def _finish_metric(
 
 def _is_constant(sample: PairedSample) -> bool:
     """Return whether every unit has the same mean, so that nothing shows how far it may be off."""
-    if sample.totals is None or sample.sizes is None:  # no problem at all
-        return True
+    if sample.totals is None or sample.sizes is None:
+        return not sample.error  # no problem at all, or none that differs
     has_problems = sample.sizes > 0
     means = sample.totals[has_problems] / sample.sizes[has_problems]
     return float(means.max() - means.min()) < 1e-12

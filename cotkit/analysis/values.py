@@ -40,10 +40,11 @@ class Criteria:
     """Confidence level of all intervals of a report together."""
 
 
-GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "newcombe", "sequence"]
+GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"]
 """How interval and p-value of a gain are made: of independent problems, Tango's score interval and
-McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of totals, Newcombe; of a
-run that was looked at all along, a confidence sequence (``docs/statistics.md``)."""
+McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of a metric with many
+values, the normal interval; of totals, Newcombe; of a run that was looked at all along, a
+confidence sequence (``docs/statistics.md``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cotkit.errors import BackendError, BadInputError, UsageError
 from cotkit.identity import content_hash
+from cotkit.inputs import iterate_objects
 from cotkit.types import BackendInfo, Completion, Request
 
 
@@ -84,20 +84,13 @@ class Scripted:
 
 
 def _read_replies(path: Path) -> tuple[Reply, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as missing:
-        raise BadInputError(path, f"cannot be read: {missing.strerror}") from missing
-    except UnicodeDecodeError as broken:
-        raise BadInputError(path, f"is not UTF-8: {broken.reason} at {broken.start}") from broken
+    hint = 'each line is {"prompt": "...", "text": "..."}'
     replies: list[Reply] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            replies.append(Reply(prompt=row["prompt"], text=row["text"]))
-        except (ValueError, TypeError, KeyError) as broken:
-            hint = 'each line is {"prompt": "...", "text": "..."}'
-            raise BadInputError(path, f"not a reply: {broken}", line=number, hint=hint) from broken
+    for place, row in iterate_objects(path, hint=hint):
+        prompt, text = row.get("prompt"), row.get("text")
+        if not isinstance(prompt, str) or not isinstance(text, str):
+            raise place.make_error("not a reply: prompt and text must be texts")
+        replies.append(Reply(prompt=prompt, text=text))
     if not replies:
         raise BadInputError(path, "holds no replies")
     return tuple(replies)

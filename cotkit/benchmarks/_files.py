@@ -12,6 +12,7 @@ import http.client
 import importlib
 import io
 import json
+import math
 import queue
 import threading
 import urllib.error
@@ -24,7 +25,9 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
+from cotkit import inputs
 from cotkit.errors import BadInputError, Location, MissingDataError, MissingDependencyError
+from cotkit.inputs import describe_json_value, is_encodable
 from cotkit.paths import cache_dir, data_dir, write_atomically
 from cotkit.types import Problem
 
@@ -300,12 +303,9 @@ class Record(Location):
         value = self.fields.get(field)
         if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
             return None
+        if not math.isfinite(value):
+            return None
         return int(value) if value == int(value) else None
-
-
-def is_encodable(text: str) -> bool:
-    """Return whether a text can be written as UTF-8: JSON may name half of a surrogate pair."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def read_records(path: Path) -> tuple[Record, ...]:
@@ -344,51 +344,14 @@ def iterate_lines(path: Path) -> Iterator[Record]:
         BadInputError: no such file, not UTF-8, not JSON, not an object, a field twice, a line above
             ``MAX_LINE_BYTES``, or nothing in it.
     """
-    if not path.is_file():
-        raise BadInputError(path, "no such file", hint="write a path that ends in .jsonl")
     is_empty = True
-    for number, content in enumerate(_read_pieces(path), start=1):
-        location = Location(file=path, line=number, hint=_SHAPE)
-        if len(content) > MAX_LINE_BYTES:
-            raise location.make_error(f"longer than {MAX_LINE_BYTES >> 20} MiB")
-        try:
-            text = content.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as broken:
-            raise location.make_error("not UTF-8", hint="save it as UTF-8") from broken
-        if text.strip():
-            is_empty = False
-            fields = _parse(location, text)
-            yield Record(file=path, line=number, hint=_SHAPE, number=number, fields=fields)
+    for place, text, _ in inputs.iterate_lines(path, limit=MAX_LINE_BYTES, hint=_SHAPE):
+        is_empty = False
+        fields = inputs.parse_object(text, place, exact=True)
+        assert place.line is not None
+        yield Record(file=path, line=place.line, hint=_SHAPE, number=place.line, fields=fields)
     if is_empty:
         raise BadInputError(path, "no problems in it", hint=_SHAPE)
-
-
-def _read_pieces(path: Path) -> Iterator[bytes]:
-    """Yield lines, cut one byte beyond the longest allowed; only a line feed ends one."""
-    try:
-        with path.open("rb") as file:
-            while piece := file.readline(MAX_LINE_BYTES + 1):
-                yield piece
-    except OSError as refused:
-        hint = "check its permissions"
-        raise BadInputError(path, f"cannot be read: {refused.strerror}", hint=hint) from refused
-
-
-def _parse(location: Location, line: str) -> Mapping[str, object]:
-    try:
-        value: object = json.loads(line, parse_float=Decimal, object_pairs_hook=_refuse_duplicates)
-    except (ValueError, RecursionError) as broken:  # also: an endless integer, endless nesting
-        raise location.make_error(f"not JSON: {broken}") from broken
-    if not isinstance(value, dict):
-        raise location.make_error(f"{describe_json_value(value)}, not an object")
-    return cast("dict[str, object]", value)
-
-
-def describe_json_value(value: object) -> str:
-    """Return what kind of JSON value this is, in words."""
-    names: dict[type[object], str]
-    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
-    return "null" if value is None else names.get(type(value), "a number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,22 +405,11 @@ def read_task(path: Path) -> TaskFile:
 
 
 def _read_document(path: Path) -> object:
-    if not path.is_file():
-        raise BadInputError(path, "no such file")
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as broken:
-        line = content.count(b"\n", 0, broken.start) + 1
-        raise BadInputError(path, "not UTF-8", line=line, hint="save it as UTF-8") from broken
+    place = Location(file=path)
+    text = inputs.decode(inputs.read_bytes(path), place)
     if not text.strip():
-        raise BadInputError(path, "empty")
-    try:
-        return json.loads(text, parse_float=Decimal, object_pairs_hook=_mark_duplicates)
-    except json.JSONDecodeError as broken:
-        raise BadInputError(path, f"not JSON: {broken.msg}", line=broken.lineno) from broken
-    except (ValueError, RecursionError) as broken:  # an endless integer, endless nesting
-        raise BadInputError(path, f"not JSON: {broken}") from broken
+        raise place.make_error("empty")
+    return inputs.parse_json(text, place, exact=True, make_object=_mark_duplicates)
 
 
 class DuplicateKeys(dict[str, object]):
@@ -466,27 +418,13 @@ class DuplicateKeys(dict[str, object]):
     name: str = ""
 
 
-def _mark_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    name = _find_duplicate(pairs)
+def _mark_duplicates(pairs: inputs.Pairs) -> dict[str, object]:
+    name = inputs.find_duplicate(pairs)
     if name is None:
         return dict(pairs)
     fields = DuplicateKeys(pairs)
     fields.name = name
     return fields
-
-
-def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    name = _find_duplicate(pairs)
-    if name is not None:
-        raise ValueError(f"{name!r} stands twice in one object")
-    return dict(pairs)
-
-
-def _find_duplicate(pairs: list[tuple[str, object]]) -> str | None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) == len(names):
-        return None
-    return next(name for name in names if names.count(name) > 1)
 
 
 # The benchmark that such a file is.

@@ -11,9 +11,10 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import cast, get_args
 
-from cotkit.benchmarks._files import Record, describe_json_value, hash_files, iterate_lines
+from cotkit.benchmarks._files import Record, hash_files, iterate_lines
 from cotkit.benchmarks._sampling import check_disjoint
 from cotkit.errors import UnknownNameError, UsageError
+from cotkit.inputs import describe_json_value
 from cotkit.protocols import Benchmark
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Exemplar, Problem, Question

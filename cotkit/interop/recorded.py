@@ -13,7 +13,7 @@ from typing import cast
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.disagreements import Disagreement, ToolRecord, find_disagreement
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import Comparison, Criteria
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import BadInputError, CotkitError, Location, UnknownNameError, UsageError
 from cotkit.identity import content_hash
@@ -34,7 +34,6 @@ from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
-from cotkit.workflows.compare import LEVEL
 from cotkit.workflows.records import (
     ArmFacts,
     AttemptRecord,
@@ -154,9 +153,7 @@ def compare_recorded(
         [(file.arm, first.arm) for file in others],
         _make_facts(files, shared, reader),
         first.problems or list(problems.values()),
-        reader=reader,
-        margin=margin,
-        level=LEVEL,
+        Criteria(reader=reader, baseline=baseline, margin=margin),
     )
     disagreements = [
         disagreement

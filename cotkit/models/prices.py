@@ -10,14 +10,14 @@ import datetime as dt
 import functools
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
-from cotkit.errors import BadInputError
+from cotkit import inputs
+from cotkit.errors import BadInputError, Location
 
 __all__ = ["Price", "load_prices", "price_of"]
 
@@ -133,6 +133,7 @@ _ROW = tuple(field.name for field in fields(Price))
 _REQUIRED_FIELDS = ("backend", "models", "input", "output", "as_of")
 _MAX_VALUES = {"batch_discount": 1.0}
 _MOST_USD = 1e5  # for a million tokens: no price is that high, cents mistaken for dollars may be
+_MAX_BYTES = 1024 * 1024
 _HEADER = re.compile(r"\s*\[\[\s*price\s*\]\]")
 
 
@@ -143,15 +144,9 @@ def read_prices(path: Path) -> tuple[Price, ...]:
         BadInputError: no such file, no TOML, a field missing, unknown or out of range, or a name
             given twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as failure:
-        raise BadInputError(path, f"prices cannot be read: {failure}") from failure
-    except tomllib.TOMLDecodeError as failure:
-        line = re.search(r"line (\d+)", str(failure))
-        number = int(line[1]) if line else None
-        raise BadInputError(path, f"this is no TOML: {failure}", line=number) from failure
+    content = inputs.read_bytes(path, limit=_MAX_BYTES)
+    data = inputs.parse_toml(content, Location(file=path))
+    text = content.decode("utf-8-sig")
     return tuple(_PriceFile(path, text.splitlines()).prices(data))
 
 

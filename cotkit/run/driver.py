@@ -12,8 +12,9 @@ from typing import cast
 
 from cotkit.errors import CotkitError, UsageError
 from cotkit.protocols import OracleStrategy, Strategy
+from cotkit.reasoning import split_reasoning
 from cotkit.scoring import score_attempt
-from cotkit.stops import cut, split_reasoning
+from cotkit.stops import cut
 from cotkit.types import (
     Attempt,
     Completion,

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Literal
 
 from cotkit.errors import UsageError
-from cotkit.scoring.answers import equals_choice, normal_text
+from cotkit.scoring.choices import equals_choice
 from cotkit.scoring.metrics import (
     OptionWeights,
     brier,
@@ -31,6 +31,7 @@ from cotkit.scoring.metrics import (
     pass_at_k,
 )
 from cotkit.scoring.readers import equals_exactly
+from cotkit.scoring.texts import normal_text
 from cotkit.types import Attempt, Problem, Reading
 
 _INTEGER = re.compile(r"-?[0-9]+")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from cotkit.scoring import answers
+from cotkit.scoring import answers, choices, texts
 from cotkit.scoring.numbers import parse_gold
 from cotkit.types import AnswerKind, Question, Reading
 
@@ -146,9 +146,9 @@ def equals_exactly(value: str, gold: str, question: Question) -> bool:
         case "number":
             return parse_gold(value) == parse_gold(gold)
         case "choice":
-            return answers.equals_choice(value, gold, question)
+            return choices.equals_choice(value, gold, question)
         case "text":
-            return answers.equals_text(value, gold, question)
+            return texts.equals_text(value, gold, question)
 
 
 def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
@@ -156,9 +156,9 @@ def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
         case "number":
             return answers.read_anything(text) if guess else answers.read_marked(text)
         case "choice":
-            return answers.read_choice(text, question, guess=guess)
+            return choices.read_choice(text, question, guess=guess)
         case "text":
-            return answers.read_text(text, question, guess=guess)
+            return texts.read_text(text, question, guess=guess)
 
 
 def _own_reader(summary: str, *, guess: bool) -> Reader:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.scoring.readers import READERS, Reader
-from cotkit.stops import split_reasoning
+from cotkit.scoring.scope import answer_scope
 from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason, TaskReader
 
 SCORER_VERSION = "2"
@@ -73,7 +73,7 @@ def _read_all(
 ) -> dict[str, Reading]:
     if attempt.stop_reason == "refusal":
         return dict.fromkeys(panel, Reading(value=None, rule="refused"))
-    _, answer = split_reasoning(attempt.text)
+    answer = answer_scope(attempt.text)
     return {
         name: _read_own(answer, attempt, question, reader)
         if reader.is_own

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import LEVEL, Comparison
+from cotkit.analysis.values import LEVEL, Comparison, Criteria
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
@@ -219,6 +219,11 @@ async def _execute(
             await backend.close()
 
 
+def criteria_of(spec: RunSpec) -> Criteria:
+    """Return how the gains of a run are judged."""
+    return Criteria(reader=spec.reader, baseline=spec.baseline, margin=spec.margin)
+
+
 def price_for(spec: RunSpec, info: BackendInfo, prices: Path | None) -> Price | None:
     """Return what the tokens of a spec's model cost the way it is asked; None: unknown."""
     url = info.settings.get("base_url")
@@ -258,9 +263,7 @@ def analyse(
         plan.pairs,
         facts,
         plan.everything,
-        reader=plan.spec.reader,
-        margin=plan.spec.margin,
-        level=LEVEL,
+        criteria_of(plan.spec),
         sequential=plan.spec.stop_when is not None,
         price=price,
     )

@@ -34,6 +34,7 @@ from cotkit.workflows.compare import (
     Emit,
     backend_of,
     change_of,
+    criteria_of,
     failure_reason,
     ignore_event,
     outdated_note,
@@ -146,7 +147,7 @@ def scale_models(
                 [job for job in jobs if job.bench is bench],
                 store,
                 options,
-                Criteria(reader=spec.reader, baseline=spec.baseline, margin=spec.margin),
+                criteria_of(spec),
                 prices=resources.prices,
                 seed=spec.seed,
                 n_curves=len(forecast.n_problems),
@@ -219,7 +220,7 @@ def scale_runs(
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
         spec = jobs[0].plan.spec
-        criteria = Criteria(reader=spec.reader, baseline=spec.baseline, margin=margin)
+        criteria = replace(criteria_of(spec), margin=margin)
         scales, n_failed = analyse_jobs(
             jobs, store, options, criteria, prices=prices, seed=seed, n_curves=n_curves
         )

@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from cotkit.analysis.comparison import RunFacts, check_question
+from cotkit.analysis.comparison import RunFacts, check_criteria
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.values import Comparison
+from cotkit.analysis.values import Comparison, Criteria
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
@@ -18,7 +18,6 @@ from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Problem, Reading
-from cotkit.workflows.compare import LEVEL
 from cotkit.workflows.completions_file import CompletionLine
 from cotkit.workflows.records import (
     ArmFacts,
@@ -36,25 +35,21 @@ _LONGEST = 64  # characters of a reading that are kept as they are; of longer on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreQuestion:
-    """What is asked of the completions.
+class ScoreQuestion(Criteria):
+    """What is asked of the completions; without a baseline only solve rates.
 
     Raises:
         UsageError: the margin is out of range.
     """
 
     reader: str = DEFAULTS.reader
-    """The reader that decides what is correct."""
-    baseline: str | None = None
-    """The arm that the others are measured against, pair by pair; None: solve rates only."""
     margin: float = DEFAULTS.margin
-    """Smallest gain that counts as material, a fraction."""
     missing: Missing = "leave-out"
     """What becomes of problems without a completion."""
 
     def __post_init__(self) -> None:
         """Refuse now what would be refused after the last line."""
-        check_question((), self.margin, LEVEL)
+        check_criteria((), self)
 
 
 def score_completions(
@@ -95,9 +90,7 @@ def score_completions(
         [] if ask.baseline is None else [(arm, ask.baseline) for arm in arms],
         _make_facts(scored, bench, ask, source),
         list(scored.problems.values()),
-        reader=ask.reader,
-        margin=ask.margin,
-        level=LEVEL,
+        ask,
     )
     return replace(comparison, notes=(*_score_notes(scored, ask), *comparison.notes))
 

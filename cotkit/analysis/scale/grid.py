@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.values import LEVEL
 from cotkit.errors import UsageError
-from cotkit.stats.bootstrap import Codes, unit_codes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from cotkit.stats.bootstrap import Codes
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -279,10 +280,14 @@ def prepare_setting(grid: ResultGrid, question: ScaleQuestion) -> AnalysisSettin
     """
     check_question(grid, question)
     names = grid.clusters
-    is_clustered = names is not None and len(set(names)) < len(names)
+    codes = None
+    if names is not None and len(set(names)) < len(names):
+        from cotkit.stats.bootstrap import unit_codes
+
+        codes = unit_codes(names)
     return AnalysisSetting(
         grid=grid,
         question=question,
         ladder=make_ladder(grid, question.axis),
-        codes=unit_codes(names) if names is not None and is_clustered else None,
+        codes=codes,
     )

@@ -58,7 +58,7 @@ class Point:
     """Difference of the rates; NaN in a hole."""
     interval: Interval
     """Simultaneous (Sidak) over the sizes of this curve and the pairs of the report."""
-    method: Literal["tango", "newcombe", "bootstrap-t", "sign-flip", "none"]
+    method: Literal["tango", "newcombe", "bootstrap-t", "sign-flip", "normal", "none"]
     """How the interval was made."""
     p_value: float
     """Two-sided: McNemar mid-p, or of the method; NaN in a hole."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from cotkit.backends._pool import settle
 from cotkit.identity import request_key, sample_seed
-from cotkit.stops import cut, split_reasoning
+from cotkit.reasoning import split_reasoning
+from cotkit.stops import cut
 from cotkit.types import Completion, Decoding, Request
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from cotkit.benchmarks._files import Record, is_encodable
+from cotkit.benchmarks._files import Record
 from cotkit.benchmarks.lm_eval.config import Config, Template, read_config, read_rows
 from cotkit.benchmarks.lm_eval.filters import (
     FilterStep,
@@ -18,6 +18,7 @@ from cotkit.benchmarks.lm_eval.filters import (
     read_match_options,
 )
 from cotkit.identity import content_hash
+from cotkit.inputs import is_encodable
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Problem, Question, TaskReader
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
-import functools
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
-
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, cast
 
 from cotkit.benchmarks._files import DataSplit, Record, find_split, read_records, read_task
+from cotkit.benchmarks.lm_eval.worker import WorkerError, render
 from cotkit.errors import BadInputError, Location, MissingDataError, MissingDependencyError
+from cotkit.inputs import MAX_DEPTH, MAX_DIGITS, decode, first_line, read_bytes
+
+if TYPE_CHECKING:
+    import yaml
 
 HONOURED_FIELDS = frozenset(
     {
@@ -55,7 +57,10 @@ REFUSED_FIELDS: Mapping[str, str] = {
 }
 """Field -> why a task with it cannot be read."""
 
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 128 * 1024
+"""Of a task file and all that it includes."""
+_MAX_VALUES = 20_000
+"""Of a task file, what an alias names counted wherever it stands."""
 _PLAIN = "tag:yaml.org,2002:"
 
 
@@ -102,7 +107,7 @@ def read_config(path: Path) -> Config:
         BadInputError: it cannot be read, runs code, or has a field that is not understood.
         MissingDependencyError: ``pyyaml`` is not installed.
     """
-    config = _read_config(path, ())
+    config = _read_config(path, (), {})
     for name in config.fields:
         if name in REFUSED_FIELDS:
             raise config.make_error(
@@ -120,8 +125,14 @@ def _describe_field(name: str, value: object) -> str:
     return f"{name} ({keys})" if keys else name
 
 
-def _read_config(path: Path, above: tuple[Path, ...]) -> Config:
+def _read_config(path: Path, above: tuple[Path, ...], files: dict[Path, Config]) -> Config:
+    """Read a file and what it includes; ``files``: those that were read before, by full path."""
+    if (earlier := files.get(path.resolve())) is not None:
+        return earlier
     config = _read_one_file(path)
+    files[path.resolve()] = config
+    if sum(file.stat().st_size for file in files) > _MAX_BYTES:
+        raise config.make_error("include", f"all files are longer than {_MAX_BYTES >> 10} KiB")
     includes = config.fields.get("include")
     if includes is None:
         return config
@@ -137,10 +148,11 @@ def _read_config(path: Path, above: tuple[Path, ...]) -> Config:
             raise config.make_error(
                 "include", f"no such file: {target}", "paths are relative to this file"
             )
-        other = _read_config(target, (*above, path))
+        other = _read_config(target, (*above, path), files)
         fields = {**other.fields, **fields}
         locations = {**other.locations, **locations}
-    return Config(path=path, fields=fields, locations=locations)
+    files[path.resolve()] = Config(path=path, fields=fields, locations=locations)
+    return files[path.resolve()]
 
 
 def _read_one_file(path: Path) -> Config:
@@ -148,13 +160,20 @@ def _read_one_file(path: Path) -> Config:
         import yaml
     except ImportError:
         raise MissingDependencyError("pyyaml", "lm-eval-tasks") from None
-    text = _read_text(path)
+    hint = "--bench lm-eval:./my-task.yaml"
+    place = Location(file=path, hint=hint)
+    text = decode(read_bytes(path, limit=_MAX_BYTES, hint=hint), place)
+    if sum(map(text.count, ",[{\n")) > _MAX_VALUES:
+        raise place.make_error(f"more than {_MAX_VALUES:,} lines and values")
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    if max(itertools.accumulate(steps), default=0) > MAX_DEPTH:  # the parser would be slow
+        raise place.make_error(f"not YAML: more than {MAX_DEPTH} levels within each other")
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise BadInputError(path, "not a task", hint="a task is fields, e.g. doc_to_text: ...")
-        _check_tags(path, root)
+        _check_tree(path, root)
         keys = [key for key, _ in root.value]
         fields = cast("dict[object, object]", loader.construct_document(root))
     except yaml.MarkedYAMLError as broken:
@@ -162,8 +181,7 @@ def _read_one_file(path: Path) -> Config:
         line = mark.line + 1 if mark else None
         raise BadInputError(path, f"not YAML: {broken.problem}", line=line) from broken
     except (yaml.YAMLError, ValueError, RecursionError) as broken:
-        reason = str(broken).splitlines()[0]
-        raise BadInputError(path, f"not YAML: {reason}") from broken
+        raise BadInputError(path, f"not YAML: {first_line(broken)}") from broken
     locations: dict[str, Location] = {}
     for key in keys:
         name = str(key.value)
@@ -174,48 +192,64 @@ def _read_one_file(path: Path) -> Config:
     return Config(path=path, fields={str(k): v for k, v in fields.items()}, locations=locations)
 
 
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        raise BadInputError(path, "no such file", hint="--bench lm-eval:./my-task.yaml")
-    with path.open("rb") as file:
-        content = file.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise BadInputError(path, f"longer than {_MAX_BYTES >> 20} MiB, no task is")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as broken:
-        line = content.count(b"\n", 0, broken.start) + 1
-        raise BadInputError(path, "not UTF-8", line=line, hint="save it as UTF-8") from broken
+def _check_tree(path: Path, root: yaml.Node) -> None:
+    """Refuse what :func:`_check_node` refuses, and what grows beyond all bounds.
+
+    A chain of aliases doubles what it names at every step.
+    """
+    sizes: dict[int, int] = {}
+
+    def measure(node: yaml.Node, depth: int) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = 0
+            children = _check_node(path, node, depth)
+            sizes[id(node)] = 1 + sum(measure(child, depth + 1) for child in children)
+        elif sizes[id(node)] == 0:
+            raise _node_error(path, node, "an alias names what it stands in")
+        if sizes[id(node)] > _MAX_VALUES:
+            problem = f"more than {_MAX_VALUES:,} values, what aliases name counted"
+            raise _node_error(path, node, problem)
+        return sizes[id(node)]
+
+    measure(root, 0)
 
 
-def _check_tags(path: Path, root: object) -> None:
-    """Refuse ``!function`` and every other tag that is not plain data, at its line."""
-    for node in _walk_nodes(root, set()):
-        tag = str(getattr(node, "tag", ""))
-        if not tag.startswith(_PLAIN) or tag.startswith(f"{_PLAIN}python"):
-            mark = getattr(node, "start_mark", None)
-            raise BadInputError(
-                path,
-                f"{tag.removeprefix(_PLAIN)} {getattr(node, 'value', '')} runs Python code",
-                line=mark.line + 1 if mark else None,
-                hint="cotkit reads tasks as data: write it as a template, or make a benchmark with "
-                "cotkit new benchmark",
-            )
+def _check_node(path: Path, node: yaml.Node, depth: int) -> list[yaml.Node]:
+    """Refuse what is not plain data (``!function`` runs code) or said twice; return what it holds.
+
+    The names of the task's own fields are checked where they are read.
+    """
+    import yaml
+
+    if not node.tag.startswith(_PLAIN) or node.tag.startswith(f"{_PLAIN}python"):
+        value = f" {node.value[:80]}" if isinstance(node, yaml.ScalarNode) else ""
+        problem = f"{node.tag.removeprefix(_PLAIN)}{value} runs Python code"
+        hint = "write it as a template, or make a benchmark with cotkit new benchmark"
+        raise _node_error(path, node, problem, f"cotkit reads tasks as data: {hint}")
+    if node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
+        raise _node_error(path, node, f"{node.value[:20]}... is too long a number")
+    if depth > MAX_DEPTH:
+        raise _node_error(path, node, f"more than {MAX_DEPTH} levels within each other")
+    if isinstance(node, yaml.SequenceNode):
+        return node.value
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    names: set[tuple[str, str]] = set()
+    for key, _ in node.value if depth else ():
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in names:
+                raise _node_error(path, key, f"{key.value[:80]!r} stands twice in one object")
+            names.add((key.tag, key.value))
+    return [child for pair in node.value for child in pair]
 
 
-def _walk_nodes(node: object, seen: set[int]) -> Iterator[object]:
-    """Yield every node once, however often an alias names it."""
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    value = getattr(node, "value", None)
-    if value is None:
-        return
-    yield node
-    if isinstance(value, list):
-        for child in cast("list[object]", value):
-            for part in cast("tuple[object, ...]", child) if isinstance(child, tuple) else (child,):
-                yield from _walk_nodes(part, seen)
+def _node_error(
+    path: Path, node: yaml.Node, problem: str, hint: str | None = None
+) -> BadInputError:
+    return BadInputError(path, problem, line=node.start_mark.line + 1, hint=hint)
+
+
+_NUMBERS = {f"{_PLAIN}int", f"{_PLAIN}float"}
 
 
 # The rows of a task: local files that it names, or a data set of the hub.
@@ -329,6 +363,8 @@ def _fetch_from_hub(config: Config, source: str, split: str) -> Path:
 
 
 _LIST = re.compile(r"\[.*\]", re.DOTALL)
+_MAX_LIST = 100_000
+"""Characters of a text that may write a list; choices and targets are far shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,15 +390,15 @@ class Template:
         """
         if self.is_field(row):
             return row.fields[self.source]
-        template = self._compile()
         try:
-            return template.render(row.fields)
-        except jinja2.UndefinedError as missing:
-            hint = f"it has: {', '.join(row.fields)}"
-            raise self._row_error(row, str(missing.message), hint) from missing
-        except Exception as broken:  # whatever an expression of the template can raise
-            reason = (str(broken).splitlines() or [""])[0]
-            raise self._row_error(row, f"{type(broken).__name__}: {reason}", None) from broken
+            return render(self.source, row.fields)
+        except WorkerError as failure:
+            if failure.kind == "template":
+                problem = f"not a template: {failure}"
+                raise self.config.make_error(self.name, problem) from failure
+            hint = f"it has: {', '.join(row.fields)}" if failure.kind == "undefined" else None
+            problem = f"{Path(row.file).name}:{row.number}: {failure}"
+            raise self.config.make_error(self.name, problem, hint) from failure
 
     def render_items(self, row: Record) -> list[object]:
         """Return the value or, where it is a list or a rendered text that writes one, its items.
@@ -371,34 +407,8 @@ class Template:
             BadInputError: as :meth:`render`.
         """
         value = self.render(row)
-        if isinstance(value, str) and not self.is_field(row) and _LIST.fullmatch(value):
-            with contextlib.suppress(SyntaxError, ValueError):  # it may only look like a list
-                value = ast.literal_eval(value)
+        may_be_list = isinstance(value, str) and len(value) <= _MAX_LIST and not self.is_field(row)
+        if may_be_list and _LIST.fullmatch(str(value)):
+            with contextlib.suppress(SyntaxError, ValueError, MemoryError, RecursionError):
+                value = ast.literal_eval(str(value))  # it may only look like a list
         return list(cast("list[object]", value)) if isinstance(value, list) else [value]
-
-    def _compile(self) -> jinja2.Template:
-        try:
-            return _compile_template(self.source)
-        except jinja2.TemplateSyntaxError as broken:
-            raise self.config.make_error(self.name, f"not a template: {broken.message}") from broken
-
-    def _row_error(self, row: Record, problem: str, hint: str | None) -> BadInputError:
-        place = f"{Path(row.file).name}:{row.number}"
-        return self.config.make_error(self.name, f"{place}: {problem}", hint)
-
-
-@functools.lru_cache(maxsize=64)
-def _compile_template(source: str) -> jinja2.Template:
-    """Compile a template in an environment as lm-eval's own, its filter included, and sandboxed."""
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # plain text for a model, never HTML
-        keep_trailing_newline=True,
-    )
-    filters = cast("dict[str, object]", environment.filters)
-    filters["regex_replace"] = _regex_replace
-    return environment.from_string(source)
-
-
-def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
-    return re.sub(pattern, repl, text, count=count)

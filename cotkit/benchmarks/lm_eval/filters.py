@@ -8,7 +8,7 @@ are compared, so "18.00" is not "18".
 
 from __future__ import annotations
 
-import re
+import functools
 import string
 from collections import Counter
 from collections.abc import Mapping
@@ -16,8 +16,15 @@ from dataclasses import dataclass
 from typing import cast
 
 from cotkit.benchmarks.lm_eval.config import Config
+from cotkit.benchmarks.lm_eval.worker import (
+    WorkerError,
+    check_pattern,
+    find_match,
+    remove_matches,
+)
 from cotkit.errors import BadInputError
 
+_WITHOUT = "filters=ignore leaves the task's filters out"
 INVALID = "[invalid]"
 """What a regex filter of lm-eval gives where it finds nothing, unless the task says otherwise."""
 
@@ -77,17 +84,17 @@ class FilterStep:
                 return texts[: self.k]
 
     def _match(self, text: str) -> str:
-        matches = re.findall(self.pattern, text)
-        if not matches:
-            return self.fallback
         try:
-            match = matches[self.at]
+            match = find_match(self.pattern, text, self.at)
         except IndexError:
             return INVALID  # lm-eval ends with an error
-        if isinstance(match, tuple):
-            groups = cast("tuple[str, ...]", match)
-            match = next((group for group in groups if group), self.fallback)
-        return cast("str", match).strip()
+        except WorkerError as failure:
+            raise _answer_error(self.pattern, failure) from failure
+        if match is None:
+            return self.fallback
+        if isinstance(match, list):
+            match = next((group for group in match if group), self.fallback)
+        return match.strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +112,11 @@ class MatchOptions:
 
     def normalise(self, text: str) -> str:
         """Return the part of a text that is compared."""
-        for pattern in self.regexes_to_ignore:
-            text = re.sub(pattern, "", text)
+        if self.regexes_to_ignore:
+            try:
+                text = remove_matches(self.regexes_to_ignore, text)
+            except WorkerError as failure:
+                raise _answer_error(" or ".join(self.regexes_to_ignore), failure) from failure
         if self.ignore_case:
             text = text.lower()
         removed = string.punctuation * self.ignore_punctuation + string.digits * self.ignore_numbers
@@ -142,7 +152,17 @@ class TaskFilter:
 
     def is_correct(self, value: str) -> bool:
         """Return whether it is any of the targets, as strings."""
-        return value in map(self.matching.normalise, self.targets)
+        return value in _normalise_targets(self.matching, self.targets)
+
+
+@functools.lru_cache(maxsize=4096)
+def _normalise_targets(matching: MatchOptions, targets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(matching.normalise, targets))
+
+
+def _answer_error(pattern: str, failure: WorkerError) -> BadInputError:
+    problem = f"{pattern[:80]!r} {failure} on an answer"
+    return BadInputError("filter_list of the task", problem, hint=_WITHOUT)
 
 
 def read_filters(config: Config) -> dict[str, tuple[FilterStep, ...]]:
@@ -220,12 +240,17 @@ def _read_step(config: Config, name: str, step: object) -> FilterStep:
 
 
 def _check_pattern(config: Config, field: str, pattern: object) -> str:
+    if not isinstance(pattern, str):
+        raise config.make_error(field, f"{str(pattern)[:80]!r} is no regular expression")
     try:
-        return re.compile(cast("str", pattern)).pattern
-    except (re.error, TypeError, OverflowError, RecursionError) as broken:
-        problem = f"{pattern!r} is no regular expression: {broken}"
-        raise config.make_error(field, problem) from broken
+        check_pattern(pattern)
+    except WorkerError as failure:
+        problem = f"is no regular expression: {failure}"
+        if failure.kind == "limit":
+            problem = f"cannot be used: it {failure}"
+        raise config.make_error(field, f"{pattern[:80]!r} {problem}") from failure
+    return pattern
 
 
 def _filter_error(config: Config, problem: str) -> BadInputError:
-    return config.make_error("filter_list", problem, "filters=ignore leaves the task's filters out")
+    return config.make_error("filter_list", problem, _WITHOUT)

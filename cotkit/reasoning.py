@@ -1,0 +1,133 @@
+"""Where a model's reasoning ends and its answer begins: one table for every family of models.
+
+Local engines, hosted services, files of completions and logs of other tools all use this table, so
+a block that one door splits off is split off by each. Stops (``cotkit/stops.py``) and readers
+(``cotkit/scoring``) look at what follows the reasoning only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningFamily:
+    """How some models mark their reasoning in text."""
+
+    name: str
+    """Whose format it is."""
+    open: str
+    """Pattern of the marker before the reasoning; a chat template may have spoken it."""
+    close: str
+    """Pattern of the marker after it; the answer follows."""
+    is_first: bool = False
+    """Whether the open marker counts at the start of a text only."""
+
+
+_TAG = r"(?:[a-z]{1,12}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|scratchpad|analysis)"
+
+FAMILIES: tuple[ReasoningFamily, ...] = (
+    ReasoningFamily(  # DeepSeek, Qwen, GLM, Phi, Seed, EXAONE, LongCat, and prompts that ask for it
+        name="tags",
+        open=rf"<(?i:{_TAG})(?:\s[^<>\n]{{0,80}})?>",
+        close=rf"</(?i:{_TAG})\s?>",
+    ),
+    ReasoningFamily(name="Magistral", open=r"\[THINK\]", close=r"\[/THINK\]"),
+    ReasoningFamily(name="Kimi", open=r"◁think▷", close=r"◁/think▷"),
+    ReasoningFamily(
+        name="OpenThoughts",
+        open=r"<\|(?:begin|start)_of_(?:thought|reasoning)\|>",
+        close=r"<\|end_of_(?:thought|reasoning)\|>",
+    ),
+    ReasoningFamily(name="Command", open=r"<\|START_THINKING\|>", close=r"<\|END_THINKING\|>"),
+    ReasoningFamily(
+        name="special tokens",
+        open=r"<\|(?:think(?:ing)?|inner_prefix|thought_start|reasoning_start)\|>",
+        close=r"<\|(?:/think(?:ing)?|inner_suffix|thought_end|reasoning_end)\|>",
+    ),
+    ReasoningFamily(  # gpt-oss: analysis and commentary, then the final channel
+        name="harmony",
+        open=r"<\|channel\|>\s?(?:analysis|commentary)\b[^<>\n]{0,80}"
+        r"(?:<\|constrain\|>[^<>\n]{0,40})?<\|message\|>",
+        close=r"<\|channel\|>\s?final\b[^<>\n]{0,80}"
+        r"(?:<\|constrain\|>[^<>\n]{0,40})?<\|message\|>",
+    ),
+    ReasoningFamily(  # the same after its special tokens decoded to nothing
+        name="harmony, bare",
+        open=r"(?:assistant)?(?:analysis|commentary)(?=\w|[\"'(\[“‘$\\*#<])",
+        close=r"\A\s*+final(?=[A-Z0-9\"'(\[“‘$\\*#<])|assistantfinal",
+        is_first=True,
+    ),
+    ReasoningFamily(
+        name="Gemma channels",
+        open=r"<\|channel>\s?(?:thought|thinking|analysis)\b",
+        close=r"<channel\|>(?:\s?<\|channel>\s?(?:final|answer|response)\b)?",
+    ),
+    ReasoningFamily(name="MedGemma", open=r"<unused94>(?:thought\b)?", close=r"<unused95>"),
+    ReasoningFamily(
+        name="Granite",
+        open=r"Here(?:'s|’s| is) my thought process:",
+        close=r"Here(?:'s|’s| is) my response:",
+        is_first=True,
+    ),
+)
+"""Every family; a format that is not listed is read as part of the answer."""
+
+_OPEN = "|".join(rf"(?:\A\s*+)(?:{f.open})" if f.is_first else f.open for f in FAMILIES)
+_MARK = re.compile(rf"(?P<close>{'|'.join(f.close for f in FAMILIES)})|{_OPEN}")
+_HINTS = ("<", "[THINK", "[/THINK", "◁", "analysis", "commentary", "final", "Here")
+_PROMPT_END = re.compile(rf"(?:{'|'.join(f.open for f in FAMILIES if not f.is_first)})\s*\Z")
+
+
+def split_reasoning(text: str, *, opened: bool = False) -> tuple[str | None, str]:
+    """Split the reasoning off a reply: (reasoning or None, the answer's text).
+
+    A closing marker without an opening one ends reasoning that began before the text. A block that
+    is not closed runs to the end of the text: the answer never began. Of several texts outside the
+    blocks the last that is not blank is the answer's.
+
+    Args:
+        text: What the model wrote.
+        opened: Whether the prompt ended inside a block (see :func:`opens_reasoning`).
+    """
+    inside, outside = _split_blocks(text, opened=opened)
+    if not inside:
+        return None, text
+    thoughts = "\n".join(filter(None, (text[block].strip() for block in inside)))
+    answers = (text[block] for block in reversed(outside))
+    return thoughts, next((answer for answer in answers if answer.strip()), "")
+
+
+def find_answer_start(text: str, *, opened: bool = False) -> int | None:
+    """Return where the text after the last block of reasoning begins; None inside a block."""
+    inside, outside = _split_blocks(text, opened=opened)
+    if not inside:
+        return 0
+    if not outside or outside[-1].start < inside[-1].start:
+        return None
+    return outside[-1].start
+
+
+def opens_reasoning(prompt: str) -> bool:
+    """Return whether a rendered prompt ends with the opening marker of a family."""
+    return _PROMPT_END.search(prompt, max(0, len(prompt) - 300)) is not None
+
+
+def _split_blocks(text: str, *, opened: bool) -> tuple[list[slice], list[slice]]:
+    """Return the blocks of reasoning and the texts outside them, each in order."""
+    inside: list[slice] = []
+    outside: list[slice] = []
+    if not opened and not any(hint in text for hint in _HINTS):
+        return inside, [slice(0, len(text))]
+    start, is_open = 0, opened
+    for mark in _MARK.finditer(text):
+        if mark["close"] is not None:
+            inside.append(slice(start, mark.start()))
+        elif is_open:
+            continue
+        else:
+            outside.append(slice(start, mark.start()))
+        start, is_open = mark.end(), mark["close"] is None
+    (inside if is_open else outside).append(slice(start, len(text)))
+    return inside, outside
