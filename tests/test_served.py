@@ -715,3 +715,28 @@ def test_a_window_that_cuts_prompts_or_answers_is_said(tmp_path: Path) -> None:
         )
     assert [note for note in comparison.notes if "seems to have cut" in note and "num_ctx" in note]
     assert [note for note in comparison.notes if "ended before their limit" in note]
+
+
+CUT_THOUGHT = "Let me see, maybe the answer is 40. But wait, the rows are"
+
+
+@pytest.mark.parametrize("first", [0, 15], ids=["known at first", "known at last"])
+def test_a_thought_that_the_template_opened_is_no_answer_where_it_is_cut(
+    first: int, tmp_path: Path
+) -> None:
+    def reply(_body: Body, number: int) -> Reply:
+        is_whole = number == first
+        text = (
+            "Maybe the answer is 40. No.\n</think>\nThe answer is 42." if is_whole else CUT_THOUGHT
+        )
+        return response(chat(text, "stop" if is_whole else "length"))
+
+    with RawServer(reply) as server:
+        args = {"base_url": f"{server.url}/v1", "max_connections": "1"}
+        compare("openai-api/srv/m", "cot", Sums(n=8), model_args=args, log_dir=tmp_path)
+        assert len(server.bodies) == 16
+        again = compare("openai-api/srv/m", "cot", Sums(n=8), model_args=args, log_dir=tmp_path)
+    assert len(server.bodies) == 16
+    counts = outcomes(again)
+    assert counts["truncated"] == 15
+    assert counts["wrong"] == 1, "what the whole one says"

@@ -128,8 +128,7 @@ async def execute_plan(
     finally:
         watch.cancel()
     attempts.settle(was_answered=any(row.outcome != "failed" for row in completed))
-    if asker.why_unscored is not None:
-        emit(Said(text=f"options of some attempts were not scored: {asker.why_unscored}"))
+    await _settle_answers(plan, info, store, asker, emit)
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = queue.ended_by == "decided" or not queue.n_left
@@ -149,6 +148,17 @@ async def execute_plan(
     return ExecutionResult(
         rows=tuple(rows), ended_by=queue.ended_by, server_notes=note_server(store, run_id, info)
     )
+
+
+async def _settle_answers(
+    plan: Plan, info: BackendInfo, store: Store, asker: Asker, emit: Callable[[Event], None]
+) -> None:
+    """Score anew what turned out to be reasoning, and say what could not be scored at all."""
+    if asker.amended:
+        store.outdate_attempts(plan.run_id(info), asker.amended)
+        await reread(plan, info, store, resumes=True)
+    if asker.why_unscored is not None:
+        emit(Said(text=f"options of some attempts were not scored: {asker.why_unscored}"))
 
 
 def is_settled(row: AttemptRow) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +120,27 @@ class Store:
         """Return the completion under a key; None if there is none."""
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return _load_completion(row[0]) if row else None
+
+    def amend_completion(self, key: str, completion: Completion) -> bool:
+        """Replace a completion by another reading of its answer; return whether it was there."""
+        (changed,) = self._db.commit(
+            ("UPDATE completion SET body = ? WHERE key = ?", [(canonical_json(completion), key)])
+        )
+        return changed > 0
+
+    def outdate_attempts(self, run_id: str, keys: AbstractSet[str]) -> None:
+        """Mark the attempts of a run that used any of some completions as to be scored anew."""
+        query = "SELECT arm, problem_id, sample, turns FROM attempt WHERE run = ?"
+        outdated = [
+            ("amended", run_id, arm, problem_id, sample)
+            for arm, problem_id, sample, turns in self._db.rows(query, (run_id,))
+            if any(not keys.isdisjoint(turn) for turn in json.loads(turns))
+        ]
+        statement = (
+            "UPDATE attempt SET scorer_version = ? "
+            "WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?"
+        )
+        self._db.commit((statement, outdated))
 
     def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
         """Record that a run has begun, or begun again, maybe with another spelling of its spec.
