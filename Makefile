@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo setup browser postgresql test test-full interop fix perf
+.PHONY: help demo setup browser postgresql test test-full fuzz interop fix perf
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -38,6 +38,9 @@ test: setup browser postgresql  ## style, types, then every test but the long on
 
 test-full: setup browser postgresql  ## also the long ones: real models at length, kills at random, whole studies
 	$(BIN)/python -m pytest -m ""
+
+fuzz: setup  ## 50,000 mutated files and answers, in new places each time; about 10 minutes
+	COTKIT_FUZZ_CASES=50000 $(BIN)/python -m pytest --timeout 3600 tests/test_fuzz.py
 
 # Each tool in an environment of its own: their dependencies are none of ours. torch as above.
 .venv-inspect/.installed: pyproject.toml

@@ -47,8 +47,9 @@ class CotkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return message and hint as one line."""
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        """Return message and hint as one line, whatever a file's value in it holds."""
+        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        return " ".join(text.splitlines())
 
 
 class UsageError(CotkitError):
@@ -76,6 +77,9 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 
+_LONGEST = 1000  # characters of a value that an error repeats, or of a place
+
+
 class BadInputError(UsageError):
     """A file holds something wrong."""
 
@@ -93,7 +97,9 @@ class BadInputError(UsageError):
         place = (
             str(path) + (f":{line}" if line is not None else "") + (f":{field}" if field else "")
         )
-        super().__init__(f"{place}: {problem}", hint=hint)
+        if len(problem) > _LONGEST:
+            problem = f"{problem[:_LONGEST]}…"
+        super().__init__(f"{place[-_LONGEST:]}: {problem}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from cotkit.analysis.scale.grid import (
     ScaleQuestion,
     prepare_setting,
 )
-from cotkit.analysis.scale.jumps import REAL_ABOVE, SMOOTH_BELOW
+from cotkit.analysis.scale.jumps import JUMP_ABOVE, SMOOTH_BELOW
 from cotkit.analysis.scale.onset import NO_HELP, find_onset
 from cotkit.analysis.scale.values import JumpWord
 from cotkit.stats.curves import curve_direction, excess_share
@@ -227,6 +227,9 @@ class Tokens:
     """At each place, 0 the smallest size, 1 the largest."""
     length: int
     """Tokens of an answer; exact match needs all of them."""
+    companion: Literal["tokens", "steps", "digits"] = "tokens"
+    """What is judged beside exact match: the share of right tokens; of a chain that goes wrong at
+    its first wrong step, the share of steps before that, or the digits of its final answer."""
 
 
 def law(u: Floats) -> Floats:
@@ -257,8 +260,18 @@ JUMPS = (
     Tokens(name="true step", token=step, length=4),
     Tokens(name="true step, 8 points", token=lambda u: np.where(u > 0.62, 0.58, 0.5), length=2),
     Tokens(name="flat", token=lambda u: 0.5 + 0 * u, length=3),
+    *(
+        Tokens(name=f"compounding chain, {judged}", token=line, length=n_steps, companion=judged)
+        for judged in ("steps", "digits")
+        for n_steps in (4, 8, 16, 24)
+    ),
 )
-NAMES = {"real_jump": "jump", "metric_artefact": "artefact", OPEN: "neither"}
+NAMES = {
+    "real_jump": "jump",
+    "metric_artefact": "artefact",
+    "no_jump": "no jump",
+    OPEN: "neither",
+}
 _CONTROL = 0.25  # chance of a right token of the control, at every size
 
 
@@ -267,12 +280,24 @@ def chances(q: float, hard: Floats) -> Floats:
     return 1 / (1 + np.exp(-(np.log(q / (1 - q)) + hard)))
 
 
-def token_cell(q: float, length: int, hard: Floats, rng: np.random.Generator) -> ArmOutcomes:
+def token_cell(
+    q: float,
+    length: int,
+    hard: Floats,
+    rng: np.random.Generator,
+    companion: Literal["tokens", "steps", "digits"] = "tokens",
+) -> ArmOutcomes:
     """One arm at one size."""
     right = rng.random((length, len(hard))) < chances(q, hard)
-    return ArmOutcomes(
-        correct=right.all(0).astype(float), metrics={"token_accuracy": right.mean(0)}
-    )
+    correct = right.all(0)
+    if companion == "tokens":
+        metrics = {"token_accuracy": right.mean(0)}
+    elif companion == "steps":
+        metrics = {"steps_right": np.minimum.accumulate(right, axis=0).mean(0)}
+    else:  # a wrong answer has a right digit by chance, whatever the size
+        digits = (correct | (rng.random((3, len(hard))) < 0.1)).mean(0)
+        metrics = {"digit_accuracy": digits}
+    return ArmOutcomes(correct=correct.astype(float), metrics=metrics)
 
 
 def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
@@ -280,7 +305,9 @@ def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
     sharpness = [float(excess_share(x, y, float(curve_direction(y))).max()) for y in (exact, token)]
     if np.ptp(token) < 1e-9 or np.isnan(sharpness).any():
         return "undetermined"
-    if sharpness[1] > REAL_ABOVE:
+    if sharpness[0] <= JUMP_ABOVE:
+        return "no_jump"
+    if sharpness[1] > JUMP_ABOVE:
         return "real_jump"
     is_artefact = sharpness[0] > sharpness[1] + 1e-9 and sharpness[1] < SMOOTH_BELOW
     return "metric_artefact" if is_artefact else "undetermined"
@@ -314,8 +341,10 @@ def jump_cells(world: Tokens, n_sizes: int, n: int, runs: int) -> dict[str, str]
         hard = 0.8 * rng.standard_normal(n)
         cells: dict[tuple[str, str], Cell] = {}
         for rung, q in zip(rungs, world.token(u).tolist(), strict=True):
-            cells[rung.model, "cot"] = token_cell(q, world.length, hard, rng)
-            cells[rung.model, "few-shot"] = token_cell(_CONTROL, world.length, hard, rng)
+            for arm, chance in zip(PAIR, (q, _CONTROL), strict=True):
+                cells[rung.model, arm] = token_cell(
+                    chance, world.length, hard, rng, world.companion
+                )
         grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
         for jump in analyse(grid, question, rng).answers[0].jumps:
             if jump.curve in said:

@@ -231,6 +231,37 @@ def test_every_target_counts(home: Path, target: object, answer: str, outcome: s
     assert score_attempt(attempt, problem).outcome == outcome
 
 
+@pytest.mark.parametrize("mode", [None, "choice"])
+def test_an_explained_target_is_an_option_and_its_rationale(home: Path, mode: str | None) -> None:
+    scores = {"Yes": 1, "No": 0}
+    problems = read(
+        home,
+        task(
+            {
+                "input": "Is ice cold?",
+                "target": "Yes. It is frozen.  Water, too.",
+                "target_scores": scores,
+            },
+            {
+                "input": "Is tea?",
+                "target": "no: it is brewed",
+                "target_scores": {"Yes": 0, "No": 1},
+            },
+            {"input": "Is rain?", "target": "Yes", "target_scores": scores},
+            {"input": "Is snow?", "target": "Yesterday. It was.", "target_scores": scores},
+        ),
+        mode,
+    )
+    rationales = ["It is frozen.  Water, too.", "it is brewed", None, None]
+    assert [problem.rationale for problem in problems] == rationales
+    golds = ["Yes", "No", "Yes", "Yes" if mode else "Yesterday. It was."]
+    assert [problem.gold for problem in problems] == golds
+    assert Bigbench(task="t", mode=mode).version.startswith("2-t-")
+    for problem in problems[:3]:
+        text = Attempt(text=f"So the answer is {problem.gold}.", stop_reason="stop")
+        assert score_attempt(text, problem).outcome == "correct"
+
+
 def test_numbers_are_numbers_only_if_all_are(home: Path) -> None:
     one, two = {"input": "1+1?", "target": "2"}, {"input": "Who?", "target": "Ann"}
     assert read(home, task(one))[0].question.answer_kind == "number"

@@ -12,14 +12,17 @@ import pytest
 from cotkit.errors import UsageError
 from cotkit.run.sandbox import MAX_AT_ONCE, MAX_OUTPUT_BYTES, make_sandbox
 from cotkit.types import Completion, Execute
+from tests.attack import needs_wall
+
+pytestmark = needs_wall
 
 
-async def once(step: Execute, *, allowed: bool = True) -> Completion:
-    return await make_sandbox(allowed=allowed)(step)
+async def once(step: Execute, *, allowed: bool = True, kind: str = "kernel") -> Completion:
+    return await make_sandbox(allowed=allowed, kind=kind)(step)
 
 
-def run(code: str, *, timeout_s: float = 4.0) -> Completion:
-    return asyncio.run(once(Execute(code=code, timeout_s=timeout_s)))
+def run(code: str, *, timeout_s: float = 4.0, kind: str = "kernel") -> Completion:
+    return asyncio.run(once(Execute(code=code, timeout_s=timeout_s), kind=kind))
 
 
 ENDED = [
@@ -29,21 +32,21 @@ ENDED = [
     ("x = bytearray(10**10)", "used more than 512 MB", "10 GB at once"),
     (
         "import os\nwhile True:\n try: os.fork()\n except Exception: pass",
-        "start a process",
+        "killed after 0.5 s",
         "forks",
     ),
-    ("import subprocess", "start a process (import subprocess)", "a shell"),
-    ("import os; os.system('true')", "start a process (os.system)", "a command"),
-    ("import threading; threading.Thread(target=print).start()", "start a thread", "a thread"),
-    ("open('x', 'w')", "open the file 'x'", "writes"),
-    ("open('/etc/passwd')", "open the file '/etc/passwd'", "reads"),
-    ("import os; open(os.__file__, 'a')", "open the file", "writes to the standard library"),
-    ("import os; os.mkdir('x')", "use the file system (os.mkdir)", "makes a folder"),
-    ("import os; os.listdir('/')", "use the file system (os.listdir)", "looks around"),
-    ("import os; os.kill(os.getppid(), 9)", "signal a process", "kills its parent"),
-    ("import socket; socket.create_connection(('127.0.0.1', 9))", "open a socket", "a socket"),
-    ("import ctypes", "call C code (import ctypes)", "C code"),
-    ("try: open('x')\nexcept BaseException: print(1)", "open the file 'x'", "hides its try"),
+    ("import subprocess", "tried to import subprocess, which is not for programs", "a shell"),
+    ("import http.client", "tried to import http, which is not for programs", "a module's part"),
+    ("from socket import *", "tried to import socket, which is not for programs", "all of it"),
+    ("__import__('ctypes')", "tried to import ctypes, which is not for programs", "C code"),
+    ("exec('import asyncio')", "tried to import asyncio", "within exec"),
+    ("import os; os.fork()", "PermissionError in line 1: [Errno 1]", "one fork"),
+    ("import os; os.execv('/bin/sh', ['sh'])", "PermissionError in line 1", "a command"),
+    ("open('x', 'w')", "PermissionError in line 1: [Errno 13] Permission denied: 'x'", "writes"),
+    ("x = 1\nopen('/etc/passwd')", "Error in line 2: [Errno ", "reads"),
+    ("import os; open(os.__file__, 'a')", "PermissionError", "writes to the standard library"),
+    ("import os; os.mkdir('x')", "PermissionError", "makes a folder"),
+    ("import os; os.kill(os.getppid(), 9)", "PermissionError", "kills its parent"),
     ("print('x' * 10**6)", "printed more than 10 kB", "prints 1 MB"),
     ("x = 1\ndef f(:\n", "syntax error in line 2: invalid syntax", "does not parse"),
     ("x = '\0'", "syntax error: source code", "a null byte"),
@@ -52,9 +55,16 @@ ENDED = [
     ("def f(n): return f(n + 1)\nf(0)", "RecursionError in line 1: maximum recursion", "recurses"),
     ("x = " + "(" * 500 + ")" * 500, "syntax error in line 1: too many nested", "nests"),
     ("import sys; sys.exit('no')", "exited with 'no'", "exits"),
+    ("import os; os.kill(os.getpid(), 40)", "crashed (signal 40)", "a signal without a name"),
+    ("import os; os.abort()", "crashed (SIGABRT)", "aborts"),
+    (
+        "raise ValueError('\x1b[31m\u202ered')",
+        "ValueError in line 1: \ufffd[31m\ufffdred",
+        "escapes",
+    ),
     ("import os; os._exit(3)", "exited with status 3", "exits at once"),
     ("import faulthandler; faulthandler._sigsegv()", "crashed (SIGSEGV)", "crashes"),
-    ("import signal; signal.raise_signal(40)", "crashed (signal 40)", "a signal without a name"),
+    ("import signal; signal.raise_signal(40)", "tried to import signal", "a signal"),
     ("input()", "EOFError in line 1", "asks"),
     ("import numpy", "ModuleNotFoundError in line 1: No module named 'numpy'", "no site-packages"),
 ]
@@ -67,69 +77,6 @@ def test_code_that_is_ended_says_why(code: str, says: str, why: str) -> None:
     assert says in (done.error or ""), why
 
 
-FREED = [
-    ("import __main__; __main__._deed = lambda *_: None", "by the module's names"),
-    ("import __main__; __main__._refuse = lambda *_: None", "by the refusal's name"),
-    ("import sys; sys._getframe(1).f_globals['_deed'] = lambda *_: None", "by the frame below"),
-    (
-        (
-            "import sys\nf = sys._getframe()\nwhile f := f.f_back:\n"
-            " for n in ('_deed', '_refuse', '_may_be_read', '_watch', 'next', 'type'):\n"
-            "  f.f_globals[n] = f.f_builtins[n] = lambda *_: None"
-        ),
-        "by all frames below",
-    ),
-    (
-        (
-            "try: 1 / 0\nexcept Exception as e: f = e.__traceback__.tb_frame.f_back.f_globals\n"
-            "for n in list(f): f[n] = lambda *_: None"
-        ),
-        "by a traceback",
-    ),
-    ("import builtins; builtins.next = lambda *_: None", "by a builtin"),
-    (
-        (
-            "import builtins, os\nfor n in ('type', 'bool', 'str', 'isinstance'):\n"
-            " setattr(builtins, n, lambda *_: str)"
-        ),
-        "by the builtins it asks about types",
-    ),
-    ("import _thread; _thread.start_new_thread.__globals__['_refuse'] = print", "by a function"),
-    ("import gc; gc.get_objects()", "by all there is"),
-    ("import sys; sys.addaudithook(print)", "by another hook"),
-    ("import sys; sys._current_frames()", "by all frames"),
-]
-
-
-@pytest.mark.parametrize(("code", "why"), FREED, ids=[row[1] for row in FREED])
-@pytest.mark.parametrize("deed", ["os.remove({!r})", "print(open({!r}).read())"])
-def test_code_cannot_free_itself_by_rebinding(
-    code: str, why: str, deed: str, tmp_path: Path
-) -> None:
-    kept = tmp_path / "kept"
-    kept.write_text("secret")
-    done = run(f"import os\n{code}\n{deed.format(str(kept))}")
-    assert (done.error or "").startswith("tried to "), why
-    assert done.text == ""
-    assert kept.read_text() == "secret"
-
-
-LIARS = """
-import os, sys
-class Name(str):
-    def __str__(self): return 'math'
-    def __repr__(self):
-        frame = sys._getframe()
-        while frame := frame.f_back: frame.f_globals['_refuse'] = print
-        return 'x'
-"""
-
-
-@pytest.mark.parametrize("deed", ["__import__(Name('socket'))", "open(Name('x'))"])
-def test_names_that_lie_are_not_asked(deed: str) -> None:
-    assert (run(LIARS + deed).error or "").startswith("tried to ")
-
-
 FINE = [
     ("print(6 * 7)", "42\n"),
     ("print('é 漢字 😀')", "é 漢字 😀\n"),
@@ -138,7 +85,7 @@ FINE = [
     (f"print('x' * {MAX_OUTPUT_BYTES - 1})", "x" * (MAX_OUTPUT_BYTES - 1) + "\n"),
     ("import sys; print('noise', file=sys.stderr); print(1)", "1\n"),
     ("import math, random, datetime, statistics, fractions, decimal, json, re; print(1)", "1\n"),
-    ("import os; print(sorted(os.environ), os.path.exists('x'))", "['LC_CTYPE'] False\n"),
+    ("import os; print(sorted(os.environ), os.path.exists('x'))", "[] False\n"),
     ("import sys; print('cotkit' in sys.modules, sys.argv)", "False ['']\n"),
     ("print(__name__)", "__main__\n"),
     ("import __main__; x = 1; print(__main__.x, len(vars(__main__)) < 12)", "1 True\n"),
@@ -172,7 +119,7 @@ def test_less_memory_is_less() -> None:
 
 def test_no_more_than_a_few_run_at_once_and_each_has_its_own_clock() -> None:
     async def many() -> list[Completion]:
-        one = make_sandbox(allowed=True)
+        one = make_sandbox(allowed=True, kind="kernel")
         step = Execute(code="import time; time.sleep(0.4); print(1)", timeout_s=2)
         return await asyncio.gather(*(one(step) for _ in range(2 * MAX_AT_ONCE)))
 
@@ -206,7 +153,7 @@ def _children() -> set[str]:
             command = (folder / "cmdline").read_text()
         except OSError:  # it has just ended
             continue
-        if int(stat[1]) == os.getpid() and "_jail.py" in command:
+        if int(stat[1]) == os.getpid() and "_jail." in command:
             found.add(folder.name)
     return found
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotkit.analysis.scale.analysis import analyse
+from cotkit.analysis.scale.checks import lengths_of
 from cotkit.analysis.scale.frontier import find_cheapest, frontier_indices, match_cost
 from cotkit.analysis.scale.gains import step_down
 from cotkit.analysis.scale.grid import (
@@ -571,9 +572,10 @@ LINE, STEP = [0.3, 0.43, 0.56, 0.69, 0.82, 0.95], [0.3, 0.3, 0.3, 0.9, 0.9, 0.9]
 @pytest.mark.parametrize(
     ("curve", "n", "length", "expected", "why"),
     [
-        (LINE, 800, 4, "metric_artefact", "only exact match"),
+        (LINE, 800, 16, "metric_artefact", "only exact match"),
+        (LINE, 800, 4, "no_jump", "no jump to explain"),
         (STEP, 800, 4, "real_jump", "it jumps too"),
-        (LINE, 800, 1, "undetermined", "decide neither"),
+        (LINE, 800, 1, "no_jump", "lies below 0.5"),
         (LINE[::2], 800, 4, "undetermined", "3 sizes cannot tell"),
         ([0.5] * 6, 800, 3, "undetermined", "inside noise"),
         ([0.0, *LINE[1:]], 800, 4, "undetermined", "solved nothing by either metric"),
@@ -622,8 +624,38 @@ def test_the_rule_of_the_contrast(
         return Sharpness(metric=metric, value=sum(ends) / 2, interval=interval, steepest=None)
 
     difference = Interval(low=apart[0], high=apart[1], level=0.95)
-    exact = sharpness("exact_match", (0.5, 0.6))
-    assert judge_sharpness(exact, sharpness("digits", (low, high)), difference)[0] == expected
+    exact = sharpness("exact_match", (0.51, 0.6))
+    companion = sharpness("digits", (low, high))
+    assert judge_sharpness(exact, companion, difference)[0] == expected
+    flat, unclear = sharpness("exact_match", (0.1, 0.5)), sharpness("exact_match", (0.5, 0.6))
+    assert judge_sharpness(flat, companion, difference)[0] == "no_jump"
+    assert judge_sharpness(unclear, companion, difference)[0] == "undetermined"
+
+
+def test_a_companion_that_only_repeats_exact_match_decides_nothing() -> None:
+    rng = np.random.default_rng(3)
+    of = tokens(STEP, 800, 4)
+    cells: dict[tuple[str, str], Cell] = {}
+    for key, cell in of.cells.items():
+        assert isinstance(cell, ArmOutcomes)
+        by_chance = rng.random((3, 800)) < 0.1
+        digits = np.maximum(by_chance, cell.correct).mean(0)
+        cells[key] = replace(cell, metrics={"digit_accuracy": digits, **cell.metrics})
+    jump = jumps_of(replace(of, cells=cells))["arm"]
+    assert jump.exact.interval.low > 0.5
+    assert jump.verdict == "undetermined"
+    assert "only repeats exact match" in jump.why
+
+
+def test_the_length_of_an_answer_is_in_tokens_of_the_companion() -> None:
+    of = replace(tokens(LINE, 40, 2), n_steps=(8,) * 40)
+    digits, steps = lengths_of(of, "digit_accuracy"), lengths_of(of, "steps_right")
+    assert digits is not None
+    assert set(digits.tolist()) == {2.0}
+    assert steps is not None
+    assert set(steps.tolist()) == {8.0}
+    assert lengths_of(of, "1 - brier_per_option") is None
+    assert lengths_of(replace(of, answer_lengths=None), "digit_accuracy") is None
 
 
 def test_side_checks_say_what_they_do_not_show() -> None:

@@ -36,7 +36,10 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What a comparison says of its run; all but the last three go into the `Comparison`."""
+    """What a comparison says of its run.
+
+    All but ``reasons``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    """
 
     run_id: str
     """Identity of the run (12 hex characters)."""
@@ -58,6 +61,8 @@ class RunFacts:
     """Arms that see the gold answers."""
     flips: Mapping[str, float] = field(default_factory=dict[str, float])
     """Arm -> share of the labels of its exemplars that were flipped."""
+    is_unwalled: bool = False
+    """Whether code that the model wrote ran without a sandbox."""
 
 
 def compare(
@@ -162,6 +167,7 @@ def compare(
             sequential=sequential,
         ),
         is_sequential=sequential,
+        is_unwalled=facts.is_unwalled,
         following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),

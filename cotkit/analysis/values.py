@@ -461,6 +461,8 @@ class Comparison:
     along, and their p-values likewise."""
     n_refused_for_good: int = 0
     """Of the failed attempts, those whose prompts a server refuses; they are not tried again."""
+    is_unwalled: bool = False
+    """Whether code that the model wrote ran without a sandbox: it could see the answers."""
     why_failed: str | None = None
     """The most common reason of its failed attempts; None: none failed."""
     ended_by: Literal["budget", "decided"] | None = None

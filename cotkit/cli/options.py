@@ -44,7 +44,7 @@ def read_specs(
         [DEFAULT_BENCH],
         "--bench",
         "--tasks",
-        help="NAME, or your own: FILE.jsonl, FILE.py, lm-eval:TASK.yaml; may be repeated.",
+        help="NAME, or your own: FILE.jsonl or .csv, FILE.py, lm-eval:TASK.yaml; may be repeated.",
     ),
     model: str = typer.Option(
         DEFAULT_MODEL,
@@ -146,7 +146,13 @@ def read_specs(
     confirm_run_unsafe_code: bool = typer.Option(
         DEFAULTS.run_unsafe_code,
         "--confirm-run-unsafe-code",
-        help="Let strategies run code that a model wrote, in a limited process.",
+        help="Let strategies run code that a model wrote, in a sandbox.",
+    ),
+    sandbox: str = typer.Option(
+        DEFAULTS.sandbox,
+        "--sandbox",
+        help="Keeps such code from files, network and processes by the kernel's walls (auto, bwrap,"
+        " kernel); docker or podman[:IMAGE] is the boundary for hostile code; none: no wall.",
     ),
 ) -> list[RunSpec]:
     """Return the specs that the options mean, one for each benchmark.
@@ -188,6 +194,7 @@ def read_specs(
         reader=reader,
         margin=margin / 100,
         run_unsafe_code=confirm_run_unsafe_code,
+        sandbox=sandbox,
         stop_when=_read_stop(stop_when),
         likelihood=likelihood,
         batch=batch,

@@ -18,6 +18,7 @@ import typer
 
 from cotkit.cli.options import Display
 from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.events import printable
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.types import say_nothing
 
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 def print_status(text: str) -> None:
     """Print a line on standard error: standard output is for answers alone."""
     typer.echo(text, err=True)
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines on standard output, with what could move the cursor made visible."""
+    for line in lines:
+        typer.echo(printable(line))
 
 
 def print_rendered(render: Callable[..., str]) -> None:

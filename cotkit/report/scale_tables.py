@@ -20,6 +20,7 @@ from cotkit.analysis.scale.values import (
     StatusAbove,
 )
 from cotkit.report.document import (
+    UNWALLED,
     Curve,
     Document,
     Field,
@@ -126,6 +127,8 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
     yield f"margin {say_number(scale.margin, 'share')} points"
     if scale.origin is not None:
         yield f"reader {scale.origin.reader}"
+        if scale.origin.is_unwalled:
+            yield UNWALLED
     if scale.assume_sustained:
         yield "assumed: help, once begun, does not stop"
 
@@ -275,8 +278,9 @@ def _jumps_table(scale: Scale) -> Table:
         "Is the jump real?",
         (_jump_fields(curve, jump) for curve, jump in _iterate_jumps(scale)),
         note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
-        "axis; 0: a straight line, to 1: a step. Real jump: the companion's interval lies above "
-        "0.5; metric artefact: exact match is surely sharper and the companion's lies below 0.4",
+        "axis; 0: a straight line, to 1: a step. No jump: exact match's interval lies below "
+        "0.5; real jump: it lies above, and so does the companion's; metric artefact: it lies "
+        "above, exact match is surely sharper, and the companion's lies below 0.4",
     )
 
 

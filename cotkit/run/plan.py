@@ -13,9 +13,16 @@ from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
+from cotkit.registry import (
+    Spec,
+    construct,
+    is_data_file,
+    load_class,
+    parameter_name,
+    parse_spec,
+)
 from cotkit.run.driver import name_user_errors
-from cotkit.run.identity import arm_content
+from cotkit.run.identity import arm_content, is_built_in
 from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS
 from cotkit.types import BackendInfo, Exemplar, Problem
@@ -87,6 +94,19 @@ class Plan:
         return frozenset(arm.name for arm in self.arms if isinstance(arm.strategy, OracleStrategy))
 
     @property
+    def runs_code(self) -> bool:
+        """Whether code that the model writes may be run: an arm says so, or is a user's own."""
+        return self.spec.run_unsafe_code and any(
+            getattr(arm.strategy, "runs_code", False) or not is_built_in(arm.strategy)
+            for arm in self.arms
+        )
+
+    @property
+    def is_unwalled(self) -> bool:
+        """Whether such code can reach the answers: the user said so."""
+        return self.runs_code and self.spec.sandbox == "none"
+
+    @property
     def n_shot(self) -> dict[str, int]:
         """Arm -> number of exemplars that its prompts show."""
         return {arm.name: len(getattr(arm.strategy, "exemplars", ())) for arm in self.arms}
@@ -127,6 +147,8 @@ class Plan:
         }
         if self.spec.likelihood:
             content["likelihood"] = True
+        if self.is_unwalled:
+            content["sandbox"] = self.spec.sandbox
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
         return content
@@ -333,7 +355,7 @@ def _draw_exemplars(
     spec: RunSpec, bench: Benchmark, problems: Sequence[Problem], *, bare: bool
 ) -> tuple[Exemplar, ...]:
     source, _, count = spec.exemplars.rpartition(":")
-    if not source or not count.isdecimal() or int(count) < 1:
+    if not source or not (count.isascii() and count.isdecimal()) or int(count) < 1:
         raise UsageError(
             f"cannot read exemplars {spec.exemplars!r}",
             hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
@@ -349,7 +371,7 @@ def _draw_exemplars(
         pool = bench.exemplar_pool()
     elif source == "rest":
         pool = _unused_problems(bench, problems, int(count), spec.seed)
-    elif source.endswith(".jsonl"):
+    elif is_data_file(source):
         pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from cotkit.benchmarks import draw_order
-from cotkit.errors import BackendError, CotkitError, UsageError
+from cotkit.errors import BackendError, CotkitError, StoreError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
@@ -17,7 +18,7 @@ from cotkit.run.budget import Meter
 from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
 from cotkit.run.likelihood import chain_text, make_likelihood_request, select_options
 from cotkit.run.plan import Arm, Plan
-from cotkit.run.sandbox import make_sandbox
+from cotkit.run.sandbox import find_wall, make_sandbox
 from cotkit.run.served import explain_empty, note_server
 from cotkit.run.spec import RunSpec
 from cotkit.scoring import score, score_attempt
@@ -95,38 +96,38 @@ async def execute_plan(
     promised = frozenset[str]()
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
-    asker = Asker(backend, key, store, meter, promised)
+    jobs, jobs_lock = queue.jobs(), asyncio.Lock()
+
+    async def work() -> bool:
+        await attempts.check()
+        async with jobs_lock:  # an asynchronous generator serves one task at a time
+            job = await anext(jobs, None)
+        if job is None:
+            return False
+        row = await attempts.make(job)
+        queue.finish(row)
+        emit(_attempt_event(row, cached=False))
+        return True
+
+    workers = _Workers(work, min(info.max_concurrency or _MAX_FLOWS, queue.n_left))
+    asker = Asker(backend, key, store, meter, promised=promised, waiting=workers.waiting)
     attempts = _AttemptMaker(
         run_id=run_id,
         spec=plan.spec,
         store=store,
         asker=asker,
-        run=make_sandbox(allowed=plan.spec.run_unsafe_code),
+        run=make_sandbox(allowed=plan.spec.run_unsafe_code, kind=plan.spec.sandbox),
         scores_options=scores_options,
     )
-    jobs, jobs_lock = queue.jobs(), asyncio.Lock()
-
-    async def work() -> None:
-        while True:
-            await attempts.check()
-            async with jobs_lock:  # an asynchronous generator serves one task at a time
-                job = await anext(jobs, None)
-            if job is None:
-                return
-            row = await attempts.make(job)
-            queue.finish(row)
-            emit(_attempt_event(row, cached=False))
-
-    n_workers = min(info.max_concurrency or _MAX_FLOWS, queue.n_left)
-    watch = asyncio.create_task(_report_waits(backend, emit))
+    helpers = [
+        asyncio.create_task(_report_waits(backend, asker, emit)),
+        asyncio.create_task(asker.keep_claims()),
+    ]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(n_workers):
-                group.create_task(work())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None  # the first to fail; the other tasks were cancelled
+        await workers.run()
     finally:
-        watch.cancel()
+        for helper in helpers:
+            helper.cancel()
     attempts.settle(was_answered=any(row.outcome != "failed" for row in completed))
     await _settle_answers(plan, info, store, asker, emit)
     rows = store.attempts(run_id)
@@ -235,14 +236,25 @@ class _AttemptMaker:
 async def _begin(
     plan: Plan, info: BackendInfo, store: Store, emit: Callable[[Event], None]
 ) -> list[AttemptRow]:
-    """Record that a run begins; return its attempts so far, scored by the present scorer."""
+    """Record that a run begins; return its attempts so far, scored by the present scorer.
+
+    Raises:
+        UsageError: it would have code run, and no sandbox works here: nothing was asked or stored.
+    """
     run_id, key = plan.run_id(info), backend_key(info)
+    if plan.runs_code and _has_work(plan, run_id, store):
+        await asyncio.to_thread(find_wall, plan.spec.sandbox)
     content = plan.content(info) if plan.stored_id is None else store.run_content(run_id)
     store.put_backend(key, info)
     store.start_run(run_id, plan.spec.to_json(), key, canonical_json(content))
     if n_reread := await reread(plan, info, store, resumes=True):
         emit(Said(text=f"{n_reread} stored answers were read again: the scorer is a newer one"))
     return [row for row in store.attempts(run_id) if not is_outdated(row)]
+
+
+def _has_work(plan: Plan, run_id: str, store: Store) -> bool:
+    n_completed = sum(row.outcome != "failed" for row in store.attempts(run_id))
+    return n_completed < len(plan.arms) * len(plan.problems)
 
 
 def is_outdated(row: AttemptRow) -> bool:
@@ -265,7 +277,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         return 0
     outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
     asker = StoredAsker(backend_key(info), store)
-    run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code)
+    run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code, kind=plan.spec.sandbox)
     scores_options = "loglikelihood" in info.capabilities
     scored: list[tuple[int, AttemptRow, list[Turn]]] = []
     jobs = ((arm, problem) for problem in plan.problems for arm in plan.arms)
@@ -282,19 +294,66 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         scored.append((position, row, turns))
     if len(scored) < len(outdated) and not resumes:
         return 0
-    for position, row, turns in scored:
-        store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    try:
+        for position, row, turns in scored:
+            store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    except StoreError:  # a store that can only be read keeps its scores
+        if resumes:
+            raise
+        return 0
     return len(scored)
 
 
-async def _report_waits(backend: Backend, emit: Callable[[Event], None]) -> None:
-    """Report what a backend is waiting for, and when it waits for nothing more."""
-    if not isinstance(backend, WaitingBackend):
-        return
+class _Workers:
+    """Tasks that work side by side, with another in place of each that waits for a process."""
+
+    def __init__(self, work: Callable[[], Awaitable[bool]], n: int) -> None:
+        """``work``: one piece of it; False: there was none. ``n``: how many tasks work at once."""
+        self._work, self._n, self._n_busy = work, n, 0
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work until there is no more; the first error ends all."""
+        try:
+            async with self._group:
+                for _ in range(self._n):
+                    self._add()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the other tasks were cancelled
+
+    @contextlib.contextmanager
+    def waiting(self) -> Generator[None]:
+        """Let another task work while this one waits."""
+        self._n_busy -= 1
+        if len(self._tasks) < _MAX_FLOWS:
+            self._add()
+        try:
+            yield
+        finally:
+            self._n_busy += 1
+
+    def _add(self) -> None:
+        task = self._group.create_task(self._loop())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _loop(self) -> None:
+        self._n_busy += 1
+        try:
+            while self._n_busy <= self._n and await self._work():
+                pass
+        finally:
+            self._n_busy -= 1
+
+
+async def _report_waits(backend: Backend, asker: Asker, emit: Callable[[Event], None]) -> None:
+    """Report what a run is waiting for, and when it waits for nothing more."""
     last_text = ""
     while True:
         await asyncio.sleep(_WATCH_S)
-        text = backend.status() or ""
+        own = backend.status() if isinstance(backend, WaitingBackend) else None
+        text = "; ".join(filter(None, (own, asker.status())))
         if text or last_text:
             emit(Waits(text=text))
         last_text = text

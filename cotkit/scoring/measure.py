@@ -77,6 +77,20 @@ def measure_attempt(
     return metrics
 
 
+def answer_length(problem: Problem) -> int | None:
+    """Return in how many tokens the metrics of edits cut the gold answer; None: in none.
+
+    Digits of a number, words of a text: the L of ``p^L``.
+    """
+    match problem.question.answer_kind:
+        case "number":
+            return sum(map(str.isdigit, problem.gold)) or None
+        case "text":
+            return len(normal_text(problem.gold).split()) or None
+        case _:
+            return None
+
+
 def options_of(problem: Problem) -> tuple[str, ...]:
     """Return the options of a problem that can be weighed beside its gold answer; may be empty."""
     options = problem.options or problem.question.choices

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from cotkit.errors import UsageError
+from cotkit.errors import StoreError, UsageError
 from cotkit.identity import canonical_json, completion_key
+from cotkit.store.claims import Claims
 from cotkit.store.database import Database
 from cotkit.store.place import Place, mask_password
 from cotkit.store.rows import (
@@ -75,14 +76,23 @@ class Store:
         """
         self.place = place
         self._db = open_database(place)
+        self.claims = Claims(self._db)
+        """Who is making what."""
 
     def __enter__(self) -> Self:
         """Return the store itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self._db.close()
+        """Close it.
+
+        Raises:
+            StoreError: its file was deleted or replaced since the last write.
+        """
+        try:
+            self.claims.close()
+        finally:
+            self._db.close()
 
     def put_backend(self, key: str, info: BackendInfo) -> None:
         """Record a backend under its key, once."""
@@ -110,9 +120,10 @@ class Store:
             canonical_json(completion),
             _now(),
         )
-        _, new = self._db.commit(
+        _, new, _ = self._db.commit(
             ("INSERT INTO request VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", [content]),
             ("INSERT INTO completion VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", [row]),
+            ("DELETE FROM claim WHERE completion = ?", [row[:1]]),
         )
         return completion if new else self.completion(row[0]) or completion
 
@@ -318,6 +329,11 @@ class Store:
             tuple(keys),
         )
         by_key = {row[0]: row for row in rows}
+        if lost := next((key for key in keys if key not in by_key), None):
+            raise StoreError(
+                f"completion {lost} of this attempt is no longer in {mask_password(self.place)}",
+                hint="the same command makes it again",
+            )
         ordered = [by_key[key] for key in keys]
         decoding = json.loads(ordered[0][4])
         request = Request(

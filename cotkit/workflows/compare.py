@@ -257,6 +257,7 @@ def analyse(
             for arm in plan.arms
             if isinstance(arm.strategy, FlippedLabels)
         },
+        is_unwalled=plan.is_unwalled,
     )
     comparison = compare_rows(
         rows,

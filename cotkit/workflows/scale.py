@@ -26,6 +26,7 @@ from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
+from cotkit.scoring.measure import answer_length
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store import Store, existing_place, place_of
 from cotkit.types import BackendInfo
@@ -453,6 +454,7 @@ def analyse_jobs(
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
             reader=criteria.reader,
+            answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
         ),
     )
     question = ScaleQuestion(
@@ -468,6 +470,7 @@ def analyse_jobs(
         runs={run.rung.model: run.run_id for run in runs},
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
+        is_unwalled=any(job.plan.is_unwalled for job in jobs),
     )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)

@@ -97,7 +97,7 @@ class ResultGrid:
     n_steps: tuple[int | None, ...] | None = None
     """Steps of each problem; None: unknown."""
     answer_lengths: tuple[int | None, ...] | None = None
-    """Tokens (digits) of each gold answer, the L of p^L; None: unknown."""
+    """Digits of each gold number or words of each gold text, the L of p^L; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,9 @@ to help has an MDE above the margin."""
 StatusAbove = Literal["sustained", "not_shown_beyond", "reversed"]
 """What lies above the upper end: all help; a size where help is not shown; a size that harms."""
 
-JumpWord = Literal["real_jump", "metric_artefact", "undetermined"]
-"""Of the sharpness contrast between exact match and a linear companion."""
+JumpWord = Literal["real_jump", "metric_artefact", "no_jump", "undetermined"]
+"""Of the sharpness contrast between exact match and a linear companion; ``no_jump``: exact match
+itself is shown not to be sharp, so that there is nothing to explain."""
 
 Curve = Literal["arm", "control", "gain"]
 """Whose curve over size a sharpness belongs to."""
@@ -223,6 +224,8 @@ class RunOrigin:
     """Model -> the run of the store that it is of."""
     n_shot: Mapping[str, int]
     """Arm -> exemplars that its prompts show."""
+    is_unwalled: bool = False
+    """Whether code that a model wrote ran without a sandbox: it could see the answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,10 +57,15 @@ class Bigbench:
 
     @property
     def version(self) -> str:
-        """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files."""
+        """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files.
+
+        Version 2 reads the explanations that stand in targets; other tasks are read as ever.
+        """
         files = self._files()
         digest = hash_files(*(path for _, path in files))
-        return f"1-{self.task}-{_read_problems(files, self.mode)[0]}-{digest}"
+        mode, problems = _read_problems(files, self.mode)
+        reader = 2 if any(problem.rationale for problem in problems) else 1
+        return f"{reader}-{self.task}-{mode}-{digest}"
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -110,13 +115,15 @@ def _read_problems(
         return "choice", tuple(
             _make_choice_problem(key, task, example) for key, (task, example) in examples.items()
         )
-    golds = {key: _read_targets(example) for key, (_, example) in examples.items()}
+    answers = {key: _read_answers(example) for key, (_, example) in examples.items()}
+    golds = {key: targets for key, (targets, _) in answers.items()}
     numbers = {key: [canonical_number(gold) for gold in golds[key]] for key in golds}
     kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
     return "generate", tuple(
         _make_generate_problem(
             Question(id=key, text=_question_text(task, example, options=True), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
+            answers[key][1],
             task,
             example,
         )
@@ -187,13 +194,18 @@ def _make_choice_problem(key: str, task: TaskFile, example: Record) -> Problem:
         ),
         gold=best[0],
         also=tuple(best[1:]),
+        rationale=_read_answers(example)[1] if "target" in example.fields else None,
         option_scores=tuple(scores[choice] for choice in choices),
         tags=_make_tags(task),
     )
 
 
 def _make_generate_problem(
-    question: Question, golds: Sequence[str], task: TaskFile, example: Record
+    question: Question,
+    golds: Sequence[str],
+    rationale: str | None,
+    task: TaskFile,
+    example: Record,
 ) -> Problem:
     scores = _read_scores(example) if "target_scores" in example.fields else {}
     options = tuple(_shuffle_options(example)) if scores else ()
@@ -201,6 +213,7 @@ def _make_generate_problem(
         question=question,
         gold=golds[0],
         also=tuple(dict.fromkeys(golds[1:])),
+        rationale=rationale,
         options=options,
         option_scores=tuple(scores[option] for option in options),
         tags=_make_tags(task),
@@ -249,12 +262,18 @@ def _read_scores(example: Record) -> Mapping[str, float]:
     return scores
 
 
-def _read_targets(example: Record) -> list[str]:
-    """Return the answers that count, at least one: ``target``, else the best-scored options."""
+def _read_answers(example: Record) -> tuple[list[str], str | None]:
+    """Return the answers that count, at least one, and the rationale that the file gives.
+
+    The answers are ``target``, else the best-scored options. A target that begins with one of those
+    options and goes on after a full stop or the like, as "Yes. Both are blue." does, is that option
+    and its rationale.
+    """
     value = example.fields.get("target")
+    scores = _read_scores(example) if value is None or "target_scores" in example.fields else {}
+    best = [name for name, score in scores.items() if score == max(scores.values())]
     if value is None:
-        scores = _read_scores(example)
-        value = [name for name, score in scores.items() if score == max(scores.values())]
+        value = best
     texts = cast("list[object]", value) if isinstance(value, list) else [value]
     readable = [text for text in texts if isinstance(text, str) and text.strip(_EDGES)]
     if not readable:
@@ -263,4 +282,15 @@ def _read_targets(example: Record) -> list[str]:
             field="target",
             hint='"target": "an answer", or a list of them',
         )
-    return readable
+    options = "|".join(re.escape(name.strip()) for name in sorted(best, key=len, reverse=True))
+    explained = re.compile(
+        rf"\s*({options})(?:[.:;,!]\s|\s[-\u2013\u2014]\s|\n)\s*(\S.*)", re.DOTALL | re.IGNORECASE
+    )
+    matches = [explained.fullmatch(text) if best else None for text in readable]
+    by_name = {name.strip().casefold(): name for name in best}
+    answers = [
+        by_name[match[1].casefold()] if match else text
+        for match, text in zip(matches, readable, strict=True)
+    ]
+    rationales = [match[2].strip() for match in matches if match]
+    return answers, rationales[0] if rationales else None
