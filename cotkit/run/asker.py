@@ -294,8 +294,8 @@ class UnopenedThoughts:
         if not self._is_known and closes_unopened(completion.text):
             self._is_known = True
             self._amended = [
-                (old_key, trim(old, asked, opened=True))
-                for old_key, (old, asked) in self._doubtful.items()
+                (old_key, trim(old, old_request, opened=True))
+                for old_key, (old, old_request) in self._doubtful.items()
             ]
             self._doubtful.clear()
         is_cut = completion.stop_reason == "length" and not completion.reasoning
