@@ -81,7 +81,7 @@ class Wire:
 
         for _ in range(_MOST_CHANGES):
             setup = self.setup
-            posted = write_body(setup)
+            posted = write_body(setup) | setup.extra_body
             if setup.streams:
                 posted |= {"stream": True}
                 if setup.streams_usage:
@@ -288,6 +288,8 @@ class OpenaiClient:
         from cotkit.backends._hosted.transport import client_options
 
         self._headers = {} if self._setup.backend == "openai" else _foreign_headers(key)
+        for name, value in self._setup.headers.items():
+            self._headers[name.lower()] = _fill_in(value)
         return AsyncOpenAI(
             api_key=key or "none",  # never sent
             base_url=self._setup.base_url,
@@ -295,6 +297,12 @@ class OpenaiClient:
             timeout=None,
             http_client=DefaultAioHttpClient(**client_options(self._setup.base_url)),
         )
+
+
+def _fill_in(value: str) -> str:
+    """Return the value of a header, its variable replaced by what it holds."""
+    start, mark, variable = value.partition("$")
+    return f"{start}{keys.read_api_key(variable)}" if mark else value
 
 
 def _has_words(answer: Body) -> bool:
