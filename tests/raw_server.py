@@ -31,6 +31,9 @@ class RawServer:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    def record(self, head: bytes) -> None:
+        """Take the head of a request; a test may."""
+
     def _serve(self) -> None:
         while True:
             try:
@@ -41,7 +44,8 @@ class RawServer:
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, ValueError):
-            body = _read_body(connection)
+            body, head = _read_body(connection)
+            self.record(head)
             with self._lock:
                 self.bodies.append(body)
                 number = len(self.bodies) - 1
@@ -53,7 +57,7 @@ class RawServer:
                 pass
 
 
-def _read_body(connection: socket.socket) -> Body:
+def _read_body(connection: socket.socket) -> tuple[Body, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
@@ -62,7 +66,7 @@ def _read_body(connection: socket.socket) -> Body:
     n = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
     while len(rest) < n:
         rest += connection.recv(65536)
-    return json.loads(rest) if rest else {}
+    return (json.loads(rest) if rest else {}), head
 
 
 def response(

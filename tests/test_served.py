@@ -11,16 +11,19 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cotkit import compare
 from cotkit.analysis.values import Comparison
 from cotkit.backends._hosted import policy
+from cotkit.backends._openai.services import load_services
 from cotkit.backends.anthropic import Anthropic
 from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import AccessError, BackendError, TransientError, UsageError
+from cotkit.identity import backend_key
+from cotkit.run.backend import build_backend
 from cotkit.run.budget import Resources
 from cotkit.run.served import find_cut_prompts
 from cotkit.run.spec import RunSpec
@@ -740,3 +743,94 @@ def test_a_thought_that_the_template_opened_is_no_answer_where_it_is_cut(
     counts = outcomes(again)
     assert counts["truncated"] == 15
     assert counts["wrong"] == 1, "what the whole one says"
+
+
+# Services by name, further parameters and headers. ---------------------------------------------
+
+
+def build(model: str, **args: str) -> OpenaiApi:
+    return cast(
+        "OpenaiApi", build_backend(model, args, problems=(), store=None, notify=lambda _text: None)
+    )
+
+
+def test_every_service_of_the_table_has_an_address_and_a_key() -> None:
+    services = load_services()
+    assert {"openrouter", "groq", "together", "fireworks", "deepseek", "mistral", "xai"} < set(
+        services
+    )
+    for name, service in services.items():
+        assert service.keys, name
+        if service.base_url is None:
+            continue
+        backend = build(f"{name}/some/model")
+        assert backend.info.settings["base_url"] == service.base_url
+        assert (backend.info.backend, backend.info.model) == ("openai-api", f"{name}/some/model")
+        assert backend.wire.setup.model == "some/model"
+        assert backend.wire.setup.needs_key is not service.is_local
+
+
+def test_a_key_of_a_service_goes_to_the_service_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", "google-key-1")
+    assert build("gemini/m").wire.setup.key_variable == "GOOGLE_API_KEY"
+    with RawServer(always(chat())) as server:
+        other = build("gemini/m", base_url=f"{server.url}/v1")
+    assert other.wire.setup.key_variable == "GEMINI_API_KEY"
+    assert not other.wire.setup.needs_key
+
+
+def test_names_that_mean_two_things_are_told_apart() -> None:
+    with pytest.raises(UsageError, match=r"gemini/gemini-2\.5-flash.*weights are google/gemma"):
+        build("google/gemini-2.5-flash")
+    with pytest.raises(UsageError, match="AZURE_BASE_URL"):
+        build("azure/gpt-4o")
+
+
+def test_further_parameters_and_headers_are_sent_and_part_of_the_identity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEAM_SECRET", "team-secret-77")
+    heads: list[bytes] = []
+
+    class Recording(RawServer):
+        def record(self, head: bytes) -> None:
+            heads.append(head)
+
+    with Recording(always(chat())) as server:
+        backend = build(
+            "openai-api/srv/m",
+            base_url=f"{server.url}/v1",
+            extra_body='{"chat_template_kwargs": {"enable_thinking": false}}',
+            headers='{"X-Team-Key": "$TEAM_SECRET", "X-Where": "here"}',
+        )
+
+        async def run() -> None:
+            await backend.generate(request())
+            await backend.close()
+
+        asyncio.run(run())
+    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert b"team-secret-77" in heads[0]
+    settings = str(backend.info.settings)
+    assert "$TEAM_SECRET" in settings
+    assert "team-secret-77" not in settings + repr(backend)
+    plain = build("openai-api/srv/m", base_url=f"{server.url}/v1")
+    assert backend_key(plain.info) != backend_key(backend.info)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({"extra_body": "{a: 1}"}, "extra_body is no JSON"),
+        ({"extra_body": "[1]"}, "extra_body is no JSON object"),
+        ({"extra_body": '{"messages": []}'}, "the strategy decides"),
+        ({"extra_body": '{"key": "sk-abcdefgh1234"}'}, "holds a key"),
+        ({"headers": '{"X-Api-Key": "abc-secret-1"}'}, r"write \$VARIABLE"),
+        ({"headers": '{"X-A": "a\\nb"}'}, "no header with a line"),
+    ],
+)
+def test_what_may_not_be_sent_is_refused_and_not_repeated(args: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as refused:
+        build("openai-api/srv/m", base_url="http://127.0.0.1:1/v1", **args)
+    assert "secret-1" not in str(refused.value)
+    assert "abcdefgh" not in str(refused.value)

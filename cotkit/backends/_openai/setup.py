@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cotkit.backends._hosted.keys import holds_key
 from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
+from cotkit.errors import UsageError
 from cotkit.types import BackendInfo, Capability
 
 Body = dict[str, Any]
@@ -163,13 +164,13 @@ def read_extra_body(text: str | None) -> dict[str, Any]:
     """Read further parameters of a body; they may replace ours, but not what is asked.
 
     Raises:
-        ValueError: they are no JSON object, or hold a key or what cotkit must decide.
+        UsageError: they are no JSON object, or hold a key or what cotkit must decide.
     """
     fields = _read_json_object("extra_body", text)
     if refused := sorted(_OURS & fields.keys()):
-        raise ValueError(f"extra_body sets {', '.join(refused)}, which the strategy decides")
+        raise UsageError(f"extra_body sets {', '.join(refused)}, which the strategy decides")
     if text is not None and holds_key(text):
-        raise ValueError("extra_body holds a key, and is stored: send it as a header, by $VARIABLE")
+        raise UsageError("extra_body holds a key, and is stored: send it as a header, by $VARIABLE")
     return fields
 
 
@@ -177,15 +178,15 @@ def read_headers(text: str | None) -> dict[str, str]:
     """Read further headers; what is secret stands in an environment variable.
 
     Raises:
-        ValueError: they are no JSON object of texts, or a secret is written out.
+        UsageError: they are no JSON object of texts, or a secret is written out.
     """
     headers = _read_json_object("headers", text)
     for name, value in headers.items():
         if not isinstance(value, str) or not _HEADER_NAME.fullmatch(name) or not _is_line(value):
-            raise ValueError(f"headers: {name[:80]!r} is no header with a line of text")
+            raise UsageError(f"headers: {name[:80]!r} is no header with a line of text")
         is_secret = _SECRET_HEADER.search(name) or holds_key(value)
         if is_secret and not _REFERENCE.fullmatch(value):
-            raise ValueError(
+            raise UsageError(
                 f"headers: {name} looks like a secret, and is stored: write $VARIABLE for its value"
             )
     return headers
@@ -200,7 +201,7 @@ def _read_json_object(name: str, text: str | None) -> dict[str, Any]:
         value: Any = json.loads(text) if text else {}
     except ValueError as broken:
         hint = f'{name}=\'{{"key":1,"other":2}}\', with single quotes around it'
-        raise ValueError(f"{name} is no JSON: {broken}; write {hint}") from broken
+        raise UsageError(f"{name} is no JSON: {broken}; write {hint}") from broken
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is no JSON object")  # noqa: TRY004 - a value that a user wrote
+        raise UsageError(f"{name} is no JSON object")
     return value

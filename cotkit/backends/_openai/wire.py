@@ -201,8 +201,10 @@ def adapt(
     if not _UNWANTED.search(words):
         return None
     mentioned = set(re.findall(r"\w+", words))
-    return _without_neutral(setup, posted, mentioned, words) or _rename_limit(
-        setup, posted, mentioned, words
+    return (
+        _without_neutral(setup, posted, mentioned, words)
+        or _rename_limit(setup, posted, mentioned, words)
+        or _without_seed_or_stop(setup, posted, mentioned)
     )
 
 
@@ -219,6 +221,17 @@ def _without_neutral(
     smaller = {name: value for name, value in setup.neutral.items() if name not in refused}
     sentence = f"takes no {names}: what it does there is the server's own choice"
     return replace(setup, neutral=smaller), sentence
+
+
+def _without_seed_or_stop(
+    setup: ServerSetup, posted: Body, mentioned: set[str]
+) -> tuple[ServerSetup, str] | None:
+    """Leave out a seed, or stops, which are cut on our side, too; OpenAI's are in the table."""
+    names = {"seed", "stop"} & mentioned & posted.keys()
+    if not names or setup.backend == "openai":
+        return None
+    rule = replace(setup.rule, refuses=setup.rule.refuses | names)
+    return replace(setup, rule=rule), f"takes no {' and '.join(sorted(names))}: it is left out"
 
 
 def _rename_limit(
