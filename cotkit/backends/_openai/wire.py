@@ -81,7 +81,7 @@ class Wire:
 
         for _ in range(_MOST_CHANGES):
             setup = self.setup
-            posted = write_body(setup) | setup.extra_body
+            posted = {**write_body(setup), **setup.extra_body}
             if setup.streams:
                 posted |= {"stream": True}
                 if setup.streams_usage:
