@@ -330,6 +330,11 @@ def read_resources(
     prices: Path | None = typer.Option(
         None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
     ),
+    retry_failed: bool = typer.Option(
+        False,
+        "--retry-failed",
+        help="Hosted models: try again what a server refused for good (a 400 for one prompt), too.",
+    ),
 ) -> Resources:
     """Return what the options allow; the executor is read by :func:`read_executor`.
 
@@ -340,7 +345,9 @@ def read_resources(
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
     return Resources(
-        budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds), prices=prices
+        budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
+        prices=prices,
+        retry_failed=retry_failed,
     )
 
 
