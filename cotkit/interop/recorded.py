@@ -421,7 +421,8 @@ def _inspect_sample(
     else:
         texts = [_inspect_attempt(choice) for choice in choices]
         record = AttemptRecord(attempt=make_vote(texts) if len(texts) > 1 else texts[0])
-    options = tuple(map(str, cast("list[object]", sample.get("choices") or [])))
+    listed = need_list({"choices": sample.get("choices") or []}, place, "choices")
+    options = tuple(map(str, listed))
     target = sample.get("target")
     first = cast("list[object]", target)[0] if isinstance(target, list) and target else target
     return _make_sample(

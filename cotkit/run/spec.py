@@ -15,11 +15,24 @@ from cotkit.registry import split_specs
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
 
+SANDBOXES = ("auto", "bwrap", "kernel", "docker", "podman", "none")
 DEFAULT_LOG_DIR = Path("logs")
 DEFAULT_STRATEGY = "cot"
 DEFAULT_BENCH = "gsm-mini"
 DEFAULT_LIMIT = 200
 """Problems drawn when the user names no limit (all, where the benchmark has fewer)."""
+
+
+def check_sandbox(kind: str) -> str:
+    """Return the name of a sandbox, without a container's image.
+
+    Raises:
+        UsageError: there is no such sandbox.
+    """
+    name, colon, image = kind.partition(":")
+    if name not in SANDBOXES or (colon and (name not in {"docker", "podman"} or not image)):
+        raise UsageError(f"sandbox {kind}?", hint=f"{', '.join(SANDBOXES)}, docker:IMAGE")
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +59,9 @@ class RunOptions:
     """Smallest gain that counts as material, a fraction in (0, 1)."""
     run_unsafe_code: bool = False
     """Whether strategies may have code run that a model wrote."""
+    sandbox: str = "auto"
+    """What keeps such code from files, network and processes: ``auto``, ``bwrap``, ``kernel``,
+    ``docker``, ``podman`` (with an image: ``docker:IMAGE``), or ``none``."""
     model_args: Mapping[str, str] = field(default_factory=dict[str, str])
     """Fields of the backend, as text: ``dtype``, ``batch_size``, ``chat``, ..."""
     generation: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -76,6 +92,7 @@ class RunOptions:
             raise UsageError(f"limit {self.limit!r} is not a number", hint="a number, or all")
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
+        check_sandbox(self.sandbox)
         if self.stop_when not in {None, "decided"}:
             raise UsageError(f"stop when {self.stop_when!r}?", hint="decided")
         if self.batch and self.stop_when:
@@ -96,6 +113,7 @@ class RunKeywords(TypedDict, total=False):
     reader: str
     margin: float
     run_unsafe_code: bool
+    sandbox: str
     model_args: Mapping[str, str]
     generation: Mapping[str, str]
     stop_when: Literal["decided"] | None

@@ -34,6 +34,8 @@ class SolverSettings:
     """The kind of answer that the samples ask for; None: the sample shows it."""
     run_unsafe_code: bool
     """Whether code that the model wrote may run."""
+    sandbox: str
+    """As of ``RunOptions``; ``auto``: that of the task, if it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ def read_settings(name: str, params: Mapping[str, object]) -> SolverSettings:
         exemplar_seed=read_count(texts.pop("exemplar_seed", "0"), low=0),
         answer_kind=texts.pop("answer_kind", None),
         run_unsafe_code=unsafe == "true",
+        sandbox=texts.pop("sandbox", "auto"),
         params=texts,
     )
 
@@ -153,6 +156,7 @@ def build_strategy(
         exemplar_seed=settings.exemplar_seed,
         generation=settings.params,
         run_unsafe_code=settings.run_unsafe_code,
+        sandbox=settings.sandbox,
     )
     if view.bench is not None:
         return _strategy_of_arm(_make_plan(spec.to_json(), view.bench), settings.name)
@@ -236,6 +240,6 @@ def read_count(text: str, *, low: int = 1) -> int:
     Raises:
         UsageError: it is no whole number, or below ``low``.
     """
-    if not text.isdecimal() or int(text) < low:
+    if not (text.isascii() and text.isdecimal()) or int(text) < low:
         raise UsageError(f"{text!r} is no number from {low}")
     return int(text)
