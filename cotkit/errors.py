@@ -12,6 +12,7 @@
     │   ├── PromptTooLongError    65   prompt and completion do not fit the context window
     │   ├── ModelLoadError        66   the model cannot be used: its files, or no server has it
     │   ├── AccessError           77   a server wants another key, or payment
+    │   ├── ContentRefusalError   69   a server's filter refuses a prompt: counted as refused
     │   └── TransientError        75   worth trying again (``retryable``)
     ├── StoreError                74   the store cannot be opened, locked or written
     ├── IncompleteRunError        75   attempts are missing; resume to complete them
@@ -145,6 +146,8 @@ class BackendError(CotkitError):
     exit_code = 69
     answered: Mapping[int, Any] = MappingProxyType({})
     """Sample -> the completion, for those of the request that did come: they are kept."""
+    is_permanent: bool = False
+    """Whether a server refuses this one request for good, which says nothing of others."""
 
 
 class PromptTooLongError(BackendError):
@@ -163,6 +166,13 @@ class AccessError(BackendError):
     """A server refuses the key, the account or the region, or its quota is used up."""
 
     exit_code = 77
+
+
+class ContentRefusalError(BackendError):
+    """A provider's filter refuses the words of one prompt: an answer, of the kind ``refused``."""
+
+    tries: tuple[Any, ...] = ()
+    """Every call that it took."""
 
 
 class TransientError(BackendError):

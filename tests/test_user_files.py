@@ -379,10 +379,25 @@ def test_counts_are_written_in_plain_digits(tmp_path: Path, n_steps: str) -> Non
         UserFile(path=path).problems()
 
 
-@pytest.mark.parametrize("n", ["\u0661\u0660", "1_0", " 10", "1,0", "1e1"])
+@pytest.mark.parametrize("n", ["\u0661\u0660", "1_0", "1,0", "1e1"])
 def test_parameters_are_written_in_plain_digits(n: str) -> None:
     with pytest.raises(UsageError, match=r"linear-classification:n=.* is not of type int"):
         load_benchmark(Spec(name="linear-classification", params={"n": n}))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--limit", "\u0668"],
+        ["--limit", "1_0"],
+        ["--exemplar-seeds", "0,\u0661"],
+        ["--exemplars", "builtin:\u0664"],
+    ],
+)
+def test_settings_are_written_in_plain_digits(option: list[str], tmp_path: Path) -> None:
+    command = ["plan", "--model", "simulated/8b", "--bench", "gsm-mini", "--log-dir", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, *option])
+    assert isinstance(result.exception, UsageError), result.output
 
 
 # --- a whole number as the answer of a choice
@@ -407,6 +422,9 @@ def pick(answer: object, choices: list[str], name: str = "Which") -> dict[str, o
         ([pick("b", COLOURS), pick(0, COLOURS)], ["b", "red"]),
         ([pick(1, ["0", "1"]), pick(0, ["0", "1"])], ["1", "0"]),
         ([pick(2.0, ["odd", "even"])], ["even"]),
+        ([pick("2", FIGURES), pick("0", COLOURS), pick(9, FIGURES)], ["2", "red", "9"]),
+        ([pick("2", ["2", "4", "9"]), pick("0", COLOURS)], ["9", "red"]),
+        ([pick("B) blue", COLOURS), pick("(c)", COLOURS), pick("Pink", COLOURS)], [*"BC", "pink"]),
     ],
 )
 def test_a_whole_number_is_decided_over_the_whole_file(
@@ -418,6 +436,7 @@ def test_a_whole_number_is_decided_over_the_whole_file(
 @pytest.mark.parametrize(
     ("rows", "place", "says"),
     [
+        ([pick("B) red", COLOURS)], ":1:answer", "'B) red' is none of the choices"),
         ([pick(1, COLOURS)], ":1:answer", "1 may be choice B ('blue', counted from 0) or choice A"),
         (
             [pick(0, COLOURS), pick(2, ["2", "4", "3", "9"])],

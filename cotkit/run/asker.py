@@ -20,6 +20,7 @@ from cotkit.errors import (
 )
 from cotkit.identity import completion_key, request_key
 from cotkit.protocols import Backend, LikelihoodBackend, PiecewiseBackend
+from cotkit.reasoning import closes_unopened, split_reasoning
 from cotkit.run.budget import Meter
 from cotkit.run.driver import Turn, trim
 from cotkit.store import Store
@@ -91,6 +92,9 @@ class Asker:
         """Completions that the backend made, over the life of this object."""
         self.why_unscored: str | None = None
         """Why options could not be scored, the first time; None: they could."""
+        self._thoughts = UnopenedThoughts(is_server="base_url" in backend.info.settings)
+        self.amended: set[str] = set()
+        """Keys of completions that turned out to be reasoning cut short, and are stored so."""
 
     async def ask(self, request: Request) -> Turn:
         """Return a completion for every sample; each is stored as soon as it is made.
@@ -216,7 +220,10 @@ class Asker:
         def keep(arrived: Mapping[int, Completion]) -> None:
             for key, sample in missing.items():
                 if key not in completions and (completion := arrived.get(sample)) is not None:
-                    trimmed = completion if request.options else trim(completion, request)
+                    trimmed = completion
+                    if not request.options:
+                        trimmed = self._thoughts.trim(completion, request, key)
+                        self._amend()
                     completions[key] = self._store.put_completion(
                         self._key, content, request, sample, trimmed
                     )
@@ -247,6 +254,12 @@ class Asker:
                 self._store.claims.release(missing.keys() - completions.keys())
         return completions
 
+    def _amend(self) -> None:
+        """Store anew what a later answer showed to be reasoning."""
+        for key, completion in self._thoughts.take_amended():
+            if self._store.amend_completion(key, completion):
+                self.amended.add(key)
+
     def _count(self, completion: Completion) -> None:
         self.n_generated += 1
         self._meter.add(completion)
@@ -257,3 +270,45 @@ class Asker:
             if not future.done():
                 future.set_exception(failure)
                 future.exception()  # marks it as read, since no flow may be waiting for it
+
+
+class UnopenedThoughts:
+    """Finds models whose chat template opens the reasoning, behind a server that does not say so.
+
+    Their answers hold the end of a block and no beginning. One that is cut before that end is all
+    reasoning: a stop rule of ours that fired in it did not end an answer. What came before the
+    first such end is kept here, to be amended when it comes.
+    """
+
+    def __init__(self, *, is_server: bool) -> None:
+        """Watch the answers of a server; those of local models are known exactly."""
+        self._is_server = is_server
+        self._doubtful: dict[str, tuple[Completion, Request]] = {}
+        self._amended: list[tuple[str, Completion]] = []
+        self._is_known = False
+
+    def trim(self, completion: Completion, request: Request, key: str) -> Completion:
+        """Trim a completion as the answers so far say it must be."""
+        if not self._is_server:
+            return trim(completion, request)
+        if not self._is_known and closes_unopened(completion.text):
+            self._is_known = True
+            self._amended = [
+                (old_key, trim(old, old_request, opened=True))
+                for old_key, (old, old_request) in self._doubtful.items()
+            ]
+            self._doubtful.clear()
+        is_cut = completion.stop_reason == "length" and not completion.reasoning
+        if not is_cut or split_reasoning(completion.text)[0] is not None:
+            return trim(completion, request)
+        if self._is_known:
+            return trim(completion, request, opened=True)
+        trimmed = trim(completion, request)
+        if trimmed.stop_reason != "length":
+            self._doubtful[key] = completion, request
+        return trimmed
+
+    def take_amended(self) -> list[tuple[str, Completion]]:
+        """Return what must be stored anew, once."""
+        amended, self._amended = self._amended, []
+        return amended

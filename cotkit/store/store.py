@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +27,14 @@ from cotkit.store.rows import (
     Columns,
     DraftRow,
     RunRow,
+    StoredCall,
     StoredReply,
     as_columns,
     as_reply,
 )
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
+
+_CALLS_AT_A_TIME = 200  # read from the database: bounds memory
 
 
 def open_database(place: Place) -> Database:
@@ -128,6 +132,27 @@ class Store:
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return _load_completion(row[0]) if row else None
 
+    def amend_completion(self, key: str, completion: Completion) -> bool:
+        """Replace a completion by another reading of its answer; return whether it was there."""
+        (changed,) = self._db.commit(
+            ("UPDATE completion SET body = ? WHERE key = ?", [(canonical_json(completion), key)])
+        )
+        return changed > 0
+
+    def outdate_attempts(self, run_id: str, keys: AbstractSet[str]) -> None:
+        """Mark the attempts of a run that used any of some completions as to be scored anew."""
+        query = "SELECT arm, problem_id, sample, turns FROM attempt WHERE run = ?"
+        outdated = [
+            ("amended", run_id, arm, problem_id, sample)
+            for arm, problem_id, sample, turns in self._db.rows(query, (run_id,))
+            if any(not keys.isdisjoint(turn) for turn in json.loads(turns))
+        ]
+        statement = (
+            "UPDATE attempt SET scorer_version = ? "
+            "WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?"
+        )
+        self._db.commit((statement, outdated))
+
     def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
         """Record that a run has begun, or begun again, maybe with another spelling of its spec.
 
@@ -224,6 +249,32 @@ class Store:
             (run_id, arm, problem_id, sample),
         )
         return [self._load_turn(keys) for keys in json.loads(row[0])] if row else []
+
+    def calls(self, run_id: str) -> Iterator[StoredCall]:
+        """Yield every completion that the attempts of a run used, each once, in no order."""
+        problem_of: dict[str, str] = {}
+        query = "SELECT problem_id, turns FROM attempt WHERE run = ? ORDER BY position"
+        for problem_id, turns in self._db.stream(query, (run_id,)):
+            for keys in json.loads(turns):
+                for key in keys:
+                    problem_of.setdefault(key, problem_id)
+        keys = list(problem_of)
+        for start in range(0, len(keys), _CALLS_AT_A_TIME):
+            part = keys[start : start + _CALLS_AT_A_TIME]
+            marks = ", ".join("?" for _ in part)
+            rows = self._db.rows(
+                "SELECT completion.key, body, created_utc, messages, decoding FROM completion "  # noqa: S608 - only marks
+                f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
+                tuple(part),
+            )
+            for key, body, created_utc, messages, decoding in rows:
+                yield StoredCall(
+                    problem_id=problem_of[key],
+                    created_utc=created_utc,
+                    prompt="".join(message["content"] for message in json.loads(messages)),
+                    max_tokens=json.loads(decoding)["max_tokens"],
+                    completion=_load_completion(body),
+                )
 
     def runs(self) -> list[RunRow]:
         """Return all runs, latest first."""

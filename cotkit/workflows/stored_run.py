@@ -12,6 +12,7 @@ from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
+from cotkit.run.served import note_server
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
@@ -37,7 +38,11 @@ def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
         rows = store.attempts(run.id)
     n_planned = len(plan.arms) * len(plan.problems)
     decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned
-    result = ExecutionResult(rows=tuple(rows), ended_by="decided" if decided else None)
+    result = ExecutionResult(
+        rows=tuple(rows),
+        ended_by="decided" if decided else None,
+        server_notes=note_server(store, run.id, info),
+    )
     comparison = analyse(plan, info, result, price_for(spec, info, None))
     notes = comparison.notes
     if change is not None or plan.run_id(info) != run.id:

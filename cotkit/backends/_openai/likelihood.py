@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
 
+_ROUNDING = 1e-3
 _N_TOP = 20  # likeliest tokens; no server gives more
 
 
@@ -138,9 +140,9 @@ def _overlapping_logprobs(choice: Body, text: str, start: int) -> Sequence[float
         for value, begin, end in zip(values, offsets, ends, strict=True)
         if begin < len(text) and end > start
     ]
-    if not inside or not all(isinstance(value, float | int) for value in inside):
+    if not inside or not all(map(_is_logprob, inside)):
         raise NoLogprobsError("the server dropped the log-probabilities of the option")
-    return inside
+    return [min(value, 0.0) for value in inside]
 
 
 def _token_offsets(tokens: list[str], server_offsets: object, text: str) -> list[int]:
@@ -167,9 +169,14 @@ def _top_logprobs(choice: Body) -> dict[str, float]:
     top: dict[str, float] = {}
     for candidate in content[0]["top_logprobs"]:
         token = candidate["token"].strip()
-        if token:
-            top[token] = max(candidate["logprob"], top.get(token, float("-inf")))
+        if token and _is_logprob(candidate["logprob"]):
+            top[token] = max(min(candidate["logprob"], 0.0), top.get(token, float("-inf")))
     return top
+
+
+def _is_logprob(value: object) -> bool:
+    """Return whether a value is a finite log-probability, but for the last digits of a float."""
+    return isinstance(value, float | int) and -math.inf < value <= _ROUNDING
 
 
 def _begins_with_token(option: str, token: str) -> bool:

@@ -240,6 +240,6 @@ def read_count(text: str, *, low: int = 1) -> int:
     Raises:
         UsageError: it is no whole number, or below ``low``.
     """
-    if not text.isdecimal() or int(text) < low:
+    if not (text.isascii() and text.isdecimal()) or int(text) < low:
         raise UsageError(f"{text!r} is no number from {low}")
     return int(text)
