@@ -1,7 +1,7 @@
 """Stage 2, candidates: the pieces of a text that may say the answer, the best rank first.
 
-The ranks, each with its reason, are in ``docs/readers.md``. What stands in a sentence that supposes,
-quotes or rejects (``If no jar broke, the answer is 50``) is no candidate at all.
+The ranks, each with its reason, are in ``docs/readers.md``. What stands in a sentence that
+supposes, quotes or rejects (``If no jar broke, the answer is 50``) is no candidate at all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Candidate:
 
 
 _VERB = (
-    r"is|are|was|were|=|:|would be|should be|must be|will be|has to be|(?:comes?|came) (?:out )?(?:to|as)"
+    r"is|are|was|were|=|:|would be|should be|must be|will be|has to be|(?:comes?"
+    r"|came) (?:out )?(?:to|as)"
     r"(?: be)?|works? out (?:to|as)(?: be)?|turns? out (?:to be|as)|equals?(?: to)?|becomes|remains"
 )
 _ANSWER = re.compile(
@@ -44,22 +45,26 @@ _OTHER_ANSWER = re.compile(
 )
 _FINAL = re.compile(r"\bfinal[ \t*_]{1,3}\Z", re.IGNORECASE)
 _HEADING = re.compile(
-    r"^[^\S\n]{0,4}[#*_=\-> ]{0,8}(?:(?:the|my)\s)?(?P<final>final\s)?(?:numeric(?:al)?\s)?answer[*_# ]{0,8}"
+    r"^[^\S\n]{0,4}[#*_=\-> ]{0,8}(?:(?:the"
+    r"|my)\s)?(?P<final>final\s)?(?:numeric(?:al)?\s)?answer[*_# ]{0,8}"
     r"(?:\n|(?<=[ *])(?=[*(]{0,3}[$€£¥\\]?[-−]?[0-9]))",
     re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE_START = re.compile(r"(?:[.!?。！？]|\n)(?=\s|[A-Z\u3040-\u9fff]|\Z)")
 _SUPPOSED = re.compile(
-    r"\b(?:if|unless|suppos(?:e|ing)|assum(?:e|ing)|imagine|pretend|mistak\w+|wrongly|wrong|incorrectly"
+    r"\b(?:if|unless|suppos(?:e|ing)|assum(?:e|ing)|imagine|pretend|mistak\w+|wrongly|wrong"
+    r"|incorrectly"
     r"|tempt\w+|naive(?:ly)?|careless\w*|trap|(?:first|initial) (?:guess|thought|try|attempt|idea)"
     r"|initially|at first|whether|had (?:he|she|they|it|we|there)|were (?:he|she|they|it|we|there)"
-    r"|(?:not|n['’]t) (?:mean|say|imply|think|believe|conclude|that)|to (?:say|think|claim|conclude)"
+    r"|(?:not|n['’]t) (?:mean|say|imply|think|believe|conclude|that)|to (?:say|think|claim"
+    r"|conclude)"
     r"|(?:he|she|they|people|students?|someone|somebody|one|many|some|others|you) (?:\w+ )?"
     r"(?:think|say|claim|believe|guess|conclude|answer))\b",
     re.IGNORECASE,
 )
 _SPEECH = re.compile(
-    r"\b(?:says|said|writes|wrote|claims|claimed|thinks|argues|argued|insists|insisted|replies|replied"
+    r"\b(?:says|said|writes|wrote|claims|claimed|thinks|argues|argued|insists|insisted|replies"
+    r"|replied"
     r"|guesses|guessed|suggests|suggested|believes|of the form|for example|e\.g\.)\b"
     r"(?!.*\b(?:so|thus|hence|therefore|then)\b)",
     re.IGNORECASE,
@@ -76,26 +81,34 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _FIELD = re.compile(
-    r"[\"'](?P<key>[A-Za-z_ -]{0,24}?(?:answer|result|solution|output|choice|prediction))[\"']\s{0,4}:\s{0,4}"
+    r"[\"'](?P<key>[A-Za-z_ -]{0,24}?(?:answer|result|solution|output|choice"
+    r"|prediction))[\"']\s{0,4}:\s{0,4}"
     r"(?P<value>\"(?:[^\"\\\n]|\\.){0,400}\"|'[^'\n]{0,400}'|\[[^\[\]\n]{0,200}\]"
     r"|[^,}\]\n\"'\[{]{1,100})",
     re.IGNORECASE,
 )
 _OTHER_FIELD = re.compile(r"wrong|incorrect|previous|initial|first|student|expected", re.IGNORECASE)
 _CUE = re.compile(
-    r"(?:最终|最後の?|最后|正确|正しい)?(?:的?答案|答え|正解|解答|答)\s?(?:就?是|应?为|應?為|は|[:：=])"
+    r"(?:最终|最後の?|最后|正确|正しい)?(?:的?答案|答え|正解|解答|答)\s?(?:就?是|应?为|應?為|は"
+    r"|[:：=])"
     r"|(?:최종\s?)?(?:정답|답)(?:은|는|이)?\s?:?"
-    r"|(?:الجواب|الإجابة|الاجابة)(?:\s(?:النهائية?|الصحيحة?))?\s?(?:هو|هي|[:=])|उत्तर\s?(?:है|[:=])|תשובה\S{0,3}\s?(?:היא|[:=])"
+    r"|(?:الجواب|الإجابة|الاجابة)(?:\s(?:النهائية?|الصحيحة?))?\s?(?:هو|هي|[:=])|उत्तर\s?(?:है"
+    r"|[:=])|תשובה\S{0,3}\s?(?:היא|[:=])"
     r"|คำตอบ\s?(?:คือ|[:=])"
     r"|\b(?:r[ée]ponse(?:\s(?:finale|correcte|exacte))?\s{0,2}(?:est|[:=])"
-    r"|(?:respuesta|resposta|risposta|soluci[óo]n)(?:\s(?:final[ei]?|correct[ao]))?\s{0,2}(?:es|é|è|e|[:=])"
-    r"|(?:antwort|ergebnis|l[öo]sung)\s{0,2}(?:lautet|ist|betr[äa]gt|[:=])|antwoord\s{0,2}(?:is|[:=])"
-    r"|svar(?:et)?\s{0,2}(?:är|er|[:=])|vastaus\s{0,2}(?:on|[:=])|odpowied[źz]\s{0,2}(?:to|brzmi|[:=])"
-    r"|ответ(?:ом)?\s{0,2}(?:является|будет|равен|[:=—–-])|відповідь\s{0,2}[:=—–-]|cevap\s{0,2}[:=]?"
+    r"|(?:respuesta|resposta|risposta|soluci[óo]n)(?:\s(?:final[ei]?|correct[ao]))?\s{0,2}(?:es|é"
+    r"|è|e|[:=])"
+    r"|(?:antwort|ergebnis|l[öo]sung)\s{0,2}(?:lautet|ist|betr[äa]gt|[:=])|antwoord\s{0,2}(?:is"
+    r"|[:=])"
+    r"|svar(?:et)?\s{0,2}(?:är|er|[:=])|vastaus\s{0,2}(?:on|[:=])|odpowied[źz]\s{0,2}(?:to|brzmi"
+    r"|[:=])"
+    r"|ответ(?:ом)?\s{0,2}(?:является|будет|равен|[:=—–-])|відповідь\s{0,2}[:=—–-]"
+    r"|cevap\s{0,2}[:=]?"
     r"|jawaban(?:nya)?\s{0,2}(?:adalah|[:=])|(?:đáp án|câu trả lời)\s{0,2}(?:là|[:=])"
     r"|odpověď\s{0,2}(?:je|zní|[:=])|v[áa]lasz\s{0,2}[:=]|r[ăa]spuns(?:ul)?\s{0,2}(?:este|[:=])"
     r"|απάντηση\s{0,2}(?:είναι|[:=])|jibu\s{0,2}(?:ni|[:=]))"
-    r"|(?:^|[\n.!?*#>])[ \t*_#>]{0,6}(?:(?:final|overall|end)\s)?(?:result|ans\.?|solution|conclusion)[*_]{0,3}\s{0,2}[:=]"
+    r"|(?:^|[\n.!?*#>])[ \t*_#>]{0,6}(?:(?:final|overall|end)\s)?(?:result|ans\.?|solution"
+    r"|conclusion)[*_]{0,3}\s{0,2}[:=]"
     r"|\b(?:final|overall|end) (?:result|total|value|number|amount|count|sum) (?:is|=|:|equals)",
     re.IGNORECASE,
 )
@@ -156,8 +169,11 @@ def _find_answers(text: str) -> tuple[list[Candidate], list[Candidate]]:
 
 def _cue_start(text: str, start: int) -> int:
     """Return where the words begin that belong to a cue: ``so the final`` of ``answer is``."""
-    words = re.search(r"(?:\b(?:so|thus|the|my|our|final|correct|right|best)\s{1,3}){0,4}\Z",
-        text[max(0, start - 40) : start], re.IGNORECASE)
+    words = re.search(
+        r"(?:\b(?:so|thus|the|my|our|final|correct|right|best)\s{1,3}){0,4}\Z",
+        text[max(0, start - 40) : start],
+        re.IGNORECASE,
+    )
     return start - len(words[0]) if words else start
 
 
@@ -187,9 +203,7 @@ def _find_fields(text: str) -> Iterator[Candidate]:
     """Yield the last field of an object that is called an answer, else a result or the like."""
     if "{" not in text:
         return
-    fields = [
-        field for field in _FIELD.finditer(text) if not _OTHER_FIELD.search(field["key"])
-    ]
+    fields = [field for field in _FIELD.finditer(text) if not _OTHER_FIELD.search(field["key"])]
     named = [field for field in fields if field["key"].lower().endswith("answer")]
     for field in (named or fields)[-1:]:
         value = field["value"].strip()

@@ -16,31 +16,54 @@ _WORDS: dict[str, int] = {word: n for n, word in enumerate(_ONES.split())} | {
     word: 20 + 10 * n for n, word in enumerate(_TENS.split())
 }
 _BIG = {
-    **{"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12},
-    **{"lakh": 10**5, "crore": 10**7, "dozen": 12},
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "lakh": 10**5,
+    "crore": 10**7,
+    "dozen": 12,
 }
 _PARTS = {
-    **{"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6},
-    **{"seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100},
+    "half": 2,
+    "halves": 2,
+    "third": 3,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+    "ninth": 9,
+    "tenth": 10,
+    "hundredth": 100,
 }
 _NUMERAL = "|".join(sorted([*_WORDS, *_BIG, "hundred"], key=len, reverse=True))
 _PART = "|".join(f"{part}s?" for part in _PARTS)
+_SCALE = "|".join(_BIG)
 _RUN = re.compile(
     rf"\b(?:(?P<sign>minus|negative)\s)?(?P<run>(?:an?\s(?=hundred|thousand|million|billion|dozen)"
     rf"|(?:one\s)?half\san?\s(?=hundred|thousand|million|billion|dozen))?(?:{_NUMERAL})"
     rf"(?:(?:\s|-|\sand\s)(?:{_NUMERAL}))*(?:\spoint(?:\s(?:{_NUMERAL}))+)?"
-    rf"(?:\sand\s(?:an?|one|two|three|four|five|seven)[\s-](?:{_PART})(?:\s(?:{'|'.join(_BIG)})\b)?|[\s-](?:{_PART}))?"
+    rf"(?:\sand\s(?:an?|one|two|three|four|five|seven)[\s-](?:{_PART})(?:\s(?:{_SCALE})\b)?"
+    rf"|[\s-](?:{_PART}))?"
     rf"|(?:an?[\s-])?(?:half|third|quarter)(?!-))\b(?!-|['’]s\b)",
     re.IGNORECASE,
 )
 _NO_NUMBER = re.compile(
     r"\b(?:the|that|this|no|any|every|each|some|which|another|only|other)\s\Z", re.IGNORECASE
 )
-_ORDINARY = re.compile(r"\s?(?:of|by|thing|who|that|which|more|such|way|person|can|day)\b", re.IGNORECASE)
-_CHINESE = re.compile(r"[负負]?[零〇一二两兩三四五六七八九十百千万萬亿億]++(?:点[零〇一二三四五六七八九]++)?")
+_ORDINARY = re.compile(
+    r"\s?(?:of|by|thing|who|that|which|more|such|way|person|can|day)\b", re.IGNORECASE
+)
+_CHINESE = re.compile(
+    r"[负負]?[零〇一二两兩三四五六七八九十百千万萬亿億]++(?:点[零〇一二三四五六七八九]++)?"
+)
 _CHINESE_DIGITS = {
     **{sign: n for n, sign in enumerate("零一二三四五六七八九")},
-    **{"〇": 0, "两": 2, "兩": 2},
+    "〇": 0,
+    "两": 2,
+    "兩": 2,
 }
 _CHINESE_TENS = {"十": 10, "百": 100, "千": 1000}
 _CHINESE_BIG = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
@@ -71,14 +94,16 @@ def find_number_words(text: str) -> list[NumberMatch]:
     return matches
 
 
-def _parse_english(words: list[str]) -> Fraction | None:
-    """Return the value of ``three hundred and five``, ``two thirds``, ``four and a half million``."""
+def _parse_english(words: list[str]) -> Fraction | None:  # noqa: PLR0911 - one form each
+    """Return the value of ``three hundred and five``, ``two thirds``, ``half a million``."""
     if words[-1] in _BIG and "and" in words and _part_size(words[-2]):
         value = _parse_english(words[:-1])
         return value * _BIG[words[-1]] if value is not None else None
     if words[:2] == ["one", "half"] or words[:1] == ["half"]:
         rest_of_words = words[words.index("half") + 1 :]
-        scale = _parse_integer([word for word in rest_of_words if word not in {"a", "an"}] or ["one"])
+        scale = _parse_integer(
+            [word for word in rest_of_words if word not in {"a", "an"}] or ["one"]
+        )
         return Fraction(scale, 2) if scale is not None else None
     if size := _part_size(words[-1]):
         if len(words) == 1 or words[0] in {"a", "an"}:
@@ -110,9 +135,8 @@ def _parse_integer(words: list[str]) -> int | None:
     """Return the integer that words from zero to trillions spell; None where they spell several."""
     total, group, room = 0, 0, 10**15
     limit = 10**15
-    for i, word in enumerate(words):
-        if word in {"a", "an"}:
-            word = "one"
+    for i, article in enumerate(words):
+        word = "one" if article in {"a", "an"} else article
         if word == "and":
             if i == 0 or words[i - 1] not in {"hundred", *_BIG}:
                 return None

@@ -24,8 +24,10 @@ _LOOKALIKE: dict[int, str] = {
     ord(mark): plain for mark, plain in zip("．，％－−–⁄٫٬٪‐‑", ".,%---/.,%--", strict=True)
 }
 _MARKUP = re.compile(
-    r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mathsf|operatorname|mbox|hbox|bf|rm"
-    r"|boxed|fbox|bold|boldsymbol|left|right|big[lr]?|displaystyle|quad|qquad|approx|simeq)\b\*?\s?\{?"
+    r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mathsf|operatorname|mbox|hbox|bf"
+    r"|rm"
+    r"|boxed|fbox|bold|boldsymbol|left|right|big[lr]?|displaystyle|quad|qquad|approx"
+    r"|simeq)\b\*?\s?\{?"
     r"|\^\s?\{?\s?\\(?:circ|degree)\b\s?\}?|\\[()\[\]$%;:! ]"
     r"|</?(?:b|i|u|em|p|br|strong|span|mark|code|div|center|h[1-6])(?:\s[^<>]{0,60})?/?>"
 )
@@ -45,7 +47,8 @@ _CORE = re.compile(
     rf"|(?P<frac>{_FRAC})|(?P<vulgar>[{_VULGAR}])"
     rf"|(?P<opaque>\\[dtc]?frac\s?{_GROUP}\s?{_GROUP}|\\binom\s?{_GROUP}\s?{_GROUP}"
     rf"|\\sqrt\s?(?:\[[^\]\n]{{0,9}}\])?\s?(?:{_GROUP}|[0-9a-z])"
-    r"|\\(?:log|ln|sin|cos|tan|pi|infty|theta|phi|exp)\b(?:_\{?[0-9a-z]{1,9}\}?)?\s?(?:\{[^{}\n]{0,40}\}"
+    r"|\\(?:log|ln|sin|cos|tan|pi|infty|theta|phi"
+    r"|exp)\b(?:_\{?[0-9a-z]{1,9}\}?)?\s?(?:\{[^{}\n]{0,40}\}"
     r"|\([^()\n]{0,40}\)|[0-9]++)?"
     r"|[√∛∜]\s?(?:\([^()\n]{0,40}\)|[0-9]++(?:\.[0-9]++)?|[a-z])?"
     r"|\b(?:sqrt|log|ln|sin|cos|tan)\s?\([^()\n]{0,40}\)"
@@ -54,13 +57,17 @@ _CORE = re.compile(
 _MIXED = re.compile(
     rf"(?:\s?|\sand\s)(?:(?P<vulgar>[{_VULGAR}])|(?P<frac>{_FRAC}))"
     rf"|\s(?:and\s|&\s)?(?P<top>{_DIGITS})/(?P<bottom>{_DIGITS})(?![0-9/]|\.[0-9])"
-    r"|\s(?:and\s|&\s)(?:(?:an?|one)[\s-](?P<part>half|third|quarter|fourth|fifth|sixth|eighth|tenth)"
-    r"|(?P<count>two|three|four|five|seven)[\s-](?P<parts>thirds|quarters|fourths|fifths|eighths))\b",
+    r"|\s(?:and\s|&\s)(?:(?:an?|one)[\s-](?P<part>half|third|quarter|fourth|fifth|sixth|eighth"
+    r"|tenth)"
+    r"|(?P<count>two|three|four|five|seven)[\s-](?P<parts>thirds|quarters|fourths|fifths"
+    r"|eighths))\b",
     re.IGNORECASE,
 )
 _PARTS = {
     part: n + 2
-    for n, part in enumerate("half third fourth fifth sixth seventh eighth ninth tenth".split())
+    for n, part in enumerate(
+        ["half", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+    )
 } | {"quarter": 4}
 _PART_COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
 _OVER = re.compile(
@@ -134,12 +141,14 @@ _COMMA_LANGUAGE = re.compile(
 )
 _PERCENT = re.compile(r"\s?%")
 _EXPRESSION = re.compile(
-    r"\s?(?:[√∛π∞]|\\(?:sqrt|pi|theta|phi|alpha|beta|lambda|log|ln|sin|cos|tan|infty|binom|mathbb)\b"
+    r"\s?(?:[√∛π∞]|\\(?:sqrt|pi|theta|phi|alpha|beta|lambda|log|ln|sin|cos|tan|infty|binom"
+    r"|mathbb)\b"
     r"|\\[dtc]?frac\b)"
     r"|(?:\s?|\\,)(?:[xyzn]|[xyz]{2,3})(?=\s?\^)|\s?\^"
     r"|(?:[xyznijabeqruv]|[xyzab]{2,3})(?![A-Za-z'\u2019/])"
     r"|_\s?\{?\s?(?!(?:\\text\{)?(?:10|ten)\b)[0-9a-z]{1,9}|[₀-₉]"
-    r"|\s?\(?\s?(?:in\s)?\bbase[\s-](?!10\b|ten\b)(?:[0-9]|two|three|four|five|six|seven|eight|nine|twelve|sixteen)"
+    r"|\s?\(?\s?(?:in\s)?\bbase[\s-](?!10\b|ten\b)(?:[0-9]|two|three|four|five|six|seven|eight"
+    r"|nine|twelve|sixteen)"
     r"|!+(?=[ \t]*(?:[.,;}$)\\*/=]|[-+][ \t]?[0-9]))"
     r"|\s?[-+*/]\s?[0-9]*(?:√|π|\\sqrt|\\pi|\\log|\\ln|[xyzn](?![A-Za-z]))"
 )
@@ -177,7 +186,7 @@ def find_numbers(text: str) -> Iterator[NumberMatch]:
     return (match for match in find_values(plain_text(text)) if match.is_number)
 
 
-def find_values(plain: str) -> Iterator[NumberMatch]:
+def find_values(plain: str) -> Iterator[NumberMatch]:  # noqa: C901 - one branch a numeral
     """Yield every number and every expression of a plain text, from left to right."""
     offset = 0
     while core := _CORE.search(plain, offset):
@@ -343,7 +352,7 @@ def _parse_fraction(match: re.Match[str]) -> Fraction | None:
     return Fraction(top, bottom) if bottom else None
 
 
-def _extend_number(
+def _extend_number(  # noqa: C901 - one branch for each extension
     plain: str, offset: int, value: Fraction | None, *, is_whole: bool, is_money: bool
 ) -> tuple[Fraction | None, int, bool]:
     """Take in what follows the digits: a fraction, a power of ten, scale words, a percent sign.

@@ -9,23 +9,25 @@ from cotkit.reasoning import split_reasoning
 CLIP = 1000
 """Characters of a line that are looked at; keeps every rule linear."""
 
-_TOKEN = (  # what chat templates put between turns, written out as text
+_MARKER = (  # what chat templates put between turns, written out as text
     r"(?:<\|(?!(?:channel|message|constrain|begin_of_box|end_of_box)\|>)[/A-Za-z][\w ▁/-]{0,30}\|>"
     r"|<｜[^<>｜\n]{1,30}｜>|</?s>|<(?:end|start)_of_turn>|<(?:eos|bos|pad|eot|eod|unk)>"
     r"|\[/?INST\]|<</?SYS>>)"
 )
 _LEADING = re.compile(
-    rf"(?:\s*(?:{_TOKEN}(?:\s*(?:assistant|model)\b)?"
+    rf"(?:\s*(?:{_MARKER}(?:\s*(?:assistant|model)\b)?"
     r"|[#*]{0,4}\s?(?:assistant|model|response)[*]{0,3}\s?:))*",
     re.IGNORECASE,
 )
 _TURN = re.compile(
-    rf"{_TOKEN}|^[^\S\n]{{0,4}}[#*_<\[]{{0,6}}\s?(?:human|user|assistant)[*_>\]]{{0,3}}[ \t]{{0,2}}:",
+    rf"{_MARKER}|^[^\S\n]{{0,4}}[#*_<\[]{{0,6}}\s?(?:human|user"
+    rf"|assistant)[*_>\]]{{0,3}}[ \t]{{0,2}}:",
     re.IGNORECASE | re.MULTILINE,
 )
 _TASK = re.compile(
     r"(?<!\S)\*{0,3}(?:Q|Question)\*{0,3}:"
-    r"|^[^\S\n]{0,4}[#*_]{0,6}[ \t]{0,2}(?:(?:next|new|another)[ \t])?(?:question|problem|instruction"
+    r"|^[^\S\n]{0,4}[#*_]{0,6}[ \t]{0,2}(?:(?:next|new|another)[ \t])?(?:question|problem"
+    r"|instruction"
     r"|exercise|example|input|task|query)s?[ \t]{0,2}(?:#?[0-9]{1,4})?[*_]{0,3}[ \t]{0,2}:",
     re.IGNORECASE | re.MULTILINE,
 )

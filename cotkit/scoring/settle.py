@@ -1,7 +1,7 @@
 """Stage 4, is it one answer: a piece that offers two numbers or denies one does not settle.
 
-``3 * 4 = 12`` states 12, ``72 = 48 + 24`` 72, ``18 because 3 * 6 = 18`` 18; ``5 or 6``, ``not 5`` and
-``3 hours 30 minutes`` state nothing that is one number.
+``3 * 4 = 12`` states 12, ``72 = 48 + 24`` 72, ``18 because 3 * 6 = 18`` 18; ``5 or 6``, ``not 5``
+and ``3 hours 30 minutes`` state nothing that is one number.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _SPACED_DASH = re.compile(r"[\s*_$(]*[-\u2212\u2013]\s+[$€£¥]?")
 _NEW_SENTENCE = re.compile(r"[.!?][\s*_]+[A-Z]|[。！？]")
 _SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')\]}$]|$)|[。！？]")
 _RETRACTION = re.compile(
-    r"[\s\"”'.!?)*_,;]*(?:[-—–]+\s*)?(?:no\b[,.! ]|(?:hmm|wait|oh)[,.]? no\b|scratch that|oops|correction\b"
+    r"[\s\"”'.!?)*_,;]*(?:[-—–]+\s*)?(?:no\b[,.! ]|(?:hmm|wait|oh)[,.]? no\b|scratch that|oops"
+    r"|correction\b"
     r"|(?:but |which |and )?(?:that|this|it|which)?(?:'s| is| was| would be) (?:wrong|incorrect"
     r"|not (?:right|correct|true)|a mistake|too (?:many|much|few|little|high|low|big|small|large))"
     r"|(?:wrong|incorrect)\b)",
@@ -47,52 +48,65 @@ _RETRACTION = re.compile(
 )
 _ASIDE = re.compile(
     r"\b(?:because|since|as|where|which|so|if|when|while|after|for|from|given|but|not|with|instead"
-    r"|rather|unlike|than|using|over|i\.e|e\.g|namely|that is|assuming|rounded|es decir|c'est)\b|;|:\s|——?|…"
+    r"|rather|unlike|than|using|over|i\.e|e\.g|namely|that is|assuming|rounded|es decir|c'est)\b"
+    r"|;|:\s|——?|…"
     r"|\s--\s|(?<=[^\W\d])\s[-–]\s|[,，]?(?:因为|而不是|不是|即)",
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]")
 _UNIT = (
-    r"(?:hours?|hrs?|h|minutes?|mins?|seconds?|secs?|s|days?|weeks?|months?|years?|feet|foot|ft|inch(?:es)?"
-    r"|in|yards?|yds?|miles?|mi|kilometers?|kilometres?|km|met(?:er|re)s?|m|centimet(?:er|re)s?|cm|mm|kg"
+    r"(?:hours?|hrs?|h|minutes?|mins?|seconds?|secs?|s|days?|weeks?|months?|years?|feet|foot|ft"
+    r"|inch(?:es)?"
+    r"|in|yards?|yds?|miles?|mi|kilometers?|kilometres?|km|met(?:er|re)s?|m|centimet(?:er|re)s?"
+    r"|cm|mm|kg"
     r"|kilograms?|grams?|g|pounds?|lbs?|ounces?|oz|stones?|dollars?|cents?|euros?|pence|quarters?"
     r"|dimes?|nickels?|penn(?:y|ies)|gallons?|quarts?|pints?|cups?|tablespoons?|tbsp|teaspoons?|tsp"
     r"|dozen|degrees?|lit(?:er|re)s?|ml|['′’\"″°])"
 )
 _JOIN = re.compile(
     r"[^\w(]*(?:"
-    r"(?:[^\W\d_]+\W+){0,2}?(?:or|and|to|of|by|over|plus|minus|times|divided by|x|y|o|ou|et|und|oder|和|或)\W+"
+    r"(?:[^\W\d_]+\W+){0,2}?(?:or|and|to|of|by|over|plus|minus|times|divided by|x|y|o|ou|et|und"
+    r"|oder|和|或)\W+"
     r"|\\(?:times|cdot|div|pm)[^\w(]*|[或和至到]"
     rf"|{_UNIT}[^\w(]*(?:and\W+)?"
     r")?",
     re.IGNORECASE,
 )
 _PRECISION = re.compile(
-    r"(?:\b(?:rounded |correct )?to |\bwith )?(?:the nearest [$£€]?[0-9.]+\b|[0-9]+ ?(?:decimal|significant|sig\b|d\.?p\b|s\.?f\b)"
+    r"(?:\b(?:rounded |correct )?to |\bwith )?(?:the nearest [$£€]?[0-9.]+\b|[0-9]+ ?(?:decimal"
+    r"|significant|sig\b|d\.?p\b|s\.?f\b)"
     r"(?:\.?[ -]?(?:places?|digits?|figures?|figs?|point))?)",
     re.IGNORECASE,
 )
 _INDEX = re.compile(
-    r"\b(?:step|day|part|case|question|problem|method|example|equation|eq|figure|table|week|year|round|line"
+    r"\b(?:step|day|part|case|question|problem|method|example|equation|eq|figure|table|week|year"
+    r"|round|line"
     r"|stage|phase|option|chapter|page|grade|exercise|item|number|no|vol|level)s?\.? ?#?\Z",
     re.IGNORECASE,
 )
 _LIST_MARK = re.compile(r"[\s*_(]*[0-9]{1,2}[.)][*_]*\s+[*_]*[^\W\d]")
 _LEAD_WORDS = re.compile(
-    r"(?:[\W_]|\b(?:about|approx|approximately|roughly|around|nearly|almost|exactly|only|just|simply|equal|to|the"
-    r"|an?|thus|so|therefore|then|total|sum|number|value|of|is|are|be|still|at|least|most|up|more|less|fewer|than"
-    r"|be|likely|probably|clearly|obviously|hence|also|currently|now|he|she|they|it|we|there|has|have|had|x|y|z|n|k"
-    r"|usd|us|eur|gbp|rs|minus|negative|plus|approximate|precisely|indeed|again|given|by|answer|option|day|number"
+    r"(?:[\W_]|\b(?:about|approx|approximately|roughly|around|nearly|almost|exactly|only|just"
+    r"|simply|equal|to|the"
+    r"|an?|thus|so|therefore|then|total|sum|number|value|of|is|are|be|still|at|least|most|up|more"
+    r"|less|fewer|than"
+    r"|be|likely|probably|clearly|obviously|hence|also|currently|now|he|she|they|it|we|there|has"
+    r"|have|had|x|y|z|n|k"
+    r"|usd|us|eur|gbp|rs|minus|negative|plus|approximate|precisely|indeed|again|given|by|answer"
+    r"|option|day|number"
     r"|是|为|約|约)\b|[A-Za-z](?=\s*=)|\\[a-z]+)*+",
     re.IGNORECASE,
 )
-_COPULA = re.compile(r"(?:\b(?:is|are|be|was|were|equals?|has|have|makes?|gives?|total(?:s|ing)?)|[:=])[\s*_$\\]*\Z", re.IGNORECASE)
+_COPULA = re.compile(
+    r"(?:\b(?:is|are|be|was|were|equals?|has|have|makes?|gives?|total(?:s|ing)?)|[:=])[\s*_$\\]*\Z",
+    re.IGNORECASE,
+)
 _SHORT_TAIL = re.compile(r"[^\w\n]*(?:[^\W\d_]+\W+){0,4}[^\w\n]*")
 _SECOND_NAME = re.compile(r"(?:[,;]|\bor\b|\band\b)\s*[A-Za-z]\w?\s*\Z", re.IGNORECASE)
 _ITEMS = 32
 
 
-def settle_number(
+def settle_number(  # noqa: PLR0911 - one answer to each way of not settling
     piece: str, *, after: str = "", is_label: bool = False, comma: bool = False
 ) -> Settled:
     """Decide which one number a piece of text states, if it is one.
@@ -148,18 +162,18 @@ def _find_items(plain: str, after: str) -> list[NumberMatch]:
         item
         for item in items
         if not any(start <= item.start < end for start, end in masks)
-        and not (_INDEX.search(plain[max(0, item.start - 12) : item.start]) and item is not items[-1])
+        and not (
+            _INDEX.search(plain[max(0, item.start - 12) : item.start]) and item is not items[-1]
+        )
     ]
     if items and _LIST_MARK.match(plain) and items[0].start < 6:
         following = re.search(r"\n[\s*_(]*2[.)]\s", after) if items[0].value == 1 else None
-        if following or len(items) > 1 and items[0].value == 1:
+        if following or (len(items) > 1 and items[0].value == 1):
             del items[0]
     return items
 
 
-def _settle_sentence(
-    sentence: str, items: list[NumberMatch], *, is_label: bool
-) -> Settled:
+def _settle_sentence(sentence: str, items: list[NumberMatch], *, is_label: bool) -> Settled:
     """Settle a sentence whose number does not come first: one number, or what a copula states."""
     last = items[-1]
     if len({(item.value, item.is_number) for item in items}) == 1:

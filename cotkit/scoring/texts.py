@@ -14,18 +14,23 @@ EDGES = string.whitespace + string.punctuation + "。、，！？：；「」『
 """What is stripped from both ends of a text."""
 
 _WRAPPER = re.compile(
-    r"\\(?:boxed|fbox|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt|cal)|mbox|hbox|operatorname|emph|bold"
+    r"\\(?:boxed|fbox|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt|cal)|mbox|hbox|operatorname"
+    r"|emph|bold"
     r"|boldsymbol|underline)\*?\s?(?=\{)|\\(?:left|right|displaystyle)\b|\\[()\[\]]"
     r"|</?(?:b|i|u|em|strong|span|mark|code|answer|ans)(?:\s[^<>]{0,60})?>"
 )
 _REASON = re.compile(
-    r"\s*[,;:(\u2013\u2014-]?\s*\b(?:because|since|as (?:it|he|she|they|this|that|the|there|we)|due to|given that"
+    r"\s*[,;:(\u2013\u2014-]?\s*\b(?:because|since|as (?:it|he|she|they|this|that|the|there|we)"
+    r"|due to|given that"
     r"|which (?:is|are|was|were|means|makes)|whose|for the reason|not (?!only\b))\b.*"
     r"|(?<=[\w)\]\"'])\s*[,，]?\s*(?:因为|因為|なぜなら|而不是).*"
-    r"|(?<=[\w)\]\"'])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*|(?<=[^\W\d_]{4})[.!?]\s+(?=[A-Z\"'(]).*|(?<=\w)[。！？].+",
+    r"|(?<=[\w)\]\"'])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*"
+    r"|(?<=[^\W\d_]{4})[.!?]\s+(?=[A-Z\"'(]).*|(?<=\w)[。！？].+",
     re.IGNORECASE | re.DOTALL,
 )
-_VERDICT = re.compile(r"(yes|no|true|false|valid|invalid)\b\s*[,;:.!\u2013\u2014-]\s*\S.*", re.DOTALL)
+_VERDICT = re.compile(
+    r"(yes|no|true|false|valid|invalid)\b\s*[,;:.!\u2013\u2014-]\s*\S.*", re.DOTALL
+)
 
 
 def read_text(text: str, _question: Question, *, guess: bool) -> Reading:
