@@ -204,8 +204,8 @@ def _find_fields(text: str) -> Iterator[Candidate]:
     if "{" not in text:
         return
     fields = [field for field in _FIELD.finditer(text) if not _OTHER_FIELD.search(field["key"])]
-    named = [field for field in fields if field["key"].lower().endswith("answer")]
-    for field in (named or fields)[-1:]:
+    answer_fields = [field for field in fields if field["key"].lower().endswith("answer")]
+    for field in (answer_fields or fields)[-1:]:
         value = field["value"].strip()
         if value.startswith('"'):
             try:

@@ -111,18 +111,18 @@ def _parse_english(words: list[str]) -> Fraction | None:  # noqa: PLR0911 - one 
         if "and" in words:
             at_and = len(words) - 1 - words[::-1].index("and")
             count = words[at_and + 1]
-            whole = _parse_integer(words[:at_and])
+            integer_part = _parse_integer(words[:at_and])
             top = 1 if count in {"a", "an"} else _WORDS.get(count)
-            return whole + Fraction(top, size) if whole is not None and top is not None else None
+            return integer_part + Fraction(top, size) if integer_part is not None and top is not None else None
         top = _parse_integer(words[:-1])
         is_plural = words[-1].endswith("s")
         return Fraction(top, size) if top is not None and (top == 1) != is_plural else None
     if "point" in words:
         point = words.index("point")
-        whole, places = _parse_integer(words[:point]), words[point + 1 :]
-        if whole is None or any(_WORDS.get(place, 10) > 9 for place in places):
+        integer_part, places = _parse_integer(words[:point]), words[point + 1 :]
+        if integer_part is None or any(_WORDS.get(place, 10) > 9 for place in places):
             return None
-        return Fraction(f"{whole}.{''.join(str(_WORDS[place]) for place in places)}")
+        return Fraction(f"{integer_part}.{''.join(str(_WORDS[place]) for place in places)}")
     integer = _parse_integer(words)
     return Fraction(integer) if integer is not None else None
 
