@@ -69,6 +69,11 @@ _SPEECH = re.compile(
     r"(?!.*\b(?:so|thus|hence|therefore|then)\b)",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(
+    r"[^\"”\n]{1,60}[\"”],?\s{1,2}(?:\w{1,20}\s)?(?:says|said|writes|wrote|claims|claimed|thinks"
+    r"|thought"
+    r"|argues|argued|insists|insisted|replies|replied|guesses|guessed|answers|answered|shouted)\b"
+)
 _LEAD = re.compile(r"(?:[\s:：*_=]|\$\$\s|\\\[\s|>\s)*+")
 _BRACE = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|\\[{}]|[{}]")
 _BARE_BOX = re.compile(r"\\boxed\s{0,2}(-?[0-9]{1,20}|[A-Za-z])\b")
@@ -158,7 +163,7 @@ def _find_answers(text: str) -> tuple[list[Candidate], list[Candidate]]:
             continue
         rule = "label" if is_label else "answer-line"
         candidate = _make_candidate(rule, text, cue.end(), max(end, cue.end()))
-        if candidate.piece:
+        if candidate.piece and not _QUOTED.match(candidate.piece):
             is_final = is_label and _FINAL.search(before)
             (finals if is_final else labels if is_label else lines).append(candidate)
     for heading in islice(_HEADING.finditer(text), _MANY):

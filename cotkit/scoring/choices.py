@@ -10,21 +10,23 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from typing import Literal, TypeAlias
 
 from cotkit.scoring.candidates import find_candidates, last_line
+from cotkit.scoring.numbers import read_number
 from cotkit.scoring.scope import CLIP
 from cotkit.scoring.texts import EDGES, normal_text, without_markup
 from cotkit.types import Question, Reading
 
-_Said: TypeAlias = str | Literal["ambiguous"] | None
-"""A letter; more than one choice, or one that is denied; nothing."""
+_UNCLEAR = "ambiguous"
+"""In place of a letter: more than one choice is meant, or one is denied."""
 
 _DRESS = r"[\s*_$`\"'“‘({\[<#]*+"
 _UNDRESS = r"[\s*_$`\"'”’)}\]>]*"
 _NOUN = r"(?:option|choice|letter|answer|alternative|statement|candidate|item|case)s?"
 _LEAD = re.compile(
-    rf"{_DRESS}(?:(?:is|it'?s|be|that|most likely|probably|clearly|definitely|simply|therefore|thus|so|only|just)\s+)*"
+    rf"{_DRESS}(?:(?:is|it'?s|it is|it must be|that|most likely|probably|clearly|definitely|simply"
+    r"|therefore|thus|so|only|just|be|i(?:'d| would| will|'ll)?\s(?:choose|pick|select|go with|say)"
+    r"|la|el|le|die|der|das|option|lettre|letra|opci[oó]n|opzione|antwort)\s+)*"
     rf"(?:(?:the\s+)?(?:correct|right|best|final)?\s*{_NOUN}\s*(?:is|[:=])?\s*)?{_DRESS}",
     re.IGNORECASE,
 )
@@ -40,29 +42,51 @@ _LETTER = re.compile(
     r"|(?P<lower>[a-z])(?=" + _UNDRESS + r"(?:[.:)\]]?" + _UNDRESS + r"\Z|\)))",
 )
 _MORE = re.compile(
-    rf"{_UNDRESS}(?:,|/|&|\+|\band\b|\bor\b|,\s*and\b|,\s*or\b)\s*(?:also\s+|both\s+)?(?:{_NOUN}\s+)?{_DRESS}"
+    rf"{_UNDRESS}(?:,|/|&|\+|\band\b|\bor\b|,\s*and\b|,\s*or\b)\s*(?:also\s+"
+    rf"|both\s+)?(?:{_NOUN}\s+)?{_DRESS}"
     r"(?P<letter>[A-Z])(?![A-Za-z0-9'’])",
 )
 _NEGATION = re.compile(
-    r"\b(?:not|never|neither|none|nor|cannot|except|excluding|eliminate[sd]?|rule[sd]? out|wrong|incorrect"
+    r"\b(?:not|never|neither|none|nor|cannot|except|excluding|eliminate[sd]?|rule[sd]? out|wrong"
+    r"|incorrect"
     r"|false|unlikely|rather than|instead of|reject(?:s|ed)?)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    rf"{_UNDRESS}\s*(?:is|are|was|were|seems?|looks?|would be|can(?:not| not|'t|’t) be|must be|has to be|isn['’]t"
+    rf"{_UNDRESS}\s*(?:is|are|was|were|seems?|looks?|would be|can(?:not| not|'t|’t) be|must be"
+    rf"|has to be|isn['’]t"
     r"|aren['’]t|as)?\s*(?:clearly |definitely |also )?"
     r"(?:not\b|incorrect|wrong|false|invalid|impossible|excluded|eliminated|ruled out|n['’]t\b)",
     re.IGNORECASE,
 )
+_DENIED = re.compile(r"not\b|neither\b", re.IGNORECASE)
+_BUT = re.compile(r"\b(?:but(?: rather)?|(?:it|the answer)(?:'s| is))\b|;", re.IGNORECASE)
 _CONTRAST = re.compile(r"\b(?:but(?: rather)?|so|therefore|thus|hence|it is|it's)\b", re.IGNORECASE)
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+_ORDINALS = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+]
+_PLACE_LEAD = re.compile(
+    rf"{_DRESS}(?:(?:it|that|is|was|be|must|would|the answer)\s+)*",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(
-    rf"(?:the\s+)?(?P<ordinal>{'|'.join(_ORDINALS)}|last|[1-9](?:st|nd|rd|th))(?:\s+(?:one|{_NOUN}))?{_UNDRESS}[.!,;]?\s*\Z"
+    rf"(?:the\s+)?(?P<ordinal>{'|'.join(_ORDINALS)}|last|[1-9](?:st|nd|rd|th))(?:\s+(?:one"
+    rf"|{_NOUN}))?{_UNDRESS}[.!,;]?\s*\Z"
     rf"|(?:the\s+)?(?P<named>{'|'.join(_ORDINALS)}|last)\s+(?:one|{_NOUN})\b",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
-    r"[-+±]?[$€£¥₹]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?[%°]?|[-+]?[$€£¥₹]?\.[0-9]+|[^\W\d_]+(?:['’][^\W\d_]+)*"
+    r"[-+±]?[$€£¥₹]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?[%°]?|[-+]?[$€£¥₹]?\.[0-9]+"
+    r"|[^\W\d_]+(?:['’][^\W\d_]+)*"
     r"|[^\w\s]"
 )
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
@@ -80,11 +104,11 @@ def read_choice(text: str, question: Question, *, guess: bool) -> Reading:
     is_unclear = False
     for candidate in (*find_candidates(text), *(last_line(text) if guess else ())):
         letter = _settle_choice(candidate.piece, question, is_guess=candidate.rule == "last-line")
-        if letter == "ambiguous":
+        if letter == _UNCLEAR:
             is_unclear = True
         elif letter is not None:
             return Reading(value=letter, rule=candidate.rule)
-    return Reading(value=None, rule="ambiguous" if is_unclear else "none")
+    return Reading(value=None, rule=_UNCLEAR if is_unclear else "none")
 
 
 def equals_choice(value: str, gold: str, question: Question) -> bool:
@@ -95,12 +119,13 @@ def equals_choice(value: str, gold: str, question: Question) -> bool:
     return value == by_text.get(normal_text(gold), gold.strip(EDGES).upper())
 
 
-def _settle_choice(piece: str, question: Question, *, is_guess: bool) -> _Said:
+def _settle_choice(piece: str, question: Question, *, is_guess: bool) -> str | None:
     """Return the one choice that a piece says."""
     verbatim = _split_values(piece)
-    for i, choice in _letter_choices(question):
-        if verbatim and verbatim == _split_values(choice):
-            return string.ascii_uppercase[i]
+    for same in (list[str].__eq__, _are_equal_numbers):
+        for i, choice in _letter_choices(question):
+            if verbatim and same(verbatim, _split_values(choice)):
+                return string.ascii_uppercase[i]
     plain = without_markup(piece[:CLIP])
     letter = _read_letter(plain, question)
     if letter is None and is_guess:
@@ -110,12 +135,14 @@ def _settle_choice(piece: str, question: Question, *, is_guess: bool) -> _Said:
     return _match_words(plain, question) or _read_place(plain, question)
 
 
-def _read_letter(plain: str, question: Question) -> _Said:
+def _read_letter(plain: str, question: Question) -> str | None:
     """Read the letter at the start of a piece: ``B``, ``(b)``, ``option B because ...``."""
     lead = _LEAD.match(plain)
     assert lead is not None  # it can match nothing
     match = _LETTER.match(plain, lead.end())
     if match is None:
+        if _DENIED.match(plain, lead.end()) and (contrast := _BUT.search(plain, lead.end())):
+            return _read_letter(plain[contrast.end() :], question)
         return None
     letter = _valid_letter(match[0], question)
     if letter is None:
@@ -123,14 +150,15 @@ def _read_letter(plain: str, question: Question) -> _Said:
     if _DENIED_AFTER.match(plain, match.end()):
         contrast = _CONTRAST.search(plain, match.end())
         other = _read_letter(plain[contrast.end() :], question) if contrast else None
-        return other or "ambiguous"
+        return other or _UNCLEAR
     more = _MORE.match(plain, match.end())
-    if more and _valid_letter(more["letter"], question) not in {None, letter}:
-        return "ambiguous"
+    is_other = more and _valid_letter(more["letter"], question) not in {None, letter}
+    if more and is_other and not _DENIED_AFTER.match(plain, more.end()):
+        return _UNCLEAR
     return letter
 
 
-def _read_last_letter(plain: str, question: Question) -> _Said:
+def _read_last_letter(plain: str, question: Question) -> str | None:
     """Read the one letter in brackets of a last line; several, or a denied one, are no answer."""
     letters = {
         letter
@@ -139,31 +167,41 @@ def _read_last_letter(plain: str, question: Question) -> _Said:
     }
     if not letters:
         return None
-    return letters.pop() if len(letters) == 1 and not _NEGATION.search(plain) else "ambiguous"
+    return letters.pop() if len(letters) == 1 and not _NEGATION.search(plain) else _UNCLEAR
 
 
-def _read_place(plain: str, question: Question) -> _Said:
+def _read_place(plain: str, question: Question) -> str | None:
     """Read ``the second``, ``the last option``."""
-    match = _PLACE.match(plain.strip(string.whitespace + "*_$\"'"))
+    lead = _PLACE_LEAD.match(plain)
+    assert lead is not None  # it can match nothing
+    match = _PLACE.match(plain, lead.end())
     if match is None:
         return None
     word = (match["ordinal"] or match["named"]).lower()
     n = len(_letter_choices(question))
-    place = n - 1 if word == "last" else int(word[0]) - 1 if word[0].isdigit() else _ORDINALS.index(word)
+    place = (
+        n - 1
+        if word == "last"
+        else int(word[0]) - 1
+        if word[0].isdigit()
+        else _ORDINALS.index(word)
+    )
     return string.ascii_uppercase[place] if place < n else None
 
 
-def _match_words(plain: str, question: Question) -> _Said:
+def _match_words(plain: str, question: Question) -> str | None:
     """Return the choice whose words a piece holds: the one at its start, else the only one."""
     values = _split_values(plain)
     matches: list[tuple[int, int, str]] = []  # start, end, letter
     for i, choice in _letter_choices(question):
-        wanted_values = _split_values(choice)
-        n = len(wanted_values)
+        choice_values = _split_values(choice)
+        n = len(choice_values)
         matches += [
             (start, start + n, string.ascii_uppercase[i])
             for start in range(len(values) - n + 1)
-            if n and values[start : start + n] == wanted_values and _is_bounded(values, start, start + n)
+            if n
+            and values[start : start + n] == choice_values
+            and _is_bounded(values, start, start + n)
         ]
     longest = [
         (start, end, letter)
@@ -174,19 +212,22 @@ def _match_words(plain: str, question: Question) -> _Said:
         return None
     before = plain[: _offset_of(plain, min(start for start, _, _ in longest))]
     if _NEGATION.search(before):
-        return "ambiguous"
+        contrast = _BUT.search(plain, len(before))
+        return (_match_words(plain[contrast.end() :], question) if contrast else None) or _UNCLEAR
     letters = {letter for _, _, letter in longest}
     if len(letters) == 1:
-        start, end, letter = longest[0]
+        _, end, letter = longest[0]
         tail = plain[_offset_of(plain, end) :]
-        return "ambiguous" if _DENIED_AFTER.match(tail) else letter
-    results = [(start, letter) for start, _, letter in longest if start and values[start - 1] == "="]
+        return _UNCLEAR if _DENIED_AFTER.match(tail) else letter
+    results = [
+        (start, letter) for start, _, letter in longest if start and values[start - 1] == "="
+    ]
     if results and results[-1][0] == max(start for start, _, _ in longest):
         return results[-1][1]
     first = min(longest)
     if first[0] == 0 and _starts_reason(values, first[1]):
         return first[2]
-    return "ambiguous"
+    return _UNCLEAR
 
 
 def _starts_reason(values: list[str], end: int) -> bool:
@@ -208,6 +249,15 @@ def _split_values(text: str) -> list[str]:
     folded = _FRACTION.sub(r"\1/\2", text[:CLIP])
     folded = unicodedata.normalize("NFKC", without_markup(folded)).casefold().replace("\u2212", "-")
     return [token for token in _TOKEN.findall(folded) if token not in _SEPARATORS]
+
+
+def _are_equal_numbers(values: list[str], others: list[str]) -> bool:
+    """Return whether both are one number, of any form, where only one names its currency."""
+    if len(values) != 1 or len(others) != 1:
+        return False
+    numbers = [read_number(text) for text in (values[0], others[0])]
+    marks = [set(text) & set("$€£¥₹%°") for text in (values[0], others[0])]
+    return numbers[0] is not None and numbers[0] == numbers[1] and not (marks[0] and marks[1])
 
 
 def _offset_of(plain: str, index: int) -> int:

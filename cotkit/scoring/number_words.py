@@ -113,7 +113,11 @@ def _parse_english(words: list[str]) -> Fraction | None:  # noqa: PLR0911 - one 
             count = words[at_and + 1]
             integer_part = _parse_integer(words[:at_and])
             top = 1 if count in {"a", "an"} else _WORDS.get(count)
-            return integer_part + Fraction(top, size) if integer_part is not None and top is not None else None
+            return (
+                integer_part + Fraction(top, size)
+                if integer_part is not None and top is not None
+                else None
+            )
         top = _parse_integer(words[:-1])
         is_plural = words[-1].endswith("s")
         return Fraction(top, size) if top is not None and (top == 1) != is_plural else None

@@ -22,7 +22,7 @@ _WRAPPER = re.compile(
 _REASON = re.compile(
     r"\s*[,;:(\u2013\u2014-]?\s*\b(?:because|since|as (?:it|he|she|they|this|that|the|there|we)"
     r"|due to|given that"
-    r"|which (?:is|are|was|were|means|makes)|whose|for the reason|not (?!only\b))\b.*"
+    r"|which (?:is|are|was|were|means|makes)|whose|for the reason|not (?!only\b))\b.*|(?<=\w);\s.*"
     r"|(?<=[\w)\]\"'])\s*[,，]?\s*(?:因为|因為|なぜなら|而不是).*"
     r"|(?<=[\w)\]\"'])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*"
     r"|(?<=[^\W\d_]{4})[.!?]\s+(?=[A-Z\"'(]).*|(?<=\w)[。！？].+",
