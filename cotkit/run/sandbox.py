@@ -40,7 +40,7 @@ from typing import NamedTuple
 from cotkit.errors import TransientError, UsageError
 from cotkit.run import _jail
 from cotkit.run.driver import Run
-from cotkit.run.spec import check_sandbox
+from cotkit.run.spec import CONFIRM, check_sandbox
 from cotkit.types import Completion, Execute
 
 MAX_OUTPUT_BYTES = 10_000
@@ -96,8 +96,9 @@ def find_wall(kind: str) -> Wall:
             return wall
         reasons.append(reason)
     raise UsageError(
-        f"nothing here keeps code that a model wrote from your files: {'; '.join(reasons)}",
-        hint=_way_out("auto"),
+        "nothing here keeps code that a model wrote from your files, the answers and the network:"
+        f" {'; '.join(reasons)}",
+        hint=f"{_way_out('auto')}; a container is the boundary for hostile code",
     )
 
 
@@ -273,9 +274,7 @@ def make_borrowed_sandbox(execute: Exec) -> Run:
 
 
 async def _refuse_code(step: Execute) -> Completion:  # noqa: ARG001 - the type's
-    raise UsageError(
-        "this strategy runs code that the model writes", hint="--confirm-run-unsafe-code"
-    )
+    raise UsageError("this strategy runs code that the model writes", hint=CONFIRM)
 
 
 async def _run_code(wall: Wall, step: Execute) -> Completion:
