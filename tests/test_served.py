@@ -834,3 +834,46 @@ def test_what_may_not_be_sent_is_refused_and_not_repeated(args: dict[str, str], 
         build("openai-api/srv/m", base_url="http://127.0.0.1:1/v1", **args)
     assert "secret-1" not in str(refused.value)
     assert "abcdefgh" not in str(refused.value)
+
+
+SELVES: dict[str, tuple[dict[str, Json], str]] = {
+    "vLLM": (
+        {
+            "/v1/models": {
+                "data": [{"id": "m", "owned_by": "vllm", "max_model_len": 4096}, {"id": "x"}]
+            }
+        },
+        "engine vllm; window 4096",
+    ),
+    "llama.cpp": (
+        {
+            "/v1/models": {"data": [{"id": "m.gguf", "owned_by": "llamacpp", "meta": {}}]},
+            "/props": {
+                "default_generation_settings": {"n_ctx": 2048},
+                "total_slots": 4,
+                "build_info": "b7000",
+            },
+        },
+        "engine llamacpp; slots 4; version b7000; window 2048",
+    ),
+    "nothing": ({"/v1/models": {"data": "none"}}, ""),
+    "garbage": ({"/v1/models": [1]}, ""),
+}
+
+
+@pytest.mark.parametrize(("pages", "says"), SELVES.values(), ids=SELVES)
+def test_what_a_server_says_of_itself_is_in_the_report(
+    pages: dict[str, Json], says: str, tmp_path: Path
+) -> None:
+    class Telling(RawServer):
+        def look(self, path: str) -> bytes:
+            return response(pages[path]) if path in pages else response({}, "404 Not Found")
+
+    def reply(_body: Body, _number: int) -> Reply:
+        time.sleep(0.05)
+        return response(chat())
+
+    with Telling(reply) as server:
+        notes = run(server, tmp_path).notes
+    found = [note for note in notes if note.startswith("the server says of itself: ")]
+    assert found == ([f"the server says of itself: {says}"] if says else [])
