@@ -172,3 +172,52 @@ def test_a_wrong_word_is_one_line(arguments: list[str], said: str) -> None:
     done = run(*arguments)
     assert isinstance(done.exception, CotkitError), done.output
     assert said in str(done.exception)
+
+
+def test_a_csv_has_the_margin_free_bracket_in_words_json_csv_and_html(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["model,params,strategy,n_items,value,metric"]
+    for model, params, gain in (("s", "1B", 0), ("m", "10B", 0), ("l", "100B", 35)):
+        rows.append(f"{model},{params},standard,200,4,accuracy_pct")
+        rows.append(f"{model},{params},cot,200,{4 + gain},accuracy_pct")
+    Path("x.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (scale,) = analyse_sources(["csv:x.csv"], ResultsQuestion())
+    answer = scale.answers[0]
+    bracket = answer.onset.bracket
+    assert bracket is not None
+    assert (bracket.lower.model, bracket.upper.model) == ("m", "l")
+    assert bracket.no_more_than == max(point.interval.high for point in answer.points[:2])
+    assert bracket.at_least == answer.points[2].interval.low
+    words = "starts between 10 B and 100 B parameters (100 B gains at least "
+    assert answer.sentence.startswith("A gain of more than ")
+    assert words in answer.sentence
+    assert "help (2 points) starts at or below 100 B parameters" in answer.sentence
+    page = json.loads(run("--from", "csv:x.csv", "-f", "json").stdout)
+    assert page["schema"] == "cotkit.scale/2"
+    (onset,) = page["onsets"]
+    assert (onset["lower"], onset["upper"]) == ("", "l"), "at the margin, as before"
+    assert (onset["bracket_lower"], onset["bracket_upper"]) == ("m", "l")
+    assert (onset["no_more_than"], onset["at_least"]) == (bracket.no_more_than, bracket.at_least)
+    steps = [(step["threshold"], step["lower"], step["upper"]) for step in page["staircase"]]
+    assert steps == [(0.05, "", "l"), (0.1, "m", "l"), (0.2, "m", "l"), (0.3, "m", "")]
+    table = run("--from", "csv:x.csv", "-f", "csv", "--thresholds", "7,21").stdout
+    assert "staircase" in table
+    assert [line[-5:] for line in table.splitlines()[-2:]] == [",0.07", ",0.21"]
+    run("--from", "csv:x.csv", "--html", "o.html")
+    html = Path("o.html").read_text(encoding="utf-8")
+    assert ">a gain above " in html
+    assert "starts here: (10 B, 100 B]" in html
+
+
+@pytest.mark.parametrize("thresholds", ["10,5", "5,5", "0,5", "5,101", "-5,5", "5;10", "", "5,,10"])
+def test_thresholds_that_do_not_rise_to_100_are_refused(thresholds: str) -> None:
+    with pytest.raises(CotkitError, match="thresholds"):
+        run_raising("--published", "wei2022", f"--thresholds={thresholds}")
+
+
+def run_raising(*arguments: str) -> None:
+    failure = run(*arguments).exception
+    if failure is not None:
+        raise failure

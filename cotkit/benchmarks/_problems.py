@@ -411,14 +411,13 @@ def _misplaced(bad: Mapping[str, _Place]) -> Exception:
 
 def _ambiguous(place: _Place, readings: Mapping[str, str | None]) -> Exception:
     record, columns, number, choices = place
-    meanings = {"text": "the text of", "0": "counted from 0:", "1": "counted from 1:"}
-    ways = [
-        f"{meanings[name]} choice {ascii_uppercase[choices.index(str(choice))]}"
-        f"{'' if name == 'text' else f', {_shorten(str(choice))}'}"
+    *others, last = (
+        f"choice {ascii_uppercase[choices.index(str(choice))]} "
+        f"({'by its text' if name == 'text' else f'{_shorten(str(choice))}, counted from {name}'})"
         for name, choice in readings.items()
-    ]
+    )
     return record.make_error(
-        f"{number} may be {' or '.join(ways)}",
+        f"{number} may be {', '.join(others)} or {last}",
         field=columns.answer,
         hint=f"say which: FILE:answer_base={' or '.join(readings)}",
     )

@@ -22,12 +22,12 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
+    exit_by_worst,
     forecast_lines,
     print_rendered,
     print_status,
     read_display,
     read_page,
-    worst_exit_code,
     write_run,
     write_summary,
 )
@@ -192,7 +192,7 @@ def run_and_print(
             write_summary(comparison)
     _check_complete(comparisons)
     if gated:
-        raise typer.Exit(worst_exit_code([comparison for comparison, _ in comparisons]))
+        exit_by_worst([comparison for comparison, _ in comparisons])
 
 
 def _run(

@@ -84,7 +84,10 @@ def find_wall(kind: str) -> Wall:
     if name != "auto":
         wall, reason = _try_wall(kind)
         if wall is None:
-            raise UsageError(f"--sandbox {kind} does not work here: {reason}", hint=_way_out(name))
+            hint = _way_out(name)
+            if "image" in reason.lower():
+                hint = f"{name} pull {kind.partition(':')[2] or DEFAULT_IMAGE}"
+            raise UsageError(f"--sandbox {kind} does not work here: {reason}", hint=hint)
         return wall
     reasons: list[str] = []
     for candidate in ("bwrap", "kernel"):
@@ -298,7 +301,7 @@ class _Helper:
     pipes: tuple[asyncio.BaseTransport, ...]
     """Of the outputs: closed at the end, also if something still holds the far side."""
     container: tuple[str, ...] = ()
-    """The command that removes its container; empty: it has none."""
+    """The command that ends its container, which is then removed; empty: it has none."""
 
     @classmethod
     async def start(cls, wall: Wall, step: Execute, folder: str) -> _Helper:
@@ -307,7 +310,7 @@ class _Helper:
         if wall.walls == _jail.CONTAINER:
             name = f"cotkit-{secrets.token_hex(8)}"
             command = (*command[:2], "--name", name, *command[2:])
-            container = (command[0], "rm", "--force", name)
+            container = (command[0], "kill", name)
         pipes = [await _open_pipe() for _ in range(2)]
         try:
             process = await asyncio.create_subprocess_exec(
@@ -378,12 +381,13 @@ class _Helper:
 
     async def end(self) -> None:
         """Kill it, wait for its end, and read no more."""
+        is_running = self.process.returncode is None
         self.kill()
-        if self.container:
-            remove = await asyncio.create_subprocess_exec(
+        if self.container and is_running:  # its client is gone, it is not
+            kill = await asyncio.create_subprocess_exec(
                 *self.container, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            await remove.wait()
+            await kill.wait()
             self.container = ()
         for pipe in self.pipes:
             pipe.close()
