@@ -84,8 +84,12 @@ class Inspect(Hosted):
 
         if isinstance(fault, BackendError):
             return Fault(status="malformed", error=TransientError(str(fault)))
+        if (last := getattr(fault, "last_attempt", None)) is not None:  # of Inspect's own tries
+            fault = last.exception() or fault
         status = getattr(fault, "status_code", getattr(fault, "code", None))
-        sentence = server_sentence(str(fault)) or type(fault).__name__
+        message = getattr(fault, "message", None)
+        sentence = server_sentence(message if isinstance(message, str) else str(fault))
+        sentence = sentence or type(fault).__name__
         words = f"inspect/{self.model}: {sentence}"
         if not isinstance(status, int):
             return Fault(status="reset", error=TransientError(words))
