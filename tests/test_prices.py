@@ -226,6 +226,14 @@ def test_cost_of_an_arm() -> None:
     assert cost_of([row(), row(n_generated_tokens=None)], PRICE) is None, "a partial sum is cheap"
 
 
+def find_nothing(_name: str) -> None:
+    """As if a package were not installed."""
+
+
+def find_something(_name: str) -> str:
+    return "9.9"
+
+
 @pytest.mark.parametrize(
     ("model", "url", "is_known"),
     [
@@ -238,7 +246,7 @@ def test_cost_of_an_arm() -> None:
 def test_a_service_has_its_price_at_its_own_address_only(
     model: str, url: str, is_known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prices, "find_spec", lambda _name: None)  # the package is not installed
+    monkeypatch.setattr(prices, "find_spec", find_nothing)
     price = price_of("openai-api", model, base_url=url)
     assert (price is not None) is is_known
     if price is not None:
@@ -255,15 +263,18 @@ def test_an_installed_collection_is_asked_last(monkeypatch: pytest.MonkeyPatch) 
     )
     asked: list[tuple[object, ...]] = []
 
+    def give(_now: dt.datetime) -> SimpleNamespace:
+        return rates
+
     def find(*about: object) -> tuple[None, SimpleNamespace]:
         asked.append(about)
-        return None, SimpleNamespace(get_prices=lambda _now: rates)
+        return None, SimpleNamespace(get_prices=give)
 
     snapshot = SimpleNamespace(find_provider_model=find)
     module = SimpleNamespace(get_snapshot=lambda: snapshot)
-    monkeypatch.setattr(prices, "find_spec", lambda _name: module)
+    monkeypatch.setattr(prices, "find_spec", find_something)
     monkeypatch.setitem(sys.modules, "genai_prices.data_snapshot", module)
-    monkeypatch.setattr(prices.importlib.metadata, "version", lambda _name: "9.9")
+    monkeypatch.setattr(prices.importlib.metadata, "version", find_something)
     price = price_of("openai-api", "openrouter/a/b", base_url="https://openrouter.ai/api/v1")
     assert asked == [("a/b", None, None, "https://openrouter.ai/api/v1")]
     assert price is not None
