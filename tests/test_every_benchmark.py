@@ -290,6 +290,16 @@ def test_one_split_keeps_exemplars_back(home: Path, limit: str, n: int) -> None:
     assert (kept in comparison.notes) == (limit in {"30", "all"})
 
 
+def test_a_prompt_of_one_split_is_shown_but_for_what_is_kept_back(home: Path) -> None:
+    command = ["show", "prompt", "--strategy", "cot", "--bench", "bigbench:even", "--problem"]
+    outcomes = [
+        CliRunner().invoke(app, [*command, f"bigbench/even/{number}"]) for number in range(N + 8)
+    ]
+    assert [result.exit_code for result in outcomes].count(0) == N
+    errors = [str(result.exception) for result in outcomes if result.exception]
+    assert sum("is kept for exemplars" in error for error in errors) == 8, errors
+
+
 def test_too_few_problems_for_exemplars_say_what_can_be_done(tmp_path: Path) -> None:
     path = tmp_path / "two.jsonl"
     row = {"question": "Which?", "choices": ["a", "b"], "answer": "a"}

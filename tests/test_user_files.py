@@ -407,6 +407,9 @@ def pick(answer: object, choices: list[str], name: str = "Which") -> dict[str, o
         ([pick("b", COLOURS), pick(0, COLOURS)], ["b", "red"]),
         ([pick(1, ["0", "1"]), pick(0, ["0", "1"])], ["1", "0"]),
         ([pick(2.0, ["odd", "even"])], ["even"]),
+        ([pick("2", FIGURES), pick("0", COLOURS), pick(9, FIGURES)], ["2", "red", "9"]),
+        ([pick("2", ["2", "4", "9"]), pick("0", COLOURS)], ["9", "red"]),
+        ([pick("B) blue", COLOURS), pick("(c)", COLOURS), pick("Pink", COLOURS)], [*"BC", "pink"]),
     ],
 )
 def test_a_whole_number_is_decided_over_the_whole_file(
@@ -418,6 +421,7 @@ def test_a_whole_number_is_decided_over_the_whole_file(
 @pytest.mark.parametrize(
     ("rows", "place", "says"),
     [
+        ([pick("B) red", COLOURS)], ":1:answer", "'B) red' is none of the choices"),
         ([pick(1, COLOURS)], ":1:answer", "1 may be choice B ('blue', counted from 0) or choice A"),
         (
             [pick(0, COLOURS), pick(2, ["2", "4", "3", "9"])],

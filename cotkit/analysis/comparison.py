@@ -25,7 +25,7 @@ from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
 from cotkit.analysis.values import Cell, Comparison, Criteria, Gain, MetricResult, Variant, Verdict
 from cotkit.errors import UsageError
-from cotkit.scoring.measure import preferred_scale
+from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
@@ -285,9 +285,10 @@ def _measure_all(
     if (scale := preferred_scale(problems)) is None:
         return metrics
     metric, low, high = scale
-    return add_normalised(
-        metrics, metric, partial(normalise_score, low=low, high=high), METRICS["normalised"]
-    )
+    kind = METRICS["normalised"]
+    if metric == "exact_match" and show_options(problems):
+        kind = replace(kind, unit="0 none right, 100 best")
+    return add_normalised(metrics, metric, partial(normalise_score, low=low, high=high), kind)
 
 
 def _repeats_notes(

@@ -29,7 +29,15 @@ FIELDS = ("question", "label", "answer", "choices", "rationale", "n_steps", "id"
 
 OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "question": ("problem", "prompt", "query", "input", "text"),
-    "answer": ("target", "gold", "answerkey", "correct_answer", "expected_answer", "final_answer"),
+    "answer": (
+        "target",
+        "gold",
+        "answerkey",
+        "correct",
+        "correct_answer",
+        "expected_answer",
+        "final_answer",
+    ),
     "choices": ("options", "endings"),
 }
 """Field -> other names of its column, for a file in which none has the field's own name."""
@@ -44,7 +52,7 @@ _CHOICE_MARKS = (
 )
 _MAX_LIST = 100_000  # characters of a cell that may write a list
 _PLACE = re.compile("[0-9]{1,3}")
-_LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
+_LETTERED = re.compile(r"\(?([A-Za-z])(?:[).:]+(?:\s*(\S.*))?)?", re.DOTALL)
 
 
 # Which column holds what.
@@ -154,7 +162,7 @@ def check_problems(
     answer_kind: AnswerKind,
     labels: Sequence[str] = (),
     column_names: Mapping[str, str] | None = None,
-    base: str | None = None,
+    bases: Bases | None = None,
 ) -> tuple[Problem, ...]:
     """Make the problems of a file; one without ``id`` is named after the file and its line number.
 
@@ -163,7 +171,7 @@ def check_problems(
         answer_kind: What the gold answers are.
         labels: The choices of a line that has a ``label`` and no ``choices``.
         column_names: Field -> column, where the user said so.
-        base: What a whole number says of a choice: :func:`decide_base`.
+        bases: What a whole number says of a choice: :func:`decide_bases`.
 
     Raises:
         BadInputError: anything in the file that is not as it must be.
@@ -173,7 +181,7 @@ def check_problems(
     problems: list[Problem] = []
     for record in records:
         columns = find_columns(record, column_names or {})
-        problem = _make_problem(record, columns, answer_kind, labels, base)
+        problem = _make_problem(record, columns, answer_kind, labels, bases or {})
         problem_id = problem.question.id
         if problem_id in ids:
             raise record.make_error(
@@ -240,7 +248,7 @@ def _make_problem(
     columns: FieldColumns,
     answer_kind: AnswerKind,
     labels: Sequence[str],
-    base: str | None,
+    bases: Bases,
 ) -> Problem:
     _check_names(record, columns)
     if answer_kind != "choice" and len(columns.choices) > 1:  # as told, they are something else
@@ -255,7 +263,7 @@ def _make_problem(
             field=columns.choices[0] if columns.choices else "choices",
             hint="all lines of a file have choices, or none has",
         )
-    solution, n_marks, gold = _read_solution(record, columns, answer_kind, choices, base)
+    solution, n_marks, gold = _read_solution(record, columns, answer_kind, choices, bases)
     return Problem(
         question=Question(
             id=_find_name(record, columns["id"]) or f"{_stem(record)}/{record.number}",
@@ -298,7 +306,7 @@ def _read_solution(
     columns: FieldColumns,
     answer_kind: AnswerKind,
     choices: tuple[str, ...],
-    base: str | None,
+    bases: Bases,
 ) -> tuple[str | None, int | None, str]:
     """Return (rationale, steps, gold) of an answer, which may stand after a worked solution."""
     text = _read_answer(record, columns)
@@ -313,28 +321,30 @@ def _read_solution(
                 hint='write "1234", "-2.5" or "1/3"; for words use FILE.jsonl:answer_kind=text',
             )
     elif answer_kind == "choice":
-        gold = _read_choice(record, columns, answer, choices, base)
+        gold = _read_choice(record, columns, answer, choices, bases)
     else:
         gold = answer
     return rationale or None, (text.count("<<") or None) if worked else None, gold
 
 
 def _read_choice(
-    record: Record, columns: FieldColumns, text: str, choices: tuple[str, ...], base: str | None
+    record: Record, columns: FieldColumns, text: str, choices: tuple[str, ...], bases: Bases
 ) -> str:
-    """Return the choice that an answer means by its text, mark or place, or its letter."""
+    """Return the choice that an answer means by its mark, text or place, or its letter."""
     marks = _read_marks(record, columns)
     if text in marks:
         return choices[marks.index(text)]
-    if (place := _find_place(record, columns, choices)) is not None and base is not None:
-        choice = _choice_at(base, place, choices)
-        if choice is not None:
-            return choice
+    place = _find_place(record, columns, choices)
+    if place is not None and (choice := place.choose(bases.get(place.is_quoted, "text"))):
+        return choice
     if text in choices:
         return text
     folded = [choice.strip().casefold() for choice in choices]
-    letter = match[1].upper() if (match := _LETTER.fullmatch(text.strip())) else ""
+    match = _LETTERED.fullmatch(text.strip())
+    letter = match[1].upper() if match else ""
     is_letter = letter != "" and ascii_uppercase.index(letter) < len(choices)
+    if match and match[2]:  # "B) blue"
+        is_letter = is_letter and folded[ascii_uppercase.index(letter)] == match[2].casefold()
     if folded.count(text.strip().casefold()) == 1 and not is_letter:
         return choices[folded.index(text.strip().casefold())]
     if not is_letter:
@@ -356,96 +366,109 @@ BASES = ("text", "0", "1")
 """What a whole number says of a choice: it is its text, or its place counted from 0 or from 1."""
 
 
-def decide_base(
+Bases = Mapping[bool, str]
+"""Whether a number is quoted as a text is -> one of ``BASES``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """An answer that is a whole number, beside the choices of its question."""
+
+    record: Record
+    field: str
+    text: str
+    choices: tuple[str, ...]
+    is_quoted: bool
+
+    def choose(self, base: str) -> str | None:
+        """Return the choice that the number means, or None where it means none."""
+        if base == "text":
+            return self.text if self.text in self.choices else None
+        index = int(self.text) - int(base)
+        return self.choices[index] if 0 <= index < len(self.choices) else None
+
+
+def decide_bases(
     records: Iterable[Record], column_names: Mapping[str, str], base: str | None = None
-) -> str | None:
+) -> Bases:
     """Decide what whole numbers as answers mean, over all records with choices of their own.
 
     A number that is no choice's text rules out ``text``, a 0 counting from 1, the number of choices
-    counting from 0. None: no answer is a number.
+    counting from 0. Numbers that are quoted are texts where all of them may be.
 
     Raises:
         BadInputError: no reading fits all of them, or several do and say different things.
     """
-    bases = BASES if base is None else (base,)
-    golds: dict[str, list[str | None]] = {name: [] for name in bases}
-    places: list[tuple[Record, FieldColumns, int, tuple[str, ...]]] = []
+    places: dict[bool, list[_Place]] = {}
     for record in records:
         columns = find_columns(record, column_names)
-        choices = _read_choices(record, columns)
-        if (place := _find_place(record, columns, choices)) is not None:
-            places.append((record, columns, place, choices))
-            for name, chosen in golds.items():
-                chosen.append(_choice_at(name, place, choices))
-    if not places:
-        return None
-    fitting = [name for name in bases if None not in golds[name]]
+        place = _find_place(record, columns, _read_choices(record, columns))
+        if place is not None:
+            places.setdefault(place.is_quoted, []).append(place)
+    return {quoted: _decide_base(group, base) for quoted, group in places.items()}
+
+
+def _decide_base(places: Sequence[_Place], base: str | None) -> str:
+    bases = BASES if base is None else (base,)
+    unfit = {
+        name: next((place for place in places if place.choose(name) is None), None)
+        for name in bases
+    }
+    fitting = [name for name, place in unfit.items() if place is None]
     if not fitting:
-        bad = {name: places[golds[name].index(None)] for name in bases}
-        raise _misplaced(bad)
-    for place, *readings in zip(places, *(golds[name] for name in fitting), strict=True):
-        if len(set(readings)) > 1:
-            raise _ambiguous(place, dict(zip(fitting, readings, strict=True)))
+        raise _misplaced({name: place for name, place in unfit.items() if place})
+    if places[0].is_quoted and "text" in fitting:
+        return "text"
+    for place in places:
+        if len({place.choose(name) for name in fitting}) > 1:
+            raise _ambiguous(place, fitting)
     return fitting[0]
 
 
-_Place = tuple[Record, FieldColumns, int, tuple[str, ...]]
-
-
-def _misplaced(bad: Mapping[str, _Place]) -> Exception:
-    """Return the error of numbers that fit no reading; ``bad``: the first that each rules out."""
-    record, columns, place, choices = max(bad.values(), key=lambda item: item[0].number)
+def _misplaced(unfit: Mapping[str, _Place]) -> Exception:
+    """Return the error of numbers that fit no reading; ``unfit``: the first that rules out each."""
+    place = max(unfit.values(), key=lambda place: place.record.number)
     ways = "a choice's text, or its place from 0 or from 1"
-    if len(bad) == 1:
+    if len(unfit) == 1:
         ways = {"text": "a choice's text", "0": "its place from 0", "1": "its place from 1"}[
-            min(bad)
+            min(unfit)
         ]
-    others = {item[0].number: item[2] for item in bad.values() if item[0] is not record}
-    beside = "".join(f", beside {number} in line {line}" for line, number in others.items())
-    return record.make_error(
-        f"{place} is none of the {len(choices)} choices{beside}",
-        field=columns.answer,
+    others = {x.record.number: x.text for x in unfit.values() if x.record is not place.record}
+    beside = "".join(f", beside {text} in line {line}" for line, text in others.items())
+    return place.record.make_error(
+        f"{place.text} is none of the {len(place.choices)} choices{beside}",
+        field=place.field,
         hint=f"all numbers of a file mean the same: {ways}",
     )
 
 
-def _ambiguous(place: _Place, readings: Mapping[str, str | None]) -> Exception:
-    record, columns, number, choices = place
+def _ambiguous(place: _Place, bases: Sequence[str]) -> Exception:
+    readings = {base: str(place.choose(base)) for base in bases}
     *others, last = (
-        f"choice {ascii_uppercase[choices.index(str(choice))]} "
-        f"({'by its text' if name == 'text' else f'{_shorten(str(choice))}, counted from {name}'})"
-        for name, choice in readings.items()
+        f"choice {ascii_uppercase[place.choices.index(choice)]} "
+        f"({'by its text' if base == 'text' else f'{_shorten(choice)}, counted from {base}'})"
+        for base, choice in readings.items()
     )
-    return record.make_error(
-        f"{number} may be {', '.join(others)} or {last}",
-        field=columns.answer,
-        hint=f"say which: FILE:answer_base={' or '.join(readings)}",
+    return place.record.make_error(
+        f"{place.text} may be {', '.join(others)} or {last}",
+        field=place.field,
+        hint=f"say which: FILE:answer_base={' or '.join(bases)}",
     )
 
 
-def _choice_at(base: str, place: int, choices: tuple[str, ...]) -> str | None:
-    """Return the choice that a number means, or None where it means none."""
-    if base == "text":
-        return str(place) if str(place) in choices else None
-    index = place - int(base)
-    return choices[index] if 0 <= index < len(choices) else None
-
-
-def _find_place(record: Record, columns: FieldColumns, choices: tuple[str, ...]) -> int | None:
-    """Return the answer as a number that may be a place; None: it is none.
-
-    A text of digits is a number only where the file does not tell the two apart, or no choice is
-    written so.
-    """
+def _find_place(record: Record, columns: FieldColumns, choices: tuple[str, ...]) -> _Place | None:
+    """Return the answer as a whole number that may be a place; None: it is none."""
     value = record.fields.get(columns.answer)
     if not choices or isinstance(value, bool):
         return None
-    if isinstance(value, (int, Decimal)):
-        return int(value) if value == int(value) else None
-    if not isinstance(value, str) or _PLACE.fullmatch(value) is None:
+    number = record.find_integer(columns.answer)
+    text = value if isinstance(value, str) else str(number)
+    if _PLACE.fullmatch(text) is None or text in _read_marks(record, columns):
         return None
-    is_text = value in _read_marks(record, columns) or (record.is_typed and value in choices)
-    return None if is_text else int(value)
+    is_quoted = isinstance(value, str) and record.is_typed
+    return _Place(
+        record=record, field=columns.answer, text=text, choices=choices, is_quoted=is_quoted
+    )
 
 
 def _read_answer(record: Record, columns: FieldColumns) -> str:
@@ -658,16 +681,16 @@ class UserFile:
     def _read(self, path: Path) -> tuple[Problem, ...]:
         kind = self.answer_kind
         labels: tuple[str, ...] = ()
-        base = None
+        bases: Bases = {}
         if kind == "choice":
             labels = collect_labels(self._records(), self.columns)
-            base = decide_base(self._records(), self.columns, self.answer_base)
+            bases = decide_bases(self._records(), self.columns, self.answer_base)
         return check_problems(
             iterate_records(path),
             answer_kind=kind,
             labels=labels,
             column_names=self.columns,
-            base=base,
+            bases=bases,
         )
 
     def _records(self) -> Iterable[Record]:

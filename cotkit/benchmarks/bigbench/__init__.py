@@ -40,6 +40,9 @@ class Bigbench:
     mode: str | None = None
     """``generate`` or ``choice``; None: ``generate`` where every item has a target and options,
     else what the task's preferred score is about."""
+    options: str | None = None
+    """``hide`` asks openly, ``show`` shows the options in the question, both in ``generate``; None:
+    as the task says."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with a message about a download."""
     name: str = field(default="bigbench", init=False)
@@ -54,6 +57,12 @@ class Bigbench:
             raise ValueError(f"task is {self.task!r}, must be a folder's name, or task/subtask")
         if self.mode not in {None, "generate", "choice"}:
             raise ValueError(f"mode is {self.mode!r}, must be generate or choice")
+        if self.options not in {None, "hide", "show"}:
+            raise ValueError(f"options is {self.options!r}, must be hide or show")
+        if self.options and self.mode == "choice":
+            raise ValueError(
+                f"options is {self.options!r}, but mode=choice shows them: leave it out"
+            )
 
     @property
     def version(self) -> str:
@@ -63,9 +72,10 @@ class Bigbench:
         """
         files = self._files()
         digest = hash_files(*(path for _, path in files))
-        mode, problems = _read_problems(files, self.mode)
+        mode, problems = _read_problems(files, self._mode, self.options)
+        form = f"-{self.options}" if self.options else ""
         reader = 2 if any(problem.rationale for problem in problems) else 1
-        return f"{reader}-{self.task}-{mode}-{digest}"
+        return f"{reader}-{self.task}-{mode}{form}-{digest}"
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -80,7 +90,7 @@ class Bigbench:
             UnknownNameError: no such task.
             MissingDataError: the task is neither here nor to be had.
         """
-        return _read_problems(self._files(), self.mode)[1]
+        return _read_problems(self._files(), self._mode, self.options)[1]
 
     def notes(self) -> tuple[str, ...]:
         """Say why the report has no normalised score, where the task prefers one all the same."""
@@ -97,12 +107,16 @@ class Bigbench:
         """Return nothing: a task is one split."""
         return ()
 
+    @property
+    def _mode(self) -> str | None:
+        return "generate" if self.options else self.mode  # options to hide or show: asked to write
+
     def _files(self) -> tuple[tuple[str, Path], ...]:
         return task_files(self.task, self.notify)
 
 
 def _read_problems(
-    files: tuple[tuple[str, Path], ...], mode: str | None
+    files: tuple[tuple[str, Path], ...], mode: str | None, options: str | None
 ) -> tuple[Mode, tuple[Problem, ...]]:
     tasks = [(name, read_task(path)) for name, path in files]
     chosen = _choose_mode([task for _, task in tasks], mode)
@@ -121,7 +135,7 @@ def _read_problems(
     kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
     return "generate", tuple(
         _make_generate_problem(
-            Question(id=key, text=_question_text(task, example, options=True), answer_kind=kind),
+            Question(id=key, text=_question_text(task, example, options), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
             answers[key][1],
             task,
@@ -147,8 +161,11 @@ def _distinct_examples(task: TaskFile) -> list[Record]:
     return list(examples.values())
 
 
-def _question_text(task: TaskFile, example: Record, *, options: bool) -> str:
-    """Return the question in the task's own frame, but without ``Q:`` and ``A:``."""
+def _question_text(task: TaskFile, example: Record, options: str | None) -> str:
+    """Return the question in the task's own frame, but without ``Q:`` and ``A:``.
+
+    ``options``: ``hide`` or ``show``; None: as the task says.
+    """
     before, after = (
         "" if text.strip() == mark else text
         for text, mark in (
@@ -160,7 +177,7 @@ def _question_text(task: TaskFile, example: Record, *, options: bool) -> str:
     if not isinstance(words, str):
         raise example.make_error("must be text", field="input")
     shows = task.fields.get("append_choices_to_input", True) is not False
-    if options and shows and "target_scores" in example.fields:
+    if options == "show" or (options is None and shows and "target_scores" in example.fields):
         mark = task.get_text("choice_prefix", _CHOICE)
         words += "".join(mark + name for name in _shuffle_options(example))
     text = f"{task.get_text('task_prefix', '').rstrip()}\n{before}{words}{after}".strip()
@@ -188,7 +205,7 @@ def _make_choice_problem(key: str, task: TaskFile, example: Record) -> Problem:
     return Problem(
         question=Question(
             id=key,
-            text=_question_text(task, example, options=False),
+            text=_question_text(task, example, "hide"),
             choices=choices,
             answer_kind="choice",
         ),
