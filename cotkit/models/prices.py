@@ -96,7 +96,7 @@ def _ask_package(backend: str, model: str, base_url: str | None) -> Price | None
     except LookupError:
         return None
     names = ("input", "cache_read", "cache_write", "output")
-    values = [getattr(prices, f"{one}_mtok", None) for one in names]
+    values = [getattr(prices, f"{name}_mtok", None) for name in names]
     rates = [getattr(value, "base", value) for value in values]  # of tiers the first
     if rates[0] is None or rates[3] is None:
         return None

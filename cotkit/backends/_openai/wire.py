@@ -51,7 +51,9 @@ class Wire:
         if self._looks is None and self.setup.backend != "openai":
             self._looks = asyncio.create_task(self._look())
         if self._server:
-            completions = tuple(replace(one, server=self._server) for one in completions)
+            completions = tuple(
+                replace(completion, server=self._server) for completion in completions
+            )
         if len(completions) < posted.get("n", 1) and "n" not in self.setup.rule.refuses:
             rule = self.setup.rule
             self.setup = replace(self.setup, rule=replace(rule, refuses=rule.refuses | {"n"}))
@@ -283,8 +285,8 @@ def describe_server(models: Body, model: str) -> dict[str, str | int]:
     """Return engine and window of a model in a server's list of models, as far as it says them."""
     listed: Any = models.get("data")
     entries: list[Any] = listed if isinstance(listed, list) else []
-    own = [one for one in entries if isinstance(one, dict) and one.get("id") == model]
-    entry: Body = own[0] if own else entries[0] if len(entries) == 1 else {}
+    same = [item for item in entries if isinstance(item, dict) and item.get("id") == model]
+    entry: Body = same[0] if same else entries[0] if len(entries) == 1 else {}
     facts: dict[str, str | int] = {}
     owner = entry.get("owned_by")
     if isinstance(owner, str) and owner:
