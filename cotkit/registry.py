@@ -318,7 +318,7 @@ def _coerce(place: str, text: str, hint: object) -> object:
                 text.lower()
             ]
         if int in options:
-            return _plain_integer(text)
+            return parse_integer(text)
         if float in options:
             return _finite_float(text)
         if Path in options:
@@ -339,10 +339,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _plain_integer(text: str) -> int:
-    """Read a whole number in the digits 0 to 9 and nothing else."""
-    if re.fullmatch(r"[-+]?[0-9]{1,400}", text) is None:
-        raise ValueError(text)
+def parse_integer(text: str) -> int:
+    """Read a whole number in the digits 0 to 9: ``int`` takes ``1_0`` and other digits, too.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(r"\s*[-+]?[0-9]{1,400}\s*", text) is None:
+        raise ValueError(f"{text[:20]!r} is no whole number")
     return int(text)
 
 

@@ -20,9 +20,11 @@ from cotkit.benchmarks.coin_flips import CoinFlips
 from cotkit.benchmarks.last_letters import LastLetters
 from cotkit.cli import app
 from cotkit.errors import UsageError
+from cotkit.interop.inspect_ import samples
 from cotkit.protocols import Benchmark
 from cotkit.registry import entries, parse_spec
-from cotkit.types import Problem
+from cotkit.strategies.cot import Cot
+from cotkit.types import Exemplar, Problem
 
 N = 24
 
@@ -298,6 +300,35 @@ def test_a_prompt_of_one_split_is_shown_but_for_what_is_kept_back(home: Path) ->
     assert [result.exit_code for result in outcomes].count(0) == N
     errors = [str(result.exception) for result in outcomes if result.exception]
     assert sum("is kept for exemplars" in error for error in errors) == 8, errors
+
+
+@pytest.mark.usefixtures("home")
+def test_a_solver_in_inspect_never_shows_a_problem_to_itself() -> None:
+    settings = samples.read_settings("cot", {})
+    refused: list[str] = []
+    for problem in load_benchmark(parse_spec("bigbench:even")).problems():
+        view = samples.SampleView(
+            id=problem.question.id,
+            text=problem.question.text,
+            choices=(),
+            targets=(problem.gold,),
+            bench="bigbench:even",
+        )
+        try:
+            strategy = samples.build_strategy(settings, view, problem)
+        except UsageError as error:
+            refused.append(str(error))
+        else:
+            shown = [exemplar.question for exemplar in exemplars_of(strategy)]
+            assert problem.question.text not in shown
+    assert len(refused) == 8
+    assert all("is kept for exemplars" in error for error in refused)
+
+
+def exemplars_of(strategy: object) -> Sequence[Exemplar]:
+    """Return the exemplars of a strategy."""
+    assert isinstance(strategy, Cot)
+    return strategy.exemplars
 
 
 def test_too_few_problems_for_exemplars_say_what_can_be_done(tmp_path: Path) -> None:

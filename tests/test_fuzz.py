@@ -19,7 +19,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cotkit.backends._anthropic import wire as anthropic
+from cotkit.backends._hosted.faults import read_object, retry_after_s, server_sentence
 from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._openai.likelihood import read_first_token
+from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends.scripted import Scripted
 from cotkit.benchmarks._files import read_task
 from cotkit.benchmarks._problems import UserFile
@@ -27,9 +31,12 @@ from cotkit.benchmarks.lm_eval import LmEval
 from cotkit.errors import CotkitError
 from cotkit.interop.ladders import read_sources
 from cotkit.interop.recorded import compare_recorded
+from cotkit.models import folder, gguf
 from cotkit.models.prices import read_prices
+from cotkit.types import Decoding, Message, Request
 from cotkit.workflows.completions_file import FieldNames, read_file
 from cotkit.workflows.score import ScoreQuestion, score_completions
+from tests.tiny_gguf import write_llama
 
 pytest.importorskip("yaml", reason="pip install 'cotkit[lm-eval-tasks]'")
 
@@ -138,7 +145,71 @@ models = ["a*", "b"]
 input = 1.5
 output = 3
 """
+CONFIG: dict[str, Any] = {"max_position_embeddings": 2048, "text_config": {"n_positions": 1}}
+MANIFEST: dict[str, Any] = {
+    "format": "cotkit-model-1",
+    "source": {"a": "b"},
+    "converter_version": 1,
+    "n_params": 10,
+    "files": {"x": {"sha256": "0" * 64, "bytes": 1}},
+}
+TENSORS = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+HEADER = 3000
+"""Bytes of a small GGUF file that are mutated: metadata, and the first tensors' entries."""
+
+
+def make_gguf() -> bytes:
+    with tempfile.TemporaryDirectory() as home:
+        return write_llama(Path(home) / "x.gguf").read_bytes()
+
+
+GGUF = make_gguf()
 REPLIES: list[dict[str, Any]] = [{"prompt": "a", "text": "b"}, {"prompt": "", "text": "c"}]
+USAGE: dict[str, Any] = {
+    "prompt_tokens": 5,
+    "completion_tokens": 3,
+    "prompt_tokens_details": {"cached_tokens": 1},
+    "completion_tokens_details": {"reasoning_tokens": 1},
+}
+TOP = [{"token": " x", "logprob": -0.1}, {"token": " y", "logprob": -2.0}]
+CHAT: dict[str, Any] = {
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "2", "reasoning_content": "so"},
+            "finish_reason": "stop",
+            "logprobs": {"content": [{"token": " x", "logprob": -0.1, "top_logprobs": TOP}]},
+        }
+    ],
+    "usage": USAGE,
+}
+TEXT: dict[str, Any] = {
+    "model": "m",
+    "choices": [{"index": 0, "text": "2", "finish_reason": "length", "logprobs": None}],
+    "usage": USAGE,
+}
+RESPONSE: dict[str, Any] = {
+    "model": "m",
+    "status": "completed",
+    "output": [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "so"}]},
+        {"type": "message", "content": [{"type": "output_text", "text": "2"}]},
+    ],
+    "usage": {"input_tokens": 5, "output_tokens": 3},
+}
+MESSAGE: dict[str, Any] = {
+    "model": "m",
+    "stop_reason": "end_turn",
+    "content": [{"type": "thinking", "thinking": "so"}, {"type": "text", "text": "2"}],
+    "usage": {"input_tokens": 5, "output_tokens": 3, "cache_read_input_tokens": 1},
+}
+REQUEST = Request(
+    messages=(Message(role="user", content="Q"),),
+    decoding=Decoding(max_tokens=9),
+    samples=(0,),
+    options=(" x", " y"),
+)
 
 
 def lines(rows: list[dict[str, Any]]) -> bytes:
@@ -229,6 +300,55 @@ def read_replies(home: Path, content: bytes) -> None:
     assert Scripted(model=str(write(home, "x.jsonl", content))).info
 
 
+def read_config(home: Path, content: bytes) -> None:
+    write(home, "config.json", content)
+    folder.context_window(home)
+
+
+def read_manifest(home: Path, content: bytes) -> None:
+    write(home, folder.MANIFEST_NAME, content)
+    write(home, "x", b"1")
+    folder.read_manifest(home)
+
+
+def read_tensors(home: Path, content: bytes) -> None:
+    folder.count_elements(write(home, "model.safetensors", content))
+
+
+def read_gguf(home: Path, content: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=home) as target:
+        path = write(home, "x.gguf", content + GGUF[HEADER:])
+        gguf.convert(path, Path(target), lambda _: None)
+
+
+def read_completions(api: str) -> Reader:
+    def read(_: Path, content: bytes) -> None:
+        answer = read_object(content)
+        body = {"model": "m", "messages": [], "prompt": ["Q"], "n": 1, "max_tokens": 9}
+        for completion in INTERFACES[cast("Any", api)].read_completions(answer, body):
+            assert completion.text.encode() is not None
+            assert completion.n_generated_tokens is None or completion.n_generated_tokens < 2**63
+
+    return read
+
+
+def read_weights(_: Path, content: bytes) -> None:
+    for completion in read_first_token(read_object(content), {"model": "m"}, REQUEST):
+        assert completion.logprob is None or math.isfinite(completion.logprob)
+
+
+def read_message(_: Path, content: bytes) -> None:
+    completion = anthropic.read_completion(read_object(content), {"model": "m"})
+    assert completion.text.encode() is not None
+
+
+def read_headers(_: Path, content: bytes) -> None:
+    text = content.decode("latin-1")
+    seconds = retry_after_s({"retry-after": text})
+    assert seconds is None or not math.isnan(seconds)
+    assert "\n" not in server_sentence(text)
+
+
 def archive() -> bytes:
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
@@ -256,6 +376,10 @@ READERS: Mapping[str, tuple[Reader, object]] = {
     "rows of a task": (read_rows, LINES),
     "prices": (read_price_file, PRICES),
     "replies": (read_replies, REPLIES),
+    "a model's config": (read_config, CONFIG),
+    "a manifest": (read_manifest, MANIFEST),
+    "tensors": (read_tensors, len(TENSORS).to_bytes(8, "little") + TENSORS + bytes(4)),
+    "a GGUF file": (read_gguf, GGUF[:HEADER]),
 }
 
 # Mutations: of bytes, and of the values of JSON.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import sys
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import TransientError, UsageError
+from cotkit.run import sandbox
 from cotkit.run.sandbox import (
     MAX_AT_ONCE,
     MAX_OUTPUT_BYTES,
+    Wall,
     make_borrowed_sandbox,
     make_sandbox,
 )
@@ -94,6 +97,30 @@ FINE = [
     ("import os; print(sorted(os.environ), os.path.exists('x'))", "[] False\n"),
     ("import sys; print('cotkit' in sys.modules, sys.argv)", "False ['']\n"),
     ("print(__name__)", "__main__\n"),
+    (
+        "from datetime import datetime as d\nprint(d.strptime('2024-02-01', '%Y-%m-%d').day)",
+        "1\n",
+    ),
+    ("import time; print(time.strptime('2024', '%Y').tm_year, time.strftime('%H')[2:])", "2024 \n"),
+    ("import os; print(len(os.urandom(3)), os.path.exists('/'), os.getcwd()[:1])", "3 True /\n"),
+    (
+        (
+            "import zoneinfo, datetime\n"
+            "print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('UTC')).tzname())"
+        ),
+        "UTC\n",
+    ),
+    ("import pickle, copy; print(pickle.loads(pickle.dumps(copy.copy([1]))))", "[1]\n"),
+    ("import decimal; print(pickled := decimal.Decimal('1.10') + 1)", "2.10\n"),
+    (
+        "import hashlib, zlib; print(hashlib.md5(b'').hexdigest()[:4], zlib.crc32(b'x'))",
+        "d41d 2363233923\n",
+    ),
+    ("print('\\N{EURO SIGN}', 'é'.encode('idna'), 'x'.encode('cp1252'))", "€ b'xn--9ca' b'x'\n"),
+    ("import warnings; warnings.warn('x'); print(1 if 2 is 2 else 0)", "1\n"),
+    ("import random; random.seed(1); print(random.randint(1, 6), 2 ** 100 % 7)", "2 2\n"),
+    ("import statistics, fractions; print(statistics.mean([fractions.Fraction(1, 3)]))", "1/3\n"),
+    ("import importlib; print(importlib.import_module('math').pi > 3)", "True\n"),
     ("import __main__; x = 1; print(__main__.x, len(vars(__main__)) < 12)", "1 True\n"),
     (
         (
@@ -232,3 +259,19 @@ def test_a_container_runs_code_and_is_ended_with_it(
     assert [line for line in lines if line.startswith("kill")] == [f"kill {names[-1]}"]
     with pytest.raises(UsageError, match=r"No such image: absent \(docker pull absent\)"):
         run("print(1)", kind="docker:absent")
+
+
+def test_root_runs_code_as_a_user_of_its_own_where_the_library_is_readable() -> None:
+    python = Path("/usr/bin/python3")
+    if os.geteuid() or not python.exists():
+        pytest.skip("needs root and a Python of the system")
+    command = (str(python), "-I", "-S", "-B", str(Path(sandbox.__file__).with_name("_jail.py")))
+    wall = Wall(kind="kernel", command=command, walls="landlock+seccomp")
+    step = Execute(code="import os; print(os.getuid() > 60000, os.geteuid() == os.getgid())")
+    assert asyncio.run(sandbox._run_code(wall, step)).text == "True True\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
+def test_the_process_that_runs_code_shows_its_memory_to_nobody() -> None:
+    run("print(1)")
+    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0  # PR_GET_DUMPABLE

@@ -379,10 +379,25 @@ def test_counts_are_written_in_plain_digits(tmp_path: Path, n_steps: str) -> Non
         UserFile(path=path).problems()
 
 
-@pytest.mark.parametrize("n", ["\u0661\u0660", "1_0", " 10", "1,0", "1e1"])
+@pytest.mark.parametrize("n", ["\u0661\u0660", "1_0", "1,0", "1e1"])
 def test_parameters_are_written_in_plain_digits(n: str) -> None:
     with pytest.raises(UsageError, match=r"linear-classification:n=.* is not of type int"):
         load_benchmark(Spec(name="linear-classification", params={"n": n}))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--limit", "\u0668"],
+        ["--limit", "1_0"],
+        ["--exemplar-seeds", "0,\u0661"],
+        ["--exemplars", "builtin:\u0664"],
+    ],
+)
+def test_settings_are_written_in_plain_digits(option: list[str], tmp_path: Path) -> None:
+    command = ["plan", "--model", "simulated/8b", "--bench", "gsm-mini", "--log-dir", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, *option])
+    assert isinstance(result.exception, UsageError), result.output
 
 
 # --- a whole number as the answer of a choice

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import cast, get_args
 
-from cotkit.benchmarks._files import Record, hash_files, iterate_records
+from cotkit.benchmarks._files import Record, hash_files, iterate_records, read_records
 from cotkit.benchmarks._sampling import check_disjoint
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import content_hash
@@ -266,7 +266,7 @@ def _make_problem(
     solution, n_marks, gold = _read_solution(record, columns, answer_kind, choices, bases)
     return Problem(
         question=Question(
-            id=_find_name(record, columns["id"]) or f"{_stem(record)}/{record.number}",
+            id=_find_name(record, columns["id"]) or f"{_stem(record.file)}/{record.number}",
             text=record.require_text(columns["question"]),
             choices=choices,
             answer_kind=answer_kind,
@@ -278,10 +278,10 @@ def _make_problem(
     )
 
 
-def _stem(record: Record) -> str:
+@functools.lru_cache(maxsize=8)
+def _stem(file: Path | str) -> str:
     """Return the file's name without its end: ``mine`` of ``mine.csv.gz``."""
-    name = Path(record.file).name
-    return Path(name.removesuffix(".gz")).stem
+    return Path(Path(file).name.removesuffix(".gz")).stem
 
 
 def _check_names(record: Record, columns: FieldColumns) -> None:
@@ -680,18 +680,15 @@ class UserFile:
 
     def _read(self, path: Path) -> tuple[Problem, ...]:
         kind = self.answer_kind
-        labels: tuple[str, ...] = ()
-        bases: Bases = {}
-        if kind == "choice":
-            labels = collect_labels(self._records(), self.columns)
-            bases = decide_bases(self._records(), self.columns, self.answer_base)
+        if kind != "choice":
+            records = iterate_records(path)
+            return check_problems(records, answer_kind=kind, column_names=self.columns)
+        files = {file: read_records(file) for file in self._files}
+        records = list(chain.from_iterable(files.values()))
         return check_problems(
-            iterate_records(path),
+            files[path],
             answer_kind=kind,
-            labels=labels,
+            labels=collect_labels(records, self.columns),
             column_names=self.columns,
-            bases=bases,
+            bases=decide_bases(records, self.columns, self.answer_base),
         )
-
-    def _records(self) -> Iterable[Record]:
-        return chain.from_iterable(map(iterate_records, self._files))

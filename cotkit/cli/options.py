@@ -279,12 +279,14 @@ def fix_options(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., 
 
 
 def _read_limit(text: str | None) -> int | Literal["all"] | None:
+    from cotkit.registry import parse_integer
+
     if text is None:
         return None
     if text == "all":
         return "all"
     try:
-        return int(text)
+        return parse_integer(text)
     except ValueError:
         raise UsageError(f"--limit {text!r} is not a number", hint="a number, or all") from None
 
@@ -296,8 +298,10 @@ def _read_stop(text: str | None) -> Literal["decided"] | None:
 
 
 def _read_seeds(text: str) -> tuple[int, ...]:
+    from cotkit.registry import parse_integer
+
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(map(parse_integer, text.split(",")))
     except ValueError:
         raise UsageError(
             f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"

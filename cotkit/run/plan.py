@@ -23,7 +23,7 @@ from cotkit.registry import (
 )
 from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content, is_built_in
-from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
+from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
 from cotkit.scoring import READERS
 from cotkit.types import BackendInfo, Exemplar, Problem
 
@@ -305,9 +305,7 @@ def _build_strategy(
             hint="add: reasons: ClassVar[bool] = True",
         )
     if getattr(built, "runs_code", False) and not spec.run_unsafe_code:
-        raise UsageError(
-            f"{strategy.name} runs code that the model writes", hint="--confirm-run-unsafe-code"
-        )
+        raise UsageError(f"{strategy.name} runs code that the model writes", hint=CONFIRM)
     return cast("Strategy | OracleStrategy", built)
 
 

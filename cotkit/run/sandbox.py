@@ -40,7 +40,7 @@ from typing import NamedTuple
 from cotkit.errors import TransientError, UsageError
 from cotkit.run import _jail
 from cotkit.run.driver import Run
-from cotkit.run.spec import check_sandbox
+from cotkit.run.spec import CONFIRM, check_sandbox
 from cotkit.types import Completion, Execute
 
 MAX_OUTPUT_BYTES = 10_000
@@ -96,8 +96,9 @@ def find_wall(kind: str) -> Wall:
             return wall
         reasons.append(reason)
     raise UsageError(
-        f"nothing here keeps code that a model wrote from your files: {'; '.join(reasons)}",
-        hint=_way_out("auto"),
+        "nothing here keeps code that a model wrote from your files, the answers and the network:"
+        f" {'; '.join(reasons)}",
+        hint=f"{_way_out('auto')}; a container is the boundary for hostile code",
     )
 
 
@@ -160,19 +161,18 @@ def _reason_not_to_use(wall: Wall) -> str:
 
 def _bwrap_command(program: str) -> tuple[str, ...]:
     """Return the command that starts a helper where only Python and its libraries exist."""
-    binds: list[str] = ["--ro-bind", "/usr", "/usr"]
+    python = os.path.realpath(sys.executable)
+    libraries = ["/usr/lib", "/usr/lib64", "/usr/local/lib", f"{sys.base_prefix}/lib"]
+    shared = [python, *libraries, "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime"]
+    binds = [text for path in dict.fromkeys(shared) for text in ("--ro-bind-try", path, path)]
     for folder in ("/lib", "/lib64", "/bin"):  # links into /usr on most systems
         if Path(folder).is_symlink():
             binds += ["--symlink", str(Path(folder).readlink()), folder]
         else:
             binds += ["--ro-bind-try", folder, folder]
-    for path in ("/etc/ld.so.cache", "/etc/localtime"):
-        binds += ["--ro-bind-try", path, path]
-    if not sys.base_prefix.startswith("/usr/") and sys.base_prefix != "/usr":
-        binds += ["--ro-bind", sys.base_prefix, sys.base_prefix]
-    for folder in sys.path:  # installed packages may hold answers, ours do
-        if folder.endswith("-packages") and folder.startswith(("/usr/", f"{sys.base_prefix}/")):
-            binds += ["--tmpfs", folder]
+    for library in libraries:  # installed packages may hold answers, ours do
+        for packages in Path(library).glob("python*/*-packages"):
+            binds += ["--tmpfs", str(packages)]
     for device in ("/dev/null", "/dev/urandom"):
         binds += ["--dev-bind", device, device]
     return (
@@ -181,7 +181,7 @@ def _bwrap_command(program: str) -> tuple[str, ...]:
         *("--uid", _NOBODY, "--gid", _NOBODY, "--cap-drop", "ALL"),
         *binds,
         *("--ro-bind", str(_JAIL), "/jail.py", "--remount-ro", "/", "--chdir", "/", "--"),
-        *(os.path.realpath(sys.executable), *_PYTHON_OPTIONS, "/jail.py"),
+        *(python, *_PYTHON_OPTIONS, "/jail.py"),
     )
 
 
@@ -274,9 +274,7 @@ def make_borrowed_sandbox(execute: Exec) -> Run:
 
 
 async def _refuse_code(step: Execute) -> Completion:  # noqa: ARG001 - the type's
-    raise UsageError(
-        "this strategy runs code that the model writes", hint="--confirm-run-unsafe-code"
-    )
+    raise UsageError("this strategy runs code that the model writes", hint=CONFIRM)
 
 
 async def _run_code(wall: Wall, step: Execute) -> Completion:

@@ -53,7 +53,8 @@ def read_gold_number(text: str) -> str | None:
     if len(text) > _MAX_LENGTH:
         return None
     text = "".join(str(unicodedata.decimal(letter, letter)) for letter in text.strip())
-    value = settle_number(text)
+    settled: object = settle_number(text)
+    value: object = getattr(settled, "value", settled)
     is_one = len(list(islice(find_numbers(text), 2))) < 2
     return canonical_form(value) if isinstance(value, Fraction) and is_one else None
 
