@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
@@ -21,7 +24,13 @@ from cotkit.backends._hosted import policy
 from cotkit.backends._openai.services import load_services
 from cotkit.backends.anthropic import Anthropic
 from cotkit.backends.openai_api import OpenaiApi
-from cotkit.errors import AccessError, BackendError, TransientError, UsageError
+from cotkit.errors import (
+    AccessError,
+    BackendError,
+    MissingDependencyError,
+    TransientError,
+    UsageError,
+)
 from cotkit.identity import backend_key
 from cotkit.run.backend import build_backend
 from cotkit.run.budget import Resources
@@ -30,7 +39,7 @@ from cotkit.run.spec import RunSpec
 from cotkit.store import Store
 from cotkit.types import Completion, Decoding, Message, Request
 from cotkit.workflows.compare import perform
-from tests.conftest import Sums
+from tests.conftest import REPOSITORY, Sums
 from tests.raw_server import Body, RawServer, Reply, chat, messages, response
 
 pytest.importorskip("openai", reason="the openai extra is not installed")
@@ -834,3 +843,90 @@ def test_what_may_not_be_sent_is_refused_and_not_repeated(args: dict[str, str], 
         build("openai-api/srv/m", base_url="http://127.0.0.1:1/v1", **args)
     assert "secret-1" not in str(refused.value)
     assert "abcdefgh" not in str(refused.value)
+
+
+SELVES: dict[str, tuple[dict[str, Json], str]] = {
+    "vLLM": (
+        {
+            "/v1/models": {
+                "data": [{"id": "m", "owned_by": "vllm", "max_model_len": 4096}, {"id": "x"}]
+            }
+        },
+        "engine vllm; window 4096",
+    ),
+    "llama.cpp": (
+        {
+            "/v1/models": {"data": [{"id": "m.gguf", "owned_by": "llamacpp", "meta": {}}]},
+            "/props": {
+                "default_generation_settings": {"n_ctx": 2048},
+                "total_slots": 4,
+                "build_info": "b7000",
+            },
+        },
+        "engine llamacpp; slots 4; version b7000; window 2048",
+    ),
+    "nothing": ({"/v1/models": {"data": "none"}}, ""),
+    "garbage": ({"/v1/models": [1]}, ""),
+}
+
+
+@pytest.mark.parametrize(("pages", "says"), SELVES.values(), ids=SELVES)
+def test_what_a_server_says_of_itself_is_in_the_report(
+    pages: dict[str, Json], says: str, tmp_path: Path
+) -> None:
+    class Telling(RawServer):
+        def look(self, path: str) -> bytes:
+            return response(pages[path]) if path in pages else response({}, "404 Not Found")
+
+    def reply(_body: Body, _number: int) -> Reply:
+        time.sleep(0.05)
+        return response(chat())
+
+    with Telling(reply) as server:
+        notes = run(server, tmp_path).notes
+    found = [note for note in notes if note.startswith("the server says of itself: ")]
+    assert found == ([f"the server says of itself: {says}"] if says else [])
+
+
+@pytest.mark.parametrize("name", ["inspect", "litellm"])
+def test_a_provider_of_another_package_is_planned_without_it_and_named_when_it_is_missing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    monkeypatch.setitem(sys.modules, "litellm", None)
+    backend = build(f"{name}/openai/gpt-4o")
+    assert (backend.info.backend, backend.info.model) == (name, "openai/gpt-4o")
+    with pytest.raises(MissingDependencyError, match=rf"pip install 'cotkit\[{name}\]'"):
+        asyncio.run(backend.generate(request()))
+
+
+ASK_BY_NAME = """
+import asyncio, sys
+from cotkit.run.backend import build_backend
+from cotkit.types import Decoding, Message, Request
+model, url = sys.argv[1:]
+backend = build_backend(model, {"base_url": url}, problems=(), store=None, notify=print)
+message = Message(role="user", content="Q: 6 * 7?")
+asked = Request(messages=(message,), decoding=Decoding(max_tokens=20), samples=(0,))
+print(asyncio.run(backend.generate(asked))[0].text)
+"""
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("name", ["inspect", "litellm"])
+def test_a_provider_of_another_package_answers(name: str) -> None:
+    python = os.environ.get(f"COTKIT_{name.upper()}_PYTHON")
+    if python is None:
+        pytest.skip(f"COTKIT_{name.upper()}_PYTHON names no Python that has {name}")
+    usage = {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
+    body = {**chat(), "object": "chat.completion", "created": 1, "usage": usage}
+    with RawServer(always(body)) as server:
+        done = subprocess.run(
+            [python, "-c", ASK_BY_NAME, f"{name}/openai/gpt-4o", f"{server.url}/v1"],
+            env={**os.environ, "OPENAI_API_KEY": "k", "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout.splitlines()[-1] == TEXT
+    assert server.bodies[0]["messages"] == [{"role": "user", "content": "Q: 6 * 7?"}]
