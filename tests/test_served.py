@@ -930,3 +930,64 @@ def test_a_provider_of_another_package_answers(name: str) -> None:
         )
     assert done.stdout.splitlines()[-1] == TEXT
     assert server.bodies[0]["messages"] == [{"role": "user", "content": "Q: 6 * 7?"}]
+
+
+# The table of docs/hosted.md, played. ----------------------------------------------------------
+
+
+def documented() -> dict[str, list[str]]:
+    text = (REPOSITORY / "docs" / "hosted.md").read_text(encoding="utf-8")
+    lines = text.partition("## What servers do")[2].partition("\n## ")[0].splitlines()
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    return {row[0]: row[1:] for row in rows[2:]}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("name", documented())
+def test_a_server_of_the_table_is_asked_as_the_table_says(
+    name: str, is_streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_API_KEY", "azure-key-1")  # the one address that wants a key anywhere
+    n_row, logprobs, seed, _, field, parts = documented()[name]
+
+    def reply(body: Body, _number: int) -> Reply:
+        if is_streamed and not body.get("stream"):
+            return response({"error": {"message": ONLY_STREAMS[0]}}, "400 Bad Request")
+        if seed == "refused" and "seed" in body:
+            return response({"error": {"message": "Unknown name seed"}}, "422 Unprocessable")
+        assert n_row != "not sent" or "n" not in body
+        content: Json = [{"type": "text", "text": TEXT}] if parts == "yes" else TEXT
+        if field == "in the parts":
+            content = [{"type": "thinking", "thinking": THOUGHT}, *content]
+        message: dict[str, Json] = {"content": content}
+        if field == "reasoning_details":
+            message[field] = [{"type": "reasoning.text", "text": THOUGHT}]
+        elif field.startswith("reasoning"):
+            message[field] = THOUGHT
+        n = body.get("n", 1) if n_row == "yes" else 1
+        usage = {"prompt_tokens": 9, "completion_tokens": 6 * n}
+        key = "delta" if is_streamed else "message"
+        choices = [{"index": i, "finish_reason": "stop", key: message} for i in range(n)]
+        whole: Json = {"model": "m", "choices": choices, "usage": usage}
+        return events(whole) if is_streamed else response(whole)
+
+    with RawServer(reply) as server:
+        backend = build(f"openai-api/{name}/m", base_url=f"{server.url}/v1")
+        if name == "groq":
+            assert "loglikelihood" not in backend.info.capabilities
+        assert logprobs in {"yes", "dropped", "not sent"}
+
+        async def run_all() -> tuple[Completion, ...]:
+            try:
+                return await backend.generate(
+                    replace(request(temperature=0.7, seed=1), samples=(0, 1, 2))
+                )
+            finally:
+                await backend.close()
+
+        completions = asyncio.run(run_all())
+    assert [one.text for one in completions] == [TEXT] * 3
+    assert {one.reasoning for one in completions} == {None if field == "none" else THOUGHT}
+    assert sum(one.n_generated_tokens or 0 for one in completions) == 18
+    final = [body for body in server.bodies if not is_streamed or body.get("stream")]
+    assert ("seed" in final[-1]) is (n_row != "yes" and seed == "yes")
