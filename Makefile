@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: lock sbom audit container help demo setup browser postgresql test test-full fuzz interop fix perf
+.PHONY: lock sbom audit container help demo setup browser postgresql test test-full fuzz interop fix perf prices
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -62,6 +62,10 @@ interop: setup .venv-inspect/.installed .venv-lm-eval/.installed  ## real Inspec
 	COTKIT_INSPECT_PYTHON=$(CURDIR)/.venv-inspect/bin/python \
 	COTKIT_LM_EVAL_PYTHON=$(CURDIR)/.venv-lm-eval/bin/python \
 	  $(BIN)/python -m pytest -m interop
+
+prices: setup  ## the price table of services by name, from the public collection genai-prices
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'genai-prices>=0.2'
+	$(BIN)/python -m tests.make_prices
 
 fix: setup  ## format and mend what can be mended
 	$(BIN)/ruff format .

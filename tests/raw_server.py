@@ -34,6 +34,10 @@ class RawServer:
     def record(self, head: bytes) -> None:
         """Take the head of a request; a test may."""
 
+    def look(self, path: str) -> bytes:
+        """Answer a GET."""
+        return response({"error": f"no {path}"}, "404 Not Found")
+
     def _serve(self) -> None:
         while True:
             try:
@@ -46,6 +50,9 @@ class RawServer:
         with connection, contextlib.suppress(OSError, ValueError):
             body, head = _read_body(connection)
             self.record(head)
+            if head.startswith(b"GET"):
+                connection.sendall(self.look(head.split()[1].decode()))
+                return
             with self._lock:
                 self.bodies.append(body)
                 number = len(self.bodies) - 1

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
@@ -21,7 +24,13 @@ from cotkit.backends._hosted import policy
 from cotkit.backends._openai.services import load_services
 from cotkit.backends.anthropic import Anthropic
 from cotkit.backends.openai_api import OpenaiApi
-from cotkit.errors import AccessError, BackendError, TransientError, UsageError
+from cotkit.errors import (
+    AccessError,
+    BackendError,
+    MissingDependencyError,
+    TransientError,
+    UsageError,
+)
 from cotkit.identity import backend_key
 from cotkit.run.backend import build_backend
 from cotkit.run.budget import Resources
@@ -30,7 +39,7 @@ from cotkit.run.spec import RunSpec
 from cotkit.store import Store
 from cotkit.types import Completion, Decoding, Message, Request
 from cotkit.workflows.compare import perform
-from tests.conftest import Sums
+from tests.conftest import REPOSITORY, Sums
 from tests.raw_server import Body, RawServer, Reply, chat, messages, response
 
 pytest.importorskip("openai", reason="the openai extra is not installed")
@@ -834,3 +843,151 @@ def test_what_may_not_be_sent_is_refused_and_not_repeated(args: dict[str, str], 
         build("openai-api/srv/m", base_url="http://127.0.0.1:1/v1", **args)
     assert "secret-1" not in str(refused.value)
     assert "abcdefgh" not in str(refused.value)
+
+
+SELVES: dict[str, tuple[dict[str, Json], str]] = {
+    "vLLM": (
+        {
+            "/v1/models": {
+                "data": [{"id": "m", "owned_by": "vllm", "max_model_len": 4096}, {"id": "x"}]
+            }
+        },
+        "engine vllm; window 4096",
+    ),
+    "llama.cpp": (
+        {
+            "/v1/models": {"data": [{"id": "m.gguf", "owned_by": "llamacpp", "meta": {}}]},
+            "/props": {
+                "default_generation_settings": {"n_ctx": 2048},
+                "total_slots": 4,
+                "build_info": "b7000",
+            },
+        },
+        "engine llamacpp; slots 4; version b7000; window 2048",
+    ),
+    "nothing": ({"/v1/models": {"data": "none"}}, ""),
+    "garbage": ({"/v1/models": [1]}, ""),
+}
+
+
+@pytest.mark.parametrize(("pages", "says"), SELVES.values(), ids=SELVES)
+def test_what_a_server_says_of_itself_is_in_the_report(
+    pages: dict[str, Json], says: str, tmp_path: Path
+) -> None:
+    class Telling(RawServer):
+        def look(self, path: str) -> bytes:
+            return response(pages[path]) if path in pages else response({}, "404 Not Found")
+
+    def reply(_body: Body, _number: int) -> Reply:
+        time.sleep(0.05)
+        return response(chat())
+
+    with Telling(reply) as server:
+        notes = run(server, tmp_path).notes
+    found = [note for note in notes if note.startswith("the server says of itself: ")]
+    assert found == ([f"the server says of itself: {says}"] if says else [])
+
+
+@pytest.mark.parametrize("name", ["inspect", "litellm"])
+def test_a_provider_of_another_package_is_planned_without_it_and_named_when_it_is_missing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    monkeypatch.setitem(sys.modules, "litellm", None)
+    backend = build(f"{name}/openai/gpt-4o")
+    assert (backend.info.backend, backend.info.model) == (name, "openai/gpt-4o")
+    with pytest.raises(MissingDependencyError, match=rf"pip install 'cotkit\[{name}\]'"):
+        asyncio.run(backend.generate(request()))
+
+
+ASK_BY_NAME = """
+import asyncio, sys
+from cotkit.run.backend import build_backend
+from cotkit.types import Decoding, Message, Request
+model, url = sys.argv[1:]
+backend = build_backend(model, {"base_url": url}, problems=(), store=None, notify=print)
+message = Message(role="user", content="Q: 6 * 7?")
+asked = Request(messages=(message,), decoding=Decoding(max_tokens=20), samples=(0,))
+print(asyncio.run(backend.generate(asked))[0].text)
+"""
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("name", ["inspect", "litellm"])
+def test_a_provider_of_another_package_answers(name: str) -> None:
+    python = os.environ.get(f"COTKIT_{name.upper()}_PYTHON")
+    if python is None:
+        pytest.skip(f"COTKIT_{name.upper()}_PYTHON names no Python that has {name}")
+    usage = {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
+    body = {**chat(), "object": "chat.completion", "created": 1, "usage": usage}
+    with RawServer(always(body)) as server:
+        done = subprocess.run(
+            [python, "-c", ASK_BY_NAME, f"{name}/openai/gpt-4o", f"{server.url}/v1"],
+            env={**os.environ, "OPENAI_API_KEY": "k", "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout.splitlines()[-1] == TEXT
+    assert server.bodies[0]["messages"] == [{"role": "user", "content": "Q: 6 * 7?"}]
+
+
+# The table of docs/hosted.md, played. ----------------------------------------------------------
+
+
+def documented() -> dict[str, list[str]]:
+    text = (REPOSITORY / "docs" / "hosted.md").read_text(encoding="utf-8")
+    lines = text.partition("## What servers do")[2].partition("\n## ")[0].splitlines()
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    return {row[0]: row[1:] for row in rows[2:]}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("name", documented())
+def test_a_server_of_the_table_is_asked_as_the_table_says(
+    name: str, is_streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_API_KEY", "azure-key-1")  # the one address that wants a key anywhere
+    n_row, logprobs, seed, _, field, parts = documented()[name]
+
+    def reply(body: Body, _number: int) -> Reply:
+        if is_streamed and not body.get("stream"):
+            return response({"error": {"message": ONLY_STREAMS[0]}}, "400 Bad Request")
+        if seed == "refused" and "seed" in body:
+            return response({"error": {"message": "Unknown name seed"}}, "422 Unprocessable")
+        assert n_row != "not sent" or "n" not in body
+        content: Json = [{"type": "text", "text": TEXT}] if parts == "yes" else TEXT
+        if field == "in the parts":
+            content = [{"type": "thinking", "thinking": THOUGHT}, *content]
+        message: dict[str, Json] = {"content": content}
+        if field == "reasoning_details":
+            message[field] = [{"type": "reasoning.text", "text": THOUGHT}]
+        elif field.startswith("reasoning"):
+            message[field] = THOUGHT
+        n = body.get("n", 1) if n_row == "yes" else 1
+        usage = {"prompt_tokens": 9, "completion_tokens": 6 * n}
+        key = "delta" if is_streamed else "message"
+        choices = [{"index": i, "finish_reason": "stop", key: message} for i in range(n)]
+        whole: Json = {"model": "m", "choices": choices, "usage": usage}
+        return events(whole) if is_streamed else response(whole)
+
+    with RawServer(reply) as server:
+        backend = build(f"openai-api/{name}/m", base_url=f"{server.url}/v1")
+        if name == "groq":
+            assert "loglikelihood" not in backend.info.capabilities
+        assert logprobs in {"yes", "dropped", "not sent"}
+
+        async def run_all() -> tuple[Completion, ...]:
+            try:
+                return await backend.generate(
+                    replace(request(temperature=0.7, seed=1), samples=(0, 1, 2))
+                )
+            finally:
+                await backend.close()
+
+        completions = asyncio.run(run_all())
+    assert [one.text for one in completions] == [TEXT] * 3
+    assert {one.reasoning for one in completions} == {None if field == "none" else THOUGHT}
+    assert sum(one.n_generated_tokens or 0 for one in completions) == 18
+    final = [body for body in server.bodies if not is_streamed or body.get("stream")]
+    assert ("seed" in final[-1]) is (n_row != "yes" and seed == "yes")

@@ -42,14 +42,6 @@ def explain_empty(completion: Completion) -> str | None:
 
 
 @dataclass(slots=True)
-class _Prompt:
-    """One prompt as it was sent and counted."""
-
-    n_chars: int
-    n_tokens: int
-
-
-@dataclass(slots=True)
 class _Tally:
     """Counts over the completions of one run."""
 
@@ -59,7 +51,7 @@ class _Tally:
     n_window: int = 0
     windows: set[int] = field(default_factory=set[int])
     tools: Counter[str] = field(default_factory=Counter[str])
-    prompts: dict[str, _Prompt] = field(default_factory=dict[str, _Prompt])
+    prompts: set[tuple[int, int, int]] = field(default_factory=set[tuple[int, int, int]])
     served: Counter[str] = field(default_factory=Counter[str])
     first_of: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     samplers: Counter[frozenset[str]] = field(default_factory=Counter[frozenset[str]])
@@ -81,8 +73,8 @@ class _Tally:
         if isinstance(temperature, float) and temperature > 0:
             self.samplers[_SAMPLERS.intersection(completion.sent)] += 1
         if call.prompt.isascii() and completion.n_prompt_tokens:
-            prompt = _Prompt(len(call.prompt), completion.n_prompt_tokens)
-            self.prompts[call.prompt[-500:] + str(prompt.n_chars)] = prompt
+            n_tokens = completion.n_prompt_tokens
+            self.prompts.add((hash(call.prompt), len(call.prompt), n_tokens))
         self._add_empty(completion)
         self._add_window(call)
 
@@ -142,7 +134,7 @@ class _Tally:
             yield f"the server says of itself: {'; '.join(sorted(sentences))}"
 
     def _note_cut_prompts(self) -> Iterator[str]:
-        cut = find_cut_prompts([(p.n_chars, p.n_tokens) for p in self.prompts.values()])
+        cut = find_cut_prompts([(chars, tokens) for _, chars, tokens in self.prompts])
         if cut:
             longest, n_tokens = max(cut)
             yield (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -37,6 +39,8 @@ class Wire:
         self._echo_tokens = 0  # servers differ in whether max_tokens may be 0; 1 once one refused
         self._finish_words: frozenset[str] = frozenset()  # the server's own, met twice
         self._doubted_word: str | None = None
+        self._server: dict[str, str | int] = {}  # what it says of itself
+        self._looks: asyncio.Task[None] | None = None  # begun with the first answer
 
     async def send(self, request: Request) -> tuple[Completion, ...]:
         """Make one call, for as many of the samples as it may ask for."""
@@ -44,6 +48,12 @@ class Wire:
             self._interface.path, lambda setup: self._interface.write_body(setup, request)
         )
         completions = self._read(answer, posted)
+        if self._looks is None and self.setup.backend != "openai":
+            self._looks = asyncio.create_task(self._look())
+        if self._server:
+            completions = tuple(
+                replace(completion, server=self._server) for completion in completions
+            )
         if len(completions) < posted.get("n", 1) and "n" not in self.setup.rule.refuses:
             rule = self.setup.rule
             self.setup = replace(self.setup, rule=replace(rule, refuses=rule.refuses | {"n"}))
@@ -52,6 +62,23 @@ class Wire:
                 " from now on its samples are asked one by one"
             )
         return completions
+
+    async def _look(self) -> None:
+        """Ask the server once what it says of itself; none need answer."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_LOOK_S):
+                models = await self.client.get("/models")
+                self._server = describe_server(models, self.setup.model)
+                if self._server.get("engine") == "llamacpp":
+                    root = self.setup.base_url.removesuffix("/v1")
+                    self._server |= describe_llama_cpp(await self.client.get(f"{root}/props"))
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if self._looks is not None:
+            self._looks.cancel()
+            await asyncio.gather(self._looks, return_exceptions=True)
+        await self.client.close()
 
     def _read(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
         """Read an answer; whatever is wrong with it, that is no error of ours."""
@@ -246,6 +273,41 @@ def _rename_limit(
     return None
 
 
+# What a server says of itself: at /models, and llama.cpp at /props.
+
+
+_LOOK_S = 5.0
+_WINDOWS = ("max_model_len", "loaded_context_length", "context_length", "max_context_length")
+_MOST_TEXT = 80
+
+
+def describe_server(models: Body, model: str) -> dict[str, str | int]:
+    """Return engine and window of a model in a server's list of models, as far as it says them."""
+    listed: Any = models.get("data")
+    entries: list[Any] = listed if isinstance(listed, list) else []
+    same = [item for item in entries if isinstance(item, dict) and item.get("id") == model]
+    entry: Body = same[0] if same else entries[0] if len(entries) == 1 else {}
+    facts: dict[str, str | int] = {}
+    owner = entry.get("owned_by")
+    if isinstance(owner, str) and owner:
+        facts["engine"] = keys.scrub(owner)[:_MOST_TEXT]
+    window = next((entry[name] for name in _WINDOWS if type(entry.get(name)) is int), None)
+    if window is not None:
+        facts["window"] = window
+    return facts
+
+
+def describe_llama_cpp(props: Body) -> dict[str, str | int]:
+    """Return window, slots and version of a llama.cpp server."""
+    defaults: Any = props.get("default_generation_settings")
+    window = defaults.get("n_ctx") if isinstance(defaults, dict) else None
+    numbers = {"window": window, "slots": props.get("total_slots")}
+    facts: dict[str, str | int] = {k: n for k, n in numbers.items() if type(n) is int}
+    if isinstance(build := props.get("build_info"), str):
+        facts["version"] = keys.scrub(build)[:_MOST_TEXT]
+    return facts
+
+
 # The SDK's client.
 
 
@@ -286,6 +348,15 @@ class OpenaiClient:
         if not _has_words(answer) and (error := find_error(answer)) is not None:
             raise make_status_error(error, error["status"])
         return answer
+
+    async def get(self, path: str) -> Body:
+        """Get what a server says at a path.
+
+        Raises:
+            Exception: whatever is wrong with it.
+        """
+        sdk = await self.open()
+        return read_answer(await sdk.get(path, cast_to=bytes, options={"headers": self._headers}))
 
     async def close(self) -> None:
         """Close the connections; the next call opens new ones."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast, get_args
 
+from cotkit.backends.inspect import STOP_REASONS
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UnknownNameError, UsageError
-from cotkit.interop.inspect_.logs import STOP_REASONS
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import load_class, parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
