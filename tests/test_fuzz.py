@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from cotkit.backends._anthropic import wire as anthropic
 from cotkit.backends._hosted.faults import read_object, retry_after_s, server_sentence
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._openai.likelihood import read_first_token
+from cotkit.backends._openai.likelihood import read_echo, read_first_token
 from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends.scripted import Scripted
 from cotkit.benchmarks._files import read_task
@@ -189,6 +189,22 @@ TEXT: dict[str, Any] = {
     "choices": [{"index": 0, "text": "2", "finish_reason": "length", "logprobs": None}],
     "usage": USAGE,
 }
+ECHO: dict[str, Any] = {
+    "model": "m",
+    "choices": [
+        {
+            "index": i,
+            "text": f"Q {option}",
+            "logprobs": {
+                "tokens": ["Q", f" {option}"],
+                "token_logprobs": [None, -0.5],
+                "text_offset": [0, 1],
+            },
+        }
+        for i, option in enumerate("xy")
+    ],
+    "usage": {"prompt_tokens": 4},
+}
 RESPONSE: dict[str, Any] = {
     "model": "m",
     "status": "completed",
@@ -337,6 +353,13 @@ def read_weights(_: Path, content: bytes) -> None:
         assert completion.logprob is None or math.isfinite(completion.logprob)
 
 
+def read_echoed(_: Path, content: bytes) -> None:
+    body = {"model": "m", "prompt": ["Q x", "Q y"], "max_tokens": 0}
+    for completion in read_echo(read_object(content), body, REQUEST):
+        assert completion.logprob is not None
+        assert math.isfinite(completion.logprob)
+
+
 def read_message(_: Path, content: bytes) -> None:
     completion = anthropic.read_completion(read_object(content), {"model": "m"})
     assert completion.text.encode() is not None
@@ -380,6 +403,13 @@ READERS: Mapping[str, tuple[Reader, object]] = {
     "a manifest": (read_manifest, MANIFEST),
     "tensors": (read_tensors, len(TENSORS).to_bytes(8, "little") + TENSORS + bytes(4)),
     "a GGUF file": (read_gguf, GGUF[:HEADER]),
+    "an answer in chat": (read_completions("chat"), CHAT),
+    "an answer in text": (read_completions("completions"), TEXT),
+    "a response": (read_completions("responses"), RESPONSE),
+    "weights of options": (read_weights, CHAT),
+    "an echo": (read_echoed, ECHO),
+    "a message": (read_message, MESSAGE),
+    "a header": (read_headers, b"Wed, 21 Oct 2026 07:28:00 GMT"),
 }
 
 # Mutations: of bytes, and of the values of JSON.

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from cotkit.backends._hosted.faults import server_sentence
 from cotkit.backends._hosted.keys import scrub
@@ -116,10 +116,10 @@ def read_choices(answer: Body, n_asked: int) -> list[Body]:
         raise Malformed(f"{len(choices)} choices came where {n_asked} were asked")
     if not all(isinstance(choice, dict) for choice in choices):
         raise Malformed("a choice is no object")
-    by_index: dict[object, Body] = {choice.get("index"): choice for choice in choices}
-    if len(by_index) < len(choices) or not all(type(index) is int for index in by_index):
+    indices = [choice.get("index") for choice in choices]
+    if not all(type(index) is int for index in indices) or len(set(indices)) < len(indices):
         return choices  # in the order in which they came
-    return [by_index[index] for index in sorted(cast("dict[int, Body]", by_index))]
+    return sorted(choices, key=lambda choice: choice["index"])
 
 
 def answering_model(answer: Body) -> str | None:
@@ -441,7 +441,7 @@ class ResponsesInterface:
     ) -> tuple[Completion, ...]:
         """Return the one completion."""
         status, output = answer.get("status"), answer.get("output")
-        if status not in {"completed", "incomplete", None}:
+        if status not in ("completed", "incomplete", None):  # it may be a list, which has no hash
             why = server_sentence(str(_nested_field(answer, "error", "message") or status))
             raise Malformed(f"the server gave up: {why}")
         if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
