@@ -118,6 +118,7 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _MANY = 64  # markers of one kind that are looked at
+_OBJECT = 20_000  # characters at the end in which an object is looked for
 
 
 def find_candidates(text: str) -> Iterator[Candidate]:
@@ -149,6 +150,8 @@ def last_line(text: str) -> Iterator[Candidate]:
 def _find_answers(text: str) -> tuple[list[Candidate], list[Candidate]]:
     """Return the answer lines (``The answer is X``), and the labels (``Answer: X``), by rank."""
     cues = list(_ANSWER.finditer(text))
+    if len(cues) > 2 * _MANY:
+        cues = cues[:_MANY] + cues[-_MANY:]
     ends = [*(_cue_start(text, cue.start()) for cue in cues), len(text)][1:]
     lines: list[Candidate] = []
     labels: list[Candidate] = []
@@ -206,9 +209,10 @@ def _find_tags(text: str) -> Iterator[Candidate]:
 
 def _find_fields(text: str) -> Iterator[Candidate]:
     """Yield the last field of an object that is called an answer, else a result or the like."""
-    if "{" not in text:
+    tail = text[-_OBJECT:]
+    if "{" not in tail:
         return
-    fields = [field for field in _FIELD.finditer(text) if not _OTHER_FIELD.search(field["key"])]
+    fields = [field for field in _FIELD.finditer(tail) if not _OTHER_FIELD.search(field["key"])]
     answer_fields = [field for field in fields if field["key"].lower().endswith("answer")]
     for field in (answer_fields or fields)[-1:]:
         value = field["value"].strip()
