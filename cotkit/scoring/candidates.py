@@ -117,6 +117,7 @@ _CUE = re.compile(
     r"|\b(?:final|overall|end) (?:result|total|value|number|amount|count|sum) (?:is|=|:|equals)",
     re.IGNORECASE,
 )
+_BLANKS = re.compile(r"[ \t\r\n]+")
 _MANY = 64  # markers of one kind that are looked at
 _OBJECT = 20_000  # characters at the end in which an object is looked for
 
@@ -129,8 +130,9 @@ def find_candidates(text: str) -> Iterator[Candidate]:
     """
     lines, labels = _find_answers(text)
     yield from lines
-    if (box := last_boxed(text)) is not None:
-        yield Candidate(rule="boxed", piece=clip_line(box))
+    if (box := _find_box(text)) is not None:
+        after = text[box.stop : box.stop + CLIP].lstrip("}$")
+        yield Candidate(rule="boxed", piece=clip_line(text[box]), after=after)
     yield from _find_tags(text)
     yield from _find_fields(text)
     for line in islice(_HASH.finditer(text), _MANY):
@@ -202,7 +204,7 @@ def _find_tags(text: str) -> Iterator[Candidate]:
         elif opened is not None:
             closed, opened = text[opened : tag.start()], None
     if closed is not None:
-        yield Candidate(rule="tag", piece=" ".join(closed[:CLIP].split()))
+        yield Candidate(rule="tag", piece=_BLANKS.sub(" ", closed[:CLIP]).strip())
     elif opened is not None:
         yield _make_candidate("tag", text, opened, len(text))
 
@@ -226,6 +228,11 @@ def _find_fields(text: str) -> Iterator[Candidate]:
 
 def last_boxed(text: str) -> str | None:
     r"""Return the contents of the last closed ``\boxed{}``; None if there is none."""
+    box = _find_box(text)
+    return None if box is None else text[box]
+
+
+def _find_box(text: str) -> slice | None:
     open_at: list[int] = []
     box: slice | None = None
     for brace in _BRACE.finditer(text):
@@ -234,5 +241,5 @@ def last_boxed(text: str) -> str | None:
         elif brace[0] == "}" and open_at and (start := open_at.pop()) >= 0:
             box = slice(start, brace.start())
     if box is None and (bare := list(islice(_BARE_BOX.finditer(text), _MANY))):
-        return bare[-1][1]
-    return text[box] if box else None
+        return slice(*bare[-1].span(1))
+    return box

@@ -300,17 +300,15 @@ def has_decimal_comma(text: str) -> bool:
 
 
 def _swap_marks(run: re.Match[str]) -> str:
-    """Write a number of a comma country with a point; "1,234" could be either: a list."""
+    """Write a number of a comma country with a point; "1,234" could be either: no number."""
     number = run[0]
     if _COMMA_GROUPED.fullmatch(number):
         return re.sub(r"[.\u00a0\u202f ]", "_", number).replace(",", ".")
-    if "," not in number:
+    if number.count(",") != 1 or "." in number:
         return number
-    return (
-        number.replace(",", ";")
-        if re.fullmatch(r"[0-9]{1,3},[0-9]{3}", number)
-        else (number.replace(",", ".") if number.count(",") == 1 and "." not in number else number)
-    )
+    if re.fullmatch(r"[0-9]{1,3},[0-9]{3}", number):  # nobody writes a decimal's last zero
+        return number if number[-1] == "0" else number.replace(",", "±")
+    return number.replace(",", ".")
 
 
 def _blank(markup: re.Match[str]) -> str:
