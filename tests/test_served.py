@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -20,8 +22,15 @@ import pytest
 
 from cotkit import compare
 from cotkit.analysis.values import Comparison
+from cotkit.backends._anthropic import faults as anthropic_faults
+from cotkit.backends._anthropic.wire import read_completion
 from cotkit.backends._hosted import policy
+from cotkit.backends._hosted.faults import find_error
+from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._openai.faults import make_status_error, read_fault
 from cotkit.backends._openai.services import load_services
+from cotkit.backends._openai.stream import read_answer
+from cotkit.backends._openai.wire import adapt
 from cotkit.backends.anthropic import Anthropic
 from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import (
@@ -991,3 +1000,79 @@ def test_a_server_of_the_table_is_asked_as_the_table_says(
     assert sum(one.n_generated_tokens or 0 for one in completions) == 18
     final = [body for body in server.bodies if not is_streamed or body.get("stream")]
     assert ("seed" in final[-1]) is (n_row != "yes" and seed == "yes")
+
+
+# Answers at random. ----------------------------------------------------------------------------
+
+KEYS = [
+    "error",
+    "errors",
+    "detail",
+    "message",
+    "code",
+    "type",
+    "choices",
+    "text",
+    "content",
+    "usage",
+    "prompt_tokens",
+    "status",
+    "output",
+    "base_resp",
+    "metadata",
+    "headers",
+    "innererror",
+    "delta",
+    "finish_reason",
+    "index",
+    "reasoning",
+    "tool_calls",
+    "function",
+    "name",
+    "prompt_tokens_details",
+    "model",
+    "stop_reason",
+    "thinking",
+    "msg",
+    "param",
+    "response",
+    "summary",
+]
+WORDS: list[Json] = [
+    *["", "stop", "429", "text", "thinking", "tool_use", "rate limit", "refusal", "output_text"],
+    *["message", "max_tokens is not supported", "\ud800", None, 0, -1, 2**63, True, 1.5],
+]  # fmt: skip
+
+
+def random_value(rng: random.Random, depth: int = 0) -> Json:
+    kind = rng.randrange(6 if depth < 4 else 3)
+    if kind <= 2:
+        return rng.choice(WORDS)
+    if kind == 3:
+        return [random_value(rng, depth + 1) for _ in range(rng.randrange(3))]
+    return {rng.choice(KEYS): random_value(rng, depth + 1) for _ in range(rng.randrange(5))}
+
+
+def test_no_json_of_a_server_is_an_error_of_ours() -> None:
+    setup = build("openai-api/srv/m", base_url="http://127.0.0.1:1/v1").wire.setup
+    for seed in range(600):
+        rng = random.Random(seed)
+        answer: Json = {rng.choice(KEYS): random_value(rng) for _ in range(rng.randrange(1, 6))}
+        if seed % 2:
+            first = {"message": random_value(rng), "finish_reason": rng.choice(["stop", "wibble"])}
+            answer["choices"] = [{**first, "index": random_value(rng, 4)}]
+        raw = json.dumps(answer).encode()
+        with contextlib.suppress(Malformed):
+            body = read_answer(b"data: " + raw + b"\n\n" if seed % 5 == 0 else raw)
+            fault = find_error(body)
+            for status in (200, 400, 403, 429, 500):
+                is_inside = status == 200 and fault is not None
+                raised = make_status_error(
+                    fault if is_inside else answer, None if is_inside else status
+                )
+                assert read_fault(raised, setup) is not None
+                adapt(setup, raised, {"max_tokens": 5, "top_p": 1.0, "seed": 3})
+            anthropic_faults.read_fault(
+                anthropic_faults.make_status_error(answer), model="m", base_url="http://x"
+            )
+            read_completion(answer, {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 from itertools import islice
 
@@ -52,11 +51,9 @@ def read_gold_number(text: str) -> str | None:
         return plain
     if len(text) > _MAX_LENGTH:
         return None
-    text = "".join(str(unicodedata.decimal(letter, letter)) for letter in text.strip())
-    settled: object = settle_number(text)
-    value: object = getattr(settled, "value", settled)
+    value = settle_number(text.strip()).value
     is_one = len(list(islice(find_numbers(text), 2))) < 2
-    return canonical_form(value) if isinstance(value, Fraction) and is_one else None
+    return canonical_form(value) if value is not None and is_one else None
 
 
 _WORKED = re.compile(

@@ -10,7 +10,7 @@ from cotkit.scoring.readers import READERS, Reader
 from cotkit.scoring.scope import answer_scope
 from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason, TaskReader
 
-SCORER_VERSION = "2"
+SCORER_VERSION = "3"
 """Changes whenever any text could be read or judged differently; stored with every score, so that
 a new version reads the stored completions again."""
 

@@ -174,7 +174,7 @@ def find_error(answer: Mapping[str, Any]) -> dict[str, Any] | None:
                 if re.search(pattern, text, re.IGNORECASE)
             )
             status = next(by_words, 500)
-        return {"message": message or "an error without words", **inner, "status": status}
+        return {**inner, "message": message or "an error without words", "status": status}
     return None
 
 

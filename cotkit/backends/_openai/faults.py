@@ -77,7 +77,11 @@ def make_status_error(error: object, status: int | None = None) -> openai.APISta
 def error_code(body: Body) -> str:
     """Return the words of an error object that are meant for programs."""
     inner: Any = body.get("innererror")
-    codes = [body.get("code"), body.get("type"), inner.get("code") if inner else None]
+    codes = [
+        body.get("code"),
+        body.get("type"),
+        inner.get("code") if isinstance(inner, dict) else None,
+    ]
     return " ".join(str(code) for code in codes if isinstance(code, str | int))
 
 
