@@ -208,6 +208,11 @@ class Completion:
     """Every call that this completion took, the last one answered; empty for local models."""
     error: str | None = None
     """Why an :class:`Execute` gave nothing, in one sentence; None for a model's completion."""
+    why_empty: str | None = None
+    """Why a server's answer has no text: ``tool: NAME`` (the model called one), ``filter: WORDS``
+    (the server's, on a prompt that its filter refused); None: it has one, or nobody said."""
+    server: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    """What the server said of itself: ``engine``, ``version``, ``window``, ``slots``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

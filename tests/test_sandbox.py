@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from cotkit.errors import UsageError
-from cotkit.run.sandbox import MAX_AT_ONCE, MAX_OUTPUT_BYTES, make_sandbox
+from cotkit.errors import TransientError, UsageError
+from cotkit.run import sandbox
+from cotkit.run.sandbox import (
+    MAX_AT_ONCE,
+    MAX_OUTPUT_BYTES,
+    Wall,
+    make_borrowed_sandbox,
+    make_sandbox,
+)
 from cotkit.types import Completion, Execute
 from tests.attack import needs_wall
 
@@ -88,6 +97,30 @@ FINE = [
     ("import os; print(sorted(os.environ), os.path.exists('x'))", "[] False\n"),
     ("import sys; print('cotkit' in sys.modules, sys.argv)", "False ['']\n"),
     ("print(__name__)", "__main__\n"),
+    (
+        "from datetime import datetime as d\nprint(d.strptime('2024-02-01', '%Y-%m-%d').day)",
+        "1\n",
+    ),
+    ("import time; print(time.strptime('2024', '%Y').tm_year, time.strftime('%H')[2:])", "2024 \n"),
+    ("import os; print(len(os.urandom(3)), os.path.exists('/'), os.getcwd()[:1])", "3 True /\n"),
+    (
+        (
+            "import zoneinfo, datetime\n"
+            "print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('UTC')).tzname())"
+        ),
+        "UTC\n",
+    ),
+    ("import pickle, copy; print(pickle.loads(pickle.dumps(copy.copy([1]))))", "[1]\n"),
+    ("import decimal; print(pickled := decimal.Decimal('1.10') + 1)", "2.10\n"),
+    (
+        "import hashlib, zlib; print(hashlib.md5(b'').hexdigest()[:4], zlib.crc32(b'x'))",
+        "d41d 2363233923\n",
+    ),
+    ("print('\\N{EURO SIGN}', 'é'.encode('idna'), 'x'.encode('cp1252'))", "€ b'xn--9ca' b'x'\n"),
+    ("import warnings; warnings.warn('x'); print(1 if 2 is 2 else 0)", "1\n"),
+    ("import random; random.seed(1); print(random.randint(1, 6), 2 ** 100 % 7)", "2 2\n"),
+    ("import statistics, fractions; print(statistics.mean([fractions.Fraction(1, 3)]))", "1/3\n"),
+    ("import importlib; print(importlib.import_module('math').pi > 3)", "True\n"),
     ("import __main__; x = 1; print(__main__.x, len(vars(__main__)) < 12)", "1 True\n"),
     (
         (
@@ -161,3 +194,84 @@ def _children() -> set[str]:
 def test_without_leave_nothing_runs() -> None:
     with pytest.raises(UsageError, match="--confirm-run-unsafe-code"):
         asyncio.run(once(Execute(code="print(1)"), allowed=False))
+
+
+def borrowed(code: str, *, timeout_s: float = 4.0, python: str | None = None) -> Completion:
+    """Run code as in the sandbox of another tool, which is a plain process here."""
+
+    async def execute(command: list[str], stdin: str, timeout_s: int) -> tuple[int, str, str]:
+        assert command[0] == "python3"
+        child = await asyncio.create_subprocess_exec(
+            *(python or sys.executable, *command[1:]), stdin=-1, stdout=-1, stderr=-1
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                printed, reason = await child.communicate(stdin.encode())
+        except TimeoutError:
+            child.kill()
+            await child.communicate()
+            raise
+        status = child.returncode or 0
+        return (status if status >= 0 else 128 - status), printed.decode(), reason.decode()
+
+    async def once_there() -> Completion:
+        return await make_borrowed_sandbox(execute)(Execute(code=code, timeout_s=timeout_s))
+
+    return asyncio.run(once_there())
+
+
+def test_the_sandbox_of_another_tool_gives_the_same_answers() -> None:
+    assert borrowed("print(6 * 7)").text == "42\n"
+    assert borrowed("import socket").error == run("import socket").error
+    assert borrowed("1 / 0").error == "ZeroDivisionError in line 1: division by zero"
+    assert borrowed("import os; os.abort()").error == "crashed (SIGABRT)"
+    assert borrowed("while True: pass", timeout_s=0.5).error == "killed after 0.5 s"
+    assert borrowed("open('/etc/passwd')").error == run("open('/etc/passwd')").error
+    with pytest.raises(TransientError, match="the sandbox did not start"):
+        borrowed("print(1)", python="/bin/false")
+
+
+FAKE_DOCKER = f"""#!{sys.executable}
+import os, sys
+with open({{log!r}}, 'a') as log: print(*sys.argv[1:7], file=log)
+if sys.argv[1] == 'run':
+    if 'absent' in sys.argv: sys.exit('No such image: absent')
+    at = sys.argv.index('python3')
+    for option in ('--network none', '--read-only', '--cap-drop ALL', '--pull never'):
+        assert option in ' '.join(sys.argv[:at]), option
+    os.execv(sys.executable, [sys.executable, *sys.argv[at + 1:]])
+"""
+
+
+def test_a_container_runs_code_and_is_ended_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for docker, which runs the helper here; the real one is tried by hand."""
+    docker, log = tmp_path / "docker", tmp_path / "log"
+    docker.write_text(FAKE_DOCKER.format(log=str(log)))
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert run("print(6 * 7)", kind="docker:ours").text == "42\n"
+    assert "Errno" in (run("open('/etc/passwd')", kind="docker:ours").error or "")
+    assert run("while True: pass", timeout_s=0.5, kind="docker:ours").error == "killed after 0.5 s"
+    lines = log.read_text().splitlines()
+    names = [line.split()[2] for line in lines if line.startswith("run --name cotkit-")]
+    assert [line for line in lines if line.startswith("kill")] == [f"kill {names[-1]}"]
+    with pytest.raises(UsageError, match=r"No such image: absent \(docker pull absent\)"):
+        run("print(1)", kind="docker:absent")
+
+
+def test_root_runs_code_as_a_user_of_its_own_where_the_library_is_readable() -> None:
+    python = Path("/usr/bin/python3")
+    if os.geteuid() or not python.exists():
+        pytest.skip("needs root and a Python of the system")
+    command = (str(python), "-I", "-S", "-B", str(Path(sandbox.__file__).with_name("_jail.py")))
+    wall = Wall(kind="kernel", command=command, walls="landlock+seccomp")
+    step = Execute(code="import os; print(os.getuid() > 60000, os.geteuid() == os.getgid())")
+    assert asyncio.run(sandbox._run_code(wall, step)).text == "True True\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
+def test_the_process_that_runs_code_shows_its_memory_to_nobody() -> None:
+    run("print(1)")
+    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0  # PR_GET_DUMPABLE

@@ -40,9 +40,9 @@ NONE = "none"
 
 PROGRAM_MODULES = frozenset(
     """
-    __future__ __main__ abc argparse array ast base64 binascii bisect builtins calendar cmath
-    codecs collections colorsys contextlib copy copyreg csv dataclasses datetime decimal difflib
-    enum errno faulthandler fractions functools gc graphlib hashlib heapq hmac html inspect io
+    abc argparse array ast base64 binascii bisect builtins calendar cmath codecs collections
+    colorsys contextlib contextvars copy copyreg csv dataclasses datetime decimal difflib enum
+    errno faulthandler fractions functools gc graphlib hashlib heapq hmac html importlib inspect io
     itertools json keyword linecache locale logging marshal math numbers operator os pathlib pickle
     platform pprint queue random re reprlib sched secrets statistics string struct sys tempfile
     textwrap time timeit token tokenize traceback types typing unicodedata unittest uuid warnings
@@ -389,8 +389,10 @@ def _describe_error(raised: BaseException) -> str:
 
 
 def _import(name: str, *arguments: object, **keywords: object) -> ModuleType:
+    """Import a module for code, or for what is built in and called by it (``_strptime``)."""
     top = str(name).partition(".")[0]
-    if top in sys.stdlib_module_names and top not in PROGRAM_MODULES:
+    is_public = top in sys.stdlib_module_names and not top.startswith("_")
+    if is_public and top not in PROGRAM_MODULES:
         _refuse(f"tried to import {top}, which is not for programs that only compute")
     return builtins.__import__(name, *arguments, **keywords)  # type: ignore[arg-type]
 

@@ -40,7 +40,7 @@ from typing import NamedTuple
 from cotkit.errors import TransientError, UsageError
 from cotkit.run import _jail
 from cotkit.run.driver import Run
-from cotkit.run.spec import check_sandbox
+from cotkit.run.spec import CONFIRM, check_sandbox
 from cotkit.types import Completion, Execute
 
 MAX_OUTPUT_BYTES = 10_000
@@ -84,7 +84,10 @@ def find_wall(kind: str) -> Wall:
     if name != "auto":
         wall, reason = _try_wall(kind)
         if wall is None:
-            raise UsageError(f"--sandbox {kind} does not work here: {reason}", hint=_way_out(name))
+            hint = _way_out(name)
+            if "image" in reason.lower():
+                hint = f"{name} pull {kind.partition(':')[2] or DEFAULT_IMAGE}"
+            raise UsageError(f"--sandbox {kind} does not work here: {reason}", hint=hint)
         return wall
     reasons: list[str] = []
     for candidate in ("bwrap", "kernel"):
@@ -93,8 +96,9 @@ def find_wall(kind: str) -> Wall:
             return wall
         reasons.append(reason)
     raise UsageError(
-        f"nothing here keeps code that a model wrote from your files: {'; '.join(reasons)}",
-        hint=_way_out("auto"),
+        "nothing here keeps code that a model wrote from your files, the answers and the network:"
+        f" {'; '.join(reasons)}",
+        hint=f"{_way_out('auto')}; a container is the boundary for hostile code",
     )
 
 
@@ -157,19 +161,18 @@ def _reason_not_to_use(wall: Wall) -> str:
 
 def _bwrap_command(program: str) -> tuple[str, ...]:
     """Return the command that starts a helper where only Python and its libraries exist."""
-    binds: list[str] = ["--ro-bind", "/usr", "/usr"]
+    python = os.path.realpath(sys.executable)
+    libraries = ["/usr/lib", "/usr/lib64", "/usr/local/lib", f"{sys.base_prefix}/lib"]
+    shared = [python, *libraries, "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime"]
+    binds = [text for path in dict.fromkeys(shared) for text in ("--ro-bind-try", path, path)]
     for folder in ("/lib", "/lib64", "/bin"):  # links into /usr on most systems
         if Path(folder).is_symlink():
             binds += ["--symlink", str(Path(folder).readlink()), folder]
         else:
             binds += ["--ro-bind-try", folder, folder]
-    for path in ("/etc/ld.so.cache", "/etc/localtime"):
-        binds += ["--ro-bind-try", path, path]
-    if not sys.base_prefix.startswith("/usr/") and sys.base_prefix != "/usr":
-        binds += ["--ro-bind", sys.base_prefix, sys.base_prefix]
-    for folder in sys.path:  # installed packages may hold answers, ours do
-        if folder.endswith("-packages") and folder.startswith(("/usr/", f"{sys.base_prefix}/")):
-            binds += ["--tmpfs", folder]
+    for library in libraries:  # installed packages may hold answers, ours do
+        for packages in Path(library).glob("python*/*-packages"):
+            binds += ["--tmpfs", str(packages)]
     for device in ("/dev/null", "/dev/urandom"):
         binds += ["--dev-bind", device, device]
     return (
@@ -178,7 +181,7 @@ def _bwrap_command(program: str) -> tuple[str, ...]:
         *("--uid", _NOBODY, "--gid", _NOBODY, "--cap-drop", "ALL"),
         *binds,
         *("--ro-bind", str(_JAIL), "/jail.py", "--remount-ro", "/", "--chdir", "/", "--"),
-        *(os.path.realpath(sys.executable), *_PYTHON_OPTIONS, "/jail.py"),
+        *(python, *_PYTHON_OPTIONS, "/jail.py"),
     )
 
 
@@ -271,9 +274,7 @@ def make_borrowed_sandbox(execute: Exec) -> Run:
 
 
 async def _refuse_code(step: Execute) -> Completion:  # noqa: ARG001 - the type's
-    raise UsageError(
-        "this strategy runs code that the model writes", hint="--confirm-run-unsafe-code"
-    )
+    raise UsageError("this strategy runs code that the model writes", hint=CONFIRM)
 
 
 async def _run_code(wall: Wall, step: Execute) -> Completion:
@@ -298,7 +299,7 @@ class _Helper:
     pipes: tuple[asyncio.BaseTransport, ...]
     """Of the outputs: closed at the end, also if something still holds the far side."""
     container: tuple[str, ...] = ()
-    """The command that removes its container; empty: it has none."""
+    """The command that ends its container, which is then removed; empty: it has none."""
 
     @classmethod
     async def start(cls, wall: Wall, step: Execute, folder: str) -> _Helper:
@@ -307,7 +308,7 @@ class _Helper:
         if wall.walls == _jail.CONTAINER:
             name = f"cotkit-{secrets.token_hex(8)}"
             command = (*command[:2], "--name", name, *command[2:])
-            container = (command[0], "rm", "--force", name)
+            container = (command[0], "kill", name)
         pipes = [await _open_pipe() for _ in range(2)]
         try:
             process = await asyncio.create_subprocess_exec(
@@ -378,12 +379,13 @@ class _Helper:
 
     async def end(self) -> None:
         """Kill it, wait for its end, and read no more."""
+        is_running = self.process.returncode is None
         self.kill()
-        if self.container:
-            remove = await asyncio.create_subprocess_exec(
+        if self.container and is_running:  # its client is gone, it is not
+            kill = await asyncio.create_subprocess_exec(
                 *self.container, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            await remove.wait()
+            await kill.wait()
             self.container = ()
         for pipe in self.pipes:
             pipe.close()

@@ -16,6 +16,11 @@ from cotkit.scoring.readers import resolve_reader
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
 
+CONFIRM = (
+    "--confirm-run-unsafe-code: walls of the kernel keep it from files, answers, keys and network;"
+    " a container is the boundary for hostile code"
+)
+"""What a refusal to run code of a model says to do."""
 SANDBOXES = ("auto", "bwrap", "kernel", "docker", "podman", "none")
 DEFAULT_LOG_DIR = Path("logs")
 DEFAULT_STRATEGY = "cot"

@@ -134,6 +134,15 @@ def preferred_scale(problems: Sequence[Problem]) -> tuple[str, float, float] | N
     return None
 
 
+def show_options(problems: Sequence[Problem]) -> bool:
+    """Return whether the questions show the options: a guess among them is right at times."""
+    return any(
+        all(option in problem.question.text for option in options_of(problem))
+        for problem in problems
+        if options_of(problem)
+    )
+
+
 def _measure_answer(problem: Problem, reading: Reading) -> dict[str, float]:
     golds = (problem.gold, *problem.also)
     if problem.question.answer_kind == "number":

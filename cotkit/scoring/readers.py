@@ -188,7 +188,7 @@ MATH_VERIFY = "math-verify"
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "strict": _own_reader(
-            "A completed answer line, \\boxed{} or ####; nothing else.", guess=False
+            "A completed answer line, box, tag, field, ####, label or cue; no guess.", guess=False
         ),
         "flexible": _own_reader(
             "As strict, then ranked guesses down to the last number.", guess=True

@@ -21,7 +21,7 @@ from cotkit.types import (
     TaskReader,
 )
 
-SCORER_VERSION = "2"
+SCORER_VERSION = "3"
 """Changes whenever any text could be read or judged differently; stored with every score, so that
 a new version reads the stored completions again."""
 

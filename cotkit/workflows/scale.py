@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion
+from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.analysis.values import Criteria
 from cotkit.benchmarks import load_benchmark
@@ -327,6 +327,8 @@ class ScaleOptions:
     """What size means."""
     assume_sustained: bool = False
     """Whether help that began is assumed not to stop (``Question.assume_sustained``)."""
+    thresholds: tuple[float, ...] = THRESHOLDS
+    """Gains whose beginnings the staircase names, rising, each in (0, 1]."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
     by_steps: bool = False
@@ -463,6 +465,7 @@ def analyse_jobs(
         level=criteria.level ** (1 / n_curves),
         axis=options.axis,
         assume_sustained=options.assume_sustained,
+        thresholds=options.thresholds,
     )
     origin = RunOrigin(
         reader=criteria.reader,

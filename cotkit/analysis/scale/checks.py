@@ -145,7 +145,7 @@ def _check_score(curve: CompanionCurve, rng: np.random.Generator) -> Check:
         name="emergence score",
         value=score,
         sentence=(
-            f"E/(N-1) is {score:.3g}, at the {100 * share:.0f}th percentile of data drawn from "
+            f"E/(N-1) is {score:.3g}, above {100 * share:.0f} % of data drawn from "
             f"{fit}; a straight line has 1, and a smooth curve may have any score"
         ),
     )

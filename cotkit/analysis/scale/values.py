@@ -83,6 +83,42 @@ class ModelBased:
     """Percentile bootstrap over problems, same unit."""
 
 
+MIN_CLEARANCE = 0.01
+"""Of a bracket that is worth a sentence: its two gains are a point apart, or more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """Where a gain of more than ``no_more_than`` starts, whatever the margin: in (lower, upper]."""
+
+    lower: Rung
+    """Largest size below ``upper`` up to which no size gains ``at_least``."""
+    upper: Rung
+    """Smallest size labelled ``helps``."""
+    no_more_than: float
+    """No size up to ``lower`` gains more, a fraction; the margin or more."""
+    at_least: float
+    """What ``upper`` gains at least, a fraction."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it says much: else the staircase takes its place."""
+        clearance = self.at_least - self.no_more_than
+        return clearance >= MIN_CLEARANCE and 2 * self.no_more_than <= self.at_least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where a gain of a threshold begins: in (lower, upper]."""
+
+    threshold: float
+    """The gain, a fraction."""
+    lower: Rung | None
+    """Largest size below ``upper`` up to which no size gains as much; None: there is none."""
+    upper: Rung | None
+    """Smallest size that surely gains as much; None: there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onset:
     """Where material help starts, by the bracket rule."""
@@ -102,6 +138,11 @@ class Onset:
     model_based: ModelBased | None = None
     """Only for 5 or more sizes, neighbours of the bracket at most half a decade apart, fit not
     refuted."""
+    bracket: Bracket | None = None
+    """Where a larger gain starts; None: no lower end can be named at any gain, or help is assumed
+    to be sustained, so that the intervals do not all hold at once."""
+    staircase: tuple[Step, ...] = ()
+    """Where a gain of each threshold begins, the smallest first; as ``bracket``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,10 @@ from inspect_ai.scorer import CORRECT, INCORRECT, Score, accuracy, scorer, stder
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import collect, sandbox
 
+from cotkit.backends.inspect import chat_messages, complete
 from cotkit.benchmarks import draw, load_benchmark
 from cotkit.interop.inspect_ import samples
 from cotkit.interop.inspect_.logs import INSPECT_STOP_REASONS
-from cotkit.interop.inspect_.model import chat_messages, complete
 from cotkit.interop.inspect_.samples import SampleView
 from cotkit.registry import Spec, entries
 from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow, trim
