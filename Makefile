@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo setup browser postgresql test test-full interop fix perf
+.PHONY: lock sbom audit container help demo setup browser postgresql test test-full fuzz interop fix perf prices
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -13,8 +13,10 @@ demo: setup  ## does chain-of-thought help? a very small model, 1.5 B, nine size
 setup: .venv/.installed  ## a virtual environment with all that development needs
 
 # torch is pinned first: left to a range, pip would fetch whichever build is newest.
-.venv/.installed: pyproject.toml
+# The tools are pinned by hash (requirements/ci.txt, from `make lock`).
+.venv/.installed: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ci.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[openai,anthropic,hf,dev]'
 	touch $@
@@ -39,6 +41,9 @@ test: setup browser postgresql  ## style, types, then every test but the long on
 test-full: setup browser postgresql  ## also the long ones: real models at length, kills at random, whole studies
 	$(BIN)/python -m pytest -m ""
 
+fuzz: setup  ## 50,000 mutated files and answers, in new places each time; about 10 minutes
+	COTKIT_FUZZ_CASES=50000 $(BIN)/python -m pytest --timeout 3600 tests/test_fuzz.py
+
 # Each tool in an environment of its own: their dependencies are none of ours. torch as above.
 .venv-inspect/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-inspect
@@ -58,9 +63,43 @@ interop: setup .venv-inspect/.installed .venv-lm-eval/.installed  ## real Inspec
 	COTKIT_LM_EVAL_PYTHON=$(CURDIR)/.venv-lm-eval/bin/python \
 	  $(BIN)/python -m pytest -m interop
 
+prices: setup  ## the price table of services by name, from the public collection genai-prices
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'genai-prices>=0.2'
+	$(BIN)/python -m tests.make_prices
+
 fix: setup  ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.venv-supply/.installed: requirements/supply.txt
+	$(PYTHON) -m venv .venv-supply
+	.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
+	touch $@
+
+LOCK = .venv-supply/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+CONTAINER_EXTRAS = openai anthropic data report postgres lm-eval-tasks
+
+lock: .venv-supply/.installed  ## pin by hash what the container (requirements/container.txt), CI and these targets install
+	$(LOCK) $(CONTAINER_EXTRAS:%=--extra %) --output-file requirements/container.txt pyproject.toml requirements/build.in
+	$(LOCK) --output-file requirements/ci.txt requirements/ci.in
+	$(LOCK) --output-file requirements/supply.txt requirements/supply.in
+	sed -i '1i # Made by `make lock`; checked by tests/test_supply.py. Do not edit.' requirements/*.txt
+
+sbom: .venv-supply/.installed  ## bills of materials (CycloneDX) of the container and of CI: dist/*.cdx.json
+	mkdir -p dist
+	for name in container ci; do .venv-supply/bin/cyclonedx-py requirements --output-reproducible --of JSON \
+	  --output-file dist/$$name.cdx.json requirements/$$name.txt; done
+
+audit: .venv-supply/.installed  ## known weaknesses of what is locked; asks the OSV database (osv.dev), so it needs a network
+	@for name in container ci supply; do \
+	  .venv-supply/bin/pip-audit --disable-pip --require-hashes -s osv -r requirements/$$name.txt || \
+	  { echo "audit of requirements/$$name.txt: a weakness, or the OSV database (osv.dev) could not be asked" >&2; exit 1; }; done
+
+container: .venv-supply/.installed  ## lint the Dockerfile, and build the image where docker or podman is
+	.venv-supply/bin/hadolint Dockerfile
+	@builder=$$(command -v docker || command -v podman) || { echo "neither docker nor podman: not built"; exit 0; }; \
+	  $$builder build --tag cotkit .
 
 perf: setup  ## speed and memory, side by side in one run
 	$(BIN)/python perf/local.py

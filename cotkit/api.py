@@ -234,6 +234,7 @@ def scale(
     *,
     x: Axis = "params",
     assume_sustained: bool = False,
+    thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
     by_steps: bool = False,
     losses: Mapping[str, float] | None = None,
     resources: Resources = NO_LIMITS,
@@ -251,6 +252,7 @@ def scale(
         x: what size means; ``ordinal``: the order of ``models``.
         assume_sustained: whether help, once begun, is assumed not to stop with size; to be chosen
             before there are results.
+        thresholds: gains whose beginnings the staircase names, fractions, rising.
         by_steps: whether to analyse the problems of each number of steps by themselves.
         losses: model -> pretraining loss in nats per token, for ``x="loss"``.
         resources: as there, without a budget, which is of one run.
@@ -276,6 +278,7 @@ def scale(
         ScaleOptions(
             axis=x,
             assume_sustained=assume_sustained,
+            thresholds=tuple(thresholds),
             losses=dict(losses or {}),
             by_steps=by_steps,
         ),

@@ -12,6 +12,7 @@
     │   ├── PromptTooLongError    65   prompt and completion do not fit the context window
     │   ├── ModelLoadError        66   the model cannot be used: its files, or no server has it
     │   ├── AccessError           77   a server wants another key, or payment
+    │   ├── ContentRefusalError   69   a server's filter refuses a prompt: counted as refused
     │   └── TransientError        75   worth trying again (``retryable``)
     ├── StoreError                74   the store cannot be opened, locked or written
     ├── IncompleteRunError        75   attempts are missing; resume to complete them
@@ -46,8 +47,9 @@ class CotkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return message and hint as one line."""
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        """Return message and hint as one line, whatever a file's value in it holds."""
+        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        return " ".join(text.splitlines())
 
 
 class UsageError(CotkitError):
@@ -75,6 +77,9 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 
+_LONGEST = 1000  # characters of a value that an error repeats, or of a place
+
+
 class BadInputError(UsageError):
     """A file holds something wrong."""
 
@@ -92,7 +97,9 @@ class BadInputError(UsageError):
         place = (
             str(path) + (f":{line}" if line is not None else "") + (f":{field}" if field else "")
         )
-        super().__init__(f"{place}: {problem}", hint=hint)
+        if len(problem) > _LONGEST:
+            problem = f"{problem[:_LONGEST]}…"
+        super().__init__(f"{place[-_LONGEST:]}: {problem}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +146,8 @@ class BackendError(CotkitError):
     exit_code = 69
     answered: Mapping[int, Any] = MappingProxyType({})
     """Sample -> the completion, for those of the request that did come: they are kept."""
+    is_permanent: bool = False
+    """Whether a server refuses this one request for good, which says nothing of others."""
 
 
 class PromptTooLongError(BackendError):
@@ -157,6 +166,13 @@ class AccessError(BackendError):
     """A server refuses the key, the account or the region, or its quota is used up."""
 
     exit_code = 77
+
+
+class ContentRefusalError(BackendError):
+    """A provider's filter refuses the words of one prompt: an answer, of the kind ``refused``."""
+
+    tries: tuple[Any, ...] = ()
+    """Every call that it took."""
 
 
 class TransientError(BackendError):

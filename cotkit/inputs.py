@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import json
 import math
@@ -59,6 +60,8 @@ def read_bytes(path: Path, *, limit: int = MAX_FILE_BYTES, hint: str | None = No
 def open_file(path: Path, *, hint: str | None = None) -> io.BufferedReader:
     """Open an ordinary file; nothing waits for a pipe that nobody writes to.
 
+    One whose name ends in ``.gz`` is unpacked as it is read.
+
     Raises:
         BadInputError: as :func:`read_bytes`.
     """
@@ -67,12 +70,38 @@ def open_file(path: Path, *, hint: str | None = None) -> io.BufferedReader:
         if not stat.S_ISREG(mode):
             what = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
             raise BadInputError(path, f"no such file: it is {what}", hint=hint)
-        return path.open("rb")
+        is_packed = path.suffix.lower() == ".gz"
+        return io.BufferedReader(_GzipStream(path)) if is_packed else path.open("rb")
     except FileNotFoundError:
         raise BadInputError(path, "no such file", hint=hint) from None
     except (OSError, ValueError) as refused:  # ValueError: a NUL in the path
         reason = refused.strerror if isinstance(refused, OSError) else refused
         raise BadInputError(path, f"cannot be read: {reason}", hint=hint) from refused
+
+
+class _GzipStream(io.RawIOBase):
+    """What a gzip file unpacks to, within the limit of an archive; any damage is an OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = gzip.open(path)  # noqa: SIM115 - closed by close()
+        self._budget = max(MAX_FILE_BYTES, MAX_UNPACKED * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - whatever has a buffer
+        try:
+            n_bytes = self._file.readinto(buffer)
+        except (EOFError, zlib.error) as broken:
+            raise OSError(first_line(broken)) from broken
+        self._budget -= n_bytes
+        if self._budget < 0:
+            raise OSError(f"unpacks to more than {MAX_UNPACKED} times its size")
+        return n_bytes
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class ByteStream(Protocol):
@@ -234,14 +263,18 @@ def iterate_lines(
     with open_file(path, hint=hint) as file:
         while True:
             number += 1
-            place = Location(file=path, line=number, hint=hint)
             try:
                 content = file.readline(limit + 1)
             except OSError as refused:
-                raise place.make_error(f"cannot be read: {refused.strerror}") from refused
+                reason = refused.strerror or first_line(refused)
+                place = Location(file=path, line=number, hint=hint)
+                raise place.make_error(f"cannot be read: {reason}") from refused
             if not content:
                 return
             end += len(content)
+            if len(content) <= 2 and content.isspace():
+                continue
+            place = Location(file=path, line=number, hint=hint)
             if len(content) > limit:
                 way_out = "one object per line, one line per object"
                 raise place.make_error(f"longer than {format_bytes(limit)}", hint=way_out)

@@ -120,6 +120,12 @@ def is_marker(token: str) -> bool:
     )
 
 
+def closes_unopened(text: str) -> bool:
+    """Return whether a text ends a block that it did not open: the chat template opened it."""
+    inside, _ = _split_blocks(text, opened=False)
+    return bool(inside) and inside[0].start == 0 and inside[0].stop < len(text)
+
+
 def opens_reasoning(prompt: str) -> bool:
     """Return whether a rendered prompt ends with the opening marker of a family."""
     return _PROMPT_END.search(prompt, max(0, len(prompt) - 300)) is not None

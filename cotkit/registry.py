@@ -92,7 +92,9 @@ _VALUE = re.compile(rf"(?:(?<![^+]){_QUOTED}|(?<=[\d.])[eE]\+(?=\d)|[^+])+")
 """What stands between two signs ``+``, but for those of exponents."""
 _OPERATORS = frozenset("+-x*/")
 _PATH_BEGINNINGS = ("./", "../", "/", "~/")
-_PATH_ENDINGS = (".jsonl", ".json", ".csv", ".yaml", ".yml", ".toml", ".py", ".eval", ".gguf")
+DATA_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
+"""Of files of problems; each may be followed by ``.gz``."""
+_PATH_ENDINGS = (*DATA_ENDINGS, ".gz", ".yaml", ".yml", ".toml", ".py", ".eval", ".gguf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ def parse_spec(text: str) -> Spec:
         UsageError: a parameter has no ``=`` or no name, or comes twice.
     """
     name, _, params_text = text.strip().partition(":")
-    is_path = name.endswith((".py", ".jsonl"))
+    is_path = name.startswith(_PATH_BEGINNINGS) or name.endswith(".py") or is_data_file(name)
     name = name if is_path else name.replace("_", "-").lower()
     if name in _BARE_PARAMETERS and params_text and "=" not in params_text.partition(",")[0]:
         params_text = f"{_BARE_PARAMETERS[name]}={params_text}"
@@ -128,6 +130,11 @@ def parse_spec(text: str) -> Spec:
             raise UsageError(f"{text!r} gives {parameter} twice", hint="leave one out")
         params[parameter] = value
     return Spec(name=name, params=params)
+
+
+def is_data_file(name: str) -> bool:
+    """Return whether a name ends as that of a file of problems does."""
+    return name.lower().removesuffix(".gz").endswith(DATA_ENDINGS)
 
 
 def parameter_name(name: str, key: str) -> str:
@@ -310,9 +317,12 @@ def _coerce(place: str, text: str, hint: object) -> object:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
                 text.lower()
             ]
-        for kind in (int, float, Path):
-            if kind in options:
-                return _finite_float(text) if kind is float else kind(text)
+        if int in options:
+            return parse_integer(text)
+        if float in options:
+            return _finite_float(text)
+        if Path in options:
+            return Path(text)
     except (KeyError, ValueError):
         if str in options:  # `int | str`: a number, or what the class itself can read
             return text
@@ -329,10 +339,21 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def parse_integer(text: str) -> int:
+    """Read a whole number in the digits 0 to 9: ``int`` takes ``1_0`` and other digits, too.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(r"\s*[-+]?[0-9]{1,400}\s*", text) is None:
+        raise ValueError(f"{text[:20]!r} is no whole number")
+    return int(text)
+
+
 def _finite_float(text: str) -> float:
     """Read a number; NaN and infinity, which have no JSON and so no identity, are refused."""
     value = float(text)
-    if not math.isfinite(value):
+    if not math.isfinite(value) or not text.isascii() or "_" in text:
         raise ValueError(text)
     return value
 

@@ -21,10 +21,11 @@ def answer_line_end(kind: AnswerKind, *, cue_spoken: bool = False) -> str:
     r"""Return the pattern for ``Decoding.stop_after`` that ends with a completed answer line.
 
     The line is complete at a full stop before white space or at the newline, once an answer has
-    begun (a digit for numbers, any word otherwise) within 200 characters of the cue.
+    begun (a digit for numbers, any word otherwise, or ∅ and ∞ for expressions) within 200
+    characters of the cue.
     ``cue_spoken``: the prompt ends in ``The answer is``, so the completion starts inside the line.
     """
-    first = r"\d" if kind == "number" else r"\w"
+    first = {"number": r"\d", "expression": r"[\w∅∞]"}.get(kind, r"\w")
     return (first if cue_spoken else f"{_CUE}{first})") + _LINE_END
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-AnswerKind = Literal["number", "choice", "text"]
-"""What a gold answer is: an exact number, one of the question's choices, or free text."""
+AnswerKind = Literal["number", "choice", "text", "expression"]
+"""What a gold answer is: an exact number, one of the question's choices, free text, or an
+expression in LaTeX (read and compared by math-verify, extra ``math``)."""
 
 Role = Literal["system", "user", "assistant"]
 
@@ -207,6 +208,11 @@ class Completion:
     """Every call that this completion took, the last one answered; empty for local models."""
     error: str | None = None
     """Why an :class:`Execute` gave nothing, in one sentence; None for a model's completion."""
+    why_empty: str | None = None
+    """Why a server's answer has no text: ``tool: NAME`` (the model called one), ``filter: WORDS``
+    (the server's, on a prompt that its filter refused); None: it has one, or nobody said."""
+    server: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    """What the server said of itself: ``engine``, ``version``, ``window``, ``slots``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

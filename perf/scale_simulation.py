@@ -1,6 +1,7 @@
 """How often the scale analysis is right, in worlds whose truth is planted.
 
     python perf/scale_simulation.py [RUNS]
+    python perf/scale_simulation.py bracket [RUNS]
 
 Answers are drawn directly, problem by problem: a problem's difficulty is shared by all sizes and
 arms, so that arms agree by about 0.17 (phi). Prints tables of docs/statistics.md, "Scale";
@@ -9,15 +10,17 @@ about 10 minutes on one core for 400 runs of each cell. Seeded: equal calls prin
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cotkit.analysis.gains import label_gain
 from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.gains import measure_curves
 from cotkit.analysis.scale.grid import (
@@ -28,10 +31,12 @@ from cotkit.analysis.scale.grid import (
     ScaleQuestion,
     prepare_setting,
 )
-from cotkit.analysis.scale.jumps import REAL_ABOVE, SMOOTH_BELOW
+from cotkit.analysis.scale.jumps import JUMP_ABOVE, SMOOTH_BELOW
 from cotkit.analysis.scale.onset import NO_HELP, find_onset
-from cotkit.analysis.scale.values import JumpWord
+from cotkit.analysis.scale.values import JumpWord, Onset, Point
 from cotkit.stats.curves import curve_direction, excess_share
+from cotkit.stats.hypotheses import sidak_level
+from cotkit.stats.intervals import Interval, tango, wilson
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -214,6 +219,228 @@ def print_row(*cells: str) -> None:
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
+# ---- both ends -------------------------------------------------------------------------------
+
+BRACKET_WORLDS = (
+    World(name="null", control=lambda u: 0.03 + 0 * u, gain=lambda u: 0 * u),
+    World(name="step, +30", control=lambda u: 0.03 + 0 * u, gain=lambda u: 0.3 * (u > 0.55)),
+    World(name="step, +20", control=lambda u: 0.05 + 0 * u, gain=lambda u: 0.2 * (u > 0.55)),
+    World(name="step, +10", control=lambda u: 0.05 + 0 * u, gain=lambda u: 0.1 * (u > 0.55)),
+    World(name="smooth onset", control=weak, gain=lambda u: rising(u, 0, 0.4, 0.7, 12)),
+    World(
+        name="small early gain, then a step",
+        control=lambda u: 0.05 + 0 * u,
+        gain=lambda u: np.where(u > 0.7, 0.3, 0.05 * (u > 0.3)),
+    ),
+    World(name="harms, then helps", control=weak, gain=lambda u: np.where(u > 0.6, 0.3, -0.018)),
+    World(
+        name="helps, does not, helps",
+        control=lambda u: 0.05 + 0 * u,
+        gain=lambda u: np.where((u > 0.2) & (u < 0.5), 0.08, 0.3 * (u > 0.8)),
+    ),
+    World(
+        name="reversal",
+        control=lambda u: 0.1 + 0.3 * u,
+        gain=lambda u: np.where(u > 0.85, -0.1, 0.25 * (u > 0.4)),
+    ),
+    World(name="ceiling", control=strong, gain=hump),
+)
+BRACKET_SIZES = (3, 4, 6, 9, 12)
+BRACKET_PROBLEMS = (50, 100, 200, 500, 1319)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BracketCounts:
+    """Of the runs of one cell."""
+
+    runs: int
+    """How many."""
+    named: tuple[int, int]
+    """Both ends named in the sentence: by the margin's rule alone, with what comes before it."""
+    one_step: tuple[int, int]
+    """Two neighbours are named so."""
+    wrong: tuple[int, int]
+    """A claim that is not so: of the rule (an end at the margin included), of the bracket, clear
+    or not."""
+    stairs: int
+    """Any step of the staircase wrong."""
+
+    def __add__(self, other: BracketCounts) -> BracketCounts:
+        """Return the sums."""
+        return BracketCounts(
+            runs=self.runs + other.runs,
+            named=_sums(self.named, other.named),
+            one_step=_sums(self.one_step, other.one_step),
+            wrong=_sums(self.wrong, other.wrong),
+            stairs=self.stairs + other.stairs,
+        )
+
+
+def _sums(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] + b[0], a[1] + b[1]
+
+
+_POINT = Point(
+    rung=Rung(model="m", family="planted"),
+    x=0.0,
+    n=1,
+    arm_rate=0.5,
+    arm_interval=Interval(low=0, high=1, level=0.95),
+    control_rate=0.5,
+    control_interval=Interval(low=0, high=1, level=0.95),
+    n_better=None,
+    n_worse=None,
+    gain=0.0,
+    interval=Interval(low=-1, high=1, level=0.95),
+    method="tango",
+    p_value=1.0,
+    label="undetermined",
+    mde=0.0,
+    is_floor=False,
+    is_ceiling=False,
+)
+THRESHOLDS = (0.05, 0.10, 0.20, 0.30)
+
+
+@functools.lru_cache(maxsize=500_000)
+def labelled(i: int, b: int, c: int, n: int, level: float) -> Point:
+    """A point of size ``i`` with ``b`` problems better and ``c`` worse."""
+    interval = tango(b, c, n, level)
+    rung = Rung(model=f"m{i}", family="planted")
+    return replace(
+        _POINT, rung=rung, x=float(i), interval=interval, label=label_gain(interval, MARGIN)
+    )
+
+
+def draw_counts(of: Ladder, runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Problems that only the arm and only the control solved, [run, size, 2]."""
+    n_sizes, quantile = len(of.params), NormalDist().inv_cdf
+    rates = np.clip(np.concatenate(of.rates), 1e-6, 1 - 1e-6).tolist()
+    own_share = float(np.sqrt(1 - _SHARED))
+    bars = np.asarray([quantile(p) / own_share for p in rates], dtype=np.float32)[:, None]
+    counts = np.empty((runs, n_sizes, 2), dtype=np.int64)
+    for run in range(runs):
+        difficulty = rng.standard_normal(of.n, np.float32) * float(np.sqrt(_SHARED)) / own_share
+        right = rng.standard_normal((2 * n_sizes, of.n), np.float32) < bars - difficulty
+        arm, control = right[:n_sizes], right[n_sizes:]
+        counts[run, :, 0] = (arm & ~control).sum(1)
+        counts[run, :, 1] = (control & ~arm).sum(1)
+    return counts
+
+
+def judge_onset(onset: Onset, gains: Floats) -> BracketCounts:
+    """Compare what is said of one draw with the planted gains."""
+    index = {f"m{i}": i for i in range(len(gains))}
+
+    def place(rung: Rung | None, missing: int) -> int:
+        return missing if rung is None else index[rung.model]
+
+    def first(threshold: float) -> int:
+        reached = np.flatnonzero(gains >= threshold - 1e-9)
+        return int(reached[0]) if reached.size else len(gains)
+
+    lower, upper = place(onset.lower, -1), place(onset.upper, len(gains))
+    is_named = onset.status == "bracket"
+    bracket, is_clear, span, wrong = onset.bracket, False, 0, 0
+    if bracket is not None:
+        ends = index[bracket.lower.model], index[bracket.upper.model]
+        is_clear, span = bracket.is_clear, ends[1] - ends[0]
+        wrong = not all(
+            ends[0] < first(gain) <= ends[1]
+            for gain in np.linspace(bracket.no_more_than + 1e-6, bracket.at_least, 9).tolist()
+        )
+    stairs = any(
+        not place(step.lower, -1) < first(step.threshold) <= place(step.upper, len(gains))
+        for step in onset.staircase
+    )
+    spans = [upper - lower] * is_named + [span] * is_clear
+    if not is_clear:
+        spans += [
+            place(step.upper, 0) - place(step.lower, 0)
+            for step in onset.staircase
+            if step.lower is not None and step.upper is not None
+        ]
+    return BracketCounts(
+        runs=1,
+        named=(int(is_named), int(bool(spans))),
+        one_step=(int(is_named and upper - lower == 1), int(1 in spans)),
+        wrong=(int(not lower < first(MARGIN) <= upper), int(wrong)),
+        stairs=int(stairs),
+    )
+
+
+def bracket_cell(of: Ladder, runs: int) -> BracketCounts:
+    """Draw and judge."""
+    rng = np.random.default_rng(0)
+    level = sidak_level(0.95, len(of.params))
+    gains: Floats = of.rates[0] - of.rates[1]
+    judged: list[BracketCounts] = []
+    for run in draw_counts(of, runs, rng).tolist():
+        points = [labelled(i, b, c, of.n, level) for i, (b, c) in enumerate(run)]
+        judged.append(judge_onset(find_onset(points, MARGIN, THRESHOLDS), gains))
+    return functools.reduce(BracketCounts.__add__, judged)
+
+
+def clustered_cell(n_clusters: int, members: int, n_sizes: int, runs: int) -> BracketCounts:
+    """A step of 30 points at an intraclass correlation of 0.25, by the whole analysis."""
+    rng = np.random.default_rng(0)
+    u = np.linspace(0, 1, n_sizes)
+    rungs, n = rungs_of(10 ** (8 + 2.5 * u)), n_clusters * members
+    names = tuple(str(i // members) for i in range(n))
+    rates = {PAIR[0]: np.where(u > 0.55, 0.35, 0.05), PAIR[1]: np.full(n_sizes, 0.05)}
+    judged: list[BracketCounts] = []
+    for _ in range(runs):
+        cells: dict[tuple[str, str], Cell] = {}
+        for arm, of_arm in rates.items():
+            for rung, p in zip(rungs, of_arm.tolist(), strict=True):
+                shared = np.repeat(rng.beta(3 * p, 3 * (1 - p), n_clusters), members)
+                cells[rung.model, arm] = ArmOutcomes(
+                    correct=(rng.random(n) < shared).astype(np.float64)
+                )
+        ids = tuple(map(str, range(n)))
+        grid = ResultGrid(
+            bench="planted", rungs=rungs, cells=cells, problem_ids=ids, clusters=names
+        )
+        question = ScaleQuestion(pairs=(PAIR,), margin=MARGIN, n_resamples=400)
+        points = measure_curves(prepare_setting(grid, question), rng).points[PAIR]
+        onset = find_onset(points, MARGIN, THRESHOLDS)
+        judged.append(judge_onset(onset, rates[PAIR[0]] - rates[PAIR[1]]))
+    return functools.reduce(BracketCounts.__add__, judged)
+
+
+def show_counts(counts: BracketCounts) -> str:
+    """``named then → now (one step) / wrong then → now`` in percent."""
+    named = " → ".join(f"{100 * k / counts.runs:.0f}" for k in counts.named)
+    steps = " → ".join(f"{100 * k / counts.runs:.0f}" for k in counts.one_step)
+    wrong = " → ".join(f"{100 * k / counts.runs:.1f}" for k in (*counts.wrong, counts.stairs))
+    return f"{named} ({steps}) / {wrong}"
+
+
+def bracket_table(runs: int) -> None:
+    """Both ends named (neighbours) / wrong: at the margin, of the bracket, of the stairs."""
+    worst: list[tuple[int, str]] = []
+    for n_sizes in BRACKET_SIZES:
+        print_row(f"{n_sizes} sizes", *(f"n = {n}" for n in BRACKET_PROBLEMS))
+        print_row(*["---"] * (1 + len(BRACKET_PROBLEMS)))
+        for world in BRACKET_WORLDS:
+            cells = [bracket_cell(ladder(world, n_sizes, n), runs) for n in BRACKET_PROBLEMS]
+            print_row(world.name, *map(show_counts, cells))
+            for n, cell in zip(BRACKET_PROBLEMS, cells, strict=True):
+                most = max(*cell.wrong, cell.stairs)
+                worst.append((most, f"{world.name}, {n_sizes} sizes, n = {n}"))
+        print()
+    most, where = max(worst)
+    share = most / runs
+    low = wilson(most, runs, 0.99).low
+    print(f"Most wrong: {100 * share:.2f} % ({where}), of {len(worst)} cells of {runs} runs; ")
+    print(f"the lower end of its 99 % Monte Carlo interval is {100 * low:.2f} %.\n")
+    print_row("clusters", "each", "sizes", "named (one step) / wrong")
+    print_row(*["---"] * 4)
+    for clusters, members in ((20, 10), (40, 10), (100, 3)):
+        cell = clustered_cell(clusters, members, 6, max(1, runs // 10))
+        print_row(str(clusters), str(members), "6", show_counts(cell))
+
+
 # ---- jumps -----------------------------------------------------------------------------------
 
 
@@ -227,6 +454,9 @@ class Tokens:
     """At each place, 0 the smallest size, 1 the largest."""
     length: int
     """Tokens of an answer; exact match needs all of them."""
+    companion: Literal["tokens", "steps", "digits"] = "tokens"
+    """What is judged beside exact match: the share of right tokens; of a chain that goes wrong at
+    its first wrong step, the share of steps before that, or the digits of its final answer."""
 
 
 def law(u: Floats) -> Floats:
@@ -257,8 +487,18 @@ JUMPS = (
     Tokens(name="true step", token=step, length=4),
     Tokens(name="true step, 8 points", token=lambda u: np.where(u > 0.62, 0.58, 0.5), length=2),
     Tokens(name="flat", token=lambda u: 0.5 + 0 * u, length=3),
+    *(
+        Tokens(name=f"compounding chain, {judged}", token=line, length=n_steps, companion=judged)
+        for judged in ("steps", "digits")
+        for n_steps in (4, 8, 16, 24)
+    ),
 )
-NAMES = {"real_jump": "jump", "metric_artefact": "artefact", OPEN: "neither"}
+NAMES = {
+    "real_jump": "jump",
+    "metric_artefact": "artefact",
+    "no_jump": "no jump",
+    OPEN: "neither",
+}
 _CONTROL = 0.25  # chance of a right token of the control, at every size
 
 
@@ -267,12 +507,24 @@ def chances(q: float, hard: Floats) -> Floats:
     return 1 / (1 + np.exp(-(np.log(q / (1 - q)) + hard)))
 
 
-def token_cell(q: float, length: int, hard: Floats, rng: np.random.Generator) -> ArmOutcomes:
+def token_cell(
+    q: float,
+    length: int,
+    hard: Floats,
+    rng: np.random.Generator,
+    companion: Literal["tokens", "steps", "digits"] = "tokens",
+) -> ArmOutcomes:
     """One arm at one size."""
     right = rng.random((length, len(hard))) < chances(q, hard)
-    return ArmOutcomes(
-        correct=right.all(0).astype(float), metrics={"token_accuracy": right.mean(0)}
-    )
+    correct = right.all(0)
+    if companion == "tokens":
+        metrics = {"token_accuracy": right.mean(0)}
+    elif companion == "steps":
+        metrics = {"steps_right": np.minimum.accumulate(right, axis=0).mean(0)}
+    else:  # a wrong answer has a right digit by chance, whatever the size
+        digits = (correct | (rng.random((3, len(hard))) < 0.1)).mean(0)
+        metrics = {"digit_accuracy": digits}
+    return ArmOutcomes(correct=correct.astype(float), metrics=metrics)
 
 
 def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
@@ -280,7 +532,9 @@ def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
     sharpness = [float(excess_share(x, y, float(curve_direction(y))).max()) for y in (exact, token)]
     if np.ptp(token) < 1e-9 or np.isnan(sharpness).any():
         return "undetermined"
-    if sharpness[1] > REAL_ABOVE:
+    if sharpness[0] <= JUMP_ABOVE:
+        return "no_jump"
+    if sharpness[1] > JUMP_ABOVE:
         return "real_jump"
     is_artefact = sharpness[0] > sharpness[1] + 1e-9 and sharpness[1] < SMOOTH_BELOW
     return "metric_artefact" if is_artefact else "undetermined"
@@ -314,8 +568,10 @@ def jump_cells(world: Tokens, n_sizes: int, n: int, runs: int) -> dict[str, str]
         hard = 0.8 * rng.standard_normal(n)
         cells: dict[tuple[str, str], Cell] = {}
         for rung, q in zip(rungs, world.token(u).tolist(), strict=True):
-            cells[rung.model, "cot"] = token_cell(q, world.length, hard, rng)
-            cells[rung.model, "few-shot"] = token_cell(_CONTROL, world.length, hard, rng)
+            for arm, chance in zip(PAIR, (q, _CONTROL), strict=True):
+                cells[rung.model, arm] = token_cell(
+                    chance, world.length, hard, rng, world.companion
+                )
         grid = ResultGrid(bench="planted", rungs=rungs, cells=cells, problem_ids=("",) * n)
         for jump in analyse(grid, question, rng).answers[0].jumps:
             if jump.curve in said:
@@ -370,6 +626,9 @@ def agreement(curve: Callable[[Floats], Floats], spread: float, rng: np.random.G
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["bracket"]:
+        bracket_table(int(sys.argv[2]) if len(sys.argv) > 2 else 5000)
+        sys.exit()
     n_runs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     for sustained in (False, True):
         print(f"assume_sustained = {sustained}\n")

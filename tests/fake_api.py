@@ -106,7 +106,9 @@ class FakeApi:
     url: str = field(default="", init=False)
     """``http://127.0.0.1:PORT``; OpenAI clients add ``/v1``."""
     seen: list[Seen] = field(default_factory=list[Seen], init=False)
-    """Every request, in the order they came."""
+    """Every request to complete something, in the order they came."""
+    looks: list[Seen] = field(default_factory=list[Seen], init=False)
+    """Every other one."""
 
     def __post_init__(self) -> None:
         unknown = set(self.faults or {}) - set(_FAULTS)
@@ -153,7 +155,7 @@ class FakeApi:
         body: Body = json.loads(raw) if is_ours else {}
         seen = Seen(path=request.path, body=body, headers=headers, at_s=at_s)
         if self.keep is None:
-            self.seen.append(seen)
+            (self.seen if request.method == "POST" else self.looks).append(seen)
         digest = hashlib.blake2b(raw, digest_size=16).digest()
         n_before = self._counts[digest]
         self._counts[digest] += 1
@@ -167,7 +169,7 @@ class FakeApi:
             return await self._send(request, seen, answer)
         finally:
             seen.done_s = time.monotonic() - self._started
-            if self.keep is not None:
+            if self.keep is not None and request.method == "POST":
                 self.keep(seen)
 
     def _answer(self, seen: Seen, digest: bytes, n_before: int) -> Answer:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cotkit.analysis.scale.grid import Rung
 from cotkit.analysis.scale.values import (
+    Bracket,
     Check,
     CostPoint,
     Jump,
@@ -20,6 +21,7 @@ from cotkit.analysis.scale.values import (
     Scale,
     Sharpness,
     SizeLabel,
+    Step,
 )
 from cotkit.stats.intervals import Interval
 
@@ -59,6 +61,13 @@ def made_ladder() -> Scale:
                     after=None,
                     harmed=(),
                     model_based=ModelBased(x=3.2e10, interval=_around(3.2e10, 1e10)),
+                    bracket=Bracket(
+                        lower=RUNGS[1], upper=RUNGS[3], no_more_than=0.07, at_least=0.44
+                    ),
+                    staircase=(
+                        Step(threshold=0.05, lower=None, upper=RUNGS[3]),
+                        Step(threshold=0.3, lower=RUNGS[1], upper=RUNGS[3]),
+                    ),
                 ),
                 jumps=(
                     _jump("cot", "metric_artefact", 0.55, 0.15),
@@ -132,7 +141,14 @@ def awkward_ladder() -> Scale:
     onset = replace(
         first.onset, lower=points[1].rung, upper=points[3].rung, first_detected=None, after=None
     )
-    onset = replace(onset, model_based=None)
+    onset = replace(
+        onset,
+        model_based=None,
+        bracket=Bracket(
+            lower=points[1].rung, upper=points[3].rung, no_more_than=0.07, at_least=0.44
+        ),
+        staircase=(Step(threshold=0.3, lower=None, upper=points[3].rung),),
+    )
     answer = replace(
         first, arm="c_o|t", points=points, onset=onset, sentence="c_o|t <helps> & 5 %."
     )

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -229,6 +230,80 @@ def test_every_target_counts(home: Path, target: object, answer: str, outcome: s
     (problem,) = read(home, task({"input": "?", "target": target}))
     attempt = Attempt(text=answer, stop_reason="stop")
     assert score_attempt(attempt, problem).outcome == outcome
+
+
+@pytest.mark.parametrize("appends", [True, False])
+def test_options_are_hidden_or_shown_as_asked(home: Path, *, appends: bool) -> None:
+    put(home, task(FRUIT, append_choices_to_input=appends))
+    texts = {
+        options: load_benchmark(parse_spec(f"bigbench:t{options}")).problems()[0].question.text
+        for options in ("", ",options=hide", ",options=show", ",options=show,mode=generate")
+    }
+    assert texts[",options=hide"] == "Which fruit is yellow?"
+    assert texts[",options=show"].count("\n  choice: ") == 3
+    assert texts[",options=show,mode=generate"] == texts[",options=show"]
+    assert texts[""] == texts[",options=show" if appends else ",options=hide"]
+    specs = ("bigbench:t", "bigbench:t,options=hide", "bigbench:t,options=show")
+    assert len({load_benchmark(parse_spec(spec)).version for spec in specs}) == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("bigbench:t,options=no", "options is 'no', must be hide or show"),
+        ("bigbench:t,options=hide,mode=choice", "but mode=choice shows them"),
+        ("bigbench:t,options=show", "examples[0].target_scores: missing"),
+    ],
+)
+def test_options_that_cannot_be_shown(home: Path, spec: str, says: str) -> None:
+    put(home, task(PLAIN))
+    with pytest.raises(UsageError) as caught:
+        load_benchmark(parse_spec(spec)).problems()
+    assert says in str(caught.value)
+
+
+def test_zero_is_chance_only_where_no_options_are_shown(home: Path, tmp_path: Path) -> None:
+    put(home, task(*({**FRUIT, "input": f"Fruit {i}?"} for i in range(3))))
+    units: dict[str, str] = {}
+    for options in ("hide", "show"):
+        spec = f"bigbench:t,options={options}"
+        names = ["zero-shot-cot", "--bench", spec, "--log-dir", str(tmp_path / "logs")]
+        command = ["compare", "--model", "simulated/8b", "--format", "json", "--strategy", *names]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+        (units[options],) = set(re.findall(r"0 (?:chance|none right), 100 best", result.stdout))
+    assert units == {"hide": "0 chance, 100 best", "show": "0 none right, 100 best"}
+
+
+@pytest.mark.parametrize("mode", [None, "choice"])
+def test_an_explained_target_is_an_option_and_its_rationale(home: Path, mode: str | None) -> None:
+    scores = {"Yes": 1, "No": 0}
+    problems = read(
+        home,
+        task(
+            {
+                "input": "Is ice cold?",
+                "target": "Yes. It is frozen.  Water, too.",
+                "target_scores": scores,
+            },
+            {
+                "input": "Is tea?",
+                "target": "no: it is brewed",
+                "target_scores": {"Yes": 0, "No": 1},
+            },
+            {"input": "Is rain?", "target": "Yes", "target_scores": scores},
+            {"input": "Is snow?", "target": "Yesterday. It was.", "target_scores": scores},
+        ),
+        mode,
+    )
+    rationales = ["It is frozen.  Water, too.", "it is brewed", None, None]
+    assert [problem.rationale for problem in problems] == rationales
+    golds = ["Yes", "No", "Yes", "Yes" if mode else "Yesterday. It was."]
+    assert [problem.gold for problem in problems] == golds
+    assert Bigbench(task="t", mode=mode).version.startswith("2-t-")
+    for problem in problems[:3]:
+        text = Attempt(text=f"So the answer is {problem.gold}.", stop_reason="stop")
+        assert score_attempt(text, problem).outcome == "correct"
 
 
 def test_numbers_are_numbers_only_if_all_are(home: Path) -> None:

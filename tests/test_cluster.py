@@ -161,6 +161,51 @@ def test_a_node_dies_in_the_middle_and_only_what_was_in_flight_is_made_again(
     assert resumed.stdout == out
 
 
+def session_processes(folder: str) -> set[int]:
+    """Return processes that have a file of a cluster open, other than its guard."""
+    ids: set[int] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(link.readlink()).startswith(folder) for link in (process / "fd").iterdir()):
+                ids.add(int(process.name))
+        except OSError:
+            continue
+    return ids
+
+
+@pytest.mark.ray
+@pytest.mark.full
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux only")
+def test_a_killed_driver_leaves_no_process_of_the_cluster_that_it_began(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    asked = [*COMPARE, *SLOW, "--limit", "150", "--log-dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "cotkit",
+        *asked,
+        "--executor",
+        "ray",
+        "--ray-address",
+        "local",
+    ]
+    with (tmp_path / "notices").open("w+") as notices:
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=notices)
+        deadline = time.monotonic() + 90
+        while completions(str(tmp_path)) < 8:
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        driver.kill()
+        driver.wait()
+    folder = re.search(r"its logs are in (\S+)", (tmp_path / "notices").read_text())
+    assert folder is not None
+    assert Path(folder[1]).is_dir()
+    while session_processes(folder[1]):
+        assert time.monotonic() < deadline + 30
+        time.sleep(0.2)
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("address", "says"),
@@ -188,7 +233,7 @@ def test_without_ray_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependencyError, match=r"cotkit\[ray\]"):
-        connect_ray("auto")
+        connect_ray("auto", print)
 
 
 class Nodes:

@@ -486,3 +486,24 @@ def test_bad_input_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         compared(rows, 1, pairs=pairs, margin=margin)
+
+
+def test_a_gain_that_failures_may_have_made_says_so() -> None:
+    """Truth: no gain. Two thirds of the wrong attempts of one arm fail, and only these."""
+    rng = random.Random(4)
+    right = {arm: [rng.random() < 0.5 for _ in range(200)] for arm in ("cot", "few-shot")}
+    lost = [not hit and rng.random() < 0.65 for hit in right["cot"]]
+    marks = {
+        "cot": "".join(
+            "x" if gone else "-+"[hit] for hit, gone in zip(right["cot"], lost, strict=True)
+        ),
+        "few-shot": "".join("-+"[hit] for hit in right["few-shot"]),
+    }
+    comparison = compared([row for arm in marks for row in rows_of(arm, marks[arm])], 200)
+    verdict = comparison.verdicts[0]
+    assert verdict.gain.label == "helps"
+    assert verdict.depends_on == ("failed counted for the control",)
+    assert "what the failed attempts would have been" in verdict.sentence
+    [best] = [v.gain for v in verdict.variants if v.name == "failed counted for the arm"]
+    assert best.n == 200
+    assert best.gain > verdict.gain.gain

@@ -68,15 +68,14 @@ def test_models_of_unknown_size_take_the_order_of_the_table_if_asked() -> None:
 
 
 def test_self_consistency_is_measured_against_greedy_chains() -> None:
-    sizes = {"code-davinci-001": 10**10, "code-davinci-002": 10**11}
     (scale,) = analyse_published(
-        "wang2022", ResultsQuestion(bench="gsm8k", family="GPT-3/Codex", params=sizes)
+        "ruan2024", ResultsQuestion(family="Qwen2", strategies=("cot-self-consistency-maj5",))
     )
     assert (scale.answers[0].arm, scale.answers[0].control) == (
-        "cot_self_consistency40",
-        "cot_greedy",
+        "cot_self_consistency_maj5",
+        "cot_fewshot_sampled_single",
     )
-    assert [p.label for p in scale.answers[0].points] == ["helps", "helps"]
+    assert {p.label for p in scale.answers[0].points} == {"some_help", "helps"}
 
 
 def test_another_baseline_than_the_tables_own() -> None:
@@ -164,7 +163,7 @@ def test_a_csv_and_the_users_sizes() -> None:
         (["--from", "csv:b.csv"], "b.csv: no such file"),
         (["--from", "csv:a.csv", "--x", "loss"], "no family has two models of known size"),
         (["--published", "brown2020"], "28 unverified rows are left out (--include-unverified"),
-        (["--published", "wang2022", "--bench", "gsm8k"], "code-davinci-001, code-davinci-002"),
+        (["--published", "wei2022", "--family", "codex"], "size unknown: Codex code-davinci-002"),
         (["--from", "csv:a.csv", "--bench", "g", "--bench", "h"], "one --bench at a time"),
     ],
 )
@@ -173,3 +172,52 @@ def test_a_wrong_word_is_one_line(arguments: list[str], said: str) -> None:
     done = run(*arguments)
     assert isinstance(done.exception, CotkitError), done.output
     assert said in str(done.exception)
+
+
+def test_a_csv_has_the_margin_free_bracket_in_words_json_csv_and_html(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["model,params,strategy,n_items,value,metric"]
+    for model, params, gain in (("s", "1B", 0), ("m", "10B", 0), ("l", "100B", 35)):
+        rows.append(f"{model},{params},standard,200,4,accuracy_pct")
+        rows.append(f"{model},{params},cot,200,{4 + gain},accuracy_pct")
+    Path("x.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (scale,) = analyse_sources(["csv:x.csv"], ResultsQuestion())
+    answer = scale.answers[0]
+    bracket = answer.onset.bracket
+    assert bracket is not None
+    assert (bracket.lower.model, bracket.upper.model) == ("m", "l")
+    assert bracket.no_more_than == max(point.interval.high for point in answer.points[:2])
+    assert bracket.at_least == answer.points[2].interval.low
+    words = "starts between 10 B and 100 B parameters (100 B gains at least "
+    assert answer.sentence.startswith("A gain of more than ")
+    assert words in answer.sentence
+    assert "help (2 points) starts at or below 100 B parameters" in answer.sentence
+    page = json.loads(run("--from", "csv:x.csv", "-f", "json").stdout)
+    assert page["schema"] == "cotkit.scale/2"
+    (onset,) = page["onsets"]
+    assert (onset["lower"], onset["upper"]) == ("", "l"), "at the margin, as before"
+    assert (onset["bracket_lower"], onset["bracket_upper"]) == ("m", "l")
+    assert (onset["no_more_than"], onset["at_least"]) == (bracket.no_more_than, bracket.at_least)
+    steps = [(step["threshold"], step["lower"], step["upper"]) for step in page["staircase"]]
+    assert steps == [(0.05, "", "l"), (0.1, "m", "l"), (0.2, "m", "l"), (0.3, "m", "")]
+    table = run("--from", "csv:x.csv", "-f", "csv", "--thresholds", "7,21").stdout
+    assert "staircase" in table
+    assert [line[-5:] for line in table.splitlines()[-2:]] == [",0.07", ",0.21"]
+    run("--from", "csv:x.csv", "--html", "o.html")
+    html = Path("o.html").read_text(encoding="utf-8")
+    assert ">a gain above " in html
+    assert "starts here: (10 B, 100 B]" in html
+
+
+@pytest.mark.parametrize("thresholds", ["10,5", "5,5", "0,5", "5,101", "-5,5", "5;10", "", "5,,10"])
+def test_thresholds_that_do_not_rise_to_100_are_refused(thresholds: str) -> None:
+    with pytest.raises(CotkitError, match="thresholds"):
+        run_raising("--published", "wei2022", f"--thresholds={thresholds}")
+
+
+def run_raising(*arguments: str) -> None:
+    failure = run(*arguments).exception
+    if failure is not None:
+        raise failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,26 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PK\3\4" * 100)
     with pytest.raises(ModelLoadError, match="not a whole GGUF file"):
         gguf.convert(path, tmp_path, print)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        struct.pack("<IQQ", 3, 1 << 63, 1),
+        struct.pack("<IQQ", 3, 1, 1 << 63),
+        struct.pack("<IQQQ", 3, 0, 1, 1 << 62),
+        struct.pack("<IQQQcIIQ", 3, 0, 1, 1, b"a", 9, 0, 1 << 40),
+        struct.pack("<IQQQcIIQ", 3, 0, 1, 1, b"a", 9, 9, 1 << 21) + bytes(64),
+        struct.pack("<IQQQcIIQIQIQ", 3, 0, 1, 1, b"a", 9, 9, 1, 9, 1, 9, 1),
+        struct.pack("<IQQQcII", 3, 1, 0, 1, b"t", 1 << 30, 0),
+        struct.pack("<IQQQcI", 3, 0, 1, 1, b"a", 99),
+    ],
+)
+def test_a_header_that_lies_is_refused_before_it_is_believed(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF" + header)
+    with path.open("r+b") as file:
+        file.truncate(1 << 33)  # of zeros, which take no room
+    with pytest.raises(ModelLoadError, match="not a whole GGUF file") as refused:
+        gguf.convert(path, tmp_path, lambda _: None)
+    assert "\n" not in str(refused.value)

@@ -473,7 +473,7 @@ def test_a_bad_option_of_exact_match_names_the_field(option: str, says: str) -> 
         (SUMS.replace("{{q}}", "{{q.__class__.mro()}}"), ":5:doc_to_text", "unsafe"),
         (SUMS.replace("{{q}}", "{{range(10000000)}}"), ":5:doc_to_text", "Range too big"),
         (SUMS.replace('"{{a}}"', "[1]"), ":6:doc_to_target", "must be a template"),
-        (SUMS.replace("{{a}}", "two"), "rows.jsonl:1", "'two' of it, which is no number"),
+        (SUMS.replace("{{a}}", "so many"), "rows.jsonl:1", "'so many' of it, which is no number"),
         (SUMS.replace('"Question: {{q}}\\nAnswer:"', "a"), "rows.jsonl:1", "no text of it"),
         (PICK + "doc_to_choice: c\ndoc_to_target: a\n", "rows.jsonl:1", "no choices of it"),
         (PICK + "doc_to_choice: [x]\ndoc_to_target: a\n", "rows.jsonl:1", "no choices of it"),
@@ -514,7 +514,7 @@ def test_broken_bytes_and_no_file() -> None:
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ("answer_kind=choice", "must be number or text"),
+        ("answer_kind=choice", "must be number, text or expression"),
         ("filters=no", "must be read or ignore"),
         ("doc_to_txt=q", "did you mean doc_to_text"),
     ],

@@ -100,3 +100,50 @@ def test_reading_a_folder_imports_nothing_heavy() -> None:
         "sys.exit(', '.join(heavy) or None)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def weights_of(header: bytes, length: int | None = None) -> bytes:
+    return (len(header) if length is None else length).to_bytes(8, "little") + header + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        weights_of(b"{}", 1 << 60),
+        weights_of(b"[" * 100_000),
+        weights_of(b'{"a": {"shape": [1]}, "a": {"shape": [2]}}'),
+        weights_of(b'{"a": {"shape": [9007199254740993, 9007199254740993]}}'),
+        weights_of(b'{"a": {"shape": [100000, 100000]}}'),
+        weights_of(b'{"a": {"shape": [-1]}}'),
+        weights_of(b'{"a": {"shape": [1e3]}}'),
+        weights_of(b'{"a": 3}'),
+    ],
+)
+def test_a_header_of_weights_that_lies_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with path.open("r+b") as file:
+        file.truncate(1 << 30 if content[:8] == (1 << 60).to_bytes(8, "little") else len(content))
+    with pytest.raises(ModelLoadError, match="not a safetensors file") as refused:
+        model_folder.count_elements(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "number", ["1e400", "true", "-1", "0", '"2048"', "2048.5", "9" * 30, "[1]"]
+)
+def test_a_context_window_that_is_no_number_is_refused(tmp_path: Path, number: str) -> None:
+    (tmp_path / "config.json").write_text(f'{{"text_config": {{"n_positions": {number}}}}}')
+    with pytest.raises(
+        ModelLoadError, match=r"config\.json:n_positions: .* is no number of tokens"
+    ):
+        model_folder.context_window(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.safetensors", "a/../../x", "", "\0", "3"])
+def test_an_index_names_files_of_its_folder_only(tmp_path: Path, name: str) -> None:
+    index = {"weight_map": {"a": 3 if name == "3" else name}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelLoadError, match="weight_map: must map tensors to files beside it"):
+        model_folder.n_params(tmp_path)

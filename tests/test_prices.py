@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cotkit.analysis.comparison import cost_of
 from cotkit.errors import BadInputError
+from cotkit.models import prices
 from cotkit.models.prices import Price, load_prices, price_of
 from cotkit.store.rows import AttemptRow
 
@@ -221,3 +224,60 @@ def test_cost_of_an_arm() -> None:
     assert cost_of([row()], None) is None, "no price"
     assert cost_of([], PRICE) is None, "nothing done"
     assert cost_of([row(), row(n_generated_tokens=None)], PRICE) is None, "a partial sum is cheap"
+
+
+def find_nothing(_name: str) -> None:
+    """As if a package were not installed."""
+
+
+def find_something(_name: str) -> str:
+    return "9.9"
+
+
+@pytest.mark.parametrize(
+    ("model", "url", "is_known"),
+    [
+        ("groq/llama-3.3-70b-versatile", "https://api.groq.com/openai/v1", True),
+        ("gemini/gemini-2.5-pro", "https://generativelanguage.googleapis.com/v1beta/openai", True),
+        ("groq/llama-3.3-70b-versatile", "http://127.0.0.1:8000/v1", False),
+        ("groq/nosuch", "https://api.groq.com/openai/v1", False),
+    ],
+)
+def test_a_service_has_its_price_at_its_own_address_only(
+    model: str, url: str, is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "find_spec", find_nothing)
+    price = price_of("openai-api", model, base_url=url)
+    assert (price is not None) is is_known
+    if price is not None:
+        assert 0 < price.input < price.output
+        assert price.status == "single"
+
+
+def test_an_installed_collection_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = SimpleNamespace(
+        input_mtok=SimpleNamespace(base=2),
+        cache_read_mtok=None,
+        cache_write_mtok=None,
+        output_mtok=8,
+    )
+    asked: list[tuple[object, ...]] = []
+
+    def give(_now: dt.datetime) -> SimpleNamespace:
+        return rates
+
+    def find(*about: object) -> tuple[None, SimpleNamespace]:
+        asked.append(about)
+        return None, SimpleNamespace(get_prices=give)
+
+    snapshot = SimpleNamespace(find_provider_model=find)
+    module = SimpleNamespace(get_snapshot=lambda: snapshot)
+    monkeypatch.setattr(prices, "find_spec", find_something)
+    monkeypatch.setitem(sys.modules, "genai_prices.data_snapshot", module)
+    monkeypatch.setattr(prices.importlib.metadata, "version", find_something)
+    price = price_of("openai-api", "openrouter/a/b", base_url="https://openrouter.ai/api/v1")
+    assert asked == [("a/b", None, None, "https://openrouter.ai/api/v1")]
+    assert price is not None
+    assert (price.input, price.cached_input, price.output) == (2, 2, 8)
+    assert price.as_of == "genai-prices 9.9"
+    assert price_of("hf", "gemma", base_url=None) is None

@@ -19,6 +19,7 @@ from cotkit.strategies.least_to_most import decompositions, smaller_questions
 from cotkit.strategies.program_aided import cut_code, programs
 from cotkit.types import Attempt, Completion, Execute, Flow, Question, Request, StopReason
 from cotkit.workflows.compare import run_spec
+from tests.attack import needs_wall
 from tests.conftest import Sums
 
 ASKED = Question(id="x", text="Cost: $5 {{ x }} 10%. How much?")
@@ -239,16 +240,21 @@ def sums_by_program(prompt: str) -> str:
     return f"```python\ndef solution():\n    {body}\n```"
 
 
+@needs_wall
 def test_a_run_goes_on_past_code_that_misbehaves(tmp_path: Path) -> None:
     spec = RunSpec(
-        model="given", strategies=("program-aided:timeout_s=1",), limit="all", run_unsafe_code=True
+        model="given",
+        strategies=("program-aided:timeout_s=1",),
+        limit="all",
+        run_unsafe_code=True,
+        sandbox="kernel",
     )
     backend = Function(function=sums_by_program)
     found = run_spec(spec, Sums(n=17), log_dir=tmp_path, backend=backend)
     rows = rows_of(tmp_path, "program-aided:timeout_s=1")
     assert {row.problem_id: row.error for row in rows if row.error} == {
         "sums/0": "killed after 1 s",
-        "sums/5": "tried to open the file '/etc/passwd'",
+        "sums/5": "PermissionError in line 2: [Errno 13] Permission denied: '/etc/passwd'",
         "sums/10": "syntax error in line 2: invalid syntax",
         "sums/15": "ZeroDivisionError in line 2: division by zero",
     }

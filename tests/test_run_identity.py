@@ -28,6 +28,7 @@ from cotkit.run.identity import change_since_0_1
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.scoring import READERS
+from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, Place, Store
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.few_shot import FewShot
@@ -357,7 +358,7 @@ def test_attempts_of_0_1_are_shown() -> None:
     done = command("show", "attempt", LADDER_IDS[0], "cot", "gsm-mini/014")
     assert done.returncode == 0, done.stderr
     assert "flexible" in done.stdout
-    assert done.stderr == ""
+    assert "resume" in done.stderr, "of an earlier scorer, and it says how to read them again"
     assert UNFINISHED_ID in command("list", "runs").stdout
 
 
@@ -478,14 +479,16 @@ def test_a_new_scorer_reads_again_and_asks_nothing(
 ) -> None:
     first, _ = compare(strategy=strategy)
     rows = rows_of(first.run_id)
-    assert {row.scorer_version for row in rows} == {"2"}
+    assert {row.scorer_version for row in rows} == {SCORER_VERSION}
     monkeypatch.setattr(SCORER, "3")
     spoil_scores()
     again, events = compare(Silent, strategy)
     assert again == first, "the same id, and the same scores"
     assert [event.n_generated for event in events if isinstance(event, RunEnded)] == [0]
     assert sum("read again" in event.text for event in events if isinstance(event, Said)) == 1
-    fresh = [dataclasses.replace(row, scorer_version="2") for row in rows_of(first.run_id)]
+    fresh = [
+        dataclasses.replace(row, scorer_version=SCORER_VERSION) for row in rows_of(first.run_id)
+    ]
     assert fresh == rows
     _, events = compare(Silent, strategy)
     assert not [event for event in events if isinstance(event, Said)], "once"
@@ -506,7 +509,7 @@ def test_what_cannot_be_read_again_stays_and_a_note_says_so() -> None:
     assert notes[0].startswith("12 attempts keep the scores of another version of the scorer")
     _, events = compare()
     assert [event.n_generated for event in events if isinstance(event, RunEnded)] == [1]
-    assert {row.scorer_version for row in rows_of(first.run_id)} == {"2"}
+    assert {row.scorer_version for row in rows_of(first.run_id)} == {SCORER_VERSION}
 
 
 def notes_on(run: str, n_expected: int) -> tuple[str, ...]:
@@ -525,19 +528,20 @@ def test_report_scale_and_show_of_scores_of_an_earlier_scorer() -> None:
     runs = [cotkit.compare(f"simulated/{size}", "cot", **options) for size in ("1b", "300b")]
     spoil_scores()
     done = command("show", "attempt", runs[0].run_id, "cot", "gsm-mini/014")
-    assert "the scores are of version 1 of the scorer, which is now of version 2" in done.stderr
+    assert f"of version 1 of the scorer, which is now of version {SCORER_VERSION}" in done.stderr
     with Store(DATABASE) as store:
         part = load_part(store, store.run(runs[0].run_id), lambda _: None)
-        assert part.comparison == runs[0]
-        assert not store.n_outdated(runs[0].run_id, "2")
+        moved = f"read again by scorer version {SCORER_VERSION}: 0 of 8 outcomes moved"
+        assert part.comparison == dataclasses.replace(runs[0], notes=(*runs[0].notes, moved))
+        assert not store.n_outdated(runs[0].run_id, [SCORER_VERSION])
     spoil_scores()
     read_runs([run.run_id for run in runs])
     with Store(DATABASE) as store:
-        assert not any(store.n_outdated(run.run_id, "2") for run in runs)
+        assert not any(store.n_outdated(run.run_id, [SCORER_VERSION]) for run in runs)
     spoil_scores()
     cotkit.scale(["simulated/1b", "simulated/300b"], "cot", **options)
     with Store(DATABASE) as store:
-        assert not any(store.n_outdated(run.run_id, "2") for run in runs)
+        assert not any(store.n_outdated(run.run_id, [SCORER_VERSION]) for run in runs)
 
 
 def test_either_store_knows_which_scorer_scored(place: Place) -> None:
@@ -550,4 +554,4 @@ def test_either_store_knows_which_scorer_scored(place: Place) -> None:
             )
             store.put_attempt("run", position, row, [])
         assert [row.scorer_version for row in store.attempts("run")] == ["", "1", "2"]
-        assert store.n_outdated("run", "2") == 1
+        assert store.n_outdated("run", ["2"]) == 1

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotkit.analysis.scale.analysis import analyse
+from cotkit.analysis.scale.checks import lengths_of
 from cotkit.analysis.scale.frontier import find_cheapest, frontier_indices, match_cost
 from cotkit.analysis.scale.gains import step_down
 from cotkit.analysis.scale.grid import (
@@ -25,7 +26,7 @@ from cotkit.analysis.scale.grid import (
     ScaleQuestion,
 )
 from cotkit.analysis.scale.jumps import judge_sharpness
-from cotkit.analysis.scale.onset import find_onset
+from cotkit.analysis.scale.onset import find_bracket, find_onset
 from cotkit.analysis.scale.values import CostPoint, Jump, Point, Scale, Sharpness, SizeLabel
 from cotkit.errors import UsageError
 from cotkit.stats.bootstrap import Floats
@@ -247,7 +248,9 @@ NONE, HELP, OPEN, HARM = (
         (
             [OPEN, HELP],
             (
-                "cot starts to help at or below 1 B parameters: +36.9 points (+33.0 to +40.8)",
+                "A gain of more than 4.3 points (cot over few-shot) starts between 100 M and 1 B",
+                "1 B parameters (1 B gains at least 33 points); ",
+                "help (2 points) starts at or below 1 B parameters: +36.9 points (+33.0 to +40.8)",
                 "no lower end can be named, for 100 M (+1.3 points, -1.7 to +4.2) is open",
                 "about 4,597 problems would tell a gain of 2 points from none",
             ),
@@ -571,9 +574,10 @@ LINE, STEP = [0.3, 0.43, 0.56, 0.69, 0.82, 0.95], [0.3, 0.3, 0.3, 0.9, 0.9, 0.9]
 @pytest.mark.parametrize(
     ("curve", "n", "length", "expected", "why"),
     [
-        (LINE, 800, 4, "metric_artefact", "only exact match"),
+        (LINE, 800, 16, "metric_artefact", "only exact match"),
+        (LINE, 800, 4, "no_jump", "no jump to explain"),
         (STEP, 800, 4, "real_jump", "it jumps too"),
-        (LINE, 800, 1, "undetermined", "decide neither"),
+        (LINE, 800, 1, "no_jump", "lies below 0.5"),
         (LINE[::2], 800, 4, "undetermined", "3 sizes cannot tell"),
         ([0.5] * 6, 800, 3, "undetermined", "inside noise"),
         ([0.0, *LINE[1:]], 800, 4, "undetermined", "solved nothing by either metric"),
@@ -622,8 +626,38 @@ def test_the_rule_of_the_contrast(
         return Sharpness(metric=metric, value=sum(ends) / 2, interval=interval, steepest=None)
 
     difference = Interval(low=apart[0], high=apart[1], level=0.95)
-    exact = sharpness("exact_match", (0.5, 0.6))
-    assert judge_sharpness(exact, sharpness("digits", (low, high)), difference)[0] == expected
+    exact = sharpness("exact_match", (0.51, 0.6))
+    companion = sharpness("digits", (low, high))
+    assert judge_sharpness(exact, companion, difference)[0] == expected
+    flat, unclear = sharpness("exact_match", (0.1, 0.5)), sharpness("exact_match", (0.5, 0.6))
+    assert judge_sharpness(flat, companion, difference)[0] == "no_jump"
+    assert judge_sharpness(unclear, companion, difference)[0] == "undetermined"
+
+
+def test_a_companion_that_only_repeats_exact_match_decides_nothing() -> None:
+    rng = np.random.default_rng(3)
+    of = tokens(STEP, 800, 4)
+    cells: dict[tuple[str, str], Cell] = {}
+    for key, cell in of.cells.items():
+        assert isinstance(cell, ArmOutcomes)
+        by_chance = rng.random((3, 800)) < 0.1
+        digits = np.maximum(by_chance, cell.correct).mean(0)
+        cells[key] = replace(cell, metrics={"digit_accuracy": digits, **cell.metrics})
+    jump = jumps_of(replace(of, cells=cells))["arm"]
+    assert jump.exact.interval.low > 0.5
+    assert jump.verdict == "undetermined"
+    assert "only repeats exact match" in jump.why
+
+
+def test_the_length_of_an_answer_is_in_tokens_of_the_companion() -> None:
+    of = replace(tokens(LINE, 40, 2), n_steps=(8,) * 40)
+    digits, steps = lengths_of(of, "digit_accuracy"), lengths_of(of, "steps_right")
+    assert digits is not None
+    assert set(digits.tolist()) == {2.0}
+    assert steps is not None
+    assert set(steps.tolist()) == {8.0}
+    assert lengths_of(of, "1 - brier_per_option") is None
+    assert lengths_of(replace(of, answer_lengths=None), "digit_accuracy") is None
 
 
 def test_side_checks_say_what_they_do_not_show() -> None:
@@ -758,3 +792,86 @@ def test_the_frontier_is_what_nothing_beats(costs: list[int], solved: list[int])
             for other in prices
         )
         assert (i in on) == (not beaten)
+
+
+# The margin-free bracket.
+
+GAINS = st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=8)
+
+
+@given(gains=GAINS, data=st.data())
+def test_where_all_intervals_hold_every_claim_of_bracket_and_staircase_does(
+    gains: list[float], data: st.DataObject
+) -> None:
+    widths = st.floats(0.001, 0.3)
+    points = [
+        replace(
+            point(i, "undetermined"),
+            interval=Interval(
+                low=gain - data.draw(widths), high=gain + data.draw(widths), level=0.95
+            ),
+        )
+        for i, gain in enumerate(gains)
+    ]
+    onset = find_onset(points, 0.02, (0.05, 0.1, 0.2, 0.3))
+    places = {point.rung: i for i, point in enumerate(points)}
+
+    def first(threshold: float) -> int:
+        return next((i for i, gain in enumerate(gains) if gain >= threshold), len(gains))
+
+    if (bracket := onset.bracket) is not None:
+        assert 0.02 <= bracket.no_more_than < bracket.at_least
+        for threshold in np.linspace(bracket.no_more_than + 1e-9, bracket.at_least, 7).tolist():
+            assert places[bracket.lower] < first(threshold) <= places[bracket.upper]
+    for step in onset.staircase:
+        lower = -1 if step.lower is None else places[step.lower]
+        upper = len(gains) if step.upper is None else places[step.upper]
+        assert lower < first(step.threshold) <= upper
+
+
+@pytest.mark.parametrize(
+    ("lows", "highs", "expected"),
+    [
+        ([-0.05, 0.2], [0.05, 0.4], (0, 1, 0.05)),
+        ([-0.05, 0.2], [0.01, 0.4], (0, 1, 0.02)),
+        ([-0.05, -0.05, 0.2], [0.05, 0.08, 0.4], (1, 2, 0.08)),
+        ([-0.05, -0.05, 0.2], [0.08, 0.05, 0.4], (1, 2, 0.08)),
+        ([-0.05, -0.05, 0.2], [0.05, 0.3, 0.4], (0, 2, 0.05)),
+        ([-0.05, -0.05, 0.2], [0.3, 0.05, 0.4], None),
+        ([-0.05, 0.021, 0.2], [0.05, 0.2, 0.4], None),
+        ([0.1, 0.2], [0.2, 0.4], None),
+        ([-0.05, 0.02], [0.01, 0.4], None),
+        ([], [], None),
+    ],
+)
+def test_the_bracket_of_ends(
+    lows: list[float], highs: list[float], expected: tuple[int, int, float] | None
+) -> None:
+    assert find_bracket(lows, highs, 0.02) == expected
+
+
+def test_the_staircase_is_said_where_no_clear_bracket_is() -> None:
+    rates = [(0.05, 0.05), (0.16, 0.05), (0.4, 0.05)]
+    rng = np.random.default_rng(0)
+    cells = [
+        tuple(ArmOutcomes(correct=(rng.random(400) < rate).astype(float)) for rate in pair)
+        for pair in rates
+    ]
+    answer = asked(grid([(arm, control) for arm, control in cells])).answers[0]
+    assert answer.onset.bracket is None or not answer.onset.bracket.is_clear
+    assert answer.sentence.startswith(
+        "cot begins to gain over few-shot: 5 and 10 points between 100 M and 10 B, 20 "
+    )
+    assert "; help (2 points) starts at or below " in answer.sentence
+
+
+def test_help_that_is_assumed_to_be_sustained_has_no_other_bracket() -> None:
+    answer = asked(grid([OPEN, HELP]), replace(ASKED, assume_sustained=True)).answers[0]
+    assert answer.onset.bracket is None
+    assert answer.onset.staircase == ()
+
+
+@pytest.mark.parametrize("thresholds", [(0.1, 0.05), (0.1, 0.1), (0.0, 0.1), (-0.1,), (0.5, 1.1)])
+def test_thresholds_rise_within_100_points(thresholds: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="thresholds "):
+        asked(grid([OPEN, HELP]), replace(ASKED, thresholds=thresholds))

@@ -177,7 +177,7 @@ def test_a_list_may_be_a_vote() -> None:
         ({"reasons": 1}, "1:cotkit.reasons: must be of type bool"),
         ({"is_vote": True}, "1:cotkit.drafts: a vote without samples"),
         ({"drafts": ["2"]}, "1:cotkit.drafts: must hold objects with a text"),
-        ({"metrics": {"x": "1"}}, "1:cotkit.metrics: must hold numbers"),
+        ({"metrics": {"x": "1"}}, "1:cotkit.metrics.x: no such metric"),
         ({"stop_reason": "eos"}, "1:cotkit.stop_reason: must be one of stop, length, refusal"),
     ],
 )

@@ -14,6 +14,7 @@ from cotkit.errors import UnknownNameError
 from cotkit.paths import data_dir
 from cotkit.scoring import READERS, score_attempt
 from cotkit.scoring.numbers import canonical_form, find_numbers, parse_gold, read_number
+from cotkit.scoring.readers import resolve_reader
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Score, StopReason
 
 _TABLE = Path(__file__).parent / "cases" / "extract.jsonl"
@@ -42,7 +43,7 @@ def judge(
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{n}-{r['why'][:40]}" for n, r in enumerate(ROWS, 1)])
 def test_table(row: dict[str, Any]) -> None:
-    reader = row.get("reader", "flexible")
+    reader = resolve_reader(row.get("reader", "flexible"))
     score = judge(
         row["text"],
         gold=row.get("gold", "0"),

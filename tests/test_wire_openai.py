@@ -118,6 +118,7 @@ GREEDY: Mapping[str, Any] = {}
 HOT: Mapping[str, Any] = {"temperature": 1.0, "seed": 3}
 PROMPT = "  Q: 1 + 1?\nA:\n"
 STOP = {"stop": ["\nQ:"]}
+NEUTRAL = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 Fields = Mapping[str, Any]
 Body = tuple[str, Fields, Fields, str, Fields]
 BODIES: list[Body] = [
@@ -136,7 +137,12 @@ BODIES: list[Body] = [
     ("openai/o3-pro", {"reasoning_effort": "low"}, GREEDY, "responses", {"max_output_tokens": 50, "store": False, "reasoning": {"effort": "low"}}),  # noqa: E501 - a row of the table
     ("openai/gpt-4o", {"api": "responses"}, SAMPLED, "responses", {"max_output_tokens": 50, "store": False, "temperature": 0.7}),  # noqa: E501 - a row of the table
     ("openai/gpt-3.5-turbo-instruct", {}, GREEDY, "completions", {OLD: 50, "temperature": 0.0, **STOP}),  # noqa: E501 - a row of the table
-    ("openai-api/local/m", {}, {**SAMPLED, "top_k": 40}, "chat", {OLD: 50, "temperature": 0.7, "top_k": 40, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
+    ("openai-api/local/m", {}, {**SAMPLED, "top_k": 40}, "chat", {OLD: 50, "temperature": 0.7, "top_p": 1.0, "top_k": 40, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
+    ("openai-api/my-vllm/m", {}, SAMPLED, "chat", {OLD: 50, "temperature": 0.7, **NEUTRAL, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
+    ("openai-api/sglang/m", {}, {**SAMPLED, "top_p": 0.9, "top_k": 40}, "chat", {OLD: 50, "temperature": 0.7, **NEUTRAL, "top_p": 0.9, "top_k": 40, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
+    ("openai-api/vllm/m", {"api": "completions"}, GREEDY, "completions", {OLD: 50, "temperature": 0.0, "repetition_penalty": 1.0, **STOP}),  # noqa: E501 - a row of the table
+    ("openai-api/vllm/m", {"without": "top_k+min_p+repetition_penalty"}, SAMPLED, "chat", {OLD: 50, "temperature": 0.7, "top_p": 1.0, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
+    ("openai-api/llama-cpp/m", {}, SAMPLED, "chat", {OLD: 50, "temperature": 0.7, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
     ("openai-api/local/m", {"api": "completions"}, GREEDY, "completions", {OLD: 50, "temperature": 0.0, **STOP}),  # noqa: E501 - a row of the table
     ("openai-api/azure-eu/gpt-5", {"without": "temperature"}, GREEDY, "chat", {NEW: 50, **STOP}),
 ]  # fmt: skip
@@ -421,7 +427,7 @@ RATES = "Rate limit reached, add a card at https://a.b/settings/organization/bil
         (Answer(status=429, text="see billing", headers={"retry-after-ms": "1"}), "429"),
         (Answer(status=429, body=json.dumps({"detail": RATES}).encode()), "429"),
         (Answer(body=b'{"error": {"message": "overloaded", "code": 503}}'), "503"),
-        (Answer(body=b'{"error": "model is loading", "choices": []}'), "500"),
+        (Answer(body=b'{"error": "model is loading", "choices": []}'), "503"),
         (Answer(finish="abort"), "malformed"),
         (Answer(finish="error"), "malformed"),
         (Answer(finish="of_a_new_kind"), "malformed"),

@@ -25,7 +25,7 @@ from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
 from cotkit.analysis.values import Cell, Comparison, Criteria, Gain, MetricResult, Variant, Verdict
 from cotkit.errors import UsageError
-from cotkit.scoring.measure import preferred_scale
+from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
@@ -36,7 +36,10 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What a comparison says of its run; all but the last three go into the `Comparison`."""
+    """What a comparison says of its run.
+
+    All but ``reasons``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    """
 
     run_id: str
     """Identity of the run (12 hex characters)."""
@@ -58,6 +61,8 @@ class RunFacts:
     """Arms that see the gold answers."""
     flips: Mapping[str, float] = field(default_factory=dict[str, float])
     """Arm -> share of the labels of its exemplars that were flipped."""
+    is_unwalled: bool = False
+    """Whether code that the model wrote ran without a sandbox."""
 
 
 def compare(
@@ -98,8 +103,15 @@ def compare(
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
     gradings = list_gradings(rows, reader)
+    with_failed = {names: _pair_rows(table, *names, keeps_failed=True) for names in pairs}
     counted = [
-        compute_gains(paired, grading, margin=margin, level=level, sequential=sequential)
+        compute_gains(
+            with_failed if grading.counts_failed else paired,
+            grading,
+            margin=margin,
+            level=level,
+            sequential=sequential,
+        )
         for grading in gradings
     ]
     arms = _order_arms(table, pairs)
@@ -162,6 +174,7 @@ def compare(
             sequential=sequential,
         ),
         is_sequential=sequential,
+        is_unwalled=facts.is_unwalled,
         following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
@@ -214,8 +227,10 @@ def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
     return [attempts for attempts in completed if attempts]
 
 
-def _pair_rows(table: _ByArm, arm: str, control: str) -> list[Pair]:
+def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:
     attempts, others = table.get(arm, {}), table.get(control, {})
+    if keeps_failed:
+        return [(attempts[name], others[name]) for name in attempts if name in others]
     both = (_completed([attempts[name], others[name]]) for name in attempts if name in others)
     return [(pair[0], pair[1]) for pair in both if len(pair) > 1]
 
@@ -243,14 +258,15 @@ def changes_answer(main: Gain, other: Gain, grading: Grading) -> bool:
     """Return whether another way of counting changes the answer.
 
     It does if the direction of the label changes: better, worse, neither. One exception: leaving
-    answers out, or counting them by an extreme, may cost certainty; if all it did was to make the
-    label undetermined while the gain kept its sign, the answer stands (docs/statistics.md,
-    "Depends on").
+    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to
+    make the label undetermined while the gain kept its sign, the answer stands
+    (docs/statistics.md, "Depends on").
     """
     direction = label_direction(main.label)
     if direction == label_direction(other.label):
         return False
-    if grading.kind == "treatment" and other.label == "undetermined":
+    is_lenient = grading.kind == "treatment" and not grading.counts_failed
+    if is_lenient and other.label == "undetermined":
         return math.isnan(other.gain) or other.gain * direction <= 0
     return True
 
@@ -269,9 +285,10 @@ def _measure_all(
     if (scale := preferred_scale(problems)) is None:
         return metrics
     metric, low, high = scale
-    return add_normalised(
-        metrics, metric, partial(normalise_score, low=low, high=high), METRICS["normalised"]
-    )
+    kind = METRICS["normalised"]
+    if metric == "exact_match" and show_options(problems):
+        kind = replace(kind, unit="0 none right, 100 best")
+    return add_normalised(metrics, metric, partial(normalise_score, low=low, high=high), kind)
 
 
 def _repeats_notes(

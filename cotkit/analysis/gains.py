@@ -447,7 +447,8 @@ UNREADABLE: frozenset[Outcome] = frozenset({"unparsed", "truncated", "refused"})
 """Outcomes in which the model answered and no answer could be read."""
 
 Pair: TypeAlias = tuple[tuple[AttemptRow, ...], tuple[AttemptRow, ...]]
-"""(arm, control) on one problem: the attempts of each, one or several; none of them failed."""
+"""(arm, control) on one problem: the attempts of each, one or several; of a grading that does not
+count failed ones, none of them failed."""
 Side: TypeAlias = Literal["arm", "control"]
 """Of a pair."""
 
@@ -464,6 +465,8 @@ class Grading:
     """Whose readings it counts."""
     is_right: Callable[[AttemptRow, Side], bool | None]
     """Whether an attempt of the arm or of the control counts as right; None leaves it out."""
+    counts_failed: bool = False
+    """Whether attempts that failed count, too."""
 
     def judge(self, pair: Pair) -> tuple[float, float] | None:
         """Return the share of right attempts of the arm and of the control.
@@ -481,7 +484,10 @@ class Grading:
 
 
 def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
-    """List the main counting, then one for every other reader by name, then three treatments.
+    """List the main counting, then one for every other reader by name, then the treatments.
+
+    These leave unreadable answers out, or count them by an extreme; where attempts failed, they are
+    counted by an extreme, too: the answers that are missing may not be like the others.
 
     A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
     was written for other prompts, and nothing depends on it.
@@ -519,6 +525,16 @@ def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...
             reader=reader,
             is_right=_unreadable_for_arm,
         ),
+        *(
+            Grading(
+                name=f"failed counted for the {side}",
+                kind="treatment",
+                reader=reader,
+                is_right=_failed_for(side),
+                counts_failed=True,
+            )
+            for side in (("control", "arm") if len(completed) < len(rows) else ())
+        ),
     )
 
 
@@ -549,6 +565,13 @@ def _unreadable_for_control(row: AttemptRow, side: Side) -> bool:
 def _unreadable_for_arm(row: AttemptRow, side: Side) -> bool:
     """Grade for the best case of the arm: unreadable answers are right for the arm only."""
     return row.outcome == "correct" or (side == "arm" and row.outcome in UNREADABLE)
+
+
+def _failed_for(favoured: Side) -> Callable[[AttemptRow, Side], bool]:
+    """Grade as if every failed attempt had been right on one side and wrong on the other."""
+    return lambda row, side: (
+        row.outcome == "correct" or (side == favoured and row.outcome == "failed")
+    )
 
 
 def _check_read(row: AttemptRow, readers: set[str]) -> None:

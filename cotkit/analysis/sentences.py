@@ -64,9 +64,16 @@ def _say_detectable(gain: Gain) -> str:
 
 def _say_dependence(depends_on: Sequence[Grading]) -> str:
     readers = [counting.reader for counting in depends_on if counting.kind == "reader"]
-    treatments = [counting.name for counting in depends_on if counting.kind == "treatment"]
-    return (f"; depends on the reader ({', '.join(readers)})" if readers else "") + (
-        f"; depends on how unreadable answers count ({', '.join(treatments)})" if treatments else ""
+    treatments = [c.name for c in depends_on if c.kind == "treatment" and not c.counts_failed]
+    failed = [counting.name for counting in depends_on if counting.counts_failed]
+    return "".join(
+        f"; depends on {what} ({', '.join(names)})"
+        for what, names in (
+            ("the reader", readers),
+            ("how unreadable answers count", treatments),
+            ("what the failed attempts would have been", failed),
+        )
+        if names
     )
 
 

@@ -459,6 +459,10 @@ class Comparison:
     is_sequential: bool = False
     """Whether the intervals of the gains are confidence sequences, which may be looked at all
     along, and their p-values likewise."""
+    n_refused_for_good: int = 0
+    """Of the failed attempts, those whose prompts a server refuses; they are not tried again."""
+    is_unwalled: bool = False
+    """Whether code that the model wrote ran without a sandbox: it could see the answers."""
     why_failed: str | None = None
     """The most common reason of its failed attempts; None: none failed."""
     ended_by: Literal["budget", "decided"] | None = None

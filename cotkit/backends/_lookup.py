@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from cotkit.backends._openai.services import load_services
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
 from cotkit.protocols import Backend
@@ -32,7 +33,8 @@ def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
     """Return the backend that a model's name means, and the model's name there (may be empty).
 
     ``backend/name`` names both; a bare catalogue name, a folder, a ``.gguf`` file and a hub id
-    ``owner/name`` are local models. ``--model hf --model-args pretrained=X`` (lm-eval's way) too,
+    ``owner/name`` are local models; ``groq/name`` and its like are services of ``services.toml``.
+    ``--model hf --model-args pretrained=X`` (lm-eval's way) too,
     and lm-eval's names of hosted models: ``--model local-chat-completions --model-args
     base_url=http://127.0.0.1:8000/v1/chat/completions,model=NAME``.
 
@@ -64,10 +66,18 @@ def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:
     backend = first.replace("_", "-").lower()
     if backend in backends or backend in _LM_EVAL:
         return backend, pretrained or name
+    if backend in load_services() and name and not Path(model).exists():
+        return "openai-api", f"{backend}/{name}"
+    if backend == "google" and name.lower().startswith("gemini"):
+        raise UsageError(
+            f"{model} is no model of the hub, where google/ is an organisation",
+            hint=f"Google's own interface is --model gemini/{name}; weights are google/gemma-...",
+        )
     local_models = [entry.name for entry in catalogue.entries()]
     if model in local_models or "/" in model or Path(model).exists():
         return "hf", model
-    raise UnknownNameError("model", model, [*local_models, *backends, *_LM_EVAL])
+    choices = [*local_models, *backends, *load_services(), *_LM_EVAL]
+    raise UnknownNameError("model", model, choices)
 
 
 def _from_lm_eval(

@@ -108,7 +108,7 @@ def _thinking_parameter(thinking: str | None, rule: ParameterRule) -> dict[str, 
         return {"type": "adaptive", "display": "summarized"}  # some models omit what they thought
     if thinking is None or thinking == "off":
         return {"type": rule.thinking_off} if rule.thinking_off else None
-    if not thinking.isdecimal() or int(thinking) < _MIN_BUDGET:
+    if not (thinking.isascii() and thinking.isdecimal()) or int(thinking) < _MIN_BUDGET:
         raise ValueError(
             f"thinking={thinking} is neither off, auto nor a budget from {_MIN_BUDGET}"
         )

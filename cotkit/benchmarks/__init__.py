@@ -1,4 +1,4 @@
-"""Benchmarks: a file here is a name for ``--bench``; a path that ends in ``.jsonl`` is one, too."""
+"""Benchmarks: a file here is a name for ``--bench``; the path of a file of problems is one, too."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-from cotkit.benchmarks._problems import UserFile, label_pool
+from cotkit.benchmarks._problems import PARAMETERS, UserFile, label_pool
 from cotkit.benchmarks._sampling import check_disjoint, draw, draw_exemplars, draw_order
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.protocols import Benchmark
-from cotkit.registry import Spec, construct
+from cotkit.registry import DATA_ENDINGS, Spec, construct, is_data_file
 from cotkit.types import Notify
 
 __all__ = [
@@ -38,20 +38,30 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
             f"{spec.name} is no benchmark by itself",
             hint="a task of lm-evaluation-harness is written lm-eval:PATH.yaml",
         )
-    if not spec.name.endswith(".jsonl"):
-        benchmark = construct("benchmark", spec, notify=notify)
-        _check_shape(spec, benchmark)
-        return cast("Benchmark", benchmark)
-    parameters = {"answer_kind", "exemplars"}
+    if is_data_file(spec.name):
+        return cast("Benchmark", cast("object", _open_user_file(spec)))
+    if "/" in spec.name and not spec.name.endswith(".py"):
+        raise UsageError(
+            f"cannot read {spec.name} as problems",
+            hint=f"a file of problems ends in {', '.join(DATA_ENDINGS)}, or in .gz after that",
+        )
+    benchmark = construct("benchmark", spec, notify=notify)
+    _check_shape(spec, benchmark)
+    return cast("Benchmark", benchmark)
+
+
+def _open_user_file(spec: Spec) -> UserFile:
+    parameters = {"answer_kind", "exemplars", "answer_base", *PARAMETERS}
     if unknown := spec.params.keys() - parameters:
         raise UnknownNameError(f"parameter of {spec.name}", min(unknown), parameters)
     exemplars = spec.params.get("exemplars")
-    user = UserFile(
+    return UserFile(
         path=Path(spec.name),
         kind=spec.params.get("answer_kind"),
         exemplars=Path(exemplars) if exemplars else None,
+        columns={name: spec.params[name] for name in PARAMETERS if name in spec.params},
+        answer_base=spec.params.get("answer_base"),
     )
-    return cast("Benchmark", cast("object", user))
 
 
 def _check_shape(spec: Spec, benchmark: object) -> None:

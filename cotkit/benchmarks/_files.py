@@ -21,8 +21,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
 from cotkit import inputs
@@ -272,6 +273,8 @@ class Record(Location):
     """Its line or row, from 1; of an example in a list its place, from 0."""
     fields: Mapping[str, object]
     """Its fields; numbers with a point are ``Decimal``, so no digit is lost."""
+    is_typed: bool = True
+    """Whether the file tells numbers from texts: CSV does not."""
 
     def require_text(self, field: str) -> str:
         """Return a text that must be there and not be blank.
@@ -282,6 +285,8 @@ class Record(Location):
         if field not in self.fields:
             raise self.make_error("missing", field=field)
         value = self.fields[field]
+        if value is None and not self.is_typed:
+            value = ""
         if not isinstance(value, str):
             raise self.make_error(
                 f"must be text, not {describe_json_value(value)}", field=field, hint="quote it"
@@ -301,40 +306,112 @@ class Record(Location):
     def find_integer(self, field: str) -> int | None:
         """Return an integer, also where the file writes it as 2.0; None if it is none."""
         value = self.fields.get(field)
-        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-            return None
-        if not math.isfinite(value):
+        if isinstance(value, int):
+            return None if isinstance(value, bool) else value
+        if not isinstance(value, (float, Decimal)) or not math.isfinite(value):
             return None
         return int(value) if value == int(value) else None
 
 
 def read_records(path: Path) -> tuple[Record, ...]:
-    """Read a file of problems; its name's end says how: ``.json``, ``.parquet``, else JSON lines.
+    """Read a file of problems; raises as :func:`iterate_records`."""
+    return tuple(iterate_records(path))
+
+
+def iterate_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a file; its name's end says how to read it, with ``.gz`` unpacked.
+
+    ``.jsonl`` and any other end: an object a line. ``.json``: one document, or an object a line.
+    ``.csv``, ``.tsv``: a header, then rows. ``.parquet``, ``.arrow``, ``.feather``: a table.
 
     Raises:
         BadInputError: it cannot be read, or is empty.
-        MissingDependencyError: a parquet file, and ``pyarrow`` is not installed.
+        MissingDependencyError: a table, and ``pyarrow`` is not installed.
     """
-    if path.suffix == ".json":
-        return read_task(path).examples
-    return _read_parquet(path) if path.suffix == ".parquet" else tuple(iterate_lines(path))
+    match Path(path.name.lower().removesuffix(".gz")).suffix:
+        case ".json" if not _has_lines(path):
+            return iter(read_task(path).examples)
+        case ".csv" | ".tsv" as ending:
+            return _iterate_rows(path, ending)
+        case ".parquet" | ".arrow" | ".feather" as ending:
+            return _iterate_table(path, ending)
+        case _:
+            return iterate_lines(path)
 
 
-def _read_parquet(path: Path) -> tuple[Record, ...]:
+def _has_lines(path: Path) -> bool:
+    """Return whether the first two lines of a file that is named ``.json`` are objects."""
+    lines = inputs.iterate_lines(path, limit=MAX_LINE_BYTES)
     try:
-        from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]  # an extra
+        objects = [inputs.parse_object(text, place) for place, text, _ in islice(lines, 2)]
+    except BadInputError:
+        return False
+    return len(objects) == 2
+
+
+_ROW_SHAPE = "first a line that names the columns, at least question and answer"
+
+
+def _iterate_rows(path: Path, ending: str) -> Iterator[Record]:
+    delimiter = "\t" if ending == ".tsv" else ","
+    first = next((text for _, text, _ in inputs.iterate_lines(path, hint=_ROW_SHAPE)), "")
+    if delimiter not in first:  # where the comma is a decimal mark, spreadsheets write another one
+        delimiter = next((mark for mark in ";\t" if mark in first), delimiter)
+    columns, rows = inputs.iterate_csv(path, delimiter=delimiter, hint=_ROW_SHAPE)
+    is_empty = True
+    for place, cells in rows:
+        is_empty = False
+        assert place.line is not None
+        yield Record(
+            file=path,
+            line=place.line,
+            hint=f"the columns are {', '.join(columns)[:200]}",
+            number=place.line,
+            fields={name: cell or None for name, cell in cells.items()},
+            is_typed=False,
+        )
+    if is_empty:
+        raise BadInputError(path, "no problems in it", hint=_ROW_SHAPE)
+
+
+_MAX_TABLE_BYTES = 1024 * 1024 * 1024
+
+
+def _iterate_table(path: Path, ending: str) -> Iterator[Record]:
+    """Yield the rows of a table of Arrow: Parquet, a file of its own format, or a stream of it."""
+    try:
+        import pyarrow as pa  # pyright: ignore[reportMissingImports]  # an extra
+        from pyarrow import ipc, parquet  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError:
         raise MissingDependencyError("pyarrow", "data") from None
+    what = "parquet" if ending == ".parquet" else "an Arrow table"
+    source = pa.BufferReader(inputs.read_bytes(path, limit=_MAX_TABLE_BYTES))
     try:
-        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
-    except (ArrowException, OSError, ValueError) as broken:
-        raise BadInputError(path, f"not parquet: {type(broken).__name__}") from broken
+        if ending == ".parquet":
+            table = parquet.read_table(source)
+        else:
+            try:
+                table = ipc.open_file(source).read_all()
+            except pa.ArrowInvalid:
+                source.seek(0)
+                table = ipc.open_stream(source).read_all()
+        if table.num_rows * max(table.num_columns, 1) > inputs.MAX_VALUES:
+            raise BadInputError(path, f"more than {inputs.MAX_VALUES // 1_000_000} million values")
+        rows: list[dict[str, object]] = table.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as broken:
+        raise BadInputError(path, f"not {what}: {type(broken).__name__}") from broken
     if not rows:
         raise BadInputError(path, "no rows in it")
-    return tuple(
-        Record(file=path, line=number, hint=_SHAPE, number=number, fields=row)
-        for number, row in enumerate(rows, start=1)
-    )
+    for number, row in enumerate(rows, start=1):
+        fields = {name: _exact(value) for name, value in row.items()}
+        yield Record(file=path, line=number, hint=_SHAPE, number=number, fields=fields)
+
+
+def _exact(value: object) -> object:
+    """Return a number of a table as JSON would give it; nothing for what is no number."""
+    if not isinstance(value, float):
+        return value
+    return Decimal(repr(value)) if math.isfinite(value) else None
 
 
 def iterate_lines(path: Path) -> Iterator[Record]:
@@ -380,28 +457,37 @@ class TaskFile:
 def read_task(path: Path) -> TaskFile:
     """Read ``{"examples": [{...}, ...], ...}``, or only the list. Numbers with a point: Decimal.
 
+    The list may have another name where it is the only list of objects.
+
     Raises:
         BadInputError: no such file, empty, not UTF-8, not JSON, or no examples in it.
     """
     document = _read_document(path)
     fields = cast("dict[str, object]", document) if isinstance(document, dict) else {}
-    items = fields.get("examples") if isinstance(document, dict) else document
+    lists = [name for name, value in fields.items() if _is_list_of_objects(value)]
+    list_name = lists[0] if len(lists) == 1 and "examples" not in fields else "examples"
+    items = fields.get(list_name) if isinstance(document, dict) else document
     if not isinstance(items, list) or not items:
         raise BadInputError(
             path, "no examples in it", field="examples", hint='{"examples": [{...}, ...]}'
         )
     examples: list[Record] = []
     for index, item in enumerate(cast("list[object]", items)):
-        place = f"examples[{index}]"
+        place = f"{list_name}[{index}]"
         if not isinstance(item, dict):
             raise BadInputError(path, "must be an object", field=place)
         example = cast("dict[str, object]", item)
         examples.append(Record(file=path, field=place, number=index, fields=example))
     return TaskFile(
         path=path,
-        fields={name: value for name, value in fields.items() if name != "examples"},
+        fields={name: value for name, value in fields.items() if name != list_name},
         examples=tuple(examples),
     )
+
+
+def _is_list_of_objects(value: object) -> bool:
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return bool(items) and all(isinstance(item, dict) for item in items)
 
 
 def _read_document(path: Path) -> object:

@@ -24,6 +24,7 @@ from cotkit.cli import (
     scale,
     score,
     show,
+    store,
 )
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 
@@ -76,6 +77,7 @@ app.command("export")(export.command)
 app.add_typer(models.app, name="models")
 app.add_typer(lab.app, name="lab")
 app.add_typer(show.app, name="show")
+app.add_typer(store.app, name="store")
 app.add_typer(new.app, name="new")
 
 

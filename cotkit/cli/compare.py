@@ -22,12 +22,12 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
+    exit_by_worst,
     forecast_lines,
     print_rendered,
     print_status,
     read_display,
     read_page,
-    worst_exit_code,
     write_run,
     write_summary,
 )
@@ -192,7 +192,7 @@ def run_and_print(
             write_summary(comparison)
     _check_complete(comparisons)
     if gated:
-        raise typer.Exit(worst_exit_code([comparison for comparison, _ in comparisons]))
+        exit_by_worst([comparison for comparison, _ in comparisons])
 
 
 def _run(
@@ -287,9 +287,7 @@ def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
 def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
     """Refuse to end well where attempts are missing; each comparison comes with its hint."""
     failed = [
-        (comparison, hint, n)
-        for comparison, hint in comparisons
-        if (n := sum(cell.outcomes["failed"] for cell in comparison.cells))
+        (comparison, hint, n) for comparison, hint in comparisons if (n := _n_missing(comparison))
     ]
     if failed:
         reasons = [comparison.why_failed for comparison, _, _ in failed]
@@ -303,6 +301,12 @@ def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
             raise IncompleteRunError(
                 "the budget was used up before every problem was done", hint=hint
             )
+
+
+def _n_missing(comparison: Comparison) -> int:
+    """Return how many attempts failed that may yet succeed."""
+    n_failed = sum(cell.outcomes["failed"] for cell in comparison.cells)
+    return n_failed - comparison.n_refused_for_good
 
 
 # ``cotkit compare --from``: files of other tools in place of a run.

@@ -350,6 +350,7 @@ def _train_on_cluster(
         needs=needs,
         out=shared_out,
         report=ProgressPrinter(),
+        notify=partial(typer.echo, err=True),
     ):
         yield remote_job.job.name, end
 

@@ -44,7 +44,7 @@ def read_specs(
         [DEFAULT_BENCH],
         "--bench",
         "--tasks",
-        help="NAME, or your own: FILE.jsonl, FILE.py, lm-eval:TASK.yaml; may be repeated.",
+        help="NAME, or your own: FILE.jsonl or .csv, FILE.py, lm-eval:TASK.yaml; may be repeated.",
     ),
     model: str = typer.Option(
         DEFAULT_MODEL,
@@ -146,7 +146,13 @@ def read_specs(
     confirm_run_unsafe_code: bool = typer.Option(
         DEFAULTS.run_unsafe_code,
         "--confirm-run-unsafe-code",
-        help="Let strategies run code that a model wrote, in a limited process.",
+        help="Let strategies run code that a model wrote, in a sandbox.",
+    ),
+    sandbox: str = typer.Option(
+        DEFAULTS.sandbox,
+        "--sandbox",
+        help="Keeps such code from files, network and processes by the kernel's walls (auto, bwrap,"
+        " kernel); docker or podman[:IMAGE] is the boundary for hostile code; none: no wall.",
     ),
 ) -> list[RunSpec]:
     """Return the specs that the options mean, one for each benchmark.
@@ -188,6 +194,7 @@ def read_specs(
         reader=reader,
         margin=margin / 100,
         run_unsafe_code=confirm_run_unsafe_code,
+        sandbox=sandbox,
         stop_when=_read_stop(stop_when),
         likelihood=likelihood,
         batch=batch,
@@ -272,12 +279,14 @@ def fix_options(reader: Callable[..., _T], /, **fixed: object) -> Callable[..., 
 
 
 def _read_limit(text: str | None) -> int | Literal["all"] | None:
+    from cotkit.registry import parse_integer
+
     if text is None:
         return None
     if text == "all":
         return "all"
     try:
-        return int(text)
+        return parse_integer(text)
     except ValueError:
         raise UsageError(f"--limit {text!r} is not a number", hint="a number, or all") from None
 
@@ -289,8 +298,10 @@ def _read_stop(text: str | None) -> Literal["decided"] | None:
 
 
 def _read_seeds(text: str) -> tuple[int, ...]:
+    from cotkit.registry import parse_integer
+
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(map(parse_integer, text.split(",")))
     except ValueError:
         raise UsageError(
             f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"
@@ -323,6 +334,11 @@ def read_resources(
     prices: Path | None = typer.Option(
         None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
     ),
+    retry_failed: bool = typer.Option(
+        False,
+        "--retry-failed",
+        help="Hosted models: try again what a server refused for good (a 400 for one prompt), too.",
+    ),
 ) -> Resources:
     """Return what the options allow; the executor is read by :func:`read_executor`.
 
@@ -333,7 +349,9 @@ def read_resources(
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
     return Resources(
-        budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds), prices=prices
+        budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
+        prices=prices,
+        retry_failed=retry_failed,
     )
 
 

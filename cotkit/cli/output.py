@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import typer
 
 from cotkit.cli.options import Display
 from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.events import printable
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.types import say_nothing
 
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 def print_status(text: str) -> None:
     """Print a line on standard error: standard output is for answers alone."""
     typer.echo(text, err=True)
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines on standard output, with what could move the cursor made visible."""
+    for line in lines:
+        typer.echo(printable(line))
 
 
 def print_rendered(render: Callable[..., str]) -> None:
@@ -224,9 +231,27 @@ def worst_gate(comparison: Comparison) -> Gate:
     return _worst(gates)
 
 
-def worst_exit_code(comparisons: Sequence[Comparison]) -> int:
-    """Return the exit code of the worst verdict of several comparisons."""
-    return EXIT_CODES[_worst([worst_gate(comparison) for comparison in comparisons])]
+def exit_by_worst(comparisons: Sequence[Comparison]) -> NoReturn:
+    """Exit by the worst verdict of several comparisons; standard error says which that is.
+
+    Raises:
+        typer.Exit: always.
+    """
+    gates: list[Gate] = [worst_gate(comparison) for comparison in comparisons]
+    worst = _worst(gates)
+    comparison = comparisons[gates.index(worst)]
+    gain = next(
+        verdict.gain
+        for verdict in comparison.verdicts
+        if verdict.gain.label != "upper_bound"
+        and _gate_of_gain(verdict.gain, comparison.margin) == worst
+    )
+    codes = ", ".join(f"{code} {gate.replace('_', ' ')}" for gate, code in EXIT_CODES.items())
+    print_status(
+        f"gate: {comparison.bench}, {gain.arm} over {gain.control}: {worst.replace('_', ' ')}, "
+        f"so exit code {EXIT_CODES[worst]} ({codes})"
+    )
+    raise typer.Exit(EXIT_CODES[worst])
 
 
 def _worst(gates: Sequence[Gate]) -> Gate:

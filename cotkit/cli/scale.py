@@ -35,6 +35,7 @@ from cotkit.cli.output import (
     write_scales,
 )
 from cotkit.errors import IncompleteRunError, UsageError
+from cotkit.inputs import parse_number
 from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULT_BENCH
 
@@ -201,7 +202,7 @@ def _format_points(gain: float) -> str:
 _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
-        *("baseline", "margin", "seed", "x", "loss", "assume"),
+        *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds"),
         *("reach", "format_", "timing", "display", "html", "samples"),
     }
 )
@@ -392,6 +393,11 @@ def scale(
         "--assume",
         help="sustained: help, once begun, does not stop with size; say so before the run.",
     ),
+    thresholds: str = typer.Option(
+        "5,10,20,30",
+        "--thresholds",
+        help="Gains in points, rising; the report says between which sizes each begins.",
+    ),
     reach: float | None = typer.Option(
         None, "--reach", help="Name the cheapest that solves so many percent."
     ),
@@ -435,6 +441,7 @@ def scale(
                 axis=x.value,
                 margin=spec.margin,
                 assume_sustained=assume is not None,
+                thresholds=_read_thresholds(thresholds),
                 seed=spec.seed,
             ),
             reach=None if reach is None else reach / 100,
@@ -453,6 +460,7 @@ def scale(
         ScaleOptions(
             axis=x.value,
             assume_sustained=assume is not None,
+            thresholds=_read_thresholds(thresholds),
             losses=dict(map(_read_loss, loss)),
             by_steps=by_steps,
         ),
@@ -464,6 +472,17 @@ def scale(
         display=display,
         page=page,
     )
+
+
+def _read_thresholds(text: str) -> tuple[float, ...]:
+    from cotkit.analysis.scale.grid import check_thresholds
+
+    points = [parse_number(part) for part in text.split(",")]
+    thresholds = tuple(number / 100 for number in points if number is not None)
+    if len(thresholds) < len(points):
+        raise UsageError(f"cannot read --thresholds {text!r}", hint="--thresholds 5,10,20,30")
+    check_thresholds(thresholds)
+    return thresholds
 
 
 def _read_loss(text: str) -> tuple[str, float]:

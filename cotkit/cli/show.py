@@ -20,12 +20,14 @@ def prompt(
     strategy: str = typer.Option(
         DEFAULT_STRATEGY, "--strategy", "-s", help="NAME or NAME:key=value."
     ),
-    bench: str = typer.Option(DEFAULT_BENCH, "--bench", "--tasks", help="Benchmark name or JSONL."),
+    bench: str = typer.Option(
+        DEFAULT_BENCH, "--bench", "--tasks", help="Benchmark name, or a file of yours."
+    ),
     problem: str | None = typer.Option(
         None, "--problem", help="Id of the problem (default: the first drawn)."
     ),
     exemplars: str = typer.Option(
-        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K or FILE.jsonl:K."
+        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, rest:K or FILE.jsonl:K."
     ),
     exemplar_seed: int = typer.Option(
         DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
@@ -45,7 +47,7 @@ def prompt(
       cotkit show prompt --strategy cot --bench gsm8k --problem gsm8k/test/0 --model smollm2-135m
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.errors import UnknownNameError
+    from cotkit.errors import UnknownNameError, UsageError
     from cotkit.registry import parse_spec, split_specs
     from cotkit.run import RunSpec, make_plan
     from cotkit.run.forecast import start_without_gold
@@ -62,6 +64,9 @@ def prompt(
     plan = make_plan(spec, load_benchmark(parse_spec(bench)))
     by_id = {p.question.id: p for p in plan.problems}
     if problem is not None and problem not in by_id:
+        if any(p.question.id == problem for p in plan.everything):
+            reason = f"{problem} is kept for exemplars: {bench} has one split"
+            raise UsageError(reason, hint="--exemplars FILE.jsonl:8, or another problem")
         raise UnknownNameError("problem", problem, by_id)
     chosen = by_id[problem] if problem else plan.problems[0]
     arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
@@ -109,7 +114,7 @@ def attempt(
         if (arm, problem) not in rows:
             raise UnknownNameError("problem", problem, problems)
         row, turns = rows[arm, problem], store.turns(stored.id, arm, problem)
-    if row.scorer_version not in {"", score.SCORER_VERSION}:
+    if row.scorer_version not in {"", *score.current_versions()}:
         print_status(
             f"the scores are of version {row.scorer_version} of the scorer, which is now of "
             f"version {score.SCORER_VERSION}: cotkit resume {stored.id} reads the answer again"
@@ -150,10 +155,10 @@ def bench_card(
     """
     from cotkit.errors import UsageError
     from cotkit.paths import resource
-    from cotkit.registry import load_class, parse_spec
+    from cotkit.registry import is_data_file, load_class, parse_spec
 
     name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
-    if load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
+    if is_data_file(name) or load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
         raise UsageError(f"{name} is not one of cotkit's own: it has no card")
     typer.echo(
         resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8"), nl=False

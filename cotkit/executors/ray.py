@@ -77,7 +77,7 @@ class RayExecutor:
         if info.backend in {"replay", "function"}:
             hint = "leave out --executor"
             raise UsageError(f"{info.backend} has nothing to do on a cluster", hint=hint)
-        ray = connect_ray(self.address)
+        ray = connect_ray(self.address, notify)
         n, needs = workers_for(ray, info, self.workers, self.gpus)
         n = min(n, getattr(inner, "max_connections", n))
         recipe = WorkerRecipe(
@@ -225,6 +225,7 @@ def run_jobs(
     needs: WorkerNeeds,
     out: Path,
     report: Callable[[Any], None],
+    notify: Notify,
 ) -> Generator[tuple[T, R]]:
     """Do jobs on the nodes of a cluster, as many at once as fit; yield each with its result.
 
@@ -236,13 +237,14 @@ def run_jobs(
         needs: Of one job.
         out: Where the jobs write: an absolute path that is the same folder on every node.
         report: Called here with what the jobs report.
+        notify: Called with what a user should read.
 
     Raises:
         UsageError: the cluster has no node for such a job, or ``out`` is not there on a node.
         InterruptedRunError: Ctrl-C; the jobs were interrupted, too, and had time to save.
         CotkitError: as :func:`cotkit.executors.ray_workers.connect_ray`, or as a job does.
     """
-    ray = connect_ray(address)
+    ray = connect_ray(address, notify)
     _check_room(ray, needs)
     from ray.util.queue import Queue
 

@@ -7,8 +7,10 @@ import contextlib
 import importlib
 import os
 import socket
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotkit.backends._lookup import find_backend, make_backend
@@ -41,8 +43,10 @@ class WorkerNeeds:
     gpus: float
 
 
-def connect_ray(address: str) -> Any:  # noqa: ANN401 - the module ray, which has no types
+def connect_ray(address: str, notify: Notify) -> Any:  # noqa: ANN401 - the module ray, which has no types
     """Connect to a cluster and return the module ``ray``; connects once.
+
+    A cluster that is begun here ends with this process, however that ends; its folder is told.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -64,13 +68,36 @@ def connect_ray(address: str) -> Any:  # noqa: ANN401 - the module ray, which ha
         if address not in {"auto", "local"}:
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), _REACH_S).close()
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        context: Any = ray.init(address=address, log_to_driver=False, configure_logging=False)
         # Ray prints what happens to its nodes to standard output, where our report goes; its own
         # debugger turns that off in the same way, for want of an option.
         vars(importlib.import_module("ray._private.worker"))["_worker_logs_enabled"] = False
     except (OSError, ValueError, RuntimeError, OverflowError) as refused:
         raise BackendError(f"no Ray cluster at {address}", hint=hint) from refused
+    if address == "local":
+        folder = context.address_info["session_dir"]
+        _guard_cluster(folder)
+        notify(f"a Ray cluster was begun on this machine; its logs are in {folder}")
     return ray
+
+
+def _guard_cluster(folder: str) -> None:
+    """Start the process that ends a cluster once this one is gone."""
+    if not Path("/proc/self/fd").is_dir():  # not Linux: Ray's own reaper does what it can
+        return
+    far_end, _ = os.pipe()  # the near end is never closed: this process's end closes it
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("_ray_guard.py")), folder],
+        {},
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, far_end, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    os.close(far_end)
 
 
 def workers_for(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion, rung_position
+from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion, rung_position
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import LEVEL
 from cotkit.errors import UnknownNameError, UsageError
@@ -44,6 +44,8 @@ class ResultsQuestion:
     level: float = LEVEL
     """Of all intervals of one family over its benchmarks."""
     assume_sustained: bool = False
+    """As of ``ScaleQuestion``."""
+    thresholds: tuple[float, ...] = THRESHOLDS
     """As of ``ScaleQuestion``."""
     seed: int = 0
     """Of the bootstraps."""
@@ -115,6 +117,7 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
             level=question.level ** (1 / n_benches),
             axis=question.axis,
             assume_sustained=question.assume_sustained,
+            thresholds=question.thresholds,
         )
         scale = analyse(ladder.grid, scale_question, np.random.default_rng(question.seed))
         scales.append(replace(scale, notes=(*ladder.notes, *notes, *scale.notes)))

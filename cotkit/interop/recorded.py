@@ -14,13 +14,13 @@ from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.disagreements import Disagreement, ToolRecord, find_disagreement
 from cotkit.analysis.values import Comparison, Criteria
+from cotkit.backends.inspect import STOP_REASONS
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import BadInputError, CotkitError, Location, UnknownNameError, UsageError
 from cotkit.identity import content_hash
 from cotkit.inputs import iterate_objects, read_object
 from cotkit.interop.fields import as_number, find_field, find_object, need_list, need_text
 from cotkit.interop.inspect_.logs import (
-    STOP_REASONS,
     check_results,
     open_log,
     read_epoch,
@@ -32,6 +32,7 @@ from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
+from cotkit.scoring.readers import resolve_reader
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
 from cotkit.workflows.records import (
@@ -114,6 +115,7 @@ def compare_recorded(
         BadInputError: names file, line and field.
         UnknownNameError: no such reader or baseline.
     """
+    reader = resolve_reader(reader)
     if len(specs) < 2:
         hint = "--from A.eval --from B.eval"
         raise UsageError("one file has nothing to be compared with", hint=hint)
@@ -421,7 +423,8 @@ def _inspect_sample(
     else:
         texts = [_inspect_attempt(choice) for choice in choices]
         record = AttemptRecord(attempt=make_vote(texts) if len(texts) > 1 else texts[0])
-    options = tuple(map(str, cast("list[object]", sample.get("choices") or [])))
+    listed = need_list({"choices": sample.get("choices") or []}, place, "choices")
+    options = tuple(map(str, listed))
     target = sample.get("target")
     first = cast("list[object]", target)[0] if isinstance(target, list) and target else target
     return _make_sample(

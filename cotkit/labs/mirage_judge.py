@@ -118,6 +118,7 @@ def _answer_sentence(
     claim = {
         "metric_artefact": f"the jump of {a} is made by the metric",
         "real_jump": f"the jump is real: {b} jumps, too",
+        "no_jump": f"{a} does not jump",
         "undetermined": f"whether {a} jumps or its metric makes it so is undetermined",
     }[word]
     sizes = f"{family.sizes[0]:,} to {family.sizes[-1]:,} parameters"

@@ -12,11 +12,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cotkit import paths
-from cotkit.errors import ModelLoadError
+from cotkit.errors import BadInputError, Location, ModelLoadError
 from cotkit.identity import content_hash
+from cotkit.inputs import first_line, parse_object, read_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,12 +82,20 @@ def context_window(folder: Path) -> int | None:
         ModelLoadError: ``config.json`` is missing or is not JSON.
     """
     config = _read_object(folder / "config.json")
-    inner = config.get("text_config") or {}  # models that see pictures keep it one level down
+    inner = config.get("text_config")  # models that see pictures keep it one level down
     for key in ("max_position_embeddings", "n_positions", "seq_length"):
-        for place in (config, inner):
-            if isinstance(place.get(key), int):
-                return place[key]
+        for place in (config, inner if isinstance(inner, dict) else {}):
+            value = cast("dict[str, object]", place).get(key)
+            if value is None:
+                continue
+            if type(value) is not int or not 0 < value <= _MOST_TOKENS:
+                where = f"{folder / 'config.json'}:{key}"
+                raise ModelLoadError(f"{where}: {str(value)[:40]} is no number of tokens")
+            return value
     return None
+
+
+_MOST_TOKENS = 10**9
 
 
 def file_hash(path: Path) -> str:
@@ -123,24 +132,30 @@ def _weight_files(folder: Path) -> list[Path]:
         raise ModelLoadError(
             f"{folder / _WEIGHTS} is missing", hint="weights must be in safetensors format"
         )
-    index = _read_object(folder / _INDEX)
-    paths = [folder / str(name) for name in sorted(set(index.get("weight_map", {}).values()))]
+    names = _read_object(folder / _INDEX).get("weight_map")
+    if not isinstance(names, dict) or not all(map(_is_inner_path, names.values())):
+        raise ModelLoadError(f"{folder / _INDEX}:weight_map: must map tensors to files beside it")
+    paths = [folder / name for name in sorted(set(names.values()))]
     for path in paths:
         if not path.is_file():
             raise ModelLoadError(f"{path} is missing", hint=f"{_INDEX} names it")
     return paths
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _is_inner_path(name: object) -> bool:
+    """Return whether a name is the path of a file below the folder that names it."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        return False
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        raise ModelLoadError(f"{path} is missing")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelLoadError(f"{path} is missing") from None
-    except ValueError as broken:
-        raise ModelLoadError(f"{path}: not valid JSON") from broken
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{path}: not a JSON object")
-    return content
+        return read_object(path)
+    except BadInputError as broken:
+        raise ModelLoadError(broken.message) from broken
 
 
 # The manifest of a folder that cotkit made: written last, it proves that the folder is complete.
@@ -200,22 +215,19 @@ def read_manifest(folder: Path) -> Manifest | None:
         ModelLoadError: a file is missing, or is not as long as when it was made.
     """
     path = folder / MANIFEST_NAME
+    if not path.exists():
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = read_object(path)
+    except BadInputError as broken:
+        raise ModelLoadError(broken.message, hint=_repair_hint(folder)) from broken
+    if content.get("format") != _FORMAT:
         return None
-    except ValueError as broken:
-        raise ModelLoadError(f"{path}: not valid JSON", hint=_repair_hint(folder)) from broken
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        return None
-    files = content["files"]
-    manifest = Manifest(
-        source=content["source"],
-        converter_version=content["converter_version"],
-        n_params=content["n_params"],
-        files={name: entry["sha256"] for name, entry in files.items()},
-        sizes={name: entry["bytes"] for name, entry in files.items()},
-    )
+    try:
+        manifest = _make_manifest(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as broken:
+        problem = f"{path}: not a manifest of cotkit: {first_line(broken)}"
+        raise ModelLoadError(problem, hint=_repair_hint(folder)) from broken
     for name, expected in manifest.sizes.items():
         file = folder / name
         if not file.is_file():
@@ -224,6 +236,31 @@ def read_manifest(folder: Path) -> Manifest | None:
             raise ModelLoadError(
                 f"{file} has {n_bytes} bytes instead of {expected}", hint=_repair_hint(folder)
             )
+    return manifest
+
+
+def _make_manifest(content: Mapping[str, Any]) -> Manifest:
+    """Make the manifest of a file's content.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: a field is missing, or of another kind.
+    """
+    files = content["files"]
+    manifest = Manifest(
+        source=dict(content["source"]),
+        converter_version=content["converter_version"],
+        n_params=content["n_params"],
+        files={name: entry["sha256"] for name, entry in files.items()},
+        sizes={name: entry["bytes"] for name, entry in files.items()},
+    )
+    numbers = (manifest.converter_version, manifest.n_params, *manifest.sizes.values())
+    if not all(type(number) is int and 0 <= number < 10**18 for number in numbers):
+        raise ValueError("a number is none")
+    digests: list[object] = list(manifest.files.values())
+    if not all(isinstance(digest, str) for digest in digests):
+        raise ValueError("a SHA-256 is none")
+    if not all(map(_is_inner_path, files)):
+        raise ValueError("a file is not beside it")
     return manifest
 
 
@@ -239,7 +276,7 @@ def _repair_hint(folder: Path) -> str:
 
 Float32Array: TypeAlias = "npt.NDArray[np.float32]"
 
-_MAX_HEADER_BYTES = 100_000_000  # the format's own limit; beyond it the file is something else
+_MAX_HEADER_BYTES = 32 * 1024 * 1024  # a hundred times that of the largest models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +325,22 @@ def write_float32(path: Path, tensors: Sequence[Tensor]) -> str:
     return digest.hexdigest()
 
 
+def _sum_elements(header: Mapping[str, object], most: int) -> int:
+    """Sum the elements of all tensors of a header.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not one, or they are more than the file can hold.
+    """
+    entries = [cast("Any", entry) for name, entry in header.items() if name != "__metadata__"]
+    numbers = [number for entry in entries for number in entry["shape"]]
+    if not all(type(number) is int and 0 <= number < 2**31 for number in numbers):
+        raise ValueError("a dimension is no number")
+    n_elements = sum(math.prod(entry["shape"]) for entry in entries)
+    if n_elements > most:
+        raise ValueError("more numbers than the file can hold")
+    return n_elements
+
+
 def count_elements(path: Path) -> int:
     """Count the numbers that a safetensors file stores, from its header alone.
 
@@ -299,8 +352,7 @@ def count_elements(path: Path) -> int:
             length = int.from_bytes(file.read(8), "little")
             if length > _MAX_HEADER_BYTES:
                 raise ModelLoadError(f"{path}: not a safetensors file")
-            header = json.loads(file.read(length))
-        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-        return sum(math.prod(shape) for shape in shapes)
-    except (ValueError, TypeError, KeyError, AttributeError) as broken:
-        raise ModelLoadError(f"{path}: not a safetensors file") from broken
+            header = parse_object(file.read(length), Location(file=path))
+        return _sum_elements(header, most=8 * path.stat().st_size)
+    except (BadInputError, ValueError, TypeError, KeyError, AttributeError) as broken:
+        raise ModelLoadError(f"{path}: not a safetensors file: {first_line(broken)}") from broken

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import importlib
+import importlib.metadata
 import os
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +26,9 @@ from cotkit.errors import BadInputError, Location
 __all__ = ["Price", "load_prices", "price_of"]
 
 _DATA = Path(__file__).with_name("prices.toml")
+_SERVICES = Path(__file__).with_name("prices-services.toml")
 _PROVIDER_URLS = ("https://api.openai.com", "https://api.anthropic.com")
+_PACKAGE = "genai-prices"
 
 
 def price_of(
@@ -30,9 +36,10 @@ def price_of(
 ) -> Price | None:
     """Return the list price of a model; None: unknown.
 
-    The user's file (``overrides``, else ``$COTKIT_PRICES``) is asked first, then our own table. In
-    each the pattern with the most letters wins, so a name wins over any pattern. Our own says what
-    the providers ask: at another ``base_url`` only the user's counts.
+    The user's file (``overrides``, else ``$COTKIT_PRICES``) is asked first, then our own tables,
+    then the package genai-prices where it is installed. In each the pattern with the most letters
+    wins, so a name wins over any pattern. Ours and the package's say what the providers ask: at
+    another ``base_url`` only the user's counts.
 
     Raises:
         BadInputError: the user's file cannot be read; names line and field.
@@ -42,6 +49,8 @@ def price_of(
     tables = [read_prices(file)] if file is not None else []
     if base_url is None or base_url.startswith(_PROVIDER_URLS):
         tables.append(load_prices())
+    elif base_url.startswith(service_urls()):
+        tables.append(load_service_prices())
     for table in tables:
         fits = [
             (sum(letter not in "*?" for letter in pattern), price)
@@ -52,7 +61,61 @@ def price_of(
         ]
         if fits:
             return max(fits, key=lambda fit: fit[0])[1]
-    return None
+    return _ask_package(backend, model, base_url)
+
+
+@functools.cache
+def load_service_prices() -> tuple[Price, ...]:
+    """Return the table of services by name, in its order."""
+    return read_prices(_SERVICES)
+
+
+@functools.cache
+def service_urls() -> tuple[str, ...]:
+    """Return the addresses of the services of our table."""
+    return tuple(tomllib.loads(_SERVICES.read_text(encoding="utf-8"))["urls"])
+
+
+def _ask_package(backend: str, model: str, base_url: str | None) -> Price | None:
+    """Return the price that genai-prices has; None: it is not installed, or has none."""
+    is_own = base_url is None or base_url.startswith(_PROVIDER_URLS)
+    provider, name, url = (backend, model, None) if is_own else (None, model, base_url)
+    if backend in {"inspect", "litellm"}:
+        provider, _, name = model.partition("/")
+        url = base_url if base_url and "://" in base_url else None
+        provider = None if url else provider
+    elif backend == "openai-api":
+        provider, name = None, model.partition("/")[2]
+    is_asked = (provider or url) and backend in {*_ASKED, "openai-api"}
+    if not is_asked or find_spec("genai_prices") is None:
+        return None
+    snapshot: Any = importlib.import_module("genai_prices.data_snapshot").get_snapshot()
+    try:
+        _, info = snapshot.find_provider_model(name, None, provider, url)
+        prices = info.get_prices(dt.datetime.now(dt.UTC))
+    except LookupError:
+        return None
+    names = ("input", "cache_read", "cache_write", "output")
+    values = [getattr(prices, f"{name}_mtok", None) for name in names]
+    rates = [getattr(value, "base", value) for value in values]  # of tiers the first
+    if rates[0] is None or rates[3] is None:
+        return None
+    fresh, cached, cache_write, output = (float(rates[0] if x is None else x) for x in rates)
+    return Price(
+        backend=backend,
+        models=(model,),
+        input=fresh,
+        cached_input=cached,
+        cache_write=cache_write,
+        output=output,
+        batch_discount=0.0,
+        as_of=f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)}",
+        status="single",
+        source="https://github.com/pydantic/genai-prices",
+    )
+
+
+_ASKED = frozenset({"openai", "anthropic", "inspect", "litellm"})
 
 
 @functools.cache
@@ -127,7 +190,7 @@ class Price:
 # Read a price file, and say line and field of what is wrong with it.
 
 
-_FILE = ("as_of", "provider", "price")
+_FILE = ("as_of", "provider", "price", "urls")
 _COMMON = ("source", "status", "as_of", "batch_discount")
 _ROW = tuple(field.name for field in fields(Price))
 _REQUIRED_FIELDS = ("backend", "models", "input", "output", "as_of")

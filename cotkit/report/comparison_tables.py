@@ -31,6 +31,7 @@ from cotkit.analysis.values import (
     VoteCurve,
 )
 from cotkit.report.document import (
+    UNWALLED,
     Document,
     Field,
     Strip,
@@ -69,6 +70,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             drawn,
             f"reader {c.reader}",
             f"margin {say_number(c.margin, 'share')} points",
+            *((UNWALLED,) if c.is_unwalled else ()),
             f"run {c.run_id}",
         ),
         facts=(
@@ -81,6 +83,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             ("n_total", c.n_total),
             ("reader", c.reader),
             ("margin", c.margin),
+            *((("sandbox", "none"),) if c.is_unwalled else ()),
         ),
         tables=tuple(
             _mark_upper_bounds(table, upper_bounds)

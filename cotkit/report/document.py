@@ -142,6 +142,10 @@ class Document:
     """Warnings, printed last."""
 
 
+UNWALLED = "code of the model ran without a sandbox and could see the answers"
+"""A phrase of the caption, where the user asked for ``--sandbox none``."""
+
+
 # Making tables: key, header, value and form of a column stand on one line.
 
 

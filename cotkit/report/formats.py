@@ -191,7 +191,7 @@ def _csv_field(value: str | float | None) -> str:
 
 COMPARISON_SCHEMA = "cotkit.comparison/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
-SCALE_SCHEMA = "cotkit.scale/1"
+SCALE_SCHEMA = "cotkit.scale/2"
 """The same for scale analyses."""
 
 

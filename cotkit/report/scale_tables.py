@@ -13,13 +13,16 @@ from cotkit.analysis.scale.values import (
     CostPoint,
     Jump,
     MetricPoint,
+    Onset,
     OnsetAnswer,
     OnsetStatus,
     Point,
     Scale,
     StatusAbove,
+    Step,
 )
 from cotkit.report.document import (
+    UNWALLED,
     Curve,
     Document,
     Field,
@@ -110,6 +113,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         tables=(
             *(_sizes_table(answer, scale) for answer in scale.answers),
             _onsets_table([scale]),
+            _staircase_table(scale),
             _jumps_table(scale),
             *_metric_tables(scale),
             _frontier_table(scale.prices, timing=timing),
@@ -126,6 +130,8 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
     yield f"margin {say_number(scale.margin, 'share')} points"
     if scale.origin is not None:
         yield f"reader {scale.origin.reader}"
+        if scale.origin.is_unwalled:
+            yield UNWALLED
     if scale.assume_sustained:
         yield "assumed: help, once begun, does not stop"
 
@@ -222,7 +228,8 @@ def _onsets_table(scales: Sequence[Scale]) -> Table:
         ),
         note="Above: the largest size below the next one that is shown to have no material help; "
         "up to: the smallest size that surely helps by more than the margin; first detected: "
-        "the smallest whose gain is surely above 0; larger sizes: what lies above",
+        "the smallest whose gain is surely above 0; larger sizes: what lies above. Gain beyond: no "
+        "size up to its 'above' gains more, and its 'up to' gains at least the number after it",
     )
 
 
@@ -236,6 +243,7 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
     harmed = ", ".join(sizes[rung] for rung in onset.harmed)
     fit = onset.model_based
     fit_interval = missing_interval(scale.level) if fit is None else fit.interval
+    bracket = onset.bracket
     return (
         Field("arm", "arm", answer.arm),
         Field("control", "control", answer.control),
@@ -262,6 +270,42 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
             when=is_fitted,
         ),
         Field("model_based_interval", "its interval", fit_interval, form, when=is_fitted),
+        Field(
+            "no_more_than",
+            "gain beyond",
+            None if bracket is None else bracket.no_more_than,
+            "share",
+            opens=True,
+        ),
+        Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
+        Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
+        Field("at_least", "at least", None if bracket is None else bracket.at_least, "share"),
+    )
+
+
+def _staircase_table(scale: Scale) -> Table:
+    """Return where a gain of each threshold begins, for each arm."""
+
+    def make_row(answer: OnsetAnswer, step: Step) -> tuple[Field, ...]:
+        sizes = {point.rung: say_size(point, scale.axis) for point in answer.points}
+
+        def size_at(rung: Rung | None) -> Words:
+            return _words_or_dash("") if rung is None else Words(text=sizes[rung], raw=rung.model)
+
+        return (
+            Field("arm", "arm", answer.arm),
+            Field("control", "control", answer.control),
+            Field("threshold", "gain points", step.threshold, "share"),
+            Field("lower", "begins above", size_at(step.lower)),
+            Field("upper", "up to", size_at(step.upper)),
+        )
+
+    return make_table(
+        "staircase",
+        "Where a gain of so many points begins",
+        (make_row(answer, step) for answer in scale.answers for step in answer.onset.staircase),
+        note="Above: no size up to there gains as much; up to: this size surely does; no shape of "
+        "the curve is assumed, and all of it holds at once",
     )
 
 
@@ -275,8 +319,9 @@ def _jumps_table(scale: Scale) -> Table:
         "Is the jump real?",
         (_jump_fields(curve, jump) for curve, jump in _iterate_jumps(scale)),
         note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
-        "axis; 0: a straight line, to 1: a step. Real jump: the companion's interval lies above "
-        "0.5; metric artefact: exact match is surely sharper and the companion's lies below 0.4",
+        "axis; 0: a straight line, to 1: a step. No jump: exact match's interval lies below "
+        "0.5; real jump: it lies above, and so does the companion's; metric artefact: it lies "
+        "above, exact match is surely sharper, and the companion's lies below 0.4",
     )
 
 
@@ -510,12 +555,23 @@ def make_figures(answer: OnsetAnswer, axis: Axis) -> tuple[Figure, ...]:
     return (_make_figure(answer, points, axis),) if len(points) > 1 else ()
 
 
+def shaded_ends(onset: Onset) -> tuple[Rung, Rung] | None:
+    """Return the ends of what a figure shades: the margin-free bracket where it says much.
+
+    Else that of the margin; None: no lower end is named.
+    """
+    if onset.bracket is not None and onset.bracket.is_clear:
+        return onset.bracket.lower, onset.bracket.upper
+    return None if onset.lower is None or onset.upper is None else (onset.lower, onset.upper)
+
+
 def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure:
     rungs = [point.rung for point in points]
     onset = answer.onset
     bracket = None
-    if onset.lower is not None and onset.upper is not None:
-        bracket = rungs.index(onset.lower), rungs.index(onset.upper)
+    ends = shaded_ends(onset)
+    if ends is not None:
+        bracket = rungs.index(ends[0]), rungs.index(ends[1])
     return Figure(
         x=tuple(_place_on_axis(point.x or 0.0, axis) for point in points),
         ticks=tuple(say_size(point, axis) for point in points),

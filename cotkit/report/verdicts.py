@@ -47,6 +47,7 @@ VERDICTS: Mapping[VerdictLabel, VerdictStyle] = MappingProxyType(
         # A jump over model size:
         "real_jump": VerdictStyle("real jump", "good"),
         "metric_artefact": VerdictStyle("metric artefact", "warn"),
+        "no_jump": VerdictStyle("no jump", "plain"),
         # The gain in one metric, and how it stands to that of exact match:
         "better": VerdictStyle("better", "good"),
         "worse": VerdictStyle("worse", "bad"),

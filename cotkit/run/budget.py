@@ -64,6 +64,8 @@ class Resources:
     """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
     executor: RayExecutor | None = None
     """Whose machines ask a model that a spec names; None: this process."""
+    retry_failed: bool = False
+    """Whether attempts that a server refused for good are tried again, too."""
 
 
 NO_LIMITS = Resources()

@@ -178,14 +178,15 @@ async def drive(flow: Flow, ask: Ask, run: Run) -> tuple[Attempt, list[Turn]]:
         flow.close()
 
 
-def trim(completion: Completion, request: Request) -> Completion:
+def trim(completion: Completion, request: Request, *, opened: bool = False) -> Completion:
     """Return a completion as strategies and readers see it: cut at its stops, reasoning apart.
 
-    A text that a stop rule cut short ended by that rule, whatever the server said.
+    A text that a stop rule cut short ended by that rule, whatever the server said. ``opened``: the
+    text began inside reasoning.
     """
     text = completion.text.encode(errors="replace").decode()  # half a surrogate pair: no UTF-8
-    trimmed = cut(text, request.decoding)
-    reasoning, answer = split_reasoning(text if trimmed is None else trimmed)
+    trimmed = cut(text, request.decoding, opened=opened)
+    reasoning, answer = split_reasoning(text if trimmed is None else trimmed, opened=opened)
     thoughts = [part for part in (completion.reasoning, reasoning) if part]
     stopped = trimmed is not None and completion.stop_reason == "length"
     return replace(

@@ -13,11 +13,18 @@ from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
+from cotkit.registry import (
+    Spec,
+    construct,
+    is_data_file,
+    load_class,
+    parameter_name,
+    parse_spec,
+)
 from cotkit.run.driver import name_user_errors
-from cotkit.run.identity import arm_content
-from cotkit.run.spec import DEFAULT_LIMIT, RunSpec
-from cotkit.scoring import READERS
+from cotkit.run.identity import arm_content, is_built_in
+from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
+from cotkit.scoring.readers import READERS, panel_of
 from cotkit.types import BackendInfo, Exemplar, Problem
 
 _SHARED_FIELDS = ("temperature", "top_p", "top_k", "seed", "calculator")
@@ -87,6 +94,19 @@ class Plan:
         return frozenset(arm.name for arm in self.arms if isinstance(arm.strategy, OracleStrategy))
 
     @property
+    def runs_code(self) -> bool:
+        """Whether code that the model writes may be run: an arm says so, or is a user's own."""
+        return self.spec.run_unsafe_code and any(
+            getattr(arm.strategy, "runs_code", False) or not is_built_in(arm.strategy)
+            for arm in self.arms
+        )
+
+    @property
+    def is_unwalled(self) -> bool:
+        """Whether such code can reach the answers: the user said so."""
+        return self.runs_code and self.spec.sandbox == "none"
+
+    @property
     def n_shot(self) -> dict[str, int]:
         """Arm -> number of exemplars that its prompts show."""
         return {arm.name: len(getattr(arm.strategy, "exemplars", ())) for arm in self.arms}
@@ -127,6 +147,8 @@ class Plan:
         }
         if self.spec.likelihood:
             content["likelihood"] = True
+        if self.is_unwalled:
+            content["sandbox"] = self.spec.sandbox
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
         return content
@@ -146,11 +168,16 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
                 f"problems() of {bench.name} holds {problem!r}", hint="make it a Problem"
             )
     _check_reader(spec.reader, bench, everything)
-    problems = draw(everything, _resolve_limit(spec, len(everything)), spec.seed)
     strategies = [parse_spec(text) for text in spec.strategies]
     baseline = parse_spec(spec.baseline) if spec.baseline else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies]
     in_order = [control for _, control in pairs] + strategies
+    limit, notes = _resolve_limit(spec, len(everything)), ()
+    most = len(everything) - _count_kept_back(in_order, spec, bench, everything)
+    if most < (len(everything) if limit is None else limit) <= len(everything):
+        limit, n_kept = most, len(everything) - most
+        notes = (f"{n_kept} problems of {bench.name} are kept for exemplars: it has one split",)
+    problems = draw(everything, limit, spec.seed)
     exemplars = exemplars_for(in_order, spec, bench, problems)
     has_pool = any("pool" in fields_of(strategy) for strategy in in_order)
     pool = label_pool(bench, everything) if has_pool else ()
@@ -183,7 +210,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         arms=arms.all(),
         pairs=tuple(dict.fromkeys(pair for pair in pairs_of_names if pair[0] != pair[1])),
         same_cost=frozenset(same_cost),
-        bench_notes=bench.notes() if isinstance(bench, NotedBenchmark) else (),
+        bench_notes=notes + (bench.notes() if isinstance(bench, NotedBenchmark) else ()),
     )
 
 
@@ -191,13 +218,14 @@ def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) ->
     own = problems[0].readers if problems else {}
     if reader in own:
         return
-    if reader not in READERS:
+    if reader in panel_of(bench.answer_kind, reader):
+        return
+    if reader not in {*READERS, *panel_of("number", reader)}:
         raise UnknownNameError("reader", reader, [*READERS, *own])
-    if bench.answer_kind not in READERS[reader].kinds:
-        raise UsageError(
-            f"reader {reader} reads numbers, {bench.name} asks for a {bench.answer_kind}",
-            hint="--reader flexible",
-        )
+    raise UsageError(
+        f"reader {reader} does not read a {bench.answer_kind}, which {bench.name} asks for",
+        hint="--reader flexible",
+    )
 
 
 class _Arms:
@@ -278,9 +306,7 @@ def _build_strategy(
             hint="add: reasons: ClassVar[bool] = True",
         )
     if getattr(built, "runs_code", False) and not spec.run_unsafe_code:
-        raise UsageError(
-            f"{strategy.name} runs code that the model writes", hint="--confirm-run-unsafe-code"
-        )
+        raise UsageError(f"{strategy.name} runs code that the model writes", hint=CONFIRM)
     return cast("Strategy | OracleStrategy", built)
 
 
@@ -323,43 +349,79 @@ def exemplars_for(
     showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
     if not showing:
         return ()
-    bare = all(strategy.name in _BARE_STRATEGIES for strategy in showing)
-    exemplars = _draw_exemplars(spec, bench, problems, bare=bare)
+    exemplars = _draw_exemplars(spec, bench, problems, bare=_are_bare(showing))
     check_disjoint(exemplars, [_show_choices(problem) for problem in problems])
     return exemplars
+
+
+def _are_bare(showing: Sequence[Spec]) -> bool:
+    """Return whether none of the strategies shows the rationales of its exemplars."""
+    return all(strategy.name in _BARE_STRATEGIES for strategy in showing)
+
+
+def _resolve_exemplars(spec: RunSpec, bench: Benchmark) -> tuple[str, int]:
+    """Return where the exemplars come from, and how many there are.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    source, _, count = spec.exemplars.rpartition(":")
+    if not source or not (count.isascii() and count.isdecimal()) or int(count) < 1:
+        raise UsageError(
+            f"cannot read exemplars {spec.exemplars!r}",
+            hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
+        )
+    if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
+        source = "train"
+    if source == "builtin" and bench.answer_kind != "number":
+        source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
+    return source, int(count)
 
 
 def _draw_exemplars(
     spec: RunSpec, bench: Benchmark, problems: Sequence[Problem], *, bare: bool
 ) -> tuple[Exemplar, ...]:
-    source, _, count = spec.exemplars.rpartition(":")
-    if not source or not count.isdecimal() or int(count) < 1:
-        raise UsageError(
-            f"cannot read exemplars {spec.exemplars!r}",
-            hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
-        )
-    has_own = isinstance(bench, OwnExemplars) and bench.has_own_exemplars
-    if source == "builtin" and has_own:
-        source = "train"
-    if source == "builtin" and bench.answer_kind != "number":
-        source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
+    source, k = _resolve_exemplars(spec, bench)
     if source == "builtin":
-        return _order_exemplars(read_exemplars(int(count)), spec.exemplar_seed)
+        return _order_exemplars(read_exemplars(k), spec.exemplar_seed)
     if source == "train":
         pool = bench.exemplar_pool()
     elif source == "rest":
-        pool = _unused_problems(bench, problems, int(count), spec.seed)
-    elif source.endswith(".jsonl"):
+        pool = _unused_problems(bench, problems, k, spec.seed)
+    elif is_data_file(source):
         pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")
+    has_own = isinstance(bench, OwnExemplars) and bench.has_own_exemplars
     return draw_exemplars(
         [_show_choices(p) for p in pool],
-        int(count),
+        k,
         spec.exemplar_seed,
         spread=has_own and source == "train",
         bare=bare,
     )
+
+
+_WINDOW = 4  # times K: so many of the last problems to be drawn may become exemplars
+
+
+def _count_kept_back(
+    strategies: Sequence[Spec], spec: RunSpec, bench: Benchmark, everything: Sequence[Problem]
+) -> int:
+    """Return how many problems of a benchmark of one split are not evaluated for any limit.
+
+    They are the last to be drawn, as many as hold K exemplars; 0: exemplars come from elsewhere, or
+    there are too few problems, which is an error where they are drawn.
+    """
+    showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
+    source, k = _resolve_exemplars(spec, bench) if showing else ("", 0)
+    if source != "rest":
+        return 0
+    bare = _are_bare(showing)
+    last = draw_order(everything, spec.seed)[: -_WINDOW * k - 1 : -1]
+    usable = [number for number, x in enumerate(last, start=1) if bare or x.rationale]
+    n_kept = usable[k - 1] if len(usable) >= k else k
+    return n_kept if n_kept < len(everything) else 0
 
 
 def _unused_problems(
@@ -370,13 +432,13 @@ def _unused_problems(
     So a larger ``--limit`` shows the same exemplars until it takes them for itself.
     """
     evaluated = {problem.question.id for problem in problems}
-    last = draw_order(bench.problems(), seed)[-4 * k :]
+    last = draw_order(bench.problems(), seed)[-_WINDOW * k :]
     unused = [problem for problem in last if problem.question.id not in evaluated]
     if len(unused) < k:
-        most = max(len(bench.problems()) - k, 0)
         raise UsageError(
-            f"{bench.name} has one split: {k} of its problems have to be kept for exemplars",
-            hint=f"--limit {most}, or --exemplars FILE.jsonl:{k}",
+            f"{bench.name} has one split and {len(bench.problems())} problems: {k} cannot be kept "
+            "for exemplars",
+            hint=f"--exemplars FILE.jsonl:{k}, or a strategy without exemplars: zero-shot-cot",
         )
     return unused
 

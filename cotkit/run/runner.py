@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from cotkit.benchmarks import draw_order
-from cotkit.errors import BackendError, CotkitError, UsageError
+from cotkit.errors import BackendError, CotkitError, StoreError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said, Waits
 from cotkit.identity import backend_key, canonical_json
 from cotkit.protocols import Backend, WaitingBackend
@@ -17,14 +18,16 @@ from cotkit.run.budget import Meter
 from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
 from cotkit.run.likelihood import chain_text, make_likelihood_request, select_options
 from cotkit.run.plan import Arm, Plan
-from cotkit.run.sandbox import make_sandbox
+from cotkit.run.sandbox import find_wall, make_sandbox
+from cotkit.run.served import explain_empty, note_server
 from cotkit.run.spec import RunSpec
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt
-from cotkit.store import AttemptRow, BatchLedger, DraftRow, Store
+from cotkit.store import PERMANENT, AttemptRow, BatchLedger, DraftRow, Store
 from cotkit.types import Attempt, BackendInfo, Completion, Problem, Request
 
 _MAX_FLOWS = 4096  # open at once for a backend that sets no limit: bounds memory
+_REFUSED_WAIT_S = 0.02
 _WATCH_S = 1.0  # between two looks at what a backend is waiting for
 
 
@@ -43,6 +46,8 @@ class ExecutionResult:
     """All its attempts so far, in plan order."""
     ended_by: EndedBy | None
     """Why it ended before all its problems were done; None: it did not."""
+    server_notes: tuple[str, ...] = ()
+    """What its answers tell of how a server behaved."""
 
 
 async def execute_plan(
@@ -53,14 +58,16 @@ async def execute_plan(
     *,
     meter: Meter,
     is_enough: StopRule | None = None,
+    retry_failed: bool = False,
 ) -> ExecutionResult:
     """Complete a run; what the store holds is not asked again.
 
     ``meter`` ends it when a budget is used up, ``is_enough`` when it is decided; both between
     problems, so that every arm has the same ones.
 
-    A transient backend error makes its attempt ``failed`` (tried again on resume); any other error
-    ends the run. Cancelling keeps every completion that had arrived.
+    A transient backend error makes its attempt ``failed`` (tried again on resume); so does a prompt
+    that a server refuses for good (tried again with ``retry_failed`` only), unless all the first
+    are refused. Any other error ends the run. Cancelling keeps every completion that had arrived.
     """
     info = backend.info
     scores_options = "loglikelihood" in info.capabilities
@@ -71,7 +78,8 @@ async def execute_plan(
         )
     run_id, key = plan.run_id(info), backend_key(info)
     begun = await _begin(plan, info, store, emit)
-    completed = [row for row in begun if row.outcome != "failed"]
+    begun = [row for row in begun if not (retry_failed and row.is_permanent)]
+    completed = [row for row in begun if is_settled(row)]
     queue = JobQueue(plan, begun, meter=meter, is_enough=is_enough, most_open=info.max_concurrency)
     emit(
         RunStarted(
@@ -88,39 +96,45 @@ async def execute_plan(
     promised = frozenset[str]()
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
-    asker = Asker(backend, key, store, meter, promised)
-    run = make_sandbox(allowed=plan.spec.run_unsafe_code)
     jobs, jobs_lock = queue.jobs(), asyncio.Lock()
 
-    async def work() -> None:
-        while True:
-            async with jobs_lock:  # an asynchronous generator serves one task at a time
-                job = await anext(jobs, None)
-            if job is None:
-                return
-            row, turns = await _run_attempt(
-                job, asker, run, plan.spec, scores_options=scores_options
-            )
-            store.put_attempt(run_id, job[0], row, [turn.keys for turn in turns])
-            queue.finish(row)
-            emit(_attempt_event(row, cached=False))
+    async def work() -> bool:
+        await attempts.check()
+        async with jobs_lock:  # an asynchronous generator serves one task at a time
+            job = await anext(jobs, None)
+        if job is None:
+            return False
+        row = await attempts.make(job)
+        queue.finish(row)
+        emit(_attempt_event(row, cached=False))
+        return True
 
-    n_workers = min(info.max_concurrency or _MAX_FLOWS, queue.n_left)
-    watch = asyncio.create_task(_report_waits(backend, emit))
+    workers = _Workers(work, min(info.max_concurrency or _MAX_FLOWS, queue.n_left))
+    asker = Asker(backend, key, store, meter, promised=promised, waiting=workers.waiting)
+    attempts = _AttemptMaker(
+        run_id=run_id,
+        spec=plan.spec,
+        store=store,
+        asker=asker,
+        run=make_sandbox(allowed=plan.spec.run_unsafe_code, kind=plan.spec.sandbox),
+        scores_options=scores_options,
+    )
+    helpers = [
+        asyncio.create_task(_report_waits(backend, asker, emit)),
+        asyncio.create_task(asker.keep_claims()),
+    ]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(n_workers):
-                group.create_task(work())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None  # the first to fail; the other tasks were cancelled
+        await workers.run()
     finally:
-        watch.cancel()
-    if asker.why_unscored is not None:
-        emit(Said(text=f"options of some attempts were not scored: {asker.why_unscored}"))
+        for helper in helpers:
+            helper.cancel()
+    attempts.settle(was_answered=any(row.outcome != "failed" for row in completed))
+    await _settle_answers(plan, info, store, asker, emit)
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = queue.ended_by == "decided" or not queue.n_left
-    store.end_run(run_id, "complete" if is_complete and not n_failed else "incomplete")
+    is_complete = is_complete and all(map(is_settled, rows))
+    store.end_run(run_id, "complete" if is_complete else "incomplete")
     emit(
         RunEnded(
             run_id=run_id,
@@ -132,14 +146,104 @@ async def execute_plan(
             seconds=meter.seconds,
         )
     )
-    return ExecutionResult(rows=tuple(rows), ended_by=queue.ended_by)
+    return ExecutionResult(
+        rows=tuple(rows), ended_by=queue.ended_by, server_notes=note_server(store, run_id, info)
+    )
+
+
+async def _settle_answers(
+    plan: Plan, info: BackendInfo, store: Store, asker: Asker, emit: Callable[[Event], None]
+) -> None:
+    """Score anew what turned out to be reasoning, and say what could not be scored at all."""
+    if asker.amended:
+        store.outdate_attempts(plan.run_id(info), asker.amended)
+        await reread(plan, info, store, resumes=True)
+    if asker.why_unscored is not None:
+        emit(Said(text=f"options of some attempts were not scored: {asker.why_unscored}"))
+
+
+def is_settled(row: AttemptRow) -> bool:
+    """Return whether an attempt is not made again: it has an outcome, or is refused for good."""
+    return row.outcome != "failed" or row.is_permanent
+
+
+_MOST_REFUSED = 3  # first attempts, of which none was answered: then all would be
+
+
+@dataclass(slots=True, kw_only=True)
+class _AttemptMaker:
+    """Makes and stores the attempts of a run.
+
+    Those whose prompts a server refuses for good are stored once any attempt was answered: what
+    every prompt meets is no prompt's fault, and ends the run.
+    """
+
+    run_id: str
+    spec: RunSpec
+    store: Store
+    asker: Asker
+    run: Run
+    scores_options: bool
+    _refused: list[tuple[int, AttemptRow, BackendError]] = field(
+        default_factory=list[tuple[int, AttemptRow, BackendError]]
+    )
+    _n_running: int = 0
+
+    async def make(self, job: Job) -> AttemptRow:
+        """Make an attempt and store it; one that is refused for good comes back as failed."""
+        self._n_running += 1
+        try:
+            row, turns = await _run_attempt(
+                job, self.asker, self.run, self.spec, scores_options=self.scores_options
+            )
+        except BackendError as failure:
+            if not failure.is_permanent:
+                raise
+            row = replace(_make_failed_row(job), error=f"{PERMANENT}{failure}")
+            self._refused.append((job[0], row, failure))
+            if self.asker.n_generated:
+                self.settle(was_answered=True)
+        else:
+            self.store.put_attempt(self.run_id, job[0], row, [turn.keys for turn in turns])
+        finally:
+            self._n_running -= 1
+        return row
+
+    async def check(self) -> None:
+        """Begin no new attempt while the first are refused and none is answered.
+
+        Raises:
+            BackendError: all that were begun are refused.
+        """
+        while len(self._refused) >= _MOST_REFUSED and not self.asker.n_generated:
+            if not self._n_running:
+                raise self._refused[0][2]
+            await asyncio.sleep(_REFUSED_WAIT_S)
+
+    def settle(self, *, was_answered: bool) -> None:
+        """Store what was refused.
+
+        Raises:
+            BackendError: the server never answered anything.
+        """
+        if self._refused and not (was_answered or self.asker.n_generated):
+            raise self._refused[0][2]
+        for position, row, _ in self._refused:
+            self.store.put_attempt(self.run_id, position, row, [])
+        self._refused.clear()
 
 
 async def _begin(
     plan: Plan, info: BackendInfo, store: Store, emit: Callable[[Event], None]
 ) -> list[AttemptRow]:
-    """Record that a run begins; return its attempts so far, scored by the present scorer."""
+    """Record that a run begins; return its attempts so far, scored by the present scorer.
+
+    Raises:
+        UsageError: it would have code run, and no sandbox works here: nothing was asked or stored.
+    """
     run_id, key = plan.run_id(info), backend_key(info)
+    if plan.runs_code and _has_work(plan, run_id, store):
+        await asyncio.to_thread(find_wall, plan.spec.sandbox)
     content = plan.content(info) if plan.stored_id is None else store.run_content(run_id)
     store.put_backend(key, info)
     store.start_run(run_id, plan.spec.to_json(), key, canonical_json(content))
@@ -148,9 +252,14 @@ async def _begin(
     return [row for row in store.attempts(run_id) if not is_outdated(row)]
 
 
+def _has_work(plan: Plan, run_id: str, store: Store) -> bool:
+    n_completed = sum(row.outcome != "failed" for row in store.attempts(run_id))
+    return n_completed < len(plan.arms) * len(plan.problems)
+
+
 def is_outdated(row: AttemptRow) -> bool:
     """Return whether another version of the scorer scored a row."""
-    return row.outcome != "failed" and row.scorer_version not in {"", score.SCORER_VERSION}
+    return row.outcome != "failed" and row.scorer_version not in {"", *score.current_versions()}
 
 
 async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool = False) -> int:
@@ -164,11 +273,11 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         How many attempts were scored anew.
     """
     run_id = plan.run_id(info)
-    if not store.n_outdated(run_id, score.SCORER_VERSION):
+    if not store.n_outdated(run_id, score.current_versions()):
         return 0
     outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
     asker = StoredAsker(backend_key(info), store)
-    run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code)
+    run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code, kind=plan.spec.sandbox)
     scores_options = "loglikelihood" in info.capabilities
     scored: list[tuple[int, AttemptRow, list[Turn]]] = []
     jobs = ((arm, problem) for problem in plan.problems for arm in plan.arms)
@@ -185,19 +294,66 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
         scored.append((position, row, turns))
     if len(scored) < len(outdated) and not resumes:
         return 0
-    for position, row, turns in scored:
-        store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    try:
+        for position, row, turns in scored:
+            store.put_attempt(run_id, position, row, [turn.keys for turn in turns])
+    except StoreError:  # a store that can only be read keeps its scores
+        if resumes:
+            raise
+        return 0
     return len(scored)
 
 
-async def _report_waits(backend: Backend, emit: Callable[[Event], None]) -> None:
-    """Report what a backend is waiting for, and when it waits for nothing more."""
-    if not isinstance(backend, WaitingBackend):
-        return
+class _Workers:
+    """Tasks that work side by side, with another in place of each that waits for a process."""
+
+    def __init__(self, work: Callable[[], Awaitable[bool]], n: int) -> None:
+        """``work``: one piece of it; False: there was none. ``n``: how many tasks work at once."""
+        self._work, self._n, self._n_busy = work, n, 0
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work until there is no more; the first error ends all."""
+        try:
+            async with self._group:
+                for _ in range(self._n):
+                    self._add()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the other tasks were cancelled
+
+    @contextlib.contextmanager
+    def waiting(self) -> Generator[None]:
+        """Let another task work while this one waits."""
+        self._n_busy -= 1
+        if len(self._tasks) < _MAX_FLOWS:
+            self._add()
+        try:
+            yield
+        finally:
+            self._n_busy += 1
+
+    def _add(self) -> None:
+        task = self._group.create_task(self._loop())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _loop(self) -> None:
+        self._n_busy += 1
+        try:
+            while self._n_busy <= self._n and await self._work():
+                pass
+        finally:
+            self._n_busy -= 1
+
+
+async def _report_waits(backend: Backend, asker: Asker, emit: Callable[[Event], None]) -> None:
+    """Report what a run is waiting for, and when it waits for nothing more."""
     last_text = ""
     while True:
         await asyncio.sleep(_WATCH_S)
-        text = backend.status() or ""
+        own = backend.status() if isinstance(backend, WaitingBackend) else None
+        text = "; ".join(filter(None, (own, asker.status())))
         if text or last_text:
             emit(Waits(text=text))
         last_text = text
@@ -226,14 +382,7 @@ async def _run_attempt(
         requests.append(request)
         return await asker.ask(request)
 
-    row = AttemptRow(
-        arm=arm.name,
-        problem_id=problem.question.id,
-        outcome="failed",
-        gold=problem.gold,
-        n_steps=problem.n_steps,
-        cluster=problem.cluster,
-    )
+    row = _make_failed_row(job)
     try:
         flow = start_flow(arm.strategy, problem.question, make_oracle(problem, spec.reader))
         attempt, turns = await drive(flow, ask, run)
@@ -253,6 +402,18 @@ async def _run_attempt(
     chain = chain_text(attempt, requests[-1]) if _writes_chain(arm) else None
     metrics = _measure_row(row, attempt, problem, reader=spec.reader, scored=scored, chain=chain)
     return replace(row, metrics=metrics), turns
+
+
+def _make_failed_row(job: Job) -> AttemptRow:
+    _, arm, problem = job
+    return AttemptRow(
+        arm=arm.name,
+        problem_id=problem.question.id,
+        outcome="failed",
+        gold=problem.gold,
+        n_steps=problem.n_steps,
+        cluster=problem.cluster,
+    )
 
 
 def _writes_chain(arm: Arm) -> bool:
@@ -301,7 +462,7 @@ def _score_row(
         text=attempt.text,
         readings=scores.readings,
         correct_by=scores.correct_by,
-        scorer_version=score.SCORER_VERSION,
+        scorer_version=score.scorer_version(problem.question.answer_kind),
         truncated=any(completion.stop_reason == "length" for completion in completions),
         n_calls=len(completions),
         n_prompt_tokens=_sum_or_none([completion.n_prompt_tokens for completion in completions]),
@@ -318,7 +479,7 @@ def _score_row(
             sorted({completion.served_by for completion in completions if completion.served_by})
         ),
         seconds=sum(completion.seconds for completion in completions),
-        error=attempt.note,
+        error=attempt.note or next(filter(None, map(explain_empty, completions)), None),
         drafts=tuple(score_draft(draft, problem, reader) for draft in attempt.drafts),
         is_vote=attempt.is_vote,
     )
@@ -366,7 +527,7 @@ class JobQueue:
         self._most_open = (most_open or _MOST_OPEN) if may_end else len(plan.problems)
         self._order = draw_order(plan.problems, plan.spec.seed)
         self._position = {p.question.id: i for i, p in enumerate(plan.problems)}
-        completed = [row for row in begun if row.outcome != "failed"]
+        completed = [row for row in begun if is_settled(row)]
         self._done = {(row.arm, row.problem_id) for row in completed}
         self._begun = {row.problem_id for row in begun}
         self._unjudged: dict[str, dict[str, AttemptRow]] = {}

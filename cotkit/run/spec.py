@@ -11,15 +11,34 @@ from typing import Any, Literal, TypedDict
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.registry import split_specs
+from cotkit.scoring.readers import resolve_reader
 
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
 
+CONFIRM = (
+    "--confirm-run-unsafe-code: walls of the kernel keep it from files, answers, keys and network;"
+    " a container is the boundary for hostile code"
+)
+"""What a refusal to run code of a model says to do."""
+SANDBOXES = ("auto", "bwrap", "kernel", "docker", "podman", "none")
 DEFAULT_LOG_DIR = Path("logs")
 DEFAULT_STRATEGY = "cot"
 DEFAULT_BENCH = "gsm-mini"
 DEFAULT_LIMIT = 200
 """Problems drawn when the user names no limit (all, where the benchmark has fewer)."""
+
+
+def check_sandbox(kind: str) -> str:
+    """Return the name of a sandbox, without a container's image.
+
+    Raises:
+        UsageError: there is no such sandbox.
+    """
+    name, colon, image = kind.partition(":")
+    if name not in SANDBOXES or (colon and (name not in {"docker", "podman"} or not image)):
+        raise UsageError(f"sandbox {kind}?", hint=f"{', '.join(SANDBOXES)}, docker:IMAGE")
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +60,14 @@ class RunOptions:
     exemplar_seed: int = 0
     """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
     reader: str = "flexible"
-    """The reader that decides what is correct."""
+    """The reader that decides what is correct; ``math-verify`` is stored with its version."""
     margin: float = 0.02
     """Smallest gain that counts as material, a fraction in (0, 1)."""
     run_unsafe_code: bool = False
     """Whether strategies may have code run that a model wrote."""
+    sandbox: str = "auto"
+    """What keeps such code from files, network and processes: ``auto``, ``bwrap``, ``kernel``,
+    ``docker``, ``podman`` (with an image: ``docker:IMAGE``), or ``none``."""
     model_args: Mapping[str, str] = field(default_factory=dict[str, str])
     """Fields of the backend, as text: ``dtype``, ``batch_size``, ``chat``, ..."""
     generation: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -66,7 +88,9 @@ class RunOptions:
 
         Raises:
             UsageError: names the option.
+            MissingDependencyError: the reader math-verify is not installed.
         """
+        object.__setattr__(self, "reader", resolve_reader(self.reader))
         if not 0 < self.margin < 1:
             raise UsageError(
                 f"margin {self.margin} is not between 0 and 1",
@@ -76,6 +100,7 @@ class RunOptions:
             raise UsageError(f"limit {self.limit!r} is not a number", hint="a number, or all")
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
+        check_sandbox(self.sandbox)
         if self.stop_when not in {None, "decided"}:
             raise UsageError(f"stop when {self.stop_when!r}?", hint="decided")
         if self.batch and self.stop_when:
@@ -96,6 +121,7 @@ class RunKeywords(TypedDict, total=False):
     reader: str
     margin: float
     run_unsafe_code: bool
+    sandbox: str
     model_args: Mapping[str, str]
     generation: Mapping[str, str]
     stop_when: Literal["decided"] | None

@@ -1,9 +1,14 @@
-"""The canonical form of a gold number: one text for one value, exactly."""
+"""Gold answers, read as answers are: one text for one value, exactly."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import islice
+
+from cotkit.scoring.candidates import last_boxed
+from cotkit.scoring.numbers import canonical_form, find_numbers
+from cotkit.scoring.settle import settle_number
 
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)\s*[$€£]?\s*"
@@ -32,20 +37,39 @@ def canonical_number(text: str) -> str | None:
     else:
         integer = (match["whole"] or "0").replace(",", "")
         value = Fraction(f"{integer}.{match['places'] or match['bare'] or '0'}")
-    return _write_number(-value if match["sign"] == "-" else value)
+    return canonical_form(-value if match["sign"] == "-" else value)
 
 
-def _write_number(value: Fraction) -> str:
-    places, cofactor = 0, value.denominator
-    for prime in (2, 5):
-        power = 0
-        while cofactor % prime == 0:
-            cofactor //= prime
-            power += 1
-        places = max(places, power)
-    if cofactor != 1:
-        return f"{value.numerator}/{value.denominator}"
-    if places == 0:
-        return str(value.numerator)
-    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
-    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+def read_gold_number(text: str) -> str | None:
+    """Write a gold answer in plain digits, however an answer may state it; None: not one number.
+
+    Beside what :func:`canonical_number` reads: ``"3 1/2"``, ``"1e3"``, ``"12 pears"``, LaTeX, the
+    digits of other scripts. A benchmark whose kind follows from its golds asks that one, or a
+    date might make numbers of its texts.
+    """
+    if (plain := canonical_number(text)) is not None:
+        return plain
+    if len(text) > _MAX_LENGTH:
+        return None
+    value = settle_number(text.strip()).value
+    is_one = len(list(islice(find_numbers(text), 2))) < 2
+    return canonical_form(value) if value is not None and is_one else None
+
+
+_WORKED = re.compile(
+    r"(?s)(?P<rationale>.*)(?:####|\b[Tt]he (?:final )?answer is:?)\s*(?P<answer>[^\n]+?)\.?\s*"
+)
+_CALCULATOR = re.compile(r"<<[^<>]*>>")
+_BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
+
+
+def split_solution(text: str) -> tuple[str, str] | None:
+    r"""Split a worked solution into (rationale, answer); None: it does not end in an answer.
+
+    The answer stands after ``####`` (GSM8K, whose calculator marks ``<<2*3=6>>`` are left out) or
+    after "The answer is", or else in the last ``\boxed{}``, whose braces alone are left out.
+    """
+    if match := _WORKED.fullmatch(text):
+        return _CALCULATOR.sub("", match["rationale"]).strip(), match["answer"].strip()
+    box = last_boxed(text)
+    return None if box is None else (_BOX.sub("", text).strip(), box)

@@ -77,6 +77,20 @@ def measure_attempt(
     return metrics
 
 
+def answer_length(problem: Problem) -> int | None:
+    """Return in how many tokens the metrics of edits cut the gold answer; None: in none.
+
+    Digits of a number, words of a text: the L of ``p^L``.
+    """
+    match problem.question.answer_kind:
+        case "number":
+            return sum(map(str.isdigit, problem.gold)) or None
+        case "text":
+            return len(normal_text(problem.gold).split()) or None
+        case _:
+            return None
+
+
 def options_of(problem: Problem) -> tuple[str, ...]:
     """Return the options of a problem that can be weighed beside its gold answer; may be empty."""
     options = problem.options or problem.question.choices
@@ -118,6 +132,15 @@ def preferred_scale(problems: Sequence[Problem]) -> tuple[str, float, float] | N
         scores = [scores_of(problem) for problem in problems]
         return "multiple_choice_grade", fmean(fmean(values) for values in scores), 1.0
     return None
+
+
+def show_options(problems: Sequence[Problem]) -> bool:
+    """Return whether the questions show the options: a guess among them is right at times."""
+    return any(
+        all(option in problem.question.text for option in options_of(problem))
+        for problem in problems
+        if options_of(problem)
+    )
 
 
 def _measure_answer(problem: Problem, reading: Reading) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from cotkit.scoring import answers, choices, texts
+from cotkit.scoring import answers, choices, expressions, texts
 from cotkit.scoring.numbers import parse_gold
 from cotkit.types import AnswerKind, Question, Reading
 
@@ -117,7 +117,7 @@ def _inspect_unicode(word: str) -> float | None:
     return sign * (integer + part if is_mixed else integer)
 
 
-ALL_KINDS: frozenset[AnswerKind] = frozenset({"number", "choice", "text"})
+ALL_KINDS: frozenset[AnswerKind] = frozenset({"number", "choice", "text", "expression"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +134,8 @@ class Reader:
     """Answer kinds it can read; it has no reading for the others."""
     is_own: bool
     """Whether it is cotkit's own: reads what follows the reasoning, and guesses nothing if cut."""
+    only_asked: frozenset[AnswerKind] = frozenset()
+    """Of these kinds, those that it reads only where it is the reader asked for."""
 
 
 def equals_exactly(value: str, gold: str, question: Question) -> bool:
@@ -149,6 +151,8 @@ def equals_exactly(value: str, gold: str, question: Question) -> bool:
             return choices.equals_choice(value, gold, question)
         case "text":
             return texts.equals_text(value, gold, question)
+        case "expression":
+            return expressions.equals_expression(value, gold, question)
 
 
 def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
@@ -159,6 +163,8 @@ def _read_answer(text: str, question: Question, *, guess: bool) -> Reading:
             return choices.read_choice(text, question, guess=guess)
         case "text":
             return texts.read_text(text, question, guess=guess)
+        case "expression":
+            return expressions.read_expression(text, question, guess=guess)
 
 
 def _own_reader(summary: str, *, guess: bool) -> Reader:
@@ -178,10 +184,11 @@ def _peer_reader(
     )
 
 
+MATH_VERIFY = "math-verify"
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "strict": _own_reader(
-            "A completed answer line, \\boxed{} or ####; nothing else.", guess=False
+            "A completed answer line, box, tag, field, ####, label or cue; no guess.", guess=False
         ),
         "flexible": _own_reader(
             "As strict, then ranked guesses down to the last number.", guess=True
@@ -201,6 +208,38 @@ READERS: Mapping[str, Reader] = MappingProxyType(
             read_inspect_match,
             equals_inspect_match,
         ),
+        MATH_VERIFY: Reader(
+            summary="math-verify's own parse and verify (extra math); numbers only where asked.",
+            read=expressions.read_math_verify,
+            equals=expressions.equals_math_verify,
+            kinds=frozenset({"expression", "number"}),
+            is_own=False,
+            only_asked=frozenset({"number"}),
+        ),
     }
 )
 """Reader name -> reader, those of cotkit first."""
+
+
+def resolve_reader(name: str) -> str:
+    """Return the name under which readings are stored: ``math-verify`` gets its version.
+
+    Raises:
+        MissingDependencyError: it is asked for and not installed.
+    """
+    return expressions.math_verify_name() if name == MATH_VERIFY else name
+
+
+def panel_of(kind: AnswerKind, reader: str) -> dict[str, Reader]:
+    """Return who reads a kind of answer, by stored name; what is installed changes no panel.
+
+    Raises:
+        MissingDependencyError: the kind or the reader needs math-verify, which is not installed.
+    """
+    is_asked = reader.startswith(f"{MATH_VERIFY}-")
+    return {
+        resolve_reader(name): member
+        for name, member in READERS.items()
+        if kind in member.kinds - member.only_asked
+        or (name == MATH_VERIFY and is_asked and kind in member.kinds)
+    }

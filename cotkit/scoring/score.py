@@ -5,14 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from cotkit.errors import UnknownNameError, UsageError
-from cotkit.scoring.readers import READERS, Reader
+from cotkit.errors import MissingDependencyError, UnknownNameError, UsageError
+from cotkit.scoring.expressions import UndecidedError, math_verify_name
+from cotkit.scoring.readers import READERS, Reader, panel_of, resolve_reader
 from cotkit.scoring.scope import answer_scope
-from cotkit.types import Attempt, Outcome, Problem, Question, Reading, Score, StopReason, TaskReader
+from cotkit.types import (
+    AnswerKind,
+    Attempt,
+    Outcome,
+    Problem,
+    Question,
+    Reading,
+    Score,
+    StopReason,
+    TaskReader,
+)
 
-SCORER_VERSION = "2"
+SCORER_VERSION = "3"
 """Changes whenever any text could be read or judged differently; stored with every score, so that
 a new version reads the stored completions again."""
+
+
+def scorer_version(kind: AnswerKind) -> str:
+    """Return the version that is stored with scores of a kind of answer: also math-verify's.
+
+    Raises:
+        MissingDependencyError: the kind is ``expression``, and math-verify is not installed.
+    """
+    return f"{SCORER_VERSION}+{math_verify_name()}" if kind == "expression" else SCORER_VERSION
+
+
+def current_versions() -> tuple[str, ...]:
+    """Return the versions of scores that need not be read again."""
+    try:
+        return SCORER_VERSION, scorer_version("expression")
+    except MissingDependencyError:
+        return (SCORER_VERSION,)
 
 
 def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") -> Score:
@@ -26,9 +54,10 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
         UnknownNameError: no reader of that name reads this kind of answer.
         UsageError: a vote without drafts.
         ValueError: the gold answer of a number question is not a number.
+        MissingDependencyError: an expression, or the reader math-verify, without the extra math.
     """
-    question = problem.question
-    panel = {name: r for name, r in READERS.items() if question.answer_kind in r.kinds}
+    question, reader = problem.question, resolve_reader(reader)
+    panel = panel_of(question.answer_kind, reader)
     if reader not in {*panel, *problem.readers}:
         names = [*panel, *problem.readers]
         raise UnknownNameError(f"reader of {question.answer_kind} answers", reader, names)
@@ -37,11 +66,15 @@ def score_attempt(attempt: Attempt, problem: Problem, reader: str = "flexible") 
     else:
         readings, end = _read_all(attempt, question, panel), attempt.stop_reason
     accepted = (problem.gold, *problem.also)
-    correct_by = {
-        name: reading.value is not None
-        and any(panel[name].equals(reading.value, gold, question) for gold in accepted)
-        for name, reading in readings.items()
-    }
+    correct_by: dict[str, bool] = {}
+    for name, reading in readings.items():
+        try:
+            correct_by[name] = reading.value is not None and any(
+                panel[name].equals(reading.value, gold, question) for gold in accepted
+            )
+        except UndecidedError as undecided:
+            readings[name] = Reading(value=None, rule=str(undecided))
+            correct_by[name] = False
     for name, own in problem.readers.items():
         readings[name] = _read_with_task(own, attempt)
         value = readings[name].value

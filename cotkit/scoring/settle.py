@@ -1,109 +1,226 @@
 """Stage 4, is it one answer: a piece that offers two numbers or denies one does not settle.
 
-``3 * 4 = 12`` states 12; ``18 because 3 * 6 = 18`` states 18; ``5 or 6`` and ``not 5`` nothing.
+``3 * 4 = 12`` states 12, ``72 = 48 + 24`` 72, ``18 because 3 * 6 = 18`` 18; ``5 or 6``, ``not 5``
+and ``3 hours 30 minutes`` state nothing that is one number.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from cotkit.scoring.numbers import find_numbers
+from cotkit.scoring.number_words import find_number_words
+from cotkit.scoring.numbers import NumberMatch, find_values, plain_text
 
-SettledNumber: TypeAlias = Fraction | Literal["ambiguous"] | None
-"""What a piece of text says: a number; more than one thing; nothing."""
+Unsettled: TypeAlias = Literal["ambiguous", "expression", "rejected", "nothing"]
+"""More than one thing, or denied; no number (``3√2``); taken back; says nothing."""
 
-_NEGATION = re.compile(r"\b(?:not|never|neither|wrong|incorrect)\b|n['\u2019]t\b", re.IGNORECASE)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a piece of text says."""
+
+    value: Fraction | None = None
+    """The one number that it states; None: see ``why``."""
+    why: Unsettled = "nothing"
+    """Why it states no number."""
+    is_plain: bool = True
+    """Whether the number comes first and alone, not at the end of a sum or within a sentence."""
+
+
+_NEGATION = re.compile(
+    r"\b(?:not|never|neither|wrong|incorrect|cannot)\b|n['\u2019]t\b|不是|并非", re.IGNORECASE
+)
+_BOUND = re.compile(r"(?:^|\s)[<>≤≥≠]=?\s*[$\\]?\Z|\\(?:leq?|geq?|neq?|lt|gt)\b|[±]")
 _SPACED_DASH = re.compile(r"[\s*_$(]*[-\u2212\u2013]\s+[$€£¥]?")
-_NEW_SENTENCE = re.compile(r"[.!?][\s*_]+[A-Z]")
-_SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')\]}$]|$)")
-_ASIDE = re.compile(
-    r"\b(?:because|since|as|where|which|so|if|when|while|after|for|from|given|and|or|but|not|with)"
-    r"\b|;|\w\s+\(",
+_NEW_SENTENCE = re.compile(r"[.!?][\s*_]+[A-Z]|[。！？]")
+_SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')\]}$]|$)|[。！？]")
+_RETRACTION = re.compile(
+    r"[\s\"”'.!?)*_,;]*(?:[-—–]+\s*)?(?:no\b[,.! ]|(?:hmm|wait|oh)[,.]? no\b|scratch that|oops"
+    r"|correction\b"
+    r"|(?:but |which |and )?(?:that|this|it|which)?(?:'s| is| was| would be) (?:wrong|incorrect"
+    r"|not (?:right|correct|true)|a mistake|too (?:many|much|few|little|high|low|big|small|large))"
+    r"|(?:wrong|incorrect)\b)",
     re.IGNORECASE,
+)
+_ASIDE = re.compile(
+    r"\b(?:because|since|as|where|which|so|if|when|while|after|for|from|given|but|not|with|instead"
+    r"|rather|unlike|than|using|over|i\.e|e\.g|namely|that is|assuming|rounded|es decir|c'est)\b"
+    r"|;|:\s|——?|…"
+    r"|\s--\s|(?<=[^\W\d])\s[-–]\s|[,，]?(?:因为|而不是|不是|即)",
+    re.IGNORECASE,
+)
+_PARENTHESIS = re.compile(r"\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]")
+_UNIT = (
+    r"(?:hours?|hrs?|h|minutes?|mins?|seconds?|secs?|s|days?|weeks?|months?|years?|feet|foot|ft"
+    r"|inch(?:es)?"
+    r"|in|yards?|yds?|miles?|mi|kilometers?|kilometres?|km|met(?:er|re)s?|m|centimet(?:er|re)s?"
+    r"|cm|mm|kg"
+    r"|kilograms?|grams?|g|pounds?|lbs?|ounces?|oz|stones?|dollars?|cents?|euros?|pence|quarters?"
+    r"|dimes?|nickels?|penn(?:y|ies)|gallons?|quarts?|pints?|cups?|tablespoons?|tbsp|teaspoons?|tsp"
+    r"|dozen|degrees?|lit(?:er|re)s?|ml|['′’\"″°])"
 )
 _JOIN = re.compile(
     r"[^\w(]*(?:"
-    r"(?:[^\W\d_]+\W+){0,2}?(?:or|and|to|of|by|over|plus|minus|times|x)\W+"
-    r"|\\(?:times|cdot|div|pm)[^\w(]*"
-    r"|(?:hours?|hrs?|h|minutes?|feet|foot|ft|dollars?|pounds?|weeks?|days?|years?|dozen)[^\w(]*"
+    r"(?:[^\W\d_]+\W+){0,2}?(?:or|and|to|of|by|over|plus|minus|times|divided by|x|y|o|ou|et|und"
+    r"|oder|和|或)\W+"
+    r"|\\(?:times|cdot|div|pm)[^\w(]*|[或和至到]"
+    rf"|{_UNIT}[^\w(]*(?:and\W+)?"
     r")?",
     re.IGNORECASE,
 )
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-    " sixteen seventeen eighteen nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORDS: dict[str, int] = {
-    **{word: n for n, word in enumerate(_SMALL.split())},
-    **{word: 20 + 10 * n for n, word in enumerate(_TENS.split())},
-}
-_NOT_A_UNIT = frozenset(
-    {
-        *(
-            "hundred",
-            "thousand",
-            "million",
-            "dozen",
-            "half",
-            "halves",
-            "third",
-            "thirds",
-            "quarter",
-        ),
-        *("quarters", "point", "over", "of", "or", "and", "to", "more", "less"),
-    }
-)
-_SPELLED = re.compile(
-    r"[\s*_\"']*(?P<sign>(?:minus|negative)\s)?(?P<first>[a-z]+)(?:[- ](?P<second>[a-z]+))?"
-    r"(?:\s[a-z]+)?[\s*_\"']*(?:[.!,;]|$)",
+_PRECISION = re.compile(
+    r"(?:\b(?:rounded |correct )?to |\bwith )?(?:the nearest [$£€]?[0-9.]+\b|[0-9]+ ?(?:decimal"
+    r"|significant|sig\b|d\.?p\b|s\.?f\b)"
+    r"(?:\.?[ -]?(?:places?|digits?|figures?|figs?|point))?)",
     re.IGNORECASE,
 )
+_INDEX = re.compile(
+    r"\b(?:step|day|part|case|question|problem|method|example|equation|eq|figure|table|week|year"
+    r"|round|line"
+    r"|stage|phase|option|chapter|page|grade|exercise|item|number|no|vol|level)s?\.? ?#?\Z",
+    re.IGNORECASE,
+)
+_LIST_MARK = re.compile(r"[\s*_(]*[0-9]{1,2}[.)][*_]*\s+[*_]*[^\W\d]")
+_LEAD_WORDS = re.compile(
+    r"(?:[\W_]|\b(?:about|approx|approximately|roughly|around|nearly|almost|exactly|only|just"
+    r"|simply|equal|to|the"
+    r"|an?|thus|so|therefore|then|total|sum|number|value|of|is|are|be|still|at|least|most|up|more"
+    r"|less|fewer|than"
+    r"|be|likely|probably|clearly|obviously|hence|also|currently|now|he|she|they|it|we|there|has"
+    r"|have|had|x|y|z|n|k"
+    r"|usd|us|eur|gbp|rs|minus|negative|plus|approximate|precisely|indeed|again|given|by|answer"
+    r"|option|day|number"
+    r"|是|为|約|约)\b|[A-Za-z](?=\s*=)|\\[a-z]+)*+",
+    re.IGNORECASE,
+)
+_COPULA = re.compile(
+    r"(?:\b(?:is|are|be|was|were|equals?|has|have|makes?|gives?|total(?:s|ing)?)|[:=])[\s*_$\\]*\Z",
+    re.IGNORECASE,
+)
+_SHORT_TAIL = re.compile(r"[^\w\n]*(?:[^\W\d_]+\W+){0,4}[^\w\n]*")
+_SECOND_NAME = re.compile(r"(?:[,;]|\bor\b|\band\b)\s*[A-Za-z]\w?\s*\Z", re.IGNORECASE)
+_ITEMS = 32
 
 
-def settle_number(sentence: str) -> SettledNumber:
-    """Return the one number that a piece of text states, by the rules of the module docstring.
+def settle_number(  # noqa: PLR0911 - one answer to each way of not settling
+    piece: str, *, after: str = "", is_label: bool = False, comma: bool = False
+) -> Settled:
+    """Decide which one number a piece of text states, if it is one.
 
-    ``3 * 4 = 12`` states 12; ``18 because 3 * 6 = 18`` and ``18 (of 20)`` state 18.
+    Args:
+        piece: The text behind a cue, or inside the marks.
+        after: How the text goes on.
+        is_label: Whether the piece follows a label: a sentence with several numbers explains.
+        comma: Whether a comma is the decimal mark of the text.
     """
-    if (spelled := _read_number_words(sentence)) is not None:
-        return spelled
-    numbers = list(islice(find_numbers(sentence), 32))
-    gap = sentence[: numbers[0].start] if numbers else ""
-    if not numbers or _NEW_SENTENCE.search(gap):
-        return None
-    if _NEGATION.search(gap) or _SPACED_DASH.fullmatch(gap):
-        return "ambiguous"
-    if end := _SENTENCE_END.search(sentence, numbers[0].end):
-        sentence = sentence[: end.start()]
-    equals = max(sentence.rfind("="), sentence.rfind("≈"))
-    if equals > numbers[0].end and not _ASIDE.search(sentence[numbers[0].end : equals]):
-        numbers = [number for number in numbers if number.start > equals]
-    numbers = [number for number in numbers if number.end <= len(sentence)]
-    if not numbers:
-        return "ambiguous"
-    value = numbers[0].value
-    for this, following in pairwise(numbers):
-        if not _JOIN.fullmatch(sentence, this.end, following.start):
+    plain = plain_text(piece, comma=comma)
+    items = _find_items(plain, after)
+    if not items:
+        return Settled()
+    first = items[0]
+    lead = plain[: first.start]
+    if _NEW_SENTENCE.search(lead):
+        return Settled()
+    if _NEGATION.search(lead) or _SPACED_DASH.fullmatch(lead):
+        return Settled(why="ambiguous")
+    if _BOUND.search(lead):
+        return Settled(why="expression")
+    end = _SENTENCE_END.search(plain, first.end)
+    sentence = plain[: end.start()] if end else plain
+    if (end and end[0] == "?") or _RETRACTION.match(plain[len(sentence) :] + after):
+        return Settled(why="rejected")
+    items = [item for item in items if item.end <= len(sentence)]
+    if not items:
+        return Settled(why="ambiguous")
+    if not _LEAD_WORDS.fullmatch(lead):
+        return _settle_sentence(sentence, items, is_label=is_label)
+    return _settle_first(sentence, items)
+
+
+def _find_items(plain: str, after: str) -> list[NumberMatch]:
+    """Return the numbers and expressions, without those that count steps or decimal places."""
+    items: list[NumberMatch] = []
+    for item in find_values(plain):
+        items.append(item)
+        if len(items) == _ITEMS:
             break
-        if following.value != value:
-            return "ambiguous"
-    return value
+    spelled = find_number_words(plain)
+    if spelled:
+        items = [
+            *(i for i in items if not any(w.start <= i.start < w.end for w in spelled)),
+            *(w for w in spelled if not any(i.start <= w.start < i.end for i in items)),
+        ]
+        items.sort(key=lambda item: item.start)
+    if not items:
+        return items
+    masks = [mask.span() for mask in _PRECISION.finditer(plain)]
+    items = [
+        item
+        for item in items
+        if not any(start <= item.start < end for start, end in masks)
+        and not (
+            _INDEX.search(plain[max(0, item.start - 12) : item.start]) and item is not items[-1]
+        )
+    ]
+    if items and _LIST_MARK.match(plain) and items[0].start < 6:
+        following = re.search(r"\n[\s*_(]*2[.)]\s", after) if items[0].value == 1 else None
+        if following or (len(items) > 1 and items[0].value == 1):
+            del items[0]
+    return items
 
 
-def _read_number_words(sentence: str) -> Fraction | None:
-    """Read a small number in words at the start: ``eighteen``, ``minus forty-two apples``."""
-    if not (match := _SPELLED.match(sentence)):
-        return None
-    first, second = _WORDS.get(match["first"].lower()), (match["second"] or "").lower()
-    if first is None or second in _NOT_A_UNIT:
-        return None
-    if first >= 20 and 1 <= _WORDS.get(second, 0) <= 9:
-        first += _WORDS[second]
-    return Fraction(-first if match["sign"] else first)
+def _settle_sentence(sentence: str, items: list[NumberMatch], *, is_label: bool) -> Settled:
+    """Settle a sentence whose number does not come first: one number, or what a copula states."""
+    last = items[-1]
+    if len({(item.value, item.is_number) for item in items}) == 1:
+        return _settled(items[0], is_plain=False)
+    if _SHORT_TAIL.fullmatch(sentence, last.end) and _COPULA.search(sentence[: last.start]):
+        return _settled(last, is_plain=False)
+    return Settled(why="nothing" if is_label else "ambiguous")
 
 
-# Answers that are not numbers: one of the choices, or free text.
+def _settle_first(sentence: str, items: list[NumberMatch]) -> Settled:
+    first = items[0]
+    asides = [p.span() for p in _PARENTHESIS.finditer(sentence, first.end)]
+    items = [item for item in items if not any(a <= item.start < b for a, b in asides)]
+    masked = sentence
+    for start, end in asides:
+        masked = masked[:start] + " " * (end - start) + masked[end:]
+    aside = _ASIDE.search(masked, first.end)
+    if aside:
+        masked = masked[: aside.start()]
+        items = [item for item in items if item.end <= len(masked)]
+    signs = [m.start() for m in re.finditer(r"[=≈]", masked) if m.start() >= first.end]
+    if not signs:
+        return _settle_side(masked, items)
+    bounds = [0, *signs, len(masked)]
+    sides = [
+        [item for item in items if start <= item.start < end] for start, end in pairwise(bounds)
+    ]
+    if any(_SECOND_NAME.search(masked[a:b]) for a, b in pairwise(bounds[:-1])):
+        return Settled(why="ambiguous")
+    end_side = _settle_side(masked, sides[-1]) if sides[-1] else Settled(why="ambiguous")
+    if end_side.value is not None or end_side.why == "expression":
+        return Settled(value=end_side.value, why=end_side.why, is_plain=False)
+    start_side = _settle_side(masked[: signs[0]], sides[0])
+    return start_side if start_side.value is not None else Settled(why="ambiguous")
+
+
+def _settle_side(text: str, items: list[NumberMatch]) -> Settled:
+    first = items[0]
+    for this, following in pairwise(items):
+        if not _JOIN.fullmatch(text, this.end, following.start):
+            break
+        if (following.value, following.is_number) != (first.value, first.is_number):
+            return Settled(why="ambiguous")
+    return _settled(first, is_plain=_SHORT_TAIL.fullmatch(text, first.end) is not None)
+
+
+def _settled(item: NumberMatch, *, is_plain: bool) -> Settled:
+    if not item.is_number:
+        return Settled(why="expression")
+    return Settled(value=item.value, is_plain=is_plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 
@@ -9,25 +10,66 @@ from cotkit.scoring.candidates import find_candidates, last_line
 from cotkit.scoring.scope import CLIP
 from cotkit.types import Question, Reading
 
-EDGES = string.whitespace + string.punctuation
+EDGES = string.whitespace + string.punctuation + "。、，！？：；「」『』《》“”‘’«»¿¡…–—"
 """What is stripped from both ends of a text."""
+
+_WRAPPER = re.compile(
+    r"\\(?:boxed|fbox|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt|cal)|mbox|hbox|operatorname"
+    r"|emph|bold"
+    r"|boldsymbol|underline)\*?\s?(?=\{)|\\(?:left|right|displaystyle)\b|\\[()\[\]]"
+    r"|</?(?:b|i|u|em|strong|span|mark|code|answer|ans)(?:\s[^<>]{0,60})?>"
+)
+_REASON = re.compile(
+    r"\s*[,;:(\u2013\u2014-]?\s*\b(?:because|since|as (?:it|he|she|they|this|that|the|there|we)"
+    r"|due to|given that"
+    r"|which (?:is|are|was|were|means|makes)|whose|for the reason|not (?!only\b))\b.*|(?<=\w);\s.*"
+    r"|(?<=[\w)\]\"'])\s*[,，]?\s*(?:因为|因為|なぜなら|而不是).*"
+    r"|(?<=[\w)\]\"'])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*"
+    r"|(?<=[^\W\d_]{4})[.!?]\s+(?=[A-Z\"'(]).*|(?<=\w)[。！？].+",
+    re.IGNORECASE | re.DOTALL,
+)
+_VERDICT = re.compile(
+    r"(yes|no|true|false|valid|invalid)\b\s*[,;:.!\u2013\u2014-]\s*\S.*", re.DOTALL
+)
 
 
 def read_text(text: str, _question: Question, *, guess: bool) -> Reading:
-    """Read free text after a marker, normalised; ``guess`` also takes the last line."""
+    """Read free text after a marker, normalised, without the reason that follows it.
+
+    ``guess`` also takes the last line.
+    """
     for candidate in (*find_candidates(text), *(last_line(text) if guess else ())):
-        rule, piece = candidate.rule, candidate.piece
-        if normal := normal_text(piece):
-            return Reading(value=normal, rule=rule)
+        if normal := answer_text(candidate.piece):
+            return Reading(value=normal, rule=candidate.rule)
     return Reading(value=None, rule="none")
 
 
 def equals_text(value: str, gold: str, _question: Question) -> bool:
-    """Return whether both are equal after :func:`normal_text`."""
-    return value == normal_text(gold)
+    """Return whether both are equal after :func:`answer_text`, or as they are normalised."""
+    return value in {normal_text(gold), answer_text(gold)}
+
+
+def answer_text(text: str) -> str:
+    """Normalise a text and leave out what explains it: ``Paris, because ...``, ``Yes, it is``."""
+    normal = normal_text(text)
+    verdict = _VERDICT.fullmatch(normal)
+    if verdict:
+        return verdict[1]
+    plain = without_markup(text[:CLIP])
+    reason = _REASON.search(plain)
+    short = normal_text(plain[: reason.start()]) if reason else ""
+    return short or normal
 
 
 def normal_text(text: str) -> str:
     """Normalise a text: fold compatibility forms and case, single spaces, no outer punctuation."""
-    folded = unicodedata.normalize("NFKC", text[:CLIP]).casefold()
+    folded = unicodedata.normalize("NFKC", without_markup(text[:CLIP])).casefold()
     return " ".join(folded.split()).strip(EDGES)
+
+
+def without_markup(text: str) -> str:
+    """Return a text without LaTeX wrappers, their braces, and tags that only mark it."""
+    if "\\" not in text and "<" not in text:
+        return text
+    bare = _WRAPPER.sub("", text)
+    return bare if bare == text else bare.replace("{", "").replace("}", "").replace("$", "")

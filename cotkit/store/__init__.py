@@ -9,10 +9,19 @@ from cotkit.store.place import (
     place_of,
     store_option,
 )
-from cotkit.store.rows import AttemptRow, Columns, DraftRow, RunRow, StoredReply
+from cotkit.store.rows import (
+    PERMANENT,
+    AttemptRow,
+    Columns,
+    DraftRow,
+    RunRow,
+    StoredCall,
+    StoredReply,
+)
 from cotkit.store.store import Store, StoredTurn
 
 __all__ = [
+    "PERMANENT",
     "STORE_NAME",
     "AttemptRow",
     "BatchLedger",
@@ -21,6 +30,7 @@ __all__ = [
     "Place",
     "RunRow",
     "Store",
+    "StoredCall",
     "StoredReply",
     "StoredTurn",
     "existing_place",

@@ -11,8 +11,9 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cotkit.errors import StoreError
 from cotkit.store.database import Database, Row
-from cotkit.store.place import Place
+from cotkit.store.place import Place, mask_password
 from cotkit.store.store import open_database
 
 _AT_ONCE = 10_000  # values in a query: SQLite takes 32,766, PostgreSQL 65,535
@@ -71,7 +72,14 @@ class BatchLedger:
         with self._open() as db:
             update = "UPDATE batch SET id = ?, status = 'submitted' WHERE key = ?"
             db.commit((update, [(id_, key)]), durable=True)
-            return _read_row(db, db.rows(query, (key,))[0])
+            rows = db.rows(query, (key,))
+            if not rows:
+                raise StoreError(
+                    f"batch {id_} runs at the provider, and {mask_password(self.place)} no longer "
+                    "holds what it was submitted for: the store was deleted or replaced",
+                    hint="put the store back, and the same command finds the batch again",
+                )
+            return _read_row(db, rows[0])
 
     def collected(self, key: str) -> None:
         """Record that all results of a batch were read once."""

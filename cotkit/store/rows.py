@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cotkit.errors import UsageError
-from cotkit.types import Outcome, Reading
+from cotkit.types import Completion, Outcome, Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,10 @@ class StoredReply:
     """By the reader asked for; None: it has not read this attempt."""
     reasoned_apart: bool
     """Whether any completion came with reasoning, or tokens of it, kept apart."""
+
+
+PERMANENT = "refused for good: "
+"""How the error of an attempt begins that is not tried again unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,27 @@ class AttemptRow:
     """``Attempt.is_vote``."""
     scorer_version: str = ""
     """``scoring.SCORER_VERSION`` when it was scored; empty if it failed."""
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether it failed and is not tried again unasked: a server refuses its prompt."""
+        return self.outcome == "failed" and (self.error or "").startswith(PERMANENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCall:
+    """What of one completion of a run tells how its server behaved."""
+
+    problem_id: str
+    """The problem whose attempt used it; of several, the first."""
+    created_utc: str
+    """When it was stored."""
+    prompt: str
+    """The prompt, its messages joined."""
+    max_tokens: int
+    """The limit that was asked for."""
+    completion: Completion
+    """What came back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from cotkit.errors import UsageError
+from cotkit.errors import StoreError, UsageError
 from cotkit.identity import canonical_json, completion_key
+from cotkit.store.claims import Claims
 from cotkit.store.database import Database
 from cotkit.store.place import Place, mask_password
 from cotkit.store.rows import (
@@ -25,11 +27,14 @@ from cotkit.store.rows import (
     Columns,
     DraftRow,
     RunRow,
+    StoredCall,
     StoredReply,
     as_columns,
     as_reply,
 )
 from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
+
+_CALLS_AT_A_TIME = 200  # read from the database: bounds memory
 
 
 def open_database(place: Place) -> Database:
@@ -71,14 +76,23 @@ class Store:
         """
         self.place = place
         self._db = open_database(place)
+        self.claims = Claims(self._db)
+        """Who is making what."""
 
     def __enter__(self) -> Self:
         """Return the store itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self._db.close()
+        """Close it.
+
+        Raises:
+            StoreError: its file was deleted or replaced since the last write.
+        """
+        try:
+            self.claims.close()
+        finally:
+            self._db.close()
 
     def put_backend(self, key: str, info: BackendInfo) -> None:
         """Record a backend under its key, once."""
@@ -106,9 +120,10 @@ class Store:
             canonical_json(completion),
             _now(),
         )
-        _, new = self._db.commit(
+        _, new, _ = self._db.commit(
             ("INSERT INTO request VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", [content]),
             ("INSERT INTO completion VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", [row]),
+            ("DELETE FROM claim WHERE completion = ?", [row[:1]]),
         )
         return completion if new else self.completion(row[0]) or completion
 
@@ -116,6 +131,27 @@ class Store:
         """Return the completion under a key; None if there is none."""
         row = self._one("SELECT body FROM completion WHERE key = ?", (key,))
         return _load_completion(row[0]) if row else None
+
+    def amend_completion(self, key: str, completion: Completion) -> bool:
+        """Replace a completion by another reading of its answer; return whether it was there."""
+        (changed,) = self._db.commit(
+            ("UPDATE completion SET body = ? WHERE key = ?", [(canonical_json(completion), key)])
+        )
+        return changed > 0
+
+    def outdate_attempts(self, run_id: str, keys: AbstractSet[str]) -> None:
+        """Mark the attempts of a run that used any of some completions as to be scored anew."""
+        query = "SELECT arm, problem_id, sample, turns FROM attempt WHERE run = ?"
+        outdated = [
+            ("amended", run_id, arm, problem_id, sample)
+            for arm, problem_id, sample, turns in self._db.rows(query, (run_id,))
+            if any(not keys.isdisjoint(turn) for turn in json.loads(turns))
+        ]
+        statement = (
+            "UPDATE attempt SET scorer_version = ? "
+            "WHERE run = ? AND arm = ? AND problem_id = ? AND sample = ?"
+        )
+        self._db.commit((statement, outdated))
 
     def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
         """Record that a run has begun, or begun again, maybe with another spelling of its spec.
@@ -197,13 +233,14 @@ class Store:
         row = self._one(query, (run_id,))
         return int(row[0]) if row else 0
 
-    def n_outdated(self, run_id: str, scorer_version: str) -> int:
-        """Return how many attempts of a run have scores of another version of the scorer."""
+    def n_outdated(self, run_id: str, scorer_versions: Sequence[str]) -> int:
+        """Return how many attempts of a run have scores of other versions of the scorer."""
+        marks = ", ".join("?" for _ in scorer_versions)
         query = (
-            "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed' "
-            "AND scorer_version NOT IN ('', ?)"
+            "SELECT count(*) FROM attempt WHERE run = ? AND outcome != 'failed' "  # noqa: S608
+            f"AND scorer_version NOT IN ('', {marks})"  # question marks
         )
-        row = self._one(query, (run_id, scorer_version))
+        row = self._one(query, (run_id, *scorer_versions))
         return int(row[0]) if row else 0
 
     def turns(self, run_id: str, arm: str, problem_id: str, sample: int = 0) -> list[StoredTurn]:
@@ -213,6 +250,32 @@ class Store:
             (run_id, arm, problem_id, sample),
         )
         return [self._load_turn(keys) for keys in json.loads(row[0])] if row else []
+
+    def calls(self, run_id: str) -> Iterator[StoredCall]:
+        """Yield every completion that the attempts of a run used, each once, in no order."""
+        problem_of: dict[str, str] = {}
+        query = "SELECT problem_id, turns FROM attempt WHERE run = ? ORDER BY position"
+        for problem_id, turns in self._db.stream(query, (run_id,)):
+            for keys in json.loads(turns):
+                for key in keys:
+                    problem_of.setdefault(key, problem_id)
+        keys = list(problem_of)
+        for start in range(0, len(keys), _CALLS_AT_A_TIME):
+            part = keys[start : start + _CALLS_AT_A_TIME]
+            marks = ", ".join("?" for _ in part)
+            rows = self._db.rows(
+                "SELECT completion.key, body, created_utc, messages, decoding FROM completion "  # noqa: S608 - only marks
+                f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
+                tuple(part),
+            )
+            for key, body, created_utc, messages, decoding in rows:
+                yield StoredCall(
+                    problem_id=problem_of[key],
+                    created_utc=created_utc,
+                    prompt="".join(message["content"] for message in json.loads(messages)),
+                    max_tokens=json.loads(decoding)["max_tokens"],
+                    completion=_load_completion(body),
+                )
 
     def runs(self) -> list[RunRow]:
         """Return all runs, latest first."""
@@ -267,6 +330,11 @@ class Store:
             tuple(keys),
         )
         by_key = {row[0]: row for row in rows}
+        if lost := next((key for key in keys if key not in by_key), None):
+            raise StoreError(
+                f"completion {lost} of this attempt is no longer in {mask_password(self.place)}",
+                hint="the same command makes it again",
+            )
         ordered = [by_key[key] for key in keys]
         decoding = json.loads(ordered[0][4])
         request = Request(

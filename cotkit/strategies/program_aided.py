@@ -22,10 +22,11 @@ class ProgramAided(DecodingStrategy):
 
     Source: arXiv:2211.10435 (PAL). The answer is the last line that the code prints. Code that does
     not run to its end gives no answer, with the reason in the note; so does a function cut at
-    ``max_tokens``, which is not run. Runs only with ``--confirm-run-unsafe-code``.
+    ``max_tokens``, which is not run. Runs only with ``--confirm-run-unsafe-code``, and in a sandbox
+    (``--sandbox``).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     prompts: ClassVar[tuple[str, ...]] = ("program-aided.v1.jinja", "exemplars.program.v1.jsonl")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True

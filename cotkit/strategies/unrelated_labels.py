@@ -24,8 +24,10 @@ SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Name -> symbols, given to the sorted labels in this order; ``reversed``: each the next label."""
 
-_MARKERS = re.compile(r"(?i:answer)|\\(?:boxed|fbox)|Q(?:uestion)?\*{0,3}:")
-"""Answer cues, boxes, and the next question, at which readers stop."""
+_MARKERS = re.compile(
+    r"(?i:answer|result|solution|conclusion)|\\(?:boxed|fbox)|Q(?:uestion)?\*{0,3}:|#{2,}|[<>{}\[\]|:=]"
+)
+"""What readers could take for a marker of an answer, or for the next question."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_n
 from cotkit.run.likelihood import note_unscored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
-from cotkit.store import Store, place_of, store_option
+from cotkit.store import PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
 
@@ -149,7 +149,15 @@ def perform(
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
             execution = run_to_end(
-                _execute(plan, running, store, say, meter=meter, closes=closes or backend is None)
+                _execute(
+                    plan,
+                    running,
+                    store,
+                    say,
+                    meter=meter,
+                    closes=closes or backend is None,
+                    retry_failed=resources.retry_failed,
+                )
             )
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
@@ -182,7 +190,14 @@ def outdated_note(n_outdated: int) -> str:
 
 
 async def _execute(
-    plan: Plan, backend: Backend, store: Store, emit: Emit, *, meter: Meter, closes: bool
+    plan: Plan,
+    backend: Backend,
+    store: Store,
+    emit: Emit,
+    *,
+    meter: Meter,
+    closes: bool,
+    retry_failed: bool,
 ) -> ExecutionResult:
     stop_rule = None
     if plan.spec.stop_when:
@@ -190,7 +205,15 @@ async def _execute(
             plan.pairs, margin=plan.spec.margin, level=LEVEL, not_asked=plan.upper_bounds
         )
     try:
-        return await execute_plan(plan, backend, store, emit, meter=meter, is_enough=stop_rule)
+        return await execute_plan(
+            plan,
+            backend,
+            store,
+            emit,
+            meter=meter,
+            is_enough=stop_rule,
+            retry_failed=retry_failed,
+        )
     finally:
         if closes:
             await backend.close()
@@ -234,6 +257,7 @@ def analyse(
             for arm in plan.arms
             if isinstance(arm.strategy, FlippedLabels)
         },
+        is_unwalled=plan.is_unwalled,
     )
     comparison = compare_rows(
         rows,
@@ -254,13 +278,18 @@ def analyse(
         ),
         ended_by=result.ended_by,
         why_failed=why,
+        n_refused_for_good=sum(row.is_permanent for row in result.rows),
         n_shot=plan.n_shot,
     )
 
 
 def failure_reason(result: ExecutionResult) -> str | None:
-    """Return the most common reason of a run's failed attempts; None: none failed."""
-    reasons = Counter(row.error for row in result.rows if row.outcome == "failed" and row.error)
+    """Return the commonest reason of failed attempts that may yet succeed; None: none is."""
+    reasons = Counter(
+        row.error
+        for row in result.rows
+        if row.outcome == "failed" and row.error and not row.is_permanent
+    )
     return reasons.most_common(1)[0][0] if reasons else None
 
 
@@ -292,9 +321,8 @@ def _run_notes(
             f"{info.model} takes no temperature: what should be greedy was sampled at the "
             "provider's default, and a second run will differ"
         )
-    served = sorted({row.served_by for row in result.rows if row.served_by})
-    if len(served) > 1:
-        notes.append(f"several models or versions answered: {'; '.join(served)}")
+    notes += _note_refusals([row for row in result.rows if row.is_permanent])
+    notes += result.server_notes
     if price is not None:
         way = ", batch interface" if plan.spec.batch else ""
         notes.append(
@@ -303,6 +331,23 @@ def _run_notes(
             f"check them at {price.source}"
         )
     return tuple(notes)
+
+
+_MOST_NAMED = 5  # problems in a note
+
+
+def _note_refusals(rows: Sequence[AttemptRow]) -> Iterator[str]:
+    """Yield the note on attempts that a server refuses for good."""
+    if not rows:
+        return
+    names = list(dict.fromkeys(row.problem_id for row in rows))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    reasons = Counter((row.error or "").removeprefix(PERMANENT) for row in rows)
+    yield (
+        f"{len(rows)} attempts are left out, for a server refuses their prompts "
+        f"({', '.join(names[:_MOST_NAMED])}{more}): {reasons.most_common(1)[0][0]}; "
+        "--retry-failed tries them again"
+    )
 
 
 def ignore_event(event: Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from cotkit.analysis.audit import contamination_rate
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 COMPANIONS: tuple[tuple[str, str, float, float], ...] = (
+    ("steps_right", "steps_right", 0.0, 1.0),
     ("digit_accuracy", "digit_accuracy", 0.0, 1.0),
     ("edit_similarity", "edit_similarity", 0.0, 1.0),
     ("brier_per_option", "1 - brier_per_option", 1.0, -1.0),
     ("gold_log_prob_per_token", "gold_log_prob_per_token", 0.0, 1.0),
-    ("steps_right", "steps_right", 0.0, 1.0),
 )
 """(metric of an attempt, name as a companion, a, b): the companion is ``a + b * metric``, so that
-higher is better. These reward part of an answer; the first that both arms have decides on a jump.
-"""
+higher is better. These reward part of an answer; the first that both arms have decides on a jump:
+steps where chains are judged, because digits of an answer that hangs on every step only repeat
+exact match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class LadderArms:
     """Every arm -> whether it asks for reasoning before the answer."""
     reader: str
     """The reader that decided what is correct."""
+    answer_lengths: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
+    """Problem -> tokens of its gold answer (``scoring.measure.answer_length``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
             [clusters.get(name) for name in arms.problem_ids], arms.problem_ids
         ),
         n_steps=_tuple_or_none([steps.get(name) for name in arms.problem_ids]),
+        answer_lengths=_tuple_or_none([arms.answer_lengths.get(name) for name in arms.problem_ids]),
     )
     return LadderData(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
 

@@ -7,6 +7,8 @@ object that :func:`record_fields` makes, so that every table of the run can be m
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast, get_args
@@ -16,6 +18,7 @@ from cotkit.registry import load_class, parse_spec
 from cotkit.run.runner import score_draft
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt, read_steps
+from cotkit.scoring.metrics import METRICS
 from cotkit.store import AttemptRow, StoredTurn
 from cotkit.types import Attempt, Completion, Outcome, Problem, StopReason
 
@@ -106,7 +109,7 @@ def score_record(
         text=attempt.text,
         readings=scores.readings,
         correct_by=scores.correct_by,
-        scorer_version=score.SCORER_VERSION,
+        scorer_version=score.scorer_version(problem.question.answer_kind),
         metrics={**(record.metrics or {}), **metrics},
         error=attempt.note,
         drafts=drafts,
@@ -232,8 +235,11 @@ def read_record(
         nothing = Attempt(text="", stop_reason="stop")
         return AttemptRecord(attempt=nothing, failure=failure, facts=facts)
     metrics = need("metrics", dict, None)
-    if not all(isinstance(value, (int, float)) for value in (metrics or {}).values()):
-        raise bad("must hold numbers", "metrics")
+    for name, value in (metrics or {}).items():
+        if name not in METRICS and _PASS_AT.fullmatch(name) is None:
+            raise bad("no such metric", f"metrics.{name}")
+        if not isinstance(value, (int, float)) or not math.isfinite(_as_float(value)):
+            raise bad("must be a number", f"metrics.{name}")
     drafts = tuple(_read_draft(draft, bad) for draft in need("drafts", list, []))
     is_vote = need("is_vote", bool, default=False)
     if is_vote and not drafts:
@@ -252,6 +258,16 @@ def read_record(
         metrics=metrics,
         facts=facts,
     )
+
+
+_PASS_AT = re.compile(r"pass_at_[1-9][0-9]{0,5}")
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
 
 
 def _read_draft(draft: object, bad: Callable[[str, str], BadInputError]) -> Attempt:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.grid import Axis, Rung, ScaleQuestion
+from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.analysis.values import Criteria
 from cotkit.benchmarks import load_benchmark
@@ -26,6 +26,7 @@ from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
+from cotkit.scoring.measure import answer_length
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store import Store, existing_place, place_of
 from cotkit.types import BackendInfo
@@ -302,7 +303,7 @@ def _complete_job(
     job: LadderJob, store: Store, resources: Resources, *, log_dir: Path | str, emit: Emit
 ) -> str | None:
     """Run what is missing of a job; return why attempts failed, if any did."""
-    is_current = not store.n_outdated(job.run_id, score.SCORER_VERSION)
+    is_current = not store.n_outdated(job.run_id, score.current_versions())
     if is_current and store.n_done(job.run_id) == len(job.plan.arms) * len(job.plan.problems):
         return None
     assert job.backend is not None, "a run that is only read is complete or has holes"
@@ -326,6 +327,8 @@ class ScaleOptions:
     """What size means."""
     assume_sustained: bool = False
     """Whether help that began is assumed not to stop (``Question.assume_sustained``)."""
+    thresholds: tuple[float, ...] = THRESHOLDS
+    """Gains whose beginnings the staircase names, rising, each in (0, 1]."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
     by_steps: bool = False
@@ -453,6 +456,7 @@ def analyse_jobs(
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
             reader=criteria.reader,
+            answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
         ),
     )
     question = ScaleQuestion(
@@ -461,6 +465,7 @@ def analyse_jobs(
         level=criteria.level ** (1 / n_curves),
         axis=options.axis,
         assume_sustained=options.assume_sustained,
+        thresholds=options.thresholds,
     )
     origin = RunOrigin(
         reader=criteria.reader,
@@ -468,6 +473,7 @@ def analyse_jobs(
         runs={run.rung.model: run.run_id for run in runs},
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
+        is_unwalled=any(job.plan.is_unwalled for job in jobs),
     )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)
@@ -513,5 +519,5 @@ def _notes_on_stored(jobs: Sequence[LadderJob], store: Store) -> Iterator[str]:
     """Yield what must be known of runs that an earlier cotkit made or scored."""
     if trusted_ids := [job.plan.stored_id for job in jobs if job.plan.stored_id is not None]:
         yield trust_note(trusted_ids)
-    if n_outdated := sum(store.n_outdated(job.run_id, score.SCORER_VERSION) for job in jobs):
+    if n_outdated := sum(store.n_outdated(job.run_id, score.current_versions()) for job in jobs):
         yield outdated_note(n_outdated)

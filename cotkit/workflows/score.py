@@ -15,7 +15,8 @@ from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
 from cotkit.run.spec import DEFAULTS
-from cotkit.scoring import SCORER_VERSION
+from cotkit.scoring.readers import resolve_reader
+from cotkit.scoring.score import scorer_version
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Problem, Reading
 from cotkit.workflows.completions_file import CompletionLine
@@ -40,6 +41,7 @@ class ScoreQuestion(Criteria):
 
     Raises:
         UsageError: the margin is out of range.
+        MissingDependencyError: the reader math-verify is not installed.
     """
 
     reader: str = DEFAULTS.reader
@@ -49,6 +51,7 @@ class ScoreQuestion(Criteria):
 
     def __post_init__(self) -> None:
         """Refuse now what would be refused after the last line."""
+        object.__setattr__(self, "reader", resolve_reader(self.reader))
         check_criteria((), self)
 
 
@@ -98,7 +101,8 @@ def score_completions(
 def _make_facts(
     scored: ScoredCompletions, bench: Benchmark, ask: ScoreQuestion, source: str
 ) -> RunFacts:
-    content = [bench.name, bench.version, SCORER_VERSION, ask.reader, ask.missing, scored.digest]
+    version = scorer_version(bench.answer_kind)
+    content = [bench.name, bench.version, version, ask.reader, ask.missing, scored.digest]
     attempted = {problem for rows in scored.arms.values() for problem in rows}
     return RunFacts(
         run_id=content_hash("scored", content)[:12],

@@ -12,6 +12,8 @@ from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
+from cotkit.run.served import note_server
+from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
@@ -33,13 +35,21 @@ def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
     _check_unchanged(run, plan, rows)
     change = change_of(plan, info, store, run.id)
     plan = trusted(plan, store, run.id)
+    moved = ""
     if plan.run_id(info) == run.id and run_to_end(reread(plan, info, store)):
+        before = {(row.arm, row.problem_id, row.sample): row.outcome for row in rows}
         rows = store.attempts(run.id)
+        n = sum(before[row.arm, row.problem_id, row.sample] != row.outcome for row in rows)
+        moved = f"read again by scorer version {SCORER_VERSION}: {n} of {len(rows)} outcomes moved"
     n_planned = len(plan.arms) * len(plan.problems)
     decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned
-    result = ExecutionResult(rows=tuple(rows), ended_by="decided" if decided else None)
+    result = ExecutionResult(
+        rows=tuple(rows),
+        ended_by="decided" if decided else None,
+        server_notes=note_server(store, run.id, info),
+    )
     comparison = analyse(plan, info, result, price_for(spec, info, None))
-    notes = comparison.notes
+    notes = (*comparison.notes, moved) if moved else comparison.notes
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)

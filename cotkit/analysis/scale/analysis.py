@@ -61,13 +61,14 @@ def _make_answer(
     rng: np.random.Generator,
 ) -> OnsetAnswer:
     question = setting.question
-    bracket = find_onset(points, question.margin)
-    bracket = replace(bracket, model_based=fit_crossing(bracket, pair, drawn, setting))
+    thresholds = None if question.assume_sustained else question.thresholds
+    onset = find_onset(points, question.margin, thresholds)
+    onset = replace(onset, model_based=fit_crossing(onset, pair, drawn, setting))
     facts = SentenceFacts(
         arm=pair[0],
         control=pair[1],
         points=[point for point in points if point.x is not None and point.label != "missing"],
-        onset=bracket,
+        onset=onset,
         margin=question.margin,
         axis=question.axis,
         assume_sustained=question.assume_sustained,
@@ -77,7 +78,7 @@ def _make_answer(
         arm=pair[0],
         control=pair[1],
         points=points,
-        onset=bracket,
+        onset=onset,
         jumps=find_jumps(pair, drawn, setting, rng),
         sentence=scale_sentence(facts),
     )

@@ -38,23 +38,28 @@ class CompanionCurve:
     companion_name: str | None
     """Its name."""
     lengths: Floats | None
-    """[problems] tokens of the answers, or their steps; None: unknown."""
-    length_name: str
-    """What those are."""
+    """[problems] tokens of the companion in each answer (`lengths_of`); None: unknown."""
     level: float
     """Of intervals."""
 
 
-def lengths_of(grid: ResultGrid) -> tuple[Floats | None, str]:
-    """Return the length L of each problem, if known for all, and what it counts.
+_WHOLE = frozenset({"1 - brier_per_option", "gold_log_prob_per_token"})
+"""Companions that weigh whole options: they have no tokens."""
 
-    That is the length of the answer, else the number of steps.
+
+def lengths_of(grid: ResultGrid, companion: str) -> Floats | None:
+    """Return the length L of each problem's answer in tokens of a companion; None: unknown.
+
+    Digits of a number or words of a text; of ``steps_right``, the steps of the chain. A companion
+    that weighs whole options has none.
     """
-    sources = ((grid.answer_lengths, "answer length"), (grid.n_steps, "steps"))
-    for lengths, name in sources:
-        if lengths and None not in lengths:
-            return np.asarray(lengths, dtype=np.float64), name
-    return None, ""
+    if companion == "steps_right":
+        lengths = grid.n_steps
+    else:
+        lengths = None if companion in _WHOLE else grid.answer_lengths
+    if not lengths or None in lengths:
+        return None
+    return np.asarray(lengths, dtype=np.float64)
 
 
 def run_checks(curve: CompanionCurve, rng: np.random.Generator) -> tuple[Check, ...]:
@@ -76,6 +81,10 @@ def _predict_rates(curve: CompanionCurve) -> Floats | None:
     return (q[:, None] ** curve.lengths).mean(1)
 
 
+def _length_name(curve: CompanionCurve) -> str:
+    return "steps" if curve.companion_name == "steps_right" else "answer length"
+
+
 def _check_power_law(curve: CompanionCurve) -> Check | None:
     predicted = _predict_rates(curve)
     if predicted is None or curve.lengths is None:
@@ -88,7 +97,7 @@ def _check_power_law(curve: CompanionCurve) -> Check | None:
         name="p^L prediction",
         value=float(np.mean(agree)),
         sentence=(
-            f"{curve.companion_name}^L, L the {curve.length_name} ({curve.lengths.mean():.3g} in "
+            f"{curve.companion_name}^L, L the {_length_name(curve)} ({curve.lengths.mean():.3g} in "
             f"the mean), lies in the interval of exact match at {sum(agree)} of {len(agree)} "
             f"sizes; {_NOTHING}"
         ),
@@ -136,7 +145,7 @@ def _check_score(curve: CompanionCurve, rng: np.random.Generator) -> Check:
         name="emergence score",
         value=score,
         sentence=(
-            f"E/(N-1) is {score:.3g}, at the {100 * share:.0f}th percentile of data drawn from "
+            f"E/(N-1) is {score:.3g}, above {100 * share:.0f} % of data drawn from "
             f"{fit}; a straight line has 1, and a smooth curve may have any score"
         ),
     )

@@ -97,7 +97,11 @@ class ResultGrid:
     n_steps: tuple[int | None, ...] | None = None
     """Steps of each problem; None: unknown."""
     answer_lengths: tuple[int | None, ...] | None = None
-    """Tokens (digits) of each gold answer, the L of p^L; None: unknown."""
+    """Digits of each gold number or words of each gold text, the L of p^L; None: unknown."""
+
+
+THRESHOLDS = (0.05, 0.10, 0.20, 0.30)
+"""Gains whose beginnings the staircase names, unless others are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,8 @@ class ScaleQuestion:
     assumed not to stop."""
     n_resamples: int = 2000
     """Of every bootstrap."""
+    thresholds: tuple[float, ...] = THRESHOLDS
+    """Gains of the staircase, rising, each in (0, 1]."""
 
 
 # The models of a grid in order of size, and what may not be asked of them.
@@ -215,8 +221,8 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
     """Refuse a question that has no answer.
 
     Raises:
-        UsageError: a margin, level or number of resamples out of range; no pair, a pair of one
-            arm, or an arm without any result.
+        UsageError: a margin, level, threshold or number of resamples out of range; no pair, a pair
+            of one arm, or an arm without any result.
     """
     if not 0 < question.margin < 1:
         raise UsageError(
@@ -229,6 +235,7 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
         )
     if question.n_resamples < 100:
         raise UsageError(f"{question.n_resamples} resamples", hint="100 or more")
+    check_thresholds(question.thresholds)
     if not question.pairs:
         raise UsageError("no strategy to measure against a control")
     measured = {arm for _, arm in grid.cells}
@@ -241,6 +248,20 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
                     f"no results of {name} on {grid.bench}",
                     hint=f"there are: {', '.join(sorted(measured)) or 'none at all'}",
                 )
+
+
+def check_thresholds(thresholds: Sequence[float]) -> None:
+    """Refuse gains of a staircase that do not rise from above 0 to 1 at most.
+
+    Raises:
+        UsageError: they do not.
+    """
+    steps = (0.0, *thresholds)
+    if not (all(a < b for a, b in pairwise(steps)) and steps[-1] <= 1):
+        listed = ", ".join(f"{100 * x:g}" for x in thresholds)
+        raise UsageError(
+            f"thresholds {listed} points", hint="above 0, rising, 100 at most: 5,10,20,30"
+        )
 
 
 def _check_names(grid: ResultGrid) -> None:

@@ -19,8 +19,8 @@ from cotkit.stats.intervals import Interval, critical_value
 
 MIN_SIZES = 4
 """With fewer sizes a jump cannot be distinguished from a straight line."""
-REAL_ABOVE = 0.5
-"""A companion surely sharper than this has a real jump."""
+JUMP_ABOVE = 0.5
+"""A curve surely sharper than this jumps."""
 SMOOTH_BELOW = 0.4
 """A companion surely less sharp than this has none."""
 
@@ -49,10 +49,18 @@ def judge_sharpness(
 ) -> tuple[JumpWord, str]:
     """Apply the rule to curves that are long, high and certain enough to be judged."""
     low, high = companion.interval.low, companion.interval.high
-    evidence = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
-    if low > REAL_ABOVE:
-        return "real_jump", f"{evidence} lies above {REAL_ABOVE}: it jumps too"
     strict = exact.metric.replace("_", " ")
+    own = (
+        f"sharpness of {strict} {exact.value:.2f} ({exact.interval.low:.2f} to "
+        f"{exact.interval.high:.2f})"
+    )
+    if exact.interval.high <= JUMP_ABOVE:
+        return "no_jump", f"{own} lies below {JUMP_ABOVE}: no jump to explain"
+    if exact.interval.low <= JUMP_ABOVE:
+        return "undetermined", f"{own} is not shown above {JUMP_ABOVE}, nor below"
+    evidence = f"sharpness of {companion.metric} {companion.value:.2f} ({low:.2f} to {high:.2f})"
+    if low > JUMP_ABOVE:
+        return "real_jump", f"{evidence} lies above {JUMP_ABOVE}: it jumps too"
     contrast = (
         f"that of {strict} {exact.value:.2f}, the difference {apart.low:+.2f} to {apart.high:+.2f}"
     )
@@ -78,7 +86,6 @@ def _find_jump(
         return None
     models, rungs = [models[i] for i in indices], [ladder.rungs[i] for i in indices]
     x = np.asarray(ladder.scale_positions(indices))
-    lengths, length_name = lengths_of(setting.grid)
     metrics = {
         name: measure_sharpness(
             name, x, rungs, [columns[model, source, name] for model in models], level
@@ -91,6 +98,14 @@ def _find_jump(
     n = np.asarray([columns[model, source, EXACT].n for model in models])
     n_units = int(n.min()) if setting.codes is None else int(setting.codes.max()) + 1
     word, why = judge_jump(exact, first, apart, _count_floors(models, source, columns), n_units)
+    if word in {"real_jump", "metric_artefact"} and first is not None:
+        name = first.sharpness.metric
+        if _only_repeats(name, models, source, columns, level):
+            word = "undetermined"
+            why = (
+                f"{name} of the wrong answers does not move with size, so it only repeats exact "
+                "match and cannot tell a jump from an artefact"
+            )
     if curve_direction(exact.means) < 0:
         why = f"of a curve that falls with size: {why}"
     return Jump(
@@ -112,8 +127,7 @@ def _find_jump(
                 companion=None if first is None else first.means,
                 companion_name=None if first is None else first.sharpness.metric,
                 noise=exact.draws.std(0),
-                lengths=lengths,
-                length_name=length_name,
+                lengths=lengths_of(setting.grid, first.sharpness.metric) if first else None,
                 level=level,
             ),
             rng,
@@ -126,7 +140,9 @@ def _shared_metrics(
 ) -> list[str]:
     """List metrics known at every one of these sizes, exact match first, others as first given."""
     of_first = [
-        metric for model, other, metric in columns if model == models[0] and other == source
+        metric
+        for model, other, metric in columns
+        if model == models[0] and other == source and not metric.endswith(OF_WRONG)
     ]
     return [m for m in of_first if all((model, source, m) in columns for model in models)]
 
@@ -141,6 +157,30 @@ def _count_floors(
         all(columns[model, arm, metric].mean == 0 for arm in arms for metric in metrics)
         for model in models
     )
+
+
+def _only_repeats(
+    metric: str,
+    models: Sequence[str],
+    source: Source,
+    columns: Mapping[ColumnKey, MeanEstimate],
+    level: float,
+) -> bool:
+    """Return whether a companion says no more than exact match, in every arm concerned.
+
+    The mean of a companion is ``e + (1 - e) w``, where e is exact match and w its mean over wrong
+    answers. Where w does not move with size, the curve is exact match on another scale.
+    """
+    arms = (source,) if isinstance(source, str) else source
+    for arm in arms:
+        wrong = [columns.get((model, arm, f"{metric}{OF_WRONG}")) for model in models]
+        estimates = [estimate for estimate in wrong if estimate is not None]
+        if len(estimates) >= 2:
+            means = np.asarray([estimate.mean for estimate in estimates])
+            draws = np.stack([estimate.draws for estimate in estimates], axis=1)
+            if not _is_noise(means, draws, level):
+                return False
+    return True
 
 
 def judge_jump(
@@ -248,6 +288,9 @@ def _is_noise(means: Floats, draws: Floats, level: float) -> bool:
 EXACT = "exact_match"
 """What the solve rate is called among metrics."""
 
+OF_WRONG = " of wrong answers"
+"""Ends the name of a companion's column that has its values of wrong answers only."""
+
 Source: TypeAlias = str | tuple[str, str]
 """An arm, or the (arm, control) of a gain."""
 ColumnKey: TypeAlias = tuple[str, Source, str]
@@ -302,8 +345,12 @@ def _metric_columns(setting: AnalysisSetting) -> dict[ColumnKey, Floats]:
     columns: dict[ColumnKey, Floats] = {}
     for rung in setting.ladder.rungs:
         for arm in setting.arms:
-            for metric, of_metric in _cell_metrics(cells.get((rung.model, arm))).items():
+            metrics = _cell_metrics(cells.get((rung.model, arm)))
+            for metric, of_metric in metrics.items():
                 columns[rung.model, arm, metric] = of_metric
+                if metric != EXACT:
+                    of_wrong = np.where(metrics[EXACT] == 0, of_metric, np.nan)
+                    columns[rung.model, arm, f"{metric}{OF_WRONG}"] = of_wrong
         for pair in setting.question.pairs:
             arm_metrics, control_metrics = (
                 _cell_metrics(cells.get((rung.model, name))) for name in pair

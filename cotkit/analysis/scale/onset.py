@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
@@ -11,12 +12,14 @@ import numpy as np
 from cotkit.analysis.scale.grid import LOG_AXES, AnalysisSetting, Rung
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate
 from cotkit.analysis.scale.values import (
+    Bracket,
     ModelBased,
     Onset,
     OnsetStatus,
     Point,
     SizeLabel,
     StatusAbove,
+    Step,
 )
 from cotkit.stats.bootstrap import Floats, percentiles
 from cotkit.stats.curves import fit_logistic, logistic
@@ -26,12 +29,20 @@ NO_HELP: frozenset[SizeLabel] = frozenset({"no_material_help", "harms"})
 _OPEN: frozenset[SizeLabel] = frozenset({"undetermined", "some_help"})
 
 
-def find_onset(points: Sequence[Point], margin: float) -> Onset:
+def find_onset(
+    points: Sequence[Point], margin: float, thresholds: Sequence[float] | None = None
+) -> Onset:
     """Find where material help starts, by the labels; unknown sizes and holes do not count.
 
     ``upper`` is the smallest size labelled ``helps``, ``lower`` the largest below it labelled
     ``no_material_help`` or ``harms``. The claim is (lower, upper]: the smallest tested size whose
     gain reaches the margin lies there, unless material help came and went below ``lower``.
+
+    Args:
+        points: By size, the smallest first.
+        margin: Smallest material gain.
+        thresholds: Of the staircase; None: the intervals do not all hold at once, so there is
+            neither bracket nor staircase.
     """
     tested = [point for point in points if point.x is not None and point.label != "missing"]
     first_help = next((i for i, point in enumerate(tested) if point.label == "helps"), None)
@@ -45,7 +56,67 @@ def find_onset(points: Sequence[Point], margin: float) -> Onset:
         first_detected=None if first is None else first.rung,
         after=None if first_help is None else _status_above(tested[first_help + 1 :]),
         harmed=tuple(point.rung for point in tested if point.label == "harms"),
+        bracket=None if thresholds is None else _make_bracket(tested, margin),
+        staircase=tuple(_make_step(tested, threshold) for threshold in thresholds or ()),
     )
+
+
+def find_bracket(
+    lows: Sequence[float], highs: Sequence[float], margin: float
+) -> tuple[int, int, float] | None:
+    """Return where a gain starts that no smaller size has, and that gain, whatever the margin.
+
+    ``upper`` is the smallest size whose lower end exceeds the margin; ``lower`` the largest below
+    it such that no interval up to there reaches the lower end of ``upper``. Where all intervals
+    hold, no size up to ``lower`` gains more than the gain returned, and ``upper`` gains more: so
+    for every margin between the two, the smallest size that reaches it lies in (lower, upper]. No
+    shape of the curve is assumed, and the gain may be chosen after the data, as one family of
+    intervals holds for all margins at once; ``upper`` may not.
+
+    Args:
+        lows: Lower ends of simultaneous intervals, the smallest size first.
+        highs: Their upper ends.
+        margin: Smallest material gain.
+
+    Returns:
+        Index of ``lower``, index of ``upper``, and the gain; None: nothing can be said.
+    """
+    upper = next((i for i, low in enumerate(lows) if low > margin), None)
+    if upper is None:
+        return None
+    tops = list(itertools.accumulate(highs[:upper], max, initial=margin))[1:]
+    below = [i for i, top in enumerate(tops) if top < lows[upper]]
+    return (below[-1], upper, tops[below[-1]]) if below else None
+
+
+def _make_bracket(tested: Sequence[Point], margin: float) -> Bracket | None:
+    lows, highs = _interval_ends(tested)
+    indices = find_bracket(lows, highs, margin)
+    if indices is None:
+        return None
+    lower, upper, no_more_than = indices
+    return Bracket(
+        lower=tested[lower].rung,
+        upper=tested[upper].rung,
+        no_more_than=no_more_than,
+        at_least=lows[upper],
+    )
+
+
+def _make_step(tested: Sequence[Point], threshold: float) -> Step:
+    lows, highs = _interval_ends(tested)
+    upper = next((i for i, low in enumerate(lows) if low >= threshold), None)
+    tops = itertools.accumulate(highs[:upper], max)
+    below = [i for i, top in enumerate(tops) if top < threshold]
+    return Step(
+        threshold=threshold,
+        lower=tested[below[-1]].rung if below else None,
+        upper=None if upper is None else tested[upper].rung,
+    )
+
+
+def _interval_ends(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [p.interval.low for p in points], [p.interval.high for p in points]
 
 
 def may_hide_help(point: Point, margin: float) -> bool:

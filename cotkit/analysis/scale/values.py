@@ -23,8 +23,9 @@ to help has an MDE above the margin."""
 StatusAbove = Literal["sustained", "not_shown_beyond", "reversed"]
 """What lies above the upper end: all help; a size where help is not shown; a size that harms."""
 
-JumpWord = Literal["real_jump", "metric_artefact", "undetermined"]
-"""Of the sharpness contrast between exact match and a linear companion."""
+JumpWord = Literal["real_jump", "metric_artefact", "no_jump", "undetermined"]
+"""Of the sharpness contrast between exact match and a linear companion; ``no_jump``: exact match
+itself is shown not to be sharp, so that there is nothing to explain."""
 
 Curve = Literal["arm", "control", "gain"]
 """Whose curve over size a sharpness belongs to."""
@@ -82,6 +83,42 @@ class ModelBased:
     """Percentile bootstrap over problems, same unit."""
 
 
+MIN_CLEARANCE = 0.01
+"""Of a bracket that is worth a sentence: its two gains are a point apart, or more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """Where a gain of more than ``no_more_than`` starts, whatever the margin: in (lower, upper]."""
+
+    lower: Rung
+    """Largest size below ``upper`` up to which no size gains ``at_least``."""
+    upper: Rung
+    """Smallest size labelled ``helps``."""
+    no_more_than: float
+    """No size up to ``lower`` gains more, a fraction; the margin or more."""
+    at_least: float
+    """What ``upper`` gains at least, a fraction."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it says much: else the staircase takes its place."""
+        clearance = self.at_least - self.no_more_than
+        return clearance >= MIN_CLEARANCE and 2 * self.no_more_than <= self.at_least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where a gain of a threshold begins: in (lower, upper]."""
+
+    threshold: float
+    """The gain, a fraction."""
+    lower: Rung | None
+    """Largest size below ``upper`` up to which no size gains as much; None: there is none."""
+    upper: Rung | None
+    """Smallest size that surely gains as much; None: there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onset:
     """Where material help starts, by the bracket rule."""
@@ -101,6 +138,11 @@ class Onset:
     model_based: ModelBased | None = None
     """Only for 5 or more sizes, neighbours of the bracket at most half a decade apart, fit not
     refuted."""
+    bracket: Bracket | None = None
+    """Where a larger gain starts; None: no lower end can be named at any gain, or help is assumed
+    to be sustained, so that the intervals do not all hold at once."""
+    staircase: tuple[Step, ...] = ()
+    """Where a gain of each threshold begins, the smallest first; as ``bracket``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +265,8 @@ class RunOrigin:
     """Model -> the run of the store that it is of."""
     n_shot: Mapping[str, int]
     """Arm -> exemplars that its prompts show."""
+    is_unwalled: bool = False
+    """Whether code that a model wrote ran without a sandbox: it could see the answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

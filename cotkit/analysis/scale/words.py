@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
 from cotkit.analysis.scale.onset import NO_HELP, may_hide_help
-from cotkit.analysis.scale.values import Onset, OnsetStatus, Point
+from cotkit.analysis.scale.values import Onset, OnsetStatus, Point, Step
 from cotkit.stats.bootstrap import MIN_CLUSTERS
 from cotkit.stats.hypotheses import problems_needed
 from cotkit.stats.intervals import Interval
@@ -44,8 +45,9 @@ def scale_sentence(facts: SentenceFacts) -> str:
             f"Nothing can be said of {facts.arm} against {facts.control}: "
             "no problem was completed by both at any known size."
         )
-    parts = [_SENTENCES[facts.onset.status](facts)]
-    parts += [
+    parts = [
+        *_say_margin_free(facts),
+        _SENTENCES[facts.onset.status](facts),
         *_say_harm(facts),
         *_say_above(facts),
         *_say_model_based(facts),
@@ -54,13 +56,51 @@ def scale_sentence(facts: SentenceFacts) -> str:
     return "; ".join(parts) + "."
 
 
+def _say_margin_free(facts: SentenceFacts) -> list[str]:
+    """Say where a larger gain than the margin starts, where the margin's own bracket says less."""
+    onset, bracket = facts.onset, facts.onset.bracket
+    unit = size_unit(facts.axis)
+    if bracket is not None and bracket.is_clear:
+        if onset.lower == bracket.lower and bracket.no_more_than <= facts.margin:
+            return []  # the margin's bracket says all of it
+        lower, upper = (
+            format_size(_point_of(facts, rung), facts.axis)
+            for rung in (bracket.lower, bracket.upper)
+        )
+        gain = f"A gain of more than {_format_most(bracket.no_more_than)} points"
+        least = f"{upper} gains at least {_format_least(bracket.at_least)} points"
+        pair = f"({facts.arm} over {facts.control})"
+        return [f"{gain} {pair} starts between {lower} and {upper}{unit} ({least})"]
+    steps = [step for step in onset.staircase if step.upper and step.lower]
+    flights = itertools.groupby(steps, key=lambda step: (step.lower, step.upper))
+    gains = [_say_steps(facts, list(flight)) for _, flight in flights]
+    begins = f"{facts.arm} begins to gain over {facts.control}"
+    return [f"{begins}: {', '.join(gains)}{unit}"] if gains else []
+
+
+def _say_steps(facts: SentenceFacts, steps: Sequence[Step]) -> str:
+    """Say where gains begin that begin between the same sizes."""
+    lower, upper = (
+        format_size(_point_of(facts, rung), facts.axis) for rung in (steps[0].lower, steps[0].upper)
+    )
+    gains = join_words([format_margin(step.threshold) for step in steps])
+    return f"{gains} points between {lower} and {upper}"
+
+
+def _subject(facts: SentenceFacts) -> str:
+    """Return the beginning of what is said at the margin: the first words, or after others."""
+    if _say_margin_free(facts):
+        return f"help ({format_margin(facts.margin)} points) starts"
+    return f"{facts.arm} starts to help"
+
+
 def _say_bracket(facts: SentenceFacts) -> str:
     lower, upper = _onset_point(facts, "lower"), _onset_point(facts, "upper")
     sizes = f"{format_size(lower, facts.axis)} and {format_size(upper, facts.axis)}"
     where = f"{sizes}{size_unit(facts.axis)}"
     none = "harm against" if lower.label == "harms" else "no material help over"
     claim = (
-        f"{facts.arm} starts to help between {where}: {none} {facts.control} at "
+        f"{_subject(facts)} between {where}: {none} {facts.control} at "
         f"{format_size_with_gain(lower, facts.axis)}, {format_gain(upper)} at"
         f" {format_size(upper, facts.axis)}"
     )
@@ -73,8 +113,7 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
     below = facts.points[: facts.points.index(upper)]
     where = f"{format_size(upper, facts.axis)}{size_unit(facts.axis)}"
     claim = (
-        f"{facts.arm} starts to help at or below {where}: {format_gain(upper)} over"
-        f" {facts.control} there"
+        f"{_subject(facts)} at or below {where}: {format_gain(upper)} over {facts.control} there"
     )
     if not below:
         return (
@@ -193,6 +232,10 @@ def _join_sizes(facts: SentenceFacts, points: Sequence[Point]) -> str:
 
 def _onset_point(facts: SentenceFacts, end: str) -> Point:
     rung = facts.onset.lower if end == "lower" else facts.onset.upper
+    return _point_of(facts, rung)
+
+
+def _point_of(facts: SentenceFacts, rung: Rung | None) -> Point:
     return next(point for point in facts.points if point.rung == rung)
 
 
@@ -372,6 +415,16 @@ def format_points(fraction: float) -> str:
 def format_margin(fraction: float) -> str:
     """Format a margin in points."""
     return f"{100 * fraction:.3g}"
+
+
+def _format_most(fraction: float) -> str:
+    """Format an upper bound in points; rounding never makes it smaller."""
+    return f"{math.ceil(1000 * fraction - 1e-9) / 10:.3g}"
+
+
+def _format_least(fraction: float) -> str:
+    """Format a lower bound in points; rounding never makes it larger."""
+    return f"{math.floor(1000 * fraction + 1e-9) / 10:.3g}"
 
 
 def format_interval(interval: Interval) -> str:

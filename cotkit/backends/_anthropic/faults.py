@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from cotkit.backends._hosted.faults import (
+    is_day_quota,
+    is_filtered,
     is_unpaid,
     may_pass,
     read_connection_fault,
@@ -20,6 +22,7 @@ from cotkit.backends._hosted.policy import Fault
 from cotkit.errors import (
     AccessError,
     BackendError,
+    ContentRefusalError,
     ModelLoadError,
     PromptTooLongError,
     TransientError,
@@ -50,7 +53,12 @@ def read_fault(fault: Exception, *, model: str, base_url: str) -> Fault | None:
         status, headers = fault.status_code, cast("Mapping[str, str]", fault.response.headers)
         sentence = _server_message(fault.body, headers) or fault.response.reason_phrase or "nothing"
         wait_s, kind = retry_after_s(headers), str(_error_object(fault.body).get("type") or "")
-        if status in {401, 403} or is_unpaid(status, sentence, kind, waits=wait_s is not None):
+        if is_filtered(status, sentence, kind):
+            return Fault(status=str(status), error=ContentRefusalError(sentence))
+        if is_day_quota(status, sentence, kind, waits=wait_s is not None):
+            hint = "the quota of a day or more is used up: resume the run when it is new"
+            error = AccessError(f"anthropic answered {status}: {sentence}", hint=hint)
+        elif status in {401, 403} or is_unpaid(status, sentence, kind, waits=wait_s is not None):
             hint = "see ANTHROPIC_API_KEY and the account it belongs to"
             error = AccessError(f"anthropic answered {status}: {sentence}", hint=hint)
         else:
@@ -83,11 +91,13 @@ def _make_error(status: int, sentence: str, model: str, base_url: str) -> Backen
         if "/v1" in urlsplit(base_url).path:
             hint = "base_url goes without /v1 here"
         return ModelLoadError(f"anthropic has no {model!r}: {sentence}", hint=hint)
-    if status == 413 or _TOO_LONG.search(sentence):
-        return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
     if may_pass(status):
         return TransientError(words)
-    return BackendError(words, hint=_find_hint(sentence))
+    error = BackendError(words, hint=_find_hint(sentence))
+    if status == 413 or _TOO_LONG.search(sentence):
+        error = PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
+    error.is_permanent = True
+    return error
 
 
 def _find_hint(sentence: str) -> str | None:

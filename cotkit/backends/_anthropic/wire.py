@@ -15,7 +15,7 @@ from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.parameters import ParameterRule, sampling_parameters, stop_strings
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.errors import BackendError, MissingDependencyError
+from cotkit.errors import BackendError, CotkitError, MissingDependencyError
 from cotkit.types import Completion, Message, Request, StopReason
 
 if TYPE_CHECKING:
@@ -45,8 +45,16 @@ class AnthropicClient:
             Malformed: what came back with status 200 is not a JSON object.
             anthropic.APIError: every other fault; an error that came with status 200, too.
         """
+        from anthropic import APIError
+
         sdk = await self.open()
-        answer = read_object(await sdk.post("/v1/messages", cast_to=bytes, body=body))
+        try:
+            raw = await sdk.post("/v1/messages", cast_to=bytes, body=body)
+        except (APIError, CotkitError, OSError):
+            raise
+        except Exception as broken:  # of the transport: what it cannot read is no error of ours
+            raise Malformed(str(broken) or type(broken).__name__) from broken
+        answer = read_object(raw)
         if answer.get("error") and "content" not in answer:
             raise make_status_error(answer)
         return answer
@@ -57,17 +65,19 @@ class AnthropicClient:
 
     def _open(self) -> AsyncAnthropic:
         key = keys.read_api_key("ANTHROPIC_API_KEY")
-        for package in ("anthropic", "aiohttp"):
+        for package in ("anthropic", "aiohttp", "tenacity"):
             if find_spec(package) is None:
                 raise MissingDependencyError(package, "anthropic")
         from anthropic import AsyncAnthropic, DefaultAioHttpClient
+
+        from cotkit.backends._hosted.transport import client_options
 
         return AsyncAnthropic(
             api_key=key,
             base_url=self._url,
             max_retries=0,
             timeout=None,
-            http_client=DefaultAioHttpClient(),
+            http_client=DefaultAioHttpClient(**client_options(self._url)),
         )
 
 
@@ -82,6 +92,7 @@ THINKING = frozenset({"adaptive", "enabled"})
 _CACHE: Body = {"cache_control": {"type": "ephemeral"}}
 _MIN_PREFIX = 2000  # characters: 512 tokens, the least that any model caches; less is ignored, free
 _NEXT_QUESTION = "\n\nQ:"
+_MOST_TOKENS = 10**9  # of one answer: a larger count is no count
 _MAX_SHOWN = 80  # characters of a value that an error repeats
 _STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "stop",
@@ -89,6 +100,7 @@ _STOP_REASONS: Mapping[str, StopReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "pause_turn": "length",
+    "tool_use": "stop",
     "refusal": "refusal",
 }
 
@@ -152,6 +164,15 @@ def read_completion(answer: Mapping[str, object], body: Mapping[str, object]) ->
     Raises:
         Malformed: it holds none.
     """
+    try:
+        return _read_completion(answer, body)
+    except Malformed:
+        raise
+    except Exception as broken:  # whatever is wrong with an answer, that is no error of ours
+        raise Malformed(f"it cannot be read ({type(broken).__name__}: {broken})") from broken
+
+
+def _read_completion(answer: Mapping[str, object], body: Mapping[str, object]) -> Completion:
     stop_reason = answer.get("stop_reason")
     if not isinstance(stop_reason, str) or stop_reason not in _STOP_REASONS:
         raise Malformed(f"stop_reason is {scrub(repr(stop_reason))[:_MAX_SHOWN]}")
@@ -167,8 +188,14 @@ def read_completion(answer: Mapping[str, object], body: Mapping[str, object]) ->
     details = counts.get("output_tokens_details")
     kinds = cast("Mapping[str, object]", details) if isinstance(details, dict) else {}
     served_by = answer.get("model")
+    tools = [
+        scrub(str(block.get("name") or block["type"]))[:_MAX_SHOWN]
+        for block in cast("list[Body]", blocks)
+        if str(block.get("type")).endswith("tool_use")
+    ]
     return Completion(
         text=text,
+        why_empty=f"tool: {', '.join(tools)}" if tools and not text.strip() else None,
         stop_reason=_STOP_REASONS[stop_reason],
         n_prompt_tokens=None if fresh is None else fresh + cached + cache_write,
         n_shared_tokens=cached,
@@ -229,4 +256,4 @@ def _join_blocks(blocks: Sequence[object], kind: str) -> str:
 
 def _read_count(usage: Mapping[str, object], name: str) -> int | None:
     value = usage.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

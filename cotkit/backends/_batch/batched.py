@@ -26,8 +26,9 @@ from cotkit.backends._batch.api import (
     Unanswered,
     pack_parcels,
 )
+from cotkit.backends._hosted.base import make_refusals
 from cotkit.backends._hosted.policy import Caller, Fault, Limits, Malformed
-from cotkit.errors import AccessError, BackendError, TransientError
+from cotkit.errors import AccessError, BackendError, ContentRefusalError, TransientError
 from cotkit.identity import backend_key, completion_key, request_key
 from cotkit.types import BackendInfo, Completion, Notify, Request, Try, say_nothing
 
@@ -451,6 +452,8 @@ def read_answer(
         fault = source.read_fault(answer)
         if fault is None:
             raise answer
+        if isinstance(fault.error, ContentRefusalError):
+            return make_refusals(request, fault.error.message)
         return fault
     lack: object = f"not an object but {type(answer).__name__}"
     if isinstance(answer, dict):

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from cotkit.errors import BackendError
-from cotkit.types import Completion, Notify, Request, say_nothing
+from cotkit.errors import BackendError, ContentRefusalError
+from cotkit.types import Completion, Notify, Request, Try, say_nothing
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Caller, Fault
@@ -105,23 +105,42 @@ class Hosted(abc.ABC):
             TransientError: every try failed; says how each did.
             BackendError: a fault that trying again does not mend.
         """
-        answer, tries = await self.caller.call(
-            lambda: self.send(request), estimate_tokens(request), count_used_tokens
-        )
+        return await self._complete(request, keep, tries_before=())
+
+    async def _complete(
+        self, request: Request, keep: OnParts, *, tries_before: tuple[Try, ...]
+    ) -> tuple[Completion, ...]:
+        """Complete a request; ``tries_before``: those that brought empty texts, if any did."""
+        try:
+            answer, tries = await self.caller.call(
+                lambda: self.send(request), estimate_tokens(request), count_used_tokens
+            )
+        except ContentRefusalError as refusal:
+            answer, tries = make_refusals(request, refusal.message), refusal.tries
         share = tries[-1].seconds / len(answer)
         completions = tuple(
-            replace(completion, tries=tries, seconds=share) for completion in answer
+            replace(completion, tries=(*tries_before, *tries), seconds=share)
+            for completion in answer
         )
         answered = dict(zip(request.samples, completions, strict=False))
-        keep(answered)
-        if len(completions) == len(request.samples):
-            return completions
-        unanswered = replace(request, samples=request.samples[len(completions) :])
+        empty = () if tries_before else [s for s, text in answered.items() if is_empty(text)]
+        keep({sample: text for sample, text in answered.items() if sample not in empty})
+        unanswered = request.samples[len(completions) :]
         try:
-            return completions + await self.generate_each(unanswered, keep)
+            if empty:
+                again = replace(request, samples=tuple(empty))
+                before = (*tries, Try(status="empty", seconds=0.0))
+                texts = await self._complete(again, keep, tries_before=before)
+                answered |= dict(zip(empty, texts, strict=True))
+            if unanswered:
+                remainder = replace(request, samples=unanswered)
+                texts = await self._complete(remainder, keep, tries_before=tries_before)
+                answered |= dict(zip(unanswered, texts, strict=True))
         except BackendError as failure:
-            failure.answered = answered | dict(failure.answered)
+            complete = {sample: text for sample, text in answered.items() if sample not in empty}
+            failure.answered = complete | dict(failure.answered)
             raise
+        return tuple(answered[sample] for sample in request.samples)
 
     async def count_tokens(self, request: Request) -> int | None:  # noqa: ARG002 - the protocol's
         """Return None: providers keep their tokenizers."""
@@ -151,6 +170,18 @@ async def ask_concurrently(parts: Sequence[Request], ask: Ask) -> tuple[Completi
         if isinstance(result, BaseException):
             raise result
     return tuple(answered[sample] for part in parts for sample in part.samples)
+
+
+def is_empty(completion: Completion) -> bool:
+    """Return whether an answer is neither text nor a reason why there is none."""
+    reason = completion.reasoning or completion.why_empty
+    return completion.stop_reason == "stop" and not completion.text.strip() and not reason
+
+
+def make_refusals(request: Request, sentence: str) -> tuple[Completion, ...]:
+    """Return a refused completion for each sample of a prompt that a filter did not let through."""
+    refused = Completion(text="", stop_reason="refusal", why_empty=f"filter: {sentence}")
+    return (refused,) * len(request.samples)
 
 
 def estimate_tokens(request: Request) -> int:

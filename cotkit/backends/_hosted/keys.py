@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +46,11 @@ def read_api_key(variable: str, *, required: bool = True) -> str | None:
     return key
 
 
+def first_set(variables: Sequence[str]) -> str:
+    """Return the first of several variables that is set, else the first."""
+    return next((name for name in variables if _read_variable(name)), variables[0])
+
+
 def read_base_url(variable: str) -> str | None:
     """Read the address that a variable names; None: the provider's own.
 
@@ -67,6 +73,13 @@ def check_url(place: str, text: str) -> str:
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits, parts = False, urlsplit("")
+    host = parts.hostname or ""
+    is_azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
+    if is_azure and (parts.query or re.search(r"/deployments/|/models/?$", parts.path)):
+        raise UsageError(
+            f"{place} is an address of Azure's old interface",
+            hint=f"write base_url=https://{host}/openai/v1 and --model azure/DEPLOYMENT",
+        )
     if parts.username is not None or parts.query or parts.fragment:
         # Not shown: addresses are stored as part of a model's identity, and these parts hold keys.
         raise UsageError(
@@ -75,6 +88,11 @@ def check_url(place: str, text: str) -> str:
     if not fits:
         raise UsageError(f"{place}={text!r} is no address", hint="write http://127.0.0.1:8000/v1")
     return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
+
+
+def holds_key(text: str) -> bool:
+    """Return whether a text holds a key that was read, or what looks like one."""
+    return scrub(text) != text
 
 
 def scrub(text: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotkit.errors import BackendError
@@ -18,7 +19,9 @@ from cotkit.types import Decoding
 _DATA = Path(__file__).with_name("parameters.toml")
 _SAMPLERS = ("temperature", "top_p", "top_k")
 
-REFUSABLE = frozenset({*_SAMPLERS, "stop", "seed", "n", "logprobs", "prefill"})
+_PENALTIES = ("min_p", "repetition_penalty", "repeat_penalty")
+
+REFUSABLE = frozenset({*_SAMPLERS, *_PENALTIES, "stop", "seed", "n", "logprobs", "prefill"})
 """What a rule, or a user's ``without``, may name."""
 
 
@@ -46,6 +49,8 @@ class ParameterRule:
     """Anthropic's ``thinking.type`` that stops a model from reasoning by itself; None: need not."""
     api: str = "chat"
     """The interface that serves the model: ``chat``, ``completions`` or ``responses``."""
+    neutral: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Parameters sent although they change nothing: their defaults are the server's own choice."""
 
 
 def rule_for(model: str, *, effort: str | None = None, without: str = "") -> ParameterRule:

@@ -8,13 +8,21 @@ import random as random_
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cotkit.backends._hosted.throttle import Throttle
-from cotkit.errors import AccessError, BackendError, ModelLoadError, TransientError
+from cotkit.errors import (
+    AccessError,
+    BackendError,
+    ContentRefusalError,
+    MissingDependencyError,
+    ModelLoadError,
+    TransientError,
+)
 from cotkit.types import Try
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 _LOG = logging.getLogger("cotkit.hosted")  # statuses and seconds only: requests may be secret
@@ -24,6 +32,8 @@ _LONGEST_WAIT_S = 60.0
 _LONGEST_RETRY_AFTER_S = 600.0  # a server that asks for a longer wait ends the run
 _LONG_S = 10.0  # a longer wait for an answer is reported
 _LOST_STATUSES = frozenset({"reset", "malformed"})  # also seen at an address without a server
+_DRAIN_S = 10.0  # a run that ends waits so long for calls under way: their answers are paid for
+_DRAIN_LOOK_S = 0.02
 _MAX_LOST = 8  # calls in a row that failed so and none ever answered: no server is there
 
 
@@ -45,6 +55,9 @@ class Fault:
 
 class Malformed(Exception):  # noqa: N818 - what an answer is, not an error that a user meets
     """An answer with status 200 that cannot be used; says what it lacks (``"no choices"``)."""
+
+    hint: str | None = None
+    """A way out, where one is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +100,7 @@ class Caller:
         random: Callable[[], float] = random_.random,
     ) -> None:
         self._limits, self._read_fault = limits, read_fault
-        self._clock, self._random = clock, random
+        self._clock, self._sleep, self._random = clock, sleep, random
         self._throttle = Throttle(
             max_connections=limits.max_connections,
             requests_per_minute=limits.requests_per_minute,
@@ -95,6 +108,10 @@ class Caller:
             clock=clock,
             sleep=sleep,
         )
+        try:
+            import tenacity
+        except ImportError:
+            raise MissingDependencyError("tenacity", "openai") from None
         self._retrying = tenacity.AsyncRetrying(
             sleep=sleep,
             retry=tenacity.retry_if_exception(_is_retryable),
@@ -106,7 +123,7 @@ class Caller:
         self._resting: dict[object, str] = {}  # jobs between two tries -> status of the last
         self._n_jobs = 0
         self._ended: tuple[int, Fault] | None = None  # jobs up to this number are no longer sent
-        self._has_answered, self._n_lost = False, 0
+        self._has_answered, self._n_lost, self._n_ending = False, 0, 0
 
     async def call(
         self,
@@ -134,11 +151,26 @@ class Caller:
             if error.retryable:
                 self._n_lost = self._n_lost + 1 if failed.fault.status in _LOST_STATUSES else 0
                 error = _retries_error(job.tries, error)
+            elif isinstance(error, ContentRefusalError):
+                error.tries = tuple(job.tries)
+            elif _affects_all_calls(failed.fault):
+                await self._drain()
         else:
             return answer, tuple(job.tries)
         finally:
             self._resting.pop(job, None)
         raise error  # raised here, without its cause: an exception of an SDK may hold a key
+
+    async def _drain(self) -> None:
+        """Wait a while for the calls under way, and let none begin."""
+        deadline = self._clock() + _DRAIN_S
+        self._n_ending += 1
+        try:
+            while self._sent and self._clock() < deadline:
+                await self._sleep(_DRAIN_LOOK_S)
+            await asyncio.sleep(0)  # who waits for an answer takes it before the run ends
+        finally:
+            self._n_ending -= 1
 
     def status(self) -> str | None:
         """Describe what is waited for; None while nothing is unusual.
@@ -237,7 +269,8 @@ class Caller:
 
     def _read(self, failure: Exception) -> Fault | None:
         if isinstance(failure, Malformed):
-            error = TransientError(f"the server sent an answer that cannot be used: {failure}")
+            sentence = f"the server sent an answer that cannot be used: {failure}"
+            error = TransientError(sentence, hint=failure.hint)
             fault = Fault(status="malformed", error=error)
         else:
             fault = self._read_fault(failure)
@@ -256,7 +289,7 @@ class Caller:
 
     def _check(self, job: _Call[T]) -> None:
         """Raise if a call that has waited is not to be made: after a fault that stays."""
-        if self._ended is not None and job.number <= self._ended[0]:
+        if self._ended is not None and (job.number <= self._ended[0] or self._n_ending):
             fault = self._ended[1]
             error = type(fault.error)(fault.error.message, hint=fault.error.hint)  # to each its own
             raise _FailedError(replace(fault, error=error))

@@ -56,4 +56,4 @@ class OpenaiHosted(Hosted):
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
-        await self.wire.client.close()
+        await self.wire.close()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cotkit.backends._hosted.faults import (
+    find_error,
+    is_day_quota,
+    is_filtered,
     is_unpaid,
     may_pass,
     read_connection_fault,
@@ -20,6 +24,7 @@ from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import (
     AccessError,
     BackendError,
+    ContentRefusalError,
     ModelLoadError,
     PromptTooLongError,
     TransientError,
@@ -41,10 +46,15 @@ def read_fault(fault: Exception, setup: ServerSetup) -> Fault | None:
     import openai
 
     if isinstance(fault, openai.APIStatusError):
-        body: Body = fault.body if isinstance(fault.body, dict) else {}
-        wait_s = retry_after_s(fault.response.headers)
+        body = _error_body(fault)
+        wait_s = retry_after_s(_headers(fault, body))
         sentence = _server_message(fault) or fault.response.reason_phrase
-        error = _make_error(fault.status_code, sentence, body, setup, waits=wait_s is not None)
+        code = error_code(body)
+        if is_filtered(fault.status_code, sentence, code):
+            return Fault(status=str(fault.status_code), error=ContentRefusalError(sentence))
+        error = _make_error(
+            fault.status_code, sentence, code, body, setup, waits=wait_s is not None
+        )
         return status_fault(fault.status_code, error, wait_s)
     if isinstance(fault, (openai.APIConnectionError, OSError)):
         # The transport calls a lost connection a timeout; timeouts are the policy's, so it is none.
@@ -58,30 +68,60 @@ def make_status_error(error: object, status: int | None = None) -> openai.APISta
     from openai import APIStatusError
 
     body: Any = error if isinstance(error, dict) else {"message": str(error)}
-    code = str(body.get("code"))
     if status is None:
-        status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+        status = int((find_error({"error": body}) or {"status": 500})["status"])
     response = httpx2.Response(status, request=httpx2.Request("POST", "https://error"))
     return APIStatusError(f"status {status}", response=response, body=body)
 
 
+def error_code(body: Body) -> str:
+    """Return the words of an error object that are meant for programs."""
+    inner: Any = body.get("innererror")
+    codes = [
+        body.get("code"),
+        body.get("type"),
+        inner.get("code") if isinstance(inner, dict) else None,
+    ]
+    return " ".join(str(code) for code in codes if isinstance(code, str | int))
+
+
+def _error_body(fault: openai.APIStatusError) -> Body:
+    body: Any = fault.body
+    inner: Any = body.get("error") if isinstance(body, dict) else None
+    inner = body if inner is None else inner
+    return inner if isinstance(inner, dict) else {}
+
+
+def _headers(fault: openai.APIStatusError, body: Body) -> Mapping[str, str]:
+    """Return the headers of an error; a router puts those of the provider into its body."""
+    metadata: Any = body.get("metadata")
+    inner: Any = metadata.get("headers") if isinstance(metadata, dict) else None
+    if not isinstance(inner, dict):
+        return fault.response.headers
+    return {str(name).lower(): str(value) for name, value in inner.items()}
+
+
 def _make_error(
-    status: int, sentence: str, body: Body, setup: ServerSetup, *, waits: bool
+    status: int, sentence: str, code: str, body: Body, setup: ServerSetup, *, waits: bool
 ) -> BackendError:
     words = f"{setup.name} answered {status}: {sentence}"
-    code = " ".join(str(body.get(name) or "") for name in ("code", "type")).strip()
     if status in {401, 403} or is_unpaid(status, sentence, code, waits=waits):
         return AccessError(words, hint=f"see {setup.key_variable} and the account it belongs to")
+    if is_day_quota(status, sentence, code, waits=waits):
+        hint = "the quota of a day or more is used up: resume the run when it is new"
+        return AccessError(words, hint=hint)
     if status == 404:
         hint = f"see --model and {_ADDRESS}"
         if "/v1" not in urlsplit(setup.base_url).path:
             hint = f"base_url is without /v1, which most servers want: {_ADDRESS}"
         return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {sentence}", hint=hint)
-    if status in {400, 413, 422} and _TOO_LONG.search(f"{code} {sentence}"):
-        return PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
     if may_pass(status):
         return TransientError(words)
-    return BackendError(words, hint=without_hint(sentence, body.get("param")))
+    error = BackendError(words, hint=without_hint(sentence, body.get("param")))
+    if status in {400, 413, 422} and _TOO_LONG.search(f"{code} {sentence}"):
+        error = PromptTooLongError(words, hint="fewer exemplars, or a smaller --max-tokens")
+    error.is_permanent = True
+    return error
 
 
 def _server_message(fault: openai.APIStatusError) -> str:
@@ -91,5 +131,5 @@ def _server_message(fault: openai.APIStatusError) -> str:
         return server_sentence(
             body, is_page="html" in fault.response.headers.get("content-type", "")
         )
-    inner: Any = body.get("message") or body.get("detail") if isinstance(body, dict) else None
-    return server_sentence(inner if isinstance(inner, str) else fault.message)
+    words: Any = find_error(body) if isinstance(body, dict) else None
+    return server_sentence(words["message"] if words else fault.message)

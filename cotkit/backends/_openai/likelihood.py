@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._openai.protocol import (
@@ -19,6 +19,8 @@ from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import BackendError
 from cotkit.types import Completion, Request
 
+_MOST_NATS = 1e6
+_ROUNDING = 1e-3
 _N_TOP = 20  # likeliest tokens; no server gives more
 
 
@@ -131,6 +133,8 @@ def _overlapping_logprobs(choice: Body, text: str, start: int) -> Sequence[float
     values: Any = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
     if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values):
         raise NoLogprobsError("the server dropped the log-probabilities")
+    if not all(isinstance(token, str) for token in tokens):
+        raise NoLogprobsError("a token is no text")
     offsets = _token_offsets(tokens, logprobs.get("text_offset"), text)
     ends = [*offsets[1:], len(text)]
     inside = [
@@ -138,9 +142,9 @@ def _overlapping_logprobs(choice: Body, text: str, start: int) -> Sequence[float
         for value, begin, end in zip(values, offsets, ends, strict=True)
         if begin < len(text) and end > start
     ]
-    if not inside or not all(isinstance(value, float | int) for value in inside):
+    if not inside or not all(map(_is_logprob, inside)):
         raise NoLogprobsError("the server dropped the log-probabilities of the option")
-    return inside
+    return [min(value, 0.0) for value in inside]
 
 
 def _token_offsets(tokens: list[str], server_offsets: object, text: str) -> list[int]:
@@ -154,7 +158,9 @@ def _token_offsets(tokens: list[str], server_offsets: object, text: str) -> list
         ends = itertools.accumulate(map(len, tokens), initial=-first)
         return list(itertools.islice(ends, len(tokens)))
     if isinstance(server_offsets, list) and len(server_offsets) == len(tokens):
-        return server_offsets
+        offsets: list[object] = server_offsets
+        if all(type(offset) is int for offset in offsets):
+            return cast("list[int]", offsets)
     raise NoLogprobsError("the tokens are not those of the prompt")
 
 
@@ -162,14 +168,27 @@ def _top_logprobs(choice: Body) -> dict[str, float]:
     """Return first token, stripped -> log-probability; the likelier of two spellings."""
     logprobs: Any = choice.get("logprobs")
     content: Any = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(content, list) or not content or not content[0].get("top_logprobs"):
+    first: Any = content[0] if isinstance(content, list) and content else None
+    candidates: Any = first.get("top_logprobs") if isinstance(first, dict) else None
+    if not isinstance(candidates, list) or not candidates:
         raise NoLogprobsError("the server dropped the log-probabilities")
     top: dict[str, float] = {}
-    for candidate in content[0]["top_logprobs"]:
-        token = candidate["token"].strip()
-        if token:
-            top[token] = max(candidate["logprob"], top.get(token, float("-inf")))
+    for candidate in candidates:
+        token: Any = candidate.get("token") if isinstance(candidate, dict) else None
+        if not isinstance(token, str):
+            raise NoLogprobsError("a token is no text")
+        value: Any = candidate.get("logprob")
+        name = token.strip()
+        if name and _is_logprob(value):
+            top[name] = max(min(float(value), 0.0), top.get(name, float("-inf")))
     return top
+
+
+def _is_logprob(value: object) -> bool:
+    """Return whether a value is a finite log-probability, but for the last digits of a float."""
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return False
+    return -_MOST_NATS < value <= _ROUNDING
 
 
 def _begins_with_token(option: str, token: str) -> bool:

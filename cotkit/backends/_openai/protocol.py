@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cotkit.backends._hosted.faults import server_sentence
@@ -16,21 +18,25 @@ from cotkit.identity import request_key, sample_seed
 from cotkit.types import Completion, Request, StopReason
 
 _PREFIX = 1000  # characters; providers cache no prompt of less than about as many tokens
-_STOP_REASONS: Mapping[str, StopReason] = {
-    "": "stop",  # some servers never say why
-    "stop": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "end_turn": "stop",
-    "tool_calls": "stop",
-    "function_call": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "refusal",
-}
+_FILTERS = (  # of providers; Gemini's and Zhipu's words among them
+    r"filter|sensitiv|safety|prohibit|block|recitation|spii|refus|moderat|guardrail"
+    r"|policy|flagged|inspection|violation|^risk|^language$"
+)
+_FINISH_WORDS: Sequence[tuple[str, StopReason | None]] = (
+    # half a text: an answer that is asked for again
+    (r"abort|error|cancel|interrupt|fail|timeout|insufficient|overload|unavailable", None),
+    (_FILTERS, "refusal"),
+    (r"length|max|limit|context|window|truncat|incomplete", "length"),
+    (r"^$|(^|_)(stop|eos|end|done|none|null|finish|complete|normal|success)", "stop"),
+    (r"tool|function", "stop"),
+)
+"""Words of servers for the end of a text, in lower case with ``_`` between words; first match."""
+
+_ALWAYS_NEUTRAL = frozenset({"repetition_penalty", "repeat_penalty"})
+"""These move greedy answers, too."""
+
 _MAX_SHOWN = 80  # characters of a value that an error repeats
+_MOST_TOKENS = 10**9  # of one answer: a larger count is no count
 _NOT_PARAMETERS = frozenset({"model", "messages", "prompt", "input"})
 
 
@@ -64,6 +70,9 @@ def request_parameters(setup: ServerSetup, request: Request) -> Body:
     """
     decoding, rule = request.decoding, setup.rule
     body: Body = dict(sampling_parameters(rule, decoding, model=setup.name))
+    for name, value in setup.neutral.items():
+        if decoding.temperature > 0 or name in _ALWAYS_NEUTRAL:
+            body.setdefault(name, value)
     if stop := stop_strings(rule, decoding):
         body["stop"] = stop
     n = setup.n(len(request.samples))
@@ -107,7 +116,10 @@ def read_choices(answer: Body, n_asked: int) -> list[Body]:
         raise Malformed(f"{len(choices)} choices came where {n_asked} were asked")
     if not all(isinstance(choice, dict) for choice in choices):
         raise Malformed("a choice is no object")
-    return sorted(choices, key=lambda choice: choice.get("index") or 0)
+    indices = [choice.get("index") for choice in choices]
+    if not all(type(index) is int for index in indices) or len(set(indices)) < len(indices):
+        return choices  # in the order in which they came
+    return sorted(choices, key=lambda choice: choice["index"])
 
 
 def answering_model(answer: Body) -> str | None:
@@ -116,46 +128,74 @@ def answering_model(answer: Body) -> str | None:
     return " ".join(name for name in names if isinstance(name, str) and name) or None
 
 
-def read_stop_reason(finish: object) -> StopReason:
-    """Translate a ``finish_reason`` into our words.
+class UnknownFinishError(Malformed):
+    """A word for the end of a text that is in no table: an end, if the server repeats it."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"finish_reason is {scrub(repr(word))[:_MAX_SHOWN]}")
+        self.word = word
+
+
+def read_stop_reason(finish: object, end_words: frozenset[str] = frozenset()) -> StopReason:
+    """Translate a ``finish_reason`` into our words; ``end_words``: further ones that mean an end.
 
     Raises:
         Malformed: it is none that means an end (``abort``, ``error``): the text is half of one.
     """
-    word = str(finish or "").lower()
-    if word not in _STOP_REASONS:
-        raise Malformed(f"finish_reason is {scrub(repr(finish))[:_MAX_SHOWN]}")
-    return _STOP_REASONS[word]
+    if isinstance(finish, dict):  # {"type": "stop"}
+        finish = next((finish[name] for name in ("type", "reason") if name in finish), "")
+    original = "" if finish is None else str(finish)
+    word = re.sub(r"[^a-z0-9]+", "_", original.lower()).strip("_")
+    for pattern, reason in _FINISH_WORDS:
+        if re.search(pattern, word):
+            if reason is None:
+                raise Malformed(f"finish_reason is {scrub(repr(finish))[:_MAX_SHOWN]}")
+            return reason
+    if original in end_words:
+        return "stop"
+    raise UnknownFinishError(original)
 
 
-def make_completions(
-    answer: Body,
-    body: Body,
-    texts: list[tuple[str, StopReason, str | None]],
-) -> tuple[Completion, ...]:
-    """Make completions from (text, why it ended, reasoning) of each choice.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One text of an answer."""
+
+    text: str
+    """The model's words."""
+    stop_reason: StopReason
+    """Why it ended."""
+    reasoning: str | None = None
+    """Reasoning kept apart."""
+    why_empty: str | None = None
+    """As :attr:`Completion.why_empty`."""
+
+
+def make_completions(answer: Body, body: Body, choices: Sequence[Choice]) -> tuple[Completion, ...]:
+    """Make completions of the choices of an answer.
 
     A provider counts all choices of a call together and bills their prompt once: the prompt's
     tokens stand in the first completion, the generated ones are split evenly, so sums are exact.
     """
     usage = Usage(answer.get("usage"))
     completions: list[Completion] = []
-    for i, (text, why, reasoning) in enumerate(texts):
-        n_generated = _split_tokens(usage.n_generated, i, len(texts))
-        n_reasoning = _split_tokens(usage.n_reasoning, i, len(texts))
-        all_reasoning = bool(n_reasoning) and n_reasoning == n_generated
+    for i, choice in enumerate(choices):
+        n_generated = _split_tokens(usage.n_generated, i, len(choices))
+        n_reasoning = _split_tokens(usage.n_reasoning, i, len(choices))
+        is_thought = bool(n_reasoning) and n_reasoning == n_generated and not choice.text
+        is_cut = choice.stop_reason == "stop" and is_thought and choice.why_empty is None
         completions.append(
             Completion(
-                text=text,
-                stop_reason="length" if why == "stop" and not text and all_reasoning else why,
+                text=choice.text,
+                stop_reason="length" if is_cut else choice.stop_reason,
                 n_prompt_tokens=usage.n_prompt if i == 0 or usage.n_prompt is None else 0,
                 n_shared_tokens=usage.n_cached if i == 0 else 0,
                 n_cache_write_tokens=usage.n_cache_write if i == 0 else 0,
                 n_generated_tokens=n_generated,
                 n_reasoning_tokens=n_reasoning,
-                reasoning=reasoning,
+                reasoning=choice.reasoning,
                 served_by=answering_model(answer),
                 sent=sent_parameters(body),
+                why_empty=choice.why_empty,
             )
         )
     return tuple(completions)
@@ -173,7 +213,10 @@ class Usage:
         self.n_reasoning = _read_count(generated, "reasoning_tokens")
         # Both are part of the prompt, which some servers forget: a price would be below 0.
         n_prompt = self.n_prompt or 0
-        self.n_cached = min(_read_count(prompt, "cached_tokens") or 0, n_prompt)
+        n_cached = _read_count(prompt, "cached_tokens")
+        if n_cached is None:  # DeepSeek's and Moonshot's places
+            n_cached = _read_count(counts, "prompt_cache_hit_tokens", "cached_tokens")
+        self.n_cached = min(n_cached or 0, n_prompt)
         n_fresh = n_prompt - self.n_cached
         self.n_cache_write = min(_read_count(prompt, "cache_write_tokens") or 0, n_fresh)
 
@@ -185,7 +228,9 @@ def _usage_details(usage: Body, *names: str) -> Body:
 
 def _read_count(counts: Body, *names: str) -> int | None:
     count: Any = next((counts[name] for name in names if name in counts), None)
-    return count if type(count) is int and count >= 0 else None
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    return count if type(count) is int and 0 <= count <= _MOST_TOKENS else None
 
 
 def _split_tokens(total: int | None, i: int, n: int) -> int | None:
@@ -209,8 +254,12 @@ class Interface(Protocol):
         """
         ...
 
-    def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
+    def read_completions(
+        self, answer: Body, posted: Body, end_words: frozenset[str] = frozenset()
+    ) -> tuple[Completion, ...]:
         """Return a completion for each choice of an answer to the body ``posted``.
+
+        ``end_words``: words for the end of a text that this server uses, beside those of the table.
 
         Raises:
             Malformed: the answer has no choices, too many, or one without a text.
@@ -239,25 +288,88 @@ class ChatInterface:
             posted |= {"continue_final_message": True, "add_generation_prompt": False}
         return posted
 
-    def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
+    def read_completions(
+        self, answer: Body, posted: Body, end_words: frozenset[str] = frozenset()
+    ) -> tuple[Completion, ...]:
         """Return a completion for each choice."""
         choices = read_choices(answer, posted.get("n", 1))
-        return make_completions(answer, posted, [_read_chat_choice(choice) for choice in choices])
+        return make_completions(
+            answer, posted, [_read_chat_choice(choice, end_words) for choice in choices]
+        )
 
 
-def _read_chat_choice(choice: Body) -> tuple[str, StopReason, str | None]:
-    message: Any = choice.get("message")
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+"""vLLM, SGLang and DeepSeek write the first, newer vLLM, Ollama and OpenRouter the second."""
+_THOUGHT_PARTS = re.compile(r"think|reason|thought", re.IGNORECASE)
+_TEXT_KEYS = ("text", "content", "value", "thinking", "reasoning", "summary", "output_text")
+
+
+def _read_chat_choice(choice: Body, end_words: frozenset[str]) -> Choice:
+    message: Any = choice.get("message", choice.get("delta"))
     if not isinstance(message, dict):
+        if isinstance(choice.get("text"), str):  # a completion's choice in a chat's answer
+            return _read_text_choice(choice, end_words)
         raise Malformed("a choice has no message")
-    # vLLM and SGLang write reasoning_content, newer vLLM, Ollama and OpenRouter reasoning
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    text, refusal = message.get("content"), message.get("refusal")
-    why = "refusal" if refusal else read_stop_reason(choice.get("finish_reason"))
-    if text is None and why == "stop" and not reasoning:
-        raise Malformed("a message has no content")
-    if not isinstance(text, str | None):
+    content, refusal = message.get("content"), message.get("refusal")
+    if not isinstance(content, str | list | dict | None):
         raise Malformed("the content of a message is no text")
-    return text or refusal or "", why, reasoning if isinstance(reasoning, str) else None
+    text, thoughts, tools = _read_parts(content)
+    reasoning = next(
+        filter(None, (join_texts(message.get(name)) for name in _REASONING_FIELDS)), ""
+    )
+    reasoning = "\n".join(filter(None, (reasoning, thoughts)))
+    if isinstance(refusal, str) and refusal:
+        return Choice(text=text or refusal, stop_reason="refusal", reasoning=reasoning or None)
+    why = read_stop_reason(choice.get("finish_reason"), end_words)
+    tools += _called_tools(message)
+    if content is None and why == "stop" and not (reasoning or tools):
+        raise Malformed("a message has no content")
+    why_empty = None
+    if tools and not text.strip():
+        why_empty = f"tool: {', '.join(dict.fromkeys(tools))}"
+    return Choice(text=text, stop_reason=why, reasoning=reasoning or None, why_empty=why_empty)
+
+
+def _read_parts(content: object) -> tuple[str, str, list[str]]:
+    """Return text, reasoning and names of called tools in the parts of a message."""
+    parts: Sequence[Any] = content if isinstance(content, list) else [content]
+    texts: list[str] = []
+    thoughts: list[str] = []
+    tools: list[str] = []
+    for part in parts:
+        kind = str(part.get("type") or "") if isinstance(part, dict) else ""
+        if re.search(r"tool|function", kind):
+            tools.append(scrub(str(part.get("name") or kind))[:_MAX_SHOWN])
+        elif _THOUGHT_PARTS.search(kind):
+            thoughts.append(join_texts(part))
+        else:
+            texts.append(join_texts(part))
+    return "".join(texts), "\n".join(filter(None, thoughts)), tools
+
+
+def join_texts(value: object) -> str:
+    """Return the words of a text, a list of parts, or a part that holds more of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(join_texts(part) for part in value)
+    if isinstance(value, dict):
+        return next(filter(None, (join_texts(value.get(key)) for key in _TEXT_KEYS)), "")
+    return ""
+
+
+def _called_tools(message: Body) -> list[str]:
+    """Return the names of the tools that a message calls."""
+    calls: Any = message.get("tool_calls")
+    calls = [*calls] if isinstance(calls, list) else []
+    if isinstance(message.get("function_call"), dict):
+        calls.append(message["function_call"])
+    names: list[str] = []
+    for call in calls:
+        function: Any = call.get("function", call) if isinstance(call, dict) else {}
+        name = function.get("name") if isinstance(function, dict) else None
+        names.append(scrub(str(name or "without a name"))[:_MAX_SHOWN])
+    return names
 
 
 class CompletionsInterface:
@@ -274,10 +386,14 @@ class CompletionsInterface:
             **request_parameters(setup, request),
         }
 
-    def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
+    def read_completions(
+        self, answer: Body, posted: Body, end_words: frozenset[str] = frozenset()
+    ) -> tuple[Completion, ...]:
         """Return a completion for each choice."""
         choices = read_choices(answer, posted.get("n", 1))
-        return make_completions(answer, posted, [_read_text_choice(choice) for choice in choices])
+        return make_completions(
+            answer, posted, [_read_text_choice(choice, end_words) for choice in choices]
+        )
 
 
 def raw_prompt(request: Request) -> str:
@@ -285,11 +401,17 @@ def raw_prompt(request: Request) -> str:
     return "".join(message.content for message in request.messages)
 
 
-def _read_text_choice(choice: Body) -> tuple[str, StopReason, str | None]:
-    text = choice.get("text")
-    if not isinstance(text, str):
+def _read_text_choice(choice: Body, end_words: frozenset[str]) -> Choice:
+    if "text" not in choice and isinstance(choice.get("message"), dict):
+        return _read_chat_choice(choice, end_words)
+    text, thoughts, _ = _read_parts(choice.get("text"))
+    reasoning = next(
+        filter(None, (join_texts(choice.get(name)) for name in _REASONING_FIELDS)), thoughts
+    )
+    why = read_stop_reason(choice.get("finish_reason"), end_words)
+    if not isinstance(choice.get("text"), str | list) and why == "stop" and not reasoning:
         raise Malformed("a choice has no text")
-    return text, read_stop_reason(choice.get("finish_reason")), None
+    return Choice(text=text, stop_reason=why, reasoning=reasoning or None)
 
 
 class ResponsesInterface:
@@ -311,10 +433,15 @@ class ResponsesInterface:
             posted["reasoning"] = {"effort": setup.reasoning_effort}
         return posted
 
-    def read_completions(self, answer: Body, posted: Body) -> tuple[Completion, ...]:
+    def read_completions(
+        self,
+        answer: Body,
+        posted: Body,
+        end_words: frozenset[str] = frozenset(),  # noqa: ARG002 - the interface's
+    ) -> tuple[Completion, ...]:
         """Return the one completion."""
         status, output = answer.get("status"), answer.get("output")
-        if status not in {"completed", "incomplete", None}:
+        if status not in ("completed", "incomplete", None):  # it may be a list, which has no hash
             why = server_sentence(str(_nested_field(answer, "error", "message") or status))
             raise Malformed(f"the server gave up: {why}")
         if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
@@ -325,7 +452,9 @@ class ResponsesInterface:
             for part in _object_list(item, "content")
         ]
         refusal = "".join(_collect_texts(_items_of_kind(parts, "refusal"), "refusal"))
-        text = "".join(_collect_texts(_items_of_kind(parts, "output_text"), "text"))
+        text = "".join(
+            _collect_texts([part for part in parts if part.get("type") != "refusal"], "text")
+        )
         thoughts = [
             thought
             for item in _items_of_kind(output, "reasoning")
@@ -333,13 +462,23 @@ class ResponsesInterface:
                 [*_object_list(item, "summary"), *_object_list(item, "content")], "text"
             )
         ]
+        tools = [
+            scrub(str(item.get("name") or item["type"]))[:_MAX_SHOWN]
+            for item in output
+            if re.search(r"_call$", str(item.get("type")))
+        ]
         ended: StopReason = "refusal" if refusal else "stop"
         if status == "incomplete":
-            cause = _nested_field(answer, "incomplete_details", "reason")
-            ended = "refusal" if cause == "content_filter" else "length"
-        elif not parts and not thoughts:
+            cause = str(_nested_field(answer, "incomplete_details", "reason") or "max_tokens")
+            ended = "refusal" if re.search(_FILTERS, cause.lower()) else "length"
+        elif not parts and not thoughts and not tools:
             raise Malformed("the answer has no message")
-        choice = (text or refusal, ended, "\n".join(thoughts) or None)
+        choice = Choice(
+            text=text or refusal,
+            stop_reason=ended,
+            reasoning="\n".join(thoughts) or None,
+            why_empty=f"tool: {', '.join(tools)}" if tools and not (text or refusal) else None,
+        )
         return make_completions(answer, posted, [choice])
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from cotkit.backends._hosted.keys import holds_key
 from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
+from cotkit.errors import UsageError
 from cotkit.types import BackendInfo, Capability
 
 Body = dict[str, Any]
@@ -45,6 +49,16 @@ class ServerSetup:
     """Whether a chat goes on with a last message of the assistant (vLLM, SGLang)."""
     scores: bool = True
     """Whether the server may be asked for log-probabilities."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further parameters of every request."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further headers; ``$VARIABLE`` stands for what an environment variable holds."""
+    neutral: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Parameters sent at the value that means nothing, so that the server's own does not count."""
+    streams: bool = False
+    """Whether it answers in streams only."""
+    streams_usage: bool = True
+    """Whether a stream may be asked to count its tokens."""
 
     @property
     def name(self) -> str:
@@ -67,6 +81,9 @@ class ServerSetup:
             settings["reasoning_effort"] = self.reasoning_effort
         if self.continues:
             settings["continues"] = "true"
+        for name, extra in (("extra_body", self.extra_body), ("headers", self.headers)):
+            if extra:
+                settings[name] = json.dumps(extra, sort_keys=True, ensure_ascii=False)
         if changed := describe_changes(self.rule):
             settings["parameters"] = changed
         capabilities: set[Capability] = {"generate", "sampling"}
@@ -97,6 +114,8 @@ def make_setup(
     without: str,
     logprobs: bool,
     continues: bool = False,
+    extra_body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ServerSetup:
     """Choose interface and rule, and refuse what does not go together.
 
@@ -129,4 +148,60 @@ def make_setup(
         reasoning_effort=reasoning_effort,
         continues=continues,
         scores=logprobs and "logprobs" not in rule.refuses,
+        neutral={k: value for k, value in rule.neutral.items() if k not in rule.refuses},
+        extra_body=extra_body or {},
+        headers=headers or {},
     )
+
+
+_OURS = frozenset({"model", "messages", "prompt", "input", "n", "stream", "echo", "logprobs"})
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_REFERENCE = re.compile(r"(?:Bearer )?\$[A-Za-z_]\w*")
+
+
+def read_extra_body(text: str | None) -> dict[str, Any]:
+    """Read further parameters of a body; they may replace ours, but not what is asked.
+
+    Raises:
+        UsageError: they are no JSON object, or hold a key or what cotkit must decide.
+    """
+    fields = _read_json_object("extra_body", text)
+    if refused := sorted(_OURS & fields.keys()):
+        raise UsageError(f"extra_body sets {', '.join(refused)}, which the strategy decides")
+    if text is not None and holds_key(text):
+        raise UsageError("extra_body holds a key, and is stored: send it as a header, by $VARIABLE")
+    return fields
+
+
+def read_headers(text: str | None) -> dict[str, str]:
+    """Read further headers; what is secret stands in an environment variable.
+
+    Raises:
+        UsageError: they are no JSON object of texts, or a secret is written out.
+    """
+    headers = _read_json_object("headers", text)
+    for name, value in headers.items():
+        if not isinstance(value, str) or not _HEADER_NAME.fullmatch(name) or not _is_line(value):
+            raise UsageError(f"headers: {name[:80]!r} is no header with a line of text")
+        is_secret = _SECRET_HEADER.search(name) or holds_key(value)
+        if is_secret and not _REFERENCE.fullmatch(value):
+            raise UsageError(
+                f"headers: {name} looks like a secret, and is stored: write $VARIABLE for its value"
+            )
+    return headers
+
+
+def _is_line(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+def _read_json_object(name: str, text: str | None) -> dict[str, Any]:
+    try:
+        value: Any = json.loads(text) if text else {}
+    except ValueError as broken:
+        hint = f'{name}=\'{{"key":1,"other":2}}\', with single quotes around it'
+        raise UsageError(f"{name} is no JSON: {broken}; write {hint}") from broken
+    if not isinstance(value, dict):
+        raise UsageError(f"{name} is no JSON object")
+    return value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product, zip_longest
 from typing import ClassVar, TypeAlias, TypeVar, get_args
 
+from cotkit.benchmarks._generated import read_range
 from cotkit.benchmarks.arithmetic.generate import (
     POOL_SIZE,
     PRESETS,
@@ -124,8 +124,8 @@ class Arithmetic:
                 steps=steps, digits=digits, operators=operators, shape=self.shape or "chain"
             )
             for steps, digits in product(
-                _read_range("steps", 4 if self.steps is None else self.steps, 8),
-                _read_range("digits", 1 if self.digits is None else self.digits, 5),
+                read_range("steps", 4 if self.steps is None else self.steps, 1, 8),
+                read_range("digits", 1 if self.digits is None else self.digits, 1, 5),
             )
         )
 
@@ -156,15 +156,6 @@ def _check_grid(bench: Arithmetic, grid: ProblemMaker) -> None:
         raise ValueError("shape is signs, where operators may be + and -, or x alone")
     if grid.operators == "/" and grid.steps > 1:
         raise ValueError(f"steps is {grid.steps}, but operators=/ divides exactly only once")
-
-
-def _read_range(name: str, value: int | str, highest: int) -> range:
-    """Read ``3`` or ``1-8`` as a range."""
-    match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", str(value))
-    low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= low <= high <= highest:
-        raise ValueError(f"{name} is {value}, must be 1 to {highest}, or a range such as 1-3")
-    return range(low, high + 1)
 
 
 @functools.lru_cache(maxsize=8)

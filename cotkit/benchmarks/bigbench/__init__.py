@@ -40,6 +40,9 @@ class Bigbench:
     mode: str | None = None
     """``generate`` or ``choice``; None: ``generate`` where every item has a target and options,
     else what the task's preferred score is about."""
+    options: str | None = None
+    """``hide`` asks openly, ``show`` shows the options in the question, both in ``generate``; None:
+    as the task says."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with a message about a download."""
     name: str = field(default="bigbench", init=False)
@@ -54,13 +57,25 @@ class Bigbench:
             raise ValueError(f"task is {self.task!r}, must be a folder's name, or task/subtask")
         if self.mode not in {None, "generate", "choice"}:
             raise ValueError(f"mode is {self.mode!r}, must be generate or choice")
+        if self.options not in {None, "hide", "show"}:
+            raise ValueError(f"options is {self.options!r}, must be hide or show")
+        if self.options and self.mode == "choice":
+            raise ValueError(
+                f"options is {self.options!r}, but mode=choice shows them: leave it out"
+            )
 
     @property
     def version(self) -> str:
-        """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files."""
+        """Reader version, task, mode, and 12 hex characters of the SHA-256 of its files.
+
+        Version 2 reads the explanations that stand in targets; other tasks are read as ever.
+        """
         files = self._files()
         digest = hash_files(*(path for _, path in files))
-        return f"1-{self.task}-{_read_problems(files, self.mode)[0]}-{digest}"
+        mode, problems = _read_problems(files, self._mode, self.options)
+        form = f"-{self.options}" if self.options else ""
+        reader = 2 if any(problem.rationale for problem in problems) else 1
+        return f"{reader}-{self.task}-{mode}{form}-{digest}"
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -75,7 +90,7 @@ class Bigbench:
             UnknownNameError: no such task.
             MissingDataError: the task is neither here nor to be had.
         """
-        return _read_problems(self._files(), self.mode)[1]
+        return _read_problems(self._files(), self._mode, self.options)[1]
 
     def notes(self) -> tuple[str, ...]:
         """Say why the report has no normalised score, where the task prefers one all the same."""
@@ -92,12 +107,16 @@ class Bigbench:
         """Return nothing: a task is one split."""
         return ()
 
+    @property
+    def _mode(self) -> str | None:
+        return "generate" if self.options else self.mode  # options to hide or show: asked to write
+
     def _files(self) -> tuple[tuple[str, Path], ...]:
         return task_files(self.task, self.notify)
 
 
 def _read_problems(
-    files: tuple[tuple[str, Path], ...], mode: str | None
+    files: tuple[tuple[str, Path], ...], mode: str | None, options: str | None
 ) -> tuple[Mode, tuple[Problem, ...]]:
     tasks = [(name, read_task(path)) for name, path in files]
     chosen = _choose_mode([task for _, task in tasks], mode)
@@ -110,13 +129,15 @@ def _read_problems(
         return "choice", tuple(
             _make_choice_problem(key, task, example) for key, (task, example) in examples.items()
         )
-    golds = {key: _read_targets(example) for key, (_, example) in examples.items()}
+    answers = {key: _read_answers(example) for key, (_, example) in examples.items()}
+    golds = {key: targets for key, (targets, _) in answers.items()}
     numbers = {key: [canonical_number(gold) for gold in golds[key]] for key in golds}
     kind: AnswerKind = "text" if any(None in some for some in numbers.values()) else "number"
     return "generate", tuple(
         _make_generate_problem(
-            Question(id=key, text=_question_text(task, example, options=True), answer_kind=kind),
+            Question(id=key, text=_question_text(task, example, options), answer_kind=kind),
             [number or gold for number, gold in zip(numbers[key], golds[key], strict=True)],
+            answers[key][1],
             task,
             example,
         )
@@ -140,8 +161,11 @@ def _distinct_examples(task: TaskFile) -> list[Record]:
     return list(examples.values())
 
 
-def _question_text(task: TaskFile, example: Record, *, options: bool) -> str:
-    """Return the question in the task's own frame, but without ``Q:`` and ``A:``."""
+def _question_text(task: TaskFile, example: Record, options: str | None) -> str:
+    """Return the question in the task's own frame, but without ``Q:`` and ``A:``.
+
+    ``options``: ``hide`` or ``show``; None: as the task says.
+    """
     before, after = (
         "" if text.strip() == mark else text
         for text, mark in (
@@ -153,7 +177,7 @@ def _question_text(task: TaskFile, example: Record, *, options: bool) -> str:
     if not isinstance(words, str):
         raise example.make_error("must be text", field="input")
     shows = task.fields.get("append_choices_to_input", True) is not False
-    if options and shows and "target_scores" in example.fields:
+    if options == "show" or (options is None and shows and "target_scores" in example.fields):
         mark = task.get_text("choice_prefix", _CHOICE)
         words += "".join(mark + name for name in _shuffle_options(example))
     text = f"{task.get_text('task_prefix', '').rstrip()}\n{before}{words}{after}".strip()
@@ -181,19 +205,24 @@ def _make_choice_problem(key: str, task: TaskFile, example: Record) -> Problem:
     return Problem(
         question=Question(
             id=key,
-            text=_question_text(task, example, options=False),
+            text=_question_text(task, example, "hide"),
             choices=choices,
             answer_kind="choice",
         ),
         gold=best[0],
         also=tuple(best[1:]),
+        rationale=_read_answers(example)[1] if "target" in example.fields else None,
         option_scores=tuple(scores[choice] for choice in choices),
         tags=_make_tags(task),
     )
 
 
 def _make_generate_problem(
-    question: Question, golds: Sequence[str], task: TaskFile, example: Record
+    question: Question,
+    golds: Sequence[str],
+    rationale: str | None,
+    task: TaskFile,
+    example: Record,
 ) -> Problem:
     scores = _read_scores(example) if "target_scores" in example.fields else {}
     options = tuple(_shuffle_options(example)) if scores else ()
@@ -201,6 +230,7 @@ def _make_generate_problem(
         question=question,
         gold=golds[0],
         also=tuple(dict.fromkeys(golds[1:])),
+        rationale=rationale,
         options=options,
         option_scores=tuple(scores[option] for option in options),
         tags=_make_tags(task),
@@ -249,12 +279,18 @@ def _read_scores(example: Record) -> Mapping[str, float]:
     return scores
 
 
-def _read_targets(example: Record) -> list[str]:
-    """Return the answers that count, at least one: ``target``, else the best-scored options."""
+def _read_answers(example: Record) -> tuple[list[str], str | None]:
+    """Return the answers that count, at least one, and the rationale that the file gives.
+
+    The answers are ``target``, else the best-scored options. A target that begins with one of those
+    options and goes on after a full stop or the like, as "Yes. Both are blue." does, is that option
+    and its rationale.
+    """
     value = example.fields.get("target")
+    scores = _read_scores(example) if value is None or "target_scores" in example.fields else {}
+    best = [name for name, score in scores.items() if score == max(scores.values())]
     if value is None:
-        scores = _read_scores(example)
-        value = [name for name, score in scores.items() if score == max(scores.values())]
+        value = best
     texts = cast("list[object]", value) if isinstance(value, list) else [value]
     readable = [text for text in texts if isinstance(text, str) and text.strip(_EDGES)]
     if not readable:
@@ -263,4 +299,15 @@ def _read_targets(example: Record) -> list[str]:
             field="target",
             hint='"target": "an answer", or a list of them',
         )
-    return readable
+    options = "|".join(re.escape(name.strip()) for name in sorted(best, key=len, reverse=True))
+    explained = re.compile(
+        rf"\s*({options})(?:[.:;,!]\s|\s[-\u2013\u2014]\s|\n)\s*(\S.*)", re.DOTALL | re.IGNORECASE
+    )
+    matches = [explained.fullmatch(text) if best else None for text in readable]
+    by_name = {name.strip().casefold(): name for name in best}
+    answers = [
+        by_name[match[1].casefold()] if match else text
+        for match, text in zip(matches, readable, strict=True)
+    ]
+    rationales = [match[2].strip() for match in matches if match]
+    return answers, rationales[0] if rationales else None

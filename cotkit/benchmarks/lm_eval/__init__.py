@@ -19,7 +19,7 @@ from cotkit.benchmarks.lm_eval.filters import (
 )
 from cotkit.identity import content_hash
 from cotkit.inputs import is_encodable
-from cotkit.scoring.canonical import canonical_number
+from cotkit.scoring.canonical import read_gold_number
 from cotkit.types import AnswerKind, Problem, Question, TaskReader
 
 _WORKED = re.compile(r"(?s)(?P<rationale>.*)(?:####|\b[Tt]he answer is)\s*(?P<answer>[^\n]+?)\.?")
@@ -62,8 +62,9 @@ class LmEval:
             raise config.make_error("output_type", f"cannot ask for {output}", "generate_until")
         if output == "multiple_choice":
             object.__setattr__(self, "answer_kind", "choice")
-        elif self.answer_kind not in {"number", "text"}:
-            raise ValueError(f"answer_kind is {self.answer_kind!r}, must be number or text")
+        elif self.answer_kind not in {"number", "text", "expression"}:
+            kinds = "number, text or expression"
+            raise ValueError(f"answer_kind is {self.answer_kind!r}, must be {kinds}")
         if self.filters not in {"read", "ignore"}:
             raise ValueError(f"filters is {self.filters!r}, must be read or ignore")
         self._samples()
@@ -210,7 +211,7 @@ class LmEval:
         match = _WORKED.fullmatch(text)
         rationale, answer = (match["rationale"].strip(), match["answer"]) if match else ("", text)
         if self.answer_kind == "number":
-            gold = canonical_number(answer)
+            gold = read_gold_number(answer)
             if gold is None:
                 raise row.make_error(
                     f"doc_to_target makes {answer[:60]!r} of it, which is no number",

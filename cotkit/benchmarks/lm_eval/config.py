@@ -121,7 +121,9 @@ def read_config(path: Path) -> Config:
 
 
 def _describe_field(name: str, value: object) -> str:
-    keys = ", ".join(cast("dict[str, object]", value)) if isinstance(value, dict) else ""
+    keys = (
+        ", ".join(map(str, cast("dict[object, object]", value))) if isinstance(value, dict) else ""
+    )
     return f"{name} ({keys})" if keys else name
 
 
@@ -301,7 +303,7 @@ def _loader_options(config: Config) -> Mapping[str, object]:
         )
     if unknown := options.keys() - {"data_files"}:
         raise config.make_error(
-            "dataset_kwargs", f"cannot honour {min(unknown)}", "only data_files"
+            "dataset_kwargs", f"cannot honour {min(map(str, unknown))}", "only data_files"
         )
     return options
 
@@ -312,7 +314,7 @@ def _data_files(config: Config, options: Mapping[str, object], split: str) -> li
     if isinstance(value, dict):
         by_split = cast("dict[str, object]", value)
     if value is None or split not in by_split:
-        splits = ", ".join(by_split) if value is not None else "none"
+        splits = ", ".join(map(str, by_split)) if value is not None else "none"
         raise config.make_error(
             "dataset_kwargs", f"no data_files of split {split!r}", f"splits: {splits}"
         )
@@ -396,7 +398,11 @@ class Template:
             if failure.kind == "template":
                 problem = f"not a template: {failure}"
                 raise self.config.make_error(self.name, problem) from failure
-            hint = f"it has: {', '.join(row.fields)}" if failure.kind == "undefined" else None
+            hint = (
+                f"it has: {', '.join(map(str, row.fields))}"
+                if failure.kind == "undefined"
+                else None
+            )
             problem = f"{Path(row.file).name}:{row.number}: {failure}"
             raise self.config.make_error(self.name, problem, hint) from failure
 

@@ -18,17 +18,18 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ChatMessageAssistant, ModelOutput, get_model
 from inspect_ai.scorer import CORRECT, INCORRECT, Score, accuracy, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
-from inspect_ai.util import collect
+from inspect_ai.util import collect, sandbox
 
+from cotkit.backends.inspect import chat_messages, complete
 from cotkit.benchmarks import draw, load_benchmark
 from cotkit.interop.inspect_ import samples
 from cotkit.interop.inspect_.logs import INSPECT_STOP_REASONS
-from cotkit.interop.inspect_.model import chat_messages, complete
 from cotkit.interop.inspect_.samples import SampleView
 from cotkit.registry import Spec, entries
-from cotkit.run.driver import Turn, drive, make_oracle, start_flow, trim
-from cotkit.run.sandbox import make_sandbox
+from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow, trim
+from cotkit.run.sandbox import make_borrowed_sandbox, make_sandbox
 from cotkit.scoring import READERS, score_attempt
+from cotkit.scoring.readers import resolve_reader
 from cotkit.types import Problem, Request
 
 _METADATA_KEY = "cotkit"
@@ -41,7 +42,8 @@ def make_solver_factory(strategy: str) -> Callable[..., Solver]:
 
     ``-S key=value`` are its parameters (``k=5``), ``exemplars`` and ``exemplar_seed`` as of
     ``cotkit compare``, ``answer_kind`` where a sample's target does not show it, and
-    ``run_unsafe_code``. Decoding is the strategy's: Inspect's ``--temperature`` has no effect.
+    ``run_unsafe_code`` and ``sandbox``. Decoding is the strategy's: Inspect's ``--temperature``
+    has no effect.
     """
 
     def make(**params: object) -> Solver:
@@ -66,7 +68,7 @@ def make_solver_factory(strategy: str) -> Callable[..., Solver]:
                 problem.question,
                 make_oracle(problem, _DEFAULT_READER),
             )
-            attempt, _ = await drive(flow, ask, make_sandbox(allowed=settings.run_unsafe_code))
+            attempt, _ = await drive(flow, ask, _make_sandbox(settings))
             state.messages = [
                 message
                 for request, turn in turns
@@ -91,6 +93,25 @@ def make_solver_factory(strategy: str) -> Callable[..., Solver]:
     return make
 
 
+def _make_sandbox(settings: samples.SolverSettings) -> Run:
+    """Return what runs code: the sandbox of the task, if it has one that keeps code apart."""
+    own_walls = make_sandbox(allowed=settings.run_unsafe_code, kind=settings.sandbox)
+    if not settings.run_unsafe_code or settings.sandbox != "auto":
+        return own_walls
+    try:
+        environment = sandbox()
+    except ProcessLookupError:  # the task has none
+        return own_walls
+    if type(environment).__name__ == "LocalSandboxEnvironment":  # which is only a folder
+        return own_walls
+
+    async def execute(command: list[str], stdin: str, timeout_s: int) -> tuple[int, str, str]:
+        ended = await environment.exec(command, input=stdin, timeout=timeout_s, timeout_retry=False)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return make_borrowed_sandbox(execute)
+
+
 def make_scorer_factory(reader: str) -> Callable[..., Any]:
     """Return the function that makes a scorer of a reader.
 
@@ -106,9 +127,10 @@ def make_scorer_factory(reader: str) -> Callable[..., Any]:
             scores = score_attempt(
                 attempt, samples.make_problem(_read_state(state), answer_kind), reader
             )
-            reading = scores.readings[reader]
+            name = resolve_reader(reader)
+            reading = scores.readings[name]
             return Score(
-                value=CORRECT if scores.correct_by[reader] else INCORRECT,
+                value=CORRECT if scores.correct_by[name] else INCORRECT,
                 answer=reading.value,
                 explanation=attempt.text,
                 metadata={"outcome": scores.outcome, "rule": reading.rule},
@@ -142,7 +164,7 @@ def make_task_factory(bench: str) -> Callable[..., Task]:
             scorer=[
                 _SCORERS[name]()
                 for name in (_DEFAULT_READER, *(n for n in READERS if n != _DEFAULT_READER))
-                if benchmark.answer_kind in READERS[name].kinds
+                if benchmark.answer_kind in READERS[name].kinds - READERS[name].only_asked
             ],
             version=benchmark.version,
             metadata={"cotkit": {"bench": str(spec)}},

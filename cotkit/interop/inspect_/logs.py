@@ -29,12 +29,6 @@ from cotkit.types import StopReason
 
 VERSION = 2
 """Of the log format."""
-STOP_REASONS: Mapping[str, StopReason] = {
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "refusal",
-}
-"""Stop reason of Inspect -> that of cotkit, where it is not ``stop``."""
 INSPECT_STOP_REASONS: Mapping[StopReason, str] = {
     "stop": "stop",
     "length": "max_tokens",

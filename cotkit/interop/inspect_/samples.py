@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast, get_args
 
+from cotkit.backends.inspect import STOP_REASONS
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UnknownNameError, UsageError
-from cotkit.interop.inspect_.logs import STOP_REASONS
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import load_class, parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
-from cotkit.scoring.canonical import canonical_number
+from cotkit.scoring.canonical import read_gold_number
 from cotkit.types import AnswerKind, Attempt, Problem, Question
 
 
@@ -34,6 +34,8 @@ class SolverSettings:
     """The kind of answer that the samples ask for; None: the sample shows it."""
     run_unsafe_code: bool
     """Whether code that the model wrote may run."""
+    sandbox: str
+    """As of ``RunOptions``; ``auto``: that of the task, if it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ def read_settings(name: str, params: Mapping[str, object]) -> SolverSettings:
         exemplar_seed=read_count(texts.pop("exemplar_seed", "0"), low=0),
         answer_kind=texts.pop("answer_kind", None),
         run_unsafe_code=unsafe == "true",
+        sandbox=texts.pop("sandbox", "auto"),
         params=texts,
     )
 
@@ -112,7 +115,7 @@ def _answer_kind(view: SampleView, answer_kind: str | None) -> AnswerKind:
     if answer_kind is None:
         if view.choices:
             return "choice"
-        numbers = [canonical_number(target) for target in view.targets]
+        numbers = [read_gold_number(target) for target in view.targets]
         return "number" if numbers and None not in numbers else "text"
     if answer_kind not in get_args(AnswerKind):
         raise UnknownNameError("answer_kind", answer_kind, get_args(AnswerKind))
@@ -124,7 +127,7 @@ def _answer_kind(view: SampleView, answer_kind: str | None) -> AnswerKind:
 
 def _read_gold(view: SampleView, target: str, kind: AnswerKind) -> str:
     if kind == "number":
-        number = canonical_number(target)
+        number = read_gold_number(target)
         if number is None:
             hint = "-S answer_kind=text, and the same of the scorer"
             raise UsageError(f"sample {view.id}: target {target[:40]!r} is no number", hint=hint)
@@ -153,9 +156,16 @@ def build_strategy(
         exemplar_seed=settings.exemplar_seed,
         generation=settings.params,
         run_unsafe_code=settings.run_unsafe_code,
+        sandbox=settings.sandbox,
     )
     if view.bench is not None:
-        return _strategy_of_arm(_make_plan(spec.to_json(), view.bench), settings.name)
+        plan = _make_plan(spec.to_json(), view.bench)
+        if len(plan.problems) < len(plan.everything) and view.id not in _list_ids(plan):
+            raise UsageError(
+                f"{view.id} is kept for exemplars: {view.bench} has one split",
+                hint=f"-T limit={len(plan.problems)}, or -S exemplars=FILE.jsonl:8",
+            )
+        return _strategy_of_arm(plan, settings.name)
     kind = problem.question.answer_kind
     if (
         kind != "number"
@@ -169,6 +179,10 @@ def build_strategy(
     return _strategy_of_arm(
         make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind)), settings.name
     )
+
+
+def _list_ids(plan: Plan) -> set[str]:
+    return {problem.question.id for problem in plan.problems}
 
 
 def _strategy_of_arm(plan: Plan, name: str) -> Strategy | OracleStrategy:
@@ -236,6 +250,6 @@ def read_count(text: str, *, low: int = 1) -> int:
     Raises:
         UsageError: it is no whole number, or below ``low``.
     """
-    if not text.isdecimal() or int(text) < low:
+    if not (text.isascii() and text.isdecimal()) or int(text) < low:
         raise UsageError(f"{text!r} is no number from {low}")
     return int(text)

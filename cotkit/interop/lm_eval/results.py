@@ -182,6 +182,8 @@ def _choose_metric(
 def _samples_file(file: Path, task: str) -> Path | None:
     """Find ``samples_TASK_DATE.jsonl`` beside ``results_DATE.json``; None: nothing logged."""
     date = file.stem.rpartition("results")[2]
+    if Path(task).name != task or "\0" in task:  # the name of no file
+        return None
     path = file.with_name(f"samples_{task}{date}.jsonl")
     return path if path.is_file() else None
 

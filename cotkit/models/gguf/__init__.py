@@ -7,12 +7,15 @@ transformers would fill a missing one with random numbers and only warn.
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from cotkit.errors import MissingDependencyError, ModelLoadError
+from cotkit.inputs import first_line
 from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.folder import Float32Array, Tensor, write_float32
 from cotkit.models.gguf.config import HeadCounts, Metadata, model_config
@@ -79,6 +82,13 @@ def convert(path: Path, folder: Path, notify: Notify) -> Conversion:
         MissingDataError: the disk is too full.
         ModelLoadError: not a GGUF file, cut short, or of a kind that is not supported.
     """
+    try:
+        return _convert(path, folder, notify)
+    except _PARSING_FAULTS as broken:
+        raise _damaged(path, broken) from broken
+
+
+def _convert(path: Path, folder: Path, notify: Notify) -> Conversion:
     reader = _open(path)
     metadata = Metadata(path, {name: field.contents for name, field in reader.fields.items()})
     tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -109,11 +119,86 @@ def _open(path: Path) -> GGUFReader:
     except ImportError:
         raise MissingDependencyError("gguf", "hf") from None
     try:
+        with path.open("rb") as file:
+            _Header(file, path.stat().st_size).check()
         return GGUFReader(path)
-    except (ValueError, KeyError, IndexError) as broken:  # what its parsing of raw bytes can raise
-        raise ModelLoadError(f"{path}: not a whole GGUF file: {broken}") from broken
     except OSError as unreadable:
         raise ModelLoadError(f"{path}: {unreadable.strerror}") from unreadable
+    except _PARSING_FAULTS as broken:
+        raise _damaged(path, broken) from broken
+
+
+_PARSING_FAULTS = (ValueError, LookupError, ArithmeticError, TypeError, struct.error, MemoryError)
+"""What the parsing of raw bytes can raise."""
+
+
+def _damaged(path: Path, fault: BaseException) -> ModelLoadError:
+    return ModelLoadError(f"{path}: not a whole GGUF file: {first_line(fault)}")
+
+
+_MOST_ENTRIES = 100_000
+"""Metadata fields, tensors."""
+_MOST_ELEMENTS = 1_500_000
+"""Of all arrays of the metadata together: twice what the largest vocabularies have."""
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Type of a metadata value -> its bytes."""
+_STRING, _ARRAY = 8, 9
+_MOST_DIMENSIONS = 8
+
+
+class _Header:
+    """A walk over a file's metadata, so that one that lies is refused before it is believed.
+
+    Its methods raise a ValueError or a struct.error where it claims more than a model has, or than
+    the file holds.
+    """
+
+    def __init__(self, file: BinaryIO, n_bytes: int) -> None:
+        self._file, self._n_bytes, self._n_elements = file, n_bytes, 0
+        magic = file.read(8)
+        if magic[:4] != b"GGUF":
+            raise ValueError("it does not begin with GGUF")
+        self._order = ">" if magic[4:6] == b"\0\0" else "<"
+
+    def check(self) -> None:
+        """Walk over all fields and the entries of all tensors."""
+        n_tensors, n_fields = self._read("Q"), self._read("Q")
+        if max(n_tensors, n_fields) > _MOST_ENTRIES:
+            raise ValueError("more tensors or fields than any model has")
+        for _ in range(n_fields):
+            self._skip(self._read("Q"))
+            self._skip_value(self._read("I"), 0)
+        for _ in range(n_tensors):
+            self._skip(self._read("Q"))
+            n_dimensions = self._read("I")
+            if n_dimensions > _MOST_DIMENSIONS:
+                raise ValueError("a tensor of more dimensions than any has")
+            self._skip(8 * n_dimensions + 4 + 8)
+
+    def _read(self, form: str) -> int:
+        (value,) = struct.unpack(self._order + form, self._file.read(struct.calcsize(form)))
+        return value
+
+    def _skip(self, n_bytes: int) -> None:
+        if n_bytes > self._n_bytes - self._file.tell():
+            raise ValueError("it ends within its header")
+        self._file.seek(n_bytes, os.SEEK_CUR)
+
+    def _skip_value(self, kind: int, depth: int) -> None:
+        if kind == _STRING:
+            self._skip(self._read("Q"))
+        elif kind != _ARRAY:
+            self._skip(_SIZES[kind])
+        else:
+            inner, n = self._read("I"), self._read("Q")
+            self._n_elements += n
+            if depth > 1 or self._n_elements > _MOST_ELEMENTS:
+                raise ValueError("more metadata than any model has")
+            if inner in _SIZES:
+                self._skip(n * _SIZES[inner])
+            else:
+                for _ in range(n):
+                    self._skip_value(inner, depth + 1)
 
 
 def _map_names(metadata: Metadata, tensors: Iterable[str], *, tied: bool) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cotkit.analysis.scale.frontier import Cost
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
     CostPoint,
     MetricPoint,
+    Onset,
     OnsetAnswer,
     Point,
     Scale,
@@ -30,6 +31,7 @@ from cotkit.report.html.figure import (
     series_style,
     shorten_name,
 )
+from cotkit.report.scale_tables import shaded_ends
 from cotkit.report.verdicts import VERDICTS
 from cotkit.stats.intervals import Interval
 
@@ -110,7 +112,21 @@ def _paint_curve(
     rates.set_ylim(0, 100)
     label_unit(rates, "solve rate, %")
     _paint_gains(gains, scale, points, places, labels)
+    _draw_bracket(gains, answer.onset, place_by_rung)
     draw_legend(rates, above=20)
+
+
+def _draw_bracket(axes: Axes, onset: Onset, place_by_rung: Mapping[Rung, float]) -> None:
+    """Draw the two gains of a margin-free bracket: none is larger up to it, and one is after it."""
+    bracket = onset.bracket
+    if bracket is None or not bracket.is_clear:
+        return
+    low_x, high_x = axes.get_xlim()
+    lower, upper = place_by_rung[bracket.lower], place_by_rung[bracket.upper]
+    style: dict[str, Any] = {"color": COLORS["ink"], "linewidth": 1.4, "linestyle": (0, (4, 2))}
+    axes.hlines(100 * bracket.no_more_than, low_x, lower, **style)
+    axes.hlines(100 * bracket.at_least, upper, high_x, **style)
+    axes.set_xlim(low_x, high_x)
 
 
 def _paint_gains(
@@ -164,11 +180,10 @@ def _shade_onset(
     """Shade the onset bracket; mark the crossing by a fit, if there is one."""
     onset = answer.onset
     if onset.upper is not None and onset.upper in place_by_rung:
-        low = axes.get_xlim()[0]
-        if onset.status == "bracket" and onset.lower is not None:
-            low = place_by_rung[onset.lower]
+        ends = shaded_ends(onset)
+        low = axes.get_xlim()[0] if ends is None else place_by_rung[ends[0]]
         sizes = {rung: say_size(rung, x, scale.axis) for rung, x in place_by_rung.items()}
-        name = f"material help starts here: {say_onset(answer, sizes)}"
+        name = f"{_name_gain(onset, scale.margin)} starts here: {say_onset(answer, sizes)}"
         axes.axvspan(
             low,
             place_by_rung[onset.upper],
@@ -185,11 +200,19 @@ def _shade_onset(
 
 def say_onset(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
     """Return ``(8 B, 62 B]`` or ``at or below 8 B``; ``sizes``: what to call each model."""
-    lower, upper = answer.onset.lower, answer.onset.upper
+    upper, ends = answer.onset.upper, shaded_ends(answer.onset)
     assert upper is not None, "no help was shown, so it starts nowhere"
-    if answer.onset.status == "bracket" and lower is not None:
-        return f"({sizes[lower]}, {sizes[upper]}]"
+    if ends is not None:
+        return f"({sizes[ends[0]]}, {sizes[ends[1]]}]"
     return f"at or below {sizes[upper]}"
+
+
+def _name_gain(onset: Onset, margin: float) -> str:
+    """Return what starts in the shaded span."""
+    bracket = onset.bracket
+    if bracket is None or not bracket.is_clear or bracket.no_more_than <= margin:
+        return "material help"
+    return f"a gain above {say_number(bracket.no_more_than, 'share')} points"
 
 
 # The axis of sizes that figures over models share, and a series along it.
