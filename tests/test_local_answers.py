@@ -99,22 +99,14 @@ REPLY = "30 + 2 = 32. The answer is 32."
         (
             HARMONY,
             "",
-            f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant"
-            f"<|channel|>final<|message|>{REPLY}<|return|>run on",
+            "<|channel|>analysis<|message|>" + THOUGHT + "<|end|><|start|>assistant"
+            "<|channel|>final<|message|>" + REPLY + "<|return|>run on",
             1,
-        ),
-        (
-            HARMONY,
-            "",
-            f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant"
-            f"<|channel|>analysis<|message|>Once more: the answer is 33.<|end|>"
-            f"<|start|>assistant<|channel|>final<|message|>{REPLY}<|end|>run on",
-            2,
         ),
         (("<|channel>", "<channel|>"), "", f"<|channel>thought\n{THOUGHT}<channel|>{REPLY}", 1),
     ],
 )
-def test_reasoning_is_known_however_it_is_marked(
+def test_reasoning_is_known_however_it_is_marked(  # noqa: PLR0917 - parametrized
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     specials: Sequence[str],
@@ -201,7 +193,7 @@ PROMPTS = ("one and one", "one and one and one", "two, three")
     ids=lambda edits: next(iter(edits)),
 )
 def test_the_generation_config_is_followed_as_by_generate(
-    tmp_path: Path, edits: dict[str, object]
+    tmp_path: Path, edits: dict[str, Any]
 ) -> None:
     folder = build(tmp_path, **edits)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
@@ -242,7 +234,7 @@ def test_stop_strings_of_the_generation_config_end_an_answer(
     ],
 )
 def test_what_cannot_be_followed_is_refused_with_the_way_out(
-    tmp_path: Path, edits: dict[str, object], sentence: str
+    tmp_path: Path, edits: dict[str, Any], sentence: str
 ) -> None:
     folder = build(tmp_path, **edits)
     with pytest.raises(ModelLoadError) as refused:

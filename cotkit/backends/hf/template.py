@@ -24,6 +24,7 @@ from cotkit.backends.hf.source import read_json, read_template
 from cotkit.errors import ModelLoadError
 from cotkit.reasoning import find_answer_start, is_marker
 
+_ENDS = ("<|return|>", "<|call|>")  # of harmony: nothing of an answer follows them
 _ANSWER = "cotkit-answer-7"
 _QUESTION = "cotkit-question-7"
 
@@ -48,8 +49,8 @@ def special_tokens(folder: Path) -> frozenset[str]:
     """Return the tokens that are left out of a text."""
     later = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder", {})
     entries = [*(_tokenizer_part(folder, "added_tokens") or []), *later.values()]
-    named = _special_tokens(folder).values()
-    return frozenset((*(str(e["content"]) for e in entries if e.get("special")), *named))
+    of_config = _special_tokens(folder).values()
+    return frozenset((*(str(e["content"]) for e in entries if e.get("special")), *of_config))
 
 
 def reasoning_form(folder: Path, *, chat: bool, kwargs: Mapping[str, Any]) -> str:
@@ -76,12 +77,13 @@ def end_of_turn_tokens(folder: Path) -> tuple[str, ...]:
         token = max((each for each in tokens if after.startswith(each)), key=len, default="")
         if token:
             ends[token] = None
+    ends |= {token: None for token in _ENDS if token in tokens}
     path = folder / "generation_config.json"
     config = read_json(path if path.is_file() else folder / "config.json")
     ids = config.get("eos_token_id")
-    known = {_special_tokens(folder).get("eos_token")}
-    known |= {token for token in ends if tokens[token] in (ids if isinstance(ids, list) else [ids])}
-    return tuple(token for token in ends if token not in known)
+    end_ids = ids if isinstance(ids, list) else [ids]
+    eos_token = _special_tokens(folder).get("eos_token")
+    return tuple(token for token in ends if token != eos_token and tokens[token] not in end_ids)
 
 
 def generation_prompt(folder: Path, kwargs: Mapping[str, Any]) -> str:
