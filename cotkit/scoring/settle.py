@@ -103,6 +103,7 @@ _COPULA = re.compile(
 )
 _SHORT_TAIL = re.compile(r"[^\w\n]*(?:[^\W\d_]+\W+){0,4}[^\w\n]*")
 _SECOND_NAME = re.compile(r"(?:[,;]|\bor\b|\band\b)\s*[A-Za-z]\w?\s*\Z", re.IGNORECASE)
+_DANGLING = re.compile(r"(?:[-+/×·÷=]|\s\*)\s*\Z")  # a sum that was cut
 _ITEMS = 32
 
 
@@ -194,6 +195,8 @@ def _settle_first(sentence: str, items: list[NumberMatch]) -> Settled:
     if aside:
         masked = masked[: aside.start()]
         items = [item for item in items if item.end <= len(masked)]
+    if _DANGLING.search(masked):
+        return Settled(why="ambiguous")
     signs = [m.start() for m in re.finditer(r"[=≈]", masked) if m.start() >= first.end]
     if not signs:
         return _settle_side(masked, items)
