@@ -301,9 +301,10 @@ def test_not_a_number_is_an_error(
         made = sound(self, texts, *first)
         return [[math.nan]] * len(texts) if damaged == "score" else made * math.nan
 
-    monkeypatch.setattr(
-        "cotkit.backends.hf.loading._agree", lambda *_: True
-    )  # the damage comes later
+    def agree(*_: object) -> bool:
+        return True  # the damage comes after the check at load
+
+    monkeypatch.setattr("cotkit.backends.hf.loading._agree", agree)
     monkeypatch.setattr(Context, damaged, broken)
     (got,) = score(float32(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
     assert isinstance(got, BackendError)
