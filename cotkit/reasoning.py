@@ -109,6 +109,17 @@ def find_answer_start(text: str, *, opened: bool = False) -> int | None:
     return outside[-1].start
 
 
+def is_marker(token: str) -> bool:
+    """Return whether a special token is a marker of reasoning, or part of one."""
+    escaped = re.escape(token)
+    return any(
+        escaped in family.open + family.close
+        or re.fullmatch(rf"{family.open}|{family.close}", token) is not None
+        for family in FAMILIES
+        if not family.is_first
+    )
+
+
 def closes_unopened(text: str) -> bool:
     """Return whether a text ends a block that it did not open: the chat template opened it."""
     inside, _ = _split_blocks(text, opened=False)

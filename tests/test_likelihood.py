@@ -174,7 +174,7 @@ def test_each_prompt_is_computed_once(
     n_computed = sum(n_prompt - one.n_shared_tokens for one in completions)
     assert n_computed == n_shared + 4 * n_own + n_again
     n_read = 4 * (2 + 1)  # of each option all tokens but the last
-    assert sum(n_fed[3:]) == n_computed + n_read  # three calls belong to the check at loading
+    assert sum(n_fed[4:]) == n_computed + n_read  # four calls belong to the check at loading
     assert all(one.seconds > 0 for one in completions if one.n_generated_tokens != 1)
 
 
@@ -255,19 +255,21 @@ def test_scoring_and_generating_at_once_do_not_disturb_each_other(models: dict[s
     assert [[c.text for c in one] for one in got[1::2]] == [[c.text for c in one] for one in alone]
 
 
-def _no(_model: object, _device: object) -> bool:
-    return False
+def _no(_model: object, _device: object) -> None:
+    return None
 
 
-def test_a_model_that_cannot_share_scores_row_by_row(
+def test_a_model_that_cannot_be_packed_scores_from_a_copy(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cotkit.backends.hf.loading._packing_is_exact", _no)
+    monkeypatch.setattr("cotkit.backends.hf.loading._packed_bytes", _no)
     requests = [asking(*one) for one in ASKED[:3]]
     backend = float32(model=str(models["llama"]), batch_size=4)
     for request, got in zip(requests, score(backend, requests), strict=True):
         agrees(models["llama"], request, got)
-        assert [one.n_shared_tokens for one in got] == [0] * len(got)
+        first, *others = got
+        assert all(one.n_shared_tokens == one.n_prompt_tokens for one in others)
+        assert first.n_shared_tokens < first.n_prompt_tokens
 
 
 @pytest.mark.parametrize("at_call", [0, 1, 2], ids=["prefix", "prompt", "options"])
@@ -277,7 +279,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     calls, forward, told = iter(range(10_000)), Context._run, list[str]()
 
     def failing(self: Context, *args: list[Any]) -> object:
-        if next(calls) == 3 + at_call:  # three calls belong to the check at loading
+        if next(calls) == 4 + at_call:  # four calls belong to the check at loading
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(self, *args)
 
@@ -299,6 +301,10 @@ def test_not_a_number_is_an_error(
         made = sound(self, texts, *first)
         return [[math.nan]] * len(texts) if damaged == "score" else made * math.nan
 
+    def agree(*_: object) -> bool:
+        return True  # the damage comes after the check at load
+
+    monkeypatch.setattr("cotkit.backends.hf.loading._agree", agree)
     monkeypatch.setattr(Context, damaged, broken)
     (got,) = score(float32(model=str(models["llama"])), [asking("Q: x", ("no", "yes"))])
     assert isinstance(got, BackendError)

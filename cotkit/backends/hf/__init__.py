@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cotkit.backends.hf import generation_config as generation_settings
+from cotkit.backends.hf import template
 from cotkit.backends.hf.source import (
     EngineConfig,
     LocalModel,
@@ -19,6 +22,7 @@ from cotkit.backends.hf.source import (
     resolve,
 )
 from cotkit.errors import UsageError
+from cotkit.identity import canonical_json
 from cotkit.models import folder as model_folder
 from cotkit.types import BackendInfo, Capability, Completion, Notify, Request, say_nothing
 
@@ -61,6 +65,11 @@ class Hf:
     """Branch, tag or commit of a hub model; None: what is here, or its main branch."""
     accept_terms: bool = False
     """Whether the user accepts the licence terms of a catalogue model that has some."""
+    generation_config: str = "model"
+    """``model``: penalties and bans of tokens in the model's ``generation_config.json`` apply as in
+    ``transformers``; ``off``: they do not. How tokens are drawn is always what the run says."""
+    chat_template_kwargs: str = ""
+    """A JSON object of variables for the chat template, e.g. ``{"enable_thinking": false}``."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with what a user should read; the runner sets it."""
 
@@ -70,6 +79,12 @@ class Hf:
             raise UsageError(f"batch_size={self.batch_size} is below 1")
         if self.replicas < 1:
             raise UsageError(f"replicas={self.replicas} is below 1")
+        if self.generation_config not in ("model", "off"):
+            raise UsageError(
+                f"unknown generation_config {self.generation_config!r}", hint="model or off"
+            )
+        if self._template_kwargs and not self.chat:
+            raise UsageError("chat_template_kwargs without the chat template", hint="add chat=true")
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -87,6 +102,7 @@ class Hf:
                 "device": placement.device.partition(":")[0],
                 "chat_template": chat_template_hash(folder) if self.chat else "off",
                 "quantisation": quantisation(folder),
+                **self._own_settings,
             },
             family=None if entry is None else entry.family,
             n_params=model_folder.n_params(folder) if entry is None else entry.n_params,
@@ -136,6 +152,42 @@ class Hf:
             await asyncio.to_thread(self._engine.close)
             del self._engine
 
+    @property
+    def _own_settings(self) -> dict[str, str]:
+        """Return what else changes texts, and only where it does: other keys stay as they were."""
+        folder = self._source.folder
+        settings = {
+            "generation_config": generation_settings.describe(self._logits_settings),
+            "chat_template_kwargs": canonical_json(self._template_kwargs),
+            "end_of_turn": " ".join(template.end_of_turn_tokens(folder)),
+            "reasoning": template.reasoning_form(
+                folder, chat=self.chat, kwargs=self._template_kwargs
+            ),
+            "raw_prompt": "nothing appended"
+            if not self.chat and template.drops_appended_tokens(folder)
+            else "",
+        }
+        return {name: value for name, value in settings.items() if value not in ("", "{}")}
+
+    @functools.cached_property
+    def _logits_settings(self) -> dict[str, Any]:
+        if self.generation_config == "off":
+            return {}
+        return generation_settings.read_settings(self._source.folder)
+
+    @functools.cached_property
+    def _template_kwargs(self) -> dict[str, Any]:
+        try:
+            kwargs = json.loads(self.chat_template_kwargs or "{}")
+        except ValueError:
+            kwargs = None
+        if not isinstance(kwargs, dict):
+            raise UsageError(
+                f"chat_template_kwargs={self.chat_template_kwargs!r} is not a JSON object",
+                hint="""write chat_template_kwargs='{"enable_thinking": false}'""",
+            )
+        return kwargs
+
     @functools.cached_property
     def _source(self) -> LocalModel:
         return resolve(
@@ -153,7 +205,8 @@ class Hf:
     def _prompter(self) -> Prompter:
         from cotkit.backends.hf.prompt import Prompter
 
-        return Prompter(self._source.folder, chat=self.chat)
+        folder, kwargs = self._source.folder, self._template_kwargs
+        return Prompter(folder, chat=self.chat, template_kwargs=kwargs)
 
     @functools.cached_property
     def _engine(self) -> Engine | Replicas:
@@ -163,6 +216,9 @@ class Hf:
             context_tokens=self.info.context_tokens,
             batch_size=self.batch_size,
             chat=self.chat,
+            template_kwargs=self._template_kwargs,
+            end_texts=template.end_of_turn_tokens(self._source.folder),
+            logits_settings=self._logits_settings,
         )
         if self.replicas > 1:
             from cotkit.backends.hf.workers import Replicas

@@ -109,8 +109,11 @@ class ForwardPass:
         qkv: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
         window: int | None,
         softcap: float | None,
+        sinks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Append keys and values, and attend; query [heads, T, d] is scaled already.
+
+        ``sinks``: of each head, the score of a key that weighs and has no value.
 
         Returns:
             Shape [T, heads, width].
@@ -132,6 +135,11 @@ class ForwardPass:
             before = _PartialAttention(*(tensor[:, :, shared.index] for tensor in attention))
             for old, new in zip(attention, before.merge(part), strict=True):
                 old[:, :, shared.index] = new
+        if sinks is not None:
+            none = torch.zeros_like(attention.out[..., :1])
+            score = none + sinks.float().view(key.shape[0], -1, 1, 1)
+            sink = _PartialAttention(torch.zeros_like(attention.out), score, none + 1)
+            attention = attention.merge(sink)
         out = (attention.out / attention.total).to(query.dtype)
         return out.permute(2, 0, 1, 3).reshape(n_tokens, n_heads, -1)
 
@@ -273,15 +281,14 @@ def _transformers_attention(
     scaling: float | None = None,
     softcap: float | None = None,
     sliding_window: int | None = None,
-    s_aux: object = None,
+    s_aux: torch.Tensor | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
     """Attend as transformers asks: [1, heads, T, d] in, [1, T, heads, width] out."""
-    if s_aux is not None:
-        raise TypeError("attention sinks are not supported")
     scaled = query[0] * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     qkv = scaled, key[0], value[0]
-    return cotkit_step.attend(module.layer_idx, qkv, sliding_window, softcap)[None], None
+    out = cotkit_step.attend(module.layer_idx, qkv, sliding_window, softcap, s_aux)
+    return out[None], None
 
 
 AttentionInterface.register(NAME, _transformers_attention)

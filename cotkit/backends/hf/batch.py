@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from cotkit.backends.hf.forward import Context, Network
+from cotkit.backends.hf.dense import DenseContext
+from cotkit.backends.hf.forward import Context, Network, make_context
 from cotkit.backends.hf.prefix_tree import SHORTEST_NODE, Node, PrefixTree
 from cotkit.backends.hf.sequence import Sequence
 from cotkit.errors import BackendError
@@ -42,7 +43,7 @@ class Batch:
         self._network = network
         self._tree = tree
         self._end_ids = end_ids
-        self._context = Context(network)
+        self._context = make_context(network)
         self.sequences: list[Sequence] = []
 
     def join(self, sequences: abc.Sequence[Sequence]) -> None:
@@ -80,7 +81,7 @@ class Batch:
                 self.sequences[i] = self.sequences[-1]
                 self.sequences.pop()
         if not self.sequences:
-            self._context = Context(self._network)  # as short as its next sequences
+            self._context = make_context(self._network)  # as short as its next sequences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,10 @@ class PrefillResult:
 
 
 def read_prompts(
-    network: Network, context: Context, sequences: abc.Sequence[Sequence], tree: PrefixTree
+    network: Network,
+    context: Context | DenseContext,
+    sequences: abc.Sequence[Sequence],
+    tree: PrefixTree,
 ) -> PrefillResult:
     """Read each distinct prompt into a new slot of the context."""
     by_prompt: dict[tuple[int, ...], list[Sequence]] = {}
@@ -136,7 +140,7 @@ def _extend_path(
         begin = path[-1].end if path else 0
         if cut - begin < SHORTEST_NODE:
             continue
-        alone = Context(network)
+        alone = make_context(network)
         alone.add(path)
         alone.forward([text[begin:cut]])
         path.append(tree.insert(path, text[begin:cut], alone.layers(0)))
@@ -159,29 +163,91 @@ def nan_error(network: Network) -> BackendError:
 # cumulative distribution, so its outcome depends on the seed and logits of that sequence
 # and on no other. Order of the filters as in transformers: temperature, top-k, top-p.
 
+_FEW = 1024  # candidates looked at first: hardly ever does a nucleus hold more
+
 
 def choose_tokens(logits: torch.Tensor, sequences: abc.Sequence[Sequence]) -> list[int]:
     """Return the next token of each sequence from logits of shape [sequences, vocabulary]."""
-    chosen: list[int] = logits.argmax(dim=-1).tolist()
-    for i, sequence in enumerate(sequences):
-        if sequence.generator is not None:
-            chosen[i] = _sample_token(logits[i], sequence, sequence.generator)
-    return chosen
+    if any(sequence.processors for sequence in sequences):
+        logits = torch.cat([_process(*pair) for pair in zip(logits, sequences, strict=True)])
+    chosen = logits.argmax(dim=-1)
+    filtered = [_filters(sequence) for sequence in sequences]
+    for is_filtered in (False, True):
+        rows = [
+            i
+            for i, sequence in enumerate(sequences)
+            if sequence.generator is not None and filtered[i] is is_filtered
+        ]
+        if rows:
+            drawn = _sample_tokens(
+                logits[rows], [sequences[i] for i in rows], is_filtered=is_filtered
+            )
+            chosen[rows] = drawn
+    return chosen.tolist()
 
 
-def _sample_token(logits: torch.Tensor, sequence: Sequence, generator: torch.Generator) -> int:
+def _process(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
+    """Apply the generation config to the logits of one sequence, [vocabulary]; return [1, same]."""
+    ids, scores = torch.tensor([sequence.tokens], device=logits.device), logits[None].clone()
+    for processor in sequence.processors:
+        scores = processor(ids, scores)
+    return scores
+
+
+def _filters(sequence: Sequence) -> bool:
     decoding = sequence.request.decoding
-    probabilities = torch.softmax(logits.float() / decoding.temperature, dim=-1)
+    return bool(decoding.top_k) or decoding.top_p < 1
+
+
+def _sample_tokens(
+    logits: torch.Tensor, sequences: abc.Sequence[Sequence], *, is_filtered: bool
+) -> torch.Tensor:
+    """Draw a token for each row of logits [sequences, vocabulary]."""
+    device, decodings = logits.device, [sequence.request.decoding for sequence in sequences]
+    temperatures = torch.tensor([each.temperature for each in decodings], device=device)
+    probabilities = torch.softmax(logits.float() / temperatures[:, None], dim=-1)
     order = None
-    if decoding.top_k or decoding.top_p < 1:
-        probabilities, order = probabilities.sort(descending=True, stable=True)
-        if decoding.top_k:
-            probabilities[decoding.top_k :] = 0
-        # the nucleus: every token before which less than top_p of the mass has passed
-        share = probabilities / probabilities.sum()
-        probabilities = probabilities * (share.cumsum(-1) - share < decoding.top_p)
+    if is_filtered:
+        n_words = logits.shape[-1]
+        top_k = torch.tensor([each.top_k or n_words for each in decodings], device=device)
+        top_p = torch.tensor([each.top_p for each in decodings], device=device)
+        probabilities, order = _likeliest(probabilities, top_k, top_p)
     mass = probabilities.cumsum(-1)
-    drawn = torch.rand(1, generator=generator).to(mass.device) * mass[-1]
+    uniform = [torch.rand(1, generator=sequence.generator) for sequence in sequences]
+    drawn = torch.stack(uniform).to(device) * mass[:, -1:]
     # right=True never lands on a token of probability 0; the clamp is for rounding at the end
-    index = int(torch.searchsorted(mass, drawn, right=True).clamp(max=mass.numel() - 1))
-    return index if order is None else int(order[index])
+    index = torch.searchsorted(mass, drawn, right=True).clamp(max=mass.shape[-1] - 1)
+    return (index if order is None else order.gather(-1, index))[:, 0]
+
+
+def _likeliest(
+    probabilities: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the tokens that the filters leave, likeliest first, and which they are: [rows, n].
+
+    Sorting all words costs most of a step, so few are looked at first. They suffice where the
+    filters end among those that are likelier than the last of them: equals of that one may be
+    missing.
+    """
+    n_words, n = probabilities.shape[-1], _FEW
+    while True:
+        if n < n_words:
+            values, order = probabilities.topk(n, dim=-1)
+            order, by_word = order.sort(dim=-1)
+            values, by_value = values.gather(-1, by_word).sort(dim=-1, descending=True, stable=True)
+            order = order.gather(-1, by_value)
+        else:
+            values, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        ranks = torch.arange(values.shape[-1], device=values.device)
+        in_top_k = values.masked_fill(ranks >= top_k[:, None], 0)
+        # without top-k the mass is that of all words, whether looked at or not
+        mass = torch.where(top_k < n_words, in_top_k.sum(-1), probabilities.sum(-1))[:, None]
+        share = in_top_k / mass
+        # the nucleus: every token before which less than top_p of the mass has passed
+        in_nucleus = share.cumsum(-1) - share < top_p[:, None]
+        if n >= n_words:
+            return in_top_k * in_nucleus, order
+        is_last = (values == values[:, -1:]) & in_nucleus & (in_top_k > 0)
+        if not bool(is_last.any()):
+            return in_top_k * in_nucleus, order
+        n *= 8

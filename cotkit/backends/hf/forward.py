@@ -2,28 +2,31 @@
 
 New tokens of all sequences are packed end to end into one input of the model, so nothing is padded
 and sequences of any length go together. A model whose state is not plain keys and values cannot be
-packed: it reads one sequence at a time, with the cache that it brings along.
+packed; ``dense.py`` has the context of those.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedModel
 
 from cotkit.backends.hf.attention import ForwardPass, TokenSpan
+from cotkit.backends.hf.dense import DenseContext
 from cotkit.backends.hf.kv_cache import KVCache
 from cotkit.backends.hf.prefix_tree import Layers, Node
-from cotkit.errors import ModelLoadError
 
 _TOKENS_AT_ONCE = 512  # bounds the activations of a prefill; enough to keep a CPU or GPU busy
 _SCORED_AT_ONCE = 256  # tokens with logits over the whole vocabulary: 268 MB at 262,144 entries
-_STATE_NAMES = ("cache", "past_key_values", "cache_params")  # as versions and models call it
+
+
+Mode = Literal["packed", "dense", "alone"]
+"""``packed``: end to end, over a tree of what they share; ``dense``: beside each other, with caches
+of their own; ``alone``: one at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +37,23 @@ class Network:
     """In evaluation mode, on its device; its attention is replaced where it is packable."""
     device: torch.device
     """Where its input goes."""
-    packable: bool
-    """False: one sequence at a time, nothing shared."""
+    mode: Mode = "packed"
+    """How sequences go together."""
+    shares: bool = True
+    """Whether a prompt may be read from where a shared beginning of it was read to."""
+    keeps_state: bool = True
+    """False: every token is computed from the whole text before it, for want of a usable state."""
+    most_positions: int | None = None
+    """Longest text, in tokens, whose positions do not depend on how long it is; longer ones run
+    alone and in one piece. None: no such limit."""
+    bytes_per_token: int = 0
+    """Of keys and values over all layers."""
+    bytes_per_row: int = 0
+    """Of recurrent states over all layers."""
+
+    def is_beyond(self, n_tokens: int) -> bool:
+        """Return whether a text of so many tokens must run alone."""
+        return self.most_positions is not None and n_tokens > self.most_positions
 
 
 class Context:
@@ -47,7 +65,6 @@ class Context:
         self._paths: list[tuple[Node, ...]] = []
         self._bases: list[int] = []
         self._lengths: list[int] = []
-        self._state: Any = None  # of a model that cannot be packed
         self.windows: set[int | None] = set()  # of the attention that was asked for
 
     def __len__(self) -> int:
@@ -92,7 +109,13 @@ class Context:
         """
         logits_of_texts: list[torch.Tensor] = []
         sizes = [len(text) for text in texts]
-        at_once = _TOKENS_AT_ONCE if self._network.packable else sum(sizes)
+        longest = max(
+            length + base + size
+            for length, base, size in zip(
+                self._lengths[first:], self._bases[first:], sizes, strict=False
+            )
+        )
+        at_once = sum(sizes) if self._network.is_beyond(longest) else _TOKENS_AT_ONCE
         for pieces, ends in _split_into_portions(sizes, at_once):
             last = [i for i, (k, _, end) in enumerate(pieces) if end == len(texts[k])]
             logits = self._run(
@@ -110,8 +133,8 @@ class Context:
             For each text, the log-probability of each token but its first, given all before it.
         """
         scores: list[list[float]] = [[] for _ in texts]
-        at_once = _SCORED_AT_ONCE if self._network.packable else 1
-        for pieces, ends in _split_into_portions([len(text) - 1 for text in texts], at_once):
+        sizes = [len(text) - 1 for text in texts]
+        for pieces, ends in _split_into_portions(sizes, _SCORED_AT_ONCE):
             logits = self._run(
                 [(first + k, texts[k][begin:end]) for k, begin, end in pieces],
                 list(range(ends[-1])),
@@ -134,8 +157,6 @@ class Context:
         kept_tokens = torch.tensor(
             keep
         )  # on the CPU: the logits may be on another device than the input
-        if not self._network.packable:
-            return self._run_unpacked(ids)[kept_tokens]
         spans = [
             TokenSpan(
                 slot=slot,
@@ -158,17 +179,6 @@ class Context:
             cotkit_step=step,
         )
         self.windows |= step.windows
-        return out.logits[0].float()
-
-    def _run_unpacked(self, ids: torch.Tensor) -> torch.Tensor:
-        model = self._network.model
-        takes = inspect.signature(model.forward).parameters
-        name = next((name for name in _STATE_NAMES if name in takes), "")
-        out: Any = model(input_ids=ids, use_cache=True, **({name: self._state} if name else {}))
-        self._state = out.get(name)
-        if self._state is None:
-            kind = model.config.model_type
-            raise ModelLoadError(f"models of type {kind} keep their state in a way not supported")
         return out.logits[0].float()
 
 
@@ -196,7 +206,12 @@ def _split_into_portions(
         yield pieces, ends
 
 
-# How many tokens' keys and values fit into memory.
+def make_context(network: Network) -> Context | DenseContext:
+    """Return an empty context of the kind that the network needs."""
+    return Context(network) if network.mode == "packed" else DenseContext(network)
+
+
+# How much of keys, values and states fits into memory.
 
 
 _MEMORY_FOR_SEQUENCES = 0.4  # of free memory, for keys and values; growing copies a layer
@@ -205,29 +220,22 @@ _LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")
 _USED_FILE = Path("/sys/fs/cgroup/memory.current")
 
 
-def tokens_for_sequences(network: Network) -> int:
-    """Return how many tokens the running sequences may have of their own, all together."""
-    return int(_free_bytes(network.device) * _MEMORY_FOR_SEQUENCES) // kv_bytes_per_token(network)
+def bytes_for_sequences(network: Network) -> int:
+    """Return how many bytes the running sequences may have of their own, all together."""
+    return int(_free_bytes(network) * _MEMORY_FOR_SEQUENCES)
 
 
 def tokens_to_share(network: Network) -> int:
     """Return how many tokens the prefix tree may hold."""
-    return int(_free_bytes(network.device) * _MEMORY_FOR_SHARED) // kv_bytes_per_token(network)
+    return int(_free_bytes(network) * _MEMORY_FOR_SHARED) // max(1, network.bytes_per_token)
 
 
-def kv_bytes_per_token(network: Network) -> int:
-    """Return the bytes of keys and values that one token takes over all layers."""
-    config = network.model.config.get_text_config(decoder=True)
-    n_heads: int = config.num_attention_heads
-    n_kv_heads: int = getattr(config, "num_key_value_heads", None) or n_heads
-    head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // n_heads
-    return 2 * config.num_hidden_layers * n_kv_heads * head_dim * network.model.dtype.itemsize
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        n = torch.cuda.device_count()  # layers, and so keys and values, are spread evenly
-        return min(torch.cuda.mem_get_info(i)[0] for i in range(n)) * n
+def _free_bytes(network: Network) -> int:
+    """Return the free memory where keys and values lie: on the cards that hold the model."""
+    devices = {parameter.device for parameter in network.model.parameters()}
+    cards = [device for device in devices if device.type == "cuda"]
+    if cards:  # layers, and so keys and values, are spread evenly
+        return min(torch.cuda.mem_get_info(card)[0] for card in cards) * len(cards)
     import psutil
 
     free: int = psutil.virtual_memory().available

@@ -25,7 +25,7 @@ from collections import abc
 from dataclasses import dataclass
 
 from cotkit.backends.hf.batch import TimeSplitter, nan_error, read_prompts
-from cotkit.backends.hf.forward import Context, Network
+from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import PrefixTree, common_prefix_length
 from cotkit.backends.hf.prompt import Prompter
 from cotkit.backends.hf.sequence import Sequence
@@ -69,7 +69,7 @@ def score_batch(network: Network, sequences: abc.Sequence[Sequence], tree: Prefi
 
     A fault of the model (out of memory above all) propagates, and the sequences can be run again.
     """
-    clock, context = TimeSplitter(), Context(network)
+    clock, context = TimeSplitter(), make_context(network)
     prefill = read_prompts(network, context, sequences, tree)
     options = [sequence.option_tokens for sequence in prefill.sequences]
     firsts = prefill.logits.log_softmax(dim=-1)[
@@ -78,12 +78,9 @@ def score_batch(network: Network, sequences: abc.Sequence[Sequence], tree: Prefi
     scores = [[value] for value in firsts.tolist()]
     longer = [i for i, option in enumerate(options) if len(option) > 1]
     if longer:
-        if network.packable:  # else there is one sequence, and it goes on
-            first = len(context)
-            for i in longer:
-                context.add_copy(prefill.prompt_of[i])
-        else:
-            first = 0
+        first = len(context)
+        for i in longer:
+            context.add_copy(prefill.prompt_of[i])
         rest_scores = context.score([options[i] for i in longer], first)
         for i, values in zip(longer, rest_scores, strict=True):
             scores[i] += values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
 from cotkit.backends.hf.attention import NAME
-from cotkit.backends.hf.forward import Context, Network
+from cotkit.backends.hf.dense import DenseContext, count_bytes, is_joinable
+from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
 from cotkit.backends.hf.sequence import first_line
 from cotkit.backends.hf.source import Placement
@@ -48,18 +50,80 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     model.eval()
     if placement.dtype == "int8":
         to_int8(model)
-    device = model.get_input_embeddings().weight.device
-    if _has_plain_cache(model) and _packing_is_exact(model, device):
-        return Network(model=model, device=device, packable=True)
-    notify(f"{folder.name}: batching would not be exact for this kind of model; one row at a time")
-    return Network(model=model, device=device, packable=False)
+    return _choose_mode(model, folder.name, notify)
 
 
-def end_ids(network: Network, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401 - as Prompter's
-    """Return every token that ends a text: of the generation config and of the tokenizer."""
+def _choose_mode(model: PreTrainedModel, name: str, notify: Notify) -> Network:
+    """Return the model in the first of the modes that gives each sequence its own logits."""
+    embeddings: Any = model.get_input_embeddings()
+    device = embeddings.weight.device
+    most = _most_positions(model)
+    if _has_plain_cache(model) and (n_bytes := _packed_bytes(model, device)) is not None:
+        return Network(model=model, device=device, most_positions=most, bytes_per_token=n_bytes)
+    for shares in (True, False):
+        dense = Network(
+            model=model, device=device, mode="dense", shares=shares, most_positions=most
+        )
+        if (sizes := _dense_sizes(dense)) is not None:
+            return replace(dense, bytes_per_token=sizes[0], bytes_per_row=sizes[1])
+    alone = Network(model=model, device=device, mode="alone", shares=False)
+    if _reading_alone_is_exact(alone):
+        notify(f"{name}: batching would not be exact for this kind of model; one row at a time")
+        return alone
+    notify(
+        f"{name}: the state of this kind of model is kept in a way not supported: one row at a "
+        "time, and each token from the whole text before it, which is slow"
+    )
+    return replace(alone, keeps_state=False)
+
+
+@torch.inference_mode()
+def _reading_alone_is_exact(network: Network) -> bool:
+    texts, native = _native_logits(network.model, network.device)
+    if any(bool(logits.isnan().any()) for logits in native):
+        return True  # nothing can be compared; the first token will say so
+    try:
+        logits = torch.cat([_logits_together(network, [text])[0] for text in texts])
+    except _UNFIT:
+        return False
+    return _agree(network.model, logits, native)
+
+
+@torch.inference_mode()
+def _dense_sizes(network: Network) -> tuple[int, int] | None:
+    """Return the bytes of state per token and per row; None: dense rows are not exact."""
+    texts, alone = _native_logits(network.model, network.device)
+    try:
+        together, *_ = _logits_together(network, texts)
+        short, long = _state_bytes(network, texts[0][:6]), _state_bytes(network, texts[0][:8])
+    except _UNFIT:
+        return None
+    if not _agree(network.model, together, alone):
+        return None
+    per_token = (long - short) // 2
+    return per_token, max(0, short - 6 * per_token)
+
+
+def _state_bytes(network: Network, text: list[int]) -> int:
+    context = DenseContext(network)
+    context.add()
+    context.forward([text])
+    state = context.layers(0)
+    if not is_joinable(state):
+        raise TypeError("a state of unknown form")
+    return count_bytes(state)
+
+
+def end_ids(
+    network: Network,
+    tokenizer: Any,  # noqa: ANN401 - as Prompter's
+    texts: tuple[str, ...],
+) -> frozenset[int]:
+    """Return every token that ends a text: of generation config, tokenizer, and these texts."""
     configured: Any = getattr(network.model.generation_config, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
-    return frozenset(int(i) for i in (*several, tokenizer.eos_token_id) if i is not None)
+    others = tokenizer.convert_tokens_to_ids(list(texts))
+    return frozenset(int(i) for i in (*several, tokenizer.eos_token_id, *others) if i is not None)
 
 
 def _check_device(placement: Placement) -> None:
@@ -72,20 +136,36 @@ def _check_device(placement: Placement) -> None:
 def _has_plain_cache(model: PreTrainedModel) -> bool:
     """Return whether all state is plain keys and values, all positions from ``position_ids``.
 
-    Not so: recurrent and chunked layers, layers that share keys, ALiBi, positions that are
-    computed in another way when some sequence of the batch is long.
+    Not so: recurrent and chunked layers, layers that share keys, ALiBi.
     """
     config = model.config.get_text_config(decoder=True)
-    rope: Any = getattr(config, "rope_parameters", None) or {}
     layers = DynamicCache(config=config).layers
     return (
         len(layers) > 0
         and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
         and "chunked_attention" not in (getattr(config, "layer_types", None) or ())
         and not getattr(config, "alibi", False)
-        and not any(kind in str(rope) for kind in ("dynamic", "longrope"))
         and {"position_ids", "logits_to_keep"} <= set(inspect.signature(model.forward).parameters)
     )
+
+
+def _most_positions(model: PreTrainedModel) -> int | None:
+    """Return how long a text may be before its positions are computed in another way.
+
+    Some models turn long texts in another way than short ones; packed with others, each text has to
+    be short.
+    """
+    config: Any = model.config.get_text_config(decoder=True)
+    rope: Any = getattr(config, "rope_parameters", None) or {}
+    kinds = rope.values() if all(isinstance(each, dict) for each in rope.values()) else [rope]
+    limits = [
+        kind.get("original_max_position_embeddings")
+        or getattr(config, "original_max_position_embeddings", None)
+        or config.max_position_embeddings
+        for kind in kinds
+        if kind.get("rope_type") in ("dynamic", "longrope")
+    ]
+    return min(limits, default=None)
 
 
 def _sliding_windows(model: PreTrainedModel) -> set[int]:
@@ -96,34 +176,53 @@ def _sliding_windows(model: PreTrainedModel) -> set[int]:
     }
 
 
-@torch.inference_mode()
-def _packing_is_exact(model: PreTrainedModel, device: torch.device) -> bool:
-    """Give the model our attention and return whether packed sequences get their own logits.
+_UNFIT = (
+    *(RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError),
+    *(NotImplementedError, ModelLoadError),
+)
+"""What a model raises that cannot be run in some way."""
 
-    If not, the model has its own attention again.
+
+@torch.inference_mode()
+def _packed_bytes(model: PreTrainedModel, device: torch.device) -> int | None:
+    """Give the model our attention; return the bytes of keys and values of a token.
+
+    None: packed sequences would not get their own logits; the model has its own attention again.
     """
     native: Any = model.config._attn_implementation  # noqa: SLF001 - it has no public name
+    texts, alone = _native_logits(model, device)
+    try:
+        model.set_attn_implementation(NAME)
+        network = Network(model=model, device=device)
+        packed, windows, n_bytes = _logits_together(network, texts)
+    except _UNFIT:
+        exact, n_bytes = False, 0  # the model does not take this kind of attention
+    else:
+        exact = _sliding_windows(model) <= windows and _agree(model, packed, alone)
+    if not exact:
+        model.set_attn_implementation(native)
+    return n_bytes if exact else None
+
+
+def _native_logits(
+    model: PreTrainedModel, device: torch.device
+) -> tuple[list[list[int]], list[torch.Tensor]]:
+    """Return two short texts and the logits after each, read alone by the model's own code."""
     embeddings: Any = model.get_input_embeddings()
     vocabulary: int = embeddings.weight.shape[0]
     texts = [[(7 * i + 3) % vocabulary for i in range(n)] for n in (9, 12)]
-    alone = [
+    return texts, [
         model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0, -1].float()
         for text in texts
     ]
-    try:
-        model.set_attn_implementation(NAME)
-        packed, windows = _packed_logits(Network(model=model, device=device, packable=True), texts)
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
-        exact = False  # the model does not take this kind of attention
-    else:
-        loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
-        exact = _sliding_windows(model) <= windows and all(
-            _largest_difference(logits, native_logits) <= loose * _spread(native_logits)
-            for logits, native_logits in zip(packed, alone, strict=True)
-        )
-    if not exact:
-        model.set_attn_implementation(native)
-    return exact
+
+
+def _agree(model: PreTrainedModel, together: torch.Tensor, alone: list[torch.Tensor]) -> bool:
+    loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
+    return all(
+        _largest_difference(logits, native) <= loose * _spread(native)
+        for logits, native in zip(together, alone, strict=True)
+    )
 
 
 def _largest_difference(logits: torch.Tensor, reference: torch.Tensor) -> float:
@@ -134,19 +233,29 @@ def _spread(logits: torch.Tensor) -> float:
     return float(logits.max() - logits.min())
 
 
-def _packed_logits(
+def _logits_together(
     network: Network, texts: list[list[int]]
-) -> tuple[torch.Tensor, set[int | None]]:
-    """Return logits after texts that share five tokens, the last read apart, and windows met."""
-    first = Context(network)
-    first.add()
-    first.forward([texts[0][:5]])
-    node = Node(tuple(texts[0][:5]), 0, first.layers(0))
-    context = Context(network)
+) -> tuple[torch.Tensor, set[int | None], int]:
+    """Read texts that share five tokens, the last two of each token by token.
+
+    Returns:
+        Logits after the texts, the sliding windows met, bytes of keys and values of a token.
+    """
+    begin, path, n_bytes = 0, list[Node](), 0
+    if network.shares:
+        begin, first = 5, make_context(network)
+        first.add()
+        first.forward([texts[0][:begin]])
+        path = [Node(tuple(texts[0][:begin]), 0, first.layers(0))]
+        if network.mode == "packed":
+            pairs = path[0].layers.values()
+            n_bytes = sum(tensor.nbytes for pair in pairs for tensor in pair) // begin
+    context = make_context(network)
     for _ in texts:
-        context.add([node])
-    context.forward([text[5:-1] for text in texts])
-    return context.forward([text[-1:] for text in texts]), context.windows
+        context.add(path)
+    context.forward([text[begin:-2] for text in texts])
+    context.forward([text[-2:-1] for text in texts])
+    return context.forward([text[-1:] for text in texts]), context.windows, n_bytes
 
 
 # Linear layers in 8-bit whole numbers on a CPU: a quarter of the memory to read, for some loss.

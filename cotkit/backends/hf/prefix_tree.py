@@ -11,9 +11,9 @@ from __future__ import annotations
 import itertools
 from collections import abc, deque
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 
 from cotkit.backends.hf.sequence import Sequence
 
@@ -22,8 +22,8 @@ SHORTEST_NODE = 16
 _WORTH_TOKENS = 32  # that a new node must save over all its sequences
 _RECENT = 8  # prompts seen last: requests that come one by one share too
 
-Layers = dict[int, tuple[torch.Tensor, torch.Tensor]]
-"""Of each layer, keys and values [heads, columns, width]."""
+Layers: TypeAlias = Any
+"""Of each layer, keys and values [heads, columns, width]; of a dense context, its whole cache."""
 
 
 class Node:
@@ -60,8 +60,9 @@ class Node:
 class PrefixTree:
     """All nodes, up to a number of tokens; those used longest ago are dropped."""
 
-    def __init__(self, most_tokens: int) -> None:
+    def __init__(self, most_tokens: int, *, splits: bool = True) -> None:
         self._most_tokens = most_tokens
+        self._splits = splits  # False: what a node holds is of all tokens up to its end
         self._root = Node((), 0, {})
         self._clock = itertools.count(1)
         self._recent: deque[tuple[int, ...]] = deque(maxlen=_RECENT)
@@ -88,6 +89,8 @@ class PrefixTree:
                 return path
             closest = lengths.index(n)
             if n < len(node.children[closest].tokens):
+                if not self._splits:
+                    return path
                 if n < (SHORTEST_NODE if node.end + n in cuts else _WORTH_TOKENS):
                     return path
                 node.children[closest] = node.children[closest].split(n)
@@ -101,7 +104,7 @@ class PrefixTree:
         node = Node(tokens, parent.end, layers)
         node.last_used = next(self._clock)
         parent.children.append(node)
-        while sum(len(each.tokens) for each, _ in self._nodes()) > self._most_tokens:
+        while self._n_tokens() > self._most_tokens:
             leaves = [pair for pair in self._nodes() if not pair[0].children]
             oldest, above = min(leaves, key=lambda pair: pair[0].last_used)
             above.children.remove(oldest)
@@ -110,6 +113,10 @@ class PrefixTree:
     def clear(self) -> None:
         """Drop all nodes."""
         self._root = Node((), 0, {})
+
+    def _n_tokens(self) -> int:
+        nodes = [node for node, _ in self._nodes()]
+        return sum(len(node.tokens) if self._splits else node.end for node in nodes)
 
     def _nodes(self) -> Iterator[tuple[Node, Node]]:
         """Yield every node with its parent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,19 @@ import jinja2
 
 from cotkit.backends.hf.sequence import first_line
 from cotkit.errors import ModelLoadError
+from cotkit.reasoning import find_answer_start, is_marker, opens_reasoning
 from cotkit.types import Message
 
 
 class Prompter:
     """A model folder's tokenizer, loaded at first use. Safe to use from several threads."""
 
-    def __init__(self, folder: Path, *, chat: bool) -> None:
+    def __init__(
+        self, folder: Path, *, chat: bool, template_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
         self._folder = folder
         self._chat = chat
+        self._template_kwargs = template_kwargs or {}
         self._lock = threading.RLock()
 
     @cached_property
@@ -49,16 +53,76 @@ class Prompter:
         return self.encode(self.render(messages))
 
     def encode(self, rendered: str) -> tuple[int, ...]:
-        """Tokenize a rendered text. Raw: with special tokens as the tokenizer adds them."""
+        """Tokenize a rendered text. Raw: with the special tokens that begin a text, not an end."""
         with self._lock:
-            return tuple(self.tokenizer(rendered, add_special_tokens=not self._chat)["input_ids"])
+            tokens = tuple(self.tokenizer(rendered, add_special_tokens=not self._chat)["input_ids"])
+            return tokens[: len(tokens) - self._n_appended]
+
+    @cached_property
+    def _n_appended(self) -> int:
+        """How many tokens the tokenizer adds to the end of a raw text: a prompt goes on instead."""
+        if self._chat:
+            return 0
+        alone = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        full = self.tokenizer("a")["input_ids"]
+        starts = [i for i in range(len(full)) if full[i : i + len(alone)] == alone]
+        return len(full) - starts[-1] - len(alone) if alone and starts else 0
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Decode generated tokens, special ones left out."""
+        """Decode generated tokens, special ones left out but for those that mark reasoning."""
         with self._lock:
+            markers = self._markers
+            if markers:
+                tokens = self._without_other_specials(tokens, markers)
             return self.tokenizer.decode(
-                list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+                list(tokens), skip_special_tokens=not markers, clean_up_tokenization_spaces=False
             )
+
+    def is_in_reasoning(self, messages: Sequence[Message]) -> bool:
+        """Return whether the rendered prompt ends inside reasoning: the text begins there."""
+        last = messages[-1].content.strip()
+        if messages[-1].role == "assistant":
+            return find_answer_start(last) is None
+        rendered = self.render(messages)
+        spoken = rendered.rpartition(last)[2] if self._chat else rendered[-300:]
+        return find_answer_start(spoken) is None if self._chat else opens_reasoning(spoken)
+
+    @cached_property
+    def message_end(self) -> int | None:
+        """The token that ends each of several messages of a turn, of which the final one answers.
+
+        None: a turn is one message.
+        """
+        ids = {token: i for i, token in self._special_tokens.items()}
+        is_channelled = {"<|start|>", "<|channel|>", "<|message|>"} <= ids.keys()
+        return ids.get("<|end|>") if is_channelled else None
+
+    @cached_property
+    def _markers(self) -> Mapping[int, str]:
+        """Special tokens that mark reasoning, by id."""
+        specials = self._special_tokens
+        return {i: token for i, token in specials.items() if is_marker(token)}
+
+    @cached_property
+    def _special_tokens(self) -> Mapping[int, str]:
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        specials = {int(i): str(token) for i, token in added.items() if token.special}
+        ids = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
+        return specials | {int(i): str(token) for i, token in ids}
+
+    def _without_other_specials(
+        self, tokens: Sequence[int], markers: Mapping[int, str]
+    ) -> list[int]:
+        """Leave out special tokens that mark nothing, and who speaks between two of them."""
+        texts = self._special_tokens
+        kept_tokens: list[int] = []
+        in_header = False
+        for token in tokens:
+            if token in texts:
+                in_header = self.message_end is not None and texts[token] == "<|start|>"
+            if not in_header and (token in markers or token not in texts):
+                kept_tokens.append(token)
+        return kept_tokens
 
     def render(self, messages: Sequence[Message]) -> str:
         """Render the prompt as one text: by the chat template; raw: contents joined.
@@ -79,6 +143,7 @@ class Prompter:
                 tokenize=False,
                 add_generation_prompt=not to_continue,
                 continue_final_message=to_continue,
+                **self._template_kwargs,
             )
         except (jinja2.TemplateError, ValueError, TypeError) as fault:
             raise ModelLoadError(

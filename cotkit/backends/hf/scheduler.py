@@ -10,12 +10,14 @@ import gc
 import itertools
 from collections import abc
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from cotkit.backends.hf import loading
 from cotkit.backends.hf.batch import Batch
-from cotkit.backends.hf.forward import tokens_for_sequences, tokens_to_share
+from cotkit.backends.hf.forward import bytes_for_sequences, tokens_to_share
+from cotkit.backends.hf.generation_config import make_processors
 from cotkit.backends.hf.likelihood import score_batch, split_options
 from cotkit.backends.hf.prefix_tree import PrefixTree
 from cotkit.backends.hf.prompt import Prompter
@@ -39,8 +41,9 @@ class Scheduler:
         self._prompter = prompter
         self._notify = notify
         self._network = loading.load_network(config.folder, config.placement, notify())
-        self._end_ids = loading.end_ids(self._network, prompter.tokenizer)
-        self._tree = PrefixTree(tokens_to_share(self._network))
+        self._end_ids = loading.end_ids(self._network, prompter.tokenizer, config.end_texts)
+        is_packed = self._network.mode == "packed"
+        self._tree = PrefixTree(tokens_to_share(self._network), splits=is_packed)
         self._batch = Batch(self._network, self._tree, self._end_ids)
         self._limit = config.batch_size or _MAX_SEQUENCES.get(self._network.device.type, 32)
         self._budget = 0
@@ -68,8 +71,8 @@ class Scheduler:
         for group in by_request.values():
             self._tokenize(group)
         ready = [sequence for sequence in sequences if not sequence.is_done]
-        if self._network.packable:
-            self._tree.plan(ready)
+        if self._network.shares:
+            self._tree.plan([each for each in ready if not self._network.is_beyond(each.n_most)])
         for sequence in ready:
             number, prompt = next(self._arrivals), sequence.prompt
             first_node = hash(prompt[: sequence.cuts[0]] if sequence.cuts else prompt)
@@ -87,11 +90,11 @@ class Scheduler:
         texts = [sequence for sequence in self._waiting if not sequence.option_tokens]
         with torch.inference_mode():
             if options:
-                scored = self._admit(options, [], tokens_for_sequences(self._network))
+                scored = self._admit(options, [], bytes_for_sequences(self._network))
                 self._run(scored, lambda: score_batch(self._network, scored, self._tree))
             if texts:
                 if not self._batch.sequences:
-                    self._budget = tokens_for_sequences(self._network)
+                    self._budget = bytes_for_sequences(self._network)
                 joining = self._admit(texts, self._batch.sequences, self._budget)
                 if joining:
                     self._run(joining, lambda: self._batch.join(joining))
@@ -111,19 +114,29 @@ class Scheduler:
     ) -> list[Sequence]:
         """Return the first of the waiting that fit beside the running: one at least if none run.
 
-        ``budget``: how many tokens all of them together may have beyond what they share.
+        ``budget``: how many bytes all of them together may have beyond what they share.
         """
-        limit = self._limit if self._network.packable else 1
+        network = self._network
+        limit = 1 if network.mode == "alone" else self._limit
         if len(running) > limit - max(1, limit // _JOIN_SHARE):
             return []
-        longest = max((sequence.n_own for sequence in running), default=0)
-        n = len(running)
+        longest, n = max(map(self._n_bytes, running), default=0), len(running)
+        is_long = any(network.is_beyond(sequence.n_most) for sequence in running)
         for sequence in waiting:
-            longest = max(longest, sequence.n_own)
+            longest = max(longest, self._n_bytes(sequence))
             if n == limit or (n and (n + 1) * longest > budget):
+                break
+            is_long = is_long or network.is_beyond(sequence.n_most)
+            if n and is_long:
                 break
             n += 1
         return list(waiting[: n - len(running)])
+
+    def _n_bytes(self, sequence: Sequence) -> int:
+        """Return the most bytes that a sequence may need of its own."""
+        network = self._network
+        n_tokens = sequence.n_own if network.mode == "packed" else sequence.n_most
+        return n_tokens * network.bytes_per_token + network.bytes_per_row
 
     def _run(self, admitted: list[Sequence], work: Callable[[], None]) -> None:
         """Do the work on admitted sequences; if memory runs out, put them back and admit fewer."""
@@ -169,9 +182,19 @@ class Scheduler:
                     sequence.option_tokens = split.options[sequence.option]
             else:
                 prompt = self._prompter.tokens(request.messages)
+                settings = self._config.logits_settings
+                stops = (*request.decoding.stop, *settings.get("stop_strings", ()))
+                decoding = replace(request.decoding, stop=stops)
+                processors = make_processors(settings, prompt, self._end_ids) if settings else []
+                opened = self._prompter.is_in_reasoning(request.messages)
                 for sequence in sequences:
-                    sequence.prompt = prompt
-                    sequence.transcript = Transcript(self._prompter.text, request.decoding)
+                    sequence.prompt, sequence.processors = prompt, processors
+                    sequence.transcript = Transcript(
+                        self._prompter.text,
+                        decoding,
+                        opened=opened,
+                        message_end=self._prompter.message_end,
+                    )
                     if request.decoding.temperature > 0:
                         sequence.generator = torch.Generator().manual_seed(sequence.seed)
             for sequence in sequences:

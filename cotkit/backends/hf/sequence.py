@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cotkit.backends._pool import settle
 from cotkit.identity import request_key, sample_seed
-from cotkit.reasoning import split_reasoning
+from cotkit.reasoning import find_answer_start, split_reasoning
 from cotkit.stops import cut
 from cotkit.types import Completion, Decoding, Request
 
@@ -40,6 +40,8 @@ class Sequence:
     """Tokens generated so far, without an end token."""
     generator: torch.Generator | None = None
     """Source of its random numbers, one per token; None when greedy."""
+    processors: abc.Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = ()
+    """What the generation config does to its logits: token ids [1, n], logits [1, vocabulary]."""
     transcript: Transcript | None = None
     """The text so far; set when the prompt is."""
     n_computed: int = 0
@@ -64,6 +66,11 @@ class Sequence:
         return len(self.option_tokens) or self.request.decoding.max_tokens
 
     @property
+    def n_most(self) -> int:
+        """The most tokens that it may have, prompt and all."""
+        return len(self.prompt) + self.n_ahead
+
+    @property
     def n_own(self) -> int:
         """The most tokens that it may have beyond the nodes that it shares."""
         return len(self.prompt) + self.n_ahead - (self.cuts[-1] if self.cuts else 0)
@@ -76,7 +83,7 @@ class Sequence:
     def append_token(self, token: int, end_ids: frozenset[int]) -> None:
         """Add a token; deliver the completion if it was the last one."""
         assert self.transcript is not None
-        if token in end_ids:
+        if token in end_ids and not self.transcript.goes_on_after(token, self.output):
             self._finish(stopped=True)
             return
         self.output.append(token)
@@ -110,8 +117,11 @@ class Sequence:
     def _finish(self, *, stopped: bool) -> None:
         assert self.transcript is not None
         full = self.transcript.decode(self.output)
-        text_until_stop = cut(full, self.request.decoding)
-        reasoning, text = split_reasoning(full if text_until_stop is None else text_until_stop)
+        opened = self.transcript.opened
+        text_until_stop = cut(full, self.transcript.decoding, opened=opened)
+        reasoning, text = split_reasoning(
+            full if text_until_stop is None else text_until_stop, opened=opened
+        )
         self.is_done = True
         settle(
             self.future,
@@ -153,9 +163,18 @@ class Transcript:
     all tokens, so the answer never depends on the short cut.
     """
 
-    def __init__(self, decode: Callable[[abc.Sequence[int]], str], decoding: Decoding) -> None:
+    def __init__(
+        self,
+        decode: Callable[[abc.Sequence[int]], str],
+        decoding: Decoding,
+        *,
+        opened: bool = False,
+        message_end: int | None = None,
+    ) -> None:
         self.decode = decode
-        self._decoding = decoding
+        self.opened = opened  # the prompt ended inside reasoning
+        self._message_end = message_end  # ends a message, and the turn only if it is the final one
+        self.decoding = decoding
         self._settled = ""
         self._context_start = (
             0  # tokens from here are decoded again, for the context of the new ones
@@ -164,16 +183,22 @@ class Transcript:
 
     def stops(self, tokens: abc.Sequence[int]) -> bool:
         """Return whether a stop rule fires in the text of the tokens (one more than last time)."""
-        if not self._decoding.stop and self._decoding.stop_after is None:
+        if not self.decoding.stop and self.decoding.stop_after is None:
             return False
         before = self.decode(tokens[self._context_start : self._n_settled])
         recent = self.decode(tokens[self._context_start :])
         text = self._settled + recent[len(before) :]
         if len(recent) > len(before) and not recent.endswith("\N{REPLACEMENT CHARACTER}"):
             self._settled, self._context_start, self._n_settled = text, self._n_settled, len(tokens)
-        if cut(text, self._decoding) is None:
+        if cut(text, self.decoding, opened=self.opened) is None:
             return False
-        return cut(self.decode(tokens), self._decoding) is not None
+        return cut(self.decode(tokens), self.decoding, opened=self.opened) is not None
+
+    def goes_on_after(self, token: int, tokens: abc.Sequence[int]) -> bool:
+        """Return whether an end token after these tokens ends a message of reasoning only."""
+        if token != self._message_end:
+            return False
+        return find_answer_start(self.decode(tokens), opened=self.opened) is None
 
 
 def first_line(fault: BaseException) -> str:

@@ -8,7 +8,8 @@ import json
 import os
 import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,24 @@ def chat_template_hash(folder: Path) -> str:
     Raises:
         ModelLoadError: it has none.
     """
-    own = folder / "chat_template.jinja"
-    config = read_json(folder / "tokenizer_config.json")
-    template = own.read_text(encoding="utf-8") if own.is_file() else config.get("chat_template")
-    if not template:
+    template = read_template(folder)
+    if template is None:
         raise ModelLoadError(
             f"{folder}: the model has no chat template", hint="use chat=false for a base model"
         )
     return content_hash("chat-template", template)[:16]
+
+
+def read_template(folder: Path) -> str | None:
+    """Return a folder's chat template; None: it has none."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8") or None
+    template = read_json(folder / "tokenizer_config.json").get("chat_template")
+    template = template or read_json(folder / "chat_template.json").get("chat_template")
+    if isinstance(template, list):  # several, by name
+        template = {str(each.get("name")): each.get("template") for each in template}.get("default")
+    return template or None
 
 
 def quantisation(folder: Path) -> str:
@@ -146,6 +157,12 @@ class EngineConfig:
     """Most sequences at once; None: by the memory there is."""
     chat: bool
     """Whether messages are rendered with the chat template."""
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Variables that the chat template gets besides the messages."""
+    end_texts: tuple[str, ...] = ()
+    """Tokens that end an answer besides those that the folder calls end tokens."""
+    logits_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the generation config asks of every text; see ``generation_config.py``."""
 
 
 def choose_placement(device: str, dtype: str, n_params: int) -> Placement:

@@ -173,7 +173,8 @@ def main() -> None:
             target.flush()
 
     settings = replace(config.engine, placement=_share_placement(config))
-    prompter = Prompter(settings.folder, chat=settings.chat)
+    kwargs = settings.template_kwargs
+    prompter = Prompter(settings.folder, chat=settings.chat, template_kwargs=kwargs)
     engine = Engine(settings, prompter, lambda: write)
     asyncio.run(_answer_requests(engine, source, write))
 
