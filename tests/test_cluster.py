@@ -83,6 +83,7 @@ def test_a_real_model_says_the_same_on_a_cluster(two_nodes: TwoNodes, tmp_path: 
 
 
 @pytest.mark.ray
+@pytest.mark.full
 def test_a_ladder_says_the_same_on_a_cluster(two_nodes: TwoNodes) -> None:
     asked = ["scale", "--models", "simulated/1b,simulated/70b", "--limit", "20", "--format", "json"]
     here = cotkit(*asked, "--log-dir", "here")
@@ -96,6 +97,7 @@ def weights(folder: str) -> dict[str, bytes]:
 
 
 @pytest.mark.ray
+@pytest.mark.full
 def test_trainings_are_spread_over_a_cluster_to_the_same_bytes_even_after_ctrl_c(
     two_nodes: TwoNodes,
 ) -> None:
