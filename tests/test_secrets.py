@@ -287,3 +287,17 @@ def test_addresses_that_are_none_or_hold_secrets(address: str) -> None:
 
 def test_an_address_loses_the_slash_at_its_end() -> None:
     assert keys.check_url("base_url", "https://h:8000/v1/") == "https://h:8000/v1"
+
+
+def test_a_key_of_the_environment_never_goes_where_only_a_file_of_the_folder_says(
+    api: FakeApi, provider: Provider, compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(provider.variable, KEY)
+    Path(".env").write_text(f"{provider.address}={api.url}{provider.path}\n", encoding="utf-8")
+    refusal = compare()
+    assert refusal.code == 2
+    assert provider.variable.encode() in refusal.texts["err"]
+    assert not api.seen
+    monkeypatch.setenv(provider.address, f"{api.url}{provider.path}")
+    compare()
+    assert was_received(api)

@@ -45,7 +45,11 @@ class Anthropic(Hosted):
         """
         super().__post_init__()
         url = None if self.base_url is None else keys.check_url("base_url", self.base_url)
-        self._url = url or keys.read_base_url("ANTHROPIC_BASE_URL") or _DEFAULT_URL
+        self._url = (
+            url
+            or keys.read_base_url("ANTHROPIC_BASE_URL", key_variables=("ANTHROPIC_API_KEY",))
+            or _DEFAULT_URL
+        )
         rule = rule_for(f"anthropic/{self.model}", without=self.without)
         thinking = _thinking_parameter(self.thinking, rule)
         if thinking is not None and thinking["type"] in wire.THINKING:

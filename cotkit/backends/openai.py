@@ -35,7 +35,11 @@ class Openai(OpenaiHosted):
         """Check what can be checked without a server."""
         super().__post_init__()
         url = self.base_url
-        address = keys.check_url("base_url", url) if url else keys.read_base_url("OPENAI_BASE_URL")
+        address = (
+            keys.check_url("base_url", url)
+            if url
+            else keys.read_base_url("OPENAI_BASE_URL", key_variables=("OPENAI_API_KEY",))
+        )
         self._setup = make_setup(
             backend="openai",
             label=self.model,

@@ -54,7 +54,13 @@ class OpenaiApi(OpenaiHosted):
         service, prefix = load_services().get(name), variable_prefix(name)
         url = self.base_url
         where = f"{prefix}_BASE_URL"
-        address = keys.check_url("base_url", url) if url else keys.read_base_url(where)
+        address = (
+            keys.check_url("base_url", url)
+            if url
+            else keys.read_base_url(
+                where, key_variables=(f"{prefix}_API_KEY", *(service.keys if service else ()))
+            )
+        )
         key_variables, needs_key = (f"{prefix}_API_KEY",), False
         if address is None and service is not None and service.base_url is not None:
             address, key_variables = service.base_url, service.keys

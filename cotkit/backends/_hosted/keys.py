@@ -51,15 +51,28 @@ def first_set(variables: Sequence[str]) -> str:
     return next((name for name in variables if _read_variable(name)), variables[0])
 
 
-def read_base_url(variable: str) -> str | None:
+def read_base_url(variable: str, *, key_variables: Sequence[str]) -> str | None:
     """Read the address that a variable names; None: the provider's own.
 
     Raises:
-        UsageError: it is no ``http`` address, or holds a secret.
+        UsageError: it is no ``http`` address, holds a secret, or only ``.env`` here names it
+            while a key of ``key_variables`` is in the environment: a stranger's folder could
+            have that key sent anywhere.
         BadInputError: ``.env`` cannot be read.
     """
     text = _read_variable(variable)
-    return None if text is None else check_url(variable, text)
+    if text is None:
+        return None
+    url = check_url(variable, text)
+    if not os.environ.get(variable, "").strip():
+        for name in key_variables:
+            if os.environ.get(name, "").strip():
+                raise UsageError(
+                    f".env in this folder names the address {url!r}, and your environment's {name} "
+                    "would be sent there",
+                    hint=f"if you mean it: {variable}={url} in the environment, or base_url={url}",
+                )
+    return url
 
 
 def check_url(place: str, text: str) -> str:
