@@ -70,8 +70,8 @@ def test_time_stops_a_run(sums: Sums, tmp_path: Path, max_concurrency: str) -> N
     found = run(
         sums,
         tmp_path,
-        resources=Resources(budget=Budget(seconds=0.3)),
-        model_args={**GOOD, "latency_s": "0.05", "max_concurrency": max_concurrency},
+        resources=Resources(budget=Budget(seconds=0.6)),
+        model_args={**GOOD, "latency_s": "0.12", "max_concurrency": max_concurrency},
     )
     assert found.ended_by == "budget"
     few_shot, cot = problems_by_arm(tmp_path, found.run_id).values()
