@@ -29,6 +29,8 @@ class RawServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         self._socket.close()
 
     def record(self, head: bytes) -> None:
@@ -67,13 +69,19 @@ class RawServer:
 def _read_body(connection: socket.socket) -> tuple[Body, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += _receive(connection)
     head, _, rest = data.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     n = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
     while len(rest) < n:
-        rest += connection.recv(65536)
+        rest += _receive(connection)
     return (json.loads(rest) if rest else {}), head
+
+
+def _receive(connection: socket.socket) -> bytes:
+    if data := connection.recv(65536):
+        return data
+    raise ConnectionError("the client left before its request was whole")
 
 
 def response(

@@ -21,7 +21,8 @@ from cotkit.analysis.values import Comparison, Criteria, Transition, VoteCurve
 from cotkit.errors import UsageError
 from cotkit.report import FORMATS, render
 from cotkit.run import Plan, RunSpec, make_plan
-from cotkit.scoring import READERS, score_attempt
+from cotkit.scoring import score_attempt
+from cotkit.scoring.readers import panel_of
 from cotkit.store import AttemptRow, DraftRow
 from cotkit.strategies.cot import Cot
 from cotkit.strategies.self_consistency import SelfConsistency
@@ -87,7 +88,7 @@ def test_every_reader_counts_its_own_readings() -> None:
     assert score.readings["lm-eval-flexible"] == Reading(value="8", rule="vote 2/5")
     assert score.correct_by["strict"]
     assert not score.correct_by["flexible"]
-    assert set(score.readings) == set(READERS)
+    assert set(score.readings) == set(panel_of("number", "flexible"))
 
 
 def test_peers_count_the_strings_that_they_compare() -> None:
