@@ -59,15 +59,16 @@ def print_rendered(render: Callable[..., str]) -> None:
 
 
 def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
-    """Return how to see more of an answer than one screen; ``run``: whose chains there are."""
-    from cotkit.store import store_option
+    """Return how to see more of an answer than one screen; ``run``: whose chains there are.
 
+    The store is not named, so that equal answers of two stores have equal bytes.
+    """
     if view.full or view.show or view.format is not Format.table:
         return ()
     more = "more: --full; or --show with some of: {sections}"
     if run is None:
         return (more,)
-    where = "" if log_dir == DEFAULT_LOG_DIR else f" {store_option(log_dir)}"
+    where = "" if log_dir == DEFAULT_LOG_DIR else " (in the same --log-dir or --store)"
     return more, f"the chains: cotkit show attempt {run}{where}"
 
 

@@ -105,7 +105,10 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
         warnings=tuple(comparison_warnings(c)),
         closing=() if c.decision is None else (c.decision.sentence,),
         screen=Screen(
-            tables=(_mark_upper_bounds(_answer_table(c), upper_bounds),),
+            tables=(
+                _mark_upper_bounds(_answer_table(c), upper_bounds),
+                _causes_table(c.disagreements),
+            ),
             lines=tuple(_list_differences(c)),
         ),
     )
