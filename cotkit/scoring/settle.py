@@ -29,6 +29,8 @@ class Settled:
     """Why it states no number."""
     is_plain: bool = True
     """Whether the number comes first and alone, not at the end of a sum or within a sentence."""
+    is_explained: bool = False
+    """Whether other numbers follow it in its sentence."""
 
 
 _NEGATION = re.compile(
@@ -39,8 +41,8 @@ _SPACED_DASH = re.compile(r"[\s*_$(]*[-\u2212\u2013]\s+[$€£¥]?")
 _NEW_SENTENCE = re.compile(r"[.!?][\s*_]+[A-Z]|[。！？]")
 _SENTENCE_END = re.compile(r"[.!?](?=[\s*_\"')\]}$]|$)|[。！？]")
 _RETRACTION = re.compile(
-    r"[\s\"”'.!?)*_,;]*(?:[-—–]+\s*)?(?:no\b[,.! ]|(?:hmm|wait|oh)[,.]? no\b|scratch that|oops"
-    r"|correction\b"
+    r"[\s\"”'.!?…)*_,;]*(?:[-—–(]+\s*)?(?:(?:hmm+|wait|oh|hold on|but wait|actually)[,.!… ]+)*"
+    r"(?:no\b[,.! ]|scratch that|oops|correction\b|(?:but )?actually,? (?:the|it)\b"
     r"|(?:but |which |and )?(?:that|this|it|which)?(?:'s| is| was| would be) (?:wrong|incorrect"
     r"|not (?:right|correct|true)|a mistake|too (?:many|much|few|little|high|low|big|small|large))"
     r"|(?:wrong|incorrect)\b)",
@@ -48,7 +50,9 @@ _RETRACTION = re.compile(
 )
 _ASIDE = re.compile(
     r"\b(?:because|since|as|where|which|so|if|when|while|after|for|from|given|but|not|with|instead"
-    r"|rather|unlike|than|using|over|i\.e|e\.g|namely|that is|assuming|rounded|es decir|c'est)\b"
+    r"|rather|unlike|than|using|over|i\.e|e\.g|namely|that is|assuming|rounded|es decir|c'est"
+    r"|compared|against|versus|vs|in place|(?:up|down) from|having|including|consisting|comprising"
+    r"|considering|despite)\b"
     r"|;|:\s|——?|…"
     r"|\s--\s|(?<=[^\W\d])\s[-–]\s|[,，]?(?:因为|而不是|不是|即)",
     re.IGNORECASE,
@@ -57,7 +61,7 @@ _PARENTHESIS = re.compile(r"\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]")
 _UNIT = (
     r"(?:hours?|hrs?|h|minutes?|mins?|seconds?|secs?|s|days?|weeks?|months?|years?|feet|foot|ft"
     r"|inch(?:es)?"
-    r"|in|yards?|yds?|miles?|mi|kilometers?|kilometres?|km|met(?:er|re)s?|m|centimet(?:er|re)s?"
+    r"|yards?|yds?|miles?|mi|kilometers?|kilometres?|km|met(?:er|re)s?|m|centimet(?:er|re)s?"
     r"|cm|mm|kg"
     r"|kilograms?|grams?|g|pounds?|lbs?|ounces?|oz|stones?|dollars?|cents?|euros?|pence|quarters?"
     r"|dimes?|nickels?|penn(?:y|ies)|gallons?|quarts?|pints?|cups?|tablespoons?|tbsp|teaspoons?|tsp"
@@ -92,16 +96,18 @@ _LEAD_WORDS = re.compile(
     r"|less|fewer|than"
     r"|be|likely|probably|clearly|obviously|hence|also|currently|now|he|she|they|it|we|there|has"
     r"|have|had|x|y|z|n|k"
-    r"|usd|us|eur|gbp|rs|minus|negative|plus|approximate|precisely|indeed|again|given|by|answer"
+    r"|found|calculated|computed|estimated|determined|easily|obtained|usd|us|eur|gbp|rs|minus|negative|plus|approximate|precisely|indeed|again|given|by|answer"
     r"|option|day|number"
     r"|是|为|約|约)\b|[A-Za-z](?=\s*=)|\\[a-z]+)*+",
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"(?:\b(?:is|are|be|was|were|equals?|has|have|makes?|gives?|total(?:s|ing)?)|[:=])[\s*_$\\]*\Z",
+    r"(?:\b(?:is|are|be|was|were|equals?|has|have|makes?|gives?|total(?:s|l?ing)?|giving|making"
+    r"|yielding|equal to|comes? to|for a total of|namely|so|thus|hence|therefore)|[:=≈→⇒>])"
+    r"[\s,*_$£€\\(]*\Z",
     re.IGNORECASE,
 )
-_SHORT_TAIL = re.compile(r"[^\w\n]*(?:[^\W\d_]+\W+){0,4}[^\w\n]*")
+_SHORT_TAIL = re.compile(r"[^\w\n]*(?:[^\W\d_]+(?:\W+|\Z)){0,4}[^\w\n]*")
 _SECOND_NAME = re.compile(r"(?:[,;]|\bor\b|\band\b)\s*[A-Za-z]\w?\s*\Z", re.IGNORECASE)
 _DANGLING = re.compile(r"(?:[-+/×·÷=]|\s\*)\s*\Z")  # a sum that was cut
 _ITEMS = 32
