@@ -38,8 +38,8 @@ _VERB = (
 _ANSWER = re.compile(
     r"(?:\banswers?|\b(?:correct|right|best|final|chosen) (?:option|choice))(?:[*_`\"')\]]{0,3})"
     r"(?:\s(?:to|for|of|in)\s[^\n.:=?!]{1,60}?|,?\s(?:therefore|thus|then|hence|of course|finally"
-    r"|here|now|in (?:the end|total)|(?:that )?(?:we|i|you) (?:get|got|find|found|obtain(?:ed)?|want"
-    r"|need|seek)),?)?"
+    r"|here|now|in (?:the end|total)|(?:that )?(?:we|i|you) (?:get|got|find|found"
+    r"|obtain(?:ed)?|want|need|seek)),?)?"
     rf"[ \t*_`\u00a0]{{0,4}}"
     rf"(?P<verb>(?<![A-Za-z])(?:{_VERB})(?![A-Za-z])|[=:→⇒]|[-=]>|[-–—](?=\s)|['’]s\b)",
     re.IGNORECASE,
@@ -57,8 +57,8 @@ _HEDGED = re.compile(
 )
 _DOUBTED = re.compile(  # how a line goes on that its writer did not stand by
     r"[^.!?\n]{0,60}?(?:\b(?:if|unless|assuming|provided|had (?:we|he|she|they|it))\b"
-    r"|[.!?…,]\s*(?:[-–—]\s*)?(?:but\s|oh,?\s|hmm+[,.]?\s)?(?:wait|actually|hold on|hmm|let me|let's"
-    r"|on second|sorry|checking|i (?:made|forgot|missed))\b)"
+    r"|[.!?…,]\s*(?:[-–—]\s*)?(?:but\s|oh,?\s|hmm+[,.]?\s)?(?:wait|actually|hold on|hmm|let me"
+    r"|let's|on second|sorry|checking|i (?:made|forgot|missed))\b)"
     r"|(?:i|we|you|let|it|that|this|there|as follows|the following|given|found|based|in)\b",
     re.IGNORECASE,
 )
@@ -157,6 +157,7 @@ _LAST_CUE = re.compile(
     re.IGNORECASE,
 )
 _BLANKS = re.compile(r"[ \t\r\n]+")
+_GOES_ON = re.compile(r"(?:\s?\n[ \t]{0,8}[+×÷=*/]\s?[$(]?[0-9][^\n]*)+")  # a sum over lines
 _MANY = 64  # markers of one kind that are looked at
 _OBJECT = 20_000  # characters at the end in which an object is looked for
 _DEPTH = 8  # of objects within objects
@@ -252,6 +253,8 @@ def _make_candidate(rule: str, text: str, start: int, end: int) -> Candidate:
     assert lead is not None  # it can match nothing
     piece = text[lead.end() : min(end, lead.end() + CLIP)].partition("\n")[0]
     behind = lead.end() + len(piece)
+    if more := _GOES_ON.match(text, behind, min(end, lead.end() + CLIP)):
+        piece, behind = piece + more[0].replace("\n", " "), more.end()
     return Candidate(rule=rule, piece=piece, after=text[behind : behind + CLIP])
 
 
