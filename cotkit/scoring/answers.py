@@ -14,6 +14,7 @@ import re
 from itertools import islice
 
 from cotkit.scoring.candidates import Candidate, find_candidates
+from cotkit.scoring.number_words import find_number_words
 from cotkit.scoring.numbers import (
     NumberMatch,
     canonical_form,
@@ -22,7 +23,6 @@ from cotkit.scoring.numbers import (
     plain_text,
     read_number,
 )
-from cotkit.scoring.number_words import find_number_words
 from cotkit.scoring.scope import CLIP, clip_line
 from cotkit.scoring.settle import Settled, settle_number
 from cotkit.types import Reading

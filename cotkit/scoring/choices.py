@@ -62,7 +62,8 @@ _NEGATION = re.compile(
 )
 _DENIED_AFTER = re.compile(
     rf"{_UNDRESS}\s*(?:(?:can(?:not| not|['’]t)|could(?: not|n['’]t))\s+be\b"
-    r"|(?:is|are|was|were|seems?|looks?|would be|must be|has to be|isn['’]t|aren['’]t|as)?\s*(?:clearly |definitely |also )?"
+    r"|(?:is|are|was|were|seems?|looks?|would be|must be|has to be|isn['’]t|aren['’]t|as)?\s*"
+    r"(?:clearly |definitely |also )?"
     r"(?:not\b|incorrect|wrong|false|invalid|impossible|excluded|eliminated|ruled out|n['’]t\b))",
     re.IGNORECASE,
 )

@@ -151,7 +151,7 @@ _SIZES = {  # in the smallest unit of each kind
 _UNIT_NAME = re.compile(r"\s?(%|[a-z]*?)s?(?![a-z])", re.IGNORECASE)
 
 
-def settle_number(  # noqa: PLR0911 - one answer to each way of not settling
+def settle_number(  # noqa: C901, PLR0911 - one answer to each way of not settling
     piece: str, *, after: str = "", is_label: bool = False, comma: bool = False
 ) -> Settled:
     """Decide which one number a piece of text states, if it is one.
@@ -185,7 +185,7 @@ def settle_number(  # noqa: PLR0911 - one answer to each way of not settling
     if (end and end[0] == "?") or _RETRACTION.match(plain[len(sentence) :] + after):
         return Settled(why="rejected")
     items = [item for item in items if item.end <= len(sentence)]
-    if not items:
+    if not items or _DANGLING.search(sentence):
         return Settled(why="ambiguous")
     if not _LEAD_WORDS.fullmatch(lead):
         return _settle_sentence(sentence, items, is_label=is_label)
@@ -292,6 +292,8 @@ def _settle_first(sentence: str, items: list[NumberMatch]) -> Settled:
         [item for item in items if start <= item.start < end] for start, end in pairwise(bounds)
     ]
     if any(_SECOND_NAME.search(masked[a:b]) for a, b in pairwise(bounds[:-1])):
+        return Settled(why="ambiguous")
+    if len(signs) > 1 and not any(sides[1:]):
         return Settled(why="ambiguous")
     end_side = _settle_side(masked, sides[-1]) if sides[-1] else Settled(why="ambiguous")
     if end_side.value is not None or end_side.why == "expression":

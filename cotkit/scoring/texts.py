@@ -30,8 +30,8 @@ _REASON = re.compile(
     r"|(?<=[\w)\]\"'*])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*"
     rf"|(?:\s-\s|\u2013|\u2014)(?={_CLAUSE}).*"
     r"|,\s(?:car|da|pues|bo|denn|vì)\s.*"
-    r"|,?\s(?:parce qu['’e]|puisqu['’e]|weil|porque|ya que|perch[ée]|poich[ée]|omdat|потому что|так как"
-    r"|поскольку|ponieważ|çünkü|karena|fordi).*"
+    r"|,?\s(?:parce qu['’e]|puisqu['’e]|weil|porque|ya que|perch[ée]|poich[ée]|omdat|потому что"
+    r"|так как|поскольку|ponieważ|çünkü|karena|fordi).*"
     r"|(?<=[^\W\d_]{4})[.!?]\s+(?=[A-Z\"'(]).*|(?<=\w)[。！？].+",
     re.IGNORECASE | re.DOTALL,
 )
