@@ -52,12 +52,14 @@ def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
 def make_backend(spec: Spec, name: str, **fields: object) -> Backend:
     """Construct what :func:`find_backend` returned; ``fields``: given where the class has them.
 
+    What only cotkit itself may say (``stored_as``) is never read from a spec.
+
     Raises:
         UsageError: an argument does not fit.
     """
     if name:
         fields["model"] = name
-    return cast("Backend", construct("backend", spec, **fields))
+    return cast("Backend", construct("backend", spec, **{"stored_as": None, **fields}))
 
 
 def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:

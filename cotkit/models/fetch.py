@@ -18,7 +18,8 @@ from cotkit.models import cache, catalogue, gguf
 from cotkit.models import folder as model_folder
 from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
-from cotkit.models.folder import check_folder, file_hash
+from cotkit.models.content import file_hash
+from cotkit.models.folder import check_folder
 from cotkit.paths import resource
 from cotkit.types import Notify
 
@@ -63,7 +64,7 @@ def ensure_gguf(path: Path, *, notify: Notify) -> Path:
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
-    digest = file_hash(path)
+    digest = file_hash(path, notify)
     target = cache.cache_place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}")
     if cache.is_complete(target):
         return target

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from cotkit.backends._lookup import find_backend, make_backend
 from cotkit.errors import UsageError
@@ -12,7 +12,16 @@ from cotkit.identity import completion_key
 from cotkit.protocols import Backend
 from cotkit.registry import Spec
 from cotkit.store import BatchLedger, Store
-from cotkit.types import Completion, Notify, Problem
+from cotkit.types import BackendInfo, Completion, Notify, Problem
+
+
+@runtime_checkable
+class WithStoredName(Protocol):
+    """A backend whose weights may be stored under another name."""
+
+    def find_stored(self, stored: Iterable[BackendInfo]) -> None:
+        """Take the name of the same weights among the backends of a store; may fetch a model."""
+        ...
 
 
 def build_backend(
@@ -37,6 +46,8 @@ def build_backend(
     if spec.name == "replay":
         spec, recording = _open_recording(spec, name, store)
     backend = make_backend(spec, name, problems=problems, notify=notify, **recording)
+    if store is not None and isinstance(backend, WithStoredName):
+        backend.find_stored(store.backends())
     if not batch or store is None:
         return backend
     from cotkit.backends._batch.providers import make_batched
