@@ -13,6 +13,7 @@ from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Comparison, Criteria
+from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
@@ -146,6 +147,9 @@ def perform(
                 on_plan(plan, info, store)
             if backend is None:
                 hint = f"go on with: cotkit resume {plan.run_id(info)} {store_option(log_dir)}"
+            if store.n_done(plan.run_id(info)) < len(plan.arms) * len(plan.problems):
+                for sentence in address_warnings(info):
+                    say(Said(text=sentence))
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
             execution = run_to_end(
@@ -258,6 +262,7 @@ def analyse(
             if isinstance(arm.strategy, FlippedLabels)
         },
         is_unwalled=plan.is_unwalled,
+        address=foreign_address(info),
     )
     comparison = compare_rows(
         rows,

@@ -14,6 +14,7 @@ from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.analysis.values import Criteria
+from cotkit.backends._hosted.addresses import foreign_address
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -474,6 +475,11 @@ def analyse_jobs(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
         is_unwalled=any(job.plan.is_unwalled for job in jobs),
+        addresses={
+            job.info.model: address
+            for job in jobs
+            if (address := foreign_address(job.info)) is not None
+        },
     )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
     rng = np.random.default_rng(seed)

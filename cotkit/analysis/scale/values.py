@@ -6,7 +6,7 @@ A ``ResultGrid`` and a ``ScaleQuestion`` (``grid.py``) go in; a ``Scale`` comes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
@@ -267,6 +267,8 @@ class RunOrigin:
     """Arm -> exemplars that its prompts show."""
     is_unwalled: bool = False
     """Whether code that a model wrote ran without a sandbox: it could see the answers."""
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Model -> where it was asked, of those whose address is no provider's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
