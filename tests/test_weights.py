@@ -371,7 +371,7 @@ def test_a_name_that_has_answers_of_its_own_keeps_it(plain: Path) -> None:
 
 
 def test_zeroed_weights_never_get_the_old_answers(plain: Path) -> None:
-    names = [name for name in sorted(os.listdir(plain)) if name.endswith(".json")]
+    names = [path.name for path in sorted(plain.glob("*.json"))]
     files = {name: content.file_hash(plain / name) for name in [WEIGHTS, *names]}
     model_folder.write_manifest(
         plain,

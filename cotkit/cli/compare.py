@@ -165,6 +165,7 @@ def run_and_print(
     from cotkit.analysis.values import Comparison
     from cotkit.report import render
     from cotkit.store import store_option
+    from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], format_, page, gated=gated)
     _check_several(specs, resources, format_, page)
@@ -173,12 +174,13 @@ def run_and_print(
             _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
         ]
     comparisons: list[tuple[Comparison, str]] = []
-    for number, answer in enumerate(answers):
+    for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
         if number:
             typer.echo()
         if isinstance(answer, Comparison):
             print_rendered(partial(render, answer, format_.value, timing=timing))
-            hint = f"go on with: cotkit resume {answer.run_id} {store_option(log_dir)}"
+            options = " ".join((store_option(log_dir), *required_options(spec)))
+            hint = f"go on with: cotkit resume {answer.run_id} {options}"
             comparisons.append((answer, hint))
             if page is not None:
                 write_run(page, answer, log_dir, timing=timing)

@@ -339,12 +339,19 @@ def read_resources(
         "--retry-failed",
         help="Hosted models: try again what a server refused for good (a 400 for one prompt), too.",
     ),
+    trust_address: list[str] = typer.Option(
+        [],
+        "--trust-address",
+        help="Hosted models: URL that may have the key though only a file here (.env, the store"
+        " of cotkit resume) names it; may be repeated.",
+    ),
 ) -> Resources:
     """Return what the options allow; the executor is read by :func:`read_executor`.
 
     Raises:
         UsageError: an option cannot be read.
     """
+    from cotkit.backends._hosted.keys import check_url
     from cotkit.run.budget import Budget, Resources
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
@@ -352,6 +359,7 @@ def read_resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
         prices=prices,
         retry_failed=retry_failed,
+        trusted_addresses=tuple(check_url("--trust-address", url) for url in trust_address),
     )
 
 
@@ -395,6 +403,18 @@ def _read_seconds(text: str) -> float:
     if length is None:
         raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")
     return float(length[1]) * _UNITS[length[2]]
+
+
+# What a stored run may do again: a store may be a stranger's.
+
+
+def read_consent(
+    trust_code: bool = typer.Option(
+        False, "--trust-code", help="Run the Python files that the stored run names (./mine.py)."
+    ),
+) -> bool:
+    """Return whether Python files that a stored run names may be run."""
+    return trust_code
 
 
 # Where the store is.

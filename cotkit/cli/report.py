@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.options import read_place, with_options
+from cotkit.cli.options import read_consent, read_place, with_options
 
 EXAMPLES = """
 Examples:
@@ -19,6 +19,7 @@ Examples:
 
 def report(
     log_dir: Path | str,
+    trusts_code: bool,
     runs: list[str] = typer.Argument(
         None, help="Ids of runs, or how they begin (default: the latest)."
     ),
@@ -52,10 +53,13 @@ def report(
             )
         chosen = list({run.id: run for run in chosen}.values())
         request = PageRequest(path=html, samples=samples)
-        parts = [request.select_samples(load_part(store, run, print_status)) for run in chosen]
+        parts = [
+            request.select_samples(load_part(store, run, print_status, trusts_code=trusts_code))
+            for run in chosen
+        ]
     write_page(html, page(parts, timing=timing))
     typer.echo(str(html))
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
-command = with_options(read_place)(report)
+command = with_options(read_place, read_consent)(report)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SHARD = 64
 """Most requests in a shard; a backend that takes fewer at once gets so many."""
-_SHARED_FIELDS = ("stored_as",)
+_SHARED_FIELDS = ("stored_as", "trusted_addresses")
 _BEGIN_S = 600.0  # until a worker has its model: it may have to be fetched
 _RETRY_S = 1.0  # before a lost worker is replaced
 

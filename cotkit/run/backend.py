@@ -32,10 +32,12 @@ def build_backend(
     store: Store | None,
     notify: Notify,
     batch: bool = False,
+    trusted_addresses: tuple[str, ...] = (),
 ) -> Backend:
     """Build the backend that a model's name means; :func:`find_backend` has the rules.
 
-    ``batch``: through the provider's batch interface, if there is a store for the batches' ids.
+    ``batch``: through the provider's batch interface, if there is a store for the batches' ids;
+    ``trusted_addresses``: as of :class:`~cotkit.run.budget.Resources`.
 
     Raises:
         UnknownNameError: nothing has this name.
@@ -45,7 +47,14 @@ def build_backend(
     recording: dict[str, object] = {}
     if spec.name == "replay":
         spec, recording = _open_recording(spec, name, store)
-    backend = make_backend(spec, name, problems=problems, notify=notify, **recording)
+    backend = make_backend(
+        spec,
+        name,
+        problems=problems,
+        notify=notify,
+        trusted_addresses=trusted_addresses,
+        **recording,
+    )
     if store is not None and isinstance(backend, WithStoredName):
         backend.find_stored(store.backends())
     if not batch or store is None:

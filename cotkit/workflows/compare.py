@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
@@ -30,9 +29,7 @@ from cotkit.run.runner import is_outdated
 from cotkit.store import PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
-
-if TYPE_CHECKING:
-    from cotkit.executors.ray import RayExecutor
+from cotkit.workflows.consent import required_options
 
 
 def gain_events(comparison: Comparison) -> list[GainFound]:
@@ -138,7 +135,7 @@ def perform(
                 plan.everything,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
-                executor=resources.executor,
+                resources=resources,
             )
             info = running.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if resumed is not None and change_of(plan, info, store, resumed) is None:
@@ -146,7 +143,8 @@ def perform(
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
-                hint = f"go on with: cotkit resume {plan.run_id(info)} {store_option(log_dir)}"
+                options = " ".join((store_option(log_dir), *required_options(spec)))
+                hint = f"go on with: cotkit resume {plan.run_id(info)} {options}"
             if store.n_done(plan.run_id(info)) < len(plan.arms) * len(plan.problems):
                 for sentence in address_warnings(info):
                     say(Said(text=sentence))
@@ -365,18 +363,24 @@ def backend_of(
     *,
     store: Store,
     notify: Notify,
-    executor: RayExecutor | None,
+    resources: Resources,
 ) -> Backend:
     """Build the backend that a spec names, here or on the machines of an executor.
 
     Raises:
         CotkitError: as ``build_backend`` and ``RayExecutor.sharded``; or a batch on a cluster.
     """
-    model, args = spec.model, spec.model_args
+    model, args, executor = spec.model, spec.model_args, resources.executor
     if executor is not None and spec.batch:
         raise UsageError("a batch waits at the provider: no cluster makes it faster")
     backend = build_backend(
-        model, args, problems=problems, store=store, notify=notify, batch=spec.batch
+        model,
+        args,
+        problems=problems,
+        store=store,
+        notify=notify,
+        batch=spec.batch,
+        trusted_addresses=resources.trusted_addresses,
     )
     if executor is None:
         return backend

@@ -44,6 +44,7 @@ from cotkit.workflows.compare import (
     price_for,
     trusted,
 )
+from cotkit.workflows.consent import check_code
 from cotkit.workflows.ladder import (
     check_alike,
     check_count,
@@ -171,6 +172,7 @@ def scale_runs(
     prices: Path | None = None,
     seed: int = DEFAULTS.seed,
     log_dir: Path | str,
+    trusts_code: bool = False,
 ) -> ScaleResult:
     """Analyse runs that the store already holds as :func:`scale_models` does; nothing is generated.
 
@@ -181,6 +183,7 @@ def scale_runs(
         prices: A file of the user's own prices.
         seed: Of the bootstraps.
         log_dir: Folder of the store, or URL of a database.
+        trusts_code: Whether Python files that the runs name may be run.
 
     Raises:
         UsageError: no such run, one that ended when it was decided, or runs that differ in more
@@ -194,6 +197,8 @@ def scale_runs(
         specs = [RunSpec.from_json(run.spec) for run in stored]
         contents = [(run.id, _run_content(store, run.id)) for run in stored]
         check_alike(contents)
+        for run, spec in zip(stored, specs, strict=True):
+            check_code(run.id, spec, trusts_code=trusts_code)
         benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
         jobs: list[LadderJob] = []
         for (run_id, _), spec in zip(contents, specs, strict=True):
@@ -375,7 +380,7 @@ def make_job(
             plan.everything,
             store=store,
             notify=lambda text: emit(Said(text=text)),
-            executor=resources.executor,
+            resources=resources,
         )
         if isinstance(model, str)
         else model

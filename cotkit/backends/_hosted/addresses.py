@@ -20,15 +20,20 @@ def foreign_address(info: BackendInfo) -> str | None:
     None: it is, or there is no server, or nobody here knows it (``inspect``, ``litellm``).
     """
     url = info.settings.get("base_url", "")
-    if "://" not in url:
+    is_azure = info.model.startswith("azure/")
+    if "://" not in url or (is_azure and (urlsplit(url).hostname or "").endswith(AZURE_HOSTS)):
         return None
-    service = info.model.partition("/")[0]
-    if service == "azure" and (urlsplit(url).hostname or "").endswith(AZURE_HOSTS):
-        return None
-    own = _OWN.get(info.backend) or _OWN.get(service)
+    own = own_address(info.backend, info.model)
+    return None if own is not None and is_below(url, own) else url
+
+
+def own_address(backend: str, model: str) -> str | None:
+    """Return the address of the provider that a model's name says; None: it says none."""
+    service = model.partition("/")[0]
+    own = _OWN.get(backend) or _OWN.get(service)
     if own is None and service in (services := load_services()):
         own = services[service].base_url
-    return None if own is not None and is_below(url, own) else url
+    return own
 
 
 def address_warnings(info: BackendInfo) -> Iterator[str]:

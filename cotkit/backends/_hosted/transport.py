@@ -1,4 +1,4 @@
-"""Connections of the SDKs as we want them: bounded answers of one server, loopback without proxy."""
+"""Connections of the SDKs as we want them: bounded answers of one server, no proxy to loopback."""
 
 from __future__ import annotations
 
