@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from cotkit.cli.config import ConfiguredCommand
 from cotkit.cli.options import read_place, with_options
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
@@ -85,7 +86,7 @@ def prompt(
             step = None
 
 
-@app.command("attempt")
+@app.command("attempt", cls=ConfiguredCommand)
 @with_options(read_place)
 def attempt(
     log_dir: Path | str,
