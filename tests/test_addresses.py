@@ -176,7 +176,7 @@ def test_a_redirect_to_another_server_takes_no_key_along(
         assert f"sends calls on to {other.url}" in ended.err
         assert "base_url=" in ended.err
         assert got_key(api)
-        assert len(api.seen) == 1, "every other call would meet the same"
+        assert len(api.seen) <= 2, "one of each arm: every other call would meet the same"
         assert not other.seen
         assert not other.looks
 

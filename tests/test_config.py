@@ -46,7 +46,7 @@ def test_files_give_defaults_flags_go_before_them_and_both_are_said(home: Path) 
     asked = ("compare", "--limit", "2", "--strategy", "zero-shot-cot")
     done = cotkit(*asked)
     report = json.loads(done.stdout)
-    assert (report["model"], report["margin"]) == ("8b", 0.055)
+    assert (report["model"], report["margin"]) == ("simulated-8b", 0.055)
     assert f"model simulated/8b ({home}:2)" in done.stderr
     assert "margin 5.5 (pyproject.toml:2)" in done.stderr
     named = cotkit(*asked, "--margin", "3", "--model", "simulated/70b", "--format", "table")
@@ -88,7 +88,7 @@ FORBIDDEN = [
 PROJECTS = [f'[tool.cotkit]\nmargin = 3\n{key} = "x"\n' for key in FORBIDDEN]
 
 
-@pytest.mark.parametrize(("key", "text"), zip(FORBIDDEN, PROJECTS, strict=True))
+@pytest.mark.parametrize(("key", "text"), list(zip(FORBIDDEN, PROJECTS, strict=True)))
 def test_a_project_chooses_neither_model_nor_address_store_or_permissions(
     key: str, text: str
 ) -> None:

@@ -24,7 +24,7 @@ _PASSING = {408, 409, 425, *_BUSY}
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as without TLS
 
 
-class RedirectedError(Exception):
+class RedirectedError(OSError):
     """An answer that sends a call on to another server, where its key is not meant to go."""
 
     def __init__(self, target: str) -> None:
