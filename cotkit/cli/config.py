@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import typer
-from typer.core import TyperCommand
 
-from cotkit.cli.options import DEFAULT_MODEL, Display, Format
+from cotkit.cli.options import DEFAULT_MODEL, Display, Format, PanelledCommand
 from cotkit.errors import BadInputError
 from cotkit.run.spec import DEFAULT_LOG_DIR, DEFAULTS
 
@@ -107,7 +106,7 @@ def default_map(settings: Mapping[str, Setting]) -> dict[str, Any]:
     return defaults
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(PanelledCommand):
     """A command that says which of its defaults a file gave, where they can change a result."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's, or typer's copy of it

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli.options import (
-    Format,
+    View,
     read_consent,
     read_executor,
     read_pace,
     read_place,
     read_resources,
+    read_view,
     with_options,
 )
 from cotkit.cli.output import RunDisplay, read_display
@@ -29,11 +30,11 @@ def resume(
     log_dir: Path | str,
     executor: "RayExecutor | None",
     display: RunDisplay,
+    view: View,
     trusts_code: bool,
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
-    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
@@ -92,7 +93,7 @@ def resume(
         [spec.paced(pace)],
         replace(resources, executor=executor),
         log_dir=log_dir,
-        format_=format_,
+        view=view,
         timing=timing,
         display=display,
         expected=chosen.id,
@@ -100,5 +101,5 @@ def resume(
 
 
 command = with_options(
-    read_pace, read_resources, read_place, read_executor, read_display, read_consent
+    read_pace, read_resources, read_place, read_executor, read_display, read_view, read_consent
 )(resume)

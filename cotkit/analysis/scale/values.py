@@ -11,6 +11,7 @@ from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.stats.intervals import Interval
+from cotkit.types import Outcome
 
 SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
 """As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
@@ -269,6 +270,11 @@ class RunOrigin:
     """Whether code that a model wrote ran without a sandbox: it could see the answers."""
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     """Model -> where it was asked, of those whose address is no provider's own."""
+    outcomes: Mapping[str, Mapping[Outcome, int]] = field(
+        default_factory=dict[str, Mapping[Outcome, int]]
+    )
+    """Arm -> outcome -> how many attempts of all models ended so; an attempt that was never made
+    counts as failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
