@@ -195,14 +195,14 @@ def _read_table(
 def _find_line(content: str, key: str, section: str) -> int | None:
     """Find the line of a key, below the header of its section or with its name before it."""
     name = rf"[\"']?{re.escape(key)}[\"']?\s*="
-    here = ""
+    current = ""
     others: list[int] = []
     for number, line in enumerate(content.splitlines(), start=1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            here = re.sub(r"[\"'\s]", "", header[1])
-            if here == f"{section}.{key}".lstrip("."):
+            current = re.sub(r"[\"'\s]", "", header[1])
+            if current == f"{section}.{key}".lstrip("."):
                 return number
-        elif here == section and re.match(rf"\s*{name}", line):
+        elif current == section and re.match(rf"\s*{name}", line):
             return number
         elif re.search(rf"(?:^|[\s.{{,]){name}", line):
             others.append(number)

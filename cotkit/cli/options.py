@@ -39,7 +39,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
-        *("confirm_run_unsafe_code", "sandbox"),
+        *("confirm_run_unsafe_code", "sandbox", "trust_code"),
     ),
     "Model": (
         *("model", "models", "family", "runs", "published", "sources", "params", "loss", "x"),
@@ -56,7 +56,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
         *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
-        "retry_failed",
+        *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
