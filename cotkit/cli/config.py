@@ -118,7 +118,7 @@ class ConfiguredCommand(PanelledCommand):
         names = [name for name in _RESULT_PARAMETERS if _source(ctx, name) == "DEFAULT_MAP"]
         settings = ctx.find_root().obj or {}
         phrases = [
-            f"{key} {settings[key].value} ({settings[key].place})"
+            f"{key} {_hide_password(settings[key].value)} ({settings[key].place})"
             for name in names
             if ctx.params.get(name) is not None and (key := _RESULT_PARAMETERS[name]) in settings
         ]
@@ -141,11 +141,17 @@ def describe_settings() -> list[tuple[str, ...]]:
     for key, value in built_in.items():
         setting = settings.get(key, Setting(value=value, place="cotkit"))
         if key == "store" and (url := os.environ.get("COTKIT_STORE")):
-            from cotkit.store import mask_password
-
-            setting = Setting(value=str(mask_password(url)), place="$COTKIT_STORE")
-        rows.append((key, setting.value, setting.place))
+            setting = Setting(value=url, place="$COTKIT_STORE")
+        rows.append((key, _hide_password(setting.value), setting.place))
     return rows
+
+
+def _hide_password(value: str) -> str:
+    if "://" not in value:
+        return value
+    from cotkit.store import mask_password
+
+    return str(mask_password(value))
 
 
 def _source(ctx: Any, name: str) -> str:  # noqa: ANN401 - as above
