@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pytest
 import cotkit
 from cotkit import cli
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
+from cotkit.backends._openai.services import load_services
+from cotkit.backends.hf import workers
 from cotkit.inputs import is_below
 from cotkit.models.prices import price_of
 from cotkit.store import Store
@@ -238,6 +241,12 @@ def test_what_is_no_providers_own_address(
     assert found == (url if is_foreign else None)
 
 
+def test_services_of_the_table_are_encrypted_unless_they_are_this_machine() -> None:
+    for service in load_services().values():
+        start = "http://localhost:" if service.is_local else "https://"
+        assert service.base_url is None or service.base_url.startswith(start), service.name
+
+
 @pytest.mark.parametrize(
     ("url", "warns"),
     [
@@ -446,3 +455,19 @@ def test_a_file_of_completions_runs_no_code_that_it_names(command: Cotkit) -> No
     Path("made.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command("score", "made.jsonl", "--bench", "gsm-mini")
     assert not Path("it-ran").exists()
+
+
+def test_no_module_of_the_working_folder_is_imported() -> None:
+    for name in ("tomllib", "typer", "json", "pip", "torch", "openai"):
+        Path(f"{name}.py").write_text(EVIL)
+    done = subprocess.run(
+        [sys.executable, "-m", "cotkit", "compare", "--model", "simulated/8b", *SHORT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not Path("it-ran").exists()
+    for more in (("-c", "import tomllib"), ("-m", "pip", "--version")):
+        subprocess.run((*workers._COMMAND[:2], *more), capture_output=True, check=True)
+        assert not Path("it-ran").exists(), more
