@@ -18,11 +18,13 @@ from cotkit.types import BackendInfo, Completion
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _SAMPLERS = frozenset({"top_p", "top_k", "min_p", "repetition_penalty", "repeat_penalty"})
+_PENALTIES = frozenset({"repetition_penalty", "repeat_penalty"})
 _MOST_CHARS_PER_TOKEN = 8.0  # of prompts of some length; English has 4 to 5
 _MIN_CHARS = 800  # of a prompt that this is asked of
 _MIN_CAPPED = 3  # prompts of different lengths that are counted alike
 _MIN_SPREAD, _SURE_SPREAD = 40, 120  # characters between the shortest and the longest of these
 _CAPPED_SHARE = 0.8  # of the prompts that are as long or longer
+_DENSER = 1.05  # characters a token, against the most of the shorter prompts
 _MIN_WINDOW = 200  # tokens: a smaller count of every prompt is none
 _NEARLY = 0.98
 _MOST_NAMED = 5  # problems in a note
@@ -35,7 +37,7 @@ def read_server(store: Store, run_id: str, info: BackendInfo) -> ServerRecord | 
     """Return what the answers of a run tell of its server; None: it has none."""
     if "base_url" not in info.settings:
         return None
-    record = ServerRecord()
+    record = ServerRecord(is_any_server=info.backend == "openai-api")
     for call in store.calls(run_id):
         record.add(call)
     record.judge_short_answers()
@@ -77,6 +79,8 @@ class _ShortAnswer:
 class ServerRecord:
     """Counts over the completions of one run."""
 
+    is_any_server: bool = False
+    """Whether it may be a server of any kind, whose own defaults of sampling are not known."""
     cut: dict[str, str] = field(default_factory=dict[str, str])
     """Completion key -> why its attempts are left out, as their error."""
     _left_out: dict[str, None] = field(default_factory=dict[str, None])  # problems, in order
@@ -138,12 +142,17 @@ class ServerRecord:
     def judge_short_answers(self) -> None:
         """Leave out the answers that filled the server's window, or a limit of its own."""
         totals = [short.n_prompt + short.n_generated for short in self._short]
+        window = max(totals, default=0)
+        n_full = sum(total >= _NEARLY * window for total in totals)
+        has_window = n_full >= _CAPPED_SHARE * len(totals)
         lengths = Counter(short.n_generated for short in self._short)
+        own_limit, n_alike = next(iter(lengths.most_common(1)), (0, 0))
+        has_limit = n_alike >= max(_MIN_CAPPED, _CAPPED_SHARE * len(self._short))
         for short, total in zip(self._short, totals, strict=True):
-            if total >= _NEARLY * max(totals):
-                reason = f"its window of about {max(totals):,} tokens was full"
-            elif lengths[short.n_generated] > 1:
-                reason = f"it ends every answer at {short.n_generated:,} tokens"
+            if has_limit and short.n_generated == own_limit:
+                reason = f"it ends answers at {own_limit:,} tokens"
+            elif has_window and total >= _NEARLY * window:
+                reason = f"its window of about {window:,} tokens was full"
             else:
                 continue
             self.leave_out(short.key, short.problem_id, reason)
@@ -183,12 +192,7 @@ class ServerRecord:
                 "in place of an answer, though none was offered; they count as unparsed"
             )
         yield from self._note_cut()
-        if len(self._samplers) > 1:
-            names = ", ".join(sorted(frozenset().union(*self._samplers)))
-            yield (
-                f"some answers were sampled with {names} as the server has them, others with all "
-                "of them sent: they were asked by different versions of cotkit"
-            )
+        yield from self._note_samplers()
         yield from self._note_versions()
         sentences = [
             f"{name} {', '.join(sorted(values))}" for name, values in self._servers.items()
@@ -223,6 +227,25 @@ class ServerRecord:
                 "among the other ways of counting; with a larger window "
                 f"({_WINDOW_HINT}) --retry-failed asks them again"
             )
+
+    def _note_samplers(self) -> Iterator[str]:
+        if len(self._samplers) > 1:
+            names = ", ".join(sorted(frozenset().union(*self._samplers)))
+            yield (
+                f"some answers were sampled with {names} as the server has them, others with all "
+                "of them sent: they were asked by different versions of cotkit"
+            )
+            return
+        for sent in self._samplers:
+            unsent = [name for name in ("top_p", "top_k", "min_p") if name not in sent]
+            unsent += [] if sent & _PENALTIES else ["repetition_penalty"]
+            if unsent and self.is_any_server:
+                yield (
+                    f"samples were drawn with {', '.join(unsent)} as the server has them "
+                    "(generation_config.json, a Modelfile, its own defaults), for they are not "
+                    "sent: name the service vllm, sglang or llama-cpp where it is one, or send "
+                    "them by --model-args extra_body"
+                )
 
     def _note_versions(self) -> Iterator[str]:
         if len(self._served) < 2:
@@ -271,23 +294,26 @@ def find_cut_prompts(shapes: Sequence[_Shape], window: int | None = None) -> Cut
     if window is not None and most >= window - 1:
         return CutPrompts(certain=tuple(s for s in shapes if s[1] >= window - 1))
     sparse = [s for s in shapes if s[0] >= _MIN_CHARS and s[0] > _MOST_CHARS_PER_TOKEN * s[1]]
-    is_sparse = set(sparse)
-    whole = [s for s in shapes if s[1] < most and s not in is_sparse]
+    plausible = set(shapes).difference(sparse)
     capped = [s for s in shapes if s[1] == most]
     shortest, longest = min(capped)[0], max(capped)[0]
     n_as_long = sum(n_chars >= shortest for n_chars, _ in shapes)
     is_cap = len(capped) >= _CAPPED_SHARE * n_as_long
-    is_countable = bool(whole) or (is_cap and most >= _MIN_WINDOW)
-    longest_whole = max((n_chars for n_chars, _ in whole), default=0)
-    cut = {s for s in sparse if longest_whole < 0.9 * s[0]}
-    has_spread = len({n_chars for n_chars, _ in capped}) >= _MIN_CAPPED
+    has_whole = any(n_tokens < most for _, n_tokens in plausible)
+    is_countable = has_whole or (is_cap and most >= _MIN_WINDOW)
+    longest_plausible = max((n_chars for n_chars, _ in plausible), default=0)
+    cut = {s for s in sparse if longest_plausible < 0.9 * s[0]}
+    n_lengths = len({n_chars for n_chars, _ in capped})
+    rates = [n_chars / n_tokens for n_chars, n_tokens in plausible if n_tokens < most]
+    is_longest_denser = len(rates) > _MIN_CAPPED and longest / most > _DENSER * max(rates)
+    has_spread = n_lengths >= _MIN_CAPPED or (n_lengths > 1 and is_longest_denser)
     if is_cap and has_spread and longest - shortest >= _MIN_SPREAD:
         if is_countable and (longest - shortest >= _SURE_SPREAD or cut.intersection(capped)):
             return CutPrompts(certain=tuple(cut.union(capped)))
         return CutPrompts(suspected=tuple(cut.union(capped)))
     if is_countable:
         return CutPrompts(certain=tuple(cut))
-    return CutPrompts(suspected=tuple(sparse))
+    return CutPrompts(suspected=tuple(cut))
 
 
 def _is_at_limit(completion: Completion) -> bool:
