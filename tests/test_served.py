@@ -812,14 +812,14 @@ def test_what_a_window_cuts_is_no_failure_of_the_model_and_is_asked_again_with_a
     with RawServer(reply) as server:
         args = {"base_url": f"{server.url}/v1"}
 
-        def run_it(**resources: bool) -> Comparison:
+        def run_it(*, retry_failed: bool = False) -> Comparison:
             return compare(
                 "openai-api/srv/m",
                 "cot",
                 LongSums(n=8),
                 model_args=args,
                 log_dir=tmp_path,
-                resources=Resources(**resources),
+                resources=Resources(retry_failed=retry_failed),
             )
 
         comparison = run_it()
