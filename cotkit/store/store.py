@@ -7,7 +7,9 @@ store; each waits for the others' commits.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -421,11 +423,16 @@ def _pack_readings(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
 
 
 def _unpack_readings(packed: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a row that :func:`_pack_readings` packed."""
+    """Return the fields of a row that :func:`_pack_readings` packed; equal parts are one object."""
     return {
-        "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in packed.items()},
-        "correct_by": {name: bool(r[2]) for name, r in packed.items()},
+        "readings": {sys.intern(name): _reading(r[0], r[1]) for name, r in packed.items()},
+        "correct_by": {sys.intern(name): bool(r[2]) for name, r in packed.items()},
     }
+
+
+@functools.lru_cache(maxsize=4096)
+def _reading(value: str | None, rule: str) -> Reading:
+    return Reading(value=value, rule=rule)
 
 
 def _load_completion(body: str) -> Completion:
@@ -436,7 +443,8 @@ def _load_completion(body: str) -> Completion:
 
 def _load_attempt(values: dict[str, Any]) -> AttemptRow:
     values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
-    values["metrics"] = json.loads(values["metrics"])
+    values["metrics"] = {sys.intern(k): v for k, v in json.loads(values["metrics"]).items()}
+    values["arm"] = sys.intern(values["arm"])
     values["drafts"] = tuple(
         DraftRow(text=text, outcome=outcome, **_unpack_readings(packed))
         for text, outcome, packed in json.loads(values["drafts"])
