@@ -7,7 +7,6 @@ Flags go before both, ``$COTKIT_STORE`` before the user's store, the project's b
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -232,10 +231,9 @@ def _check_store(value: object) -> str:
 
 
 def _check_margin(value: object) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 < value < 100:
-        raise ValueError(f"{str(value)[:40]} is no number of points between 0 and 100")
-    return f"{value:g}"
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 100:
+        return f"{value:g}"
+    raise ValueError(f"{str(value)[:40]} is no number of points between 0 and 100")
 
 
 def _check_choice(choices: type[Format | Display]) -> Callable[[object], str]:

@@ -101,9 +101,15 @@ class CommandGroup(typer.Typer):
         defaults = {"no_args_is_help": not settings.get("invoke_without_command", False)}
         super().__init__(**defaults | settings, rich_markup_mode=None)
 
-    def command(self, name: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - as above
+    def command(  # pyright: ignore[reportIncompatibleMethodOverride] - typer names every setting
+        self,
+        name: str | None = None,
+        *,
+        cls: type[PanelledCommand] | None = None,
+        **settings: Any,  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
         """Return the decorator that adds a command."""
-        return super().command(name, **{"cls": PanelledCommand, **settings})
+        return super().command(name, cls=cls or PanelledCommand, **settings)
 
 
 # What is run: the fields of a spec.
