@@ -98,7 +98,9 @@ class CommandGroup(typer.Typer):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of typer
         """Make a group that prints its help where no command is named."""
-        defaults = {"no_args_is_help": not settings.get("invoke_without_command", False)}
+        defaults: dict[str, Any] = {
+            "no_args_is_help": not settings.get("invoke_without_command", False)
+        }
         super().__init__(**defaults | settings, rich_markup_mode=None)
 
     def command(  # pyright: ignore[reportIncompatibleMethodOverride] - typer names every setting
