@@ -142,6 +142,10 @@ class BatchSource(Protocol):
         """As ``Hosted``."""
         ...
 
+    def thinking_room(self, decoding: Decoding) -> int:
+        """As ``protocols.ThinkingBackend``."""
+        ...
+
     async def count_tokens(self, request: Request) -> int | None:
         """As ``protocols.Backend``."""
         ...
