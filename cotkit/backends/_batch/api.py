@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.policy import Fault
 from cotkit.errors import BackendError, TransientError
-from cotkit.types import BackendInfo, Completion, Request, Try
+from cotkit.types import BackendInfo, Completion, Decoding, Request, Try
 
 
 class Unanswered(Exception):  # noqa: N818 - what became of a call in a batch, not an error
