@@ -335,15 +335,15 @@ def pair_by_thinking(pairs: Sequence[tuple[Spec, Spec]]) -> list[tuple[Spec, Spe
     for spec in map(parse_spec, specs):
         idea = replace(spec, params={k: v for k, v in spec.params.items() if k not in _THINKING})
         by_idea.setdefault(str(idea), []).append(spec)
-    found: list[tuple[Spec, Spec]] = []
+    thinking_pairs: list[tuple[Spec, Spec]] = []
     for settings in by_idea.values():
         least = min(settings, key=_thinking_rank)
         if len(settings) > 1:
-            found += [(spec, least) for spec in settings if spec != least]
+            thinking_pairs += [(spec, least) for spec in settings if spec != least]
         elif least in alone:
             params = {k: v for k, v in least.params.items() if k not in _THINKING}
-            found.append((least, replace(least, params={**params, "thinking": "off"})))
-    return found
+            thinking_pairs.append((least, replace(least, params={**params, "thinking": "off"})))
+    return thinking_pairs
 
 
 def _thinks(spec: Spec) -> bool:

@@ -11,6 +11,7 @@ from cotkit.types import Decoding
 
 N_FIRST = 10
 """Answers of an arm that are looked at while it runs."""
+_NOTHING = ("", "The answer is")  # the second is what the prompt spoke
 
 
 def check_thinking(plan: Plan, backend: Backend) -> None:
@@ -55,7 +56,8 @@ class FirstAnswers:
             return
         self._n_seen[arm] += 1
         has_thought = row.reasoned_apart or bool(row.n_reasoning_tokens)
-        self._n_lost[arm] += has_thought and row.outcome == "truncated" and not row.text.strip()
+        is_empty = row.text.strip() in _NOTHING
+        self._n_lost[arm] += has_thought and row.outcome == "truncated" and is_empty
         if self._n_lost[arm] < N_FIRST:
             return
         n_tokens = row.n_generated_tokens or 0

@@ -20,7 +20,7 @@ from cotkit.backends._hosted.parameters import (
     stop_strings,
 )
 from cotkit.backends._hosted.policy import Malformed
-from cotkit.backends._hosted.thinking import ROOM_BY_DEFAULT, thinking_parameters
+from cotkit.backends._hosted.thinking import ROOM, ROOM_BY_DEFAULT, thinking_parameters
 from cotkit.backends._hosted.thinking import thinking_room as hosted_room
 from cotkit.errors import BackendError, CotkitError, MissingDependencyError
 from cotkit.types import Completion, Decoding, Message, Request, StopReason
@@ -149,7 +149,8 @@ def thinking_room(terms: RequestTerms, decoding: Decoding) -> int:
     if decoding.thinking is not None or own.get("type") not in THINKING:
         rule = replace(terms.rule, thinks="no") if decoding.thinking is None else terms.rule
         return hosted_room(rule, decoding, model=f"anthropic/{terms.model}")
-    return int(own.get("budget_tokens", 0)) or decoding.max_thinking_tokens or ROOM_BY_DEFAULT
+    habit = ROOM.get(terms.effort or "", ROOM_BY_DEFAULT)
+    return int(own.get("budget_tokens", 0)) or decoding.max_thinking_tokens or habit
 
 
 def write_body(request: Request, terms: RequestTerms) -> Body:

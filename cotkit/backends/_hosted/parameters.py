@@ -74,10 +74,10 @@ def rule_for(model: str, *, effort: str | None = None, without: str = "") -> Par
     if unknown := more - REFUSABLE:
         refusable = ", ".join(sorted(REFUSABLE))
         raise ValueError(f"without={'+'.join(sorted(unknown))}: can be left out: {refusable}")
-    named = more
+    of_user = more
     if rule.samples_at is not None and (effort or "unset") not in rule.samples_at:
         more |= {*_SAMPLERS, "logprobs"}
-    return replace(rule, refuses=rule.refuses | more, without=named)
+    return replace(rule, refuses=rule.refuses | more, without=of_user)
 
 
 def rule_at(rule: ParameterRule, model: str, *, effort: str, before: str | None) -> ParameterRule:

@@ -77,7 +77,7 @@ class Scheduler:
             number, prompt = next(self._arrivals), sequence.prompt
             first_node = hash(prompt[: sequence.cuts[0]] if sequence.cuts else prompt)
             sequence.order = (
-                -sequence.n_ahead,
+                -sequence.request.decoding.max_tokens - sequence.thinking_room,
                 self._groups.setdefault(first_node, number),
                 number,
             )

@@ -62,9 +62,9 @@ def thinking_room(
     if setting is None:
         thinks = _thinks_by_default(folder, canonical_json(kwargs))
         return decoding.max_thinking_tokens or (ROOM_BY_DEFAULT if thinks else 0)
-    if given := sorted({*_SWITCHES, _EFFORT, _BUDGET} & kwargs.keys()):
+    if conflicts := sorted({*_SWITCHES, _EFFORT, _BUDGET} & kwargs.keys()):
         raise UsageError(
-            f"thinking={setting} and chat_template_kwargs with {given[0]}", hint="leave one out"
+            f"thinking={setting} and chat_template_kwargs with {conflicts[0]}", hint="leave one out"
         )
     if not _can(folder, setting):
         settings = [each for each in ("off", "on", *EFFORTS) if _can(folder, each)]
