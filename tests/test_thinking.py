@@ -18,8 +18,8 @@ from cotkit.identity import canonical_json
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.backend import build_backend
 from cotkit.types import Decoding, Message, Request
-from tests.fake_api import Answer, FakeApi
 from tests.conftest import Sums
+from tests.fake_api import Answer, FakeApi
 from tests.tiny_model import build_tiny_model
 
 N_BY_DEFAULT = 300
@@ -62,16 +62,51 @@ def compare(api: FakeApi, strategy: str, *, model: str, **options: Any) -> Compa
 
 WIRES: list[tuple[str, str, dict[str, Any]]] = [
     ("openai/gpt-5.6-luna", "off", {"reasoning_effort": "none", "max_completion_tokens": 32}),
-    ("openai/gpt-5.6-luna", "low", {"reasoning_effort": "low", "max_completion_tokens": 32 + ROOM["low"]}),
+    (
+        "openai/gpt-5.6-luna",
+        "low",
+        {"reasoning_effort": "low", "max_completion_tokens": 32 + ROOM["low"]},
+    ),
     ("openai/gpt-4o", "off", {"max_completion_tokens": 32}),
-    ("openai/o3-pro", "high", {"reasoning": {"effort": "high"}, "max_output_tokens": 32 + ROOM["high"]}),
+    (
+        "openai/o3-pro",
+        "high",
+        {"reasoning": {"effort": "high"}, "max_output_tokens": 32 + ROOM["high"]},
+    ),
     ("anthropic/claude-opus-5", "off", {"thinking": {"type": "disabled"}, "max_tokens": 32}),
-    ("anthropic/claude-haiku-4-5", "2048", {"thinking": {"type": "enabled", "budget_tokens": 2048}, "max_tokens": 32 + 2048}),
-    ("anthropic/claude-opus-4-7", "medium", {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "medium"}, "max_tokens": 32 + ROOM["medium"]}),
-    ("openai-api/vllm/m", "off", {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}, "max_tokens": 32}),
-    ("openai-api/vllm/m", "on", {"chat_template_kwargs": {"enable_thinking": True, "thinking": True}, "max_tokens": 32 + ROOM["medium"]}),
-    ("openai-api/openrouter/a/m", "4096", {"reasoning": {"max_tokens": 4096}, "max_tokens": 32 + 4096}),
-]  # fmt: skip
+    (
+        "anthropic/claude-haiku-4-5",
+        "2048",
+        {"thinking": {"type": "enabled", "budget_tokens": 2048}, "max_tokens": 32 + 2048},
+    ),
+    (
+        "anthropic/claude-opus-4-7",
+        "medium",
+        {
+            "thinking": {"type": "adaptive", "display": "summarized"},
+            "output_config": {"effort": "medium"},
+            "max_tokens": 32 + ROOM["medium"],
+        },
+    ),
+    (
+        "openai-api/vllm/m",
+        "off",
+        {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}, "max_tokens": 32},
+    ),
+    (
+        "openai-api/vllm/m",
+        "on",
+        {
+            "chat_template_kwargs": {"enable_thinking": True, "thinking": True},
+            "max_tokens": 32 + ROOM["medium"],
+        },
+    ),
+    (
+        "openai-api/openrouter/a/m",
+        "4096",
+        {"reasoning": {"max_tokens": 4096}, "max_tokens": 32 + 4096},
+    ),
+]
 
 
 @pytest.mark.parametrize(("model", "setting", "sent"), WIRES, ids=lambda value: str(value)[:40])
@@ -149,7 +184,7 @@ def test_thoughts_that_come_although_off_withhold_the_verdict() -> None:
 
 
 def test_a_run_stops_when_thinking_takes_every_limit(api: FakeApi) -> None:
-    with pytest.raises(BackendError, match="the first 10 answers of .* are empty") as ended:
+    with pytest.raises(BackendError, match=r"the first 10 answers of .* are empty") as ended:
         compare(api, "standard", model="openai/gpt-5.6-luna", max_thinking_tokens=100)
     assert "--max-thinking-tokens 4096, or --thinking off" in str(ended.value)
     n_asked = len(api.seen)
