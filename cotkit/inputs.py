@@ -133,6 +133,36 @@ class _GzipStream(io.RawIOBase):
         super().close()
 
 
+@contextlib.contextmanager
+def limited_memory(n_bytes: int) -> Iterator[None]:
+    """Let this process grow by no more than an archive of so many bytes may unpack to.
+
+    For libraries that unpack by themselves: what they ask beyond it is a MemoryError. Where the
+    system has no such limit (macOS, Windows), nothing is limited.
+    """
+    try:
+        import resource
+
+        size = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    except (ImportError, OSError):
+        yield
+        return
+    limit = size * resource.getpagesize() + max(_MAX_GROWTH, MAX_UNPACKED * n_bytes)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+_MAX_GROWTH = 256 * 1024 * 1024
+
+
 class ByteStream(Protocol):
     """What bytes are read from, piece by piece."""
 

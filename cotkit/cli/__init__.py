@@ -29,6 +29,7 @@ from cotkit.cli import (
 from cotkit.cli.config import ConfiguredCommand, load_defaults
 from cotkit.cli.options import CommandGroup
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
+from cotkit.printable import printable
 
 _IO_FAILED = 74
 START = """Start with:
@@ -113,7 +114,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:  # of a file that was named, or of standard output
         about = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"cotkit: {about}{error.strerror or error}\n")
+        sys.stderr.write(f"cotkit: {printable(f'{about}{error.strerror or error}')}\n")
         sys.exit(_IO_FAILED)
     except KeyboardInterrupt:
         sys.stderr.write("cotkit: interrupted\n")

@@ -27,8 +27,10 @@ from cotkit.cli.output import (
     exit_by_worst,
     forecast_lines,
     hint_lines,
+    print_lines,
     print_rendered,
     print_status,
+    print_text,
     read_display,
     read_page,
     write_run,
@@ -180,7 +182,7 @@ def run_and_print(
     comparisons: list[tuple[Comparison, str]] = []
     for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
         if number:
-            typer.echo()
+            print_lines("")
         if isinstance(answer, Comparison):
             hints = hint_lines(view, answer.run_id, log_dir)
             print_rendered(partial(render, answer, timing=timing, hints=hints, **view.settings()))
@@ -229,7 +231,7 @@ def _run(
             from cotkit.workflows.plan import forecast_plan
 
             forecast = forecast_plan(plan, info, store, resources.prices)
-            print_status("\n".join(forecast_lines(forecast)))
+            print_status(*forecast_lines(forecast))
 
     bench = load_benchmark(parse_spec(spec.bench), print_status)
     if spec.exemplar_seeds:
@@ -290,7 +292,7 @@ def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
     from cotkit.report.exemplar_draws import draws_json, draws_text
 
     write = draws_json if format_.value == "json" else draws_text
-    typer.echo(write(draws.variances, draws.seeds, draws.comparisons), nl=False)
+    print_text(write(draws.variances, draws.seeds, draws.comparisons).removesuffix("\n"), raw=False)
 
 
 def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
@@ -322,7 +324,7 @@ def _n_missing(comparison: Comparison) -> int:
 
 
 _OPTIONS_WITH_FILES = frozenset(
-    {"sources", "baseline", "reader", "margin", "format_", "full", "show"}
+    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show"}
 )
 """Options that have an effect on recorded results."""
 

@@ -79,7 +79,7 @@ def doctor(
     info = backend.info
     own = info.settings["dtype"]
     where = "" if info.settings["quantisation"] == "none" else ", quantised weights"
-    typer.echo(f"{info.model}, {own}, {info.settings['device']}{where}: {problems} of {bench}")
+    print_lines(f"{info.model}, {own}, {info.settings['device']}{where}: {problems} of {bench}")
     passes = asyncio.run(_run_four_passes(backend, requests))
     flips = Flips(n_flipped=_count_changed(passes[0], passes[2]), n_problems=problems)
     save_flips(info, flips)
@@ -91,9 +91,9 @@ def doctor(
         changed = f"{_count_changed(passes[0], run)} of {problems}"
         texts = f"{_count_changed_texts(passes[0], run)} of {problems}"
         rows.append((name, str(run.n_correct), changed, texts, f"{run.tokens_per_s:,.1f}"))
-    typer.echo("\n".join(align_columns(rows)))
-    typer.echo(f"most memory: {_peak_bytes() / 1e9:.2f} GB, weights and Python included")
-    typer.echo("\n".join(align_columns(_compare_formats(model, model_args, params, own, requests))))
+    print_lines(*align_columns(rows))
+    print_lines(f"most memory: {_peak_bytes() / 1e9:.2f} GB, weights and Python included")
+    print_lines(*align_columns(_compare_formats(model, model_args, params, own, requests)))
 
 
 doctor.__doc__ = f"{doctor.__doc__}\n\n\b{EXAMPLES}"

@@ -603,10 +603,13 @@ class View:
     """Whether all of it is printed on a terminal; False: what fits one screen."""
     show: tuple[str, ...]
     """Sections to be printed instead; empty: none were named."""
+    raw: bool
+    """Whether cells of CSV are neither escaped nor guarded."""
 
     def settings(self) -> dict[str, object]:
         """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
-        return {"format": self.format.value, "full": self.full, "show": self.show}
+        settings = {"format": self.format.value, "full": self.full, "show": self.show}
+        return settings | {"raw": self.raw}
 
 
 def read_view(
@@ -616,6 +619,9 @@ def read_view(
         [],
         "--show",
         help="Print these sections below the answer: metrics,outcomes,notes; may be repeated.",
+    ),
+    raw: bool = typer.Option(
+        False, "--raw", help="With csv: cells as they are, also those that begin a formula."
     ),
 ) -> View:
     """Return how the answer is printed.
@@ -635,7 +641,9 @@ def read_view(
     if (full or sections) and format_ is not Format.table:
         name = "--full" if full else "--show"
         raise UsageError(f"{name} is of the table: --format {format_.value} is always whole")
-    return View(format=format_, full=full, show=sections)
+    if raw and format_ is not Format.csv:
+        raise UsageError("--raw has no effect without --format csv")
+    return View(format=format_, full=full, show=sections, raw=raw)
 
 
 class Display(StrEnum):

@@ -43,7 +43,7 @@ def report(
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli.output import hint_lines, print_rendered, print_status, write_page
+    from cotkit.cli.output import hint_lines, print_lines, print_rendered, print_status, write_page
     from cotkit.errors import UsageError
     from cotkit.report import render
     from cotkit.report.html import page as make_page
@@ -67,11 +67,11 @@ def report(
         parts = [load_part(store, run, print_status, trusts_code=trusts_code) for run in chosen]
     if page is not None:
         write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
-        typer.echo(str(page.path))
+        print_lines(str(page.path))
         return
     for number, comparison in enumerate(part.comparison for part in parts):
         if number:
-            typer.echo()
+            print_lines("")
         hints = hint_lines(view, comparison.run_id, log_dir)
         print_rendered(partial(render, comparison, timing=timing, hints=hints, **view.settings()))
 

@@ -95,7 +95,7 @@ def scale_and_print(
 
     def on_plan(forecast: LadderForecast) -> None:
         if display.mode != "none":
-            print_status("\n".join(ladder_forecast_lines(forecast, spec.margin)))
+            print_status(*ladder_forecast_lines(forecast, spec.margin))
 
     with display.event_sink() as emit:
         if ladder.runs:
@@ -210,7 +210,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds"),
-        *("reach", "format_", "full", "show", "timing", "display", "html", "samples"),
+        *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "samples"),
     }
 )
 """Options that have an effect on existing results."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cotkit.analysis.scale.values import OnsetAnswer, Scale
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UsageError
+from cotkit.printable import printable_json
 
 _METRIC = "exact_match"
 
@@ -65,7 +66,8 @@ def lm_eval_comparison(comparison: Comparison) -> str:
         for cell in comparison.cells
         if cell.n
     ]
-    return json.dumps(_make_results(comparison.model, tasks), indent=2, ensure_ascii=False) + "\n"
+    page = json.dumps(_make_results(comparison.model, tasks), indent=2, ensure_ascii=False)
+    return printable_json(page) + "\n"
 
 
 def lm_eval_scales(scales: Sequence[Scale]) -> str:
@@ -81,7 +83,7 @@ def lm_eval_scales(scales: Sequence[Scale]) -> str:
         for task in _make_tasks(scale):
             by_model.setdefault(task.model, {}).setdefault(task.name, task)
     lines = (_make_results(model, list(tasks.values())) for model, tasks in by_model.items())
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return "".join(printable_json(json.dumps(line, ensure_ascii=False)) + "\n" for line in lines)
 
 
 def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:

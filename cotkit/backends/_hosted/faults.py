@@ -218,7 +218,10 @@ _HALF_SURROGATE = re.compile(
     rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]"
 )  # one or both halves of a surrogate pair
 _PAGE = re.compile(r"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(  # what is never closed goes to the end, so that each character is read once
+    r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^>]*(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
@@ -246,7 +249,7 @@ def server_sentence(text: str, *, is_page: bool = False) -> str:
 
     ``is_page``: the server called it a web page.
     """
-    lines = (line.strip() for line in scrub(text).splitlines())
+    lines = (line.strip() for line in scrub(text[:_MAX_PAGE]).splitlines())
     return _describe_foreign(text, is_page=is_page) or next(filter(None, lines), "")[:_MAX_SAID]
 
 

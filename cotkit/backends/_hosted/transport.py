@@ -13,6 +13,7 @@ from cotkit.backends._hosted.faults import RedirectedError
 from cotkit.backends._hosted.proxies import check_proxies, is_loopback
 
 _MAX_BYTES = 64 * 1024 * 1024  # of an answer, unpacked: a thousand times the longest text
+_MAX_ERROR_BYTES = 64 * 1024  # of what comes with another status: the rest is not read
 _STREAMED = ("/files/", "/results")  # files of batches are read line by line
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}  # zlib's wbits; 47: finds out by itself
 
@@ -58,16 +59,28 @@ async def _bound(response: httpx2.Response) -> None:
         raise OversizedError(f"an answer packed as {packing[:40]!r}, which was not asked for")
     if packing:
         del response.headers["content-encoding"]
-    is_file = any(part in response.request.url.path for part in _STREAMED)
     inner = cast("httpx2.AsyncByteStream", response.stream)
+    if response.status_code >= 400:
+        response.headers.pop("content-length", None)
+        response.stream = BoundedStream(inner, packing, _MAX_ERROR_BYTES, is_cut=True)
+        return
+    is_file = any(part in response.request.url.path for part in _STREAMED)
     response.stream = BoundedStream(inner, packing, None if is_file else _MAX_BYTES)
 
 
 class BoundedStream(httpx2.AsyncByteStream):
     """The bytes of another stream, unpacked and counted."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, packing: str, most: int | None) -> None:
-        self._inner, self._packing, self._most = inner, packing, most
+    def __init__(
+        self,
+        inner: httpx2.AsyncByteStream,
+        packing: str,
+        most: int | None,
+        *,
+        is_cut: bool = False,
+    ) -> None:
+        """``most``: bytes, unpacked; ``is_cut``: what is longer ends there."""
+        self._inner, self._packing, self._most, self._is_cut = inner, packing, most, is_cut
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the bytes.
@@ -79,6 +92,9 @@ class BoundedStream(httpx2.AsyncByteStream):
         async for chunk in _unpack(self._inner, self._packing):
             n_bytes += len(chunk)
             if self._most is not None and n_bytes > self._most:
+                if self._is_cut:
+                    yield chunk[: self._most - n_bytes]  # without what is beyond
+                    return
                 raise OversizedError(f"an answer of more than {self._most // 2**20} MB")
             yield chunk
 

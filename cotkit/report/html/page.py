@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.frontier import price_comparisons
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Comparison, PageRun
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import (
     Document,
