@@ -15,6 +15,7 @@ from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.analysis.values import Aside, Criteria
+from cotkit.backends._hosted.addresses import foreign_address
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -25,6 +26,7 @@ from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
+from cotkit.run.served import leave_out_cut, read_server
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
 from cotkit.scoring.measure import answer_length
@@ -44,6 +46,7 @@ from cotkit.workflows.compare import (
     price_for,
     trusted,
 )
+from cotkit.workflows.consent import check_code
 from cotkit.workflows.ladder import (
     check_alike,
     check_count,
@@ -79,7 +82,7 @@ class ScaleResult:
     scales: tuple[Scale, ...]
     """One for each benchmark or, by steps, for each group of its problems."""
     n_failed: int
-    """Attempts that failed; they are holes."""
+    """Attempts that failed or were not made, and may yet be; they are holes."""
     why_failed: str | None
     """The most common reason in the last run with failures; None: not known."""
 
@@ -171,6 +174,7 @@ def scale_runs(
     prices: Path | None = None,
     seed: int = DEFAULTS.seed,
     log_dir: Path | str,
+    trusts_code: bool = False,
 ) -> ScaleResult:
     """Analyse runs that the store already holds as :func:`scale_models` does; nothing is generated.
 
@@ -181,6 +185,7 @@ def scale_runs(
         prices: A file of the user's own prices.
         seed: Of the bootstraps.
         log_dir: Folder of the store, or URL of a database.
+        trusts_code: Whether Python files that the runs name may be run.
 
     Raises:
         UsageError: no such run, one that ended when it was decided, or runs that differ in more
@@ -194,6 +199,8 @@ def scale_runs(
         specs = [RunSpec.from_json(run.spec) for run in stored]
         contents = [(run.id, _run_content(store, run.id)) for run in stored]
         check_alike(contents)
+        for run, spec in zip(stored, specs, strict=True):
+            check_code(run.id, spec, trusts_code=trusts_code)
         benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
         jobs: list[LadderJob] = []
         for (run_id, _), spec in zip(contents, specs, strict=True):
@@ -218,6 +225,7 @@ def scale_runs(
                 )
             jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
             run_to_end(reread(jobs[-1].plan, info, store))
+            leave_out_cut(store, run_id, read_server(store, run_id, info))
         check_ladder([job.rung for job in jobs], options.axis)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
@@ -375,7 +383,7 @@ def make_job(
             plan.everything,
             store=store,
             notify=lambda text: emit(Said(text=text)),
-            executor=resources.executor,
+            resources=resources,
         )
         if isinstance(model, str)
         else model
@@ -456,6 +464,9 @@ def analyse_jobs(
             bench=plan.spec.bench,
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
+            may_think=frozenset(
+                name for job in jobs for name, how in job.plan.thinking.items() if how != "off"
+            ),
             reader=criteria.reader,
             answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
         ),
@@ -475,6 +486,11 @@ def analyse_jobs(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
         is_unwalled=any(job.plan.is_unwalled for job in jobs),
+        addresses={
+            job.info.model: address
+            for job in jobs
+            if (address := foreign_address(job.info)) is not None
+        },
         outcomes=_count_outcomes(jobs, store),
     )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
@@ -487,7 +503,7 @@ def analyse_jobs(
         replace(scale, origin=origin, notes=(*plan.notes(), *scale.notes, *notes))
         for scale in scales
     )
-    return scales_with_origin, data.n_failed
+    return scales_with_origin, data.n_failed - data.n_left_out
 
 
 def _count_outcomes(jobs: Sequence[LadderJob], store: Store) -> Mapping[str, Mapping[Outcome, int]]:
@@ -517,6 +533,11 @@ def _grid_notes(
     if data.n_failed:
         yield Aside(
             f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
+        )
+    if data.n_left_out:
+        yield (
+            f"{data.n_left_out} of them are left for good, for a server refuses or cut their "
+            "prompts; --retry-failed tries them again"
         )
     if n_curves > 1:
         yield Aside(

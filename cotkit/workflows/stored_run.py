@@ -12,24 +12,29 @@ from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.run.served import note_server
+from cotkit.run.served import leave_out_cut, read_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
+from cotkit.workflows.consent import check_code
 
 
-def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
+def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = False) -> PageRun:
     """Analyse one run again from its rows; ``notify`` hears of a benchmark's download.
 
+    ``trusts_code``: whether Python files that the run names may be run.
+
     Raises:
-        UsageError: the run has no attempts, or its problems or arms are not what they were.
+        UsageError: the run has no attempts, its problems or arms are not what they were, or it
+            names Python files that may not be run.
         CotkitError: its benchmark or a strategy of its own cannot be loaded any more.
     """
     rows = store.attempts(run.id)
     if not rows:
         raise UsageError(f"run {run.id} has no attempts yet", hint=f"cotkit resume {run.id}")
     spec = RunSpec.from_json(run.spec)
+    check_code(run.id, spec, trusts_code=trusts_code)
     plan = make_plan(spec, load_benchmark(parse_spec(spec.bench), notify))
     _, info = store.run_backend(run.id)
     _check_unchanged(run, plan, rows)
@@ -41,12 +46,16 @@ def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
         rows = store.attempts(run.id)
         n = sum(before[row.arm, row.problem_id, row.sample] != row.outcome for row in rows)
         moved = f"read again by scorer version {SCORER_VERSION}: {n} of {len(rows)} outcomes moved"
+    record = read_server(store, run.id, info)
+    if record is not None and record.cut:
+        leave_out_cut(store, run.id, record)
+        rows = store.attempts(run.id)
     n_planned = len(plan.arms) * len(plan.problems)
     decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned
     result = ExecutionResult(
         rows=tuple(rows),
         ended_by="decided" if decided else None,
-        server_notes=note_server(store, run.id, info),
+        server=record,
     )
     comparison = analyse(plan, info, result, price_for(spec, info, None))
     notes = (*comparison.notes, moved) if moved else comparison.notes
