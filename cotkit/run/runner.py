@@ -134,7 +134,10 @@ async def execute_plan(
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = queue.ended_by == "decided" or not queue.n_left
     is_complete = is_complete and all(map(is_settled, rows))
-    store.end_run(run_id, "complete" if is_complete else "incomplete")
+    store.end_run(
+        run_id,
+        "complete" if is_complete else "incomplete" if n_failed < len(rows) else "failed",
+    )
     emit(
         RunEnded(
             run_id=run_id,
@@ -384,7 +387,9 @@ async def _run_attempt(
 
     row = _make_failed_row(job)
     try:
-        flow = start_flow(arm.strategy, problem.question, make_oracle(problem, spec.reader))
+        flow = start_flow(
+            arm.strategy, problem.question, make_oracle(problem, spec.reader), arm.system
+        )
         attempt, turns = await drive(flow, ask, run)
         options = select_options(problem, likelihood=spec.likelihood) if scores_options else ()
         last_completion = turns[-1].completions[0]

@@ -14,7 +14,7 @@ from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
 from cotkit.benchmarks import draw_order
-from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
@@ -148,17 +148,22 @@ def perform(
                 hint = f"go on with: cotkit resume {plan.run_id(info)} {store_option(log_dir)}"
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
-            execution = run_to_end(
-                _execute(
-                    plan,
-                    running,
-                    store,
-                    say,
-                    meter=meter,
-                    closes=closes or backend is None,
-                    retry_failed=resources.retry_failed,
+            try:
+                execution = run_to_end(
+                    _execute(
+                        plan,
+                        running,
+                        store,
+                        say,
+                        meter=meter,
+                        closes=closes or backend is None,
+                        retry_failed=resources.retry_failed,
+                    )
                 )
-            )
+            except CotkitError as failure:
+                if not store.n_done(run_id := plan.run_id(info)):
+                    store.end_run(run_id, "failed" if failure.retryable else "refused")
+                raise
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
