@@ -164,8 +164,8 @@ def test_a_run_without_any_answer_is_marked_and_passed_by() -> None:
     part = [*QUICK, "--limit", "3", "--model-args"]
     command(*part, "failing=0.5")
     command(*part, "failing=1")
+    refused = RunSpec(model="none", limit=2)
     with pytest.raises(BackendError):
-        refused = RunSpec(model="none", limit=2)
         run_spec(refused, Sums(n=5), log_dir="logs", backend=Refusing())
     with Store(Path("logs/cotkit.db")) as store:
         assert [row.status for row in store.runs()] == ["refused", "failed", "incomplete"]

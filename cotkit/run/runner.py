@@ -134,10 +134,7 @@ async def execute_plan(
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = queue.ended_by == "decided" or not queue.n_left
     is_complete = is_complete and all(map(is_settled, rows))
-    store.end_run(
-        run_id,
-        "complete" if is_complete else "incomplete" if n_failed < len(rows) else "failed",
-    )
+    store.end_run(run_id, "complete" if is_complete else "incomplete")
     emit(
         RunEnded(
             run_id=run_id,

@@ -14,7 +14,7 @@ from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
 from cotkit.benchmarks import draw_order
-from cotkit.errors import CotkitError, InterruptedRunError, UsageError
+from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
@@ -160,9 +160,8 @@ def perform(
                         retry_failed=resources.retry_failed,
                     )
                 )
-            except CotkitError as failure:
-                if not store.n_done(run_id := plan.run_id(info)):
-                    store.end_run(run_id, "failed" if failure.retryable else "refused")
+            except (BackendError, UsageError):
+                store.end_run(plan.run_id(info), "incomplete")
                 raise
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
