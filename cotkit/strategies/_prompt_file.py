@@ -146,11 +146,11 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
 def _check_turn(path: Path, text: str, turn: str, names: tuple[str, ...]) -> frozenset[str]:
     """Return the variables of a template, all of them among ``names``."""
     offset = text[: text.index(turn)].count("\n") if turn in text else 0
-    used = user_text_variables(path, turn, first_line=offset)
-    for name in sorted(used - set(names)):
+    variables = user_text_variables(path, turn, first_line=offset)
+    for name in sorted(variables - set(names)):
         unknown = UnknownNameError("variable", name, names)
         line = next(
             (i for i, row in enumerate(turn.splitlines(), 1 + offset) if name in row), 1 + offset
         )
         raise BadInputError(path, unknown.message, line=line, hint=unknown.hint)
-    return used
+    return variables
