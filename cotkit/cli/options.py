@@ -39,8 +39,9 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Problems": ("bench", "limit", "seed", "by_steps", "problem", "id_field", "text_field"),
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
+        *("thinking", "max_thinking_tokens"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
-        *("confirm_run_unsafe_code", "sandbox"),
+        *("confirm_run_unsafe_code", "sandbox", "trust_code"),
     ),
     "Model": (
         *("model", "models", "family", "runs", "published", "sources", "params", "loss", "x"),
@@ -51,13 +52,13 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "html", "samples", "timing", "display", "track"),
+        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
         *("log_level", "log_dir", "store", "tag"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
         *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
-        "retry_failed",
+        *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
@@ -99,12 +100,20 @@ class CommandGroup(typer.Typer):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of typer
         """Make a group that prints its help where no command is named."""
-        defaults = {"no_args_is_help": not settings.get("invoke_without_command", False)}
+        defaults: dict[str, Any] = {
+            "no_args_is_help": not settings.get("invoke_without_command", False)
+        }
         super().__init__(**defaults | settings, rich_markup_mode=None)
 
-    def command(self, name: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - as above
+    def command(  # pyright: ignore[reportIncompatibleMethodOverride] - typer names every setting
+        self,
+        name: str | None = None,
+        *,
+        cls: type[PanelledCommand] | None = None,
+        **settings: Any,  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
         """Return the decorator that adds a command."""
-        return super().command(name, cls=PanelledCommand, **settings)
+        return super().command(name, cls=cls or PanelledCommand, **settings)
 
 
 # What is run: the fields of a spec.
@@ -169,6 +178,17 @@ def read_specs(
     ),
     temperature: float | None = typer.Option(
         None, "--temperature", help="0 is greedy (default: 0)."
+    ),
+    thinking: str | None = typer.Option(
+        DEFAULTS.thinking,
+        "--thinking",
+        help="off, on, an effort (low, high, ...) or a budget in tokens; of one arm:"
+        " --strategy cot:thinking=off+high. (default: the model's own)",
+    ),
+    max_thinking_tokens: int | None = typer.Option(
+        DEFAULTS.max_thinking_tokens,
+        "--max-thinking-tokens",
+        help="Most tokens of thinking, beside those of the answer (default: by effort).",
     ),
     trigger: str | None = typer.Option(
         None,
@@ -277,6 +297,8 @@ def read_specs(
         system=None if system is None else read_system(system),
         reader=reader,
         margin=margin / 100,
+        thinking=thinking,
+        max_thinking_tokens=max_thinking_tokens,
         run_unsafe_code=confirm_run_unsafe_code,
         sandbox=sandbox,
         stop_when=_read_stop(stop_when),
@@ -438,12 +460,19 @@ def read_resources(
         "--retry-failed",
         help="Hosted models: try again what a server refused for good (a 400 for one prompt), too.",
     ),
+    trust_address: list[str] = typer.Option(
+        [],
+        "--trust-address",
+        help="Hosted models: URL that may have the key though only a file here (.env, the store"
+        " of cotkit resume) names it; may be repeated.",
+    ),
 ) -> Resources:
     """Return what the options allow; the executor is read by :func:`read_executor`.
 
     Raises:
         UsageError: an option cannot be read.
     """
+    from cotkit.backends._hosted.keys import check_url
     from cotkit.run.budget import Budget, Resources
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
@@ -451,6 +480,7 @@ def read_resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
         prices=prices,
         retry_failed=retry_failed,
+        trusted_addresses=tuple(check_url("--trust-address", url) for url in trust_address),
     )
 
 
@@ -494,6 +524,18 @@ def _read_seconds(text: str) -> float:
     if length is None:
         raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")
     return float(length[1]) * _UNITS[length[2]]
+
+
+# What a stored run may do again: a store may be a stranger's.
+
+
+def read_consent(
+    trust_code: bool = typer.Option(
+        False, "--trust-code", help="Run the Python files that the stored run names (./mine.py)."
+    ),
+) -> bool:
+    """Return whether Python files that a stored run names may be run."""
+    return trust_code
 
 
 # Where the store is.
@@ -584,10 +626,13 @@ class View:
     """Whether all of it is printed on a terminal; False: what fits one screen."""
     show: tuple[str, ...]
     """Sections to be printed instead; empty: none were named."""
+    raw: bool
+    """Whether cells of CSV are neither escaped nor guarded."""
 
     def settings(self) -> dict[str, object]:
         """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
-        return {"format": self.format.value, "full": self.full, "show": self.show}
+        settings = {"format": self.format.value, "full": self.full, "show": self.show}
+        return settings | {"raw": self.raw}
 
 
 def read_view(
@@ -597,6 +642,9 @@ def read_view(
         [],
         "--show",
         help="Print these sections below the answer: metrics,outcomes,notes; may be repeated.",
+    ),
+    raw: bool = typer.Option(
+        False, "--raw", help="With csv: cells as they are, also those that begin a formula."
     ),
 ) -> View:
     """Return how the answer is printed.
@@ -616,7 +664,9 @@ def read_view(
     if (full or sections) and format_ is not Format.table:
         name = "--full" if full else "--show"
         raise UsageError(f"{name} is of the table: --format {format_.value} is always whole")
-    return View(format=format_, full=full, show=sections)
+    if raw and format_ is not Format.csv:
+        raise UsageError("--raw has no effect without --format csv")
+    return View(format=format_, full=full, show=sections, raw=raw)
 
 
 class Display(StrEnum):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotkit.backends._pool import MAX_LOSSES, Failure, WorkerPool
+from cotkit.backends._thinking import thinking_room
 from cotkit.backends.hf.sequence import first_line
 from cotkit.errors import BackendError, CotkitError, InterruptedRunError, TransientError, UsageError
 from cotkit.executors.ray_workers import (
@@ -27,13 +28,14 @@ from cotkit.executors.ray_workers import (
     workers_for,
 )
 from cotkit.identity import backend_key
-from cotkit.types import BackendInfo, Completion, Notify, Problem, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Notify, Problem, Request
 
 if TYPE_CHECKING:
     from cotkit.protocols import Backend
 
 SHARD = 64
 """Most requests in a shard; a backend that takes fewer at once gets so many."""
+_SHARED_FIELDS = ("stored_as", "trusted_addresses")
 _BEGIN_S = 600.0  # until a worker has its model: it may have to be fetched
 _RETRY_S = 1.0  # before a lost worker is replaced
 
@@ -85,6 +87,7 @@ class RayExecutor:
             args=share_limits(args, inner, n),
             problems=tuple(problems),
             key=backend_key(info),
+            fields={name: getattr(inner, name) for name in _SHARED_FIELDS if hasattr(inner, name)},
         )
         shard_size = min(SHARD, info.max_concurrency or SHARD)
         reference = ray.put(recipe)  # once, however many workers there are
@@ -133,6 +136,10 @@ class ShardedBackend:
         info = self.inner.info
         most = info.max_concurrency
         return replace(info, max_concurrency=most and 2 * most * self.n_workers)
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think, as the backend here does."""
+        return thinking_room(self.inner, decoding)
 
     def begin(self) -> None:
         """Start the workers; the first request does, too. ``status`` says how many are ready."""

@@ -16,8 +16,8 @@ from cotkit.events import (
     RunStarted,
     Said,
     Waits,
-    printable,
 )
+from cotkit.printable import printable
 from cotkit.report.document import say_usd
 
 if TYPE_CHECKING:
