@@ -137,7 +137,8 @@ def write_run(
     from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
-        part = load_part(store, store.run(comparison.run_id), say_nothing)
+        run = store.run(comparison.run_id)
+        part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
     part = request.select_samples(replace(part, comparison=comparison))
     _write_requested(request, page([part], timing=timing))
 
@@ -164,8 +165,10 @@ def write_scales(
     if log_dir is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
-                request.select_samples(load_part(store, store.run(run), say_nothing))
-                for run in runs
+                request.select_samples(
+                    load_part(store, store.run(run), say_nothing, trusts_code=True)
+                )
+                for run in runs  # which this command made, or was allowed to read
             ]
     _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
 

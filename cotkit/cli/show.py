@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli.config import ConfiguredCommand
 from cotkit.cli.options import CommandGroup, read_place, with_options
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
@@ -93,7 +94,7 @@ def prompt(
             step = None
 
 
-@app.command("attempt")
+@app.command("attempt", cls=ConfiguredCommand)
 @with_options(read_place)
 def attempt(
     log_dir: Path | str,
