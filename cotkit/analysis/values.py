@@ -86,7 +86,7 @@ class Cell:
     seconds_per_correct: float | None
     """Backend seconds spent for each correct answer; None if nothing was correct."""
     thinking_tokens: float | None = None
-    """Mean tokens of thinking per problem, of the generated ones; None: unknown, or there are none."""
+    """Mean tokens of thinking per problem, of those generated; None: unknown, or there are none."""
     thinking_per_correct: float | None = None
     """Tokens of thinking spent for each correct answer; None: as above, or nothing was correct."""
     n_samples: int | None = None

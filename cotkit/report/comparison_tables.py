@@ -251,6 +251,11 @@ def _side_tables(c: Comparison) -> Iterator[Table]:
         yield _difficulty_table(c.difficulty, c.margin)
     if c.chains:
         yield chains_table(c.chains)
+    yield from _check_tables(c)
+
+
+def _check_tables(c: Comparison) -> Iterator[Table]:
+    """Yield what to look at before trusting the others."""
     if any(audit.is_contaminated or audit.truncated for audit in c.audits):
         yield _audit_table(c.audits)
     if c.disagreements:
@@ -755,8 +760,8 @@ def _interactions_table(interactions: Sequence[Interaction]) -> Table:
             )
             for each in interactions
         ),
-        note="Difference of two gains on the problems that all four arms completed; below 0: the prompt"
-        " adds less where the model thinks",
+        note="Difference of two gains on the problems that all four arms completed; below 0: the"
+        " prompt adds less where the model thinks",
     )
 
 
