@@ -38,6 +38,7 @@ from cotkit.report.document import (
     UNWALLED,
     Document,
     Field,
+    Form,
     Screen,
     Strip,
     Table,
@@ -180,7 +181,7 @@ def _answer_table(c: Comparison) -> Table:
                 Field("interval", "interval", cell.interval, "share", drawn=True),
                 *_gain_fields(gain, when=bool(c.verdicts), with_control=len(controls) > 1),
                 Field("tokens", "tokens", _sum_tokens(cell), "tokens"),
-                Field("usd", "$ per 1,000", _per_thousand(cell.usd), "usd", when=is_priced),
+                Field("usd", "$ per 1,000", cell.usd, "usd_per_1000", when=is_priced),
             )
             for cell in c.cells
             for gain in gains.get(cell.arm, [None])
@@ -204,10 +205,6 @@ def _sum_tokens(cell: Cell) -> float | None:
     if cell.prompt_tokens is None or cell.generated_tokens is None:
         return None
     return cell.prompt_tokens + cell.generated_tokens
-
-
-def _per_thousand(usd: float | None) -> float | None:
-    return None if usd is None else 1000 * usd
 
 
 def _list_differences(c: Comparison) -> Iterator[str]:
@@ -287,7 +284,8 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
     is_repeated = any(cell.n_samples is not None for cell in cells)
     is_priced = any(cell.usd is not None for cell in cells)
     thinks = any(cell.thinking_tokens is not None for cell in cells)
-    costs = ["tokens", *(["dollars"] if is_priced else []), *(["seconds"] if timing else [])]
+    costs = ["tokens", *(["seconds"] if timing else [])]
+    dollars = "; dollars at list prices, for 1,000 problems" if is_priced else ""
     rates = (
         "Solve rate: mean over the n problems of the share of their samples that are correct,"
         " interval over problems; solved: samples"
@@ -315,12 +313,12 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
                     cell.thinking_per_correct,
                     when=thinks,
                 ),
-                Field("usd", "dollars", cell.usd, "usd", when=is_priced),
+                Field("usd", "$ per 1,000", cell.usd, "usd_per_1000", when=is_priced),
                 Field(
                     "usd_per_correct",
-                    "dollars per correct",
+                    "$ per 1,000 correct",
                     cell.usd_per_correct,
-                    "usd",
+                    "usd_per_1000",
                     when=is_priced,
                 ),
                 Field("shared_tokens", "shared tokens", cell.shared_tokens, when=timing),
@@ -335,7 +333,7 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
             )
             for cell in cells
         ),
-        note=f"{rates}; {' and '.join(costs)} are means per problem, over all turns",
+        note=f"{rates}; {' and '.join(costs)} are means per problem, over all turns{dollars}",
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
     )
 
@@ -804,10 +802,14 @@ def _audit_table(audits: Sequence[Audit]) -> Table:
     )
 
 
-_COSTS: dict[CostUnit, str] = {"usd": "dollars", "tokens": "tokens"}
+_COST: dict[CostUnit, tuple[str, Form]] = {
+    "usd": ("$ per 1,000", "usd_per_1000"),
+    "tokens": ("tokens", "tokens"),
+}
 
 
 def _decision_table(decision: Decision, margin: float) -> Table:
+    header, form = _COST[decision.unit]
     return make_table(
         "decision",
         "Which to choose",
@@ -815,7 +817,7 @@ def _decision_table(decision: Decision, margin: float) -> Table:
             (
                 Field("arm", "arm", contender.arm),
                 Field("solve_rate", "solve rate %", contender.solve_rate, "share"),
-                Field("cost", _COSTS[decision.unit], contender.cost, decision.unit),
+                Field("cost", header, contender.cost, form),
                 Field("shortfall", "at most below the best", contender.shortfall, "share"),
                 Field(
                     "is_shown",
