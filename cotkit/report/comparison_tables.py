@@ -26,6 +26,7 @@ from cotkit.analysis.values import (
     Difficulty,
     Following,
     Gain,
+    Interaction,
     MetricResult,
     Repeats,
     Transition,
@@ -233,6 +234,8 @@ def _side_tables(c: Comparison) -> Iterator[Table]:
         yield _clusters_table(clustered)
     if c.transitions:
         yield _transitions_table(c.transitions)
+    if c.interactions:
+        yield _interactions_table(c.interactions)
     if c.votes:
         yield _votes_table(c.votes)
     yield from metric_tables(c.metrics, is_sequential=c.is_sequential)
@@ -245,6 +248,11 @@ def _side_tables(c: Comparison) -> Iterator[Table]:
         yield _difficulty_table(c.difficulty, c.margin)
     if c.chains:
         yield chains_table(c.chains)
+    yield from _check_tables(c)
+
+
+def _check_tables(c: Comparison) -> Iterator[Table]:
+    """Yield what to look at before trusting the others."""
     if any(audit.is_contaminated or audit.truncated for audit in c.audits):
         yield _audit_table(c.audits)
     if c.disagreements:
@@ -275,6 +283,7 @@ def _mark_upper_bounds(table: Table, upper_bounds: Collection[str]) -> Table:
 def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
     is_repeated = any(cell.n_samples is not None for cell in cells)
     is_priced = any(cell.usd is not None for cell in cells)
+    thinks = any(cell.thinking_tokens is not None for cell in cells)
     costs = ["tokens", *(["seconds"] if timing else [])]
     dollars = "; dollars at list prices, for 1,000 problems" if is_priced else ""
     rates = (
@@ -297,6 +306,13 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
                 Field("prompt_tokens", "prompt tokens", cell.prompt_tokens, opens=True),
                 Field("generated_tokens", "generated tokens", cell.generated_tokens),
                 Field("generated_per_correct", "generated per correct", cell.generated_per_correct),
+                Field("thinking_tokens", "thinking tokens", cell.thinking_tokens, when=thinks),
+                Field(
+                    "thinking_per_correct",
+                    "thinking per correct",
+                    cell.thinking_per_correct,
+                    when=thinks,
+                ),
                 Field("usd", "$ per 1,000", cell.usd, "usd_per_1000", when=is_priced),
                 Field(
                     "usd_per_correct",
@@ -722,6 +738,29 @@ def _share(part: float, n: int) -> float | None:
 
 
 # What to check before trusting it: leaks and cut answers; problems on which two tools disagree.
+
+
+def _interactions_table(interactions: Sequence[Interaction]) -> Table:
+    return make_table(
+        "interactions",
+        "What thinking changes in what a prompt adds",
+        (
+            (
+                Field("arm", "arm", each.arm),
+                Field("control", "over", each.control),
+                Field("gain", "gain points", each.gain, "points"),
+                Field("least_arm", "and without", each.least_arm),
+                Field("least_gain", "gain points there", each.least_gain, "points"),
+                Field("difference", "difference", each.difference, "points"),
+                Field("interval", "{level} interval", each.interval, "points"),
+                Field("n", "n", each.n, opens=True),
+                Field("p_value", "p", each.p_value, "p"),
+            )
+            for each in interactions
+        ),
+        note="Difference of two gains on the problems that all four arms completed; below 0: the"
+        " prompt adds less where the model thinks",
+    )
 
 
 def _audit_table(audits: Sequence[Audit]) -> Table:
