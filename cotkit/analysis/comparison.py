@@ -39,6 +39,7 @@ from cotkit.analysis.values import (
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
+from cotkit.scoring.scope import runs_on
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
 
@@ -420,6 +421,10 @@ def summarise_arm(
         n=n,
         n_samples=n_attempts if is_repeated else None,
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
+        n_run_on=sum(
+            any(runs_on(text) for text in (row.text, *(draft.text for draft in row.drafts)))
+            for row in completed
+        ),
         n_correct=n_correct,
         solve_rate=math.fsum(shares) / n if n else math.nan,
         interval=rate_interval(

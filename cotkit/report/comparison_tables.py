@@ -397,6 +397,10 @@ def _clusters_table(gains: Sequence[Gain]) -> Table:
 
 
 def _outcomes_table(cells: Sequence[Cell]) -> Table:
+    run_ons = ", ".join(f"{cell.arm} {cell.n_run_on}" for cell in cells if cell.n_run_on)
+    note = "Failed: the backend gave nothing; not part of n"
+    if run_ons:
+        note += f". Ran on into another turn or problem, and cut there before reading: {run_ons}"
     return make_table(
         "outcomes",
         "Outcomes",
@@ -407,7 +411,7 @@ def _outcomes_table(cells: Sequence[Cell]) -> Table:
             )
             for cell in cells
         ),
-        note="Failed: the backend gave nothing; not part of n",
+        note=note,
     )
 
 

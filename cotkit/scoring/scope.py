@@ -60,6 +60,15 @@ def answer_scope(text: str) -> str:
     return answer
 
 
+def runs_on(text: str) -> bool:
+    """Return whether a reply goes on into another turn or problem, which is cut before reading."""
+    answer = split_reasoning(text)[1]
+    leading = _LEADING.match(answer)
+    assert leading is not None  # it can match nothing
+    behind = answer[leading.end() + len(before_run_on(answer)) :]
+    return _WORD.search(_TURN.sub(" ", behind)) is not None
+
+
 def before_run_on(text: str) -> str:
     """Cut a text where the model runs on into another turn or another problem.
 
