@@ -51,7 +51,8 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``thinking``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips`` and ``run_ons`` go into the
+    `Comparison`.
     """
 
     run_id: str
@@ -80,6 +81,8 @@ class RunFacts:
     """Whether code that the model wrote ran without a sandbox."""
     address: str | None = None
     """Where the model was asked, if that is no provider's own address."""
+    run_ons: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Arm -> attempts whose rows have no text and which ran on into another turn or problem."""
 
 
 def compare(
@@ -135,7 +138,10 @@ def compare(
     by_problem = {arm: list(table.get(arm, {}).values()) for arm in arms}
     by_arm = {arm: [row for attempts in by_problem[arm] for row in attempts] for arm in arms}
     repeated = {arm for arm in arms if any(len(attempts) > 1 for attempts in by_problem[arm])}
-    cells = tuple(summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    cells = tuple(
+        replace(cell, n_run_on=cell.n_run_on + facts.run_ons.get(cell.arm, 0))
+        for cell in (summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    )
     audits = audit_arms(
         rows,
         {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons},
@@ -422,7 +428,7 @@ def summarise_arm(
         n_samples=n_attempts if is_repeated else None,
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         n_run_on=sum(
-            any(runs_on(text) for text in (row.text, *(draft.text for draft in row.drafts)))
+            any(map(runs_on, (row.text, *(draft.text for draft in row.drafts))))
             for row in completed
         ),
         n_correct=n_correct,

@@ -268,7 +268,9 @@ def _are_one_amount(text: str, this: NumberMatch, following: NumberMatch) -> boo
     return sizes[0] == sizes[1]
 
 
-def _settle_first(sentence: str, items: list[NumberMatch]) -> Settled:
+def _settle_first(  # noqa: PLR0911 - one answer to each way of not settling
+    sentence: str, items: list[NumberMatch]
+) -> Settled:
     first = items[0]
     asides = [p.span() for p in _PARENTHESIS.finditer(sentence, first.end)]
     items = [item for item in items if not any(a <= item.start < b for a, b in asides)]
