@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from cotkit.analysis.audit import audit_arms, audit_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
-from cotkit.analysis.following import measure_following
+from cotkit.analysis.following import mean_over_sets, measure_following, tell_labels
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
@@ -122,16 +122,21 @@ def compare(
     audits = audit_arms(
         rows, {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons}, reader
     )
-    verdicts = tuple(
-        withhold(
-            mark_upper_bound(
-                _make_verdict(gradings, [gains[i] for gains in counted], margin),
-                facts.upper_bounds,
-                margin,
-            ),
-            audits,
+    following = measure_following(rows, facts.flips, level, counted[0])
+    counted_verdicts = [
+        mark_upper_bound(
+            _make_verdict(gradings, [gains[i] for gains in counted], margin),
+            facts.upper_bounds,
+            margin,
         )
         for i in range(len(paired))
+    ]
+    verdicts = tuple(
+        withhold(
+            tell_labels(verdict, facts.flips, following, cells, gradings=gradings, margin=margin),
+            audits,
+        )
+        for verdict in counted_verdicts
     )
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
@@ -175,7 +180,8 @@ def compare(
         ),
         is_sequential=sequential,
         is_unwalled=facts.is_unwalled,
-        following=measure_following(rows, facts.flips, level),
+        following=following,
+        symbol_means=mean_over_sets(single, pairs, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),

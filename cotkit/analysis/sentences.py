@@ -17,11 +17,11 @@ def gain_sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> s
             f"{gain.arm} against {gain.control} cannot be decided: "
             "no problem was completed by both."
         )
-    return f"{_say_claim(gain, margin)}{_say_dependence(depends_on)}."
+    return f"{_say_claim(gain, margin)}{say_dependence(depends_on)}."
 
 
 def _say_claim(gain: Gain, margin: float) -> str:
-    points, evidence = f"{_format_points(gain.gain)} points", _say_evidence(gain)
+    points, evidence = f"{say_points(gain)} points", say_evidence(gain)
     over, against = (f"{points} {word} {gain.control} ({evidence})" for word in ("over", "against"))
     if gain.label == "upper_bound":
         return f"upper bound (sees the gold answers): {gain.arm}: {over}"
@@ -33,11 +33,23 @@ def _say_claim(gain: Gain, margin: float) -> str:
         return f"{gain.arm} harms: {against}"
     if gain.label == "no_material_help":
         return f"{gain.arm} gives no material help (under {100 * margin:.3g} points): {against}"
+    return say_undecided(gain)
+
+
+def say_undecided(gain: Gain) -> str:
+    """Say that nothing is shown, and what could have been seen."""
     undecided = f"{gain.arm} against {gain.control} cannot be decided"
-    return f"{undecided}: {points} ({evidence}); {_say_detectable(gain)}"
+    evidence = f"{say_points(gain)} points ({say_evidence(gain)})"
+    return f"{undecided}: {evidence}; {_say_detectable(gain)}"
 
 
-def _say_evidence(gain: Gain) -> str:
+def say_points(gain: Gain) -> str:
+    """Write the gain in points, signed."""
+    return _format_points(gain.gain)
+
+
+def say_evidence(gain: Gain) -> str:
+    """Write interval, counts and p-value."""
     low, high = _format_points(gain.interval.low), _format_points(gain.interval.high)
     return (
         f"{_format_level(gain)} interval {low} to {high}; {gain.n_better} better, "
@@ -62,7 +74,8 @@ def _say_detectable(gain: Gain) -> str:
     )
 
 
-def _say_dependence(depends_on: Sequence[Grading]) -> str:
+def say_dependence(depends_on: Sequence[Grading]) -> str:
+    """Say on which ways of counting the answer depends; empty: on none."""
     readers = [counting.reader for counting in depends_on if counting.kind == "reader"]
     treatments = [c.name for c in depends_on if c.kind == "treatment" and not c.counts_failed]
     failed = [counting.name for counting in depends_on if counting.counts_failed]

@@ -81,7 +81,7 @@ def plan_spec(
         asking = backend or build_backend(
             spec.model,
             spec.model_args,
-            problems=merged.everything,
+            problems=merged.known_problems,
             store=store,
             notify=lambda text: emit(Said(text=text)) if emit is not None else None,
         )
