@@ -12,7 +12,12 @@ from typing import Protocol, TypeAlias
 from cotkit.analysis.audit import audit_arms, audit_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.decision import choose_arm
-from cotkit.analysis.following import mean_over_sets, measure_following, tell_labels
+from cotkit.analysis.following import (
+    is_label_arm,
+    mean_over_sets,
+    measure_following,
+    tell_labels,
+)
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
@@ -149,8 +154,11 @@ def compare(
         )
         for verdict in counted_verdicts
     )
-    excluded = {*facts.upper_bounds, *(arm for arm, share in facts.flips.items() if share)}
-    candidates = [] if sequential else [a for a in arms if a not in excluded]
+    candidates = [
+        arm
+        for arm in (() if sequential else arms)
+        if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
+    ]
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -171,7 +179,14 @@ def compare(
         notes=(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
-            *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
+            *comparison_notes(
+                cells,
+                paired,
+                counted[0],
+                n_problems=facts.n_problems,
+                level=level,
+                not_help={arm for arm in arms if is_label_arm(arm, facts.flips)},
+            ),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
         audits=audits,

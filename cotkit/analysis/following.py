@@ -118,6 +118,11 @@ def _turn(interval: Interval) -> Interval:
 # The verdict on an arm with wrong labels, or with symbols.
 
 
+def is_label_arm(arm: str, fractions: Mapping[str, float]) -> bool:
+    """Return whether an arm shows wrong labels, or symbols in place of labels."""
+    return fractions.get(arm, 0.0) > 0 or parse_spec(arm).name == UNRELATED
+
+
 def label_fall(interval: Interval, margin: float) -> Label:
     """Return what the interval of a gain with wrong labels shows; it is never help."""
     if interval.high < 0:
@@ -154,8 +159,7 @@ def tell_labels(
     """
     arm = verdict.gain.arm
     is_flipped = fractions.get(arm, 0.0) > 0
-    is_told = is_flipped or parse_spec(arm).name == UNRELATED
-    if not is_told or verdict.gain.label == "upper_bound":
+    if not is_label_arm(arm, fractions) or verdict.gain.label == "upper_bound":
         return verdict
 
     def relabel(gain: Gain) -> Gain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cotkit.analysis.gains import Grading, Pair
 from cotkit.analysis.values import Aside, Cell, Gain
@@ -118,6 +118,7 @@ def comparison_notes(
     *,
     n_problems: int,
     level: float,
+    not_help: Collection[str] = (),
 ) -> tuple[str, ...]:
     """List failures, cut answers, incomplete pairs, floors, ceilings, clusters, levels of gains.
 
@@ -129,12 +130,16 @@ def comparison_notes(
         gains: By the chosen reader, in the order of ``paired``.
         n_problems: Problems drawn.
         level: Of the report.
+        not_help: Arms whose gain is no help, so that a ceiling of their control says nothing.
     """
     notes = [note for cell in cells for note in _failure_notes(cell)]
     notes += [note for cell in cells for note in _truncation_notes(cell)]
     notes += [note for gain in gains for note in _incomplete_notes(gain, n_problems)]
     notes += [
-        note for names, pairs in paired.items() for note in _floor_or_ceiling_notes(names, pairs)
+        note
+        for names, pairs in paired.items()
+        if names[0] not in not_help
+        for note in _floor_or_ceiling_notes(names, pairs)
     ]
     notes += _cluster_notes(max(paired.values(), key=len, default=()), gains)
     notes += _multiplicity_notes(gains, level)
