@@ -150,8 +150,8 @@ class Simulated:
         return self.floor + (self.ceiling - self.floor) * height
 
     def _complete(self, request: Request, key: str, sample: int) -> Completion:
-        if len(request.messages) == 1 and (shown := read_labels(request.messages[0].content)):
-            words = [self._label(shown, sample)]
+        if len(request.messages) == 1 and (prompt := read_labels(request.messages[0].content)):
+            words = [self._label(prompt, sample)]
             return self._make_completion(request, words)
         turn = read_turn(request.messages)
         problem = self._gold.get(turn.question) if turn.question is not None else None
@@ -175,24 +175,24 @@ class Simulated:
             seconds=self.latency_s,
         )
 
-    def _label(self, shown: ShownLabels, sample: int) -> str:
+    def _label(self, prompt: LabelPrompt, sample: int) -> str:
         """Answer in the labels shown, or in those that the model knows.
 
         Every size knows a share of the labels, the ceiling, and guesses the others. It follows the
         exemplars with the chance of solving by reasoning: small models keep to what they know,
         large ones do as most exemplars of that label do.
         """
-        gold = self._labels.get(shown.text)
+        gold = self._labels.get(prompt.text)
         if gold is None:
             raise BackendError("simulated models know only the questions of the benchmark")
-        natural = sorted({self._labels.get(text, label) for text, label in shown.exemplars})
+        natural = sorted({self._labels.get(text, label) for text, label in prompt.exemplars})
         knows = (1 + self.ceiling) / 2
         believed = gold
-        if self._draw("label", shown.text, sample) >= knows:
+        if self._draw("label", prompt.text, sample) >= knows:
             believed = next((label for label in natural if label != gold), gold)
-        if self._draw("follow", shown.text, sample) >= self.solve_rate(reasons=True):
+        if self._draw("follow", prompt.text, sample) >= self.solve_rate(reasons=True):
             return believed
-        answers = [x for text, x in shown.exemplars if self._labels.get(text, x) == believed]
+        answers = [x for text, x in prompt.exemplars if self._labels.get(text, x) == believed]
         return max(sorted(set(answers)), key=answers.count) if answers else believed
 
     def _words(self, turn: SimulatedTurn, answer: str) -> list[str]:
@@ -252,7 +252,7 @@ _VERDICT = re.compile(r"VERDICT: ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownLabels:
+class LabelPrompt:
     """A prompt of exemplars with labels, and a text without."""
 
     exemplars: tuple[tuple[str, str], ...]
@@ -261,13 +261,13 @@ class ShownLabels:
     """The text asked."""
 
 
-def read_labels(prompt: str) -> ShownLabels | None:
+def read_labels(prompt: str) -> LabelPrompt | None:
     """Read a prompt of the label experiments; None: it is none."""
     pairs = _LABELLED.findall(prompt) if prompt.endswith("\nOutput:") else []
     if not pairs or any(label for _, label in pairs[-1:]):
         return None
     exemplars = tuple((text, label.strip()) for text, label in pairs[:-1])
-    return ShownLabels(exemplars=exemplars, text=pairs[-1][0])
+    return LabelPrompt(exemplars=exemplars, text=pairs[-1][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,8 @@ def judge_flipped(
         ladder.sort(key=lambda model: model.n_params or 0)
     first = ladder[0]
     falls = [_measure_falls(model, (variances or {}).get(model.model, ())) for model in ladder]
-    n_draws = max((len(v.gains) for of in (variances or {}).values() for v in of), default=1)
+    sizes = {len(v.gains) for of_model in (variances or {}).values() for v in of_model}
+    n_draws = max(sizes, default=1)
     return LabReport(
         name="flipped",
         answers=(_answer_sentence(ladder, falls, is_sized=is_sized),),
@@ -111,13 +112,13 @@ def _measure_falls(model: Comparison, variances: Sequence[DrawVariance]) -> list
 
 
 def _say_falls(ladder: Sequence[Comparison], falls: Sequence[Sequence[Fall]]) -> str:
-    said = [
+    parts = [
         f"{model.model} {say_number(of_model[-1].value, 'points')}"
         f" ({say_ends(of_model[-1].interval.low, of_model[-1].interval.high, 'points')})"
         for model, of_model in zip(ladder, falls, strict=True)
         if of_model
     ]
-    return f"; fall from 0 to 100 % flipped, in points: {', '.join(said)}" if said else ""
+    return f"; fall from 0 to 100 % flipped, in points: {', '.join(parts)}" if parts else ""
 
 
 def _answer_sentence(

@@ -195,13 +195,13 @@ def _judge_worst(
     name, worst = max(findings.items(), key=lambda item: item[1].value)
     if not_learned is not None or len(findings) == 1:
         return worst
-    named = f"worst of {len(findings)}, at {name}: {worst.why}"
+    why = f"worst of {len(findings)}, at {name}: {worst.why}"
     verdicts = {finding.verdict.raw: finding.verdict for finding in findings.values()}
     if (fails := verdicts.get("fails")) is not None:
-        return replace(worst, verdict=fails, why=named)
+        return replace(worst, verdict=fails, why=why)
     if set(verdicts) == {"holds"}:
-        return replace(worst, why=named)
-    return replace(worst, verdict=verdict_cell("undetermined"), why=named)
+        return replace(worst, why=why)
+    return replace(worst, verdict=verdict_cell("undetermined"), why=why)
 
 
 def _unseen_parts(

@@ -93,14 +93,14 @@ class Plan:
         """What a simulated model has to know: all problems, and the exemplars of label arms."""
         pools = (getattr(arm.strategy, "pool", ()) for arm in self.arms)
         pool: tuple[Exemplar, ...] = next(filter(None, pools), ())
-        asked = self.everything[0].question if self.everything else None
+        first = self.everything[0].question if self.everything else None
         return self.everything + tuple(
             Problem(
-                question=replace(asked, id=f"exemplar/{i}", text=exemplar.question),
+                question=replace(first, id=f"exemplar/{i}", text=exemplar.question),
                 gold=exemplar.answer,
             )
             for i, exemplar in enumerate(pool)
-            if asked is not None
+            if first is not None
         )
 
     @property
