@@ -252,7 +252,8 @@ def _compare_model(
             comparisons = (run_spec(spec, bench, log_dir=out, emit=emit, resources=resources),)
             variances = ()
     cells = [cell for comparison in comparisons for cell in comparison.cells]
-    if n_failed := sum(cell.outcomes["failed"] for cell in cells):
+    n_failed = sum(cell.outcomes["failed"] for cell in cells)
+    if n_failed > sum(comparison.n_refused_for_good for comparison in comparisons):
         why = next((c.why_failed for c in comparisons if c.why_failed), None)
         raise IncompleteRunError(
             f"{spec.model}: {n_failed} attempts failed" + (f" ({why})" if why else ""),
