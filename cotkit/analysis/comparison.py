@@ -81,6 +81,8 @@ class RunFacts:
     """Arm -> share of the labels of its exemplars that were flipped."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
 
 
 def compare(
@@ -216,6 +218,7 @@ def compare(
         is_unwalled=facts.is_unwalled,
         following=following,
         symbol_means=mean_over_sets(single, pairs, level),
+        address=facts.address,
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),

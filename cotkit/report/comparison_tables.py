@@ -45,6 +45,7 @@ from cotkit.report.document import (
     Words,
     make_table,
     missing_interval,
+    say_address,
     say_ends,
     say_level,
     say_number,
@@ -77,6 +78,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             drawn,
             f"reader {c.reader}",
             f"margin {say_number(c.margin, 'share')} points",
+            *say_address(c.address),
             *((UNWALLED,) if c.is_unwalled else ()),
             f"run {c.run_id}",
         ),
@@ -90,6 +92,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             ("n_total", c.n_total),
             ("reader", c.reader),
             ("margin", c.margin),
+            *((("base_url", c.address),) if c.address else ()),
             *((("sandbox", "none"),) if c.is_unwalled else ()),
         ),
         tables=tuple(
