@@ -19,6 +19,7 @@ from cotkit.analysis.following import (
     tell_labels,
 )
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.interactions import interaction_sentence, measure_interactions
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
     cluster_names,
@@ -146,6 +147,8 @@ def compare(
         facts.thinking,
     )
     following = measure_following(rows, facts.flips, level, counted[0])
+    completed = {arm: _completed_by_problem(table.get(arm, {})) for arm in arms}
+    interactions = () if sequential else measure_interactions(completed, pairs, level)
     counted_verdicts = [
         mark_upper_bound(
             _make_verdict(gradings, [gains[i] for gains in counted], margin),
@@ -187,6 +190,7 @@ def compare(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
             *thinking_notes(rows, arms, facts.thinking),
+            *map(interaction_sentence, interactions),
             *comparison_notes(
                 cells,
                 paired,
@@ -198,6 +202,7 @@ def compare(
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
         audits=audits,
+        interactions=interactions,
         transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
         repeats=tuple(
@@ -313,6 +318,15 @@ def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
     return [attempts for attempts in completed if attempts]
 
 
+def _completed_by_problem(attempts: Mapping[str, _Attempts]) -> dict[str, _Attempts]:
+    """Return a problem's attempts that did not fail, of the problems that have some."""
+    completed = {
+        problem: tuple(row for row in rows if row.outcome != "failed")
+        for problem, rows in attempts.items()
+    }
+    return {problem: rows for problem, rows in completed.items() if rows}
+
+
 def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:
     attempts, others = table.get(arm, {}), table.get(control, {})
     if keeps_failed:
@@ -419,6 +433,7 @@ def summarise_arm(
     ]
     prompt = _sum_or_none([row.n_prompt_tokens for row in completed])
     generated = _sum_or_none([row.n_generated_tokens for row in completed])
+    thinking = _sum_or_none([row.n_reasoning_tokens for row in completed]) or None
     usd = cost_of(rows, price)
     seconds = math.fsum(row.seconds for row in completed)
     shared = sum(row.n_shared_tokens for row in completed)
@@ -438,6 +453,8 @@ def summarise_arm(
         generated_per_correct=generated / n_correct
         if generated is not None and n_correct
         else None,
+        thinking_tokens=thinking / n_attempts if thinking is not None else None,
+        thinking_per_correct=thinking / n_correct if thinking is not None and n_correct else None,
         usd=usd / n_attempts if usd is not None else None,
         usd_per_correct=usd / n_correct if usd is not None and n_correct else None,
         seconds=seconds / n_attempts if completed else math.nan,
