@@ -216,7 +216,7 @@ def _find_answers(text: str) -> tuple[list[Candidate], list[Candidate], list[Can
     doubted: list[Candidate] = []
     for cue, end in zip(cues, ends, strict=True):
         before = text[max(0, cue.start() - 200) : cue.start()]
-        if _OTHER_ANSWER.search(before):
+        if _OTHER_ANSWER.search(before[-20:]):
             continue
         is_label = cue["verb"] in _LABEL_VERBS
         before = _CONTRAST.split(_SENTENCE_START.split(before)[-1])[-1]
