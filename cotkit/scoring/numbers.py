@@ -124,6 +124,7 @@ _MONEY_SCALE = re.compile(r"\s?([kKMBTbmt]|mm|MM|mil)(?![A-Za-z0-9^²³])")
 _REST = re.compile(r"\s?(?:\{[^{}]*\}|[0-9]++)?[^\s.,;=≈]*+(?:\.[0-9][^\s.,;=≈]*+)*+")
 _HAS_MONEY = re.compile(r"[$€£¥₹₩₽]|USD|EUR|GBP|Rs")
 _BLANK = frozenset({"", " ", "\n"})
+_TAIL = 100_000  # characters at the end that decide what a comma is
 _LETTERS = frozenset("abcdfghijklmnopqrtuvwxyz")  # no sign and no currency ends so: minus, negative
 _DIGIT = re.compile(r"(?![0-9])\d")
 _POINT_GROUPS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9]|\.[0-9])")
@@ -300,6 +301,7 @@ def plain_text(text: str, *, comma: bool = False) -> str:
 @functools.lru_cache(maxsize=8)
 def has_decimal_comma(text: str) -> bool:
     """Return whether a text writes decimals with a comma: by its numbers, else by its language."""
+    text = text[-_TAIL:]
     if not text.isascii():
         text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     if not _MARKED_DIGITS.search(text):
