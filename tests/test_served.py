@@ -37,7 +37,9 @@ from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import (
     AccessError,
     BackendError,
+    MissingDataError,
     MissingDependencyError,
+    ModelLoadError,
     TransientError,
     UsageError,
 )
@@ -934,6 +936,37 @@ def test_names_that_mean_two_things_are_told_apart() -> None:
         build("google/gemini-2.5-flash")
     with pytest.raises(UsageError, match="AZURE_BASE_URL"):
         build("azure/gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("model", "hosted"),
+    [
+        ("google/gemma-9-nothing", "gemini/gemma-9-nothing"),
+        ("mistralai/mistral-large-latest", "mistral/mistral-large-latest"),
+        ("deepseek-ai/deepseek-chat", "deepseek/deepseek-chat"),
+        ("x-ai/grok-4", "xai/grok-4"),
+        ("Qwen/qwen-max", "dashscope/qwen-max"),
+    ],
+)
+def test_a_name_of_the_hub_that_is_not_there_says_who_else_may_have_it(
+    model: str, hosted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch_nothing(name: str, **_options: object) -> Path:
+        raise MissingDataError(f"{name} is not on this machine", hint="a folder works offline")
+
+    monkeypatch.setattr("cotkit.models.fetch.fetch_snapshot", fetch_nothing)
+    with pytest.raises(MissingDataError, match=f"works offline; hosted.*--model {hosted}"):
+        _ = build(model).info
+
+
+def test_a_service_without_the_model_says_how_the_weights_of_its_owner_are_named() -> None:
+    missing = response({"error": {"message": "no such model"}}, "404 Not Found")
+    with RawServer(lambda _body, _number: missing) as server:
+        backend = build("nvidia/nemotron-1", base_url=f"{server.url}/v1", max_tries="1")
+        with pytest.raises(
+            ModelLoadError, match="weights of the hub: --model hf/nvidia/nemotron-1"
+        ):
+            asyncio.run(backend.generate(request()))
 
 
 def test_further_parameters_and_headers_are_sent_and_part_of_the_identity(

@@ -48,11 +48,16 @@ def read_server(store: Store, run_id: str, info: BackendInfo) -> ServerRecord | 
     return record
 
 
-def leave_out_cut(store: Store, run_id: str, record: ServerRecord | None) -> None:
-    """Make failed ones of the attempts that the server cut; a store that is read only stays."""
+def settle_server(store: Store, run_id: str, info: BackendInfo) -> ServerRecord | None:
+    """Read a server as :func:`read_server` does, and make failed attempts of what it cut.
+
+    A store that can only be read stays as it is.
+    """
+    record = read_server(store, run_id, info)
     if record is not None and record.cut:
         with contextlib.suppress(StoreError):
             store.fail_attempts(run_id, record.cut)
+    return record
 
 
 def explain_empty(completion: Completion) -> str | None:

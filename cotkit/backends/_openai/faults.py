@@ -20,6 +20,7 @@ from cotkit.backends._hosted.faults import (
     without_hint,
 )
 from cotkit.backends._hosted.policy import Fault
+from cotkit.backends._openai.services import suggest_weights
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import (
     AccessError,
@@ -114,6 +115,8 @@ def _make_error(
         hint = f"see --model and {_ADDRESS}"
         if "/v1" not in urlsplit(setup.base_url).path:
             hint = f"base_url is without /v1, which most servers want: {_ADDRESS}"
+        service = setup.backend if setup.backend == "openai" else setup.label.partition("/")[0]
+        hint = "; ".join(filter(None, (hint, suggest_weights(service, setup.model))))
         return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {sentence}", hint=hint)
     if may_pass(status):
         return TransientError(words)
