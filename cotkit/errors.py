@@ -32,6 +32,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from cotkit.printable import mask_passwords, printable
+
 
 class CotkitError(Exception):
     """Base of every error that is shown to a user as one line."""
@@ -47,9 +49,9 @@ class CotkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return message and hint as one line, whatever a file's value in it holds."""
+        """Return message and hint as one line, whatever a value or address in them holds."""
         text = f"{self.message} ({self.hint})" if self.hint else self.message
-        return " ".join(text.splitlines())
+        return printable(mask_passwords(" ".join(text.splitlines())))
 
 
 class UsageError(CotkitError):

@@ -76,6 +76,8 @@ class RunFacts:
     """Arm -> share of the labels of its exemplars that were flipped."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
 
 
 def compare(
@@ -193,6 +195,7 @@ def compare(
         ),
         is_sequential=sequential,
         is_unwalled=facts.is_unwalled,
+        address=facts.address,
         following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),

@@ -510,6 +510,8 @@ class Comparison:
     """Of the failed attempts, those whose prompts a server refuses; they are not tried again."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox: it could see the answers."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
     why_failed: str | None = None
     """The most common reason of its failed attempts; None: none failed."""
     ended_by: Literal["budget", "decided"] | None = None

@@ -49,15 +49,20 @@ def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
     return Spec(name=backend, params=params), name
 
 
+_OURS: Mapping[str, object] = {"stored_as": None, "trusted_addresses": ()}
+
+
 def make_backend(spec: Spec, name: str, **fields: object) -> Backend:
     """Construct what :func:`find_backend` returned; ``fields``: given where the class has them.
+
+    What only cotkit itself or the command line may say is never read from a spec.
 
     Raises:
         UsageError: an argument does not fit.
     """
     if name:
         fields["model"] = name
-    return cast("Backend", construct("backend", spec, **fields))
+    return cast("Backend", construct("backend", spec, **{**_OURS, **fields}))
 
 
 def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:

@@ -40,7 +40,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
         *("thinking", "max_thinking_tokens"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
-        *("confirm_run_unsafe_code", "sandbox"),
+        *("confirm_run_unsafe_code", "sandbox", "trust_code"),
     ),
     "Model": (
         *("model", "models", "family", "runs", "published", "sources", "params", "loss", "x"),
@@ -57,7 +57,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
         *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
-        "retry_failed",
+        *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
@@ -99,12 +99,20 @@ class CommandGroup(typer.Typer):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of typer
         """Make a group that prints its help where no command is named."""
-        defaults = {"no_args_is_help": not settings.get("invoke_without_command", False)}
+        defaults: dict[str, Any] = {
+            "no_args_is_help": not settings.get("invoke_without_command", False)
+        }
         super().__init__(**defaults | settings, rich_markup_mode=None)
 
-    def command(self, name: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - as above
+    def command(  # pyright: ignore[reportIncompatibleMethodOverride] - typer names every setting
+        self,
+        name: str | None = None,
+        *,
+        cls: type[PanelledCommand] | None = None,
+        **settings: Any,  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
         """Return the decorator that adds a command."""
-        return super().command(name, cls=PanelledCommand, **settings)
+        return super().command(name, cls=cls or PanelledCommand, **settings)
 
 
 # What is run: the fields of a spec.
@@ -429,12 +437,19 @@ def read_resources(
         "--retry-failed",
         help="Hosted models: try again what a server refused for good (a 400 for one prompt), too.",
     ),
+    trust_address: list[str] = typer.Option(
+        [],
+        "--trust-address",
+        help="Hosted models: URL that may have the key though only a file here (.env, the store"
+        " of cotkit resume) names it; may be repeated.",
+    ),
 ) -> Resources:
     """Return what the options allow; the executor is read by :func:`read_executor`.
 
     Raises:
         UsageError: an option cannot be read.
     """
+    from cotkit.backends._hosted.keys import check_url
     from cotkit.run.budget import Budget, Resources
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
@@ -442,6 +457,7 @@ def read_resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
         prices=prices,
         retry_failed=retry_failed,
+        trusted_addresses=tuple(check_url("--trust-address", url) for url in trust_address),
     )
 
 
@@ -485,6 +501,18 @@ def _read_seconds(text: str) -> float:
     if length is None:
         raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")
     return float(length[1]) * _UNITS[length[2]]
+
+
+# What a stored run may do again: a store may be a stranger's.
+
+
+def read_consent(
+    trust_code: bool = typer.Option(
+        False, "--trust-code", help="Run the Python files that the stored run names (./mine.py)."
+    ),
+) -> bool:
+    """Return whether Python files that a stored run names may be run."""
+    return trust_code
 
 
 # Where the store is.
@@ -575,10 +603,13 @@ class View:
     """Whether all of it is printed on a terminal; False: what fits one screen."""
     show: tuple[str, ...]
     """Sections to be printed instead; empty: none were named."""
+    raw: bool
+    """Whether cells of CSV are neither escaped nor guarded."""
 
     def settings(self) -> dict[str, object]:
         """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
-        return {"format": self.format.value, "full": self.full, "show": self.show}
+        settings = {"format": self.format.value, "full": self.full, "show": self.show}
+        return settings | {"raw": self.raw}
 
 
 def read_view(
@@ -588,6 +619,9 @@ def read_view(
         [],
         "--show",
         help="Print these sections below the answer: metrics,outcomes,notes; may be repeated.",
+    ),
+    raw: bool = typer.Option(
+        False, "--raw", help="With csv: cells as they are, also those that begin a formula."
     ),
 ) -> View:
     """Return how the answer is printed.
@@ -607,7 +641,9 @@ def read_view(
     if (full or sections) and format_ is not Format.table:
         name = "--full" if full else "--show"
         raise UsageError(f"{name} is of the table: --format {format_.value} is always whole")
-    return View(format=format_, full=full, show=sections)
+    if raw and format_ is not Format.csv:
+        raise UsageError("--raw has no effect without --format csv")
+    return View(format=format_, full=full, show=sections, raw=raw)
 
 
 class Display(StrEnum):

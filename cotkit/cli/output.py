@@ -18,8 +18,8 @@ import typer
 
 from cotkit.cli.options import Display, Format, View
 from cotkit.errors import MissingDependencyError, UsageError
-from cotkit.events import printable
 from cotkit.paths import check_overwrites, write_atomically
+from cotkit.printable import printable, printable_text
 from cotkit.run.spec import DEFAULT_LOG_DIR
 from cotkit.types import say_nothing
 
@@ -36,15 +36,21 @@ if TYPE_CHECKING:
 # Answers go to standard output, everything else to standard error.
 
 
-def print_status(text: str) -> None:
-    """Print a line on standard error: standard output is for answers alone."""
-    typer.echo(text, err=True)
+def print_status(*lines: str) -> None:
+    """Print lines on standard error: standard output is for answers alone."""
+    for line in lines:
+        typer.echo(printable(line), err=True)
 
 
 def print_lines(*lines: str) -> None:
     """Print lines on standard output, with what could move the cursor made visible."""
     for line in lines:
         typer.echo(printable(line))
+
+
+def print_text(text: str, *, raw: bool) -> None:
+    """Print a text of several lines as :func:`print_lines` does; ``raw``: as it is."""
+    typer.echo(text if raw else printable_text(text), color=True)  # else it drops escapes
 
 
 def print_rendered(render: Callable[..., str]) -> None:
@@ -74,6 +80,7 @@ def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return each row as one line, columns padded to their widest cell, two spaces between them."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -130,7 +137,8 @@ def write_run(
     from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
-        part = load_part(store, store.run(comparison.run_id), say_nothing)
+        run = store.run(comparison.run_id)
+        part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
     part = request.select_samples(replace(part, comparison=comparison))
     _write_requested(request, page([part], timing=timing))
 
@@ -157,8 +165,10 @@ def write_scales(
     if log_dir is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
-                request.select_samples(load_part(store, store.run(run), say_nothing))
-                for run in runs
+                request.select_samples(
+                    load_part(store, store.run(run), say_nothing, trusts_code=True)
+                )
+                for run in runs  # which this command made, or was allowed to read
             ]
     _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
 

@@ -43,6 +43,7 @@ from cotkit.report.document import (
     Value,
     Words,
     make_table,
+    say_address,
     say_ends,
     say_level,
     say_number,
@@ -75,6 +76,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             drawn,
             f"reader {c.reader}",
             f"margin {say_number(c.margin, 'share')} points",
+            *say_address(c.address),
             *((UNWALLED,) if c.is_unwalled else ()),
             f"run {c.run_id}",
         ),
@@ -88,6 +90,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             ("n_total", c.n_total),
             ("reader", c.reader),
             ("margin", c.margin),
+            *((("base_url", c.address),) if c.address else ()),
             *((("sandbox", "none"),) if c.is_unwalled else ()),
         ),
         tables=tuple(

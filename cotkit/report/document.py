@@ -185,6 +185,11 @@ UNWALLED = "code of the model ran without a sandbox and could see the answers"
 """A phrase of the caption, where the user asked for ``--sandbox none``."""
 
 
+def say_address(address: str | None) -> tuple[str, ...]:
+    """Return the phrase of the caption on where a model was asked; none for a provider's own."""
+    return () if address is None else (f"asked at {address}, no provider's own address",)
+
+
 # Making tables: key, header, value and form of a column stand on one line.
 
 

@@ -16,8 +16,8 @@ from cotkit.events import (
     RunStarted,
     Said,
     Waits,
-    printable,
 )
+from cotkit.printable import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

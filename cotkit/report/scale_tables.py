@@ -37,6 +37,7 @@ from cotkit.report.document import (
     Words,
     make_table,
     missing_interval,
+    say_address,
     say_number,
 )
 from cotkit.report.verdicts import VERDICTS, verdict_cell
@@ -262,6 +263,8 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
     yield f"margin {say_number(scale.margin, 'share')} points"
     if scale.origin is not None:
         yield f"reader {scale.origin.reader}"
+        for model, address in scale.origin.addresses.items():
+            yield f"{model} {say_address(address)[0]}"
         if scale.origin.is_unwalled:
             yield UNWALLED
     if scale.assume_sustained:
@@ -652,11 +655,16 @@ def _known_costs(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
 
 def _runs_table(scale: Scale) -> Table:
     runs = scale.origin.runs if scale.origin is not None else {}
+    addresses = scale.origin.addresses if scale.origin is not None else {}
     return make_table(
         "runs",
         "Runs",
         (
-            (Field("model", "model", model), Field("run_id", "run", run_id))
+            (
+                Field("model", "model", model),
+                Field("run_id", "run", run_id),
+                Field("base_url", "asked at", addresses.get(model), when=bool(addresses)),
+            )
             for model, run_id in runs.items()
         ),
         note="Of the store; cotkit show attempt RUN ARM PROBLEM prints an attempt",

@@ -96,11 +96,9 @@ async def execute_plan(
             arms=tuple(arm.name for arm in plan.arms),
         )
     )
-    first_answers = FirstAnswers(plan.arms)
+    first_answers = FirstAnswers(plan.arms, completed if queue.n_left else ())
     for row in completed:
         emit(_attempt_event(row, cached=True))
-        if queue.n_left:
-            first_answers.add(row)
     promised = frozenset[str]()
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
