@@ -214,6 +214,7 @@ def test_an_error_inside_a_200_is_what_it_should_have_been(body: Json, status: s
 DAYS: dict[str, bytes] = {
     "OpenRouter": response({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429, "metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1743292800000"}}}}),  # noqa: E501
     "Google": response({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded: GenerateRequestsPerDayPerProjectPerModel-FreeTier, limit: 50"}}, "429 Too Many Requests"),  # noqa: E501
+    "Google's list": response([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "You exceeded your current quota, please check your plan", "details": [{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}, {"retryDelay": "17s"}]}}], "429 Too Many Requests"),  # noqa: E501
     "Groq": response({"error": {"message": "Rate limit reached on tokens per day (TPD)", "code": "rate_limit_exceeded"}}, "429 Too Many Requests"),  # noqa: E501
     "GitHub": response({"error": {"code": "RateLimitReached", "message": "Rate limit of 150 per 86400s exceeded for UserByModelByDay."}}, "429 Too Many Requests"),  # noqa: E501
     "a far reset": response({"error": {"message": "Rate limit exceeded"}}, "429 Too Many Requests", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 4102444800\r\n"),  # noqa: E501
@@ -237,6 +238,10 @@ WANTED = [
     "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",  # noqa: E501
     "litellm.BadRequestError: max_tokens is not supported. Please use max_completion_tokens",
     "this model only accepts `max_completion_tokens`; `max_tokens` is deprecated",
+    "Parameter max_tokens not allowed for reasoning models",
+    "'max_tokens' cannot be used with this model",
+    "please use max_completion_tokens",
+    "参数max_tokens不支持，请使用max_completion_tokens",
 ]
 
 
@@ -303,6 +308,8 @@ ONLY_STREAMS = [
     "This model only support stream mode, please enable the stream parameter to access the model.",
     "stream must be true for this model",
     "Non-streaming requests are not supported",
+    "non-stream requests are unsupported",
+    "Streaming is strongly recommended for operations that may take longer than 10 minutes",
 ]
 
 
@@ -348,6 +355,46 @@ def test_a_stream_that_was_not_asked_for_is_joined_and_one_that_broke_off_is_not
     with RawServer(lambda _body, i: broken if i == 0 else events(*STREAM)) as server:
         completion = ask(server)
     assert (completion.text, statuses(completion)) == (TEXT, ["malformed", "200"])
+
+
+@pytest.mark.parametrize("form", ["lines of JSON", "a mark of byte order", "carriage returns"])
+def test_a_stream_of_another_form_is_joined(form: str) -> None:
+    whole = events(*STREAM)
+    head, _, body = whole.partition(b"\r\n\r\n")
+    if form == "lines of JSON":
+        body = (
+            body.replace(b"data: [DONE]\n\n", b"").replace(b"data: ", b"").replace(b"\n\n", b"\n")
+        )
+    elif form == "carriage returns":
+        body = body.replace(b"\n", b"\r\n")
+    else:
+        body = b"\xef\xbb\xbf" + body
+    kind = head.partition(b"content-type: ")[2].partition(b"\r")[0].decode()
+    with RawServer(lambda _body, _i: response(body, kind=kind)) as server:
+        completion = ask(server)
+    assert (completion.text, statuses(completion)) == (TEXT, ["200"])
+
+
+def test_google_says_in_the_body_how_long_to_wait() -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    details = [{"violations": [{"quotaId": "RequestsPerMinute"}]}, {"retryDelay": "17s"}]
+    busy = response([{"error": {"code": 429, "message": "slow", "details": details}}], "429 Busy")
+    with RawServer(lambda _body, i: busy if i == 0 else response(chat())) as server:
+        backend = OpenaiApi(model="srv/m", base_url=f"{server.url}/v1", max_tries=3)
+        backend.caller = policy.Caller(policy.Limits(), backend.read_fault, sleep=sleep)
+
+        async def run() -> Completion:
+            try:
+                return (await backend.generate(request()))[0]
+            finally:
+                await backend.close()
+
+        assert statuses(asyncio.run(run())) == ["429", "200"]
+    assert max(waits) >= 17
 
 
 def test_a_stream_whose_usage_may_not_be_asked_for_and_one_of_responses() -> None:
