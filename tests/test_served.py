@@ -44,6 +44,7 @@ from cotkit.errors import (
     UsageError,
 )
 from cotkit.identity import backend_key
+from cotkit.report import render
 from cotkit.run.backend import build_backend
 from cotkit.run.budget import Resources
 from cotkit.run.served import find_cut_prompts
@@ -1066,14 +1067,14 @@ def test_what_may_not_be_sent_is_refused_and_not_repeated(args: dict[str, str], 
     assert "abcdefgh" not in str(refused.value)
 
 
-SELVES: dict[str, tuple[dict[str, Json], str]] = {
+SELVES: dict[str, tuple[dict[str, Json], dict[str, str]]] = {
     "vLLM": (
         {
             "/v1/models": {
                 "data": [{"id": "m", "owned_by": "vllm", "max_model_len": 4096}, {"id": "x"}]
             }
         },
-        "engine vllm; window 4096",
+        {"engine": "vllm", "model": "m", "window": "4096"},
     ),
     "llama.cpp": (
         {
@@ -1084,16 +1085,22 @@ SELVES: dict[str, tuple[dict[str, Json], str]] = {
                 "build_info": "b7000",
             },
         },
-        "engine llamacpp; slots 4; version b7000; window 2048",
+        {
+            "engine": "llamacpp",
+            "model": "m",
+            "slots": "4",
+            "version": "b7000",
+            "window": "2048",
+        },
     ),
-    "nothing": ({"/v1/models": {"data": "none"}}, ""),
-    "garbage": ({"/v1/models": [1]}, ""),
+    "nothing": ({"/v1/models": {"data": "none"}}, {"model": "m"}),
+    "garbage": ({"/v1/models": [1]}, {"model": "m"}),
 }
 
 
 @pytest.mark.parametrize(("pages", "says"), SELVES.values(), ids=SELVES)
 def test_what_a_server_says_of_itself_is_in_the_report(
-    pages: dict[str, Json], says: str, tmp_path: Path
+    pages: dict[str, Json], says: dict[str, str], tmp_path: Path
 ) -> None:
     class Telling(RawServer):
         def look(self, path: str) -> bytes:
@@ -1104,9 +1111,11 @@ def test_what_a_server_says_of_itself_is_in_the_report(
         return response(chat())
 
     with Telling(reply) as server:
-        notes = run(server, tmp_path).notes
-    found = [note for note in notes if note.startswith("the server says of itself: ")]
-    assert found == ([f"the server says of itself: {says}"] if says else [])
+        comparison = run(server, tmp_path)
+    assert comparison.server == says
+    for form in ("table", "markdown", "json", "csv"):
+        text = render(comparison, form)
+        assert all(value in text for value in says.values()), form
 
 
 @pytest.mark.parametrize("name", ["inspect", "litellm"])
@@ -1123,6 +1132,7 @@ def test_a_provider_of_another_package_is_planned_without_it_and_named_when_it_i
 
 ASK_BY_NAME = """
 import asyncio, sys
+from cotkit.report import render
 from cotkit.run.backend import build_backend
 from cotkit.types import Decoding, Message, Request
 model, url = sys.argv[1:]
