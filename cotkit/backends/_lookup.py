@@ -10,6 +10,7 @@ from typing import cast
 from cotkit.backends._openai.services import load_services
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
+from cotkit.models.prices import load_prices
 from cotkit.protocols import Backend
 from cotkit.registry import Spec, construct, entries
 
@@ -82,7 +83,13 @@ def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:
     if model in local_models or "/" in model or Path(model).exists():
         return "hf", model
     choices = [*local_models, *backends, *load_services(), *_LM_EVAL]
-    raise UnknownNameError("model", model, choices)
+    hosted = {
+        name: f"{price.backend}/{name}"
+        for price in load_prices()
+        for name in price.models
+        if not set("*?") & set(name)
+    }
+    raise UnknownNameError("model", model, choices, hosted)
 
 
 def _from_lm_eval(

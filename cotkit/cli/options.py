@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from cotkit.errors import UnknownNameError, UsageError
+from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_LONGEST_PATH = 1000
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 
 
@@ -51,7 +52,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "html", "samples", "timing", "display", "track"),
+        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
         *("log_level", "log_dir", "store", "tag"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
@@ -123,7 +124,8 @@ def read_specs(
         [DEFAULT_STRATEGY],
         "--strategy",
         "-s",
-        help="NAME or NAME:key=value+value, separated by commas; may be repeated.",
+        help="NAME or NAME:key=value+value, or your own: ./prompt.jinja, ./idea.py; separated by"
+        " commas; may be repeated.",
     ),
     bench: list[str] = typer.Option(
         [DEFAULT_BENCH],
@@ -189,7 +191,12 @@ def read_specs(
         help="Most tokens of thinking, beside those of the answer (default: by effort).",
     ),
     trigger: str | None = typer.Option(
-        None, "--trigger", help="Zero-shot trigger sentence (cotkit list triggers)."
+        None,
+        "--trigger",
+        help="Zero-shot trigger: a name (cotkit list triggers), or any sentence of yours.",
+    ),
+    system: str | None = typer.Option(
+        DEFAULTS.system, "--system", help="System message of every request: TEXT, or a file."
     ),
     calculator: bool = typer.Option(
         False, "--calculator", help="Work out the equations of a chain and put the results in."
@@ -287,6 +294,7 @@ def read_specs(
         exemplar_seed=DEFAULTS.exemplar_seed if exemplar_seed is None else exemplar_seed,
         exemplar_seeds=() if exemplar_seeds is None else _read_seeds(exemplar_seeds),
         generation=generation,
+        system=None if system is None else read_system(system),
         reader=reader,
         margin=margin / 100,
         thinking=thinking,
@@ -299,6 +307,21 @@ def read_specs(
         tag=tag,
     )
     return [replace(spec, bench=text) for text in dict.fromkeys(list_specs(bench))]
+
+
+def read_system(text: str) -> str:
+    """Return the system message: what the file of this name holds, or the text itself."""
+    is_one_line = "\n" not in text and len(text) < _LONGEST_PATH
+    path = Path(text)
+    if not (is_one_line and path.is_file()):
+        if is_one_line and " " not in text and path.suffix in {".txt", ".md", ".jinja"}:
+            raise BadInputError(path, "no such file")
+        return text
+    try:
+        return path.read_text(encoding="utf-8-sig").rstrip()
+    except (OSError, UnicodeDecodeError) as unreadable:
+        why = getattr(unreadable, "strerror", None) or "is no text in UTF-8"
+        raise BadInputError(path, str(why)) from unreadable
 
 
 def _settings(**settings: object) -> dict[str, str]:

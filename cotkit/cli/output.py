@@ -453,7 +453,8 @@ def _say_cost(forecast: Forecast) -> str | None:
     if not high:
         return None
     return (
-        f"price: ${low:.2g} to ${high:.2g} (list prices of {forecast.price.as_of}; answers of one "
+        f"price: {_format_usd(low)} to {_format_usd(high)} (list prices of "
+        f"{forecast.price.as_of}; answers of one "
         "token to answers at their limit, prompts from the cache or not)"
     )
 
@@ -487,16 +488,24 @@ def estimate_cells(ahead: CostEstimate) -> tuple[str, str, str]:
     """Return generated tokens, dollars and seconds of an estimate, as cells of a table."""
     return (
         _format_range(ahead.generated_tokens),
-        "price unknown" if ahead.usd is None else _format_range(ahead.usd, "$", ".2g"),
+        "price unknown" if ahead.usd is None else _format_range(ahead.usd, _format_usd),
         "not known" if ahead.seconds is None else _format_range(ahead.seconds),
     )
 
 
-def _format_range(bounds: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
+def _format_range(
+    bounds: tuple[float, float], say: Callable[[float], str] = "{:,.0f}".format
+) -> str:
     low, high = bounds
     if math.isinf(high):
-        return f"at least {unit}{low:{form}}"
-    return f"{unit}{low:{form}} to {unit}{high:{form}}" if high > low else f"{unit}{low:{form}}"
+        return f"at least {say(low)}"
+    return f"{say(low)} to {say(high)}" if high > low else say(low)
+
+
+def _format_usd(usd: float) -> str:
+    from cotkit.report.document import say_usd
+
+    return f"${say_usd(usd, 2)}"
 
 
 def _arm_name(arm: ArmSurvey, forecast: Forecast) -> str:

@@ -33,7 +33,9 @@ def resume(
     view: View,
     trusts_code: bool,
     run: str = typer.Argument(
-        "", help="Id of the run, or how it begins (default: the latest unfinished)."
+        "",
+        help="Id of the run, how it begins, or last (default: the latest unfinished one that has"
+        " answers).",
     ),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
@@ -69,12 +71,13 @@ def resume(
 
     place = existing_place(log_dir)
     with Store(place) as store:
-        unfinished = [row for row in store.runs() if row.status != "complete"]
+        rows = store.runs()
+        unfinished = [row for row in rows if row.status not in {"complete", "refused", "failed"}]
         if not run and not unfinished:
-            raise UsageError(
-                f"{mask_password(place)} holds no unfinished run",
-                hint="name one of: cotkit list runs",
-            )
+            hint = "name one of: cotkit list runs"
+            if silent := [row for row in rows if row.status != "complete"]:
+                hint = f"{silent[0].id} was {silent[0].status}: cotkit resume {silent[0].id}"
+            raise UsageError(f"{mask_password(place)} holds no unfinished run", hint=hint)
         chosen = store.run(run) if run else unfinished[0]
     spec = RunSpec.from_json(chosen.spec)
     if spec.model == GIVEN_IN_PYTHON:

@@ -337,7 +337,10 @@ class Store:
     def runs(self) -> list[RunRow]:
         """Return all runs, latest first."""
         rows = self._db.rows(
-            "SELECT id, spec, status, created_utc, updated_utc, "
+            "SELECT id, spec, CASE WHEN status != 'incomplete' OR EXISTS ("
+            "SELECT 1 FROM attempt WHERE attempt.run = run.id AND outcome != 'failed') THEN status "
+            "WHEN EXISTS (SELECT 1 FROM attempt WHERE attempt.run = run.id) THEN 'failed' "
+            "ELSE 'refused' END, created_utc, updated_utc, "
             "(SELECT count(*) FROM attempt WHERE attempt.run = run.id) FROM run "
             "ORDER BY updated_utc DESC, id",
             (),

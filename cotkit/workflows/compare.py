@@ -14,7 +14,7 @@ from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order
-from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
@@ -132,7 +132,7 @@ def perform(
         with Store(place_of(log_dir)) as store:
             running = backend or backend_of(
                 spec,
-                plan.everything,
+                plan.known_problems,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
                 resources=resources,
@@ -150,17 +150,21 @@ def perform(
                     say(Said(text=sentence))
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
-            execution = run_to_end(
-                _execute(
-                    plan,
-                    running,
-                    store,
-                    say,
-                    meter=meter,
-                    closes=closes or backend is None,
-                    retry_failed=resources.retry_failed,
+            try:
+                execution = run_to_end(
+                    _execute(
+                        plan,
+                        running,
+                        store,
+                        say,
+                        meter=meter,
+                        closes=closes or backend is None,
+                        retry_failed=resources.retry_failed,
+                    )
                 )
-            )
+            except (BackendError, UsageError):
+                store.end_run(plan.run_id(info), "incomplete")
+                raise
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
