@@ -321,7 +321,8 @@ def score(
         bench: a name, the path of a JSONL file, or a benchmark object.
         reader: the reader that decides what is correct.
         arm: what to call those that name no arm.
-        baseline: the arm that the others are measured against, on the same problems.
+        baseline: the arm that the others are measured against, on the same problems; ``chance``:
+            what guessing solves.
         margin: smallest gain that counts as material, a fraction.
         missing: ``leave-out`` or ``wrong``: what becomes of problems without a completion.
         on_row: called with every scored completion, in the order given.

@@ -23,8 +23,17 @@ from cotkit.analysis.samples import (
 )
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
-from cotkit.analysis.values import Cell, Comparison, Criteria, Gain, MetricResult, Variant, Verdict
+from cotkit.analysis.values import (
+    Cell,
+    Comparison,
+    Criteria,
+    Gain,
+    MetricResult,
+    Variant,
+    Verdict,
+)
 from cotkit.errors import UsageError
+from cotkit.scoring.chance import CHANCE, Chance
 from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
 from cotkit.store.rows import AttemptRow
@@ -38,7 +47,7 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    All but ``reasons``, ``upper_bounds``, ``flips`` and ``chance`` go into the `Comparison`.
     """
 
     run_id: str
@@ -63,6 +72,8 @@ class RunFacts:
     """Arm -> share of the labels of its exemplars that were flipped."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox."""
+    chance: Chance | None = None
+    """What guessing solves; None: nothing is measured against it."""
 
 
 def compare(
@@ -102,7 +113,7 @@ def compare(
     reader, margin, level = criteria.reader, criteria.margin, criteria.level
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
-    gradings = list_gradings(rows, reader)
+    gradings = list_gradings(rows, reader, facts.chance.rates if facts.chance else None)
     with_failed = {names: _pair_rows(table, *names, keeps_failed=True) for names in pairs}
     counted = [
         compute_gains(
@@ -153,6 +164,7 @@ def compare(
         notes=(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
+            *((f"chance: {facts.chance.how}",) if facts.chance else ()),
             *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
@@ -229,6 +241,9 @@ def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
 
 def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:
     attempts, others = table.get(arm, {}), table.get(control, {})
+    if control == CHANCE and not others:
+        by_problem = attempts.values() if keeps_failed else _completed(attempts.values())
+        return [(rows, ()) for rows in by_problem]
     if keeps_failed:
         return [(attempts[name], others[name]) for name in attempts if name in others]
     both = (_completed([attempts[name], others[name]]) for name in attempts if name in others)
@@ -238,7 +253,8 @@ def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = Fa
 def _order_arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
     controls = [control for _, control in pairs]
     arms = [arm for arm, _ in pairs]
-    return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
+    names = dict.fromkeys([*controls, *arms, *sorted(table)])
+    return [name for name in names if name != CHANCE or name in table]
 
 
 def _make_verdict(gradings: Sequence[Grading], gains: Sequence[Gain], margin: float) -> Verdict:

@@ -60,7 +60,7 @@ def read_specs(
     baseline: str | None = typer.Option(
         DEFAULTS.baseline,
         "--baseline",
-        help="Measure against this strategy instead of each one's control.",
+        help="Measure against this strategy instead of each one's control; or chance.",
     ),
     limit: str | None = typer.Option(
         None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"

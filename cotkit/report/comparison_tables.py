@@ -196,35 +196,50 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
 def _gains_table(verdicts: Sequence[Verdict], margin: float, *, is_sequential: bool) -> Table:
     """Return the gains; where an arm has two controls, the control stands beside the arm."""
     pairs = _has_two_controls(verdicts)
+    is_over_chance = any(verdict.gain.chance is not None for verdict in verdicts)
     method = (
         "intervals and p hold at every moment of the run (confidence sequences), over all gains"
         if is_sequential
+        else "Wilson interval less chance, simultaneous over these gains; p: score test"
+        if is_over_chance
         else "Tango interval, simultaneous over these gains; p: McNemar mid-p"
+    )
+    words = (
+        ("Gain and MDE in points",)
+        if is_over_chance
+        else (
+            "Gain and MDE in points",
+            "better, worse: problems that only the arm, only the control solved",
+        )
     )
     return make_table(
         "gains",
-        "Gain over the control",
+        "Gain over chance" if is_over_chance else "Gain over the control",
         (
             (
                 Field("arm", "arm", gain.arm),
                 Field("control", "control", gain.control, when=pairs),
                 Field("gain", "gain points", gain.gain, "points"),
                 Field("interval", "{level} interval", gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(gain.label)),
+                Field("label", "verdict", _gain_verdict(gain)),
+                Field("chance", "chance %", gain.chance, "share", when=is_over_chance),
                 Field("control", "control", gain.control, opens=True, when=not pairs),
                 Field("n", "n", gain.n, opens=pairs),
-                Field("n_better", "better", gain.n_better),
-                Field("n_worse", "worse", gain.n_worse),
+                Field("n_better", "better", gain.n_better, when=not is_over_chance),
+                Field("n_worse", "worse", gain.n_worse, when=not is_over_chance),
                 Field("p_value", "p", gain.p_value, "p"),
                 Field("p_holm", "p Holm", gain.p_holm, "p"),
                 Field("mde", "MDE", gain.mde, "share"),
             )
             for gain in (verdict.gain for verdict in verdicts)
         ),
-        note="Gain and MDE in points; better, worse: problems that only the arm, only the control"
-        f" solved; {method}; MDE: smallest gain found with power 0.8",
+        note="; ".join((*words, method, "MDE: smallest gain found with power 0.8")),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=margin),
     )
+
+
+def _gain_verdict(gain: Gain) -> Words:
+    return verdict_cell(gain.label, over_chance=gain.chance is not None)
 
 
 def _has_two_controls(verdicts: Sequence[Verdict]) -> bool:
@@ -279,7 +294,7 @@ def _variants_table(verdicts: Sequence[Verdict]) -> Table:
                 Field("holds", "holds?", _agreement_cell(verdict, variant)),
                 Field("gain", "gain points", variant.gain.gain, "points"),
                 Field("interval", "{level} interval", variant.gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(variant.gain.label)),
+                Field("label", "verdict", _gain_verdict(variant.gain)),
             )
             for verdict in verdicts
             for variant in verdict.variants
@@ -540,7 +555,7 @@ def _difficulty_table(difficulties: Sequence[Difficulty], margin: float) -> Tabl
                 Field("steps", "steps", format_steps(group)),
                 Field("gain", "gain points", gain.gain, "points"),
                 Field("interval", "{level} interval", gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(gain.label)),
+                Field("label", "verdict", _gain_verdict(gain)),
                 Field(
                     "control_solve_rate",
                     "control solves %",

@@ -153,6 +153,7 @@ def _share_benches(scales: Sequence[Scale]) -> bool:
 
 def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
     """Return the gains of one arm; only the last such table says how to read them."""
+    is_over_chance = answer.is_over_chance
     note = (
         "Intervals of the gain simultaneous over sizes and gains; rates of the problems that both "
         "completed; better, worse: problems that only the arm, only the control solved; MDE: "
@@ -168,12 +169,12 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
                 Field("size", SIZES[scale.axis][0], size_cell(point, scale.axis)),
                 Field("gain", "gain points", point.gain, "points"),
                 Field("interval", "{level} interval", point.interval, "points"),
-                Field("label", "verdict", verdict_cell(point.label)),
+                Field("label", "verdict", verdict_cell(point.label, over_chance=is_over_chance)),
                 Field("control_rate", "control %", point.control_rate, "share", opens=True),
                 Field("arm_rate", "arm %", point.arm_rate, "share"),
                 Field("n", "n", point.n),
-                Field("n_better", "better", point.n_better),
-                Field("n_worse", "worse", point.n_worse),
+                Field("n_better", "better", point.n_better, when=not is_over_chance),
+                Field("n_worse", "worse", point.n_worse, when=not is_over_chance),
                 Field("p_value", "p", point.p_value, "p"),
                 Field("mde", "MDE", point.mde, "share"),
                 Field("bound", "bound", _bound_cell(point)),

@@ -64,19 +64,23 @@ def sidak_level(level: float, m: int) -> float:
     return level ** (1 / m)
 
 
-def score_test(k: int, n: int, rate: float) -> float:
+def score_test(k: float, n: int, rate: float) -> float:
     """Return the two-sided p-value that ``k`` hits of ``n`` have this rate: the score test.
 
     ``|k - n rate| / sqrt(n rate (1 - rate))`` against a standard normal. Below ``1 - level``
     exactly where Wilson's interval at ``level`` excludes the rate: that interval inverts this test.
 
+    A rate of 0 or 1 is refuted by a single problem.
+
     Raises:
-        ValueError: not ``0 <= k <= n``, or ``rate`` not strictly between 0 and 1.
+        ValueError: not ``0 <= k <= n``, or ``rate`` outside of 0..1.
     """
-    if not 0 <= k <= n or not 0 < rate < 1:
+    if not 0 <= k <= n or not 0 <= rate <= 1:
         raise ValueError(f"{k} hits of {n} at a rate of {rate}")
-    if n == 0:
+    if k == n * rate:
         return 1.0
+    if rate in {0, 1}:
+        return 0.0
     z = abs(k - n * rate) / math.sqrt(n * rate * (1 - rate))
     return math.erfc(z / math.sqrt(2))
 
@@ -102,7 +106,10 @@ def _midp_lower(k: int, n: int) -> float:
 #     psi = v + d²                                                      share of discordant pairs
 #     n   = (z_a sqrt(psi) + z_b sqrt(psi - d²))² / d²
 #
-# z_a is the two-sided critical value of the level and z_b the normal quantile of the power.
+# z_a is the two-sided critical value of the level and z_b the normal quantile of the power. Over a
+# rate that is known, such as chance, p has no variance (Fleiss, Levin, Paik 2003, section 2.5):
+#
+#     n   = (z_a sqrt(p(1-p)) + z_b sqrt((p+d)(1-p-d)))² / d²
 
 
 CORRELATION = 0.17
@@ -114,7 +121,7 @@ def problems_needed(
     baseline: float,
     level: float = 0.95,
     power: float = 0.8,
-    correlation: float = CORRELATION,
+    correlation: float | None = CORRELATION,
 ) -> int:
     """Return how many problems find a gain of ``effect`` over ``baseline`` with this power.
 
@@ -125,7 +132,8 @@ def problems_needed(
         baseline: The control's solve rate, 0..1.
         level: Of the interval; ``1 - 0.05 / m`` plans for the first step of Holm over m gains.
         power: Chance of finding it, between 0 and 1.
-        correlation: Phi, -1..1; where the two rates do not allow it, the nearest they allow.
+        correlation: Phi, -1..1; where the two rates do not allow it, the nearest they allow. None:
+            ``baseline`` is no arm's but known, as what guessing solves is.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -142,7 +150,7 @@ def minimum_detectable_effect(
     baseline: float,
     level: float = 0.95,
     power: float = 0.8,
-    correlation: float = CORRELATION,
+    correlation: float | None = CORRELATION,
 ) -> float:
     """Return the smallest gain that ``n`` problems find with this power.
 
@@ -165,9 +173,15 @@ def minimum_detectable_effect(
     return last_true(lambda d: _n_needed(d, baseline, correlation, z) > n, 0.0, largest)
 
 
-def _n_needed(effect: float, baseline: float, correlation: float, z: tuple[float, float]) -> float:
+def _n_needed(
+    effect: float, baseline: float, correlation: float | None, z: tuple[float, float]
+) -> float:
     arm = baseline + effect
     own, other = baseline * (1 - baseline), max(arm * (1 - arm), 0.0)
+    if correlation is None:
+        if not own:  # a single hit refutes a rate of 0
+            return math.log(1 - NormalDist().cdf(z[1])) / math.log1p(-effect) if effect < 1 else 1
+        return (z[0] * math.sqrt(own) + z[1] * math.sqrt(other)) ** 2 / effect**2
     discordant = own + other - 2 * correlation * math.sqrt(own * other) + effect * effect
     # The cells of the 2x2 table cannot be negative, so two rates bound how often the arms differ.
     discordant = min(max(discordant, effect), baseline + arm, 2 - baseline - arm)
@@ -175,6 +189,6 @@ def _n_needed(effect: float, baseline: float, correlation: float, z: tuple[float
     return (z[0] * math.sqrt(discordant) + z[1] * spread) ** 2 / effect**2
 
 
-def _check(baseline: float, power: float, correlation: float) -> None:
-    if not (0 <= baseline <= 1 and 0 < power < 1 and -1 <= correlation <= 1):
+def _check(baseline: float, power: float, correlation: float | None) -> None:
+    if not (0 <= baseline <= 1 and 0 < power < 1 and -1 <= (correlation or 0) <= 1):
         raise ValueError(f"baseline {baseline}, power {power}, correlation {correlation}")

@@ -258,6 +258,7 @@ def analyse(
             if isinstance(arm.strategy, FlippedLabels)
         },
         is_unwalled=plan.is_unwalled,
+        chance=plan.chance,
     )
     comparison = compare_rows(
         rows,

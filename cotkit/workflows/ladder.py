@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Cell, ResultGrid, Rung, rung_position
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    Axis,
+    Cell,
+    GuessRates,
+    ResultGrid,
+    Rung,
+    rung_position,
+)
 from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
@@ -176,13 +184,15 @@ def split_by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
 
 
 def _select_problems(grid: ResultGrid, places: Sequence[int]) -> ResultGrid:
+    indices = list(places)
+
     def select(values: Floats | None) -> Floats | None:
-        return None if values is None else values[list(places)]
+        return None if values is None else values[indices]
 
     cells: Mapping[tuple[str, str], Cell] = {
         key: ArmOutcomes(
-            correct=cell.correct[list(places)],
-            metrics={name: values[list(places)] for name, values in cell.metrics.items()},
+            correct=cell.correct[indices],
+            metrics={name: values[indices] for name, values in cell.metrics.items()},
             tokens=select(cell.tokens),
             usd=select(cell.usd),
             seconds=select(cell.seconds),
@@ -190,9 +200,11 @@ def _select_problems(grid: ResultGrid, places: Sequence[int]) -> ResultGrid:
         for key, cell in grid.cells.items()
         if isinstance(cell, ArmOutcomes)
     }
+    guess = None if grid.guess is None else GuessRates(rates=grid.guess.rates[indices])
     return replace(
         grid,
         cells=cells,
+        guess=guess,
         problem_ids=tuple(grid.problem_ids[i] for i in places),
         clusters=None if grid.clusters is None else tuple(grid.clusters[i] for i in places),
         n_steps=None if grid.n_steps is None else tuple(grid.n_steps[i] for i in places),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from cotkit.analysis.audit import contamination_rate
-from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, Rung
+from cotkit.analysis.scale.grid import ArmOutcomes, Cell, GuessRates, ResultGrid, Rung
 from cotkit.models.prices import Price
 from cotkit.store import Columns, Store
 
@@ -58,6 +58,8 @@ class LadderArms:
     """The reader that decided what is correct."""
     answer_lengths: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """Problem -> tokens of its gold answer (``scoring.measure.answer_length``)."""
+    chance: Mapping[str, float] | None = None
+    """Problem -> what guessing solves of it; None: nothing is measured against that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +106,15 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
         ),
         n_steps=_tuple_or_none([steps.get(name) for name in arms.problem_ids]),
         answer_lengths=_tuple_or_none([arms.answer_lengths.get(name) for name in arms.problem_ids]),
+        guess=None if arms.chance is None else _guess_rates(arms.chance, arms.problem_ids),
     )
     return LadderData(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
+
+
+def _guess_rates(chance: Mapping[str, float], ids: Sequence[str]) -> GuessRates:
+    import numpy as np
+
+    return GuessRates(rates=np.array([chance[name] for name in ids], dtype=np.float64))
 
 
 def _make_hole(n: int) -> ArmOutcomes:

@@ -457,6 +457,7 @@ def analyse_jobs(
             reasons={name: strategy.reasons for name, strategy in arms.items()},
             reader=criteria.reader,
             answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
+            chance=None if plan.chance is None else plan.chance.rates,
         ),
     )
     question = ScaleQuestion(
@@ -492,6 +493,8 @@ def _grid_notes(
     jobs: Sequence[LadderJob], runs: Sequence[LadderRun], data: LadderData, n_curves: int
 ) -> Iterator[str]:
     """Yield what a reader must know of how the grid was made."""
+    if (chance := jobs[0].plan.chance) is not None:
+        yield f"chance: {chance.how}"
     bounds = sorted({arm for job in jobs for arm in job.plan.upper_bounds})
     for arm in bounds:
         yield f"{arm} sees the gold answers: an upper bound, which has no onset"

@@ -17,9 +17,10 @@ from cotkit.analysis.gains import (
     estimate_gains,
     label_gain,
     measure_sample,
+    measure_totals,
 )
 from cotkit.analysis.samples import rate_interval as interval_of_rate
-from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, Rung
+from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, GuessRates, Rung
 from cotkit.analysis.scale.values import Point, SizeLabel
 from cotkit.stats.bootstrap import Codes, Floats
 from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
@@ -46,11 +47,11 @@ class GainCurves:
 
 def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCurves:
     """Measure every pair at every size, and label what its interval shows."""
-    question, cells = setting.question, setting.grid.cells
+    question = setting.question
     measured: dict[Key, PairMeasurement] = {}
     for pair in question.pairs:
         for rung in setting.ladder.rungs:
-            arm, control = (cells.get((rung.model, name)) for name in pair)
+            arm, control = (setting.cell(rung.model, name) for name in pair)
             measurement = measure_pair(arm, control, setting.codes, question.level)
             if measurement is not None:
                 measured[pair, rung.model] = measurement
@@ -130,6 +131,7 @@ def _make_point(
         method="newcombe" if sample is None else sample.method,
         p_value=estimate.p_value,
         label=cast("SizeLabel", label_gain(interval, margin)),  # an interval alone gives no other
+        n_clusters=None if sample is None else sample.n_clusters,
         mde=minimum_detectable_effect(n, base, interval.level)
         if sample is None
         else detectable_gain(sample, interval.level),
@@ -190,35 +192,63 @@ class PairMeasurement:
 
 
 def measure_pair(
-    arm: Cell | None, control: Cell | None, codes: Codes | None, level: float
+    arm: Cell | GuessRates | None,
+    control: Cell | GuessRates | None,
+    codes: Codes | None,
+    level: float,
 ) -> PairMeasurement | None:
     """Pair two cells; None: a hole, or no problem was completed by both.
 
     ``level``: of the intervals of the two rates.
     """
-    if arm is None or control is None:
+    if arm is None or control is None or isinstance(arm, GuessRates):
         return None
+    if isinstance(control, GuessRates) and isinstance(arm, ArmTotals):
+        return _measure_totals_over_chance(arm, control, level)
     if isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
         return _measure_unpaired(arm, control, codes, level)
-    both = np.flatnonzero(~(np.isnan(arm.correct) | np.isnan(control.correct)))
+    is_over_chance = isinstance(control, GuessRates)
+    control_column = (
+        np.broadcast_to(control.rates, arm.correct.shape) if is_over_chance else control.correct
+    )
+    both = np.flatnonzero(~(np.isnan(arm.correct) | np.isnan(control_column)))
     n = len(both)
     if n == 0:
         return None
-    scores, control_scores = arm.correct[both], control.correct[both]
+    scores, control_scores = arm.correct[both], control_column[both]
+    control_rate = float(control_scores.mean())
     clusters = None if codes is None else codes[both]
     units = both if clusters is None else clusters
     return PairMeasurement(
         arm=ArmTotals(rate=float(scores.mean()), n=n),
-        control=ArmTotals(rate=float(control_scores.mean()), n=n),
+        control=ArmTotals(rate=control_rate, n=n),
         arm_interval=rate_interval(scores, clusters, level),
-        control_interval=rate_interval(control_scores, clusters, level),
+        control_interval=Interval(low=control_rate, high=control_rate, level=level)
+        if is_over_chance
+        else rate_interval(control_scores, clusters, level),
         sample=measure_sample(
             scores.tolist(),
             control_scores.tolist(),
             units.tolist(),
             n_units=len(arm.correct) if codes is None else int(codes.max()) + 1,
             is_clustered=codes is not None,
+            is_over_chance=is_over_chance,
         ),
+    )
+
+
+def _measure_totals_over_chance(
+    arm: ArmTotals, guess: GuessRates, level: float
+) -> PairMeasurement | None:
+    if not arm.n:
+        return None
+    chance = float(guess.rates.mean())
+    return PairMeasurement(
+        arm=arm,
+        control=ArmTotals(rate=chance, n=arm.n),
+        arm_interval=wilson(arm.rate * arm.n, arm.n, level),
+        control_interval=Interval(low=chance, high=chance, level=level),
+        sample=measure_totals(arm.rate, arm.n, chance),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.values import LEVEL
 from cotkit.errors import UsageError
+from cotkit.scoring.chance import CHANCE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +82,14 @@ Cell: TypeAlias = ArmOutcomes | ArmTotals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuessRates:
+    """What guessing solves, the same at every size: exact, without variance."""
+
+    rates: Floats
+    """Of each problem of the grid, 0..1; of totals, one number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultGrid:
     """Results of one ladder on one benchmark."""
 
@@ -98,6 +107,8 @@ class ResultGrid:
     """Steps of each problem; None: unknown."""
     answer_lengths: tuple[int | None, ...] | None = None
     """Digits of each gold number or words of each gold text, the L of p^L; None: unknown."""
+    guess: GuessRates | None = None
+    """The control of pairs over `CHANCE`; None: it is not known."""
 
 
 THRESHOLDS = (0.05, 0.10, 0.20, 0.30)
@@ -236,9 +247,20 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
     if question.n_resamples < 100:
         raise UsageError(f"{question.n_resamples} resamples", hint="100 or more")
     check_thresholds(question.thresholds)
+    _check_pairs(grid, question)
+
+
+def _check_pairs(grid: ResultGrid, question: ScaleQuestion) -> None:
     if not question.pairs:
         raise UsageError("no strategy to measure against a control")
     measured = {arm for _, arm in grid.cells}
+    if grid.guess is not None:
+        measured.add(CHANCE)
+    elif any(control == CHANCE for _, control in question.pairs):
+        raise UsageError(
+            f"what guessing solves on {grid.bench} is not known, so nothing can leave chance",
+            hint="a CSV says it in a column: chance, or choices (options of each problem)",
+        )
     for arm, control in question.pairs:
         if arm == control:
             raise UsageError(f"{arm} cannot be measured against itself")
@@ -286,6 +308,10 @@ class AnalysisSetting:
     """The models in order of size."""
     codes: Codes | None
     """Cluster number of each problem; None: every problem stands alone."""
+
+    def cell(self, model: str, arm: str) -> Cell | GuessRates | None:
+        """Return what is known of an arm of a model; None: a hole."""
+        return self.grid.guess if arm == CHANCE else self.grid.cells.get((model, arm))
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 
 SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
@@ -59,7 +60,7 @@ class Point:
     """Difference of the rates; NaN in a hole."""
     interval: Interval
     """Simultaneous (Sidak) over the sizes of this curve and the pairs of the report."""
-    method: Literal["tango", "newcombe", "bootstrap-t", "sign-flip", "normal", "none"]
+    method: Literal["tango", "wilson", "newcombe", "bootstrap-t", "sign-flip", "normal", "none"]
     """How the interval was made."""
     p_value: float
     """Two-sided: McNemar mid-p, or of the method; NaN in a hole."""
@@ -71,6 +72,8 @@ class Point:
     """Neither arm solved anything: a gain of 0 says nothing."""
     is_ceiling: bool
     """The control solves 90 % or more."""
+    n_clusters: int | None = None
+    """Clusters that the problems come in; None: every problem stands alone, or it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +252,11 @@ class OnsetAnswer:
     """For arm, control and gain; empty where only totals are known."""
     sentence: str
     """The answer in plain words, numbers included."""
+
+    @property
+    def is_over_chance(self) -> bool:
+        """Whether the control is what guessing solves."""
+        return self.control == CHANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
