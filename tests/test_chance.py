@@ -123,7 +123,7 @@ def test_scale_says_where_an_arm_leaves_chance(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, *options, "--display", "none"])
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
-    assert "few-shot leaves chance between" in words
+    assert "few-shot leaves chance: 20 points between 100 B and 300 B parameters" in words
     assert "Gain of few-shot over chance by size" in result.output
     assert "note: chance: the commonest answer" in words
     assert "Is the jump real?" in result.output

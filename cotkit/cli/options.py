@@ -63,7 +63,10 @@ def read_specs(
         help="Measure against this strategy instead of each one's control; or chance.",
     ),
     limit: str | None = typer.Option(
-        None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"
+        None,
+        "--limit",
+        help="How many problems, drawn by --seed; or all. (default: 200; a ladder of simulated or "
+        "pocket models: 500)",
     ),
     seed: int = typer.Option(
         DEFAULTS.seed, "--seed", help="Draws the problems and their order; seeds sampled decoding."

@@ -20,6 +20,7 @@ from cotkit.analysis.scale.values import (
     Scale,
     StatusAbove,
     Step,
+    ThinnedOnset,
 )
 from cotkit.report.document import (
     UNWALLED,
@@ -114,6 +115,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
             *(_sizes_table(answer, scale) for answer in scale.answers),
             _onsets_table([scale]),
             _staircase_table(scale),
+            _thinned_table(scale),
             _jumps_table(scale),
             *_metric_tables(scale),
             _frontier_table(scale.prices, timing=timing),
@@ -281,6 +283,48 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
         Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
         Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
         Field("at_least", "at least", None if bracket is None else bracket.at_least, "share"),
+    )
+
+
+def _thinned_table(scale: Scale) -> Table:
+    """Return the brackets that half of the sizes would have given."""
+    sizes = {p.rung: say_size(p, scale.axis) for answer in scale.answers for p in answer.points}
+
+    def size_at(rung: Rung | None) -> Words:
+        return _words_or_dash("") if rung is None else Words(text=sizes[rung], raw=rung.model)
+
+    def make_row(thinned: ThinnedOnset) -> tuple[Field, ...]:
+        onset, bracket = thinned.onset, thinned.onset.bracket
+        return (
+            Field("arm", "arm", thinned.arm),
+            Field("control", "control", thinned.control),
+            Field(
+                "sizes",
+                "sizes left",
+                Words(
+                    text=", ".join(sizes[rung] for rung in thinned.rungs),
+                    raw=", ".join(rung.model for rung in thinned.rungs),
+                ),
+            ),
+            Field("status", "begins", Words(text=_STATUS[onset.status], raw=onset.status)),
+            Field("lower", "above", size_at(onset.lower)),
+            Field("upper", "up to", size_at(onset.upper)),
+            Field(
+                "no_more_than",
+                "gain beyond",
+                None if bracket is None else bracket.no_more_than,
+                "share",
+                opens=True,
+            ),
+            Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
+            Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
+        )
+
+    return make_table(
+        "thinned",
+        "With half of the sizes",
+        map(make_row, scale.thinned),
+        note="What every other size alone would have said, with intervals of its own; as above",
     )
 
 

@@ -152,6 +152,8 @@ class RunSpec(RunOptions):
     """Strategy specs, at least one."""
     exemplar_seeds: tuple[int, ...] = ()
     """Several draws in place of the one, at least two; empty: ``exemplar_seed`` alone."""
+    assume: Literal["sustained"] | None = None
+    """What a ladder assumes of help over size, chosen before its runs; None: nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what no run can mean.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
-from cotkit.stats.intervals import critical_value, last_true
+from cotkit.stats.intervals import critical_value, last_true, tango, wilson
 
 
 def mcnemar_midp(b: int, c: int, *, one_sided: bool = False) -> float:
@@ -173,6 +174,97 @@ def minimum_detectable_effect(
     return last_true(lambda d: _n_needed(d, baseline, correlation, z) > n, 0.0, largest)
 
 
+# Which step a ladder resolves: nothing gained up to its middle, ``d`` above it, and both ends of
+# the bracket named, one size apart (docs/statistics.md, "Scale").
+#
+# With ``low`` the lower end above the step and ``top`` the largest upper end below it, the bracket
+# without a margin names both where ``top <= low / 2``, the staircase where a threshold lies between
+# them. Ends lie as far from their estimates as at the expected counts; estimates are normal.
+
+
+_NODES = 41  # of the integral over the estimate above the step
+_FURTHEST = 4.0  # standard errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderDesign:
+    """What decides which step a ladder resolves, beside problems and the control's solve rate."""
+
+    n_sizes: int
+    """Models, two or more."""
+    level: float
+    """Of the interval at each size."""
+    thresholds: tuple[float, ...]
+    """Gains of the staircase, and the margin."""
+    correlation: float | None = CORRELATION
+    """As of `problems_needed`."""
+    power: float = 0.8
+    """Chance with which both ends should be named."""
+
+    def step_power(self, n: int, baseline: float, step: float) -> float:
+        """Return the chance that both ends of a step are named, one size apart.
+
+        Args:
+            n: Problems.
+            baseline: Solve rate of the control at every size, 0..1.
+            step: The gain above, more than 0, at most ``1 - baseline``; there is none below.
+        """
+        error, (_, reach_up) = _gain_spread(n, baseline, 0.0, self.level, self.correlation)
+        error_above, (reach_down, _) = _gain_spread(n, baseline, step, self.level, self.correlation)
+        n_below = (self.n_sizes + 1) // 2
+        normal, total, weights = NormalDist(), 0.0, 0.0
+        for i in range(_NODES):
+            u = _FURTHEST * (2 * i / (_NODES - 1) - 1)
+            weight = normal.pdf(u)
+            low = step + u * error_above - reach_down
+            top = max([low / 2, *(t for t in self.thresholds if t <= low)])
+            room = (top if low > 0 else 0.0) - reach_up
+            chance = normal.cdf(room / error) if error else float(room > 0)
+            total += weight * chance**n_below
+            weights += weight
+        return total / weights
+
+    def smallest_step(self, n: int, baseline: float) -> float:
+        """Return the smallest step whose ends ``n`` problems name; NaN: they name none."""
+        largest = 1 - baseline
+        if n < 1 or not largest or self.step_power(n, baseline, largest) < self.power:
+            return math.nan
+        return last_true(lambda step: self.step_power(n, baseline, step) < self.power, 0.0, largest)
+
+    def problems_for_step(self, step: float, baseline: float) -> int | None:
+        """Return how many problems name both ends of a step; None: more than 500,000."""
+        if not 0 < step <= 1 - baseline:
+            return None
+
+        def is_named(n: int) -> bool:
+            return self.step_power(n, baseline, step) >= self.power
+
+        high = next((n for n in (2**i for i in range(3, 20)) if is_named(n)), None)
+        if high is None:
+            return None
+        low = high // 2
+        while high - low > max(1, low // 50):
+            middle = (low + high) // 2
+            low, high = (low, middle) if is_named(middle) else (middle, high)
+        return high
+
+
+def _gain_spread(
+    n: int, baseline: float, gain: float, level: float, correlation: float | None
+) -> tuple[float, tuple[float, float]]:
+    """Return the standard error of a gain, and how far its interval reaches down and up."""
+    if correlation is None:
+        rate = baseline + gain
+        ends = wilson(rate * n, n, level)
+        return math.sqrt(rate * (1 - rate) / n), (rate - ends.low, ends.high - rate)
+    discordant = _discordant_share(baseline, gain, correlation)
+    n_better, n_worse = (round(n * (discordant + sign * gain) / 2) for sign in (1, -1))
+    ends = tango(n_better, max(0, n_worse), n, level)
+    estimate = (n_better - n_worse) / n
+    error = math.sqrt(max(discordant - gain * gain, 0.0) / n)
+    return error, (estimate - ends.low, ends.high - estimate)
+
+
 def _n_needed(
     effect: float, baseline: float, correlation: float | None, z: tuple[float, float]
 ) -> float:
@@ -182,11 +274,18 @@ def _n_needed(
         if not own:  # a single hit refutes a rate of 0
             return math.log(1 - NormalDist().cdf(z[1])) / math.log1p(-effect) if effect < 1 else 1
         return (z[0] * math.sqrt(own) + z[1] * math.sqrt(other)) ** 2 / effect**2
-    discordant = own + other - 2 * correlation * math.sqrt(own * other) + effect * effect
-    # The cells of the 2x2 table cannot be negative, so two rates bound how often the arms differ.
-    discordant = min(max(discordant, effect), baseline + arm, 2 - baseline - arm)
+    discordant = _discordant_share(baseline, effect, correlation)
     spread = math.sqrt(max(discordant - effect * effect, 0.0))
     return (z[0] * math.sqrt(discordant) + z[1] * spread) ** 2 / effect**2
+
+
+def _discordant_share(baseline: float, effect: float, correlation: float) -> float:
+    """Return the share of problems on which an arm and its control differ."""
+    arm = baseline + effect
+    own, other = baseline * (1 - baseline), max(arm * (1 - arm), 0.0)
+    discordant = own + other - 2 * correlation * math.sqrt(own * other) + effect * effect
+    # The cells of the 2x2 table cannot be negative, so two rates bound how often the arms differ.
+    return min(max(discordant, effect), baseline + arm, 2 - baseline - arm)
 
 
 def _check(baseline: float, power: float, correlation: float | None) -> None:

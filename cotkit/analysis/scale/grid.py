@@ -130,6 +130,8 @@ class ScaleQuestion:
     assume_sustained: bool = False
     """Step down from the largest size, each at the full level: only where help that once began is
     assumed not to stop."""
+    assumed_afterwards: bool = False
+    """Whether that was assumed when the results were there already, which the report says."""
     n_resamples: int = 2000
     """Of every bootstrap."""
     thresholds: tuple[float, ...] = THRESHOLDS

@@ -149,6 +149,20 @@ class Onset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThinnedOnset:
+    """What half of the sizes alone would have said, with their own simultaneous intervals."""
+
+    arm: str
+    """The arm."""
+    control: str
+    """What it is measured against."""
+    rungs: tuple[Rung, ...]
+    """The sizes that are left, smallest first."""
+    onset: Onset
+    """By the rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpness:
     """How much of a curve's range lies in its steepest gap, beyond that gap's share of the axis."""
 
@@ -307,3 +321,5 @@ class Scale:
     that are bounds, clusters."""
     origin: RunOrigin | None = None
     """Where they come from; None: not from runs."""
+    thinned: tuple[ThinnedOnset, ...] = ()
+    """What every other size alone would have said; empty: there are fewer than four."""

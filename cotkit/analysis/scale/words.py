@@ -35,6 +35,8 @@ class SentenceFacts:
     """What size means."""
     assume_sustained: bool
     """Whether help that began is assumed not to stop."""
+    assumed_afterwards: bool
+    """Whether that was assumed when the results were there already."""
     several_families: bool
     """Whether the models differ in more than size."""
 
@@ -240,7 +242,8 @@ def _say_model_based(facts: SentenceFacts) -> list[str]:
 def _list_provisos(facts: SentenceFacts) -> list[str]:
     provisos: list[str] = []
     if facts.assume_sustained:
-        provisos.append("assuming that help, once begun, does not stop with size")
+        when = ", which was chosen after the results were there" if facts.assumed_afterwards else ""
+        provisos.append(f"assuming that help, once begun, does not stop with size{when}")
     if facts.several_families:
         provisos.append(
             "the models are of several families, so more than size differs between them"
