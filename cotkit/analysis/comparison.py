@@ -165,6 +165,7 @@ def compare(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
             *((f"chance: {facts.chance.how}",) if facts.chance else ()),
+            *note_mute_readers(gradings),
             *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
@@ -279,12 +280,27 @@ def changes_answer(main: Gain, other: Gain, grading: Grading) -> bool:
     (docs/statistics.md, "Depends on").
     """
     direction = label_direction(main.label)
-    if direction == label_direction(other.label):
+    if grading.is_mute or direction == label_direction(other.label):
         return False
     is_lenient = grading.kind == "treatment" and not grading.counts_failed
     if is_lenient and other.label == "undetermined":
         return math.isnan(other.gain) or other.gain * direction <= 0
     return True
+
+
+def note_mute_readers(gradings: Sequence[Grading]) -> list[str]:
+    """Name the readers that read nearly nothing, so that no verdict hangs on them."""
+    notes = [
+        f"reader {grading.reader} reads nearly nothing in any arm and moves no verdict"
+        for grading in gradings[1:]
+        if grading.is_mute
+    ]
+    if gradings[0].is_mute:
+        notes.append(
+            f"reader {gradings[0].reader}, which decides, reads nearly nothing in any arm: what it "
+            "says of a gain is of answers that it could not read"
+        )
+    return notes
 
 
 def _measure_all(

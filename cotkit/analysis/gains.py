@@ -385,7 +385,9 @@ def _estimate_over_chance(sample: PairedSample, level: float) -> GainEstimate:
 
 def _clip_over_chance(interval: Interval, sample: PairedSample) -> Interval:
     chance = sample.control_rate
-    return replace(interval, low=max(-chance, interval.low), high=min(1 - chance, interval.high))
+    return replace(
+        interval, low=max(-chance, interval.low) + 0.0, high=min(1 - chance, interval.high)
+    )
 
 
 def _estimate_normal(sample: PairedSample, error: float, level: float) -> GainEstimate:
@@ -505,6 +507,8 @@ class Grading:
     """Whether attempts that failed count, too."""
     chance: Mapping[str, float] = field(default_factory=dict[str, float])
     """Problem -> what guessing solves of it; empty: nothing is measured against chance."""
+    is_mute: bool = False
+    """Whether its reader reads nearly nothing in any arm, so that no verdict hangs on it."""
 
     def judge(self, pair: Pair) -> tuple[float, float] | None:
         """Return the share of right attempts of the arm and of the control.
@@ -532,8 +536,9 @@ def list_gradings(
     These leave unreadable answers out, or count them by an extreme; where attempts failed, they are
     counted by an extreme, too: the answers that are missing may not be like the others.
 
-    A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
-    was written for other prompts, and nothing depends on it.
+    A reader that reads nearly nothing in every arm was written for other prompts, and nothing
+    depends on it (``is_mute``); one that a benchmark brings (``task:...``) and that reads nothing
+    at all is left out.
 
     Raises:
         UsageError: a row was not read by every reader, or was scored by another than ``reader``.
@@ -543,11 +548,28 @@ def list_gradings(
     for row in completed:
         _check_read(row, readers)
         _check_scored_by(row, reader)
-    others = sorted(name for name in readers - {reader} if not _is_mute(name, completed))
+    shares = {name: _most_read(name, completed) for name in readers}
+    others = sorted(
+        name
+        for name in readers - {reader}
+        if shares[name] or not (name.startswith("task:") and completed)
+    )
     gradings = (
-        Grading(name=reader, kind="main", reader=reader, is_right=_by_outcome),
+        Grading(
+            name=reader,
+            kind="main",
+            reader=reader,
+            is_right=_by_outcome,
+            is_mute=bool(completed) and shares[reader] < _NEARLY_NOTHING,
+        ),
         *(
-            Grading(name=f"reader {name}", kind="reader", reader=name, is_right=_by_reader(name))
+            Grading(
+                name=f"reader {name}",
+                kind="reader",
+                reader=name,
+                is_right=_by_reader(name),
+                is_mute=bool(completed) and shares[name] < _NEARLY_NOTHING <= shares[reader],
+            )
             for name in others
         ),
         Grading(
@@ -582,11 +604,18 @@ def list_gradings(
     return tuple(replace(grading, chance=chance or {}) for grading in gradings)
 
 
-def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
-    readings = [row.readings.get(name) for row in rows]
-    return name.startswith("task:") and all(
-        reading and reading.value is None for reading in readings
-    )
+_NEARLY_NOTHING = 0.05
+"""Share of the answers of every arm below which a reader is made for other prompts."""
+
+
+def _most_read(name: str, rows: Sequence[AttemptRow]) -> float:
+    """Return the share of its answers that a reader reads in the arm where it reads most."""
+    n_read, n_all = Counter[str](), Counter[str]()
+    for row in rows:
+        reading = row.readings.get(name)
+        n_all[row.arm] += 1
+        n_read[row.arm] += reading is None or reading.value is not None  # unknown: it may have
+    return max((n_read[arm] / n for arm, n in n_all.items()), default=0.0)
 
 
 def _by_outcome(row: AttemptRow, side: Side) -> bool:  # noqa: ARG001 - counts both sides alike

@@ -6,9 +6,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cotkit.analysis.scale.breakthrough import (
+    is_jump,
+    rank_breakthroughs,
+    say_breakthroughs,
+)
 from cotkit.analysis.scale.frontier import Cost, find_cheapest, match_cost
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
+    Breakthrough,
     Check,
     CostPoint,
     Jump,
@@ -63,18 +69,22 @@ def scale_documents(
     if len(scales) == 1:
         return documents
     titles = _scale_titles(scales)
+    curves = rank_breakthroughs(scales)
     overview = Document(
-        headline=tuple(
-            f"{title}: {answer.sentence}"
-            for title, scale in zip(titles, scales, strict=True)
-            for answer in scale.answers
+        headline=(
+            *(
+                f"{title}: {answer.sentence}"
+                for title, scale in zip(titles, scales, strict=True)
+                for answer in scale.answers
+            ),
+            *((say_breakthroughs(curves),) if any(curve.sharpness for curve in curves) else ()),
         ),
         caption=(
             f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}",
             *_caption_parts(scales[0]),
         ),
         facts=(),
-        tables=(_onsets_table(scales),),
+        tables=(_onsets_table(scales), _breakthrough_table(curves, scales)),
         notes=(),
     )
     return overview, *(
@@ -283,6 +293,56 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
         Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
         Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
         Field("at_least", "at least", None if bracket is None else bracket.at_least, "share"),
+    )
+
+
+def _breakthrough_table(curves: Sequence[Breakthrough], scales: Sequence[Scale]) -> Table:
+    """Return the curves of several benchmarks, the one that breaks through most first."""
+    by_family = _share_benches(scales)
+    nothing = missing_interval(scales[0].level)
+    return make_table(
+        "breakthrough",
+        "Which curves break through",
+        (
+            (
+                Field("rank", "rank", rank),
+                Field("bench", "benchmark", curve.bench),
+                Field("family", "family", curve.family or "several", when=by_family),
+                Field("arm", "arm", curve.arm),
+                Field("breakthroughness", "breakthroughness", curve.breakthroughness, "value"),
+                Field("linearity", "linearity", curve.linearity, "value"),
+                Field("n_sizes", "sizes", curve.n_sizes),
+                Field("worst", "lowest %", curve.worst, "share", opens=True),
+                Field("best", "highest %", curve.best, "share"),
+                Field(
+                    "is_shown",
+                    "range",
+                    Words(
+                        text="shown" if curve.is_shown else "noise?",
+                        raw="shown" if curve.is_shown else "noise",
+                    ),
+                ),
+                Field(
+                    "sharpness",
+                    "sharpness",
+                    curve.sharpness.value if curve.sharpness else None,
+                    "value",
+                    opens=True,
+                ),
+                Field(
+                    "sharpness_interval",
+                    "interval",
+                    curve.sharpness.interval if curve.sharpness else nothing,
+                    "value",
+                ),
+                Field("jumps", "jumps", "yes" if is_jump(curve) else "no"),
+                Field("verdict", "is it real?", verdict_cell(curve.verdict)),
+            )
+            for rank, curve in enumerate(curves, start=1)
+        ),
+        note="Of solve rates; range over the root of the median (breakthroughness) or mean "
+        "(linearity) squared gap between sizes: a straight line has sizes - 1 in both, a step more "
+        "in the first; the same against chance. Noise?: best and worst size are not told apart",
     )
 
 

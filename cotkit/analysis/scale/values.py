@@ -213,6 +213,38 @@ class Jump:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Breakthrough:
+    """How the solve rate of an arm on one task of several breaks through over size."""
+
+    bench: str
+    """The task."""
+    family: str | None
+    """Of the models."""
+    arm: str
+    """The arm."""
+    control: str
+    """What its onset is measured against."""
+    n_sizes: int
+    """Sizes of known place with results."""
+    best: float
+    """Highest solve rate."""
+    worst: float
+    """Lowest solve rate."""
+    is_shown: bool
+    """Whether the intervals of these two do not touch: else the scores are of noise."""
+    breakthroughness: float
+    """Signed range over the root of the median squared gap; of a straight line sizes less 1."""
+    linearity: float
+    """Signed range over the root of the mean squared gap; likewise."""
+    sharpness: Sharpness | None
+    """Of the solve rate; None: only totals are known."""
+    verdict: JumpWord | None
+    """Is the jump real? None: only totals are known."""
+    onset: Onset
+    """Where it starts to help, or leaves chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricPoint:
     """One metric of one arm at one size, for the metric panel."""
 
