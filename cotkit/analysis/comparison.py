@@ -12,7 +12,13 @@ from typing import Protocol, TypeAlias
 from cotkit.analysis.audit import audit_arms, audit_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.following import measure_following
-from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.gains import (
+    Grading,
+    Pair,
+    changes_direction,
+    compute_gains,
+    list_gradings,
+)
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
     cluster_names,
@@ -272,20 +278,10 @@ def _make_verdict(gradings: Sequence[Grading], gains: Sequence[Gain], margin: fl
 
 
 def changes_answer(main: Gain, other: Gain, grading: Grading) -> bool:
-    """Return whether another way of counting changes the answer.
-
-    It does if the direction of the label changes: better, worse, neither. One exception: leaving
-    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to
-    make the label undetermined while the gain kept its sign, the answer stands
-    (docs/statistics.md, "Depends on").
-    """
-    direction = label_direction(main.label)
-    if grading.is_mute or direction == label_direction(other.label):
-        return False
-    is_lenient = grading.kind == "treatment" and not grading.counts_failed
-    if is_lenient and other.label == "undetermined":
-        return math.isnan(other.gain) or other.gain * direction <= 0
-    return True
+    """Return whether another way of counting changes the answer (`changes_direction`)."""
+    return not grading.is_mute and changes_direction(
+        main.label, other.label, other.gain, is_lenient=grading.is_lenient
+    )
 
 
 def note_mute_readers(gradings: Sequence[Grading]) -> list[str]:

@@ -510,6 +510,11 @@ class Grading:
     is_mute: bool = False
     """Whether its reader reads nearly nothing in any arm, so that no verdict hangs on it."""
 
+    @property
+    def is_lenient(self) -> bool:
+        """Whether it may cost certainty without changing the answer (`changes_answer`)."""
+        return self.kind == "treatment" and not self.counts_failed
+
     def judge(self, pair: Pair) -> tuple[float, float] | None:
         """Return the share of right attempts of the arm and of the control.
 
@@ -685,6 +690,28 @@ def label_gain(interval: Interval, margin: float) -> Label:
     if interval.high < margin:
         return "no_material_help"
     return "undetermined"
+
+
+def changes_direction(main: Label, other: Label, gain: float, *, is_lenient: bool) -> bool:
+    """Return whether another way of counting changes the answer.
+
+    It does if the direction of the label changes: better, worse, neither. One exception: leaving
+    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to
+    make the label undetermined while the gain kept its sign, the answer stands
+    (docs/statistics.md, "Depends on").
+
+    Args:
+        main: Label of the gain.
+        other: Its label, counted so.
+        gain: The gain, counted so.
+        is_lenient: Whether the exception holds of this way.
+    """
+    direction = label_direction(main)
+    if direction == label_direction(other):
+        return False
+    if is_lenient and other == "undetermined":
+        return math.isnan(gain) or gain * direction <= 0
+    return True
 
 
 def label_direction(label: Label) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cotkit.analysis.bias import CONDITION_NAMES, say_by_size
 from cotkit.analysis.scale.breakthrough import (
     is_jump,
     rank_breakthroughs,
@@ -102,7 +103,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         drawn = f"{say_number(scale.n_problems, 'count')} of {origin.n_total:,} problems"
     cheapest = say_cheapest(scale.prices, reach, timing=timing) if reach else ()
     return Document(
-        headline=(*(answer.sentence for answer in scale.answers), *cheapest),
+        headline=(*(answer.sentence for answer in scale.answers), *_say_bias(scale), *cheapest),
         caption=(
             f"{n} models of {family}",
             scale.bench,
@@ -123,11 +124,13 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         ),
         tables=(
             *(_sizes_table(answer, scale) for answer in scale.answers),
+            _dependence_table(scale),
             _onsets_table([scale]),
             _staircase_table(scale),
             _thinned_table(scale),
             _jumps_table(scale),
             *_metric_tables(scale),
+            *_bias_tables(scale),
             _frontier_table(scale.prices, timing=timing),
             _equal_tokens_table(scale.prices),
             _checks_table(scale),
@@ -198,6 +201,38 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
         note=note if answer is scale.answers[-1] else "",
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
         figures=make_figures(answer, scale.axis),
+    )
+
+
+def _dependence_table(scale: Scale) -> Table:
+    """Return what of the answers could not be read at each size, and what hangs on that."""
+    is_known = any(point.unreadable is not None for a in scale.answers for point in a.points)
+    return make_table(
+        "dependence",
+        "Does it hold at every size?",
+        (
+            (
+                Field("model", "model", point.rung.model),
+                Field("arm", "arm", answer.arm),
+                Field("control", "control", answer.control),
+                Field("unreadable", "unreadable %", point.unreadable, "share"),
+                Field("truncated", "cut %", point.truncated, "share"),
+                Field(
+                    "control_unreadable",
+                    "control unreadable %",
+                    point.control_unreadable,
+                    "share",
+                    opens=True,
+                ),
+                Field("control_truncated", "control cut %", point.control_truncated, "share"),
+                Field("depends_on", "changed by", _words_or_dash(", ".join(point.depends_on))),
+            )
+            for answer in scale.answers
+            for point in answer.points
+            if is_known and point.n
+        ),
+        note="Answers in which none could be read, and those cut at their token limit before one; "
+        "changed by: ways of counting by which the verdict's direction differs",
     )
 
 
@@ -419,10 +454,12 @@ def _staircase_table(scale: Scale) -> Table:
 
 def _jumps_table(scale: Scale) -> Table:
     """Return a row for each curve; a control of several arms has one."""
+    jumps = list(_iterate_jumps(scale))
+    has_grades = any(jump.exact.metric != "exact_match" for _, jump in jumps)
     return make_table(
         "jumps",
         "Is the jump real?",
-        (_jump_fields(curve, jump) for curve, jump in _iterate_jumps(scale)),
+        (_jump_fields(name, jump, has_grades=has_grades) for name, jump in jumps),
         note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
         "axis; 0: a straight line, to 1: a step. No jump: exact match's interval lies below "
         "0.5; real jump: it lies above, and so does the companion's; metric artefact: it lies "
@@ -430,7 +467,7 @@ def _jumps_table(scale: Scale) -> Table:
     )
 
 
-def _jump_fields(curve: str, jump: Jump) -> tuple[Field, ...]:
+def _jump_fields(curve: str, jump: Jump, *, has_grades: bool) -> tuple[Field, ...]:
     companion, nothing = jump.companion, missing_interval(jump.exact.interval.level)
     metric = companion.metric if companion else ""
     sharpness = companion.value if companion else None
@@ -438,7 +475,7 @@ def _jump_fields(curve: str, jump: Jump) -> tuple[Field, ...]:
     return (
         Field("curve", "curve", curve),
         Field("verdict", "verdict", verdict_cell(jump.verdict)),
-        Field("exact", "exact match", jump.exact.value, "value"),
+        Field("exact", "its sharpness" if has_grades else "exact match", jump.exact.value, "value"),
         Field("exact_interval", "interval", jump.exact.interval, "value"),
         Field("companion", "companion", Words(text=metric or "none", raw=metric), opens=True),
         Field("companion_sharpness", "its sharpness", sharpness, "value"),
@@ -476,7 +513,10 @@ def _iterate_jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
     for answer in scale.answers:
         for jump in answer.jumps:
             gain = f"gain of {answer.arm} over {answer.control}"
-            jumps.setdefault(gain if jump.curve == "gain" else jump.arm, jump)
+            name = gain if jump.curve == "gain" else jump.arm
+            if jump.exact.metric != "exact_match":
+                name += f" ({jump.exact.metric.replace('_', ' ')})"
+            jumps.setdefault(name, jump)
     yield from jumps.items()
 
 
@@ -524,6 +564,69 @@ def _mean_fields(metric: str, mean: MetricPoint | None, level: float) -> tuple[F
     return (
         Field(metric, metric.replace("_", " "), value, "value", opens=True),
         Field(f"{metric}_interval", "interval", interval, "value"),
+    )
+
+
+# Bias by size: how stereotyped the answers of each size are, and what an arm does to that.
+
+
+def _say_bias(scale: Scale) -> Iterator[str]:
+    if scale.bias is not None:
+        sizes = {p.rung: say_size(p, scale.axis) for a in scale.answers for p in a.points}
+        changes = [(sizes[rung], change) for rung, change in scale.bias.changes]
+        yield from (f"{sentence[0].upper()}{sentence[1:]}." for sentence in say_by_size(changes))
+
+
+def _bias_tables(scale: Scale) -> Iterator[Table]:
+    if scale.bias is None:
+        return
+    points = {point.rung: point for answer in scale.answers for point in answer.points}
+
+    def place(rung: Rung) -> tuple[Field, Field]:
+        return (
+            Field("model", "model", rung.model),
+            Field("size", SIZES[scale.axis][0], size_cell(points[rung], scale.axis)),
+        )
+
+    yield make_table(
+        "bias",
+        "Bias by size",
+        (
+            (
+                *place(rung),
+                Field("arm", "arm", bias.arm),
+                Field("condition", "context", CONDITION_NAMES[bias.condition]),
+                Field("score", "bias", bias.score, "change"),
+                Field("interval", "{level} interval", bias.interval, "change"),
+                Field("accuracy", "right %", bias.accuracy, "share", opens=True),
+                Field("n", "n", bias.n),
+                Field("n_unread", "unread", bias.n_unread),
+                Field("n_clusters", "templates", bias.n_clusters),
+            )
+            for rung, bias in scale.bias.scores
+        ),
+        note="-1 always against the stereotype, 0 none, 1 always by it (arXiv:2110.08193); each "
+        "interval for itself, over templates",
+    )
+    yield make_table(
+        "bias_changes",
+        "What it does to bias, by size",
+        (
+            (
+                *place(rung),
+                Field("arm", "arm", change.arm),
+                Field("control", "control", change.control),
+                Field("condition", "context", CONDITION_NAMES[change.condition]),
+                Field("before", "control's bias", change.before, "change", opens=True),
+                Field("after", "arm's bias", change.after, "change"),
+                Field("change", "change of size", change.change, "change"),
+                Field("interval", "{level} interval", change.interval, "change"),
+                Field("label", "verdict", verdict_cell(change.label)),
+            )
+            for rung, change in scale.bias.changes
+        ),
+        note="On the items that both completed; below 0: less biased; intervals hold at once over "
+        "sizes, arms and contexts",
     )
 
 

@@ -229,6 +229,16 @@ def _select_problems(grid: ResultGrid, places: Sequence[int]) -> ResultGrid:
             tokens=select(cell.tokens),
             usd=select(cell.usd),
             seconds=select(cell.seconds),
+            variants={
+                name: replace(
+                    counted,
+                    as_arm=counted.as_arm[indices],
+                    as_control=counted.as_control[indices],
+                )
+                for name, counted in cell.variants.items()
+            },
+            unreadable=select(cell.unreadable),
+            truncated=select(cell.truncated),
         )
         for key, cell in grid.cells.items()
         if isinstance(cell, ArmOutcomes)

@@ -14,10 +14,11 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
+from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
-from cotkit.analysis.scale.values import RunOrigin, Scale
-from cotkit.analysis.values import Criteria
+from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion, rung_position
+from cotkit.analysis.scale.values import BiasBySize, RunOrigin, Scale
+from cotkit.analysis.values import Bias, BiasChange, Criteria
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -31,6 +32,7 @@ from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
+from cotkit.scoring.chance import CHANCE
 from cotkit.scoring.measure import answer_length
 from cotkit.stats.hypotheses import CORRELATION, LadderDesign, sidak_level
 from cotkit.store import Store, existing_place, place_of
@@ -624,11 +626,43 @@ def analyse_jobs(
         analyse(grid, question, rng)
         for grid in (split_grid(data.grid, options.grouping) if options.grouping else (data.grid,))
     ]
+    bias = None if options.grouping else _bias_by_size(jobs, store, question, criteria)
     scales_with_origin = tuple(
-        replace(scale, origin=origin, notes=(*plan.notes(), *scale.notes, *notes))
+        replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
         for scale in scales
     )
     return scales_with_origin, data.n_failed
+
+
+def _bias_by_size(
+    jobs: Sequence[LadderJob], store: Store, question: ScaleQuestion, criteria: Criteria
+) -> BiasBySize | None:
+    """Return the bias of every model, by size; None: the problems are not of stereotypes."""
+    tags = {problem.question.id: problem.tags for problem in jobs[0].plan.problems}
+    if not any("condition" in of_problem for of_problem in tags.values()):
+        return None
+    placed = [(rung_position(job.rung, i, question.axis), i, job) for i, job in enumerate(jobs)]
+    ordered = [job for x, _, job in sorted(placed, key=lambda place: place[:2]) if x is not None]
+    level = sidak_level(question.level, max(1, len(ordered)))
+    pairs = [pair for pair in question.pairs if pair[1] != CHANCE]
+    scores: list[tuple[Rung, Bias]] = []
+    changes: list[tuple[Rung, BiasChange]] = []
+    for job in ordered:
+        rows = [row for arm in store.arms(job.run_id) for row in store.readings(job.run_id, arm)]
+        clusters = {problem.question.id: problem.cluster for problem in job.plan.problems}
+        rows = [replace(row, cluster=clusters.get(row.problem_id)) for row in rows]
+        scores += [
+            (job.rung, bias)
+            for bias in measure_bias(rows, tags, reader=criteria.reader, level=question.level)
+            if bias.category is None
+        ]
+        changes += [
+            (job.rung, change)
+            for change in measure_bias_changes(
+                rows, tags, pairs, reader=criteria.reader, level=level
+            )
+        ]
+    return BiasBySize(scores=tuple(scores), changes=tuple(changes))
 
 
 def _grid_notes(
@@ -645,6 +679,7 @@ def _grid_notes(
             f"contaminated: {arm} asks for no reasoning, but {model} reasons before answering in "
             f"{100 * share:.0f} % of its answers; that cell is left out"
         )
+    yield from data.mute_notes
     if data.n_failed:
         yield f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
     if n_curves > 1:

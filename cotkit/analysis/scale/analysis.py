@@ -101,7 +101,9 @@ def _thin(setting: AnalysisSetting) -> tuple[ThinnedOnset, ...]:
         half = slice(first, ladder.n_known, 2)
         rungs = ladder.rungs[half]
         alone = replace(ladder, rungs=rungs, positions=ladder.positions[half])
-        curves = measure_curves(replace(setting, ladder=alone), np.random.default_rng(0))
+        curves = measure_curves(
+            replace(setting, ladder=alone), np.random.default_rng(0), counts_otherwise=False
+        )
         thinned += [
             ThinnedOnset(
                 arm=arm,

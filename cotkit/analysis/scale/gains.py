@@ -12,6 +12,7 @@ import numpy as np
 from cotkit.analysis.gains import (
     GainEstimate,
     PairedSample,
+    changes_direction,
     detectable_gain,
     estimate_from_totals,
     estimate_gains,
@@ -20,8 +21,16 @@ from cotkit.analysis.gains import (
     measure_totals,
 )
 from cotkit.analysis.samples import rate_interval as interval_of_rate
-from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, GuessRates, Rung
+from cotkit.analysis.scale.grid import (
+    AnalysisSetting,
+    ArmOutcomes,
+    ArmTotals,
+    Cell,
+    GuessRates,
+    Rung,
+)
 from cotkit.analysis.scale.values import Point, SizeLabel
+from cotkit.analysis.values import Label
 from cotkit.stats.bootstrap import Codes, Floats
 from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
 from cotkit.stats.intervals import Interval, wilson
@@ -45,8 +54,13 @@ class GainCurves:
     """Of each of them."""
 
 
-def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCurves:
-    """Measure every pair at every size, and label what its interval shows."""
+def measure_curves(
+    setting: AnalysisSetting, rng: np.random.Generator, *, counts_otherwise: bool = True
+) -> GainCurves:
+    """Measure every pair at every size, and label what its interval shows.
+
+    ``counts_otherwise``: whether to say of each what it hangs on, too.
+    """
     question = setting.question
     measured: dict[Key, PairMeasurement] = {}
     for pair in question.pairs:
@@ -58,11 +72,70 @@ def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCu
     m = max(1, len(measured))
     together = sidak_level(question.level, m)
     points = _points_by_pair(measured, setting, together, rng)
+    level = together
     if question.assume_sustained:
-        alone = sidak_level(question.level, len(question.pairs))
+        level = alone = sidak_level(question.level, len(question.pairs))
         stepped = _points_by_pair(measured, setting, alone, rng)
         points = {pair: step_down(points[pair], stepped[pair], question.margin) for pair in points}
+    if counts_otherwise:
+        points = {pair: _count_otherwise(pair, points[pair], setting, level) for pair in points}
     return GainCurves(points=points, n_intervals=m, level=together)
+
+
+def _count_otherwise(
+    pair: Pair, points: Sequence[Point], setting: AnalysisSetting, level: float
+) -> tuple[Point, ...]:
+    """Return the points with what each hangs on: readers, unreadable and failed answers."""
+    measured: dict[Key, PairMeasurement] = {}
+    lenient: dict[Key, bool] = {}
+    for point in points:
+        arm, control = (setting.cell(point.rung.model, name) for name in pair)
+        if not isinstance(arm, ArmOutcomes) or point.n == 0:
+            continue
+        for name, counted in arm.variants.items():
+            other = control
+            if isinstance(control, ArmOutcomes):
+                if name not in control.variants:
+                    continue
+                other = ArmOutcomes(correct=control.variants[name].as_control)
+            as_arm = ArmOutcomes(correct=counted.as_arm)
+            measurement = measure_pair(as_arm, other, setting.codes, level)
+            if measurement is not None:
+                key = (pair, f"{point.rung.model}\n{name}")
+                measured[key], lenient[key] = measurement, counted.is_lenient
+    rng = np.random.default_rng(0)
+    estimates = estimate_points(measured, level, setting.question.n_resamples, rng)
+    margin = setting.question.margin
+
+    def is_moved(point: Point, key: Key) -> bool:
+        label = label_gain(estimates[key].interval, margin)
+        return changes_direction(
+            cast("Label", point.label), label, measured[key].gain, is_lenient=lenient[key]
+        )
+
+    return tuple(
+        replace(
+            point,
+            depends_on=tuple(
+                key[1].partition("\n")[2]
+                for key in measured
+                if key[1].startswith(f"{point.rung.model}\n") and is_moved(point, key)
+            ),
+            **_unread_shares(setting, point, pair),
+        )
+        for point in points
+    )
+
+
+def _unread_shares(setting: AnalysisSetting, point: Point, pair: Pair) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for prefix, name in zip(("", "control_"), pair, strict=True):
+        cell = setting.cell(point.rung.model, name)
+        if point.n and isinstance(cell, ArmOutcomes):
+            for what, column in (("unreadable", cell.unreadable), ("truncated", cell.truncated)):
+                if column is not None:
+                    shares[prefix + what] = float(np.nanmean(column))
+    return shares
 
 
 def step_down(

@@ -49,6 +49,18 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountedScores:
+    """An arm counted in another way: by another reader, or with unreadable answers for one side."""
+
+    as_arm: Floats
+    """[problems] scores where it is the arm; NaN: left out."""
+    as_control: Floats
+    """[problems] where it is the control."""
+    is_lenient: bool
+    """Whether it may cost certainty without changing the answer (``changes_answer``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmOutcomes:
     """One arm of one rung, problem by problem; arrays of length P in the order of the grid's ids.
 
@@ -65,6 +77,12 @@ class ArmOutcomes:
     """Dollars of each problem; None if unknown."""
     seconds: Floats | None = None
     """Backend seconds of each problem; None if unknown."""
+    variants: Mapping[str, CountedScores] = field(default_factory=dict[str, "CountedScores"])
+    """Other ways of counting, by name; empty: not known."""
+    unreadable: Floats | None = None
+    """1 where no answer could be read (or it was refused), 0 else; None: not known."""
+    truncated: Floats | None = None
+    """1 where the answer was cut at its limit before that, 0 else; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

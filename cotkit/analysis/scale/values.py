@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.analysis.values import Bias, BiasChange
 from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 
@@ -74,6 +75,16 @@ class Point:
     """The control solves 90 % or more."""
     n_clusters: int | None = None
     """Clusters that the problems come in; None: every problem stands alone, or it is not known."""
+    depends_on: tuple[str, ...] = ()
+    """Other ways of counting by which the direction of the label differs, as of `Verdict`."""
+    unreadable: float | None = None
+    """Share of the arm's answers in which none could be read, cut ones apart; None: not known."""
+    truncated: float | None = None
+    """Share of the arm's answers that were cut at their limit before one; None: not known."""
+    control_unreadable: float | None = None
+    """The same of the control; None over chance, too."""
+    control_truncated: float | None = None
+    """The same of the control; None over chance, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +256,17 @@ class Breakthrough:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BiasBySize:
+    """How stereotyped the answers of each size are, and what an arm does to that."""
+
+    scores: tuple[tuple[Rung, Bias], ...]
+    """(model, bias) of every arm under both conditions, over all categories, by size."""
+    changes: tuple[tuple[Rung, BiasChange], ...]
+    """(model, change) of every pair under both conditions; their intervals hold at once over all
+    sizes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricPoint:
     """One metric of one arm at one size, for the metric panel."""
 
@@ -353,5 +375,7 @@ class Scale:
     that are bounds, clusters."""
     origin: RunOrigin | None = None
     """Where they come from; None: not from runs."""
+    bias: BiasBySize | None = None
+    """Of benchmarks of stereotypes; None: it is none."""
     thinned: tuple[ThinnedOnset, ...] = ()
     """What every other size alone would have said; empty: there are fewer than four."""

@@ -11,6 +11,7 @@ from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
 from cotkit.analysis.scale.onset import NO_HELP, may_hide_help
 from cotkit.analysis.scale.values import Onset, OnsetStatus, Point, Step
+from cotkit.analysis.sentences import MANY_TRUNCATED
 from cotkit.scoring.chance import CHANCE
 from cotkit.stats.bootstrap import MIN_CLUSTERS, fewest_clusters
 from cotkit.stats.hypotheses import CORRELATION, problems_needed
@@ -59,6 +60,7 @@ def scale_sentence(facts: SentenceFacts) -> str:
         _SENTENCES[facts.onset.status](facts),
         *_say_harm(facts),
         *_say_above(facts),
+        *_say_dependence(facts),
         *_say_model_based(facts),
         *_list_provisos(facts),
     ]
@@ -222,6 +224,19 @@ def _say_above(facts: SentenceFacts) -> list[str]:
     why = " (a ceiling)" if all(point.is_ceiling for point in unclear) else ""
     what = "a material gain" if facts.is_over_chance else "material help"
     return [f"{what} is not shown again at {_join_sizes(facts, unclear)}{why}"]
+
+
+def _say_dependence(facts: SentenceFacts) -> list[str]:
+    """Say what the ends that are named hang on."""
+    onset = facts.onset
+    bracket = [] if onset.bracket is None else [onset.bracket.lower, onset.bracket.upper]
+    ends = {onset.lower, onset.upper, *bracket}
+    parts = [
+        f"{format_size(point, facts.axis)} ({', '.join(point.depends_on)})"
+        for point in facts.points
+        if point.rung in ends and point.depends_on
+    ]
+    return [f"how answers are counted changes what is said of {join_words(parts)}"] if parts else []
 
 
 def _say_model_based(facts: SentenceFacts) -> list[str]:
@@ -393,7 +408,20 @@ def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
             ),
         ),
     )
-    return [f"{what} {join_words(_model_names(affected))}" for affected, what in kinds if affected]
+    notes = [f"{what} {join_words(_model_names(affected))}" for affected, what in kinds if affected]
+    cut = [
+        (name, [point for point in points if (share_of(point) or 0) >= MANY_TRUNCATED])
+        for name, share_of in (
+            (arm, lambda point: point.truncated),
+            (control, lambda point: point.control_truncated),
+        )
+    ]
+    return notes + [
+        f"{name}: {100 * MANY_TRUNCATED:.0f} % of the attempts or more were cut at their token "
+        f"limit before an answer at {join_words(_model_names(affected))}; raise --max-tokens"
+        for name, affected in cut
+        if affected
+    ]
 
 
 def _cluster_notes(setting: AnalysisSetting, curves: GainCurves) -> list[str]:
