@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import typer
 
-from cotkit.cli.options import Display
+from cotkit.cli.options import Display, Format, View
 from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.events import printable
 from cotkit.paths import check_overwrites, write_atomically
+from cotkit.run.spec import DEFAULT_LOG_DIR
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -55,6 +56,20 @@ def print_rendered(render: Callable[..., str]) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     text = render(width=width, color=color, encoding=sys.stdout.encoding)
     typer.echo(text, nl=False, color=color)
+
+
+def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
+    """Return how to see more of an answer than one screen; ``run``: whose chains there are.
+
+    The store is not named, so that equal answers of two stores have equal bytes.
+    """
+    if view.full or view.show or view.format is not Format.table:
+        return ()
+    more = "more: --full; or --show with some of: {sections}"
+    if run is None:
+        return (more,)
+    where = "" if log_dir == DEFAULT_LOG_DIR else " (in the same --log-dir or --store)"
+    return more, f"the chains: cotkit show attempt {run}{where}"
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -12,6 +12,7 @@ from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, Scal
 from cotkit.analysis.scale.onset import NO_HELP, may_hide_help
 from cotkit.analysis.scale.values import Onset, OnsetStatus, Point, Step
 from cotkit.analysis.sentences import MANY_TRUNCATED
+from cotkit.analysis.values import Aside
 from cotkit.scoring.chance import CHANCE
 from cotkit.stats.bootstrap import MIN_CLUSTERS, fewest_clusters
 from cotkit.stats.hypotheses import CORRELATION, problems_needed
@@ -319,10 +320,11 @@ def family_of(rungs: Sequence[Rung]) -> str | None:
 def scale_notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
     """List all notes that a reader must see, the most serious first."""
     ladder = setting.ladder
-    notes = [*_family_notes(ladder), *_size_notes(ladder), *_level_notes(setting.question, curves)]
+    notes = [*_family_notes(ladder), *_size_notes(ladder)]
+    notes += map(Aside, _level_notes(setting.question, curves))
     for pair, points in curves.points.items():
-        notes += _pair_notes(pair, points)
-    notes += _cluster_notes(setting, curves)
+        notes += map(Aside, _pair_notes(pair, points))
+    notes += map(Aside, _cluster_notes(setting, curves))
     if any(point.method == "newcombe" for point in _all_points(curves)):
         notes.append(
             "only totals are known of some models: their arms are taken as independent samples, "
