@@ -52,8 +52,8 @@ def _say_chance(gain: Gain, chance: float, margin: float) -> str:
     }
     claim = claims.get(gain.label, f"{gain.arm} cannot be told from chance")
     solved = f"{100 * (chance + gain.gain):.1f} % against {100 * chance:.3g} % of guessing"
-    said = f"{claim}: {solved}, {_format_points(gain.gain)} points ({_say_evidence(gain)})"
-    return f"{said}; {_say_detectable(gain)}" if gain.label not in claims else said
+    sentence = f"{claim}: {solved}, {_format_points(gain.gain)} points ({_say_evidence(gain)})"
+    return f"{sentence}; {_say_detectable(gain)}" if gain.label not in claims else sentence
 
 
 def _say_evidence(gain: Gain) -> str:

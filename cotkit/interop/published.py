@@ -139,15 +139,15 @@ def _keep_known_chance(
     Raises:
         UsageError: it is known of none.
     """
-    known = [ladder for ladder in ladders if ladder.grid.guess is not None]
+    usable = [ladder for ladder in ladders if ladder.grid.guess is not None]
     others = sorted({ladder.grid.bench for ladder in ladders if ladder.grid.guess is None})
-    if not known:
+    if not usable:
         raise UsageError(
             f"{table.name}: what guessing solves is not known of {', '.join(others)}",
             hint="published/chance.toml lists the benchmarks of which it is",
         )
     left_out = f"left out, what guessing solves is not known: {', '.join(others)}"
-    return known, [*notes, *([left_out] if others else [])]
+    return usable, [*notes, *([left_out] if others else [])]
 
 
 def _usable_rows(

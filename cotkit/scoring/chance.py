@@ -36,12 +36,12 @@ def find_chance(problems: Sequence[Problem]) -> Chance:
     Args:
         problems: All that the benchmark has, so that a draw of them changes nothing.
     """
-    shown = {problem.question.id: _shown_options(problem) for problem in problems}
-    are_labels = len(set(map(frozenset, shown.values()))) == 1
+    options = {problem.question.id: _shown_options(problem) for problem in problems}
+    are_labels = len(set(map(frozenset, options.values()))) == 1
     by_options = {
         problem.question.id: _share_right(problem)
         for problem in problems
-        if shown[problem.question.id] and not are_labels
+        if options[problem.question.id] and not are_labels
     }
     others = [problem for problem in problems if problem.question.id not in by_options]
     golds = Counter(answer for problem in others for answer in _right_answers(problem))
