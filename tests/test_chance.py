@@ -119,7 +119,15 @@ def test_compare_takes_chance_as_exact(tmp_path: Path) -> None:
 
 def test_scale_says_where_an_arm_leaves_chance(tmp_path: Path) -> None:
     command = ["scale", "--family", "simulated", "--strategy", "few-shot", "--baseline", "chance"]
-    options = ["--bench", "arithmetic:steps=2", "--limit", "60", "--log-dir", str(tmp_path)]
+    options = [
+        "--bench",
+        "arithmetic:steps=2",
+        "--limit",
+        "60",
+        "--log-dir",
+        str(tmp_path),
+        "--full",
+    ]
     result = CliRunner().invoke(app, [*command, *options, "--display", "none"])
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
@@ -166,7 +174,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 
 
 def scale_csv(path: Path, *options: str) -> str:
-    command = ["scale", "--from", f"csv:{path}", "--baseline", "chance", *options]
+    command = ["scale", "--from", f"csv:{path}", "--baseline", "chance", "--full", *options]
     result = CliRunner().invoke(app, command)
     return f"{' '.join(result.output.split())} {result.exception or ''}"
 
