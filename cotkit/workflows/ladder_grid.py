@@ -71,6 +71,8 @@ class LadderArms:
     """Problem -> tokens of its gold answer (``scoring.measure.answer_length``)."""
     chance: Mapping[str, float] | None = None
     """Problem -> what guessing solves of it; None: nothing is measured against that."""
+    may_think: frozenset[str] = frozenset()
+    """Arms whose models were not told not to think."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ class LadderData:
     """As arrays."""
     n_failed: int
     """Attempts that failed or were never made, of arms that the runs have."""
+    n_left_out: int
+    """Of these, those that are not tried again unasked: a server refuses or cut their prompts."""
     contaminated: tuple[tuple[str, str, float], ...]
     """(model, arm, share of its answers that reason) of cells left out because the arm asks for no
     reasoning and got some."""
@@ -109,7 +113,8 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
             n_failed += n_missing
             share = None
             if not arms.reasons[arm]:
-                share = contamination_rate(store.replies(run.run_id, arm, arms.reader))
+                replies = store.replies(run.run_id, arm, arms.reader)
+                share = contamination_rate(replies, may_think=arm in arms.may_think)
             if share is not None:
                 contaminated.append((run.rung.model, arm, share))
                 cell = _make_hole(len(arms.problem_ids))
@@ -131,6 +136,7 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
     return LadderData(
         grid=grid,
         n_failed=n_failed,
+        n_left_out=sum(store.n_left_out(run.run_id) for run in runs),
         contaminated=tuple(contaminated),
         mute_notes=tuple(mute_notes),
     )

@@ -31,6 +31,7 @@ from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
+from cotkit.run.served import leave_out_cut, read_server
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
 from cotkit.scoring.chance import CHANCE
@@ -98,7 +99,7 @@ class ScaleResult:
     scales: tuple[Scale, ...]
     """One for each benchmark or, by steps, for each group of its problems."""
     n_failed: int
-    """Attempts that failed; they are holes."""
+    """Attempts that failed or were not made, and may yet be; they are holes."""
     why_failed: str | None
     """The most common reason in the last run with failures; None: not known."""
 
@@ -335,6 +336,7 @@ def scale_runs(
                 )
             jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
             run_to_end(reread(jobs[-1].plan, info, store))
+            leave_out_cut(store, run_id, read_server(store, run_id, info))
         check_ladder([job.rung for job in jobs], options.axis)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
@@ -600,6 +602,9 @@ def analyse_jobs(
             bench=plan.spec.bench,
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
+            may_think=frozenset(
+                name for job in jobs for name, how in job.plan.thinking.items() if how != "off"
+            ),
             reader=criteria.reader,
             answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
             chance=None if plan.chance is None else plan.chance.rates,
@@ -633,7 +638,7 @@ def analyse_jobs(
         replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
         for scale in scales
     )
-    return scales_with_origin, data.n_failed
+    return scales_with_origin, data.n_failed - data.n_left_out
 
 
 def _bias_by_size(
@@ -697,6 +702,11 @@ def _grid_notes(
     if data.n_failed:
         yield Aside(
             f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
+        )
+    if data.n_left_out:
+        yield (
+            f"{data.n_left_out} of them are left for good, for a server refuses or cut their "
+            "prompts; --retry-failed tries them again"
         )
     if n_curves > 1:
         yield Aside(

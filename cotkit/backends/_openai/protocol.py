@@ -6,12 +6,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cotkit.backends._hosted.faults import server_sentence
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.parameters import sampling_parameters, stop_strings
 from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._hosted.thinking import thinking_parameters
 from cotkit.backends._openai.setup import Api, Body, ServerSetup
 from cotkit.errors import BackendError
 from cotkit.identity import request_key, sample_seed
@@ -34,6 +35,9 @@ _FINISH_WORDS: Sequence[tuple[str, StopReason | None]] = (
 
 _ALWAYS_NEUTRAL = frozenset({"repetition_penalty", "repeat_penalty"})
 """These move greedy answers, too."""
+
+_FULL_WINDOW = re.compile(r"context|window|model_?length", re.IGNORECASE)
+"""Words for the end of a text that the server's window, and no limit of ours, made."""
 
 _MAX_SHOWN = 80  # characters of a value that an error repeats
 _MOST_TOKENS = 10**9  # of one answer: a larger count is no count
@@ -156,6 +160,13 @@ def read_stop_reason(finish: object, end_words: frozenset[str] = frozenset()) ->
     raise UnknownFinishError(original)
 
 
+def find_cut(part: Body, finish: object) -> Literal["prompt", "answer"] | None:
+    """Return what a server's window cut, if an answer, or a choice of one, says so."""
+    if part.get("truncated") is True:  # llama.cpp's word for a prompt
+        return "prompt"
+    return "answer" if _FULL_WINDOW.search(str(finish or "")) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One text of an answer."""
@@ -168,6 +179,8 @@ class Choice:
     """Reasoning kept apart."""
     why_empty: str | None = None
     """As :attr:`Completion.why_empty`."""
+    cut: Literal["prompt", "answer"] | None = None
+    """As :attr:`Completion.cut`."""
 
 
 def make_completions(answer: Body, body: Body, choices: Sequence[Choice]) -> tuple[Completion, ...]:
@@ -196,6 +209,7 @@ def make_completions(answer: Body, body: Body, choices: Sequence[Choice]) -> tup
                 served_by=answering_model(answer),
                 sent=sent_parameters(body),
                 why_empty=choice.why_empty,
+                cut=choice.cut or find_cut(answer, None),
             )
         )
     return tuple(completions)
@@ -274,13 +288,16 @@ class ChatInterface:
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
         """Return the body of a call."""
+        decoding = request.decoding
+        room, setup = setup.thinking_room(decoding), setup.at(decoding)
         messages = chat_messages(setup, request)
         posted: Body = {
             "model": setup.model,
             "messages": messages,
-            setup.rule.max_tokens: request.decoding.max_tokens,
+            setup.rule.max_tokens: decoding.max_tokens + room,
             **request_parameters(setup, request),
             **cache_parameters(setup, request),
+            **thinking_parameters(setup.rule, decoding),
         }
         if setup.reasoning_effort is not None:
             posted["reasoning_effort"] = setup.reasoning_effort
@@ -327,7 +344,13 @@ def _read_chat_choice(choice: Body, end_words: frozenset[str]) -> Choice:
     why_empty = None
     if tools and not text.strip():
         why_empty = f"tool: {', '.join(dict.fromkeys(tools))}"
-    return Choice(text=text, stop_reason=why, reasoning=reasoning or None, why_empty=why_empty)
+    return Choice(
+        text=text,
+        stop_reason=why,
+        reasoning=reasoning or None,
+        why_empty=why_empty,
+        cut=find_cut(choice, choice.get("finish_reason")),
+    )
 
 
 def _read_parts(content: object) -> tuple[str, str, list[str]]:
@@ -382,7 +405,7 @@ class CompletionsInterface:
         return {
             "model": setup.model,
             "prompt": raw_prompt(request),
-            "max_tokens": request.decoding.max_tokens,
+            "max_tokens": request.decoding.max_tokens + setup.thinking_room(request.decoding),
             **request_parameters(setup, request),
         }
 
@@ -411,7 +434,8 @@ def _read_text_choice(choice: Body, end_words: frozenset[str]) -> Choice:
     why = read_stop_reason(choice.get("finish_reason"), end_words)
     if not isinstance(choice.get("text"), str | list) and why == "stop" and not reasoning:
         raise Malformed("a choice has no text")
-    return Choice(text=text, stop_reason=why, reasoning=reasoning or None)
+    cut = find_cut(choice, choice.get("finish_reason"))
+    return Choice(text=text, stop_reason=why, reasoning=reasoning or None, cut=cut)
 
 
 class ResponsesInterface:
@@ -421,16 +445,19 @@ class ResponsesInterface:
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
         """Return the body of a call; the interface has no stops, seeds and several choices."""
+        decoding = request.decoding
+        room, setup = setup.thinking_room(decoding), setup.at(decoding)
         posted: Body = {
             "model": setup.model,
             "input": chat_messages(setup, request),
-            "max_output_tokens": request.decoding.max_tokens,
+            "max_output_tokens": decoding.max_tokens + room,
             "store": False,  # nothing of a benchmark stays with the provider
             **request_parameters(setup, request),
             **cache_parameters(setup, request),
         }
-        if setup.reasoning_effort is not None:
-            posted["reasoning"] = {"effort": setup.reasoning_effort}
+        effort = thinking_parameters(setup.rule, decoding).get("reasoning_effort")
+        if (effort := effort or setup.reasoning_effort) is not None:
+            posted["reasoning"] = {"effort": effort}
         return posted
 
     def read_completions(
@@ -468,6 +495,7 @@ class ResponsesInterface:
             if re.search(r"_call$", str(item.get("type")))
         ]
         ended: StopReason = "refusal" if refusal else "stop"
+        cause = ""
         if status == "incomplete":
             cause = str(_nested_field(answer, "incomplete_details", "reason") or "max_tokens")
             ended = "refusal" if re.search(_FILTERS, cause.lower()) else "length"
@@ -478,6 +506,7 @@ class ResponsesInterface:
             stop_reason=ended,
             reasoning="\n".join(thoughts) or None,
             why_empty=f"tool: {', '.join(tools)}" if tools and not (text or refusal) else None,
+            cut=find_cut({}, cause),
         )
         return make_completions(answer, posted, [choice])
 
