@@ -290,8 +290,10 @@ def test_a_grade_is_judged_beside_brier() -> None:
             "multiple_choice_grade": (margin > 0).astype(float),
             "1 - brier_per_option": 0.5 + margin / 2,
         }
-        cells[f"m{size}", "cot"] = ArmOutcomes(correct=rng.integers(0, 2, n) * 1.0, metrics=metrics)
-        cells[f"m{size}", "plain"] = ArmOutcomes(correct=rng.integers(0, 2, n) * 1.0)
+        cells[f"m{size}", "cot"] = ArmOutcomes(
+            correct=rng.integers(0, 2, n).astype(np.float64), metrics=metrics
+        )
+        cells[f"m{size}", "plain"] = ArmOutcomes(correct=rng.integers(0, 2, n).astype(np.float64))
     scale = ask(replace(make_grid({"plain": (0.5,) * 6}, n=n), cells=cells))
     jumps = {(jump.curve, jump.exact.metric): jump for jump in scale.answers[0].jumps}
     grade = jumps["arm", "multiple_choice_grade"]

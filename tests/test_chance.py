@@ -182,7 +182,7 @@ def scale_csv(path: Path, *options: str) -> str:
 RATES = ((1, 0.26), (3, 0.24), (10, 0.58), (30, 0.81))
 
 
-def problem_rows(n: int = 200, **columns: object) -> list[dict[str, object]]:
+def problem_rows(n: int = 200, /, **columns: object) -> list[dict[str, object]]:
     return [
         {
             "model": f"m{size}",

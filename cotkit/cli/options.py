@@ -35,7 +35,16 @@ DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 
 
 PANELS: dict[str, tuple[str, ...]] = {
-    "Problems": ("bench", "limit", "seed", "by_steps", "problem", "id_field", "text_field"),
+    "Problems": (
+        "bench",
+        "limit",
+        "seed",
+        "by_steps",
+        "by_length",
+        "problem",
+        "id_field",
+        "text_field",
+    ),
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
         *("thinking", "max_thinking_tokens"),

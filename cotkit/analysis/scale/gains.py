@@ -276,9 +276,10 @@ def measure_pair(
     """
     if arm is None or control is None or isinstance(arm, GuessRates):
         return None
-    if isinstance(control, GuessRates) and isinstance(arm, ArmTotals):
-        return _measure_totals_over_chance(arm, control, level)
-    if isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
+    if isinstance(control, GuessRates):
+        if isinstance(arm, ArmTotals):
+            return _measure_totals_over_chance(arm, control, level)
+    elif isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
         return _measure_unpaired(arm, control, codes, level)
     is_over_chance = isinstance(control, GuessRates)
     control_column = (

@@ -412,11 +412,8 @@ def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
     )
     notes = [f"{what} {join_words(_model_names(affected))}" for affected, what in kinds if affected]
     cut = [
-        (name, [point for point in points if (share_of(point) or 0) >= MANY_TRUNCATED])
-        for name, share_of in (
-            (arm, lambda point: point.truncated),
-            (control, lambda point: point.control_truncated),
-        )
+        (arm, [p for p in points if (p.truncated or 0) >= MANY_TRUNCATED]),
+        (control, [p for p in points if (p.control_truncated or 0) >= MANY_TRUNCATED]),
     ]
     return notes + [
         f"{name}: {100 * MANY_TRUNCATED:.0f} % of the attempts or more were cut at their token "
