@@ -47,6 +47,7 @@ def plan(
         budget_lines,
         forecast_lines,
         forecast_table,
+        print_lines,
         print_status,
     )
     from cotkit.events import Event, Said
@@ -66,13 +67,13 @@ def plan(
             load_benchmark(parse_spec(spec.bench), print_status),
             log_dir=log_dir,
             emit=emit,
-            prices=resources.prices,
+            resources=resources,
         )
         title, *lines = forecast_lines(forecast)
         table = align_columns(forecast_table(forecast))
         if number:
-            typer.echo()
-        typer.echo("\n".join([title, *table, *lines, *budget_lines(forecast, resources.budget)]))
+            print_lines("")
+        print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
 
 
 def _plan_ladder(

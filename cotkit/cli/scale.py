@@ -16,6 +16,7 @@ import typer
 from cotkit.cli.options import (
     View,
     fix_options,
+    read_consent,
     read_executor,
     read_pace,
     read_place,
@@ -80,10 +81,11 @@ def scale_and_print(
     timing: bool,
     display: RunDisplay,
     page: PageRequest | None = None,
+    trusts_code: bool = False,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``page``: to be written, too.
+    ``page``: to be written, too; ``trusts_code``: whether Python files that stored runs name run.
 
     Raises:
         CotkitError: as ``scale_models`` and ``scale_runs``.
@@ -94,7 +96,7 @@ def scale_and_print(
 
     def on_plan(forecast: LadderForecast) -> None:
         if display.mode != "none":
-            print_status("\n".join(ladder_forecast_lines(forecast, spec.margin)))
+            print_status(*ladder_forecast_lines(forecast, spec.margin))
 
     with display.event_sink() as emit:
         if ladder.runs:
@@ -105,6 +107,7 @@ def scale_and_print(
                 prices=resources.prices,
                 seed=spec.seed,
                 log_dir=log_dir,
+                trusts_code=trusts_code,
             )
         else:
             result = scale_models(
@@ -245,7 +248,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds"),
-        *("reach", "format_", "full", "show", "timing", "display", "html", "samples"),
+        *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "samples"),
     }
 )
 """Options that have an effect on existing results."""
@@ -257,6 +260,7 @@ _OPTIONS_WITH_RUNS = (
     "by_steps",
     "by_length",
     "prices",
+    "trust_code",
     "log_dir",
     "store",
     "track",
@@ -402,6 +406,7 @@ def scale(
     resources: Resources,
     foreign: ForeignResults,
     log_dir: Path | str,
+    trusts_code: bool,
     executor: RayExecutor | None,
     display: RunDisplay,
     page: PageRequest | None,
@@ -484,7 +489,7 @@ def scale(
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
                 losses=dict(map(_read_loss, loss)),
-                axis=x.value,
+                axis=x.value if "x" in user_options else None,
                 margin=spec.margin,
                 assume_sustained=assume is not None,
                 thresholds=_read_thresholds(thresholds),
@@ -518,6 +523,7 @@ def scale(
         timing=timing,
         display=display,
         page=page,
+        trusts_code=trusts_code,
     )
 
 
@@ -547,6 +553,7 @@ command = with_options(
     fix_options(read_resources, budget_usd=None, budget_tokens=None, budget_time=None),
     read_foreign,
     read_place,
+    read_consent,
     read_executor,
     read_display,
     read_page,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cotkit.analysis.scale.grid import Axis
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.csv_file import RATES, CsvRow, read_rates, read_rows
 from cotkit.interop.results import LadderResults, Result, is_rate, make_ladders
@@ -31,6 +32,10 @@ class PublishedTable:
     """Strategy -> its control."""
     n_items: Mapping[str, int]
     """Benchmark -> number of problems, for rows without one."""
+    chance: Mapping[str, float]
+    """Benchmark -> solve rate of guessing, the control where that is ``chance``."""
+    axis: Axis = "params"
+    """What size means unless the user says it; ``ordinal`` where sizes were never published."""
 
 
 def load_tables() -> dict[str, PublishedTable]:
@@ -45,9 +50,44 @@ def load_tables() -> dict[str, PublishedTable]:
             answers=tuple(fields["answers"]),
             controls=fields["controls"],
             n_items=fields["n_items"],
+            chance=fields.get("chance", {}),
+            axis=fields.get("axis", "params"),
         )
         for name, fields in tables.items()
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedThreshold:
+    """From which size on authors say that something emerges; they give no interval."""
+
+    ability: str
+    """A task, or a strategy."""
+    is_strategy: bool
+    """Whether it is a way of prompting or tuning, not a task."""
+    model: str
+    """The smallest model that the authors count as having it."""
+    n_params: int
+    """Its parameters."""
+    train_flops: float
+    """Its training compute."""
+    source: str
+    """Paper and table."""
+
+
+def load_thresholds() -> list[ClaimedThreshold]:
+    """Return the claims of Wei et al. 2022 (arXiv:2206.07682, Table 1), in its order."""
+    return [
+        ClaimedThreshold(
+            ability=row.need("bench"),
+            is_strategy=row.need("strategy") == "strategy",
+            model=row.need("model"),
+            n_params=row.count("params") or 0,
+            train_flops=row.number("value"),
+            source=row.need("source"),
+        )
+        for row in read_rows(resource("published/thresholds2022.csv"))
+    ]
 
 
 def find_table(name: str) -> PublishedTable:
@@ -108,7 +148,7 @@ def load_ladders(
         for ladder in make_ladders(list(_read_results(counted, path, table)), params)
         if any(_has_pair(ladder, arm, controls[arm]) for arm in answers)
     ]
-    if baseline == CHANCE:
+    if all(controls[arm] == CHANCE for arm in answers):
         ladders, notes = _keep_known_chance(table, ladders, notes)
     if not ladders:
         raise UsageError(f"{table.name}: no model here has both a strategy and its control")
@@ -128,7 +168,8 @@ def _read_results(rows: Sequence[CsvRow], path: Path, table: PublishedTable) -> 
         ).items()
     }
     for result in read_rates(rows, path, sizes=table.n_items):
-        yield replace(result, chance=chances.get(_normalise_name(result.bench), result.chance))
+        chance = table.chance.get(result.bench, chances.get(_normalise_name(result.bench)))
+        yield result if chance is None else replace(result, chance=chance)
 
 
 def _keep_known_chance(
@@ -158,7 +199,7 @@ def _usable_rows(
     if not sure:
         hint = "--include-unverified" if rows else f"strategies: {', '.join(table.controls)}"
         raise UsageError(f"{table.name} has no such row that was verified", hint=hint)
-    counted = [row for row in sure if row.fields["n_items"] or row.need("bench") in table.n_items]
+    counted = [row for row in sure if row.n_items or row.need("bench") in table.n_items]
     if not counted:
         hint = "an interval needs it: choose another --bench"
         raise UsageError(f"{table.name}: the paper does not give the number of problems", hint=hint)

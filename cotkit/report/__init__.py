@@ -29,6 +29,7 @@ def render(
     full: bool = True,
     show: Collection[str] = (),
     hints: Sequence[str] = (),
+    raw: bool = False,
 ) -> str:
     """Write a comparison or scale analyses as text; ends in a newline.
 
@@ -45,6 +46,8 @@ def render(
         show: Of the terminal format: only the sections with these keys
             (``cotkit.report.document.SECTIONS``); empty: as ``full`` says.
         hints: Last lines of the terminal format; ``{sections}`` in them stands for its sections.
+        raw: Of CSV: words as they are; else hidden characters are escaped, and an apostrophe
+            stands before what a spreadsheet would take for a formula.
 
     Raises:
         UnknownNameError: no such format.
@@ -71,6 +74,7 @@ def render(
         full=full,
         show=show,
         hints=hints,
+        raw=raw,
     )
 
 
@@ -85,6 +89,7 @@ def render_documents(
     full: bool = True,
     show: Collection[str] = (),
     hints: Sequence[str] = (),
+    raw: bool = False,
 ) -> str:
     """Write documents as text, in any format but lm-eval's.
 
@@ -98,6 +103,7 @@ def render_documents(
         full: As for :func:`render`; of several documents the first alone is a screen.
         show: As for :func:`render`.
         hints: As for :func:`render`.
+        raw: As for :func:`render`.
 
     Raises:
         UnknownNameError: no such format.
@@ -131,7 +137,7 @@ def render_documents(
         case "csv":
             from cotkit.report.formats import to_csv
 
-            return to_csv(documents[1:] or documents)
+            return to_csv(documents[1:] or documents, raw=raw)
         case "latex":
             from cotkit.report.formats import to_latex
 

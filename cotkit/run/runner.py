@@ -96,11 +96,9 @@ async def execute_plan(
             arms=tuple(arm.name for arm in plan.arms),
         )
     )
-    first_answers = FirstAnswers(plan.arms)
+    first_answers = FirstAnswers(plan.arms, completed if queue.n_left else ())
     for row in completed:
         emit(_attempt_event(row, cached=True))
-        if queue.n_left:
-            first_answers.add(row)
     promised = frozenset[str]()
     if not isinstance(backend, _BatchHolder):
         promised = BatchLedger(place=store.place).promised(key)
@@ -393,7 +391,9 @@ async def _run_attempt(
 
     row = _make_failed_row(job)
     try:
-        flow = start_flow(arm.strategy, problem.question, make_oracle(problem, spec.reader))
+        flow = start_flow(
+            arm.strategy, problem.question, make_oracle(problem, spec.reader), arm.system
+        )
         attempt, turns = await drive(flow, ask, run)
         options = select_options(problem, likelihood=spec.likelihood) if scores_options else ()
         last_completion = turns[-1].completions[0]

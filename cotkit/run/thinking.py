@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cotkit.backends._thinking import thinking_room
 from cotkit.errors import BackendError, UsageError
 from cotkit.protocols import Backend
@@ -39,11 +41,13 @@ def decoding_of(arm: Arm) -> Decoding:
 class FirstAnswers:
     """Watches the first answers of each arm: whether thinking took all the room there was."""
 
-    def __init__(self, arms: tuple[Arm, ...]) -> None:
-        """Watch the arms of a plan."""
+    def __init__(self, arms: Sequence[Arm], stored: Sequence[AttemptRow]) -> None:
+        """Watch the arms of a plan, of which these attempts are there already."""
         self._settings = {arm.name: decoding_of(arm).thinking for arm in arms}
         self._n_seen = dict.fromkeys(self._settings, 0)
         self._n_lost = dict.fromkeys(self._settings, 0)
+        for row in stored:
+            self.add(row)
 
     def add(self, row: AttemptRow) -> None:
         """Look at an attempt.
