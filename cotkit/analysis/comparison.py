@@ -63,8 +63,8 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips``, ``run_ons`` and ``chance`` go into
-    the `Comparison`.
+    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips``, ``run_ons`` and ``chance`` go
+    into the `Comparison`.
     """
 
     run_id: str
