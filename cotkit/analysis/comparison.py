@@ -12,7 +12,12 @@ from typing import Protocol, TypeAlias
 from cotkit.analysis.audit import audit_arms, audit_notes, thinking_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.decision import choose_arm
-from cotkit.analysis.following import measure_following
+from cotkit.analysis.following import (
+    is_label_arm,
+    mean_over_sets,
+    measure_following,
+    tell_labels,
+)
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.interactions import interaction_sentence, measure_interactions
 from cotkit.analysis.metrics import add_normalised, measure_metrics
@@ -39,6 +44,7 @@ from cotkit.analysis.values import (
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
+from cotkit.scoring.scope import runs_on
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
 
@@ -50,7 +56,8 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``thinking``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips`` and ``run_ons`` go into the
+    `Comparison`.
     """
 
     run_id: str
@@ -79,6 +86,8 @@ class RunFacts:
     """Whether code that the model wrote ran without a sandbox."""
     address: str | None = None
     """Where the model was asked, if that is no provider's own address."""
+    run_ons: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Arm -> attempts whose rows have no text and which ran on into another turn or problem."""
 
 
 def compare(
@@ -134,27 +143,39 @@ def compare(
     by_problem = {arm: list(table.get(arm, {}).values()) for arm in arms}
     by_arm = {arm: [row for attempts in by_problem[arm] for row in attempts] for arm in arms}
     repeated = {arm for arm in arms if any(len(attempts) > 1 for attempts in by_problem[arm])}
-    cells = tuple(summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    cells = tuple(
+        replace(cell, n_run_on=cell.n_run_on + facts.run_ons.get(cell.arm, 0))
+        for cell in (summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    )
     audits = audit_arms(
         rows,
         {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons},
         reader,
         facts.thinking,
     )
+    following = measure_following(rows, facts.flips, level, counted[0])
     completed = {arm: _completed_by_problem(table.get(arm, {})) for arm in arms}
     interactions = () if sequential else measure_interactions(completed, pairs, level)
-    verdicts = tuple(
-        withhold(
-            mark_upper_bound(
-                _make_verdict(gradings, [gains[i] for gains in counted], margin),
-                facts.upper_bounds,
-                margin,
-            ),
-            audits,
+    counted_verdicts = [
+        mark_upper_bound(
+            _make_verdict(gradings, [gains[i] for gains in counted], margin),
+            facts.upper_bounds,
+            margin,
         )
         for i in range(len(paired))
+    ]
+    verdicts = tuple(
+        withhold(
+            tell_labels(verdict, facts.flips, following, cells, gradings=gradings, margin=margin),
+            audits,
+        )
+        for verdict in counted_verdicts
     )
-    candidates = [] if sequential else [a for a in arms if a not in facts.upper_bounds]
+    candidates = [
+        arm
+        for arm in (() if sequential else arms)
+        if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
+    ]
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -177,7 +198,14 @@ def compare(
             *audit_notes(audits),
             *thinking_notes(rows, arms, facts.thinking),
             *map(interaction_sentence, interactions),
-            *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
+            *comparison_notes(
+                cells,
+                paired,
+                counted[0],
+                n_problems=facts.n_problems,
+                level=level,
+                not_help={arm for arm in arms if is_label_arm(arm, facts.flips)},
+            ),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
         audits=audits,
@@ -200,8 +228,9 @@ def compare(
         ),
         is_sequential=sequential,
         is_unwalled=facts.is_unwalled,
+        following=following,
+        symbol_means=mean_over_sets(single, pairs, level),
         address=facts.address,
-        following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),
@@ -420,6 +449,10 @@ def summarise_arm(
         n=n,
         n_samples=n_attempts if is_repeated else None,
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
+        n_run_on=sum(
+            any(map(runs_on, (row.text, *(draft.text for draft in row.drafts))))
+            for row in completed
+        ),
         n_correct=n_correct,
         solve_rate=math.fsum(shares) / n if n else math.nan,
         interval=rate_interval(
