@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
-from cotkit.analysis.values import Bias, BiasChange
+from cotkit.analysis.values import Bias, BiasChange, NotebookDisplay
 from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 from cotkit.types import Outcome
@@ -354,7 +354,7 @@ class RunOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
+class Scale(NotebookDisplay):
     """A whole scale analysis of one ladder."""
 
     bench: str
