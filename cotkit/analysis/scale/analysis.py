@@ -20,7 +20,7 @@ from cotkit.analysis.scale.grid import (
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, find_jumps, resample_columns
 from cotkit.analysis.scale.labels import label_sentence, relabel_points
 from cotkit.analysis.scale.onset import find_onset, fit_crossing
-from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale
+from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale, ThinnedOnset
 from cotkit.analysis.scale.words import SentenceFacts, family_of, scale_notes, scale_sentence
 from cotkit.stats.bootstrap import percentiles
 
@@ -51,6 +51,7 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         ),
         metrics=_metric_means(setting, drawn),
         prices=price_arms(setting),
+        thinned=_thin(setting),
         notes=scale_notes(setting, curves),
     )
 
@@ -74,6 +75,7 @@ def _make_answer(
         margin=question.margin,
         axis=question.axis,
         assume_sustained=question.assume_sustained,
+        assumed_afterwards=question.assumed_afterwards,
         several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
     )
     sentence = scale_sentence(facts)
@@ -89,6 +91,36 @@ def _make_answer(
         jumps=find_jumps(pair, drawn, setting, rng),
         sentence=sentence,
     )
+
+
+MIN_THINNED = 4
+"""Known sizes of a ladder of which each half still has two."""
+
+
+def _thin(setting: AnalysisSetting) -> tuple[ThinnedOnset, ...]:
+    """Return what every other size alone would have said: from the smallest, from the second."""
+    ladder, question = setting.ladder, setting.question
+    if ladder.n_known < MIN_THINNED:
+        return ()
+    thresholds = None if question.assume_sustained else question.thresholds
+    thinned: list[ThinnedOnset] = []
+    for first in (0, 1):
+        half = slice(first, ladder.n_known, 2)
+        rungs = ladder.rungs[half]
+        alone = replace(ladder, rungs=rungs, positions=ladder.positions[half])
+        curves = measure_curves(
+            replace(setting, ladder=alone), np.random.default_rng(0), counts_otherwise=False
+        )
+        thinned += [
+            ThinnedOnset(
+                arm=arm,
+                control=control,
+                rungs=rungs,
+                onset=find_onset(points, question.margin, thresholds),
+            )
+            for (arm, control), points in curves.points.items()
+        ]
+    return tuple(thinned)
 
 
 def _metric_means(
