@@ -154,7 +154,7 @@ _SIZES = {  # in the smallest unit of each kind
 _UNIT_NAME = re.compile(r"\s?(%|[a-z]*?)s?(?![a-z])", re.IGNORECASE)
 
 
-def settle_number(  # noqa: C901, PLR0911 - one answer to each way of not settling
+def settle_number(  # noqa: C901, PLR0911, PLR0912 - one answer to each way of not settling
     piece: str, *, after: str = "", is_label: bool = False, comma: bool = False
 ) -> Settled:
     """Decide which one number a piece of text states, if it is one.
