@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 N_RESAMPLES = 2000
 """Of each bootstrap, and sign flips, at least."""
 
-_MANY = 30
+MANY = 30
 """Problems with another value than most have, from which on a metric's mean counts as normal."""
 
 
@@ -246,7 +246,7 @@ def measure_sample(
         )
     values = [a - c for a, c in zip(arm, control, strict=True)]
     [(_, n_equal)] = Counter(values).most_common(1)
-    if is_resampled and not is_clustered and (n == n_equal or n - n_equal >= _MANY):
+    if is_resampled and not is_clustered and (n == n_equal or n - n_equal >= MANY):
         return PairedSample(
             n=n,
             arm_rate=rates[0],

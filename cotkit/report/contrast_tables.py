@@ -100,7 +100,9 @@ def _contrasts_table(
                 Field("model", "first", each.pair.model.model, opens=True),
                 Field("reference", "second", each.pair.reference.model),
             )
+            for arm in dict.fromkeys(each.arm for each in contrasts)
             for each in contrasts
+            if each.arm == arm
         ),
         note="Difference: the first less the second, problem by problem; its intervals hold "
         "together, those of one model each for itself"

@@ -156,18 +156,26 @@ def compare_runs(
 def _side_names(
     sides: Sequence[LadderSide], split: Sequence[Sequence[LadderJob]]
 ) -> tuple[str, str]:
-    """Return what to call either side: the family it was called by, or of all its models."""
+    """Return what to call either side: its family, else its models; with what sets it apart."""
     names: list[str] = []
     for side, jobs in zip(sides, split, strict=True):
         models = dict.fromkeys(job.rung.model for job in jobs)
         families = {job.rung.family for job in jobs}
-        family = families.pop() if len(families) == 1 else None
-        names.append(
-            side.name or (family if family and len(models) > 1 else None) or ", ".join(models)
+        shared = families.pop() if len(families) == 1 and len(models) > 1 else None
+        names.append(side.name or shared or ", ".join(models))
+    if names[0] != names[1]:
+        return names[0], names[1]
+    settings = [
+        set.intersection(
+            *(set({**job.plan.spec.model_args, **job.plan.spec.generation}.items()) for job in jobs)
         )
-    if names[0] == names[1]:  # a family in two settings
-        names = [", ".join(dict.fromkeys(job.rung.model for job in jobs)) for jobs in split]
-    return names[0], names[1]
+        for jobs in split
+    ]
+    first, second = (
+        ",".join(sorted(f"{key}={value}" for key, value in own - other))
+        for own, other in (settings, settings[::-1])
+    )
+    return ":".join(filter(None, (names[0], first))), ":".join(filter(None, (names[1], second)))
 
 
 def _match(rungs: Sequence[Sequence[Rung]], options: ScaleOptions | None) -> tuple[ModelPair, ...]:

@@ -47,6 +47,11 @@ def family_models(family: str) -> tuple[str, ...]:
     return names
 
 
+def is_family(name: str) -> bool:
+    """Return whether :func:`family_models` has models of this name."""
+    return name == "simulated" or any(entry.family == name for entry in catalogue.entries())
+
+
 def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
     """Return a model's size: as its backend says it, its compute as the catalogue says it."""
     rung = Rung(

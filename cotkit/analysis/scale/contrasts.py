@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from cotkit.analysis.gains import (
+    MANY,
     GainEstimate,
     PairedSample,
     estimate_from_totals,
@@ -30,9 +31,9 @@ from cotkit.analysis.scale.words import (
 )
 from cotkit.analysis.values import LEVEL
 from cotkit.errors import UsageError
-from cotkit.stats.bootstrap import Codes, Floats, unit_codes
+from cotkit.stats.bootstrap import Codes, unit_codes
 from cotkit.stats.hypotheses import sidak_level
-from cotkit.stats.intervals import Interval
+from cotkit.stats.intervals import Interval, last_true, tango
 
 ContrastLabel = Literal["higher", "lower", "alike", "undetermined"]
 """What the interval of a difference shows: above 0, below 0, or neither and within the margin."""
@@ -192,7 +193,9 @@ def contrast_models(
 
     The difference of two solve rates is a paired gain (:mod:`cotkit.analysis.gains`); that of two
     gains is the mean over problems of (arm less control) of the first model, less that of the
-    second, by the normal interval or the bootstrap of the same module. Where only totals are known,
+    second, by the normal interval or the bootstrap of the same module; where it differs from 0 on
+    few problems, as the sum over steps s of (share with s or more) less (share with -s or less),
+    each by Tango's interval. Where only totals are known,
     rates count as independent, and the ends of two gains are put together by squares
     (Zou and Donner 2008). Šidák over all differences.
 
@@ -260,10 +263,13 @@ class _Measurement:
     n: int
     value: float
     reference: float
-    sample: PairedSample | None
-    """None: only totals are known."""
+    sample: PairedSample | None = None
+    """None: only totals are known, or there are layers."""
     scale: float = 1.0
     """What the sample's differences are to be multiplied by."""
+    layers: tuple[tuple[int, int], ...] = ()
+    """Of a difference of gains that few problems have, which is a whole number on each: how many
+    have a positive and a negative one of 1 or more, and of 2."""
 
 
 _Cells: TypeAlias = Mapping[tuple[str, str], Cell]
@@ -312,32 +318,36 @@ class _CellTable:
                 n=min(n for _, n in rates),
                 value=rates[0][0] - rates[1][0],
                 reference=rates[2][0] - rates[3][0],
-                sample=None,
             )
         completed = np.flatnonzero(~np.isnan(np.stack(outcomes)).any(axis=0))
         if not len(completed):
             return None
-        first, second = (
-            (outcomes[i][completed] - outcomes[i + 1][completed]) / 2 for i in (0, 2)
-        )  # halves: differences of gains lie in -2..2, and those of scores in -1..1
-        sample = measure_sample(
-            first.tolist(),
-            second.tolist(),
-            self._units(completed),
-            n_units=self._n_units(outcomes[0]),
-            is_clustered=self.codes is not None,
-            is_resampled=True,
-        )
-        return _Measurement(
+        first, second = (outcomes[i][completed] - outcomes[i + 1][completed] for i in (0, 2))
+        measurement = _Measurement(
             pair=pair,
             arm=arm,
             control=control,
             n=len(completed),
-            value=2 * float(first.mean()),
-            reference=2 * float(second.mean()),
-            sample=sample,
-            scale=2.0,
+            value=float(first.mean()),
+            reference=float(second.mean()),
         )
+        differences = first - second
+        is_whole = all(np.isin(scores[completed], (0.0, 1.0)).all() for scores in outcomes)
+        if self.codes is None and is_whole and np.count_nonzero(differences) < MANY:
+            layers = tuple(
+                (int((differences >= step).sum()), int((differences <= -step).sum()))
+                for step in (1, 2)
+            )
+            return replace(measurement, layers=layers)
+        sample = measure_sample(
+            (first / 2).tolist(),  # halves: differences of gains lie in -2..2, of scores in -1..1
+            (second / 2).tolist(),
+            (completed if self.codes is None else self.codes[completed]).tolist(),
+            n_units=len(outcomes[0]) if self.codes is None else int(self.codes.max()) + 1,
+            is_clustered=self.codes is not None,
+            is_resampled=True,
+        )
+        return replace(measurement, sample=sample, scale=2.0)
 
     def gain_interval(self, rung: Rung, arm: str, control: str, level: float) -> Interval:
         """Return the interval of the gain of one model for itself."""
@@ -353,12 +363,6 @@ class _CellTable:
     def rate_interval(self, rung: Rung, arm: str, level: float) -> Interval:
         """Return the interval of the solve rate of one model for itself."""
         return cell_interval(self.cells[rung.model, arm], self.codes, level)
-
-    def _units(self, places: Floats) -> list[int]:
-        return (places if self.codes is None else self.codes[places]).tolist()
-
-    def _n_units(self, scores: Floats) -> int:
-        return len(scores) if self.codes is None else int(self.codes.max()) + 1
 
 
 def _make_contrast(
@@ -376,7 +380,9 @@ def _make_contrast(
             table.gain_interval(r, arm, control, level) for r in (pair.model, pair.reference)
         ]
     method = "totals" if measured.sample is None else measured.sample.method
-    if estimate is None:
+    if measured.layers:
+        method, estimate = "tango", _estimate_layers(measured.layers, measured.n, level)
+    elif estimate is None:
         estimate = _estimate_unpaired(measured, table, intervals, level)
     interval = Interval(
         low=measured.scale * estimate.interval.low,
@@ -417,6 +423,26 @@ def _estimate_unpaired(
         low=max(-2.0, difference - low), high=min(2.0, difference + high), level=level
     )
     return GainEstimate(interval=interval, p_value=math.nan)
+
+
+def _estimate_layers(layers: Sequence[tuple[int, int]], n: int, level: float) -> GainEstimate:
+    """Return what few whole differences say: Tango's interval of each layer, by Bonferroni."""
+
+    def interval_at(confidence: float) -> Interval:
+        each = 1 - (1 - confidence) / len(layers)
+        parts = [tango(n_better, n_worse, n, each) for n_better, n_worse in layers]
+        return Interval(
+            low=sum(part.low for part in parts),
+            high=sum(part.high for part in parts),
+            level=confidence,
+        )
+
+    def excludes_zero(confidence: float) -> bool:
+        interval = interval_at(confidence)
+        return interval.low > 0 or interval.high < 0
+
+    p_value = 1 - last_true(excludes_zero, 1e-9, 1 - 1e-12)
+    return GainEstimate(interval=interval_at(level), p_value=p_value)
 
 
 def label_difference(interval: Interval, margin: float) -> ContrastLabel:
