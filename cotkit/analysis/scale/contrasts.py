@@ -193,8 +193,8 @@ def contrast_models(
 
     The difference of two solve rates is a paired gain (:mod:`cotkit.analysis.gains`); that of two
     gains is the mean over problems of (arm less control) of the first model, less that of the
-    second, by the normal interval or the bootstrap of the same module; where it differs from 0 on
-    few problems, as the sum over steps s of (share with s or more) less (share with -s or less),
+    second, by the normal interval or the bootstrap of the same module; where it varies over few
+    problems, as the sum over steps s of (share with s or more) less (share with -s or less),
     each by Tango's interval. Where only totals are known,
     rates count as independent, and the ends of two gains are put together by squares
     (Zou and Donner 2008). Šidák over all differences.
@@ -268,8 +268,8 @@ class _Measurement:
     scale: float = 1.0
     """What the sample's differences are to be multiplied by."""
     layers: tuple[tuple[int, int], ...] = ()
-    """Of a difference of gains that few problems have, which is a whole number on each: how many
-    have a positive and a negative one of 1 or more, and of 2."""
+    """Of whole differences of gains that few problems vary in: how many have a positive and a
+    negative one of 1 or more, and of 2."""
 
 
 _Cells: TypeAlias = Mapping[tuple[str, str], Cell]
@@ -333,7 +333,8 @@ class _CellTable:
         )
         differences = first - second
         is_whole = all(np.isin(scores[completed], (0.0, 1.0)).all() for scores in outcomes)
-        if self.codes is None and is_whole and np.count_nonzero(differences) < MANY:
+        n_varying = len(differences) - np.unique(differences, return_counts=True)[1].max()
+        if self.codes is None and is_whole and n_varying < MANY:
             layers = tuple(
                 (int((differences >= step).sum()), int((differences <= -step).sum()))
                 for step in (1, 2)
