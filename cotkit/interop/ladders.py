@@ -168,7 +168,7 @@ def contrast_families(
             for side in (first, second)
         ]
         try:
-            pairs = match_sizes(*placed, question.axis)
+            pairs = match_sizes(placed[0], placed[1], question.axis)
         except UsageError as refusal:
             refusals.append(refusal)
             continue

@@ -198,7 +198,7 @@ def _match(rungs: Sequence[Sequence[Rung]], options: ScaleOptions | None) -> tup
         [(rung, rung_position(rung, i, options.axis)) for i, rung in enumerate(side)]
         for side in rungs
     ]
-    return match_sizes(*placed, options.axis)
+    return match_sizes(placed[0], placed[1], options.axis)
 
 
 def _contrast(
