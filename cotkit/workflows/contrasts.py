@@ -77,7 +77,7 @@ def compare_models(
         spec: Its ``model`` and ``bench`` are those of the next two in turn.
         sides: The first, and what it is compared with.
         benches: Each as the user wrote it, and itself.
-        options: What is asked of two ladders; None: one model a side, whatever its size.
+        options: What is scale_options of two ladders; None: one model a side, whatever its size.
         log_dir: Folder of the store, or URL of a database.
         emit: Called with every event.
         on_plan: Called with what the runs would take, before the first of them.
@@ -90,11 +90,11 @@ def compare_models(
     """
     check_fixed(spec, resources, [text for text, _ in benches])
     say = emit or ignore_event
-    asked = options or ScaleOptions(axis="ordinal")
+    scale_options = options or ScaleOptions(axis="ordinal")
     with explain_interrupt(), Store(place_of(log_dir)) as store:
         jobs = name_settings(
             [
-                make_job(spec, model, bench, asked, resources, store=store, emit=say)
+                make_job(spec, model, bench, scale_options, resources, store=store, emit=say)
                 for side in sides
                 for model in side.models
                 for bench in benches
@@ -102,10 +102,10 @@ def compare_models(
         )
         n_first = len(sides[0].models) * len(benches)
         split = jobs[:n_first], jobs[n_first:]
-        check_losses(asked.losses, jobs)
+        check_losses(scale_options.losses, jobs)
         for _, bench in benches:
             _match([[job.rung for job in half if job.bench is bench] for half in split], options)
-        forecast = forecast_ladder(jobs, store, asked, resources)
+        forecast = forecast_ladder(jobs, store, scale_options, resources)
         if on_plan is not None:
             on_plan(forecast)
         why = complete_jobs(jobs, store, resources, log_dir=log_dir, emit=say)

@@ -276,9 +276,9 @@ def pack_models(sizes: Iterable[NetworkSize], seed: int, trained: Path, out: Pat
 def _pack_model(folder: Path, target: Path) -> Path:
     """Pack a model, and the copies of it that were kept on the way."""
     _pack_folder(folder, target, _PACKED_FILES)
-    for kept in sorted(folder.glob("step*")):
-        if is_done(kept):
-            _pack_folder(kept, target / kept.name, ("recipe.json",))
+    for copy in sorted(folder.glob("step*")):
+        if is_done(copy):
+            _pack_folder(copy, target / copy.name, ("recipe.json",))
     return target
 
 
