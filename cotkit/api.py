@@ -237,6 +237,7 @@ def scale(
     thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
     by_steps: bool = False,
     losses: Mapping[str, float] | None = None,
+    replicates: bool = False,
     resources: Resources = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
     on_event: Emit | None = None,
@@ -255,6 +256,7 @@ def scale(
         thresholds: gains whose beginnings the staircase names, fractions, rising.
         by_steps: whether to analyse the problems of each number of steps by themselves.
         losses: model -> pretraining loss in nats per token, for ``x="loss"``.
+        replicates: whether models of equal size and unknown family are trainings of one recipe.
         resources: as there, without a budget, which is of one run.
         log_dir: as there.
         on_event: as there.
@@ -280,6 +282,7 @@ def scale(
             assume_sustained=assume_sustained,
             thresholds=tuple(thresholds),
             losses=dict(losses or {}),
+            replicates=replicates,
             by_steps=by_steps,
         ),
         log_dir=log_dir,

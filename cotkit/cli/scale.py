@@ -205,7 +205,7 @@ def _format_points(gain: float) -> str:
 _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
-        *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over"),
+        *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
         *("reach", "format_", "timing", "display", "html", "samples"),
     }
 )
@@ -487,6 +487,11 @@ def scale(
         "--assume",
         help="sustained: help, once begun, does not stop with size; say so before the run.",
     ),
+    replicates: bool = typer.Option(
+        False,
+        "--replicates",
+        help="Models of equal size and unknown family are trainings of one recipe.",
+    ),
     thresholds: str = typer.Option(
         "5,10,20,30",
         "--thresholds",
@@ -538,6 +543,7 @@ def scale(
                 margin=spec.margin,
                 assume_sustained=assume is not None,
                 thresholds=_read_thresholds(thresholds),
+                replicates=replicates,
                 seed=spec.seed,
             ),
             over=over,
@@ -552,6 +558,7 @@ def scale(
         assume_sustained=assume is not None,
         thresholds=_read_thresholds(thresholds),
         losses=dict(map(_read_loss, loss)),
+        replicates=replicates,
         by_steps=by_steps,
     )
     if over is not None:

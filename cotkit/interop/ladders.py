@@ -62,6 +62,8 @@ class ResultsQuestion:
     """As of ``ScaleQuestion``."""
     thresholds: tuple[float, ...] = THRESHOLDS
     """As of ``ScaleQuestion``."""
+    replicates: bool = False
+    """As of ``ScaleQuestion``."""
     seed: int = 0
     """Of the bootstraps."""
 
@@ -266,6 +268,7 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
             axis=question.axis,
             assume_sustained=question.assume_sustained,
             thresholds=question.thresholds,
+            replicates=question.replicates,
         )
         scale = analyse(ladder.grid, scale_question, np.random.default_rng(question.seed))
         scales.append(replace(scale, notes=(*ladder.notes, *notes, *scale.notes)))

@@ -112,6 +112,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         ),
         tables=(
             *(_sizes_table(answer, scale) for answer in scale.answers),
+            *([_trainings_table(scale)] if any(a.trainings for a in scale.answers) else []),
             _onsets_table([scale]),
             _staircase_table(scale),
             _jumps_table(scale),
@@ -172,6 +173,12 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
                 Field("control_rate", "control %", point.control_rate, "share", opens=True),
                 Field("arm_rate", "arm %", point.arm_rate, "share"),
                 Field("n", "n", point.n),
+                Field(
+                    "n_trainings",
+                    "trainings",
+                    point.rung.n_trainings,
+                    when=bool(answer.trainings),
+                ),
                 Field("n_better", "better", point.n_better),
                 Field("n_worse", "worse", point.n_worse),
                 Field("p_value", "p", point.p_value, "p"),
@@ -185,6 +192,33 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
         note=note if answer is scale.answers[-1] else "",
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
         figures=make_figures(answer, scale.axis),
+    )
+
+
+def _trainings_table(scale: Scale) -> Table:
+    """Return every training of sizes that have several, one by one."""
+    return make_table(
+        "trainings",
+        "Each training",
+        (
+            (
+                Field("model", "model", point.rung.model),
+                Field("size", SIZES[scale.axis][0], size_cell(point, scale.axis)),
+                Field("gain", "gain points", point.gain, "points"),
+                Field("interval", "{level} interval", point.interval, "points"),
+                Field("label", "verdict", verdict_cell(point.label)),
+                Field("control_rate", "control %", point.control_rate, "share", opens=True),
+                Field("arm_rate", "arm %", point.arm_rate, "share"),
+                Field("n", "n", point.n),
+                Field("arm", "arm", answer.arm),
+                Field("control", "control", answer.control),
+            )
+            for answer in scale.answers
+            for point in answer.trainings
+        ),
+        note="One training of a size each, its interval of problems and for itself alone; the "
+        "table of sizes has their means",
+        strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
     )
 
 

@@ -77,7 +77,7 @@ def compare_models(
         spec: Its ``model`` and ``bench`` are those of the next two in turn.
         sides: The first, and what it is compared with.
         benches: Each as the user wrote it, and itself.
-        options: What is scale_options of two ladders; None: one model a side, whatever its size.
+        options: What size means, of two ladders; None: one model a side, whatever its size.
         log_dir: Folder of the store, or URL of a database.
         emit: Called with every event.
         on_plan: Called with what the runs would take, before the first of them.

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Cell, ResultGrid, Rung, rung_position
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    Axis,
+    Cell,
+    ResultGrid,
+    Rung,
+    are_trainings,
+    rung_position,
+    say_way_out,
+)
 from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
@@ -85,8 +94,11 @@ def check_count(n_models: int) -> None:
         )
 
 
-def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
+def check_ladder(rungs: Sequence[Rung], axis: Axis, *, replicates: bool = False) -> None:
     """Refuse models that have no order, before anything is generated.
+
+    Models of one family and size are trainings of it; ``replicates``: so are models of equal size
+    and unknown family.
 
     Raises:
         UsageError: fewer than two models, one given twice, or two of equal or unknown size.
@@ -101,11 +113,15 @@ def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
             what, hint = _NEEDED[axis]
             raise UsageError(f"the {what} of {rung.model} is not known", hint=hint)
         other = by_position.setdefault(position, rung)
-        if other is not rung:
+        if other is not rung and not are_trainings(other, rung, axis, replicates=replicates):
             raise UsageError(
                 f"{other.model} and {rung.model} have the same {_NEEDED[axis][0]}",
-                hint="leave one out, or --x ordinal for the order given",
+                hint=say_way_out(other, rung, axis),
             )
+    if len(by_position) < 2:
+        raise UsageError(
+            f"all {len(rungs)} models are of one size", hint="a ladder needs two sizes or more"
+        )
 
 
 def _find_duplicate(names: Iterable[str]) -> str | None:

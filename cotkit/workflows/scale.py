@@ -125,7 +125,11 @@ def scale_models(
             ]
         )
         for _, bench in benches:
-            check_ladder([job.rung for job in jobs if job.bench is bench], options.axis)
+            check_ladder(
+                [job.rung for job in jobs if job.bench is bench],
+                options.axis,
+                replicates=options.replicates,
+            )
         check_losses(options.losses, jobs)
         forecast = forecast_ladder(jobs, store, options, resources)
         if on_plan is not None:
@@ -179,7 +183,7 @@ def scale_runs(
     with explain_interrupt(), Store(place) as store:
         stored = [store.run(prefix) for prefix in runs]
         jobs = stored_jobs(store, [run.id for run in stored], options)
-        check_ladder([job.rung for job in jobs], options.axis)
+        check_ladder([job.rung for job in jobs], options.axis, replicates=options.replicates)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
         spec = jobs[0].plan.spec
@@ -363,6 +367,8 @@ class ScaleOptions:
     """Gains whose beginnings the staircase names, rising, each in (0, 1]."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
+    replicates: bool = False
+    """Whether models of equal size and unknown family are trainings of one recipe."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
 
@@ -500,6 +506,7 @@ def analyse_jobs(
         axis=options.axis,
         assume_sustained=options.assume_sustained,
         thresholds=options.thresholds,
+        replicates=options.replicates,
     )
     origin = RunOrigin(
         reader=criteria.reader,

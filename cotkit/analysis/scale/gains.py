@@ -20,6 +20,7 @@ from cotkit.analysis.gains import (
 )
 from cotkit.analysis.samples import rate_interval as interval_of_rate
 from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, Rung
+from cotkit.analysis.scale.replicates import RecipeError, Trainings
 from cotkit.analysis.scale.values import Point, SizeLabel
 from cotkit.stats.bootstrap import Codes, Floats
 from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
@@ -44,8 +45,15 @@ class GainCurves:
     """Of each of them."""
 
 
-def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCurves:
-    """Measure every pair at every size, and label what its interval shows."""
+def measure_curves(
+    setting: AnalysisSetting,
+    rng: np.random.Generator,
+    errors: Mapping[Key, RecipeError] | None = None,
+) -> GainCurves:
+    """Measure every pair at every size, and label what its interval shows.
+
+    ``errors``: of gains that are claimed of a recipe, whose intervals they widen.
+    """
     question, cells = setting.question, setting.grid.cells
     measured: dict[Key, PairMeasurement] = {}
     for pair in question.pairs:
@@ -56,10 +64,10 @@ def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCu
                 measured[pair, rung.model] = measurement
     m = max(1, len(measured))
     together = sidak_level(question.level, m)
-    points = _points_by_pair(measured, setting, together, rng)
+    points = _points_by_pair(measured, setting, together, rng, errors or {})
     if question.assume_sustained:
         alone = sidak_level(question.level, len(question.pairs))
-        stepped = _points_by_pair(measured, setting, alone, rng)
+        stepped = _points_by_pair(measured, setting, alone, rng, errors or {})
         points = {pair: step_down(points[pair], stepped[pair], question.margin) for pair in points}
     return GainCurves(points=points, n_intervals=m, level=together)
 
@@ -93,14 +101,23 @@ def _points_by_pair(
     setting: AnalysisSetting,
     level: float,
     rng: np.random.Generator,
+    errors: Mapping[Key, RecipeError],
 ) -> dict[Pair, tuple[Point, ...]]:
     question, ladder = setting.question, setting.ladder
-    estimates = estimate_points(measured, level, question.n_resamples, rng)
+    estimates = {
+        key: errors[key].widen(estimate) if key in errors else estimate
+        for key, estimate in estimate_points(measured, level, question.n_resamples, rng).items()
+    }
     placed = list(zip(ladder.rungs, ladder.positions, strict=True))
     return {
         pair: tuple(
             _make_point(
-                rung, x, measured[pair, rung.model], estimates[pair, rung.model], question.margin
+                rung,
+                x,
+                measured[pair, rung.model],
+                estimates[pair, rung.model],
+                question.margin,
+                recipe_error=errors.get((pair, rung.model)),
             )
             if (pair, rung.model) in estimates
             else _make_hole(rung, x, level)
@@ -111,10 +128,24 @@ def _points_by_pair(
 
 
 def _make_point(
-    rung: Rung, x: float | None, measured: PairMeasurement, estimate: GainEstimate, margin: float
+    rung: Rung,
+    x: float | None,
+    measured: PairMeasurement,
+    estimate: GainEstimate,
+    margin: float,
+    *,
+    recipe_error: RecipeError | None = None,
 ) -> Point:
     interval, base, sample = estimate.interval, measured.control.rate, measured.sample
     n = min(measured.arm.n, measured.control.n)
+    mde = (
+        minimum_detectable_effect(n, base, interval.level)
+        if sample is None
+        else detectable_gain(sample, interval.level)
+    )
+    if recipe_error is not None:
+        parts = mde, recipe_error.detectable(interval.level)
+        mde = max(parts) if all(map(math.isfinite, parts)) else math.nan
     return Point(
         rung=rung,
         x=x,
@@ -130,12 +161,36 @@ def _make_point(
         method="newcombe" if sample is None else sample.method,
         p_value=estimate.p_value,
         label=cast("SizeLabel", label_gain(interval, margin)),  # an interval alone gives no other
-        mde=minimum_detectable_effect(n, base, interval.level)
-        if sample is None
-        else detectable_gain(sample, interval.level),
+        mde=mde,
         is_floor=measured.arm.rate == 0 and base == 0,
         is_ceiling=base >= CEILING,
     )
+
+
+def measure_trainings(
+    pair: Pair, trainings: Trainings, setting: AnalysisSetting, level: float
+) -> tuple[Point, ...]:
+    """Measure a pair in every training of sizes that have several, each for itself at ``level``."""
+    ladder = setting.ladder
+    position_of = {rung.model: x for rung, x in zip(ladder.rungs, ladder.positions, strict=True)}
+    points: list[Point] = []
+    for model in filter(trainings.groups.get, position_of):
+        for rung in trainings.groups[model]:
+            arm, control = (trainings.cells.get((rung.model, name)) for name in pair)
+            measured = measure_pair(arm, control, setting.codes, setting.question.level)
+            if measured is None:
+                points.append(_make_hole(rung, position_of[model], level))
+                continue
+            [estimate] = estimate_points(
+                {(pair, rung.model): measured},
+                level,
+                setting.question.n_resamples,
+                np.random.default_rng(0),
+            ).values()
+            points.append(
+                _make_point(rung, position_of[model], measured, estimate, setting.question.margin)
+            )
+    return tuple(points)
 
 
 def _make_hole(rung: Rung, x: float | None, level: float) -> Point:

@@ -249,6 +249,9 @@ class OnsetAnswer:
     """For arm, control and gain; empty where only totals are known."""
     sentence: str
     """The answer in plain words, numbers included."""
+    trainings: tuple[Point, ...] = ()
+    """Each training of a size that has several, its interval for itself alone; ``points`` have
+    their means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

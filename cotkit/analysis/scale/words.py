@@ -36,6 +36,10 @@ class SentenceFacts:
     """Whether help that began is assumed not to stop."""
     several_families: bool
     """Whether the models differ in more than size."""
+    trainings: str = ""
+    """What the claim is about, where sizes have several trainings; empty: they have not."""
+    is_recipe: bool = False
+    """Whether it is about the recipe: other trainings, too."""
 
 
 def scale_sentence(facts: SentenceFacts) -> str:
@@ -124,7 +128,7 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
     return (
         f"{claim}; no lower end can be named, for {format_size_with_gain(nearest, facts.axis)}"
         f" is open: "
-        f"{_say_problems_needed(nearest, facts.margin)}"
+        f"{_say_what_would_tell(facts, nearest)}"
     )
 
 
@@ -148,7 +152,7 @@ def _say_undecided(facts: SentenceFacts) -> str:
     return (
         f"whether {facts.arm} helps over {facts.control} up to {where} cannot be decided: at "
         f"{format_size_with_gain(worst, facts.axis)} {say_detectable(worst)};"
-        f" {_say_problems_needed(worst, facts.margin)}"
+        f" {_say_what_would_tell(facts, worst)}"
     )
 
 
@@ -210,7 +214,7 @@ def _say_model_based(facts: SentenceFacts) -> list[str]:
 
 
 def _list_provisos(facts: SentenceFacts) -> list[str]:
-    provisos: list[str] = []
+    provisos: list[str] = [facts.trainings] if facts.trainings else []
     if facts.assume_sustained:
         provisos.append("assuming that help, once begun, does not stop with size")
     if facts.several_families:
@@ -218,6 +222,12 @@ def _list_provisos(facts: SentenceFacts) -> list[str]:
             "the models are of several families, so more than size differs between them"
         )
     return provisos
+
+
+def _say_what_would_tell(facts: SentenceFacts, point: Point) -> str:
+    if facts.is_recipe:
+        return "more trainings of every size, rather than more problems, would tell"
+    return _say_problems_needed(point, facts.margin)
 
 
 def _say_problems_needed(point: Point, margin: float) -> str:
