@@ -431,6 +431,7 @@ class AxisOption(StrEnum):
     params = "params"
     active_params = "active-params"
     flops = "flops"
+    tokens = "tokens"
     loss = "loss"
     ordinal = "ordinal"
 

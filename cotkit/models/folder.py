@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cotkit import paths
-from cotkit.errors import BadInputError, Location, ModelLoadError
+from cotkit.errors import BadInputError, Location, ModelLoadError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.inputs import first_line, parse_object, read_object
 
@@ -64,6 +64,41 @@ def folder_fingerprint(folder: Path) -> str:
         if path.is_file() and path.suffix in _HASHED_SUFFIXES and path.name != MANIFEST_NAME
     ]
     return fingerprint_of({name: file_hash(folder / name) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderTraining:
+    """How the model of a folder was trained, by the recipe that ``cotkit lab train`` wrote there."""
+
+    family: str
+    """Of the lab."""
+    tokens: int
+    """Read in training, up to this checkpoint."""
+
+
+def read_training(folder: Path) -> FolderTraining | None:
+    """Return how the model of a folder was trained; None: no recipe of cotkit says so."""
+    path = folder / "recipe.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        recipe = content["recipe"]["recipe"]
+        step = content.get("step", recipe["n_steps"])
+        return FolderTraining(family="pocket", tokens=int(step) * int(recipe["batch_tokens"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def checkpoint_folder(folder: Path, revision: str) -> Path:
+    """Return the folder of a checkpoint that lies in the folder of its model.
+
+    Raises:
+        UnknownNameError: there is no such checkpoint; names those there are.
+    """
+    path = folder / revision
+    if not (path / "config.json").is_file():
+        names = sorted(each.parent.name for each in folder.glob("*/config.json"))
+        raise UnknownNameError(f"checkpoint of {folder.name}", revision, names)
+    return path
 
 
 def n_params(folder: Path) -> int:

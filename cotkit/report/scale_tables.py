@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cotkit.analysis.scale.frontier import Cost, find_cheapest, match_cost
-from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.analysis.scale.grid import LOG_AXES, Axis, Rung
 from cotkit.analysis.scale.values import (
     Check,
     CostPoint,
@@ -42,6 +42,7 @@ SIZES: Mapping[Axis, tuple[str, Form]] = {
     "params": ("parameters", "params"),
     "active-params": ("active parameters", "params"),
     "flops": ("training FLOPs", "flops"),
+    "tokens": ("training tokens", "params"),
     "loss": ("loss in nats", "value"),
     "ordinal": ("rank", "count"),
 }
@@ -568,9 +569,6 @@ def _runs_table(scale: Scale) -> Table:
 # Sizes in words, and the curve of an arm and its control over them.
 
 
-_LOGARITHMIC: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
-
-
 def size_cell(point: Point, axis: Axis) -> Number:
     """Return the size of a point as people write it; a loss is no longer negated."""
     x = None if point.x is None else (-point.x if axis == "loss" else point.x)
@@ -609,7 +607,7 @@ def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure
     return Figure(
         x=tuple(_place_on_axis(point.x or 0.0, axis) for point in points),
         ticks=tuple(say_size(point, axis) for point in points),
-        axis=SIZES[axis][0] + (", logarithmic" if axis in _LOGARITHMIC else ""),
+        axis=SIZES[axis][0] + (", logarithmic" if axis in LOG_AXES else ""),
         upper=Curve(name=answer.arm, y=tuple(point.arm_rate for point in points)),
         lower=Curve(name=answer.control, y=tuple(point.control_rate for point in points)),
         bracket=bracket,
@@ -617,4 +615,4 @@ def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure
 
 
 def _place_on_axis(x: float, axis: Axis) -> float:
-    return math.log10(x) if axis in _LOGARITHMIC else x
+    return math.log10(x) if axis in LOG_AXES else x

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from cotkit.analysis.scale.grid import (
@@ -21,6 +22,7 @@ from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
+from cotkit.models.folder import read_training
 from cotkit.run.identity import Content, difference
 from cotkit.types import BackendInfo
 
@@ -35,6 +37,7 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
     "params": ("number of parameters", "--x ordinal takes the models in the order given"),
     "active-params": ("number of parameters", "--x ordinal takes the models in the order given"),
     "flops": ("training compute", "--x params, or --x ordinal for the order given"),
+    "tokens": ("number of training tokens", "--x params, or --x ordinal for the order given"),
     "loss": ("pretraining loss", "--loss MODEL=2.31"),
 }
 """Axis (not ``ordinal``) -> the size that it needs of a model, and what to do without it."""
@@ -73,11 +76,28 @@ def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
     try:
         entry = catalogue.find(info.model)
     except UnknownNameError:
-        return rung
+        return _add_training(rung)
     return replace(
         rung,
+        train_tokens=entry.training_tokens,
         train_flops=entry.training_flops,
         flops_is_bound=entry.training_flops is not None and entry.training_tokens_is_bound,
+    )
+
+
+def _add_training(rung: Rung) -> Rung:
+    """Return the rung of a model folder with family and training of its recipe, if it has one."""
+    name, revision = catalogue.split_revision(rung.model)
+    folder = Path(name).expanduser() / (revision or "")
+    training = read_training(folder)
+    if training is None:
+        return rung
+    n = rung.n_params
+    return replace(
+        rung,
+        family=rung.family or training.family,
+        train_tokens=training.tokens,
+        train_flops=None if n is None else 6 * n * training.tokens,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 
-Axis = Literal["params", "active-params", "flops", "loss", "ordinal"]
+Axis = Literal["params", "active-params", "flops", "tokens", "loss", "ordinal"]
 """What size means. ``loss`` falls as models get better, so its positions are negated losses."""
 
 
@@ -134,13 +134,14 @@ class ScaleQuestion:
 # The models of a grid in order of size, and what may not be asked of them.
 
 
-LOG_AXES: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
+LOG_AXES: frozenset[Axis] = frozenset({"params", "active-params", "flops", "tokens"})
 """Axes on which a decade is a step."""
 
 _FLAG: dict[Axis, str] = {
     "params": "number of parameters",
     "active-params": "number of active parameters",
     "flops": "training FLOPs",
+    "tokens": "number of training tokens",
     "loss": "pretraining loss",
     "ordinal": "rank",
 }
@@ -216,6 +217,8 @@ def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
         return None if rung.loss is None else -rung.loss
     if axis == "flops":
         value = rung.train_flops
+    elif axis == "tokens":
+        value = rung.train_tokens
     elif axis == "active-params" and rung.n_active_params is not None:
         value = rung.n_active_params
     else:

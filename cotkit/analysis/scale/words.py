@@ -386,6 +386,7 @@ _UNIT: dict[Axis, str] = {
     "params": " parameters",
     "active-params": " active parameters",
     "flops": " training FLOPs",
+    "tokens": " training tokens",
     "loss": " nats of loss",
     "ordinal": "",
 }
