@@ -117,8 +117,8 @@ def entries() -> tuple[CatalogueEntry, ...]:
 def find(name: str) -> CatalogueEntry:
     """Return the model of this name (case and ``_`` for ``-`` do not matter).
 
-    ``NAME@REVISION`` is a checkpoint of it, with the tokens of its training so far; where a size was
-    trained several times, ``NAME-seed2`` is another training.
+    ``NAME@REVISION`` is a checkpoint of it, with the tokens of its training so far; where a size
+    was trained several times, ``NAME-seed2`` is another training.
 
     Raises:
         UnknownNameError: the catalogue has no such model.
@@ -163,6 +163,7 @@ def _find_training(name: str) -> CatalogueEntry | None:
 
 _TOKENS = re.compile(r"tokens?(?P<number>\d+(?:\.\d+)?)(?P<unit>[kmbt])", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|-)step-?(?P<step>\d+)(?:-|$)", re.IGNORECASE)
+_LATER_STAGE = re.compile(r"stage(?!1-)\d")
 _UNITS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
@@ -170,6 +171,8 @@ def _tokens_at(revision: str, entry: CatalogueEntry) -> int | None:
     """Return the training tokens of a checkpoint, by its name; None: the name does not say."""
     if revision == "main":
         return entry.training_tokens
+    if _LATER_STAGE.match(revision) is not None:
+        return None  # it counts the tokens of its stage alone
     if (tokens := _TOKENS.search(revision)) is not None:
         return round(float(tokens["number"]) * _UNITS[tokens["unit"].lower()])
     step = _STEP.search(revision)

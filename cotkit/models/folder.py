@@ -68,7 +68,7 @@ def folder_fingerprint(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderTraining:
-    """How the model of a folder was trained, by the recipe that ``cotkit lab train`` wrote there."""
+    """How a folder's model was trained, by the recipe that ``cotkit lab train`` wrote there."""
 
     family: str
     """Of the lab."""
