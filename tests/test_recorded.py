@@ -181,6 +181,8 @@ def test_the_command_prints_it_in_every_format(two: tuple[str, str]) -> None:
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     assert "Why the two tools disagree" in done.stdout
+    assert "Problem by problem" not in done.stdout
+    done = CliRunner().invoke(app, [*command, "--full"])
     assert "the same text: theirs reads 3 and a reads 32" in " ".join(done.stdout.split())
     page = json.loads(CliRunner().invoke(app, [*command, "--format", "json"]).stdout)
     assert [one["cause"] for one in page["disagreement_causes"]] == ["reading", "answer"]

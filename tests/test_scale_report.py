@@ -130,9 +130,9 @@ FIGURE = Figure(
     x=(8.0, 9.0, 10.0, 11.0),
     ticks=("100 M", "1 B", "10 B", "100 B"),
     axis="parameters",
-    upper=Curve(name="cot", y=(0.0, 0.1, NAN, 0.8)),
-    lower=Curve(name="few-shot", y=(0.0, 0.0, 0.1, 0.2)),
-    bracket=(1, 3),
+    arms=(Curve(name="cot", y=(0.0, 0.1, NAN, 0.8)),),
+    controls=(Curve(name="few-shot", y=(0.0, 0.0, 0.1, 0.2)),),
+    brackets=(("help begins", 1, 3),),
 )
 
 
@@ -160,12 +160,12 @@ def test_a_curve_marks_the_bracket_and_leaves_out_ticks_without_room() -> None:
     assert ticks.index("1 B") - 1 <= low <= ticks.index("1 B") + 2
     assert high > ticks.index("10 B")
     assert axis.strip() == "parameters"
-    close = replace(FIGURE, x=(8.0, 8.01, 8.02, 11.0), bracket=None)
+    close = replace(FIGURE, x=(8.0, 8.01, 8.02, 11.0), brackets=())
     *_, ticks, _ = draw_figure(close, width=80, is_unicode=True)
     assert "100 M" in ticks
     assert "1 B " not in ticks.replace("100 B", "")
 
 
 def test_a_curve_of_holes_is_drawn_without_points() -> None:
-    flat = replace(FIGURE, x=(1.0, 2.0, 3.0, 4.0), upper=Curve(name="c", y=(NAN,) * 4))
+    flat = replace(FIGURE, x=(1.0, 2.0, 3.0, 4.0), arms=(Curve(name="c", y=(NAN,) * 4),))
     assert "●" not in "\n".join(draw_figure(flat, width=80, is_unicode=True)[1:])

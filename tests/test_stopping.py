@@ -172,7 +172,7 @@ def test_a_spent_budget_never_exits_0(tmp_path: Path) -> None:
     assert isinstance(done.exception, IncompleteRunError)
     assert done.exception.exit_code == 75
     assert "cotkit resume" in str(done.exception)
-    assert "ended after" in done.stdout, "what there is was printed"
+    assert "budget used up: " in done.stdout, "what there is was printed"
     assert " done of 30 of 150 problems" in " ".join(done.stdout.split())
 
 

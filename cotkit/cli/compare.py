@@ -12,12 +12,14 @@ import typer
 
 from cotkit.cli.options import (
     Format,
+    View,
     read_executor,
     read_pace,
     read_place,
     read_resources,
     read_specs,
     read_user_options,
+    read_view,
     with_options,
 )
 from cotkit.cli.output import (
@@ -25,6 +27,7 @@ from cotkit.cli.output import (
     check_contrasts,
     exit_by_worst,
     forecast_lines,
+    hint_lines,
     print_contrasts,
     print_rendered,
     print_status,
@@ -86,7 +89,7 @@ def compare(
     executor: RayExecutor | None,
     display: RunDisplay,
     page: PageRequest | None,
-    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
+    view: View,
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
@@ -111,7 +114,7 @@ def compare(
     Prints the gain with its interval, how sure it is, what it depends on, and what it costs.
     """
     if sources:
-        compare_files(sources, specs[0], format_, user_options)
+        compare_files(sources, specs[0], view, user_options)
         return
     if models:
         _check_without_models(user_options)
@@ -120,7 +123,7 @@ def compare(
             models,
             replace(resources, executor=executor),
             log_dir=log_dir,
-            format_=format_,
+            view=view,
             display=display,
             page=page,
         )
@@ -129,7 +132,7 @@ def compare(
         [spec.paced(pace) for spec in specs],
         replace(resources, executor=executor),
         log_dir=log_dir,
-        format_=format_,
+        view=view,
         timing=timing,
         display=display,
         gated=gate,
@@ -147,6 +150,7 @@ command = with_options(
     read_executor,
     read_display,
     read_page,
+    read_view,
 )(compare)
 
 
@@ -172,7 +176,7 @@ def compare_models_and_print(
     resources: Resources,
     *,
     log_dir: Path | str,
-    format_: Format,
+    view: View,
     display: RunDisplay,
     page: PageRequest | None,
 ) -> None:
@@ -183,7 +187,7 @@ def compare_models_and_print(
         texts: Each ``--models``; together they name two.
         resources: What each run may use.
         log_dir: Folder of the store, or URL of a database.
-        format_: Of the report.
+        view: How the answer is printed.
         display: How the runs are watched.
         page: To be written, too.
 
@@ -213,7 +217,7 @@ def compare_models_and_print(
             emit=emit,
             resources=resources,
         )
-    print_contrasts(result.contrasts, format_, page)
+    print_contrasts(result.contrasts, view, page)
     check_contrasts(result)
 
 
@@ -225,7 +229,7 @@ def run_and_print(
     resources: Resources,
     *,
     log_dir: Path | str,
-    format_: Format,
+    view: View,
     timing: bool,
     display: RunDisplay,
     expected: str | None = None,
@@ -238,7 +242,7 @@ def run_and_print(
         specs: What to run: the same options on each benchmark.
         resources: What each run may use.
         log_dir: Folder of the store, or URL of a database.
-        format_: Of the report.
+        view: How the answers are printed.
         timing: Whether to print what was measured.
         display: How the runs are watched.
         expected: The run that a single spec must turn out to be.
@@ -254,8 +258,8 @@ def run_and_print(
     from cotkit.report import render
     from cotkit.store import store_option
 
-    _check_draws(specs[0], format_, page, gated=gated)
-    _check_several(specs, resources, format_, page)
+    _check_draws(specs[0], view, page, gated=gated)
+    _check_several(specs, resources, view, page)
     with display.event_sink() as emit:
         answers = [
             _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
@@ -265,7 +269,8 @@ def run_and_print(
         if number:
             typer.echo()
         if isinstance(answer, Comparison):
-            print_rendered(partial(render, answer, format_.value, timing=timing))
+            hints = hint_lines(view, answer.run_id, log_dir)
+            print_rendered(partial(render, answer, timing=timing, hints=hints, **view.settings()))
             hint = f"go on with: cotkit resume {answer.run_id} {store_option(log_dir)}"
             comparisons.append((answer, hint))
             if page is not None:
@@ -273,7 +278,7 @@ def run_and_print(
         else:
             from cotkit.workflows.exemplar_draws import RESUME_HINT
 
-            _print_draws(answer, format_)
+            _print_draws(answer, view.format)
             comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
     if gated:
         for comparison, _ in comparisons:
@@ -331,7 +336,7 @@ def _run(
 
 
 def _check_several(
-    specs: Sequence[RunSpec], resources: Resources, format_: Format, page: PageRequest | None
+    specs: Sequence[RunSpec], resources: Resources, view: View, page: PageRequest | None
 ) -> None:
     """Refuse what several benchmarks cannot be printed as or share."""
     from cotkit.run.budget import Budget
@@ -346,13 +351,13 @@ def _check_several(
     if page is not None:
         hint = "leave out --html; later: cotkit report RUN"
         raise UsageError("the comparisons of several benchmarks have no page", hint=hint)
-    if format_.value not in {"table", "markdown"}:
+    if view.format.value not in {"table", "markdown"}:
         raise UsageError(
-            f"several benchmarks have no format {format_.value}", hint="table or markdown"
+            f"several benchmarks have no format {view.format.value}", hint="table or markdown"
         )
 
 
-def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, gated: bool) -> None:
+def _check_draws(spec: RunSpec, view: View, page: PageRequest | None, *, gated: bool) -> None:
     """Refuse what several exemplar draws cannot be printed as."""
     if not spec.exemplar_seeds:
         return
@@ -361,8 +366,10 @@ def _check_draws(spec: RunSpec, format_: Format, page: PageRequest | None, *, ga
     if page is not None:
         hint = "leave out --html; later: cotkit report RUN"
         raise UsageError("exemplar draws have no page", hint=hint)
-    if format_.value not in {"table", "json"}:
-        raise UsageError(f"exemplar draws have no format {format_.value}", hint="table or json")
+    if view.format.value not in {"table", "json"}:
+        raise UsageError(f"exemplar draws have no format {view.format.value}", hint="table or json")
+    if view.full or view.show:
+        raise UsageError("exemplar draws have no sections", hint="leave out --full and --show")
 
 
 def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
@@ -400,12 +407,14 @@ def _n_missing(comparison: Comparison) -> int:
 # ``cotkit compare --from``: files of other tools in place of a run.
 
 
-_OPTIONS_WITH_FILES = frozenset({"sources", "baseline", "reader", "margin", "format_"})
+_OPTIONS_WITH_FILES = frozenset(
+    {"sources", "baseline", "reader", "margin", "format_", "full", "show"}
+)
 """Options that have an effect on recorded results."""
 
 
 def compare_files(
-    sources: Sequence[str], spec: RunSpec, format_: Format, user_options: frozenset[str]
+    sources: Sequence[str], spec: RunSpec, view: View, user_options: frozenset[str]
 ) -> None:
     """Compare files and print; ``user_options``: names of the options that the user wrote.
 
@@ -418,9 +427,9 @@ def compare_files(
 
     if wrong := min(user_options - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
-        hint = "--baseline, --reader, --margin and --format do"
+        hint = "--baseline, --reader, --margin, --format, --full and --show do"
         raise UsageError(f"--{name} has no effect on existing results", hint=hint)
     comparison = compare_recorded(
         sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
     )
-    print_rendered(partial(render, comparison, format_.value))
+    print_rendered(partial(render, comparison, hints=hint_lines(view), **view.settings()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_executor, with_options
+from cotkit.cli.options import CommandGroup, read_executor, with_options
 from cotkit.cli.output import (
     align_columns,
     check_page,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cotkit.labs.report import LabReport
     from cotkit.labs.trainer import Trainer, TrainingEnd, TrainingProgress
 
-app = typer.Typer(help="Networks that cotkit trains itself, on a laptop.", no_args_is_help=True)
+app = CommandGroup(help="Networks that cotkit trains itself, on a laptop.")
 
 _DEVICE = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps or auto.")
 _STEPS = typer.Option(

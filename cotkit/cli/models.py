@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(help="Models that cotkit knows by name.", invoke_without_command=True)
+from cotkit.cli.options import CommandGroup
+
+app = CommandGroup(help="Models that cotkit knows by name.", invoke_without_command=True)
 
 
 @app.callback()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typer
 
+from cotkit.cli.options import CommandGroup
 from cotkit.errors import UsageError
 
-app = typer.Typer(help="Begin a strategy or a benchmark of your own.", no_args_is_help=True)
+app = CommandGroup(help="Begin a strategy or a benchmark of your own.")
 
 STRATEGY = '''\
 """{title}: the first answer, asked for again after it was seen (say whose idea it is).

@@ -9,14 +9,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
-from cotkit.errors import UsageError
+from cotkit.errors import UnknownNameError, UsageError
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
@@ -28,6 +29,92 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+
+
+# How help shows the options: in panels, the common ones first, no name ever cut.
+
+
+PANELS: dict[str, tuple[str, ...]] = {
+    "Problems": ("bench", "limit", "seed", "by_steps", "problem", "id_field", "text_field"),
+    "Prompt": (
+        *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
+        *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
+        *("confirm_run_unsafe_code", "sandbox"),
+    ),
+    "Model": (
+        *(
+            "model",
+            "models",
+            "family",
+            "over",
+            "runs",
+            "published",
+            "sources",
+            "params",
+            "loss",
+            "x",
+        ),
+        *("replicates", "include_unverified", "model_args", "apply_chat_template"),
+    ),
+    "What decides": (
+        *("reader", "margin", "gate", "stop_when", "likelihood", "missing", "assume"),
+        *("thresholds", "reach"),
+    ),
+    "Output": (
+        *("format_", "full", "show", "html", "samples", "timing", "display", "track"),
+        *("log_level", "log_dir", "store", "tag"),
+    ),
+    "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
+    "Hosted": (
+        *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
+        "retry_failed",
+    ),
+    "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
+    "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
+}
+"""Panel of the help -> its options, by parameter; those of no panel stand last."""
+_EXAMPLES = "Examples:"
+
+
+class PanelledCommand(TyperCommand):
+    """A command whose help has its options in panels, and examples that can be copied."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer keeps its types private
+        """Write every option, panel by panel; a long name has a line of its own."""
+        records = {
+            parameter.name or "": record
+            for parameter in self.get_params(ctx)
+            if (record := parameter.get_help_record(ctx)) is not None
+        }
+        others = tuple(name for name in records if not any(name in p for p in PANELS.values()))
+        for panel, names in (*PANELS.items(), ("Options", others)):
+            if rows := [records[name] for name in names if name in records]:
+                with formatter.section(panel):
+                    formatter.write_dl(rows)
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - as above
+        """Write what the command does, wrapped, then its examples as they are."""
+        text, _, examples = (self.help or "").replace("\b", "").partition(_EXAMPLES)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(inspect.cleandoc(text))
+        if examples:
+            with formatter.section(_EXAMPLES.removesuffix(":")):
+                lines = [line.strip() for line in examples.splitlines() if line.strip()]
+                formatter.write("".join(f"{'':{formatter.current_indent}}{x}\n" for x in lines))
+
+
+class CommandGroup(typer.Typer):
+    """Commands whose help is plain text in panels: it fits any width."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of typer
+        """Make a group that prints its help where no command is named."""
+        defaults = {"no_args_is_help": not settings.get("invoke_without_command", False)}
+        super().__init__(**defaults | settings, rich_markup_mode=None)
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - as above
+        """Return the decorator that adds a command."""
+        return super().command(name, cls=PanelledCommand, **settings)
 
 
 # What is run: the fields of a spec.
@@ -473,6 +560,51 @@ class Format(StrEnum):
     csv = "csv"
     latex = "latex"
     lm_eval = "lm-eval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How an answer is printed."""
+
+    format: Format
+    """In which format."""
+    full: bool
+    """Whether all of it is printed on a terminal; False: what fits one screen."""
+    show: tuple[str, ...]
+    """Sections to be printed instead; empty: none were named."""
+
+    def settings(self) -> dict[str, object]:
+        """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
+        return {"format": self.format.value, "full": self.full, "show": self.show}
+
+
+def read_view(
+    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
+    full: bool = typer.Option(False, "--full", help="Print every table and note."),
+    show: list[str] = typer.Option(
+        [],
+        "--show",
+        help="Print these sections below the answer: metrics,outcomes,notes; may be repeated.",
+    ),
+) -> View:
+    """Return how the answer is printed.
+
+    Raises:
+        UnknownNameError: no report has such a section.
+        UsageError: what is named has no effect.
+    """
+    from cotkit.report.document import SECTIONS
+
+    sections = tuple(name for text in show for name in text.split(",") if name)
+    for name in sections:
+        if name not in SECTIONS:
+            raise UnknownNameError("section", name, SECTIONS)
+    if full and sections:
+        raise UsageError("--full prints every section, so --show has no effect")
+    if (full or sections) and format_ is not Format.table:
+        name = "--full" if full else "--show"
+        raise UsageError(f"{name} is of the table: --format {format_.value} is always whole")
+    return View(format=format_, full=full, show=sections)
 
 
 class Display(StrEnum):

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import typer
 
-from cotkit.cli.options import Display, Format
+from cotkit.cli.options import Display, Format, View
 from cotkit.errors import IncompleteRunError, MissingDependencyError, UsageError
 from cotkit.events import printable
 from cotkit.paths import check_overwrites, write_atomically
+from cotkit.run.spec import DEFAULT_LOG_DIR
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ def print_rendered(render: Callable[..., str]) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     text = render(width=width, color=color, encoding=sys.stdout.encoding)
     typer.echo(text, nl=False, color=color)
+
+
+def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
+    """Return how to see more of an answer than one screen; ``run``: whose chains there are.
+
+    The store is not named, so that equal answers of two stores have equal bytes.
+    """
+    if view.full or view.show or view.format is not Format.table:
+        return ()
+    more = "more: --full; or --show with some of: {sections}"
+    if run is None:
+        return (more,)
+    where = "" if log_dir == DEFAULT_LOG_DIR else " (in the same --log-dir or --store)"
+    return more, f"the chains: cotkit show attempt {run}{where}"
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -152,7 +167,7 @@ def write_scales(
 
 
 def print_contrasts(
-    contrasts: Sequence[ModelContrasts], format_: Format, page: PageRequest | None
+    contrasts: Sequence[ModelContrasts], view: View, page: PageRequest | None
 ) -> None:
     """Print what two models or ladders differ in; write its page, too, if there is one asked for.
 
@@ -161,7 +176,7 @@ def print_contrasts(
     """
     from cotkit.report import render
 
-    print_rendered(partial(render, contrasts, format_.value))
+    print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
     if page is not None:
         from cotkit.report.html.contrast_charts import contrasts_page
 

@@ -1,17 +1,27 @@
-"""``cotkit report``: stored runs as one HTML file, with a browser of their samples."""
+"""``cotkit report``: stored runs again, on the terminal or as one HTML file with every sample."""
 
+from __future__ import annotations
+
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_place, with_options
+from cotkit.cli.options import View, read_place, read_view, with_options
+from cotkit.cli.output import read_page
+
+if TYPE_CHECKING:
+    from cotkit.cli.output import PageRequest
 
 EXAMPLES = """
 Examples:
 
-  cotkit report --html report.html
+  cotkit report
 
-  cotkit report 3fa9 --html report.html
+  cotkit report last --show metrics,outcomes
+
+  cotkit report --html report.html
 
   cotkit report 3fa9 c9a2 71d0 --html models.html --log-dir ./logs
 """
@@ -19,30 +29,28 @@ Examples:
 
 def report(
     log_dir: Path | str,
+    page: PageRequest | None,
+    view: View,
     runs: list[str] = typer.Argument(
-        None, help="Ids of runs, or how they begin (default: the latest)."
-    ),
-    html: Path = typer.Option(..., "--html", help="The file to write."),
-    samples: bool = typer.Option(
-        True,
-        "--samples/--no-samples",
-        help="Whether it shows problems, gold answers and what was written.",
+        None, help="Ids of runs, how they begin, or last (default: the latest)."
     ),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
 ) -> None:
-    """Write one self-contained HTML file about stored runs: answer, figures, tables, every sample.
+    """Print stored runs again as compare printed them, or write one self-contained HTML file.
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli.output import PageRequest, check_page, print_status, write_page
+    from cotkit.cli.output import hint_lines, print_rendered, print_status, write_page
     from cotkit.errors import UsageError
-    from cotkit.report.html import page
+    from cotkit.report import render
+    from cotkit.report.html import page as make_page
     from cotkit.store import Store, existing_place, mask_password
     from cotkit.workflows.stored_run import load_part
 
-    check_page(html)
+    if page is not None and (view.full or view.show or view.format.value != "table"):
+        raise UsageError("--html holds every section", hint="leave out --format, --full, --show")
     place = existing_place(log_dir)
     with Store(place) as store:
         chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
@@ -51,11 +59,21 @@ def report(
                 f"{mask_password(place)} holds no run", hint="begin with: cotkit compare"
             )
         chosen = list({run.id: run for run in chosen}.values())
-        request = PageRequest(path=html, samples=samples)
-        parts = [request.select_samples(load_part(store, run, print_status)) for run in chosen]
-    write_page(html, page(parts, timing=timing))
-    typer.echo(str(html))
+        if page is None and len(chosen) > 1 and view.format.value not in {"table", "markdown"}:
+            raise UsageError(
+                f"several runs have no format {view.format.value}", hint="table or markdown"
+            )
+        parts = [load_part(store, run, print_status) for run in chosen]
+    if page is not None:
+        write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
+        typer.echo(str(page.path))
+        return
+    for number, comparison in enumerate(part.comparison for part in parts):
+        if number:
+            typer.echo()
+        hints = hint_lines(view, comparison.run_id, log_dir)
+        print_rendered(partial(render, comparison, timing=timing, hints=hints, **view.settings()))
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
-command = with_options(read_place)(report)
+command = with_options(read_place, read_page, read_view)(report)

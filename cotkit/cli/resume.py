@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli.options import (
-    Format,
+    View,
     read_executor,
     read_pace,
     read_place,
     read_resources,
+    read_view,
     with_options,
 )
 from cotkit.cli.output import RunDisplay, read_display
@@ -28,10 +29,10 @@ def resume(
     log_dir: Path | str,
     executor: "RayExecutor | None",
     display: RunDisplay,
+    view: View,
     run: str = typer.Argument(
         "", help="Id of the run, or how it begins (default: the latest unfinished)."
     ),
-    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
@@ -68,11 +69,13 @@ def resume(
         [spec.paced(pace)],
         replace(resources, executor=executor),
         log_dir=log_dir,
-        format_=format_,
+        view=view,
         timing=timing,
         display=display,
         expected=chosen.id,
     )
 
 
-command = with_options(read_pace, read_resources, read_place, read_executor, read_display)(resume)
+command = with_options(
+    read_pace, read_resources, read_place, read_executor, read_display, read_view
+)(resume)

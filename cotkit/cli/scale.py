@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli.options import (
-    Format,
+    View,
     fix_options,
     read_executor,
     read_pace,
@@ -22,6 +22,7 @@ from cotkit.cli.options import (
     read_resources,
     read_specs,
     read_user_options,
+    read_view,
     with_options,
 )
 from cotkit.cli.output import (
@@ -29,6 +30,7 @@ from cotkit.cli.output import (
     align_columns,
     check_contrasts,
     estimate_cells,
+    hint_lines,
     print_contrasts,
     print_rendered,
     print_status,
@@ -76,7 +78,7 @@ def scale_and_print(
     *,
     reach: float | None,
     log_dir: Path | str,
-    format_: Format,
+    view: View,
     timing: bool,
     display: RunDisplay,
     page: PageRequest | None = None,
@@ -117,9 +119,7 @@ def scale_and_print(
                 on_plan=on_plan,
                 resources=resources,
             )
-    print_scales(
-        result.scales, reach=reach, format_=format_, timing=timing, page=page, log_dir=log_dir
-    )
+    print_scales(result.scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are holes"
@@ -132,7 +132,7 @@ def print_scales(
     scales: Sequence[Scale],
     *,
     reach: float | None,
-    format_: Format,
+    view: View,
     timing: bool,
     page: PageRequest | None,
     log_dir: Path | str | None = None,
@@ -143,7 +143,11 @@ def print_scales(
     """
     from cotkit.report import render
 
-    print_rendered(partial(render, scales, format_.value, reach=reach, timing=timing))
+    runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
+    hints = hint_lines(view, runs[-1] if runs else None, log_dir or "")
+    print_rendered(
+        partial(render, scales, reach=reach, timing=timing, hints=hints, **view.settings())
+    )
     if page is not None:
         write_scales(page, scales, log_dir, reach=reach, timing=timing)
 
@@ -206,7 +210,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
-        *("reach", "format_", "timing", "display", "html", "samples"),
+        *("reach", "format_", "full", "show", "timing", "display", "html", "samples"),
     }
 )
 """Options that have an effect on existing results."""
@@ -300,7 +304,7 @@ def scale_foreign(
     *,
     over: str | None,
     reach: float | None,
-    format_: Format,
+    view: View,
     timing: bool,
     page: PageRequest | None,
 ) -> None:
@@ -323,14 +327,14 @@ def scale_foreign(
         ladders = load_results(
             foreign.published, foreign.sources, question, include_unverified=unverified
         )
-        print_contrasts(contrast_families(ladders, over, question), format_, page)
+        print_contrasts(contrast_families(ladders, over, question), view, page)
         return
     if foreign.published is not None:
         unverified = foreign.include_unverified
         scales = analyse_published(foreign.published, question, include_unverified=unverified)
     else:
         scales = analyse_sources(foreign.sources, question)
-    print_scales(scales, reach=reach, format_=format_, timing=timing, page=page)
+    print_scales(scales, reach=reach, view=view, timing=timing, page=page)
 
 
 # A ladder over another, at the sizes that both have.
@@ -377,7 +381,7 @@ def _compare_and_print(
     resources: Resources,
     *,
     log_dir: Path | str,
-    format_: Format,
+    view: View,
     display: RunDisplay,
     page: PageRequest | None,
 ) -> None:
@@ -398,7 +402,7 @@ def _compare_and_print(
                 emit=emit,
                 resources=resources,
             )
-    print_contrasts(result.contrasts, format_, page)
+    print_contrasts(result.contrasts, view, page)
     check_contrasts(result)
 
 
@@ -452,6 +456,7 @@ def scale(
     executor: RayExecutor | None,
     display: RunDisplay,
     page: PageRequest | None,
+    view: View,
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
@@ -501,7 +506,6 @@ def scale(
     reach: float | None = typer.Option(
         None, "--reach", help="Name the cheapest that solves so many percent."
     ),
-    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
 ) -> None:
     """Find from which model size on a strategy helps, and whether a jump is real.
@@ -549,7 +553,7 @@ def scale(
             ),
             over=over,
             reach=None if reach is None else reach / 100,
-            format_=format_,
+            view=view,
             timing=timing,
             page=page,
         )
@@ -570,7 +574,7 @@ def scale(
             options,
             replace(resources, executor=executor),
             log_dir=log_dir,
-            format_=format_,
+            view=view,
             display=display,
             page=page,
         )
@@ -586,7 +590,7 @@ def scale(
         replace(resources, executor=executor),
         reach=None if reach is None else reach / 100,
         log_dir=log_dir,
-        format_=format_,
+        view=view,
         timing=timing,
         display=display,
         page=page,
@@ -622,4 +626,5 @@ command = with_options(
     read_executor,
     read_display,
     read_page,
+    read_view,
 )(scale)

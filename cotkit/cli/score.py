@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.options import Display, Format
+from cotkit.cli.options import Display, View, read_view, with_options
 from cotkit.errors import InterruptedRunError
 from cotkit.run.spec import DEFAULTS
 
@@ -32,6 +32,7 @@ class MissingPolicy(StrEnum):
 
 
 def score(
+    view: View,
     file: Path = typer.Argument(help="JSON lines: id, text; maybe sample, arm, stop_reason, vote."),
     bench: str = typer.Option(
         ..., "--bench", "--tasks", help="Benchmark name, or a JSONL file of your own."
@@ -54,7 +55,6 @@ def score(
     text_field: str = typer.Option(
         "text", "--text-field", help="Field with the completion, or a list of samples."
     ),
-    format_: Format = typer.Option(Format.table, "--format", "-f", help="How to print the answer."),
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
@@ -66,7 +66,7 @@ def score(
     Same readers, outcomes, metrics and report as cotkit compare.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.cli.output import print_rendered, print_status
+    from cotkit.cli.output import hint_lines, print_rendered, print_status
     from cotkit.registry import parse_spec
     from cotkit.report import render
     from cotkit.report.progress import reading_display
@@ -88,8 +88,8 @@ def score(
             )
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted; nothing was printed") from None
-    print_rendered(partial(render, comparison, format_.value))
+    print_rendered(partial(render, comparison, hints=hint_lines(view), **view.settings()))
 
 
 score.__doc__ = f"{score.__doc__}\n\n\b{EXAMPLES}"
-command = score
+command = with_options(read_view)(score)

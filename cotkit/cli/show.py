@@ -1,16 +1,19 @@
 """``cotkit show``: a rendered prompt, one attempt turn by turn, or a benchmark's card."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_place, with_options
+from cotkit.cli.options import CommandGroup, read_place, with_options
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
 
-app = typer.Typer(
-    help="A rendered prompt, one attempt, or a benchmark's card.", no_args_is_help=True
-)
+if TYPE_CHECKING:
+    from cotkit.store import AttemptRow
+
+app = CommandGroup(help="A rendered prompt, one attempt, or a benchmark's card.")
 
 RULE = "─" * 24
 
@@ -89,13 +92,19 @@ def prompt(
 @with_options(read_place)
 def attempt(
     log_dir: Path | str,
-    run: str = typer.Argument(help="Id of the run, or how it begins (cotkit list runs)."),
-    arm: str = typer.Argument(help="Arm, e.g. cot."),
-    problem: str = typer.Argument(help="Id of the problem, e.g. gsm-mini/017."),
+    run: str = typer.Argument(
+        "last", help="Id of the run, how it begins, or last (cotkit list runs)."
+    ),
+    arm: str | None = typer.Argument(None, help="Arm, e.g. cot (default: the last one)."),
+    problem: str | None = typer.Argument(
+        None, help="Id of the problem (default: the first on which the arms disagree)."
+    ),
 ) -> None:
     """Print one attempt: what was asked, what came back, what the readers read.
 
     Examples:
+
+      cotkit show attempt last
 
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
@@ -108,9 +117,13 @@ def attempt(
     with Store(place) as store:
         stored = store.run(run)
         rows = {(row.arm, row.problem_id): row for row in store.attempts(stored.id)}
-        arms, problems = ({key[i] for key in rows} for i in (0, 1))
-        if arm not in arms:
-            raise UnknownNameError("arm", arm, arms)
+        arms, problems = ({key[i]: None for key in rows} for i in (0, 1))
+        arm = list(arms)[-1] if arm is None and arms else arm
+        if arm is not None and problem is None:
+            problem = _first_disagreement(rows, arm)
+            print_status(f"{stored.id}, {arm}, {problem}: one of {len(problems)} problems")
+        if arm is None or problem is None or arm not in arms:
+            raise UnknownNameError("arm", arm or "", arms)
         if (arm, problem) not in rows:
             raise UnknownNameError("problem", problem, problems)
         row, turns = rows[arm, problem], store.turns(stored.id, arm, problem)
@@ -141,6 +154,15 @@ def attempt(
         ]
     ):
         typer.echo(line)
+
+
+def _first_disagreement(rows: "Mapping[tuple[str, str], AttemptRow]", arm: str) -> str | None:
+    """Return the first problem that another arm ended otherwise than this one; else the first."""
+    problems = list(dict.fromkeys(problem for name, problem in rows if name == arm))
+    for problem in problems:
+        if len({row.outcome for (_, other), row in rows.items() if other == problem}) > 1:
+            return problem
+    return problems[0] if problems else None
 
 
 @app.command("bench")

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import read_place, with_options
+from cotkit.cli.options import CommandGroup, read_place, with_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-app = typer.Typer(help="Check a store, or recover a damaged one.", no_args_is_help=True)
+app = CommandGroup(help="Check a store, or recover a damaged one.")
 
 
 @app.command("check")

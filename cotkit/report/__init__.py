@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from cotkit.analysis.values import Comparison
@@ -31,18 +31,25 @@ def render(
     timing: bool = False,
     reach: float | None = None,
     encoding: str = "utf-8",
+    full: bool = True,
+    show: Collection[str] = (),
+    hints: Sequence[str] = (),
 ) -> str:
     """Write a comparison or scale analyses as text; ends in a newline.
 
     Args:
         report: What the analysis found; several analyses begin with what sums them up.
         format: One of :data:`FORMATS`.
-        width: Columns of the terminal; laid out for 60 and more. Other formats ignore it.
+        width: Columns of the terminal; laid out for 40 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
         timing: Adds measured seconds; without them, equal rows give equal bytes.
         reach: Of scale analyses: the cheapest that reach this solve rate (0..1) are named.
         encoding: Of the stream it will be written to; the terminal format draws in ASCII unless
             this is UTF-8.
+        full: Of the terminal format: every table; False: the answer and what fits one screen.
+        show: Of the terminal format: only the sections with these keys
+            (``cotkit.report.document.SECTIONS``); empty: as ``full`` says.
+        hints: Last lines of the terminal format; ``{sections}`` in them stands for its sections.
 
     Raises:
         UnknownNameError: no such format.
@@ -64,7 +71,17 @@ def render(
 
         schema = SCALE_SCHEMA
         documents = scale_documents(_as_scales(report), reach=reach, timing=timing)
-    return render_documents(documents, schema, format, width=width, color=color, encoding=encoding)
+    return render_documents(
+        documents,
+        schema,
+        format,
+        width=width,
+        color=color,
+        encoding=encoding,
+        full=full,
+        show=show,
+        hints=hints,
+    )
 
 
 def render_documents(
@@ -75,6 +92,9 @@ def render_documents(
     width: int = 80,
     color: bool = False,
     encoding: str = "utf-8",
+    full: bool = True,
+    show: Collection[str] = (),
+    hints: Sequence[str] = (),
 ) -> str:
     """Write documents as text, in any format but lm-eval's.
 
@@ -85,6 +105,9 @@ def render_documents(
         width: As for :func:`render`.
         color: As for :func:`render`.
         encoding: As for :func:`render`.
+        full: As for :func:`render`; of several documents the first alone is a screen.
+        show: As for :func:`render`.
+        hints: As for :func:`render`.
 
     Raises:
         UnknownNameError: no such format.
@@ -93,9 +116,18 @@ def render_documents(
         case "table":
             from cotkit.report.terminal import to_terminal
 
+            parts = documents if full or show else documents[:1]
             pages = [
-                to_terminal(document, width=width, color=color, encoding=encoding)
-                for document in documents
+                to_terminal(
+                    document,
+                    width=width,
+                    color=color,
+                    encoding=encoding,
+                    full=full,
+                    show=show,
+                    hints=hints if document is parts[-1] else (),
+                )
+                for document in parts
             ]
             return "\n".join(pages)
         case "markdown":

@@ -6,11 +6,12 @@ A new column is one line: a :class:`~cotkit.report.document.Field` of its table'
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cotkit.analysis.bias import CONDITION_NAMES, MIN_CLUSTERS
 from cotkit.analysis.disagreements import CAUSES, Disagreement
+from cotkit.analysis.sentences import CEILING
 from cotkit.analysis.steps import MIN_PROBLEMS, format_steps
 from cotkit.analysis.values import (
     Audit,
@@ -20,6 +21,8 @@ from cotkit.analysis.values import (
     Cell,
     ChainStep,
     Comparison,
+    CostUnit,
+    Decision,
     Difficulty,
     Following,
     Gain,
@@ -34,16 +37,18 @@ from cotkit.report.document import (
     UNWALLED,
     Document,
     Field,
+    Screen,
     Strip,
     Table,
     Value,
     Words,
     make_table,
+    say_ends,
     say_level,
     say_number,
 )
 from cotkit.report.verdicts import verdict_cell
-from cotkit.types import OUTCOMES
+from cotkit.types import OUTCOMES, Outcome
 
 
 def comparison_document(comparison: Comparison, *, timing: bool = False) -> Document:
@@ -93,10 +98,133 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
                 _outcomes_table(c.cells),
                 _variants_table(c.verdicts),
                 *_side_tables(c),
+                *([] if c.decision is None else [_decision_table(c.decision, c.margin)]),
             )
         ),
         notes=c.notes,
+        warnings=tuple(comparison_warnings(c)),
+        closing=() if c.decision is None else (c.decision.sentence,),
+        screen=Screen(
+            tables=(
+                _mark_upper_bounds(_answer_table(c), upper_bounds),
+                _causes_table(c.disagreements),
+            ),
+            lines=tuple(_list_differences(c)),
+        ),
     )
+
+
+# What stands first: counts that change how the answer is read, and the numbers in short.
+
+
+_COUNTED: tuple[Outcome, ...] = ("failed", "truncated", "refused")
+
+
+def comparison_warnings(c: Comparison) -> Iterator[str]:
+    """Yield phrases: attempts without an answer, an early end, contamination, ceilings, floors."""
+    yield from outcome_warnings({cell.arm: cell.outcomes for cell in c.cells})
+    if c.ended_by is not None:
+        n_done = max((sum(cell.outcomes.values()) for cell in c.cells), default=0)
+        why = "budget used up" if c.ended_by == "budget" else "ended early, all decided"
+        yield f"{why}: {n_done:,} of {c.n_problems:,} problems"
+    leaks = {audit.arm: audit.reasoned for audit in c.audits if audit.is_contaminated}
+    if leaks:
+        totals = {audit.arm: audit.n for audit in c.audits}
+        yield f"contaminated, reasons unasked: {_say_counts(leaks, totals)}"
+    rates = {cell.arm: cell.solve_rate for cell in c.cells}
+    pairs = [(verdict.gain.arm, verdict.gain.control) for verdict in c.verdicts]
+    for control in dict.fromkeys(control for _, control in pairs):
+        if rates.get(control, 0) >= CEILING:
+            yield f"ceiling: {control} alone solves {say_number(rates[control], 'share')} %"
+    floors = [pair for pair in pairs if all(rates.get(arm) == 0 for arm in pair)]
+    if floors:
+        yield f"floor: nothing solved by {', '.join(dict.fromkeys(sum(floors, ())))}"
+
+
+def outcome_warnings(outcomes: Mapping[str, Mapping[Outcome, int]]) -> Iterator[str]:
+    """Yield how many attempts of each arm gave no answer; ``outcomes``: arm -> outcome -> count."""
+    totals = {arm: sum(counts.values()) for arm, counts in outcomes.items()}
+    for outcome in _COUNTED:
+        counts = {arm: n for arm, of_arm in outcomes.items() if (n := of_arm.get(outcome, 0))}
+        if counts:
+            yield f"{outcome}: {_say_counts(counts, totals)}"
+
+
+def _say_counts(counts: Mapping[str, int], totals: Mapping[str, int]) -> str:
+    """Return each arm's count, and what it is out of: once where that is the same for all."""
+    if len({totals[arm] for arm in counts}) == 1:
+        total = totals[next(iter(counts))]
+        return f"{', '.join(f'{arm} {n:,}' for arm, n in counts.items())} of {total:,}"
+    return ", ".join(f"{arm} {n:,} of {totals[arm]:,}" for arm, n in counts.items())
+
+
+def _answer_table(c: Comparison) -> Table:
+    """Return a row for each arm and gain: what it solves, gains and costs."""
+    gains: dict[str, list[Gain | None]] = {}
+    for verdict in c.verdicts:
+        gains.setdefault(verdict.gain.arm, []).append(verdict.gain)
+    is_priced = any(cell.usd is not None for cell in c.cells)
+    controls = {verdict.gain.control for verdict in c.verdicts}
+    costs = "tokens: prompt and generated, mean per problem"
+    return make_table(
+        "answer",
+        "",
+        (
+            (
+                Field("arm", "arm", cell.arm),
+                Field("solve_rate", "solve rate %", cell.solve_rate, "share"),
+                Field("interval", "interval", cell.interval, "share", drawn=True),
+                *_gain_fields(gain, when=bool(c.verdicts), with_control=len(controls) > 1),
+                Field("tokens", "tokens", _sum_tokens(cell), "tokens"),
+                Field("usd", "$ per 1,000", _per_thousand(cell.usd), "usd", when=is_priced),
+            )
+            for cell in c.cells
+            for gain in gains.get(cell.arm, [None])
+        ),
+        note=f"{costs}; $ per 1,000 problems, list prices" if is_priced else costs,
+        strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
+    )
+
+
+def _gain_fields(gain: Gain | None, *, when: bool, with_control: bool) -> Iterator[Field]:
+    """Yield gain, interval and verdict; blanks for an arm that is only a control."""
+    blank = Words(text="", raw="")
+    yield Field("control", "over", gain.control if gain else blank, when=when and with_control)
+    yield Field("gain", "gain points", gain.gain if gain else blank, "points", when=when)
+    ends = gain.interval if gain else blank
+    yield Field("gain_interval", "{level} interval", ends, "points", when=when)
+    yield Field("label", "verdict", verdict_cell(gain.label) if gain else blank, when=when)
+
+
+def _sum_tokens(cell: Cell) -> float | None:
+    if cell.prompt_tokens is None or cell.generated_tokens is None:
+        return None
+    return cell.prompt_tokens + cell.generated_tokens
+
+
+def _per_thousand(usd: float | None) -> float | None:
+    return None if usd is None else 1000 * usd
+
+
+def _list_differences(c: Comparison) -> Iterator[str]:
+    """Yield the ways of counting under which the answer is another one."""
+    for verdict in c.verdicts:
+        for variant in verdict.variants:
+            if variant.name in verdict.depends_on:
+                gain = variant.gain
+                yield (
+                    f"DIFFERS by {variant.name}: {gain.arm} {say_number(gain.gain, 'points')} "
+                    f"({say_ends(gain.interval.low, gain.interval.high, 'points')}), "
+                    f"{verdict_cell(gain.label).text}"
+                )
+    for metric in c.metrics:
+        for gain in metric.gains:
+            if gain.beside_exact == "opposite":
+                yield (
+                    f"DIFFERS by metric {metric.metric}: {gain.arm} is {gain.direction} than "
+                    f"{gain.control}, {say_number(gain.gain, 'change')} "
+                    f"({say_ends(gain.interval.low, gain.interval.high, 'change')})"
+                )
 
 
 def _side_tables(c: Comparison) -> Iterator[Table]:
@@ -631,6 +759,35 @@ def _audit_table(audits: Sequence[Audit]) -> Table:
         note="Reasoned: reasoning stands before the answer in the text that was read; LEAKS: in"
         " more answers than an arm without reasoning may; tokens enough: the --max-tokens that"
         " 95 % of the answers needed, at least twice a limit that was reached",
+    )
+
+
+_COSTS: dict[CostUnit, str] = {"usd": "dollars", "tokens": "tokens"}
+
+
+def _decision_table(decision: Decision, margin: float) -> Table:
+    return make_table(
+        "decision",
+        "Which to choose",
+        (
+            (
+                Field("arm", "arm", contender.arm),
+                Field("solve_rate", "solve rate %", contender.solve_rate, "share"),
+                Field("cost", _COSTS[decision.unit], contender.cost, decision.unit),
+                Field("shortfall", "at most below the best", contender.shortfall, "share"),
+                Field(
+                    "is_shown",
+                    "as good?",
+                    Words(text="yes", raw=True, tone="good")
+                    if contender.is_shown
+                    else Words(text="not shown", raw=False),
+                ),
+            )
+            for contender in decision.contenders
+        ),
+        note="At most below the best: upper limit, in points, of what any other arm solves more,"
+        " all limits together at the report's level (Hsu's comparison with the best); as good: at"
+        f" most the margin, {say_number(margin, 'share')} points",
     )
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cotkit.analysis.scale.contrasts import Contrast, ModelContrasts
-from cotkit.report.document import Document, Field, Strip, Table, make_table, say_number
+from cotkit.report.document import (
+    Document,
+    Field,
+    Screen,
+    Strip,
+    Table,
+    make_table,
+    say_number,
+)
 from cotkit.report.scale_tables import SIZES
 from cotkit.report.verdicts import verdict_cell
 
@@ -52,10 +60,8 @@ def _contrast_document(answer: ModelContrasts) -> Document:
             ("n_problems", answer.n_problems),
         ),
         tables=(
-            _contrasts_table(answer, answer.of_gains(), is_gain=True),
-            _contrasts_table(
-                answer, [each for each in answer.contrasts if each.control is None], is_gain=False
-            ),
+            _gains_table(answer),
+            _rates_table(answer),
             make_table(
                 "runs",
                 "Runs",
@@ -66,48 +72,98 @@ def _contrast_document(answer: ModelContrasts) -> Document:
             ),
         ),
         notes=answer.notes,
+        screen=Screen(tables=(_answer_table(answer),)),
     )
 
 
-def _contrasts_table(
-    answer: ModelContrasts, contrasts: Sequence[Contrast], *, is_gain: bool
-) -> Table:
-    form = "points" if is_gain else "share"
+def _answer_table(answer: ModelContrasts) -> Table:
+    """Return the differences in short."""
+    rates = [each for each in answer.contrasts if each.control is None]
     return make_table(
-        "gain_differences" if is_gain else "rate_differences",
-        "Gains of the two, and their difference" if is_gain else "Solve rates of the two",
+        "answer",
+        "",
+        (
+            (
+                Field("what", "what", f"gain of {each.arm}" if each.control else each.arm),
+                *_size_fields(answer, each),
+                Field("first", "first", each.value, "points" if each.control else "share"),
+                Field("second", "second", each.reference, "points" if each.control else "share"),
+                Field("difference", "difference", each.difference, "points"),
+                Field("interval", "{level} interval", each.interval, "points"),
+                Field("label", "first is", verdict_cell(each.label)),
+            )
+            for each in (*answer.of_gains(), *rates)
+        ),
+        strip=_strip(answer),
+    )
+
+
+def _size_fields(answer: ModelContrasts, contrast: Contrast) -> tuple[Field, ...]:
+    if answer.axis is None:
+        return ()
+    name, form = SIZES[answer.axis]
+    return (Field("size", name, _axis_value(contrast, answer), form),)
+
+
+def _gains_table(answer: ModelContrasts) -> Table:
+    return make_table(
+        "gain_differences",
+        "Gains of the two, and their difference",
         (
             (
                 Field("arm", "arm", each.arm),
-                Field("control", "over", each.control or "", when=is_gain),
-                Field(
-                    "size",
-                    "" if answer.axis is None else SIZES[answer.axis][0],
-                    _axis_value(each, answer),
-                    "count" if answer.axis is None else SIZES[answer.axis][1],
-                    when=answer.axis is not None,
-                ),
-                Field("difference", "difference, points", each.difference, "points"),
-                Field("interval", "{level} interval", each.interval, "points"),
-                Field("label", "first against second", verdict_cell(each.label)),
-                Field("first", "first" if is_gain else "first %", each.value, form, opens=True),
-                Field("first_interval", "its interval", each.value_interval, form),
-                Field("second", "second" if is_gain else "second %", each.reference, form),
-                Field("second_interval", "its interval", each.reference_interval, form),
-                Field("n", "n", each.n),
-                Field("p_value", "p", each.p_value, "p"),
-                Field("method", "method", each.method),
-                Field("model", "first", each.pair.model.model, opens=True),
-                Field("reference", "second", each.pair.reference.model),
+                Field("control", "over", each.control or ""),
+                *_difference_fields(answer, each),
             )
-            for arm in dict.fromkeys(each.arm for each in contrasts)
-            for each in contrasts
+            for each in answer.of_gains()
+        ),
+        note=f"{_NOTE}; gains: arm less control",
+        strip=_strip(answer),
+    )
+
+
+def _rates_table(answer: ModelContrasts) -> Table:
+    rates = [each for each in answer.contrasts if each.control is None]
+    return make_table(
+        "rate_differences",
+        "Solve rates of the two",
+        (
+            (Field("arm", "arm", each.arm), *_difference_fields(answer, each))
+            for arm in dict.fromkeys(each.arm for each in rates)
+            for each in rates
             if each.arm == arm
         ),
-        note="Difference: the first less the second, problem by problem; its intervals hold "
-        "together, those of one model each for itself"
-        + ("; gains: arm less control" if is_gain else ""),
-        strip=Strip(estimate="difference", interval="interval", axis=None, margin=answer.margin),
+        note=_NOTE,
+        strip=_strip(answer),
+    )
+
+
+_NOTE = (
+    "Difference: the first less the second, problem by problem; its intervals hold together, those "
+    "of one model each for itself"
+)
+
+
+def _strip(answer: ModelContrasts) -> Strip:
+    return Strip(estimate="difference", interval="interval", axis=None, margin=answer.margin)
+
+
+def _difference_fields(answer: ModelContrasts, each: Contrast) -> tuple[Field, ...]:
+    form, unit = ("points", "") if each.control else ("share", " %")
+    return (
+        *_size_fields(answer, each),
+        Field("difference", "difference, points", each.difference, "points"),
+        Field("interval", "{level} interval", each.interval, "points"),
+        Field("label", "first against second", verdict_cell(each.label)),
+        Field("first", f"first{unit}", each.value, form, opens=True),
+        Field("first_interval", "its interval", each.value_interval, form),
+        Field("second", f"second{unit}", each.reference, form),
+        Field("second_interval", "its interval", each.reference_interval, form),
+        Field("n", "n", each.n),
+        Field("p_value", "p", each.p_value, "p"),
+        Field("method", "method", each.method),
+        Field("model", "first", each.pair.model.model, opens=True),
+        Field("reference", "second", each.pair.reference.model),
     )
 
 

@@ -62,6 +62,8 @@ class Column:
     """Name in text formats, unit included."""
     opens: bool = False
     """Whether columns that are best kept together begin here."""
+    drawn: bool = False
+    """Whether it only feeds the strip, which then follows the column of the estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Two curves over size, drawn in characters; its numbers stand in a table, too."""
+    """Curves over size, drawn in characters; their numbers stand in a table, too."""
 
     x: tuple[float, ...]
     """Places on the axis, rising, at least two."""
@@ -98,12 +100,12 @@ class Figure:
     """What to write below each place."""
     axis: str
     """What the axis is."""
-    upper: Curve
-    """Drawn over the other."""
-    lower: Curve
-    """What it is measured against."""
-    bracket: tuple[int, int] | None
-    """Indices of the places between which to mark the axis; None: mark nothing."""
+    arms: tuple[Curve, ...]
+    """Curves of strategies, at least one; earlier ones are drawn over later ones."""
+    controls: tuple[Curve, ...]
+    """What they are measured against, drawn below them."""
+    brackets: tuple[tuple[str, int, int], ...]
+    """Of each part of the axis to mark: what it says, and the indices of the places around it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,18 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """What a terminal shows first of a report, below the answer: as much as fits one screen."""
+
+    tables: tuple[Table, ...]
+    """The numbers in short; without notes and titles where they speak for themselves."""
+    figures: tuple[Figure, ...] = ()
+    """Drawn before the tables."""
+    lines: tuple[str, ...] = ()
+    """What else changes how the answer is read: other ways of counting that differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A whole report, in reading order."""
 
@@ -139,7 +153,35 @@ class Document:
     tables: tuple[Table, ...]
     """Always the same tables in the same order."""
     notes: tuple[str, ...]
-    """Warnings, printed last."""
+    """Warnings, printed last; those that are an ``Aside`` not on the first screen."""
+    warnings: tuple[str, ...] = ()
+    """Counts that change how the answer is read, in phrases: failed, truncated, at a ceiling."""
+    closing: tuple[str, ...] = ()
+    """What follows from the answers for whoever has to choose; sentences."""
+    screen: Screen | None = None
+    """What a terminal shows first; None: all of it."""
+
+
+SECTIONS: tuple[str, ...] = (
+    *("answer", "arms", "gains", "outcomes", "variants", "clusters", "transitions", "votes"),
+    *("metrics", "metric_gains", "bias", "bias_changes", "bias_by_category", "following"),
+    *("repeats", "difficulty", "first_wrong_step", "audit", "disagreement_causes"),
+    *(
+        "decision",
+        "disagreements",
+        "gain_differences",
+        "rate_differences",
+        "sizes",
+        "trainings",
+        "onsets",
+        "staircase",
+        "jumps",
+        "frontier",
+        "equal_tokens",
+    ),
+    *("equal_tokens", "checks", "runs", "notes"),
+)
+"""Keys of the tables that a report of runs can have; ``answer``: that of the first screen."""
 
 
 UNWALLED = "code of the model ran without a sandbox and could see the answers"
@@ -165,6 +207,8 @@ class Field:
     """See :attr:`Column.opens`."""
     when: bool = True
     """False leaves the column out; the same in all rows of a table."""
+    drawn: bool = False
+    """See :attr:`Column.drawn`."""
 
     def value(self) -> Value:
         """Return the cell."""
@@ -212,7 +256,7 @@ def _make_column(fields: Sequence[Field]) -> Column:
         levels = {field.content.level for field in fields if isinstance(field.content, Interval)}
         level = f"{say_level(levels.pop())} " if len(levels) == 1 else ""
         header = header.replace("{level} ", level)
-    return Column(key=first.key, header=header, opens=first.opens)
+    return Column(key=first.key, header=header, opens=first.opens, drawn=first.drawn)
 
 
 def missing_interval(level: float) -> Interval:

@@ -33,6 +33,9 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&])")
 def to_markdown(document: Document) -> str:
     """Return the answer, the caption, one pipe table for each section, the notes."""
     parts = [f"**{_escape_markdown(sentence)}**" for sentence in document.headline]
+    if document.warnings:
+        parts.append(f"Warnings: {_escape_markdown(' · '.join(document.warnings))}")
+    parts += map(_escape_markdown, document.closing)
     parts.append(_escape_markdown(" · ".join(document.caption)))
     for table in document.tables:
         if table.rows:
@@ -95,7 +98,7 @@ _LATEX_SPECIAL = str.maketrans(
 def to_latex(document: Document) -> str:
     """Return the answer, one ``table`` for each section, captioned with the runs, and the notes."""
     parts = [r"% needs \usepackage{booktabs}"]
-    parts += [_escape_latex(sentence) for sentence in document.headline]
+    parts += [_escape_latex(sentence) for sentence in (*document.headline, *document.closing)]
     caption = _escape_latex(", ".join(document.caption))
     parts += ["\n".join(_latex_lines(table, caption)) for table in document.tables if table.rows]
     parts += [rf"\emph{{Note:}} {_escape_latex(note)}" for note in document.notes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from cotkit.analysis.scale.values import (
     StatusAbove,
     Step,
 )
+from cotkit.report.comparison_tables import outcome_warnings
 from cotkit.report.document import (
     UNWALLED,
     Curve,
@@ -29,6 +31,7 @@ from cotkit.report.document import (
     Figure,
     Form,
     Number,
+    Screen,
     Strip,
     Table,
     Words,
@@ -37,6 +40,7 @@ from cotkit.report.document import (
     say_number,
 )
 from cotkit.report.verdicts import VERDICTS, verdict_cell
+from cotkit.types import Outcome
 
 SIZES: Mapping[Axis, tuple[str, Form]] = {
     "params": ("parameters", "params"),
@@ -76,6 +80,8 @@ def scale_documents(
         facts=(),
         tables=(_onsets_table(scales),),
         notes=(),
+        warnings=tuple(scale_warnings(scales)),
+        screen=Screen(tables=(_answer_table(scales),)),
     )
     return overview, *(
         replace(document, headline=(title, *document.headline[len(scale.answers) :]))
@@ -124,7 +130,133 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
             _runs_table(scale),
         ),
         notes=scale.notes,
+        warnings=tuple(scale_warnings([scale])),
+        screen=Screen(tables=(_answer_table([scale]),), figures=_make_screen_figures(scale)),
     )
+
+
+# What stands first: counts that change how the answer is read, the curves, the numbers in short.
+
+
+MOST_CURVES = 4
+"""Arms whose curves are drawn together: more cannot be told apart."""
+
+
+def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
+    """Yield phrases: attempts without an answer, and sizes that say nothing or little.
+
+    Of one scale for each gain, of several together.
+    """
+    outcomes: dict[str, Counter[Outcome]] = {}
+    for scale in scales:
+        for arm, counts in (scale.origin.outcomes if scale.origin is not None else {}).items():
+            outcomes.setdefault(arm, Counter()).update(counts)
+    yield from outcome_warnings(outcomes)
+    answers = [answer for scale in scales for answer in scale.answers]
+    points = {f"{a.arm} over {a.control}: ": a.points for a in answers}
+    if len(scales) > 1:
+        points = {"": tuple(point for answer in answers for point in answer.points)}
+    for name, of_gain in points.items():
+        for what, n in (
+            ("nothing measured", sum(p.n == 0 for p in of_gain)),
+            ("floor", sum(p.is_floor for p in of_gain)),
+            ("ceiling", sum(p.is_ceiling for p in of_gain)),
+        ):
+            if n:
+                yield f"{name}{what} at {n} of {len(of_gain)} sizes"
+
+
+def _answer_table(scales: Sequence[Scale]) -> Table:
+    """Return a row for each arm: where help begins, and what it gains at the largest size."""
+    several, by_family = len(scales) > 1, _share_benches(scales)
+    rows = [
+        (scale, answer, largest)
+        for scale in scales
+        for answer in scale.answers
+        for largest in [_largest_point(answer)]
+        if largest is not None
+    ]
+    costs = {(price.rung.model, price.arm): price for scale in scales for price in scale.prices}
+    is_priced = any(price.usd is not None for price in costs.values())
+
+    def make_row(scale: Scale, answer: OnsetAnswer, point: Point) -> Iterator[Field]:
+        onset, cost = answer.onset, costs.get((point.rung.model, answer.arm))
+        usd = None if cost is None or cost.usd is None else 1000 * cost.usd
+        yield Field("bench", "benchmark", scale.bench, when=several and not by_family)
+        yield Field("family", "family", scale.family or "several", when=by_family)
+        yield Field("arm", "arm", answer.arm)
+        yield Field("lower", "helps above", _size_of(onset.lower, answer, scale))
+        yield Field("upper", "up to", _size_of(onset.upper, answer, scale))
+        yield Field("arm_rate", "solve rate %", point.arm_rate, "share", opens=True)
+        yield Field("arm_interval", "interval", point.arm_interval, "share", drawn=True)
+        yield Field("gain", "gain points", point.gain, "points")
+        yield Field("interval", "{level} interval", point.interval, "points")
+        yield Field("label", "verdict", verdict_cell(point.label))
+        yield Field("tokens", "tokens", None if cost is None else cost.tokens, "tokens")
+        yield Field("usd", "$ per 1,000", usd, "usd", when=is_priced)
+
+    sizes = {say_size(largest, scale.axis) for scale, _, largest in rows}
+    where = f"at {sizes.pop()}, the largest size" if len(sizes) == 1 else "at the largest size"
+    return make_table(
+        "answer",
+        "",
+        (make_row(*row) for row in rows),
+        note=f"From the solve rate on: {where}; tokens: prompt and generated, mean per problem",
+        strip=Strip(estimate="arm_rate", interval="arm_interval", axis=(0.0, 1.0), margin=None),
+    )
+
+
+def _largest_point(answer: OnsetAnswer) -> Point | None:
+    """Return the largest size that was measured; None: none of known size was."""
+    measured = [point for point in answer.points if point.x is not None and point.n]
+    return measured[-1] if measured else None
+
+
+def _size_of(rung: Rung | None, answer: OnsetAnswer, scale: Scale) -> Words:
+    """Return the size of an end of a bracket; a dash where there is none."""
+    if rung is None:
+        return _words_or_dash("")
+    point = next(point for point in answer.points if point.rung == rung)
+    return Words(text=say_size(point, scale.axis), raw=rung.model)
+
+
+def _make_screen_figures(scale: Scale) -> tuple[Figure, ...]:
+    """Return one figure with the curves of all arms; none for too many, or one known size."""
+    answers = scale.answers
+    if len(answers) == 1:
+        return make_figures(answers[0], scale.axis)
+    points = [point for point in answers[0].points if point.x is not None]
+    rungs = [[p.rung for p in answer.points if p.x is not None] for answer in answers]
+    if len(points) < 2 or len(answers) > MOST_CURVES or any(r != rungs[0] for r in rungs):
+        return ()
+    controls = {answer.control: answer for answer in reversed(answers)}
+    arms = {answer.arm: answer for answer in reversed(answers)}
+    return (
+        Figure(
+            x=tuple(_place_on_axis(point.x or 0.0, scale.axis) for point in points),
+            ticks=tuple(say_size(point, scale.axis) for point in points),
+            axis=SIZES[scale.axis][0] + (", logarithmic" if scale.axis in LOG_AXES else ""),
+            arms=tuple(
+                Curve(name=name, y=_rates(answer, is_control=False))
+                for name, answer in reversed(arms.items())
+            ),
+            controls=tuple(
+                Curve(name=name, y=_rates(answer, is_control=True))
+                for name, answer in reversed(controls.items())
+                if name not in arms
+            ),
+            brackets=tuple(
+                mark
+                for answer in answers
+                for mark in _mark_bracket(f"{answer.arm} helps", answer.onset, points)
+            ),
+        ),
+    )
+
+
+def _rates(answer: OnsetAnswer, *, is_control: bool) -> tuple[float, ...]:
+    points = (point for point in answer.points if point.x is not None)
+    return tuple(point.control_rate if is_control else point.arm_rate for point in points)
 
 
 def _caption_parts(scale: Scale) -> Iterator[str]:
@@ -598,20 +730,25 @@ def shaded_ends(onset: Onset) -> tuple[Rung, Rung] | None:
 
 
 def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure:
-    rungs = [point.rung for point in points]
-    onset = answer.onset
-    bracket = None
-    ends = shaded_ends(onset)
-    if ends is not None:
-        bracket = rungs.index(ends[0]), rungs.index(ends[1])
     return Figure(
         x=tuple(_place_on_axis(point.x or 0.0, axis) for point in points),
         ticks=tuple(say_size(point, axis) for point in points),
         axis=SIZES[axis][0] + (", logarithmic" if axis in LOG_AXES else ""),
-        upper=Curve(name=answer.arm, y=tuple(point.arm_rate for point in points)),
-        lower=Curve(name=answer.control, y=tuple(point.control_rate for point in points)),
-        bracket=bracket,
+        arms=(Curve(name=answer.arm, y=_rates(answer, is_control=False)),),
+        controls=(Curve(name=answer.control, y=_rates(answer, is_control=True)),),
+        brackets=_mark_bracket("help begins", answer.onset, points),
     )
+
+
+def _mark_bracket(
+    words: str, onset: Onset, points: Sequence[Point]
+) -> tuple[tuple[str, int, int], ...]:
+    """Return the mark of where help begins; none where no lower end is named."""
+    ends = shaded_ends(onset)
+    if ends is None:
+        return ()
+    rungs = [point.rung for point in points]
+    return ((words, rungs.index(ends[0]), rungs.index(ends[1])),)
 
 
 def _place_on_axis(x: float, axis: Axis) -> float:

@@ -1,4 +1,4 @@
-"""A report for the terminal: the answer first, then dense tables with interval strips.
+"""A report for the terminal: the answer first, then what fits one screen, or every table.
 
 A table too wide for the terminal goes on in a second block that repeats its first column, and a
 strip without room is not drawn: no number is dropped. Colour only repeats what the words say.
@@ -10,7 +10,7 @@ import io
 import itertools
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,12 +20,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from cotkit.analysis.values import Aside
 from cotkit.events import printable
 from cotkit.report.document import (
     Document,
     Figure,
     IntervalCell,
     Number,
+    Screen,
     Strip,
     Table,
     Tone,
@@ -36,6 +38,10 @@ from cotkit.report.document import (
 )
 from cotkit.stats.intervals import Interval
 
+MOST_SENTENCES = 8
+"""Answers in words on the first screen, at most."""
+ROOM = 33
+"""Lines of the first screen up to which notes are printed: hints and the prompt follow."""
 STRIP_WIDTHS = (10, 40)
 """Columns of a strip: the fewest it can be read at, the most it is given."""
 LONGEST_WORD = 20
@@ -73,21 +79,78 @@ class _ColumnLayout:
     """See :attr:`Column.opens`."""
 
 
-def to_terminal(document: Document, *, width: int, color: bool, encoding: str) -> str:
-    """Return lines of at most ``width`` columns (60 and more), with escape codes if ``color``."""
+def to_terminal(
+    document: Document,
+    *,
+    width: int,
+    color: bool,
+    encoding: str,
+    full: bool = True,
+    show: Collection[str] = (),
+    hints: Sequence[str] = (),
+) -> str:
+    """Return lines of at most ``width`` columns (40 and more), with escape codes if ``color``.
+
+    The answer and its warnings always come first. After them: of ``show``, the sections with these
+    keys; else all of them if ``full``, or what fits one screen.
+    """
     is_unicode = encoding.lower().replace("-", "").replace("_", "") in _UTF8
     page = _TextPage(width=width, color=color, is_unicode=is_unicode)
-    for sentence in document.headline:
-        page.say(sentence, "bold", indent=2)
+    screen = None if full or show else document.screen
+    if screen is not None and len(document.headline) > MOST_SENTENCES:
+        page.say(f"{len(document.headline)} answers, a row each; in words: --full", "bold")
+    else:
+        for sentence in document.headline:
+            page.say(sentence, "bold", indent=2)
+    if document.warnings:
+        page.say_phrases((f"warnings: {document.warnings[0]}", *document.warnings[1:]), "yellow")
+    for sentence in document.closing:
+        page.say(sentence, indent=2)
     page.say_phrases(document.caption, "dim")
-    for table in document.tables:
+    if screen is None:
+        _print_sections(page, document, show)
+    else:
+        _print_screen(page, document, screen)
+    if hints:
+        page.say("")
+    keys = dict.fromkeys(table.key for table in document.tables if table.rows)
+    sections = ", ".join((*keys, *(["notes"] if document.notes else [])))
+    for hint in hints:
+        page.say(hint.replace("{sections}", sections), "dim", indent=2)
+    return page.getvalue()
+
+
+def _print_sections(page: _TextPage, document: Document, show: Collection[str]) -> None:
+    """Print whole tables and the notes: all of them, or those of ``show``."""
+    short = document.screen.tables if document.screen and "answer" in show else ()
+    for table in (*short, *document.tables):
+        if table.rows and (not show or table.key in show):
+            page.print_table(table)
+    if document.notes and (not show or "notes" in show):
+        page.print_notes(document.notes)
+    present = {table.key for table in document.tables if table.rows} | {"answer", "notes"}
+    if absent := [key for key in show if key not in present]:
+        page.say("")
+        page.say(f"nothing here: {', '.join(absent)}", "dim")
+
+
+def _print_screen(page: _TextPage, document: Document, screen: Screen) -> None:
+    """Print what fits one screen below the answer."""
+    for figure in screen.figures:
+        page.say("")
+        page.print_figure(figure, height=LOW)
+    for table in screen.tables:
         if table.rows:
             page.print_table(table)
-    if document.notes:
+    notes = [note for note in document.notes if not isinstance(note, Aside)]
+    if screen.lines or notes:
         page.say("")
-    for note in document.notes:
-        page.say(f"note: {note}", "yellow", indent=2)
-    return page.getvalue()
+    more = page.say_while_room(screen.lines)
+    if more:
+        page.say(f"and {more} more that DIFFER: --show variants,metric_gains", "yellow")
+    more = page.say_while_room([f"note: {note}" for note in notes])
+    if more:
+        page.say(f"and {more} more notes: --show notes", "yellow")
 
 
 class _TextPage:
@@ -137,30 +200,60 @@ class _TextPage:
             escaped = escaped.encode("ascii", "backslashreplace").decode()
         return Text(escaped, style=style, overflow="fold")
 
+    def say_while_room(self, texts: Sequence[str]) -> int:
+        """Print what fits the first screen, the first of them in any case; return the others."""
+        for i, text in enumerate(texts):
+            if i and len(self.out.getvalue().splitlines()) >= ROOM:
+                return len(texts) - i
+            self.say(text, "yellow", indent=2)
+        return 0
+
+    def print_notes(self, notes: Sequence[str]) -> None:
+        self.say("")
+        for note in notes:
+            self.say(f"note: {note}", "yellow", indent=2)
+
+    def print_figure(self, figure: Figure, *, height: int) -> None:
+        drawn = draw_figure(figure, width=self.width, is_unicode=self.is_unicode, height=height)
+        for line in drawn:
+            self.console.print(self.make_text(line), no_wrap=True)
+
     def print_table(self, table: Table) -> None:
         self.say("")
-        self.say(table.title, "bold")
-        columns = [self.measure_column(table, i) for i in range(len(table.columns))]
+        if table.title:
+            self.say(table.title, "bold")
+        columns = [
+            self.measure_column(table, i)
+            for i, column in enumerate(table.columns)
+            if not column.drawn
+        ]
         layouts = {gap: list(_split_into_blocks(columns, self.width, gap)) for gap in GAPS}
-        gap = min(GAPS, key=lambda gap: len(layouts[gap]))
+        needs_strip = any(column.drawn for column in table.columns)
+        gap = min(
+            GAPS,
+            key=lambda gap: (
+                len(layouts[gap]),
+                needs_strip and not all(self.has_strip(block, gap) for block in layouts[gap]),
+            ),
+        )
         for i, block in enumerate(layouts[gap]):
             if i:
                 self.say("")
             self.print_block(table, block, gap)
         marks = f"strip: {self.glyphs.zero} zero, {self.glyphs.margin} margin"
         is_marked = table.strip and table.strip.margin is not None
-        self.say("; ".join(filter(None, (table.note, marks if is_marked else ""))), "dim")
+        if note := "; ".join(filter(None, (table.note, marks if is_marked else ""))):
+            self.say(note, "dim")
         for figure in table.figures:
             self.say("")
-            for line in draw_figure(figure, width=self.width, is_unicode=self.is_unicode):
-                self.console.print(self.make_text(line), no_wrap=True)
+            self.print_figure(figure, height=HIGH)
 
     def measure_column(self, table: Table, i: int) -> _ColumnLayout:
         """Measure column ``i`` of a table."""
         column = table.columns[i]
         cells = tuple(self.make_text(*_format_value(row[i])) for row in table.rows)
         natural = max(cell_len(cell.plain) for cell in cells)
-        is_text = isinstance(table.rows[0][i], Words)
+        is_text = all(isinstance(row[i], Words) for row in table.rows)
         words = [word for cell in cells for word in cell.plain.split(" ")]
         least = min(max(map(cell_len, words)), LONGEST_WORD) if is_text else natural
         header = _break_header(column.header, natural)
@@ -171,9 +264,14 @@ class _TextPage:
             is_text=is_text,
             least=max(least, narrowest),
             natural=max(natural, narrowest),
-            strip=table.strip if table.strip and table.strip.interval == column.key else None,
+            strip=table.strip if column.key == _strip_place(table) else None,
             opens=column.opens,
         )
+
+    def has_strip(self, block: Sequence[_ColumnLayout], gap: int) -> bool:
+        """Return whether a block has a strip, and the room to draw it."""
+        spare = self.width + gap - sum(column.least + gap for column in block)
+        return any(column.strip for column in block) and spare >= STRIP_WIDTHS[0] + gap
 
     def print_block(self, table: Table, block: Sequence[_ColumnLayout], gap: int) -> None:
         grid = Grid(
@@ -186,9 +284,8 @@ class _TextPage:
         )
         cell_columns: list[tuple[Text, ...]] = []
         spare = self.width + gap - sum(column.least + gap for column in block)
-        strip = STRIP_WIDTHS[0] + gap
-        is_drawn = any(column.strip for column in block) and spare >= strip
-        spare -= strip if is_drawn else 0
+        is_drawn = self.has_strip(block, gap)
+        spare -= STRIP_WIDTHS[0] + gap if is_drawn else 0
         widths: list[int] = []
         for column in block:
             widths.append(min(column.natural, column.least + spare))
@@ -224,6 +321,14 @@ class _TextPage:
             line = draw_strip(axis, estimate.value, interval, self.glyphs)
             lines.append(Text(line, style=next(filter(None, styles), "")))
         return strip_header(axis), tuple(lines)
+
+
+def _strip_place(table: Table) -> str | None:
+    """Return the key of the column that a strip follows; None: there is no strip."""
+    if table.strip is None:
+        return None
+    is_drawn = any(c.drawn for c in table.columns if c.key == table.strip.interval)
+    return table.strip.estimate if is_drawn else table.strip.interval
 
 
 def _break_header(header: str, width: int) -> str:
@@ -355,43 +460,46 @@ def strip_header(axis: StripAxis) -> str:
 # Two curves over size, drawn in characters: every row within the width, no colour needed.
 
 
-HEIGHT = 11
-"""Rows of the field: one for each 10 points."""
+HIGH, LOW = 11, 7
+"""Rows of the field: one for each 10 points, or what leaves room for more on a screen."""
 WIDEST = 76
 """Columns of the field at most: more says nothing more."""
 _LEFT = 6  # columns of the labels of the vertical axis and the axis itself
-_UNICODE = {"upper": "●", "lower": "○", "both": "◉", "line": "·", "axis": "│", "floor": "─"}
-_ASCII = {"upper": "o", "lower": "x", "both": "8", "line": ".", "axis": "|", "floor": "-"}
+_UNICODE = {"arms": "●▲■◆", "controls": "○△□◇", "both": "◉", "line": "·", "axis": "│", "floor": "─"}
+_ASCII = {"arms": "oAEH", "controls": "xaeh", "both": "8", "line": ".", "axis": "|", "floor": "-"}
 
 
-def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
-    """Draw legend, field, axis with its ticks, and the bracket marked below it.
+def draw_figure(figure: Figure, *, width: int, is_unicode: bool, height: int = HIGH) -> list[str]:
+    """Draw legend, field, axis with its ticks, and the brackets marked below it.
 
-    Places that are equal at this size share a mark; a tick that would touch the one before it is
-    left out.
+    Places of one arm and its control that are equal at this size share a mark; of more curves the
+    first is drawn over the others. A tick that would touch the one before it is left out.
     """
     marks = _UNICODE if is_unicode else _ASCII
     n_columns = min(width - _LEFT - 2, WIDEST)
     columns = _figure_columns(figure.x, n_columns)
-    field = [[" "] * n_columns for _ in range(HEIGHT)]
-    for curve in (figure.lower, figure.upper):
-        for column, row in _line_cells(columns, curve.y):
+    field = [[" "] * n_columns for _ in range(height)]
+    is_pair = len(figure.arms) == len(figure.controls) == 1
+    curves = [
+        *zip(figure.arms, itertools.cycle(marks["arms"]), strict=False),
+        *zip(figure.controls, itertools.cycle(marks["controls"]), strict=False),
+    ]
+    for curve, _ in curves:
+        for column, row in _line_cells(columns, curve.y, height):
             field[row][column] = marks["line"]
-    for y, mark in ((figure.lower.y, "lower"), (figure.upper.y, "upper")):
-        for column, value in zip(columns, y, strict=True):
+    for curve, mark in reversed(curves):
+        for column, value in zip(columns, curve.y, strict=True):
             if math.isfinite(value):
-                row = _figure_row(value)
-                is_shared = mark == "upper" and field[row][column] == marks["lower"]
-                field[row][column] = marks["both" if is_shared else mark]
-    legend = (
-        f"{marks['upper']} {printable(figure.upper.name)}   {marks['lower']} "
-        f"{printable(figure.lower.name)}   {marks['both']} both   (solve rate in %)"
-    )
+                row = _figure_row(value, height)
+                is_shared = is_pair and field[row][column] == marks["controls"][0]
+                field[row][column] = marks["both"] if is_shared else mark
+    names = [f"{mark} {printable(curve.name)}" for curve, mark in curves]
+    names += [f"{marks['both']} both"] if is_pair else []
     floor = f"{'':{_LEFT - 1}}{'└' if is_unicode else '+'}{marks['floor'] * (n_columns + 1)}"
     return [
-        legend,
+        *_join_names((*names, "(solve rate in %)"), width),
         *(
-            f"{_row_label(row):>{_LEFT - 2}} {marks['axis']}{''.join(cells)}".rstrip()
+            f"{_row_label(row, height):>{_LEFT - 2}} {marks['axis']}{''.join(cells)}".rstrip()
             for row, cells in enumerate(field)
         ),
         floor,
@@ -399,35 +507,46 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool) -> list[str]:
     ]
 
 
+def _join_names(names: Sequence[str], width: int) -> list[str]:
+    """Return the legend, three blanks between its parts, in lines of ``width`` if that can be."""
+    lines = [names[0]]
+    for name in names[1:]:
+        longer = f"{lines[-1]}   {name}"
+        lines[-1:] = [longer] if cell_len(longer) <= width else [lines[-1], name]
+    return lines
+
+
 def _figure_columns(x: Sequence[float], n: int) -> list[int]:
     low, high = x[0], x[-1]
     return [round((value - low) / (high - low) * (n - 1)) for value in x]
 
 
-def _figure_row(value: float) -> int:
-    return round((1 - min(max(value, 0.0), 1.0)) * (HEIGHT - 1))
+def _figure_row(value: float, height: int) -> int:
+    return round((1 - min(max(value, 0.0), 1.0)) * (height - 1))
 
 
-def _row_label(row: int) -> str:
-    share = 100 * (1 - row / (HEIGHT - 1))
-    return f"{share:.0f}" if row % 5 == 0 else ""
+def _row_label(row: int, height: int) -> str:
+    share = 100 * (1 - row / (height - 1))
+    return f"{share:.0f}" if 2 * row % (height - 1) == 0 else ""
 
 
-def _line_cells(columns: Sequence[int], y: Sequence[float]) -> Iterator[tuple[int, int]]:
+def _line_cells(
+    columns: Sequence[int], y: Sequence[float], height: int
+) -> Iterator[tuple[int, int]]:
     """Yield column and row of the cells between neighbours that were both measured."""
     for (first, y_first), (last, y_last) in pairwise(zip(columns, y, strict=True)):
         if math.isfinite(y_first) and math.isfinite(y_last):
             for column in range(first + 1, last):
                 rise = (y_last - y_first) * (column - first) / (last - first)
-                yield column, _figure_row(y_first + rise)
+                yield column, _figure_row(y_first + rise, height)
 
 
 def _draw_below(
     figure: Figure, columns: Sequence[int], n_columns: int, *, is_unicode: bool
 ) -> Iterator[str]:
-    if figure.bracket is not None:
-        low, high = (columns[i] for i in figure.bracket)
-        fill, words = "═" if is_unicode else "=", "help begins"
+    for words, *ends in figure.brackets:
+        low, high = (columns[i] for i in ends)
+        fill = "═" if is_unicode else "="
         inside, start = fill * (high - low - 1), _LEFT + low
         if high + 2 + len(words) <= n_columns:
             line = f"({inside}] {words}"

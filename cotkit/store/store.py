@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,16 @@ from cotkit.store.rows import (
     as_columns,
     as_reply,
 )
-from cotkit.types import BackendInfo, Completion, Decoding, Message, Reading, Request, Try
+from cotkit.types import (
+    BackendInfo,
+    Completion,
+    Decoding,
+    Message,
+    Outcome,
+    Reading,
+    Request,
+    Try,
+)
 
 _CALLS_AT_A_TIME = 200  # read from the database: bounds memory
 
@@ -233,6 +242,14 @@ class Store:
         row = self._one(query, (run_id,))
         return int(row[0]) if row else 0
 
+    def count_outcomes(self, run_id: str) -> Mapping[str, Mapping[Outcome, int]]:
+        """Return arm -> outcome -> how many attempts of a run ended so."""
+        query = "SELECT arm, outcome, count(*) FROM attempt WHERE run = ? GROUP BY arm, outcome"
+        counts: dict[str, dict[Outcome, int]] = {}
+        for arm, outcome, n in self._db.rows(query, (run_id,)):
+            counts.setdefault(arm, {})[outcome] = int(n)
+        return counts
+
     def n_outdated(self, run_id: str, scorer_versions: Sequence[str]) -> int:
         """Return how many attempts of a run have scores of other versions of the scorer."""
         marks = ", ".join("?" for _ in scorer_versions)
@@ -289,14 +306,17 @@ class Store:
         return [RunRow(**dict(zip(names, row, strict=True))) for row in rows]
 
     def run(self, prefix: str) -> RunRow:
-        """Return the run whose id begins with a prefix.
+        """Return the run whose id begins with a prefix; ``last``: the one that changed last.
 
         Raises:
             UsageError: none does, or several do.
         """
-        matches = [row for row in self.runs() if row.id.startswith(prefix)]
+        rows = self.runs()
+        if prefix == "last" and rows:
+            return rows[0]
+        matches = [row for row in rows if row.id.startswith(prefix)]
         if len(matches) != 1:
-            latest = ", ".join(row.id for row in self.runs()[:5]) or "none yet"
+            latest = ", ".join(row.id for row in rows[:5]) or "none yet"
             what = "no run" if not matches else f"{len(matches)} runs"
             raise UsageError(
                 f"{what} {prefix!r} in {mask_password(self.place)}", hint=f"latest runs: {latest}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import LEVEL, Comparison, Criteria
+from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
 from cotkit.benchmarks import draw_order
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
@@ -305,10 +305,11 @@ def _run_notes(
     if result.ended_by is not None:
         ends = {"budget": "its budget was used up", "decided": "no verdict could change any more"}
         n_done = len({row.problem_id for row in result.rows})
-        notes.append(
+        ended = (
             f"ended after {n_done} of {len(plan.problems)} problems, the same in every arm: "
             f"{ends[result.ended_by]}"
         )
+        notes.append(Aside(ended))
     if why is not None:
         notes.append(f"the commonest reason of failed attempts: {why}")
     if (flips := load_flips(info)) is not None:
@@ -325,11 +326,12 @@ def _run_notes(
     notes += result.server_notes
     if price is not None:
         way = ", batch interface" if plan.spec.batch else ""
-        notes.append(
+        dollars = (
             f"dollars: list prices of {price.as_of} ({price.status}{way}): {price.input:g} in, "
             f"{price.cached_input:g} from cache, {price.output:g} out for a million tokens; "
             f"check them at {price.source}"
         )
+        notes.append(Aside(dollars))
     return tuple(notes)
 
 

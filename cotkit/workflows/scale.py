@@ -5,6 +5,7 @@ One model runs after another, each on the same problems; what the store holds is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
-from cotkit.analysis.values import Criteria
+from cotkit.analysis.values import Aside, Criteria
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -30,7 +31,7 @@ from cotkit.scoring import score
 from cotkit.scoring.measure import answer_length
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store import Store, existing_place, place_of
-from cotkit.types import BackendInfo
+from cotkit.types import BackendInfo, Outcome
 from cotkit.workflows.compare import (
     LEVEL,
     Emit,
@@ -515,6 +516,7 @@ def analyse_jobs(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
         is_unwalled=any(job.plan.is_unwalled for job in jobs),
+        outcomes=_count_outcomes(jobs, store),
     )
     rng = np.random.default_rng(seed)
     scales = [
@@ -562,6 +564,18 @@ def read_jobs(
     return data, runs, notes
 
 
+def _count_outcomes(jobs: Sequence[LadderJob], store: Store) -> Mapping[str, Mapping[Outcome, int]]:
+    """Return arm -> outcome -> how many attempts; what a run has not made counts as failed."""
+    totals: dict[str, Counter[Outcome]] = {}
+    for job in jobs:
+        counts = store.count_outcomes(job.run_id)
+        for arm in (arm.name for arm in job.plan.arms):
+            total = totals.setdefault(arm, Counter())
+            total.update(counts.get(arm, {}))
+            total["failed"] += len(job.plan.problems) - sum(counts.get(arm, {}).values())
+    return totals
+
+
 def _grid_notes(
     jobs: Sequence[LadderJob], runs: Sequence[LadderRun], data: LadderData, n_curves: int
 ) -> Iterator[str]:
@@ -575,15 +589,17 @@ def _grid_notes(
             f"{100 * share:.0f} % of its answers; that cell is left out"
         )
     if data.n_failed:
-        yield f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
+        yield Aside(
+            f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
+        )
     if n_curves > 1:
-        yield (
+        yield Aside(
             f"all intervals of the {n_curves} analyses hold at once at {100 * LEVEL:g} %, so each "
             f"analysis's at {100 * LEVEL ** (1 / n_curves):.4g} %"
         )
     for run in runs:
         if run.price is not None:
-            yield (
+            yield Aside(
                 f"dollars of {run.rung.model}: list prices of {run.price.as_of} "
                 f"({run.price.status}); check them at {run.price.source}"
             )

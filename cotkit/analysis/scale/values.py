@@ -6,11 +6,12 @@ A ``ResultGrid`` and a ``ScaleQuestion`` (``grid.py``) go in; a ``Scale`` comes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.stats.intervals import Interval
+from cotkit.types import Outcome
 
 SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
 """As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
@@ -270,6 +271,11 @@ class RunOrigin:
     """Arm -> exemplars that its prompts show."""
     is_unwalled: bool = False
     """Whether code that a model wrote ran without a sandbox: it could see the answers."""
+    outcomes: Mapping[str, Mapping[Outcome, int]] = field(
+        default_factory=dict[str, Mapping[Outcome, int]]
+    )
+    """Arm -> outcome -> how many attempts of all models ended so; an attempt that was never made
+    counts as failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

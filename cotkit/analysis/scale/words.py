@@ -11,6 +11,7 @@ from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
 from cotkit.analysis.scale.onset import NO_HELP, may_hide_help
 from cotkit.analysis.scale.values import Onset, OnsetStatus, Point, Step
+from cotkit.analysis.values import Aside
 from cotkit.stats.bootstrap import MIN_CLUSTERS
 from cotkit.stats.hypotheses import problems_needed
 from cotkit.stats.intervals import Interval
@@ -261,10 +262,11 @@ def family_of(rungs: Sequence[Rung]) -> str | None:
 def scale_notes(setting: AnalysisSetting, curves: GainCurves) -> tuple[str, ...]:
     """List all notes that a reader must see, the most serious first."""
     ladder = setting.ladder
-    notes = [*_family_notes(ladder), *_size_notes(ladder), *_level_notes(setting.question, curves)]
+    notes = [*_family_notes(ladder), *_size_notes(ladder)]
+    notes += map(Aside, _level_notes(setting.question, curves))
     for pair, points in curves.points.items():
-        notes += _pair_notes(pair, points)
-    notes += _cluster_notes(setting, curves)
+        notes += map(Aside, _pair_notes(pair, points))
+    notes += map(Aside, _cluster_notes(setting, curves))
     if any(point.method == "newcombe" for point in _all_points(curves)):
         notes.append(
             "only totals are known of some models: their arms are taken as independent samples, "

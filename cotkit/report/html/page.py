@@ -96,6 +96,8 @@ def page(
     return lay_out(
         title=_page_title(parts, scales),
         answers=_collect_answers(sections, ladders),
+        warnings=_collect_warnings(sections, documents),
+        closing=[sentence for section in sections for sentence in section.document.closing],
         caption=documents[0].caption if documents else _shared_caption(sections),
         sections=sections,
         figures=_draw_figures(parts, ladders, timing=timing),
@@ -108,6 +110,8 @@ def lay_out(
     *,
     title: str,
     answers: Sequence[tuple[str, str]],
+    warnings: Sequence[str] = (),
+    closing: Sequence[str] = (),
     caption: Sequence[str],
     sections: Sequence[PageSection],
     figures: Sequence[RenderedFigure],
@@ -119,6 +123,8 @@ def lay_out(
     Args:
         title: Of the window.
         answers: Claims, and the numbers that each rests on.
+        warnings: Counts that change how they are read, in phrases.
+        closing: What follows for whoever has to choose; sentences.
         caption: What was done, in phrases.
         sections: Tables and notes.
         figures: In reading order.
@@ -136,6 +142,8 @@ def lay_out(
             printable=printable,
             title=title,
             answers=answers,
+            warnings=warnings,
+            closing=closing,
             caption=caption,
             sections=sections,
             figures=figures,
@@ -202,6 +210,18 @@ def _collect_answers(
         _split_answer(sentence, section.heading if len(sections) > 1 else "")
         for section in sections
         for sentence in section.document.headline
+    ]
+
+
+def _collect_warnings(sections: Sequence[PageSection], documents: Sequence[Document]) -> list[str]:
+    """Return the warnings beside the answers: of the scales, else of every run."""
+    if documents:
+        return list(documents[0].warnings)
+    names = [f"{section.heading}: " if len(sections) > 1 else "" for section in sections]
+    return [
+        name + warning
+        for name, section in zip(names, sections, strict=True)
+        for warning in section.document.warnings
     ]
 
 
