@@ -213,13 +213,13 @@ def recipe_errors(
         complete = _complete_trainings(members, arms, trainings.cells)
         for pair in pairs:
             cells = [[trainings.cells.get((r.model, name)) for name in pair] for r in complete]
-            whole = [[cell for cell in both if cell is not None] for both in cells]
-            if len(whole) >= 2 and all(len(both) == 2 for both in whole):
-                errors[pair, model] = _recipe_error(whole, codes)
+            complete_pairs = [[cell for cell in both if cell is not None] for both in cells]
+            if len(complete_pairs) >= 2 and all(len(both) == 2 for both in complete_pairs):
+                errors[pair, model] = recipe_error(complete_pairs, codes)
     return errors
 
 
-def _recipe_error(cells: Sequence[Sequence[Cell]], codes: Codes | None) -> RecipeError:
+def recipe_error(cells: Sequence[Sequence[Cell]], codes: Codes | None) -> RecipeError:
     """Return mean and error over trainings, each (arm, control).
 
     With T trainings and n problems the variance is that of the trainings' gains over T, plus what
