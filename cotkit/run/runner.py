@@ -19,7 +19,7 @@ from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
 from cotkit.run.likelihood import chain_text, make_likelihood_request, select_options
 from cotkit.run.plan import Arm, Plan
 from cotkit.run.sandbox import find_wall, make_sandbox
-from cotkit.run.served import explain_empty, note_server
+from cotkit.run.served import ServerRecord, explain_empty, leave_out_cut, read_server
 from cotkit.run.spec import RunSpec
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt
@@ -46,8 +46,8 @@ class ExecutionResult:
     """All its attempts so far, in plan order."""
     ended_by: EndedBy | None
     """Why it ended before all its problems were done; None: it did not."""
-    server_notes: tuple[str, ...] = ()
-    """What its answers tell of how a server behaved."""
+    server: ServerRecord | None = None
+    """What its answers tell of how a server behaved; None: there is none."""
 
 
 async def execute_plan(
@@ -78,7 +78,10 @@ async def execute_plan(
         )
     run_id, key = plan.run_id(info), backend_key(info)
     begun = await _begin(plan, info, store, emit)
-    begun = [row for row in begun if not (retry_failed and row.is_permanent)]
+    if retry_failed and any(row.is_permanent for row in begun):
+        begun = [row for row in begun if not row.is_permanent]
+        if (record := read_server(store, run_id, info)) is not None:
+            store.forget_completions(record.cut)
     completed = [row for row in begun if is_settled(row)]
     queue = JobQueue(plan, begun, meter=meter, is_enough=is_enough, most_open=info.max_concurrency)
     emit(
@@ -130,6 +133,8 @@ async def execute_plan(
             helper.cancel()
     attempts.settle(was_answered=any(row.outcome != "failed" for row in completed))
     await _settle_answers(plan, info, store, asker, emit)
+    record = read_server(store, run_id, info)
+    leave_out_cut(store, run_id, record)
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = queue.ended_by == "decided" or not queue.n_left
@@ -146,9 +151,7 @@ async def execute_plan(
             seconds=meter.seconds,
         )
     )
-    return ExecutionResult(
-        rows=tuple(rows), ended_by=queue.ended_by, server_notes=note_server(store, run_id, info)
-    )
+    return ExecutionResult(rows=tuple(rows), ended_by=queue.ended_by, server=record)
 
 
 async def _settle_answers(

@@ -1,34 +1,58 @@
-"""What the stored answers of a server tell of the server: for the notes of a report.
+"""What the stored answers of a server tell of the server: notes, and what it cut.
 
-Nothing here changes a score. Local models are not looked at: their answers are their own.
+A prompt that was not seen whole, or an answer that the server had no room for, says nothing of the
+model: such attempts are failed ones, left out of every rate. Local models are not looked at: their
+answers are their own.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cotkit.store import Store, StoredCall
+from cotkit.errors import StoreError
+from cotkit.store import CUT, Store, StoredCall
 from cotkit.types import BackendInfo, Completion
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _SAMPLERS = frozenset({"top_p", "top_k", "min_p", "repetition_penalty", "repeat_penalty"})
-_MOST_CHARS_PER_TOKEN = 8.0  # of Latin letters in prompts of some length; English has 4 to 5
+_PENALTIES = frozenset({"repetition_penalty", "repeat_penalty"})
+_MOST_CHARS_PER_TOKEN = 8.0  # of prompts of some length; English has 4 to 5
 _MIN_CHARS = 800  # of a prompt that this is asked of
 _MIN_CAPPED = 3  # prompts of different lengths that are counted alike
-_MIN_SPREAD = 40  # characters between the shortest and the longest of these: about ten tokens
+_MIN_SPREAD, _SURE_SPREAD = 40, 120  # characters between the shortest and the longest of these
 _CAPPED_SHARE = 0.8  # of the prompts that are as long or longer
+_DENSER = 1.05  # characters a token, against the most of the shorter prompts
+_MIN_WINDOW = 200  # tokens: a smaller count of every prompt is none
+_NEARLY = 0.98
+_MOST_NAMED = 5  # problems in a note
+_WINDOW_HINT = "Ollama: num_ctx; vLLM: --max-model-len; llama.cpp: -c"
+
+_Shape = tuple[int, int]  # characters of a prompt, and the tokens that the server counted
 
 
-def note_server(store: Store, run_id: str, info: BackendInfo) -> tuple[str, ...]:
-    """Return what a reader must know of how the server of a run behaved; empty: it is none."""
+def read_server(store: Store, run_id: str, info: BackendInfo) -> ServerRecord | None:
+    """Return what the answers of a run tell of its server; None: it has none."""
     if "base_url" not in info.settings:
-        return ()
-    tally = _Tally()
+        return None
+    record = ServerRecord(is_any_server=info.backend == "openai-api")
     for call in store.calls(run_id):
-        tally.add(call)
-    return tuple(tally.notes())
+        record.add(call)
+    record.judge_short_answers()
+    if prompts := set(record.find_cut().certain):
+        for call in store.calls(run_id):
+            if (shape := _shape(call)) in prompts:
+                record.leave_out(call.key, call.problem_id, _say_cut_prompt(shape))
+    return record
+
+
+def leave_out_cut(store: Store, run_id: str, record: ServerRecord | None) -> None:
+    """Make failed ones of the attempts that the server cut; a store that is read only stays."""
+    if record is not None and record.cut:
+        with contextlib.suppress(StoreError):
+            store.fail_attempts(run_id, record.cut)
 
 
 def explain_empty(completion: Completion) -> str | None:
@@ -41,114 +65,193 @@ def explain_empty(completion: Completion) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _ShortAnswer:
+    """A completion that ended at its limit, by the server's word, with fewer tokens than that."""
+
+    key: str
+    problem_id: str
+    n_prompt: int
+    n_generated: int
+
+
 @dataclass(slots=True)
-class _Tally:
+class ServerRecord:
     """Counts over the completions of one run."""
 
-    n: int = 0
-    n_empty: int = 0
-    n_thought: int = 0
-    n_window: int = 0
-    windows: set[int] = field(default_factory=set[int])
-    tools: Counter[str] = field(default_factory=Counter[str])
-    prompts: set[tuple[int, int, int]] = field(default_factory=set[tuple[int, int, int]])
-    served: Counter[str] = field(default_factory=Counter[str])
-    first_of: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    samplers: Counter[frozenset[str]] = field(default_factory=Counter[frozenset[str]])
-    servers: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    is_any_server: bool = False
+    """Whether it may be a server of any kind, whose own defaults of sampling are not known."""
+    cut: dict[str, str] = field(default_factory=dict[str, str])
+    """Completion key -> why its attempts are left out, as their error."""
+    _left_out: dict[str, None] = field(default_factory=dict[str, None])  # problems, in order
+    _n: int = 0
+    _n_empty: int = 0
+    _n_thought: int = 0
+    _short: list[_ShortAnswer] = field(default_factory=list[_ShortAnswer])
+    _tools: Counter[str] = field(default_factory=Counter[str])
+    _prompts: set[tuple[int, int, int]] = field(default_factory=set[tuple[int, int, int]])
+    _served: Counter[str] = field(default_factory=Counter[str])
+    _first_of: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    _samplers: Counter[frozenset[str]] = field(default_factory=Counter[frozenset[str]])
+    _servers: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
     def add(self, call: StoredCall) -> None:
         """Count one completion."""
         completion = call.completion
-        self.n += 1
+        self._n += 1
         if completion.served_by:
-            self.served[completion.served_by] += 1
+            self._served[completion.served_by] += 1
             moment = (call.created_utc, call.problem_id)
-            self.first_of[completion.served_by] = min(
-                self.first_of.get(completion.served_by, moment), moment
+            self._first_of[completion.served_by] = min(
+                self._first_of.get(completion.served_by, moment), moment
             )
         for name, value in completion.server.items():
-            self.servers.setdefault(name, set()).add(str(value))
+            self._servers.setdefault(name, set()).add(str(value))
         temperature = completion.sent.get("temperature")
         if isinstance(temperature, float) and temperature > 0:
-            self.samplers[_SAMPLERS.intersection(completion.sent)] += 1
-        if call.prompt.isascii() and completion.n_prompt_tokens:
-            n_tokens = completion.n_prompt_tokens
-            self.prompts.add((hash(call.prompt), len(call.prompt), n_tokens))
+            self._samplers[_SAMPLERS.intersection(completion.sent)] += 1
+        if completion.n_prompt_tokens:
+            self._prompts.add((hash(call.prompt), *_shape(call)))
         self._add_empty(completion)
-        self._add_window(call)
+        if completion.cut is not None:
+            what = "prompt" if completion.cut == "prompt" else "answer: its window was full"
+            self.leave_out(call.key, call.problem_id, f"it says that it cut the {what}")
+        elif completion.stop_reason == "length":
+            self._add_short(call)
 
     def _add_empty(self, completion: Completion) -> None:
         if completion.text.strip() or completion.stop_reason == "refusal":
             return
         kind, _, words = (completion.why_empty or "").partition(": ")
         if kind == "tool":
-            self.tools[words] += 1
+            self._tools[words] += 1
         elif completion.reasoning:
-            self.n_thought += completion.stop_reason == "stop" or not _is_at_limit(completion)
+            self._n_thought += completion.stop_reason == "stop" or not _is_at_limit(completion)
         else:
-            self.n_empty += completion.stop_reason == "stop"
+            self._n_empty += completion.stop_reason == "stop"
 
-    def _add_window(self, call: StoredCall) -> None:
+    def _add_short(self, call: StoredCall) -> None:
         completion = call.completion
         n_prompt, n_generated = completion.n_prompt_tokens, completion.n_generated_tokens
-        if completion.stop_reason != "length" or not n_prompt or not n_generated:
+        if not n_prompt or not n_generated or _is_at_limit(completion) or "n" in completion.sent:
             return
-        if not _is_at_limit(completion) and "n" not in completion.sent:
-            self.n_window += 1
-            self.windows.add(n_prompt + n_generated)
+        n_chars = len(completion.text) + len(completion.reasoning or "")
+        if n_chars <= _MOST_CHARS_PER_TOKEN * n_generated:  # else some tokens are not counted
+            self._short.append(_ShortAnswer(call.key, call.problem_id, n_prompt, n_generated))
+
+    def judge_short_answers(self) -> None:
+        """Leave out the answers that filled the server's window, or a limit of its own."""
+        totals = [short.n_prompt + short.n_generated for short in self._short]
+        window = max(totals, default=0)
+        n_full = sum(total >= _NEARLY * window for total in totals)
+        has_window = n_full >= _CAPPED_SHARE * len(totals)
+        lengths = Counter(short.n_generated for short in self._short)
+        own_limit, n_alike = next(iter(lengths.most_common(1)), (0, 0))
+        has_limit = n_alike >= max(_MIN_CAPPED, _CAPPED_SHARE * len(self._short))
+        for short, total in zip(self._short, totals, strict=True):
+            if has_limit and short.n_generated == own_limit:
+                reason = f"it ends answers at {own_limit:,} tokens"
+            elif has_window and total >= _NEARLY * window:
+                reason = f"its window of about {window:,} tokens was full"
+            else:
+                continue
+            self.leave_out(short.key, short.problem_id, reason)
+
+    def leave_out(self, key: str, problem_id: str, reason: str) -> None:
+        """Leave the attempts that used a completion out of every rate."""
+        self.cut.setdefault(key, f"{CUT}{reason}")
+        self._left_out[problem_id] = None
+
+    def find_cut(self) -> CutPrompts:
+        """Return the prompts that seem to have been cut, by their counts."""
+        windows = [int(text) for text in self._servers.get("window", ()) if text.isdecimal()]
+        shapes = [(n_chars, n_tokens) for _, n_chars, n_tokens in self._prompts]
+        return find_cut_prompts(shapes, min(windows, default=None))
+
+    def facts(self) -> dict[str, str]:
+        """Return what the server said of itself, by name: ``served model``, ``window``, ..."""
+        facts = {name: ", ".join(sorted(values)) for name, values in sorted(self._servers.items())}
+        names = ", ".join(name for name, _ in self._served.most_common())
+        return ({"served": names} if names else {}) | facts
 
     def notes(self) -> Iterator[str]:
         """Yield the notes."""
-        if self.n_empty:
-            yield f"{self.n_empty} of {self.n} answers were empty, when asked again, too"
-        if self.n_thought:
+        if self._n_empty:
+            yield f"{self._n_empty} of {self._n} answers were empty, when asked again, too"
+        if self._n_thought:
             yield (
-                f"{self.n_thought} of {self.n} answers came with no text while their reasoning "
+                f"{self._n_thought} of {self._n} answers came with no text while their reasoning "
                 "field holds words: the server's reasoning parser may have kept the answer, or the "
                 "model never left its thoughts; switch thinking off there (enable_thinking), or "
                 "serve without a parser"
             )
-        if self.tools:
-            names = ", ".join(sorted(self.tools))
+        if self._tools:
+            names = ", ".join(sorted(self._tools))
             yield (
-                f"in {self.tools.total()} of {self.n} answers the model called a tool ({names}) in "
-                "place of an answer, though none was offered; they count as unparsed"
+                f"in {self._tools.total()} of {self._n} answers the model called a tool ({names}) "
+                "in place of an answer, though none was offered; they count as unparsed"
             )
-        yield from self._note_cut_prompts()
-        if self.n_window:
+        yield from self._note_cut()
+        yield from self._note_samplers()
+        yield from self._note_versions()
+        sentences = [
+            f"{name} {', '.join(sorted(values))}" for name, values in self._servers.items()
+        ]
+        if sentences:
+            yield f"the server says of itself: {'; '.join(sorted(sentences))}"
+
+    def _note_cut(self) -> Iterator[str]:
+        cut = self.find_cut()
+        if prompts := cut.certain or cut.suspected:
+            longest, n_tokens = max(prompts)
+            seems = "has" if cut.certain else "seems to have"
             yield (
-                f"{self.n_window} answers ended before their limit because the server's window "
-                f"was full (about {max(self.windows):,} tokens for prompt and answer): give it a "
-                "larger one (Ollama: num_ctx; vLLM: --max-model-len; llama.cpp: -c)"
+                f"the server {seems} cut {len(prompts)} prompts: it counted {n_tokens:,} tokens "
+                f"for one of {longest:,} characters, as for shorter ones, or fewer than it has; "
+                "their answers are to a question that was not seen whole, and say nothing of the "
+                f"model: give it a larger window ({_WINDOW_HINT})"
             )
-        if len(self.samplers) > 1:
-            names = ", ".join(sorted(frozenset().union(*self.samplers)))
+        if n_unsure := len(self._short) - sum(short.key in self.cut for short in self._short):
+            yield (
+                f"{n_unsure} answers ended at their limit, as the server says, with fewer tokens "
+                "than that by its own count; they count as truncated"
+            )
+        if self._left_out:
+            names = list(self._left_out)
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            reasons = Counter(reason.removeprefix(CUT) for reason in self.cut.values())
+            yield (
+                f"attempts at {len(names)} problems ({', '.join(names[:_MOST_NAMED])}{more}) are "
+                "left out as failed, for the server cut their prompts or answers (most: "
+                f"{reasons.most_common(1)[0][0]}); the verdict with them for and against stands "
+                "among the other ways of counting; with a larger window "
+                f"({_WINDOW_HINT}) --retry-failed asks them again"
+            )
+
+    def _note_samplers(self) -> Iterator[str]:
+        if len(self._samplers) > 1:
+            names = ", ".join(sorted(frozenset().union(*self._samplers)))
             yield (
                 f"some answers were sampled with {names} as the server has them, others with all "
                 "of them sent: they were asked by different versions of cotkit"
             )
-        yield from self._note_versions()
-        sentences = [f"{name} {', '.join(sorted(values))}" for name, values in self.servers.items()]
-        if sentences:
-            yield f"the server says of itself: {'; '.join(sorted(sentences))}"
-
-    def _note_cut_prompts(self) -> Iterator[str]:
-        cut = find_cut_prompts([(chars, tokens) for _, chars, tokens in self.prompts])
-        if cut:
-            longest, n_tokens = max(cut)
-            yield (
-                f"the server seems to have cut {len(cut)} prompts: it counted {n_tokens:,} tokens "
-                f"for one of {longest:,} characters, as for shorter ones, or fewer than it has; "
-                "their answers are to a question that was not seen whole, and say nothing of the "
-                "model (Ollama: set num_ctx; others: a larger window)"
-            )
+            return
+        for sent in self._samplers:
+            unsent = [name for name in ("top_p", "top_k", "min_p") if name not in sent]
+            unsent += [] if sent & _PENALTIES else ["repetition_penalty"]
+            if unsent and self.is_any_server:
+                yield (
+                    f"samples were drawn with {', '.join(unsent)} as the server has them "
+                    "(generation_config.json, a Modelfile, its own defaults), for they are not "
+                    "sent: name the service vllm, sglang or llama-cpp where it is one, or send "
+                    "them by --model-args extra_body"
+                )
 
     def _note_versions(self) -> Iterator[str]:
-        if len(self.served) < 2:
+        if len(self._served) < 2:
             return
-        names = "; ".join(f"{name} ({n})" for name, n in self.served.most_common())
-        moments = sorted((moment, name) for name, moment in self.first_of.items())
+        names = "; ".join(f"{name} ({n})" for name, n in self._served.most_common())
+        moments = sorted((moment, name) for name, moment in self._first_of.items())
         (_, problem), name = moments[1]
         yield (
             f"several models or versions answered: {names}; the first change came at problem "
@@ -156,29 +259,61 @@ class _Tally:
         )
 
 
-def find_cut_prompts(counts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the prompts that a server seems to have cut, of (characters, counted tokens).
+def _shape(call: StoredCall) -> _Shape:
+    return len(" ".join(call.prompt.split())), call.completion.n_prompt_tokens or 0
+
+
+def _say_cut_prompt(shape: _Shape) -> str:
+    return f"it counted {shape[1]:,} tokens for a prompt of {shape[0]:,} characters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutPrompts:
+    """Prompts that a server seems to have cut."""
+
+    certain: tuple[_Shape, ...] = ()
+    """No other cause is likely."""
+    suspected: tuple[_Shape, ...] = ()
+    """The same without enough to tell it from chance, or from a server that cannot count."""
+
+
+def find_cut_prompts(shapes: Sequence[_Shape], window: int | None = None) -> CutPrompts:
+    """Find the prompts that a server cut, by their (characters, counted tokens).
 
     Either a prompt has fewer tokens than its characters can be, or the largest count is that of
-    several prompts of different lengths and of nearly all that are as long: a window.
+    several prompts of different lengths and of nearly all that are as long: a window. A server that
+    leaves cached tokens out counts few tokens, too, but not for the first prompt of a kind.
+
+    Args:
+        shapes: One for each prompt; characters without runs of white space.
+        window: Of prompt and answer, as the server says; None: it does not.
     """
-    few = [
-        (n_chars, n_tokens)
-        for n_chars, n_tokens in counts
-        if n_chars >= _MIN_CHARS and n_chars > _MOST_CHARS_PER_TOKEN * n_tokens
-    ]
-    if few or not counts:
-        return few
-    most = max(n_tokens for _, n_tokens in counts)
-    capped = [(n_chars, n_tokens) for n_chars, n_tokens in counts if n_tokens == most]
+    if not shapes:
+        return CutPrompts()
+    most = max(n_tokens for _, n_tokens in shapes)
+    if window is not None and most >= window - 1:
+        return CutPrompts(certain=tuple(s for s in shapes if s[1] >= window - 1))
+    sparse = [s for s in shapes if s[0] >= _MIN_CHARS and s[0] > _MOST_CHARS_PER_TOKEN * s[1]]
+    plausible = set(shapes).difference(sparse)
+    capped = [s for s in shapes if s[1] == most]
     shortest, longest = min(capped)[0], max(capped)[0]
-    as_long = [n_tokens for n_chars, n_tokens in counts if n_chars >= shortest]
-    is_window = (
-        len({n_chars for n_chars, _ in capped}) >= _MIN_CAPPED
-        and longest - shortest >= _MIN_SPREAD
-        and len(capped) >= _CAPPED_SHARE * len(as_long)
-    )
-    return capped if is_window else []
+    n_as_long = sum(n_chars >= shortest for n_chars, _ in shapes)
+    is_cap = len(capped) >= _CAPPED_SHARE * n_as_long
+    has_whole = any(n_tokens < most for _, n_tokens in plausible)
+    is_countable = has_whole or (is_cap and most >= _MIN_WINDOW)
+    longest_plausible = max((n_chars for n_chars, _ in plausible), default=0)
+    cut = {s for s in sparse if longest_plausible < 0.9 * s[0]}
+    n_lengths = len({n_chars for n_chars, _ in capped})
+    rates = [n_chars / n_tokens for n_chars, n_tokens in plausible if n_tokens < most]
+    is_longest_denser = len(rates) > _MIN_CAPPED and longest / most > _DENSER * max(rates)
+    has_spread = n_lengths >= _MIN_CAPPED or (n_lengths > 1 and is_longest_denser)
+    if is_cap and has_spread and longest - shortest >= _MIN_SPREAD:
+        if is_countable and (longest - shortest >= _SURE_SPREAD or cut.intersection(capped)):
+            return CutPrompts(certain=tuple(cut.union(capped)))
+        return CutPrompts(suspected=tuple(cut.union(capped)))
+    if is_countable:
+        return CutPrompts(certain=tuple(cut))
+    return CutPrompts(suspected=tuple(cut))
 
 
 def _is_at_limit(completion: Completion) -> bool:

@@ -10,6 +10,7 @@ from cotkit.store.place import (
     store_option,
 )
 from cotkit.store.rows import (
+    CUT,
     PERMANENT,
     AttemptRow,
     Columns,
@@ -21,6 +22,7 @@ from cotkit.store.rows import (
 from cotkit.store.store import Store, StoredTurn
 
 __all__ = [
+    "CUT",
     "PERMANENT",
     "STORE_NAME",
     "AttemptRow",

@@ -43,8 +43,9 @@ class StoredReply:
     """Whether any completion came with reasoning, or tokens of it, kept apart."""
 
 
-PERMANENT = "refused for good: "
-"""How the error of an attempt begins that is not tried again unasked."""
+PERMANENT, CUT = "refused for good: ", "cut by the server: "
+"""How the error of an attempt begins that is not tried again unasked: a server refuses its prompt,
+or did not see all of it or had no room for its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +106,16 @@ class AttemptRow:
 
     @property
     def is_permanent(self) -> bool:
-        """Whether it failed and is not tried again unasked: a server refuses its prompt."""
-        return self.outcome == "failed" and (self.error or "").startswith(PERMANENT)
+        """Whether it failed and is not tried again unasked: a server refuses or cut its prompt."""
+        return self.outcome == "failed" and (self.error or "").startswith((PERMANENT, CUT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCall:
     """What of one completion of a run tells how its server behaved."""
 
+    key: str
+    """Completion key."""
     problem_id: str
     """The problem whose attempt used it; of several, the first."""
     created_utc: str

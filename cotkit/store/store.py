@@ -7,8 +7,10 @@ store; each waits for the others' commits.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +24,8 @@ from cotkit.store.database import Database
 from cotkit.store.place import Place, mask_password
 from cotkit.store.rows import (
     COLUMNS_QUERY,
+    CUT,
+    PERMANENT,
     REPLIES_QUERY,
     AttemptRow,
     Columns,
@@ -162,6 +166,41 @@ class Store:
         )
         self._db.commit((statement, outdated))
 
+    def fail_attempts(self, run_id: str, reasons: Mapping[str, str]) -> int:
+        """Make failed ones of the attempts that used some completions; return how many.
+
+        Their turns stay: what was asked and came back can still be looked at.
+
+        Args:
+            run_id: The run.
+            reasons: Completion key -> the error of the attempts that used it.
+        """
+        query = "SELECT arm, problem_id, sample, turns FROM attempt WHERE run = ?"
+        failed: list[tuple[str, ...]] = []
+        for arm, problem_id, sample, turns in self._db.stream(query, (run_id,)):
+            keys = (key for turn in json.loads(turns) for key in turn)
+            if (reason := next(filter(None, map(reasons.get, keys)), None)) is not None:
+                failed.append((reason, run_id, arm, problem_id, sample))
+        statement = (
+            "UPDATE attempt SET outcome = 'failed', error = ?, text = '', readings = '{}', "
+            "metrics = '{}', drafts = '[]', scorer_version = '' WHERE run = ? AND arm = ? "
+            "AND problem_id = ? AND sample = ? AND outcome != 'failed'"
+        )
+        return self._db.commit((statement, failed))[0] if failed else 0
+
+    def forget_completions(self, keys: Iterable[str]) -> None:
+        """Delete completions, so that they are asked for again."""
+        self._db.commit(("DELETE FROM completion WHERE key = ?", [(key,) for key in keys]))
+
+    def n_left_out(self, run_id: str) -> int:
+        """Count the failed attempts of a run that are not tried again unasked."""
+        query = (
+            "SELECT count(*) FROM attempt WHERE run = ? AND outcome = 'failed' "
+            "AND (error LIKE ? OR error LIKE ?)"
+        )
+        row = self._one(query, (run_id, f"{PERMANENT}%", f"{CUT}%"))
+        return int(row[0]) if row else 0
+
     def start_run(self, run_id: str, spec: str, backend: str, content: str = "{}") -> None:
         """Record that a run has begun, or begun again, maybe with another spelling of its spec.
 
@@ -212,7 +251,7 @@ class Store:
         query = f"SELECT {', '.join(columns)} FROM attempt WHERE run = ? ORDER BY position"  # noqa: S608 - as above
         return [
             _load_attempt(dict(zip(columns, row, strict=True)))
-            for row in self._db.rows(query, (run_id,))
+            for row in self._db.stream(query, (run_id,))
         ]
 
     def arms(self, run_id: str) -> list[str]:
@@ -287,6 +326,7 @@ class Store:
             )
             for key, body, created_utc, messages, decoding in rows:
                 yield StoredCall(
+                    key=key,
                     problem_id=problem_of[key],
                     created_utc=created_utc,
                     prompt="".join(message["content"] for message in json.loads(messages)),
@@ -383,11 +423,16 @@ def _pack_readings(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
 
 
 def _unpack_readings(packed: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a row that :func:`_pack_readings` packed."""
+    """Return the fields of a row that :func:`_pack_readings` packed; equal parts are one object."""
     return {
-        "readings": {name: Reading(value=r[0], rule=r[1]) for name, r in packed.items()},
-        "correct_by": {name: bool(r[2]) for name, r in packed.items()},
+        "readings": {sys.intern(name): _reading(r[0], r[1]) for name, r in packed.items()},
+        "correct_by": {sys.intern(name): bool(r[2]) for name, r in packed.items()},
     }
+
+
+@functools.lru_cache(maxsize=4096)
+def _reading(value: str | None, rule: str) -> Reading:
+    return Reading(value=value, rule=rule)
 
 
 def _load_completion(body: str) -> Completion:
@@ -398,7 +443,8 @@ def _load_completion(body: str) -> Completion:
 
 def _load_attempt(values: dict[str, Any]) -> AttemptRow:
     values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
-    values["metrics"] = json.loads(values["metrics"])
+    values["metrics"] = {sys.intern(k): v for k, v in json.loads(values["metrics"]).items()}
+    values["arm"] = sys.intern(values["arm"])
     values["drafts"] = tuple(
         DraftRow(text=text, outcome=outcome, **_unpack_readings(packed))
         for text, outcome, packed in json.loads(values["drafts"])

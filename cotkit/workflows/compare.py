@@ -26,7 +26,7 @@ from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_n
 from cotkit.run.likelihood import note_unscored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
-from cotkit.store import PERMANENT, AttemptRow, Store, place_of, store_option
+from cotkit.store import CUT, PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
 
@@ -322,8 +322,10 @@ def _run_notes(
             f"{info.model} takes no temperature: what should be greedy was sampled at the "
             "provider's default, and a second run will differ"
         )
-    notes += _note_refusals([row for row in result.rows if row.is_permanent])
-    notes += result.server_notes
+    notes += _note_refusals(
+        [row for row in result.rows if row.is_permanent and not (row.error or "").startswith(CUT)]
+    )
+    notes += result.server.notes() if result.server is not None else ()
     if price is not None:
         way = ", batch interface" if plan.spec.batch else ""
         dollars = (

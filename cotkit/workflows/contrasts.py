@@ -237,5 +237,5 @@ def _contrast(
             notes=tuple(dict.fromkeys((*plan.notes(), *answer.notes, *alone, *notes))),
             runs={job.rung.model: job.run_id for job in jobs},
         ),
-        data.n_failed,
+        data.n_failed - data.n_left_out,
     )

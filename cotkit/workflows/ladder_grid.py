@@ -68,6 +68,8 @@ class LadderData:
     """As arrays."""
     n_failed: int
     """Attempts that failed or were never made, of arms that the runs have."""
+    n_left_out: int
+    """Of these, those that are not tried again unasked: a server refuses or cut their prompts."""
     contaminated: tuple[tuple[str, str, float], ...]
     """(model, arm, share of its answers that reason) of cells left out because the arm asks for no
     reasoning and got some."""
@@ -105,7 +107,12 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
         n_steps=_tuple_or_none([steps.get(name) for name in arms.problem_ids]),
         answer_lengths=_tuple_or_none([arms.answer_lengths.get(name) for name in arms.problem_ids]),
     )
-    return LadderData(grid=grid, n_failed=n_failed, contaminated=tuple(contaminated))
+    return LadderData(
+        grid=grid,
+        n_failed=n_failed,
+        n_left_out=sum(store.n_left_out(run.run_id) for run in runs),
+        contaminated=tuple(contaminated),
+    )
 
 
 def _make_hole(n: int) -> ArmOutcomes:

@@ -26,6 +26,7 @@ from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
+from cotkit.run.served import leave_out_cut, read_server
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
 from cotkit.scoring.measure import answer_length
@@ -80,7 +81,7 @@ class ScaleResult:
     scales: tuple[Scale, ...]
     """One for each benchmark or, by steps, for each group of its problems."""
     n_failed: int
-    """Attempts that failed; they are holes."""
+    """Attempts that failed or were not made, and may yet be; they are holes."""
     why_failed: str | None
     """The most common reason in the last run with failures; None: not known."""
 
@@ -228,6 +229,7 @@ def stored_jobs(store: Store, run_ids: Sequence[str], options: ScaleOptions) -> 
             )
         jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
         run_to_end(reread(jobs[-1].plan, info, store))
+        leave_out_cut(store, run_id, read_server(store, run_id, info))
     return name_settings(jobs)
 
 
@@ -527,7 +529,7 @@ def analyse_jobs(
         replace(scale, origin=origin, notes=(*plan.notes(), *scale.notes, *notes))
         for scale in scales
     )
-    return scales_with_origin, data.n_failed
+    return scales_with_origin, data.n_failed - data.n_left_out
 
 
 def read_jobs(
@@ -591,6 +593,11 @@ def _grid_notes(
     if data.n_failed:
         yield Aside(
             f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
+        )
+    if data.n_left_out:
+        yield (
+            f"{data.n_left_out} of them are left for good, for a server refuses or cut their "
+            "prompts; --retry-failed tries them again"
         )
     if n_curves > 1:
         yield Aside(

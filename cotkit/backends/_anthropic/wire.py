@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,19 +16,24 @@ from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.parameters import ParameterRule, sampling_parameters, stop_strings
 from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._hosted.stream import asks_for_stream, event_data, is_stream
 from cotkit.errors import BackendError, CotkitError, MissingDependencyError
-from cotkit.types import Completion, Message, Request, StopReason
+from cotkit.types import Completion, Message, Notify, Request, StopReason, say_nothing
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 
+Body = dict[str, object]
+
+
 class AnthropicClient:
     """The connections to one server. Neither retries nor times out: the policy does both."""
 
-    def __init__(self, base_url: str) -> None:
-        self._url = base_url
+    def __init__(self, base_url: str, notify: Notify = say_nothing) -> None:
+        self._url, self._notify = base_url, notify
         self._sdks = PerLoop(self._open)
+        self._streams = False  # once the server said that it answers in nothing else
 
     async def open(self) -> AsyncAnthropic:
         """Return the SDK's client for the running event loop; the first call opens it.
@@ -45,16 +51,25 @@ class AnthropicClient:
             Malformed: what came back with status 200 is not a JSON object.
             anthropic.APIError: every other fault; an error that came with status 200, too.
         """
-        from anthropic import APIError
+        from anthropic import APIError, APIStatusError
 
         sdk = await self.open()
+        posted = {**body, "stream": True} if self._streams else body
         try:
-            raw = await sdk.post("/v1/messages", cast_to=bytes, body=body)
+            raw = await sdk.post("/v1/messages", cast_to=bytes, body=posted)
+        except APIStatusError as refused:
+            words = json.dumps(refused.body, ensure_ascii=False) if refused.body else str(refused)
+            if posted is not body or not asks_for_stream(refused.status_code, words):
+                raise
+            if not self._streams:  # else another call was told the same
+                self._streams = True
+                self._notify(f"{self._url} answers in streams only: they are joined")
+            return await self.post(body)
         except (APIError, CotkitError, OSError):
             raise
         except Exception as broken:  # of the transport: what it cannot read is no error of ours
             raise Malformed(str(broken) or type(broken).__name__) from broken
-        answer = read_object(raw)
+        answer = join_events(raw) if is_stream(raw) else read_object(raw)
         if answer.get("error") and "content" not in answer:
             raise make_status_error(answer)
         return answer
@@ -81,10 +96,50 @@ class AnthropicClient:
         )
 
 
+def join_events(raw: bytes) -> Body:
+    """Join the events of a streamed answer to the one that would have come whole.
+
+    Raises:
+        Malformed: an event is no JSON object, or the stream ended before its last event.
+    """
+    message: Body = {}
+    blocks: dict[object, Body] = {}
+    is_ended = False
+    for data in event_data(raw):
+        event = read_object(data)
+        kind, part = event.get("type"), event.get("delta")
+        if kind == "error" or event.get("error"):
+            return event
+        if kind == "message_start" and isinstance(event.get("message"), dict):
+            message = dict(event["message"])
+        elif kind == "content_block_start" and isinstance(event.get("content_block"), dict):
+            blocks[str(event.get("index"))] = dict(event["content_block"])
+        elif kind == "content_block_delta" and isinstance(part, dict):
+            block = blocks.setdefault(str(event.get("index")), {})
+            for name in ("text", "thinking"):
+                if isinstance(words := part.get(name), str):
+                    block["type"] = block.get("type", name)
+                    block[name] = f"{block.get(name) or ''}{words}"
+        elif kind == "message_delta":
+            usage = [fields.get("usage") for fields in (message, event)]
+            message |= {
+                k: v for k, v in (part if isinstance(part, dict) else {}).items() if v is not None
+            }
+            message["usage"] = {
+                name: count
+                for counts in usage
+                if isinstance(counts, dict)
+                for name, count in counts.items()
+                if count is not None
+            }
+        is_ended = is_ended or kind == "message_stop"
+    if not message or not (is_ended or message.get("stop_reason")):
+        raise Malformed("a streamed answer broke off")
+    return {**message, "content": list(blocks.values())}
+
+
 # Bodies and answers of the Messages API.
 
-
-Body = dict[str, object]
 
 THINKING = frozenset({"adaptive", "enabled"})
 """Types of ``thinking`` with which a model reasons before it answers."""
@@ -203,6 +258,7 @@ def _read_completion(answer: Mapping[str, object], body: Mapping[str, object]) -
         n_generated_tokens=_read_count(counts, "output_tokens"),
         n_reasoning_tokens=_read_count(kinds, "thinking_tokens"),
         reasoning=_join_blocks(cast("list[object]", blocks), "thinking") or None,
+        cut="answer" if stop_reason == "model_context_window_exceeded" else None,
         served_by=served_by if isinstance(served_by, str) else None,
         sent=sent_parameters(body),
     )

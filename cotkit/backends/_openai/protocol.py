@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cotkit.backends._hosted.faults import server_sentence
 from cotkit.backends._hosted.keys import scrub
@@ -34,6 +34,9 @@ _FINISH_WORDS: Sequence[tuple[str, StopReason | None]] = (
 
 _ALWAYS_NEUTRAL = frozenset({"repetition_penalty", "repeat_penalty"})
 """These move greedy answers, too."""
+
+_FULL_WINDOW = re.compile(r"context|window|model_?length", re.IGNORECASE)
+"""Words for the end of a text that the server's window, and no limit of ours, made."""
 
 _MAX_SHOWN = 80  # characters of a value that an error repeats
 _MOST_TOKENS = 10**9  # of one answer: a larger count is no count
@@ -156,6 +159,13 @@ def read_stop_reason(finish: object, end_words: frozenset[str] = frozenset()) ->
     raise UnknownFinishError(original)
 
 
+def find_cut(part: Body, finish: object) -> Literal["prompt", "answer"] | None:
+    """Return what a server's window cut, if an answer, or a choice of one, says so."""
+    if part.get("truncated") is True:  # llama.cpp's word for a prompt
+        return "prompt"
+    return "answer" if _FULL_WINDOW.search(str(finish or "")) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One text of an answer."""
@@ -168,6 +178,8 @@ class Choice:
     """Reasoning kept apart."""
     why_empty: str | None = None
     """As :attr:`Completion.why_empty`."""
+    cut: Literal["prompt", "answer"] | None = None
+    """As :attr:`Completion.cut`."""
 
 
 def make_completions(answer: Body, body: Body, choices: Sequence[Choice]) -> tuple[Completion, ...]:
@@ -196,6 +208,7 @@ def make_completions(answer: Body, body: Body, choices: Sequence[Choice]) -> tup
                 served_by=answering_model(answer),
                 sent=sent_parameters(body),
                 why_empty=choice.why_empty,
+                cut=choice.cut or find_cut(answer, None),
             )
         )
     return tuple(completions)
@@ -327,7 +340,13 @@ def _read_chat_choice(choice: Body, end_words: frozenset[str]) -> Choice:
     why_empty = None
     if tools and not text.strip():
         why_empty = f"tool: {', '.join(dict.fromkeys(tools))}"
-    return Choice(text=text, stop_reason=why, reasoning=reasoning or None, why_empty=why_empty)
+    return Choice(
+        text=text,
+        stop_reason=why,
+        reasoning=reasoning or None,
+        why_empty=why_empty,
+        cut=find_cut(choice, choice.get("finish_reason")),
+    )
 
 
 def _read_parts(content: object) -> tuple[str, str, list[str]]:
@@ -411,7 +430,8 @@ def _read_text_choice(choice: Body, end_words: frozenset[str]) -> Choice:
     why = read_stop_reason(choice.get("finish_reason"), end_words)
     if not isinstance(choice.get("text"), str | list) and why == "stop" and not reasoning:
         raise Malformed("a choice has no text")
-    return Choice(text=text, stop_reason=why, reasoning=reasoning or None)
+    cut = find_cut(choice, choice.get("finish_reason"))
+    return Choice(text=text, stop_reason=why, reasoning=reasoning or None, cut=cut)
 
 
 class ResponsesInterface:
@@ -468,6 +488,7 @@ class ResponsesInterface:
             if re.search(r"_call$", str(item.get("type")))
         ]
         ended: StopReason = "refusal" if refusal else "stop"
+        cause = ""
         if status == "incomplete":
             cause = str(_nested_field(answer, "incomplete_details", "reason") or "max_tokens")
             ended = "refusal" if re.search(_FILTERS, cause.lower()) else "length"
@@ -478,6 +499,7 @@ class ResponsesInterface:
             stop_reason=ended,
             reasoning="\n".join(thoughts) or None,
             why_empty=f"tool: {', '.join(tools)}" if tools and not (text or refusal) else None,
+            cut=find_cut({}, cause),
         )
         return make_completions(answer, posted, [choice])
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._hosted.stream import event_data, is_stream
 from cotkit.backends._openai.setup import Body
 
-_IS_STREAM = re.compile(rb"\s*(data|event|id|retry)\s*:|\s*:[^\n]*\n")
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal", "text")
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 
@@ -22,7 +20,7 @@ def read_answer(raw: bytes) -> Body:
     Raises:
         Malformed: it is neither, or the stream broke off.
     """
-    return join_events(raw) if _IS_STREAM.match(raw[:1000]) else read_object(raw)
+    return join_events(raw) if is_stream(raw) else read_object(raw)
 
 
 def join_events(raw: bytes) -> Body:
@@ -34,7 +32,7 @@ def join_events(raw: bytes) -> Body:
     answer: Body = {}
     choices: dict[int, Body] = {}
     is_ended = False
-    for data in _event_data(raw):
+    for data in event_data(raw):
         if data == b"[DONE]":
             is_ended = True
             continue
@@ -58,18 +56,6 @@ def join_events(raw: bytes) -> Body:
     ):
         raise Malformed("a streamed answer broke off")
     return {**answer, "choices": [{**choices[i], "index": i} for i in sorted(choices)]}
-
-
-def _event_data(raw: bytes) -> Iterator[bytes]:
-    """Yield the data of each event; its lines are joined by newlines, as the standard says."""
-    lines: list[bytes] = []
-    for line in (*re.split(rb"\r\n|\n|\r", raw), b""):
-        name, _, value = line.partition(b":")
-        if name == b"data":
-            lines.append(value.removeprefix(b" "))
-        elif not line and lines:
-            yield b"\n".join(lines).strip()
-            lines = []
 
 
 def _add_chunk(choice: Body, chunk: Body) -> None:

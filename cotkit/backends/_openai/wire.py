@@ -16,6 +16,7 @@ from cotkit.backends._hosted import keys
 from cotkit.backends._hosted.base import PerLoop
 from cotkit.backends._hosted.faults import find_error
 from cotkit.backends._hosted.policy import Caller, Malformed
+from cotkit.backends._hosted.stream import asks_for_stream
 from cotkit.backends._openai import likelihood
 from cotkit.backends._openai.faults import make_status_error
 from cotkit.backends._openai.protocol import INTERFACES, UnknownFinishError
@@ -203,12 +204,6 @@ _EXTRA = re.compile(
     r"(request )?(argument|key|field|param)|unknown (field|param|argument|name)",
     re.IGNORECASE,
 )
-_STREAM_ONLY = re.compile(
-    r"only\b.{0,30}\bstream|stream\w*\b.{0,40}\b(only|required|must|enable|true|mandatory)"
-    r"|(must|enable|require\w*|use|need\w*)\b.{0,30}\bstream|non-?stream\w*\b.{0,40}\bnot"
-    r"|not support\w*\b.{0,20}\bnon-?stream|仅支持流|只支持流|流式",
-    re.IGNORECASE,
-)
 
 
 def adapt(
@@ -223,7 +218,7 @@ def adapt(
     words = json.dumps(refused.body, ensure_ascii=False) if refused.body else refused.message
     if "stream_options" in posted and "stream_options" in words:
         return replace(setup, streams_usage=False), "streams without usage"
-    if not setup.streams and _STREAM_ONLY.search(words):
+    if not setup.streams and asks_for_stream(refused.status_code, words):
         return replace(setup, streams=True), "answers in streams only: they are joined"
     if not _UNWANTED.search(words):
         return None
