@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -24,7 +25,8 @@ COMPLETION_VERSION = 1
 def canonical_json(value: object) -> str:
     """Write a value as its one text: sorted keys, no spaces, ASCII, floats by ``repr``, no NaN.
 
-    Frozen dataclasses become objects of their fields, tuples become lists, sets sorted lists.
+    Frozen dataclasses become objects of their fields, tuples become lists, sets sorted lists. A
+    field marked by ``types.LATER`` is left out at its default, so that old results are found.
 
     Raises:
         TypeError: the value holds something that JSON cannot say.
@@ -122,10 +124,23 @@ def _column(lines: Sequence[str], lineno: int, offset: int) -> int:
     return len(lines[lineno - 1].encode()[:offset].decode())
 
 
+@functools.cache
+def _fields(cls: type) -> tuple[tuple[str, object], ...]:
+    """Return the names of a dataclass's fields, each with the default at which it is left out."""
+    return tuple(
+        (f.name, f.default if f.metadata.get("is_left_out_at_default") else dataclasses.MISSING)
+        for f in dataclasses.fields(cls)
+    )
+
+
 def _plain(value: object) -> object:
     """Convert what :mod:`json` cannot write by itself, one level deep."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {
+            name: inner
+            for name, default in _fields(type(value))
+            if (inner := getattr(value, name)) != default
+        }
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, object]", value))
     if isinstance(value, (set, frozenset)):

@@ -9,6 +9,7 @@ from cotkit.types import (
     AnswerKind,
     BackendInfo,
     Completion,
+    Decoding,
     Flow,
     IsCorrect,
     Problem,
@@ -110,6 +111,21 @@ class PiecewiseBackend(Protocol):
         """Generate as ``Backend.generate`` does, and call ``keep`` with each part as it comes.
 
         A part is sample -> completion. So nothing that was answered is lost if the rest fails.
+        """
+        ...
+
+
+@runtime_checkable
+class ThinkingBackend(Protocol):
+    """A backend whose model can be told how to think before it answers."""
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Return how many tokens of thinking a completion may have beside its answer; 0: none.
+
+        Cheap, as :attr:`Backend.info`: called for every arm before anything is asked.
+
+        Raises:
+            UsageError: the model cannot be told to think so; names what it can.
         """
         ...
 

@@ -108,12 +108,19 @@ class Message:
     """The words, with any separating newline of the raw-text form included."""
 
 
+LATER: Mapping[str, bool] = {"is_left_out_at_default": True}
+"""``metadata`` of a field that came after results were stored: at its default it is in no hash."""
+
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+"""How much a model may be told to think, in the words of its providers; least first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
     """How the next tokens are chosen and where they stop. All of it is part of the identity."""
 
     max_tokens: int
-    """The most tokens one completion may have, at least 1."""
+    """The most tokens of one completion's answer, at least 1; thinking has a limit of its own."""
     temperature: float = 0.0
     """0 is greedy; above 0 samples."""
     top_p: float = 1.0
@@ -126,6 +133,11 @@ class Decoding:
     """A regular expression; the text ends after its first match. None: no such rule."""
     seed: int | None = None
     """Base seed of sampled decoding; None when greedy."""
+    thinking: str | None = field(default=None, metadata=LATER)
+    """Whether the model thinks before it answers: ``off``, ``on``, one of :data:`EFFORTS`, or a
+    budget in tokens as digits; None: as the model does by itself."""
+    max_thinking_tokens: int | None = field(default=None, metadata=LATER)
+    """The most tokens of thinking beside the answer's, at least 1; None: the backend's habit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

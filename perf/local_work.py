@@ -63,7 +63,7 @@ async def cotkit(model: str, dtype: str, device: str, n: int, max_tokens: int) -
     backend = await loaded(model, dtype, device)
     asked = requests(n, max_tokens)
     took, done = await timed(backend, asked)
-    texts = [backend._prompter.tokens(one.messages) for one in asked]  # noqa: SLF001 - to count by
+    texts = [backend._prompter.tokens(one) for one in asked]  # noqa: SLF001 - to count by
     await backend.close()
     shared = min(common_prefix_length(texts[0], text) for text in texts)
     needed = shared + sum(len(text) - shared for text in texts)

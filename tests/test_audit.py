@@ -242,7 +242,8 @@ def test_a_model_that_thinks_aside_end_to_end(sums: Sums) -> None:
         return "<think>Let me add them.</think> The answer is 7."
 
     found = cotkit.compare(thinks, "cot", sums, limit=10)
-    assert "withheld" in found.verdicts[0].sentence
+    assert "withheld" not in found.verdicts[0].sentence, "both arms think as the model does"
+    assert any("the model thinks by itself" in note for note in found.notes)
     with Store(Path("logs") / "cotkit.db") as store:
         rows = store.attempts(store.runs()[0].id)
     assert all(r.reasoned_apart and r.n_reasoning_tokens is None for r in rows)

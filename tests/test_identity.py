@@ -57,6 +57,8 @@ OTHER_DECODING = {
     "stop": ("\n",),
     "stop_after": "x",
     "seed": 3,
+    "thinking": "off",
+    "max_thinking_tokens": 7,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cotkit.backends._hosted import policy
+from cotkit.backends._hosted.thinking import ROOM
 from cotkit.backends.anthropic import Anthropic
 from cotkit.errors import (
     AccessError,
@@ -174,7 +175,10 @@ def test_the_last_reply_of_a_long_conversation_is_marked(api: FakeApi) -> None:
         (
             "claude-opus-5-5",
             {},
-            {"thinking": {"type": "adaptive", "display": "summarized"}},
+            {
+                "thinking": {"type": "adaptive", "display": "summarized"},
+                "max_tokens": 50 + ROOM["medium"],
+            },
             True,
         ),
         (
@@ -183,6 +187,7 @@ def test_the_last_reply_of_a_long_conversation_is_marked(api: FakeApi) -> None:
             {
                 "thinking": {"type": "adaptive", "display": "summarized"},
                 "output_config": {"effort": "low"},
+                "max_tokens": 50 + ROOM["low"],
             },
             True,
         ),

@@ -19,6 +19,7 @@ from cotkit.api import compare
 from cotkit.backends._hosted import policy
 from cotkit.backends._hosted.faults import read_connection_fault
 from cotkit.backends._hosted.parameters import REFUSABLE, rule_for
+from cotkit.backends._hosted.thinking import ROOM
 from cotkit.backends.openai import Openai
 from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import (
@@ -127,14 +128,14 @@ BODIES: list[Body] = [
     ("openai/gpt-4o", {}, {**HOT, "top_p": 0.9}, "chat", {NEW: 50, "temperature": 1.0, "top_p": 0.9, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
     ("openai/gpt-4o", {}, {"stop": ("a", "b", "c", "d", "e")}, "chat", {NEW: 50, "temperature": 0.0, "stop": ["a", "b", "c", "d"]}),  # noqa: E501 - a row of the table
     ("openai/gpt-4o", {"without": "stop+seed"}, SAMPLED, "chat", {NEW: 50, "temperature": 0.7}),
-    ("openai/o3-mini", {}, GREEDY, "chat", {NEW: 50}),
-    ("openai/o3-mini", {}, HOT, "chat", {NEW: 50, "seed": ...}),
-    ("openai/gpt-5-mini", {"reasoning_effort": "low"}, GREEDY, "chat", {NEW: 50, "reasoning_effort": "low"}),  # noqa: E501 - a row of the table
+    ("openai/o3-mini", {}, GREEDY, "chat", {NEW: 50 + ROOM["medium"]}),
+    ("openai/o3-mini", {}, HOT, "chat", {NEW: 50 + ROOM["medium"], "seed": ...}),
+    ("openai/gpt-5-mini", {"reasoning_effort": "low"}, GREEDY, "chat", {NEW: 50 + ROOM["low"], "reasoning_effort": "low"}),  # noqa: E501 - a row of the table
     ("openai/gpt-5.4", {}, SAMPLED, "chat", {NEW: 50, "temperature": 0.7, "seed": ...}),
-    ("openai/gpt-5.4", {"reasoning_effort": "high"}, GREEDY, "chat", {NEW: 50, "reasoning_effort": "high"}),  # noqa: E501 - a row of the table
-    ("openai/gpt-5.6-luna", {}, GREEDY, "chat", {NEW: 50}),
+    ("openai/gpt-5.4", {"reasoning_effort": "high"}, GREEDY, "chat", {NEW: 50 + ROOM["high"], "reasoning_effort": "high"}),  # noqa: E501 - a row of the table
+    ("openai/gpt-5.6-luna", {}, GREEDY, "chat", {NEW: 50 + ROOM["medium"]}),
     ("openai/gpt-5.6-luna", {"reasoning_effort": "none"}, SAMPLED, "chat", {NEW: 50, "temperature": 0.7, "seed": ..., "reasoning_effort": "none"}),  # noqa: E501 - a row of the table
-    ("openai/o3-pro", {"reasoning_effort": "low"}, GREEDY, "responses", {"max_output_tokens": 50, "store": False, "reasoning": {"effort": "low"}}),  # noqa: E501 - a row of the table
+    ("openai/o3-pro", {"reasoning_effort": "low"}, GREEDY, "responses", {"max_output_tokens": 50 + ROOM["low"], "store": False, "reasoning": {"effort": "low"}}),  # noqa: E501 - a row of the table
     ("openai/gpt-4o", {"api": "responses"}, SAMPLED, "responses", {"max_output_tokens": 50, "store": False, "temperature": 0.7}),  # noqa: E501 - a row of the table
     ("openai/gpt-3.5-turbo-instruct", {}, GREEDY, "completions", {OLD: 50, "temperature": 0.0, **STOP}),  # noqa: E501 - a row of the table
     ("openai-api/local/m", {}, {**SAMPLED, "top_k": 40}, "chat", {OLD: 50, "temperature": 0.7, "top_p": 1.0, "top_k": 40, "seed": ..., **STOP}),  # noqa: E501 - a row of the table
@@ -178,7 +179,7 @@ REFUSED: list[tuple[str, Fields, Fields, str, str]] = [
     (PLAIN, {}, {"temperature": 0.7, "top_k": 5}, "does not take top_k=5", "leave top_k out"),
     ("o3", {}, SAMPLED, "openai/o3 does not take temperature=0.7", "temperature=1"),
     ("o3", {}, {**HOT, "top_p": 0.5}, "does not take top_p=0.5", "leave top_p out"),
-    ("gpt-5.6-sol", {}, SAMPLED, "does not take temperature", "reasoning_effort=none"),
+    ("gpt-5.6-sol", {}, SAMPLED, "does not take temperature", "--thinking off"),
     (PLAIN, {"without": "temperature"}, SAMPLED, "does not take temperature", "temperature=1"),
 ]
 

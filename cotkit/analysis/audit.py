@@ -8,6 +8,9 @@ field or token count), or if the text before the answer holds
 - where an answer was read, a completed sentence or line of more than `MAX_WORDS` words. The
   sentence that holds the answer is not completed before it, so it never counts.
 
+What a run declares is no leak: reasoning kept apart counts where ``thinking`` is off, or where
+nobody said how the model thinks (texts and logs of other tools).
+
 The text before the answer ends where what was read stands: its last place if the reader took the
 last number (`_LAST_RULES`), else its first place after the first answer cue, or in the text if
 there is no cue. If it stands nowhere, the text ends with that cue or, without one or if the reader
@@ -57,7 +60,10 @@ _WORD = re.compile(r"\S*[^\W_]\S*")
 
 
 def audit_arms(
-    rows: Sequence[AttemptRow], reasons: Mapping[str, bool], reader: str
+    rows: Sequence[AttemptRow],
+    reasons: Mapping[str, bool],
+    reader: str,
+    thinking: Mapping[str, str | None] | None = None,
 ) -> tuple[Audit, ...]:
     """Audit each arm of ``reasons``, in its order.
 
@@ -65,19 +71,33 @@ def audit_arms(
         rows: Of any arms; attempts that failed or were refused are not looked at.
         reasons: Arm -> whether its strategy asks for reasoning before the answer.
         reader: Whose readings say where the answer stands.
+        thinking: Arm -> its declared setting (None: the model's own); of others nothing is known.
     """
+    declared = thinking or {}
     return tuple(
-        _audit_arm(arm, asks, [row for row in rows if row.arm == arm], reader)
+        _audit_arm(
+            arm,
+            asks,
+            [row for row in rows if row.arm == arm],
+            reader,
+            is_allowed=declared.get(arm, "off") != "off",
+            is_off=declared.get(arm) == "off",
+        )
         for arm, asks in reasons.items()
     )
 
 
-def contamination_rate(replies: Iterable[StoredReply]) -> float | None:
-    """Return the share of replies that reason, of an arm without reasoning; None: few enough."""
+def contamination_rate(replies: Iterable[StoredReply], *, may_think: bool = False) -> float | None:
+    """Return the share of replies that reason, of an arm without reasoning; None: few enough.
+
+    Args:
+        replies: Of the arm.
+        may_think: Whether thinking kept apart was declared.
+    """
     n = n_reasoned = 0
     for reply in replies:
         n += 1
-        n_reasoned += reply.reasoned_apart or _has_reasoning(
+        n_reasoned += (reply.reasoned_apart and not may_think) or _has_reasoning(
             text_before_answer(reply.text, reply.reading), reply.reading
         )
     return n_reasoned / n if _is_contaminated(n_reasoned, n) else None
@@ -99,7 +119,7 @@ def is_reasoning(before: str, *, was_read: bool) -> bool:
 def withholding_reason(arm: str, control: str, audits: Sequence[Audit]) -> str | None:
     """Return why a verdict on an arm and its control means nothing; None: it means something."""
     leaks = [
-        f"{role} {audit.arm} reasons before answering in {_share_text(audit)} of its answers"
+        f"{role} {audit.arm} {_leak_text(audit)} of its answers"
         for name, role in ((control, "the control"), (arm, "the arm"))
         for audit in audits
         if audit.arm == name and audit.is_contaminated
@@ -128,24 +148,58 @@ def audit_notes(audits: Sequence[Audit]) -> tuple[str, ...]:
     """Return a note for each contaminated arm."""
     return tuple(
         Aside(
-            f"contaminated: {audit.arm} asks for no reasoning, but reasons before answering in "
-            f"{_share_text(audit)} of its {audit.n} answers; its verdicts are withheld"
+            f"contaminated: {audit.arm} "
+            f"{'has thinking off' if audit.thought_though_off else 'asks for no reasoning'}, "
+            f"but {_leak_text(audit)} of its {audit.n} answers; its verdicts are withheld"
         )
         for audit in audits
         if audit.is_contaminated
     )
 
 
-def _audit_arm(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) -> Audit:  # noqa: FBT001 - what the mapping holds
+def thinking_notes(
+    rows: Sequence[AttemptRow], arms: Sequence[str], thinking: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """Say which arms' models thought by themselves: nobody told them to, and nobody not to."""
+    own = [
+        arm
+        for arm in arms
+        if thinking.get(arm, "unknown") is None
+        and any(_has_thought(row) for row in rows if row.arm == arm)
+    ]
+    if not own:
+        return ()
+    note = (
+        f"the model thinks by itself before it answers, in {', '.join(own)}: what is compared is"
+        " the prompts of a model that thinks (--thinking off: of one that does not, where it can)"
+    )
+    return (note,)
+
+
+def _has_thought(row: AttemptRow) -> bool:
+    return row.reasoned_apart or bool(row.n_reasoning_tokens)
+
+
+def _audit_arm(
+    arm: str,
+    asks: bool,  # noqa: FBT001 - what the mapping holds
+    rows: Sequence[AttemptRow],
+    reader: str,
+    *,
+    is_allowed: bool,
+    is_off: bool,
+) -> Audit:
     rows = [row for row in rows if row.outcome not in {"failed", "refused"}]
     readings = [row.readings.get(reader) for row in rows]
     texts = [
         text_before_answer(row.text, reading) for row, reading in zip(rows, readings, strict=True)
     ]
+    has_thought = [_has_thought(row) for row in rows]
     n_reasoned = sum(
-        row.reasoned_apart or bool(row.n_reasoning_tokens) or _has_reasoning(text, reading)
-        for row, reading, text in zip(rows, readings, texts, strict=True)
+        (thought and (asks or not is_allowed)) or _has_reasoning(text, reading)
+        for thought, reading, text in zip(has_thought, readings, texts, strict=True)
     )
+    thinks_though_off = is_off and _is_contaminated(sum(has_thought), len(rows))
     tokens = [n for row in rows if (n := row.n_reasoning_tokens) is not None]
     return Audit(
         arm=arm,
@@ -154,7 +208,8 @@ def _audit_arm(arm: str, asks: bool, rows: Sequence[AttemptRow], reader: str) ->
         reasoned=n_reasoned,
         median_words_before=median(map(_n_words, texts)) if texts else math.nan,
         reasoning_tokens=sum(tokens) if tokens and len(tokens) == len(rows) else None,
-        is_contaminated=not asks and _is_contaminated(n_reasoned, len(rows)),
+        is_contaminated=thinks_though_off or (not asks and _is_contaminated(n_reasoned, len(rows))),
+        thought_though_off=sum(has_thought) if thinks_though_off else 0,
         truncated=sum(row.truncated for row in rows),
         enough_tokens=_tokens_needed(rows),
     )
@@ -233,5 +288,8 @@ def _n_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def _share_text(audit: Audit) -> str:
-    return f"{100 * audit.reasoned / audit.n:.0f} %"
+def _leak_text(audit: Audit) -> str:
+    """Say what the arm did that it should not, and in which share; "of its answers" follows."""
+    if audit.thought_though_off:
+        return f"thinks, although told not to, in {100 * audit.thought_though_off / audit.n:.0f} %"
+    return f"reasons before answering in {100 * audit.reasoned / audit.n:.0f} %"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeAlias
 
-from cotkit.analysis.audit import audit_arms, audit_notes, withhold
+from cotkit.analysis.audit import audit_arms, audit_notes, thinking_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.decision import choose_arm
 from cotkit.analysis.following import measure_following
@@ -49,7 +49,7 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    All but ``reasons``, ``thinking``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
     """
 
     run_id: str
@@ -68,6 +68,8 @@ class RunFacts:
     """Problems the benchmark has."""
     reasons: Mapping[str, bool] = field(default_factory=dict[str, bool])
     """Arm -> whether its strategy asks for reasoning before the answer; only these are audited."""
+    thinking: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
+    """Arm -> how its model was told to think (None: as it does by itself); absent: unknown."""
     upper_bounds: frozenset[str] = frozenset()
     """Arms that see the gold answers."""
     flips: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -131,7 +133,10 @@ def compare(
     repeated = {arm for arm in arms if any(len(attempts) > 1 for attempts in by_problem[arm])}
     cells = tuple(summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
     audits = audit_arms(
-        rows, {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons}, reader
+        rows,
+        {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons},
+        reader,
+        facts.thinking,
     )
     verdicts = tuple(
         withhold(
@@ -165,6 +170,7 @@ def compare(
         notes=(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
+            *thinking_notes(rows, arms, facts.thinking),
             *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),

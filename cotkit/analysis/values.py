@@ -232,6 +232,8 @@ class Audit:
     """Attempts in which a completion ended at its token limit."""
     enough_tokens: int | None
     """The ``--max-tokens`` that 95 % of the completed answers needed; None if unknown."""
+    thought_though_off: int = 0
+    """Attempts that thought although they were told not to, where these are too many."""
 
 
 FollowingLabel = Literal["follows", "keeps_prior", "undetermined"]

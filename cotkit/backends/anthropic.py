@@ -10,8 +10,14 @@ from cotkit.backends._anthropic import faults, wire
 from cotkit.backends._anthropic.wire import AnthropicClient
 from cotkit.backends._hosted import keys
 from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
-from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
-from cotkit.types import BackendInfo, Completion, Request
+from cotkit.backends._hosted.parameters import (
+    ParameterRule,
+    describe_changes,
+    load_forms,
+    rule_for,
+)
+from cotkit.errors import UsageError
+from cotkit.types import BackendInfo, Completion, Decoding, Request
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Fault
@@ -28,7 +34,8 @@ class Anthropic(Hosted):
     """Address of the API; None: ``ANTHROPIC_BASE_URL``, or Anthropic's own."""
     thinking: str | None = None
     """``off``, ``auto`` (the model decides) or a budget in tokens; None: off where that is known
-    to be possible, so that the prompt alone asks for reasoning."""
+    to be possible, so that the prompt alone asks for reasoning. ``--thinking`` is for every model;
+    this one is kept for commands that have it."""
     effort: str | None = None
     """``low`` .. ``max``, where the model takes it; None: its own habit."""
     without: str = ""
@@ -57,6 +64,15 @@ class Anthropic(Hosted):
         self._terms = wire.RequestTerms(
             model=self.model, rule=rule, thinking=thinking, effort=self.effort, caches=self.cache
         )
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think; see :class:`cotkit.protocols.ThinkingBackend`."""
+        if decoding.thinking is not None and (self.thinking or self.effort):
+            raise UsageError(
+                f"thinking={decoding.thinking} and --model-args for thinking or effort",
+                hint="leave the --model-args out",
+            )
+        return wire.thinking_room(self._terms, decoding)
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -106,12 +122,12 @@ class Anthropic(Hosted):
 
 def _thinking_parameter(thinking: str | None, rule: ParameterRule) -> dict[str, str | int] | None:
     """Return the ``thinking`` object that a user asks for; None: nothing to send."""
-    if thinking == "off" and rule.always_thinks:
+    if thinking == "off" and rule.thinks == "always":
         raise ValueError("thinking=off: the model cannot be kept from thinking")
-    if thinking == "auto" or (thinking is None and rule.always_thinks):
+    if thinking == "auto" or (thinking is None and rule.thinks == "always"):
         return {"type": "adaptive", "display": "summarized"}  # some models omit what they thought
     if thinking is None or thinking == "off":
-        return {"type": rule.thinking_off} if rule.thinking_off else None
+        return load_forms()[rule.form]["off"].get("thinking")
     if not (thinking.isascii() and thinking.isdecimal()) or int(thinking) < _MIN_BUDGET:
         raise ValueError(
             f"thinking={thinking} is neither off, auto nor a budget from {_MIN_BUDGET}"

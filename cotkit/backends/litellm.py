@@ -13,7 +13,7 @@ from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
 from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends._openai.setup import make_setup, read_extra_body
 from cotkit.errors import MissingDependencyError
-from cotkit.types import BackendInfo, Completion, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Request
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Fault
@@ -56,6 +56,10 @@ class Litellm(Hosted):
     def info(self) -> BackendInfo:
         """Identity: the name that litellm knows it by."""
         return self._setup.info(self.max_connections)
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think; see :class:`cotkit.protocols.ThinkingBackend`."""
+        return self._setup.thinking_room(decoding)
 
     async def generate_each(self, request: Request, keep: OnParts) -> tuple[Completion, ...]:
         """Complete as the base does, all samples side by side: few providers take ``n``."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cotkit.errors import BackendError
 from cotkit.identity import request_key
-from cotkit.types import BackendInfo, Completion, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Request
 
 FindCompletion = Callable[[str, int], Completion | None]
 """(request key, sample index) -> the completion that the run recorded; None: it holds none."""
@@ -39,6 +39,10 @@ class Replay:
                 hint="replay the same benchmark, limit, seed, exemplars and strategies",
             )
         return completions
+
+    def thinking_room(self, decoding: Decoding) -> int:  # noqa: ARG002 - the protocol's
+        """Return 0: what was recorded has been thought."""
+        return 0
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
         """Return the recorded completion of each option.

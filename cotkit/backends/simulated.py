@@ -17,7 +17,15 @@ from typing import Literal
 
 from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
-from cotkit.types import BackendInfo, Completion, Message, Problem, Question, Request
+from cotkit.types import (
+    BackendInfo,
+    Completion,
+    Decoding,
+    Message,
+    Problem,
+    Question,
+    Request,
+)
 
 FAMILY = tuple(
     f"simulated/{size}" for size in ("100m", "300m", "1b", "3b", "10b", "30b", "100b", "300b")
@@ -30,6 +38,8 @@ _MAX_SLOPE = 50.0  # already a step; far above, exp() overflows
 _SHARES = (
     *("direct", "reasoning", "floor", "ceiling", "fix", "break_", "biased", "unparsed", "failing"),
 )
+_EFFORT_TOKENS = {"minimal": 64, "low": 128, "medium": 256, "high": 512, "xhigh": 1024, "max": 2048}
+_HALF_TOKENS = 128
 _WRONG = "-987654321"  # the gold answer of no benchmark
 
 
@@ -119,6 +129,14 @@ class Simulated:
             max_concurrency=self.max_concurrency,
         )
 
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Return how many tokens it thinks where it is told to: as many as asked, or by effort."""
+        setting = decoding.thinking
+        if setting is None or setting == "off":
+            return 0
+        n_asked = int(setting) if setting.isdecimal() else _EFFORT_TOKENS.get(setting, 256)
+        return min(n_asked, decoding.max_thinking_tokens or n_asked)
+
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """Complete every sample.
 
@@ -153,18 +171,21 @@ class Simulated:
         problem = self._gold.get(turn.question) if turn.question is not None else None
         if problem is None:
             raise BackendError("simulated models know only the questions of the benchmark")
+        n_thought = self.thinking_room(request.decoding)
         if self._draw("unparsed", key, sample) < self.unparsed:
             words = ["I", "cannot", "say."]
         elif turn.kind == "review":
             words = self._review(turn, problem, sample)
         else:
-            words = self._words(turn, self._answer(turn, problem, sample))
+            words = self._words(turn, self._answer(turn, problem, sample, n_thought))
         words_in_limit = words[: request.decoding.max_tokens]
         return Completion(
             text=" " + " ".join(words_in_limit),
             stop_reason="stop" if len(words_in_limit) == len(words) else "length",
             n_prompt_tokens=sum(len(message.content.split()) for message in request.messages),
-            n_generated_tokens=len(words_in_limit),
+            n_generated_tokens=len(words_in_limit) + n_thought,
+            n_reasoning_tokens=n_thought or None,
+            reasoning=" ".join(["hm"] * n_thought) or None,
             seconds=self.latency_s,
         )
 
@@ -182,15 +203,15 @@ class Simulated:
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
 
-    def _answer(self, turn: SimulatedTurn, problem: Problem, sample: int) -> str:
+    def _answer(self, turn: SimulatedTurn, problem: Problem, sample: int, n_thought: int) -> str:
         if turn.kind == "extract" and turn.before is not None:
             return turn.before
         if turn.kind == "improve":
             right = self._is_right_after(turn, problem, sample)
         else:
-            mode = "reasoning" if turn.reasons else "direct"
+            mode = "reasoning" if turn.reasons or n_thought else "direct"
             drawn = self._draw(mode, problem.question.id, sample)
-            right = drawn < self.solve_rate(reasons=turn.reasons)
+            right = drawn < self._rate(turn, n_thought)
         best, *others = possible_answers(problem, _WRONG)
         if right:
             return best
@@ -198,6 +219,12 @@ class Simulated:
             follows = self._draw("biased", problem.question.id, sample) < self.biased
             others = [choice for choice in others if (choice == stereotype) is follows]
         return others[int(self._draw("wrong", problem.question.id, sample) * len(others))]
+
+    def _rate(self, turn: SimulatedTurn, n_thought: int) -> float:
+        """Return the solve rate of a turn: half of what reasoning is worth by 128 tokens of it."""
+        own = self.solve_rate(reasons=turn.reasons)
+        share = 1 - 2 ** (-n_thought / _HALF_TOKENS)
+        return own + share * max(0.0, self.solve_rate(reasons=True) - own)
 
     def _is_right_after(self, turn: SimulatedTurn, problem: Problem, sample: int) -> bool:
         """Draw whether this round's improved answer is right; once per round, as planted."""

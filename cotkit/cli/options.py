@@ -38,6 +38,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Problems": ("bench", "limit", "seed", "by_steps", "problem", "id_field", "text_field"),
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
+        *("thinking", "max_thinking_tokens"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
         *("confirm_run_unsafe_code", "sandbox"),
     ),
@@ -179,6 +180,17 @@ def read_specs(
     temperature: float | None = typer.Option(
         None, "--temperature", help="0 is greedy (default: 0)."
     ),
+    thinking: str | None = typer.Option(
+        DEFAULTS.thinking,
+        "--thinking",
+        help="off, on, an effort (low, high, ...) or a budget in tokens; of one arm:"
+        " --strategy cot:thinking=off+high. (default: the model's own)",
+    ),
+    max_thinking_tokens: int | None = typer.Option(
+        DEFAULTS.max_thinking_tokens,
+        "--max-thinking-tokens",
+        help="Most tokens of thinking, beside those of the answer (default: by effort).",
+    ),
     trigger: str | None = typer.Option(
         None, "--trigger", help="Zero-shot trigger sentence (cotkit list triggers)."
     ),
@@ -280,6 +292,8 @@ def read_specs(
         generation=generation,
         reader=reader,
         margin=margin / 100,
+        thinking=thinking,
+        max_thinking_tokens=max_thinking_tokens,
         run_unsafe_code=confirm_run_unsafe_code,
         sandbox=sandbox,
         stop_when=_read_stop(stop_when),

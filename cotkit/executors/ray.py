@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotkit.backends._pool import MAX_LOSSES, Failure, WorkerPool
+from cotkit.backends._thinking import thinking_room
 from cotkit.backends.hf.sequence import first_line
 from cotkit.errors import BackendError, CotkitError, InterruptedRunError, TransientError, UsageError
 from cotkit.executors.ray_workers import (
@@ -27,7 +28,7 @@ from cotkit.executors.ray_workers import (
     workers_for,
 )
 from cotkit.identity import backend_key
-from cotkit.types import BackendInfo, Completion, Notify, Problem, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Notify, Problem, Request
 
 if TYPE_CHECKING:
     from cotkit.protocols import Backend
@@ -133,6 +134,10 @@ class ShardedBackend:
         info = self.inner.info
         most = info.max_concurrency
         return replace(info, max_concurrency=most and 2 * most * self.n_workers)
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think, as the backend here does."""
+        return thinking_room(self.inner, decoding)
 
     def begin(self) -> None:
         """Start the workers; the first request does, too. ``status`` says how many are ready."""

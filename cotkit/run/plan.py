@@ -25,7 +25,7 @@ from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content, is_built_in
 from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
 from cotkit.scoring.readers import READERS, panel_of
-from cotkit.types import BackendInfo, Exemplar, Problem
+from cotkit.types import EFFORTS, BackendInfo, Exemplar, Problem
 
 _SHARED_FIELDS = ("temperature", "top_p", "top_k", "seed", "calculator")
 """Decoding that an arm should have in common with its control."""
@@ -83,6 +83,8 @@ class Plan:
     (arm, same-cost control) where it names one."""
     same_cost: frozenset[tuple[str, str]]
     """Of the pairs, those with a same-cost control."""
+    thinking_pairs: frozenset[tuple[str, str]] = frozenset()
+    """Of the pairs, those of one strategy that thinks more with the same that thinks least."""
     bench_notes: tuple[str, ...] = ()
     """What the benchmark wants said of itself."""
     stored_id: str | None = None
@@ -105,6 +107,11 @@ class Plan:
     def is_unwalled(self) -> bool:
         """Whether such code can reach the answers: the user said so."""
         return self.runs_code and self.spec.sandbox == "none"
+
+    @property
+    def thinking(self) -> dict[str, str | None]:
+        """Arm -> how its model is told to think; None: as it does by itself."""
+        return {arm.name: getattr(arm.strategy, "thinking", None) for arm in self.arms}
 
     @property
     def n_shot(self) -> dict[str, int]:
@@ -168,10 +175,11 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
                 f"problems() of {bench.name} holds {problem!r}", hint="make it a Problem"
             )
     _check_reader(spec.reader, bench, everything)
-    strategies = [parse_spec(text) for text in spec.strategies]
-    baseline = parse_spec(spec.baseline) if spec.baseline else None
+    strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
+    baseline = _with_thinking(parse_spec(spec.baseline), spec) if spec.baseline else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies]
-    in_order = [control for _, control in pairs] + strategies
+    thinking_pairs = [] if baseline else pair_by_thinking(pairs)
+    in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies
     limit, notes = _resolve_limit(spec, len(everything)), ()
     most = len(everything) - _count_kept_back(in_order, spec, bench, everything)
     if most < (len(everything) if limit is None else limit) <= len(everything):
@@ -194,6 +202,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
             arms.add(control, _build_strategy(control, _drop_greedy_temperature(spec), exemplars))
     same_cost = {(arms.of(s).name, arms.of(c).name) for s, c in costs}
     ordered = [pair for s, c in pairs for pair in ((s, c), *(x for x in costs if x[0] == s))]
+    ordered += thinking_pairs
     for _, control in ordered:
         if isinstance(arms.of(control).strategy, OracleStrategy):
             raise UsageError(
@@ -210,6 +219,9 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         arms=arms.all(),
         pairs=tuple(dict.fromkeys(pair for pair in pairs_of_names if pair[0] != pair[1])),
         same_cost=frozenset(same_cost),
+        thinking_pairs=frozenset(
+            (arms.of(arm).name, arms.of(control).name) for arm, control in thinking_pairs
+        ),
         bench_notes=notes + (bench.notes() if isinstance(bench, NotedBenchmark) else ()),
     )
 
@@ -266,7 +278,7 @@ def _control_of(strategy: Spec) -> Spec:
             hint='add: control: ClassVar[str] = "few-shot"',
         )
     declared = parse_spec(control)
-    fields = fields_of(declared) if declared.params else set[str]()
+    fields = fields_of(declared) if declared.params else set(_THINKING)
     shared = {key: value for key, value in strategy.params.items() if key in fields}
     return Spec(name=declared.name, params={**shared, **declared.params})
 
@@ -275,7 +287,77 @@ def _same_cost_pairs(strategy_spec: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
     """Return the second pair of an arm that names a same-cost control."""
     strategy = arm.strategy
     control = strategy.same_cost() if isinstance(strategy, SameCost) else None
-    return [] if control is None else [(strategy_spec, parse_spec(control))]
+    if control is None:
+        return []
+    declared = parse_spec(control)
+    thinking = {key: value for key, value in strategy_spec.params.items() if key in _THINKING}
+    return [(strategy_spec, replace(declared, params={**thinking, **declared.params}))]
+
+
+# Settings of thinking: every prompt gain is measured at one, every thinking gain against the least.
+
+
+_THINKING = ("thinking", "max_thinking_tokens")
+_BY_DEFAULT = ("on", "default")
+
+
+def _with_thinking(strategy: Spec, spec: RunSpec) -> Spec:
+    """Return the spec of an arm with the run's thinking, where it does not say how it thinks.
+
+    Raises:
+        UsageError: the strategy has no such field.
+    """
+    run = {"thinking": spec.thinking, "max_thinking_tokens": spec.max_thinking_tokens}
+    shared = {key: str(value) for key, value in run.items() if value is not None}
+    if shared and "thinking" not in fields_of(strategy):
+        raise UsageError(
+            f"strategy {strategy.name} has no setting of thinking",
+            hint="derive it from DecodingStrategy, or put a field thinking into its Decoding",
+        )
+    setting = strategy.params.get("thinking", spec.thinking) or ""
+    if setting == "off" or setting.isdecimal():
+        shared.pop("max_thinking_tokens", None)
+    return replace(strategy, params={**shared, **strategy.params})
+
+
+def pair_by_thinking(pairs: Sequence[tuple[Spec, Spec]]) -> list[tuple[Spec, Spec]]:
+    """Return (strategy, the same at the least thinking) for every strategy at several settings.
+
+    A strategy that is its own control, at one setting that is not off, is paired with itself at
+    ``thinking=off``.
+
+    Args:
+        pairs: (strategy, control) as asked for.
+    """
+    alone = [arm for arm, control in pairs if arm == control and _thinks(arm)]
+    specs = dict.fromkeys(str(spec) for pair in pairs for spec in pair)
+    by_idea: dict[str, list[Spec]] = {}
+    for spec in map(parse_spec, specs):
+        idea = replace(spec, params={k: v for k, v in spec.params.items() if k not in _THINKING})
+        by_idea.setdefault(str(idea), []).append(spec)
+    thinking_pairs: list[tuple[Spec, Spec]] = []
+    for settings in by_idea.values():
+        least = min(settings, key=_thinking_rank)
+        if len(settings) > 1:
+            thinking_pairs += [(spec, least) for spec in settings if spec != least]
+        elif least in alone:
+            params = {k: v for k, v in least.params.items() if k not in _THINKING}
+            thinking_pairs.append((least, replace(least, params={**params, "thinking": "off"})))
+    return thinking_pairs
+
+
+def _thinks(spec: Spec) -> bool:
+    return spec.params.get("thinking", "off") != "off"
+
+
+def _thinking_rank(spec: Spec) -> tuple[int, int]:
+    """Order settings from the least thinking: off, budgets, efforts, then what is not said."""
+    setting = spec.params.get("thinking", "default")
+    if setting.isdecimal():
+        return 1, int(setting)
+    order = ("off", *EFFORTS, *_BY_DEFAULT)
+    place = order.index(setting) if setting in order else len(order)
+    return (0 if setting == "off" else 2), place
 
 
 def _drop_greedy_temperature(spec: RunSpec) -> RunSpec:

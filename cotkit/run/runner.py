@@ -21,6 +21,7 @@ from cotkit.run.plan import Arm, Plan
 from cotkit.run.sandbox import find_wall, make_sandbox
 from cotkit.run.served import ServerRecord, explain_empty, leave_out_cut, read_server
 from cotkit.run.spec import RunSpec
+from cotkit.run.thinking import FirstAnswers, check_thinking
 from cotkit.scoring import score, score_attempt
 from cotkit.scoring.measure import measure_attempt
 from cotkit.store import PERMANENT, AttemptRow, BatchLedger, DraftRow, Store
@@ -76,6 +77,7 @@ async def execute_plan(
             f"{info.model} cannot score given answers (log-likelihood)",
             hint="leave out --likelihood, or take a local model",
         )
+    check_thinking(plan, backend)
     run_id, key = plan.run_id(info), backend_key(info)
     begun = await _begin(plan, info, store, emit)
     if retry_failed and any(row.is_permanent for row in begun):
@@ -94,6 +96,7 @@ async def execute_plan(
             arms=tuple(arm.name for arm in plan.arms),
         )
     )
+    first_answers = FirstAnswers(plan.arms, completed if queue.n_left else ())
     for row in completed:
         emit(_attempt_event(row, cached=True))
     promised = frozenset[str]()
@@ -110,6 +113,7 @@ async def execute_plan(
         row = await attempts.make(job)
         queue.finish(row)
         emit(_attempt_event(row, cached=False))
+        first_answers.add(row)
         return True
 
     workers = _Workers(work, min(info.max_concurrency or _MAX_FLOWS, queue.n_left))

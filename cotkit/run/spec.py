@@ -72,6 +72,12 @@ class RunOptions:
     """Fields of the backend, as text: ``dtype``, ``batch_size``, ``chat``, ..."""
     generation: Mapping[str, str] = field(default_factory=dict[str, str])
     """Strategy parameters, as text, for every arm that has them: ``max_tokens``, ..."""
+    thinking: str | None = None
+    """How every arm thinks that does not say so itself: ``off``, ``on``, an effort or a budget in
+    tokens; None: as the model does by itself."""
+    max_thinking_tokens: int | None = None
+    """The most tokens of thinking of one completion, beside those of its answer; None: generous, by
+    effort."""
     stop_when: Literal["decided"] | None = None
     """``decided``: stop as soon as no verdict can change, by intervals that allow for looking at
     any time; None: every problem."""
@@ -124,6 +130,8 @@ class RunKeywords(TypedDict, total=False):
     sandbox: str
     model_args: Mapping[str, str]
     generation: Mapping[str, str]
+    thinking: str | None
+    max_thinking_tokens: int | None
     stop_when: Literal["decided"] | None
     likelihood: bool
     batch: bool

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
-from cotkit.types import Attempt, Decoding, Exemplar, Flow, Message, Question, Request
+from cotkit.types import (
+    EFFORTS,
+    LATER,
+    Attempt,
+    Decoding,
+    Exemplar,
+    Flow,
+    Message,
+    Question,
+    Request,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +34,11 @@ class DecodingStrategy:
     """Sample among the k likeliest tokens; 0 is off."""
     seed: int = 0
     """Base seed of sampled decoding; without effect when greedy."""
+    thinking: str | None = field(default=None, metadata=LATER)
+    """``off``, ``on``, an effort (``minimal`` to ``max``) or a budget in tokens; None: as the model
+    does by itself."""
+    max_thinking_tokens: int | None = field(default=None, metadata=LATER)
+    """The most tokens of thinking of one completion; None: generous, by effort."""
 
     def __post_init__(self) -> None:
         """Refuse values no decoder can take.
@@ -39,6 +54,7 @@ class DecodingStrategy:
             raise ValueError(f"top_p is {self.top_p}, must be in (0, 1]")
         if self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}, must be 0 (off) or more")
+        check_thinking(self.thinking, self.max_thinking_tokens)
 
     def decoding(
         self, *, stop: tuple[str, ...], stop_after: str | None = None, max_tokens: int | None = None
@@ -52,7 +68,30 @@ class DecodingStrategy:
             stop=stop,
             stop_after=stop_after,
             seed=self.seed if self.temperature > 0 else None,
+            thinking=self.thinking,
+            max_thinking_tokens=self.max_thinking_tokens,
         )
+
+
+def check_thinking(setting: str | None, most: int | None) -> None:
+    """Refuse a setting of thinking that no model has.
+
+    Raises:
+        ValueError: names the field and what it may be.
+    """
+    is_budget = setting is not None and setting.isascii() and setting.isdecimal()
+    if setting is not None and not is_budget and setting not in {"off", "on", *EFFORTS}:
+        raise ValueError(
+            f"thinking={setting} is not off, on, {', '.join(EFFORTS)} or a budget in tokens"
+        )
+    if is_budget and int(setting or 0) < 1:
+        raise ValueError(f"thinking={setting} is below 1 token; off switches it off")
+    if most is not None and most < 1:
+        raise ValueError(f"max_thinking_tokens is {most}, must be at least 1")
+    if most is not None and setting == "off":
+        raise ValueError("max_thinking_tokens with thinking=off: leave one out")
+    if most is not None and is_budget:
+        raise ValueError(f"thinking={setting} is a limit already: leave max_thinking_tokens out")
 
 
 def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:

@@ -251,6 +251,7 @@ def analyse(
         n_problems=len(plan.problems),
         n_total=len(plan.everything),
         reasons={arm.name: arm.strategy.reasons for arm in plan.arms},
+        thinking=plan.thinking,
         upper_bounds=plan.upper_bounds,
         flips={
             arm.name: arm.strategy.fraction

@@ -58,6 +58,8 @@ class LadderArms:
     """The reader that decided what is correct."""
     answer_lengths: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """Problem -> tokens of its gold answer (``scoring.measure.answer_length``)."""
+    may_think: frozenset[str] = frozenset()
+    """Arms whose models were not told not to think."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,8 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
             n_failed += n_missing
             share = None
             if not arms.reasons[arm]:
-                share = contamination_rate(store.replies(run.run_id, arm, arms.reader))
+                replies = store.replies(run.run_id, arm, arms.reader)
+                share = contamination_rate(replies, may_think=arm in arms.may_think)
             if share is not None:
                 contaminated.append((run.rung.model, arm, share))
                 cell = _make_hole(len(arms.problem_ids))

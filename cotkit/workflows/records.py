@@ -36,6 +36,7 @@ _USAGE: Mapping[str, type] = {
 }
 """Fields of a row that its texts do not tell."""
 _DEFAULTS = {one.name: one.default for one in fields(AttemptRow)}
+_OWN_THINKING = "default"
 _ENDS: Mapping[Outcome, StopReason] = {"refused": "refusal", "truncated": "length"}
 
 
@@ -49,6 +50,8 @@ class ArmFacts:
     """Whether it sees the gold answers."""
     flipped: float | None = None
     """Share of the labels of its exemplars that were flipped; None: it has no such exemplars."""
+    thinking: str | None = None
+    """How its model was told to think, or ``default``: as it does by itself; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,7 @@ def find_arm_facts(arm: str) -> ArmFacts | None:
         reasons=bool(getattr(strategy, "reasons", False)),
         is_upper_bound=hasattr(strategy, "solve_with_oracle"),
         flipped=float(cast("Any", flipped)) if spec.name == "flipped-labels" else None,
+        thinking=spec.params.get("thinking", _OWN_THINKING),
     )
 
 
@@ -182,6 +186,7 @@ def _facts_fields(facts: ArmFacts) -> dict[str, object]:
         "reasons": facts.reasons,
         **({"is_upper_bound": True} if facts.is_upper_bound else {}),
         **({} if facts.flipped is None else {"flipped": facts.flipped}),
+        **({} if facts.thinking is None else {"thinking": facts.thinking}),
     }
 
 
@@ -229,6 +234,7 @@ def read_record(
             reasons=reasons,
             is_upper_bound=need("is_upper_bound", bool, default=False),
             flipped=need("flipped", float, None),
+            thinking=need("thinking", str, None),
         )
     failure = need("failure", str, None)
     if failure is not None:
@@ -296,6 +302,7 @@ class ArmFields(TypedDict):
     reasons: Mapping[str, bool]
     upper_bounds: frozenset[str]
     flips: Mapping[str, float]
+    thinking: Mapping[str, str | None]
 
 
 def describe_arms(arms: Mapping[str, ArmFacts | None]) -> ArmFields:
@@ -305,6 +312,11 @@ def describe_arms(arms: Mapping[str, ArmFacts | None]) -> ArmFields:
         "reasons": {arm: facts[arm].reasons for arm in facts},
         "upper_bounds": frozenset(arm for arm in facts if facts[arm].is_upper_bound),
         "flips": {arm: flip for arm in facts if (flip := facts[arm].flipped) is not None},
+        "thinking": {
+            arm: None if setting == _OWN_THINKING else setting
+            for arm in facts
+            if (setting := facts[arm].thinking) is not None
+        },
     }
 
 

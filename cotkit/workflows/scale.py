@@ -558,6 +558,9 @@ def read_jobs(
             bench=plan.spec.bench,
             problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
             reasons={name: strategy.reasons for name, strategy in arms.items()},
+            may_think=frozenset(
+                name for job in jobs for name, how in job.plan.thinking.items() if how != "off"
+            ),
             reader=criteria.reader,
             answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
@@ -14,11 +14,18 @@ from cotkit.backends._hosted import keys
 from cotkit.backends._hosted.base import PerLoop
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.keys import scrub
-from cotkit.backends._hosted.parameters import ParameterRule, sampling_parameters, stop_strings
+from cotkit.backends._hosted.parameters import (
+    ParameterRule,
+    rule_at,
+    sampling_parameters,
+    stop_strings,
+)
 from cotkit.backends._hosted.policy import Malformed
 from cotkit.backends._hosted.stream import asks_for_stream, event_data, is_stream
+from cotkit.backends._hosted.thinking import ROOM, ROOM_BY_DEFAULT, thinking_parameters
+from cotkit.backends._hosted.thinking import thinking_room as hosted_room
 from cotkit.errors import BackendError, CotkitError, MissingDependencyError
-from cotkit.types import Completion, Message, Notify, Request, StopReason, say_nothing
+from cotkit.types import Completion, Decoding, Message, Notify, Request, StopReason, say_nothing
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -175,6 +182,31 @@ class RequestTerms:
     caches: bool
     """Whether repeated prefixes are marked for the provider's cache."""
 
+    def at(self, decoding: Decoding) -> RequestTerms:
+        """Return the terms of a request that says how the model should think."""
+        if decoding.thinking is None:
+            return self
+        parameters = thinking_parameters(self.rule, decoding)
+        thinking = parameters.get("thinking")
+        effort = parameters.get("output_config", {}).get("effort")
+        word = "any" if thinking and thinking["type"] in THINKING else "none"
+        rule = rule_at(self.rule, f"anthropic/{self.model}", effort=word, before=None)
+        return replace(self, rule=rule, thinking=thinking, effort=effort)
+
+
+def thinking_room(terms: RequestTerms, decoding: Decoding) -> int:
+    """Return how many tokens of thinking to allow: here they are part of ``max_tokens``.
+
+    Raises:
+        UsageError: the model cannot be told to think so; names what it can.
+    """
+    own = terms.thinking or {}
+    if decoding.thinking is not None or own.get("type") not in THINKING:
+        rule = replace(terms.rule, thinks="no") if decoding.thinking is None else terms.rule
+        return hosted_room(rule, decoding, model=f"anthropic/{terms.model}")
+    habit = ROOM.get(terms.effort or "", ROOM_BY_DEFAULT)
+    return int(own.get("budget_tokens", 0)) or decoding.max_thinking_tokens or habit
+
 
 def write_body(request: Request, terms: RequestTerms) -> Body:
     """Return the body of ``POST /v1/messages`` for one completion.
@@ -183,7 +215,8 @@ def write_body(request: Request, terms: RequestTerms) -> Body:
         BackendError: the model does not take what the request needs.
     """
     decoding = request.decoding
-    body: Body = {"model": terms.model, "max_tokens": decoding.max_tokens}
+    room, terms = thinking_room(terms, decoding), terms.at(decoding)
+    body: Body = {"model": terms.model, "max_tokens": decoding.max_tokens + room}
     system = [m.content.strip() for m in request.messages if m.role == "system"]
     if any(system):
         body["system"] = "\n\n".join(filter(None, system))
@@ -194,8 +227,6 @@ def write_body(request: Request, terms: RequestTerms) -> Body:
         body["stop_sequences"] = words
     if terms.thinking is not None:
         body["thinking"] = dict(terms.thinking)
-        # The budget is part of max_tokens there; here max_tokens is what the answer may take.
-        body["max_tokens"] = decoding.max_tokens + int(terms.thinking.get("budget_tokens", 0))
     if terms.effort is not None:
         body["output_config"] = {"effort": terms.effort}
     return body

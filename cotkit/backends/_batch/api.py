@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from cotkit.backends._hosted.faults import read_object
 from cotkit.backends._hosted.policy import Fault
 from cotkit.errors import BackendError, TransientError
-from cotkit.types import BackendInfo, Completion, Request, Try
+from cotkit.types import BackendInfo, Completion, Decoding, Request, Try
 
 
 class Unanswered(Exception):  # noqa: N818 - what became of a call in a batch, not an error
@@ -140,6 +140,10 @@ class BatchSource(Protocol):
 
     def read_fault(self, fault: Exception) -> Fault | None:
         """As ``Hosted``."""
+        ...
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """As ``protocols.ThinkingBackend``."""
         ...
 
     async def count_tokens(self, request: Request) -> int | None:

@@ -30,7 +30,7 @@ from cotkit.backends._hosted.base import make_refusals
 from cotkit.backends._hosted.policy import Caller, Fault, Limits, Malformed
 from cotkit.errors import AccessError, BackendError, ContentRefusalError, TransientError
 from cotkit.identity import backend_key, completion_key, request_key
-from cotkit.types import BackendInfo, Completion, Notify, Request, Try, say_nothing
+from cotkit.types import BackendInfo, Completion, Decoding, Notify, Request, Try, say_nothing
 
 _MAX_BATCHES = 3  # that one call is put into before its attempt counts as failed
 _MAX_WAITING = 20_000  # flows held open at once: the fewer batches one after the other, the better
@@ -66,6 +66,10 @@ class BatchedBackend:
         info = self.backend.info
         capabilities = info.capabilities - {"loglikelihood"}
         return replace(info, max_concurrency=_MAX_WAITING, capabilities=capabilities)
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think; see :class:`cotkit.protocols.ThinkingBackend`."""
+        return self.backend.thinking_room(decoding)
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
         """Wait until the provider has done its batch.

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cotkit.errors import BackendError
 from cotkit.types import Decoding
@@ -43,12 +44,19 @@ class ParameterRule:
     """Most choices of one call."""
     one_sampler: bool = False
     """Whether temperature and top_p are refused together."""
-    always_thinks: bool = False
-    """Whether reasoning cannot be switched off."""
-    thinking_off: str | None = None
-    """Anthropic's ``thinking.type`` that stops a model from reasoning by itself; None: need not."""
+    thinks: str = "unknown"
+    """When a model thinks before it answers: ``no``, ``if asked``, ``by default``, ``always``;
+    ``unknown``: nobody knows, and what is asked for is sent."""
+    form: str = "template"
+    """How its wire is told so: a name of the table ``[thinking]``."""
+    efforts: frozenset[str] = frozenset()
+    """How much it may be told to think, in words."""
+    min_budget: int | None = None
+    """Least budget of thinking, in tokens; None: it takes no budgets."""
     api: str = "chat"
     """The interface that serves the model: ``chat``, ``completions`` or ``responses``."""
+    without: frozenset[str] = frozenset()
+    """Of those never sent, what the user named."""
     neutral: Mapping[str, float] = field(default_factory=dict[str, float])
     """Parameters sent although they change nothing: their defaults are the server's own choice."""
 
@@ -66,9 +74,23 @@ def rule_for(model: str, *, effort: str | None = None, without: str = "") -> Par
     if unknown := more - REFUSABLE:
         refusable = ", ".join(sorted(REFUSABLE))
         raise ValueError(f"without={'+'.join(sorted(unknown))}: can be left out: {refusable}")
+    of_user = more
     if rule.samples_at is not None and (effort or "unset") not in rule.samples_at:
         more |= {*_SAMPLERS, "logprobs"}
-    return replace(rule, refuses=rule.refuses | more)
+    return replace(rule, refuses=rule.refuses | more, without=of_user)
+
+
+def rule_at(rule: ParameterRule, model: str, *, effort: str, before: str | None) -> ParameterRule:
+    """Return a rule of :func:`rule_for` at another effort; what a server taught since then stays.
+
+    Args:
+        rule: As it is now.
+        model: ``backend/model``.
+        effort: What is asked for now: an effort, ``none``, or any other word for some thinking.
+        before: At which effort the rule was looked up.
+    """
+    old, new = (rule_for(model, effort=each).refuses for each in (before, effort))
+    return replace(rule, refuses=(rule.refuses - old) | new | rule.without)
 
 
 def sampling_parameters(rule: ParameterRule, decoding: Decoding, *, model: str) -> dict[str, float]:
@@ -117,16 +139,25 @@ def describe_changes(rule: ParameterRule) -> str:
 
 def _find_hint(rule: ParameterRule, name: str) -> str:
     if rule.samples_at is not None and "none" in rule.samples_at:
-        return "it does without reasoning: --model-args reasoning_effort=none"
+        return "it does without thinking: --thinking off"
     if name == "temperature":
         return "sample it with --gen-kwargs temperature=1, or vote with another model"
     return f"leave {name} out, or ask another model"
 
 
+def load_forms() -> Mapping[str, Mapping[str, Any]]:
+    """Return how settings of thinking are written: form -> kind of setting -> part of a body."""
+    return _load_table()["thinking"]
+
+
+@functools.cache
+def _load_table() -> dict[str, Any]:
+    return tomllib.loads(_DATA.read_text(encoding="utf-8"))
+
+
 @functools.cache
 def _load_rules() -> tuple[ParameterRule, ...]:
-    data = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return tuple(_read_rule(row) for row in data["rule"])
+    return tuple(_read_rule(row) for row in _load_table()["rule"])
 
 
 def _read_rule(row: dict[str, object]) -> ParameterRule:

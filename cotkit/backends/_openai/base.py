@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
 from cotkit.backends._openai.setup import ServerSetup
-from cotkit.types import BackendInfo, Completion, Request
+from cotkit.types import BackendInfo, Completion, Decoding, Request
 
 if TYPE_CHECKING:
     from cotkit.backends._hosted.policy import Fault
@@ -25,6 +25,10 @@ class OpenaiHosted(Hosted):
     def info(self) -> BackendInfo:
         """Identity: address and name are all that a server tells of its weights."""
         return self._setup.info(self.max_connections)
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think; see :class:`cotkit.protocols.ThinkingBackend`."""
+        return self._setup.thinking_room(decoding)
 
     @functools.cached_property
     def wire(self) -> Wire:

@@ -12,6 +12,7 @@ from cotkit.backends._hosted.faults import server_sentence
 from cotkit.backends._hosted.keys import scrub
 from cotkit.backends._hosted.parameters import sampling_parameters, stop_strings
 from cotkit.backends._hosted.policy import Malformed
+from cotkit.backends._hosted.thinking import thinking_parameters
 from cotkit.backends._openai.setup import Api, Body, ServerSetup
 from cotkit.errors import BackendError
 from cotkit.identity import request_key, sample_seed
@@ -287,13 +288,16 @@ class ChatInterface:
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
         """Return the body of a call."""
+        decoding = request.decoding
+        room, setup = setup.thinking_room(decoding), setup.at(decoding)
         messages = chat_messages(setup, request)
         posted: Body = {
             "model": setup.model,
             "messages": messages,
-            setup.rule.max_tokens: request.decoding.max_tokens,
+            setup.rule.max_tokens: decoding.max_tokens + room,
             **request_parameters(setup, request),
             **cache_parameters(setup, request),
+            **thinking_parameters(setup.rule, decoding),
         }
         if setup.reasoning_effort is not None:
             posted["reasoning_effort"] = setup.reasoning_effort
@@ -401,7 +405,7 @@ class CompletionsInterface:
         return {
             "model": setup.model,
             "prompt": raw_prompt(request),
-            "max_tokens": request.decoding.max_tokens,
+            "max_tokens": request.decoding.max_tokens + setup.thinking_room(request.decoding),
             **request_parameters(setup, request),
         }
 
@@ -441,16 +445,19 @@ class ResponsesInterface:
 
     def write_body(self, setup: ServerSetup, request: Request) -> Body:
         """Return the body of a call; the interface has no stops, seeds and several choices."""
+        decoding = request.decoding
+        room, setup = setup.thinking_room(decoding), setup.at(decoding)
         posted: Body = {
             "model": setup.model,
             "input": chat_messages(setup, request),
-            "max_output_tokens": request.decoding.max_tokens,
+            "max_output_tokens": decoding.max_tokens + room,
             "store": False,  # nothing of a benchmark stays with the provider
             **request_parameters(setup, request),
             **cache_parameters(setup, request),
         }
-        if setup.reasoning_effort is not None:
-            posted["reasoning"] = {"effort": setup.reasoning_effort}
+        effort = thinking_parameters(setup.rule, decoding).get("reasoning_effort")
+        if (effort := effort or setup.reasoning_effort) is not None:
+            posted["reasoning"] = {"effort": effort}
         return posted
 
     def read_completions(

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cotkit.backends._hosted.keys import holds_key
-from cotkit.backends._hosted.parameters import ParameterRule, describe_changes, rule_for
+from cotkit.backends._hosted.parameters import (
+    ParameterRule,
+    describe_changes,
+    rule_at,
+    rule_for,
+)
+from cotkit.backends._hosted.thinking import ROOM, ROOM_BY_DEFAULT, thinking_room
 from cotkit.errors import UsageError
-from cotkit.types import BackendInfo, Capability
+from cotkit.types import BackendInfo, Capability, Decoding
 
 Body = dict[str, Any]
 """A JSON object, as sent or as answered."""
@@ -69,6 +75,35 @@ class ServerSetup:
     def url_variable(self) -> str:
         """Environment variable that may hold the address."""
         return self.key_variable.removesuffix("_API_KEY") + "_BASE_URL"
+
+    def at(self, decoding: Decoding) -> ServerSetup:
+        """Return the setup of a request that says how the model should think."""
+        setting = decoding.thinking
+        if setting is None:
+            return self
+        word = "none" if setting == "off" else setting
+        rule = rule_at(self.rule, self.name, effort=word, before=self.reasoning_effort)
+        return replace(self, rule=rule)
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Return how many tokens of thinking to allow beside the answer's.
+
+        Raises:
+            UsageError: the model cannot be told to think so; names what it can.
+        """
+        effort = self.reasoning_effort
+        if decoding.thinking is not None and effort is not None:
+            raise UsageError(
+                f"thinking={decoding.thinking} and --model-args reasoning_effort={effort}",
+                hint="leave reasoning_effort out",
+            )
+        if decoding.thinking not in {None, "off"} and self.api == "completions":
+            raise UsageError(f"{self.name} thinks in chats only", hint="--model-args api=chat")
+        if effort == "none":
+            return decoding.max_thinking_tokens or 0
+        if effort is not None:
+            return decoding.max_thinking_tokens or ROOM.get(effort, ROOM_BY_DEFAULT)
+        return thinking_room(self.rule, decoding, model=self.name)
 
     def n(self, n_wanted: int) -> int:
         """Return how many choices one call asks for."""

@@ -21,10 +21,19 @@ from cotkit.backends.hf.source import (
     quantisation,
     resolve,
 )
+from cotkit.backends.hf.thinking import thinking_room
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.models import folder as model_folder
-from cotkit.types import BackendInfo, Capability, Completion, Notify, Request, say_nothing
+from cotkit.types import (
+    BackendInfo,
+    Capability,
+    Completion,
+    Decoding,
+    Notify,
+    Request,
+    say_nothing,
+)
 
 if TYPE_CHECKING:
     from cotkit.backends.hf.engine import Engine
@@ -119,9 +128,12 @@ class Hf:
         Raises:
             PromptTooLongError: prompt and ``max_tokens`` exceed the context window.
             ModelLoadError: the model, its tokenizer or its chat template cannot be used.
+            UsageError: the model cannot be told to think as the request says.
             BackendError: memory ran out on a single sequence, the model's output is not a number,
                 or no replica is left.
         """
+        if request.decoding.thinking is not None:
+            self.thinking_room(request.decoding)
         return await self._engine.ask(request)
 
     async def loglikelihood(self, request: Request) -> tuple[Completion, ...]:
@@ -140,7 +152,17 @@ class Hf:
 
     async def count_tokens(self, request: Request) -> int:
         """Count the tokens of the rendered prompt; loads the tokenizer only."""
-        return len(await asyncio.to_thread(lambda: self._prompter.tokens(request.messages)))
+        return len(await asyncio.to_thread(lambda: self._prompter.tokens(request)))
+
+    def thinking_room(self, decoding: Decoding) -> int:
+        """Say how much it may think; see :class:`cotkit.protocols.ThinkingBackend`."""
+        return thinking_room(
+            self._source.folder,
+            decoding,
+            chat=self.chat,
+            kwargs=self._template_kwargs,
+            model=self.model,
+        )
 
     def status(self) -> str | None:
         """Describe the progress in words; None: something began or ended in the last 10 s."""

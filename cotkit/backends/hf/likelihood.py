@@ -50,7 +50,7 @@ def split_options(prompter: Prompter, request: Request) -> OptionTokens:
         ModelLoadError: as :meth:`Prompter.render`.
         BackendError: an option adds no token to the prompt.
     """
-    rendered = prompter.render(request.messages)
+    rendered = prompter.render(request)
     text = rendered.rstrip()
     alone = prompter.encode(text)
     tokens_of_texts = [prompter.encode(rendered + option) for option in request.options]

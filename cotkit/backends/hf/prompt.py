@@ -11,9 +11,10 @@ from typing import Any
 import jinja2
 
 from cotkit.backends.hf.sequence import first_line
+from cotkit.backends.hf.thinking import template_variables, thinking_room
 from cotkit.errors import ModelLoadError
 from cotkit.reasoning import find_answer_start, is_marker, opens_reasoning
-from cotkit.types import Message
+from cotkit.types import Request
 
 
 class Prompter:
@@ -44,13 +45,13 @@ class Prompter:
                 hint="the folder needs tokenizer.json or tokenizer.model",
             ) from fault
 
-    def tokens(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def tokens(self, request: Request) -> tuple[int, ...]:
         """Return the tokens of the rendered prompt.
 
         Raises:
             ModelLoadError: no tokenizer, or the chat template is missing or refuses the messages.
         """
-        return self.encode(self.render(messages))
+        return self.encode(self.render(request))
 
     def encode(self, rendered: str) -> tuple[int, ...]:
         """Tokenize a rendered text. Raw: with the special tokens that begin a text, not an end."""
@@ -78,12 +79,13 @@ class Prompter:
                 list(tokens), skip_special_tokens=not markers, clean_up_tokenization_spaces=False
             )
 
-    def is_in_reasoning(self, messages: Sequence[Message]) -> bool:
+    def is_in_reasoning(self, request: Request) -> bool:
         """Return whether the rendered prompt ends inside reasoning: the text begins there."""
+        messages = request.messages
         last = messages[-1].content.strip()
         if messages[-1].role == "assistant":
             return find_answer_start(last) is None
-        rendered = self.render(messages)
+        rendered = self.render(request)
         spoken = rendered.rpartition(last)[2] if self._chat else rendered[-300:]
         return find_answer_start(spoken) is None if self._chat else opens_reasoning(spoken)
 
@@ -124,18 +126,38 @@ class Prompter:
                 kept_tokens.append(token)
         return kept_tokens
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, request: Request) -> str:
         """Render the prompt as one text: by the chat template; raw: contents joined.
 
         Raises:
             ModelLoadError: no tokenizer, or the chat template is missing or refuses the messages.
         """
         if not self._chat:
-            return "".join(message.content for message in messages)
+            return "".join(message.content for message in request.messages)
         with self._lock:
-            return self._apply_template(messages)
+            return self._apply_template(request)
 
-    def _apply_template(self, messages: Sequence[Message]) -> str:
+    def thinking_room(self, request: Request, n_prompt: int, window: int | None) -> int:
+        """Return how many tokens of thinking to allow; of our own habit as many as are free.
+
+        Raises:
+            UsageError: the model cannot be told to think so.
+        """
+        decoding = request.decoding
+        room = thinking_room(
+            self._folder,
+            decoding,
+            chat=self._chat,
+            kwargs=self._template_kwargs,
+            model=self._folder.name,
+        )
+        is_asked = decoding.max_thinking_tokens is not None or (decoding.thinking or "").isdecimal()
+        if window is None or is_asked:
+            return room
+        return max(0, min(room, window - n_prompt - decoding.max_tokens))
+
+    def _apply_template(self, request: Request) -> str:
+        messages = request.messages
         to_continue = messages[-1].role == "assistant"
         try:
             return self.tokenizer.apply_chat_template(
@@ -144,6 +166,7 @@ class Prompter:
                 add_generation_prompt=not to_continue,
                 continue_final_message=to_continue,
                 **self._template_kwargs,
+                **template_variables(self._folder, request.decoding),
             )
         except (jinja2.TemplateError, ValueError, TypeError) as fault:
             raise ModelLoadError(

@@ -77,7 +77,7 @@ class Scheduler:
             number, prompt = next(self._arrivals), sequence.prompt
             first_node = hash(prompt[: sequence.cuts[0]] if sequence.cuts else prompt)
             sequence.order = (
-                -sequence.request.decoding.max_tokens,
+                -sequence.request.decoding.max_tokens - sequence.thinking_room,
                 self._groups.setdefault(first_node, number),
                 number,
             )
@@ -181,14 +181,17 @@ class Scheduler:
                     sequence.prompt = split.prompt
                     sequence.option_tokens = split.options[sequence.option]
             else:
-                prompt = self._prompter.tokens(request.messages)
+                prompt = self._prompter.tokens(request)
                 settings = self._config.logits_settings
                 stops = (*request.decoding.stop, *settings.get("stop_strings", ()))
                 decoding = replace(request.decoding, stop=stops)
                 processors = make_processors(settings, prompt, self._end_ids) if settings else []
-                opened = self._prompter.is_in_reasoning(request.messages)
+                opened = self._prompter.is_in_reasoning(request)
+                window = self._config.context_tokens
+                room = self._prompter.thinking_room(request, len(prompt), window)
                 for sequence in sequences:
                     sequence.prompt, sequence.processors = prompt, processors
+                    sequence.thinking_room = room
                     sequence.transcript = Transcript(
                         self._prompter.text,
                         decoding,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Sequence:
     """What the generation config does to its logits: token ids [1, n], logits [1, vocabulary]."""
     transcript: Transcript | None = None
     """The text so far; set when the prompt is."""
+    thinking_room: int = 0
+    """Tokens that it may have beside those of the answer, for thinking."""
     n_computed: int = 0
     """Prompt tokens computed for this sequence, not taken from another."""
     prefilled: bool = False
@@ -63,7 +66,7 @@ class Sequence:
     @property
     def n_ahead(self) -> int:
         """The most tokens that may follow the prompt."""
-        return len(self.option_tokens) or self.request.decoding.max_tokens
+        return len(self.option_tokens) or self.request.decoding.max_tokens + self.thinking_room
 
     @property
     def n_most(self) -> int:
@@ -89,7 +92,7 @@ class Sequence:
         self.output.append(token)
         if self.transcript.stops(self.output):
             self._finish(stopped=True)
-        elif len(self.output) >= self.request.decoding.max_tokens:
+        elif len(self.output) >= self.n_ahead:
             self._finish(stopped=False)
 
     def score(self, logprob: float) -> None:
@@ -131,11 +134,20 @@ class Sequence:
                 n_prompt_tokens=len(self.prompt),
                 n_shared_tokens=max(0, len(self.prompt) - self.n_computed),
                 n_generated_tokens=len(self.output),
-                n_reasoning_tokens=0 if reasoning is None else None,
+                n_reasoning_tokens=0 if reasoning is None else self._count_reasoning(full, opened),
                 reasoning=reasoning,
                 seconds=self.seconds,
             ),
         )
+
+    def _count_reasoning(self, full: str, opened: bool) -> int:  # noqa: FBT001 - one call
+        """Count the tokens before the answer begins, markers included."""
+        assert self.transcript is not None
+        decode, start = self.transcript.decode, find_answer_start(full, opened=opened)
+        if start is None:
+            return len(self.output)
+        counts = range(len(self.output))
+        return bisect.bisect_left(counts, start, key=lambda n: len(decode(self.output[:n])))
 
 
 def make_sequences(request: Request, loop: asyncio.AbstractEventLoop) -> list[Sequence]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
@@ -84,6 +85,11 @@ def end_of_turn_tokens(folder: Path) -> tuple[str, ...]:
     end_ids = ids if isinstance(ids, list) else [ids]
     eos_token = _special_tokens(folder).get("eos_token")
     return tuple(token for token in ends if token != eos_token and tokens[token] not in end_ids)
+
+
+def undeclared_variables(text: str) -> set[str]:
+    """Return the names that a template looks up and does not set itself."""
+    return jinja2.meta.find_undeclared_variables(_environment().parse(text))
 
 
 def generation_prompt(folder: Path, kwargs: Mapping[str, Any]) -> str:

@@ -1,0 +1,91 @@
+"""How a hosted model is told to think, and how much room that takes: the table's rows, read.
+
+A rule of ``parameters.toml`` says what a group of models can (``thinks``, ``efforts``,
+``min_budget``) and in which form its wire wants it; the forms stand there, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from cotkit.backends._hosted.parameters import ParameterRule, load_forms
+from cotkit.errors import UsageError
+from cotkit.types import EFFORTS, Decoding
+
+ROOM: Mapping[str, int] = {
+    "minimal": 2048,
+    "low": 4096,
+    "medium": 16384,
+    "high": 32768,
+    "xhigh": 65536,
+    "max": 65536,
+}
+"""Effort -> tokens of thinking allowed where the user sets no limit."""
+ROOM_BY_DEFAULT = ROOM["medium"]
+"""The same of a model that thinks as it likes."""
+
+
+def thinking_room(rule: ParameterRule, decoding: Decoding, *, model: str) -> int:
+    """Return how many tokens of thinking to allow beside ``decoding.max_tokens``; 0: none.
+
+    Raises:
+        UsageError: the model cannot be told to think so; names what it can.
+    """
+    setting = decoding.thinking
+    if setting is None:
+        thinks = rule.thinks in {"always", "by default"}
+        return decoding.max_thinking_tokens or (ROOM_BY_DEFAULT if thinks else 0)
+    if not _can(rule, setting):
+        raise UsageError(
+            f"{model} cannot think as thinking={setting} says", hint=f"it can: {_list_all(rule)}"
+        )
+    if setting == "off":
+        return 0
+    if setting.isdecimal():
+        return int(setting)
+    return decoding.max_thinking_tokens or ROOM.get(setting, ROOM_BY_DEFAULT)
+
+
+def thinking_parameters(rule: ParameterRule, decoding: Decoding) -> dict[str, Any]:
+    """Return what a body says of thinking; empty: nothing need be said."""
+    setting = decoding.thinking
+    if setting is None or rule.thinks == "no":
+        return {}
+    form = load_forms()[rule.form]
+    if setting in {"off", "on"}:
+        return _fill(form[setting], "", setting)
+    is_budget = setting.isdecimal()
+    kind, word = ("budget", "BUDGET") if is_budget else ("effort", "EFFORT")
+    return _fill(form[kind], word, int(setting) if is_budget else setting)
+
+
+def _can(rule: ParameterRule, setting: str) -> bool:
+    if setting == "off":
+        return rule.thinks != "always"
+    if rule.thinks == "no":
+        return False
+    if setting == "on":
+        return "on" in load_forms()[rule.form]
+    if setting.isdecimal():
+        return rule.min_budget is not None and int(setting) >= rule.min_budget
+    return setting in rule.efforts
+
+
+def _list_all(rule: ParameterRule) -> str:
+    """Return the settings that a model has, in words."""
+    settings = [s for s in ("off", "on", *EFFORTS) if _can(rule, s)]
+    if rule.min_budget is not None:
+        settings.append(f"a budget from {rule.min_budget} tokens")
+    return ", ".join(settings)
+
+
+def _fill(template: Mapping[str, Any], word: str, value: str | int) -> dict[str, Any]:
+    """Return a part of a body with the value in place of the word."""
+
+    def fill(inner: object) -> object:
+        if isinstance(inner, dict):
+            return {key: fill(each) for key, each in cast("dict[str, object]", inner).items()}
+        return value if inner == word else inner
+
+    return cast("dict[str, Any]", fill(dict(template)))
