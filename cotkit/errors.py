@@ -32,6 +32,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from cotkit.printable import mask_passwords, printable
+
 
 class CotkitError(Exception):
     """Base of every error that is shown to a user as one line."""
@@ -47,9 +49,9 @@ class CotkitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return message and hint as one line, whatever a file's value in it holds."""
+        """Return message and hint as one line, whatever a value or address in them holds."""
         text = f"{self.message} ({self.hint})" if self.hint else self.message
-        return " ".join(text.splitlines())
+        return printable(mask_passwords(" ".join(text.splitlines())))
 
 
 class UsageError(CotkitError):
@@ -62,11 +64,20 @@ _MOST_SHOWN = 25  # names: enough for all strategies or all benchmarks
 
 
 class UnknownNameError(UsageError):
-    """A name that is not in a registry; says which ones come close, or all where they are few."""
+    """A name that is not in a registry; says which ones come close, or all where they are few.
 
-    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+    ``aliases``: other names that come close, too -> what to write in their place.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        choices: Iterable[str],
+        aliases: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         names = sorted(choices)
-        by_lower_case = {choice.lower(): choice for choice in names}
+        by_lower_case = {**aliases, **{choice.lower(): choice for choice in names}}
         matches = difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.5)
         if matches:
             hint = f"did you mean {' or '.join(by_lower_case[match] for match in matches)}?"

@@ -113,8 +113,3 @@ class GainFound:
 
 Event: TypeAlias = RunStarted | AttemptDone | Said | Waits | RunEnded | GainFound
 """Any event of a run."""
-
-
-def printable(text: str) -> str:
-    """Escape control characters: a name can neither move the cursor nor break a table row."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

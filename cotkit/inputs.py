@@ -23,6 +23,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Protocol, Self, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from cotkit.errors import BadInputError, CotkitError, Location
 
@@ -41,6 +42,34 @@ MAX_UNPACKED = 40
 
 Pairs: TypeAlias = list[tuple[str, object]]
 """Names and values of one JSON object, in their order; a name may stand there twice."""
+
+
+# Addresses.
+
+
+def is_below(url: str, base: str) -> bool:
+    """Return whether an address is that of a base or below it: same scheme, host, port, path first.
+
+    Texts that begin alike are not enough: ``https://api.openai.com.evil/`` is nobody's but evil's.
+    """
+    try:
+        parts, of_base = urlsplit(url), urlsplit(base)
+        origins = [
+            (each.scheme, each.hostname, each.port or _PORTS.get(each.scheme))
+            for each in (parts, of_base)
+        ]
+    except ValueError:
+        return False
+    root = of_base.path.rstrip("/")
+    return (
+        origins[0] == origins[1]
+        and bool(parts.hostname)
+        and ".." not in parts.path.split("/")
+        and (parts.path.rstrip("/") == root or parts.path.startswith(f"{root}/"))
+    )
+
+
+_PORTS = {"http": 80, "https": 443}
 
 
 # Bytes and text.
@@ -102,6 +131,36 @@ class _GzipStream(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+@contextlib.contextmanager
+def limited_memory(n_bytes: int) -> Iterator[None]:
+    """Let this process grow by no more than an archive of so many bytes may unpack to.
+
+    For libraries that unpack by themselves: what they ask beyond it is a MemoryError. Where the
+    system has no such limit (macOS, Windows), nothing is limited.
+    """
+    try:
+        import resource
+
+        size = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    except (ImportError, OSError):
+        yield
+        return
+    limit = size * resource.getpagesize() + max(_MAX_GROWTH, MAX_UNPACKED * n_bytes)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+_MAX_GROWTH = 256 * 1024 * 1024
 
 
 class ByteStream(Protocol):

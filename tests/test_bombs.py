@@ -130,6 +130,33 @@ def add_tables(bombs: Bombs) -> None:
         bombs.scale(name, f"csv:{path}", r":2:n_items: '.{1,40}' is not a count")
 
 
+def add_arrow(bombs: Bombs) -> None:
+    """A text of a dictionary that many rows name, a column that compresses well, a name twice."""
+    pa = pytest.importorskip("pyarrow")
+    feather = pytest.importorskip("pyarrow.feather")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    text = pa.array(["x" * (4 << 20)])
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 500, pa.int32()), text)
+    table = pa.table({"question": column, "answer": [1] * 500})
+    parquet.write_table(table, bombs.folder / "many.parquet", compression="zstd")
+    zeros = pa.array([bytes(320 << 20)], pa.large_binary())
+    table = pa.table({"question": zeros, "answer": [1]})
+    feather.write_feather(table, bombs.folder / "zeros.feather", compression="zstd")
+    rows = pa.Table.from_arrays([pa.array(["1+1?"]), pa.array([1]), pa.array([2])], names=[*"qaa"])
+    parquet.write_table(rows, bombs.folder / "twice.parquet")
+    inner = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["b", "b"])
+    nested = pa.table({"question": ["1+1?"], "answer": [2], "c": inner})
+    feather.write_feather(nested, bombs.folder / "nested.arrow", compression="uncompressed")
+    for name, says in (
+        ("many.parquet", "unpacks to more than fits"),
+        ("zeros.feather", "unpacks to more than fits"),
+        ("twice.parquet", ":a: stands twice"),
+        ("nested.arrow", r":c\.b: stands twice"),
+    ):
+        command = ("show", "prompt", "--strategy", "cot", "--bench", f"./{name}")
+        bombs.add(name, rf"{re.escape(name)}:? ?{says}", *command)
+
+
 def add_lines(bombs: Bombs) -> None:
     bombs.score("line", b'{"id": "' + b"x" * (9 << 20) + b'"}', r":1: longer than 8 MiB")
     bombs.score("nested", '{"id": ' + DEEP, "200 levels")
@@ -244,6 +271,7 @@ print(json.dumps((results, peak)))
 ADD = (
     add_lines,
     add_tables,
+    add_arrow,
     add_tasks,
     add_templates,
     add_filters,

@@ -503,6 +503,15 @@ def make_content(good: object, mutations: list[Mutation], *, of_bytes: bool) -> 
     return content
 
 
+def read_or_refuse(reader: Reader, home: Path, content: bytes) -> str:
+    """Return the line of an error; empty: it was read."""
+    try:
+        reader(home, content)
+    except (CotkitError, Malformed) as refused:
+        return str(refused)
+    return ""
+
+
 @pytest.mark.parametrize("kind", READERS)
 @settings(
     max_examples=(N_CASES or 2000) // len(READERS),
@@ -522,13 +531,39 @@ def test_a_mutated_input_is_read_or_is_one_line(
     content = make_content(good, mutations, of_bytes=of_bytes)
     home = tmp_path_factory.getbasetemp() / "fuzz"
     home.mkdir(exist_ok=True)
-    line = ""
-    try:
-        reader(home, content)
-    except (CotkitError, Malformed) as refused:
-        line = str(refused)
+    line = read_or_refuse(reader, home, content)
     assert len(line.splitlines()) <= 1
     assert len(line) < 3000
+
+
+NAMES = [
+    b"1",
+    b"1.5",
+    b"true",
+    b"~",
+    b"2001-01-01",
+    b"? [a]",
+    b"? {a: 1}",
+    b"!!binary aGk=",
+    b".nan",
+]
+"""Names of fields in YAML that are no texts."""
+FOUND: list[tuple[str, bytes]] = [
+    *(("a task of lm-eval", YAML + name + b": x\n") for name in NAMES),
+    *(
+        ("a task of lm-eval", YAML.replace(b"{" + field, b"{1: x, " + field))
+        for field in (b"data", b"test", b"version", b"metric", b"function")
+    ),
+    ("a task of lm-eval", YAML.replace(b"{test", b"{1: x, dev")),
+    ("rows of a task", b'{"1": 2}\n'),
+]
+"""What mutations found, by kind: content that ended in a traceback once, and its siblings."""
+
+
+@pytest.mark.parametrize("kind", sorted({kind for kind, _ in FOUND}))
+def test_what_was_found_stays_mended(tmp_path: Path, kind: str) -> None:
+    for content in (content for other, content in FOUND if other == kind):
+        assert len(read_or_refuse(READERS[kind][0], tmp_path, content).splitlines()) <= 1
 
 
 @pytest.mark.parametrize("kind", READERS)

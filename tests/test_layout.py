@@ -21,6 +21,7 @@ BASE = {
     "registry",
     "events",
     "stops",
+    "printable",
     "reasoning",
     "paths",
 }
@@ -59,7 +60,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 BASE_IMPORTS: dict[str, set[str]] = {
     "types": set(),
-    "errors": set(),
+    "errors": {"printable"},
+    "printable": set(),
     "protocols": {"types"},
     "events": {"types"},
     "stops": {"types", "reasoning"},

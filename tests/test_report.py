@@ -306,7 +306,7 @@ def test_json_has_no_nan() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_csv_is_read_back_equal(case: str) -> None:
     comparison = CASES[case]()
-    rows = list(csv.DictReader(io.StringIO(render(comparison, "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render(comparison, "csv", raw=True))))
     arms = [row for row in rows if row["section"] == "arms"]
     gains = [row for row in rows if row["section"] == "gains"]
     assert {row["model"] for row in rows} == {comparison.model}

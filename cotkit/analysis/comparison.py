@@ -14,6 +14,7 @@ from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.decision import choose_arm
 from cotkit.analysis.following import measure_following
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.interactions import interaction_sentence, measure_interactions
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
     cluster_names,
@@ -76,6 +77,8 @@ class RunFacts:
     """Arm -> share of the labels of its exemplars that were flipped."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
 
 
 def compare(
@@ -138,6 +141,8 @@ def compare(
         reader,
         facts.thinking,
     )
+    completed = {arm: _completed_by_problem(table.get(arm, {})) for arm in arms}
+    interactions = () if sequential else measure_interactions(completed, pairs, level)
     verdicts = tuple(
         withhold(
             mark_upper_bound(
@@ -171,10 +176,12 @@ def compare(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
             *thinking_notes(rows, arms, facts.thinking),
+            *map(interaction_sentence, interactions),
             *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
         audits=audits,
+        interactions=interactions,
         transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
         repeats=tuple(
@@ -193,6 +200,7 @@ def compare(
         ),
         is_sequential=sequential,
         is_unwalled=facts.is_unwalled,
+        address=facts.address,
         following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
@@ -286,6 +294,15 @@ def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
     """Return the attempts that did not fail, without the problems that have none."""
     completed = (tuple(row for row in rows if row.outcome != "failed") for rows in by_problem)
     return [attempts for attempts in completed if attempts]
+
+
+def _completed_by_problem(attempts: Mapping[str, _Attempts]) -> dict[str, _Attempts]:
+    """Return a problem's attempts that did not fail, of the problems that have some."""
+    completed = {
+        problem: tuple(row for row in rows if row.outcome != "failed")
+        for problem, rows in attempts.items()
+    }
+    return {problem: rows for problem, rows in completed.items() if rows}
 
 
 def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:
@@ -394,6 +411,7 @@ def summarise_arm(
     ]
     prompt = _sum_or_none([row.n_prompt_tokens for row in completed])
     generated = _sum_or_none([row.n_generated_tokens for row in completed])
+    thinking = _sum_or_none([row.n_reasoning_tokens for row in completed]) or None
     usd = cost_of(rows, price)
     seconds = math.fsum(row.seconds for row in completed)
     shared = sum(row.n_shared_tokens for row in completed)
@@ -413,6 +431,8 @@ def summarise_arm(
         generated_per_correct=generated / n_correct
         if generated is not None and n_correct
         else None,
+        thinking_tokens=thinking / n_attempts if thinking is not None else None,
+        thinking_per_correct=thinking / n_correct if thinking is not None and n_correct else None,
         usd=usd / n_attempts if usd is not None else None,
         usd_per_correct=usd / n_correct if usd is not None and n_correct else None,
         seconds=seconds / n_attempts if completed else math.nan,

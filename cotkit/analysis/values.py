@@ -85,6 +85,10 @@ class Cell:
     """Mean backend seconds per problem, as measured."""
     seconds_per_correct: float | None
     """Backend seconds spent for each correct answer; None if nothing was correct."""
+    thinking_tokens: float | None = None
+    """Mean tokens of thinking per problem, of those generated; None: unknown, or there are none."""
+    thinking_per_correct: float | None = None
+    """Tokens of thinking spent for each correct answer; None: as above, or nothing was correct."""
     n_samples: int | None = None
     """Attempts, where problems have several; ``outcomes`` and ``n_correct`` then count these, and
     ``solve_rate`` is the mean over problems of each one's share. None: one attempt each."""
@@ -176,6 +180,32 @@ class Transition:
     """Correct before and after."""
     kept_wrong: int
     """Not correct before nor after."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """Whether a prompt adds more or less where the model thinks more: a difference of two gains."""
+
+    arm: str
+    """The arm that thinks more."""
+    control: str
+    """Its control, which thinks as it does."""
+    least_arm: str
+    """The same strategy at the least thinking."""
+    least_control: str
+    """Its control."""
+    n: int
+    """Problems that all four completed."""
+    gain: float
+    """Of the prompt where the model thinks more, on these problems."""
+    least_gain: float
+    """The same at the least thinking."""
+    difference: float
+    """The first less the second, -2..2."""
+    interval: Interval
+    """Of the difference, by problem; holds together with the others of the report."""
+    p_value: float
+    """Two-sided, of no difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -501,6 +531,8 @@ class Comparison:
     """For arms that correct themselves, one for each round."""
     votes: tuple[VoteCurve, ...] = ()
     """For arms that vote."""
+    interactions: tuple[Interaction, ...] = ()
+    """Whether thinking changes what prompts add, where a strategy ran at several settings."""
     audits: tuple[Audit, ...] = ()
     """One for each arm, in the order of ``cells``."""
     is_sequential: bool = False
@@ -510,6 +542,8 @@ class Comparison:
     """Of the failed attempts, those whose prompts a server refuses; they are not tried again."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox: it could see the answers."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
     why_failed: str | None = None
     """The most common reason of its failed attempts; None: none failed."""
     ended_by: Literal["budget", "decided"] | None = None

@@ -271,7 +271,11 @@ class SimulatedTurn:
 
 
 def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
-    """Read a conversation by who speaks in which order and by how the last prompts end."""
+    """Read a conversation by who speaks in which order and by how the last prompts end.
+
+    A system message changes nothing: the planted curve knows no words.
+    """
+    messages = [message for message in messages if message.role != "system"]
     questions = _QUESTION.findall(messages[0].content)
     kind = _turn_kind(messages)
     last = messages[-1].content

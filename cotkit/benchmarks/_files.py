@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from cotkit import inputs
@@ -385,19 +385,23 @@ def _iterate_table(path: Path, ending: str) -> Iterator[Record]:
     except ImportError:
         raise MissingDependencyError("pyarrow", "data") from None
     what = "parquet" if ending == ".parquet" else "an Arrow table"
-    source = pa.BufferReader(inputs.read_bytes(path, limit=_MAX_TABLE_BYTES))
+    content = inputs.read_bytes(path, limit=_MAX_TABLE_BYTES)
+    source = pa.BufferReader(content)
+    pa.set_memory_pool(pa.system_memory_pool())  # the others end the process at a limit
     try:
-        if ending == ".parquet":
-            table = parquet.read_table(source)
-        else:
-            try:
-                table = ipc.open_file(source).read_all()
-            except pa.ArrowInvalid:
-                source.seek(0)
-                table = ipc.open_stream(source).read_all()
-        if table.num_rows * max(table.num_columns, 1) > inputs.MAX_VALUES:
-            raise BadInputError(path, f"more than {inputs.MAX_VALUES // 1_000_000} million values")
-        rows: list[dict[str, object]] = table.to_pylist()
+        with inputs.limited_memory(len(content)):
+            if ending == ".parquet":
+                table = parquet.ParquetFile(source).read(use_threads=False)
+            else:
+                try:
+                    table = ipc.open_file(source).read_all()
+                except pa.ArrowInvalid:
+                    source.seek(0)
+                    table = ipc.open_stream(source).read_all()
+            _check_table(path, table.schema, table.num_rows)
+            rows: list[dict[str, object]] = table.to_pylist()
+    except MemoryError:
+        raise BadInputError(path, "unpacks to more than fits in the memory allowed") from None
     except (pa.ArrowException, OSError, ValueError) as broken:
         raise BadInputError(path, f"not {what}: {type(broken).__name__}") from broken
     if not rows:
@@ -405,6 +409,20 @@ def _iterate_table(path: Path, ending: str) -> Iterator[Record]:
     for number, row in enumerate(rows, start=1):
         fields = {name: _exact(value) for name, value in row.items()}
         yield Record(file=path, line=number, hint=_SHAPE, number=number, fields=fields)
+
+
+def _check_table(path: Path, schema: Any, n_rows: int) -> None:  # noqa: ANN401 - of pyarrow
+    """Refuse a table of too many values, or with a column, or a field within one, twice."""
+    if n_rows * max(len(schema), 1) > inputs.MAX_VALUES:
+        raise BadInputError(path, f"more than {inputs.MAX_VALUES // 1_000_000} million values")
+    level: list[tuple[str, Any]] = [("", schema)]
+    while level:
+        place, parent = level.pop()
+        n_fields = parent.num_fields if hasattr(parent, "num_fields") else len(parent)
+        fields = [parent.field(i) for i in range(n_fields)]
+        if (twice := inputs.find_duplicate([(field.name, None) for field in fields])) is not None:
+            raise BadInputError(path, "stands twice", field=f"{place}{twice}"[:80])
+        level += [(f"{place}{field.name}.", field.type) for field in fields]
 
 
 def _exact(value: object) -> object:

@@ -29,8 +29,10 @@ from cotkit.cli.output import (
     forecast_lines,
     hint_lines,
     print_contrasts,
+    print_lines,
     print_rendered,
     print_status,
+    print_text,
     read_display,
     read_page,
     write_run,
@@ -257,6 +259,7 @@ def run_and_print(
     from cotkit.analysis.values import Comparison
     from cotkit.report import render
     from cotkit.store import store_option
+    from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], view, page, gated=gated)
     _check_several(specs, resources, view, page)
@@ -265,13 +268,14 @@ def run_and_print(
             _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
         ]
     comparisons: list[tuple[Comparison, str]] = []
-    for number, answer in enumerate(answers):
+    for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
         if number:
-            typer.echo()
+            print_lines("")
         if isinstance(answer, Comparison):
             hints = hint_lines(view, answer.run_id, log_dir)
             print_rendered(partial(render, answer, timing=timing, hints=hints, **view.settings()))
-            hint = f"go on with: cotkit resume {answer.run_id} {store_option(log_dir)}"
+            options = " ".join((store_option(log_dir), *required_options(spec)))
+            hint = f"go on with: cotkit resume {answer.run_id} {options}"
             comparisons.append((answer, hint))
             if page is not None:
                 write_run(page, answer, log_dir, timing=timing)
@@ -315,7 +319,7 @@ def _run(
             from cotkit.workflows.plan import forecast_plan
 
             forecast = forecast_plan(plan, info, store, resources.prices)
-            print_status("\n".join(forecast_lines(forecast)))
+            print_status(*forecast_lines(forecast))
 
     bench = load_benchmark(parse_spec(spec.bench), print_status)
     if spec.exemplar_seeds:
@@ -376,7 +380,7 @@ def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
     from cotkit.report.exemplar_draws import draws_json, draws_text
 
     write = draws_json if format_.value == "json" else draws_text
-    typer.echo(write(draws.variances, draws.seeds, draws.comparisons), nl=False)
+    print_text(write(draws.variances, draws.seeds, draws.comparisons).removesuffix("\n"), raw=False)
 
 
 def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
@@ -408,7 +412,7 @@ def _n_missing(comparison: Comparison) -> int:
 
 
 _OPTIONS_WITH_FILES = frozenset(
-    {"sources", "baseline", "reader", "margin", "format_", "full", "show"}
+    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show"}
 )
 """Options that have an effect on recorded results."""
 

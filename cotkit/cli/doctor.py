@@ -51,17 +51,26 @@ def doctor(
     device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps ..."),
     max_tokens: int = typer.Option(128, "--max-tokens", help="Token limit of an answer."),
     model_args: str = typer.Option("", "--model-args", "-M", help="key=value,key=value."),
+    settings: bool = typer.Option(
+        False, "--settings", help="Say which defaults hold, and which files give them; ask nothing."
+    ),
 ) -> None:
     """Ask problems one by one and all at once, twice each, and say what that changes.
 
-    Prints how many answers differ (reports of this setting quote it from then on), tokens per
-    second, the most memory taken, and what other number formats of this device do: answers that
-    differ from float32's, and the log-probability that they lose on float32's own texts.
+    Begins with the defaults of options and where they are from. Prints how many answers differ
+    (reports of this setting quote it from then on), tokens per second, the most memory taken, and
+    what other number formats of this device do: answers that differ from float32's, and the
+    log-probability that they lose on float32's own texts.
     """
     import asyncio
 
-    from cotkit.cli.output import align_columns
+    from cotkit.cli.config import describe_settings
+    from cotkit.cli.output import align_columns, print_lines
     from cotkit.run.flips import Flips, save_flips
+
+    print_lines(*align_columns(describe_settings()))
+    if settings:
+        return
 
     requests = _make_requests(bench, problems, max_tokens)
     options = {"dtype": dtype, "device": device}
@@ -70,7 +79,7 @@ def doctor(
     info = backend.info
     own = info.settings["dtype"]
     where = "" if info.settings["quantisation"] == "none" else ", quantised weights"
-    typer.echo(f"{info.model}, {own}, {info.settings['device']}{where}: {problems} of {bench}")
+    print_lines(f"{info.model}, {own}, {info.settings['device']}{where}: {problems} of {bench}")
     passes = asyncio.run(_run_four_passes(backend, requests))
     flips = Flips(n_flipped=_count_changed(passes[0], passes[2]), n_problems=problems)
     save_flips(info, flips)
@@ -82,9 +91,9 @@ def doctor(
         changed = f"{_count_changed(passes[0], run)} of {problems}"
         texts = f"{_count_changed_texts(passes[0], run)} of {problems}"
         rows.append((name, str(run.n_correct), changed, texts, f"{run.tokens_per_s:,.1f}"))
-    typer.echo("\n".join(align_columns(rows)))
-    typer.echo(f"most memory: {_peak_bytes() / 1e9:.2f} GB, weights and Python included")
-    typer.echo("\n".join(align_columns(_compare_formats(model, model_args, params, own, requests))))
+    print_lines(*align_columns(rows))
+    print_lines(f"most memory: {_peak_bytes() / 1e9:.2f} GB, weights and Python included")
+    print_lines(*align_columns(_compare_formats(model, model_args, params, own, requests)))
 
 
 doctor.__doc__ = f"{doctor.__doc__}\n\n\b{EXAMPLES}"

@@ -103,19 +103,20 @@ def _read_to(text: str) -> tuple[str, Path]:
 
 def _write_tasks(spec: "RunSpec", folders: list[Path]) -> None:
     from cotkit.benchmarks import load_benchmark
-    from cotkit.cli.output import print_status
+    from cotkit.cli.output import print_lines, print_status
     from cotkit.interop.lm_eval.tasks import write_tasks
     from cotkit.registry import parse_spec
 
     bench = load_benchmark(parse_spec(spec.bench), print_status)
     for folder in folders:
         for file in write_tasks(spec, bench, folder):
-            typer.echo(str(file))
+            print_lines(str(file))
 
 
 def _write_runs(
     runs: list[str], parquet: Path | None, targets: list[tuple[str, Path]], log_dir: Path | str
 ) -> None:
+    from cotkit.cli.output import print_lines
     from cotkit.errors import UsageError
     from cotkit.interop.completions import write_completions
     from cotkit.interop.inspect_.export import write_inspect
@@ -135,11 +136,11 @@ def _write_runs(
     with Store(place) as store:
         stored = [StoredRun.load(store, prefix) for prefix in runs]
         if parquet is not None:
-            typer.echo(f"{parquet}: {write_parquet(stored, parquet):,} attempts")
+            print_lines(f"{parquet}: {write_parquet(stored, parquet):,} attempts")
         for kind, folder in targets:
             for run in stored:
                 for file in writers[kind](run, folder):
-                    typer.echo(str(file))
+                    print_lines(str(file))
 
 
 export.__doc__ = f"{export.__doc__}\n\n\b{EXAMPLES}"

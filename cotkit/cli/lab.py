@@ -16,6 +16,7 @@ from cotkit.cli.options import CommandGroup, read_executor, with_options
 from cotkit.cli.output import (
     align_columns,
     check_page,
+    print_lines,
     print_rendered,
     print_status,
     write_page,
@@ -290,7 +291,7 @@ def train(
         ends = _train_on_cluster(cluster, jobs, device=device, out=out, save_every=save_every)
     for name, end in ends:
         print_status(f"{name}: {end}")
-        typer.echo(out / name)
+        print_lines(str(out / name))
 
 
 def _read_seeds(text: str) -> list[int]:
@@ -310,7 +311,7 @@ def _train_here(jobs: Sequence[PocketJob], trainer: Trainer) -> Iterator[tuple[s
     from cotkit.labs.pocket.training import estimate_costs
 
     if unfinished := [job for job in jobs if not is_done(job.folder)]:
-        print_status("\n".join(_estimate_lines(estimate_costs(unfinished, trainer.accelerator))))
+        print_status(*_estimate_lines(estimate_costs(unfinished, trainer.accelerator)))
     for job in jobs:
         yield job.name, trainer.train(job)
 
@@ -362,7 +363,7 @@ def _train_on_cluster(
         needs=needs,
         out=shared_out,
         report=ProgressPrinter(),
-        notify=partial(typer.echo, err=True),
+        notify=print_status,
     ):
         yield remote_job.job.name, end
 
@@ -387,7 +388,7 @@ def pack(
     from cotkit.labs.pocket.training import pack_models
 
     for folder in pack_models(parse_sizes(sizes), seed, trained, out):
-        typer.echo(folder)
+        print_lines(str(folder))
 
 
 # What several commands share: checks, progress, and the report.

@@ -36,10 +36,9 @@ def list_names(
 
       cotkit list runs --log-dir ./logs
     """
-    from cotkit.cli.output import align_columns
+    from cotkit.cli.output import align_columns, print_lines
 
-    for line in align_columns(_ROWS[what](log_dir)):
-        typer.echo(line)
+    print_lines(*align_columns(_ROWS[what](log_dir)))
 
 
 def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:

@@ -19,11 +19,10 @@ def models(context: typer.Context) -> None:
 
       cotkit models pull smollm2-135m
     """
-    from cotkit.cli.output import align_columns
+    from cotkit.cli.output import align_columns, print_lines
 
     if context.invoked_subcommand is None:
-        for line in align_columns(catalogue_rows()):
-            typer.echo(line)
+        print_lines(*align_columns(catalogue_rows()))
 
 
 @app.command()
@@ -39,11 +38,11 @@ def pull(
 
       cotkit models pull qwen2.5-coder-1.5b
     """
-    from cotkit.cli.output import print_status
+    from cotkit.cli.output import print_lines, print_status
     from cotkit.models.fetch import ensure_model
 
     path = ensure_model(name, notify=print_status, accept_terms=accept_terms)
-    typer.echo(str(path))
+    print_lines(str(path))
 
 
 def catalogue_rows() -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from cotkit.cli.options import CommandGroup
+from cotkit.cli.output import print_lines
 from cotkit.errors import UsageError
 
 app = CommandGroup(help="Begin a strategy or a benchmark of your own.")
@@ -161,4 +162,4 @@ def _write_template(kind: str, name: str, template: str) -> None:
         ) from None
     except OSError as refused:
         raise UsageError(f"cannot write {path}: {refused.strerror}") from refused
-    typer.echo(f"wrote {path}; run it with:\n  {command}")
+    print_lines(f"wrote {path}; run it with:", f"  {command}")

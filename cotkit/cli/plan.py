@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from cotkit.cli.options import read_pace, read_place, read_resources, read_specs, with_options
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ def plan(
         budget_lines,
         forecast_lines,
         forecast_table,
+        print_lines,
         print_status,
     )
     from cotkit.events import Event, Said
@@ -52,13 +51,13 @@ def plan(
             load_benchmark(parse_spec(spec.bench), print_status),
             log_dir=log_dir,
             emit=emit,
-            prices=resources.prices,
+            resources=resources,
         )
         title, *lines = forecast_lines(forecast)
         table = align_columns(forecast_table(forecast))
         if number:
-            typer.echo()
-        typer.echo("\n".join([title, *table, *lines, *budget_lines(forecast, resources.budget)]))
+            print_lines("")
+        print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import View, read_place, read_view, with_options
+from cotkit.cli.options import View, read_consent, read_place, read_view, with_options
 from cotkit.cli.output import read_page
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def report(
     log_dir: Path | str,
     page: PageRequest | None,
     view: View,
+    trusts_code: bool,
     runs: list[str] = typer.Argument(
         None, help="Ids of runs, how they begin, or last (default: the latest)."
     ),
@@ -42,7 +43,7 @@ def report(
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli.output import hint_lines, print_rendered, print_status, write_page
+    from cotkit.cli.output import hint_lines, print_lines, print_rendered, print_status, write_page
     from cotkit.errors import UsageError
     from cotkit.report import render
     from cotkit.report.html import page as make_page
@@ -63,17 +64,17 @@ def report(
             raise UsageError(
                 f"several runs have no format {view.format.value}", hint="table or markdown"
             )
-        parts = [load_part(store, run, print_status) for run in chosen]
+        parts = [load_part(store, run, print_status, trusts_code=trusts_code) for run in chosen]
     if page is not None:
         write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
-        typer.echo(str(page.path))
+        print_lines(str(page.path))
         return
     for number, comparison in enumerate(part.comparison for part in parts):
         if number:
-            typer.echo()
+            print_lines("")
         hints = hint_lines(view, comparison.run_id, log_dir)
         print_rendered(partial(render, comparison, timing=timing, hints=hints, **view.settings()))
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
-command = with_options(read_place, read_page, read_view)(report)
+command = with_options(read_place, read_page, read_view, read_consent)(report)

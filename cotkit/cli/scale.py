@@ -16,6 +16,7 @@ import typer
 from cotkit.cli.options import (
     View,
     fix_options,
+    read_consent,
     read_executor,
     read_pace,
     read_place,
@@ -82,10 +83,11 @@ def scale_and_print(
     timing: bool,
     display: RunDisplay,
     page: PageRequest | None = None,
+    trusts_code: bool = False,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``page``: to be written, too.
+    ``page``: to be written, too; ``trusts_code``: whether Python files that stored runs name run.
 
     Raises:
         CotkitError: as ``scale_models`` and ``scale_runs``.
@@ -96,7 +98,7 @@ def scale_and_print(
 
     def on_plan(forecast: LadderForecast) -> None:
         if display.mode != "none":
-            print_status("\n".join(ladder_forecast_lines(forecast, spec.margin)))
+            print_status(*ladder_forecast_lines(forecast, spec.margin))
 
     with display.event_sink() as emit:
         if ladder.runs:
@@ -107,6 +109,7 @@ def scale_and_print(
                 prices=resources.prices,
                 seed=spec.seed,
                 log_dir=log_dir,
+                trusts_code=trusts_code,
             )
         else:
             result = scale_models(
@@ -210,7 +213,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
-        *("reach", "format_", "full", "show", "timing", "display", "html", "samples"),
+        *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "samples"),
     }
 )
 """Options that have an effect on existing results."""
@@ -221,6 +224,7 @@ _OPTIONS_WITH_RUNS = (
     "runs",
     "by_steps",
     "prices",
+    "trust_code",
     "log_dir",
     "store",
     "track",
@@ -384,13 +388,16 @@ def _compare_and_print(
     view: View,
     display: RunDisplay,
     page: PageRequest | None,
+    trusts_code: bool,
 ) -> None:
     """Compare two ladders and print; ``benches``: empty where they are of stored runs."""
     from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.contrasts import compare_models, compare_runs
 
     if not benches:
-        result = compare_runs(sides, options, margin=spec.margin, log_dir=log_dir)
+        result = compare_runs(
+            sides, options, margin=spec.margin, log_dir=log_dir, trusts_code=trusts_code
+        )
     else:
         with display.event_sink() as emit:
             result = compare_models(
@@ -453,6 +460,7 @@ def scale(
     resources: Resources,
     foreign: ForeignResults,
     log_dir: Path | str,
+    trusts_code: bool,
     executor: RayExecutor | None,
     display: RunDisplay,
     page: PageRequest | None,
@@ -577,6 +585,7 @@ def scale(
             view=view,
             display=display,
             page=page,
+            trusts_code=trusts_code,
         )
         return
     scale_and_print(
@@ -594,6 +603,7 @@ def scale(
         timing=timing,
         display=display,
         page=page,
+        trusts_code=trusts_code,
     )
 
 
@@ -623,6 +633,7 @@ command = with_options(
     fix_options(read_resources, budget_usd=None, budget_tokens=None, budget_time=None),
     read_foreign,
     read_place,
+    read_consent,
     read_executor,
     read_display,
     read_page,

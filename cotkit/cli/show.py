@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import CommandGroup, read_place, with_options
+from cotkit.cli.config import ConfiguredCommand
+from cotkit.cli.options import CommandGroup, read_place, read_system, with_options
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 app = CommandGroup(help="A rendered prompt, one attempt, or a benchmark's card.")
 
 RULE = "─" * 24
+_RAW = typer.Option(
+    False, "--raw", help="Print texts as they are: escapes, hidden and bidi characters, too."
+)
 
 
 @app.command()
@@ -35,11 +39,15 @@ def prompt(
     exemplar_seed: int = typer.Option(
         DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
     ),
+    system: str | None = typer.Option(
+        None, "--system", help="System message of every request: TEXT, or a file."
+    ),
     model: str | None = typer.Option(
         None, "--model", "-m", help="Count tokens as this model does."
     ),
+    raw: bool = _RAW,
 ) -> None:
-    """Print what a strategy sends for one problem, turn by turn, to the byte.
+    """Print what a strategy sends for one problem, turn by turn; to the byte with --raw.
 
     Later turns hold what the model said; here a placeholder stands for it. An oracle says no.
 
@@ -50,6 +58,7 @@ def prompt(
       cotkit show prompt --strategy cot --bench gsm8k --problem gsm8k/test/0 --model smollm2-135m
     """
     from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.output import print_status, print_text
     from cotkit.errors import UnknownNameError, UsageError
     from cotkit.registry import parse_spec, split_specs
     from cotkit.run import RunSpec, make_plan
@@ -61,6 +70,8 @@ def prompt(
         strategies=split_specs(strategy),
         exemplars=exemplars,
         exemplar_seed=exemplar_seed,
+        system=None if system is None else read_system(system),
+        baseline="standard" if strategy.endswith(".jinja") else None,  # it may name no control
         limit="all" if problem else None,
         run_unsafe_code=True,  # nothing is run: a placeholder stands for what the code prints
     )
@@ -78,8 +89,8 @@ def prompt(
     while step is not None:
         turn += 1
         size = _prompt_size(model, plan.problems, step)
-        typer.echo(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}", err=True)
-        typer.echo(step.code if isinstance(step, Execute) else _request_text(step))
+        print_status(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}")
+        print_text(step.code if isinstance(step, Execute) else _request_text(step), raw=raw)
         placeholder = Completion(text=f"<completion {turn}>", stop_reason="stop")
         n_samples = 1 if isinstance(step, Execute) else len(step.samples)
         try:
@@ -88,7 +99,7 @@ def prompt(
             step = None
 
 
-@app.command("attempt")
+@app.command("attempt", cls=ConfiguredCommand)
 @with_options(read_place)
 def attempt(
     log_dir: Path | str,
@@ -99,6 +110,7 @@ def attempt(
     problem: str | None = typer.Argument(
         None, help="Id of the problem (default: the first on which the arms disagree)."
     ),
+    raw: bool = _RAW,
 ) -> None:
     """Print one attempt: what was asked, what came back, what the readers read.
 
@@ -108,7 +120,7 @@ def attempt(
 
       cotkit show attempt 3fa9 cot gsm-mini/017
     """
-    from cotkit.cli.output import align_columns, print_status
+    from cotkit.cli.output import align_columns, print_lines, print_status, print_text
     from cotkit.errors import UnknownNameError
     from cotkit.scoring import score
     from cotkit.store import Store, existing_place
@@ -133,27 +145,27 @@ def attempt(
             f"version {score.SCORER_VERSION}: cotkit resume {stored.id} reads the answer again"
         )
     for number, turn in enumerate(turns, start=1):
-        typer.echo(f"{RULE} turn {number}: prompt")
-        typer.echo(_request_text(turn.request))
+        print_lines(f"{RULE} turn {number}: prompt")
+        print_text(_request_text(turn.request), raw=raw)
         for sample, completion in zip(turn.request.samples, turn.completions, strict=True):
             size = f"{completion.n_prompt_tokens} + {completion.n_generated_tokens} tokens"
-            typer.echo(f"{RULE} turn {number}: sample {sample} · {size} · {completion.stop_reason}")
-            if completion.reasoning:
-                typer.echo(f"(reasoning)\n{completion.reasoning}\n(answer)")
-            typer.echo(completion.text)
-    typer.echo(f"{RULE} {row.outcome} · gold {row.gold}" + (f" · {row.error}" if row.error else ""))
-    for line in align_columns(
-        [
-            (
-                name,
-                r.value if r.value is not None else "nothing",
-                r.rule,
-                _correct_mark(row.correct_by[name]),
+            print_lines(
+                f"{RULE} turn {number}: sample {sample} · {size} · {completion.stop_reason}"
             )
-            for name, r in row.readings.items()
-        ]
-    ):
-        typer.echo(line)
+            if completion.reasoning:
+                print_text(f"(reasoning)\n{completion.reasoning}\n(answer)", raw=raw)
+            print_text(completion.text, raw=raw)
+    print_lines(f"{RULE} {row.outcome} · gold {row.gold}" + f" · {row.error}" * bool(row.error))
+    readings = [
+        (
+            name,
+            r.value if r.value is not None else "nothing",
+            r.rule,
+            _correct_mark(row.correct_by[name]),
+        )
+        for name, r in row.readings.items()
+    ]
+    print_lines(*align_columns(readings))
 
 
 def _first_disagreement(rows: "Mapping[tuple[str, str], AttemptRow]", arm: str) -> str | None:
@@ -175,6 +187,7 @@ def bench_card(
 
       cotkit show bench gsm-mini
     """
+    from cotkit.cli.output import print_text
     from cotkit.errors import UsageError
     from cotkit.paths import resource
     from cotkit.registry import is_data_file, load_class, parse_spec
@@ -182,9 +195,8 @@ def bench_card(
     name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
     if is_data_file(name) or load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
         raise UsageError(f"{name} is not one of cotkit's own: it has no card")
-    typer.echo(
-        resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8"), nl=False
-    )
+    card = resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8")
+    print_text(card.removesuffix("\n"), raw=False)
 
 
 def _request_text(request: Request) -> str:

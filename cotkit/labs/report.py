@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.report import render_documents
 from cotkit.report.document import (
     Document,

@@ -34,6 +34,7 @@ def render(
     full: bool = True,
     show: Collection[str] = (),
     hints: Sequence[str] = (),
+    raw: bool = False,
 ) -> str:
     """Write a comparison or scale analyses as text; ends in a newline.
 
@@ -50,6 +51,8 @@ def render(
         show: Of the terminal format: only the sections with these keys
             (``cotkit.report.document.SECTIONS``); empty: as ``full`` says.
         hints: Last lines of the terminal format; ``{sections}`` in them stands for its sections.
+        raw: Of CSV: words as they are; else hidden characters are escaped, and an apostrophe
+            stands before what a spreadsheet would take for a formula.
 
     Raises:
         UnknownNameError: no such format.
@@ -81,6 +84,7 @@ def render(
         full=full,
         show=show,
         hints=hints,
+        raw=raw,
     )
 
 
@@ -95,6 +99,7 @@ def render_documents(
     full: bool = True,
     show: Collection[str] = (),
     hints: Sequence[str] = (),
+    raw: bool = False,
 ) -> str:
     """Write documents as text, in any format but lm-eval's.
 
@@ -108,6 +113,7 @@ def render_documents(
         full: As for :func:`render`; of several documents the first alone is a screen.
         show: As for :func:`render`.
         hints: As for :func:`render`.
+        raw: As for :func:`render`.
 
     Raises:
         UnknownNameError: no such format.
@@ -141,7 +147,7 @@ def render_documents(
         case "csv":
             from cotkit.report.formats import to_csv
 
-            return to_csv(documents[1:] or documents)
+            return to_csv(documents[1:] or documents, raw=raw)
         case "latex":
             from cotkit.report.formats import to_latex
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from cotkit.analysis.audit import withholding_reason
 from cotkit.analysis.draws import DrawVariance
 from cotkit.analysis.values import Comparison
-from cotkit.events import printable
+from cotkit.printable import printable, printable_json
 from cotkit.report.document import say_ends, say_level, say_number
 
 SCHEMA = "cotkit.draws/1"
@@ -52,7 +52,7 @@ def draws_json(
         "draws": [_make_record(variance, seeds, comparisons) for variance in variances],
         "notes": _draw_notes(seeds, comparisons),
     }
-    return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable_json(json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _make_record(

@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from cotkit.events import printable
+from cotkit.inputs import parse_number
+from cotkit.printable import printable, printable_json
 from cotkit.report.document import (
     Column,
     Document,
@@ -149,19 +150,27 @@ def _escape_latex(text: str) -> str:
 # formats.
 
 
-def to_csv(documents: Sequence[Document]) -> str:
-    """Return header and rows, full precision, Unix line ends."""
+_FORMULA = re.compile("(^|;)(?= *[-=+@＝＋－＠])")
+"""Where a spreadsheet would begin a formula; some begin a cell after a semicolon."""
+
+
+def to_csv(documents: Sequence[Document], *, raw: bool = False) -> str:
+    """Return header and rows, full precision, Unix line ends.
+
+    Words are made printable, and an apostrophe stands before what a spreadsheet would take for a
+    formula; ``raw``: words as they are.
+    """
     records: list[dict[str, str]] = []
     fact_keys = (key for document in documents for key, _ in document.facts)
     header = dict.fromkeys(("section", *fact_keys))
     for document in documents:
-        facts = {key: _csv_field(value) for key, value in document.facts}
+        facts = {key: _csv_field(value, raw=raw) for key, value in document.facts}
         for table in document.tables:
             for row in table.rows:
                 cells = dict(
                     pair
                     for column, value in zip(table.columns, row, strict=True)
-                    for pair in _csv_fields(column, value)
+                    for pair in _csv_fields(column, value, raw=raw)
                 )
                 header |= dict.fromkeys(cells)
                 records.append({"section": table.key, **facts, **cells})
@@ -172,9 +181,9 @@ def to_csv(documents: Sequence[Document]) -> str:
     return out.getvalue()
 
 
-def _csv_fields(column: Column, value: Value) -> Iterator[tuple[str, str]]:
+def _csv_fields(column: Column, value: Value, *, raw: bool) -> Iterator[tuple[str, str]]:
     if isinstance(value, Words):
-        yield column.key, _csv_field(value.raw)
+        yield column.key, _csv_field(value.raw, raw=raw)
     elif isinstance(value, Number):
         yield column.key, _csv_field(value.value)
     else:
@@ -183,7 +192,9 @@ def _csv_fields(column: Column, value: Value) -> Iterator[tuple[str, str]]:
         yield f"{column.key}_level", _csv_field(value.interval.level)
 
 
-def _csv_field(value: str | float | None) -> str:
+def _csv_field(value: str | float | None, *, raw: bool = True) -> str:
+    if isinstance(value, str) and not raw and parse_number(value) is None:
+        return _FORMULA.sub(r"\1'", printable(value))
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -207,7 +218,7 @@ def to_json(documents: Sequence[Document], schema: str) -> str:
     page = {"schema": schema, **_json_document(first)}
     if others:
         page["parts"] = [_json_document(document) for document in others]
-    return json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable_json(json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _json_document(document: Document) -> dict[str, object]:

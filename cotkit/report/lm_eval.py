@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cotkit.analysis.scale.values import OnsetAnswer, Scale
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UsageError
+from cotkit.printable import printable_json
 
 _METRIC = "exact_match"
 
@@ -32,6 +33,7 @@ class _ResultTask:
     n: int
     n_total: int
     rate: float
+    address: str | None
 
     @property
     def name(self) -> str:
@@ -59,11 +61,13 @@ def lm_eval_comparison(comparison: Comparison) -> str:
             n=cell.n,
             n_total=comparison.n_total,
             rate=cell.solve_rate,
+            address=comparison.address,
         )
         for cell in comparison.cells
         if cell.n
     ]
-    return json.dumps(_make_results(comparison.model, tasks), indent=2, ensure_ascii=False) + "\n"
+    page = json.dumps(_make_results(comparison.model, tasks), indent=2, ensure_ascii=False)
+    return printable_json(page) + "\n"
 
 
 def lm_eval_scales(scales: Sequence[Scale]) -> str:
@@ -79,7 +83,7 @@ def lm_eval_scales(scales: Sequence[Scale]) -> str:
         for task in _make_tasks(scale):
             by_model.setdefault(task.model, {}).setdefault(task.name, task)
     lines = (_make_results(model, list(tasks.values())) for model, tasks in by_model.items())
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return "".join(printable_json(json.dumps(line, ensure_ascii=False)) + "\n" for line in lines)
 
 
 def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:
@@ -102,6 +106,7 @@ def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:
                 n=n,
                 n_total=origin.n_total,
                 rate=rate,
+                address=origin.addresses.get(model),
             )
 
 
@@ -113,6 +118,7 @@ def _iterate_rates(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]
 
 
 def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
+    address = next((task.address for task in tasks), None)
     return {
         "results": {
             task.name: {
@@ -128,7 +134,7 @@ def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]
         "n-shot": {task.name: task.n_shot for task in tasks if task.n_shot is not None},
         "higher_is_better": {task.name: {_METRIC: True} for task in tasks},
         "n-samples": {task.name: {"original": task.n_total, "effective": task.n} for task in tasks},
-        "config": {"model": model, "model_args": ""},
+        "config": {"model": model, "model_args": f"base_url={address}" if address else ""},
         "model_source": "cotkit",
         "model_name": model,
         "model_name_sanitized": model.replace("/", "__"),

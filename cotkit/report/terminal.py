@@ -21,7 +21,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cotkit.analysis.values import Aside
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.report.document import (
     Document,
     Figure,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cotkit.errors import UsageError
+from cotkit.printable import mask_passwords
 
 STORE_NAME = "cotkit.db"
 """Name of the file in its folder."""
@@ -15,8 +16,8 @@ Place: TypeAlias = Path | str
 """A SQLite file, or ``postgresql://USER@HOST:PORT/DATABASE``."""
 
 _SCHEMES = ("postgresql://", "postgres://")
-_PASSWORD = re.compile(r"^(\w+://[^:/?]*):.*@")  # up to the last @: a password may hold anything
-_PASSWORD_PARAM = re.compile(r"((?:ssl)?password=)[^&]*", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/|.*\bpassword\s*=", re.IGNORECASE)
+_PASSWORD = re.compile(r"^([\w+.-]+:/+[^:/?]*):.*@", re.DOTALL)  # here spaces are of it, too
 
 
 def place_of(log_dir: Path | str) -> Place:
@@ -28,7 +29,7 @@ def place_of(log_dir: Path | str) -> Place:
     text = str(log_dir)
     if isinstance(log_dir, str) and text.startswith(_SCHEMES):
         return text
-    if isinstance(log_dir, str) and "://" in text:
+    if _ADDRESS.match(text):  # also as a path, in which // became /
         raise UsageError(
             f"no store can be at {mask_password(text)}",
             hint="--store postgresql://USER@HOST/DATABASE",
@@ -50,9 +51,7 @@ def existing_place(log_dir: Path | str) -> Place:
 
 def mask_password(place: Place) -> str:
     """Write a place for messages: without its password."""
-    if isinstance(place, Path):
-        return str(place)
-    return _PASSWORD_PARAM.sub(r"\1***", _PASSWORD.sub(r"\1:***@", place))
+    return mask_passwords(_PASSWORD.sub(r"\1:***@", str(place)))
 
 
 def store_option(log_dir: Path | str) -> str:

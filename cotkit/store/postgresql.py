@@ -157,7 +157,7 @@ class Postgresql:
             raise StoreError(f"cannot read the address {self._name}", hint=hint) from None
         except self._driver.Error as error:
             hint = "is it running, and do address, user and password fit?"
-            why = _error_sentence(error)
+            why = _hide_parts(_error_sentence(error), self._url)
             raise StoreError(f"cannot reach the store {self._name}: {why}", hint=hint) from None
         if (encoding := db.info.parameter_status("server_encoding")) != "UTF8":
             db.close()
@@ -227,3 +227,16 @@ def _unescape_text(text: str) -> str:
 def _error_sentence(error: Exception) -> str:
     """Return the first line of the server's or driver's message; it holds no password."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _hide_parts(sentence: str, url: str) -> str:
+    """Hide quoted words that may be of a password: one with a bare @ or / is read as an address."""
+    match = re.match(r"\w+://[^:/?]*:(.*[@/?#].*)@", url, re.DOTALL)
+    if match is None:
+        return sentence
+    secrets = list(filter(None, re.split(r"[@:/?#&]", match[1])))
+    return re.sub(
+        r"\"[^\"]*\"|'[^']*'",
+        lambda quoted: '"***"' if any(part in quoted[0] for part in secrets) else quoted[0],
+        sentence,
+    )

@@ -17,8 +17,8 @@ from cotkit.events import (
     RunStarted,
     Said,
     Waits,
-    printable,
 )
+from cotkit.printable import mask_passwords, printable
 from cotkit.registry import construct, parse_spec
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -64,7 +64,8 @@ def track_events(
         except Exception as failure:  # noqa: BLE001 - a plugin may raise anything
             trackers.pop(spec, None)
             reason = f"{type(failure).__name__}: {failure}"
-            emit(Said(text=f"the tracker {spec} failed and gets no more events: {reason}"))
+            sentence = f"the tracker {spec} failed and gets no more events: {reason}"
+            emit(Said(text=mask_passwords(sentence)))
 
     def emit_to_all(event: Event) -> None:
         emit(event)

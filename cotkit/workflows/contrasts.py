@@ -133,15 +133,20 @@ def compare_runs(
     *,
     margin: float,
     log_dir: Path | str,
+    trusts_code: bool = False,
 ) -> ContrastResult:
     """Compare two ladders of stored runs as :func:`compare_models` does; nothing is generated.
+
+    ``trusts_code``: whether Python files that the runs name may be run.
 
     Raises:
         UsageError: as ``scale_runs`` and :func:`compare_models`.
     """
     with explain_interrupt(), Store(existing_place(log_dir)) as store:
         ids = [[store.run(str(run)).id for run in side.models] for side in sides]
-        jobs = stored_jobs(store, [run_id for half in ids for run_id in half], options)
+        jobs = stored_jobs(
+            store, [run_id for half in ids for run_id in half], options, trusts_code=trusts_code
+        )
         jobs = [
             replace(job, plan=replace(job.plan, spec=replace(job.plan.spec, margin=margin)))
             for job in jobs

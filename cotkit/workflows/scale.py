@@ -15,6 +15,7 @@ from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.analysis.values import Aside, Criteria
+from cotkit.backends._hosted.addresses import foreign_address
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -46,6 +47,7 @@ from cotkit.workflows.compare import (
     price_for,
     trusted,
 )
+from cotkit.workflows.consent import check_code
 from cotkit.workflows.ladder import (
     check_alike,
     check_count,
@@ -164,6 +166,7 @@ def scale_runs(
     prices: Path | None = None,
     seed: int = DEFAULTS.seed,
     log_dir: Path | str,
+    trusts_code: bool = False,
 ) -> ScaleResult:
     """Analyse runs that the store already holds as :func:`scale_models` does; nothing is generated.
 
@@ -174,6 +177,7 @@ def scale_runs(
         prices: A file of the user's own prices.
         seed: Of the bootstraps.
         log_dir: Folder of the store, or URL of a database.
+        trusts_code: Whether Python files that the runs name may be run.
 
     Raises:
         UsageError: no such run, one that ended when it was decided, or runs that differ in more
@@ -184,7 +188,7 @@ def scale_runs(
     check_count(len(runs))
     with explain_interrupt(), Store(place) as store:
         stored = [store.run(prefix) for prefix in runs]
-        jobs = stored_jobs(store, [run.id for run in stored], options)
+        jobs = stored_jobs(store, [run.id for run in stored], options, trusts_code=trusts_code)
         check_ladder([job.rung for job in jobs], options.axis, replicates=options.replicates)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
@@ -196,7 +200,9 @@ def scale_runs(
     return ScaleResult(scales=scales, n_failed=n_failed, why_failed=None)
 
 
-def stored_jobs(store: Store, run_ids: Sequence[str], options: ScaleOptions) -> list[LadderJob]:
+def stored_jobs(
+    store: Store, run_ids: Sequence[str], options: ScaleOptions, *, trusts_code: bool = False
+) -> list[LadderJob]:
     """Return the jobs of stored runs, read again where the scorer has changed since.
 
     Raises:
@@ -205,6 +211,8 @@ def stored_jobs(store: Store, run_ids: Sequence[str], options: ScaleOptions) -> 
     specs = [RunSpec.from_json(store.run(run_id).spec) for run_id in run_ids]
     contents = [(run_id, _run_content(store, run_id)) for run_id in run_ids]
     check_alike(contents)
+    for run_id, spec in zip(run_ids, specs, strict=True):
+        check_code(run_id, spec, trusts_code=trusts_code)
     benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
     jobs: list[LadderJob] = []
     for (run_id, _), spec in zip(contents, specs, strict=True):
@@ -415,7 +423,7 @@ def make_job(
             plan.everything,
             store=store,
             notify=lambda text: emit(Said(text=text)),
-            executor=resources.executor,
+            resources=resources,
         )
         if isinstance(model, str)
         else model
@@ -518,6 +526,11 @@ def analyse_jobs(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
         is_unwalled=any(job.plan.is_unwalled for job in jobs),
+        addresses={
+            job.info.model: address
+            for job in jobs
+            if (address := foreign_address(job.info)) is not None
+        },
         outcomes=_count_outcomes(jobs, store),
     )
     rng = np.random.default_rng(seed)

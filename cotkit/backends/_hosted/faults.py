@@ -24,10 +24,23 @@ _PASSING = {408, 409, 425, *_BUSY}
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as without TLS
 
 
+class RedirectedError(OSError):
+    """An answer that sends a call on to another server, where its key is not meant to go."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = scrub(target)[:_MAX_SAID]
+        """Scheme, host and port of that server."""
+
+
 def read_connection_fault(fault: BaseException, base_url: str, where: str) -> Fault:
     """Return what a lost connection means; ``where`` names the argument with the address."""
     while fault.__cause__ is not None:  # the SDK and its transport wrap what the system said
         fault = fault.__cause__
+    if isinstance(fault, RedirectedError):
+        words = f"{base_url} sends calls on to {fault.target}, where neither key nor prompt follows"
+        error = BackendError(words, hint=f"if that is the server: base_url={fault.target}/...")
+        return Fault(status="redirect", error=error, is_hopeless=True)
     host, hint, is_hopeless = urlsplit(base_url).netloc, f"see {where}", True
     proxy = describe_proxy(base_url)
     if proxy is not None:
@@ -205,7 +218,10 @@ _HALF_SURROGATE = re.compile(
     rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]"
 )  # one or both halves of a surrogate pair
 _PAGE = re.compile(r"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(  # what is never closed goes to the end, so that each character is read once
+    r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^>]*(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
@@ -233,7 +249,7 @@ def server_sentence(text: str, *, is_page: bool = False) -> str:
 
     ``is_page``: the server called it a web page.
     """
-    lines = (line.strip() for line in scrub(text).splitlines())
+    lines = (line.strip() for line in scrub(text[:_MAX_PAGE]).splitlines())
     return _describe_foreign(text, is_page=is_page) or next(filter(None, lines), "")[:_MAX_SAID]
 
 

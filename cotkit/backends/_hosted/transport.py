@@ -1,4 +1,4 @@
-"""Connections of the SDKs as we want them: bounded answers, loopback without a proxy."""
+"""Connections of the SDKs as we want them: bounded answers of one server, no proxy to loopback."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from cotkit.backends._hosted.faults import RedirectedError
 from cotkit.backends._hosted.proxies import check_proxies, is_loopback
 
 _MAX_BYTES = 64 * 1024 * 1024  # of an answer, unpacked: a thousand times the longest text
+_MAX_ERROR_BYTES = 64 * 1024  # of what comes with another status: the rest is not read
 _STREAMED = ("/files/", "/results")  # files of batches are read line by line
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}  # zlib's wbits; 47: finds out by itself
 
@@ -30,10 +32,21 @@ def client_options(base_url: str) -> dict[str, Any]:
     is_near = is_loopback(urlsplit(base_url).hostname or "")
     mounts: Mapping[str, None] = {"all://": None, "http://": None, "https://": None}
     return {
-        "event_hooks": {"response": [_bound]},
+        "event_hooks": {"response": [_stay, _bound]},
         "headers": {"accept-encoding": "gzip, deflate"},
         **({"mounts": mounts} if is_near else {}),
     }
+
+
+async def _stay(response: httpx2.Response) -> None:
+    """Follow no redirect to another server: headers with keys would go there, too."""
+    if not response.has_redirect_location:
+        return
+    url = response.request.url
+    target = url.join(response.headers["location"])
+    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+        await response.aclose()
+        raise RedirectedError(f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}")
 
 
 async def _bound(response: httpx2.Response) -> None:
@@ -46,16 +59,28 @@ async def _bound(response: httpx2.Response) -> None:
         raise OversizedError(f"an answer packed as {packing[:40]!r}, which was not asked for")
     if packing:
         del response.headers["content-encoding"]
-    is_file = any(part in response.request.url.path for part in _STREAMED)
     inner = cast("httpx2.AsyncByteStream", response.stream)
+    if response.status_code >= 400:
+        response.headers.pop("content-length", None)
+        response.stream = BoundedStream(inner, packing, _MAX_ERROR_BYTES, is_cut=True)
+        return
+    is_file = any(part in response.request.url.path for part in _STREAMED)
     response.stream = BoundedStream(inner, packing, None if is_file else _MAX_BYTES)
 
 
 class BoundedStream(httpx2.AsyncByteStream):
     """The bytes of another stream, unpacked and counted."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, packing: str, most: int | None) -> None:
-        self._inner, self._packing, self._most = inner, packing, most
+    def __init__(
+        self,
+        inner: httpx2.AsyncByteStream,
+        packing: str,
+        most: int | None,
+        *,
+        is_cut: bool = False,
+    ) -> None:
+        """``most``: bytes, unpacked; ``is_cut``: what is longer ends there."""
+        self._inner, self._packing, self._most, self._is_cut = inner, packing, most, is_cut
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the bytes.
@@ -67,6 +92,9 @@ class BoundedStream(httpx2.AsyncByteStream):
         async for chunk in _unpack(self._inner, self._packing):
             n_bytes += len(chunk)
             if self._most is not None and n_bytes > self._most:
+                if self._is_cut:
+                    yield chunk[: self._most - n_bytes]  # without what is beyond
+                    return
                 raise OversizedError(f"an answer of more than {self._most // 2**20} MB")
             yield chunk
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.contrasts import Contrast, ModelContrasts
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.report.contrast_tables import contrast_documents
 from cotkit.report.document import say_ends, say_level, say_number
 from cotkit.report.html.figure import (

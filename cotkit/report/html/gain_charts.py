@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.values import Point
 from cotkit.analysis.steps import format_steps
 from cotkit.analysis.values import Comparison, Difficulty, Gain
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.report.document import (
     Field,
     Table,

@@ -21,9 +21,15 @@
   let found = samples; // what the filters let through
   let chosen = null; // the sample on show
 
+  // Controls, bidi marks and what else hides or reorders text, as cotkit.printable writes them.
+  const visible = (text) => text.replace(/(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/gu, (c) => {
+    const hex = c.codePointAt(0).toString(16);
+    return hex.length < 3 ? "\\x" + hex.padStart(2, "0") : hex.length < 5 ? "\\u" + hex.padStart(4, "0") : "\\U" + hex.padStart(8, "0");
+  });
+
   function make(tag, text, className) {
     const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
+    if (text !== undefined) node.textContent = visible(text);
     if (className) node.className = className;
     return node;
   }
@@ -33,8 +39,8 @@
     const outcome = data.outcomes[take[0]];
     const node = make("span", SIGNS[outcome], "mark o-" + outcome);
     node.setAttribute("role", "img");
-    node.setAttribute("aria-label", arm + ": " + outcome);
-    node.title = arm + ": " + outcome;
+    node.setAttribute("aria-label", visible(arm) + ": " + outcome);
+    node.title = visible(arm) + ": " + outcome;
     return node;
   }
 
@@ -175,7 +181,7 @@
     const body = make("div", text || "(nothing)", "text");
     body.tabIndex = 0;
     body.setAttribute("role", "region");
-    body.setAttribute("aria-label", "Text of " + arm);
+    body.setAttribute("aria-label", "Text of " + visible(arm));
     node.append(body);
     if (note) node.append(make("p", note, "note"));
     if (readings) node.append(...panel(sample, readings));
@@ -198,7 +204,7 @@
     const split = new Set(named.map((pair) => pair[1][2])).size > 1;
     const decides = named.find((pair) => pair[0] === sample.run.reader);
     const line = make("p", "read as ", "read");
-    if (decides) line.append(make("b", said(decides[1][0])), " by " + decides[1][1]);
+    if (decides) line.append(make("b", said(decides[1][0])), " by " + visible(decides[1][1]));
     const details = make("details");
     details.open = split;
     details.append(make("summary", split ? "the readers disagree" : "all readers"));
@@ -214,7 +220,7 @@
       const first = make("th", name);
       first.scope = "row";
       const reads = make("td", said(value));
-      reads.title = "by " + rule;
+      reads.title = "by " + visible(rule);
       body.insertRow().append(first, reads, make("td", right ? "right" : "not right", right ? "good" : "quiet"));
     }
     details.append(table);
@@ -262,7 +268,7 @@
     const [run, id] = asked.slice(1).map(decoded);
     const sample = samples.find((one) => one.run.id === run && one.id === id);
     if (!sample) {
-      el("count").textContent = "This page has no sample " + id + " of run " + run;
+      el("count").textContent = visible("This page has no sample " + id + " of run " + run);
       return;
     }
     if (!found.includes(sample)) {

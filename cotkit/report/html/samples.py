@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 
 from cotkit.analysis.values import PageRun, PageSample, SampleAttempt
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.types import OUTCOMES, Problem
 
 

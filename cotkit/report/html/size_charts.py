@@ -17,7 +17,7 @@ from cotkit.analysis.scale.values import (
     Scale,
     SizeLabel,
 )
-from cotkit.events import printable
+from cotkit.printable import printable
 from cotkit.report.document import Form, say_ends, say_level, say_number
 from cotkit.report.html.figure import (
     COLORS,
