@@ -12,7 +12,12 @@ from typing import Protocol, TypeAlias
 from cotkit.analysis.audit import audit_arms, audit_notes, thinking_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.decision import choose_arm
-from cotkit.analysis.following import measure_following
+from cotkit.analysis.following import (
+    is_label_arm,
+    mean_over_sets,
+    measure_following,
+    tell_labels,
+)
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
 from cotkit.analysis.interactions import interaction_sentence, measure_interactions
 from cotkit.analysis.metrics import add_normalised, measure_metrics
@@ -141,20 +146,29 @@ def compare(
         reader,
         facts.thinking,
     )
+    following = measure_following(rows, facts.flips, level, counted[0])
     completed = {arm: _completed_by_problem(table.get(arm, {})) for arm in arms}
     interactions = () if sequential else measure_interactions(completed, pairs, level)
-    verdicts = tuple(
-        withhold(
-            mark_upper_bound(
-                _make_verdict(gradings, [gains[i] for gains in counted], margin),
-                facts.upper_bounds,
-                margin,
-            ),
-            audits,
+    counted_verdicts = [
+        mark_upper_bound(
+            _make_verdict(gradings, [gains[i] for gains in counted], margin),
+            facts.upper_bounds,
+            margin,
         )
         for i in range(len(paired))
+    ]
+    verdicts = tuple(
+        withhold(
+            tell_labels(verdict, facts.flips, following, cells, gradings=gradings, margin=margin),
+            audits,
+        )
+        for verdict in counted_verdicts
     )
-    candidates = [] if sequential else [a for a in arms if a not in facts.upper_bounds]
+    candidates = [
+        arm
+        for arm in (() if sequential else arms)
+        if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
+    ]
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -177,7 +191,14 @@ def compare(
             *audit_notes(audits),
             *thinking_notes(rows, arms, facts.thinking),
             *map(interaction_sentence, interactions),
-            *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
+            *comparison_notes(
+                cells,
+                paired,
+                counted[0],
+                n_problems=facts.n_problems,
+                level=level,
+                not_help={arm for arm in arms if is_label_arm(arm, facts.flips)},
+            ),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
         audits=audits,
@@ -200,8 +221,9 @@ def compare(
         ),
         is_sequential=sequential,
         is_unwalled=facts.is_unwalled,
+        following=following,
+        symbol_means=mean_over_sets(single, pairs, level),
         address=facts.address,
-        following=measure_following(rows, facts.flips, level),
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),

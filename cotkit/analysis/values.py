@@ -14,12 +14,26 @@ from cotkit.stats.intervals import Interval
 from cotkit.types import Outcome, Problem, Reading
 
 Label = Literal[
-    "helps", "some_help", "harms", "no_material_help", "undetermined", "upper_bound", "withheld"
+    "helps",
+    "some_help",
+    "harms",
+    "no_material_help",
+    "undetermined",
+    "upper_bound",
+    "withheld",
+    "falls",
+    "keeps_prior",
+    "better",
+    "no_better",
+    "worse",
 ]
 """Against a margin d > 0, from the interval of the gain: lower > d; lower > 0; upper < 0;
 upper < d; anything else. The first that holds (SCIENCE: labels of the onset rule). ``upper_bound``,
 whatever the interval: the arm sees the gold answers, so its gain is no help and is not ranked.
-``withheld``, whatever the interval: the arm or its control did not do what it says (`Audit`)."""
+``withheld``, whatever the interval: the arm or its control did not do what it says (`Audit`).
+Of labels in context, where no gain is help: wrong ones are followed (``falls``: upper < 0), or the
+model ``keeps_prior`` (lower > -d); symbols in their place are solved ``better`` (lower > 0),
+``worse`` (upper < 0) or ``no_better`` (upper < d) than the labels themselves."""
 
 
 LEVEL = 0.95
@@ -290,6 +304,32 @@ class Following:
     """Share of the answers that name the flipped label; unreadable ones do not; NaN if n is 0."""
     label: FollowingLabel | None
     """None unless every label was flipped: a mixture asks for neither answer."""
+    k: int | None = None
+    """Exemplars of each label; None: the arm does not say."""
+    fall: float | None = None
+    """Solve rate without flips less this one, on the same problems; None: no such arm."""
+    fall_interval: Interval | None = None
+    """Of the fall, as of the report's gains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolMean:
+    """Several sets of symbols in place of the labels, taken together."""
+
+    arms: tuple[str, ...]
+    """One for each set, alike but for it."""
+    control: str
+    """What they are measured against: the labels themselves."""
+    k: int | None
+    """Exemplars of each label; None: the arms do not say."""
+    n: int
+    """Problems that all of them completed."""
+    solve_rate: float
+    """Mean over the problems of the share of sets by which each is solved."""
+    gain: float
+    """That, less the control's solve rate."""
+    interval: Interval
+    """Of the gain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -549,7 +589,9 @@ class Comparison:
     ended_by: Literal["budget", "decided"] | None = None
     """Why the run ended before all its problems were done; None: it did not."""
     following: tuple[Following, ...] = ()
-    """For arms with flipped labels, by the share flipped."""
+    """For arms with flipped labels, by exemplars of each label and the share flipped."""
+    symbol_means: tuple[SymbolMean, ...] = ()
+    """Where symbols of several sets stand in place of the labels: the mean over the sets."""
     repeats: tuple[Repeats, ...] = ()
     """For arms with several samples of a problem, for k = 1, 2, 4, ... samples."""
     difficulty: tuple[Difficulty, ...] = ()

@@ -552,7 +552,7 @@ def scale(
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
                 losses=dict(map(_read_loss, loss)),
-                axis=x.value,
+                axis=x.value if "x" in user_options else None,
                 margin=spec.margin,
                 assume_sustained=assume is not None,
                 thresholds=_read_thresholds(thresholds),

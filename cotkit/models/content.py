@@ -164,12 +164,16 @@ def _hash_file(path: Path, notify: Notify, kind: HashKind) -> tuple[list[int], s
 # The memory: only a cache, without which files are hashed again.
 
 
+_unsaved: dict[str, object] = {}
+"""What could not be written, because the cache folder cannot be: good for this process."""
+
+
 def _load_memory() -> dict[str, Any]:
     try:
         memory: Any = json.loads(_memory_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return {}
-    return cast("dict[str, Any]", memory) if isinstance(memory, dict) else {}
+        memory = {}
+    return {**(cast("dict[str, Any]", memory) if isinstance(memory, dict) else {}), **_unsaved}
 
 
 def _remember(key: str, value: object) -> None:
@@ -179,9 +183,11 @@ def _remember(key: str, value: object) -> None:
     for oldest in list(memory)[:-_MOST_ENTRIES]:
         del memory[oldest]
     path = _memory_path()
-    with suppress(OSError):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         paths.write_atomically(path, json.dumps(memory).encode())
+    except OSError:
+        _unsaved[key] = value
 
 
 def _memory_path() -> Path:

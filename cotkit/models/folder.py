@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -66,6 +67,11 @@ def _check_adapter(folder: Path) -> None:
         raise ModelLoadError(
             f"{folder / _ADAPTER_WEIGHTS} is missing", hint="weights must be in safetensors format"
         )
+
+
+def describe_adapter(folder: Path) -> str:
+    """Return what applies the folder's adapter, with its version; empty: there is none."""
+    return f"peft {version('peft')}" if (folder / _ADAPTER).is_file() else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

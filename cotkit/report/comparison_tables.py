@@ -29,6 +29,7 @@ from cotkit.analysis.values import (
     Interaction,
     MetricResult,
     Repeats,
+    SymbolMean,
     Transition,
     Variant,
     Verdict,
@@ -45,6 +46,7 @@ from cotkit.report.document import (
     Value,
     Words,
     make_table,
+    missing_interval,
     say_address,
     say_ends,
     say_level,
@@ -240,8 +242,7 @@ def _side_tables(c: Comparison) -> Iterator[Table]:
         yield _votes_table(c.votes)
     yield from metric_tables(c.metrics, is_sequential=c.is_sequential)
     yield from bias_tables(c.bias, c.bias_changes)
-    if c.following:
-        yield _following_table(c.following)
+    yield from _label_tables(c)
     if c.repeats:
         yield _repeats_table(c.repeats)
     if c.difficulty:
@@ -625,7 +626,17 @@ def _condition_cell(condition: BiasCondition) -> Words:
 # Label experiments, several samples of a problem, difficulty, and chains of equations.
 
 
+def _label_tables(c: Comparison) -> Iterator[Table]:
+    if c.following:
+        yield _following_table(c.following)
+    if c.symbol_means:
+        yield _symbols_table(c.symbol_means)
+
+
 def _following_table(points: Sequence[Following]) -> Table:
+    has_sweep = len({point.k for point in points}) > 1
+    levels = [point.fall_interval.level for point in points if point.fall_interval is not None]
+    has_falls, level = bool(levels), next(iter(levels), points[0].interval.level)
     return make_table(
         "following",
         "Does it follow the exemplars?",
@@ -633,12 +644,21 @@ def _following_table(points: Sequence[Following]) -> Table:
             (
                 Field("arm", "arm", point.arm),
                 Field("fraction", "flipped %", point.fraction, "share"),
+                Field("k", "k", point.k, when=has_sweep),
                 Field("solve_rate", "solve rate %", point.solve_rate, "share"),
                 Field("interval", "{level} interval", point.interval, "share"),
                 Field("follows", "follows %", point.follows, "share"),
                 Field("label", "verdict", verdict_cell(point.label)),
                 Field("chance", "chance %", point.chance, "share", opens=True),
                 Field("n", "n", point.n),
+                Field("fall", "fall", point.fall, "points", when=has_falls, opens=True),
+                Field(
+                    "fall_interval",
+                    "{level} interval",
+                    point.fall_interval or missing_interval(level),
+                    "points",
+                    when=has_falls,
+                ),
             )
             for point in points
         ),
@@ -646,8 +666,30 @@ def _following_table(points: Sequence[Following]) -> Table:
         " flipped; follows: answers with the other label / n. With all flipped: follows the"
         " exemplars if the interval of the solve rate lies below chance"
         f" ({say_number(points[0].chance, 'share')} %) and that of"
-        " follows above it, keeps its prior if the first lies above it",
+        " follows above it, keeps its prior if the first lies above it; fall: from no label"
+        " flipped, on the same problems; k: exemplars of each label",
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
+    )
+
+
+def _symbols_table(means: Sequence[SymbolMean]) -> Table:
+    return make_table(
+        "symbol_means",
+        "Symbols in place of labels: the mean over their sets",
+        (
+            (
+                Field("arms", "arms", ", ".join(mean.arms)),
+                Field("control", "against", mean.control),
+                Field("solve_rate", "solve rate %", mean.solve_rate, "share"),
+                Field("gain", "difference", mean.gain, "points"),
+                Field("interval", "{level} interval", mean.interval, "points"),
+                Field("k", "k", mean.k),
+                Field("n", "n", mean.n),
+            )
+            for mean in means
+        ),
+        note="Of each problem the share of sets counts by which it is solved; the interval is over"
+        " problems, for these sets; k: exemplars of each label",
     )
 
 

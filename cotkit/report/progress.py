@@ -117,7 +117,7 @@ def _full_display(stderr: TextIO, clock: Callable[[], float]) -> Generator[Calla
         TimeElapsedColumn(),
         TextColumn("{task.fields[line]}", markup=False, style="dim"),
         console=Console(file=stderr),
-        transient=True,  # the answer follows, and fits one screen
+        transient=stderr.isatty(),  # the answer follows, and fits one screen
     )
     with progress:
         yield _Bars(progress, clock).show

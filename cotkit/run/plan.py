@@ -93,6 +93,21 @@ class Plan:
     """Id under which cotkit 0.1 stored the run; None: the id is computed."""
 
     @property
+    def known_problems(self) -> tuple[Problem, ...]:
+        """What a simulated model has to know: all problems, and the exemplars of label arms."""
+        pools = (getattr(arm.strategy, "pool", ()) for arm in self.arms)
+        pool: tuple[Exemplar, ...] = next(filter(None, pools), ())
+        first = self.everything[0].question if self.everything else None
+        return self.everything + tuple(
+            Problem(
+                question=replace(first, id=f"exemplar/{i}", text=exemplar.question),
+                gold=exemplar.answer,
+            )
+            for i, exemplar in enumerate(pool)
+            if first is not None
+        )
+
+    @property
     def upper_bounds(self) -> frozenset[str]:
         """Names of the arms that see the gold answers."""
         return frozenset(arm.name for arm in self.arms if isinstance(arm.strategy, OracleStrategy))
@@ -384,7 +399,8 @@ def _build_strategy(
         for key, value in spec.generation.items()
         if (parameter := parameter_name(strategy.name, key)) in fields
     }
-    seed = {"seed": str(spec.seed)} if "seed" in fields else {}
+    drawn_by_itself = spec.exemplar_seed if "pool" in fields else 0
+    seed = {"seed": str(spec.seed + drawn_by_itself)} if "seed" in fields else {}
     params = {**seed, **shared, **strategy.params}
     canonical = Spec(name=strategy.name, params=params)
     built = construct("strategy", canonical, exemplars=exemplars, pool=pool)

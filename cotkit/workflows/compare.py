@@ -132,7 +132,7 @@ def perform(
         with Store(place_of(log_dir)) as store:
             running = backend or backend_of(
                 spec,
-                plan.everything,
+                plan.known_problems,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
                 resources=resources,

@@ -88,7 +88,7 @@ def plan_spec(
         asking = backend or build_backend(
             spec.model,
             spec.model_args,
-            problems=merged.everything,
+            problems=merged.known_problems,
             store=store,
             notify=say,
             trusted_addresses=resources.trusted_addresses,

@@ -420,7 +420,7 @@ def make_job(
     backend = (
         backend_of(
             plan.spec,
-            plan.everything,
+            plan.known_problems,
             store=store,
             notify=lambda text: emit(Said(text=text)),
             resources=resources,

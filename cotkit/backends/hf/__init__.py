@@ -208,6 +208,7 @@ class Hf:
             "reasoning": template.reasoning_form(
                 folder, chat=self.chat, kwargs=self._template_kwargs
             ),
+            "adapter": model_folder.describe_adapter(folder),
             "raw_prompt": "nothing appended"
             if not self.chat and template.drops_appended_tokens(folder)
             else "",
