@@ -140,6 +140,7 @@ def contrast_families(
         UnknownNameError: no such family.
         UsageError: no family is named, both are the same, or no benchmark has a common size.
     """
+    axis = question.axis or "params"
     families = {rung.family or "unknown" for ladder in ladders for rung in ladder.grid.rungs}
     if question.family is None:
         raise UsageError(
@@ -164,14 +165,11 @@ def contrast_families(
     for bench in benches:
         first, second = sides[0][bench], sides[1][bench]
         placed = [
-            [
-                (rung, rung_position(rung, i, question.axis))
-                for i, rung in enumerate(side.grid.rungs)
-            ]
+            [(rung, rung_position(rung, i, axis)) for i, rung in enumerate(side.grid.rungs)]
             for side in (first, second)
         ]
         try:
-            pairs = match_sizes(placed[0], placed[1], question.axis)
+            pairs = match_sizes(placed[0], placed[1], axis)
         except UsageError as refusal:
             refusals.append(refusal)
             continue
@@ -188,7 +186,7 @@ def contrast_families(
                 pairs=tuple(arms),
                 margin=question.margin,
                 level=question.level ** (1 / len(benches)),
-                axis=question.axis,
+                axis=axis,
                 seed=question.seed,
             ),
         )
