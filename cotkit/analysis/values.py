@@ -60,11 +60,13 @@ class Aside(str):
     __slots__ = ()
 
 
-GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"]
+GainMethod = Literal[
+    "tango", "wilson", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"
+]
 """How interval and p-value of a gain are made: of independent problems, Tango's score interval and
-McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of a metric with many
-values, the normal interval; of totals, Newcombe; of a run that was looked at all along, a
-confidence sequence (``docs/statistics.md``)."""
+McNemar's mid-p, over chance Wilson's and the score test; of clusters or of shares, sign flips or
+the bootstrap-t; of a metric with many values, the normal interval; of totals, Newcombe; of a run
+that was looked at all along, a confidence sequence (``docs/statistics.md``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ class Cell:
     n_samples: int | None = None
     """Attempts, where problems have several; ``outcomes`` and ``n_correct`` then count these, and
     ``solve_rate`` is the mean over problems of each one's share. None: one attempt each."""
+    n_run_on: int = 0
+    """Attempts with a text that ran on into another turn or problem and was cut there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +151,8 @@ class Gain:
     clusters_needed: int | None = None
     """Clusters (or problems, where ``n_clusters`` is None) that it takes to decide anything at this
     level; None: there are enough."""
+    chance: float | None = None
+    """What guessing solves of these problems, where the control is chance; None: it is an arm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

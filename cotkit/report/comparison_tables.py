@@ -200,7 +200,7 @@ def _gain_fields(gain: Gain | None, *, when: bool, with_control: bool) -> Iterat
     yield Field("gain", "gain points", gain.gain if gain else blank, "points", when=when)
     ends = gain.interval if gain else blank
     yield Field("gain_interval", "{level} interval", ends, "points", when=when)
-    yield Field("label", "verdict", verdict_cell(gain.label) if gain else blank, when=when)
+    yield Field("label", "verdict", _gain_verdict(gain) if gain else blank, when=when)
 
 
 def _sum_tokens(cell: Cell) -> float | None:
@@ -218,7 +218,7 @@ def _list_differences(c: Comparison) -> Iterator[str]:
                 yield (
                     f"DIFFERS by {variant.name}: {gain.arm} {say_number(gain.gain, 'points')} "
                     f"({say_ends(gain.interval.low, gain.interval.high, 'points')}), "
-                    f"{verdict_cell(gain.label).text}"
+                    f"{_gain_verdict(gain).text}"
                 )
     for metric in c.metrics:
         for gain in metric.gains:
@@ -342,35 +342,50 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
 def _gains_table(verdicts: Sequence[Verdict], margin: float, *, is_sequential: bool) -> Table:
     """Return the gains; where an arm has two controls, the control stands beside the arm."""
     pairs = _has_two_controls(verdicts)
+    is_over_chance = any(verdict.gain.chance is not None for verdict in verdicts)
     method = (
         "intervals and p hold at every moment of the run (confidence sequences), over all gains"
         if is_sequential
+        else "Wilson interval less chance, simultaneous over these gains; p: score test"
+        if is_over_chance
         else "Tango interval, simultaneous over these gains; p: McNemar mid-p"
+    )
+    words = (
+        ("Gain and MDE in points",)
+        if is_over_chance
+        else (
+            "Gain and MDE in points",
+            "better, worse: problems that only the arm, only the control solved",
+        )
     )
     return make_table(
         "gains",
-        "Gain over the control",
+        "Gain over chance" if is_over_chance else "Gain over the control",
         (
             (
                 Field("arm", "arm", gain.arm),
                 Field("control", "control", gain.control, when=pairs),
                 Field("gain", "gain points", gain.gain, "points"),
                 Field("interval", "{level} interval", gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(gain.label)),
+                Field("label", "verdict", _gain_verdict(gain)),
+                Field("chance", "chance %", gain.chance, "share", when=is_over_chance),
                 Field("control", "control", gain.control, opens=True, when=not pairs),
                 Field("n", "n", gain.n, opens=pairs),
-                Field("n_better", "better", gain.n_better),
-                Field("n_worse", "worse", gain.n_worse),
+                Field("n_better", "better", gain.n_better, when=not is_over_chance),
+                Field("n_worse", "worse", gain.n_worse, when=not is_over_chance),
                 Field("p_value", "p", gain.p_value, "p"),
                 Field("p_holm", "p Holm", gain.p_holm, "p"),
                 Field("mde", "MDE", gain.mde, "share"),
             )
             for gain in (verdict.gain for verdict in verdicts)
         ),
-        note="Gain and MDE in points; better, worse: problems that only the arm, only the control"
-        f" solved; {method}; MDE: smallest gain found with power 0.8",
+        note="; ".join((*words, method, "MDE: smallest gain found with power 0.8")),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=margin),
     )
+
+
+def _gain_verdict(gain: Gain) -> Words:
+    return verdict_cell(gain.label, over_chance=gain.chance is not None)
 
 
 def _has_two_controls(verdicts: Sequence[Verdict]) -> bool:
@@ -398,6 +413,10 @@ def _clusters_table(gains: Sequence[Gain]) -> Table:
 
 
 def _outcomes_table(cells: Sequence[Cell]) -> Table:
+    ran_on = any(cell.n_run_on for cell in cells)
+    note = "Failed: the backend gave nothing; not part of n"
+    if ran_on:
+        note += "; ran on: into another turn or problem, and cut there before reading"
     return make_table(
         "outcomes",
         "Outcomes",
@@ -405,10 +424,11 @@ def _outcomes_table(cells: Sequence[Cell]) -> Table:
             (
                 Field("arm", "arm", cell.arm),
                 *(Field(outcome, outcome, cell.outcomes[outcome]) for outcome in OUTCOMES),
+                Field("ran_on", "ran on", cell.n_run_on, when=ran_on),
             )
             for cell in cells
         ),
-        note="Failed: the backend gave nothing; not part of n",
+        note=note,
     )
 
 
@@ -425,7 +445,7 @@ def _variants_table(verdicts: Sequence[Verdict]) -> Table:
                 Field("holds", "holds?", _agreement_cell(verdict, variant)),
                 Field("gain", "gain points", variant.gain.gain, "points"),
                 Field("interval", "{level} interval", variant.gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(variant.gain.label)),
+                Field("label", "verdict", _gain_verdict(variant.gain)),
             )
             for verdict in verdicts
             for variant in verdict.variants
@@ -727,7 +747,7 @@ def _difficulty_table(difficulties: Sequence[Difficulty], margin: float) -> Tabl
                 Field("steps", "steps", format_steps(group)),
                 Field("gain", "gain points", gain.gain, "points"),
                 Field("interval", "{level} interval", gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(gain.label)),
+                Field("label", "verdict", _gain_verdict(gain)),
                 Field(
                     "control_solve_rate",
                     "control solves %",

@@ -265,6 +265,7 @@ def analyse(
             if isinstance(arm.strategy, FlippedLabels)
         },
         is_unwalled=plan.is_unwalled,
+        chance=plan.chance,
         address=foreign_address(info),
     )
     comparison = compare_rows(

@@ -29,7 +29,7 @@ from cotkit.analysis.scale.replicates import (
     recipe_errors,
     say_trainings,
 )
-from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale
+from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale, ThinnedOnset
 from cotkit.analysis.scale.words import SentenceFacts, family_of, scale_notes, scale_sentence
 from cotkit.stats.bootstrap import percentiles
 
@@ -63,6 +63,7 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         ),
         metrics=_metric_means(setting, drawn),
         prices=price_arms(setting),
+        thinned=_thin(setting),
         notes=scale_notes(setting, curves),
     )
 
@@ -89,6 +90,7 @@ def _make_answer(
         margin=question.margin,
         axis=question.axis,
         assume_sustained=question.assume_sustained,
+        assumed_afterwards=question.assumed_afterwards,
         several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
         trainings=say_trainings(trainings),
         is_recipe=trainings.is_recipe,
@@ -102,6 +104,36 @@ def _make_answer(
         sentence=scale_sentence(facts),
         trainings=measure_trainings(pair, trainings, setting, level),
     )
+
+
+MIN_THINNED = 4
+"""Known sizes of a ladder of which each half still has two."""
+
+
+def _thin(setting: AnalysisSetting) -> tuple[ThinnedOnset, ...]:
+    """Return what every other size alone would have said: from the smallest, from the second."""
+    ladder, question = setting.ladder, setting.question
+    if ladder.n_known < MIN_THINNED:
+        return ()
+    thresholds = None if question.assume_sustained else question.thresholds
+    thinned: list[ThinnedOnset] = []
+    for first in (0, 1):
+        half = slice(first, ladder.n_known, 2)
+        rungs = ladder.rungs[half]
+        alone = replace(ladder, rungs=rungs, positions=ladder.positions[half])
+        curves = measure_curves(
+            replace(setting, ladder=alone), np.random.default_rng(0), counts_otherwise=False
+        )
+        thinned += [
+            ThinnedOnset(
+                arm=arm,
+                control=control,
+                rungs=rungs,
+                onset=find_onset(points, question.margin, thresholds),
+            )
+            for (arm, control), points in curves.points.items()
+        ]
+    return tuple(thinned)
 
 
 def _metric_means(
