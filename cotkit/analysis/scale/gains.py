@@ -32,6 +32,7 @@ from cotkit.analysis.scale.grid import (
 from cotkit.analysis.scale.replicates import RecipeError, Trainings
 from cotkit.analysis.scale.values import Point, SizeLabel
 from cotkit.analysis.values import Label
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.bootstrap import Codes, Floats
 from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
 from cotkit.stats.intervals import Interval, wilson
@@ -249,7 +250,9 @@ def measure_trainings(
     points: list[Point] = []
     for model in filter(trainings.groups.get, position_of):
         for rung in trainings.groups[model]:
-            arm, control = (trainings.cells.get((rung.model, name)) for name in pair)
+            arm = trainings.cells.get((rung.model, pair[0]))
+            guess = setting.grid.guess
+            control = guess if pair[1] == CHANCE else trainings.cells.get((rung.model, pair[1]))
             measured = measure_pair(arm, control, setting.codes, setting.question.level)
             if measured is None:
                 points.append(_make_hole(rung, position_of[model], level))

@@ -25,10 +25,12 @@ from cotkit.analysis.scale.grid import (
     are_trainings,
     rung_position,
 )
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.bootstrap import Codes, Floats, robust_error, sums_by_unit
 from cotkit.stats.hypotheses import t_critical, t_p_value
 from cotkit.stats.intervals import Interval
 
+_EXACT = 10**12  # problems of a rate without variance
 FEWEST = 3
 """Trainings of every size from which on a claim is about the recipe."""
 ENOUGH = 5
@@ -47,6 +49,15 @@ class Trainings:
     """(model, arm) of every single training."""
     is_recipe: bool
     """Whether every size has as many trainings as a claim about the recipe takes."""
+
+    def cell(self, model: str, arm: str) -> Cell | None:
+        """Return what one training has of an arm; of chance, what guessing solves."""
+        guess = self.grid.guess
+        if arm != CHANCE or guess is None:
+            return self.cells.get((model, arm))
+        if self.grid.problem_ids:
+            return ArmOutcomes(correct=guess.rates)
+        return ArmTotals(rate=float(guess.rates.mean()), n=_EXACT)
 
 
 def merge_trainings(grid: ResultGrid, question: ScaleQuestion) -> Trainings:
@@ -212,7 +223,7 @@ def recipe_errors(
     for model, members in trainings.groups.items():
         complete = _complete_trainings(members, arms, trainings.cells)
         for pair in pairs:
-            cells = [[trainings.cells.get((r.model, name)) for name in pair] for r in complete]
+            cells = [[trainings.cell(rung.model, name) for name in pair] for rung in complete]
             complete_pairs = [[cell for cell in both if cell is not None] for both in cells]
             if len(complete_pairs) >= 2 and all(len(both) == 2 for both in complete_pairs):
                 errors[pair, model] = recipe_error(complete_pairs, codes)
@@ -232,9 +243,10 @@ def recipe_error(cells: Sequence[Sequence[Cell]], codes: Codes | None) -> Recipe
     if any(len(both) < 2 for both in outcomes):
         totals = [[_totals(cell) for cell in both] for both in cells]
         gains = np.array([arm.rate - control.rate for arm, control in totals])
-        n = min(each.n for both in totals for each in both)
-        rates = [float(np.mean([both[i].rate for both in totals])) for i in (0, 1)]
-        of_problems = sum(rate * (1 - rate) for rate in rates) / n
+        of_problems = 0.0
+        for i in (0, 1):
+            rate = float(np.mean([both[i].rate for both in totals]))
+            of_problems += rate * (1 - rate) / min(both[i].n for both in totals)
     else:
         matrix = np.stack([arm - control for arm, control in outcomes])
         completed = ~np.isnan(matrix).any(axis=0)
