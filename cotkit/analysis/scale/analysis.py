@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cotkit.analysis.following import flipped_share, is_label_arm
 from cotkit.analysis.scale.frontier import price_arms
 from cotkit.analysis.scale.gains import (
     cell_interval,
@@ -22,6 +23,7 @@ from cotkit.analysis.scale.grid import (
     prepare_setting,
 )
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, find_jumps, resample_columns
+from cotkit.analysis.scale.labels import label_sentence, relabel_points
 from cotkit.analysis.scale.onset import find_onset, fit_crossing
 from cotkit.analysis.scale.replicates import (
     Trainings,
@@ -95,13 +97,18 @@ def _make_answer(
         trainings=say_trainings(trainings),
         is_recipe=trainings.is_recipe,
     )
+    sentence = scale_sentence(facts)
+    if is_label_arm(pair[0], {pair[0]: flipped_share(pair[0])}):  # no gain of such an arm is help
+        points = relabel_points(points, pair[0], question.margin)
+        placed = [point for point in points if point.x is not None]
+        sentence = label_sentence(*pair, placed, question.axis)
     return OnsetAnswer(
         arm=pair[0],
         control=pair[1],
         points=points,
         onset=onset,
         jumps=find_jumps(pair, drawn, setting, rng),
-        sentence=scale_sentence(facts),
+        sentence=sentence,
         trainings=measure_trainings(pair, trainings, setting, level),
     )
 

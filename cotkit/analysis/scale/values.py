@@ -10,12 +10,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
-from cotkit.analysis.values import Bias, BiasChange
+from cotkit.analysis.values import Bias, BiasChange, NotebookDisplay
 from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 from cotkit.types import Outcome
 
-SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
+SizeLabel = Literal[
+    "helps",
+    "some_help",
+    "harms",
+    "no_material_help",
+    "undetermined",
+    "missing",
+    "falls",
+    "keeps_prior",
+    "better",
+    "no_better",
+    "worse",
+]
 """As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
 
 OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"]
@@ -357,7 +369,7 @@ class RunOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
+class Scale(NotebookDisplay):
     """A whole scale analysis of one ladder."""
 
     bench: str
