@@ -222,7 +222,7 @@ def plan(
         _resolve_benchmark(bench),
         log_dir=log_dir,
         backend=None if isinstance(model, str) else _resolve_backend(model),
-        prices=resources.prices,
+        resources=resources,
     )
 
 

@@ -64,11 +64,20 @@ _MOST_SHOWN = 25  # names: enough for all strategies or all benchmarks
 
 
 class UnknownNameError(UsageError):
-    """A name that is not in a registry; says which ones come close, or all where they are few."""
+    """A name that is not in a registry; says which ones come close, or all where they are few.
 
-    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+    ``aliases``: other names that come close, too -> what to write in their place.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        choices: Iterable[str],
+        aliases: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         names = sorted(choices)
-        by_lower_case = {choice.lower(): choice for choice in names}
+        by_lower_case = {**aliases, **{choice.lower(): choice for choice in names}}
         matches = difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.5)
         if matches:
             hint = f"did you mean {' or '.join(by_lower_case[match] for match in matches)}?"

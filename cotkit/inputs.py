@@ -23,6 +23,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Protocol, Self, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from cotkit.errors import BadInputError, CotkitError, Location
 
@@ -41,6 +42,34 @@ MAX_UNPACKED = 40
 
 Pairs: TypeAlias = list[tuple[str, object]]
 """Names and values of one JSON object, in their order; a name may stand there twice."""
+
+
+# Addresses.
+
+
+def is_below(url: str, base: str) -> bool:
+    """Return whether an address is that of a base or below it: same scheme, host, port, path first.
+
+    Texts that begin alike are not enough: ``https://api.openai.com.evil/`` is nobody's but evil's.
+    """
+    try:
+        parts, of_base = urlsplit(url), urlsplit(base)
+        origins = [
+            (each.scheme, each.hostname, each.port or _PORTS.get(each.scheme))
+            for each in (parts, of_base)
+        ]
+    except ValueError:
+        return False
+    root = of_base.path.rstrip("/")
+    return (
+        origins[0] == origins[1]
+        and bool(parts.hostname)
+        and ".." not in parts.path.split("/")
+        and (parts.path.rstrip("/") == root or parts.path.startswith(f"{root}/"))
+    )
+
+
+_PORTS = {"http": 80, "https": 443}
 
 
 # Bytes and text.

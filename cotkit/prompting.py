@@ -16,6 +16,7 @@ import tomllib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -72,6 +73,36 @@ def _render_template(name: str, variables: Mapping[str, object]) -> str:
         raise BadInputError(
             name, str(missing.message), line=_template_line(missing, name)
         ) from missing
+
+
+def render_user_text(path: str, text: str, kind: str, variables: Mapping[str, object]) -> str:
+    """Render a template of a user's, with the answer instruction of a kind in scope.
+
+    Raises:
+        BadInputError: it uses what is not there; names file and line.
+    """
+    environment = _jinja_environment()
+    answer: Any = environment.get_template("answer.v1.jinja").module
+    try:
+        return environment.from_string(text).render(
+            variables, answer_instruction=str(answer.instruction(kind))
+        )
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as broken:
+        raise BadInputError(path, f"cannot be rendered: {broken}") from broken
+
+
+def user_text_variables(path: Path, text: str, *, first_line: int = 0) -> frozenset[str]:
+    """Return the variables of a template of a user's.
+
+    Raises:
+        BadInputError: it does not parse; names file and line.
+    """
+    from jinja2 import meta
+
+    try:
+        return frozenset(meta.find_undeclared_variables(_jinja_environment().parse(text)))
+    except jinja2.TemplateSyntaxError as broken:
+        raise BadInputError(path, str(broken.message), line=first_line + broken.lineno) from broken
 
 
 def format_question(question: Question) -> str:
@@ -210,11 +241,13 @@ def read_triggers(*, version: int = 1) -> dict[str, str]:
 
 
 def read_trigger(name: str, *, version: int = 1) -> str:
-    """Read the sentence of one trigger.
+    """Read the sentence of one trigger; a text with a space in it is the sentence itself.
 
     Raises:
         UnknownNameError: there is none of this name; says which come close.
     """
+    if " " in name.strip():
+        return name.strip()
     triggers = read_triggers(version=version)
     if name not in triggers:
         raise UnknownNameError("trigger", name, triggers)

@@ -94,7 +94,7 @@ _OPERATORS = frozenset("+-x*/")
 _PATH_BEGINNINGS = ("./", "../", "/", "~/")
 DATA_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 """Of files of problems; each may be followed by ``.gz``."""
-_PATH_ENDINGS = (*DATA_ENDINGS, ".gz", ".yaml", ".yml", ".toml", ".py", ".eval", ".gguf")
+_PATH_ENDINGS = (*DATA_ENDINGS, ".gz", ".yaml", ".yml", ".toml", ".py", ".jinja", ".eval", ".gguf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,9 @@ def parse_spec(text: str) -> Spec:
         UsageError: a parameter has no ``=`` or no name, or comes twice.
     """
     name, _, params_text = text.strip().partition(":")
-    is_path = name.startswith(_PATH_BEGINNINGS) or name.endswith(".py") or is_data_file(name)
+    is_path = (
+        name.startswith(_PATH_BEGINNINGS) or name.endswith((".py", ".jinja")) or is_data_file(name)
+    )
     name = name if is_path else name.replace("_", "-").lower()
     if name in _BARE_PARAMETERS and params_text and "=" not in params_text.partition(",")[0]:
         params_text = f"{_BARE_PARAMETERS[name]}={params_text}"
@@ -244,12 +246,15 @@ def entries(kind: str) -> list[RegistryEntry]:
 
 
 def load_class(kind: str, name: str) -> type:
-    """Return the class behind a name: built in, third party, or in a ``.py`` file.
+    """Return the class behind a name: built in, third party, or in a ``.py`` or prompt file.
 
     Raises:
         UnknownNameError: nothing has this name.
         BadInputError: the file or module does not hold the class its name promises.
     """
+    if kind == "strategy" and name.endswith(".jinja"):
+        module = importlib.import_module("cotkit.strategies._prompt_file")
+        return module.load_prompt_file(Path(name))
     if name.endswith(".py"):
         module, stem = _load_file(Path(name)), Path(name).stem
     elif name in _builtin_modules(kind):

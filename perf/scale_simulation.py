@@ -2,6 +2,8 @@
 
     python perf/scale_simulation.py [RUNS]
     python perf/scale_simulation.py bracket [RUNS]
+    python perf/scale_simulation.py clusters [RUNS [CLUSTERSxEACH,... [SIZES,... [WORLDS,...]]]]
+    python perf/scale_simulation.py jumps [RUNS [SIZESxPROBLEMS[,...]]]
 
 Answers are drawn directly, problem by problem: a problem's difficulty is shared by all sizes and
 arms, so that arms agree by about 0.17 (phi). Prints tables of docs/statistics.md, "Scale";
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal, TypeAlias
@@ -34,6 +36,7 @@ from cotkit.analysis.scale.grid import (
 from cotkit.analysis.scale.jumps import JUMP_ABOVE, SMOOTH_BELOW
 from cotkit.analysis.scale.onset import NO_HELP, find_onset
 from cotkit.analysis.scale.values import JumpWord, Onset, Point
+from cotkit.stats.bootstrap import clustered_means
 from cotkit.stats.curves import curve_direction, excess_share
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.stats.intervals import Interval, tango, wilson
@@ -381,31 +384,62 @@ def bracket_cell(of: Ladder, runs: int) -> BracketCounts:
     return functools.reduce(BracketCounts.__add__, judged)
 
 
-def clustered_cell(n_clusters: int, members: int, n_sizes: int, runs: int) -> BracketCounts:
-    """A step of 30 points at an intraclass correlation of 0.25, by the whole analysis."""
+CLUSTER_DESIGNS = ((20, 10), (40, 10), (100, 3))
+"""Clusters, and problems of each."""
+_AT_ONCE = 25  # runs
+_FEWEST_RESAMPLES = 400  # more are drawn where the level needs them
+_AGREEMENT = 0.25  # intraclass correlation: rates of clusters are drawn from a beta distribution
+
+
+def clustered_cell(
+    world: World, n_clusters: int, members: int, n_sizes: int, runs: int
+) -> BracketCounts:
+    """Draw clusters of problems and judge; each arm and size has cluster effects of its own.
+
+    Intervals are made as the analysis makes them, without the parts of it that the rule leaves out.
+    """
     rng = np.random.default_rng(0)
-    u = np.linspace(0, 1, n_sizes)
-    rungs, n = rungs_of(10 ** (8 + 2.5 * u)), n_clusters * members
-    names = tuple(str(i // members) for i in range(n))
-    rates = {PAIR[0]: np.where(u > 0.55, 0.35, 0.05), PAIR[1]: np.full(n_sizes, 0.05)}
+    of = ladder(world, n_sizes, n_clusters * members)
+    gains: Floats = of.rates[0] - of.rates[1]
+    level = sidak_level(0.95, n_sizes)
+    spread = 1 / _AGREEMENT - 1
+    p = np.clip(np.stack(of.rates)[:, None, :, None], 1e-3, 1 - 1e-3)
     judged: list[BracketCounts] = []
-    for _ in range(runs):
-        cells: dict[tuple[str, str], Cell] = {}
-        for arm, of_arm in rates.items():
-            for rung, p in zip(rungs, of_arm.tolist(), strict=True):
-                shared = np.repeat(rng.beta(3 * p, 3 * (1 - p), n_clusters), members)
-                cells[rung.model, arm] = ArmOutcomes(
-                    correct=(rng.random(n) < shared).astype(np.float64)
-                )
-        ids = tuple(map(str, range(n)))
-        grid = ResultGrid(
-            bench="planted", rungs=rungs, cells=cells, problem_ids=ids, clusters=names
-        )
-        question = ScaleQuestion(pairs=(PAIR,), margin=MARGIN, n_resamples=400)
-        points = measure_curves(prepare_setting(grid, question), rng).points[PAIR]
-        onset = find_onset(points, MARGIN, THRESHOLDS)
-        judged.append(judge_onset(onset, rates[PAIR[0]] - rates[PAIR[1]]))
+    for start in range(0, runs, _AT_ONCE):
+        shape = 2, min(_AT_ONCE, runs - start), n_sizes, n_clusters
+        right = rng.binomial(members, rng.beta(spread * p, spread * (1 - p), shape))
+        # Only sums of clusters count; the runs of a batch share their resamples, as sizes do.
+        totals = (right[0] - right[1]).reshape(-1, n_clusters).T.astype(np.float64)
+        sizes = np.full_like(totals, members)
+        means = clustered_means(totals, sizes, level, _FEWEST_RESAMPLES, rng)
+        for column in range(0, totals.shape[1], n_sizes):
+            points = [clustered_point(i, means.interval(column + i)) for i in range(n_sizes)]
+            judged.append(judge_onset(find_onset(points, MARGIN, THRESHOLDS), gains))
     return functools.reduce(BracketCounts.__add__, judged)
+
+
+def clustered_point(i: int, interval: Interval) -> Point:
+    """A point of size ``i``."""
+    rung = Rung(model=f"m{i}", family="planted")
+    return replace(
+        _POINT, rung=rung, x=float(i), interval=interval, label=label_gain(interval, MARGIN)
+    )
+
+
+def cluster_table(
+    runs: int,
+    designs: Sequence[tuple[int, int]],
+    sizes: Sequence[int],
+    worlds: Sequence[World] = BRACKET_WORLDS,
+) -> None:
+    """One row for each world, one column for each number of sizes; a table for each design."""
+    for n_clusters, members in designs:
+        print_row(f"{n_clusters} clusters of {members}", *(f"{n} sizes" for n in sizes))
+        print_row(*["---"] * (1 + len(sizes)))
+        for world in worlds:
+            cells = [clustered_cell(world, n_clusters, members, n, runs) for n in sizes]
+            print_row(world.name, *map(show_counts, cells))
+        print()
 
 
 def show_counts(counts: BracketCounts) -> str:
@@ -434,11 +468,6 @@ def bracket_table(runs: int) -> None:
     low = wilson(most, runs, 0.99).low
     print(f"Most wrong: {100 * share:.2f} % ({where}), of {len(worst)} cells of {runs} runs; ")
     print(f"the lower end of its 99 % Monte Carlo interval is {100 * low:.2f} %.\n")
-    print_row("clusters", "each", "sizes", "named (one step) / wrong")
-    print_row(*["---"] * 4)
-    for clusters, members in ((20, 10), (40, 10), (100, 3)):
-        cell = clustered_cell(clusters, members, 6, max(1, runs // 10))
-        print_row(str(clusters), str(members), "6", show_counts(cell))
 
 
 # ---- jumps -----------------------------------------------------------------------------------
@@ -540,12 +569,12 @@ def true_word(x: Floats, exact: Floats, token: Floats) -> JumpWord:
     return "metric_artefact" if is_artefact else "undetermined"
 
 
-def jump_table(runs: int) -> None:
+def jump_table(runs: int, designs: Sequence[tuple[int, int]] = DESIGNS) -> None:
     """The verdict on the arm's curve and on its gain over a flat control."""
-    print_row("world", "L", "curve", *(f"{sizes} sizes, n = {n}" for sizes, n in DESIGNS))
-    print_row(*["---"] * (3 + len(DESIGNS)))
+    print_row("world", "L", "curve", *(f"{sizes} sizes, n = {n}" for sizes, n in designs))
+    print_row(*["---"] * (3 + len(designs)))
     for world in JUMPS:
-        cells = [jump_cells(world, n_sizes, n, runs) for n_sizes, n in DESIGNS]
+        cells = [jump_cells(world, n_sizes, n, runs) for n_sizes, n in designs]
         for curve in ("arm", "gain"):
             print_row(world.name, str(world.length), curve, *(cell[curve] for cell in cells))
 
@@ -625,11 +654,30 @@ def agreement(curve: Callable[[Floats], Floats], spread: float, rng: np.random.G
     return next(check.value or 0.0 for check in jump.checks if check.name == "p^L prediction")
 
 
+def read_designs(text: str) -> list[tuple[int, int]]:
+    """``20x10,40x10`` as pairs of numbers."""
+    return [(int(a), int(b)) for a, b in (part.split("x") for part in text.split(","))]
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["bracket"]:
-        bracket_table(int(sys.argv[2]) if len(sys.argv) > 2 else 5000)
+    command, *words = sys.argv[1:] or [""]
+    if command == "bracket":
+        bracket_table(int(words[0]) if words else 5000)
         sys.exit()
-    n_runs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    if command == "clusters":
+        cluster_table(
+            int(words[0]) if words else 5000,
+            read_designs(words[1]) if words[1:] else CLUSTER_DESIGNS,
+            [int(n) for n in words[2].split(",")] if words[2:] else (3, 6, 12),
+            [BRACKET_WORLDS[int(i)] for i in words[3].split(",")] if words[3:] else BRACKET_WORLDS,
+        )
+        sys.exit()
+    if command == "jumps":
+        jump_table(
+            int(words[0]) if words else 1000, read_designs(words[1]) if words[1:] else DESIGNS
+        )
+        sys.exit()
+    n_runs = int(command or 400)
     for sustained in (False, True):
         print(f"assume_sustained = {sustained}\n")
         onset_table(n_runs, assume_sustained=sustained)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from cotkit.errors import AccessError, BackendError
+from cotkit.run import RunSpec
+from cotkit.types import BackendInfo, Completion, Request
+from cotkit.workflows.compare import run_spec
+from tests.conftest import REPOSITORY, Sums
 
 QUICK = ["compare", "--model", "simulated/70b", "--limit", "5"]
 
@@ -146,6 +151,47 @@ def test_resume_completes_the_latest_unfinished_run_and_no_other() -> None:
     assert cotkit("resume", named).stdout == whole.stdout
 
 
+def test_a_run_without_any_answer_is_marked_and_passed_by() -> None:
+    from typer.testing import CliRunner
+
+    from cotkit.cli import app
+    from cotkit.store import Store
+
+    def command(*arguments: str) -> str:
+        done = CliRunner().invoke(app, [*arguments])
+        return f"{done.exception}{done.stderr}"
+
+    part = [*QUICK, "--limit", "3", "--model-args"]
+    command(*part, "failing=0.5")
+    command(*part, "failing=1")
+    refused = RunSpec(model="none", limit=2)
+    with pytest.raises(BackendError):
+        run_spec(refused, Sums(n=5), log_dir="logs", backend=Refusing())
+    with Store(Path("logs/cotkit.db")) as store:
+        assert [row.status for row in store.runs()] == ["refused", "failed", "incomplete"]
+        unfinished = store.runs()[2].id
+        assert store.run("last").status == "refused"
+    assert f"run {unfinished}" in command("resume")
+    with Store(Path("logs/cotkit.db")) as store:
+        store.end_run(unfinished, "complete")
+    assert re.search(r"no unfinished run \(\w+ was refused: cotkit resume", command("resume"))
+
+
+class Refusing:
+    """A server that takes no key."""
+
+    info = BackendInfo(backend="refusing", model="m", fingerprint="f")
+
+    async def generate(self, request: Request) -> tuple[Completion, ...]:
+        raise AccessError(f"no key for {len(request.messages)} messages")
+
+    async def count_tokens(self, request: Request) -> None:
+        return None
+
+    async def close(self) -> None:
+        pass
+
+
 def test_a_run_whose_benchmark_changed_is_not_resumed_as_another() -> None:
     name = jsonl("mine.jsonl", GOOD)
     ran = cotkit("compare", "--bench", name, "--model", "simulated/70b", "--format", "json")
@@ -167,6 +213,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["compare", "--strategy", "cott"], 2, "unknown strategy 'cott' (did you mean cot"),
     (["compare", "--bench", "gsm8"], 2, "did you mean gsm8k"),
     (["compare", "--model", "smolm2-135m"], 2, "did you mean smollm2-135m"),
+    (["compare", "--model", "gpt-4"], 2, "did you mean openai/gpt-4 "),
     (["compare", "--model", "simulated/huge"], 2, "'huge' is not a size such as 350m or 7b"),
     (["compare", "--reader", "flexibel"], 2, "did you mean flexible"),
     (["compare", "--limit", "0"], 2, "limit 0 is below 1"),

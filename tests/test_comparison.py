@@ -116,7 +116,7 @@ def test_a_gain_is_counted_and_said() -> None:
         "(95 % interval +8.9 to +54.7; 9 better, 1 worse of 24; p = 0.012)."
     )
     assert comparison.notes == ()
-    uncopied = {"reasons", "upper_bounds", "flips"}
+    uncopied = {"reasons", "thinking", "upper_bounds", "flips"}
     copied = {k: v for k, v in dataclasses.asdict(facts(24)).items() if k not in uncopied}
     assert copied.items() <= dataclasses.asdict(comparison).items()
 

@@ -79,3 +79,15 @@ def test_no_machine_path_is_published() -> None:
     for name in tracked:
         text = (REPOSITORY / name).read_text(encoding="utf-8", errors="replace")
         assert not MACHINE_PATH.search(text), name
+
+
+def test_the_reference_names_every_variable_and_exit_status() -> None:
+    page = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "cotkit").rglob("*.py")]
+    variables = {name for source in sources for name in re.findall(r"COTKIT_[A-Z_]+", source)}
+    assert variables == set(re.findall(r"^\| `(COTKIT_[A-Z_]+)`", page, re.MULTILINE))
+    errors = (REPOSITORY / "cotkit" / "errors.py").read_text(encoding="utf-8")
+    statuses = set(re.findall(r"exit_code.* = (\d+)", errors))
+    assert statuses <= set(
+        re.findall(r"\d+", "".join(re.findall(r"^\|[ \d,]+\|", page, re.MULTILINE)))
+    )

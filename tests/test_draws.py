@@ -24,7 +24,7 @@ from cotkit.report.exemplar_draws import draws_json, draws_text
 from cotkit.run import RunSpec, make_plan
 from cotkit.store import AttemptRow
 from cotkit.types import Exemplar, Outcome
-from cotkit.workflows.exemplar_draws import RESUME_HINT, ExemplarDraws, compare_draws
+from cotkit.workflows.exemplar_draws import RESUME_HINT, ExemplarDraws, compare_draws, draw_plans
 from cotkit.workflows.plan import plan_spec
 from tests.conftest import Sums
 
@@ -204,13 +204,25 @@ def test_draws_without_seeds_are_refused(tmp_path: Path, sums: Sums) -> None:
 
 
 @pytest.mark.parametrize("name", ["flipped-labels", "unrelated-labels"])
-def test_label_strategies_are_told_of_their_own_seed(tmp_path: Path, name: str) -> None:
+def test_label_strategies_draw_by_the_exemplar_seed_unless_they_name_a_seed(
+    tmp_path: Path, name: str
+) -> None:
     spec = RunSpec(
         model=MODEL, bench="sentiment-mini", strategies=(name,), limit=5, exemplar_seeds=(0, 1)
     )
-    with pytest.raises(UsageError, match=r"its parameter seed .*:seed=0,1,2"):
-        compare_draws(spec, SentimentMini(), log_dir=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    draws = compare_draws(spec, SentimentMini(), log_dir=tmp_path)
+    (variance,) = draws.variances
+    assert (variance.arm, variance.control) == (name, "flipped-labels:fraction=0")
+    assert len(variance.gains) == 2
+    plans = draw_plans(spec, SentimentMini())
+    shown = [
+        [exemplar.question for exemplar in plan.arms[-1].strategy.exemplars]  # pyright: ignore[reportAttributeAccessIssue] - a label strategy
+        for plan in plans
+    ]
+    assert set(shown[0]) != set(shown[1])
+    own_seed = replace(spec, strategies=(f"{name}:seed=3",))
+    with pytest.raises(UsageError, match=r"its seed says which are drawn .*leave seed out"):
+        compare_draws(own_seed, SentimentMini(), log_dir=tmp_path)
 
 
 def test_an_upper_bound_is_called_so_in_text_and_json(tmp_path: Path, sums: Sums) -> None:

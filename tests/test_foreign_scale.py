@@ -154,7 +154,7 @@ def test_a_csv_and_the_users_sizes() -> None:
         (["--from", "csv:a.csv", "--reader", "strict"], "--reader has no effect on existing"),
         (["--family", "simulated", "--params", "a=7B"], "--params has no effect without --from"),
         (["--from", "csv:a.csv", "--include-unverified"], "has no effect without --published"),
-        (["--published", "wei22"], "unknown published table 'wei22' (did you mean wei2022"),
+        (["--published", "wei22"], "unknown published table 'wei22' (did you mean wei20"),
         (["--published", "wei2022", "-s", "cott"], "unknown strategy of wei2022 'cott'"),
         (["--from", "csv:a.csv", "-s", "cott"], "unknown arm 'cott' (did you mean cot?)"),
         (["--from", "csv:a.csv", "--params", "z=7B"], "unknown model 'z'"),

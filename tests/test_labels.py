@@ -508,3 +508,74 @@ def test_the_report_shows_the_curve() -> None:
     section = page.partition("Does it follow the exemplars?")[2]
     assert "follows the exemplars" in section
     assert [f for f in ("25.0", "75.0", "100.0") if f in section] == ["25.0", "75.0", "100.0"]
+
+
+# --- the words ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("q", "labels", "words"),
+    [
+        (1.0, ["falls", "falls"], "0.0 % solved, below chance (50 %)"),
+        (0.0, ["undetermined", "undetermined"], "cannot be decided"),
+        (0.3, ["falls", "falls"], "still above chance"),
+    ],
+)
+def test_wrong_labels_never_help(q: float, labels: list[str], words: str) -> None:
+    comparison = curve(q, "flipped-labels:fraction=0,0.75,1,unrelated-labels:set=foo-bar+letters")
+    gains = [verdict.gain for verdict in comparison.verdicts]
+    assert [gain.label for gain in gains[:2]] == labels
+    assert words in comparison.verdicts[1].sentence
+    assert {gain.label for gain in gains[2:]} <= {"better", "worse", "no_better", "undetermined"}
+    for form in ("table", "markdown", "csv", "latex"):
+        page = render(comparison, form)
+        assert not re.search(r"\bhelps?\b|\bharms?\b", page.replace("no material help", "")), form
+    variants = [variant.gain.label for v in comparison.verdicts for variant in v.variants]
+    assert not {"helps", "some_help", "harms", "no_material_help"} & set(variants)
+
+
+def test_a_fall_that_is_surely_small_keeps_the_prior() -> None:
+    comparison = cotkit.compare(
+        follower(0.0), "flipped-labels", "sentiment-mini", limit=60, margin=0.2
+    )
+    (verdict,) = comparison.verdicts
+    assert verdict.gain.label == "keeps_prior"
+    assert "keeps its prior (falls by less than 20 points)" in verdict.sentence
+    (_, point) = comparison.following
+    assert point.fall == 0
+    assert point.fall_interval is not None
+    assert point.fall_interval.high < 0.2
+
+
+def test_the_fall_is_paired_and_the_number_of_exemplars_is_swept() -> None:
+    comparison = curve(1.0, "flipped-labels:fraction=0,1,k=2,8")
+    assert [(p.k, p.fraction, p.fall) for p in comparison.following] == [
+        (2, 0, None),
+        (2, 1, 1.0),
+        (8, 0, None),
+        (8, 1, 1.0),
+    ]
+    table = render(comparison, "markdown").partition("Does it follow the exemplars?")[2]
+    assert "| k |" in table.partition("\n\n")[2].replace("  ", " ")
+
+
+def test_several_sets_of_symbols_have_a_mean() -> None:
+    comparison = curve(1.0, "unrelated-labels:set=foo-bar+letters+fruit+reversed")
+    (mean,) = comparison.symbol_means
+    assert [parse_spec(arm).params["set"] for arm in mean.arms] == ["foo-bar", "letters", "fruit"]
+    assert (mean.n, mean.solve_rate, mean.gain) == (60, 1.0, 0.0)
+    assert mean.interval.low < 0 < mean.interval.high
+    assert "the mean over their sets" in render(comparison, "markdown")
+    assert curve(1.0, "unrelated-labels").symbol_means == ()
+
+
+def test_simulated_models_follow_flipped_labels_from_some_size_on() -> None:
+    spec = ["flipped-labels:fraction=0+1", "unrelated-labels"]
+    small, large = (
+        cotkit.compare(f"simulated/{size}", spec, "sentiment-mini", limit=100)
+        for size in ("100m", "300b")
+    )
+    assert [point.label for point in small.following] == [None, "keeps_prior"]
+    assert [point.label for point in large.following] == [None, "follows"]
+    assert small.cells[-1].solve_rate < 0.2
+    assert large.cells[-1].solve_rate > 0.7

@@ -352,7 +352,9 @@ def test_a_reader_cannot_see_the_output_that_it_predicts() -> None:
     assert not torch.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
 
 
-def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> LabReport:
+def planted_errors(
+    *, mixed: float, away: float, alone: float = 0.05, worst: float | None = None
+) -> LabReport:
     """Errors of the networks on what they know, of mixtures, and of mixtures off what they saw."""
     rng = np.random.default_rng(1)
 
@@ -361,6 +363,7 @@ def planted_errors(*, mixed: float, away: float, alone: float = 0.05) -> LabRepo
 
     def errors(condition: IclCondition) -> PredictionErrors:
         mean = mixed if condition.is_seen else away
+        mean = mean if worst is None or condition.x != 2 else worst
         singles = {name: squares(alone) for name in ("dense", "sparse", "sine")}
         mixtures = {name: squares(mean) for name in ("dense+sparse", "dense+sine")}
         return PredictionErrors(
@@ -405,6 +408,26 @@ def test_planted_errors_get_their_verdict(
     assert words["dense+sparse on intermediate sparsity"] == beyond
     assert len(found.answers) == 2
     assert "| " in render_lab(found, "markdown")
+
+
+def test_the_worst_mixture_decides_and_not_the_mean() -> None:
+    found = planted_errors(mixed=0.06, away=0.07, worst=0.9)
+    convex = next(one for one in found.findings if one.what == "dense+sine on convex combinations")
+    assert convex.verdict.raw == "fails"
+    assert convex.value > 0.7
+    assert convex.why.startswith("worst of 2, at 2: ")
+    assert convex.interval.level > 0.95, "of all tests together"
+
+
+def test_more_dimensions_have_more_sparsities() -> None:
+    recipe = icl_lab.find_recipe("cpu", dims=6)
+    assert (recipe.dims, recipe.n_points) == (6, 19)
+    tests = icl_lab._make_conditions(recipe)  # pyright: ignore[reportPrivateUsage]
+    between = [one.name for one, _ in tests if one.kind == "sparsity" and not one.is_seen]
+    assert between == ["2 of 6", "3 of 6", "4 of 6", "5 of 6"]
+    assert icl_lab.find_recipe("paper").n_points == 64
+    with pytest.raises(UsageError, match="no sparsity lies between 2 of 3 weights"):
+        icl_lab.find_recipe("cpu", dims=3, n_nonzero=2)
 
 
 def test_icl_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,6 +479,9 @@ def test_who_follows_and_who_does_not_is_said(tmp_path: Path) -> None:
         ]
     )
     assert [one.verdict.raw for one in found.findings] == ["keeps_prior", "follows"]
+    assert "fall from 0 to 100 % flipped, in points: " in found.answers[0]
+    assert [plot.key for plot in found.plots] == ["fraction", "fall-size"]
+    assert found.plots[1].lines[0].y == (0.0, 1.0)
     assert found.plots[0].lines[1].y == (1.0, 0.0)
     assert "not shown to be by the others" in found.answers[0]
     assert "keeps to the true labels" in found.answers[0]
@@ -471,7 +497,22 @@ def test_flipped_runs_a_ladder_of_real_models(tmp_path: Path) -> None:
     assert [row["labels_flipped"] for row in found["fraction"]] == [0, 1]
     assert len(found["size"]) == 2
     assert any(key.startswith("unrelated-labels") for key in found["size"][0])
-    assert (tmp_path / "out" / "report.html").read_text().count("<figure") == 2
+    assert (tmp_path / "out" / "report.html").read_text().count("<figure") == 3
+
+
+def test_flipped_sweeps_exemplars_and_draws_them_again(tmp_path: Path) -> None:
+    models = "simulated/300b,simulated/100m"
+    arguments = ["flipped", "--models", models, "--fractions", "0,1", "--k", "2,4", "--limit", "30"]
+    draws = ["--sets", "foo-bar,letters", "--exemplar-seeds", "0,1"]
+    done = lab(*arguments, *draws, "--out", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["n_draws"] == 2
+    assert [row["parameters"] for row in found["fall-size"]] == [10**8, 3 * 10**11]
+    assert found["fall-size"][1]["k = 4"] > 0.5
+    assert [row["k"] for row in found["fall-shots"]] == [2, 4]
+    assert {row["verdict"] for row in found["findings"]} == {"keeps_prior", "follows"}
+    assert not any("ceiling" in note for note in found["notes"])
 
 
 @pytest.mark.parametrize(
@@ -496,6 +537,9 @@ def test_flipped_runs_a_ladder_of_real_models(tmp_path: Path) -> None:
         (["flipped", "--models", ","], "--models ',' names no model"),
         (["flipped", "--models", "a,a"], "--models 'a,a' names a model twice"),
         (["flipped", "--fractions", "0,0.5"], "--fractions 0,0.5 lacks 1"),
+        (["flipped", "--fractions", "0.5,1"], "--fractions 0.5,1 lacks 0"),
+        (["flipped", "--exemplar-seeds", "a"], "--exemplar-seeds 'a' are no seeds"),
+        (["icl", "--dims", "2"], "no sparsity lies between 1 of 2 weights and all of them"),
     ],
 )
 def test_a_wrong_word_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -227,3 +227,17 @@ def test_a_simulated_model_thinks_as_it_is_told() -> None:
     found = cotkit.compare("simulated/10b", "standard:thinking=16+1024", Sums(n=300), limit="all")
     by_arm = {cell.arm: cell.solve_rate for cell in found.cells}
     assert by_arm["standard:thinking=1024"] > by_arm["standard:thinking=16"]
+
+
+def test_what_thinking_takes_away_from_a_prompt() -> None:
+    """By hand: the prompt adds a - b without thinking and c - d with it; each problem counts."""
+    found = cotkit.compare("simulated/30b", "cot:thinking=off+high", Sums(n=120), limit="all")
+    (interaction,) = found.interactions
+    rates = {cell.arm: cell.solve_rate for cell in found.cells}
+    gain = rates["cot:thinking=high"] - rates["few-shot:thinking=high"]
+    least = rates["cot:thinking=off"] - rates["few-shot:thinking=off"]
+    assert interaction.arm == "cot:thinking=high"
+    assert (interaction.gain, interaction.least_gain) == pytest.approx((gain, least))
+    assert interaction.difference == pytest.approx(gain - least)
+    assert interaction.interval.low <= gain - least <= interaction.interval.high < 0
+    assert any(note.startswith("thinking takes away") for note in found.notes)

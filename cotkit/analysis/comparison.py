@@ -12,8 +12,14 @@ from typing import Protocol, TypeAlias
 from cotkit.analysis.audit import audit_arms, audit_notes, thinking_notes, withhold
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.decision import choose_arm
-from cotkit.analysis.following import measure_following
+from cotkit.analysis.following import (
+    is_label_arm,
+    mean_over_sets,
+    measure_following,
+    tell_labels,
+)
 from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.interactions import interaction_sentence, measure_interactions
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
     cluster_names,
@@ -76,6 +82,8 @@ class RunFacts:
     """Arm -> share of the labels of its exemplars that were flipped."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
 
 
 def compare(
@@ -138,18 +146,29 @@ def compare(
         reader,
         facts.thinking,
     )
-    verdicts = tuple(
-        withhold(
-            mark_upper_bound(
-                _make_verdict(gradings, [gains[i] for gains in counted], margin),
-                facts.upper_bounds,
-                margin,
-            ),
-            audits,
+    following = measure_following(rows, facts.flips, level, counted[0])
+    completed = {arm: _completed_by_problem(table.get(arm, {})) for arm in arms}
+    interactions = () if sequential else measure_interactions(completed, pairs, level)
+    counted_verdicts = [
+        mark_upper_bound(
+            _make_verdict(gradings, [gains[i] for gains in counted], margin),
+            facts.upper_bounds,
+            margin,
         )
         for i in range(len(paired))
+    ]
+    verdicts = tuple(
+        withhold(
+            tell_labels(verdict, facts.flips, following, cells, gradings=gradings, margin=margin),
+            audits,
+        )
+        for verdict in counted_verdicts
     )
-    candidates = [] if sequential else [a for a in arms if a not in facts.upper_bounds]
+    candidates = [
+        arm
+        for arm in (() if sequential else arms)
+        if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
+    ]
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -171,10 +190,19 @@ def compare(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
             *thinking_notes(rows, arms, facts.thinking),
-            *comparison_notes(cells, paired, counted[0], n_problems=facts.n_problems, level=level),
+            *map(interaction_sentence, interactions),
+            *comparison_notes(
+                cells,
+                paired,
+                counted[0],
+                n_problems=facts.n_problems,
+                level=level,
+                not_help={arm for arm in arms if is_label_arm(arm, facts.flips)},
+            ),
             *_repeats_notes({arm: by_problem[arm] for arm in arms if arm in repeated}, tags),
         ),
         audits=audits,
+        interactions=interactions,
         transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
         repeats=tuple(
@@ -193,7 +221,9 @@ def compare(
         ),
         is_sequential=sequential,
         is_unwalled=facts.is_unwalled,
-        following=measure_following(rows, facts.flips, level),
+        following=following,
+        symbol_means=mean_over_sets(single, pairs, level),
+        address=facts.address,
         bias=measure_bias(single, tags, reader=reader, level=level),
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),
@@ -286,6 +316,15 @@ def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
     """Return the attempts that did not fail, without the problems that have none."""
     completed = (tuple(row for row in rows if row.outcome != "failed") for rows in by_problem)
     return [attempts for attempts in completed if attempts]
+
+
+def _completed_by_problem(attempts: Mapping[str, _Attempts]) -> dict[str, _Attempts]:
+    """Return a problem's attempts that did not fail, of the problems that have some."""
+    completed = {
+        problem: tuple(row for row in rows if row.outcome != "failed")
+        for problem, rows in attempts.items()
+    }
+    return {problem: rows for problem, rows in completed.items() if rows}
 
 
 def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:
@@ -394,6 +433,7 @@ def summarise_arm(
     ]
     prompt = _sum_or_none([row.n_prompt_tokens for row in completed])
     generated = _sum_or_none([row.n_generated_tokens for row in completed])
+    thinking = _sum_or_none([row.n_reasoning_tokens for row in completed]) or None
     usd = cost_of(rows, price)
     seconds = math.fsum(row.seconds for row in completed)
     shared = sum(row.n_shared_tokens for row in completed)
@@ -413,6 +453,8 @@ def summarise_arm(
         generated_per_correct=generated / n_correct
         if generated is not None and n_correct
         else None,
+        thinking_tokens=thinking / n_attempts if thinking is not None else None,
+        thinking_per_correct=thinking / n_correct if thinking is not None and n_correct else None,
         usd=usd / n_attempts if usd is not None else None,
         usd_per_correct=usd / n_correct if usd is not None and n_correct else None,
         seconds=seconds / n_attempts if completed else math.nan,

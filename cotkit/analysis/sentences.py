@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cotkit.analysis.gains import Grading, Pair
 from cotkit.analysis.values import Aside, Cell, Gain
@@ -17,11 +17,11 @@ def gain_sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> s
             f"{gain.arm} against {gain.control} cannot be decided: "
             "no problem was completed by both."
         )
-    return f"{_say_claim(gain, margin)}{_say_dependence(depends_on)}."
+    return f"{_say_claim(gain, margin)}{say_dependence(depends_on)}."
 
 
 def _say_claim(gain: Gain, margin: float) -> str:
-    points, evidence = f"{_format_points(gain.gain)} points", _say_evidence(gain)
+    points, evidence = f"{say_points(gain)} points", say_evidence(gain)
     over, against = (f"{points} {word} {gain.control} ({evidence})" for word in ("over", "against"))
     if gain.label == "upper_bound":
         return f"upper bound (sees the gold answers): {gain.arm}: {over}"
@@ -33,11 +33,23 @@ def _say_claim(gain: Gain, margin: float) -> str:
         return f"{gain.arm} harms: {against}"
     if gain.label == "no_material_help":
         return f"{gain.arm} gives no material help (under {100 * margin:.3g} points): {against}"
+    return say_undecided(gain)
+
+
+def say_undecided(gain: Gain) -> str:
+    """Say that nothing is shown, and what could have been seen."""
     undecided = f"{gain.arm} against {gain.control} cannot be decided"
-    return f"{undecided}: {points} ({evidence}); {_say_detectable(gain)}"
+    evidence = f"{say_points(gain)} points ({say_evidence(gain)})"
+    return f"{undecided}: {evidence}; {_say_detectable(gain)}"
 
 
-def _say_evidence(gain: Gain) -> str:
+def say_points(gain: Gain) -> str:
+    """Write the gain in points, signed."""
+    return _format_points(gain.gain)
+
+
+def say_evidence(gain: Gain) -> str:
+    """Write interval, counts and p-value."""
     low, high = _format_points(gain.interval.low), _format_points(gain.interval.high)
     return (
         f"{_format_level(gain)} interval {low} to {high}; {gain.n_better} better, "
@@ -62,7 +74,8 @@ def _say_detectable(gain: Gain) -> str:
     )
 
 
-def _say_dependence(depends_on: Sequence[Grading]) -> str:
+def say_dependence(depends_on: Sequence[Grading]) -> str:
+    """Say on which ways of counting the answer depends; empty: on none."""
     readers = [counting.reader for counting in depends_on if counting.kind == "reader"]
     treatments = [c.name for c in depends_on if c.kind == "treatment" and not c.counts_failed]
     failed = [counting.name for counting in depends_on if counting.counts_failed]
@@ -105,6 +118,7 @@ def comparison_notes(
     *,
     n_problems: int,
     level: float,
+    not_help: Collection[str] = (),
 ) -> tuple[str, ...]:
     """List failures, cut answers, incomplete pairs, floors, ceilings, clusters, levels of gains.
 
@@ -116,12 +130,16 @@ def comparison_notes(
         gains: By the chosen reader, in the order of ``paired``.
         n_problems: Problems drawn.
         level: Of the report.
+        not_help: Arms whose gain is no help, so that a ceiling of their control says nothing.
     """
     notes = [note for cell in cells for note in _failure_notes(cell)]
     notes += [note for cell in cells for note in _truncation_notes(cell)]
     notes += [note for gain in gains for note in _incomplete_notes(gain, n_problems)]
     notes += [
-        note for names, pairs in paired.items() for note in _floor_or_ceiling_notes(names, pairs)
+        note
+        for names, pairs in paired.items()
+        if names[0] not in not_help
+        for note in _floor_or_ceiling_notes(names, pairs)
     ]
     notes += _cluster_notes(max(paired.values(), key=len, default=()), gains)
     notes += _multiplicity_notes(gains, level)

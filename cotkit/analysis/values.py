@@ -14,12 +14,26 @@ from cotkit.stats.intervals import Interval
 from cotkit.types import Outcome, Problem, Reading
 
 Label = Literal[
-    "helps", "some_help", "harms", "no_material_help", "undetermined", "upper_bound", "withheld"
+    "helps",
+    "some_help",
+    "harms",
+    "no_material_help",
+    "undetermined",
+    "upper_bound",
+    "withheld",
+    "falls",
+    "keeps_prior",
+    "better",
+    "no_better",
+    "worse",
 ]
 """Against a margin d > 0, from the interval of the gain: lower > d; lower > 0; upper < 0;
 upper < d; anything else. The first that holds (SCIENCE: labels of the onset rule). ``upper_bound``,
 whatever the interval: the arm sees the gold answers, so its gain is no help and is not ranked.
-``withheld``, whatever the interval: the arm or its control did not do what it says (`Audit`)."""
+``withheld``, whatever the interval: the arm or its control did not do what it says (`Audit`).
+Of labels in context, where no gain is help: wrong ones are followed (``falls``: upper < 0), or the
+model ``keeps_prior`` (lower > -d); symbols in their place are solved ``better`` (lower > 0),
+``worse`` (upper < 0) or ``no_better`` (upper < d) than the labels themselves."""
 
 
 LEVEL = 0.95
@@ -85,6 +99,10 @@ class Cell:
     """Mean backend seconds per problem, as measured."""
     seconds_per_correct: float | None
     """Backend seconds spent for each correct answer; None if nothing was correct."""
+    thinking_tokens: float | None = None
+    """Mean tokens of thinking per problem, of those generated; None: unknown, or there are none."""
+    thinking_per_correct: float | None = None
+    """Tokens of thinking spent for each correct answer; None: as above, or nothing was correct."""
     n_samples: int | None = None
     """Attempts, where problems have several; ``outcomes`` and ``n_correct`` then count these, and
     ``solve_rate`` is the mean over problems of each one's share. None: one attempt each."""
@@ -179,6 +197,32 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """Whether a prompt adds more or less where the model thinks more: a difference of two gains."""
+
+    arm: str
+    """The arm that thinks more."""
+    control: str
+    """Its control, which thinks as it does."""
+    least_arm: str
+    """The same strategy at the least thinking."""
+    least_control: str
+    """Its control."""
+    n: int
+    """Problems that all four completed."""
+    gain: float
+    """Of the prompt where the model thinks more, on these problems."""
+    least_gain: float
+    """The same at the least thinking."""
+    difference: float
+    """The first less the second, -2..2."""
+    interval: Interval
+    """Of the difference, by problem; holds together with the others of the report."""
+    p_value: float
+    """Two-sided, of no difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VoteCurve:
     """maj@k of an arm for every k that its samples allow (Wang et al. 2022)."""
 
@@ -260,6 +304,32 @@ class Following:
     """Share of the answers that name the flipped label; unreadable ones do not; NaN if n is 0."""
     label: FollowingLabel | None
     """None unless every label was flipped: a mixture asks for neither answer."""
+    k: int | None = None
+    """Exemplars of each label; None: the arm does not say."""
+    fall: float | None = None
+    """Solve rate without flips less this one, on the same problems; None: no such arm."""
+    fall_interval: Interval | None = None
+    """Of the fall, as of the report's gains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolMean:
+    """Several sets of symbols in place of the labels, taken together."""
+
+    arms: tuple[str, ...]
+    """One for each set, alike but for it."""
+    control: str
+    """What they are measured against: the labels themselves."""
+    k: int | None
+    """Exemplars of each label; None: the arms do not say."""
+    n: int
+    """Problems that all of them completed."""
+    solve_rate: float
+    """Mean over the problems of the share of sets by which each is solved."""
+    gain: float
+    """That, less the control's solve rate."""
+    interval: Interval
+    """Of the gain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -501,6 +571,8 @@ class Comparison:
     """For arms that correct themselves, one for each round."""
     votes: tuple[VoteCurve, ...] = ()
     """For arms that vote."""
+    interactions: tuple[Interaction, ...] = ()
+    """Whether thinking changes what prompts add, where a strategy ran at several settings."""
     audits: tuple[Audit, ...] = ()
     """One for each arm, in the order of ``cells``."""
     is_sequential: bool = False
@@ -510,12 +582,16 @@ class Comparison:
     """Of the failed attempts, those whose prompts a server refuses; they are not tried again."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox: it could see the answers."""
+    address: str | None = None
+    """Where the model was asked, if that is no provider's own address."""
     why_failed: str | None = None
     """The most common reason of its failed attempts; None: none failed."""
     ended_by: Literal["budget", "decided"] | None = None
     """Why the run ended before all its problems were done; None: it did not."""
     following: tuple[Following, ...] = ()
-    """For arms with flipped labels, by the share flipped."""
+    """For arms with flipped labels, by exemplars of each label and the share flipped."""
+    symbol_means: tuple[SymbolMean, ...] = ()
+    """Where symbols of several sets stand in place of the labels: the mean over the sets."""
     repeats: tuple[Repeats, ...] = ()
     """For arms with several samples of a problem, for k = 1, 2, 4, ... samples."""
     difficulty: tuple[Difficulty, ...] = ()

@@ -10,6 +10,7 @@ from typing import cast
 from cotkit.backends._openai.services import load_services
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
+from cotkit.models.prices import load_prices
 from cotkit.protocols import Backend
 from cotkit.registry import Spec, construct, entries
 
@@ -49,15 +50,20 @@ def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
     return Spec(name=backend, params=params), name
 
 
+_OURS: Mapping[str, object] = {"stored_as": None, "trusted_addresses": ()}
+
+
 def make_backend(spec: Spec, name: str, **fields: object) -> Backend:
     """Construct what :func:`find_backend` returned; ``fields``: given where the class has them.
+
+    What only cotkit itself or the command line may say is never read from a spec.
 
     Raises:
         UsageError: an argument does not fit.
     """
     if name:
         fields["model"] = name
-    return cast("Backend", construct("backend", spec, **fields))
+    return cast("Backend", construct("backend", spec, **{**_OURS, **fields}))
 
 
 def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:
@@ -77,7 +83,13 @@ def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:
     if model in local_models or "/" in model or Path(model).exists():
         return "hf", model
     choices = [*local_models, *backends, *load_services(), *_LM_EVAL]
-    raise UnknownNameError("model", model, choices)
+    hosted = {
+        name: f"{price.backend}/{name}"
+        for price in load_prices()
+        for name in price.models
+        if not set("*?") & set(name)
+    }
+    raise UnknownNameError("model", model, choices, hosted)
 
 
 def _from_lm_eval(

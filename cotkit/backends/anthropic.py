@@ -51,12 +51,13 @@ class Anthropic(Hosted):
             UsageError: the address is none, or holds a secret.
         """
         super().__post_init__()
-        url = None if self.base_url is None else keys.check_url("base_url", self.base_url)
-        self._url = (
-            url
-            or keys.read_base_url("ANTHROPIC_BASE_URL", key_variables=("ANTHROPIC_API_KEY",))
-            or _DEFAULT_URL
+        address = keys.choose_address(
+            self.base_url,
+            "ANTHROPIC_BASE_URL",
+            secrets=("ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"),
+            trusted=self.trusted_addresses,
         )
+        self._url = address or _DEFAULT_URL
         rule = rule_for(f"anthropic/{self.model}", without=self.without)
         thinking = _thinking_parameter(self.thinking, rule)
         if thinking is not None and thinking["type"] in wire.THINKING:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
+from cotkit.backends._hosted.keys import check_url
 from cotkit.errors import AccessError, BackendError, MissingDependencyError, TransientError
 from cotkit.identity import request_key, sample_seed
 from cotkit.types import BackendInfo, Completion, Message, Request, StopReason
@@ -32,6 +33,15 @@ class Inspect(Hosted):
 
     base_url: str | None = None
     """Address, where the provider's own is not meant."""
+
+    def __post_init__(self) -> None:
+        """Check the limits, and the address.
+
+        Raises:
+            UsageError: it is none, or holds a secret.
+        """
+        super().__post_init__()
+        self.base_url = check_url("base_url", self.base_url) if self.base_url else None
 
     @functools.cached_property
     def info(self) -> BackendInfo:

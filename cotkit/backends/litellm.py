@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from cotkit.backends._hosted.base import Hosted, OnParts, ask_concurrently
+from cotkit.backends._hosted.keys import check_url
 from cotkit.backends._openai.protocol import INTERFACES
 from cotkit.backends._openai.setup import make_setup, read_extra_body
 from cotkit.errors import MissingDependencyError
@@ -42,7 +43,7 @@ class Litellm(Hosted):
             backend="litellm",
             label=self.model,
             model=self.model,
-            base_url=self.base_url or "litellm",
+            base_url=check_url("base_url", self.base_url) if self.base_url else "litellm",
             key_variable=f"the key of {self.model.partition('/')[0]}",
             needs_key=False,
             api="chat",
@@ -94,6 +95,7 @@ def load_litellm() -> Any:  # noqa: ANN401 - an optional module
     if find_spec("litellm") is None:
         raise MissingDependencyError("litellm", "litellm")
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # else it takes addresses from any .env
     module: Any = importlib.import_module("litellm")
     module.telemetry = False
     module.suppress_debug_info = True

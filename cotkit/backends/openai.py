@@ -34,11 +34,11 @@ class Openai(OpenaiHosted):
     def __post_init__(self) -> None:
         """Check what can be checked without a server."""
         super().__post_init__()
-        url = self.base_url
-        address = (
-            keys.check_url("base_url", url)
-            if url
-            else keys.read_base_url("OPENAI_BASE_URL", key_variables=("OPENAI_API_KEY",))
+        address = keys.choose_address(
+            self.base_url,
+            "OPENAI_BASE_URL",
+            secrets=("OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS"),
+            trusted=self.trusted_addresses,
         )
         self._setup = make_setup(
             backend="openai",

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from cotkit.backends._hosted import keys
 from cotkit.backends._openai.base import OpenaiHosted
 from cotkit.backends._openai.services import load_services, variable_prefix
-from cotkit.backends._openai.setup import make_setup, read_extra_body, read_headers
+from cotkit.backends._openai.setup import (
+    header_variables,
+    make_setup,
+    read_extra_body,
+    read_headers,
+)
 
 
 @dataclass(kw_only=True)
@@ -52,14 +57,16 @@ class OpenaiApi(OpenaiHosted):
         if not name or not model:
             raise ValueError("write --model openai-api/SERVICE/MODEL")
         service, prefix = load_services().get(name), variable_prefix(name)
-        url = self.base_url
-        where = f"{prefix}_BASE_URL"
-        address = (
-            keys.check_url("base_url", url)
-            if url
-            else keys.read_base_url(
-                where, key_variables=(f"{prefix}_API_KEY", *(service.keys if service else ()))
-            )
+        headers, where = read_headers(self.headers), f"{prefix}_BASE_URL"
+        address = keys.choose_address(
+            self.base_url,
+            where,
+            secrets=(
+                f"{prefix}_API_KEY",
+                *(service.keys if service else ()),
+                *header_variables(headers),
+            ),
+            trusted=self.trusted_addresses,
         )
         key_variables, needs_key = (f"{prefix}_API_KEY",), False
         if address is None and service is not None and service.base_url is not None:
@@ -82,5 +89,5 @@ class OpenaiApi(OpenaiHosted):
             logprobs=self.logprobs,
             continues=self.continues,
             extra_body=read_extra_body(self.extra_body),
-            headers=read_headers(self.headers),
+            headers=headers,
         )

@@ -107,6 +107,7 @@ class Simulated:
             raise ValueError(f"max_concurrency is {self.max_concurrency}, must be at least 1")
         self._n_params = round(float(size[1]) * _UNITS[size[2].lower()])
         self._gold: Mapping[str, Problem] = {show_question(p.question): p for p in self.problems}
+        self._labels: Mapping[str, str] = {p.question.text: p.gold for p in self.problems}
 
     @functools.cached_property
     def info(self) -> BackendInfo:
@@ -167,6 +168,9 @@ class Simulated:
         return self.floor + (self.ceiling - self.floor) * height
 
     def _complete(self, request: Request, key: str, sample: int) -> Completion:
+        if len(request.messages) == 1 and (prompt := read_labels(request.messages[0].content)):
+            words = [self._label(prompt, sample)]
+            return self._make_completion(request, words, self.thinking_room(request.decoding))
         turn = read_turn(request.messages)
         problem = self._gold.get(turn.question) if turn.question is not None else None
         if problem is None:
@@ -178,6 +182,9 @@ class Simulated:
             words = self._review(turn, problem, sample)
         else:
             words = self._words(turn, self._answer(turn, problem, sample, n_thought))
+        return self._make_completion(request, words, n_thought)
+
+    def _make_completion(self, request: Request, words: list[str], n_thought: int) -> Completion:
         words_in_limit = words[: request.decoding.max_tokens]
         return Completion(
             text=" " + " ".join(words_in_limit),
@@ -188,6 +195,26 @@ class Simulated:
             reasoning=" ".join(["hm"] * n_thought) or None,
             seconds=self.latency_s,
         )
+
+    def _label(self, prompt: LabelPrompt, sample: int) -> str:
+        """Answer in the labels shown, or in those that the model knows.
+
+        Every size knows a share of the labels, the ceiling, and guesses the others. It follows the
+        exemplars with the chance of solving by reasoning: small models keep to what they know,
+        large ones do as most exemplars of that label do.
+        """
+        gold = self._labels.get(prompt.text)
+        if gold is None:
+            raise BackendError("simulated models know only the questions of the benchmark")
+        natural = sorted({self._labels.get(text, label) for text, label in prompt.exemplars})
+        knows = (1 + self.ceiling) / 2
+        believed = gold
+        if self._draw("label", prompt.text, sample) >= knows:
+            believed = next((label for label in natural if label != gold), gold)
+        if self._draw("follow", prompt.text, sample) >= self.solve_rate(reasons=True):
+            return believed
+        answers = [x for text, x in prompt.exemplars if self._labels.get(text, x) == believed]
+        return max(sorted(set(answers)), key=answers.count) if answers else believed
 
     def _words(self, turn: SimulatedTurn, answer: str) -> list[str]:
         words = ["thus"] * self.chain_tokens if turn.reasons and turn.kind != "extract" else []
@@ -240,6 +267,7 @@ class Simulated:
 # Reading a prompt: its question, the kind of turn, the answer before it.
 
 
+_LABELLED = re.compile(r"(?:^|\n\n)Input: (.*?)\nOutput:(.*?)(?=\n\nInput: |$)", re.DOTALL)
 _REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
 _QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
 _CHAIN_RESULT = re.compile(r"gives (.+?)\.(?= The answer is|$)")
@@ -248,6 +276,25 @@ _CUE = re.compile(r"[Tt]he answer is$")
 _REVIEW = re.compile(r"\n(?:Problems|Feedback):$")  # how our review prompts end
 _IMPROVE = re.compile(r"\nA:$")
 _VERDICT = re.compile(r"VERDICT: ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPrompt:
+    """A prompt of exemplars with labels, and a text without."""
+
+    exemplars: tuple[tuple[str, str], ...]
+    """Text and label of each."""
+    text: str
+    """The text asked."""
+
+
+def read_labels(prompt: str) -> LabelPrompt | None:
+    """Read a prompt of the label experiments; None: it is none."""
+    pairs = _LABELLED.findall(prompt) if prompt.endswith("\nOutput:") else []
+    if not pairs or any(label for _, label in pairs[-1:]):
+        return None
+    exemplars = tuple((text, label.strip()) for text, label in pairs[:-1])
+    return LabelPrompt(exemplars=exemplars, text=pairs[-1][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +318,11 @@ class SimulatedTurn:
 
 
 def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
-    """Read a conversation by who speaks in which order and by how the last prompts end."""
+    """Read a conversation by who speaks in which order and by how the last prompts end.
+
+    A system message changes nothing: the planted curve knows no words.
+    """
+    messages = [message for message in messages if message.role != "system"]
     questions = _QUESTION.findall(messages[0].content)
     kind = _turn_kind(messages)
     last = messages[-1].content

@@ -26,6 +26,7 @@ from cotkit.cli import (
     show,
     store,
 )
+from cotkit.cli.config import ConfiguredCommand, load_defaults
 from cotkit.cli.options import CommandGroup
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.printable import printable
@@ -64,22 +65,24 @@ def _print_version(is_asked: bool) -> None:
 
 @app.callback()
 def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
-    version: bool = typer.Option(
+    ctx: typer.Context,
+    version: bool = typer.Option(  # noqa: ARG001 - its callback reads it
         False, "--version", help="Print the version.", callback=_print_version, is_eager=True
     ),
 ) -> None:
-    pass
+    if not {"-h", "--help"} & set(sys.argv):
+        load_defaults(ctx)
 
 
-app.command("compare")(compare.command)
-app.command("plan")(plan.command)
-app.command("resume")(resume.command)
-app.command("scale")(scale.command)
-app.command("score")(score.command)
-app.command("report")(report.command)
+app.command("compare", cls=ConfiguredCommand)(compare.command)
+app.command("plan", cls=ConfiguredCommand)(plan.command)
+app.command("resume", cls=ConfiguredCommand)(resume.command)
+app.command("scale", cls=ConfiguredCommand)(scale.command)
+app.command("score", cls=ConfiguredCommand)(score.command)
+app.command("report", cls=ConfiguredCommand)(report.command)
 app.command("doctor")(doctor.command)
-app.command("list")(listing.list_names)
-app.command("export")(export.command)
+app.command("list", cls=ConfiguredCommand)(listing.list_names)
+app.command("export", cls=ConfiguredCommand)(export.command)
 app.add_typer(models.app, name="models")
 app.add_typer(lab.app, name="lab")
 app.add_typer(show.app, name="show")

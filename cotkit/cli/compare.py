@@ -171,6 +171,7 @@ def run_and_print(
     from cotkit.analysis.values import Comparison
     from cotkit.report import render
     from cotkit.store import store_option
+    from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], view, page, gated=gated)
     _check_several(specs, resources, view, page)
@@ -179,13 +180,14 @@ def run_and_print(
             _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
         ]
     comparisons: list[tuple[Comparison, str]] = []
-    for number, answer in enumerate(answers):
+    for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
         if number:
             print_lines("")
         if isinstance(answer, Comparison):
             hints = hint_lines(view, answer.run_id, log_dir)
             print_rendered(partial(render, answer, timing=timing, hints=hints, **view.settings()))
-            hint = f"go on with: cotkit resume {answer.run_id} {store_option(log_dir)}"
+            options = " ".join((store_option(log_dir), *required_options(spec)))
+            hint = f"go on with: cotkit resume {answer.run_id} {options}"
             comparisons.append((answer, hint))
             if page is not None:
                 write_run(page, answer, log_dir, timing=timing)

@@ -51,17 +51,26 @@ def doctor(
     device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps ..."),
     max_tokens: int = typer.Option(128, "--max-tokens", help="Token limit of an answer."),
     model_args: str = typer.Option("", "--model-args", "-M", help="key=value,key=value."),
+    settings: bool = typer.Option(
+        False, "--settings", help="Say which defaults hold, and which files give them; ask nothing."
+    ),
 ) -> None:
     """Ask problems one by one and all at once, twice each, and say what that changes.
 
-    Prints how many answers differ (reports of this setting quote it from then on), tokens per
-    second, the most memory taken, and what other number formats of this device do: answers that
-    differ from float32's, and the log-probability that they lose on float32's own texts.
+    Begins with the defaults of options and where they are from. Prints how many answers differ
+    (reports of this setting quote it from then on), tokens per second, the most memory taken, and
+    what other number formats of this device do: answers that differ from float32's, and the
+    log-probability that they lose on float32's own texts.
     """
     import asyncio
 
+    from cotkit.cli.config import describe_settings
     from cotkit.cli.output import align_columns, print_lines
     from cotkit.run.flips import Flips, save_flips
+
+    print_lines(*align_columns(describe_settings()))
+    if settings:
+        return
 
     requests = _make_requests(bench, problems, max_tokens)
     options = {"dtype": dtype, "device": device}

@@ -22,8 +22,11 @@ from cotkit.cli.output import (
     write_page,
 )
 from cotkit.errors import IncompleteRunError, UnknownNameError, UsageError
+from cotkit.inputs import parse_number
+from cotkit.run.spec import RunSpec, list_specs
 
 if TYPE_CHECKING:
+    from cotkit.analysis.draws import DrawVariance
     from cotkit.analysis.values import Comparison
     from cotkit.executors.ray import RayExecutor
     from cotkit.labs.pocket.training import PocketJob, TrainingEstimate
@@ -83,6 +86,12 @@ def mirage(
 @app.command()
 def icl(
     preset: str = typer.Option("cpu", "--preset", help="cpu (minutes) or paper (for a GPU)."),
+    dims: int | None = typer.Option(
+        None, "--dims", min=1, help="Dimensions of x, in place of the preset's (cpu 3, paper 20)."
+    ),
+    nonzero: int | None = typer.Option(
+        None, "--nonzero", min=1, help="Weights of sparse functions, in place of the preset's."
+    ),
     seed: int = typer.Option(0, "--seed", help="Of first weights, data and tests."),
     steps: int | None = _STEPS,
     device: str = _DEVICE,
@@ -100,6 +109,8 @@ def icl(
 
       cotkit lab icl --preset cpu
 
+      cotkit lab icl --dims 5 --steps 20000
+
       cotkit lab icl --preset paper --device cuda
     """
     _check_steps(steps)
@@ -107,7 +118,7 @@ def icl(
     from cotkit.labs.icl import find_recipe, measure_networks
     from cotkit.labs.icl_judge import judge_icl
 
-    recipe = find_recipe(preset, steps)
+    recipe = find_recipe(preset, steps, dims, nonzero)
     _check_out(out)
     print_status(f"{len(recipe.mixtures)} networks, {recipe.n_steps:,} steps each")
     errors = measure_networks(recipe, seed, out, trainer)
@@ -124,7 +135,7 @@ FRACTIONS = "0,0.25,0.5,0.75,1"
 def flipped(
     cluster: RayExecutor | None,
     models: str = typer.Option(
-        "smollm2-135m,gemma3-270m",
+        "smollm2-135m",
         "--models",
         "-m",
         help="The ladder: names as --model of compare takes, with commas.",
@@ -134,11 +145,23 @@ def flipped(
     ),
     bench: str = typer.Option("sentiment-mini", "--bench", help="A benchmark with two labels."),
     fractions: str = typer.Option(
-        FRACTIONS, "--fractions", help="Shares of flipped labels, with commas; 1 is among them."
+        FRACTIONS, "--fractions", help="Shares of flipped labels, with commas; 0 and 1 are in it."
+    ),
+    k: str | None = typer.Option(
+        None, "--k", help="Exemplars of each label, in place of the preset's; several are a curve."
+    ),
+    sets: str = typer.Option(
+        "foo-bar", "--sets", help="Symbols in place of labels; of several the mean is shown, too."
+    ),
+    exemplar_seeds: str | None = typer.Option(
+        None, "--exemplar-seeds", help="Several draws of exemplars, e.g. 0,1,2,3,4."
     ),
     limit: int | None = typer.Option(None, "--limit", help="Problems, in place of the preset's."),
     seed: int = typer.Option(0, "--seed", help="Which problems, exemplars and flips."),
     device: str = _DEVICE,
+    accept_terms: bool = typer.Option(
+        False, "--accept-terms", help="Agree to the licence terms of a model that asks for it."
+    ),
     out: Path = typer.Option(Path("lab-flipped"), "--out", help="Folder of results and reports."),
 ) -> None:
     """Do larger models follow flipped labels? A curve over share flipped and model size.
@@ -149,83 +172,95 @@ def flipped(
 
     Examples:
 
-      cotkit lab flipped --models smollm2-135m,gemma3-270m --limit 20
+      cotkit lab flipped --limit 20
 
-      cotkit lab flipped --models smollm2-135m,gemma3-270m,qwen2.5-coder-1.5b --preset paper
+      cotkit lab flipped --models simulated/100m,simulated/3b,simulated/300b --k 2,8
+
+      cotkit lab flipped --models smollm2-135m,gemma3-270m --accept-terms --exemplar-seeds 0,1,2
     """
     if preset not in FLIPPED_PRESETS:
         raise UnknownNameError("preset", preset, FLIPPED_PRESETS)
-    n, k = FLIPPED_PRESETS[preset]
-    names = [name.strip() for name in models.split(",") if name.strip()]
+    n, shots = FLIPPED_PRESETS[preset]
+    names = _split_names(models)
     if not names:
         raise UsageError(f"--models {models!r} names no model", hint="--models A,B,C")
     if len(set(names)) < len(names):
         raise UsageError(f"--models {models!r} names a model twice", hint="each of them once")
-    if not {"1", "1.0"} & {fraction.strip() for fraction in fractions.split(",")}:
-        raise UsageError(f"--fractions {fractions} lacks 1", hint=f"e.g. {FRACTIONS}")
+    for share in (0, 1):
+        if share not in map(parse_number, _split_names(fractions)):
+            raise UsageError(f"--fractions {fractions} lacks {share}", hint=f"e.g. {FRACTIONS}")
     _check_out(out)
-    strategies = (
-        f"flipped-labels:fraction={fractions},k={k},seed={seed}",
-        f"unrelated-labels:set=foo-bar,k={k},seed={seed}",
+    shares, ks = ("+".join(_split_names(text)) for text in (fractions, k or str(shots)))
+    arm_sets = "+".join(_split_names(sets))
+    spec = RunSpec(
+        model="",
+        strategies=list_specs(
+            [
+                f"flipped-labels:fraction={shares},k={ks}",
+                f"unrelated-labels:set={arm_sets},k={ks.rpartition('+')[2]}",
+            ]
+        ),
+        bench=bench,
+        limit=limit or n,
+        seed=seed,
+        model_args={
+            **({} if device == "auto" else {"device": device}),
+            **({"accept_terms": "true"} if accept_terms else {}),
+        },
+        exemplar_seeds=()
+        if exemplar_seeds is None
+        else tuple(_read_seeds(exemplar_seeds, "--exemplar-seeds")),
     )
-    comparisons = [
-        _compare_model(
-            name,
-            strategies,
-            bench,
-            limit=limit or n,
-            seed=seed,
-            device=device,
-            out=out,
-            cluster=cluster,
-        )
-        for name in names
-    ]
+    draws = {name: _compare_model(replace(spec, model=name), out, cluster) for name in names}
     from cotkit.labs.flipped import judge_flipped
 
-    _print_report(judge_flipped(comparisons), out)
+    firsts = [comparisons[0] for comparisons, _ in draws.values()]
+    variances = {
+        first.model: of_model
+        for first, (_, of_model) in zip(firsts, draws.values(), strict=True)
+        if of_model
+    }
+    _print_report(judge_flipped(firsts, variances), out)
+
+
+def _split_names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _compare_model(
-    model: str,
-    strategies: tuple[str, ...],
-    bench: str,
-    *,
-    limit: int,
-    seed: int,
-    device: str,
-    out: Path,
-    cluster: RayExecutor | None,
-) -> Comparison:
-    """Compare the strategies on one model.
+    spec: RunSpec, out: Path, cluster: RayExecutor | None
+) -> tuple[tuple[Comparison, ...], tuple[DrawVariance, ...]]:
+    """Compare the strategies on one model, once for each exemplar draw.
 
     Raises:
         CotkitError: as :func:`cotkit.compare`.
         IncompleteRunError: attempts failed.
     """
-    from cotkit.api import compare
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.registry import parse_spec
     from cotkit.report.progress import progress_display
     from cotkit.run.budget import Resources
+    from cotkit.workflows.compare import run_spec
+    from cotkit.workflows.exemplar_draws import compare_draws
 
-    print_status(f"{model}:")
+    print_status(f"{spec.model}:")
+    bench, resources = load_benchmark(parse_spec(spec.bench)), Resources(executor=cluster)
     with progress_display("full" if sys.stderr.isatty() else "plain", sys.stderr) as emit:
-        comparison = compare(
-            model,
-            strategies,
-            bench,
-            limit=limit,
-            seed=seed,
-            model_args={} if device == "auto" else {"device": device},
-            log_dir=out,
-            resources=Resources(executor=cluster),
-            on_event=emit,
-        )
-    n_failed = sum(cell.outcomes["failed"] for cell in comparison.cells)
-    if n_failed > comparison.n_refused_for_good:
+        if spec.exemplar_seeds:
+            draws = compare_draws(spec, bench, log_dir=out, emit=emit, resources=resources)
+            comparisons, variances = draws.comparisons, draws.variances
+        else:
+            comparisons = (run_spec(spec, bench, log_dir=out, emit=emit, resources=resources),)
+            variances = ()
+    cells = [cell for comparison in comparisons for cell in comparison.cells]
+    n_failed = sum(cell.outcomes["failed"] for cell in cells)
+    if n_failed > sum(comparison.n_refused_for_good for comparison in comparisons):
+        why = next((c.why_failed for c in comparisons if c.why_failed), None)
         raise IncompleteRunError(
-            f"{model}: {n_failed} attempts failed", hint="the same command tries them again"
+            f"{spec.model}: {n_failed} attempts failed" + (f" ({why})" if why else ""),
+            hint="the same command tries them again",
         )
-    return comparison
+    return comparisons, variances
 
 
 FAMILIES = ("pocket",)
@@ -287,10 +322,10 @@ def train(
         print_lines(str(out / name))
 
 
-def _read_seeds(text: str) -> list[int]:
+def _read_seeds(text: str, option: str = "--seeds") -> list[int]:
     names = [name.strip() for name in text.split(",")]
     if not all(name.isdecimal() for name in names):
-        raise UsageError(f"--seeds {text!r} are no seeds", hint="whole numbers, e.g. 1,2,3")
+        raise UsageError(f"{option} {text!r} are no seeds", hint="whole numbers, e.g. 1,2,3")
     return list(dict.fromkeys(map(int, names)))
 
 

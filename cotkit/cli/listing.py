@@ -20,6 +20,7 @@ class ListKind(StrEnum):
     readers = "readers"
     triggers = "triggers"
     published = "published"
+    thresholds = "thresholds"
     runs = "runs"
 
 
@@ -28,7 +29,7 @@ def list_names(
     log_dir: Path | str,
     what: ListKind = typer.Argument(help="What to list."),
 ) -> None:
-    """List strategies, benches, backends, trackers, models, readers, triggers, published or runs.
+    """List strategies, benches, backends, trackers, models, readers, triggers, tables or runs.
 
     Examples:
 
@@ -100,6 +101,25 @@ def _list_published(_: Path | str) -> list[tuple[str, ...]]:
     return [(table.name, table.title, table.paper) for table in load_tables().values()]
 
 
+def _list_thresholds(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.interop.published import load_thresholds
+
+    header = ("said to emerge", "kind", "smallest model that has it", "training FLOPs", "source")
+    return [
+        header,
+        *(
+            (
+                claim.ability,
+                "strategy" if claim.is_strategy else "task",
+                claim.model,
+                f"{claim.train_flops:.2g}",
+                claim.source,
+            )
+            for claim in load_thresholds()
+        ),
+    ]
+
+
 def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
     import json
 
@@ -125,5 +145,6 @@ _ROWS = {
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,
     ListKind.published: _list_published,
+    ListKind.thresholds: _list_thresholds,
     ListKind.runs: _list_runs,
 }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from cotkit.errors import UnknownNameError, UsageError
+from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_LONGEST_PATH = 1000
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 
 
@@ -40,7 +41,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
         *("thinking", "max_thinking_tokens"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
-        *("confirm_run_unsafe_code", "sandbox"),
+        *("confirm_run_unsafe_code", "sandbox", "trust_code"),
     ),
     "Model": (
         *("model", "models", "family", "runs", "published", "sources", "params", "loss", "x"),
@@ -51,13 +52,13 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "html", "samples", "timing", "display", "track"),
+        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
         *("log_level", "log_dir", "store", "tag"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
         *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
-        "retry_failed",
+        *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
@@ -99,12 +100,20 @@ class CommandGroup(typer.Typer):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of typer
         """Make a group that prints its help where no command is named."""
-        defaults = {"no_args_is_help": not settings.get("invoke_without_command", False)}
+        defaults: dict[str, Any] = {
+            "no_args_is_help": not settings.get("invoke_without_command", False)
+        }
         super().__init__(**defaults | settings, rich_markup_mode=None)
 
-    def command(self, name: str | None = None, **settings: Any) -> Any:  # noqa: ANN401 - as above
+    def command(  # pyright: ignore[reportIncompatibleMethodOverride] - typer names every setting
+        self,
+        name: str | None = None,
+        *,
+        cls: type[PanelledCommand] | None = None,
+        **settings: Any,  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
         """Return the decorator that adds a command."""
-        return super().command(name, cls=PanelledCommand, **settings)
+        return super().command(name, cls=cls or PanelledCommand, **settings)
 
 
 # What is run: the fields of a spec.
@@ -115,7 +124,8 @@ def read_specs(
         [DEFAULT_STRATEGY],
         "--strategy",
         "-s",
-        help="NAME or NAME:key=value+value, separated by commas; may be repeated.",
+        help="NAME or NAME:key=value+value, or your own: ./prompt.jinja, ./idea.py; separated by"
+        " commas; may be repeated.",
     ),
     bench: list[str] = typer.Option(
         [DEFAULT_BENCH],
@@ -181,7 +191,12 @@ def read_specs(
         help="Most tokens of thinking, beside those of the answer (default: by effort).",
     ),
     trigger: str | None = typer.Option(
-        None, "--trigger", help="Zero-shot trigger sentence (cotkit list triggers)."
+        None,
+        "--trigger",
+        help="Zero-shot trigger: a name (cotkit list triggers), or any sentence of yours.",
+    ),
+    system: str | None = typer.Option(
+        DEFAULTS.system, "--system", help="System message of every request: TEXT, or a file."
     ),
     calculator: bool = typer.Option(
         False, "--calculator", help="Work out the equations of a chain and put the results in."
@@ -279,6 +294,7 @@ def read_specs(
         exemplar_seed=DEFAULTS.exemplar_seed if exemplar_seed is None else exemplar_seed,
         exemplar_seeds=() if exemplar_seeds is None else _read_seeds(exemplar_seeds),
         generation=generation,
+        system=None if system is None else read_system(system),
         reader=reader,
         margin=margin / 100,
         thinking=thinking,
@@ -291,6 +307,21 @@ def read_specs(
         tag=tag,
     )
     return [replace(spec, bench=text) for text in dict.fromkeys(list_specs(bench))]
+
+
+def read_system(text: str) -> str:
+    """Return the system message: what the file of this name holds, or the text itself."""
+    is_one_line = "\n" not in text and len(text) < _LONGEST_PATH
+    path = Path(text)
+    if not (is_one_line and path.is_file()):
+        if is_one_line and " " not in text and path.suffix in {".txt", ".md", ".jinja"}:
+            raise BadInputError(path, "no such file")
+        return text
+    try:
+        return path.read_text(encoding="utf-8-sig").rstrip()
+    except (OSError, UnicodeDecodeError) as unreadable:
+        why = getattr(unreadable, "strerror", None) or "is no text in UTF-8"
+        raise BadInputError(path, str(why)) from unreadable
 
 
 def _settings(**settings: object) -> dict[str, str]:
@@ -429,12 +460,19 @@ def read_resources(
         "--retry-failed",
         help="Hosted models: try again what a server refused for good (a 400 for one prompt), too.",
     ),
+    trust_address: list[str] = typer.Option(
+        [],
+        "--trust-address",
+        help="Hosted models: URL that may have the key though only a file here (.env, the store"
+        " of cotkit resume) names it; may be repeated.",
+    ),
 ) -> Resources:
     """Return what the options allow; the executor is read by :func:`read_executor`.
 
     Raises:
         UsageError: an option cannot be read.
     """
+    from cotkit.backends._hosted.keys import check_url
     from cotkit.run.budget import Budget, Resources
 
     seconds = None if budget_time is None else _read_seconds(budget_time)
@@ -442,6 +480,7 @@ def read_resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
         prices=prices,
         retry_failed=retry_failed,
+        trusted_addresses=tuple(check_url("--trust-address", url) for url in trust_address),
     )
 
 
@@ -485,6 +524,18 @@ def _read_seconds(text: str) -> float:
     if length is None:
         raise UsageError(f"--budget-time {text!r} is no length of time", hint="90s, 30m or 2h")
     return float(length[1]) * _UNITS[length[2]]
+
+
+# What a stored run may do again: a store may be a stranger's.
+
+
+def read_consent(
+    trust_code: bool = typer.Option(
+        False, "--trust-code", help="Run the Python files that the stored run names (./mine.py)."
+    ),
+) -> bool:
+    """Return whether Python files that a stored run names may be run."""
+    return trust_code
 
 
 # Where the store is.

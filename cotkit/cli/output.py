@@ -137,7 +137,8 @@ def write_run(
     from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
-        part = load_part(store, store.run(comparison.run_id), say_nothing)
+        run = store.run(comparison.run_id)
+        part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
     part = request.select_samples(replace(part, comparison=comparison))
     _write_requested(request, page([part], timing=timing))
 
@@ -164,8 +165,10 @@ def write_scales(
     if log_dir is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
-                request.select_samples(load_part(store, store.run(run), say_nothing))
-                for run in runs
+                request.select_samples(
+                    load_part(store, store.run(run), say_nothing, trusts_code=True)
+                )
+                for run in runs  # which this command made, or was allowed to read
             ]
     _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
 
@@ -450,7 +453,8 @@ def _say_cost(forecast: Forecast) -> str | None:
     if not high:
         return None
     return (
-        f"price: ${low:.2g} to ${high:.2g} (list prices of {forecast.price.as_of}; answers of one "
+        f"price: {_format_usd(low)} to {_format_usd(high)} (list prices of "
+        f"{forecast.price.as_of}; answers of one "
         "token to answers at their limit, prompts from the cache or not)"
     )
 
@@ -484,16 +488,24 @@ def estimate_cells(ahead: CostEstimate) -> tuple[str, str, str]:
     """Return generated tokens, dollars and seconds of an estimate, as cells of a table."""
     return (
         _format_range(ahead.generated_tokens),
-        "price unknown" if ahead.usd is None else _format_range(ahead.usd, "$", ".2g"),
+        "price unknown" if ahead.usd is None else _format_range(ahead.usd, _format_usd),
         "not known" if ahead.seconds is None else _format_range(ahead.seconds),
     )
 
 
-def _format_range(bounds: tuple[float, float], unit: str = "", form: str = ",.0f") -> str:
+def _format_range(
+    bounds: tuple[float, float], say: Callable[[float], str] = "{:,.0f}".format
+) -> str:
     low, high = bounds
     if math.isinf(high):
-        return f"at least {unit}{low:{form}}"
-    return f"{unit}{low:{form}} to {unit}{high:{form}}" if high > low else f"{unit}{low:{form}}"
+        return f"at least {say(low)}"
+    return f"{say(low)} to {say(high)}" if high > low else say(low)
+
+
+def _format_usd(usd: float) -> str:
+    from cotkit.report.document import say_usd
+
+    return f"${say_usd(usd, 2)}"
 
 
 def _arm_name(arm: ArmSurvey, forecast: Forecast) -> str:

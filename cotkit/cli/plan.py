@@ -51,7 +51,7 @@ def plan(
             load_benchmark(parse_spec(spec.bench), print_status),
             log_dir=log_dir,
             emit=emit,
-            prices=resources.prices,
+            resources=resources,
         )
         title, *lines = forecast_lines(forecast)
         table = align_columns(forecast_table(forecast))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import View, read_place, read_view, with_options
+from cotkit.cli.options import View, read_consent, read_place, read_view, with_options
 from cotkit.cli.output import read_page
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def report(
     log_dir: Path | str,
     page: PageRequest | None,
     view: View,
+    trusts_code: bool,
     runs: list[str] = typer.Argument(
         None, help="Ids of runs, how they begin, or last (default: the latest)."
     ),
@@ -63,7 +64,7 @@ def report(
             raise UsageError(
                 f"several runs have no format {view.format.value}", hint="table or markdown"
             )
-        parts = [load_part(store, run, print_status) for run in chosen]
+        parts = [load_part(store, run, print_status, trusts_code=trusts_code) for run in chosen]
     if page is not None:
         write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
         print_lines(str(page.path))
@@ -76,4 +77,4 @@ def report(
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
-command = with_options(read_place, read_page, read_view)(report)
+command = with_options(read_place, read_page, read_view, read_consent)(report)

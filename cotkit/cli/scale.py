@@ -16,6 +16,7 @@ import typer
 from cotkit.cli.options import (
     View,
     fix_options,
+    read_consent,
     read_executor,
     read_pace,
     read_place,
@@ -79,10 +80,11 @@ def scale_and_print(
     timing: bool,
     display: RunDisplay,
     page: PageRequest | None = None,
+    trusts_code: bool = False,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``page``: to be written, too.
+    ``page``: to be written, too; ``trusts_code``: whether Python files that stored runs name run.
 
     Raises:
         CotkitError: as ``scale_models`` and ``scale_runs``.
@@ -104,6 +106,7 @@ def scale_and_print(
                 prices=resources.prices,
                 seed=spec.seed,
                 log_dir=log_dir,
+                trusts_code=trusts_code,
             )
         else:
             result = scale_models(
@@ -218,6 +221,7 @@ _OPTIONS_WITH_RUNS = (
     "runs",
     "by_steps",
     "prices",
+    "trust_code",
     "log_dir",
     "store",
     "track",
@@ -363,6 +367,7 @@ def scale(
     resources: Resources,
     foreign: ForeignResults,
     log_dir: Path | str,
+    trusts_code: bool,
     executor: RayExecutor | None,
     display: RunDisplay,
     page: PageRequest | None,
@@ -442,7 +447,7 @@ def scale(
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
                 losses=dict(map(_read_loss, loss)),
-                axis=x.value,
+                axis=x.value if "x" in user_options else None,
                 margin=spec.margin,
                 assume_sustained=assume is not None,
                 thresholds=_read_thresholds(thresholds),
@@ -475,6 +480,7 @@ def scale(
         timing=timing,
         display=display,
         page=page,
+        trusts_code=trusts_code,
     )
 
 
@@ -504,6 +510,7 @@ command = with_options(
     fix_options(read_resources, budget_usd=None, budget_tokens=None, budget_time=None),
     read_foreign,
     read_place,
+    read_consent,
     read_executor,
     read_display,
     read_page,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cotkit.cli.options import CommandGroup, read_place, with_options
+from cotkit.cli.config import ConfiguredCommand
+from cotkit.cli.options import CommandGroup, read_place, read_system, with_options
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
 
@@ -38,6 +39,9 @@ def prompt(
     exemplar_seed: int = typer.Option(
         DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
     ),
+    system: str | None = typer.Option(
+        None, "--system", help="System message of every request: TEXT, or a file."
+    ),
     model: str | None = typer.Option(
         None, "--model", "-m", help="Count tokens as this model does."
     ),
@@ -66,6 +70,8 @@ def prompt(
         strategies=split_specs(strategy),
         exemplars=exemplars,
         exemplar_seed=exemplar_seed,
+        system=None if system is None else read_system(system),
+        baseline="standard" if strategy.endswith(".jinja") else None,  # it may name no control
         limit="all" if problem else None,
         run_unsafe_code=True,  # nothing is run: a placeholder stands for what the code prints
     )
@@ -93,7 +99,7 @@ def prompt(
             step = None
 
 
-@app.command("attempt")
+@app.command("attempt", cls=ConfiguredCommand)
 @with_options(read_place)
 def attempt(
     log_dir: Path | str,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cotkit.cli.config import ConfiguredCommand
 from cotkit.cli.options import CommandGroup, read_place, with_options
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 app = CommandGroup(help="Check a store, or recover a damaged one.")
 
 
-@app.command("check")
+@app.command("check", cls=ConfiguredCommand)
 @with_options(read_place)
 def check(log_dir: Path | str) -> None:
     """Look at every page and every row of a store; exit 74 if something is wrong.
@@ -39,7 +40,7 @@ def check(log_dir: Path | str) -> None:
     raise StoreError(f"the store {mask_password(place)} is damaged", hint=hint)
 
 
-@app.command("recover")
+@app.command("recover", cls=ConfiguredCommand)
 @with_options(read_place)
 def recover(
     log_dir: Path | str,

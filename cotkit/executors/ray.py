@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SHARD = 64
 """Most requests in a shard; a backend that takes fewer at once gets so many."""
+_SHARED_FIELDS = ("stored_as", "trusted_addresses")
 _BEGIN_S = 600.0  # until a worker has its model: it may have to be fetched
 _RETRY_S = 1.0  # before a lost worker is replaced
 
@@ -86,6 +87,7 @@ class RayExecutor:
             args=share_limits(args, inner, n),
             problems=tuple(problems),
             key=backend_key(info),
+            fields={name: getattr(inner, name) for name in _SHARED_FIELDS if hasattr(inner, name)},
         )
         shard_size = min(SHARD, info.max_concurrency or SHARD)
         reference = ray.put(recipe)  # once, however many workers there are

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +243,8 @@ class WorkerRecipe:
     """Of the benchmark: ``simulated`` looks its answers up there."""
     key: str
     """``identity.backend_key`` of the driver's backend: a worker must have the same."""
+    fields: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Fields of the driver's backend that no argument sets, for a backend that has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +272,11 @@ class Worker:
         try:
             spec, name = find_backend(recipe.model, recipe.args)
             backend = make_backend(
-                spec, name, problems=recipe.problems, notify=self._notices.append
+                spec,
+                name,
+                problems=recipe.problems,
+                notify=self._notices.append,
+                **recipe.fields,
             )
             info = await asyncio.to_thread(lambda: backend.info)  # may fetch a model
             if backend_key(info) != recipe.key:

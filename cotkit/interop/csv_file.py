@@ -9,6 +9,7 @@ which are samples. Other columns are ignored.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,23 @@ class CsvRow:
         return value
 
     @property
+    def n_items(self) -> ItemCount | None:
+        """Return the number of problems; None: the field is empty, or says no number.
+
+        Raises:
+            BadInputError: it holds numbers of which none is the number of problems.
+        """
+        text = self.fields.get("n_items", "")
+        count = read_item_count(text)
+        if count is None and re.search(r"\d", text):
+            raise self.place.make_error(
+                f"{text[:40]!r} is not a count",
+                field="n_items",
+                hint="e.g. 1319, 1,319, about 250, 200 questions, 6 x 100",
+            )
+        return count
+
+    @property
     def size(self) -> ModelSize:
         """Return the size of the model, as far as the row gives it."""
         flops = self.number("train_flops") if self.fields.get("train_flops") else None
@@ -90,6 +108,70 @@ class CsvRow:
             n_params=self.count("params"),
             train_flops=flops,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCount:
+    """How many problems a rate is of."""
+
+    n: int
+    """As many; the fewest of a range."""
+    words: str | None = None
+    """As the table has it, where that is not exact; None: it is."""
+
+
+_QUALIFIER = (
+    r"(?P<qualifier>about|approximately|approx\.?|around|roughly|circa|ca\.?|c\.|nearly|almost"
+    r"|some|at least|more than|over|[~≈≥>]=?)"
+)
+_NUMBER = r"(?:[0-9]{1,3}(?:[,_ \u00a0\u202f][0-9]{3})+|[0-9]+(?:\.[0-9]+)?[kK]?)(?![0-9%])"
+_ITEMS = re.compile(
+    rf"(?:[nN]\s*=\s*)?(?:{_QUALIFIER}\s*)?(?P<number>{_NUMBER})"
+    r"(?:\s*(?:(?P<times>[x×*])|(?P<range>-|–|to\b|\bor\b|\band\b)|of\b|out of\b|/)"
+    rf"\s*(?P<second>{_NUMBER}))?"
+    r"(?P<unit>(?:[^\d%.]|\.(?!\d))*)",
+    re.IGNORECASE,
+)
+_MORE_UNITS = re.compile(r"\b(?:per|each|every)\b", re.IGNORECASE)
+_MOST_WORDS = 80
+
+
+def read_item_count(text: str) -> ItemCount | None:
+    """Read a number of problems in digits or words; None: there is none.
+
+    ``1,319``, ``200 sampled questions``, ``100 of 1,319`` and ``6 x 100`` are exact; ``about 250``,
+    ``200-250``, ``at least 300`` and ``100 per dataset`` are not, and count as 250, 200, 300, 100.
+    ``up to 500`` is no number of problems.
+    """
+    if (n := parse_count(text)) is not None:
+        return ItemCount(n)
+    match = _ITEMS.fullmatch(_write_digits(text.strip())) if len(text) <= _MOST_WORDS else None
+    if match is None:
+        return None
+    number, second = (_parse_items(match[name]) for name in ("number", "second"))
+    if number is None or (match["second"] is not None and second is None):
+        return None
+    is_exact = not (match["qualifier"] or match["range"] or _MORE_UNITS.search(match["unit"]))
+    if match["times"] and second is not None:
+        number *= second
+    elif match["range"] and second is not None:
+        number = min(number, second)
+    return ItemCount(number, None if is_exact else text.strip())
+
+
+def _write_digits(text: str) -> str:
+    """Return a text whose only number, of ten or more, is spelled in words with it in digits."""
+    from cotkit.scoring.number_words import find_number_words
+
+    numbers = [] if re.search(r"[0-9]", text) else find_number_words(text)
+    value = numbers[0].value if len(numbers) == 1 else 0
+    if value < 10 or value != int(value):
+        return text
+    return f"{text[: numbers[0].start]}{int(value)}{text[numbers[0].end :]}"
+
+
+def _parse_items(text: str | None) -> int | None:
+    return None if text is None else parse_count(re.sub(r"[\s]", ",", text))
 
 
 def read_rows(path: Path, needed: Sequence[str] = ()) -> list[CsvRow]:
@@ -179,12 +261,18 @@ def read_rates(
         if row.fields["metric"] != chosen:
             continue
         bench = row.fields.get("bench") or path.stem
-        n = row.count("n_items")
-        assumed = () if n else ("number of problems: the size of the test set, not in the table",)
-        n = n or (sizes or {}).get(bench)
-        if n is None:
+        count = row.n_items
+        assumed: tuple[str, ...] = ()
+        if count is None and bench in (sizes or {}):
+            count = ItemCount((sizes or {})[bench])
+            assumed = ("number of problems: the size of the test set, not in the table",)
+        elif count is not None and count.words is not None:
+            assumed = (f"number of problems: {count.words!r} counts as {count.n:,}",)
+        if count is None:
             hint = "an interval needs the number of problems"
-            raise row.place.make_error("empty", field="n_items", hint=hint)
+            text = row.fields.get("n_items", "")
+            problem = f"{text[:40]!r} is not a count" if text else "empty"
+            raise row.place.make_error(problem, field="n_items", hint=hint)
         yield Result(
             place=row.place,
             model=row.need("model"),
@@ -192,7 +280,7 @@ def read_rates(
             arm=row.need("strategy"),
             size=row.size,
             ladder=row.size.family,
-            scores=ArmTotals(rate=to_rate(chosen, row.number("value"), row.place), n=n),
+            scores=ArmTotals(rate=to_rate(chosen, row.number("value"), row.place), n=count.n),
             notes=(*notes, *assumed),
         )
 

@@ -16,7 +16,7 @@ from cotkit.interop.inspect_ import logs
 from cotkit.interop.inspect_.logs import read_inspect
 from cotkit.interop.lm_eval import results
 from cotkit.interop.lm_eval.results import read_lm_eval
-from cotkit.interop.published import load_ladders
+from cotkit.interop.published import find_table, load_ladders
 from cotkit.interop.results import LadderResults, Result, make_ladders, pair_arms
 from cotkit.run.spec import DEFAULTS
 
@@ -37,8 +37,8 @@ class ResultsQuestion:
     """Model -> parameters, as the user gave them."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model -> pretraining loss in nats per token."""
-    axis: Axis = "params"
-    """What size means."""
+    axis: Axis | None = None
+    """What size means; None: parameters, or what a published table says."""
     margin: float = DEFAULTS.margin
     """Smallest gain that counts as material."""
     level: float = LEVEL
@@ -69,6 +69,7 @@ def analyse_published(
         include_unverified=include_unverified,
         params=question.params,
     )
+    question = replace(question, axis=question.axis or find_table(name).axis)
     return _analyse_ladders(_add_losses(ladders, question), question)
 
 
@@ -91,7 +92,8 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
 
     from cotkit.analysis.scale.analysis import analyse
 
-    usable = [ladder for ladder in ladders if _count_positions(ladder, question.axis) > 1]
+    axis = question.axis or "params"
+    usable = [ladder for ladder in ladders if _count_positions(ladder, axis) > 1]
     if not usable:
         ways = [note for ladder in ladders for note in ladder.notes if "(--" in note]
         if any(len(ladder.grid.rungs) > 1 for ladder in ladders):
@@ -115,7 +117,7 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
             pairs=_ladder_pairs(ladder, question),
             margin=question.margin,
             level=question.level ** (1 / n_benches),
-            axis=question.axis,
+            axis=axis,
             assume_sustained=question.assume_sustained,
             thresholds=question.thresholds,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cotkit.analysis.scale.grid import ArmTotals, Axis
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.csv_file import RATES, CsvRow, read_rates, read_rows
 from cotkit.interop.results import LadderResults, is_rate, make_ladders
@@ -29,6 +30,10 @@ class PublishedTable:
     """Strategy -> its control."""
     n_items: Mapping[str, int]
     """Benchmark -> number of problems, for rows without one."""
+    chance: Mapping[str, float]
+    """Benchmark -> solve rate of guessing, the control where that is ``chance``."""
+    axis: Axis = "params"
+    """What size means unless the user says it; ``ordinal`` where sizes were never published."""
 
 
 def load_tables() -> dict[str, PublishedTable]:
@@ -43,9 +48,44 @@ def load_tables() -> dict[str, PublishedTable]:
             answers=tuple(fields["answers"]),
             controls=fields["controls"],
             n_items=fields["n_items"],
+            chance=fields.get("chance", {}),
+            axis=fields.get("axis", "params"),
         )
         for name, fields in tables.items()
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedThreshold:
+    """From which size on authors say that something emerges; they give no interval."""
+
+    ability: str
+    """A task, or a strategy."""
+    is_strategy: bool
+    """Whether it is a way of prompting or tuning, not a task."""
+    model: str
+    """The smallest model that the authors count as having it."""
+    n_params: int
+    """Its parameters."""
+    train_flops: float
+    """Its training compute."""
+    source: str
+    """Paper and table."""
+
+
+def load_thresholds() -> list[ClaimedThreshold]:
+    """Return the claims of Wei et al. 2022 (arXiv:2206.07682, Table 1), in its order."""
+    return [
+        ClaimedThreshold(
+            ability=row.need("bench"),
+            is_strategy=row.need("strategy") == "strategy",
+            model=row.need("model"),
+            n_params=row.count("params") or 0,
+            train_flops=row.number("value"),
+            source=row.need("source"),
+        )
+        for row in read_rows(resource("published/thresholds2022.csv"))
+    ]
 
 
 def find_table(name: str) -> PublishedTable:
@@ -101,9 +141,9 @@ def load_ladders(
     rows = [row for row in rows if row.need("strategy") in arms_needed]
     counted, notes = _usable_rows(table, rows, include_unverified=include_unverified)
     ladders = [
-        replace(ladder, controls={arm: controls[arm] for arm in answers})
+        replace(_add_chance(ladder, table), controls={arm: controls[arm] for arm in answers})
         for ladder in make_ladders(list(read_rates(counted, path, sizes=table.n_items)), params)
-        if any(_has_pair(ladder, arm, controls[arm]) for arm in answers)
+        if any(_has_pair(_add_chance(ladder, table), arm, controls[arm]) for arm in answers)
     ]
     if not ladders:
         raise UsageError(f"{table.name}: no model here has both a strategy and its control")
@@ -114,6 +154,21 @@ def load_ladders(
     return [replace(ladder, notes=(*notes, *ladder.notes)) for ladder in ladders]
 
 
+_CHANCE = "chance"
+_EXACT = 10**12
+"""Problems of a rate that is known without error."""
+
+
+def _add_chance(ladder: LadderResults, table: PublishedTable) -> LadderResults:
+    """Return the ladder with guessing as an arm of every model, where the table knows its rate."""
+    rate = table.chance.get(ladder.grid.bench)
+    if rate is None or _CHANCE not in table.controls.values():
+        return ladder
+    guesses = {(rung.model, _CHANCE): ArmTotals(rate=rate, n=_EXACT) for rung in ladder.grid.rungs}
+    grid = replace(ladder.grid, cells={**ladder.grid.cells, **guesses})
+    return replace(ladder, grid=grid, arms=(*ladder.arms, _CHANCE))
+
+
 def _usable_rows(
     table: PublishedTable, rows: Sequence[CsvRow], *, include_unverified: bool
 ) -> tuple[list[CsvRow], list[str]]:
@@ -122,7 +177,7 @@ def _usable_rows(
     if not sure:
         hint = "--include-unverified" if rows else f"strategies: {', '.join(table.controls)}"
         raise UsageError(f"{table.name} has no such row that was verified", hint=hint)
-    counted = [row for row in sure if row.fields["n_items"] or row.need("bench") in table.n_items]
+    counted = [row for row in sure if row.n_items or row.need("bench") in table.n_items]
     if not counted:
         hint = "an interval needs it: choose another --bench"
         raise UsageError(f"{table.name}: the paper does not give the number of problems", hint=hint)

@@ -331,7 +331,10 @@ def _read_origin(about: Mapping[str, object]) -> _Origin:
     problems: Mapping[str, Problem] = {}
     if "bench" in names:
         try:
-            bench = load_benchmark(parse_spec(names["bench"]))
+            spec = parse_spec(names["bench"])
+            if spec.name.endswith(".py"):  # what a file names is not run
+                return _Origin(problems={}, **names)
+            bench = load_benchmark(spec)
             problems = {problem.question.id: problem for problem in bench.problems()}
         except CotkitError:  # another machine's file, or a benchmark that was since renamed
             problems = {}

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cotkit.errors import MissingDependencyError, UnknownNameError
+from cotkit.errors import MissingDependencyError, UnknownNameError, UsageError
 from cotkit.labs.icl_judge import IclCondition, PredictionErrors
 from cotkit.labs.networks import make_blocks, read_firsts, weave_pairs
 from cotkit.labs.trainer import Schedule, Trainer, TrainingJob
@@ -97,16 +97,33 @@ PRESETS: Mapping[str, IclRecipe] = MappingProxyType(
 """``cpu``: minutes. ``paper``: 9.5 million parameters and 500,000 steps, for a GPU."""
 
 
-def find_recipe(preset: str, n_steps: int | None = None) -> IclRecipe:
-    """Return a preset, perhaps with another number of steps.
+def find_recipe(
+    preset: str, n_steps: int | None = None, dims: int | None = None, n_nonzero: int | None = None
+) -> IclRecipe:
+    """Return a preset, perhaps with another number of steps, dimensions, or sparse weights.
+
+    A prompt has three points for each dimension at least, so that the functions can be found.
 
     Raises:
         UnknownNameError: no such preset.
+        UsageError: no sparsity lies between sparse and dense.
     """
     if preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
     recipe = PRESETS[preset]
-    return replace(recipe, n_steps=n_steps or recipe.n_steps)
+    dims, n_nonzero = dims or recipe.dims, n_nonzero or recipe.n_nonzero
+    if dims < n_nonzero + 2:
+        raise UsageError(
+            f"no sparsity lies between {n_nonzero} of {dims} weights and all of them",
+            hint=f"--dims {n_nonzero + 2} or more",
+        )
+    return replace(
+        recipe,
+        n_steps=n_steps or recipe.n_steps,
+        dims=dims,
+        n_nonzero=n_nonzero,
+        n_points=max(recipe.n_points, 3 * dims + 1),
+    )
 
 
 def format_mixture(mixture: Mixture) -> str:

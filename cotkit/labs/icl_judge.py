@@ -7,7 +7,7 @@ variance 1: an error of 1 is that of always answering 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from cotkit.labs.report import Finding, LabReport, Plot, PlotLine
 from cotkit.report.document import Words
 from cotkit.report.verdicts import verdict_cell
 from cotkit.stats.bootstrap import Floats, percentiles, resampled_sums
+from cotkit.stats.hypotheses import sidak_level
 from cotkit.stats.intervals import Interval
 
 N_RESAMPLES = 2000
@@ -148,7 +149,7 @@ def _judge_selection(
 def _judge_beyond(
     errors: Sequence[PredictionErrors], kind: Kind, rng: np.random.Generator
 ) -> list[Finding]:
-    """Judge whether the mixture errs more off what it has seen, with the most exemplars."""
+    """Judge whether the mixture errs more anywhere off what it has seen, with many exemplars."""
     network = _NETWORK[kind]
     tests = [test for test in errors if test.condition.kind == kind]
     familiar = _mean_late_errors([test for test in tests if test.condition.is_seen], network)
@@ -157,17 +158,50 @@ def _judge_beyond(
     if bounds.high >= LEARNED_BELOW:
         not_learned = f"it errs by {error:.2f} on the classes seen already"
     return [
-        _judge_excess(
-            f"{network} on {what}",
-            _mean_late_errors(unseen, network) - familiar,
-            rng,
-            verdicts=_TRANSFER,
-            compared_with="the classes seen",
-            not_learned=not_learned,
+        _judge_worst(
+            f"{network} on {what}", unseen, familiar, network, rng, not_learned=not_learned
         )
         for what, unseen in _unseen_parts(tests, kind)
         if unseen
     ]
+
+
+def _judge_worst(
+    what: str,
+    unseen: Sequence[PredictionErrors],
+    familiar: Floats,
+    network: str,
+    rng: np.random.Generator,
+    *,
+    not_learned: str | None,
+) -> Finding:
+    """Judge the test on which the network errs most: a mean over tests would hide it.
+
+    The intervals of all tests hold at once (Sidak), so the worst may be picked after the data.
+    """
+    level = sidak_level(LEVEL, len(unseen))
+    findings = {
+        test.condition.name: _judge_excess(
+            what,
+            _late_errors(test.squares[network]) - familiar,
+            rng,
+            verdicts=_TRANSFER,
+            compared_with="the classes seen",
+            not_learned=not_learned,
+            level=level,
+        )
+        for test in unseen
+    }
+    name, worst = max(findings.items(), key=lambda item: item[1].value)
+    if not_learned is not None or len(findings) == 1:
+        return worst
+    why = f"worst of {len(findings)}, at {name}: {worst.why}"
+    verdicts = {finding.verdict.raw: finding.verdict for finding in findings.values()}
+    if (fails := verdicts.get("fails")) is not None:
+        return replace(worst, verdict=fails, why=why)
+    if set(verdicts) == {"holds"}:
+        return replace(worst, why=why)
+    return replace(worst, verdict=verdict_cell("undetermined"), why=why)
 
 
 def _unseen_parts(
@@ -193,6 +227,7 @@ def _judge_excess(
     verdicts: tuple[Words, Words],
     compared_with: str,
     not_learned: str | None,
+    level: float = LEVEL,
 ) -> Finding:
     """Judge an excess of squared errors by its interval and the margin.
 
@@ -203,8 +238,9 @@ def _judge_excess(
         verdicts: Surely below the margin, and surely above it.
         compared_with: In words.
         not_learned: Why nothing can be said; None: something can.
+        level: Of the interval.
     """
-    value, interval = _mean_interval(excess, rng)
+    value, interval = _mean_interval(excess, rng, level)
     verdict = verdict_cell("undetermined")
     if interval.high < MARGIN:
         verdict = verdicts[0]
@@ -233,9 +269,11 @@ def _mean_late_errors(tests: Sequence[PredictionErrors], network: str) -> Floats
     return np.mean([_late_errors(test.squares[network]) for test in tests], axis=0)
 
 
-def _mean_interval(values: Floats, rng: np.random.Generator) -> tuple[float, Interval]:
+def _mean_interval(
+    values: Floats, rng: np.random.Generator, level: float = LEVEL
+) -> tuple[float, Interval]:
     drawn = resampled_sums(values[:, None], N_RESAMPLES, rng)[:, 0] / len(values)
-    return float(values.mean()), percentiles(drawn, LEVEL)
+    return float(values.mean()), percentiles(drawn, level)
 
 
 def _answer_sentence(findings: Sequence[Finding], where: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from cotkit import paths
 from cotkit.errors import MissingDataError, ModelLoadError
 from cotkit.models import folder as model_folder
+from cotkit.models.content import remember_hash
 from cotkit.types import Notify
 
 
@@ -51,6 +52,9 @@ def build_once(folder: Path, build: Callable[[Path], None], notify: Notify) -> P
         try:
             build(part)
             part.rename(folder)
+            manifest = model_folder.read_manifest(folder)
+            for name, digest in manifest.files.items() if manifest else ():
+                remember_hash(folder / name, digest)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return folder

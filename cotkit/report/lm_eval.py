@@ -33,6 +33,7 @@ class _ResultTask:
     n: int
     n_total: int
     rate: float
+    address: str | None
 
     @property
     def name(self) -> str:
@@ -60,6 +61,7 @@ def lm_eval_comparison(comparison: Comparison) -> str:
             n=cell.n,
             n_total=comparison.n_total,
             rate=cell.solve_rate,
+            address=comparison.address,
         )
         for cell in comparison.cells
         if cell.n
@@ -104,6 +106,7 @@ def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:
                 n=n,
                 n_total=origin.n_total,
                 rate=rate,
+                address=origin.addresses.get(model),
             )
 
 
@@ -115,6 +118,7 @@ def _iterate_rates(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]
 
 
 def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
+    address = next((task.address for task in tasks), None)
     return {
         "results": {
             task.name: {
@@ -130,7 +134,7 @@ def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]
         "n-shot": {task.name: task.n_shot for task in tasks if task.n_shot is not None},
         "higher_is_better": {task.name: {_METRIC: True} for task in tasks},
         "n-samples": {task.name: {"original": task.n_total, "effective": task.n} for task in tasks},
-        "config": {"model": model, "model_args": ""},
+        "config": {"model": model, "model_args": f"base_url={address}" if address else ""},
         "model_source": "cotkit",
         "model_name": model,
         "model_name_sanitized": model.replace("/", "__"),

@@ -18,6 +18,7 @@ from cotkit.events import (
     Waits,
 )
 from cotkit.printable import printable
+from cotkit.report.document import say_usd
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -116,6 +117,7 @@ def _full_display(stderr: TextIO, clock: Callable[[], float]) -> Generator[Calla
         TimeElapsedColumn(),
         TextColumn("{task.fields[line]}", markup=False, style="dim"),
         console=Console(file=stderr),
+        transient=stderr.isatty(),  # the answer follows, and fits one screen
     )
     with progress:
         yield _Bars(progress, clock).show
@@ -218,7 +220,7 @@ def _summary(ended: RunEnded) -> str:
     if ended.n_tokens:
         parts.append(f"{ended.n_tokens:,} tokens")
     if ended.usd is not None:
-        parts.append(f"${ended.usd:.4g}")
+        parts.append(f"${say_usd(ended.usd)}")
     return ", ".join(parts)
 
 

@@ -37,6 +37,7 @@ from cotkit.report.document import (
     Words,
     make_table,
     missing_interval,
+    say_address,
     say_number,
 )
 from cotkit.report.verdicts import VERDICTS, verdict_cell
@@ -179,7 +180,7 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
 
     def make_row(scale: Scale, answer: OnsetAnswer, point: Point) -> Iterator[Field]:
         onset, cost = answer.onset, costs.get((point.rung.model, answer.arm))
-        usd = None if cost is None or cost.usd is None else 1000 * cost.usd
+        usd = None if cost is None else cost.usd
         yield Field("bench", "benchmark", scale.bench, when=several and not by_family)
         yield Field("family", "family", scale.family or "several", when=by_family)
         yield Field("arm", "arm", answer.arm)
@@ -191,7 +192,7 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         yield Field("interval", "{level} interval", point.interval, "points")
         yield Field("label", "verdict", verdict_cell(point.label))
         yield Field("tokens", "tokens", None if cost is None else cost.tokens, "tokens")
-        yield Field("usd", "$ per 1,000", usd, "usd", when=is_priced)
+        yield Field("usd", "$ per 1,000", usd, "usd_per_1000", when=is_priced)
 
     sizes = {say_size(largest, scale.axis) for scale, _, largest in rows}
     where = f"at {sizes.pop()}, the largest size" if len(sizes) == 1 else "at the largest size"
@@ -262,6 +263,8 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
     yield f"margin {say_number(scale.margin, 'share')} points"
     if scale.origin is not None:
         yield f"reader {scale.origin.reader}"
+        for model, address in scale.origin.addresses.items():
+            yield f"{model} {say_address(address)[0]}"
         if scale.origin.is_unwalled:
             yield UNWALLED
     if scale.assume_sustained:
@@ -557,11 +560,12 @@ def _mean_fields(metric: str, mean: MetricPoint | None, level: float) -> tuple[F
 # Solve rate and cost of every model and arm: what solves as much for less?
 
 
-_COSTS: dict[Cost, tuple[str, Form]] = {
-    "tokens": ("tokens", "tokens"),
-    "usd": ("dollars", "usd"),
-    "seconds": ("seconds", "seconds"),
+_COSTS: dict[Cost, tuple[str, str, Form]] = {
+    "tokens": ("tokens", "tokens", "tokens"),
+    "usd": ("dollars", "$ per 1,000", "usd_per_1000"),
+    "seconds": ("seconds", "seconds", "seconds"),
 }
+"""Cost -> its name, its column's header, and how its numbers are written."""
 
 
 def _frontier_table(prices: Sequence[CostPoint], *, timing: bool) -> Table:
@@ -578,7 +582,7 @@ def _frontier_table(prices: Sequence[CostPoint], *, timing: bool) -> Table:
                 Field("solve_rate", "solve rate %", price.rate, "share"),
                 Field("interval", "{level} interval", price.interval, "share"),
                 *(
-                    Field(cost, _COSTS[cost][0], getattr(price, cost), _COSTS[cost][1])
+                    Field(cost, *_COSTS[cost][1:2], getattr(price, cost), _COSTS[cost][2])
                     for cost in costs
                 ),
                 Field("best_for", "best for", _best_cell(price, costs)),
@@ -627,7 +631,8 @@ def say_cheapest(prices: Sequence[CostPoint], reach: float, *, timing: bool) -> 
     """Yield a sentence for each cost that is known: the cheapest that reaches a solve rate."""
     goal = f"{say_number(reach, 'share')} %"
     for cost in _known_costs(prices, timing=timing):
-        word, form = _COSTS[cost]
+        word, _, form = _COSTS[cost]
+        each = "per 1,000 problems" if form == "usd_per_1000" else "a problem"
         cheapest = find_cheapest(prices, reach, cost)
         if cheapest is None:
             yield f"No model and strategy whose {word} are known solves {goal}."
@@ -636,7 +641,7 @@ def say_cheapest(prices: Sequence[CostPoint], reach: float, *, timing: bool) -> 
         yield (
             f"The cheapest in {word} that solves {goal} is {cheapest.arm} on "
             f"{cheapest.rung.model}: {say_number(cheapest.rate, 'share')} % for "
-            f"{say_number(getattr(cheapest, cost), form)} {word} a problem"
+            f"{say_number(getattr(cheapest, cost), form)} {word} {each}"
             f"{'' if is_sure else f', but its interval begins below {goal}'}."
         )
 
@@ -652,11 +657,16 @@ def _known_costs(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
 
 def _runs_table(scale: Scale) -> Table:
     runs = scale.origin.runs if scale.origin is not None else {}
+    addresses = scale.origin.addresses if scale.origin is not None else {}
     return make_table(
         "runs",
         "Runs",
         (
-            (Field("model", "model", model), Field("run_id", "run", run_id))
+            (
+                Field("model", "model", model),
+                Field("run_id", "run", run_id),
+                Field("base_url", "asked at", addresses.get(model), when=bool(addresses)),
+            )
             for model, run_id in runs.items()
         ),
         note="Of the store; cotkit show attempt RUN ARM PROBLEM prints an attempt",

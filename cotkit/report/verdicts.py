@@ -49,8 +49,8 @@ VERDICTS: Mapping[VerdictLabel, VerdictStyle] = MappingProxyType(
         "metric_artefact": VerdictStyle("metric artefact", "warn"),
         "no_jump": VerdictStyle("no jump", "plain"),
         # The gain in one metric, and how it stands to that of exact match:
-        "better": VerdictStyle("better", "good"),
-        "worse": VerdictStyle("worse", "bad"),
+        "better": VerdictStyle("better", "good", "△", "^"),
+        "worse": VerdictStyle("worse", "bad", "▽", "v"),
         "undecided": VerdictStyle("undecided", "quiet"),
         "agrees": VerdictStyle("agrees"),
         "opposite": VerdictStyle("OPPOSITE", "warn"),
@@ -61,9 +61,11 @@ VERDICTS: Mapping[VerdictLabel, VerdictStyle] = MappingProxyType(
         # Bias against that of the control:
         "less_biased": VerdictStyle("less biased", "good"),
         "more_biased": VerdictStyle("MORE biased", "bad"),
-        # A model whose exemplars show flipped labels; neither is better than the other:
+        # A model whose exemplars show flipped labels, or symbols; neither is better than the other:
+        "falls": VerdictStyle("follows them", "plain", "▽", "v"),
+        "no_better": VerdictStyle("no better", "plain", "=", "_"),
         "follows": VerdictStyle("follows the exemplars"),
-        "keeps_prior": VerdictStyle("keeps its prior"),
+        "keeps_prior": VerdictStyle("keeps its prior", "plain", "=", "_"),
     }
 )
 """Verdict -> how it is shown."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from cotkit.backends._lookup import find_backend, make_backend
 from cotkit.errors import UsageError
@@ -12,7 +12,16 @@ from cotkit.identity import completion_key
 from cotkit.protocols import Backend
 from cotkit.registry import Spec
 from cotkit.store import BatchLedger, Store
-from cotkit.types import Completion, Notify, Problem
+from cotkit.types import BackendInfo, Completion, Notify, Problem
+
+
+@runtime_checkable
+class WithStoredName(Protocol):
+    """A backend whose weights may be stored under another name."""
+
+    def find_stored(self, stored: Iterable[BackendInfo]) -> None:
+        """Take the name of the same weights among the backends of a store; may fetch a model."""
+        ...
 
 
 def build_backend(
@@ -23,10 +32,12 @@ def build_backend(
     store: Store | None,
     notify: Notify,
     batch: bool = False,
+    trusted_addresses: tuple[str, ...] = (),
 ) -> Backend:
     """Build the backend that a model's name means; :func:`find_backend` has the rules.
 
-    ``batch``: through the provider's batch interface, if there is a store for the batches' ids.
+    ``batch``: through the provider's batch interface, if there is a store for the batches' ids;
+    ``trusted_addresses``: as of :class:`~cotkit.run.budget.Resources`.
 
     Raises:
         UnknownNameError: nothing has this name.
@@ -36,7 +47,16 @@ def build_backend(
     recording: dict[str, object] = {}
     if spec.name == "replay":
         spec, recording = _open_recording(spec, name, store)
-    backend = make_backend(spec, name, problems=problems, notify=notify, **recording)
+    backend = make_backend(
+        spec,
+        name,
+        problems=problems,
+        notify=notify,
+        trusted_addresses=trusted_addresses,
+        **recording,
+    )
+    if store is not None and isinstance(backend, WithStoredName):
+        backend.find_stored(store.backends())
     if not batch or store is None:
         return backend
     from cotkit.backends._batch.providers import make_batched

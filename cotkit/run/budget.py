@@ -66,6 +66,8 @@ class Resources:
     """Whose machines ask a model that a spec names; None: this process."""
     retry_failed: bool = False
     """Whether attempts that a server refused for good are tried again, too."""
+    trusted_addresses: tuple[str, ...] = ()
+    """Addresses of servers that may have a key though only a file here names them."""
 
 
 NO_LIMITS = Resources()

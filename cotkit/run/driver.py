@@ -49,9 +49,14 @@ Run = Callable[[Execute], Awaitable[Completion]]
 
 
 def start_flow(
-    strategy: Strategy | OracleStrategy, question: Question, is_correct: IsCorrect
+    strategy: Strategy | OracleStrategy,
+    question: Question,
+    is_correct: IsCorrect,
+    system: str | None = None,
 ) -> Flow:
     """Start a strategy on a question, each step checked; only an oracle strategy gets the oracle.
+
+    ``system``: what each request begins with, as a system message.
 
     Raises (at the step that is wrong):
         UsageError: the strategy broke the contract, or is a user's and raised: names its class.
@@ -80,7 +85,7 @@ def start_flow(
                     attempt = ended.value
                     break
             n_asked += isinstance(step, Request)
-            sent = yield _check_step(name, step)
+            sent = yield _add_system(_check_step(name, step), system)
     finally:
         inner.close()
     if not n_asked:
@@ -92,6 +97,14 @@ def start_flow(
             f"strategy {name} returned {_type_name(attempt)}", hint="return an Attempt at the end"
         )
     return attempt
+
+
+def _add_system(step: Request | Execute, system: str | None) -> Request | Execute:
+    """Return the step with a system message before its others; a raw-text model reads on."""
+    if system is None or isinstance(step, Execute):
+        return step
+    message = Message(role="system", content=f"{system.rstrip()}\n\n")
+    return replace(step, messages=(message, *step.messages))
 
 
 def make_oracle(problem: Problem, reader: str) -> IsCorrect:

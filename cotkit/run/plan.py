@@ -60,6 +60,8 @@ class Arm:
     """Canonical spec, unique in the run."""
     strategy: Strategy | OracleStrategy
     """Built, with its exemplars."""
+    system: str | None = None
+    """What every request of it begins with, as a system message; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,21 @@ class Plan:
     """What the benchmark wants said of itself."""
     stored_id: str | None = None
     """Id under which cotkit 0.1 stored the run; None: the id is computed."""
+
+    @property
+    def known_problems(self) -> tuple[Problem, ...]:
+        """What a simulated model has to know: all problems, and the exemplars of label arms."""
+        pools = (getattr(arm.strategy, "pool", ()) for arm in self.arms)
+        pool: tuple[Exemplar, ...] = next(filter(None, pools), ())
+        first = self.everything[0].question if self.everything else None
+        return self.everything + tuple(
+            Problem(
+                question=replace(first, id=f"exemplar/{i}", text=exemplar.question),
+                gold=exemplar.answer,
+            )
+            for i, exemplar in enumerate(pool)
+            if first is not None
+        )
 
     @property
     def upper_bounds(self) -> frozenset[str]:
@@ -146,7 +163,9 @@ class Plan:
             "bench": [self.bench_name, self.bench_version],
             "problems": [problem.question.id for problem in self.problems],
             "arms": {
-                arm.name: arm_content(parse_spec(arm.name).name, arm.strategy) for arm in self.arms
+                arm.name: arm_content(parse_spec(arm.name).name, arm.strategy)
+                | ({} if arm.system is None else {"system": arm.system})
+                for arm in self.arms
             },
             "pairs": self.pairs,
             "reader": self.spec.reader,
@@ -216,7 +235,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         bench_version=bench.version,
         everything=everything,
         problems=problems,
-        arms=arms.all(),
+        arms=tuple(replace(arm, system=spec.system) for arm in arms.all()),
         pairs=tuple(dict.fromkeys(pair for pair in pairs_of_names if pair[0] != pair[1])),
         same_cost=frozenset(same_cost),
         thinking_pairs=frozenset(
@@ -272,10 +291,12 @@ def _resolve_limit(spec: RunSpec, n_total: int) -> int | None:
 def _control_of(strategy: Spec) -> Spec:
     """Return the control; one declared with parameters has its other ones from the strategy."""
     control = getattr(load_class("strategy", strategy.name), "control", None)
-    if not isinstance(control, str):
+    if not isinstance(control, str) or not control:
         raise UsageError(
             f"strategy {strategy.name} names no control",
-            hint='add: control: ClassVar[str] = "few-shot"',
+            hint='--baseline few-shot, or begin it with {# control = "few-shot" #}'
+            if strategy.name.endswith(".jinja")
+            else 'add: control: ClassVar[str] = "few-shot"',
         )
     declared = parse_spec(control)
     fields = fields_of(declared) if declared.params else set(_THINKING)
@@ -378,7 +399,8 @@ def _build_strategy(
         for key, value in spec.generation.items()
         if (parameter := parameter_name(strategy.name, key)) in fields
     }
-    seed = {"seed": str(spec.seed)} if "seed" in fields else {}
+    drawn_by_itself = spec.exemplar_seed if "pool" in fields else 0
+    seed = {"seed": str(spec.seed + drawn_by_itself)} if "seed" in fields else {}
     params = {**seed, **shared, **strategy.params}
     canonical = Spec(name=strategy.name, params=params)
     built = construct("strategy", canonical, exemplars=exemplars, pool=pool)

@@ -391,7 +391,9 @@ async def _run_attempt(
 
     row = _make_failed_row(job)
     try:
-        flow = start_flow(arm.strategy, problem.question, make_oracle(problem, spec.reader))
+        flow = start_flow(
+            arm.strategy, problem.question, make_oracle(problem, spec.reader), arm.system
+        )
         attempt, turns = await drive(flow, ask, run)
         options = select_options(problem, likelihood=spec.likelihood) if scores_options else ()
         last_completion = turns[-1].completions[0]

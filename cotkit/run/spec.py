@@ -59,6 +59,8 @@ class RunOptions:
     """``builtin:K``, ``train:K``, ``rest:K`` or ``FILE.jsonl:K``."""
     exemplar_seed: int = 0
     """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
+    system: str | None = None
+    """What every request begins with, as a system message; a raw-text model reads it first."""
     reader: str = "flexible"
     """The reader that decides what is correct; ``math-verify`` is stored with its version."""
     margin: float = 0.02
@@ -107,6 +109,8 @@ class RunOptions:
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
         check_sandbox(self.sandbox)
+        if self.system is not None and not self.system.strip():
+            raise UsageError("the system message is empty", hint="leave it out")
         if self.stop_when not in {None, "decided"}:
             raise UsageError(f"stop when {self.stop_when!r}?", hint="decided")
         if self.batch and self.stop_when:
@@ -124,6 +128,7 @@ class RunKeywords(TypedDict, total=False):
     seed: int
     exemplars: str
     exemplar_seed: int
+    system: str | None
     reader: str
     margin: float
     run_unsafe_code: bool

@@ -137,7 +137,8 @@ class RunRow:
     spec: str
     """The spec that first led to it, as JSON."""
     status: str
-    """``running`` (or cut off), ``complete``, ``incomplete`` (attempts failed)."""
+    """``running`` (or cut off), ``complete``, ``incomplete`` (attempts failed), ``failed`` (all of
+    them), ``refused`` (it ended before there was any)."""
     created_utc: str
     """ISO 8601."""
     updated_utc: str

@@ -337,7 +337,10 @@ class Store:
     def runs(self) -> list[RunRow]:
         """Return all runs, latest first."""
         rows = self._db.rows(
-            "SELECT id, spec, status, created_utc, updated_utc, "
+            "SELECT id, spec, CASE WHEN status != 'incomplete' OR EXISTS ("
+            "SELECT 1 FROM attempt WHERE attempt.run = run.id AND outcome != 'failed') THEN status "
+            "WHEN EXISTS (SELECT 1 FROM attempt WHERE attempt.run = run.id) THEN 'failed' "
+            "ELSE 'refused' END, created_utc, updated_utc, "
             "(SELECT count(*) FROM attempt WHERE attempt.run = run.id) FROM run "
             "ORDER BY updated_utc DESC, id",
             (),
@@ -378,9 +381,15 @@ class Store:
         )
         if row is None:
             raise UsageError(f"no run {run_id!r} in {mask_password(self.place)}")
-        fields = json.loads(row[1])
-        fields["capabilities"] = frozenset(fields["capabilities"])
-        return row[0], BackendInfo(**fields)
+        return row[0], _load_info(row[1])
+
+    def backends(self) -> list[BackendInfo]:
+        """Return the backends of all runs, that of the earliest run first."""
+        rows = self._db.rows(
+            "SELECT info, (SELECT min(created_utc) FROM run WHERE run.backend = backend.key) "
+            "AS begun FROM backend ORDER BY begun, key"
+        )
+        return [_load_info(info) for info, begun in rows if begun is not None]
 
     def _load_turn(self, keys: Sequence[str]) -> StoredTurn:
         marks = ", ".join("?" for _ in keys)
@@ -428,6 +437,12 @@ def _unpack_readings(packed: dict[str, Any]) -> dict[str, Any]:
         "readings": {sys.intern(name): _reading(r[0], r[1]) for name, r in packed.items()},
         "correct_by": {sys.intern(name): bool(r[2]) for name, r in packed.items()},
     }
+
+
+def _load_info(body: str) -> BackendInfo:
+    fields = json.loads(body)
+    fields["capabilities"] = frozenset(fields["capabilities"])
+    return BackendInfo(**fields)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
+from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order
-from cotkit.errors import InterruptedRunError, UsageError
+from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
@@ -29,9 +29,7 @@ from cotkit.run.runner import is_outdated
 from cotkit.store import CUT, PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
-
-if TYPE_CHECKING:
-    from cotkit.executors.ray import RayExecutor
+from cotkit.workflows.consent import required_options
 
 
 def gain_events(comparison: Comparison) -> list[GainFound]:
@@ -134,10 +132,10 @@ def perform(
         with Store(place_of(log_dir)) as store:
             running = backend or backend_of(
                 spec,
-                plan.everything,
+                plan.known_problems,
                 store=store,
                 notify=lambda text: say(Said(text=text)),
-                executor=resources.executor,
+                resources=resources,
             )
             info = running.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             if resumed is not None and change_of(plan, info, store, resumed) is None:
@@ -145,20 +143,28 @@ def perform(
             if on_plan is not None:
                 on_plan(plan, info, store)
             if backend is None:
-                hint = f"go on with: cotkit resume {plan.run_id(info)} {store_option(log_dir)}"
+                options = " ".join((store_option(log_dir), *required_options(spec)))
+                hint = f"go on with: cotkit resume {plan.run_id(info)} {options}"
+            if store.n_done(plan.run_id(info)) < len(plan.arms) * len(plan.problems):
+                for sentence in address_warnings(info):
+                    say(Said(text=sentence))
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
-            execution = run_to_end(
-                _execute(
-                    plan,
-                    running,
-                    store,
-                    say,
-                    meter=meter,
-                    closes=closes or backend is None,
-                    retry_failed=resources.retry_failed,
+            try:
+                execution = run_to_end(
+                    _execute(
+                        plan,
+                        running,
+                        store,
+                        say,
+                        meter=meter,
+                        closes=closes or backend is None,
+                        retry_failed=resources.retry_failed,
+                    )
                 )
-            )
+            except (BackendError, UsageError):
+                store.end_run(plan.run_id(info), "incomplete")
+                raise
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
@@ -259,6 +265,7 @@ def analyse(
             if isinstance(arm.strategy, FlippedLabels)
         },
         is_unwalled=plan.is_unwalled,
+        address=foreign_address(info),
     )
     comparison = compare_rows(
         rows,
@@ -365,18 +372,24 @@ def backend_of(
     *,
     store: Store,
     notify: Notify,
-    executor: RayExecutor | None,
+    resources: Resources,
 ) -> Backend:
     """Build the backend that a spec names, here or on the machines of an executor.
 
     Raises:
         CotkitError: as ``build_backend`` and ``RayExecutor.sharded``; or a batch on a cluster.
     """
-    model, args = spec.model, spec.model_args
+    model, args, executor = spec.model, spec.model_args, resources.executor
     if executor is not None and spec.batch:
         raise UsageError("a batch waits at the provider: no cluster makes it faster")
     backend = build_backend(
-        model, args, problems=problems, store=store, notify=notify, batch=spec.batch
+        model,
+        args,
+        problems=problems,
+        store=store,
+        notify=notify,
+        batch=spec.batch,
+        trusted_addresses=resources.trusted_addresses,
     )
     if executor is None:
         return backend

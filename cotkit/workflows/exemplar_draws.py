@@ -10,6 +10,7 @@ from cotkit.analysis.draws import DrawVariance, draw_variance, gain_matrix
 from cotkit.analysis.values import Comparison
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
+from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.store import Store, place_of
@@ -112,11 +113,11 @@ def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
 
 def _check_arms(plan: Plan) -> None:
     for arm in plan.arms:
-        if "pool" in _field_names(arm.strategy):
-            name = arm.name.partition(":")[0]
+        spec = parse_spec(arm.name)
+        if "pool" in _field_names(arm.strategy) and "seed" in spec.params:
             raise UsageError(
-                f"exemplar seeds change nothing in {name}: its parameter seed draws its exemplars",
-                hint=f"--strategy {name}:seed=0,1,2 compares draws, without their variance",
+                f"exemplar seeds change nothing in {arm.name}: its seed says which are drawn",
+                hint=f"leave seed out of {spec.name}",
             )
     if not _exemplar_pairs(plan):
         raise UsageError(
@@ -143,8 +144,9 @@ def _exemplar_pairs(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _exemplars_of(strategy: Strategy | OracleStrategy) -> tuple[Exemplar, ...]:
-    """Return the exemplars of a strategy that has such a field, which an attribute alone is not."""
-    return getattr(strategy, "exemplars") if "exemplars" in _field_names(strategy) else ()  # noqa: B009 - no protocol has it
+    """Return the exemplars of a strategy that is given some, or a pool to draw them from."""
+    is_given = not {"exemplars", "pool"}.isdisjoint(_field_names(strategy))
+    return getattr(strategy, "exemplars") if is_given else ()  # noqa: B009 - no protocol has it
 
 
 def _field_names(strategy: Strategy | OracleStrategy) -> set[str]:

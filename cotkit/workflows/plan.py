@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cotkit.backends._hosted.addresses import address_warnings
 from cotkit.events import Said
 from cotkit.identity import backend_key
 from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
 from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
@@ -65,7 +67,7 @@ def plan_spec(
     log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit | None = None,
-    prices: Path | None = None,
+    resources: Resources = NO_LIMITS,
 ) -> Forecast:
     """Forecast the run of a spec; a store that does not exist is not made.
 
@@ -74,6 +76,11 @@ def plan_spec(
     Raises:
         CotkitError: as ``run_spec`` and ``compare_draws``, for what is wrong with the spec.
     """
+
+    def say(text: str) -> None:
+        if emit is not None:
+            emit(Said(text=text))
+
     plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
     merged, place = _merge_plans(plans), place_of(log_dir)
     exists = not isinstance(place, Path) or place.is_file()
@@ -81,11 +88,14 @@ def plan_spec(
         asking = backend or build_backend(
             spec.model,
             spec.model_args,
-            problems=merged.everything,
+            problems=merged.known_problems,
             store=store,
-            notify=lambda text: emit(Said(text=text)) if emit is not None else None,
+            notify=say,
+            trusted_addresses=resources.trusted_addresses,
         )
-        forecast = forecast_plan(merged, asking.info, store, prices)
+        for sentence in address_warnings(asking.info):
+            say(sentence)
+        forecast = forecast_plan(merged, asking.info, store, resources.prices)
         run_ids = ", ".join(plan.run_id(asking.info) for plan in plans)
     return run_to_end(
         _measure_prompts(

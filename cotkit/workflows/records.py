@@ -135,8 +135,13 @@ def make_vote(samples: Sequence[Attempt]) -> Attempt:
 
 @functools.lru_cache
 def find_arm_facts(arm: str) -> ArmFacts | None:
-    """Return what the strategy of an arm says of it; None: there is no such strategy here."""
+    """Return what the strategy of an arm says of it; None: there is no such strategy here.
+
+    An arm's name comes from a file that anybody wrote: one that is the path of code runs nothing.
+    """
     spec = parse_spec(arm)
+    if spec.name.endswith(".py"):
+        return None
     try:
         strategy: Any = load_class("strategy", spec.name)
     except CotkitError:

@@ -15,6 +15,7 @@ from cotkit.analysis.scale.analysis import analyse
 from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
 from cotkit.analysis.scale.values import RunOrigin, Scale
 from cotkit.analysis.values import Aside, Criteria
+from cotkit.backends._hosted.addresses import foreign_address
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
@@ -45,6 +46,7 @@ from cotkit.workflows.compare import (
     price_for,
     trusted,
 )
+from cotkit.workflows.consent import check_code
 from cotkit.workflows.ladder import (
     check_alike,
     check_count,
@@ -172,6 +174,7 @@ def scale_runs(
     prices: Path | None = None,
     seed: int = DEFAULTS.seed,
     log_dir: Path | str,
+    trusts_code: bool = False,
 ) -> ScaleResult:
     """Analyse runs that the store already holds as :func:`scale_models` does; nothing is generated.
 
@@ -182,6 +185,7 @@ def scale_runs(
         prices: A file of the user's own prices.
         seed: Of the bootstraps.
         log_dir: Folder of the store, or URL of a database.
+        trusts_code: Whether Python files that the runs name may be run.
 
     Raises:
         UsageError: no such run, one that ended when it was decided, or runs that differ in more
@@ -195,6 +199,8 @@ def scale_runs(
         specs = [RunSpec.from_json(run.spec) for run in stored]
         contents = [(run.id, _run_content(store, run.id)) for run in stored]
         check_alike(contents)
+        for run, spec in zip(stored, specs, strict=True):
+            check_code(run.id, spec, trusts_code=trusts_code)
         benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
         jobs: list[LadderJob] = []
         for (run_id, _), spec in zip(contents, specs, strict=True):
@@ -374,10 +380,10 @@ def make_job(
     backend = (
         backend_of(
             plan.spec,
-            plan.everything,
+            plan.known_problems,
             store=store,
             notify=lambda text: emit(Said(text=text)),
-            executor=resources.executor,
+            resources=resources,
         )
         if isinstance(model, str)
         else model
@@ -480,6 +486,11 @@ def analyse_jobs(
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
         is_unwalled=any(job.plan.is_unwalled for job in jobs),
+        addresses={
+            job.info.model: address
+            for job in jobs
+            if (address := foreign_address(job.info)) is not None
+        },
         outcomes=_count_outcomes(jobs, store),
     )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))

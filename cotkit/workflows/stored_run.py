@@ -17,19 +17,24 @@ from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
+from cotkit.workflows.consent import check_code
 
 
-def load_part(store: Store, run: RunRow, notify: Notify) -> PageRun:
+def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = False) -> PageRun:
     """Analyse one run again from its rows; ``notify`` hears of a benchmark's download.
 
+    ``trusts_code``: whether Python files that the run names may be run.
+
     Raises:
-        UsageError: the run has no attempts, or its problems or arms are not what they were.
+        UsageError: the run has no attempts, its problems or arms are not what they were, or it
+            names Python files that may not be run.
         CotkitError: its benchmark or a strategy of its own cannot be loaded any more.
     """
     rows = store.attempts(run.id)
     if not rows:
         raise UsageError(f"run {run.id} has no attempts yet", hint=f"cotkit resume {run.id}")
     spec = RunSpec.from_json(run.spec)
+    check_code(run.id, spec, trusts_code=trusts_code)
     plan = make_plan(spec, load_benchmark(parse_spec(spec.bench), notify))
     _, info = store.run_backend(run.id)
     _check_unchanged(run, plan, rows)

@@ -268,6 +268,8 @@ class RunOrigin:
     """Arm -> exemplars that its prompts show."""
     is_unwalled: bool = False
     """Whether code that a model wrote ran without a sandbox: it could see the answers."""
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Model -> where it was asked, of those whose address is no provider's own."""
     outcomes: Mapping[str, Mapping[Outcome, int]] = field(
         default_factory=dict[str, Mapping[Outcome, int]]
     )

@@ -49,6 +49,8 @@ class Hosted(abc.ABC):
     """Send a call a second time if it has not been answered for so long; None: never."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with messages for the user; the runner sets it."""
+    trusted_addresses: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """Addresses that may have a key though only a file of this folder names them."""
 
     def __post_init__(self) -> None:
         """Check the limits.

@@ -24,10 +24,23 @@ _PASSING = {408, 409, 425, *_BUSY}
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)  # as without TLS
 
 
+class RedirectedError(OSError):
+    """An answer that sends a call on to another server, where its key is not meant to go."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = scrub(target)[:_MAX_SAID]
+        """Scheme, host and port of that server."""
+
+
 def read_connection_fault(fault: BaseException, base_url: str, where: str) -> Fault:
     """Return what a lost connection means; ``where`` names the argument with the address."""
     while fault.__cause__ is not None:  # the SDK and its transport wrap what the system said
         fault = fault.__cause__
+    if isinstance(fault, RedirectedError):
+        words = f"{base_url} sends calls on to {fault.target}, where neither key nor prompt follows"
+        error = BackendError(words, hint=f"if that is the server: base_url={fault.target}/...")
+        return Fault(status="redirect", error=error, is_hopeless=True)
     host, hint, is_hopeless = urlsplit(base_url).netloc, f"see {where}", True
     proxy = describe_proxy(base_url)
     if proxy is not None:

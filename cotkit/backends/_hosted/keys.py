@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cotkit.errors import AccessError, BadInputError, UsageError
+from cotkit.inputs import is_below
 
 _LINE = re.compile(
     r"""\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))(?:\s+\#.*)?\s*"""
 )
 _LOOKS_LIKE_KEY = re.compile(r"\bsk-[\w*.-]{6,}|(?<=\bBearer )\S+", re.IGNORECASE)
+AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn")
 _MASK = "[key]"
 _MIN_SECRET = 6  # shorter ones are dummies for servers without keys; masking them would hide words
 
@@ -51,28 +53,54 @@ def first_set(variables: Sequence[str]) -> str:
     return next((name for name in variables if _read_variable(name)), variables[0])
 
 
-def read_base_url(variable: str, *, key_variables: Sequence[str]) -> str | None:
-    """Read the address that a variable names; None: the provider's own.
+def choose_address(
+    base_url: str | None, variable: str, *, secrets: Iterable[str], trusted: Iterable[str] = ()
+) -> str | None:
+    """Return the address of a server: the argument, else what a variable names.
+
+    Args:
+        base_url: What the user wrote; None or empty: nothing.
+        variable: Read from the environment, else from ``.env`` here.
+        secrets: Every variable whose value would be sent there.
+        trusted: Addresses that the user vouches for (``--trust-address``).
+
+    Returns:
+        The address; None: the provider's own.
 
     Raises:
         UsageError: it is no ``http`` address, holds a secret, or only ``.env`` here names it
-            while a key of ``key_variables`` is in the environment: a stranger's folder could
-            have that key sent anywhere.
+            while one of ``secrets`` is in the environment: a stranger's folder could have that
+            key sent anywhere.
         BadInputError: ``.env`` cannot be read.
     """
+    if base_url:
+        return check_url("base_url", base_url)
     text = _read_variable(variable)
     if text is None:
         return None
     url = check_url(variable, text)
-    if not os.environ.get(variable, "").strip():
-        for name in key_variables:
-            if os.environ.get(name, "").strip():
-                raise UsageError(
-                    f".env in this folder names the address {url!r}, and your environment's {name} "
-                    "would be sent there",
-                    hint=f"if you mean it: {variable}={url} in the environment, or base_url={url}",
-                )
+    if not _is_set(variable) and not is_trusted(url, trusted):
+        for name in filter(_is_set, secrets):
+            raise UsageError(
+                f".env in this folder names the address {url!r}, and your environment's {name} "
+                "would be sent there",
+                hint=f"if you mean it: --trust-address {url}, or {variable}={url} in the "
+                "environment",
+            )
     return url
+
+
+def is_trusted(url: str, trusted: Iterable[str]) -> bool:
+    """Return whether an address is one of those that the user vouches for, or below one.
+
+    Raises:
+        UsageError: one of those is no address.
+    """
+    return any(is_below(url, check_url("--trust-address", each)) for each in trusted)
+
+
+def _is_set(variable: str) -> bool:
+    return bool(os.environ.get(variable, "").strip())
 
 
 def check_url(place: str, text: str) -> str:
@@ -87,7 +115,7 @@ def check_url(place: str, text: str) -> str:
     except ValueError:
         fits, parts = False, urlsplit("")
     host = parts.hostname or ""
-    is_azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
+    is_azure = host.endswith(AZURE_HOSTS)
     if is_azure and (parts.query or re.search(r"/deployments/|/models/?$", parts.path)):
         raise UsageError(
             f"{place} is an address of Azure's old interface",

@@ -1,4 +1,4 @@
-"""Connections of the SDKs as we want them: bounded answers, loopback without a proxy."""
+"""Connections of the SDKs as we want them: bounded answers of one server, no proxy to loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from cotkit.backends._hosted.faults import RedirectedError
 from cotkit.backends._hosted.proxies import check_proxies, is_loopback
 
 _MAX_BYTES = 64 * 1024 * 1024  # of an answer, unpacked: a thousand times the longest text
@@ -31,10 +32,21 @@ def client_options(base_url: str) -> dict[str, Any]:
     is_near = is_loopback(urlsplit(base_url).hostname or "")
     mounts: Mapping[str, None] = {"all://": None, "http://": None, "https://": None}
     return {
-        "event_hooks": {"response": [_bound]},
+        "event_hooks": {"response": [_stay, _bound]},
         "headers": {"accept-encoding": "gzip, deflate"},
         **({"mounts": mounts} if is_near else {}),
     }
+
+
+async def _stay(response: httpx2.Response) -> None:
+    """Follow no redirect to another server: headers with keys would go there, too."""
+    if not response.has_redirect_location:
+        return
+    url = response.request.url
+    target = url.join(response.headers["location"])
+    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+        await response.aclose()
+        raise RedirectedError(f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}")
 
 
 async def _bound(response: httpx2.Response) -> None:

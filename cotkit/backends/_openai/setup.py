@@ -227,6 +227,11 @@ def read_headers(text: str | None) -> dict[str, str]:
     return headers
 
 
+def header_variables(headers: Mapping[str, str]) -> list[str]:
+    """Return the variables whose values go out in headers."""
+    return [value.partition("$")[2] for value in headers.values() if "$" in value]
+
+
 def _is_line(value: str) -> bool:
     return value.isascii() and value.isprintable()
 

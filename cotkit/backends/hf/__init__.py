@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ from cotkit.backends.hf.source import (
     EngineConfig,
     LocalModel,
     Placement,
+    StoredIdentity,
     chat_template_hash,
     choose_placement,
     find_in_catalogue,
+    match_stored,
     package_versions,
     quantisation,
     resolve,
@@ -81,6 +84,8 @@ class Hf:
     """A JSON object of variables for the chat template, e.g. ``{"enable_thinking": false}``."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with what a user should read; the runner sets it."""
+    stored_as: StoredIdentity | None = field(default=None, repr=False, compare=False)
+    """What the store calls these weights; the runner sets it. None: by their own name."""
 
     def __post_init__(self) -> None:
         """Check the fields before anything is loaded."""
@@ -100,11 +105,14 @@ class Hf:
         """Identity and capabilities; fetches the model if it is not here yet, loads no weights."""
         packages = ", ".join(f"{name} {version}" for name, version in package_versions().items())
         folder, placement = self._source.folder, self._placement
-        entry = find_in_catalogue(self.model)
+        model, fingerprint, alias = self.model, self._source.fingerprint, self.stored_as
+        if alias is not None and alias.content == self._source.content:
+            model, fingerprint = alias.model, alias.fingerprint
+        entry = find_in_catalogue(model)
         return BackendInfo(
             backend="hf",
-            model=self.model,
-            fingerprint=self._source.fingerprint,
+            model=model,
+            fingerprint=fingerprint,
             settings={
                 "engine": f"cotkit {ENGINE_VERSION}, {packages}",
                 "dtype": placement.dtype,
@@ -120,6 +128,21 @@ class Hf:
                 (*_RAW_CAPABILITIES, "chat") if self.chat else _RAW_CAPABILITIES
             ),
             context_tokens=model_folder.context_window(folder),
+        )
+
+    def find_stored(self, stored: Iterable[BackendInfo]) -> None:
+        """Take the name of the same weights in a store, so that their stored answers count.
+
+        Nothing happens where the store has this name, or does not have these weights.
+        """
+        alias = match_stored(self.info, self._source, stored)
+        if alias is None:
+            return
+        self.stored_as = alias
+        del self.info
+        self.notify(
+            f"{self.model} holds the same weights as {alias.model}, and is the same model in this "
+            "store, under that name"
         )
 
     async def generate(self, request: Request) -> tuple[Completion, ...]:
@@ -185,6 +208,7 @@ class Hf:
             "reasoning": template.reasoning_form(
                 folder, chat=self.chat, kwargs=self._template_kwargs
             ),
+            "adapter": model_folder.describe_adapter(folder),
             "raw_prompt": "nothing appended"
             if not self.chat and template.drops_appended_tokens(folder)
             else "",
@@ -241,6 +265,7 @@ class Hf:
             template_kwargs=self._template_kwargs,
             end_texts=template.end_of_turn_tokens(self._source.folder),
             logits_settings=self._logits_settings,
+            content=self._source.content,
         )
         if self.replicas > 1:
             from cotkit.backends.hf.workers import Replicas

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from cotkit.backends.hf.prompt import Prompter
 from cotkit.backends.hf.sequence import Sequence, first_line, make_sequences
 from cotkit.backends.hf.source import EngineConfig
-from cotkit.errors import BackendError, CotkitError, MissingDependencyError
+from cotkit.errors import BackendError, CotkitError, MissingDependencyError, ModelLoadError
+from cotkit.models.folder import identify_folder
 from cotkit.types import Completion, Notify, Request
 
 if TYPE_CHECKING:
@@ -113,7 +114,13 @@ class Engine:
             from cotkit.backends.hf.scheduler import Scheduler
         except ImportError as missing:
             raise MissingDependencyError("torch and transformers", "hf") from missing
-        return Scheduler(self._config, self._prompter, self._notify)
+        scheduler, config = Scheduler(self._config, self._prompter, self._notify), self._config
+        if config.content and identify_folder(config.folder).content != config.content:
+            raise ModelLoadError(
+                f"{config.folder} changed between the begin of the run and its loading",
+                hint="give the command again: it is another model now",
+            )
+        return scheduler
 
     def _next_arrivals(self) -> list[Sequence] | None:
         """Return what has arrived; while idle, wait until no more does. None: the thread ends."""

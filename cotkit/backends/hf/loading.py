@@ -41,6 +41,8 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
             dtype=torch.float32 if placement.dtype == "int8" else getattr(torch, placement.dtype),
             device_map=None if placement.device == "cpu" else device_map,
             output_loading_info=True,
+            trust_remote_code=False,  # else transformers asks on the terminal
+            local_files_only=True,  # a folder names no other place to load from
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault

@@ -38,7 +38,9 @@ class Prompter:
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(self._folder)
+            return AutoTokenizer.from_pretrained(
+                self._folder, trust_remote_code=False, local_files_only=True
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as fault:
             raise ModelLoadError(
                 f"{self._folder}: no usable tokenizer: {first_line(fault)}",

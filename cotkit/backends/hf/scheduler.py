@@ -213,8 +213,10 @@ def _check_length(sequence: Sequence, window: int | None) -> None:
         raise BackendError("the prompt has no tokens", hint="a raw-text model needs some text")
     if window is not None and n_prompt + n_ahead > window:
         task = "score" if sequence.option_tokens else "generate"
-        raise PromptTooLongError(
+        refused = PromptTooLongError(
             f"the prompt has {n_prompt} tokens; with {n_ahead} to {task} it exceeds the "
             f"context window of {window}",
             hint="use fewer exemplars (--num-fewshot) or a smaller --max-tokens",
         )
+        refused.is_permanent = True  # other prompts, of another arm or problem, may fit
+        raise refused

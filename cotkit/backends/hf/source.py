@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -25,10 +25,9 @@ from cotkit.inputs import parse_json, read_bytes
 from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry
-from cotkit.types import Notify
+from cotkit.types import BackendInfo, Notify
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +38,8 @@ class LocalModel:
     """A complete transformers folder."""
     fingerprint: str
     """The hub's commit, or a hash of the folder's content."""
+    content: str
+    """A hash of the folder's content, the same wherever it lies."""
 
 
 def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> LocalModel:
@@ -64,9 +65,44 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
     else:
         raise UnknownNameError("model", model, [each.name for each in catalogue.entries()])
     model_folder.check_folder(folder)
-    if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
-        return LocalModel(folder=folder, fingerprint=folder.name)  # of the hub's cache: the commit
-    return LocalModel(folder=folder, fingerprint=model_folder.folder_fingerprint(folder))
+    identity = model_folder.identify_folder(folder, notify)
+    return LocalModel(folder=folder, fingerprint=identity.fingerprint, content=identity.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIdentity:
+    """What a store calls the weights of a model that lies here under another name."""
+
+    content: str
+    """As of :class:`LocalModel`: of other weights this says nothing."""
+    model: str
+    """The name under which its answers are stored."""
+    fingerprint: str
+    """The fingerprint under which they are."""
+
+
+def match_stored(
+    info: BackendInfo, local: LocalModel, stored: Iterable[BackendInfo]
+) -> StoredIdentity | None:
+    """Return the first of the stored backends that has these weights and runs them alike.
+
+    None: there is none, or ``info`` itself is stored.
+    """
+    alike = [
+        other
+        for other in stored
+        if (other.backend, dict(other.settings)) == (info.backend, dict(info.settings))
+        and (
+            other.fingerprint in {info.fingerprint, local.content}
+            or model_folder.content_of_commit(other.fingerprint) == local.content
+        )
+    ]
+    own = (info.model, info.fingerprint)
+    if not alike or any((other.model, other.fingerprint) == own for other in alike):
+        return None
+    return StoredIdentity(
+        content=local.content, model=alike[0].model, fingerprint=alike[0].fingerprint
+    )
 
 
 def find_in_catalogue(model: str) -> CatalogueEntry | None:
@@ -174,6 +210,8 @@ class EngineConfig:
     """Tokens that end an answer besides those that the folder calls end tokens."""
     logits_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the generation config asks of every text; see ``generation_config.py``."""
+    content: str = ""
+    """What the folder must hold when it is loaded: ``LocalModel.content``; empty: not checked."""
 
 
 def choose_placement(device: str, dtype: str, n_params: int) -> Placement:

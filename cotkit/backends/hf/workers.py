@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from cotkit.backends._pool import Failure, WorkerPool
@@ -26,7 +27,11 @@ from cotkit.errors import BackendError, CotkitError
 from cotkit.types import Completion, Notify, Request
 
 _CLOSING_S = 10.0
-_COMMAND = (sys.executable, "-c", "from cotkit.backends.hf.workers import main; main()")
+_ROOT = str(Path(__file__).parents[3])
+_CODE = (
+    "import sys; sys.path.append(sys.argv[1]); from cotkit.backends.hf.workers import main; main()"
+)
+_COMMAND = (sys.executable, "-P", "-c", _CODE, _ROOT)  # no module of the working folder is imported
 _HINT = "out of memory? use fewer replicas"
 
 

@@ -190,6 +190,6 @@ def _index_url() -> str:
     for name in ("COTKIT_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(name):
             return url
-    command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    command = [sys.executable, "-P", "-m", "pip", "config", "get", "global.index-url"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
     return process.stdout.strip() or "https://pypi.org/simple"

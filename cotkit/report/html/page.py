@@ -26,6 +26,7 @@ from cotkit.report.document import (
     Table,
     Value,
     Words,
+    say_address,
     say_ends,
     say_number,
 )
@@ -287,9 +288,17 @@ def _draw_over_size(i: int, ladder: LadderSection, *, timing: bool) -> Iterator[
 
 
 def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
-    """Return the phrases that are true of every run."""
+    """Return the phrases that are true of every run, and what must be known of one."""
     captions = [section.document.caption for section in sections]
-    return tuple(phrase for phrase in captions[0] if all(phrase in other for other in captions))
+    shared = [phrase for phrase in captions[0] if all(phrase in other for other in captions)]
+    marks = [
+        f"{section.part.comparison.model} {phrase}"
+        for section in sections
+        if section.part is not None
+        for phrase in say_address(section.part.comparison.address)
+        if phrase not in shared
+    ]
+    return (*shared, *dict.fromkeys(marks))
 
 
 def _format_value(value: Value) -> str:

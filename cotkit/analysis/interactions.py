@@ -1,0 +1,120 @@
+"""Whether thinking changes what a prompt adds: the difference of two gains on the same problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from cotkit.analysis.gains import estimate_gains, measure_sample, number_units
+from cotkit.analysis.values import Interaction
+from cotkit.stats.hypotheses import sidak_level
+from cotkit.stats.intervals import Interval
+from cotkit.store.rows import AttemptRow
+
+ByProblem = Mapping[str, Sequence[AttemptRow]]
+"""Problem -> the completed attempts of one arm."""
+
+
+def find_interactions(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """Return (arm, control, arm at the least thinking, control at the least) where all are paired.
+
+    Args:
+        pairs: (arm, control) of a report: of prompts, and of settings of one strategy.
+    """
+    known = set(pairs)
+    by_arms = {
+        frozenset((arm, control, least_arm, least_control)): (
+            arm,
+            control,
+            least_arm,
+            least_control,
+        )
+        for arm, control in reversed(pairs)  # pairs of prompts come first: those count
+        for least_arm, least_control in pairs
+        if {(arm, least_arm), (control, least_control)} <= known and least_arm != control
+    }
+    return list(reversed(by_arms.values()))
+
+
+def measure_interactions(
+    attempts: Mapping[str, ByProblem], pairs: Sequence[tuple[str, str]], level: float
+) -> tuple[Interaction, ...]:
+    """Measure every interaction of a report; their intervals hold together at ``level``.
+
+    Of each problem that all four arms completed the difference is (arm - control) less the same at
+    the least thinking, in -2..2; of several attempts the mean counts.
+    """
+    four_arms = find_interactions(pairs)
+    shared = {
+        arms: sorted(set.intersection(*(set(attempts.get(arm, {})) for arm in arms)))
+        for arms in four_arms
+    }
+    clusters = {
+        problem: attempts[arms[0]][problem][0].cluster
+        for arms, problems in shared.items()
+        for problem in problems
+    }
+    units = number_units(clusters)
+    rates = {
+        arms: [[_rate(attempts[arm][problem]) for problem in problems] for arm in arms]
+        for arms, problems in shared.items()
+    }
+    # Half of it is the gain of a mean of two scores over another: what measure_sample takes.
+    samples = [
+        measure_sample(
+            [(a + d) / 2 for a, d in zip(rates[arms][0], rates[arms][3], strict=True)],
+            [(b + c) / 2 for b, c in zip(rates[arms][1], rates[arms][2], strict=True)],
+            [units[problem] for problem in shared[arms]],
+            n_units=len(set(units.values())),
+            is_clustered=len({units[problem] for problem in shared[arms]}) < len(shared[arms]),
+            is_resampled=True,
+        )
+        for arms in four_arms
+    ]
+    each = sidak_level(level, max(1, len(samples)))
+    return tuple(
+        Interaction(
+            arm=arms[0],
+            control=arms[1],
+            least_arm=arms[2],
+            least_control=arms[3],
+            n=sample.n,
+            gain=_mean_difference(rates[arms][0], rates[arms][1]),
+            least_gain=_mean_difference(rates[arms][2], rates[arms][3]),
+            difference=2 * sample.gain,
+            interval=Interval(
+                low=2 * estimate.interval.low, high=2 * estimate.interval.high, level=each
+            ),
+            p_value=estimate.p_value,
+        )
+        for arms, sample, estimate in zip(
+            four_arms, samples, estimate_gains(samples, each), strict=True
+        )
+    )
+
+
+def interaction_sentence(interaction: Interaction) -> str:
+    """Say in one sentence whether thinking changes what a prompt adds."""
+    low, high = interaction.interval.low, interaction.interval.high
+    points = f"{100 * abs(interaction.difference):.1f} points"
+    over = f"what {interaction.arm} adds over {interaction.control}"
+    evidence = (
+        f"{100 * interaction.gain:+.1f}, where {interaction.least_arm} adds "
+        f"{100 * interaction.least_gain:+.1f}; difference {100 * interaction.difference:+.1f}, "
+        f"{100 * interaction.interval.level:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
+    )
+    if high < 0:
+        return f"thinking takes away {points} of {over} ({evidence})"
+    if low > 0:
+        return f"thinking raises by {points} {over} ({evidence})"
+    return f"whether thinking changes {over} cannot be decided ({evidence})"
+
+
+def _rate(rows: Sequence[AttemptRow]) -> float:
+    return sum(row.outcome == "correct" for row in rows) / len(rows)
+
+
+def _mean_difference(scores: Sequence[float], others: Sequence[float]) -> float:
+    if not scores:
+        return math.nan
+    return math.fsum(a - b for a, b in zip(scores, others, strict=True)) / len(scores)
