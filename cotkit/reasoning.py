@@ -25,15 +25,21 @@ class ReasoningFamily:
     """Whether the open marker counts at the start of a text only."""
 
 
-_TAG = r"(?:[a-z]{1,12}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|scratchpad|analysis)"
+_TAG = (
+    r"(?:[a-z]{1,12}[:_])?(?:(?:deep[_-]?|inner[_-]?)?(?:think(?:ing)?|thoughts?|monologue)"
+    r"|reason(?:ing|s)?|reflect(?:ion)?|scratch[_-]?pad|analysis|rationale|deliberation|cot"
+    r"|chain[_-]of[_-]thoughts?)(?:[_-](?:process|block|reflect))?"
+)
 
 FAMILIES: tuple[ReasoningFamily, ...] = (
     ReasoningFamily(  # DeepSeek, Qwen, GLM, Phi, Seed, EXAONE, LongCat, and prompts that ask for it
         name="tags",
-        open=rf"<(?i:{_TAG})(?:\s[^<>\n]{{0,80}})?>",
-        close=rf"</(?i:{_TAG})\s?>",
+        open=rf"(?:<|&lt;)\s?(?i:{_TAG})(?:\s[^<>\n]{{0,80}})?(?:>|&gt;)",
+        close=rf"(?:<|&lt;)\s?/\s?(?i:{_TAG})\s?(?:>|&gt;)",
     ),
-    ReasoningFamily(name="Magistral", open=r"\[THINK\]", close=r"\[/THINK\]"),
+    ReasoningFamily(
+        name="Magistral", open=r"\[(?i:think(?:ing)?)\]", close=r"\[/(?i:think(?:ing)?)\]"
+    ),
     ReasoningFamily(name="Kimi", open=r"◁think▷", close=r"◁/think▷"),
     ReasoningFamily(
         name="OpenThoughts",
@@ -66,6 +72,12 @@ FAMILIES: tuple[ReasoningFamily, ...] = (
     ),
     ReasoningFamily(name="MedGemma", open=r"<unused94>(?:thought\b)?", close=r"<unused95>"),
     ReasoningFamily(
+        name="Ollama's terminal",
+        open=r"Thinking\.\.\.\s*\n",
+        close=r"\.\.\.done thinking\.",
+        is_first=True,
+    ),
+    ReasoningFamily(
         name="Granite",
         open=r"Here(?:'s|’s| is) my thought process:",
         close=r"Here(?:'s|’s| is) my response:",
@@ -76,15 +88,16 @@ FAMILIES: tuple[ReasoningFamily, ...] = (
 
 _OPEN = "|".join(rf"(?:\A\s*+)(?:{f.open})" if f.is_first else f.open for f in FAMILIES)
 _MARK = re.compile(rf"(?P<close>{'|'.join(f.close for f in FAMILIES)})|{_OPEN}")
-_HINTS = ("<", "[THINK", "[/THINK", "◁", "analysis", "commentary", "final", "Here")
+_HINTS = ("<", "&lt;", "[t", "[T", "[/", "◁", "analysis", "commentary", "final", "Here", "Thinking")
 _PROMPT_END = re.compile(rf"(?:{'|'.join(f.open for f in FAMILIES if not f.is_first)})\s*\Z")
 
 
 def split_reasoning(text: str, *, opened: bool = False) -> tuple[str | None, str]:
     """Split the reasoning off a reply: (reasoning or None, the answer's text).
 
-    A closing marker without an opening one ends reasoning that began before the text. A block that
-    is not closed runs to the end of the text: the answer never began. Of several texts outside the
+    A closing marker without an opening one ends reasoning that began before the text, or closes the
+    answer where it is the last thing in it. A block that is not closed runs to the end of the text:
+    the answer never began. Of several texts outside the
     blocks the last that is not blank is the answer's.
 
     Args:
@@ -140,7 +153,8 @@ def _split_blocks(text: str, *, opened: bool) -> tuple[list[slice], list[slice]]
     start, is_open = 0, opened
     for mark in _MARK.finditer(text):
         if mark["close"] is not None:
-            inside.append(slice(start, mark.start()))
+            is_end = inside and not is_open and not text[mark.end() :].strip()
+            (outside if is_end else inside).append(slice(start, mark.start()))
         elif is_open:
             continue
         else:

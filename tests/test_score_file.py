@@ -452,3 +452,17 @@ def test_python_says_which_item_is_wrong() -> None:
         cotkit.score([line(1, "2"), {"id": "sums/2"}], Sums())
     with pytest.raises(CotkitError, match=r"completions:1: a text, not an object"):
         cotkit.score(["sums/1"], Sums())  # pyright: ignore[reportArgumentType] - an untyped caller
+
+
+# --- texts that ran on ---------------------------------------------------------------------------
+
+
+def test_texts_that_ran_on_are_counted_where_outcomes_are() -> None:
+    tails = ["", "\n\nUser: 1 + 1?\nAssistant: 2", "<|im_end|>", "\n\nProblem 2: 1 + 1?"]
+    lines = [line(i, f"So {gold(i)}.{tail}") for i, tail in enumerate(tails)]
+    comparison = score_file(write(*lines), n=len(tails))
+    assert comparison.cells[0].n_run_on == 2
+    assert comparison.cells[0].outcomes["correct"] == len(tails)
+    assert json.loads(render(comparison, "json"))["outcomes"][0]["ran_on"] == 2
+    assert "cut there before reading" in render(comparison, "table")
+    assert "cut there before reading" in render(comparison, "markdown")

@@ -44,6 +44,7 @@ from cotkit.analysis.values import (
 from cotkit.errors import UsageError
 from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
+from cotkit.scoring.scope import runs_on
 from cotkit.store.rows import AttemptRow
 from cotkit.types import OUTCOMES, Problem
 
@@ -55,7 +56,8 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``thinking``, ``upper_bounds`` and ``flips`` go into the `Comparison`.
+    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips`` and ``run_ons`` go into the
+    `Comparison`.
     """
 
     run_id: str
@@ -84,6 +86,8 @@ class RunFacts:
     """Whether code that the model wrote ran without a sandbox."""
     address: str | None = None
     """Where the model was asked, if that is no provider's own address."""
+    run_ons: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Arm -> attempts whose rows have no text and which ran on into another turn or problem."""
 
 
 def compare(
@@ -139,7 +143,10 @@ def compare(
     by_problem = {arm: list(table.get(arm, {}).values()) for arm in arms}
     by_arm = {arm: [row for attempts in by_problem[arm] for row in attempts] for arm in arms}
     repeated = {arm for arm in arms if any(len(attempts) > 1 for attempts in by_problem[arm])}
-    cells = tuple(summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    cells = tuple(
+        replace(cell, n_run_on=cell.n_run_on + facts.run_ons.get(cell.arm, 0))
+        for cell in (summarise_arm(arm, by_problem[arm], level, price) for arm in arms)
+    )
     audits = audit_arms(
         rows,
         {arm: facts.reasons[arm] for arm in arms if arm in facts.reasons},
@@ -442,6 +449,10 @@ def summarise_arm(
         n=n,
         n_samples=n_attempts if is_repeated else None,
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
+        n_run_on=sum(
+            any(map(runs_on, (row.text, *(draft.text for draft in row.drafts))))
+            for row in completed
+        ),
         n_correct=n_correct,
         solve_rate=math.fsum(shares) / n if n else math.nan,
         interval=rate_interval(

@@ -106,6 +106,8 @@ class Cell:
     n_samples: int | None = None
     """Attempts, where problems have several; ``outcomes`` and ``n_correct`` then count these, and
     ``solve_rate`` is the mean over problems of each one's share. None: one attempt each."""
+    n_run_on: int = 0
+    """Attempts with a text that ran on into another turn or problem and was cut there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

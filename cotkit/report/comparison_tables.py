@@ -398,6 +398,10 @@ def _clusters_table(gains: Sequence[Gain]) -> Table:
 
 
 def _outcomes_table(cells: Sequence[Cell]) -> Table:
+    ran_on = any(cell.n_run_on for cell in cells)
+    note = "Failed: the backend gave nothing; not part of n"
+    if ran_on:
+        note += "; ran on: into another turn or problem, and cut there before reading"
     return make_table(
         "outcomes",
         "Outcomes",
@@ -405,10 +409,11 @@ def _outcomes_table(cells: Sequence[Cell]) -> Table:
             (
                 Field("arm", "arm", cell.arm),
                 *(Field(outcome, outcome, cell.outcomes[outcome]) for outcome in OUTCOMES),
+                Field("ran_on", "ran on", cell.n_run_on, when=ran_on),
             )
             for cell in cells
         ),
-        note="Failed: the backend gave nothing; not part of n",
+        note=note,
     )
 
 

@@ -14,6 +14,7 @@ import re
 from itertools import islice
 
 from cotkit.scoring.candidates import Candidate, find_candidates
+from cotkit.scoring.number_words import find_number_words
 from cotkit.scoring.numbers import (
     NumberMatch,
     canonical_form,
@@ -22,7 +23,7 @@ from cotkit.scoring.numbers import (
     plain_text,
     read_number,
 )
-from cotkit.scoring.scope import clip_line
+from cotkit.scoring.scope import CLIP, clip_line
 from cotkit.scoring.settle import Settled, settle_number
 from cotkit.types import Reading
 
@@ -34,17 +35,25 @@ _CERTAINTY = re.compile(
     r"[0-9.]{1,8}\s?\\?%\s{1,3}(?:sure|certain|confident|correct|positive|accurate)", re.IGNORECASE
 )
 _DIGIT = re.compile(r"\d")
+_DENIED = re.compile(r"\b(?:not|never|neither|cannot)\b|n['’]t\b", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=8)  # two readers of the panel ask the same of each text
 def read_marked(text: str) -> Reading:
     """Read the first candidate that settles on a number; ``ambiguous`` where one is unclear."""
-    comma, is_unclear = has_decimal_comma(text), False
+    comma, is_unclear, explained = has_decimal_comma(text), False, NO_READING
     for candidate in find_candidates(text):
+        if explained.value is not None and candidate.rule != explained.rule:
+            return explained
         settled = _settle(candidate, comma=comma)
-        if settled.value is not None:
+        if settled.value is not None and settled.is_explained and candidate.rule == "label":
+            if explained.value is None:  # another label may say it plainly
+                explained = Reading(value=canonical_form(settled.value), rule=candidate.rule)
+        elif settled.value is not None:
             return Reading(value=canonical_form(settled.value), rule=candidate.rule)
         is_unclear = is_unclear or settled.why in {"ambiguous", "expression"}
+    if explained.value is not None:
+        return explained
     return Reading(value=None, rule="ambiguous") if is_unclear else NO_READING
 
 
@@ -52,6 +61,8 @@ def _settle(candidate: Candidate, *, comma: bool) -> Settled:
     if candidate.rule == "hash":
         value = read_number(candidate.piece)
         return Settled(value=value)
+    if candidate.rule == "json" and candidate.piece == "null":
+        return Settled(why="ambiguous")
     is_label = candidate.rule in {"label", "cue"}
     settled = settle_number(candidate.piece, after=candidate.after, is_label=is_label, comma=comma)
     if is_label and not settled.is_plain and _DIGIT.search(candidate.after):
@@ -75,7 +86,16 @@ def read_anything(text: str) -> Reading:
     for line in map(clip_line, islice(lines, _LINES)):
         if items := list(find_values(plain_text(line, comma=comma))):
             return _read_last_line(line, items, comma=comma)
-    return NO_READING
+    return _read_last_words(text)
+
+
+def _read_last_words(text: str) -> Reading:
+    """Read the one number in words of the last line of a text without digits."""
+    *_, line = text[-CLIP:].rstrip().rpartition("\n")
+    values = {word.value for word in find_number_words(line)}
+    if len(values) != 1 or _DENIED.search(line):
+        return NO_READING
+    return Reading(value=canonical_form(values.pop()), rule="last-number")
 
 
 def _read_last_line(line: str, items: list[NumberMatch], *, comma: bool) -> Reading:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from fractions import Fraction
+from itertools import islice
 
-from cotkit.scoring.candidates import find_candidates, last_line
-from cotkit.scoring.numbers import read_number
+from cotkit.scoring.candidates import Candidate, find_candidates, last_line
+from cotkit.scoring.number_words import find_number_words
+from cotkit.scoring.numbers import find_values, plain_text, read_number
 from cotkit.scoring.scope import CLIP
 from cotkit.scoring.texts import EDGES, normal_text, without_markup
 from cotkit.types import Question, Reading
@@ -20,48 +23,67 @@ from cotkit.types import Question, Reading
 _UNCLEAR = "ambiguous"
 """In place of a letter: more than one choice is meant, or one is denied."""
 
-_DRESS = r"[\s*_$`\"'“‘({\[<#]*+"
+_DRESS = r"[\s*_$`\"'“‘({\[<#>•-]*+"
 _UNDRESS = r"[\s*_$`\"'”’)}\]>]*"
 _NOUN = r"(?:option|choice|letter|answer|alternative|statement|candidate|item|case)s?"
 _LEAD = re.compile(
     rf"{_DRESS}(?:(?:is|it'?s|it is|it must be|that|most likely|probably|clearly|definitely|simply"
     r"|therefore|thus|so|only|just|be|i(?:'d| would| will|'ll)?\s(?:choose|pick|select|go with|say)"
-    r"|la|el|le|die|der|das|option|lettre|letra|opci[oó]n|opzione|antwort)\s+)*"
+    r"|la|el|le|l['’]|die|der|das|option|lettre|letra|opci[oó]n|opzione|antwort)\s+)*"
     rf"(?:(?:the\s+)?(?:correct|right|best|final)?\s*{_NOUN}\s*(?:is|[:=])?\s*)?{_DRESS}",
     re.IGNORECASE,
 )
 _REASON = (
     r"because|since|as|though|although|while|whereas|which|is|was|would|from|given|where|due|so|for"
     r"|with|if|when|by|based|unlike|rather|instead|only|here|then|that|it|this|and|or|but|not|nor"
-    r"|than|can|has|holds|matches|fits|follows"
+    r"|than|can|has|holds|matches|fits|follows|considering|despite|even|after|to|in|of|over|i"
 )
+_ALONE = r"(?![A-Za-z0-9]|['’][A-Za-z])"
 _LETTER = re.compile(
     r"(?P<bracket>(?<=[(\[])[A-Za-z](?=\s?[)\]]))"
-    r"|(?P<upper>[A-Z])(?![A-Za-z0-9'’])(?=" + _UNDRESS + r"(?:[.,:;/&!?)\]}>*_`\"$\\—–-]|\s*\Z"
+    rf"|(?P<sure>[B-HJ-Z]){_ALONE}(?![+#])(?=\W*\s[a-z]{{2}}|\s*[^\W\d_a-zA-Z])"
+    rf"|(?P<upper>[A-Z]){_ALONE}(?={_UNDRESS}(?:[.,:;/&!?)\]}}>*_`\"'$\\—–。，；、：-]|\s*\Z"
     rf"|\s+(?:{_REASON})\b|\s*\())"
-    r"|(?P<lower>[a-z])(?=" + _UNDRESS + r"(?:[.:)\]]?" + _UNDRESS + r"\Z|\)))",
+    rf"|(?P<lower>[a-z])(?={_UNDRESS}(?:[.:)\]]?{_UNDRESS}\Z|\)))"
+    rf"|(?P<reason>[b-hj-z])(?=,?\s(?:{_REASON})\b)",
 )
 _MORE = re.compile(
-    rf"{_UNDRESS}(?:,|/|&|\+|\band\b|\bor\b|,\s*and\b|,\s*or\b)\s*(?:also\s+"
-    rf"|both\s+)?(?:{_NOUN}\s+)?{_DRESS}"
+    rf"(?:{_UNDRESS}(?:,|/|&|\+|、|，|和|或|,?\s*and/or\b|,?\s*\band\b|,?\s*\bor\b)\s*"
+    rf"(?:(?:also|both|possibly|perhaps|maybe|even)\s+)?(?:{_NOUN}\s+)?{_DRESS}"
+    r"|[)\]]\s*(?=[(\[][A-Z][)\]])[(\[])"
     r"(?P<letter>[A-Z])(?![A-Za-z0-9'’])",
 )
 _NEGATION = re.compile(
     r"\b(?:not|never|neither|none|nor|cannot|except|excluding|eliminate[sd]?|rule[sd]? out|wrong"
     r"|incorrect"
-    r"|false|unlikely|rather than|instead of|reject(?:s|ed)?)\b|n['’]t\b",
+    r"|false|unlikely|rather than|instead of|reject(?:s|ed)?|other than|(?:all|any(?:thing)?"
+    r"|every(?:thing)?) (?:but|except))\b|n['’]t\b|不是|并非",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    rf"{_UNDRESS}\s*(?:is|are|was|were|seems?|looks?|would be|can(?:not| not|'t|’t) be|must be"
-    rf"|has to be|isn['’]t"
-    r"|aren['’]t|as)?\s*(?:clearly |definitely |also )?"
-    r"(?:not\b|incorrect|wrong|false|invalid|impossible|excluded|eliminated|ruled out|n['’]t\b)",
+    rf"{_UNDRESS}\s*(?:(?:can(?:not| not|['’]t)|could(?: not|n['’]t))\s+be\b"
+    r"|(?:is|are|was|were|seems?|looks?|would be|must be|has to be|isn['’]t|aren['’]t|as)?\s*"
+    r"(?:clearly |definitely |also )?"
+    r"(?:not\b|incorrect|wrong|false|invalid|impossible|excluded|eliminated|ruled out|n['’]t\b))",
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"not\b|neither\b", re.IGNORECASE)
 _BUT = re.compile(r"\b(?:but(?: rather)?|(?:it|the answer)(?:'s| is))\b|;", re.IGNORECASE)
 _CONTRAST = re.compile(r"\b(?:but(?: rather)?|so|therefore|thus|hence|it is|it's)\b", re.IGNORECASE)
+_PICK = re.compile(
+    r"\b(?:(?:i|we)(?:['’]d| would| will|['’]ll|['’]m| am)? (?:choose|pick|select|go(?:ing)? with)"
+    r"|going with|my (?:choice|pick|selection)(?: is|:))\s",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"[,;.…—–-]+\s*(?:no,|(?:oh,? )?wait,|sorry,|i mean,?|or rather,?)\s(?:no,\s)?", re.IGNORECASE
+)
+_LAST_NAMED = re.compile(
+    rf"\b{_NOUN}\s[(\[]?(?P<named>[A-Z])\b|\b(?:is|be)\s[*(\[]{{0,3}}(?P<last>[B-HJ-Z])"
+    rf"{_UNDRESS}[.!]?\s*\Z",
+    re.IGNORECASE,
+)
+_SQUASHED = re.compile(r"(?<=[\w)}\]])\s?([-+*/^])\s?(?=[\w({\[])")
 _ORDINALS = [
     "first",
     "second",
@@ -85,12 +107,14 @@ _PLACE = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
-    r"[-+±]?[$€£¥₹]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?[%°]?|[-+]?[$€£¥₹]?\.[0-9]+"
+    r"[-+±]?[$€£¥₹]?[0-9]+(?:,[0-9]{3}(?![0-9]))*(?:\.[0-9]+)?(?:/[0-9]+)?[%°]?|[-+]?[$€£¥₹]?\.[0-9]+"
     r"|[^\W\d_]+(?:['’][^\W\d_]+)*"
     r"|[^\w\s]"
 )
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_RAISED = re.compile(r"(?<=[A-Za-z0-9)])[⁻⁺]?[⁰¹²³⁴-⁹]+")
 _SEPARATORS = frozenset(".,;:!?\"'`*_(){}[]“”‘’«»。，、！？；：$\\")
+_AMOUNT = 60  # characters of a text that is a number with its unit
 _BINDS = frozenset("+-−*/^=<>≤≥×·√%")
 """What stands beside a value makes it part of a longer one."""
 
@@ -102,13 +126,18 @@ def read_choice(text: str, question: Question, *, guess: bool) -> Reading:
     ``ambiguous``.
     """
     is_unclear = False
-    for candidate in (*find_candidates(text), *(last_line(text) if guess else ())):
+    picks = (_make_pick(text, pick) for pick in _PICK.finditer(text[-CLIP:]))
+    for candidate in (*find_candidates(text), *picks, *(last_line(text) if guess else ())):
         letter = _settle_choice(candidate.piece, question, is_guess=candidate.rule == "last-line")
         if letter == _UNCLEAR:
             is_unclear = True
         elif letter is not None:
             return Reading(value=letter, rule=candidate.rule)
     return Reading(value=None, rule=_UNCLEAR if is_unclear else "none")
+
+
+def _make_pick(text: str, pick: re.Match[str]) -> Candidate:
+    return Candidate(rule="cue", piece=text[-CLIP:][pick.end() :].partition("\n")[0])
 
 
 def equals_choice(value: str, gold: str, question: Question) -> bool:
@@ -122,11 +151,16 @@ def equals_choice(value: str, gold: str, question: Question) -> bool:
 def _settle_choice(piece: str, question: Question, *, is_guess: bool) -> str | None:
     """Return the one choice that a piece says."""
     verbatim = _split_values(piece)
-    for same in (list[str].__eq__, _are_equal_numbers):
-        for i, choice in _letter_choices(question):
-            if verbatim and same(verbatim, _split_values(choice)):
-                return string.ascii_uppercase[i]
+    for i, choice in _letter_choices(question):
+        if verbatim and verbatim == _split_values(choice):
+            return string.ascii_uppercase[i]
+    if (correction := _CORRECTION.search(piece)) is not None:
+        return _settle_choice(piece[correction.end() :], question, is_guess=is_guess)
+    if letter := _match_amount(piece, question):
+        return letter
     plain = without_markup(piece[:CLIP])
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKC", plain)
     letter = _read_letter(plain, question)
     if letter is None and is_guess:
         letter = _read_last_letter(plain, question)
@@ -164,6 +198,10 @@ def _read_last_letter(plain: str, question: Question) -> str | None:
         letter
         for match in re.finditer(r"[(\[]([A-Z])[)\]]|\*\*([A-Z])\*\*", plain)
         if (letter := _valid_letter(match[1] or match[2], question)) is not None
+    } or {
+        letter
+        for match in _LAST_NAMED.finditer(plain)
+        if (letter := _valid_letter(match["named"] or match["last"], question)) is not None
     }
     if not letters:
         return None
@@ -247,17 +285,46 @@ def _is_bounded(values: list[str], start: int, end: int) -> bool:
 def _split_values(text: str) -> list[str]:
     """Return words, numbers with their signs, and symbols, folded, without separators."""
     folded = _FRACTION.sub(r"\1/\2", text[:CLIP])
-    folded = unicodedata.normalize("NFKC", without_markup(folded)).casefold().replace("\u2212", "-")
+    folded = _RAISED.sub(lambda run: "^" + unicodedata.normalize("NFKC", run[0]), folded)
+    folded = unicodedata.normalize("NFKC", without_markup(folded)).casefold()
+    folded = _SQUASHED.sub(r"\1", folded.replace("\u2212", "-").replace("\u2044", "/"))
     return [token for token in _TOKEN.findall(folded) if token not in _SEPARATORS]
 
 
-def _are_equal_numbers(values: list[str], others: list[str]) -> bool:
-    """Return whether both are one number, of any form, where only one names its currency."""
-    if len(values) != 1 or len(others) != 1:
-        return False
-    numbers = [read_number(text) for text in (values[0], others[0])]
-    marks = [set(text) & set("$€£¥₹%°") for text in (values[0], others[0])]
-    return numbers[0] is not None and numbers[0] == numbers[1] and not (marks[0] and marks[1])
+def _match_amount(piece: str, question: Question) -> str | None:
+    """Return the one choice that is the amount that a piece is: ``$5.00`` is ``$5``, ``½`` 1/2."""
+    if (amount := _read_amount(piece)) is None:
+        return None
+    letters: list[str] = []
+    for i, choice in _letter_choices(question):
+        other = _read_amount(choice)
+        if other is not None and amount[0] == other[0] and _are_units_equal(amount[1], other[1]):
+            letters.append(string.ascii_uppercase[i])
+    return letters[0] if len(letters) == 1 else None
+
+
+def _read_amount(text: str) -> tuple[Fraction, frozenset[str]] | None:
+    """Return the value of a text that is one number, with its unit; None: it is not."""
+    text = text[:_AMOUNT]
+    plain = plain_text(text)
+    items = list(islice(find_values(plain), 2))
+    if not items:
+        items = find_number_words(plain)
+        if len(items) != 1 or plain[: items[0].start].strip(EDGES):
+            return None
+    elif len(items) > 1 or read_number(text) is None:
+        return None
+    item = items[0]
+    unit = " ".join(re.findall(r"[$€£¥₹]", plain[: item.start + 3])) + plain[item.end :]
+    marks = ["%"] if plain[item.start : item.end].rstrip().endswith("%") else []
+    return item.value, frozenset([*marks, *re.findall(r"[$€£¥₹°]|[^\W\d_]+", unit.casefold())])
+
+
+def _are_units_equal(units: frozenset[str], others: frozenset[str]) -> bool:
+    """Return whether two units do not contradict each other: one has none, or both are one."""
+    names = {"percent": "%", "percents": "%", "dollars": "$", "dollar": "$", "euros": "€"}
+    first, second = ({names.get(unit, unit) for unit in each} for each in (units, others))
+    return not first or not second or first == second
 
 
 def _offset_of(plain: str, index: int) -> int:

@@ -36,7 +36,12 @@ _PARTS = {
     "eighth": 8,
     "ninth": 9,
     "tenth": 10,
+    "twelfth": 12,
+    "fifteenth": 15,
+    "sixteenth": 16,
+    "twentieth": 20,
     "hundredth": 100,
+    "thousandth": 1000,
 }
 _NUMERAL = "|".join(sorted([*_WORDS, *_BIG, "hundred"], key=len, reverse=True))
 _PART = "|".join(f"{part}s?" for part in _PARTS)
@@ -47,7 +52,7 @@ _RUN = re.compile(
     rf"(?:(?:\s|-|\sand\s)(?:{_NUMERAL}))*(?:\spoint(?:\s(?:{_NUMERAL}))+)?"
     rf"(?:\sand\s(?:an?|one|two|three|four|five|seven)[\s-](?:{_PART})(?:\s(?:{_SCALE})\b)?"
     rf"|[\s-](?:{_PART}))?"
-    rf"|(?:an?[\s-])?(?:half|third|quarter)(?!-))\b(?!-|['’]s\b)",
+    rf"|an?[\s-](?:{_PART})(?!-)|(?:half|third|quarter)(?!-))\b(?!-|['’]s\b)",
     re.IGNORECASE,
 )
 _NO_NUMBER = re.compile(
@@ -57,7 +62,8 @@ _ORDINARY = re.compile(
     r"\s?(?:of|by|thing|who|that|which|more|such|way|person|can|day)\b", re.IGNORECASE
 )
 _CHINESE = re.compile(
-    r"[负負]?[零〇一二两兩三四五六七八九十百千万萬亿億]++(?:点[零〇一二三四五六七八九]++)?"
+    r"(?<![第唯统同0-9])(?!一[共样起些般定直旦致切])(?!十分)[负負]?[零〇一二两兩三四五六七八九十百千万萬亿億]++(?:点[零〇一二三四五六七八九]++|分之[零〇一二两三四五六七八九十百千]++)?"
+    r"(?![角边邊])"
 )
 _CHINESE_DIGITS = {
     **{sign: n for n, sign in enumerate("零一二三四五六七八九")},
@@ -165,6 +171,12 @@ def _parse_integer(words: list[str]) -> int | None:
 
 def _parse_chinese(run: str) -> Fraction | None:
     """Return the value of ``四十二``, ``三千五百``, ``一百二十万``, ``三点五``."""
+    bottom, is_part, top = run.partition("分之")
+    if is_part:
+        parts = _parse_chinese(top), _parse_chinese(bottom)
+        if bottom == "百":  # a percentage keeps its figure
+            return parts[0]
+        return parts[0] / parts[1] if parts[0] is not None and parts[1] else None
     run, _, places = run.partition("点")
     if not run:
         return None

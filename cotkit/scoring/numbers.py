@@ -21,8 +21,10 @@ MAX_DIGITS = 400
 """Numbers that need more digits than this are refused: nobody writes them as an answer."""
 
 _LOOKALIKE: dict[int, str] = {
-    ord(mark): plain for mark, plain in zip("．，％－−–⁄٫٬٪‐‑", ".,%---/.,%--", strict=True)
+    ord(mark): plain for mark, plain in zip("．％－−–⁄٫٬٪‐‑", ".%---/.,%--", strict=True)
 }
+_WIDE_COMMA = re.compile(r"(?<=[0-9])，(?=[0-9]{3}(?![0-9]))")
+_SPACE_GROUPS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3}){2,}(?![0-9])")
 _MARKUP = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mathsf|operatorname|mbox|hbox|bf"
     r"|rm"
@@ -40,7 +42,7 @@ _FRAC = rf"\\[dtc]?frac\s?(?:\{{\s?(-?{_DIGITS})\s?\}}\s?\{{\s?({_DIGITS})\s?\}}
 _GROUP = r"\{(?:[^{}]|\{[^{}]*+\})*+\}"  # braces, one pair of them inside
 _CORE = re.compile(
     # dates, versions and clock times come first, so that no part of them is taken for a number
-    r"(?P<skip>[0-9]++(?:(?:/[0-9]++){2,}+|(?:\.[0-9]++){2,}+|(?::[0-9]{2}(?![0-9]))++))"
+    r"(?P<skip>[0-9]{1,2}h[0-9]{2}(?![0-9A-Za-z])|[0-9]++(?:(?:/[0-9]++){2,}+|(?:\.[0-9]++){2,}+|(?::[0-9]{2}(?![0-9]))++))"
     r"|(?P<prefix>0[xX][0-9A-Fa-f]++|0[bBoO][0-9]++)"
     rf"|(?P<run>[0-9]++(?:{_SEPARATOR}[0-9]++)*+)(?P<decimals>\.[0-9]++)?+"
     r"|(?<![.0-9])(?P<bare>\.[0-9]++)"
@@ -48,11 +50,11 @@ _CORE = re.compile(
     rf"|(?P<opaque>\\[dtc]?frac\s?{_GROUP}\s?{_GROUP}|\\binom\s?{_GROUP}\s?{_GROUP}"
     rf"|\\sqrt\s?(?:\[[^\]\n]{{0,9}}\])?\s?(?:{_GROUP}|[0-9a-z])"
     r"|\\(?:log|ln|sin|cos|tan|pi|infty|theta|phi"
-    r"|exp)\b(?:_\{?[0-9a-z]{1,9}\}?)?\s?(?:\{[^{}\n]{0,40}\}"
+    r"|exp)(?![A-Za-z])(?:_\{?[0-9a-z]{1,9}\}?)?\s?(?:\{[^{}\n]{0,40}\}"
     r"|\([^()\n]{0,40}\)|[0-9]++)?"
     r"|[√∛∜]\s?(?:\([^()\n]{0,40}\)|[0-9]++(?:\.[0-9]++)?|[a-z])?"
     r"|\b(?:sqrt|log|ln|sin|cos|tan)\s?\([^()\n]{0,40}\)"
-    r"|(?:±|\\pm)\s?[0-9]++(?:\.[0-9]++)?|π)"
+    r"|(?:±|\\pm)\s?[0-9]++(?:\.[0-9]++)?|\|-[0-9.]{1,20}\||π)"
 )
 _MIXED = re.compile(
     rf"(?:\s?|\sand\s)(?:(?P<vulgar>[{_VULGAR}])|(?P<frac>{_FRAC}))"
@@ -71,7 +73,7 @@ _PARTS = {
 } | {"quarter": 4}
 _PART_COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
 _OVER = re.compile(
-    rf"(?:/|\sover\s)({_DIGITS})(?![0-9/]|\.[0-9])"
+    rf"(?:/|\sover\s(?=[0-9]+(?![0-9]|\s*[A-Za-z])))({_DIGITS})(?![0-9/]|\.[0-9])"
     r"|[\s-](half|halves|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth)(s?)\b"
 )
 _TIMES_TEN = re.compile(
@@ -88,7 +90,7 @@ _SCALES: dict[str, Fraction] = {
     word: Fraction(value)
     for value, words in {
         10**2: "hundred hundreds 百",
-        10**3: "thousand thousands tsd 千 천 mille тыс тысяч тысячи tausend",
+        10**3: "thousand thousands tsd mil 千 천 mille тыс тысяч тысячи tausend",
         10**4: "万 萬 만",
         10**5: "lakh lakhs lac lacs",
         10**6: "million millions mn mln mio millionen millón millones milhão milhões milioni"
@@ -109,15 +111,15 @@ _SIGNS = "百千천万萬만亿億억兆조"
 _SCALE = re.compile(
     r"[^\S\n]?[\s}$*]{0,24}-?(?P<word>"
     + "|".join(sorted((word for word in _SCALES if word not in _SIGNS), key=len, reverse=True))
-    + rf")\b|\s?(?P<sign>[{_SIGNS}])",
+    + rf")\b|\s?(?P<sign>[{_SIGNS}])(?!(?<=千)[克米瓦卡焦帕赫伏安字])(?!(?<=百)分)",
     re.IGNORECASE,
 )
 _SMALLER = re.compile(
-    r"\s(?:and\s)?([0-9]+(?:\.[0-9]+)?)\s(hundred|thousand|lakh|million|billion)\b"
-    rf"|([0-9]+)([{_SIGNS}]?)",
+    r",?\s(?:and\s)?([0-9]+(?:\.[0-9]+)?)\s(hundred|thousand|lakh|million|billion)\b"
+    rf"|\s?([0-9]+)([{_SIGNS}])|(?:\sand\s(?=[0-9]{{1,2}}(?![0-9/]|[.,\s][0-9])))?([0-9]+)",
     re.IGNORECASE,
 )
-_LETTER_SCALE = re.compile(r"([kKMBT])(?![A-Za-z0-9^²³])")
+_LETTER_SCALE = re.compile(r"(?:\s{6,24}(?=[kKMBT]\}))?([kKMBT])(?![A-Za-z0-9^²³])")
 _MONEY_SCALE = re.compile(r"\s?([kKMBTbmt]|mm|MM|mil)(?![A-Za-z0-9^²³])")
 _REST = re.compile(r"\s?(?:\{[^{}]*\}|[0-9]++)?[^\s.,;=≈]*+(?:\.[0-9][^\s.,;=≈]*+)*+")
 _HAS_MONEY = re.compile(r"[$€£¥₹₩₽]|USD|EUR|GBP|Rs")
@@ -133,8 +135,8 @@ _SURE_POINT = re.compile(
     r"(?<![0-9.,])(?:[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]|[0-9]+\.(?:[0-9]{1,2}|[0-9]{4,9})(?![0-9.,]))"
 )
 _COMMA_LANGUAGE = re.compile(
-    r"\b(?:r[ée]ponse|sont|donc|respuesta|entonces|antwort|ergebnis|ist|sind|lautet"
-    r"|betr[äa]gt|risposta|sono|quindi|resposta|então|portanto|antwoord|svar(?:et)?|vastaus"
+    r"\b(?:r[ée]ponse|r[ée]sultat|est|avec|co[ûu]te|sont|donc|respuesta|resultado|entonces|cuesta|igual|antwort|kostet|ergebnis|ist|sind|lautet"
+    r"|betr[äa]gt|risposta|risultato|sono|quindi|resposta|então|portanto|antwoord|svar(?:et)?|vastaus"
     r"|odpowied[źz]|cevap|jawaban(?:nya)?|c[âa]u tr[ảa] l[ờo]i|đáp án|ответ|итого|відповідь|odpověď"
     r"|v[áa]lasz|răspuns(?:ul)?|απάντηση)\b",
     re.IGNORECASE,
@@ -143,14 +145,18 @@ _PERCENT = re.compile(r"\s?%")
 _EXPRESSION = re.compile(
     r"\s?(?:[√∛π∞]|\\(?:sqrt|pi|theta|phi|alpha|beta|lambda|log|ln|sin|cos|tan|infty|binom"
     r"|mathbb)\b"
-    r"|\\[dtc]?frac\b)"
+    r"|\\[dtc]?frac\b(?!\{\s{4,}[A-Za-z]))"
+    r"|\.?[0-9]*\s?\\(?:overline|dot|bar)\b|\.[0-9]*\([0-9]+\)"
+    r"|\s(?:choose\s[0-9]|mod(?:ulo)?\s[0-9]|factorial\b|(?:raised )?to the power\b|raised to\b"
+    r"|to the [0-9]+(?:st|nd|rd|th)\b(?! [a-z])|pi\b|log\b|ln\b|sqrt|i\b(?=\s*[.$)]|\s*$)"
+    r"|(?:squared|cubed)\b(?! (?:units?|inch|feet|f?t\b|met|c?m\b|centi|kilo|yard|mile)))"
     r"|(?:\s?|\\,)(?:[xyzn]|[xyz]{2,3})(?=\s?\^)|\s?\^"
     r"|(?:[xyznijabeqruv]|[xyzab]{2,3})(?![A-Za-z'\u2019/])"
-    r"|_\s?\{?\s?(?!(?:\\text\{)?(?:10|ten)\b)[0-9a-z]{1,9}|[₀-₉]"
+    r"|[0-9A-F]{0,20}_\s?\{?\s?(?!(?:\\text\{)?(?:10|ten)\b)[0-9a-z]{1,9}|[₀-₉]"
     r"|\s?\(?\s?(?:in\s)?\bbase[\s-](?!10\b|ten\b)(?:[0-9]|two|three|four|five|six|seven|eight"
     r"|nine|twelve|sixteen)"
     r"|!+(?=[ \t]*(?:[.,;}$)\\*/=]|[-+][ \t]?[0-9]))"
-    r"|\s?[-+*/]\s?[0-9]*(?:√|π|\\sqrt|\\pi|\\log|\\ln|[xyzn](?![A-Za-z]))"
+    r"|\s?[-+*/]\s?[0-9]*(?:√|π|\\sqrt|\\pi|\\log|\\ln|pi\b|sqrt|[xyzn](?![A-Za-z]))"
 )
 _LEFT = re.compile(
     r"(?:(?<![0-9A-Za-z)\]}%.\-])(?P<sign>[-+]))?"
@@ -280,8 +286,9 @@ def plain_text(text: str, *, comma: bool = False) -> str:
     """
     if not text.isascii():
         text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
-        text = text.translate(_LOOKALIKE)
+        text = _WIDE_COMMA.sub(",", text.translate(_LOOKALIKE))
     text = _POINT_GROUPS.sub(lambda run: run[0].replace(".", "_"), text)
+    text = _SPACE_GROUPS.sub(lambda run: run[0].replace(" ", "_"), text)
     if comma:
         text = _COMMA_RUN.sub(_swap_marks, text)
     return _MARKUP.sub(_blank, text)
@@ -386,17 +393,19 @@ def _scale_number(
 ) -> tuple[Fraction | None, int]:
     """Multiply by the scale words that follow, and add what a smaller scale counts."""
     smallest: Fraction | None = None
+    if is_money and (letter := _MONEY_SCALE.match(plain, offset)) and value is not None:
+        return _shift_exponent(value, _MONEY_SCALES[letter[1]]), letter.end()
     while value is not None and (scale := _SCALE.match(plain, offset)):
         smallest = _SCALES[(scale["word"] or scale["sign"]).lower()]
         value, offset = _limit_length(value * smallest), scale.end()
     if smallest is None:
-        letter = (_MONEY_SCALE if is_money else _LETTER_SCALE).match(plain, offset)
+        letter = _LETTER_SCALE.match(plain, offset)
         if letter and value is not None:
             return _shift_exponent(value, _MONEY_SCALES[letter[1]]), letter.end()
         return value, offset
     while value is not None and (more := _SMALLER.match(plain, offset)):
         unit = _SCALES[(more[2] or more[4]).lower()] if more[2] or more[4] else Fraction(1)
-        part = Fraction((more[1] or more[3])[:MAX_DIGITS]) * unit
+        part = Fraction((more[1] or more[3] or more[5])[:MAX_DIGITS]) * unit
         if part >= smallest:
             break
         value, offset, smallest = value + part, more.end(), unit

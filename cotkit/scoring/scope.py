@@ -12,7 +12,18 @@ CLIP = 1000
 _MARKER = (  # what chat templates put between turns, written out as text
     r"(?:<\|(?!(?:channel|message|constrain|begin_of_box|end_of_box)\|>)[/A-Za-z][\w ▁/-]{0,30}\|>"
     r"|<｜[^<>｜\n]{1,30}｜>|</?s>|<(?:end|start)_of_turn>|<(?:eos|bos|pad|eot|eod|unk)>"
-    r"|\[/?INST\]|<</?SYS>>)"
+    r"|<end_of_utterance>|<extra_id_[0-9]{1,2}>|<\|turn>|<turn\|>|\[\|/?[A-Za-z_]{2,20}\|\]"
+    r"|\[e~\[|\]~b\]|</?(?:user|human|assistant|bot|role)>|\[/?INST\]|<</?SYS>>)"
+)
+_ROLE = (
+    r"(?:human|user|assistant|ai|bot|gpt|chatgpt|utilisateur|usuario|benutzer|utente|пользователь"
+    r"|用户|助手|ユーザー|アシスタント|사용자)"
+)
+_PROBLEM = (
+    r"(?:question|problem|instruction|exercise|example|input|task|query|prompt|conversation"
+    r"|dialogue|pregunta|problema|frage|aufgabe|domanda|pergunta|exercice|ejercicio|вопрос|задача"
+    r"|vraag|pytanie|fråga|spørgsmål|kysymys|otázka|soru|soal|swali|câu hỏi|प्रश्न|প্রশ্ন|ప్రశ్న"
+    r"|คำถาม|سؤال|问题|題目|题目|例题|問題|質問|질문|문제)"
 )
 _LEADING = re.compile(
     rf"(?:\s*(?:{_MARKER}(?:\s*(?:assistant|model)\b)?"
@@ -20,24 +31,42 @@ _LEADING = re.compile(
     re.IGNORECASE,
 )
 _TURN = re.compile(
-    rf"{_MARKER}|^[^\S\n]{{0,4}}[#*_<\[]{{0,6}}\s?(?:human|user"
-    rf"|assistant)[*_>\]]{{0,3}}[ \t]{{0,2}}:",
+    rf"{_MARKER}|^[^\S\n]{{0,4}}[#*_<\[]{{0,6}}\s?{_ROLE}(?: ?[0-9]{{1,2}})?[*_>\]]{{0,3}}"
+    r"[ \t]{0,2}[:：]|^(?:user|human|assistant)\n|^system:\s{1,2}you\b"
+    r"|(?<=[.!?>])[ \t]{1,2}(?:human|user|assistant):",
     re.IGNORECASE | re.MULTILINE,
 )
 _TASK = re.compile(
     r"(?<!\S)\*{0,3}(?:Q|Question)\*{0,3}:"
-    r"|^[^\S\n]{0,4}[#*_]{0,6}[ \t]{0,2}(?:(?:next|new|another)[ \t])?(?:question|problem"
-    r"|instruction"
-    r"|exercise|example|input|task|query)s?[ \t]{0,2}(?:#?[0-9]{1,4})?[*_]{0,3}[ \t]{0,2}:",
+    rf"|^[^\S\n]{{0,4}}[#*_]{{0,6}}[ \t]{{0,2}}(?:(?:next|new|another|follow-up)[ \t])?{_PROBLEM}s?"
+    r"(?:[ \t]statement)?[ \t]{0,2}(?:#?[0-9]{1,4})?[*_]{0,3}[ \t]{0,2}[:：]"
+    rf"|^#{{1,6}}[ \t]{{1,2}}[*_]{{0,3}}{_PROBLEM}(?:[ \t]#?[0-9]{{1,4}})?[*_]{{0,3}}[ \t]*$"
+    rf"|^[*_]{{0,3}}{_PROBLEM}[ \t]#?[0-9]{{1,4}}[*_.]{{0,4}}[ \t]*$|^[问問][:：]",
     re.IGNORECASE | re.MULTILINE,
 )
 _WORD = re.compile(r"[^\W_]")
-_SAYS_SOMETHING = re.compile(r"\d|\banswer\b|\([A-Z]\)", re.IGNORECASE)
+_SAYS_SOMETHING = re.compile(
+    r"\d|\banswer\b|\([A-Z]\)|答|정답|\b(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)\b",
+    re.IGNORECASE,
+)
+_STRUCK = re.compile(r"~~(?=\S)[^~\n]{1,400}~~|<(del|strike)>[^<>\n]{1,400}</\1>", re.IGNORECASE)
 
 
 def answer_scope(text: str) -> str:
     """Return the part of a reply in which its answer may stand."""
-    return before_run_on(split_reasoning(text)[1])
+    answer = before_run_on(split_reasoning(text)[1])
+    if "~~" in answer or "</" in answer:
+        answer = _STRUCK.sub(" ", answer)
+    return answer
+
+
+def runs_on(text: str) -> bool:
+    """Return whether a reply goes on into another turn or problem, which is cut before reading."""
+    answer = split_reasoning(text)[1]
+    leading = _LEADING.match(answer)
+    assert leading is not None  # it can match nothing
+    behind = answer[leading.end() + len(before_run_on(answer)) :]
+    return _WORD.search(_TURN.sub(" ", behind)) is not None
 
 
 def before_run_on(text: str) -> str:

@@ -16,20 +16,27 @@ EDGES = string.whitespace + string.punctuation + "。、，！？：；「」『
 _WRAPPER = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt|cal)|mbox|hbox|operatorname"
     r"|emph|bold"
-    r"|boldsymbol|underline)\*?\s?(?=\{)|\\(?:left|right|displaystyle)\b|\\[()\[\]]"
+    r"|boldsymbol|underline)\*?\s?(?=\{)|\\(?:bf|rm|it|sf|tt)(?![A-Za-z])|\\(?:left|right|displaystyle)\b|\\[()\[\]]"
     r"|</?(?:b|i|u|em|strong|span|mark|code|answer|ans)(?:\s[^<>]{0,60})?>"
 )
+_BOLD = re.compile(r"(\*\*)(?=\S)([^*\n]{1,200}?)(?<=\S)\1")
+_CLAUSE = r"(?:it|he|she|they|this|that|the|there|we|as|because|since)\b"
+_POLITE = re.compile(r"(?:です|でした|である|입니다|이에요|예요|이다)[。.!]?\s*\Z")
 _REASON = re.compile(
     r"\s*[,;:(\u2013\u2014-]?\s*\b(?:because|since|as (?:it|he|she|they|this|that|the|there|we)"
-    r"|due to|given that"
+    r"|due to|given (?:that|its|his|her|their|the)|rather than|instead of|and not"
     r"|which (?:is|are|was|were|means|makes)|whose|for the reason|not (?!only\b))\b.*|(?<=\w);\s.*"
     r"|(?<=[\w)\]\"'])\s*[,，]?\s*(?:因为|因為|なぜなら|而不是).*"
-    r"|(?<=[\w)\]\"'])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*"
+    r"|(?<=[\w)\]\"'*])\s+\((?!s\)).*|\s+[\u2013\u2014]\s.*"
+    rf"|(?:\s-\s|\u2013|\u2014)(?={_CLAUSE}).*"
+    r"|,\s(?:car|da|pues|bo|denn|vì)\s.*"
+    r"|,?\s(?:parce qu['’e]|puisqu['’e]|weil|porque|ya que|perch[ée]|poich[ée]|omdat|потому что"
+    r"|так как|поскольку|ponieważ|çünkü|karena|fordi).*"
     r"|(?<=[^\W\d_]{4})[.!?]\s+(?=[A-Z\"'(]).*|(?<=\w)[。！？].+",
     re.IGNORECASE | re.DOTALL,
 )
 _VERDICT = re.compile(
-    r"(yes|no|true|false|valid|invalid)\b\s*[,;:.!\u2013\u2014-]\s*\S.*", re.DOTALL
+    r"(yes|no|true|false|valid|invalid)\b[\"'”’]?\s*[,;:.!\u2013\u2014-]\s*\S.*", re.DOTALL
 )
 
 
@@ -55,20 +62,22 @@ def answer_text(text: str) -> str:
     verdict = _VERDICT.fullmatch(normal)
     if verdict:
         return verdict[1]
-    plain = without_markup(text[:CLIP])
+    plain = _POLITE.sub("", without_markup(text[:CLIP]))
     reason = _REASON.search(plain)
-    short = normal_text(plain[: reason.start()]) if reason else ""
+    short = normal_text(plain[: reason.start()] if reason else plain)
     return short or normal
 
 
 def normal_text(text: str) -> str:
     """Normalise a text: fold compatibility forms and case, single spaces, no outer punctuation."""
     folded = unicodedata.normalize("NFKC", without_markup(text[:CLIP])).casefold()
-    return " ".join(folded.split()).strip(EDGES)
+    words = " ".join(folded.split())
+    return words.strip(EDGES) or words.rstrip(".")
 
 
 def without_markup(text: str) -> str:
     """Return a text without LaTeX wrappers, their braces, and tags that only mark it."""
+    text = _BOLD.sub(r"\2", text)
     if "\\" not in text and "<" not in text:
         return text
     bare = _WRAPPER.sub("", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
@@ -16,6 +17,7 @@ from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring.readers import resolve_reader
+from cotkit.scoring.scope import runs_on
 from cotkit.scoring.score import scorer_version
 from cotkit.store import AttemptRow
 from cotkit.types import Attempt, Problem, Reading
@@ -112,6 +114,7 @@ def _make_facts(
         bench_version=bench.version,
         n_problems=len(scored.problems if ask.missing == "wrong" else attempted),
         n_total=len(scored.problems),
+        run_ons=scored.run_ons,
         **describe_arms(scored.facts),
     )
 
@@ -141,6 +144,8 @@ class ScoredCompletions:
         """Arm -> problem id -> sample -> row."""
         self.facts: dict[str, ArmFacts | None] = {}
         """Arm -> what the file says of it."""
+        self.run_ons: Counter[str] = Counter()
+        """Arm -> attempts that ran on into another turn or problem, of those without their text."""
         self.says_end = False
         """Whether any completion came with a stop reason."""
         self._bench, self._ask = bench, ask
@@ -171,7 +176,11 @@ class ScoredCompletions:
                 field="sample",
                 hint="number several completions of a problem: 0, 1, 2, ...",
             )
-        samples[row.sample] = self._without_texts(row, keeps_text=record.facts is not None)
+        keeps_text = record.facts is not None
+        if not keeps_text:
+            texts = (row.text, *(draft.text for draft in row.drafts))
+            self.run_ons[line.arm] += any(map(runs_on, texts))
+        samples[row.sample] = self._without_texts(row, keeps_text=keeps_text)
         if self.facts.setdefault(line.arm, record.facts) != record.facts:
             self.facts[line.arm] = None  # two files in one: nothing holds of all its attempts
         self.says_end |= line.says_end
