@@ -236,6 +236,7 @@ def scale(
     assume_sustained: bool = False,
     thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
     by_steps: bool = False,
+    by_length: bool = False,
     losses: Mapping[str, float] | None = None,
     resources: Resources = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
@@ -254,6 +255,7 @@ def scale(
             before there are results.
         thresholds: gains whose beginnings the staircase names, fractions, rising.
         by_steps: whether to analyse the problems of each number of steps by themselves.
+        by_length: the same by the length of the answer: digits of a number, words of a text.
         losses: model -> pretraining loss in nats per token, for ``x="loss"``.
         resources: as there, without a budget, which is of one run.
         log_dir: as there.
@@ -281,6 +283,7 @@ def scale(
             thresholds=tuple(thresholds),
             losses=dict(losses or {}),
             by_steps=by_steps,
+            by_length=by_length,
         ),
         log_dir=log_dir,
         emit=on_event,
@@ -321,7 +324,8 @@ def score(
         bench: a name, the path of a JSONL file, or a benchmark object.
         reader: the reader that decides what is correct.
         arm: what to call those that name no arm.
-        baseline: the arm that the others are measured against, on the same problems.
+        baseline: the arm that the others are measured against, on the same problems; ``chance``:
+            what guessing solves.
         margin: smallest gain that counts as material, a fraction.
         missing: ``leave-out`` or ``wrong``: what becomes of problems without a completion.
         on_row: called with every scored completion, in the order given.

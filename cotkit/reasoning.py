@@ -86,6 +86,17 @@ FAMILIES: tuple[ReasoningFamily, ...] = (
 )
 """Every family; a format that is not listed is read as part of the answer."""
 
+MARKS: tuple[tuple[str, str], ...] = (
+    ("<think>", "</think>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<thinking>", "</thinking>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+"""(open, close) as models write them, where a thought can be ended for them."""
+
 _OPEN = "|".join(rf"(?:\A\s*+)(?:{f.open})" if f.is_first else f.open for f in FAMILIES)
 _MARK = re.compile(rf"(?P<close>{'|'.join(f.close for f in FAMILIES)})|{_OPEN}")
 _HINTS = ("<", "&lt;", "[t", "[T", "[/", "◁", "analysis", "commentary", "final", "Here", "Thinking")

@@ -138,6 +138,8 @@ class Decoding:
     budget in tokens as digits; None: as the model does by itself."""
     max_thinking_tokens: int | None = field(default=None, metadata=LATER)
     """The most tokens of thinking beside the answer's, at least 1; None: the backend's habit."""
+    n_waits: int = field(default=0, metadata=LATER)
+    """How often the end of a thought is replaced by "Wait", so that it goes on (local models)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ def _row(arm: str, i: int, mark: str, strict: str | None) -> AttemptRow:
         text="...",
         gold="7",
         readings={
-            name: Reading(value="7" if ok else None, rule="last-number")
+            name: Reading(value="7" if ok else None if mark in "utr" else "8", rule="last-number")
             for name, ok in right.items()
         },
         correct_by=right,
@@ -116,7 +116,7 @@ def test_a_gain_is_counted_and_said() -> None:
         "(95 % interval +8.9 to +54.7; 9 better, 1 worse of 24; p = 0.012)."
     )
     assert comparison.notes == ()
-    uncopied = {"reasons", "thinking", "upper_bounds", "flips"}
+    uncopied = {"reasons", "thinking", "upper_bounds", "flips", "run_ons", "chance"}
     copied = {k: v for k, v in dataclasses.asdict(facts(24)).items() if k not in uncopied}
     assert copied.items() <= dataclasses.asdict(comparison).items()
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import cotkit
-from cotkit.analysis.gains import gain_over_chance
 from cotkit.benchmarks import gsm8k, load_benchmark
 from cotkit.benchmarks.coin_flips import CoinFlips
 from cotkit.benchmarks.last_letters import LastLetters
@@ -175,24 +174,26 @@ def test_an_oracle_solves_all_and_a_guesser_is_at_chance(home: Path, name: str) 
         for answer in (tell_gold, guess):
             comparison = cotkit.compare(
                 make_model(problems, answer),
-                "zero-shot-cot",
+                ["standard", "zero-shot-cot"],
                 bench=spec,
                 limit=limit,
+                baseline="chance",
                 log_dir=home / "logs",
             )
-            for cell in comparison.cells:
+            for cell, verdict in zip(comparison.cells, comparison.verdicts, strict=True):
                 n_correct = cell.outcomes.get("correct", 0)
                 assert sum(cell.outcomes.values()) == limit
+                assert verdict.gain.control == "chance"
                 if answer is not guess:
                     assert n_correct == limit, (spec, cell.arm)
+                    assert verdict.gain.label == "helps", (spec, verdict.sentence)
+                    assert verdict.sentence.startswith(f"{cell.arm} leaves chance: 100.0 %")
                     continue
                 options = problems[0].question.choices or problems[0].options
-                if not options:
-                    assert n_correct == 0, (spec, cell.arm)
-                    continue
-                scores = [1.0] * n_correct + [0.0] * (limit - n_correct)
-                gain = gain_over_chance(scores, 1 / len(options), 0.999)
-                assert gain.interval.low < 0 < gain.interval.high, (spec, cell.arm)
+                assert options or n_correct == 0, (spec, cell.arm)
+                interval = verdict.gain.interval
+                assert interval.low <= 0 < interval.high, (spec, verdict.sentence)
+                assert "told from chance" in verdict.sentence
 
 
 # --- generated sets

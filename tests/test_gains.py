@@ -293,7 +293,7 @@ def test_a_gain_over_chance_of_clusters_is_inverted_by_clusters() -> None:
     assert clustered.interval.high <= 0.75
     assert (clustered.interval.low > 0) == (clustered.p_value < 0.05)
     with pytest.raises(UsageError, match="chance must lie between"):
-        gain_over_chance(right, 1.0, 0.95)
+        gain_over_chance(right, 1.1, 0.95)
 
 
 # ---- runs that may stop ----------------------------------------------------------------------

@@ -59,6 +59,7 @@ OTHER_DECODING = {
     "seed": 3,
     "thinking": "off",
     "max_thinking_tokens": 7,
+    "n_waits": 1,
 }
 
 

@@ -37,6 +37,12 @@ GOLDEN = {
     + "Q: Half of 9?\nA: 9 / 2 = 4.5. The answer is 4.5.\n\n"
     + ASKED,
     "zero-shot-cot": HEAD + ASKED + " Let's think step by step.",
+    "draft": HEAD.replace(
+        "question. ",
+        "question. Work it out step by step, but write of each step only a draft of five words"
+        " at most. ",
+    )
+    + ASKED,
 }
 
 

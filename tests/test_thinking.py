@@ -15,6 +15,7 @@ from cotkit.backends._hosted.thinking import ROOM
 from cotkit.backends.hf import Hf
 from cotkit.errors import BackendError, UsageError
 from cotkit.identity import canonical_json
+from cotkit.reasoning import MARKS, split_reasoning
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.backend import build_backend
 from cotkit.types import Decoding, Message, Request
@@ -137,7 +138,6 @@ CANNOT: list[tuple[str, str, str]] = [
     ("anthropic/claude-opus-5-5", "off", "it can: on, low"),
     ("openai-api/vllm/m", "1000", "it can: off, on"),
     ("openai-api/vllm/m", "maybe", "is not off, on, minimal"),
-    ("openai-api/vllm/m", "0", "below 1 token"),
 ]
 
 
@@ -210,7 +210,7 @@ def test_a_local_template_is_told_by_its_own_switch(tmp_path: Path) -> None:
     backend = Hf(model=str(folder), chat=True, dtype="float32")
     assert backend.thinking_room(Decoding(max_tokens=8)) > 0, "it thinks unless told not to"
     assert backend.thinking_room(Decoding(max_tokens=8, thinking="off")) == 0
-    with pytest.raises(UsageError, match=r"no such switch \(it can: off, on\)"):
+    with pytest.raises(UsageError, match=r"no such switch \(it can: off, on, a budget"):
         backend.thinking_room(Decoding(max_tokens=8, thinking="high"))
     with pytest.raises(UsageError, match="raw text"):
         Hf(model=str(folder)).thinking_room(Decoding(max_tokens=8, thinking="on"))
@@ -241,3 +241,48 @@ def test_what_thinking_takes_away_from_a_prompt() -> None:
     assert interaction.difference == pytest.approx(gain - least)
     assert interaction.interval.low <= gain - least <= interaction.interval.high < 0
     assert any(note.startswith("thinking takes away") for note in found.notes)
+
+
+OPENED = "{% for m in messages %}[{{ m.role }}]{{ m.content }}[/]{% endfor %}[assistant]<think>"
+
+
+def complete(folder: Path, **decoding: Any) -> Any:  # noqa: ANN401 - a completion
+    """Ask a model whose template opens a thought; every byte is a token."""
+
+    async def ask() -> Any:  # noqa: ANN401
+        backend = Hf(model=str(folder), chat=True, dtype="float32")
+        message = Message(role="user", content="Hi")
+        try:
+            request = Request(messages=(message,), decoding=Decoding(**decoding))
+            return (await backend.generate(request))[0]
+        finally:
+            await backend.close()
+
+    return asyncio.run(ask())
+
+
+def test_a_local_thought_ends_at_its_budget(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path, chat_template=OPENED, has_pad=True)
+    free = complete(folder, max_tokens=40, max_thinking_tokens=1)
+    assert free.n_generated_tokens == free.n_reasoning_tokens == 41, "its thought never ends"
+    forced = complete(folder, max_tokens=12, thinking="10")
+    closing = len("\n</think>\n\n")
+    assert forced.n_generated_tokens == 10 + closing + 12
+    assert forced.n_reasoning_tokens == 10 + len("\n</think>")
+    assert free.reasoning.startswith(forced.reasoning.rstrip("\ufffd")), "the same thought, cut"
+    at_once = complete(folder, max_tokens=12, thinking="0")
+    assert not at_once.reasoning
+    assert at_once.n_generated_tokens == closing + 12
+
+
+def test_budgets_are_strategies_with_controls() -> None:
+    plan = make_plan(RunSpec(model="m", strategies=("think-budget:tokens=64",)), Sums(n=3))
+    assert plan.pairs == (("think-budget:tokens=64", "think-budget:tokens=0"),)
+    assert plan.thinking == {"think-budget:tokens=64": "64", "think-budget:tokens=0": "0"}
+    plan = make_plan(RunSpec(model="m", strategies=("think-more:times=2",)), Sums(n=3))
+    assert plan.pairs == (("think-more:times=2", "think-more:times=0"),)
+
+
+def test_every_mark_of_a_thought_is_read() -> None:
+    for opening, closing in MARKS:
+        assert split_reasoning(f"{opening}hm{closing}7") == ("hm", "7")

@@ -98,6 +98,39 @@ def measure_bias_changes(
     )
 
 
+def say_by_size(changes: Sequence[tuple[str, BiasChange]]) -> tuple[str, ...]:
+    """Say of each arm and condition at which sizes it lowers or raises the bias of its control.
+
+    Args:
+        changes: (size in words, change), by size.
+    """
+    kinds = dict.fromkeys((change.arm, change.control, change.condition) for _, change in changes)
+    return tuple(_say_kind(kind, changes) for kind in kinds)
+
+
+def _say_kind(
+    kind: tuple[str, str, BiasCondition], changes: Sequence[tuple[str, BiasChange]]
+) -> str:
+    arm, control, condition = kind
+    of_kind = [
+        (size, change)
+        for size, change in changes
+        if (change.arm, change.control, change.condition) == kind
+    ]
+    parts = [
+        f"{verb} it at {', '.join(sizes)}"
+        for label, verb in (("less_biased", "lowers"), ("more_biased", "raises"))
+        if (sizes := [size for size, change in of_kind if change.label == label])
+    ]
+    bias = f"{CONDITION_NAMES[condition]} bias, {arm} against {control}"
+    if not parts:
+        return f"{bias}: no size of {len(of_kind)} shows a change"
+    n_open = sum(change.label == "undetermined" for _, change in of_kind)
+    return f"{bias}: {' and '.join(parts)}" + (
+        f"; undetermined at {n_open} sizes" if n_open else ""
+    )
+
+
 def _replies_by_condition(rows: Sequence[AttemptRow], tags: Tags, reader: str) -> _Table:
     table: dict[tuple[str, BiasCondition], dict[str, _BiasReply]] = {}
     arms = dict.fromkeys(row.arm for row in rows)

@@ -18,7 +18,13 @@ from cotkit.analysis.following import (
     measure_following,
     tell_labels,
 )
-from cotkit.analysis.gains import Grading, Pair, compute_gains, label_direction, list_gradings
+from cotkit.analysis.gains import (
+    Grading,
+    Pair,
+    changes_direction,
+    compute_gains,
+    list_gradings,
+)
 from cotkit.analysis.interactions import interaction_sentence, measure_interactions
 from cotkit.analysis.metrics import add_normalised, measure_metrics
 from cotkit.analysis.samples import (
@@ -42,6 +48,7 @@ from cotkit.analysis.values import (
     Verdict,
 )
 from cotkit.errors import UsageError
+from cotkit.scoring.chance import CHANCE, Chance
 from cotkit.scoring.measure import preferred_scale, show_options
 from cotkit.scoring.metrics import METRICS, calibration_error, find_metric, normalise_score
 from cotkit.scoring.scope import runs_on
@@ -56,8 +63,8 @@ _ByArm: TypeAlias = Mapping[str, Mapping[str, _Attempts]]  # arm -> problem id -
 class RunFacts:
     """What a comparison says of its run.
 
-    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips`` and ``run_ons`` go into the
-    `Comparison`.
+    All but ``reasons``, ``thinking``, ``upper_bounds``, ``flips``, ``run_ons`` and ``chance`` go
+    into the `Comparison`.
     """
 
     run_id: str
@@ -84,6 +91,8 @@ class RunFacts:
     """Arm -> share of the labels of its exemplars that were flipped."""
     is_unwalled: bool = False
     """Whether code that the model wrote ran without a sandbox."""
+    chance: Chance | None = None
+    """What guessing solves; None: nothing is measured against it."""
     address: str | None = None
     """Where the model was asked, if that is no provider's own address."""
     run_ons: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -127,7 +136,7 @@ def compare(
     reader, margin, level = criteria.reader, criteria.margin, criteria.level
     table = _rows_by_arm(rows)
     paired = {names: _pair_rows(table, *names) for names in pairs}
-    gradings = list_gradings(rows, reader)
+    gradings = list_gradings(rows, reader, facts.chance.rates if facts.chance else None)
     with_failed = {names: _pair_rows(table, *names, keeps_failed=True) for names in pairs}
     counted = [
         compute_gains(
@@ -197,6 +206,8 @@ def compare(
             *upper_bound_notes(arms, facts.upper_bounds),
             *audit_notes(audits),
             *thinking_notes(rows, arms, facts.thinking),
+            *((f"chance: {facts.chance.how}",) if facts.chance else ()),
+            *note_mute_readers(gradings),
             *map(interaction_sentence, interactions),
             *comparison_notes(
                 cells,
@@ -336,6 +347,9 @@ def _completed_by_problem(attempts: Mapping[str, _Attempts]) -> dict[str, _Attem
 
 def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:
     attempts, others = table.get(arm, {}), table.get(control, {})
+    if control == CHANCE and not others:
+        by_problem = attempts.values() if keeps_failed else _completed(attempts.values())
+        return [(rows, ()) for rows in by_problem]
     if keeps_failed:
         return [(attempts[name], others[name]) for name in attempts if name in others]
     both = (_completed([attempts[name], others[name]]) for name in attempts if name in others)
@@ -345,7 +359,8 @@ def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = Fa
 def _order_arms(table: _ByArm, pairs: Sequence[tuple[str, str]]) -> list[str]:
     controls = [control for _, control in pairs]
     arms = [arm for arm, _ in pairs]
-    return list(dict.fromkeys([*controls, *arms, *sorted(table)]))
+    names = dict.fromkeys([*controls, *arms, *sorted(table)])
+    return [name for name in names if name != CHANCE or name in table]
 
 
 def _make_verdict(gradings: Sequence[Grading], gains: Sequence[Gain], margin: float) -> Verdict:
@@ -362,20 +377,25 @@ def _make_verdict(gradings: Sequence[Grading], gains: Sequence[Gain], margin: fl
 
 
 def changes_answer(main: Gain, other: Gain, grading: Grading) -> bool:
-    """Return whether another way of counting changes the answer.
+    """Return whether another way of counting changes the answer (`changes_direction`)."""
+    return not grading.is_mute and changes_direction(
+        main.label, other.label, other.gain, is_lenient=grading.is_lenient
+    )
 
-    It does if the direction of the label changes: better, worse, neither. One exception: leaving
-    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to
-    make the label undetermined while the gain kept its sign, the answer stands
-    (docs/statistics.md, "Depends on").
-    """
-    direction = label_direction(main.label)
-    if direction == label_direction(other.label):
-        return False
-    is_lenient = grading.kind == "treatment" and not grading.counts_failed
-    if is_lenient and other.label == "undetermined":
-        return math.isnan(other.gain) or other.gain * direction <= 0
-    return True
+
+def note_mute_readers(gradings: Sequence[Grading]) -> list[str]:
+    """Name the readers that read nearly nothing, so that no verdict hangs on them."""
+    notes: list[str] = [
+        Aside(f"reader {grading.reader} reads nearly nothing in any arm and moves no verdict")
+        for grading in gradings[1:]
+        if grading.is_mute
+    ]
+    if gradings[0].is_mute:
+        notes.append(
+            f"reader {gradings[0].reader}, which decides, reads nearly nothing in any arm: what it "
+            "says of a gain is of answers that it could not read"
+        )
+    return notes
 
 
 def _measure_all(

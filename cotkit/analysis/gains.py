@@ -2,7 +2,8 @@
 
 Every interval and p-value of a gain comes from here, both from one procedure:
 
-- independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p;
+- independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p; over
+  chance, which is exact, Wilson's score interval of the arm less it, with the score test;
 - problems in clusters, or scores that are shares (repeated samples, graded metrics): sign flips of
   whole clusters below 30 of them, the symmetric bootstrap-t from 30 on;
 - a metric that is no rate, where at least 30 independent problems differ: the normal interval,
@@ -15,17 +16,19 @@ Every interval and p-value of a gain comes from here, both from one procedure:
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import stdev
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.values import Gain, Label
 from cotkit.errors import UsageError
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.hypotheses import (
+    CORRELATION,
     holm,
     mcnemar_midp,
     minimum_detectable_effect,
@@ -104,6 +107,7 @@ def compute_gains(
             n_clusters=sample.n_clusters,
             n_effective=None if sample.n_clusters is None else sample.n_effective,
             clusters_needed=None if sequential else clusters_needed(sample, each),
+            chance=sample.control_rate if control == CHANCE else None,
         )
         for (arm, control), sample, estimate, p_holm in zip(
             paired, samples, estimates, adjusted, strict=True
@@ -128,7 +132,9 @@ def number_units(clusters: Mapping[str, str | None]) -> Mapping[str, int]:
 
 
 def _cluster_of(pair: Pair) -> str | None:
-    return pair[0][0].cluster or pair[1][0].cluster
+    return next(
+        (attempts[0].cluster for attempts in pair if attempts and attempts[0].cluster), None
+    )
 
 
 def _measure_pairs(
@@ -146,6 +152,7 @@ def _measure_pairs(
         [code for _, code in judged],
         n_units=len(set(units.values())),
         is_clustered=len(set(codes)) < len(codes),
+        is_over_chance=any(not control for _, control in pairs),
     )
 
 
@@ -159,9 +166,7 @@ def _watch_pairs(
             watched.update((arm > control) - (arm < control), _cluster_of(pair))
     interval = watched.sequence.interval
     if not math.isnan(gain):  # the sequence used one problem a cluster, the gain all
-        interval = dataclasses.replace(
-            interval, low=min(interval.low, gain), high=max(interval.high, gain)
-        )
+        interval = replace(interval, low=min(interval.low, gain), high=max(interval.high, gain))
     return GainEstimate(interval=interval, p_value=watched.sequence.p_value)
 
 
@@ -184,10 +189,12 @@ class PairedSample:
     """Problems on which the arm scored more."""
     n_worse: int
     """Problems on which the control scored more."""
-    method: Literal["tango", "sign-flip", "bootstrap-t", "normal"]
+    method: Literal["tango", "wilson", "sign-flip", "bootstrap-t", "normal"]
     """How its interval is made."""
     n_effective: int
     """Independent problems that it is worth: fewer than ``n`` where clusters agree."""
+    is_over_chance: bool = False
+    """Whether the control is what guessing solves: known, without variance."""
     n_clusters: int | None = None
     """Clusters; None: every problem stands alone."""
     error: float | None = None
@@ -216,48 +223,51 @@ def measure_sample(
     n_units: int,
     is_clustered: bool,
     is_resampled: bool = False,
+    is_over_chance: bool = False,
 ) -> PairedSample:
     """Return what paired scores say, summed by what is independent.
 
     Args:
         arm: Score of the arm on each problem, 0..1; the mean where it has several attempts.
-        control: The same of the control.
+        control: The same of the control, or what guessing solves of each problem.
         units: Cluster of each problem; where it stands alone, a number of its own.
         n_units: Units in the whole report, so that all its gains can be resampled together.
         is_clustered: Whether problems share units.
         is_resampled: Whether they are values of a metric: even zeros and ones are resampled, or
             have the normal interval.
+        is_over_chance: Whether ``control`` is what guessing solves.
     """
     n = len(arm)
-    n_better = sum(a > c for a, c in zip(arm, control, strict=True))
-    n_worse = sum(a < c for a, c in zip(arm, control, strict=True))
     rates = (math.fsum(arm) / n, math.fsum(control) / n) if n else (math.nan, math.nan)
-    is_binary = all(score in {0.0, 1.0} for scores in (arm, control) for score in scores)
+    if is_over_chance and len(set(control)) == 1:
+        rates = rates[0], control[0]  # a sum over n may differ in the last bit
+    scores = (arm,) if is_over_chance else (arm, control)
+    is_binary = all(score in {0.0, 1.0} for column in scores for score in column)
+    make_sample = partial(
+        PairedSample,
+        n=n,
+        arm_rate=rates[0],
+        control_rate=rates[1],
+        n_better=sum(a > c for a, c in zip(arm, control, strict=True)),
+        n_worse=sum(a < c for a, c in zip(arm, control, strict=True)),
+        is_over_chance=is_over_chance,
+    )
     if n == 0 or (is_binary and not is_clustered and not is_resampled):
-        return PairedSample(
-            n=n,
-            arm_rate=rates[0],
-            control_rate=rates[1],
-            gain=(n_better - n_worse) / n if n else math.nan,
-            n_better=n_better,
-            n_worse=n_worse,
-            method="tango",
+        sample = make_sample(
+            gain=rates[0] - rates[1],
+            method="wilson" if is_over_chance else "tango",
             n_effective=n,
         )
+        if n and not is_over_chance:  # exact in counts
+            sample = replace(sample, gain=(sample.n_better - sample.n_worse) / n)
+        return sample
     values = [a - c for a, c in zip(arm, control, strict=True)]
+    gain = math.fsum(values) / n
     [(_, n_equal)] = Counter(values).most_common(1)
-    if is_resampled and not is_clustered and (n == n_equal or n - n_equal >= _MANY):
-        return PairedSample(
-            n=n,
-            arm_rate=rates[0],
-            control_rate=rates[1],
-            gain=math.fsum(values) / n,
-            n_better=n_better,
-            n_worse=n_worse,
-            method="normal",
-            n_effective=n,
-            error=0.0 if n == n_equal else stdev(values) / math.sqrt(n),
-        )
+    is_metric = is_resampled or is_over_chance
+    if is_metric and not is_clustered and (n == n_equal or n - n_equal >= _MANY):
+        error = 0.0 if n == n_equal else stdev(values) / math.sqrt(n)
+        return make_sample(gain=gain, method="normal", n_effective=n, error=error)
     import numpy as np
 
     from cotkit.stats.bootstrap import MIN_CLUSTERS
@@ -266,18 +276,28 @@ def measure_sample(
     totals = np.bincount(units, weights=differences, minlength=n_units).astype(np.float64)
     sizes = np.bincount(units, minlength=n_units).astype(np.float64)
     n_clusters = int((sizes > 0).sum())
-    return PairedSample(
-        n=n,
-        arm_rate=rates[0],
-        control_rate=rates[1],
-        gain=math.fsum(values) / n,
-        n_better=n_better,
-        n_worse=n_worse,
+    return make_sample(
+        gain=gain,
         method="bootstrap-t" if n_clusters >= MIN_CLUSTERS else "sign-flip",
         n_effective=_effective_size(differences, totals, sizes),
         n_clusters=n_clusters if is_clustered else None,
         totals=totals,
         sizes=sizes,
+    )
+
+
+def measure_totals(rate: float, n: int, chance: float) -> PairedSample:
+    """Return what a rate says of its gain over chance, where problems are not known."""
+    return PairedSample(
+        n=n,
+        arm_rate=rate,
+        control_rate=chance,
+        gain=rate - chance,
+        n_better=round(rate * n),
+        n_worse=n - round(rate * n),
+        method="wilson",
+        n_effective=n,
+        is_over_chance=True,
     )
 
 
@@ -329,6 +349,8 @@ def estimate_gains(
     for sample in samples:
         if sample.error is not None:
             estimate = _estimate_normal(sample, sample.error, level)
+        elif sample.method == "wilson":
+            estimate = _estimate_over_chance(sample, level)
         elif sample.totals is None:
             estimate = GainEstimate(
                 interval=tango(sample.n_better, sample.n_worse, sample.n, level),
@@ -340,8 +362,32 @@ def estimate_gains(
             estimate = GainEstimate(
                 interval=means.interval(column), p_value=float(means.p_value[column])
             )
+        if sample.is_over_chance and sample.n:
+            estimate = replace(estimate, interval=_clip_over_chance(estimate.interval, sample))
         estimates.append(estimate)
     return estimates
+
+
+def _estimate_over_chance(sample: PairedSample, level: float) -> GainEstimate:
+    """Return Wilson's interval of the arm less chance, and the score test that it inverts.
+
+    Where chance differs between problems the interval of the arm is, if anything, too wide.
+    """
+    if not sample.n:
+        return GainEstimate(interval=Interval(low=-1.0, high=1.0, level=level), p_value=1.0)
+    hits, chance = sample.arm_rate * sample.n, sample.control_rate
+    if abs(hits - round(hits)) < 1e-9:  # counts, but for the last bit of a quotient
+        hits = round(hits)
+    rate = wilson(hits, sample.n, level)
+    interval = Interval(low=rate.low - chance, high=rate.high - chance, level=level)
+    return GainEstimate(interval=interval, p_value=score_test(hits, sample.n, chance))
+
+
+def _clip_over_chance(interval: Interval, sample: PairedSample) -> Interval:
+    chance = sample.control_rate
+    return replace(
+        interval, low=max(-chance, interval.low) + 0.0, high=min(1 - chance, interval.high)
+    )
 
 
 def _estimate_normal(sample: PairedSample, error: float, level: float) -> GainEstimate:
@@ -373,40 +419,29 @@ def gain_over_chance(
 ) -> GainEstimate:
     """Return what the scores of one arm say of its gain over guessing.
 
-    Wilson's score interval less ``chance``, with the score test that it inverts, where problems are
-    independent and right or wrong; else the clustered procedures, on scores less ``chance``.
-
     Args:
         scores: One for each problem, 0..1.
-        chance: Solve rate of guessing, strictly between 0 and 1.
+        chance: Solve rate of guessing, 0..1.
         level: Coverage, between 0 and 1.
         clusters: Of each problem; None, or None for a problem: it stands alone.
+
+    Raises:
+        UsageError: ``chance`` is out of range.
     """
-    if not 0 < chance < 1:
+    if not 0 <= chance <= 1:
         raise UsageError(f"chance must lie between 0 and 1, not {chance}")
-    units = number_units(dict(zip(map(str, range(len(scores))), clusters or (), strict=False)))
-    is_clustered = len(set(units.values())) < len(units)
-    if not is_clustered and all(score in {0.0, 1.0} for score in scores):
-        n_right, n = round(math.fsum(scores)), len(scores)
-        rate = wilson(n_right, n, level)
-        interval = Interval(low=rate.low - chance, high=rate.high - chance, level=level)
-        return GainEstimate(interval=interval, p_value=score_test(n_right, n, chance))
-    codes = list(units.values()) if is_clustered else list(range(len(scores)))
+    n = len(scores)
+    names = dict(zip(map(str, range(n)), clusters or [None] * n, strict=True))
+    units = list(number_units(names).values())
     sample = measure_sample(
         scores,
-        [chance] * len(scores),
-        codes,
-        n_units=len(set(codes)),
-        is_clustered=is_clustered,
-        is_resampled=True,
+        [chance] * n,
+        units,
+        n_units=len(set(units)),
+        is_clustered=len(set(units)) < n,
+        is_over_chance=True,
     )
-    [estimate] = estimate_gains([sample], level)
-    interval = Interval(
-        low=max(-chance, estimate.interval.low),
-        high=min(1 - chance, estimate.interval.high),
-        level=level,
-    )
-    return dataclasses.replace(estimate, interval=interval)
+    return estimate_gains([sample], level)[0]
 
 
 def detectable_gain(sample: PairedSample, level: float) -> float:
@@ -417,7 +452,10 @@ def detectable_gain(sample: PairedSample, level: float) -> float:
     """
     if not sample.n:
         return math.nan
-    mde = minimum_detectable_effect(sample.n_effective, sample.control_rate, level)
+    correlation = None if sample.is_over_chance else CORRELATION
+    mde = minimum_detectable_effect(
+        sample.n_effective, sample.control_rate, level, correlation=correlation
+    )
     if sample.n_clusters is None:
         return mde
     z = critical_value(level)
@@ -448,7 +486,7 @@ UNREADABLE: frozenset[Outcome] = frozenset({"unparsed", "truncated", "refused"})
 
 Pair: TypeAlias = tuple[tuple[AttemptRow, ...], tuple[AttemptRow, ...]]
 """(arm, control) on one problem: the attempts of each, one or several; of a grading that does not
-count failed ones, none of them failed."""
+count failed ones, none of them failed. No attempt of the control: it is chance."""
 Side: TypeAlias = Literal["arm", "control"]
 """Of a pair."""
 
@@ -467,13 +505,25 @@ class Grading:
     """Whether an attempt of the arm or of the control counts as right; None leaves it out."""
     counts_failed: bool = False
     """Whether attempts that failed count, too."""
+    chance: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Problem -> what guessing solves of it; empty: nothing is measured against chance."""
+    is_mute: bool = False
+    """Whether its reader reads nearly nothing in any arm, so that no verdict hangs on it."""
+
+    @property
+    def is_lenient(self) -> bool:
+        """Whether it may cost certainty without changing the answer (`changes_answer`)."""
+        return self.kind == "treatment" and not self.counts_failed
 
     def judge(self, pair: Pair) -> tuple[float, float] | None:
         """Return the share of right attempts of the arm and of the control.
 
         None: one of the two has no attempt that counts, so the pair is left out.
         """
-        arm, control = (self._share_right(pair[0], "arm"), self._share_right(pair[1], "control"))
+        arm = self._share_right(pair[0], "arm")
+        control = (
+            self._share_right(pair[1], "control") if pair[1] else self.chance[pair[0][0].problem_id]
+        )
         return None if arm is None or control is None else (arm, control)
 
     def _share_right(self, attempts: Sequence[AttemptRow], side: Side) -> float | None:
@@ -483,14 +533,17 @@ class Grading:
         return sum(counted) / len(counted)
 
 
-def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...]:
+def list_gradings(
+    rows: Sequence[AttemptRow], reader: str, chance: Mapping[str, float] | None = None
+) -> tuple[Grading, ...]:
     """List the main counting, then one for every other reader by name, then the treatments.
 
     These leave unreadable answers out, or count them by an extreme; where attempts failed, they are
     counted by an extreme, too: the answers that are missing may not be like the others.
 
-    A reader that a benchmark brings (``task:...``) and that reads nothing at all is left out: it
-    was written for other prompts, and nothing depends on it.
+    A reader that reads nearly nothing in every arm was written for other prompts, and nothing
+    depends on it (``is_mute``); one that a benchmark brings (``task:...``) and that reads nothing
+    at all is left out.
 
     Raises:
         UsageError: a row was not read by every reader, or was scored by another than ``reader``.
@@ -500,11 +553,28 @@ def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...
     for row in completed:
         _check_read(row, readers)
         _check_scored_by(row, reader)
-    others = sorted(name for name in readers - {reader} if not _is_mute(name, completed))
-    return (
-        Grading(name=reader, kind="main", reader=reader, is_right=_by_outcome),
+    shares = {name: _most_read(name, completed) for name in readers}
+    others = sorted(
+        name
+        for name in readers - {reader}
+        if shares[name] or not (name.startswith("task:") and completed)
+    )
+    gradings = (
+        Grading(
+            name=reader,
+            kind="main",
+            reader=reader,
+            is_right=_by_outcome,
+            is_mute=bool(completed) and shares[reader] < _NEARLY_NOTHING,
+        ),
         *(
-            Grading(name=f"reader {name}", kind="reader", reader=name, is_right=_by_reader(name))
+            Grading(
+                name=f"reader {name}",
+                kind="reader",
+                reader=name,
+                is_right=_by_reader(name),
+                is_mute=bool(completed) and shares[name] < _NEARLY_NOTHING <= shares[reader],
+            )
             for name in others
         ),
         Grading(
@@ -536,13 +606,21 @@ def list_gradings(rows: Sequence[AttemptRow], reader: str) -> tuple[Grading, ...
             for side in (("control", "arm") if len(completed) < len(rows) else ())
         ),
     )
+    return tuple(replace(grading, chance=chance or {}) for grading in gradings)
 
 
-def _is_mute(name: str, rows: Sequence[AttemptRow]) -> bool:
-    readings = [row.readings.get(name) for row in rows]
-    return name.startswith("task:") and all(
-        reading and reading.value is None for reading in readings
-    )
+_NEARLY_NOTHING = 0.05
+"""Share of the answers of every arm below which a reader is made for other prompts."""
+
+
+def _most_read(name: str, rows: Sequence[AttemptRow]) -> float:
+    """Return the share of its answers that a reader reads in the arm where it reads most."""
+    n_read, n_all = Counter[str](), Counter[str]()
+    for row in rows:
+        reading = row.readings.get(name)
+        n_all[row.arm] += 1
+        n_read[row.arm] += reading is None or reading.value is not None  # unknown: it may have
+    return max((n_read[arm] / n for arm, n in n_all.items()), default=0.0)
 
 
 def _by_outcome(row: AttemptRow, side: Side) -> bool:  # noqa: ARG001 - counts both sides alike
@@ -612,6 +690,28 @@ def label_gain(interval: Interval, margin: float) -> Label:
     if interval.high < margin:
         return "no_material_help"
     return "undetermined"
+
+
+def changes_direction(main: Label, other: Label, gain: float, *, is_lenient: bool) -> bool:
+    """Return whether another way of counting changes the answer.
+
+    It does if the direction of the label changes: better, worse, neither. One exception: leaving
+    unreadable answers out, or counting them by an extreme, may cost certainty; if all it did was to
+    make the label undetermined while the gain kept its sign, the answer stands
+    (docs/statistics.md, "Depends on").
+
+    Args:
+        main: Label of the gain.
+        other: Its label, counted so.
+        gain: The gain, counted so.
+        is_lenient: Whether the exception holds of this way.
+    """
+    direction = label_direction(main)
+    if direction == label_direction(other):
+        return False
+    if is_lenient and other == "undetermined":
+        return math.isnan(gain) or gain * direction <= 0
+    return True
 
 
 def label_direction(label: Label) -> int:

@@ -13,11 +13,16 @@ from cotkit.store.rows import AttemptRow
 def gain_sentence(gain: Gain, margin: float, depends_on: Sequence[Grading]) -> str:
     """Return the answer for one arm: ``"cot helps: +35.0 points over few-shot (95 % ...)."``."""
     if gain.n == 0:
+        both = "" if gain.chance is not None else " by both"
         return (
-            f"{gain.arm} against {gain.control} cannot be decided: "
-            "no problem was completed by both."
+            f"{gain.arm} against {gain.control} cannot be decided: no problem was completed{both}."
         )
-    return f"{_say_claim(gain, margin)}{say_dependence(depends_on)}."
+    claim = (
+        _say_claim(gain, margin)
+        if gain.chance is None or gain.label == "upper_bound"
+        else _say_chance(gain, gain.chance, margin)
+    )
+    return f"{claim}{say_dependence(depends_on)}."
 
 
 def _say_claim(gain: Gain, margin: float) -> str:
@@ -43,6 +48,20 @@ def say_undecided(gain: Gain) -> str:
     return f"{undecided}: {evidence}; {_say_detectable(gain)}"
 
 
+def _say_chance(gain: Gain, chance: float, margin: float) -> str:
+    """Say how an arm stands to what guessing solves."""
+    claims = {
+        "helps": f"{gain.arm} leaves chance",
+        "some_help": f"{gain.arm} leaves chance, perhaps by less than {100 * margin:.3g} points",
+        "harms": f"{gain.arm} lies below chance",
+        "no_material_help": f"{gain.arm} is at chance (under {100 * margin:.3g} points above it)",
+    }
+    claim = claims.get(gain.label, f"{gain.arm} cannot be told from chance")
+    solved = f"{100 * (chance + gain.gain):.1f} % against {100 * chance:.3g} % of guessing"
+    sentence = f"{claim}: {solved}, {_format_points(gain.gain)} points ({say_evidence(gain)})"
+    return f"{sentence}; {_say_detectable(gain)}" if gain.label not in claims else sentence
+
+
 def say_points(gain: Gain) -> str:
     """Write the gain in points, signed."""
     return _format_points(gain.gain)
@@ -51,6 +70,10 @@ def say_points(gain: Gain) -> str:
 def say_evidence(gain: Gain) -> str:
     """Write interval, counts and p-value."""
     low, high = _format_points(gain.interval.low), _format_points(gain.interval.high)
+    if gain.chance is not None:
+        return f"{_format_level(gain)} interval {low} to {high}; n = {gain.n}; " + _format_p(
+            gain.p_holm
+        )
     return (
         f"{_format_level(gain)} interval {low} to {high}; {gain.n_better} better, "
         f"{gain.n_worse} worse of {gain.n}; {_format_p(gain.p_holm)}"
@@ -170,13 +193,14 @@ def _truncation_notes(cell: Cell) -> list[str]:
 def _incomplete_notes(gain: Gain, n_problems: int) -> list[str]:
     if gain.n >= n_problems:
         return []
-    count = f"{gain.n} of {n_problems} problems were completed by both"
+    both = "" if gain.chance is not None else " by both"
+    count = f"{gain.n} of {n_problems} problems were completed{both}"
     return [f"{gain.arm} against {gain.control}: {count}; the rest are left out of the gain"]
 
 
 def _floor_or_ceiling_notes(names: tuple[str, str], pairs: Sequence[Pair]) -> list[str]:
     """Note a gain that can hardly be large: both never right, or the control nearly always."""
-    if not pairs:
+    if not pairs or not pairs[0][1]:  # over chance there is no other floor than chance
         return []
     arm, control = names
     n_arm, n_control = (sum(_share_correct(pair[i]) for pair in pairs) for i in (0, 1))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
 from cotkit.analysis.disagreements import Disagreement
 from cotkit.stats.intervals import Interval
@@ -60,11 +61,13 @@ class Aside(str):
     __slots__ = ()
 
 
-GainMethod = Literal["tango", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"]
+GainMethod = Literal[
+    "tango", "wilson", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"
+]
 """How interval and p-value of a gain are made: of independent problems, Tango's score interval and
-McNemar's mid-p; of clusters or of shares, sign flips or the bootstrap-t; of a metric with many
-values, the normal interval; of totals, Newcombe; of a run that was looked at all along, a
-confidence sequence (``docs/statistics.md``)."""
+McNemar's mid-p, over chance Wilson's and the score test; of clusters or of shares, sign flips or
+the bootstrap-t; of a metric with many values, the normal interval; of totals, Newcombe; of a run
+that was looked at all along, a confidence sequence (``docs/statistics.md``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +152,8 @@ class Gain:
     clusters_needed: int | None = None
     """Clusters (or problems, where ``n_clusters`` is None) that it takes to decide anything at this
     level; None: there are enough."""
+    chance: float | None = None
+    """What guessing solves of these problems, where the control is chance; None: it is an arm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -541,8 +546,38 @@ class Decision:
     """The same in one plain sentence, numbers included."""
 
 
+class NotebookDisplay:
+    """What notebooks and shells show of a report, made by ``cotkit.report``."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return what a terminal shows first."""
+        return import_module("cotkit.report").render(self, "table", full=False).rstrip()
+
+    def _repr_html_(self) -> str:
+        """Return the answer, the numbers and a figure, for notebooks."""
+        return import_module("cotkit.report.notebook").show_html(self)
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - of pandas or polars, whichever is there
+        """Return the numbers as a data frame of pandas or polars, unrounded.
+
+        Raises:
+            UsageError: neither of the two is installed.
+        """
+        return import_module("cotkit.report.notebook").make_frame(self)
+
+    def plot(self) -> Any:  # noqa: ANN401 - a RenderedFigure, of a room that imports this one
+        """Return the figure that says most, with its ``svg``; None: there is nothing to draw.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        return import_module("cotkit.report.notebook").plot(self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(NotebookDisplay):
     """A whole comparison on one model and one benchmark."""
 
     run_id: str
@@ -606,6 +641,9 @@ class Comparison:
     """For benchmarks of stereotypes: arms by condition, then the same by category."""
     bias_changes: tuple[BiasChange, ...] = ()
     """For benchmarks of stereotypes: each pair of ``verdicts`` and condition."""
+    server: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What a server said of itself: ``model`` (served, with its fingerprint), ``engine``,
+    ``version``, ``window`` in tokens, ``slots`` side by side; empty: nothing, or there is none."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()

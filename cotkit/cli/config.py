@@ -35,6 +35,7 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
     "export": ("store",),
     "list": ("store",),
     "show attempt": ("store",),
+    "show run": ("store",),
     "store check": ("store",),
     "store recover": ("store",),
 }

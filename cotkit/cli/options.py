@@ -36,7 +36,16 @@ DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 
 
 PANELS: dict[str, tuple[str, ...]] = {
-    "Problems": ("bench", "limit", "seed", "by_steps", "problem", "id_field", "text_field"),
+    "Problems": (
+        "bench",
+        "limit",
+        "seed",
+        "by_steps",
+        "by_length",
+        "problem",
+        "id_field",
+        "text_field",
+    ),
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
         *("thinking", "max_thinking_tokens"),
@@ -147,10 +156,13 @@ def read_specs(
     baseline: str | None = typer.Option(
         DEFAULTS.baseline,
         "--baseline",
-        help="Measure against this strategy instead of each one's control.",
+        help="Measure against this strategy instead of each one's control; or chance.",
     ),
     limit: str | None = typer.Option(
-        None, "--limit", help="How many problems, drawn by --seed; or all. (default: 200)"
+        None,
+        "--limit",
+        help="How many problems, drawn by --seed; or all. (default: 200; a ladder of simulated or "
+        "pocket models: 500)",
     ),
     seed: int = typer.Option(
         DEFAULTS.seed, "--seed", help="Draws the problems and their order; seeds sampled decoding."

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from cotkit.cli.options import read_pace, read_place, read_resources, read_specs, with_options
+from cotkit.errors import UsageError
 
 if TYPE_CHECKING:
     from cotkit.run import RunSpec
     from cotkit.run.budget import Resources
+    from cotkit.workflows.compare import Emit
 
 EXAMPLES = """
 Examples:
@@ -15,6 +19,8 @@ Examples:
   cotkit plan --strategy cot,self-consistency:k=5 --bench gsm8k
 
   cotkit plan --model simulated/70b --limit all
+
+  cotkit plan --family pocket --bench arithmetic --strategy cot
 """
 
 
@@ -23,10 +29,17 @@ def plan(
     pace: dict[str, str],
     resources: "Resources",
     log_dir: Path | str,
+    models: list[str] = typer.Option(
+        [], "--models", help="Instead of --model: a ladder, as cotkit scale would run it."
+    ),
+    family: str | None = typer.Option(
+        None, "--family", help="Instead of --model: the ladder of a family."
+    ),
 ) -> None:
     """Print what a comparison would ask and make, and the smallest gain it could find.
 
-    Nothing is generated. Later turns hang on the answers; those not there yet count as wrong ones.
+    Of a ladder (--models, --family) also which steps it could name with both their ends. Nothing is
+    generated. Later turns hang on the answers; those not there yet count as wrong ones.
     """
     from cotkit.benchmarks import load_benchmark
     from cotkit.cli.output import (
@@ -45,6 +58,9 @@ def plan(
         if isinstance(event, Said):
             print_status(event.text)
 
+    if models or family is not None:
+        print_lines(*_plan_ladder(specs, pace, resources, log_dir, models, family, emit))
+        return
     for number, spec in enumerate(specs):
         forecast = plan_spec(
             spec.paced(pace),
@@ -58,6 +74,37 @@ def plan(
         if number:
             print_lines("")
         print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
+
+
+def _plan_ladder(
+    specs: "list[RunSpec]",
+    pace: dict[str, str],
+    resources: "Resources",
+    log_dir: Path | str,
+    models: list[str],
+    family: str | None,
+    emit: "Emit",
+) -> list[str]:
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.output import print_status
+    from cotkit.cli.scale import ladder_forecast_lines
+    from cotkit.registry import parse_spec
+    from cotkit.workflows.ladder import family_models
+    from cotkit.workflows.scale import ScaleOptions, plan_ladder
+
+    if models and family is not None:
+        raise UsageError("name the ladder once", hint="--models A,B,C or --family NAME")
+    names = [name for text in models for name in text.split(",") if name]
+    forecast = plan_ladder(
+        specs[0].paced(pace),
+        names if family is None else family_models(family),
+        [(spec.bench, load_benchmark(parse_spec(spec.bench), print_status)) for spec in specs],
+        ScaleOptions(),
+        log_dir=log_dir,
+        emit=emit,
+        resources=resources,
+    )
+    return ladder_forecast_lines(forecast, specs[0].margin)
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b{EXAMPLES}"

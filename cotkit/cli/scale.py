@@ -41,6 +41,7 @@ from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.inputs import parse_number
 from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULT_BENCH
+from cotkit.stats.hypotheses import minimum_detectable_effect
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
@@ -153,25 +154,37 @@ def print_scales(
 
 
 def ladder_forecast_lines(forecast: LadderForecast, margin: float) -> list[str]:
-    """Return what a ladder takes, model by model, and the smallest gain it can find at a size."""
-    from cotkit.stats.hypotheses import minimum_detectable_effect
-    from cotkit.workflows.plan import SHOWN_RATES
-
+    """Return what a ladder takes, model by model, and which gains and steps it can find."""
     rows: list[tuple[str, ...]] = [
         ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
     ]
     rows += [_forecast_row(run.model, bench, [run]) for bench, run in forecast.forecasts]
     rows.append(_forecast_row("all", "", [run for _, run in forecast.forecasts]))
-    header = ("problems", *(f"control at {100 * rate:g} %" for rate in SHOWN_RATES))
+    return [*align_columns(rows), *_say_power(forecast, margin), *_say_steps(forecast)]
+
+
+def _say_power(forecast: LadderForecast, margin: float) -> list[str]:
+    """Say which gain each size can show."""
     gains = {
-        n: [minimum_detectable_effect(n, rate, level=forecast.each) for rate in SHOWN_RATES]
+        n: [
+            minimum_detectable_effect(
+                n, rate, level=forecast.each, correlation=forecast.design.correlation
+            )
+            for rate in forecast.shown_rates
+        ]
         for n in sorted(set(forecast.n_problems))
     }
+    how = (
+        f"power 0.8; {forecast.n_sizes} sizes, {forecast.n_pairs} gains, "
+        f"{len(forecast.n_problems)} curves: each interval at {100 * forecast.each:.4g} %"
+    )
     lines = [
-        *align_columns(rows),
-        _say_power(forecast),
+        f"smallest gain found at one size, in points ({how})",
         *align_columns(
-            [header, *((f"{n:,}", *map(_format_points, of_n)) for n, of_n in gains.items())]
+            [
+                ("problems", *_rate_headers(forecast)),
+                *((f"{n:,}", *map(_format_points, of_n)) for n, of_n in gains.items()),
+            ]
         ),
     ]
     if not any(gain <= margin for of_n in gains.values() for gain in of_n):
@@ -182,6 +195,39 @@ def ladder_forecast_lines(forecast: LadderForecast, margin: float) -> list[str]:
     return lines
 
 
+_SHOWN_STEPS = (0.1, 0.2, 0.3)
+
+
+def _say_steps(forecast: LadderForecast) -> list[str]:
+    """Say which sudden gain is named with both its ends, and how many problems others take."""
+    design = forecast.design
+    rows = [
+        (f"{n:,}", *(_format_points(design.smallest_step(n, r)) for r in forecast.shown_rates))
+        for n in sorted(set(forecast.n_problems))
+    ]
+    needed = [
+        (
+            f"{100 * step:g} points",
+            *(
+                "none" if n is None else f"{n:,}"
+                for n in (design.problems_for_step(step, rate) for rate in forecast.shown_rates)
+            ),
+        )
+        for step in _SHOWN_STEPS
+    ]
+    return [
+        "smallest step, in points, that is named by both ends, one size apart (power 0.8)",
+        *align_columns([("problems", *_rate_headers(forecast)), *rows]),
+        "problems that name both ends of a step",
+        *align_columns([("step", *_rate_headers(forecast)), *needed]),
+    ]
+
+
+def _rate_headers(forecast: LadderForecast) -> list[str]:
+    name = "control" if forecast.chance is None else "chance"
+    return [f"{name} at {100 * rate:.3g} %" for rate in forecast.shown_rates]
+
+
 def _forecast_row(model: str, bench: str, runs: Sequence[Forecast]) -> tuple[str, ...]:
     from cotkit.run.forecast import sum_estimates
 
@@ -189,14 +235,6 @@ def _forecast_row(model: str, bench: str, runs: Sequence[Forecast]) -> tuple[str
     n_to_make = sum(arm.n_to_make + arm.n_later for run in runs for arm in run.arms)
     total = sum_estimates([estimate for run in runs for estimate in run.estimates])
     return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *estimate_cells(total)
-
-
-def _say_power(forecast: LadderForecast) -> str:
-    return (
-        f"smallest gain found at one size, in points (power 0.8; {forecast.n_sizes} sizes, "
-        f"{forecast.n_pairs} gains, {len(forecast.n_problems)} curves: each interval at "
-        f"{100 * forecast.each:.4g} %)"
-    )
 
 
 def _format_points(gain: float) -> str:
@@ -220,6 +258,7 @@ _OPTIONS_WITH_RUNS = (
 ) - {*("bench", "strategy", "baseline")} | {
     "runs",
     "by_steps",
+    "by_length",
     "prices",
     "trust_code",
     "log_dir",
@@ -392,6 +431,9 @@ def scale(
     by_steps: bool = typer.Option(
         False, "--by-steps", help="A curve for the problems of each number of steps."
     ),
+    by_length: bool = typer.Option(
+        False, "--by-length", help="A curve for each length of the answer: digits or words."
+    ),
     x: AxisOption = typer.Option(
         AxisOption.params, "--x", help="What size means; ordinal: the order given."
     ),
@@ -472,6 +514,7 @@ def scale(
             thresholds=_read_thresholds(thresholds),
             losses=dict(map(_read_loss, loss)),
             by_steps=by_steps,
+            by_length=by_length,
         ),
         replace(resources, executor=executor),
         reach=None if reach is None else reach / 100,

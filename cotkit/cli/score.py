@@ -41,7 +41,9 @@ def score(
         DEFAULTS.reader, "--reader", help="Who decides what is correct (cotkit list readers)."
     ),
     baseline: str | None = typer.Option(
-        None, "--baseline", help="Measure the other arms of the file against this one, paired."
+        None,
+        "--baseline",
+        help="Measure the other arms of the file against this one, paired; or chance.",
     ),
     margin: float = typer.Option(
         100 * DEFAULTS.margin, "--margin", help="Smallest gain that counts as material, in points."

@@ -1,4 +1,4 @@
-"""``cotkit show``: a rendered prompt, one attempt turn by turn, or a benchmark's card."""
+"""``cotkit show``: a rendered prompt, a run's settings, one attempt, or a benchmark's card."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from cotkit.types import Completion, Execute, Problem, Request
 if TYPE_CHECKING:
     from cotkit.store import AttemptRow
 
-app = CommandGroup(help="A rendered prompt, one attempt, or a benchmark's card.")
+app = CommandGroup(help="A rendered prompt, a run's settings, one attempt, or a benchmark's card.")
 
 RULE = "─" * 24
 _RAW = typer.Option(
@@ -166,6 +166,56 @@ def attempt(
         for name, r in row.readings.items()
     ]
     print_lines(*align_columns(readings))
+
+
+@app.command("run", cls=ConfiguredCommand)
+@with_options(read_place)
+def run_settings(
+    log_dir: Path | str,
+    run: str = typer.Argument(
+        "last", help="Id of the run, how it begins, or last (cotkit list runs)."
+    ),
+) -> None:
+    """Print how a run was made, setting by setting, and how each of its attempts ended.
+
+    Examples:
+
+      cotkit show run last
+    """
+    import json
+
+    from cotkit.cli.output import align_columns, print_lines
+    from cotkit.store import Store, existing_place
+
+    with Store(existing_place(log_dir)) as store:
+        stored = store.run(run)
+        _, info = store.run_backend(stored.id)
+        rows = store.attempts(stored.id)
+    settings = {
+        "run": stored.id,
+        "status": stored.status,
+        "created (UTC)": stored.created_utc[:19],
+        "updated (UTC)": stored.updated_utc[:19],
+        "model": info.model,
+        "fingerprint": info.fingerprint,
+        **dict(sorted(info.settings.items())),
+        **{
+            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for name, value in json.loads(stored.spec).items()
+            if name != "model" and value not in (None, [], {}, False, "")
+        },
+    }
+    print_lines(*align_columns([*settings.items()]), "")
+    header = ("arm", "problem", "outcome", "tokens", "why")
+    attempts = [
+        (row.arm, row.problem_id, row.outcome, _show_tokens(row), row.error or "") for row in rows
+    ]
+    print_lines(*align_columns([header, *attempts]))
+
+
+def _show_tokens(row: "AttemptRow") -> str:
+    counts = (row.n_prompt_tokens, row.n_generated_tokens)
+    return " + ".join("?" if count is None else f"{count:,}" for count in counts)
 
 
 def _first_disagreement(rows: "Mapping[tuple[str, str], AttemptRow]", arm: str) -> str | None:

@@ -1,9 +1,10 @@
 """Results in a CSV file: a rate in each row, or one problem in each row.
 
 Rates: ``model, strategy, n_items, value, metric``. Problems: ``model, strategy, problem_id,
-correct``. Either may have ``bench``, ``family``, ``params``, ``train_flops``; problems also
-``tokens``, ``usd``, ``seconds``, the metrics of ``results.LINEAR_METRICS``, and several rows each,
-which are samples. Other columns are ignored.
+correct``. Either may have ``bench``, ``family``, ``params``, ``train_flops``, and what guessing
+solves as ``chance`` (in the unit of the result) or ``choices``; problems also ``tokens``, ``usd``,
+``seconds``, ``cluster``, the metrics of ``results.LINEAR_METRICS``, and several rows each, which
+are samples. Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cotkit.interop.results import (
     ModelSize,
     ProblemScore,
     Result,
+    is_percent,
     is_rate,
     to_rate,
 )
@@ -281,6 +283,7 @@ def read_rates(
             size=row.size,
             ladder=row.size.family,
             scores=ArmTotals(rate=to_rate(chosen, row.number("value"), row.place), n=count.n),
+            chance=_read_chance(row, chosen),
             notes=(*notes, *assumed),
         )
 
@@ -299,6 +302,9 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
             samples.setdefault(row.need("problem_id"), []).append(row)
         for same in samples.values():
             _check_samples(same)
+            _check_same(same, "cluster")
+            _check_same(same, "chance")
+            _check_same(same, "choices")
         yield Result(
             place=group[0].place,
             model=model,
@@ -308,6 +314,24 @@ def _read_problem_rows(rows: Sequence[CsvRow], path: Path) -> Iterator[Result]:
             ladder=group[0].size.family,
             scores={problem: _score_of_rows(same) for problem, same in samples.items()},
         )
+
+
+def _read_chance(row: CsvRow, metric: str = "accuracy") -> float | None:
+    """Return what guessing solves, 0..1; None: the row does not say.
+
+    ``metric``: in whose unit the column is.
+    """
+    if row.fields.get("chance"):
+        value = row.number("chance")
+        share = value / 100 if is_percent(metric) else value
+        if not 0 <= share <= 1:
+            most = 100 if is_percent(metric) else 1
+            raise row.place.make_error(
+                f"{value:g} is not in 0 to {most}", field="chance", hint=f"in the unit of {metric}"
+            )
+        return share
+    n_choices = row.count("choices")
+    return None if n_choices is None else 1 / n_choices
 
 
 def _check_samples(rows: Sequence[CsvRow]) -> None:
@@ -322,6 +346,14 @@ def _check_samples(rows: Sequence[CsvRow]) -> None:
             raise row.place.make_error(f"sample {number} twice", field="sample", hint=hint)
 
 
+def _check_same(rows: Sequence[CsvRow], name: str) -> None:
+    """Refuse rows of one problem that differ in what belongs to the problem."""
+    for row in rows:
+        if row.fields.get(name, "") != rows[0].fields.get(name, ""):
+            hint = f"line {rows[0].place.line} gives the same problem another one"
+            raise row.place.make_error(f"another {name}", field=name, hint=hint)
+
+
 def _score_of_rows(rows: Sequence[CsvRow]) -> ProblemScore:
     return ProblemScore(
         correct=sum(map(_read_correct, rows)) / len(rows),
@@ -333,6 +365,8 @@ def _score_of_rows(rows: Sequence[CsvRow]) -> ProblemScore:
         tokens=_sum_column(rows, "tokens"),
         usd=_sum_column(rows, "usd"),
         seconds=_sum_column(rows, "seconds"),
+        cluster=rows[0].fields.get("cluster") or None,
+        chance=_read_chance(rows[0]),
     )
 
 

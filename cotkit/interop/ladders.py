@@ -119,6 +119,7 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
             level=question.level ** (1 / n_benches),
             axis=axis,
             assume_sustained=question.assume_sustained,
+            assumed_afterwards=question.assume_sustained,  # the file was there before
             thresholds=question.thresholds,
         )
         scale = analyse(ladder.grid, scale_question, np.random.default_rng(question.seed))

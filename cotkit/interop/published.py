@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from cotkit.analysis.scale.grid import ArmTotals, Axis
+from cotkit.analysis.scale.grid import Axis
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.csv_file import RATES, CsvRow, read_rates, read_rows
-from cotkit.interop.results import LadderResults, is_rate, make_ladders
+from cotkit.interop.results import LadderResults, Result, is_rate, make_ladders
 from cotkit.paths import resource
+from cotkit.scoring.chance import CHANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ def load_ladders(
         bench: Only this benchmark; None: every one.
         family: Only this family; None: every one. With neither, results at one size are left out.
         strategies: Only these; empty: the table's own ``answers``.
-        baseline: The control of all; None: the controls of the table.
+        baseline: The control of all, or ``chance``; None: the controls of the table.
         include_unverified: Whether rows that were not checked count, too.
         params: Model -> parameters, by the user.
 
@@ -135,16 +137,19 @@ def load_ladders(
     controls = table.controls
     if baseline is not None:
         arms = dict.fromkeys(row.need("strategy") for row in rows)
-        controls = dict.fromkeys(arms, _match_strategy(baseline, table, arms))
+        control = CHANCE if baseline == CHANCE else _match_strategy(baseline, table, arms)
+        controls = dict.fromkeys(arms, control)
     answers = tuple(_match_strategy(name, table, controls) for name in strategies) or table.answers
     arms_needed = {*answers, *(controls[arm] for arm in answers)}
     rows = [row for row in rows if row.need("strategy") in arms_needed]
     counted, notes = _usable_rows(table, rows, include_unverified=include_unverified)
     ladders = [
-        replace(_add_chance(ladder, table), controls={arm: controls[arm] for arm in answers})
-        for ladder in make_ladders(list(read_rates(counted, path, sizes=table.n_items)), params)
-        if any(_has_pair(_add_chance(ladder, table), arm, controls[arm]) for arm in answers)
+        replace(ladder, controls={arm: controls[arm] for arm in answers})
+        for ladder in make_ladders(list(_read_results(counted, path, table)), params)
+        if any(_has_pair(ladder, arm, controls[arm]) for arm in answers)
     ]
+    if all(controls[arm] == CHANCE for arm in answers):
+        ladders, notes = _keep_known_chance(table, ladders, notes)
     if not ladders:
         raise UsageError(f"{table.name}: no model here has both a strategy and its control")
     curves = [ladder for ladder in ladders if len(ladder.grid.rungs) > 1]
@@ -154,19 +159,36 @@ def load_ladders(
     return [replace(ladder, notes=(*notes, *ladder.notes)) for ladder in ladders]
 
 
-_CHANCE = "chance"
-_EXACT = 10**12
-"""Problems of a rate that is known without error."""
+def _read_results(rows: Sequence[CsvRow], path: Path, table: PublishedTable) -> Iterator[Result]:
+    """Yield the results of a table, with what guessing solves of their benchmarks."""
+    chances = {
+        _normalise_name(bench): chance
+        for bench, chance in tomllib.loads(
+            resource("published/chance.toml").read_text(encoding="utf-8")
+        ).items()
+    }
+    for result in read_rates(rows, path, sizes=table.n_items):
+        chance = table.chance.get(result.bench, chances.get(_normalise_name(result.bench)))
+        yield result if chance is None else replace(result, chance=chance)
 
 
-def _add_chance(ladder: LadderResults, table: PublishedTable) -> LadderResults:
-    """Return the ladder with guessing as an arm of every model, where the table knows its rate."""
-    rate = table.chance.get(ladder.grid.bench)
-    if rate is None or _CHANCE not in table.controls.values():
-        return ladder
-    guesses = {(rung.model, _CHANCE): ArmTotals(rate=rate, n=_EXACT) for rung in ladder.grid.rungs}
-    grid = replace(ladder.grid, cells={**ladder.grid.cells, **guesses})
-    return replace(ladder, grid=grid, arms=(*ladder.arms, _CHANCE))
+def _keep_known_chance(
+    table: PublishedTable, ladders: Sequence[LadderResults], notes: Sequence[str]
+) -> tuple[list[LadderResults], list[str]]:
+    """Return the ladders whose chance is known, and the notes with one on the others.
+
+    Raises:
+        UsageError: it is known of none.
+    """
+    usable = [ladder for ladder in ladders if ladder.grid.guess is not None]
+    others = sorted({ladder.grid.bench for ladder in ladders if ladder.grid.guess is None})
+    if not usable:
+        raise UsageError(
+            f"{table.name}: what guessing solves is not known of {', '.join(others)}",
+            hint="published/chance.toml lists the benchmarks of which it is",
+        )
+    left_out = f"left out, what guessing solves is not known: {', '.join(others)}"
+    return usable, [*notes, *([left_out] if others else [])]
 
 
 def _usable_rows(
@@ -214,9 +236,8 @@ def _filter_rows(rows: list[CsvRow], column: str, value: str | None, kind: str) 
 
 def _has_pair(ladder: LadderResults, arm: str, control: str) -> bool:
     cells = ladder.grid.cells
-    return any(
-        {(rung.model, arm), (rung.model, control)} <= set(cells) for rung in ladder.grid.rungs
-    )
+    needed = {arm, control} - {CHANCE}
+    return any({(rung.model, name) for name in needed} <= set(cells) for rung in ladder.grid.rungs)
 
 
 def _normalise_name(name: str) -> str:

@@ -32,6 +32,7 @@ from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
 from cotkit.scoring.canonical import canonical_number
+from cotkit.scoring.chance import CHANCE, find_chance
 from cotkit.scoring.readers import resolve_reader
 from cotkit.store import AttemptRow
 from cotkit.types import AnswerKind, Attempt, Problem, Question, Reading
@@ -103,7 +104,8 @@ def compare_recorded(
 
     Args:
         specs: Each ``[NAME=]FILE``; see :func:`read_recorded`.
-        baseline: What the others are measured against; None: the first.
+        baseline: What the others are measured against; ``chance``: all of them, against what
+            guessing solves; None: the first.
         reader: The reader that decides: one of cotkit, or ``as-scored`` for each tool's own scorer.
         margin: Smallest gain that counts as material, a fraction.
 
@@ -116,16 +118,18 @@ def compare_recorded(
         UnknownNameError: no such reader or baseline.
     """
     reader = resolve_reader(reader)
-    if len(specs) < 2:
+    over_chance = baseline == CHANCE
+    if len(specs) < 2 and not over_chance:
         hint = "--from A.eval --from B.eval"
         raise UsageError("one file has nothing to be compared with", hint=hint)
     files = [read_recorded(text) for text in specs]
     arms = [file.arm for file in files]
     if twice := next((arm for arm in arms if arms.count(arm) > 1), None):
         raise UsageError(f"two files are called {twice}", hint=f"--from NAME=FILE, not {twice}")
-    if baseline is not None and baseline not in arms:
+    if baseline is not None and baseline not in arms and not over_chance:
         raise UnknownNameError("arm", baseline, arms)
-    first = next(file for file in files if file.arm == (baseline or arms[0]))
+    control = arms[0] if baseline is None or over_chance else baseline
+    first = next(file for file in files if file.arm == control)
     shared = [key for key in first.items if all(key in file.items for file in files)]
     if not shared:
         hint = "problems are the same if their questions are, to the letter"
@@ -150,11 +154,17 @@ def compare_recorded(
         for key in shared
     }
     others = [file for file in files if file is not first]
+    everything = first.problems or list(problems.values())
     comparison = compare_rows(
         [row for samples in rows.values() for row in samples],
-        [(file.arm, first.arm) for file in others],
-        _make_facts(files, shared, reader),
-        first.problems or list(problems.values()),
+        [(arm, CHANCE) for arm in arms]
+        if over_chance
+        else [(file.arm, first.arm) for file in others],
+        replace(
+            _make_facts(files, shared, reader),
+            chance=find_chance(everything) if over_chance else None,
+        ),
+        everything,
         Criteria(reader=reader, baseline=baseline, margin=margin),
     )
     disagreements = [

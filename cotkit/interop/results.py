@@ -8,11 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals, Cell, ResultGrid, Rung
-from cotkit.errors import Location, UnknownNameError, UsageError
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    ArmTotals,
+    Cell,
+    GuessRates,
+    ResultGrid,
+    Rung,
+)
+from cotkit.errors import BadInputError, Location, UnknownNameError, UsageError
 from cotkit.inputs import parse_count
 from cotkit.models.catalogue import CatalogueEntry, find, find_by_hub_id
 from cotkit.registry import entries, parse_spec
+from cotkit.scoring.chance import CHANCE
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.grid import Floats
@@ -44,6 +52,10 @@ class ProblemScore:
     """Dollars; None if unknown."""
     seconds: float | None = None
     """Seconds the model took; None if unknown."""
+    cluster: str | None = None
+    """Problems that share this name are not independent; None: on its own."""
+    chance: float | None = None
+    """What guessing solves, 0..1; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +80,8 @@ class Result:
     """Task and its version, where the file gives them: two versions are not compared."""
     notes: tuple[str, ...] = ()
     """What was chosen where the file left a choice."""
+    chance: float | None = None
+    """Of a rate: what guessing solves, 0..1; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +135,9 @@ def _build_ladder(
                 hint=f"the first is at {_format_place(first)}; leave one out",
             )
     notes = [note for result in results for note in result.notes]
-    arms = tuple(dict.fromkeys(result.arm for result in results))
+    guess = _find_guess(results)
+    firsts = {key: result for key, result in firsts.items() if result.arm != CHANCE}
+    arms = tuple(dict.fromkeys(result.arm for result in firsts.values()))
     by_cell = {key: result.scores for key, result in firsts.items()}
     n_rates = sum(isinstance(scores, ArmTotals) for scores in by_cell.values())
     if 0 < n_rates < len(by_cell):
@@ -139,13 +155,104 @@ def _build_ladder(
             key: scores if isinstance(scores, ArmTotals) else _make_totals(scores)
             for key, scores in by_cell.items()
         }
-    models = {result.model: result.size for result in results}
+    models = {result.model: result.size for result in firsts.values()}
     rungs = tuple(make_rung(model, size, params) for model, size in models.items())
     unknown = [rung.model for rung in rungs if rung.n_params is None]
     if unknown:
         notes.append(f"size unknown: {', '.join(unknown)} (--params MODEL=7B gives it)")
-    grid = ResultGrid(bench=bench, rungs=rungs, cells=cells, problem_ids=ids)
+    grid = ResultGrid(
+        bench=bench,
+        rungs=rungs,
+        cells=cells,
+        problem_ids=ids,
+        clusters=_collect_clusters(list(firsts.values()), ids),
+        guess=_guess_rates(guess, ids),
+    )
     return LadderResults(family=family, grid=grid, arms=arms, notes=tuple(dict.fromkeys(notes)))
+
+
+def _find_guess(results: Sequence[Result]) -> Mapping[str, float] | float | None:
+    """Return what guessing solves of each problem, or of a rate; None: some result does not say.
+
+    An arm that is called ``chance`` is that, and is no arm.
+
+    Raises:
+        BadInputError: two results differ in it.
+    """
+    of_rates: dict[float, Result] = {}
+    of_problems: dict[str, tuple[float, Result]] = {}
+    for result in sorted(results, key=lambda result: result.arm != CHANCE):
+        if isinstance(result.scores, ArmTotals):
+            chance = result.scores.rate if result.arm == CHANCE else result.chance
+            if chance is not None:
+                of_rates.setdefault(chance, result)
+            continue
+        for problem, score in result.scores.items():
+            chance = score.correct if result.arm == CHANCE else score.chance
+            if chance is None:
+                continue
+            first, other = of_problems.setdefault(problem, (chance, result))
+            if first != chance:
+                raise _differing_chance(result, other)
+    if len(of_rates) > 1:
+        first, second, *_ = of_rates.values()
+        raise _differing_chance(second, first)
+    needed = {
+        problem
+        for result in results
+        if not isinstance(result.scores, ArmTotals)
+        for problem in result.scores
+    }
+    if of_rates and not needed:
+        return next(iter(of_rates))
+    return (
+        {p: chance for p, (chance, _) in of_problems.items()}
+        if needed <= of_problems.keys()
+        else None
+    )
+
+
+def _differing_chance(result: Result, other: Result) -> BadInputError:
+    return result.place.make_error(
+        f"another chance than at {_format_place(other)}",
+        field="chance",
+        hint="guessing solves the same whatever model and strategy",
+    )
+
+
+def _guess_rates(
+    guess: Mapping[str, float] | float | None, ids: Sequence[str]
+) -> GuessRates | None:
+    if guess is None or (guess == {} and not ids):
+        return None
+    if isinstance(guess, Mapping):
+        return GuessRates(rates=_column(guess[name] for name in (ids or guess)))
+    return GuessRates(rates=_column([guess]))
+
+
+def _collect_clusters(results: Sequence[Result], ids: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the cluster of each problem, itself where it has none; None: none has any.
+
+    Raises:
+        BadInputError: one problem is in two clusters.
+    """
+    clusters: dict[str, tuple[str | None, Result]] = {}
+    for result in results:
+        if isinstance(result.scores, ArmTotals):
+            continue
+        for problem, score in result.scores.items():
+            first, other = clusters.setdefault(problem, (score.cluster, result))
+            if first is None:
+                clusters[problem] = score.cluster, result
+            elif score.cluster not in {first, None}:
+                raise result.place.make_error(
+                    f"{problem} is in another cluster at {_format_place(other)}",
+                    field="cluster",
+                    hint="a problem is in one cluster, the same in every arm",
+                )
+    if not any(clusters[name][0] for name in ids):
+        return None
+    return tuple(clusters[name][0] or name for name in ids)
 
 
 def _check_versions(results: Sequence[Result]) -> None:
@@ -286,7 +393,7 @@ def pair_arms(
     Args:
         arms: Every arm of the results.
         strategies: Only these; empty: every arm that has a control.
-        baseline: The control of all arms.
+        baseline: The control of all arms; ``chance`` is none of them.
         controls: Arm -> control, as a published table has it.
 
     Raises:
@@ -294,13 +401,13 @@ def pair_arms(
         UsageError: no pair, or a strategy that was named has no control here.
     """
     for name in (*strategies, *([baseline] if baseline else [])):
-        if name not in arms:
+        if name not in arms and not (name == baseline == CHANCE):
             raise UnknownNameError("arm", name, arms)
     control_of = controls if controls is not None else _find_controls(arms)
     pairs: list[tuple[str, str]] = []
     for arm in strategies or arms:
         control = baseline or control_of.get(arm)
-        if control is not None and control in arms and control != arm:
+        if control is not None and control in {*arms, CHANCE} and control != arm:
             pairs.append((arm, control))
         elif strategies:
             hint = f"--baseline one of: {', '.join(name for name in arms if name != arm) or 'none'}"
@@ -339,6 +446,12 @@ real. The first that the results have decides."""
 def is_rate(metric: str) -> bool:
     """Return whether a metric of this name is a share of problems (its count makes an interval)."""
     return _RATE.fullmatch(metric.lower()) is not None
+
+
+def is_percent(metric: str) -> bool:
+    """Return whether values of a metric of this name are in percent."""
+    match = _RATE.fullmatch(metric.lower())
+    return match is not None and bool(match["unit"])
 
 
 def to_rate(metric: str, value: float, place: Location) -> float:

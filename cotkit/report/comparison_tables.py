@@ -105,6 +105,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
                 _outcomes_table(c.cells),
                 _variants_table(c.verdicts),
                 *_side_tables(c),
+                *((_server_table(c.server),) if c.server else ()),
                 *([] if c.decision is None else [_decision_table(c.decision, c.margin)]),
             )
         ),
@@ -200,7 +201,7 @@ def _gain_fields(gain: Gain | None, *, when: bool, with_control: bool) -> Iterat
     yield Field("gain", "gain points", gain.gain if gain else blank, "points", when=when)
     ends = gain.interval if gain else blank
     yield Field("gain_interval", "{level} interval", ends, "points", when=when)
-    yield Field("label", "verdict", verdict_cell(gain.label) if gain else blank, when=when)
+    yield Field("label", "verdict", _gain_verdict(gain) if gain else blank, when=when)
 
 
 def _sum_tokens(cell: Cell) -> float | None:
@@ -218,7 +219,7 @@ def _list_differences(c: Comparison) -> Iterator[str]:
                 yield (
                     f"DIFFERS by {variant.name}: {gain.arm} {say_number(gain.gain, 'points')} "
                     f"({say_ends(gain.interval.low, gain.interval.high, 'points')}), "
-                    f"{verdict_cell(gain.label).text}"
+                    f"{_gain_verdict(gain).text}"
                 )
     for metric in c.metrics:
         for gain in metric.gains:
@@ -342,35 +343,50 @@ def _arms_table(cells: Sequence[Cell], *, timing: bool) -> Table:
 def _gains_table(verdicts: Sequence[Verdict], margin: float, *, is_sequential: bool) -> Table:
     """Return the gains; where an arm has two controls, the control stands beside the arm."""
     pairs = _has_two_controls(verdicts)
+    is_over_chance = any(verdict.gain.chance is not None for verdict in verdicts)
     method = (
         "intervals and p hold at every moment of the run (confidence sequences), over all gains"
         if is_sequential
+        else "Wilson interval less chance, simultaneous over these gains; p: score test"
+        if is_over_chance
         else "Tango interval, simultaneous over these gains; p: McNemar mid-p"
+    )
+    words = (
+        ("Gain and MDE in points",)
+        if is_over_chance
+        else (
+            "Gain and MDE in points",
+            "better, worse: problems that only the arm, only the control solved",
+        )
     )
     return make_table(
         "gains",
-        "Gain over the control",
+        "Gain over chance" if is_over_chance else "Gain over the control",
         (
             (
                 Field("arm", "arm", gain.arm),
                 Field("control", "control", gain.control, when=pairs),
                 Field("gain", "gain points", gain.gain, "points"),
                 Field("interval", "{level} interval", gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(gain.label)),
+                Field("label", "verdict", _gain_verdict(gain)),
+                Field("chance", "chance %", gain.chance, "share", when=is_over_chance),
                 Field("control", "control", gain.control, opens=True, when=not pairs),
                 Field("n", "n", gain.n, opens=pairs),
-                Field("n_better", "better", gain.n_better),
-                Field("n_worse", "worse", gain.n_worse),
+                Field("n_better", "better", gain.n_better, when=not is_over_chance),
+                Field("n_worse", "worse", gain.n_worse, when=not is_over_chance),
                 Field("p_value", "p", gain.p_value, "p"),
                 Field("p_holm", "p Holm", gain.p_holm, "p"),
                 Field("mde", "MDE", gain.mde, "share"),
             )
             for gain in (verdict.gain for verdict in verdicts)
         ),
-        note="Gain and MDE in points; better, worse: problems that only the arm, only the control"
-        f" solved; {method}; MDE: smallest gain found with power 0.8",
+        note="; ".join((*words, method, "MDE: smallest gain found with power 0.8")),
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=margin),
     )
+
+
+def _gain_verdict(gain: Gain) -> Words:
+    return verdict_cell(gain.label, over_chance=gain.chance is not None)
 
 
 def _has_two_controls(verdicts: Sequence[Verdict]) -> bool:
@@ -430,7 +446,7 @@ def _variants_table(verdicts: Sequence[Verdict]) -> Table:
                 Field("holds", "holds?", _agreement_cell(verdict, variant)),
                 Field("gain", "gain points", variant.gain.gain, "points"),
                 Field("interval", "{level} interval", variant.gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(variant.gain.label)),
+                Field("label", "verdict", _gain_verdict(variant.gain)),
             )
             for verdict in verdicts
             for variant in verdict.variants
@@ -732,7 +748,7 @@ def _difficulty_table(difficulties: Sequence[Difficulty], margin: float) -> Tabl
                 Field("steps", "steps", format_steps(group)),
                 Field("gain", "gain points", gain.gain, "points"),
                 Field("interval", "{level} interval", gain.interval, "points"),
-                Field("label", "verdict", verdict_cell(gain.label)),
+                Field("label", "verdict", _gain_verdict(gain)),
                 Field(
                     "control_solve_rate",
                     "control solves %",
@@ -879,6 +895,20 @@ def _decision_table(decision: Decision, margin: float) -> Table:
         note="At most below the best: upper limit, in points, of what any other arm solves more,"
         " all limits together at the report's level (Hsu's comparison with the best); as good: at"
         f" most the margin, {say_number(margin, 'share')} points",
+    )
+
+
+def _server_table(server: Mapping[str, str]) -> Table:
+    return make_table(
+        "server",
+        "What the server says of itself",
+        (
+            (
+                Field("fact", "fact", name),
+                Field("value", "value", value),
+            )
+            for name, value in server.items()
+        ),
     )
 
 

@@ -166,7 +166,8 @@ class Document:
 SECTIONS: tuple[str, ...] = (
     *("answer", "arms", "gains", "outcomes", "variants", "clusters", "transitions", "votes"),
     *("metrics", "metric_gains", "bias", "bias_changes", "bias_by_category", "following"),
-    *("repeats", "difficulty", "first_wrong_step", "audit", "disagreement_causes"),
+    *("dependence", "thinned", "breakthrough", "interactions", "symbol_means"),
+    *("repeats", "difficulty", "first_wrong_step", "audit", "server", "disagreement_causes"),
     *(
         "decision",
         "disagreements",

@@ -114,7 +114,8 @@ def _iterate_rates(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]
     for point in answer.points:
         if point.n:
             yield point.rung.model, answer.arm, point.n, point.arm_rate
-            yield point.rung.model, answer.control, point.n, point.control_rate
+            if not answer.is_over_chance:
+                yield point.rung.model, answer.control, point.n, point.control_rate
 
 
 def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:

@@ -7,9 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cotkit.analysis.bias import CONDITION_NAMES, say_by_size
+from cotkit.analysis.scale.breakthrough import (
+    is_jump,
+    rank_breakthroughs,
+    say_breakthroughs,
+)
 from cotkit.analysis.scale.frontier import Cost, find_cheapest, match_cost
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
+    Breakthrough,
     Check,
     CostPoint,
     Jump,
@@ -21,6 +28,7 @@ from cotkit.analysis.scale.values import (
     Scale,
     StatusAbove,
     Step,
+    ThinnedOnset,
 )
 from cotkit.report.comparison_tables import outcome_warnings
 from cotkit.report.document import (
@@ -67,18 +75,22 @@ def scale_documents(
     if len(scales) == 1:
         return documents
     titles = _scale_titles(scales)
+    curves = rank_breakthroughs(scales)
     overview = Document(
-        headline=tuple(
-            f"{title}: {answer.sentence}"
-            for title, scale in zip(titles, scales, strict=True)
-            for answer in scale.answers
+        headline=(
+            *(
+                f"{title}: {answer.sentence}"
+                for title, scale in zip(titles, scales, strict=True)
+                for answer in scale.answers
+            ),
+            *((say_breakthroughs(curves),) if any(curve.sharpness for curve in curves) else ()),
         ),
         caption=(
             f"{len(scales)} {'curves over size' if _share_benches(scales) else 'benchmarks'}",
             *_caption_parts(scales[0]),
         ),
         facts=(),
-        tables=(_onsets_table(scales),),
+        tables=(_onsets_table(scales), _breakthrough_table(curves, scales)),
         notes=(),
         warnings=tuple(scale_warnings(scales)),
         screen=Screen(tables=(_answer_table(scales),)),
@@ -98,7 +110,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         drawn = f"{say_number(scale.n_problems, 'count')} of {origin.n_total:,} problems"
     cheapest = say_cheapest(scale.prices, reach, timing=timing) if reach else ()
     return Document(
-        headline=(*(answer.sentence for answer in scale.answers), *cheapest),
+        headline=(*(answer.sentence for answer in scale.answers), *_say_bias(scale), *cheapest),
         caption=(
             f"{n} models of {family}",
             scale.bench,
@@ -119,10 +131,13 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         ),
         tables=(
             *(_sizes_table(answer, scale) for answer in scale.answers),
+            _dependence_table(scale),
             _onsets_table([scale]),
             _staircase_table(scale),
+            _thinned_table(scale),
             _jumps_table(scale),
             *_metric_tables(scale),
+            *_bias_tables(scale),
             _frontier_table(scale.prices, timing=timing),
             _equal_tokens_table(scale.prices),
             _checks_table(scale),
@@ -176,6 +191,7 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         if largest is not None
     ]
     costs = {(price.rung.model, price.arm): price for scale in scales for price in scale.prices}
+    begins = "leaves chance above" if all(a.is_over_chance for _, a, _ in rows) else "helps above"
     is_priced = any(price.usd is not None for price in costs.values())
 
     def make_row(scale: Scale, answer: OnsetAnswer, point: Point) -> Iterator[Field]:
@@ -184,13 +200,14 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         yield Field("bench", "benchmark", scale.bench, when=several and not by_family)
         yield Field("family", "family", scale.family or "several", when=by_family)
         yield Field("arm", "arm", answer.arm)
-        yield Field("lower", "helps above", _size_of(onset.lower, answer, scale))
+        yield Field("lower", begins, _size_of(onset.lower, answer, scale))
         yield Field("upper", "up to", _size_of(onset.upper, answer, scale))
         yield Field("arm_rate", "solve rate %", point.arm_rate, "share", opens=True)
         yield Field("arm_interval", "interval", point.arm_interval, "share", drawn=True)
         yield Field("gain", "gain points", point.gain, "points")
         yield Field("interval", "{level} interval", point.interval, "points")
-        yield Field("label", "verdict", verdict_cell(point.label))
+        verdict = verdict_cell(point.label, over_chance=answer.is_over_chance)
+        yield Field("label", "verdict", verdict)
         yield Field("tokens", "tokens", None if cost is None else cost.tokens, "tokens")
         yield Field("usd", "$ per 1,000", usd, "usd_per_1000", when=is_priced)
 
@@ -247,10 +264,14 @@ def _make_screen_figures(scale: Scale) -> tuple[Figure, ...]:
             brackets=tuple(
                 mark
                 for answer in answers
-                for mark in _mark_bracket(f"{answer.arm} helps", answer.onset, points)
+                for mark in _mark_bracket(_say_begins(answer), answer.onset, points)
             ),
         ),
     )
+
+
+def _say_begins(answer: OnsetAnswer) -> str:
+    return f"{answer.arm} {'leaves chance' if answer.is_over_chance else 'helps'}"
 
 
 def _rates(answer: OnsetAnswer, *, is_control: bool) -> tuple[float, ...]:
@@ -288,6 +309,7 @@ def _share_benches(scales: Sequence[Scale]) -> bool:
 
 def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
     """Return the gains of one arm; only the last such table says how to read them."""
+    is_over_chance = answer.is_over_chance
     note = (
         "Intervals of the gain simultaneous over sizes and gains; rates of the problems that both "
         "completed; better, worse: problems that only the arm, only the control solved; MDE: "
@@ -303,12 +325,12 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
                 Field("size", SIZES[scale.axis][0], size_cell(point, scale.axis)),
                 Field("gain", "gain points", point.gain, "points"),
                 Field("interval", "{level} interval", point.interval, "points"),
-                Field("label", "verdict", verdict_cell(point.label)),
+                Field("label", "verdict", verdict_cell(point.label, over_chance=is_over_chance)),
                 Field("control_rate", "control %", point.control_rate, "share", opens=True),
                 Field("arm_rate", "arm %", point.arm_rate, "share"),
                 Field("n", "n", point.n),
-                Field("n_better", "better", point.n_better),
-                Field("n_worse", "worse", point.n_worse),
+                Field("n_better", "better", point.n_better, when=not is_over_chance),
+                Field("n_worse", "worse", point.n_worse, when=not is_over_chance),
                 Field("p_value", "p", point.p_value, "p"),
                 Field("mde", "MDE", point.mde, "share"),
                 Field("bound", "bound", _bound_cell(point)),
@@ -320,6 +342,38 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
         note=note if answer is scale.answers[-1] else "",
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
         figures=make_figures(answer, scale.axis),
+    )
+
+
+def _dependence_table(scale: Scale) -> Table:
+    """Return what of the answers could not be read at each size, and what hangs on that."""
+    is_known = any(point.unreadable is not None for a in scale.answers for point in a.points)
+    return make_table(
+        "dependence",
+        "Does it hold at every size?",
+        (
+            (
+                Field("model", "model", point.rung.model),
+                Field("arm", "arm", answer.arm),
+                Field("control", "control", answer.control),
+                Field("unreadable", "unreadable %", point.unreadable, "share"),
+                Field("truncated", "cut %", point.truncated, "share"),
+                Field(
+                    "control_unreadable",
+                    "control unreadable %",
+                    point.control_unreadable,
+                    "share",
+                    opens=True,
+                ),
+                Field("control_truncated", "control cut %", point.control_truncated, "share"),
+                Field("depends_on", "changed by", _words_or_dash(", ".join(point.depends_on))),
+            )
+            for answer in scale.answers
+            for point in answer.points
+            if is_known and point.n
+        ),
+        note="Answers in which none could be read, and those cut at their token limit before one; "
+        "changed by: ways of counting by which the verdict's direction differs",
     )
 
 
@@ -418,6 +472,98 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
     )
 
 
+def _breakthrough_table(curves: Sequence[Breakthrough], scales: Sequence[Scale]) -> Table:
+    """Return the curves of several benchmarks, the one that breaks through most first."""
+    by_family = _share_benches(scales)
+    nothing = missing_interval(scales[0].level)
+    return make_table(
+        "breakthrough",
+        "Which curves break through",
+        (
+            (
+                Field("rank", "rank", rank),
+                Field("bench", "benchmark", curve.bench),
+                Field("family", "family", curve.family or "several", when=by_family),
+                Field("arm", "arm", curve.arm),
+                Field("breakthroughness", "breakthroughness", curve.breakthroughness, "value"),
+                Field("linearity", "linearity", curve.linearity, "value"),
+                Field("n_sizes", "sizes", curve.n_sizes),
+                Field("worst", "lowest %", curve.worst, "share", opens=True),
+                Field("best", "highest %", curve.best, "share"),
+                Field(
+                    "is_shown",
+                    "range",
+                    Words(
+                        text="shown" if curve.is_shown else "noise?",
+                        raw="shown" if curve.is_shown else "noise",
+                    ),
+                ),
+                Field(
+                    "sharpness",
+                    "sharpness",
+                    curve.sharpness.value if curve.sharpness else None,
+                    "value",
+                    opens=True,
+                ),
+                Field(
+                    "sharpness_interval",
+                    "interval",
+                    curve.sharpness.interval if curve.sharpness else nothing,
+                    "value",
+                ),
+                Field("jumps", "jumps", "yes" if is_jump(curve) else "no"),
+                Field("verdict", "is it real?", verdict_cell(curve.verdict)),
+            )
+            for rank, curve in enumerate(curves, start=1)
+        ),
+        note="Of solve rates; range over the root of the median (breakthroughness) or mean "
+        "(linearity) squared gap between sizes: a straight line has sizes - 1 in both, a step more "
+        "in the first; the same against chance. Noise?: best and worst size are not told apart",
+    )
+
+
+def _thinned_table(scale: Scale) -> Table:
+    """Return the brackets that half of the sizes would have given."""
+    sizes = {p.rung: say_size(p, scale.axis) for answer in scale.answers for p in answer.points}
+
+    def size_at(rung: Rung | None) -> Words:
+        return _words_or_dash("") if rung is None else Words(text=sizes[rung], raw=rung.model)
+
+    def make_row(thinned: ThinnedOnset) -> tuple[Field, ...]:
+        onset, bracket = thinned.onset, thinned.onset.bracket
+        return (
+            Field("arm", "arm", thinned.arm),
+            Field("control", "control", thinned.control),
+            Field(
+                "sizes",
+                "sizes left",
+                Words(
+                    text=", ".join(sizes[rung] for rung in thinned.rungs),
+                    raw=", ".join(rung.model for rung in thinned.rungs),
+                ),
+            ),
+            Field("status", "begins", Words(text=_STATUS[onset.status], raw=onset.status)),
+            Field("lower", "above", size_at(onset.lower)),
+            Field("upper", "up to", size_at(onset.upper)),
+            Field(
+                "no_more_than",
+                "gain beyond",
+                None if bracket is None else bracket.no_more_than,
+                "share",
+                opens=True,
+            ),
+            Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
+            Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
+        )
+
+    return make_table(
+        "thinned",
+        "With half of the sizes",
+        map(make_row, scale.thinned),
+        note="What every other size alone would have said, with intervals of its own; as above",
+    )
+
+
 def _staircase_table(scale: Scale) -> Table:
     """Return where a gain of each threshold begins, for each arm."""
 
@@ -449,10 +595,12 @@ def _staircase_table(scale: Scale) -> Table:
 
 def _jumps_table(scale: Scale) -> Table:
     """Return a row for each curve; a control of several arms has one."""
+    jumps = list(_iterate_jumps(scale))
+    has_grades = any(jump.exact.metric != "exact_match" for _, jump in jumps)
     return make_table(
         "jumps",
         "Is the jump real?",
-        (_jump_fields(curve, jump) for curve, jump in _iterate_jumps(scale)),
+        (_jump_fields(name, jump, has_grades=has_grades) for name, jump in jumps),
         note="Sharpness: share of the range in the steepest gap, beyond that gap's share of the "
         "axis; 0: a straight line, to 1: a step. No jump: exact match's interval lies below "
         "0.5; real jump: it lies above, and so does the companion's; metric artefact: it lies "
@@ -460,7 +608,7 @@ def _jumps_table(scale: Scale) -> Table:
     )
 
 
-def _jump_fields(curve: str, jump: Jump) -> tuple[Field, ...]:
+def _jump_fields(curve: str, jump: Jump, *, has_grades: bool) -> tuple[Field, ...]:
     companion, nothing = jump.companion, missing_interval(jump.exact.interval.level)
     metric = companion.metric if companion else ""
     sharpness = companion.value if companion else None
@@ -468,7 +616,7 @@ def _jump_fields(curve: str, jump: Jump) -> tuple[Field, ...]:
     return (
         Field("curve", "curve", curve),
         Field("verdict", "verdict", verdict_cell(jump.verdict)),
-        Field("exact", "exact match", jump.exact.value, "value"),
+        Field("exact", "its sharpness" if has_grades else "exact match", jump.exact.value, "value"),
         Field("exact_interval", "interval", jump.exact.interval, "value"),
         Field("companion", "companion", Words(text=metric or "none", raw=metric), opens=True),
         Field("companion_sharpness", "its sharpness", sharpness, "value"),
@@ -506,7 +654,10 @@ def _iterate_jumps(scale: Scale) -> Iterator[tuple[str, Jump]]:
     for answer in scale.answers:
         for jump in answer.jumps:
             gain = f"gain of {answer.arm} over {answer.control}"
-            jumps.setdefault(gain if jump.curve == "gain" else jump.arm, jump)
+            name = gain if jump.curve == "gain" else jump.arm
+            if jump.exact.metric != "exact_match":
+                name += f" ({jump.exact.metric.replace('_', ' ')})"
+            jumps.setdefault(name, jump)
     yield from jumps.items()
 
 
@@ -554,6 +705,69 @@ def _mean_fields(metric: str, mean: MetricPoint | None, level: float) -> tuple[F
     return (
         Field(metric, metric.replace("_", " "), value, "value", opens=True),
         Field(f"{metric}_interval", "interval", interval, "value"),
+    )
+
+
+# Bias by size: how stereotyped the answers of each size are, and what an arm does to that.
+
+
+def _say_bias(scale: Scale) -> Iterator[str]:
+    if scale.bias is not None:
+        sizes = {p.rung: say_size(p, scale.axis) for a in scale.answers for p in a.points}
+        changes = [(sizes[rung], change) for rung, change in scale.bias.changes]
+        yield from (f"{sentence[0].upper()}{sentence[1:]}." for sentence in say_by_size(changes))
+
+
+def _bias_tables(scale: Scale) -> Iterator[Table]:
+    if scale.bias is None:
+        return
+    points = {point.rung: point for answer in scale.answers for point in answer.points}
+
+    def place(rung: Rung) -> tuple[Field, Field]:
+        return (
+            Field("model", "model", rung.model),
+            Field("size", SIZES[scale.axis][0], size_cell(points[rung], scale.axis)),
+        )
+
+    yield make_table(
+        "bias",
+        "Bias by size",
+        (
+            (
+                *place(rung),
+                Field("arm", "arm", bias.arm),
+                Field("condition", "context", CONDITION_NAMES[bias.condition]),
+                Field("score", "bias", bias.score, "change"),
+                Field("interval", "{level} interval", bias.interval, "change"),
+                Field("accuracy", "right %", bias.accuracy, "share", opens=True),
+                Field("n", "n", bias.n),
+                Field("n_unread", "unread", bias.n_unread),
+                Field("n_clusters", "templates", bias.n_clusters),
+            )
+            for rung, bias in scale.bias.scores
+        ),
+        note="-1 always against the stereotype, 0 none, 1 always by it (arXiv:2110.08193); each "
+        "interval for itself, over templates",
+    )
+    yield make_table(
+        "bias_changes",
+        "What it does to bias, by size",
+        (
+            (
+                *place(rung),
+                Field("arm", "arm", change.arm),
+                Field("control", "control", change.control),
+                Field("condition", "context", CONDITION_NAMES[change.condition]),
+                Field("before", "control's bias", change.before, "change", opens=True),
+                Field("after", "arm's bias", change.after, "change"),
+                Field("change", "change of size", change.change, "change"),
+                Field("interval", "{level} interval", change.interval, "change"),
+                Field("label", "verdict", verdict_cell(change.label)),
+            )
+            for rung, change in scale.bias.changes
+        ),
+        note="On the items that both completed; below 0: less biased; intervals hold at once over "
+        "sizes, arms and contexts",
     )
 
 

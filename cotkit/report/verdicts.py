@@ -71,9 +71,21 @@ VERDICTS: Mapping[VerdictLabel, VerdictStyle] = MappingProxyType(
 """Verdict -> how it is shown."""
 
 
-def verdict_cell(label: VerdictLabel | None) -> Words:
+_OVER_CHANCE: Mapping[VerdictLabel, str] = MappingProxyType(
+    {
+        "helps": "leaves chance",
+        "some_help": "leaves chance a little",
+        "harms": "below chance",
+        "no_material_help": "at chance",
+    }
+)
+"""The words of a gain over guessing, which is no help."""
+
+
+def verdict_cell(label: VerdictLabel | None, *, over_chance: bool = False) -> Words:
     """Return the cell of a verdict; None: there is none."""
     if label is None:
         return Words(text=MISSING, raw="", tone="quiet")
     style = VERDICTS[label]
-    return Words(text=style.words, raw=label, tone=style.tone)
+    words = _OVER_CHANCE.get(label, style.words) if over_chance else style.words
+    return Words(text=words, raw=label, tone=style.tone)

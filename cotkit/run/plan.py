@@ -24,6 +24,7 @@ from cotkit.registry import (
 from cotkit.run.driver import name_user_errors
 from cotkit.run.identity import arm_content, is_built_in
 from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
+from cotkit.scoring.chance import CHANCE, Chance, find_chance
 from cotkit.scoring.readers import READERS, panel_of
 from cotkit.types import EFFORTS, BackendInfo, Exemplar, Problem
 
@@ -82,7 +83,7 @@ class Plan:
     """Controls first, then in the order asked, then same-cost controls."""
     pairs: tuple[tuple[str, str], ...]
     """(arm, control) for every strategy asked that has another as its control, followed by
-    (arm, same-cost control) where it names one."""
+    (arm, same-cost control) where it names one; ``chance`` as a control is no arm."""
     same_cost: frozenset[tuple[str, str]]
     """Of the pairs, those with a same-cost control."""
     thinking_pairs: frozenset[tuple[str, str]] = frozenset()
@@ -126,6 +127,11 @@ class Plan:
         return self.runs_code and self.spec.sandbox == "none"
 
     @property
+    def chance(self) -> Chance | None:
+        """What guessing solves of all problems; None: nothing is measured against it."""
+        return find_chance(self.everything) if self.spec.baseline == CHANCE else None
+
+    @property
     def thinking(self) -> dict[str, str | None]:
         """Arm -> how its model is told to think; None: as it does by itself."""
         return {arm.name: getattr(arm.strategy, "thinking", None) for arm in self.arms}
@@ -142,6 +148,7 @@ class Plan:
             f"{arm} has {field} {value}, its control {control} {other}: the gain is of both"
             for arm, control in self.pairs
             if (arm, control) not in self.same_cost  # a vote has to sample
+            and control in strategies
             for field in _SHARED_FIELDS
             if (value := _shared_field(strategies[arm], field))
             != (other := _shared_field(strategies[control], field))
@@ -195,9 +202,11 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
             )
     _check_reader(spec.reader, bench, everything)
     strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
-    baseline = _with_thinking(parse_spec(spec.baseline), spec) if spec.baseline else None
-    pairs = [(s, baseline or _control_of(s)) for s in strategies]
-    thinking_pairs = [] if baseline else pair_by_thinking(pairs)
+    is_over_chance = spec.baseline == CHANCE
+    baseline_text = spec.baseline if spec.baseline and not is_over_chance else None
+    baseline = _with_thinking(parse_spec(baseline_text), spec) if baseline_text else None
+    pairs = [(s, baseline or _control_of(s)) for s in strategies if not is_over_chance]
+    thinking_pairs = [] if spec.baseline else pair_by_thinking(pairs)
     in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies
     limit, notes = _resolve_limit(spec, len(everything)), ()
     most = len(everything) - _count_kept_back(in_order, spec, bench, everything)
@@ -212,9 +221,11 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     arms = _Arms()
     for strategy in in_order:
         arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
-    costs = (
-        [] if baseline else [cost for s in strategies for cost in _same_cost_pairs(s, arms.of(s))]
-    )
+    costs = [
+        cost
+        for s in (() if spec.baseline else strategies)
+        for cost in _same_cost_pairs(s, arms.of(s))
+    ]
     if costs:
         exemplars = exemplars or exemplars_for([c for _, c in costs], spec, bench, problems)
         for _, control in costs:
@@ -228,7 +239,8 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
                 f"{control} sees the gold answers: nothing can be measured against it",
                 hint="--baseline cot",
             )
-    pairs_of_names = ((arms.of(arm).name, arms.of(control).name) for arm, control in ordered)
+    pairs_of_names = [(arms.of(arm).name, arms.of(control).name) for arm, control in ordered]
+    pairs_of_names += [(arms.of(s).name, CHANCE) for s in strategies if is_over_chance]
     return Plan(
         spec=spec,
         bench_name=bench.name,

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.registry import split_specs
+from cotkit.scoring.chance import CHANCE
 from cotkit.scoring.readers import resolve_reader
 
 GIVEN_IN_PYTHON = "(given in Python)"
@@ -50,7 +51,8 @@ class RunOptions:
     """
 
     baseline: str | None = None
-    """What to measure every strategy against; None: each strategy's own control."""
+    """What to measure every strategy against; ``chance``: what guessing solves, which is exact and
+    is not run; None: each strategy's own control."""
     limit: int | Literal["all"] | None = None
     """How many problems, the same in every arm; None: 200, or all where there are fewer."""
     seed: int = 0
@@ -113,6 +115,11 @@ class RunOptions:
             raise UsageError("the system message is empty", hint="leave it out")
         if self.stop_when not in {None, "decided"}:
             raise UsageError(f"stop when {self.stop_when!r}?", hint="decided")
+        if self.stop_when and self.baseline == CHANCE:
+            raise UsageError(
+                "stop when decided: chance is no arm that could be watched",
+                hint="leave out --stop-when, or --baseline chance",
+            )
         if self.batch and self.stop_when:
             raise UsageError(
                 "a batch sends everything at once: there is nothing to stop",
@@ -158,6 +165,8 @@ class RunSpec(RunOptions):
     """Strategy specs, at least one."""
     exemplar_seeds: tuple[int, ...] = ()
     """Several draws in place of the one, at least two; empty: ``exemplar_seed`` alone."""
+    assume: Literal["sustained"] | None = None
+    """What a ladder assumes of help over size, chosen before its runs; None: nothing."""
 
     def __post_init__(self) -> None:
         """Refuse what no run can mean.

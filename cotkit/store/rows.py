@@ -159,6 +159,13 @@ FROM attempt WHERE run = ? AND arm = ? ORDER BY problem_id, sample
 """Of a run and an arm; in the order of the primary key, so that nothing is sorted."""
 
 
+READINGS_QUERY = """
+SELECT problem_id, sample, outcome, readings FROM attempt WHERE run = ? AND arm = ?
+ORDER BY problem_id, sample
+"""
+"""Of a run and an arm."""
+
+
 REPLIES_QUERY = """
 SELECT text, readings, reasoned_apart + coalesce(n_reasoning_tokens, 0)
 FROM attempt WHERE run = ? AND arm = ? AND outcome NOT IN ('failed', 'refused')

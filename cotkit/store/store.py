@@ -26,6 +26,7 @@ from cotkit.store.rows import (
     COLUMNS_QUERY,
     CUT,
     PERMANENT,
+    READINGS_QUERY,
     REPLIES_QUERY,
     AttemptRow,
     Columns,
@@ -274,6 +275,14 @@ class Store:
         """
         for row in self._db.stream(REPLIES_QUERY, (run_id, arm)):
             yield as_reply(row, reader)
+
+    def readings(self, run_id: str, arm: str) -> Iterator[AttemptRow]:
+        """Yield the attempts of an arm with their outcomes and readings alone, without texts."""
+        for problem_id, sample, outcome, packed in self._db.stream(READINGS_QUERY, (run_id, arm)):
+            fields = _unpack_readings(json.loads(packed))
+            yield AttemptRow(
+                arm=arm, problem_id=problem_id, sample=sample, outcome=outcome, **fields
+            )
 
     def n_done(self, run_id: str) -> int:
         """Count the attempts of a run that did not fail."""

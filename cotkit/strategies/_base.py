@@ -84,8 +84,6 @@ def check_thinking(setting: str | None, most: int | None) -> None:
         raise ValueError(
             f"thinking={setting} is not off, on, {', '.join(EFFORTS)} or a budget in tokens"
         )
-    if is_budget and int(setting or 0) < 1:
-        raise ValueError(f"thinking={setting} is below 1 token; off switches it off")
     if most is not None and most < 1:
         raise ValueError(f"max_thinking_tokens is {most}, must be at least 1")
     if most is not None and setting == "off":

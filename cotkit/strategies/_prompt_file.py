@@ -60,6 +60,7 @@ class PromptFile(DecodingStrategy):
             "exemplars": getattr(self, "exemplars", ()),
         }
         messages: tuple[Message, ...] = ()
+        attempt = Attempt(text="", stop_reason="stop")
         limits = (self.max_tokens, self.answer_tokens)
         for i, (turn, limit) in enumerate(zip(self.turns, limits, strict=False)):
             prompt = render_user_text(self.path, turn, question.answer_kind, variables)
@@ -73,9 +74,9 @@ class PromptFile(DecodingStrategy):
             (answer,) = yield Request(messages=messages, decoding=decoding)
             messages = (*messages, Message(role="assistant", content=answer.text))
             variables["reply"] = answer.text
-        return Attempt(
-            text=after_cue(_CUE if is_cued else "", answer.text), stop_reason=answer.stop_reason
-        )
+            text = after_cue(_CUE if is_cued else "", answer.text)
+            attempt = Attempt(text=text, stop_reason=answer.stop_reason)
+        return attempt
 
 
 def load_prompt_file(path: Path) -> type[PromptFile]:

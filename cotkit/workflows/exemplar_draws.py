@@ -13,6 +13,7 @@ from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
+from cotkit.scoring.chance import CHANCE
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo, Exemplar
 from cotkit.workflows.compare import LEVEL, Emit, run_spec
@@ -101,6 +102,11 @@ def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
     seeds = spec.exemplar_seeds
     if not seeds:
         raise UsageError("no exemplar seeds given", hint="two or more: 0,1,2,3,4")
+    if spec.baseline == CHANCE:
+        raise UsageError(
+            "the variance of exemplar draws is of gains over a control that is run",
+            hint="leave out --exemplar-seeds, or --baseline chance",
+        )
     plans = tuple(
         make_plan(replace(spec, exemplar_seed=seed, exemplar_seeds=()), bench) for seed in seeds
     )

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from cotkit.analysis.scale.grid import ArmOutcomes, Axis, Cell, ResultGrid, Rung, rung_position
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    Axis,
+    Cell,
+    GuessRates,
+    ResultGrid,
+    Rung,
+    rung_position,
+)
 from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
+from cotkit.protocols import Backend
 from cotkit.run.identity import Content, difference
 from cotkit.types import BackendInfo
 
@@ -45,6 +54,26 @@ def family_models(family: str) -> tuple[str, ...]:
         families = {"simulated", *(entry.family for entry in entries)}
         raise UnknownNameError("family", family, families)
     return names
+
+
+FREE_LIMIT = 500
+"""Problems that models which cost nothing are asked when the user names no limit."""
+
+
+def cost_nothing(models: Sequence[str | Backend]) -> bool:
+    """Return whether all models are simulated or of the pocket family, which ship with cotkit."""
+    return all(_family_of(model) in {"simulated", "pocket"} for model in models)
+
+
+def _family_of(model: str | Backend) -> str | None:
+    if not isinstance(model, str):
+        return model.info.family
+    if model.startswith("simulated/"):
+        return "simulated"
+    try:
+        return catalogue.find(model).family
+    except UnknownNameError:
+        return None
 
 
 def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
@@ -135,71 +164,102 @@ def check_alike(runs: Sequence[tuple[str, Content]]) -> None:
             )
 
 
-# A grid taken apart by the number of steps that its problems take: does the onset move with it?
+# A grid taken apart by how long its problems are: does the onset move with it?
 
 
-def counts_by_steps(bench: str, n_steps: Sequence[int | None]) -> dict[tuple[int, int], int]:
-    """Return groups, as (fewest steps, most steps), and how many problems each has.
+Grouping: TypeAlias = Literal["steps", "length"]
+"""By the steps of the problems, or by the length of their answers (digits of a number, words of a
+text: the target length of arXiv:2304.15004)."""
+
+_GROUPED: Mapping[Grouping, tuple[str, str]] = {
+    "steps": ("steps", "--by-steps"),
+    "length": ("answer length", "--by-length"),
+}
+
+
+def group_problems(
+    bench: str, grouping: Grouping, numbers: Sequence[int | None]
+) -> dict[str, list[int]]:
+    """Return the places of the problems of each group, by its name; those unknown are in none.
 
     The groups are those of a comparison (``analysis.steps``), fixed by counts alone.
 
     Raises:
         UsageError: there are not two groups.
     """
-    counts = Counter(n for n in n_steps if n is not None)
+    counts = Counter(n for n in numbers if n is not None)
     groups = group_steps(counts)
     if len(groups) < 2:
+        what, option = _GROUPED[grouping]
         raise UsageError(
-            f"the problems of {bench} do not fall into two groups by their steps",
-            hint="leave out --by-steps, or raise --limit",
+            f"the problems of {bench} do not fall into two groups by their {what}",
+            hint=f"leave out {option}, or raise --limit",
         )
     return {
-        (low, high): sum(n for steps, n in counts.items() if low <= steps <= high)
+        _name_group(grouping, low, high): [
+            i for i, n in enumerate(numbers) if n is not None and low <= n <= high
+        ]
         for low, high in groups
     }
 
 
-def split_by_steps(grid: ResultGrid) -> tuple[ResultGrid, ...]:
-    """Return one grid for each group; problems of unknown steps are in none.
+def split_grid(grid: ResultGrid, grouping: Grouping) -> tuple[ResultGrid, ...]:
+    """Return one grid for each group; problems of which it is not known are in none.
 
     Raises:
         UsageError: there are not two groups.
     """
-    steps = grid.n_steps or ()
+    numbers = grid.n_steps if grouping == "steps" else grid.answer_lengths
     return tuple(
-        _select_problems(
-            replace(grid, bench=f"{grid.bench}, {_format_steps(*group)}"),
-            [i for i, n in enumerate(steps) if n is not None and group[0] <= n <= group[1]],
-        )
-        for group in counts_by_steps(grid.bench, steps)
+        _select_problems(replace(grid, bench=f"{grid.bench}, {name}"), places)
+        for name, places in group_problems(grid.bench, grouping, numbers or ()).items()
     )
 
 
 def _select_problems(grid: ResultGrid, places: Sequence[int]) -> ResultGrid:
+    indices = list(places)
+
     def select(values: Floats | None) -> Floats | None:
-        return None if values is None else values[list(places)]
+        return None if values is None else values[indices]
 
     cells: Mapping[tuple[str, str], Cell] = {
         key: ArmOutcomes(
-            correct=cell.correct[list(places)],
-            metrics={name: values[list(places)] for name, values in cell.metrics.items()},
+            correct=cell.correct[indices],
+            metrics={name: values[indices] for name, values in cell.metrics.items()},
             tokens=select(cell.tokens),
             usd=select(cell.usd),
             seconds=select(cell.seconds),
+            variants={
+                name: replace(
+                    counted,
+                    as_arm=counted.as_arm[indices],
+                    as_control=counted.as_control[indices],
+                )
+                for name, counted in cell.variants.items()
+            },
+            unreadable=select(cell.unreadable),
+            truncated=select(cell.truncated),
         )
         for key, cell in grid.cells.items()
         if isinstance(cell, ArmOutcomes)
     }
+    guess = None if grid.guess is None else GuessRates(rates=grid.guess.rates[indices])
     return replace(
         grid,
         cells=cells,
+        guess=guess,
         problem_ids=tuple(grid.problem_ids[i] for i in places),
         clusters=None if grid.clusters is None else tuple(grid.clusters[i] for i in places),
         n_steps=None if grid.n_steps is None else tuple(grid.n_steps[i] for i in places),
+        answer_lengths=None
+        if grid.answer_lengths is None
+        else tuple(grid.answer_lengths[i] for i in places),
     )
 
 
-def _format_steps(low: int, high: int) -> str:
+def _name_group(grouping: Grouping, low: int, high: int) -> str:
+    if grouping == "length":
+        return f"answer length {low}" if low == high else f"answer lengths {low} to {high}"
     if low == high:
         return f"{low} step" if low == 1 else f"{low} steps"
     return f"{low} to {high} steps"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from cotkit.analysis.audit import contamination_rate
-from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, Rung
+from cotkit.analysis.comparison import note_mute_readers
+from cotkit.analysis.gains import UNREADABLE, Grading, Side, list_gradings
+from cotkit.analysis.scale.grid import (
+    ArmOutcomes,
+    Cell,
+    CountedScores,
+    GuessRates,
+    ResultGrid,
+    Rung,
+)
 from cotkit.models.prices import Price
-from cotkit.store import Columns, Store
+from cotkit.store import AttemptRow, Columns, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +32,15 @@ COMPANIONS: tuple[tuple[str, str, float, float], ...] = (
     ("steps_right", "steps_right", 0.0, 1.0),
     ("digit_accuracy", "digit_accuracy", 0.0, 1.0),
     ("edit_similarity", "edit_similarity", 0.0, 1.0),
+    ("multiple_choice_grade", "multiple_choice_grade", 0.0, 1.0),
     ("brier_per_option", "1 - brier_per_option", 1.0, -1.0),
     ("gold_log_prob_per_token", "gold_log_prob_per_token", 0.0, 1.0),
 )
 """(metric of an attempt, name as a companion, a, b): the companion is ``a + b * metric``, so that
 higher is better. These reward part of an answer; the first that both arms have decides on a jump:
 steps where chains are judged, because digits of an answer that hangs on every step only repeat
-exact match."""
+exact match. The multiple-choice grade rewards none: it is judged beside the Brier score
+(``jumps.STRICT``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,8 @@ class LadderArms:
     """The reader that decided what is correct."""
     answer_lengths: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """Problem -> tokens of its gold answer (``scoring.measure.answer_length``)."""
+    chance: Mapping[str, float] | None = None
+    """Problem -> what guessing solves of it; None: nothing is measured against that."""
     may_think: frozenset[str] = frozenset()
     """Arms whose models were not told not to think."""
 
@@ -75,6 +88,8 @@ class LadderData:
     contaminated: tuple[tuple[str, str, float], ...]
     """(model, arm, share of its answers that reason) of cells left out because the arm asks for no
     reasoning and got some."""
+    mute_notes: tuple[str, ...] = ()
+    """On readers that read nearly nothing with some model."""
 
 
 def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> LadderData:
@@ -83,9 +98,14 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
     steps: dict[str, int | None] = {}
     clusters: dict[str, str | None] = {}
     contaminated: list[tuple[str, str, float]] = []
+    mute_notes: dict[str, None] = {}
     n_failed = 0
     for run in runs:
-        for arm in store.arms(run.run_id):
+        names = store.arms(run.run_id)
+        rows = {arm: list(store.readings(run.run_id, arm)) for arm in names}
+        gradings = list_gradings([row for of_arm in rows.values() for row in of_arm], arms.reader)
+        mute_notes.update(dict.fromkeys(note_mute_readers(gradings)))
+        for arm in names:
             columns = store.columns(run.run_id, arm)
             steps |= zip(columns.problem_ids, columns.n_steps, strict=True)
             clusters |= zip(columns.problem_ids, columns.clusters, strict=True)
@@ -98,6 +118,8 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
             if share is not None:
                 contaminated.append((run.rung.model, arm, share))
                 cell = _make_hole(len(arms.problem_ids))
+            else:
+                cell = _count_otherwise(cell, rows[arm], gradings, arms.problem_ids)
             cells[run.rung.model, arm] = cell
     grid = ResultGrid(
         bench=arms.bench,
@@ -109,13 +131,61 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
         ),
         n_steps=_tuple_or_none([steps.get(name) for name in arms.problem_ids]),
         answer_lengths=_tuple_or_none([arms.answer_lengths.get(name) for name in arms.problem_ids]),
+        guess=None if arms.chance is None else _guess_rates(arms.chance, arms.problem_ids),
     )
     return LadderData(
         grid=grid,
         n_failed=n_failed,
         n_left_out=sum(store.n_left_out(run.run_id) for run in runs),
         contaminated=tuple(contaminated),
+        mute_notes=tuple(mute_notes),
     )
+
+
+def _count_otherwise(
+    cell: ArmOutcomes, rows: Sequence[AttemptRow], gradings: Sequence[Grading], ids: Sequence[str]
+) -> ArmOutcomes:
+    """Return a cell with every other way of counting it, and what of it could not be read."""
+    import numpy as np
+
+    by_problem = {row.problem_id: row for row in rows}
+
+    def column(value_of: Callable[[AttemptRow], float | None]) -> Floats:
+        values = [None if (row := by_problem.get(name)) is None else value_of(row) for name in ids]
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+
+    def count(grading: Grading, side: Side) -> Floats:
+        return column(
+            lambda row: (
+                None
+                if row.outcome == "failed" and not grading.counts_failed
+                else grading.is_right(row, side)
+            )
+        )
+
+    def mark(outcomes: Collection[str]) -> Floats:
+        return column(lambda row: None if row.outcome == "failed" else row.outcome in outcomes)
+
+    return replace(
+        cell,
+        variants={
+            grading.name: CountedScores(
+                as_arm=count(grading, "arm"),
+                as_control=count(grading, "control"),
+                is_lenient=grading.is_lenient,
+            )
+            for grading in gradings[1:]
+            if not grading.is_mute
+        },
+        unreadable=mark(UNREADABLE - {"truncated"}),
+        truncated=mark({"truncated"}),
+    )
+
+
+def _guess_rates(chance: Mapping[str, float], ids: Sequence[str]) -> GuessRates:
+    import numpy as np
+
+    return GuessRates(rates=np.array([chance[name] for name in ids], dtype=np.float64))
 
 
 def _make_hole(n: int) -> ArmOutcomes:

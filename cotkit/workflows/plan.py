@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from cotkit.backends._hosted.addresses import address_warnings
 from cotkit.events import Said
@@ -17,7 +18,7 @@ from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
 from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
-from cotkit.stats.hypotheses import minimum_detectable_effect
+from cotkit.stats.hypotheses import CORRELATION, minimum_detectable_effect
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
 from cotkit.workflows.compare import LEVEL, Emit, price_for
@@ -57,7 +58,8 @@ class Forecast:
     """Of the model's tokens; None: unknown."""
     detectable: tuple[tuple[float, float], ...]
     """(the control's solve rate, smallest gain that the run finds there with power 0.8); NaN:
-    none. Empty if no arm has a control, and for exemplar draws, which are judged together."""
+    none. Over chance, one: at what guessing solves.
+    Empty if no arm has a control, and for exemplar draws, which are judged together."""
 
 
 def plan_spec(
@@ -112,7 +114,15 @@ def forecast_plan(
     The smallest gains are at the level that each of the plan's gains is reported at (Sidak).
     """
     n, each = len(plan.problems), LEVEL ** (1 / max(len(plan.pairs), 1))
-    gains = [(rate, minimum_detectable_effect(n, rate, level=each)) for rate in SHOWN_RATES]
+    chance = plan.chance
+    if chance is None:
+        rates, correlation = SHOWN_RATES, CORRELATION
+    else:
+        rates, correlation = (fmean(chance.rates.values()),), None
+    gains = [
+        (rate, minimum_detectable_effect(n, rate, level=each, correlation=correlation))
+        for rate in rates
+    ]
     arms = survey_arms(plan, backend_key(info), store.completion if store else lambda _: None)
     price, pace = price_for(plan.spec, info, prices), _estimate_pace(plan.spec, info)
     return Forecast(

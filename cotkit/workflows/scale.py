@@ -5,20 +5,26 @@ One model runs after another, each on the same problems; what the store holds is
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
 
+from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion
-from cotkit.analysis.scale.values import RunOrigin, Scale
-from cotkit.analysis.values import Aside, Criteria
+from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion, rung_position
+from cotkit.analysis.scale.values import BiasBySize, RunOrigin, Scale
+from cotkit.analysis.values import Aside, Bias, BiasChange, Criteria
 from cotkit.backends._hosted.addresses import foreign_address
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
+from cotkit.identity import backend_key
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
@@ -26,11 +32,12 @@ from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.run.served import leave_out_cut, read_server
+from cotkit.run.served import settle_server
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
+from cotkit.scoring.chance import CHANCE
 from cotkit.scoring.measure import answer_length
-from cotkit.stats.hypotheses import sidak_level
+from cotkit.stats.hypotheses import CORRELATION, LadderDesign, sidak_level
 from cotkit.store import Store, existing_place, place_of
 from cotkit.types import BackendInfo, Outcome
 from cotkit.workflows.compare import (
@@ -48,15 +55,18 @@ from cotkit.workflows.compare import (
 )
 from cotkit.workflows.consent import check_code
 from cotkit.workflows.ladder import (
+    FREE_LIMIT,
+    Grouping,
     check_alike,
     check_count,
     check_ladder,
-    counts_by_steps,
+    cost_nothing,
+    group_problems,
     rung_of,
-    split_by_steps,
+    split_grid,
 )
 from cotkit.workflows.ladder_grid import LadderArms, LadderData, LadderRun, read_grid
-from cotkit.workflows.plan import Forecast, forecast_plan
+from cotkit.workflows.plan import SHOWN_RATES, Forecast, forecast_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +83,15 @@ class LadderForecast:
     """Problems of each analysis: one for each benchmark or, by steps, for each group of them."""
     each: float
     """Level of the interval of one gain at one size."""
+    design: LadderDesign
+    """What decides which step is named with both its ends."""
+    chance: float | None = None
+    """What guessing solves, where arms are measured against it; None: controls are run."""
+
+    @property
+    def shown_rates(self) -> tuple[float, ...]:
+        """Solve rates of a control for which it is said what can be found."""
+        return SHOWN_RATES if self.chance is None else (self.chance,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,18 +145,11 @@ def scale_models(
             "a budget is of one run, and a ladder makes several",
             hint="limit bounds what they take",
         )
-    check_count(len(models))
-    _check_benches([text for text, _ in benches])
     say = emit or ignore_event
     with _explain_interrupt(), Store(place_of(log_dir)) as store:
-        jobs = [
-            make_job(spec, model, bench, options, resources, store=store, emit=say)
-            for model in models
-            for bench in benches
-        ]
-        for _, bench in benches:
-            check_ladder([job.rung for job in jobs if job.bench is bench], options.axis)
-        check_losses(options.losses, jobs)
+        jobs = _plan_jobs(spec, models, benches, options, resources, store=store, emit=say)
+        if options.assume_sustained:
+            _check_chosen_before(jobs, store)
         forecast = _forecast_ladder(jobs, store, options, resources)
         if on_plan is not None:
             on_plan(forecast)
@@ -163,6 +175,108 @@ def scale_models(
         scales=tuple(scale for scales, _ in analyses for scale in scales),
         n_failed=sum(n_failed for _, n_failed in analyses),
         why_failed=why,
+    )
+
+
+def plan_ladder(
+    spec: RunSpec,
+    models: Sequence[str | Backend],
+    benches: Sequence[tuple[str, Benchmark]],
+    options: ScaleOptions,
+    *,
+    log_dir: Path | str,
+    emit: Emit | None = None,
+    resources: Resources = NO_LIMITS,
+) -> LadderForecast:
+    """Forecast what the same :func:`scale_models` would take and could find; nothing is generated.
+
+    Raises:
+        CotkitError: as there, for what is wrong with the arguments.
+    """
+    place = place_of(log_dir)
+    is_missing = isinstance(place, Path) and not place.is_file()
+    with (
+        TemporaryDirectory() as scratch,
+        Store(Path(scratch, "empty.db") if is_missing else place) as store,
+    ):
+        jobs = _plan_jobs(
+            spec, models, benches, options, resources, store=store, emit=emit or ignore_event
+        )
+        try:
+            return _forecast_ladder(jobs, store, options, resources)
+        finally:
+            for job in jobs:
+                if job.closes and job.backend is not None:
+                    run_to_end(job.backend.close())
+
+
+def _plan_jobs(
+    spec: RunSpec,
+    models: Sequence[str | Backend],
+    benches: Sequence[tuple[str, Benchmark]],
+    options: ScaleOptions,
+    resources: Resources,
+    *,
+    store: Store,
+    emit: Emit,
+) -> list[LadderJob]:
+    """Plan every model on every benchmark, model by model.
+
+    Raises:
+        UsageError: no ladder, or a benchmark given twice.
+    """
+    check_count(len(models))
+    _check_benches([text for text, _ in benches])
+    if options.assume_sustained:
+        spec = replace(spec, assume="sustained")
+    is_free = spec.limit is None and cost_nothing(models)
+    jobs = [
+        make_job(
+            replace(spec, limit=min(FREE_LIMIT, len(bench[1].problems()))) if is_free else spec,
+            model,
+            bench,
+            options,
+            resources,
+            store=store,
+            emit=emit,
+        )
+        for model in models
+        for bench in benches
+    ]
+    for _, bench in benches:
+        check_ladder([job.rung for job in jobs if job.bench is bench], options.axis)
+    check_losses(options.losses, jobs)
+    return jobs
+
+
+def _check_chosen_before(jobs: Sequence[LadderJob], store: Store) -> None:
+    """Refuse an assumption about results that are there already, unless they were made under it.
+
+    Raises:
+        UsageError: names a run of the same model, problems and strategy that did not assume it.
+    """
+    runs = [run for run in store.runs() if run.n_attempts]
+    contents = {run.id: store.run_content(run.id) for run in runs}
+    for run in runs:
+        if json.loads(run.spec).get("assume") == "sustained":
+            continue
+        content, key = contents[run.id], store.run_backend(run.id)[0]
+        for job in jobs:
+            arms = {arm for arm, _ in pairs_of(job.plan)}
+            ids = {problem.question.id for problem in job.plan.problems}
+            if (
+                key == backend_key(job.info)
+                and not arms.isdisjoint(content.get("arms", ()))
+                and not ids.isdisjoint(content.get("problems", ()))
+            ):
+                raise _chosen_afterwards(run.id)
+
+
+def _chosen_afterwards(run_id: str) -> UsageError:
+    return UsageError(
+        f"--assume sustained is chosen before there are results, and those of run {run_id} are "
+        "here already",
+        hint="leave it out; or a store without them: --log-dir",
     )
 
 
@@ -197,6 +311,9 @@ def scale_runs(
     with _explain_interrupt(), Store(place) as store:
         stored = [store.run(prefix) for prefix in runs]
         specs = [RunSpec.from_json(run.spec) for run in stored]
+        for run, stored_spec in zip(stored, specs, strict=True):
+            if options.assume_sustained and stored_spec.assume is None:
+                raise _chosen_afterwards(run.id)
         contents = [(run.id, _run_content(store, run.id)) for run in stored]
         check_alike(contents)
         for run, spec in zip(stored, specs, strict=True):
@@ -225,7 +342,7 @@ def scale_runs(
                 )
             jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
             run_to_end(reread(jobs[-1].plan, info, store))
-            leave_out_cut(store, run_id, read_server(store, run_id, info))
+            settle_server(store, run_id, info)
         check_ladder([job.rung for job in jobs], options.axis)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
@@ -250,6 +367,7 @@ def _forecast_ladder(
     n_pairs = max(len(pairs_of(job.plan)) for job in jobs)
     n_sizes = len({job.info.model for job in jobs})
     n_at_once = n_pairs * len(n_problems) * (1 if options.assume_sustained else n_sizes)
+    chance, each = jobs[0].plan.chance, sidak_level(LEVEL, n_at_once)
     return LadderForecast(
         forecasts=tuple(
             (job.plan.spec.bench, forecast_plan(job.plan, job.info, store, resources.prices))
@@ -258,7 +376,14 @@ def _forecast_ladder(
         n_sizes=n_sizes,
         n_pairs=n_pairs,
         n_problems=n_problems,
-        each=sidak_level(LEVEL, n_at_once),
+        each=each,
+        design=LadderDesign(
+            n_sizes=n_sizes,
+            level=each,
+            thresholds=(jobs[0].plan.spec.margin, *options.thresholds),
+            correlation=CORRELATION if chance is None else None,
+        ),
+        chance=None if chance is None else fmean(chance.rates.values()),
     )
 
 
@@ -266,15 +391,18 @@ def _curve_sizes(jobs: Sequence[LadderJob], options: ScaleOptions) -> tuple[int,
     """Return the number of problems of each analysis.
 
     Raises:
-        UsageError: problems that do not fall into groups by steps.
+        UsageError: problems that do not fall into groups.
     """
     plans = {job.plan.spec.bench: job.plan for job in jobs}
-    if not options.by_steps:
+    if options.grouping is None:
         return tuple(len(plan.problems) for plan in plans.values())
+    number_of = answer_length if options.by_length else attrgetter("n_steps")
     return tuple(
-        n
+        len(places)
         for bench, plan in plans.items()
-        for n in counts_by_steps(bench, [problem.n_steps for problem in plan.problems]).values()
+        for places in group_problems(
+            bench, options.grouping, list(map(number_of, plan.problems))
+        ).values()
     )
 
 
@@ -342,6 +470,22 @@ class ScaleOptions:
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
+    by_length: bool = False
+    """Whether to ask it of the problems of each length of the answer, in place of all together."""
+
+    def __post_init__(self) -> None:
+        """Refuse two ways of grouping.
+
+        Raises:
+            UsageError: both are asked for.
+        """
+        if self.by_steps and self.by_length:
+            raise UsageError("by steps or by length?", hint="--by-steps or --by-length")
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """By what problems are grouped; None: they are not."""
+        return "steps" if self.by_steps else "length" if self.by_length else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -441,7 +585,7 @@ def analyse_jobs(
     seed: int,
     n_curves: int,
 ) -> tuple[tuple[Scale, ...], int]:
-    """Analyse one benchmark, as a whole or by number of steps; count the attempts that it lacks.
+    """Analyse one benchmark, as a whole or by groups; count the attempts that it lacks.
 
     ``n_curves``: how many analyses of this command hold at once at the level of a report.
     """
@@ -469,6 +613,7 @@ def analyse_jobs(
             ),
             reader=criteria.reader,
             answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
+            chance=None if plan.chance is None else plan.chance.rates,
         ),
     )
     question = ScaleQuestion(
@@ -497,13 +642,45 @@ def analyse_jobs(
     rng = np.random.default_rng(seed)
     scales = [
         analyse(grid, question, rng)
-        for grid in (split_by_steps(data.grid) if options.by_steps else (data.grid,))
+        for grid in (split_grid(data.grid, options.grouping) if options.grouping else (data.grid,))
     ]
+    bias = None if options.grouping else _bias_by_size(jobs, store, question, criteria)
     scales_with_origin = tuple(
-        replace(scale, origin=origin, notes=(*plan.notes(), *scale.notes, *notes))
+        replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
         for scale in scales
     )
     return scales_with_origin, data.n_failed - data.n_left_out
+
+
+def _bias_by_size(
+    jobs: Sequence[LadderJob], store: Store, question: ScaleQuestion, criteria: Criteria
+) -> BiasBySize | None:
+    """Return the bias of every model, by size; None: the problems are not of stereotypes."""
+    tags = {problem.question.id: problem.tags for problem in jobs[0].plan.problems}
+    if not any("condition" in of_problem for of_problem in tags.values()):
+        return None
+    placed = [(rung_position(job.rung, i, question.axis), i, job) for i, job in enumerate(jobs)]
+    ordered = [job for x, _, job in sorted(placed, key=lambda place: place[:2]) if x is not None]
+    level = sidak_level(question.level, max(1, len(ordered)))
+    pairs = [pair for pair in question.pairs if pair[1] != CHANCE]
+    scores: list[tuple[Rung, Bias]] = []
+    changes: list[tuple[Rung, BiasChange]] = []
+    for job in ordered:
+        rows = [row for arm in store.arms(job.run_id) for row in store.readings(job.run_id, arm)]
+        clusters = {problem.question.id: problem.cluster for problem in job.plan.problems}
+        rows = [replace(row, cluster=clusters.get(row.problem_id)) for row in rows]
+        scores += [
+            (job.rung, bias)
+            for bias in measure_bias(rows, tags, reader=criteria.reader, level=question.level)
+            if bias.category is None
+        ]
+        changes += [
+            (job.rung, change)
+            for change in measure_bias_changes(
+                rows, tags, pairs, reader=criteria.reader, level=level
+            )
+        ]
+    return BiasBySize(scores=tuple(scores), changes=tuple(changes))
 
 
 def _count_outcomes(jobs: Sequence[LadderJob], store: Store) -> Mapping[str, Mapping[Outcome, int]]:
@@ -522,6 +699,8 @@ def _grid_notes(
     jobs: Sequence[LadderJob], runs: Sequence[LadderRun], data: LadderData, n_curves: int
 ) -> Iterator[str]:
     """Yield what a reader must know of how the grid was made."""
+    if (chance := jobs[0].plan.chance) is not None:
+        yield f"chance: {chance.how}"
     bounds = sorted({arm for job in jobs for arm in job.plan.upper_bounds})
     for arm in bounds:
         yield f"{arm} sees the gold answers: an upper bound, which has no onset"
@@ -530,6 +709,7 @@ def _grid_notes(
             f"contaminated: {arm} asks for no reasoning, but {model} reasons before answering in "
             f"{100 * share:.0f} % of its answers; that cell is left out"
         )
+    yield from data.mute_notes
     if data.n_failed:
         yield Aside(
             f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"

@@ -16,6 +16,7 @@ from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
 from cotkit.run.spec import DEFAULTS
+from cotkit.scoring.chance import CHANCE, find_chance
 from cotkit.scoring.readers import resolve_reader
 from cotkit.scoring.scope import runs_on
 from cotkit.scoring.score import scorer_version
@@ -87,13 +88,17 @@ def score_completions(
         on_row(scored.add(line))
     if not scored.arms:
         raise BadInputError(source, "no completions in it", hint='{"id": "...", "text": "..."}')
-    if ask.baseline is not None and ask.baseline not in scored.arms:
+    over_chance = ask.baseline == CHANCE and CHANCE not in scored.arms
+    if ask.baseline is not None and ask.baseline not in scored.arms and not over_chance:
         raise UnknownNameError("arm", ask.baseline, scored.arms)
     arms = [arm for arm in scored.arms if arm != ask.baseline]
     comparison = compare_rows(
         scored.rows(),
         [] if ask.baseline is None else [(arm, ask.baseline) for arm in arms],
-        _make_facts(scored, bench, ask, source),
+        replace(
+            _make_facts(scored, bench, ask, source),
+            chance=find_chance(list(scored.problems.values())) if over_chance else None,
+        ),
         list(scored.problems.values()),
         ask,
     )

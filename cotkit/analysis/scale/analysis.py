@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cotkit.analysis.following import flipped_share, is_label_arm
 from cotkit.analysis.scale.frontier import price_arms
 from cotkit.analysis.scale.gains import cell_interval, measure_curves, totals_of
 from cotkit.analysis.scale.grid import (
@@ -17,8 +18,9 @@ from cotkit.analysis.scale.grid import (
     prepare_setting,
 )
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, find_jumps, resample_columns
+from cotkit.analysis.scale.labels import label_sentence, relabel_points
 from cotkit.analysis.scale.onset import find_onset, fit_crossing
-from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale
+from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale, ThinnedOnset
 from cotkit.analysis.scale.words import SentenceFacts, family_of, scale_notes, scale_sentence
 from cotkit.stats.bootstrap import percentiles
 
@@ -49,6 +51,7 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         ),
         metrics=_metric_means(setting, drawn),
         prices=price_arms(setting),
+        thinned=_thin(setting),
         notes=scale_notes(setting, curves),
     )
 
@@ -72,16 +75,52 @@ def _make_answer(
         margin=question.margin,
         axis=question.axis,
         assume_sustained=question.assume_sustained,
+        assumed_afterwards=question.assumed_afterwards,
         several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
     )
+    sentence = scale_sentence(facts)
+    if is_label_arm(pair[0], {pair[0]: flipped_share(pair[0])}):  # no gain of such an arm is help
+        points = relabel_points(points, pair[0], question.margin)
+        placed = [point for point in points if point.x is not None]
+        sentence = label_sentence(*pair, placed, question.axis)
     return OnsetAnswer(
         arm=pair[0],
         control=pair[1],
         points=points,
         onset=onset,
         jumps=find_jumps(pair, drawn, setting, rng),
-        sentence=scale_sentence(facts),
+        sentence=sentence,
     )
+
+
+MIN_THINNED = 4
+"""Known sizes of a ladder of which each half still has two."""
+
+
+def _thin(setting: AnalysisSetting) -> tuple[ThinnedOnset, ...]:
+    """Return what every other size alone would have said: from the smallest, from the second."""
+    ladder, question = setting.ladder, setting.question
+    if ladder.n_known < MIN_THINNED:
+        return ()
+    thresholds = None if question.assume_sustained else question.thresholds
+    thinned: list[ThinnedOnset] = []
+    for first in (0, 1):
+        half = slice(first, ladder.n_known, 2)
+        rungs = ladder.rungs[half]
+        alone = replace(ladder, rungs=rungs, positions=ladder.positions[half])
+        curves = measure_curves(
+            replace(setting, ladder=alone), np.random.default_rng(0), counts_otherwise=False
+        )
+        thinned += [
+            ThinnedOnset(
+                arm=arm,
+                control=control,
+                rungs=rungs,
+                onset=find_onset(points, question.margin, thresholds),
+            )
+            for (arm, control), points in curves.points.items()
+        ]
+    return tuple(thinned)
 
 
 def _metric_means(

@@ -12,15 +12,25 @@ import numpy as np
 from cotkit.analysis.gains import (
     GainEstimate,
     PairedSample,
+    changes_direction,
     detectable_gain,
     estimate_from_totals,
     estimate_gains,
     label_gain,
     measure_sample,
+    measure_totals,
 )
 from cotkit.analysis.samples import rate_interval as interval_of_rate
-from cotkit.analysis.scale.grid import AnalysisSetting, ArmTotals, Cell, Rung
+from cotkit.analysis.scale.grid import (
+    AnalysisSetting,
+    ArmOutcomes,
+    ArmTotals,
+    Cell,
+    GuessRates,
+    Rung,
+)
 from cotkit.analysis.scale.values import Point, SizeLabel
+from cotkit.analysis.values import Label
 from cotkit.stats.bootstrap import Codes, Floats
 from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
 from cotkit.stats.intervals import Interval, wilson
@@ -44,24 +54,88 @@ class GainCurves:
     """Of each of them."""
 
 
-def measure_curves(setting: AnalysisSetting, rng: np.random.Generator) -> GainCurves:
-    """Measure every pair at every size, and label what its interval shows."""
-    question, cells = setting.question, setting.grid.cells
+def measure_curves(
+    setting: AnalysisSetting, rng: np.random.Generator, *, counts_otherwise: bool = True
+) -> GainCurves:
+    """Measure every pair at every size, and label what its interval shows.
+
+    ``counts_otherwise``: whether to say of each what it hangs on, too.
+    """
+    question = setting.question
     measured: dict[Key, PairMeasurement] = {}
     for pair in question.pairs:
         for rung in setting.ladder.rungs:
-            arm, control = (cells.get((rung.model, name)) for name in pair)
+            arm, control = (setting.cell(rung.model, name) for name in pair)
             measurement = measure_pair(arm, control, setting.codes, question.level)
             if measurement is not None:
                 measured[pair, rung.model] = measurement
     m = max(1, len(measured))
     together = sidak_level(question.level, m)
     points = _points_by_pair(measured, setting, together, rng)
+    level = together
     if question.assume_sustained:
-        alone = sidak_level(question.level, len(question.pairs))
+        level = alone = sidak_level(question.level, len(question.pairs))
         stepped = _points_by_pair(measured, setting, alone, rng)
         points = {pair: step_down(points[pair], stepped[pair], question.margin) for pair in points}
+    if counts_otherwise:
+        points = {pair: _count_otherwise(pair, points[pair], setting, level) for pair in points}
     return GainCurves(points=points, n_intervals=m, level=together)
+
+
+def _count_otherwise(
+    pair: Pair, points: Sequence[Point], setting: AnalysisSetting, level: float
+) -> tuple[Point, ...]:
+    """Return the points with what each hangs on: readers, unreadable and failed answers."""
+    measured: dict[Key, PairMeasurement] = {}
+    lenient: dict[Key, bool] = {}
+    for point in points:
+        arm, control = (setting.cell(point.rung.model, name) for name in pair)
+        if not isinstance(arm, ArmOutcomes) or point.n == 0:
+            continue
+        for name, counted in arm.variants.items():
+            other = control
+            if isinstance(control, ArmOutcomes):
+                if name not in control.variants:
+                    continue
+                other = ArmOutcomes(correct=control.variants[name].as_control)
+            as_arm = ArmOutcomes(correct=counted.as_arm)
+            measurement = measure_pair(as_arm, other, setting.codes, level)
+            if measurement is not None:
+                key = (pair, f"{point.rung.model}\n{name}")
+                measured[key], lenient[key] = measurement, counted.is_lenient
+    rng = np.random.default_rng(0)
+    estimates = estimate_points(measured, level, setting.question.n_resamples, rng)
+    margin = setting.question.margin
+
+    def is_moved(point: Point, key: Key) -> bool:
+        label = label_gain(estimates[key].interval, margin)
+        return changes_direction(
+            cast("Label", point.label), label, measured[key].gain, is_lenient=lenient[key]
+        )
+
+    return tuple(
+        replace(
+            point,
+            depends_on=tuple(
+                key[1].partition("\n")[2]
+                for key in measured
+                if key[1].startswith(f"{point.rung.model}\n") and is_moved(point, key)
+            ),
+            **_unread_shares(setting, point, pair),
+        )
+        for point in points
+    )
+
+
+def _unread_shares(setting: AnalysisSetting, point: Point, pair: Pair) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for prefix, name in zip(("", "control_"), pair, strict=True):
+        cell = setting.cell(point.rung.model, name)
+        if point.n and isinstance(cell, ArmOutcomes):
+            for what, column in (("unreadable", cell.unreadable), ("truncated", cell.truncated)):
+                if column is not None:
+                    shares[prefix + what] = float(np.nanmean(column))
+    return shares
 
 
 def step_down(
@@ -130,6 +204,7 @@ def _make_point(
         method="newcombe" if sample is None else sample.method,
         p_value=estimate.p_value,
         label=cast("SizeLabel", label_gain(interval, margin)),  # an interval alone gives no other
+        n_clusters=None if sample is None else sample.n_clusters,
         mde=minimum_detectable_effect(n, base, interval.level)
         if sample is None
         else detectable_gain(sample, interval.level),
@@ -190,35 +265,64 @@ class PairMeasurement:
 
 
 def measure_pair(
-    arm: Cell | None, control: Cell | None, codes: Codes | None, level: float
+    arm: Cell | GuessRates | None,
+    control: Cell | GuessRates | None,
+    codes: Codes | None,
+    level: float,
 ) -> PairMeasurement | None:
     """Pair two cells; None: a hole, or no problem was completed by both.
 
     ``level``: of the intervals of the two rates.
     """
-    if arm is None or control is None:
+    if arm is None or control is None or isinstance(arm, GuessRates):
         return None
-    if isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
+    if isinstance(control, GuessRates):
+        if isinstance(arm, ArmTotals):
+            return _measure_totals_over_chance(arm, control, level)
+    elif isinstance(arm, ArmTotals) or isinstance(control, ArmTotals):
         return _measure_unpaired(arm, control, codes, level)
-    both = np.flatnonzero(~(np.isnan(arm.correct) | np.isnan(control.correct)))
+    is_over_chance = isinstance(control, GuessRates)
+    control_column = (
+        np.broadcast_to(control.rates, arm.correct.shape) if is_over_chance else control.correct
+    )
+    both = np.flatnonzero(~(np.isnan(arm.correct) | np.isnan(control_column)))
     n = len(both)
     if n == 0:
         return None
-    scores, control_scores = arm.correct[both], control.correct[both]
+    scores, control_scores = arm.correct[both], control_column[both]
+    control_rate = float(control_scores.mean())
     clusters = None if codes is None else codes[both]
     units = both if clusters is None else clusters
     return PairMeasurement(
         arm=ArmTotals(rate=float(scores.mean()), n=n),
-        control=ArmTotals(rate=float(control_scores.mean()), n=n),
+        control=ArmTotals(rate=control_rate, n=n),
         arm_interval=rate_interval(scores, clusters, level),
-        control_interval=rate_interval(control_scores, clusters, level),
+        control_interval=Interval(low=control_rate, high=control_rate, level=level)
+        if is_over_chance
+        else rate_interval(control_scores, clusters, level),
         sample=measure_sample(
             scores.tolist(),
             control_scores.tolist(),
             units.tolist(),
             n_units=len(arm.correct) if codes is None else int(codes.max()) + 1,
             is_clustered=codes is not None,
+            is_over_chance=is_over_chance,
         ),
+    )
+
+
+def _measure_totals_over_chance(
+    arm: ArmTotals, guess: GuessRates, level: float
+) -> PairMeasurement | None:
+    if not arm.n:
+        return None
+    chance = float(guess.rates.mean())
+    return PairMeasurement(
+        arm=arm,
+        control=ArmTotals(rate=chance, n=arm.n),
+        arm_interval=wilson(arm.rate * arm.n, arm.n, level),
+        control_interval=Interval(low=chance, high=chance, level=level),
+        sample=measure_totals(arm.rate, arm.n, chance),
     )
 
 

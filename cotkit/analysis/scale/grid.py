@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.values import LEVEL
 from cotkit.errors import UsageError
+from cotkit.scoring.chance import CHANCE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,18 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountedScores:
+    """An arm counted in another way: by another reader, or with unreadable answers for one side."""
+
+    as_arm: Floats
+    """[problems] scores where it is the arm; NaN: left out."""
+    as_control: Floats
+    """[problems] where it is the control."""
+    is_lenient: bool
+    """Whether it may cost certainty without changing the answer (``changes_answer``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmOutcomes:
     """One arm of one rung, problem by problem; arrays of length P in the order of the grid's ids.
 
@@ -64,6 +77,12 @@ class ArmOutcomes:
     """Dollars of each problem; None if unknown."""
     seconds: Floats | None = None
     """Backend seconds of each problem; None if unknown."""
+    variants: Mapping[str, CountedScores] = field(default_factory=dict[str, "CountedScores"])
+    """Other ways of counting, by name; empty: not known."""
+    unreadable: Floats | None = None
+    """1 where no answer could be read (or it was refused), 0 else; None: not known."""
+    truncated: Floats | None = None
+    """1 where the answer was cut at its limit before that, 0 else; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +97,14 @@ class ArmTotals:
 
 Cell: TypeAlias = ArmOutcomes | ArmTotals
 """What is known of one arm at one size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuessRates:
+    """What guessing solves, the same at every size: exact, without variance."""
+
+    rates: Floats
+    """Of each problem of the grid, 0..1; of totals, one number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +125,8 @@ class ResultGrid:
     """Steps of each problem; None: unknown."""
     answer_lengths: tuple[int | None, ...] | None = None
     """Digits of each gold number or words of each gold text, the L of p^L; None: unknown."""
+    guess: GuessRates | None = None
+    """The control of pairs over `CHANCE`; None: it is not known."""
 
 
 THRESHOLDS = (0.05, 0.10, 0.20, 0.30)
@@ -119,6 +148,8 @@ class ScaleQuestion:
     assume_sustained: bool = False
     """Step down from the largest size, each at the full level: only where help that once began is
     assumed not to stop."""
+    assumed_afterwards: bool = False
+    """Whether that was assumed when the results were there already, which the report says."""
     n_resamples: int = 2000
     """Of every bootstrap."""
     thresholds: tuple[float, ...] = THRESHOLDS
@@ -236,9 +267,20 @@ def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:
     if question.n_resamples < 100:
         raise UsageError(f"{question.n_resamples} resamples", hint="100 or more")
     check_thresholds(question.thresholds)
+    _check_pairs(grid, question)
+
+
+def _check_pairs(grid: ResultGrid, question: ScaleQuestion) -> None:
     if not question.pairs:
         raise UsageError("no strategy to measure against a control")
     measured = {arm for _, arm in grid.cells}
+    if grid.guess is not None:
+        measured.add(CHANCE)
+    elif any(control == CHANCE for _, control in question.pairs):
+        raise UsageError(
+            f"what guessing solves on {grid.bench} is not known, so nothing can leave chance",
+            hint="a CSV says it in a column: chance, or choices (options of each problem)",
+        )
     for arm, control in question.pairs:
         if arm == control:
             raise UsageError(f"{arm} cannot be measured against itself")
@@ -286,6 +328,10 @@ class AnalysisSetting:
     """The models in order of size."""
     codes: Codes | None
     """Cluster number of each problem; None: every problem stands alone."""
+
+    def cell(self, model: str, arm: str) -> Cell | GuessRates | None:
+        """Return what is known of an arm of a model; None: a hole."""
+        return self.grid.guess if arm == CHANCE else self.grid.cells.get((model, arm))
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -40,7 +40,11 @@ def find_jumps(
         ("control", pair[1]),
         ("gain", pair),
     )
-    jumps = [_find_jump(curve, source, columns, setting, rng) for curve, source in sources]
+    jumps = [
+        _find_jump(columns, setting, rng, curve=curve, source=source, strict=strict)
+        for strict in STRICT
+        for curve, source in sources
+    ]
     return tuple(jump for jump in jumps if jump is not None)
 
 
@@ -73,15 +77,17 @@ def judge_sharpness(
 
 
 def _find_jump(
-    curve: Curve,
-    source: Source,
     columns: Mapping[ColumnKey, MeanEstimate],
     setting: AnalysisSetting,
     rng: np.random.Generator,
+    *,
+    curve: Curve,
+    source: Source,
+    strict: str,
 ) -> Jump | None:
     ladder, level = setting.ladder, setting.question.level
     models = [rung.model for rung in ladder.rungs[: ladder.n_known]]
-    indices = [i for i, model in enumerate(models) if (model, source, EXACT) in columns]
+    indices = [i for i, model in enumerate(models) if (model, source, strict) in columns]
     if len(indices) < 2:
         return None
     models, rungs = [models[i] for i in indices], [ladder.rungs[i] for i in indices]
@@ -90,15 +96,19 @@ def _find_jump(
         name: measure_sharpness(
             name, x, rungs, [columns[model, source, name] for model in models], level
         )
-        for name in _shared_metrics(models, source, columns)
+        for name in (strict, *_companions(strict, models, source, columns))
     }
-    exact = metrics.pop(EXACT)
+    exact = metrics.pop(strict)
+    if strict != EXACT and not metrics:
+        return None
     first = next(iter(metrics.values()), None)
     apart = None if first is None else sharpness_contrast(exact, first, level)
-    n = np.asarray([columns[model, source, EXACT].n for model in models])
+    n = np.asarray([columns[model, source, strict].n for model in models])
     n_units = int(n.min()) if setting.codes is None else int(setting.codes.max()) + 1
-    word, why = judge_jump(exact, first, apart, _count_floors(models, source, columns), n_units)
-    if word in {"real_jump", "metric_artefact"} and first is not None:
+    word, why = judge_jump(
+        exact, first, apart, _count_floors(strict, models, source, columns), n_units
+    )
+    if word in {"real_jump", "metric_artefact"} and first is not None and strict == EXACT:
         name = first.sharpness.metric
         if _only_repeats(name, models, source, columns, level):
             word = "undetermined"
@@ -117,7 +127,9 @@ def _find_jump(
         contrast=apart,
         verdict=word,
         why=why,
-        checks=run_checks(
+        checks=()
+        if strict != EXACT
+        else run_checks(
             CompanionCurve(
                 is_gain=curve == "gain",
                 axis=ladder.axis,
@@ -135,24 +147,31 @@ def _find_jump(
     )
 
 
-def _shared_metrics(
-    models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
+def _companions(
+    strict: str, models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> list[str]:
-    """List metrics known at every one of these sizes, exact match first, others as first given."""
+    """List companions of a strict metric known at every one of these sizes, as first given."""
     of_first = [
         metric
         for model, other, metric in columns
         if model == models[0] and other == source and not metric.endswith(OF_WRONG)
     ]
-    return [m for m in of_first if all((model, source, m) in columns for model in models)]
+    fitting = STRICT[strict]
+    return [
+        m
+        for m in of_first
+        if m not in STRICT
+        and (fitting is None or m in fitting)
+        and all((model, source, m) in columns for model in models)
+    ]
 
 
 def _count_floors(
-    models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
+    strict: str, models: Sequence[str], source: Source, columns: Mapping[ColumnKey, MeanEstimate]
 ) -> int:
-    """Count sizes at which exact match and the companion are both 0, in every arm concerned."""
+    """Count sizes at which the strict metric and its companion are both 0, in every arm of it."""
     arms = (source,) if isinstance(source, str) else source
-    metrics = _shared_metrics(models, source, columns)[:2]
+    metrics = [strict, *_companions(strict, models, source, columns)[:1]]
     return sum(
         all(columns[model, arm, metric].mean == 0 for arm in arms for metric in metrics)
         for model in models
@@ -287,6 +306,12 @@ def _is_noise(means: Floats, draws: Floats, level: float) -> bool:
 
 EXACT = "exact_match"
 """What the solve rate is called among metrics."""
+
+STRICT: Mapping[str, frozenset[str] | None] = {
+    EXACT: None,
+    "multiple_choice_grade": frozenset({"1 - brier_per_option", "gold_log_prob_per_token"}),
+}
+"""Metrics that reward no part of an answer -> the companions that each may have; None: any."""
 
 OF_WRONG = " of wrong answers"
 """Ends the name of a companion's column that has its values of wrong answers only."""

@@ -10,10 +10,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.analysis.values import Bias, BiasChange, NotebookDisplay
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 from cotkit.types import Outcome
 
-SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
+SizeLabel = Literal[
+    "helps",
+    "some_help",
+    "harms",
+    "no_material_help",
+    "undetermined",
+    "missing",
+    "falls",
+    "keeps_prior",
+    "better",
+    "no_better",
+    "worse",
+]
 """As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
 
 OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"]
@@ -60,7 +74,7 @@ class Point:
     """Difference of the rates; NaN in a hole."""
     interval: Interval
     """Simultaneous (Sidak) over the sizes of this curve and the pairs of the report."""
-    method: Literal["tango", "newcombe", "bootstrap-t", "sign-flip", "normal", "none"]
+    method: Literal["tango", "wilson", "newcombe", "bootstrap-t", "sign-flip", "normal", "none"]
     """How the interval was made."""
     p_value: float
     """Two-sided: McNemar mid-p, or of the method; NaN in a hole."""
@@ -72,6 +86,18 @@ class Point:
     """Neither arm solved anything: a gain of 0 says nothing."""
     is_ceiling: bool
     """The control solves 90 % or more."""
+    n_clusters: int | None = None
+    """Clusters that the problems come in; None: every problem stands alone, or it is not known."""
+    depends_on: tuple[str, ...] = ()
+    """Other ways of counting by which the direction of the label differs, as of `Verdict`."""
+    unreadable: float | None = None
+    """Share of the arm's answers in which none could be read, cut ones apart; None: not known."""
+    truncated: float | None = None
+    """Share of the arm's answers that were cut at their limit before one; None: not known."""
+    control_unreadable: float | None = None
+    """The same of the control; None over chance, too."""
+    control_truncated: float | None = None
+    """The same of the control; None over chance, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +173,20 @@ class Onset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThinnedOnset:
+    """What half of the sizes alone would have said, with their own simultaneous intervals."""
+
+    arm: str
+    """The arm."""
+    control: str
+    """What it is measured against."""
+    rungs: tuple[Rung, ...]
+    """The sizes that are left, smallest first."""
+    onset: Onset
+    """By the rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpness:
     """How much of a curve's range lies in its steepest gap, beyond that gap's share of the axis."""
 
@@ -194,6 +234,49 @@ class Jump:
     """The reason in one sentence."""
     checks: tuple[Check, ...]
     """Side checks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakthrough:
+    """How the solve rate of an arm on one task of several breaks through over size."""
+
+    bench: str
+    """The task."""
+    family: str | None
+    """Of the models."""
+    arm: str
+    """The arm."""
+    control: str
+    """What its onset is measured against."""
+    n_sizes: int
+    """Sizes of known place with results."""
+    best: float
+    """Highest solve rate."""
+    worst: float
+    """Lowest solve rate."""
+    is_shown: bool
+    """Whether the intervals of these two do not touch: else the scores are of noise."""
+    breakthroughness: float
+    """Signed range over the root of the median squared gap; of a straight line sizes less 1."""
+    linearity: float
+    """Signed range over the root of the mean squared gap; likewise."""
+    sharpness: Sharpness | None
+    """Of the solve rate; None: only totals are known."""
+    verdict: JumpWord | None
+    """Is the jump real? None: only totals are known."""
+    onset: Onset
+    """Where it starts to help, or leaves chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasBySize:
+    """How stereotyped the answers of each size are, and what an arm does to that."""
+
+    scores: tuple[tuple[Rung, Bias], ...]
+    """(model, bias) of every arm under both conditions, over all categories, by size."""
+    changes: tuple[tuple[Rung, BiasChange], ...]
+    """(model, change) of every pair under both conditions; their intervals hold at once over all
+    sizes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +334,11 @@ class OnsetAnswer:
     sentence: str
     """The answer in plain words, numbers included."""
 
+    @property
+    def is_over_chance(self) -> bool:
+        """Whether the control is what guessing solves."""
+        return self.control == CHANCE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrigin:
@@ -278,7 +366,7 @@ class RunOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
+class Scale(NotebookDisplay):
     """A whole scale analysis of one ladder."""
 
     bench: str
@@ -307,3 +395,7 @@ class Scale:
     that are bounds, clusters."""
     origin: RunOrigin | None = None
     """Where they come from; None: not from runs."""
+    bias: BiasBySize | None = None
+    """Of benchmarks of stereotypes; None: it is none."""
+    thinned: tuple[ThinnedOnset, ...] = ()
+    """What every other size alone would have said; empty: there are fewer than four."""

@@ -11,10 +11,12 @@ from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
 from cotkit.analysis.scale.onset import NO_HELP, may_hide_help
 from cotkit.analysis.scale.values import Onset, OnsetStatus, Point, Step
+from cotkit.analysis.sentences import MANY_TRUNCATED
 from cotkit.analysis.values import Aside
-from cotkit.stats.bootstrap import MIN_CLUSTERS
-from cotkit.stats.hypotheses import problems_needed
-from cotkit.stats.intervals import Interval
+from cotkit.scoring.chance import CHANCE
+from cotkit.stats.bootstrap import MIN_CLUSTERS, fewest_clusters
+from cotkit.stats.hypotheses import CORRELATION, problems_needed
+from cotkit.stats.intervals import Interval, critical_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +37,31 @@ class SentenceFacts:
     """What size means."""
     assume_sustained: bool
     """Whether help that began is assumed not to stop."""
+    assumed_afterwards: bool
+    """Whether that was assumed when the results were there already."""
     several_families: bool
     """Whether the models differ in more than size."""
+
+    @property
+    def is_over_chance(self) -> bool:
+        """Whether the control is what guessing solves."""
+        return self.control == CHANCE
 
 
 def scale_sentence(facts: SentenceFacts) -> str:
     """Write the answer: ``"cot starts to help between 268 M and 1.54 B parameters: ..."``."""
     if not facts.points:
+        both = "" if facts.is_over_chance else " by both"
         return (
             f"Nothing can be said of {facts.arm} against {facts.control}: "
-            "no problem was completed by both at any known size."
+            f"no problem was completed{both} at any known size."
         )
     parts = [
         *_say_margin_free(facts),
         _SENTENCES[facts.onset.status](facts),
         *_say_harm(facts),
         *_say_above(facts),
+        *_say_dependence(facts),
         *_say_model_based(facts),
         *_list_provisos(facts),
     ]
@@ -68,14 +79,20 @@ def _say_margin_free(facts: SentenceFacts) -> list[str]:
             format_size(_point_of(facts, rung), facts.axis)
             for rung in (bracket.lower, bracket.upper)
         )
-        gain = f"A gain of more than {_format_most(bracket.no_more_than)} points"
         least = f"{upper} gains at least {_format_least(bracket.at_least)} points"
+        if facts.is_over_chance:
+            most = f"by no more than {_format_most(bracket.no_more_than)} points up to {lower}"
+            claim = f"{facts.arm} leaves chance between {lower} and {upper}{unit}"
+            return [f"{claim} ({most}, by at least {_format_least(bracket.at_least)} at {upper})"]
+        gain = f"A gain of more than {_format_most(bracket.no_more_than)} points"
         pair = f"({facts.arm} over {facts.control})"
         return [f"{gain} {pair} starts between {lower} and {upper}{unit} ({least})"]
     steps = [step for step in onset.staircase if step.upper and step.lower]
     flights = itertools.groupby(steps, key=lambda step: (step.lower, step.upper))
     gains = [_say_steps(facts, list(flight)) for _, flight in flights]
     begins = f"{facts.arm} begins to gain over {facts.control}"
+    if facts.is_over_chance:
+        begins = f"{facts.arm} leaves chance"
     return [f"{begins}: {', '.join(gains)}{unit}"] if gains else []
 
 
@@ -90,9 +107,14 @@ def _say_steps(facts: SentenceFacts, steps: Sequence[Step]) -> str:
 
 def _subject(facts: SentenceFacts) -> str:
     """Return the beginning of what is said at the margin: the first words, or after others."""
-    if _say_margin_free(facts):
-        return f"help ({format_margin(facts.margin)} points) starts"
-    return f"{facts.arm} starts to help"
+    margin = format_margin(facts.margin)
+    if facts.is_over_chance:
+        return f"by {margin} points" if _say_margin_free(facts) else f"{facts.arm} leaves chance"
+    return (
+        f"help ({margin} points) starts"
+        if _say_margin_free(facts)
+        else f"{facts.arm} starts to help"
+    )
 
 
 def _say_bracket(facts: SentenceFacts) -> str:
@@ -100,6 +122,8 @@ def _say_bracket(facts: SentenceFacts) -> str:
     sizes = f"{format_size(lower, facts.axis)} and {format_size(upper, facts.axis)}"
     where = f"{sizes}{size_unit(facts.axis)}"
     none = "harm against" if lower.label == "harms" else "no material help over"
+    if facts.is_over_chance:
+        none = "less than" if lower.label == "harms" else "no material gain over"
     claim = (
         f"{_subject(facts)} between {where}: {none} {facts.control} at "
         f"{format_size_with_gain(lower, facts.axis)}, {format_gain(upper)} at"
@@ -118,26 +142,30 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
     )
     if not below:
         return (
-            f"{claim}, the smallest size tested; only a smaller model, shown not to be helped, "
-            "could name a lower end"
+            f"{claim}, the smallest size tested; only a smaller model, shown "
+            f"{'at chance' if facts.is_over_chance else 'not to be helped'}, could name a lower end"
         )
     nearest = below[-1]
     return (
         f"{claim}; no lower end can be named, for {format_size_with_gain(nearest, facts.axis)}"
         f" is open: "
-        f"{_say_problems_needed(nearest, facts.margin)}"
+        f"{_say_problems_needed(facts, nearest)}"
     )
 
 
 def _say_not_shown(facts: SentenceFacts) -> str:
     largest = facts.points[-1]
     where = f"{format_size(largest, facts.axis)}{size_unit(facts.axis)}, the largest size tested"
-    claim = f"{facts.arm} is not shown to help over {facts.control} up to {where}"
+    claim = f"{facts.arm} is not shown to {_say_help(facts)} up to {where}"
     if all(point.label in NO_HELP for point in facts.points):
         how = f"no gain of {format_margin(facts.margin)} points or more at any size"
         return f"{claim}: {how}, {format_gain(largest)} at the largest"
     best = max(facts.points, key=lambda point: point.gain)
     return f"{claim}: the largest gain is {format_gain(best)} at {format_size(best, facts.axis)}"
+
+
+def _say_help(facts: SentenceFacts) -> str:
+    return "leave chance" if facts.is_over_chance else f"help over {facts.control}"
 
 
 def _say_undecided(facts: SentenceFacts) -> str:
@@ -146,10 +174,11 @@ def _say_undecided(facts: SentenceFacts) -> str:
         key=lambda point: (math.isnan(point.mde), point.mde),
     )
     where = f"{format_size(facts.points[-1], facts.axis)}{size_unit(facts.axis)}"
+    claim = "leaves chance" if facts.is_over_chance else f"helps over {facts.control}"
     return (
-        f"whether {facts.arm} helps over {facts.control} up to {where} cannot be decided: at "
+        f"whether {facts.arm} {claim} up to {where} cannot be decided: at "
         f"{format_size_with_gain(worst, facts.axis)} {say_detectable(worst)};"
-        f" {_say_problems_needed(worst, facts.margin)}"
+        f" {_say_problems_needed(facts, worst)}"
     )
 
 
@@ -173,7 +202,8 @@ def _say_harm(facts: SentenceFacts) -> list[str]:
         ]
     if not harmed:
         return []
-    return ["it harms at " + join_words([format_size_with_gain(p, facts.axis) for p in harmed])]
+    verb = "lies below chance" if facts.is_over_chance else "harms"
+    return [f"it {verb} at " + join_words([format_size_with_gain(p, facts.axis) for p in harmed])]
 
 
 def _say_above(facts: SentenceFacts) -> list[str]:
@@ -183,16 +213,31 @@ def _say_above(facts: SentenceFacts) -> list[str]:
     if facts.onset.after is None:
         return ["no larger size was tested"]
     if facts.onset.after == "sustained":
-        return ["it helps at every larger size tested"]
+        verb = "lies above chance" if facts.is_over_chance else "helps"
+        return [f"it {verb} at every larger size tested"]
     if facts.onset.after == "reversed":
         harmed = [point for point in above if point.label == "harms"]
         return [
-            "it does not last: harm at "
+            f"it does not last: {'below chance' if facts.is_over_chance else 'harm'} at "
             + join_words([format_size_with_gain(p, facts.axis) for p in harmed])
         ]
     unclear = [point for point in above if point.label != "helps"]
     why = " (a ceiling)" if all(point.is_ceiling for point in unclear) else ""
-    return [f"material help is not shown again at {_join_sizes(facts, unclear)}{why}"]
+    what = "a material gain" if facts.is_over_chance else "material help"
+    return [f"{what} is not shown again at {_join_sizes(facts, unclear)}{why}"]
+
+
+def _say_dependence(facts: SentenceFacts) -> list[str]:
+    """Say what the ends that are named hang on."""
+    onset = facts.onset
+    bracket = [] if onset.bracket is None else [onset.bracket.lower, onset.bracket.upper]
+    ends = {onset.lower, onset.upper, *bracket}
+    parts = [
+        f"{format_size(point, facts.axis)} ({', '.join(point.depends_on)})"
+        for point in facts.points
+        if point.rung in ends and point.depends_on
+    ]
+    return [f"how answers are counted changes what is said of {join_words(parts)}"] if parts else []
 
 
 def _say_model_based(facts: SentenceFacts) -> list[str]:
@@ -213,7 +258,8 @@ def _say_model_based(facts: SentenceFacts) -> list[str]:
 def _list_provisos(facts: SentenceFacts) -> list[str]:
     provisos: list[str] = []
     if facts.assume_sustained:
-        provisos.append("assuming that help, once begun, does not stop with size")
+        when = ", which was chosen after the results were there" if facts.assumed_afterwards else ""
+        provisos.append(f"assuming that help, once begun, does not stop with size{when}")
     if facts.several_families:
         provisos.append(
             "the models are of several families, so more than size differs between them"
@@ -221,10 +267,32 @@ def _list_provisos(facts: SentenceFacts) -> list[str]:
     return provisos
 
 
-def _say_problems_needed(point: Point, margin: float) -> str:
+def _say_problems_needed(facts: SentenceFacts, point: Point) -> str:
+    """Say what it takes to tell a gain of the margin from none at a size."""
+    margin, level = facts.margin, point.interval.level
+    gain = f"a gain of {format_margin(margin)} points from none"
+    if (
+        point.n_clusters is not None
+        and (least := _clusters_needed(margin, level)) > point.n_clusters
+    ):
+        return (
+            f"no number of problems in {point.n_clusters} clusters can tell {gain}, only more "
+            f"clusters: {least:,} at least"
+        )
     baseline = min(point.control_rate, 1 - margin - 1e-9)  # there must be room for such a gain
-    n = problems_needed(margin, baseline, point.interval.level)
-    return f"about {n:,} problems would tell a gain of {format_margin(margin)} points from none"
+    correlation = None if facts.is_over_chance else CORRELATION
+    n = problems_needed(margin, baseline, level, correlation=correlation)
+    return f"about {n:,} problems would tell {gain}"
+
+
+def _clusters_needed(margin: float, level: float) -> int:
+    """Return how many clusters can show that a gain is below the margin.
+
+    However many problems each holds, an end of an interval lies ``z^2 / (G + z^2)`` or more from
+    the gain.
+    """
+    z = critical_value(level)
+    return max(fewest_clusters(level), math.ceil(z * z * (1 - margin) / margin))
 
 
 def _join_sizes(facts: SentenceFacts, points: Sequence[Point]) -> str:
@@ -322,15 +390,16 @@ def _level_notes(question: ScaleQuestion, curves: GainCurves) -> list[str]:
 def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
     arm, control = pair
     of_pair = f"{arm} over {control}"
+    completed = "completed" if control == CHANCE else "completed by both"
     most = max((point.n for point in points), default=0)
     kinds = (
         ([p for p in points if p.n == 0], f"{of_pair} has holes: nothing was measured at"),
         (
             [p for p in points if 0 < p.n < most and p.method != "newcombe"],
-            f"{of_pair}: fewer problems than elsewhere were completed by both at",
+            f"{of_pair}: fewer problems than elsewhere were {completed} at",
         ),
         (
-            [p for p in points if p.is_floor],
+            [p for p in points if p.is_floor and control != CHANCE],
             f"floor: {arm} and {control} solved nothing, so a gain near 0 says nothing, at",
         ),
         (
@@ -341,7 +410,17 @@ def _pair_notes(pair: Pair, points: Sequence[Point]) -> list[str]:
             ),
         ),
     )
-    return [f"{what} {join_words(_model_names(affected))}" for affected, what in kinds if affected]
+    notes = [f"{what} {join_words(_model_names(affected))}" for affected, what in kinds if affected]
+    cut = [
+        (arm, [p for p in points if (p.truncated or 0) >= MANY_TRUNCATED]),
+        (control, [p for p in points if (p.control_truncated or 0) >= MANY_TRUNCATED]),
+    ]
+    return notes + [
+        f"{name}: {100 * MANY_TRUNCATED:.0f} % of the attempts or more were cut at their token "
+        f"limit before an answer at {join_words(_model_names(affected))}; raise --max-tokens"
+        for name, affected in cut
+        if affected
+    ]
 
 
 def _cluster_notes(setting: AnalysisSetting, curves: GainCurves) -> list[str]:

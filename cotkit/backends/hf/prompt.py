@@ -10,9 +10,10 @@ from typing import Any
 
 import jinja2
 
-from cotkit.backends.hf.sequence import first_line
-from cotkit.backends.hf.thinking import template_variables, thinking_room
-from cotkit.errors import ModelLoadError
+from cotkit.backends.hf.sequence import Steering, first_line
+from cotkit.backends.hf.thinking import closing_mark, template_variables, thinking_room
+from cotkit.errors import ModelLoadError, UsageError
+from cotkit.identity import canonical_json
 from cotkit.reasoning import find_answer_start, is_marker, opens_reasoning
 from cotkit.types import Request
 
@@ -138,6 +139,30 @@ class Prompter:
             return "".join(message.content for message in request.messages)
         with self._lock:
             return self._apply_template(request)
+
+    def steering(self, request: Request) -> Steering | None:
+        """Return how a thought is ended or kept going; None: it is left alone.
+
+        Raises:
+            UsageError: no single token ends a thought, so its end cannot be replaced.
+        """
+        decoding = request.decoding
+        budget = int(decoding.thinking) if (decoding.thinking or "").isdecimal() else None
+        if not self._chat or (budget is None and not decoding.n_waits):
+            return None
+        mark = closing_mark(self._folder, canonical_json(self._template_kwargs))
+        if mark is None:  # the template has a variable for the budget
+            return None
+        with self._lock:
+            ends, closing, going_on = (
+                tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+                for text in (mark, f"\n{mark}\n\n", "\nWait")
+            )
+        if decoding.n_waits and len(ends) > 1:
+            raise UsageError(f"{self._folder.name}: {mark} is no token of its own")
+        return Steering(
+            budget=budget, closing=closing, end=ends[0], wait=going_on, n_waits=decoding.n_waits
+        )
 
     def thinking_room(self, request: Request, n_prompt: int, window: int | None) -> int:
         """Return how many tokens of thinking to allow; of our own habit as many as are free.

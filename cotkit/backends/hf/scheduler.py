@@ -189,8 +189,10 @@ class Scheduler:
                 opened = self._prompter.is_in_reasoning(request)
                 window = self._config.context_tokens
                 room = self._prompter.thinking_room(request, len(prompt), window)
+                steering = self._prompter.steering(request)
                 for sequence in sequences:
                     sequence.prompt, sequence.processors = prompt, processors
+                    sequence.steering = replace(steering) if steering else None
                     sequence.thinking_room = room
                     sequence.transcript = Transcript(
                         self._prompter.text,

@@ -19,6 +19,29 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(slots=True, kw_only=True)
+class Steering:
+    """How a thought is ended at its budget, or kept going (arXiv:2501.19393), by forced tokens."""
+
+    budget: int | None
+    """Tokens after which an open thought is ended; None, or done: no more."""
+    closing: tuple[int, ...]
+    """What ends it."""
+    end: int
+    """The token by which the model ends it itself, where that is one."""
+    wait: tuple[int, ...]
+    """What takes the place of that token."""
+    n_waits: int
+    """How many times more."""
+    forced: list[int] = field(default_factory=list[int])
+    """Tokens that come next, whatever the model would choose."""
+
+    @property
+    def n_tokens(self) -> int:
+        """The most tokens that it forces."""
+        return len(self.closing) + self.n_waits * len(self.wait)
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Sequence:
     """What the engine runs: a prompt, the tokens generated so far, and the time they took."""
@@ -45,6 +68,8 @@ class Sequence:
     """What the generation config does to its logits: token ids [1, n], logits [1, vocabulary]."""
     transcript: Transcript | None = None
     """The text so far; set when the prompt is."""
+    steering: Steering | None = None
+    """What is forced on its thought; None: nothing."""
     thinking_room: int = 0
     """Tokens that it may have beside those of the answer, for thinking."""
     n_computed: int = 0
@@ -66,7 +91,10 @@ class Sequence:
     @property
     def n_ahead(self) -> int:
         """The most tokens that may follow the prompt."""
-        return len(self.option_tokens) or self.request.decoding.max_tokens + self.thinking_room
+        if self.option_tokens:
+            return len(self.option_tokens)
+        n_forced = self.steering.n_tokens if self.steering else 0
+        return self.request.decoding.max_tokens + self.thinking_room + n_forced
 
     @property
     def n_most(self) -> int:
@@ -86,6 +114,8 @@ class Sequence:
     def append_token(self, token: int, end_ids: frozenset[int]) -> None:
         """Add a token; deliver the completion if it was the last one."""
         assert self.transcript is not None
+        if self.steering is not None:
+            token = self._steer(self.steering, token, end_ids)
         if token in end_ids and not self.transcript.goes_on_after(token, self.output):
             self._finish(stopped=True)
             return
@@ -94,6 +124,31 @@ class Sequence:
             self._finish(stopped=True)
         elif len(self.output) >= self.n_ahead:
             self._finish(stopped=False)
+
+    def _steer(self, steering: Steering, token: int, end_ids: frozenset[int]) -> int:
+        """Return the token that comes in place of the chosen one.
+
+        An open thought ends at its budget, and where the model ends its turn inside it.
+        """
+        assert self.transcript is not None
+        if not steering.forced:
+            at_budget = len(self.output) == steering.budget
+            is_cut = steering.budget is not None and (at_budget or token in end_ids)
+            goes_on = steering.n_waits > 0 and token == steering.end and not is_cut
+            if not (is_cut or goes_on) or not self._is_thinking:
+                return token
+            if goes_on:
+                steering.n_waits -= 1
+            else:
+                steering.budget, steering.n_waits = None, 0
+            steering.forced = list(steering.wait if goes_on else steering.closing)
+        return steering.forced.pop(0)
+
+    @property
+    def _is_thinking(self) -> bool:
+        assert self.transcript is not None
+        text = self.transcript.decode(self.output)
+        return find_answer_start(text, opened=self.transcript.opened) is None
 
     def score(self, logprob: float) -> None:
         """Deliver the log-probability of the option."""

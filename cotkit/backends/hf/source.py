@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from cotkit.backends._openai.services import suggest_service
 from cotkit.errors import (
     BadInputError,
+    CotkitError,
     Location,
     MissingDependencyError,
     ModelLoadError,
@@ -59,7 +61,11 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
     elif path.suffix == ".gguf":
         folder = fetch.ensure_gguf(path, notify=notify)
     elif _HUB_NAME.fullmatch(model):
-        folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
+        try:
+            folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
+        except CotkitError as missing:  # its owner may be a service, too: google/gemini-...
+            missing.hint = "; ".join(filter(None, (missing.hint, suggest_service(model))))
+            raise
     elif path.is_absolute() or model.startswith((".", "~")):
         raise ModelLoadError(f"{model}: no such folder")
     else:

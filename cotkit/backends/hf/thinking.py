@@ -14,6 +14,7 @@ from cotkit.backends.hf import template
 from cotkit.backends.hf.source import read_template
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
+from cotkit.reasoning import MARKS
 from cotkit.types import EFFORTS, Decoding
 
 ROOM: Mapping[str, int] = {
@@ -32,13 +33,29 @@ _SWITCHES = frozenset({"enable_thinking", "thinking"})
 _EFFORT, _BUDGET = "reasoning_effort", "thinking_budget"
 
 
+def closing_mark(folder: Path, kwargs_json: str) -> str | None:
+    """Return what ends a thought of a model, in its own marks; None: they are not known.
+
+    Args:
+        folder: Of the model.
+        kwargs_json: Variables of its chat template.
+    """
+    prompt = template.generation_prompt(folder, json.loads(kwargs_json)).rstrip()
+    for opening, closing in MARKS:
+        if prompt.endswith(opening):
+            return closing
+    texts = (read_template(folder) or "", *template.added_tokens(folder))
+    return next((c for o, c in MARKS if any(o in text or c in text for text in texts)), None)
+
+
 def template_variables(folder: Path, decoding: Decoding) -> dict[str, Any]:
     """Return the variables by which the chat template says how to think; empty: none."""
     setting, names = decoding.thinking, _variables(folder)
     if setting is None:
         return {}
     if setting.isdecimal():
-        return {_BUDGET: int(setting)} | dict.fromkeys(_SWITCHES & names, True)
+        budget = {_BUDGET: int(setting)} if _BUDGET in names else {}
+        return budget | dict.fromkeys(_SWITCHES & names, setting != "0")
     switched = dict.fromkeys(_SWITCHES & names, setting != "off")
     return switched | ({_EFFORT: setting} if setting in EFFORTS else {})
 
@@ -59,6 +76,8 @@ def thinking_room(
                 hint="--apply-chat-template, or --thinking off",
             )
         return decoding.max_thinking_tokens or 0
+    if decoding.n_waits and closing_mark(folder, canonical_json(kwargs)) is None:
+        raise UsageError(f"{model} marks the end of a thought in no way that is known")
     if setting is None:
         thinks = _thinks_by_default(folder, canonical_json(kwargs))
         return decoding.max_thinking_tokens or (ROOM_BY_DEFAULT if thinks else 0)
@@ -71,7 +90,7 @@ def thinking_room(
         raise UsageError(
             f"{model} cannot think as thinking={setting} says: its chat template has no such"
             " switch",
-            hint=f"it can: {', '.join(settings)}",
+            hint=f"it can: {', '.join([*settings, *_budgets(folder)])}",
         )
     if setting == "off":
         return 0
@@ -80,12 +99,18 @@ def thinking_room(
     return decoding.max_thinking_tokens or ROOM.get(setting, ROOM_BY_DEFAULT)
 
 
+def _budgets(folder: Path) -> list[str]:
+    return ["a budget in tokens"] if _can(folder, "1") else []
+
+
 def _can(folder: Path, setting: str) -> bool:
     names = _variables(folder)
     if setting in {"off", "on"}:
         is_plain = setting == "off" and not _thinks_by_default(folder, "{}")
         return bool(_SWITCHES & names) or is_plain
-    return (_BUDGET if setting.isdecimal() else _EFFORT) in names
+    if setting.isdecimal():  # where the template has no such variable, the engine ends the thought
+        return _BUDGET in names or closing_mark(folder, "{}") is not None
+    return _EFFORT in names
 
 
 @functools.lru_cache(maxsize=16)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -98,6 +99,17 @@ class RenderedFigure:
     """How to read it."""
     svg: str
     """One ``<svg>`` element; every text in it is escaped."""
+
+    def to_html(self) -> str:
+        """Return the figure with its colours, for a place that has no style sheet of ours."""
+        style = (Path(__file__).parent / "report.css").read_text("utf-8").partition("[hidden]")[0]
+        return (
+            f'<figure class="cotkit"><style>{style.replace(":root", ".cotkit")}'
+            f".cotkit svg {{ max-width: 33rem; }}</style>{self.svg}"
+            f"<figcaption><small>{escape(self.caption)}</small></figcaption></figure>"
+        )
+
+    _repr_html_ = to_html
 
 
 def draw_figure(

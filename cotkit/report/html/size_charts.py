@@ -10,6 +10,7 @@ from cotkit.analysis.scale.frontier import Cost
 from cotkit.analysis.scale.grid import Axis, Rung
 from cotkit.analysis.scale.values import (
     CostPoint,
+    Jump,
     MetricPoint,
     Onset,
     OnsetAnswer,
@@ -296,6 +297,14 @@ def say_size(rung: Rung, place: float, axis: Axis) -> str:
 _PANEL = 150  # pixels of one row of metrics
 
 
+def _name_curve(jump: Jump) -> str:
+    strict = jump.exact.metric
+    name = "solve rate" if strict == "exact_match" else strict.replace("_", " ")
+    if jump.curve == "arm":
+        return name
+    return jump.curve if strict == "exact_match" else f"{jump.curve} in {name}"
+
+
 def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
     """Draw exact match and its companions over size, one small figure each."""
     metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
@@ -307,7 +316,7 @@ def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
         if point.x is not None
     }
     verdicts = [
-        f"{jump.curve if jump.curve != 'arm' else 'solve rate'} of {jump.arm}: "
+        f"{_name_curve(jump)} of {jump.arm}: "
         f"{VERDICTS[jump.verdict].words} ({jump.why.rstrip('.')})"
         for answer in scale.answers
         for jump in answer.jumps
