@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import json
 import os
 import platform
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cotkit.backends._openai.services import suggest_service
-from cotkit.backends.hf.sequence import first_line
 from cotkit.errors import (
+    BadInputError,
     CotkitError,
+    Location,
     MissingDependencyError,
     ModelLoadError,
     UnknownNameError,
     UsageError,
 )
 from cotkit.identity import content_hash
+from cotkit.inputs import parse_json, read_bytes
 from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry
@@ -155,20 +156,25 @@ def read_template(folder: Path) -> str | None:
 
 def quantisation(folder: Path) -> str:
     """Return how the folder's weights are quantised by its config; ``none`` if they are not."""
-    config: dict[str, Any] = read_json(folder / "config.json").get("quantization_config") or {}
-    return str(config.get("quant_method", "none")) if config else "none"
+    config = read_json(folder / "config.json").get("quantization_config")
+    return str(config.get("quant_method", "none")) if isinstance(config, dict) else "none"
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object from a JSON file; empty if there is no such file.
 
     Raises:
-        ModelLoadError: the file is not JSON.
+        ModelLoadError: the file holds no object of JSON, or cannot be read as one.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as broken:
-        raise ModelLoadError(f"{path}: not valid JSON: {first_line(broken)}") from broken
+    if not path.is_file():
+        return {}
+    try:  # what is said twice counts as it does for transformers, which reads the same files
+        value = parse_json(read_bytes(path), Location(file=path), make_object=dict)
+    except BadInputError as broken:
+        raise ModelLoadError(broken.message) from broken
+    if not isinstance(value, dict):
+        raise ModelLoadError(f"{path}: not an object")
+    return cast("dict[str, Any]", value)
 
 
 # Which device and number format a run will use, found out without importing torch.
