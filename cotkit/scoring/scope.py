@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from cotkit.reasoning import split_reasoning
@@ -70,6 +71,7 @@ def runs_on(text: str) -> bool:
     return _WORD.search(_TURN.sub(" ", behind)) is not None
 
 
+@functools.lru_cache(maxsize=4)  # asked once for the readers and once for the count of run-ons
 def before_run_on(text: str) -> str:
     """Cut a text where the model runs on into another turn or another problem.
 
