@@ -13,6 +13,8 @@ import pytest
 
 import cotkit
 from cotkit.analysis.following import measure_following
+from cotkit.analysis.scale.analysis import analyse
+from cotkit.analysis.scale.grid import ArmOutcomes, Cell, ResultGrid, Rung, ScaleQuestion
 from cotkit.benchmarks import load_benchmark
 from cotkit.benchmarks.linear_classification import LinearClassification
 from cotkit.benchmarks.sentiment_mini import SentimentMini
@@ -579,3 +581,36 @@ def test_simulated_models_follow_flipped_labels_from_some_size_on() -> None:
     assert [point.label for point in large.following] == [None, "follows"]
     assert small.cells[-1].solve_rate < 0.2
     assert large.cells[-1].solve_rate > 0.7
+
+
+@pytest.mark.parametrize(
+    ("arm", "labels", "words"),
+    [
+        (
+            "flipped-labels",
+            ["keeps_prior", "falls"],
+            "follows its wrong labels at 100 B (-90.0 points",
+        ),
+        ("unrelated-labels", ["no_better", "worse"], "is solved worse than the labels themselves"),
+    ],
+)
+def test_a_ladder_of_labels_says_who_follows(arm: str, labels: list[str], words: str) -> None:
+    import numpy as np
+
+    right, wrong = np.ones(400), np.repeat([0.0, 1.0], [360, 40])
+    rungs = tuple(
+        Rung(model=name, family="f", n_params=n) for name, n in (("s", 10**9), ("l", 10**11))
+    )
+    cells: dict[tuple[str, str], Cell] = {
+        (rung.model, name): ArmOutcomes(
+            correct=wrong if rung.model == "l" and name == arm else right
+        )
+        for rung in rungs
+        for name in (arm, "flipped-labels:fraction=0")
+    }
+    grid = ResultGrid(bench="b", rungs=rungs, cells=cells, problem_ids=("",) * 400)
+    question = ScaleQuestion(pairs=((arm, "flipped-labels:fraction=0"),), margin=0.05)
+    (answer,) = analyse(grid, question, np.random.default_rng(0)).answers
+    assert [point.label for point in answer.points] == labels
+    assert words in answer.sentence
+    assert not re.search(r"\bhelps?\b|\bharms?\b", answer.sentence)

@@ -37,11 +37,14 @@ from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import (
     AccessError,
     BackendError,
+    MissingDataError,
     MissingDependencyError,
+    ModelLoadError,
     TransientError,
     UsageError,
 )
 from cotkit.identity import backend_key
+from cotkit.report import render
 from cotkit.run.backend import build_backend
 from cotkit.run.budget import Resources
 from cotkit.run.served import find_cut_prompts
@@ -212,6 +215,7 @@ def test_an_error_inside_a_200_is_what_it_should_have_been(body: Json, status: s
 DAYS: dict[str, bytes] = {
     "OpenRouter": response({"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429, "metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1743292800000"}}}}),  # noqa: E501
     "Google": response({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded: GenerateRequestsPerDayPerProjectPerModel-FreeTier, limit: 50"}}, "429 Too Many Requests"),  # noqa: E501
+    "Google's list": response([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "You exceeded your current quota, please check your plan", "details": [{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}, {"retryDelay": "17s"}]}}], "429 Too Many Requests"),  # noqa: E501
     "Groq": response({"error": {"message": "Rate limit reached on tokens per day (TPD)", "code": "rate_limit_exceeded"}}, "429 Too Many Requests"),  # noqa: E501
     "GitHub": response({"error": {"code": "RateLimitReached", "message": "Rate limit of 150 per 86400s exceeded for UserByModelByDay."}}, "429 Too Many Requests"),  # noqa: E501
     "a far reset": response({"error": {"message": "Rate limit exceeded"}}, "429 Too Many Requests", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 4102444800\r\n"),  # noqa: E501
@@ -235,6 +239,10 @@ WANTED = [
     "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",  # noqa: E501
     "litellm.BadRequestError: max_tokens is not supported. Please use max_completion_tokens",
     "this model only accepts `max_completion_tokens`; `max_tokens` is deprecated",
+    "Parameter max_tokens not allowed for reasoning models",
+    "'max_tokens' cannot be used with this model",
+    "please use max_completion_tokens",
+    "参数max_tokens不支持，请使用max_completion_tokens",
 ]
 
 
@@ -301,6 +309,8 @@ ONLY_STREAMS = [
     "This model only support stream mode, please enable the stream parameter to access the model.",
     "stream must be true for this model",
     "Non-streaming requests are not supported",
+    "non-stream requests are unsupported",
+    "Streaming is strongly recommended for operations that may take longer than 10 minutes",
 ]
 
 
@@ -346,6 +356,46 @@ def test_a_stream_that_was_not_asked_for_is_joined_and_one_that_broke_off_is_not
     with RawServer(lambda _body, i: broken if i == 0 else events(*STREAM)) as server:
         completion = ask(server)
     assert (completion.text, statuses(completion)) == (TEXT, ["malformed", "200"])
+
+
+@pytest.mark.parametrize("form", ["lines of JSON", "a mark of byte order", "carriage returns"])
+def test_a_stream_of_another_form_is_joined(form: str) -> None:
+    whole = events(*STREAM)
+    head, _, body = whole.partition(b"\r\n\r\n")
+    if form == "lines of JSON":
+        body = (
+            body.replace(b"data: [DONE]\n\n", b"").replace(b"data: ", b"").replace(b"\n\n", b"\n")
+        )
+    elif form == "carriage returns":
+        body = body.replace(b"\n", b"\r\n")
+    else:
+        body = b"\xef\xbb\xbf" + body
+    kind = head.partition(b"content-type: ")[2].partition(b"\r")[0].decode()
+    with RawServer(lambda _body, _i: response(body, kind=kind)) as server:
+        completion = ask(server)
+    assert (completion.text, statuses(completion)) == (TEXT, ["200"])
+
+
+def test_google_says_in_the_body_how_long_to_wait() -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    details = [{"violations": [{"quotaId": "RequestsPerMinute"}]}, {"retryDelay": "17s"}]
+    busy = response([{"error": {"code": 429, "message": "slow", "details": details}}], "429 Busy")
+    with RawServer(lambda _body, i: busy if i == 0 else response(chat())) as server:
+        backend = OpenaiApi(model="srv/m", base_url=f"{server.url}/v1", max_tries=3)
+        backend.caller = policy.Caller(policy.Limits(), backend.read_fault, sleep=sleep)
+
+        async def run() -> Completion:
+            try:
+                return (await backend.generate(request()))[0]
+            finally:
+                await backend.close()
+
+        assert statuses(asyncio.run(run())) == ["429", "200"]
+    assert max(waits) >= 17
 
 
 def test_a_stream_whose_usage_may_not_be_asked_for_and_one_of_responses() -> None:
@@ -936,6 +986,37 @@ def test_names_that_mean_two_things_are_told_apart() -> None:
         build("azure/gpt-4o")
 
 
+@pytest.mark.parametrize(
+    ("model", "hosted"),
+    [
+        ("google/gemma-9-nothing", "gemini/gemma-9-nothing"),
+        ("mistralai/mistral-large-latest", "mistral/mistral-large-latest"),
+        ("deepseek-ai/deepseek-chat", "deepseek/deepseek-chat"),
+        ("x-ai/grok-4", "xai/grok-4"),
+        ("Qwen/qwen-max", "dashscope/qwen-max"),
+    ],
+)
+def test_a_name_of_the_hub_that_is_not_there_says_who_else_may_have_it(
+    model: str, hosted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch_nothing(name: str, **_options: object) -> Path:
+        raise MissingDataError(f"{name} is not on this machine", hint="a folder works offline")
+
+    monkeypatch.setattr("cotkit.models.fetch.fetch_snapshot", fetch_nothing)
+    with pytest.raises(MissingDataError, match=f"works offline; hosted.*--model {hosted}"):
+        _ = build(model).info
+
+
+def test_a_service_without_the_model_says_how_the_weights_of_its_owner_are_named() -> None:
+    missing = response({"error": {"message": "no such model"}}, "404 Not Found")
+    with RawServer(lambda _body, _number: missing) as server:
+        backend = build("nvidia/nemotron-1", base_url=f"{server.url}/v1", max_tries="1")
+        with pytest.raises(
+            ModelLoadError, match="weights of the hub: --model hf/nvidia/nemotron-1"
+        ):
+            asyncio.run(backend.generate(request()))
+
+
 def test_further_parameters_and_headers_are_sent_and_part_of_the_identity(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -986,14 +1067,14 @@ def test_what_may_not_be_sent_is_refused_and_not_repeated(args: dict[str, str], 
     assert "abcdefgh" not in str(refused.value)
 
 
-SELVES: dict[str, tuple[dict[str, Json], str]] = {
+SELVES: dict[str, tuple[dict[str, Json], dict[str, str]]] = {
     "vLLM": (
         {
             "/v1/models": {
                 "data": [{"id": "m", "owned_by": "vllm", "max_model_len": 4096}, {"id": "x"}]
             }
         },
-        "engine vllm; window 4096",
+        {"engine": "vllm", "model": "m", "window": "4096"},
     ),
     "llama.cpp": (
         {
@@ -1004,16 +1085,22 @@ SELVES: dict[str, tuple[dict[str, Json], str]] = {
                 "build_info": "b7000",
             },
         },
-        "engine llamacpp; slots 4; version b7000; window 2048",
+        {
+            "engine": "llamacpp",
+            "model": "m",
+            "slots": "4",
+            "version": "b7000",
+            "window": "2048",
+        },
     ),
-    "nothing": ({"/v1/models": {"data": "none"}}, ""),
-    "garbage": ({"/v1/models": [1]}, ""),
+    "nothing": ({"/v1/models": {"data": "none"}}, {"model": "m"}),
+    "garbage": ({"/v1/models": [1]}, {"model": "m"}),
 }
 
 
 @pytest.mark.parametrize(("pages", "says"), SELVES.values(), ids=SELVES)
 def test_what_a_server_says_of_itself_is_in_the_report(
-    pages: dict[str, Json], says: str, tmp_path: Path
+    pages: dict[str, Json], says: dict[str, str], tmp_path: Path
 ) -> None:
     class Telling(RawServer):
         def look(self, path: str) -> bytes:
@@ -1024,9 +1111,11 @@ def test_what_a_server_says_of_itself_is_in_the_report(
         return response(chat())
 
     with Telling(reply) as server:
-        notes = run(server, tmp_path).notes
-    found = [note for note in notes if note.startswith("the server says of itself: ")]
-    assert found == ([f"the server says of itself: {says}"] if says else [])
+        comparison = run(server, tmp_path)
+    assert comparison.server == says
+    for form in ("table", "markdown", "json", "csv"):
+        text = render(comparison, form)
+        assert all(value in text for value in says.values()), form
 
 
 @pytest.mark.parametrize("name", ["inspect", "litellm"])
@@ -1043,6 +1132,7 @@ def test_a_provider_of_another_package_is_planned_without_it_and_named_when_it_i
 
 ASK_BY_NAME = """
 import asyncio, sys
+from cotkit.report import render
 from cotkit.run.backend import build_backend
 from cotkit.types import Decoding, Message, Request
 model, url = sys.argv[1:]

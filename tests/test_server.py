@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def server(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @contextlib.contextmanager
-def llama_server(file: Path, name: str, folder: Path) -> Iterator[Server]:
+def llama_server(file: Path, name: str, folder: Path) -> Generator[Server]:
     log = folder / "log.txt"
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(

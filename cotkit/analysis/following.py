@@ -27,6 +27,7 @@ from cotkit.analysis.values import (
     Verdict,
 )
 from cotkit.errors import CotkitError
+from cotkit.inputs import parse_number
 from cotkit.registry import load_class, parse_spec
 from cotkit.stats.intervals import Interval, wilson
 from cotkit.store.rows import AttemptRow
@@ -123,6 +124,13 @@ def is_label_arm(arm: str, fractions: Mapping[str, float]) -> bool:
     return fractions.get(arm, 0.0) > 0 or parse_spec(arm).name == UNRELATED
 
 
+def flipped_share(arm: str) -> float:
+    """Return the share of flipped labels that the name of an arm says; 0: none are flipped."""
+    spec = parse_spec(arm)
+    share = parse_number(spec.params.get("fraction", "1")) if spec.name == FLIPPED else None
+    return share or 0.0
+
+
 def label_fall(interval: Interval, margin: float) -> Label:
     """Return what the interval of a gain with wrong labels shows; it is never help."""
     if interval.high < 0:
@@ -136,6 +144,11 @@ _OF_SYMBOLS: Mapping[Label, Label] = {
     "harms": "worse",
     "no_material_help": "no_better",
 }
+
+
+def label_symbols(label: Label) -> Label:
+    """Return what the label of a gain means of symbols in place of labels."""
+    return _OF_SYMBOLS.get(label, label)
 
 
 def tell_labels(
@@ -165,7 +178,7 @@ def tell_labels(
     def relabel(gain: Gain) -> Gain:
         if is_flipped:
             return replace(gain, label=label_fall(gain.interval, margin))
-        return replace(gain, label=_OF_SYMBOLS.get(gain.label, gain.label))
+        return replace(gain, label=label_symbols(gain.label))
 
     gain = relabel(verdict.gain)
     variants = tuple(replace(v, gain=relabel(v.gain)) for v in verdict.variants)

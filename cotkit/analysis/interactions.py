@@ -21,7 +21,7 @@ def find_interactions(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, 
     Args:
         pairs: (arm, control) of a report: of prompts, and of settings of one strategy.
     """
-    known = set(pairs)
+    all_pairs = set(pairs)
     by_arms = {
         frozenset((arm, control, least_arm, least_control)): (
             arm,
@@ -31,7 +31,7 @@ def find_interactions(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, 
         )
         for arm, control in reversed(pairs)  # pairs of prompts come first: those count
         for least_arm, least_control in pairs
-        if {(arm, least_arm), (control, least_control)} <= known and least_arm != control
+        if {(arm, least_arm), (control, least_control)} <= all_pairs and least_arm != control
     }
     return list(reversed(by_arms.values()))
 

@@ -641,6 +641,9 @@ class Comparison(NotebookDisplay):
     """For benchmarks of stereotypes: arms by condition, then the same by category."""
     bias_changes: tuple[BiasChange, ...] = ()
     """For benchmarks of stereotypes: each pair of ``verdicts`` and condition."""
+    server: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What a server said of itself: ``model`` (served, with its fingerprint), ``engine``,
+    ``version``, ``window`` in tokens, ``slots`` side by side; empty: nothing, or there is none."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()

@@ -105,6 +105,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
                 _outcomes_table(c.cells),
                 _variants_table(c.verdicts),
                 *_side_tables(c),
+                *((_server_table(c.server),) if c.server else ()),
                 *([] if c.decision is None else [_decision_table(c.decision, c.margin)]),
             )
         ),
@@ -894,6 +895,20 @@ def _decision_table(decision: Decision, margin: float) -> Table:
         note="At most below the best: upper limit, in points, of what any other arm solves more,"
         " all limits together at the report's level (Hsu's comparison with the best); as good: at"
         f" most the margin, {say_number(margin, 'share')} points",
+    )
+
+
+def _server_table(server: Mapping[str, str]) -> Table:
+    return make_table(
+        "server",
+        "What the server says of itself",
+        (
+            (
+                Field("fact", "fact", name),
+                Field("value", "value", value),
+            )
+            for name, value in server.items()
+        ),
     )
 
 

@@ -14,12 +14,19 @@ _JOIN_S = 0.2  # how long a Ctrl-C may go unnoticed in a script that runs an eve
 
 def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end, also where this thread runs an event loop (a notebook's)."""
+    results: list[_T] = []
+
+    async def keep_result() -> None:
+        results.append(await work)
+
+    # A task with a result writes it out as a text when asyncio.run ends: megabytes of a long run.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        asyncio.run(keep_result())
+        return results[0]
     loop = asyncio.new_event_loop()
-    task = loop.create_task(work)
+    task = loop.create_task(keep_result())
     thread = threading.Thread(target=_finish, args=(loop, task), name="cotkit-run")
     thread.start()
     try:
@@ -31,7 +38,8 @@ def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
             loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
-    return task.result()
+    task.result()  # raises what ended it
+    return results[0]
 
 
 def _raise_if_cancelled() -> None:

@@ -203,8 +203,8 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     _check_reader(spec.reader, bench, everything)
     strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
     is_over_chance = spec.baseline == CHANCE
-    named = spec.baseline if spec.baseline and not is_over_chance else None
-    baseline = _with_thinking(parse_spec(named), spec) if named else None
+    baseline_text = spec.baseline if spec.baseline and not is_over_chance else None
+    baseline = _with_thinking(parse_spec(baseline_text), spec) if baseline_text else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies if not is_over_chance]
     thinking_pairs = [] if spec.baseline else pair_by_thinking(pairs)
     in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies

@@ -19,7 +19,7 @@ from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
 from cotkit.run.likelihood import chain_text, make_likelihood_request, select_options
 from cotkit.run.plan import Arm, Plan
 from cotkit.run.sandbox import find_wall, make_sandbox
-from cotkit.run.served import ServerRecord, explain_empty, leave_out_cut, read_server
+from cotkit.run.served import ServerRecord, explain_empty, read_server, settle_server
 from cotkit.run.spec import RunSpec
 from cotkit.run.thinking import FirstAnswers, check_thinking
 from cotkit.scoring import score, score_attempt
@@ -137,8 +137,7 @@ async def execute_plan(
             helper.cancel()
     attempts.settle(was_answered=any(row.outcome != "failed" for row in completed))
     await _settle_answers(plan, info, store, asker, emit)
-    record = read_server(store, run_id, info)
-    leave_out_cut(store, run_id, record)
+    record = settle_server(store, run_id, info)
     rows = store.attempts(run_id)
     n_failed = sum(row.outcome == "failed" for row in rows)
     is_complete = queue.ended_by == "decided" or not queue.n_left

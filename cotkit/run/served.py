@@ -16,6 +16,7 @@ from cotkit.errors import StoreError
 from cotkit.store import CUT, Store, StoredCall
 from cotkit.types import BackendInfo, Completion
 
+_SERVED = "model"  # the fact: what an answer says had made it
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _SAMPLERS = frozenset({"top_p", "top_k", "min_p", "repetition_penalty", "repeat_penalty"})
 _PENALTIES = frozenset({"repetition_penalty", "repeat_penalty"})
@@ -48,11 +49,16 @@ def read_server(store: Store, run_id: str, info: BackendInfo) -> ServerRecord | 
     return record
 
 
-def leave_out_cut(store: Store, run_id: str, record: ServerRecord | None) -> None:
-    """Make failed ones of the attempts that the server cut; a store that is read only stays."""
+def settle_server(store: Store, run_id: str, info: BackendInfo) -> ServerRecord | None:
+    """Read a server as :func:`read_server` does, and make failed attempts of what it cut.
+
+    A store that can only be read stays as it is.
+    """
+    record = read_server(store, run_id, info)
     if record is not None and record.cut:
         with contextlib.suppress(StoreError):
             store.fail_attempts(run_id, record.cut)
+    return record
 
 
 def explain_empty(completion: Completion) -> str | None:
@@ -90,23 +96,22 @@ class ServerRecord:
     _short: list[_ShortAnswer] = field(default_factory=list[_ShortAnswer])
     _tools: Counter[str] = field(default_factory=Counter[str])
     _prompts: set[tuple[int, int, int]] = field(default_factory=set[tuple[int, int, int]])
-    _served: Counter[str] = field(default_factory=Counter[str])
-    _first_of: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    _facts: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
+    _first_of: dict[tuple[str, str], tuple[str, str]] = field(
+        default_factory=dict[tuple[str, str], tuple[str, str]]
+    )
     _samplers: Counter[frozenset[str]] = field(default_factory=Counter[frozenset[str]])
-    _servers: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
     def add(self, call: StoredCall) -> None:
         """Count one completion."""
         completion = call.completion
         self._n += 1
-        if completion.served_by:
-            self._served[completion.served_by] += 1
-            moment = (call.created_utc, call.problem_id)
-            self._first_of[completion.served_by] = min(
-                self._first_of.get(completion.served_by, moment), moment
-            )
-        for name, value in completion.server.items():
-            self._servers.setdefault(name, set()).add(str(value))
+        served = {_SERVED: completion.served_by} if completion.served_by else {}
+        moment = (call.created_utc, call.problem_id)
+        for name, value in (served | dict(completion.server)).items():
+            self._facts.setdefault(name, Counter())[str(value)] += 1
+            fact = (name, str(value))
+            self._first_of[fact] = min(self._first_of.get(fact, moment), moment)
         temperature = completion.sent.get("temperature")
         if isinstance(temperature, float) and temperature > 0:
             self._samplers[_SAMPLERS.intersection(completion.sent)] += 1
@@ -164,15 +169,16 @@ class ServerRecord:
 
     def find_cut(self) -> CutPrompts:
         """Return the prompts that seem to have been cut, by their counts."""
-        windows = [int(text) for text in self._servers.get("window", ()) if text.isdecimal()]
+        windows = [int(text) for text in self._facts.get("window", ()) if text.isdecimal()]
         shapes = [(n_chars, n_tokens) for _, n_chars, n_tokens in self._prompts]
         return find_cut_prompts(shapes, min(windows, default=None))
 
     def facts(self) -> dict[str, str]:
-        """Return what the server said of itself, by name: ``served model``, ``window``, ..."""
-        facts = {name: ", ".join(sorted(values)) for name, values in sorted(self._servers.items())}
-        names = ", ".join(name for name, _ in self._served.most_common())
-        return ({"served": names} if names else {}) | facts
+        """Return what the server said of itself: ``model`` with fingerprint, ``window``, ..."""
+        return {
+            name: ", ".join(value for value, _ in counts.most_common())
+            for name, counts in sorted(self._facts.items())
+        }
 
     def notes(self) -> Iterator[str]:
         """Yield the notes."""
@@ -193,12 +199,7 @@ class ServerRecord:
             )
         yield from self._note_cut()
         yield from self._note_samplers()
-        yield from self._note_versions()
-        sentences = [
-            f"{name} {', '.join(sorted(values))}" for name, values in self._servers.items()
-        ]
-        if sentences:
-            yield f"the server says of itself: {'; '.join(sorted(sentences))}"
+        yield from self._note_changes()
 
     def _note_cut(self) -> Iterator[str]:
         cut = self.find_cut()
@@ -247,16 +248,18 @@ class ServerRecord:
                     "them by --model-args extra_body"
                 )
 
-    def _note_versions(self) -> Iterator[str]:
-        if len(self._served) < 2:
-            return
-        names = "; ".join(f"{name} ({n})" for name, n in self._served.most_common())
-        moments = sorted((moment, name) for name, moment in self._first_of.items())
-        (_, problem), name = moments[1]
-        yield (
-            f"several models or versions answered: {names}; the first change came at problem "
-            f"{problem}, to {name}"
-        )
+    def _note_changes(self) -> Iterator[str]:
+        for name, counts in self._facts.items():
+            if len(counts) < 2:
+                continue
+            what = (
+                "several models or versions answered"
+                if name == _SERVED
+                else (f"the server changed its {name}")
+            )
+            values = "; ".join(f"{value} ({n})" for value, n in counts.most_common())
+            (_, problem), value = sorted((self._first_of[name, v], v) for v in counts)[1]
+            yield f"{what}: {values}; the first change came at problem {problem}, to {value}"
 
 
 def _shape(call: StoredCall) -> _Shape:

@@ -289,6 +289,7 @@ def analyse(
         why_failed=why,
         n_refused_for_good=sum(row.is_permanent for row in result.rows),
         n_shot=plan.n_shot,
+        server=result.server.facts() if result.server is not None else {},
     )
 
 

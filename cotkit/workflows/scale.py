@@ -32,7 +32,7 @@ from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.run.served import leave_out_cut, read_server
+from cotkit.run.served import settle_server
 from cotkit.run.spec import DEFAULTS, GIVEN_IN_PYTHON
 from cotkit.scoring import score
 from cotkit.scoring.chance import CHANCE
@@ -342,7 +342,7 @@ def scale_runs(
                 )
             jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
             run_to_end(reread(jobs[-1].plan, info, store))
-            leave_out_cut(store, run_id, read_server(store, run_id, info))
+            settle_server(store, run_id, info)
         check_ladder([job.rung for job in jobs], options.axis)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))

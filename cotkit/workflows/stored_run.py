@@ -12,7 +12,7 @@ from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
-from cotkit.run.served import leave_out_cut, read_server
+from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
@@ -46,9 +46,8 @@ def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = 
         rows = store.attempts(run.id)
         n = sum(before[row.arm, row.problem_id, row.sample] != row.outcome for row in rows)
         moved = f"read again by scorer version {SCORER_VERSION}: {n} of {len(rows)} outcomes moved"
-    record = read_server(store, run.id, info)
+    record = settle_server(store, run.id, info)
     if record is not None and record.cut:
-        leave_out_cut(store, run.id, record)
         rows = store.attempts(run.id)
     n_planned = len(plan.arms) * len(plan.problems)
     decided = spec.stop_when is not None and run.status == "complete" and len(rows) < n_planned

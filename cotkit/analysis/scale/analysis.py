@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cotkit.analysis.following import flipped_share, is_label_arm
 from cotkit.analysis.scale.frontier import price_arms
 from cotkit.analysis.scale.gains import cell_interval, measure_curves, totals_of
 from cotkit.analysis.scale.grid import (
@@ -17,6 +18,7 @@ from cotkit.analysis.scale.grid import (
     prepare_setting,
 )
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, find_jumps, resample_columns
+from cotkit.analysis.scale.labels import label_sentence, relabel_points
 from cotkit.analysis.scale.onset import find_onset, fit_crossing
 from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale, ThinnedOnset
 from cotkit.analysis.scale.words import SentenceFacts, family_of, scale_notes, scale_sentence
@@ -76,13 +78,18 @@ def _make_answer(
         assumed_afterwards=question.assumed_afterwards,
         several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
     )
+    sentence = scale_sentence(facts)
+    if is_label_arm(pair[0], {pair[0]: flipped_share(pair[0])}):  # no gain of such an arm is help
+        points = relabel_points(points, pair[0], question.margin)
+        placed = [point for point in points if point.x is not None]
+        sentence = label_sentence(*pair, placed, question.axis)
     return OnsetAnswer(
         arm=pair[0],
         control=pair[1],
         points=points,
         onset=onset,
         jumps=find_jumps(pair, drawn, setting, rng),
-        sentence=scale_sentence(facts),
+        sentence=sentence,
     )
 
 

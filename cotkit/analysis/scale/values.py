@@ -15,7 +15,19 @@ from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 from cotkit.types import Outcome
 
-SizeLabel = Literal["helps", "some_help", "harms", "no_material_help", "undetermined", "missing"]
+SizeLabel = Literal[
+    "helps",
+    "some_help",
+    "harms",
+    "no_material_help",
+    "undetermined",
+    "missing",
+    "falls",
+    "keeps_prior",
+    "better",
+    "no_better",
+    "worse",
+]
 """As ``values.Label``; ``missing``: a hole in the curve, nothing was measured there."""
 
 OnsetStatus = Literal["bracket", "at_or_below", "not_shown", "cannot_be_decided"]

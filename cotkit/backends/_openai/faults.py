@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from cotkit.backends._hosted.faults import (
     without_hint,
 )
 from cotkit.backends._hosted.policy import Fault
+from cotkit.backends._openai.services import suggest_weights
 from cotkit.backends._openai.setup import Body, ServerSetup
 from cotkit.errors import (
     AccessError,
@@ -82,18 +84,34 @@ def error_code(body: Body) -> str:
         body.get("type"),
         inner.get("code") if isinstance(inner, dict) else None,
     ]
-    return " ".join(str(code) for code in codes if isinstance(code, str | int))
+    return " ".join(
+        str(code) for code in (*codes, *_google_quotas(body)) if isinstance(code, str | int)
+    )
+
+
+def _google_quotas(body: Body) -> list[str]:
+    """Return the names of the quotas that are used up, as Google has them: ``...PerDay...``."""
+    details: Any = body.get("details")
+    return re.findall(r'"quotaId": "([^"]*)"', json.dumps(details)) if details else []
 
 
 def _error_body(fault: openai.APIStatusError) -> Body:
-    body: Any = fault.body
+    body = _first(fault.body)
     inner: Any = body.get("error") if isinstance(body, dict) else None
     inner = body if inner is None else inner
     return inner if isinstance(inner, dict) else {}
 
 
+def _first(body: Any) -> Any:  # noqa: ANN401 - whatever JSON came
+    """Return the body of an error; Google's is a list with one in it."""
+    return body[0] if isinstance(body, list) and body else body
+
+
 def _headers(fault: openai.APIStatusError, body: Body) -> Mapping[str, str]:
     """Return the headers of an error; a router puts those of the provider into its body."""
+    delay = re.search(r'"retryDelay": "([\d.]+)s"', json.dumps(body.get("details")))
+    if delay is not None and not is_day_quota(429, "", error_code(body), waits=False):
+        return {"retry-after": delay[1], **fault.response.headers}
     metadata: Any = body.get("metadata")
     inner: Any = metadata.get("headers") if isinstance(metadata, dict) else None
     if not isinstance(inner, dict):
@@ -114,6 +132,8 @@ def _make_error(
         hint = f"see --model and {_ADDRESS}"
         if "/v1" not in urlsplit(setup.base_url).path:
             hint = f"base_url is without /v1, which most servers want: {_ADDRESS}"
+        service = setup.backend if setup.backend == "openai" else setup.label.partition("/")[0]
+        hint = "; ".join(filter(None, (hint, suggest_weights(service, setup.model))))
         return ModelLoadError(f"{setup.base_url} has no {setup.model!r}: {sentence}", hint=hint)
     if may_pass(status):
         return TransientError(words)
@@ -126,7 +146,7 @@ def _make_error(
 
 def _server_message(fault: openai.APIStatusError) -> str:
     """Return the server's own sentence."""
-    body: Any = fault.body
+    body = _first(fault.body)
     if isinstance(body, str) and body:
         return server_sentence(
             body, is_page="html" in fault.response.headers.get("content-type", "")

@@ -363,7 +363,9 @@ def _read_parts(content: object) -> tuple[str, str, list[str]]:
         kind = str(part.get("type") or "") if isinstance(part, dict) else ""
         if re.search(r"tool|function", kind):
             tools.append(scrub(str(part.get("name") or kind))[:_MAX_SHOWN])
-        elif _THOUGHT_PARTS.search(kind):
+        elif _THOUGHT_PARTS.search(kind) or (
+            isinstance(part, dict) and part.get("thought") is True
+        ):
             thoughts.append(join_texts(part))
         else:
             texts.append(join_texts(part))

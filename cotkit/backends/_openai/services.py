@@ -21,6 +21,8 @@ class Service:
     """Its address; None: everybody has another."""
     keys: tuple[str, ...] = ()
     """Environment variables that may hold its key, in the order in which they are looked at."""
+    hub: tuple[str, ...] = ()
+    """Organisations of the hub whose models it serves, too, in lower case."""
     is_local: bool = False
     """Whether it runs on the user's machine and needs no key."""
 
@@ -39,7 +41,22 @@ def load_services() -> Mapping[str, Service]:
             name=name,
             base_url=row.get("base_url"),
             keys=tuple(row.get("keys", [f"{variable_prefix(name)}_API_KEY"])),
+            hub=tuple(row.get("hub", ())),
             is_local=row.get("is_local", False),
         )
         for name, row in table.items()
     }
+
+
+def suggest_service(model: str) -> str | None:
+    """Return how a model that is named as on the hub would be asked of a service; None: none."""
+    owner, _, name = model.partition("/")
+    names = [row.name for row in load_services().values() if owner.lower() in row.hub and name]
+    return f"hosted, it may be --model {names[0]}/{name}" if names else None
+
+
+def suggest_weights(service: str, model: str) -> str | None:
+    """Return how the hub's weights would be named, where a service is called as their owner is."""
+    row = load_services().get(service)
+    is_owner = service == "openai" or (row is not None and service in row.hub)
+    return f"weights of the hub: --model hf/{service}/{model}" if is_owner else None

@@ -196,7 +196,12 @@ _MOST_CHANGES = 6
 _UNWANTED = re.compile(
     r"(not|un|isn't|don't|doesn't|no longer) ?(supported|support|permitted|allowed|recogni[sz]ed"
     r"|known|expected|accepted|valid)|unsupported|unrecogni[sz]ed|unknown|unexpected|extra"
-    r"|additional|invalid|instead|deprecated|must be|should be|out of range|greater|at least",
+    r"|additional|invalid|instead|deprecated|cannot be|不支持|无效"
+    r"|must be|should be|out of range|greater|at least",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(
+    r"support|(not|n't) (be )?(allowed|permitted|accepted|used|recogni[sz]ed)|不支持|无效",
     re.IGNORECASE,
 )
 _EXTRA = re.compile(
@@ -220,9 +225,9 @@ def adapt(
         return replace(setup, streams_usage=False), "streams without usage"
     if not setup.streams and asks_for_stream(refused.status_code, words):
         return replace(setup, streams=True), "answers in streams only: they are joined"
+    mentioned = set(re.findall(r"\w+", words, re.ASCII))
     if not _UNWANTED.search(words):
-        return None
-    mentioned = set(re.findall(r"\w+", words))
+        return _rename_limit(setup, posted, mentioned, words)
     return (
         _without_neutral(setup, posted, mentioned, words)
         or _rename_limit(setup, posted, mentioned, words)
@@ -261,8 +266,8 @@ def _rename_limit(
 ) -> tuple[ServerSetup, str] | None:
     old, new = "max_tokens", "max_completion_tokens"
     for limit, other in ((old, new), (new, old)):
-        is_wrong_name = other in mentioned or _EXTRA.search(words) or "support" in words
-        if limit in posted and limit in mentioned and is_wrong_name:
+        is_wrong_name = other in mentioned or _EXTRA.search(words) or _REFUSED.search(words)
+        if limit in posted and mentioned & {limit, other} and is_wrong_name:
             rule = replace(setup.rule, max_tokens=other)
             return replace(setup, rule=rule), f"calls the limit {other}"
     return None

@@ -13,8 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cotkit.backends._openai.services import suggest_service
 from cotkit.backends.hf.sequence import first_line
-from cotkit.errors import MissingDependencyError, ModelLoadError, UnknownNameError, UsageError
+from cotkit.errors import (
+    CotkitError,
+    MissingDependencyError,
+    ModelLoadError,
+    UnknownNameError,
+    UsageError,
+)
 from cotkit.identity import content_hash
 from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
@@ -53,7 +60,11 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
     elif path.suffix == ".gguf":
         folder = fetch.ensure_gguf(path, notify=notify)
     elif _HUB_NAME.fullmatch(model):
-        folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
+        try:
+            folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
+        except CotkitError as missing:  # its owner may be a service, too: google/gemini-...
+            missing.hint = "; ".join(filter(None, (missing.hint, suggest_service(model))))
+            raise
     elif path.is_absolute() or model.startswith((".", "~")):
         raise ModelLoadError(f"{model}: no such folder")
     else:
