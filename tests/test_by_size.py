@@ -152,7 +152,7 @@ def test_a_reader_that_reads_nearly_nothing_moves_no_verdict(n_read: int, is_mut
 
 
 def test_scale_says_what_each_size_hangs_on(tmp_path: Path) -> None:
-    options = ["--bench", "arithmetic", "--strategy", "cot", "--limit", "24"]
+    options = ["--bench", "arithmetic", "--strategy", "cot", "--limit", "40"]
     output = ladder(tmp_path, *options, "--model-args", "unparsed=0.4")
     assert "Does it hold at every size?" in output
     assert "unreadable counted for the control" in output
