@@ -124,7 +124,7 @@ def test_every_door_of_files_of_others(run) -> None:  # noqa: ANN001
     bench = write_lines(
         "p.jsonl", *({"question": f"{i}?", "answer": i, "id": f"{i}"} for i in "12")
     )
-    arms = [f"a{EVIL}", f"b{EVIL}"]
+    arms = ["a", f"b{EVIL.removeprefix(LINK)}"]
     lines = [{"id": i, "text": f"{EVIL}{i}", "arm": arm} for i in "12" for arm in arms]
     texts = write_lines(f"t{EVIL.replace('/', '')}.jsonl", *lines)
     table = io.StringIO()

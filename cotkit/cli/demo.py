@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import typer
-
 MODEL = "pocket-1m"
 BENCH = "arithmetic:steps=4,digits=1,operators=+-"
 RECORDED = "benchmarks/arithmetic/demo.jsonl"
@@ -52,7 +50,7 @@ def demo() -> None:
     problems = {problem.question.id: problem for problem in bench.problems()}
     chain = next(line for line in lines if line["arm"] == ARM)
     problem = problems[chain["id"]]
-    typer.echo()
+    print_lines("")
     print_lines(
         f"one chain ({chain['id']}): Q: {problem.question.text}",
         *f"A:{chain['text']}".splitlines(),
