@@ -47,17 +47,26 @@ class LocalModel:
 def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> LocalModel:
     """Find a model: folder, GGUF file, catalogue name, or hub name; fetches it if need be.
 
+    ``MODEL@REVISION`` is a checkpoint: a revision of the hub, or a folder in the model's own.
+
     Raises:
         UnknownNameError: none of these.
         UsageError: the terms of a catalogue model must be accepted first.
         MissingDataError: it is not on this machine and cannot be reached.
         ModelLoadError: the folder or file is not usable; names what is missing.
     """
+    name, checkpoint = catalogue.split_revision(model)
+    if checkpoint is not None and revision is not None:
+        raise UsageError(f"{model} names its revision; revision={revision} another", hint="one")
+    model, revision = name, checkpoint or revision
     entry, path = find_in_catalogue(model), Path(model).expanduser()
-    if entry is not None and revision is None:
+    if entry is not None and entry.hub_id is None and checkpoint is not None:
+        own = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
+        folder = model_folder.checkpoint_folder(own, checkpoint)
+    elif entry is not None and revision is None:
         folder = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
     elif path.is_dir():
-        folder = path
+        folder = path if checkpoint is None else model_folder.checkpoint_folder(path, checkpoint)
     elif path.suffix == ".gguf":
         folder = fetch.ensure_gguf(path, notify=notify)
     elif _HUB_NAME.fullmatch(model):
