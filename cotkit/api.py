@@ -238,6 +238,7 @@ def scale(
     by_steps: bool = False,
     by_length: bool = False,
     losses: Mapping[str, float] | None = None,
+    replicates: bool = False,
     resources: Resources = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
     on_event: Emit | None = None,
@@ -257,6 +258,7 @@ def scale(
         by_steps: whether to analyse the problems of each number of steps by themselves.
         by_length: the same by the length of the answer: digits of a number, words of a text.
         losses: model -> pretraining loss in nats per token, for ``x="loss"``.
+        replicates: whether models of equal size and unknown family are trainings of one recipe.
         resources: as there, without a budget, which is of one run.
         log_dir: as there.
         on_event: as there.
@@ -282,6 +284,7 @@ def scale(
             assume_sustained=assume_sustained,
             thresholds=tuple(thresholds),
             losses=dict(losses or {}),
+            replicates=replicates,
             by_steps=by_steps,
             by_length=by_length,
         ),

@@ -4,6 +4,7 @@
     python perf/scale_simulation.py bracket [RUNS]
     python perf/scale_simulation.py clusters [RUNS [CLUSTERSxEACH,... [SIZES,... [WORLDS,...]]]]
     python perf/scale_simulation.py jumps [RUNS [SIZESxPROBLEMS[,...]]]
+    python perf/scale_simulation.py trainings [RUNS]
 
 Answers are drawn directly, problem by problem: a problem's difficulty is shared by all sizes and
 arms, so that arms agree by about 0.17 (phi). Prints tables of docs/statistics.md, "Scale";
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 
 from cotkit.analysis.gains import label_gain
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.gains import measure_curves
+from cotkit.analysis.scale.contrasts import ContrastQuestion, ModelPair, contrast_models
+from cotkit.analysis.scale.gains import estimate_points, measure_curves, measure_pair
 from cotkit.analysis.scale.grid import (
     ArmOutcomes,
     Cell,
@@ -35,6 +37,7 @@ from cotkit.analysis.scale.grid import (
 )
 from cotkit.analysis.scale.jumps import JUMP_ABOVE, SMOOTH_BELOW
 from cotkit.analysis.scale.onset import NO_HELP, find_onset
+from cotkit.analysis.scale.replicates import recipe_error
 from cotkit.analysis.scale.values import JumpWord, Onset, Point
 from cotkit.stats.bootstrap import clustered_means
 from cotkit.stats.curves import curve_direction, excess_share
@@ -654,6 +657,98 @@ def agreement(curve: Callable[[Floats], Floats], spread: float, rng: np.random.G
     return next(check.value or 0.0 for check in jump.checks if check.name == "p^L prediction")
 
 
+# ---- trainings and models --------------------------------------------------------------------
+
+
+RECIPES: dict[str, Callable[[np.random.Generator, int], Floats]] = {
+    "no spread": lambda _, n: np.full(n, 0.3),
+    "sd 5 points": lambda rng, n: np.clip(0.3 + 0.05 * rng.normal(size=n), 0, 0.85),
+    "sd 15 points": lambda rng, n: np.clip(0.3 + 0.15 * rng.normal(size=n), 0, 0.85),
+    "learned or not": lambda rng, n: np.where(rng.random(n) < 0.5, 0.0, 0.6),
+}
+"""World -> the true gain of each of so many trainings; the control solves 10 %."""
+
+
+def draw_trainings(gains: Floats, n: int, rng: np.random.Generator) -> list[list[ArmOutcomes]]:
+    """Draw (arm, control) of each training; a problem's difficulty is shared by all of them."""
+    shared = rng.normal(size=n)
+    bars = [[NormalDist().inv_cdf(rate) for rate in (0.1 + gain, 0.1)] for gain in gains]
+    return [
+        [
+            ArmOutcomes(
+                correct=(
+                    np.sqrt(_SHARED) * shared + np.sqrt(1 - _SHARED) * rng.normal(size=n) < bar
+                ).astype(float)
+            )
+            for bar in both
+        ]
+        for both in bars
+    ]
+
+
+def trainings_cell(world: str, n_trainings: int, n: int, runs: int) -> str:
+    """How often the recipe's gain is covered at 95 %: about the recipe, about these models."""
+    rng = np.random.default_rng(len(world) + 100 * n_trainings + n)
+    truth = float(RECIPES[world](rng, 1_000_000).mean())
+    n_covered = np.zeros(2, dtype=np.int64)
+    width = 0.0
+    for _ in range(runs):
+        cells = draw_trainings(RECIPES[world](rng, n_trainings), n, rng)
+        arm, control = (
+            ArmOutcomes(correct=np.mean([both[i].correct for both in cells], axis=0))
+            for i in (0, 1)
+        )
+        measured = measure_pair(arm, control, None, 0.95)
+        assert measured is not None
+        [these] = estimate_points({(PAIR, "m"): measured}, 0.95, 400, rng).values()
+        recipe = recipe_error(cells, None).widen(these).interval
+        n_covered += [i.low <= truth <= i.high for i in (recipe, these.interval)]
+        width += (recipe.high - recipe.low) / 2 / runs
+    both_rates = " / ".join(f"{100 * k / runs:.1f}" for k in n_covered)
+    return f"{both_rates} (±{100 * width:.0f})"
+
+
+def difference_cell(rates: Sequence[float], n: int, runs: int) -> str:
+    """How often the difference of two models' gains is covered at 95 %."""
+    rng = np.random.default_rng(n + round(1000 * sum(rates)))
+    names = [("a", "cot"), ("a", "few-shot"), ("b", "cot"), ("b", "few-shot")]
+    rungs = [Rung(model=name, family=None) for name in "ab"]
+    pair = ModelPair(model=rungs[0], reference=rungs[1], x=None)
+    question = ContrastQuestion(names=("a", "b"), pairs=(PAIR,), margin=MARGIN, level=0.95**3)
+    truth = rates[0] - rates[1] - rates[2] + rates[3]
+    n_covered, width = 0, 0.0
+    for _ in range(runs):
+        shared = rng.normal(size=n)
+        cells: dict[tuple[str, str], Cell] = {
+            name: ArmOutcomes(
+                correct=(
+                    np.sqrt(_SHARED) * shared + np.sqrt(1 - _SHARED) * rng.normal(size=n)
+                    < NormalDist().inv_cdf(rate)
+                ).astype(float)
+            )
+            for name, rate in zip(names, rates, strict=True)
+        }
+        grid = ResultGrid(bench="", rungs=(*rungs,), cells=cells, problem_ids=("",) * n)
+        [gain] = contrast_models(grid, [pair], question).of_gains()
+        n_covered += gain.interval.low <= truth <= gain.interval.high
+        width += (gain.interval.high - gain.interval.low) / 2 / runs
+    return f"{100 * n_covered / runs:.1f} (±{100 * width:.1f})"
+
+
+def trainings_table(runs: int) -> None:
+    """Print both tables on several trainings and on two models."""
+    print_row("gains of trainings", *(f"T = {t}, n = {n}" for t in (3, 5, 10) for n in (200,)))
+    for world in RECIPES:
+        print_row(world, *(trainings_cell(world, t, 200, runs) for t in (3, 5, 10)))
+    print()
+    print_row("solve rates of two models", "n = 50", "n = 200", "n = 1000")
+    for rates in ((0.6, 0.4, 0.5, 0.4), (0.9, 0.1, 0.5, 0.1), (0.06, 0.03, 0.05, 0.03)):
+        name = (
+            f"{100 * rates[1]:g} to {100 * rates[0]:g}, {100 * rates[3]:g} to {100 * rates[2]:g} %"
+        )
+        print_row(name, *(difference_cell(rates, n, runs) for n in (50, 200, 1000)))
+
+
 def read_designs(text: str) -> list[tuple[int, int]]:
     """``20x10,40x10`` as pairs of numbers."""
     return [(int(a), int(b)) for a, b in (part.split("x") for part in text.split(","))]
@@ -661,6 +756,9 @@ def read_designs(text: str) -> list[tuple[int, int]]:
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:] or [""]
+    if command == "trainings":
+        trainings_table(int(words[0]) if words else 400)
+        sys.exit()
     if command == "bracket":
         bracket_table(int(words[0]) if words else 5000)
         sys.exit()

@@ -59,7 +59,7 @@ def attack(kind: str, folder: Path, names: list[str], *prefix: str) -> dict[str,
     ("kind", "user", "kinds"),
     [
         ("kernel", "this user", ALL),
-        ("kernel", "a user without root", {"golds", "keys", "interpreters", "native code"}),
+        ("kernel", "a user without root", {"golds", "keys"}),
         pytest.param("kernel", "a user without root", ALL, marks=pytest.mark.full),
         pytest.param("bwrap", "this user", ALL, marks=pytest.mark.full),
         pytest.param("bwrap", "a user without root", ALL, marks=pytest.mark.full),
@@ -78,7 +78,7 @@ def test_no_hostile_program_gets_what_it_wants(
     outside = [Path("/dev/shm"), Path("/tmp"), Path("/etc/cron.d")]
     before = json.dumps([[p.name for p in f.glob("cotkit-x*")] for f in outside])
     names = [program.name for program in PROGRAMS if program.kind in kinds]
-    assert len(names) == len(set(names)) >= (60 if kinds == ALL else 30)
+    assert len(names) == len(set(names)) >= (60 if kinds == ALL else 20)
     ours = attack(kind, tmp_path, names, *prefix)
     assert len(ours["results"]) == len(names)
     escaped = {
@@ -95,10 +95,12 @@ def test_no_hostile_program_gets_what_it_wants(
 
 
 @needs_wall
-def test_without_a_wall_most_of_them_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.full)])
+def test_without_a_wall_most_of_them_do(tmp_path: Path, share: int) -> None:
     """What shows that the test above can fail: the same programs, by the same way."""
     names = [program.name for program in PROGRAMS if program.escapes]
     assert len(names) > 60
+    names = names[::share]
     results = attack("none", tmp_path, names)["results"]
     assert [name for name in names if "ESCAPED" not in results[name][0]] == []
 

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from cotkit import inputs
-from cotkit.errors import BadInputError, Location
+from cotkit.backends.hf.source import quantisation, read_json
+from cotkit.benchmarks._problems import UserFile
+from cotkit.errors import BadInputError, Location, ModelLoadError
+from cotkit.interop.ladders import read_sources
 
 PLACE = Location(file="x.json")
 
@@ -228,3 +231,57 @@ def test_toml_is_read_within_limits() -> None:
         with pytest.raises(BadInputError) as refused:
             inputs.parse_toml(content, PLACE)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("x.json", '[{"question": "1+1?", "answer": 2, "answer": 3}]', "'answer' stands twice"),
+        ("x.json", '{"examples": [{"question": "1?", "answer": 1}], "a": 1, "a": 2}', "twice"),
+        (
+            "x.json",
+            '[{"question": "1?", "answer": 1, "meta": {"a": 1, "a": 2}}]',
+            "'a' stands twice",
+        ),
+        (
+            "x.jsonl",
+            '{"question": "1+1?", "answer": 2, "\\u0061nswer": 3}',
+            "'answer' stands twice",
+        ),
+        ("x.tsv", "question\tanswer\tanswer\n1+1?\t2\t3\n", "x.tsv:1:answer: stands twice"),
+    ],
+)
+def test_a_problem_says_nothing_twice(
+    tmp_path: Path, name: str, content: str, problem: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(BadInputError, match=problem):
+        UserFile(path=path).problems()
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ("a,cot,p,0,10,0\na,cot,p,1,10,00\n", ":3:sample: sample 0 twice"),
+        ("a,cot,p,0,10,1\na,cot,p,1,10,1.0\n", ":3:sample: sample 1 twice"),
+        ("a,cot,p,0,-1,0\n", ":2:tokens: must not be below 0"),
+        ("a,cot,p,\u0661,1,0\n", ":2:correct: '\u0661' is not a number"),
+        ("a,cot,p,1,\uff11,0\n", ":2:tokens: '\uff11' is not a number"),
+    ],
+)
+def test_a_sample_of_a_csv_is_one(tmp_path: Path, rows: str, problem: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"model,strategy,problem_id,correct,tokens,sample\n{rows}", encoding="utf-8")
+    with pytest.raises(BadInputError, match=problem):
+        read_sources([f"csv:{path}"])
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "7", '{"a": 1', "\xff", "9" * 5000])
+def test_a_config_of_a_model_folder_is_an_object_or_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ModelLoadError) as refused:
+        read_json(tmp_path / "config.json")
+    assert len(str(refused.value)) < 300
+    (tmp_path / "config.json").write_text('{"quantization_config": "x"}')
+    assert quantisation(tmp_path) == "none"

@@ -241,7 +241,12 @@ RUNG = Rung(model="a", family="f", n_params=7, n_active_params=3, train_flops=1e
 BAD_LADDERS: list[tuple[tuple[Rung, ...], Axis, str]] = [
     ((RUNG,), "params", "two models or more, not 1"),
     ((RUNG, RUNG), "params", "a is given twice"),
-    ((RUNG, replace(RUNG, model="b")), "params", "a and b have the same number of parameters"),
+    ((RUNG, replace(RUNG, model="b")), "params", "all 2 models are of one size"),
+    (
+        (RUNG, replace(RUNG, model="b", family="g")),
+        "params",
+        "a and b have the same number of parameters",
+    ),
     ((RUNG, Rung(model="b", family="f")), "params", "number of parameters of b is not known"),
     ((RUNG, replace(RUNG, model="b", train_flops=None)), "flops", "training compute of b"),
     ((RUNG, replace(RUNG, model="b", loss=None)), "loss", "pretraining loss of b"),
@@ -278,7 +283,7 @@ MARGIN = "margin .* is not between 0 and 1"
         (LADDER, {"margin": 0.0}, MARGIN),
         (LADDER, {"margin": 1.0}, MARGIN),
         (LADDER[:1], {}, "two models or more"),
-        (("simulated/1b", "simulated/1000m"), {}, "same number of parameters"),
+        (("simulated/1b", "simulated/1000m"), {}, "all 2 models are of one size"),
         (LADDER, {"strategy": "standard"}, "none can start to help"),
         (LADDER, {"strategy": "oracle-review"}, "none can start to help"),
         (LADDER, {"x": "loss", "losses": {LADDER[0]: 2.0}}, "pretraining loss of simulated-1b"),

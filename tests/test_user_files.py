@@ -575,3 +575,11 @@ def test_a_folder_or_a_task_file_is_no_file_of_problems(tmp_path: Path) -> None:
         load_benchmark(parse_spec(f"{tmp_path}/a.jsonl")).problems()
     with pytest.raises(UsageError, match=r"lm-eval:PATH\.yaml"):
         load_benchmark(parse_spec("./task.yaml"))
+
+
+@pytest.mark.parametrize("gold", [r"3\sqrt{2}", "2π", "x^2 + 1", r"\frac{\pi}{4}"])
+def test_a_gold_in_latex_that_is_no_number_names_the_kind_for_it(gold: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", GOOD, {"question": "How long?", "answer": gold})
+    with pytest.raises(BadInputError, match="as a number") as caught:
+        UserFile(path=path).problems()
+    assert "answer_kind=expression" in str(caught.value.hint)

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 N_RESAMPLES = 2000
 """Of each bootstrap, and sign flips, at least."""
 
-_MANY = 30
+MANY = 30
 """Problems with another value than most have, from which on a metric's mean counts as normal."""
 
 
@@ -265,7 +265,7 @@ def measure_sample(
     gain = math.fsum(values) / n
     [(_, n_equal)] = Counter(values).most_common(1)
     is_metric = is_resampled or is_over_chance
-    if is_metric and not is_clustered and (n == n_equal or n - n_equal >= _MANY):
+    if is_metric and not is_clustered and (n == n_equal or n - n_equal >= MANY):
         error = 0.0 if n == n_equal else stdev(values) / math.sqrt(n)
         return make_sample(gain=gain, method="normal", n_effective=n, error=error)
     import numpy as np

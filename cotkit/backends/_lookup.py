@@ -80,7 +80,7 @@ def _split_model(model: str, pretrained: str | None) -> tuple[str, str]:
             hint=f"Google's own interface is --model gemini/{name}; weights are google/gemma-...",
         )
     local_models = [entry.name for entry in catalogue.entries()]
-    if model in local_models or "/" in model or Path(model).exists():
+    if catalogue.split_revision(model)[0] in local_models or "/" in model or Path(model).exists():
         return "hf", model
     choices = [*local_models, *backends, *load_services(), *_LM_EVAL]
     hosted = {

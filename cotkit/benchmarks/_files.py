@@ -472,15 +472,18 @@ class TaskFile:
         return value
 
 
-def read_task(path: Path) -> TaskFile:
+def read_task(path: Path, *, marks: bool = False) -> TaskFile:
     """Read ``{"examples": [{...}, ...], ...}``, or only the list. Numbers with a point: Decimal.
 
-    The list may have another name where it is the only list of objects.
+    The list may have another name where it is the only list of objects. ``marks``: an object
+    within an example that holds a name twice is a ``DuplicateKeys``.
 
     Raises:
-        BadInputError: no such file, empty, not UTF-8, not JSON, or no examples in it.
+        BadInputError: no such file, empty, not UTF-8, not JSON, a name twice, or no examples.
     """
-    document = _read_document(path)
+    document = _read_document(path, marks=marks)
+    if isinstance(document, DuplicateKeys):
+        raise BadInputError(path, "stands twice", field=document.name)
     fields = cast("dict[str, object]", document) if isinstance(document, dict) else {}
     lists = [name for name, value in fields.items() if _is_list_of_objects(value)]
     list_name = lists[0] if len(lists) == 1 and "examples" not in fields else "examples"
@@ -494,6 +497,8 @@ def read_task(path: Path) -> TaskFile:
         place = f"{list_name}[{index}]"
         if not isinstance(item, dict):
             raise BadInputError(path, "must be an object", field=place)
+        if isinstance(item, DuplicateKeys):
+            raise BadInputError(path, "stands twice", field=f"{place}.{item.name}")
         example = cast("dict[str, object]", item)
         examples.append(Record(file=path, field=place, number=index, fields=example))
     return TaskFile(
@@ -508,12 +513,13 @@ def _is_list_of_objects(value: object) -> bool:
     return bool(items) and all(isinstance(item, dict) for item in items)
 
 
-def _read_document(path: Path) -> object:
+def _read_document(path: Path, *, marks: bool) -> object:
     place = Location(file=path)
     text = inputs.decode(inputs.read_bytes(path), place)
     if not text.strip():
         raise place.make_error("empty")
-    return inputs.parse_json(text, place, exact=True, make_object=_mark_duplicates)
+    make_object = _mark_duplicates if marks else inputs.refuse_duplicates
+    return inputs.parse_json(text, place, exact=True, make_object=make_object)
 
 
 class DuplicateKeys(dict[str, object]):

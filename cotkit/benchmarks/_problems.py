@@ -54,6 +54,7 @@ _MAX_LIST = 100_000  # characters of a cell that may write a list
 _PLACE = re.compile("[0-9]{1,3}")
 _LETTERED = re.compile(r"\(?([A-Za-z])(?:[).:]+(?:\s*(\S.*))?)?", re.DOTALL)
 
+_LATEX = re.compile(r"[\\^√π]|[0-9a-z)]\s?[_^]\s?[{0-9a-z]")  # no number that a reader has
 
 # Which column holds what.
 
@@ -318,7 +319,9 @@ def _read_solution(
             raise record.make_error(
                 f"cannot read {_shorten(text)} as a number",
                 field=columns.answer,
-                hint='write "1234", "-2.5" or "1/3"; for words use FILE.jsonl:answer_kind=text',
+                hint="for golds in LaTeX use FILE.jsonl:answer_kind=expression"
+                if _LATEX.search(answer)
+                else 'write "1234", "-2.5" or "1/3"; for words use FILE.jsonl:answer_kind=text',
             )
     elif answer_kind == "choice":
         gold = _read_choice(record, columns, answer, choices, bases)

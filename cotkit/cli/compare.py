@@ -24,9 +24,11 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
+    check_contrasts,
     exit_by_worst,
     forecast_lines,
     hint_lines,
+    print_contrasts,
     print_lines,
     print_rendered,
     print_status,
@@ -70,6 +72,8 @@ Examples:
 
   cotkit compare --model simulated/70b --strategy cot --bench gsm-mini --bench svamp
 
+  cotkit compare --models smollm2-135m:dtype=int8,smollm2-135m --bench gsm8k --limit all
+
   cotkit compare --model simulated/70b --track jsonl:events.jsonl --log-level info
 
   cotkit compare --from plain=logs/one.eval --from cot=samples_gsm8k_cot_2026-01-01T00-00-00.jsonl
@@ -96,6 +100,11 @@ def compare(
         "--gate",
         help="Exit 0 if it helps, 3 if surely not by the margin, 4 if undetermined, 5 if it harms.",
     ),
+    models: list[str] = typer.Option(
+        [],
+        "--models",
+        help="Two models A,B, or settings of one (A:dtype=int8,A): the difference of their gains.",
+    ),
     sources: list[str] = typer.Option(
         [],
         "--from",
@@ -108,6 +117,18 @@ def compare(
     """
     if sources:
         compare_files(sources, specs[0], view, user_options)
+        return
+    if models:
+        _check_without_models(user_options)
+        compare_models_and_print(
+            [spec.paced(pace) for spec in specs],
+            models,
+            replace(resources, executor=executor),
+            log_dir=log_dir,
+            view=view,
+            display=display,
+            page=page,
+        )
         return
     run_and_print(
         [spec.paced(pace) for spec in specs],
@@ -133,6 +154,73 @@ command = with_options(
     read_page,
     read_view,
 )(compare)
+
+
+# Two models on the same problems.
+
+
+_WITHOUT_MODELS = ("model", "gate", "timing", "exemplar_seeds")
+"""Options that a comparison of two models does not have."""
+
+
+def _check_without_models(user_options: frozenset[str]) -> None:
+    for name in _WITHOUT_MODELS:
+        if name in user_options:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect with --models",
+                hint="--model NAME compares strategies of one model",
+            )
+
+
+def compare_models_and_print(
+    specs: Sequence[RunSpec],
+    texts: Sequence[str],
+    resources: Resources,
+    *,
+    log_dir: Path | str,
+    view: View,
+    display: RunDisplay,
+    page: PageRequest | None,
+) -> None:
+    """Run two models and print how their solve rates and gains differ; exit 75 if some failed.
+
+    Args:
+        specs: The same options on each benchmark.
+        texts: Each ``--models``; together they name two.
+        resources: What each run may use.
+        log_dir: Folder of the store, or URL of a database.
+        view: How the answer is printed.
+        display: How the runs are watched.
+        page: To be written, too.
+
+    Raises:
+        UsageError: not two models.
+        CotkitError: as ``compare_models``.
+        IncompleteRunError: attempts failed; what there is was printed.
+    """
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.run.spec import list_specs
+    from cotkit.workflows.contrasts import LadderSide, compare_models
+
+    names = list_specs(texts)
+    if len(names) != 2:
+        raise UsageError(
+            f"--models compares two, not {len(names)}",
+            hint="--models A,B; cotkit scale takes a ladder, and --over another",
+        )
+    first, second = (LadderSide(name=None, models=(name,)) for name in names)
+    with display.event_sink() as emit:
+        result = compare_models(
+            specs[0],
+            (first, second),
+            [(spec.bench, load_benchmark(parse_spec(spec.bench), print_status)) for spec in specs],
+            None,
+            log_dir=log_dir,
+            emit=emit,
+            resources=resources,
+        )
+    print_contrasts(result.contrasts, view, page)
+    check_contrasts(result)
 
 
 # Run specs with progress on standard error and print their answers on standard output.

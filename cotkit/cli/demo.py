@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import typer
-
-MODEL = "pocket-1m"
+MODEL = "pocket-57k"
 BENCH = "arithmetic:steps=4,digits=1,operators=+-"
 RECORDED = "benchmarks/arithmetic/demo.jsonl"
 ARM = "cot"
@@ -15,7 +13,7 @@ ARM = "cot"
 def demo() -> None:
     """Read a recorded run again, print its answer and one chain of thought; needs no model.
 
-    Two arms of pocket-1m, a model that comes with cotkit, on 24 problems of four sums.
+    Two arms of pocket-57k, a model that comes with cotkit, on 24 problems of four steps.
 
     Examples:
 
@@ -52,7 +50,7 @@ def demo() -> None:
     problems = {problem.question.id: problem for problem in bench.problems()}
     chain = next(line for line in lines if line["arm"] == ARM)
     problem = problems[chain["id"]]
-    typer.echo()
+    print_lines("")
     print_lines(
         f"one chain ({chain['id']}): Q: {problem.question.text}",
         *f"A:{chain['text']}".splitlines(),

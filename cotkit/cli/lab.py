@@ -281,6 +281,9 @@ def train(
     device: str = _DEVICE,
     out: Path = typer.Option(Path("pocket"), "--out", help="Folder of the family."),
     save_every: int = typer.Option(100, "--save-every", help="Steps between two checkpoints."),
+    keep: str = typer.Option(
+        "", "--keep", help="Steps after which a copy is kept: 250,500 (MODEL@step250, ...)."
+    ),
 ) -> None:
     """Train models of a family, or go on where a training was stopped or killed.
 
@@ -292,6 +295,8 @@ def train(
       cotkit lab train pocket --sizes smallest,next --seeds 1 --steps 200
 
       cotkit lab train pocket --sizes 3k,12k,57k,239k --seeds 1,2,3 --device cuda
+
+      cotkit lab train pocket --sizes 12k --keep 50,100,200,400,800   # its training as a ladder
 
       cotkit lab train pocket --seeds 1,2,3 --executor ray --out /shared/pocket
 
@@ -306,13 +311,15 @@ def train(
     from cotkit.labs.pocket.training import PocketJob
 
     recipe = PocketRecipe() if steps is None else PocketRecipe(n_steps=steps)
+    kept_steps = tuple(_read_numbers("--keep", keep, "steps")) if keep else ()
     jobs = [
-        PocketJob(recipe=recipe, size=size, seed=seed, out=out)
+        PocketJob(recipe=recipe, size=size, seed=seed, out=out, kept_steps=kept_steps)
         for size in parse_sizes(sizes)
         for seed in _read_seeds(seeds)
     ]
     for job in jobs:
         check_folder(job.folder, job.fingerprint)
+        job.check_kept()
     if cluster is None:
         ends = _train_here(jobs, _make_trainer(device, save_every))
     else:
@@ -323,9 +330,13 @@ def train(
 
 
 def _read_seeds(text: str, option: str = "--seeds") -> list[int]:
+    return _read_numbers(option, text, "seeds")
+
+
+def _read_numbers(option: str, text: str, kind: str) -> list[int]:
     names = [name.strip() for name in text.split(",")]
-    if not all(name.isdecimal() for name in names):
-        raise UsageError(f"{option} {text!r} are no seeds", hint="whole numbers, e.g. 1,2,3")
+    if not all(name.isdecimal() and name.isascii() for name in names):
+        raise UsageError(f"{option} {text!r} are no {kind}", hint="whole numbers, e.g. 1,2,3")
     return list(dict.fromkeys(map(int, names)))
 
 

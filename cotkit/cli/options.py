@@ -53,8 +53,19 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("confirm_run_unsafe_code", "sandbox", "trust_code"),
     ),
     "Model": (
-        *("model", "models", "family", "runs", "published", "sources", "params", "loss", "x"),
-        *("include_unverified", "model_args", "apply_chat_template"),
+        *(
+            "model",
+            "models",
+            "family",
+            "over",
+            "runs",
+            "published",
+            "sources",
+            "params",
+            "loss",
+            "x",
+        ),
+        *("replicates", "include_unverified", "model_args", "apply_chat_template"),
     ),
     "What decides": (
         *("reader", "margin", "gate", "stop_when", "likelihood", "missing", "assume"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -17,19 +18,21 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import typer
 
 from cotkit.cli.options import Display, Format, View
-from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.errors import IncompleteRunError, MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.printable import printable, printable_text
 from cotkit.run.spec import DEFAULT_LOG_DIR
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ModelContrasts
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
     from cotkit.run.forecast import ArmSurvey, CostEstimate
+    from cotkit.workflows.contrasts import ContrastResult
     from cotkit.workflows.plan import Forecast
 
 
@@ -171,6 +174,37 @@ def write_scales(
                 for run in runs  # which this command made, or was allowed to read
             ]
     _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
+
+
+def print_contrasts(
+    contrasts: Sequence[ModelContrasts], view: View, page: PageRequest | None
+) -> None:
+    """Print what two models or ladders differ in; write its page, too, if there is one asked for.
+
+    Raises:
+        UsageError: as :func:`write_page`, or a format that they do not have.
+    """
+    from cotkit.report import render
+
+    print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
+    if page is not None:
+        from cotkit.report.html.contrast_charts import contrasts_page
+
+        _write_requested(page, contrasts_page(contrasts))
+
+
+def check_contrasts(result: ContrastResult) -> None:
+    """Refuse to end well where attempts are missing.
+
+    Raises:
+        IncompleteRunError: they are.
+    """
+    if result.n_failed:
+        raise IncompleteRunError(
+            f"{result.n_failed} attempts failed or were not made and are left out"
+            + (f", most for this: {result.why_failed}" if result.why_failed else ""),
+            hint="the same command tries them again",
+        )
 
 
 def _write_requested(request: PageRequest, text: str) -> None:

@@ -59,7 +59,7 @@ def plan(
             print_status(event.text)
 
     if models or family is not None:
-        typer.echo("\n".join(_plan_ladder(specs, pace, resources, log_dir, models, family, emit)))
+        print_lines(*_plan_ladder(specs, pace, resources, log_dir, models, family, emit))
         return
     for number, spec in enumerate(specs):
         forecast = plan_spec(

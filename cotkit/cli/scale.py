@@ -29,8 +29,10 @@ from cotkit.cli.options import (
 from cotkit.cli.output import (
     RunDisplay,
     align_columns,
+    check_contrasts,
     estimate_cells,
     hint_lines,
+    print_contrasts,
     print_rendered,
     print_status,
     read_display,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.run import RunSpec
     from cotkit.run.budget import Resources
+    from cotkit.workflows.contrasts import LadderSide
     from cotkit.workflows.plan import Forecast
     from cotkit.workflows.scale import LadderForecast, ScaleOptions
 
@@ -247,7 +250,7 @@ def _format_points(gain: float) -> str:
 _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
-        *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds"),
+        *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
         *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "samples"),
     }
 )
@@ -342,6 +345,7 @@ def scale_foreign(
     foreign: ForeignResults,
     question: ResultsQuestion,
     *,
+    over: str | None,
     reach: float | None,
     view: View,
     timing: bool,
@@ -349,17 +353,103 @@ def scale_foreign(
 ) -> None:
     """Analyse results of others and print; ``page``: to be written, too.
 
-    Raises:
-        CotkitError: as ``analyse_published`` and ``analyse_sources``.
-    """
-    from cotkit.interop.ladders import analyse_published, analyse_sources
+    ``over``: a family that another is compared with; None: each family for itself.
 
+    Raises:
+        CotkitError: as ``analyse_published``, ``analyse_sources`` and ``contrast_families``.
+    """
+    from cotkit.interop.ladders import (
+        analyse_published,
+        analyse_sources,
+        contrast_families,
+        load_results,
+    )
+
+    if over is not None:
+        unverified = foreign.include_unverified
+        ladders = load_results(
+            foreign.published, foreign.sources, question, include_unverified=unverified
+        )
+        print_contrasts(contrast_families(ladders, over, question), view, page)
+        return
     if foreign.published is not None:
         unverified = foreign.include_unverified
         scales = analyse_published(foreign.published, question, include_unverified=unverified)
     else:
         scales = analyse_sources(foreign.sources, question)
     print_scales(scales, reach=reach, view=view, timing=timing, page=page)
+
+
+# A ladder over another, at the sizes that both have.
+
+
+_WITHOUT_OVER = ("by_steps", "by_length", "assume", "thresholds", "reach", "timing")
+"""Options of one ladder alone."""
+
+
+def _check_with_over(user_options: frozenset[str]) -> None:
+    for name in _WITHOUT_OVER:
+        if name in user_options:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect with --over",
+                hint="leave out --over to analyse one ladder",
+            )
+
+
+def _ladder_sides(
+    names: tuple[str, ...], family: str | None, runs: str | None, over: str
+) -> tuple[LadderSide, LadderSide]:
+    """Return the two ladders: ``over`` is of runs where the first is, else a family or models."""
+    from cotkit.run.spec import list_specs
+    from cotkit.workflows.contrasts import LadderSide
+    from cotkit.workflows.ladder import family_models, is_family
+
+    if runs is not None:
+        first, second = (
+            LadderSide(name=None, models=tuple(run for run in text.split(",") if run))
+            for text in (runs, over)
+        )
+        return first, second
+    first = LadderSide(name=family, models=names if family is None else family_models(family))
+    if is_family(over):
+        return first, LadderSide(name=over, models=family_models(over))
+    return first, LadderSide(name=None, models=list_specs(over))
+
+
+def _compare_and_print(
+    spec: RunSpec,
+    sides: tuple[LadderSide, LadderSide],
+    benches: tuple[str, ...],
+    options: ScaleOptions,
+    resources: Resources,
+    *,
+    log_dir: Path | str,
+    view: View,
+    display: RunDisplay,
+    page: PageRequest | None,
+    trusts_code: bool,
+) -> None:
+    """Compare two ladders and print; ``benches``: empty where they are of stored runs."""
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.workflows.contrasts import compare_models, compare_runs
+
+    if not benches:
+        result = compare_runs(
+            sides, options, margin=spec.margin, log_dir=log_dir, trusts_code=trusts_code
+        )
+    else:
+        with display.event_sink() as emit:
+            result = compare_models(
+                spec,
+                sides,
+                [(text, load_benchmark(parse_spec(text), print_status)) for text in benches],
+                options,
+                log_dir=log_dir,
+                emit=emit,
+                resources=resources,
+            )
+    print_contrasts(result.contrasts, view, page)
+    check_contrasts(result)
 
 
 EXAMPLES = """
@@ -377,6 +467,8 @@ Examples:
 
   cotkit scale --runs 3fa9,77b1,c02e --margin 5 --html ladder.html
 
+  cotkit scale --family simulated --over simulated/1b:ceiling=0.6,simulated/10b:ceiling=0.6
+
   cotkit scale --published wei2022 --bench gsm8k
 
   cotkit scale --from cot=lm-eval:out-cot --from few-shot=lm-eval:out-plain --bench gsm8k
@@ -389,6 +481,7 @@ class AxisOption(StrEnum):
     params = "params"
     active_params = "active-params"
     flops = "flops"
+    tokens = "tokens"
     loss = "loss"
     ordinal = "ordinal"
 
@@ -416,6 +509,11 @@ def scale(
     ),
     family: str | None = typer.Option(
         None, "--family", help="All models of a family (cotkit models names them); or simulated."
+    ),
+    over: str | None = typer.Option(
+        None,
+        "--over",
+        help="Another family, models, or runs: how it differs from the ladder at each common size.",
     ),
     runs: str | None = typer.Option(
         None,
@@ -445,6 +543,11 @@ def scale(
         "--assume",
         help="sustained: help, once begun, does not stop with size; say so before the run.",
     ),
+    replicates: bool = typer.Option(
+        False,
+        "--replicates",
+        help="Models of equal size and unknown family are trainings of one recipe.",
+    ),
     thresholds: str = typer.Option(
         "5,10,20,30",
         "--thresholds",
@@ -465,7 +568,7 @@ def scale(
     from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions
 
-    names = tuple(name for text in models for name in text.split(",") if name)
+    names = list_specs(models)
     of_family = family is not None and not foreign.n_ladders
     if sum((bool(names), of_family, runs is not None, foreign.n_ladders)) != 1:
         hint = "--models A,B,C, --family NAME, --runs ID,ID, --published NAME or --from FILE"
@@ -474,6 +577,8 @@ def scale(
     (spec,) = specs
     if reach is not None and not 0 < reach <= 100:
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
+    if over is not None:
+        _check_with_over(user_options)
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -493,12 +598,37 @@ def scale(
                 margin=spec.margin,
                 assume_sustained=assume is not None,
                 thresholds=_read_thresholds(thresholds),
+                replicates=replicates,
                 seed=spec.seed,
             ),
+            over=over,
             reach=None if reach is None else reach / 100,
             view=view,
             timing=timing,
             page=page,
+        )
+        return
+    options = ScaleOptions(
+        axis=x.value,
+        assume_sustained=assume is not None,
+        thresholds=_read_thresholds(thresholds),
+        losses=dict(map(_read_loss, loss)),
+        replicates=replicates,
+        by_steps=by_steps,
+        by_length=by_length,
+    )
+    if over is not None:
+        _compare_and_print(
+            spec.paced(pace),
+            _ladder_sides(names, family, runs, over),
+            list_specs(bench) if runs is None else (),
+            options,
+            replace(resources, executor=executor),
+            log_dir=log_dir,
+            view=view,
+            display=display,
+            page=page,
+            trusts_code=trusts_code,
         )
         return
     scale_and_print(
@@ -508,14 +638,7 @@ def scale(
             runs=tuple(run for run in (runs or "").split(",") if run),
             benches=list_specs(bench),
         ),
-        ScaleOptions(
-            axis=x.value,
-            assume_sustained=assume is not None,
-            thresholds=_read_thresholds(thresholds),
-            losses=dict(map(_read_loss, loss)),
-            by_steps=by_steps,
-            by_length=by_length,
-        ),
+        options,
         replace(resources, executor=executor),
         reach=None if reach is None else reach / 100,
         log_dir=log_dir,

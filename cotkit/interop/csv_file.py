@@ -338,7 +338,9 @@ def _check_samples(rows: Sequence[CsvRow]) -> None:
     """Refuse a sample of a problem that stands there twice, where a column numbers them."""
     lines: dict[str, int | None] = {}
     for row in rows:
-        number = row.fields.get("sample")
+        text = row.fields.get("sample", "")
+        value = parse_number(text)
+        number = text if value is None else f"{value:g}"  # 1 and 01 are one sample
         if number and lines.setdefault(number, row.place.line) != row.place.line:
             hint = f"line {lines[number]} has it, too; leave one out"
             raise row.place.make_error(f"sample {number} twice", field="sample", hint=hint)
@@ -371,6 +373,9 @@ def _score_of_rows(rows: Sequence[CsvRow]) -> ProblemScore:
 def _sum_column(rows: Sequence[CsvRow], name: str) -> float | None:
     if not all(row.fields.get(name) for row in rows):
         return None
+    for row in rows:
+        if row.number(name) < 0:
+            raise row.place.make_error("must not be below 0", field=name)
     return sum(row.number(name) for row in rows)
 
 

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion, rung_position
+from cotkit.analysis.scale.contrasts import (
+    ContrastQuestion,
+    ModelContrasts,
+    contrast_models,
+    match_sizes,
+)
+from cotkit.analysis.scale.grid import (
+    THRESHOLDS,
+    ArmOutcomes,
+    Axis,
+    Cell,
+    ResultGrid,
+    Rung,
+    ScaleQuestion,
+    rung_position,
+)
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import LEVEL
 from cotkit.errors import UnknownNameError, UsageError
@@ -16,7 +31,7 @@ from cotkit.interop.inspect_ import logs
 from cotkit.interop.inspect_.logs import read_inspect
 from cotkit.interop.lm_eval import results
 from cotkit.interop.lm_eval.results import read_lm_eval
-from cotkit.interop.published import find_table, load_ladders
+from cotkit.interop.published import find_table, load_ladders, normalise_name
 from cotkit.interop.results import LadderResults, Result, make_ladders, pair_arms
 from cotkit.run.spec import DEFAULTS
 
@@ -46,6 +61,8 @@ class ResultsQuestion:
     assume_sustained: bool = False
     """As of ``ScaleQuestion``."""
     thresholds: tuple[float, ...] = THRESHOLDS
+    """As of ``ScaleQuestion``."""
+    replicates: bool = False
     """As of ``ScaleQuestion``."""
     seed: int = 0
     """Of the bootstraps."""
@@ -87,6 +104,137 @@ def analyse_sources(sources: Sequence[str], question: ResultsQuestion) -> list[S
     return _analyse_ladders(_add_losses(ladders, question), question)
 
 
+def load_results(
+    published: str | None,
+    sources: Sequence[str],
+    question: ResultsQuestion,
+    *,
+    include_unverified: bool = False,
+) -> list[LadderResults]:
+    """Return all ladders of a table or of sources, of every family.
+
+    Raises:
+        CotkitError: as :func:`analyse_published` and :func:`analyse_sources`.
+    """
+    if published is None:
+        ladders = read_sources(sources, bench=question.bench, params=question.params)
+    else:
+        ladders = load_ladders(
+            published,
+            bench=question.bench,
+            strategies=question.strategies,
+            baseline=question.baseline,
+            include_unverified=include_unverified,
+            params=question.params,
+            keeps_single=True,
+        )
+    return _add_losses(ladders, question)
+
+
+def contrast_families(
+    ladders: Sequence[LadderResults], over: str, question: ResultsQuestion
+) -> list[ModelContrasts]:
+    """Compare the family that the question names with another, benchmark by benchmark.
+
+    Raises:
+        UnknownNameError: no such family.
+        UsageError: no family is named, both are the same, or no benchmark has a common size.
+    """
+    axis = question.axis or "params"
+    families = {rung.family or "unknown" for ladder in ladders for rung in ladder.grid.rungs}
+    if question.family is None:
+        raise UsageError(
+            f"which family is compared with {over}?", hint="--family NAME --over OTHER"
+        )
+    names = _match_family(question.family, families), _match_family(over, families)
+    if names[0] == names[1]:
+        raise UsageError(f"{names[0]} cannot be compared with itself", hint="--over OTHER")
+    sides = [
+        {
+            filtered.grid.bench: filtered
+            for ladder in ladders
+            if (filtered := _filter_family(ladder, name)).grid.rungs
+        }
+        for name in names
+    ]
+    benches = [bench for bench in sides[0] if bench in sides[1]]
+    if not benches:
+        raise UsageError(f"{names[0]} and {names[1]} have no benchmark in common")
+    answers: list[ModelContrasts] = []
+    refusals: list[UsageError] = []
+    for bench in benches:
+        first, second = sides[0][bench], sides[1][bench]
+        placed = [
+            [(rung, rung_position(rung, i, axis)) for i, rung in enumerate(side.grid.rungs)]
+            for side in (first, second)
+        ]
+        try:
+            pairs = match_sizes(placed[0], placed[1], axis)
+        except UsageError as refusal:
+            refusals.append(refusal)
+            continue
+        arms = [
+            (arm, control)
+            for arm, control in _ladder_pairs(first, question)
+            if {arm, control} <= set(second.arms)
+        ]
+        answer = contrast_models(
+            _join_grids(first.grid, second.grid),
+            pairs,
+            ContrastQuestion(
+                names=names,
+                pairs=tuple(arms),
+                margin=question.margin,
+                level=question.level ** (1 / len(benches)),
+                axis=axis,
+                seed=question.seed,
+            ),
+        )
+        notes = dict.fromkeys((*first.notes, *second.notes, *answer.notes))
+        answers.append(replace(answer, notes=tuple(notes)))
+    if not answers:
+        raise refusals[0]
+    return answers
+
+
+def _join_grids(first: ResultGrid, second: ResultGrid) -> ResultGrid:
+    """Return the models of both on one list of problems."""
+    ids = tuple(dict.fromkeys((*first.problem_ids, *second.problem_ids)))
+    cells: dict[tuple[str, str], Cell] = {
+        key: _spread_cell(cell, grid.problem_ids, ids)
+        for grid in (first, second)
+        for key, cell in grid.cells.items()
+    }
+    clusters = None
+    if first.clusters is not None and second.clusters is not None:
+        cluster_of = dict(zip(first.problem_ids, first.clusters, strict=True))
+        cluster_of |= zip(second.problem_ids, second.clusters, strict=True)
+        clusters = tuple(cluster_of[name] for name in ids)
+    rungs = (*first.rungs, *second.rungs)
+    return ResultGrid(
+        bench=first.bench, rungs=rungs, cells=cells, problem_ids=ids, clusters=clusters
+    )
+
+
+def _spread_cell(cell: Cell, ids: tuple[str, ...], all_ids: tuple[str, ...]) -> Cell:
+    """Return the scores of a cell at the places of their problems among all, NaN elsewhere."""
+    if not isinstance(cell, ArmOutcomes) or ids == all_ids:
+        return cell
+    import numpy as np
+
+    place_of = {name: i for i, name in enumerate(all_ids)}
+    correct = np.full(len(all_ids), np.nan)
+    correct[[place_of[name] for name in ids]] = cell.correct
+    return ArmOutcomes(correct=correct)
+
+
+def _match_family(name: str, families: Iterable[str]) -> str:
+    for family in families:
+        if normalise_name(family) == normalise_name(name):
+            return family
+    raise UnknownNameError("family", name, families)
+
+
 def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion) -> list[Scale]:
     import numpy as np
 
@@ -121,6 +269,7 @@ def _analyse_ladders(ladders: Sequence[LadderResults], question: ResultsQuestion
             assume_sustained=question.assume_sustained,
             assumed_afterwards=question.assume_sustained,  # the file was there before
             thresholds=question.thresholds,
+            replicates=question.replicates,
         )
         scale = analyse(ladder.grid, scale_question, np.random.default_rng(question.seed))
         scales.append(replace(scale, notes=(*ladder.notes, *notes, *scale.notes)))

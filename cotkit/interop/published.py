@@ -98,7 +98,7 @@ def find_table(name: str) -> PublishedTable:
     """
     tables = load_tables()
     for table in tables.values():
-        if _normalise_name(table.name) == _normalise_name(name):
+        if normalise_name(table.name) == normalise_name(name):
             return table
     raise UnknownNameError("published table", name, tables)
 
@@ -112,6 +112,7 @@ def load_ladders(
     baseline: str | None = None,
     include_unverified: bool = False,
     params: Mapping[str, int] | None = None,
+    keeps_single: bool = False,
 ) -> list[LadderResults]:
     """Return the ladders of a table, one for each family and benchmark with the strategies.
 
@@ -123,6 +124,7 @@ def load_ladders(
         baseline: The control of all, or ``chance``; None: the controls of the table.
         include_unverified: Whether rows that were not checked count, too.
         params: Model -> parameters, by the user.
+        keeps_single: Whether results at one size stay in any case.
 
     Raises:
         UnknownNameError: no such table, benchmark, family or strategy.
@@ -153,7 +155,8 @@ def load_ladders(
     if not ladders:
         raise UsageError(f"{table.name}: no model here has both a strategy and its control")
     curves = [ladder for ladder in ladders if len(ladder.grid.rungs) > 1]
-    if curves and bench is None and family is None and (n := len(ladders) - len(curves)):
+    everything = bench is None and family is None and not keeps_single
+    if curves and everything and (n := len(ladders) - len(curves)):
         notes.append(f"{n} results at one size only are left out (--bench or --family shows them)")
         ladders = curves
     return [replace(ladder, notes=(*notes, *ladder.notes)) for ladder in ladders]
@@ -162,13 +165,13 @@ def load_ladders(
 def _read_results(rows: Sequence[CsvRow], path: Path, table: PublishedTable) -> Iterator[Result]:
     """Yield the results of a table, with what guessing solves of their benchmarks."""
     chances = {
-        _normalise_name(bench): chance
+        normalise_name(bench): chance
         for bench, chance in tomllib.loads(
             resource("published/chance.toml").read_text(encoding="utf-8")
         ).items()
     }
     for result in read_rates(rows, path, sizes=table.n_items):
-        chance = table.chance.get(result.bench, chances.get(_normalise_name(result.bench)))
+        chance = table.chance.get(result.bench, chances.get(normalise_name(result.bench)))
         yield result if chance is None else replace(result, chance=chance)
 
 
@@ -215,7 +218,7 @@ def _usable_rows(
 
 def _match_strategy(strategy: str, table: PublishedTable, names: Iterable[str]) -> str:
     for name in names:
-        if _normalise_name(name) == _normalise_name(strategy):
+        if normalise_name(name) == normalise_name(strategy):
             return name
     raise UnknownNameError(f"strategy of {table.name}", strategy, names)
 
@@ -228,7 +231,7 @@ def is_unverified(row: CsvRow) -> bool:
 def _filter_rows(rows: list[CsvRow], column: str, value: str | None, kind: str) -> list[CsvRow]:
     if value is None:
         return rows
-    matching = [row for row in rows if _normalise_name(row.need(column)) == _normalise_name(value)]
+    matching = [row for row in rows if normalise_name(row.need(column)) == normalise_name(value)]
     if not matching:
         raise UnknownNameError(kind, value, {row.need(column) for row in rows})
     return matching
@@ -240,5 +243,6 @@ def _has_pair(ladder: LadderResults, arm: str, control: str) -> bool:
     return any({(rung.model, name) for name in needed} <= set(cells) for rung in ladder.grid.rungs)
 
 
-def _normalise_name(name: str) -> str:
+def normalise_name(name: str) -> str:
+    """Return a name without case, hyphens, underscores and spaces."""
     return name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")

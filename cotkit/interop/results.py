@@ -356,6 +356,7 @@ def make_rung(model: str, size: ModelSize, params: Mapping[str, int]) -> Rung:
         n_params=n_params or (entry.n_params if entry else None),
         n_active_params=entry.n_active_params if entry and is_mixture else None,
         train_flops=size.train_flops or (entry.training_flops if entry else None),
+        train_tokens=entry.training_tokens if entry else None,
         flops_is_bound=bool(entry and size.train_flops is None and entry.training_tokens_is_bound),
     )
 

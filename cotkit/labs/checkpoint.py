@@ -62,16 +62,28 @@ def check_folder(folder: Path, fingerprint: str) -> None:
         )
 
 
-def begin_training(folder: Path, fingerprint: str, recipe: object) -> None:
-    """Write down in the folder what is trained there; raises as :func:`check_folder` does."""
+def begin_training(
+    folder: Path, fingerprint: str, recipe: object, *, step: int | None = None
+) -> None:
+    """Write down in the folder what is trained there; raises as :func:`check_folder` does.
+
+    ``step``: that it holds the model as it was after so many steps; None: the trained one.
+    """
     check_folder(folder, fingerprint)
-    text = canonical_json({"fingerprint": fingerprint, "recipe": recipe})
+    content = {"fingerprint": fingerprint, "recipe": recipe}
+    text = canonical_json(content if step is None else {**content, "step": step})
     write_atomically(folder / _RECIPE, f"{text}\n".encode())
 
 
 def is_done(folder: Path) -> bool:
     """Return whether the trained weights are there."""
     return weights_of(folder).exists()
+
+
+def count_steps(folder: Path) -> int:
+    """Return after how many steps the checkpoint of a folder was saved; 0: there is none."""
+    state = load_checkpoint(folder)
+    return 0 if state is None else len(state["losses"])
 
 
 def weights_of(folder: Path) -> Path:

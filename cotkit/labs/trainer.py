@@ -140,6 +140,9 @@ class TrainingJob(ABC):
         """Return what so many steps take, for the loss curve and the log: name -> number."""
         return {}
 
+    def keep_network(self, network: torch.nn.Module, n_steps: int) -> None:  # noqa: B027 - or not
+        """Keep the network as it is after so many steps, where the job asks for that."""
+
     def write_network(self, network: torch.nn.Module) -> None:
         """Write the trained network to its folder; the weights last, because they end the job."""
         from safetensors.torch import save
@@ -290,6 +293,7 @@ class Trainer:
                 self.report(progress)
             if n_done == n_steps:
                 return
+            job.keep_network(self.accelerator.unwrap_model(state.network), n_done)
             if is_interrupted():
                 state.save(job)
                 _append_log(job, "interrupted", step=n_done)

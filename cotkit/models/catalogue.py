@@ -9,9 +9,10 @@ The data is ``catalogue.toml``.
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,12 @@ class CatalogueEntry:
     """Whether the weights are part of cotkit: nothing to fetch."""
     notes: str
     """What a user should know besides; may be empty."""
+    step_tokens: int | None = None
+    """Tokens of a training step, where checkpoints are published by step; None: none are known."""
+    checkpoints: str = ""
+    """Which revisions hold checkpoints, and who says so; empty: none are known."""
+    n_seeds: int = 0
+    """Other trainings of the same size, ``NAME-seed1`` to this."""
 
     @property
     def training_flops(self) -> int | None:
@@ -110,13 +117,68 @@ def entries() -> tuple[CatalogueEntry, ...]:
 def find(name: str) -> CatalogueEntry:
     """Return the model of this name (case and ``_`` for ``-`` do not matter).
 
+    ``NAME@REVISION`` is a checkpoint of it, with the tokens of its training so far; where a size
+    was trained several times, ``NAME-seed2`` is another training.
+
     Raises:
         UnknownNameError: the catalogue has no such model.
     """
+    base, revision = split_revision(name)
+    entry = _find_training(base)
+    if entry is None:
+        raise UnknownNameError("model", name, [entry.name for entry in entries()])
+    if revision is None:
+        return entry
+    tokens = _tokens_at(revision, entry)
+    return replace(
+        entry,
+        name=f"{entry.name}@{revision}",
+        training_tokens=tokens,
+        training_tokens_is_bound=False,
+    )
+
+
+_REVISION = re.compile(r"(?P<name>[^@]+)@(?P<revision>\w[\w./-]*)")
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Split ``NAME@REVISION``; None: no revision is named. A path that exists is a name."""
+    match = _REVISION.fullmatch(name)
+    if match is None or Path(name).exists():
+        return name, None
+    return match["name"], match["revision"]
+
+
+def _find_training(name: str) -> CatalogueEntry | None:
+    stem, seed, number = name.rpartition("-seed")
     for entry in entries():
         if _normalise_name(entry.name) == _normalise_name(name):
             return entry
-    raise UnknownNameError("model", name, [entry.name for entry in entries()])
+        is_seed = seed and number.isdecimal() and 1 <= int(number) <= entry.n_seeds
+        if is_seed and _normalise_name(entry.name) == _normalise_name(stem):
+            other = f"{entry.name}-seed{int(number)}"
+            return replace(entry, name=other, hub_id=other, n_seeds=0)
+    return None
+
+
+_TOKENS = re.compile(r"tokens?(?P<number>\d+(?:\.\d+)?)(?P<unit>[kmbt])", re.IGNORECASE)
+_STEP = re.compile(r"(?:^|-)step-?(?P<step>\d+)(?:-|$)", re.IGNORECASE)
+_LATER_STAGE = re.compile(r"stage(?!1-)\d")
+_UNITS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+
+
+def _tokens_at(revision: str, entry: CatalogueEntry) -> int | None:
+    """Return the training tokens of a checkpoint, by its name; None: the name does not say."""
+    if revision == "main":
+        return entry.training_tokens
+    if _LATER_STAGE.match(revision) is not None:
+        return None  # it counts the tokens of its stage alone
+    if (tokens := _TOKENS.search(revision)) is not None:
+        return round(float(tokens["number"]) * _UNITS[tokens["unit"].lower()])
+    step = _STEP.search(revision)
+    return (
+        None if step is None or entry.step_tokens is None else int(step["step"]) * entry.step_tokens
+    )
 
 
 def find_by_hub_id(hub_id: str) -> CatalogueEntry | None:
@@ -160,6 +222,9 @@ def _make_entry(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> Catal
         "training_tokens_is_bound": False,
         "shipped": False,
         "notes": "",
+        "step_tokens": None,
+        "checkpoints": "",
+        "n_seeds": 0,
     }
     values: dict[str, Any] = {**optional, **table, **overrides}
     return CatalogueEntry(**{name: values[name] for name in CatalogueEntry.__slots__})

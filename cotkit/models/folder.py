@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from cotkit.errors import BadInputError, Location, ModelLoadError
+from cotkit.errors import BadInputError, Location, ModelLoadError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.inputs import first_line, parse_object, read_object
 from cotkit.models.content import commit_of, file_hash, hash_snapshot, hashes_of_commit
@@ -131,6 +131,41 @@ def _content_names(folder: Path) -> set[str]:
     if (folder / _INDEX).is_file() and not (folder / _WEIGHTS).is_file():
         names |= {path.relative_to(folder).as_posix() for path in _weight_files(folder)}
     return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderTraining:
+    """How a folder's model was trained, by the recipe that ``cotkit lab train`` wrote there."""
+
+    family: str
+    """Of the lab."""
+    tokens: int
+    """Read in training, up to this checkpoint."""
+
+
+def read_training(folder: Path) -> FolderTraining | None:
+    """Return how the model of a folder was trained; None: no recipe of cotkit says so."""
+    path = folder / "recipe.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        recipe = content["recipe"]["recipe"]
+        step = content.get("step", recipe["n_steps"])
+        return FolderTraining(family="pocket", tokens=int(step) * int(recipe["batch_tokens"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def checkpoint_folder(folder: Path, revision: str) -> Path:
+    """Return the folder of a checkpoint that lies in the folder of its model.
+
+    Raises:
+        UnknownNameError: there is no such checkpoint; names those there are.
+    """
+    path = folder / revision
+    if not (path / "config.json").is_file():
+        names = sorted(each.parent.name for each in folder.glob("*/config.json"))
+        raise UnknownNameError(f"checkpoint of {folder.name}", revision, names)
+    return path
 
 
 def n_params(folder: Path) -> int:

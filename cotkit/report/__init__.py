@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cotkit.analysis.values import Comparison
-from cotkit.errors import UnknownNameError
+from cotkit.errors import UnknownNameError, UsageError
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import Document
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ModelContrasts
     from cotkit.analysis.scale.values import Scale
 
+Report: TypeAlias = (
+    "Comparison | Scale | Sequence[Scale] | ModelContrasts | Sequence[ModelContrasts]"
+)
+"""What :func:`render` can write down."""
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
 """What :func:`render` can write."""
 
 
 def render(
-    report: Comparison | Scale | Sequence[Scale],
+    report: Report,
     format: str,  # noqa: A002 - the word that users and the command line know
     *,
     width: int = 80,
@@ -34,7 +39,7 @@ def render(
     """Write a comparison or scale analyses as text; ends in a newline.
 
     Args:
-        report: What the analysis found; several scale analyses begin with what sums them up.
+        report: What the analysis found; several analyses begin with what sums them up.
         format: One of :data:`FORMATS`.
         width: Columns of the terminal; laid out for 40 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
@@ -51,14 +56,19 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
-        UsageError: lm-eval's format, of scale analyses that are not of runs.
+        UsageError: lm-eval's format, of analyses that are not of runs, or are of two models.
     """
     from cotkit.report.formats import COMPARISON_SCHEMA, SCALE_SCHEMA
 
+    contrasts = _as_contrasts(report)
     if format == "lm-eval":
         return _render_lm_eval(report)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
+    elif contrasts:
+        from cotkit.report.contrast_tables import SCHEMA, contrast_documents
+
+        schema, documents = SCHEMA, contrast_documents(contrasts)
     else:
         from cotkit.report.scale_tables import scale_documents
 
@@ -146,13 +156,30 @@ def render_documents(
             raise UnknownNameError("report format", format, FORMATS)
 
 
-def _render_lm_eval(report: Comparison | Scale | Sequence[Scale]) -> str:
+def _render_lm_eval(report: Report) -> str:
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 
+    if _as_contrasts(report):
+        raise UsageError(
+            "lm-eval's format has no difference of two models", hint="json, csv or markdown"
+        )
     if isinstance(report, Comparison):
         return lm_eval_comparison(report)
     return lm_eval_scales(_as_scales(report))
 
 
-def _as_scales(report: Scale | Sequence[Scale]) -> tuple[Scale, ...]:
-    return tuple(report) if isinstance(report, Sequence) else (report,)
+def _as_scales(report: Report) -> tuple[Scale, ...]:
+    from cotkit.analysis.scale.values import Scale
+
+    items = report if isinstance(report, Sequence) else (report,)
+    return tuple(item for item in items if isinstance(item, Scale))
+
+
+def _as_contrasts(report: Report) -> tuple[ModelContrasts, ...]:
+    """Return the contrasts of two models; empty: it is something else."""
+    if isinstance(report, Comparison):
+        return ()  # whose analysis needs no numpy
+    from cotkit.analysis.scale.contrasts import ModelContrasts
+
+    items = report if isinstance(report, Sequence) else (report,)
+    return tuple(item for item in items if isinstance(item, ModelContrasts))

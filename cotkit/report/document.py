@@ -171,7 +171,10 @@ SECTIONS: tuple[str, ...] = (
     *(
         "decision",
         "disagreements",
+        "gain_differences",
+        "rate_differences",
         "sizes",
+        "trainings",
         "onsets",
         "staircase",
         "jumps",

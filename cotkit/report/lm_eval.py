@@ -111,8 +111,8 @@ def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:
 
 
 def _iterate_rates(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]:
-    for point in answer.points:
-        if point.n:
+    for point in (*answer.trainings, *answer.points):
+        if point.n and point.rung.n_trainings == 1:
             yield point.rung.model, answer.arm, point.n, point.arm_rate
             if not answer.is_over_chance:
                 yield point.rung.model, answer.control, point.n, point.control_rate

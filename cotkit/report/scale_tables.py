@@ -14,7 +14,7 @@ from cotkit.analysis.scale.breakthrough import (
     say_breakthroughs,
 )
 from cotkit.analysis.scale.frontier import Cost, find_cheapest, match_cost
-from cotkit.analysis.scale.grid import Axis, Rung
+from cotkit.analysis.scale.grid import LOG_AXES, Axis, Rung
 from cotkit.analysis.scale.values import (
     Breakthrough,
     Check,
@@ -55,6 +55,7 @@ SIZES: Mapping[Axis, tuple[str, Form]] = {
     "params": ("parameters", "params"),
     "active-params": ("active parameters", "params"),
     "flops": ("training FLOPs", "flops"),
+    "tokens": ("training tokens", "params"),
     "loss": ("loss in nats", "value"),
     "ordinal": ("rank", "count"),
 }
@@ -131,6 +132,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         ),
         tables=(
             *(_sizes_table(answer, scale) for answer in scale.answers),
+            *([_trainings_table(scale)] if any(a.trainings for a in scale.answers) else []),
             _dependence_table(scale),
             _onsets_table([scale]),
             _staircase_table(scale),
@@ -251,7 +253,7 @@ def _make_screen_figures(scale: Scale) -> tuple[Figure, ...]:
         Figure(
             x=tuple(_place_on_axis(point.x or 0.0, scale.axis) for point in points),
             ticks=tuple(say_size(point, scale.axis) for point in points),
-            axis=SIZES[scale.axis][0] + (", logarithmic" if scale.axis in _LOGARITHMIC else ""),
+            axis=SIZES[scale.axis][0] + (", logarithmic" if scale.axis in LOG_AXES else ""),
             arms=tuple(
                 Curve(name=name, y=_rates(answer, is_control=False))
                 for name, answer in reversed(arms.items())
@@ -329,6 +331,12 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
                 Field("control_rate", "control %", point.control_rate, "share", opens=True),
                 Field("arm_rate", "arm %", point.arm_rate, "share"),
                 Field("n", "n", point.n),
+                Field(
+                    "n_trainings",
+                    "trainings",
+                    point.rung.n_trainings,
+                    when=bool(answer.trainings),
+                ),
                 Field("n_better", "better", point.n_better, when=not is_over_chance),
                 Field("n_worse", "worse", point.n_worse, when=not is_over_chance),
                 Field("p_value", "p", point.p_value, "p"),
@@ -342,6 +350,33 @@ def _sizes_table(answer: OnsetAnswer, scale: Scale) -> Table:
         note=note if answer is scale.answers[-1] else "",
         strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
         figures=make_figures(answer, scale.axis),
+    )
+
+
+def _trainings_table(scale: Scale) -> Table:
+    """Return every training of sizes that have several, one by one."""
+    return make_table(
+        "trainings",
+        "Each training",
+        (
+            (
+                Field("model", "model", point.rung.model),
+                Field("size", SIZES[scale.axis][0], size_cell(point, scale.axis)),
+                Field("gain", "gain points", point.gain, "points"),
+                Field("interval", "{level} interval", point.interval, "points"),
+                Field("label", "verdict", verdict_cell(point.label)),
+                Field("control_rate", "control %", point.control_rate, "share", opens=True),
+                Field("arm_rate", "arm %", point.arm_rate, "share"),
+                Field("n", "n", point.n),
+                Field("arm", "arm", answer.arm),
+                Field("control", "control", answer.control),
+            )
+            for answer in scale.answers
+            for point in answer.trainings
+        ),
+        note="One training of a size each, its interval of problems and for itself alone; the "
+        "table of sizes has their means",
+        strip=Strip(estimate="gain", interval="interval", axis=None, margin=scale.margin),
     )
 
 
@@ -890,9 +925,6 @@ def _runs_table(scale: Scale) -> Table:
 # Sizes in words, and the curve of an arm and its control over them.
 
 
-_LOGARITHMIC: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
-
-
 def size_cell(point: Point, axis: Axis) -> Number:
     """Return the size of a point as people write it; a loss is no longer negated."""
     x = None if point.x is None else (-point.x if axis == "loss" else point.x)
@@ -925,7 +957,7 @@ def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure
     return Figure(
         x=tuple(_place_on_axis(point.x or 0.0, axis) for point in points),
         ticks=tuple(say_size(point, axis) for point in points),
-        axis=SIZES[axis][0] + (", logarithmic" if axis in _LOGARITHMIC else ""),
+        axis=SIZES[axis][0] + (", logarithmic" if axis in LOG_AXES else ""),
         arms=(Curve(name=answer.arm, y=_rates(answer, is_control=False)),),
         controls=(Curve(name=answer.control, y=_rates(answer, is_control=True)),),
         brackets=_mark_bracket("help begins", answer.onset, points),
@@ -944,4 +976,4 @@ def _mark_bracket(
 
 
 def _place_on_axis(x: float, axis: Axis) -> float:
-    return math.log10(x) if axis in _LOGARITHMIC else x
+    return math.log10(x) if axis in LOG_AXES else x

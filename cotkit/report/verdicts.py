@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from cotkit.report.document import MISSING, Tone, Words
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ContrastLabel
     from cotkit.analysis.scale.values import JumpWord, SizeLabel
     from cotkit.analysis.values import BesideExact, BiasLabel, Direction, FollowingLabel, Label
 
 VerdictLabel: TypeAlias = (
-    "Label | SizeLabel | JumpWord | Direction | BesideExact | BiasLabel | FollowingLabel"
+    "Label | SizeLabel | ContrastLabel | JumpWord | Direction | BesideExact | BiasLabel"
+    " | FollowingLabel"
 )
 """A verdict as programs read it; one that several analyses give means the same in all."""
 
@@ -44,6 +46,10 @@ VERDICTS: Mapping[VerdictLabel, VerdictStyle] = MappingProxyType(
         "upper_bound": VerdictStyle("upper bound", "quiet", "!"),
         "withheld": VerdictStyle("withheld", "warn", "!"),
         "missing": VerdictStyle("missing", "warn", marker="x"),
+        # A model against another of its size:
+        "higher": VerdictStyle("higher", "good", marker="^"),
+        "lower": VerdictStyle("lower", "bad", marker="v"),
+        "alike": VerdictStyle("alike to the margin", "plain", marker="s"),
         # A jump over model size:
         "real_jump": VerdictStyle("real jump", "good"),
         "metric_artefact": VerdictStyle("metric artefact", "warn"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
@@ -10,7 +12,8 @@ from cotkit.backends._lookup import find_backend, make_backend
 from cotkit.errors import UsageError
 from cotkit.identity import completion_key
 from cotkit.protocols import Backend
-from cotkit.registry import Spec
+from cotkit.registry import Spec, load_class, parse_params
+from cotkit.run.spec import RunSpec
 from cotkit.store import BatchLedger, Store
 from cotkit.types import BackendInfo, Completion, Notify, Problem
 
@@ -62,6 +65,40 @@ def build_backend(
     from cotkit.backends._batch.providers import make_batched
 
     return cast("Backend", make_batched(backend, BatchLedger(place=store.place)))
+
+
+_WITH_SETTINGS = re.compile(r"(?P<name>.+?):(?P<settings>[A-Za-z_][\w-]*=.*)")
+
+
+def with_model(spec: RunSpec, text: str) -> RunSpec:
+    """Return the same run of another model: ``NAME``, or ``NAME:key=value,key=value``.
+
+    A setting is a field of the model's backend, else a strategy parameter of every arm; it goes
+    before what the spec has.
+
+    Raises:
+        UnknownNameError: no model has this name.
+        UsageError: the settings cannot be read.
+    """
+    match = None if Path(text).exists() else _WITH_SETTINGS.fullmatch(text)
+    if match is None:
+        return dataclasses.replace(spec, model=text)
+    settings = parse_params(match["settings"])
+    backend, _ = find_backend(match["name"], {**spec.model_args, **settings})
+    cls = load_class("backend", backend.name)
+    names = (
+        {field.name for field in dataclasses.fields(cls)}
+        if dataclasses.is_dataclass(cls)
+        else set()
+    )
+    of_backend = {key: value for key, value in settings.items() if key in names}
+    of_arms = {key: value for key, value in settings.items() if key not in names}
+    return dataclasses.replace(
+        spec,
+        model=match["name"],
+        model_args={**spec.model_args, **of_backend},
+        generation={**spec.generation, **of_arms},
+    )
 
 
 def _open_recording(spec: Spec, run_id: str, store: Store | None) -> tuple[Spec, dict[str, object]]:

@@ -159,6 +159,7 @@ _LAST_CUE = re.compile(
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _GOES_ON = re.compile(r"(?:\s?\n[ \t]{0,8}[+×÷=*/]\s?[$(]?[0-9][^\n]*)+")  # a sum over lines
 _MANY = 64  # markers of one kind that are looked at
+_TAIL = 100_000  # characters at the end in which the weaker cues are looked for
 _OBJECT = 20_000  # characters at the end in which an object is looked for
 _DEPTH = 8  # of objects within objects
 _LABEL_VERBS = frozenset({":", "->", "=>", "→", "⇒", "-", "–", "—"})
@@ -187,10 +188,11 @@ def find_candidates(text: str) -> Iterator[Candidate]:
         yield Candidate(rule="hash", piece=line[1][:CLIP])
     yield from labels
     yield from doubted
-    cues = list(islice(_CUE.finditer(text), _MANY))
+    tail = max(0, len(text) - _TAIL)
+    cues = list(islice(_CUE.finditer(text, tail), _MANY))
     for cue in reversed(cues):
         yield _make_candidate("cue", text, cue.end(), len(text))
-    for cue in reversed(list(islice(_BEHIND.finditer(text), _MANY))):
+    for cue in reversed(list(islice(_BEHIND.finditer(text, tail), _MANY))):
         clause = _CLAUSE.split(text[max(0, cue.start() - 80) : cue.start()])[-1]
         yield Candidate(rule="cue", piece=clause.rpartition("\n")[2])
     *_, final = text[-CLIP:].rstrip().rpartition("\n")
@@ -216,7 +218,7 @@ def _find_answers(text: str) -> tuple[list[Candidate], list[Candidate], list[Can
     doubted: list[Candidate] = []
     for cue, end in zip(cues, ends, strict=True):
         before = text[max(0, cue.start() - 200) : cue.start()]
-        if _OTHER_ANSWER.search(before):
+        if _OTHER_ANSWER.search(before[-20:]):
             continue
         is_label = cue["verb"] in _LABEL_VERBS
         before = _CONTRAST.split(_SENTENCE_START.split(before)[-1])[-1]

@@ -123,6 +123,9 @@ _LETTER_SCALE = re.compile(r"(?:\s{6,24}(?=[kKMBT]\}))?([kKMBT])(?![A-Za-z0-9^²
 _MONEY_SCALE = re.compile(r"\s?([kKMBTbmt]|mm|MM|mil)(?![A-Za-z0-9^²³])")
 _REST = re.compile(r"\s?(?:\{[^{}]*\}|[0-9]++)?[^\s.,;=≈]*+(?:\.[0-9][^\s.,;=≈]*+)*+")
 _HAS_MONEY = re.compile(r"[$€£¥₹₩₽]|USD|EUR|GBP|Rs")
+_BLANK = frozenset({"", " ", "\n"})
+_TAIL = 100_000  # characters at the end that decide what a comma is
+_LETTERS = frozenset("abcdfghijklmnopqrtuvwxyz")  # no sign and no currency ends so: minus, negative
 _DIGIT = re.compile(r"(?![0-9])\d")
 _POINT_GROUPS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}(?![0-9]|\.[0-9])")
 _COMMA_RUN = re.compile(r"(?<![0-9.,])[0-9]++(?:[.,\u00a0\u202f ][0-9]++)++")
@@ -287,16 +290,18 @@ def plain_text(text: str, *, comma: bool = False) -> str:
     if not text.isascii():
         text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
         text = _WIDE_COMMA.sub(",", text.translate(_LOOKALIKE))
-    text = _POINT_GROUPS.sub(lambda run: run[0].replace(".", "_"), text)
+    if text.count(".") > 1:
+        text = _POINT_GROUPS.sub(lambda run: run[0].replace(".", "_"), text)
     text = _SPACE_GROUPS.sub(lambda run: run[0].replace(" ", "_"), text)
     if comma:
         text = _COMMA_RUN.sub(_swap_marks, text)
-    return _MARKUP.sub(_blank, text)
+    return _MARKUP.sub(_blank, text) if "\\" in text or "<" in text else text
 
 
 @functools.lru_cache(maxsize=8)
 def has_decimal_comma(text: str) -> bool:
     """Return whether a text writes decimals with a comma: by its numbers, else by its language."""
+    text = text[-_TAIL:]
     if not text.isascii():
         text = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     if not _MARKED_DIGITS.search(text):
@@ -345,7 +350,9 @@ def _list_items(core: re.Match[str]) -> Iterator[NumberMatch]:
 
 
 def _parse_decimal(digits: str) -> Fraction | None:
-    return Fraction(digits) if len(digits) <= MAX_DIGITS else None
+    if len(digits) > MAX_DIGITS:
+        return None
+    return Fraction(int(digits)) if digits.isdigit() else Fraction(digits)
 
 
 def _parse_fraction(match: re.Match[str]) -> Fraction | None:
@@ -365,6 +372,8 @@ def _extend_number(  # noqa: C901 - one branch for each extension
     Returns:
         The value (None: too long, or divided by zero), the end, and whether it is a number.
     """
+    if _ends_plainly(plain, offset):
+        return value, offset, True
     if is_whole and value is not None and (mixed := _MIXED.match(plain, offset)):
         part = _proper_fraction(mixed)
         if part is not None:
@@ -386,6 +395,12 @@ def _extend_number(  # noqa: C901 - one branch for each extension
     if percent := _PERCENT.match(plain, offset):
         offset = percent.end()
     return value, offset, True
+
+
+def _ends_plainly(plain: str, offset: int) -> bool:
+    """Return whether nothing that follows can extend a number: most numbers end so."""
+    following = plain[offset : offset + 2]
+    return not following or (following[0] in ".,;)" and following[1:] in _BLANK)
 
 
 def _scale_number(
@@ -458,6 +473,9 @@ def _limit_length(value: Fraction) -> Fraction | None:
 
 def _find_start(plain: str, start: int) -> tuple[int, bool]:
     """Find where the expression begins, and whether a minus belongs to it."""
+    before = plain[max(0, start - 2) : start]
+    if not before or (before[-1] == " " and before[0] in _LETTERS):
+        return start, False
     window = max(0, start - 8)
     match = _LEFT.search(plain[window:start])
     assert match is not None  # every part is optional: it matches at the end at least

@@ -44,6 +44,7 @@ _TASK = re.compile(
     rf"|^[*_]{{0,3}}{_PROBLEM}[ \t]#?[0-9]{{1,4}}[*_.]{{0,4}}[ \t]*$|^[问問][:：]",
     re.IGNORECASE | re.MULTILINE,
 )
+_MAY_RUN_ON = re.compile(r"[<\[\]:：#*_]|\n")  # every marker has one of these
 _WORD = re.compile(r"[^\W_]")
 _SAYS_SOMETHING = re.compile(
     r"\d|\banswer\b|\([A-Z]\)|答|정답|\b(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)\b",
@@ -78,6 +79,8 @@ def before_run_on(text: str) -> str:
     leading = _LEADING.match(text)
     assert leading is not None  # it can match nothing
     text = text[leading.end() :]
+    if not _MAY_RUN_ON.search(text):
+        return text
     if (word := _WORD.search(text)) and (turn := _TURN.search(text, word.end())):
         text = text[: turn.start()]
     something = _SAYS_SOMETHING.search(text)

@@ -105,6 +105,8 @@ _PRECISION = re.compile(
     r"(?:\.?[ -]?(?:places?|digits?|figures?|figs?|point))?)",
     re.IGNORECASE,
 )
+_HAS_PRECISION = re.compile(r"nearest|[0-9] ?(?:decimal|sig|d\.?p|s\.?f)", re.IGNORECASE)
+_ENDS = re.compile(r"[.*_`$\"'”’)}\]\s]*\Z")
 _INDEX = re.compile(
     r"\b(?:step|day|part|case|question|problem|method|example|equation|eq|figure|table|week|year"
     r"|round|line"
@@ -134,6 +136,7 @@ _SHORT_TAIL = re.compile(r"[^\w\n]*(?:[^\W\d_]+(?:\W+|\Z)){0,4}[^\w\n]*")
 _SECOND_NAME = re.compile(r"(?:[,;]|\bor\b|\band\b)\s*[A-Za-z]\w?\s*\Z", re.IGNORECASE)
 _DANGLING = re.compile(r"(?:[-+/×·÷=]|\s\*)\s*\Z")  # a sum that was cut
 _ITEMS = 32
+_NEAR = 200  # characters in which an answer is taken back
 _SIZES = {  # in the smallest unit of each kind
     name: (kind, size)
     for kind, names in {
@@ -151,7 +154,7 @@ _SIZES = {  # in the smallest unit of each kind
 _UNIT_NAME = re.compile(r"\s?(%|[a-z]*?)s?(?![a-z])", re.IGNORECASE)
 
 
-def settle_number(  # noqa: C901, PLR0911 - one answer to each way of not settling
+def settle_number(  # noqa: C901, PLR0911, PLR0912 - one answer to each way of not settling
     piece: str, *, after: str = "", is_label: bool = False, comma: bool = False
 ) -> Settled:
     """Decide which one number a piece of text states, if it is one.
@@ -170,6 +173,10 @@ def settle_number(  # noqa: C901, PLR0911 - one answer to each way of not settli
         return Settled()
     first = items[0]
     lead = plain[: first.start]
+    if len(items) == 1 and not lead and first.is_number and _ENDS.match(plain, first.end):
+        if _RETRACTION.match(plain[first.end :] + after[:_NEAR]):
+            return Settled(why="rejected")
+        return Settled(value=first.value)
     if _NEW_SENTENCE.search(lead):
         return Settled()
     if _NEGATION.search(lead) or _SPACED_DASH.fullmatch(lead):
@@ -182,7 +189,7 @@ def settle_number(  # noqa: C901, PLR0911 - one answer to each way of not settli
         return Settled(why="expression")
     end = _SENTENCE_END.search(plain, first.end)
     sentence = plain[: end.start()] if end else plain
-    if (end and end[0] == "?") or _RETRACTION.match(plain[len(sentence) :] + after):
+    if (end and end[0] == "?") or _RETRACTION.match(plain[len(sentence) :][:_NEAR] + after[:_NEAR]):
         return Settled(why="rejected")
     items = [item for item in items if item.end <= len(sentence)]
     if not items or _DANGLING.search(sentence):
@@ -211,13 +218,13 @@ def _find_items(plain: str, after: str) -> list[NumberMatch]:
         items.sort(key=lambda item: item.start)
     if not items:
         return items
-    masks = [mask.span() for mask in _PRECISION.finditer(plain)]
+    masks = [m.span() for m in _PRECISION.finditer(plain)] if _HAS_PRECISION.search(plain) else []
     items = [
         item
         for item in items
         if not any(start <= item.start < end for start, end in masks)
         and not (
-            _INDEX.search(plain[max(0, item.start - 12) : item.start]) and item is not items[-1]
+            item is not items[-1] and _INDEX.search(plain[max(0, item.start - 12) : item.start])
         )
     ]
     if items and _LIST_MARK.match(plain) and items[0].start < 6:

@@ -36,6 +36,49 @@ def mcnemar_midp(b: int, c: int, *, one_sided: bool = False) -> float:
     return min(1.0, 2 * _midp_lower(min(b, c), b + c))
 
 
+def t_p_value(estimate: float, error: float, df: int) -> float:
+    """Return the two-sided p-value of Student's t: that the estimate differs from 0 by chance.
+
+    Args:
+        estimate: What was estimated.
+        error: Its standard error; 0: the p-value is 0, of an estimate of 0 it is 1.
+        df: Degrees of freedom, at least 1.
+    """
+    if estimate == 0 or math.isnan(estimate) or math.isinf(error):
+        return 1.0
+    return 1 - _t_central(abs(estimate) / error, df) if error else 0.0
+
+
+def t_critical(level: float, df: int) -> float:
+    """Return the t of a two-sided interval: 4.302653 for a level of 0.95 and 2 degrees of freedom.
+
+    Args:
+        level: Coverage, between 0 and 1.
+        df: Degrees of freedom, at least 1.
+
+    Raises:
+        ValueError: the level or the degrees are out of range.
+    """
+    if not 0 < level < 1 or df < 1:
+        raise ValueError(f"level {level}, {df} degrees of freedom")
+    high = 2.0
+    while _t_central(high, df) < level:
+        high *= 2
+    return last_true(lambda t: _t_central(t, df) <= level, 0.0, high)
+
+
+def _t_central(t: float, df: int) -> float:
+    """Return the probability of -t to t (Abramowitz and Stegun 26.7.3 and 26.7.4)."""
+    angle = math.atan2(t, math.sqrt(df))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = df % 2
+    total, term = 0.0, cosine if odd else 1.0
+    for k in range(2 + odd, df + 1, 2):
+        total += term
+        term *= cosine * cosine * (k - 1) / k
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Adjust p-values for how many they are (Holm 1979); return them in the order given.
 

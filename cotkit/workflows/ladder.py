@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cotkit.analysis.scale.grid import (
@@ -14,12 +15,15 @@ from cotkit.analysis.scale.grid import (
     GuessRates,
     ResultGrid,
     Rung,
+    are_trainings,
     rung_position,
+    say_way_out,
 )
 from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
+from cotkit.models.folder import read_training
 from cotkit.protocols import Backend
 from cotkit.run.identity import Content, difference
 from cotkit.types import BackendInfo
@@ -35,6 +39,7 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
     "params": ("number of parameters", "--x ordinal takes the models in the order given"),
     "active-params": ("number of parameters", "--x ordinal takes the models in the order given"),
     "flops": ("training compute", "--x params, or --x ordinal for the order given"),
+    "tokens": ("number of training tokens", "--x params, or --x ordinal for the order given"),
     "loss": ("pretraining loss", "--loss MODEL=2.31"),
 }
 """Axis (not ``ordinal``) -> the size that it needs of a model, and what to do without it."""
@@ -54,6 +59,11 @@ def family_models(family: str) -> tuple[str, ...]:
         families = {"simulated", *(entry.family for entry in entries)}
         raise UnknownNameError("family", family, families)
     return names
+
+
+def is_family(name: str) -> bool:
+    """Return whether :func:`family_models` has models of this name."""
+    return name == "simulated" or any(entry.family == name for entry in catalogue.entries())
 
 
 FREE_LIMIT = 500
@@ -88,11 +98,28 @@ def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
     try:
         entry = catalogue.find(info.model)
     except UnknownNameError:
-        return rung
+        return _add_training(rung)
     return replace(
         rung,
+        train_tokens=entry.training_tokens,
         train_flops=entry.training_flops,
         flops_is_bound=entry.training_flops is not None and entry.training_tokens_is_bound,
+    )
+
+
+def _add_training(rung: Rung) -> Rung:
+    """Return the rung of a model folder with family and training of its recipe, if it has one."""
+    name, revision = catalogue.split_revision(rung.model)
+    folder = Path(name).expanduser() / (revision or "")
+    training = read_training(folder)
+    if training is None:
+        return rung
+    n = rung.n_params
+    return replace(
+        rung,
+        family=rung.family or training.family,
+        train_tokens=training.tokens,
+        train_flops=None if n is None else 6 * n * training.tokens,
     )
 
 
@@ -109,8 +136,11 @@ def check_count(n_models: int) -> None:
         )
 
 
-def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
+def check_ladder(rungs: Sequence[Rung], axis: Axis, *, replicates: bool = False) -> None:
     """Refuse models that have no order, before anything is generated.
+
+    Models of one family and size are trainings of it; ``replicates``: so are models of equal size
+    and unknown family.
 
     Raises:
         UsageError: fewer than two models, one given twice, or two of equal or unknown size.
@@ -125,11 +155,15 @@ def check_ladder(rungs: Sequence[Rung], axis: Axis) -> None:
             what, hint = _NEEDED[axis]
             raise UsageError(f"the {what} of {rung.model} is not known", hint=hint)
         other = by_position.setdefault(position, rung)
-        if other is not rung:
+        if other is not rung and not are_trainings(other, rung, axis, replicates=replicates):
             raise UsageError(
                 f"{other.model} and {rung.model} have the same {_NEEDED[axis][0]}",
-                hint="leave one out, or --x ordinal for the order given",
+                hint=say_way_out(other, rung, axis),
             )
+    if len(by_position) < 2:
+        raise UsageError(
+            f"all {len(rungs)} models are of one size", hint="a ladder needs two sizes or more"
+        )
 
 
 def _find_duplicate(names: Iterable[str]) -> str | None:

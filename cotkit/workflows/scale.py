@@ -28,6 +28,7 @@ from cotkit.identity import backend_key
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run.backend import with_model
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
 from cotkit.run.loop import run_to_end
@@ -135,30 +136,16 @@ def scale_models(
         InterruptedRunError: Ctrl-C; the same command goes on.
         CotkitError: whatever ends a run.
     """
-    if spec.stop_when is not None:
-        raise UsageError(
-            "the problems of a ladder are fixed beforehand, the same for every model",
-            hint="leave out stop_when; limit bounds what is asked",
-        )
-    if resources.budget != Budget():
-        raise UsageError(
-            "a budget is of one run, and a ladder makes several",
-            hint="limit bounds what they take",
-        )
+    check_fixed(spec, resources, [text for text, _ in benches])
     say = emit or ignore_event
-    with _explain_interrupt(), Store(place_of(log_dir)) as store:
+    with explain_interrupt(), Store(place_of(log_dir)) as store:
         jobs = _plan_jobs(spec, models, benches, options, resources, store=store, emit=say)
         if options.assume_sustained:
             _check_chosen_before(jobs, store)
-        forecast = _forecast_ladder(jobs, store, options, resources)
+        forecast = forecast_ladder(jobs, store, options, resources)
         if on_plan is not None:
             on_plan(forecast)
-        why: str | None = None
-        for number, job in enumerate(jobs, start=1):
-            title = f"{number} of {len(jobs)}, {job.info.model} on {job.plan.spec.bench}"
-            titled = _add_title(say, title)
-            reason = _complete_job(job, store, resources, log_dir=log_dir, emit=titled)
-            why = reason or why
+        why = complete_jobs(jobs, store, resources, log_dir=log_dir, emit=say)
         analyses = [
             analyse_jobs(
                 [job for job in jobs if job.bench is bench],
@@ -203,7 +190,7 @@ def plan_ladder(
             spec, models, benches, options, resources, store=store, emit=emit or ignore_event
         )
         try:
-            return _forecast_ladder(jobs, store, options, resources)
+            return forecast_ladder(jobs, store, options, resources)
         finally:
             for job in jobs:
                 if job.closes and job.backend is not None:
@@ -226,25 +213,31 @@ def _plan_jobs(
         UsageError: no ladder, or a benchmark given twice.
     """
     check_count(len(models))
-    _check_benches([text for text, _ in benches])
+    check_fixed(spec, resources, [text for text, _ in benches])
     if options.assume_sustained:
         spec = replace(spec, assume="sustained")
     is_free = spec.limit is None and cost_nothing(models)
-    jobs = [
-        make_job(
-            replace(spec, limit=min(FREE_LIMIT, len(bench[1].problems()))) if is_free else spec,
-            model,
-            bench,
-            options,
-            resources,
-            store=store,
-            emit=emit,
-        )
-        for model in models
-        for bench in benches
-    ]
+    jobs = name_settings(
+        [
+            make_job(
+                replace(spec, limit=min(FREE_LIMIT, len(bench[1].problems()))) if is_free else spec,
+                model,
+                bench,
+                options,
+                resources,
+                store=store,
+                emit=emit,
+            )
+            for model in models
+            for bench in benches
+        ]
+    )
     for _, bench in benches:
-        check_ladder([job.rung for job in jobs if job.bench is bench], options.axis)
+        check_ladder(
+            [job.rung for job in jobs if job.bench is bench],
+            options.axis,
+            replicates=options.replicates,
+        )
     check_losses(options.losses, jobs)
     return jobs
 
@@ -308,42 +301,14 @@ def scale_runs(
     """
     place = existing_place(log_dir)
     check_count(len(runs))
-    with _explain_interrupt(), Store(place) as store:
+    with explain_interrupt(), Store(place) as store:
         stored = [store.run(prefix) for prefix in runs]
         specs = [RunSpec.from_json(run.spec) for run in stored]
         for run, stored_spec in zip(stored, specs, strict=True):
             if options.assume_sustained and stored_spec.assume is None:
                 raise _chosen_afterwards(run.id)
-        contents = [(run.id, _run_content(store, run.id)) for run in stored]
-        check_alike(contents)
-        for run, spec in zip(stored, specs, strict=True):
-            check_code(run.id, spec, trusts_code=trusts_code)
-        benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
-        jobs: list[LadderJob] = []
-        for (run_id, _), spec in zip(contents, specs, strict=True):
-            _, info = store.run_backend(run_id)
-            job = LadderJob(
-                bench=benches[spec.bench],
-                plan=make_plan(spec, benches[spec.bench]),
-                info=info,
-                rung=rung_of(info, loss_of(options.losses, spec.model, info)),
-                backend=None,
-            )
-            if (field := change_of(job.plan, info, store, run_id)) is not None:
-                raise UsageError(
-                    f"run {run_id} differs in {field} from what would be run now",
-                    hint="cotkit scale --models runs it anew; completions are not made again",
-                )
-            if spec.stop_when is not None:
-                raise UsageError(
-                    f"run {run_id} ended when it was decided, so its problems were not fixed "
-                    "beforehand",
-                    hint="run it without --stop-when",
-                )
-            jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
-            run_to_end(reread(jobs[-1].plan, info, store))
-            settle_server(store, run_id, info)
-        check_ladder([job.rung for job in jobs], options.axis)
+        jobs = stored_jobs(store, [run.id for run in stored], options, trusts_code=trusts_code)
+        check_ladder([job.rung for job in jobs], options.axis, replicates=options.replicates)
         check_losses(options.losses, jobs)
         n_curves = len(_curve_sizes(jobs, options))
         spec = jobs[0].plan.spec
@@ -354,18 +319,75 @@ def scale_runs(
     return ScaleResult(scales=scales, n_failed=n_failed, why_failed=None)
 
 
-def _check_benches(texts: Sequence[str]) -> None:
-    for text in texts:
-        if texts.count(text) > 1:
+def stored_jobs(
+    store: Store, run_ids: Sequence[str], options: ScaleOptions, *, trusts_code: bool = False
+) -> list[LadderJob]:
+    """Return the jobs of stored runs, read again where the scorer has changed since.
+
+    Raises:
+        UsageError: as :func:`scale_runs`.
+    """
+    specs = [RunSpec.from_json(store.run(run_id).spec) for run_id in run_ids]
+    contents = [(run_id, _run_content(store, run_id)) for run_id in run_ids]
+    check_alike(contents)
+    for run_id, spec in zip(run_ids, specs, strict=True):
+        check_code(run_id, spec, trusts_code=trusts_code)
+    benches = {spec.bench: load_benchmark(parse_spec(spec.bench)) for spec in specs}
+    jobs: list[LadderJob] = []
+    for (run_id, _), spec in zip(contents, specs, strict=True):
+        _, info = store.run_backend(run_id)
+        job = LadderJob(
+            bench=benches[spec.bench],
+            plan=make_plan(spec, benches[spec.bench]),
+            info=info,
+            rung=rung_of(info, loss_of(options.losses, spec.model, info)),
+            backend=None,
+        )
+        if (field := change_of(job.plan, info, store, run_id)) is not None:
+            raise UsageError(
+                f"run {run_id} differs in {field} from what would be run now",
+                hint="cotkit scale --models runs it anew; completions are not made again",
+            )
+        if spec.stop_when is not None:
+            raise UsageError(
+                f"run {run_id} ended when it was decided, so its problems were not fixed "
+                "beforehand",
+                hint="run it without --stop-when",
+            )
+        jobs.append(replace(job, plan=trusted(job.plan, store, run_id)))
+        run_to_end(reread(jobs[-1].plan, info, store))
+        settle_server(store, run_id, info)
+    return name_settings(jobs)
+
+
+def check_fixed(spec: RunSpec, resources: Resources, benches: Sequence[str]) -> None:
+    """Refuse what would give the models of a ladder different problems.
+
+    Raises:
+        UsageError: an end before all problems, a budget, or a benchmark given twice.
+    """
+    if spec.stop_when is not None:
+        raise UsageError(
+            "the problems of a ladder are fixed beforehand, the same for every model",
+            hint="leave out stop_when; limit bounds what is asked",
+        )
+    if resources.budget != Budget():
+        raise UsageError(
+            "a budget is of one run, and several models make several",
+            hint="limit bounds what they take",
+        )
+    for text in benches:
+        if benches.count(text) > 1:
             raise UsageError(f"benchmark {text} is given twice", hint="name each once")
 
 
-def _forecast_ladder(
+def forecast_ladder(
     jobs: Sequence[LadderJob], store: Store, options: ScaleOptions, resources: Resources
 ) -> LadderForecast:
+    """Return what the runs of a ladder take, and could find."""
     n_problems = _curve_sizes(jobs, options)
     n_pairs = max(len(pairs_of(job.plan)) for job in jobs)
-    n_sizes = len({job.info.model for job in jobs})
+    n_sizes = len({job.rung.model for job in jobs})
     n_at_once = n_pairs * len(n_problems) * (1 if options.assume_sustained else n_sizes)
     chance, each = jobs[0].plan.chance, sidak_level(LEVEL, n_at_once)
     return LadderForecast(
@@ -407,7 +429,8 @@ def _curve_sizes(jobs: Sequence[LadderJob], options: ScaleOptions) -> tuple[int,
 
 
 @contextmanager
-def _explain_interrupt() -> Generator[None]:
+def explain_interrupt() -> Generator[None]:
+    """Turn Ctrl-C into an error that says how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -434,6 +457,23 @@ def _add_title(emit: Emit, title: str) -> Emit:
         emit(replace(event, title=title) if isinstance(event, RunStarted) else event)
 
     return emit_titled
+
+
+def complete_jobs(
+    jobs: Sequence[LadderJob],
+    store: Store,
+    resources: Resources,
+    *,
+    log_dir: Path | str,
+    emit: Emit,
+) -> str | None:
+    """Run what is missing of each job; return why attempts of the last such run failed."""
+    why: str | None = None
+    for number, job in enumerate(jobs, start=1):
+        title = f"{number} of {len(jobs)}, {job.rung.model} on {job.plan.spec.bench}"
+        titled = _add_title(emit, title)
+        why = _complete_job(job, store, resources, log_dir=log_dir, emit=titled) or why
+    return why
 
 
 def _complete_job(
@@ -470,6 +510,8 @@ class ScaleOptions:
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
+    replicates: bool = False
+    """Whether models of equal size and unknown family are trainings of one recipe."""
     by_length: bool = False
     """Whether to ask it of the problems of each length of the answer, in place of all together."""
 
@@ -519,8 +561,8 @@ def make_job(
 ) -> LadderJob:
     """Plan a model on a benchmark (as the user wrote it, and itself) and build its backend."""
     bench_text, benchmark = bench
-    name = model if isinstance(model, str) else GIVEN_IN_PYTHON
-    plan = make_plan(replace(spec, model=name, bench=bench_text), benchmark)
+    of_bench = replace(spec, bench=bench_text, model=GIVEN_IN_PYTHON)
+    plan = make_plan(with_model(of_bench, model) if isinstance(model, str) else of_bench, benchmark)
     backend = (
         backend_of(
             plan.spec,
@@ -537,10 +579,30 @@ def make_job(
         bench=benchmark,
         plan=plan,
         info=info,
-        rung=rung_of(info, loss_of(options.losses, name, info)),
+        rung=rung_of(info, loss_of(options.losses, plan.spec.model, info)),
         backend=backend,
         closes=isinstance(model, str),
     )
+
+
+def name_settings(jobs: Sequence[LadderJob]) -> list[LadderJob]:
+    """Return jobs whose models have names of their own: settings of one model join its name."""
+    named_jobs: list[LadderJob] = []
+    for job in jobs:
+        settings = [
+            {**each.plan.spec.model_args, **each.plan.spec.generation}
+            for each in jobs
+            if each.bench is job.bench and each.rung.model == job.rung.model
+        ]
+        own = {**job.plan.spec.model_args, **job.plan.spec.generation}
+        differing = [
+            f"{key}={value}"
+            for key, value in own.items()
+            if any(each.get(key) != value for each in settings)
+        ]
+        name = f"{job.rung.model}:{','.join(differing)}" if differing else job.rung.model
+        named_jobs.append(replace(job, rung=replace(job.rung, model=name)))
+    return named_jobs
 
 
 def loss_of(losses: Mapping[str, float], name: str, info: BackendInfo) -> float | None:
@@ -592,6 +654,53 @@ def analyse_jobs(
     import numpy as np
 
     plan = jobs[0].plan
+    data, runs, notes = read_jobs(jobs, store, criteria, prices=prices, n_curves=n_curves)
+    question = ScaleQuestion(
+        pairs=tuple(dict.fromkeys(pair for job in jobs for pair in pairs_of(job.plan))),
+        margin=criteria.margin,
+        level=criteria.level ** (1 / n_curves),
+        axis=options.axis,
+        assume_sustained=options.assume_sustained,
+        thresholds=options.thresholds,
+        replicates=options.replicates,
+    )
+    origin = RunOrigin(
+        reader=criteria.reader,
+        n_total=len(plan.everything),
+        runs={run.rung.model: run.run_id for run in runs},
+        n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
+        bench_version=plan.bench_version,
+        is_unwalled=any(job.plan.is_unwalled for job in jobs),
+        addresses={
+            job.info.model: address
+            for job in jobs
+            if (address := foreign_address(job.info)) is not None
+        },
+        outcomes=_count_outcomes(jobs, store),
+    )
+    rng = np.random.default_rng(seed)
+    scales = [
+        analyse(grid, question, rng)
+        for grid in (split_grid(data.grid, options.grouping) if options.grouping else (data.grid,))
+    ]
+    bias = None if options.grouping else _bias_by_size(jobs, store, question, criteria)
+    scales_with_origin = tuple(
+        replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
+        for scale in scales
+    )
+    return scales_with_origin, data.n_failed - data.n_left_out
+
+
+def read_jobs(
+    jobs: Sequence[LadderJob],
+    store: Store,
+    criteria: Criteria,
+    *,
+    prices: Path | None,
+    n_curves: int,
+) -> tuple[LadderData, list[LadderRun], tuple[str, ...]]:
+    """Read the runs of jobs on one benchmark; return their data, the runs, and notes on both."""
+    plan = jobs[0].plan
     arms = {arm.name: arm.strategy for job in jobs for arm in job.plan.arms}
     runs = [
         LadderRun(
@@ -616,40 +725,8 @@ def analyse_jobs(
             chance=None if plan.chance is None else plan.chance.rates,
         ),
     )
-    question = ScaleQuestion(
-        pairs=tuple(dict.fromkeys(pair for job in jobs for pair in pairs_of(job.plan))),
-        margin=criteria.margin,
-        level=criteria.level ** (1 / n_curves),
-        axis=options.axis,
-        assume_sustained=options.assume_sustained,
-        thresholds=options.thresholds,
-    )
-    origin = RunOrigin(
-        reader=criteria.reader,
-        n_total=len(plan.everything),
-        runs={run.rung.model: run.run_id for run in runs},
-        n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
-        bench_version=plan.bench_version,
-        is_unwalled=any(job.plan.is_unwalled for job in jobs),
-        addresses={
-            job.info.model: address
-            for job in jobs
-            if (address := foreign_address(job.info)) is not None
-        },
-        outcomes=_count_outcomes(jobs, store),
-    )
     notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
-    rng = np.random.default_rng(seed)
-    scales = [
-        analyse(grid, question, rng)
-        for grid in (split_grid(data.grid, options.grouping) if options.grouping else (data.grid,))
-    ]
-    bias = None if options.grouping else _bias_by_size(jobs, store, question, criteria)
-    scales_with_origin = tuple(
-        replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
-        for scale in scales
-    )
-    return scales_with_origin, data.n_failed - data.n_left_out
+    return data, runs, notes
 
 
 def _bias_by_size(

@@ -9,7 +9,12 @@ import numpy as np
 
 from cotkit.analysis.following import flipped_share, is_label_arm
 from cotkit.analysis.scale.frontier import price_arms
-from cotkit.analysis.scale.gains import cell_interval, measure_curves, totals_of
+from cotkit.analysis.scale.gains import (
+    cell_interval,
+    measure_curves,
+    measure_trainings,
+    totals_of,
+)
 from cotkit.analysis.scale.grid import (
     AnalysisSetting,
     ArmOutcomes,
@@ -20,6 +25,12 @@ from cotkit.analysis.scale.grid import (
 from cotkit.analysis.scale.jumps import EXACT, ColumnKey, MeanEstimate, find_jumps, resample_columns
 from cotkit.analysis.scale.labels import label_sentence, relabel_points
 from cotkit.analysis.scale.onset import find_onset, fit_crossing
+from cotkit.analysis.scale.replicates import (
+    Trainings,
+    merge_trainings,
+    recipe_errors,
+    say_trainings,
+)
 from cotkit.analysis.scale.values import MetricPoint, OnsetAnswer, Point, Scale, ThinnedOnset
 from cotkit.analysis.scale.words import SentenceFacts, family_of, scale_notes, scale_sentence
 from cotkit.stats.bootstrap import percentiles
@@ -34,8 +45,11 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         UsageError: fewer than two models of known size, two of equal size, an arm without any
             result, or a margin or level that is none.
     """
+    trainings = merge_trainings(grid, question)
+    grid = trainings.grid
     setting = prepare_setting(grid, question)
-    curves = measure_curves(setting, rng)
+    errors = recipe_errors(trainings, question.pairs, setting.codes)
+    curves = measure_curves(setting, rng, errors)
     drawn = resample_columns(setting, rng)
     return Scale(
         bench=grid.bench,
@@ -46,7 +60,7 @@ def analyse(grid: ResultGrid, question: ScaleQuestion, rng: np.random.Generator)
         assume_sustained=question.assume_sustained,
         n_problems=_n_problems(grid),
         answers=tuple(
-            _make_answer(pair, points, drawn, setting, rng)
+            _make_answer(pair, points, drawn, setting, rng, trainings=trainings, level=curves.level)
             for pair, points in curves.points.items()
         ),
         metrics=_metric_means(setting, drawn),
@@ -62,6 +76,9 @@ def _make_answer(
     drawn: Mapping[ColumnKey, MeanEstimate],
     setting: AnalysisSetting,
     rng: np.random.Generator,
+    *,
+    trainings: Trainings,
+    level: float,
 ) -> OnsetAnswer:
     question = setting.question
     thresholds = None if question.assume_sustained else question.thresholds
@@ -77,6 +94,8 @@ def _make_answer(
         assume_sustained=question.assume_sustained,
         assumed_afterwards=question.assumed_afterwards,
         several_families=len({rung.family for rung in setting.ladder.rungs}) > 1,
+        trainings=say_trainings(trainings),
+        is_recipe=trainings.is_recipe,
     )
     sentence = scale_sentence(facts)
     if is_label_arm(pair[0], {pair[0]: flipped_share(pair[0])}):  # no gain of such an arm is help
@@ -90,6 +109,7 @@ def _make_answer(
         onset=onset,
         jumps=find_jumps(pair, drawn, setting, rng),
         sentence=sentence,
+        trainings=measure_trainings(pair, trainings, setting, level),
     )
 
 

@@ -29,8 +29,10 @@ from cotkit.analysis.scale.grid import (
     GuessRates,
     Rung,
 )
+from cotkit.analysis.scale.replicates import RecipeError, Trainings
 from cotkit.analysis.scale.values import Point, SizeLabel
 from cotkit.analysis.values import Label
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.bootstrap import Codes, Floats
 from cotkit.stats.hypotheses import minimum_detectable_effect, sidak_level
 from cotkit.stats.intervals import Interval, wilson
@@ -55,10 +57,15 @@ class GainCurves:
 
 
 def measure_curves(
-    setting: AnalysisSetting, rng: np.random.Generator, *, counts_otherwise: bool = True
+    setting: AnalysisSetting,
+    rng: np.random.Generator,
+    errors: Mapping[Key, RecipeError] | None = None,
+    *,
+    counts_otherwise: bool = True,
 ) -> GainCurves:
     """Measure every pair at every size, and label what its interval shows.
 
+    ``errors``: of gains that are claimed of a recipe, whose intervals they widen;
     ``counts_otherwise``: whether to say of each what it hangs on, too.
     """
     question = setting.question
@@ -71,11 +78,11 @@ def measure_curves(
                 measured[pair, rung.model] = measurement
     m = max(1, len(measured))
     together = sidak_level(question.level, m)
-    points = _points_by_pair(measured, setting, together, rng)
+    points = _points_by_pair(measured, setting, together, rng, errors or {})
     level = together
     if question.assume_sustained:
         level = alone = sidak_level(question.level, len(question.pairs))
-        stepped = _points_by_pair(measured, setting, alone, rng)
+        stepped = _points_by_pair(measured, setting, alone, rng, errors or {})
         points = {pair: step_down(points[pair], stepped[pair], question.margin) for pair in points}
     if counts_otherwise:
         points = {pair: _count_otherwise(pair, points[pair], setting, level) for pair in points}
@@ -167,14 +174,23 @@ def _points_by_pair(
     setting: AnalysisSetting,
     level: float,
     rng: np.random.Generator,
+    errors: Mapping[Key, RecipeError],
 ) -> dict[Pair, tuple[Point, ...]]:
     question, ladder = setting.question, setting.ladder
-    estimates = estimate_points(measured, level, question.n_resamples, rng)
+    estimates = {
+        key: errors[key].widen(estimate) if key in errors else estimate
+        for key, estimate in estimate_points(measured, level, question.n_resamples, rng).items()
+    }
     placed = list(zip(ladder.rungs, ladder.positions, strict=True))
     return {
         pair: tuple(
             _make_point(
-                rung, x, measured[pair, rung.model], estimates[pair, rung.model], question.margin
+                rung,
+                x,
+                measured[pair, rung.model],
+                estimates[pair, rung.model],
+                question.margin,
+                recipe_error=errors.get((pair, rung.model)),
             )
             if (pair, rung.model) in estimates
             else _make_hole(rung, x, level)
@@ -185,10 +201,24 @@ def _points_by_pair(
 
 
 def _make_point(
-    rung: Rung, x: float | None, measured: PairMeasurement, estimate: GainEstimate, margin: float
+    rung: Rung,
+    x: float | None,
+    measured: PairMeasurement,
+    estimate: GainEstimate,
+    margin: float,
+    *,
+    recipe_error: RecipeError | None = None,
 ) -> Point:
     interval, base, sample = estimate.interval, measured.control.rate, measured.sample
     n = min(measured.arm.n, measured.control.n)
+    mde = (
+        minimum_detectable_effect(n, base, interval.level)
+        if sample is None
+        else detectable_gain(sample, interval.level)
+    )
+    if recipe_error is not None:
+        parts = mde, recipe_error.detectable(interval.level)
+        mde = max(parts) if all(map(math.isfinite, parts)) else math.nan
     return Point(
         rung=rung,
         x=x,
@@ -205,12 +235,38 @@ def _make_point(
         p_value=estimate.p_value,
         label=cast("SizeLabel", label_gain(interval, margin)),  # an interval alone gives no other
         n_clusters=None if sample is None else sample.n_clusters,
-        mde=minimum_detectable_effect(n, base, interval.level)
-        if sample is None
-        else detectable_gain(sample, interval.level),
+        mde=mde,
         is_floor=measured.arm.rate == 0 and base == 0,
         is_ceiling=base >= CEILING,
     )
+
+
+def measure_trainings(
+    pair: Pair, trainings: Trainings, setting: AnalysisSetting, level: float
+) -> tuple[Point, ...]:
+    """Measure a pair in every training of sizes that have several, each for itself at ``level``."""
+    ladder = setting.ladder
+    position_of = {rung.model: x for rung, x in zip(ladder.rungs, ladder.positions, strict=True)}
+    points: list[Point] = []
+    for model in filter(trainings.groups.get, position_of):
+        for rung in trainings.groups[model]:
+            arm = trainings.cells.get((rung.model, pair[0]))
+            guess = setting.grid.guess
+            control = guess if pair[1] == CHANCE else trainings.cells.get((rung.model, pair[1]))
+            measured = measure_pair(arm, control, setting.codes, setting.question.level)
+            if measured is None:
+                points.append(_make_hole(rung, position_of[model], level))
+                continue
+            [estimate] = estimate_points(
+                {(pair, rung.model): measured},
+                level,
+                setting.question.n_resamples,
+                np.random.default_rng(0),
+            ).values()
+            points.append(
+                _make_point(rung, position_of[model], measured, estimate, setting.question.margin)
+            )
+    return tuple(points)
 
 
 def _make_hole(rung: Rung, x: float | None, level: float) -> Point:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 
-Axis = Literal["params", "active-params", "flops", "loss", "ordinal"]
+Axis = Literal["params", "active-params", "flops", "tokens", "loss", "ordinal"]
 """What size means. ``loss`` falls as models get better, so its positions are negated losses."""
 
 
@@ -46,6 +46,10 @@ class Rung:
     """Whether ``train_flops`` is an upper bound only."""
     loss: float | None = None
     """Pretraining loss in nats per token; None if unknown."""
+    train_tokens: float | None = None
+    """Tokens of pre-training; None if unknown."""
+    n_trainings: int = 1
+    """Trainings that it is the mean of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +158,21 @@ class ScaleQuestion:
     """Of every bootstrap."""
     thresholds: tuple[float, ...] = THRESHOLDS
     """Gains of the staircase, rising, each in (0, 1]."""
+    replicates: bool = False
+    """Whether models of equal size and unknown family are trainings of one recipe."""
 
 
 # The models of a grid in order of size, and what may not be asked of them.
 
 
-LOG_AXES: frozenset[Axis] = frozenset({"params", "active-params", "flops"})
+LOG_AXES: frozenset[Axis] = frozenset({"params", "active-params", "flops", "tokens"})
 """Axes on which a decade is a step."""
 
 _FLAG: dict[Axis, str] = {
     "params": "number of parameters",
     "active-params": "number of active parameters",
     "flops": "training FLOPs",
+    "tokens": "number of training tokens",
     "loss": "pretraining loss",
     "ordinal": "rank",
 }
@@ -215,7 +222,7 @@ def make_ladder(grid: ResultGrid, axis: Axis) -> Ladder:
         if x == other_x:
             raise UsageError(
                 f"{rung.model} and {other.model} have the same {_FLAG[axis]}",
-                hint="leave one out, or order the models yourself with --x ordinal",
+                hint=say_way_out(rung, other, axis),
             )
     if len(ordered) < 2:
         names = ", ".join(rung.model for rung in unknown)
@@ -241,11 +248,35 @@ def rung_position(rung: Rung, index: int, axis: Axis) -> float | None:
         return None if rung.loss is None else -rung.loss
     if axis == "flops":
         value = rung.train_flops
+    elif axis == "tokens":
+        value = rung.train_tokens
     elif axis == "active-params" and rung.n_active_params is not None:
         value = rung.n_active_params
     else:
         value = rung.n_params
     return float(value) if value else None
+
+
+def are_trainings(rung: Rung, other: Rung, axis: Axis, *, replicates: bool) -> bool:
+    """Return whether two rungs at one place of an axis are trainings of one size.
+
+    They are if they are of one family, size and number of training tokens, on an axis on which two
+    sizes can be equal; ``replicates``: families that are not known count as one.
+    """
+    is_one_family = rung.family == other.family and (rung.family is not None or replicates)
+    sizes = (rung.n_params, rung.train_tokens), (other.n_params, other.train_tokens)
+    return axis in LOG_AXES and is_one_family and sizes[0] == sizes[1]
+
+
+def say_way_out(rung: Rung, other: Rung, axis: Axis) -> str:
+    """Return what to do about two models of one size that are not trainings of one recipe."""
+    if rung.family is None and other.family is None:
+        return "trainings of one recipe: --replicates; else leave one out, or --x ordinal"
+    if rung.family == other.family and rung.train_tokens != other.train_tokens:
+        return "checkpoints of one training: --x tokens, or --x flops"
+    if axis in LOG_AXES and rung.family != other.family:
+        return "two families are compared by --over; else leave one out, or --x ordinal"
+    return "leave one out, or --x ordinal for the order given"
 
 
 def check_question(grid: ResultGrid, question: ScaleQuestion) -> None:

@@ -333,6 +333,9 @@ class OnsetAnswer:
     """For arm, control and gain; empty where only totals are known."""
     sentence: str
     """The answer in plain words, numbers included."""
+    trainings: tuple[Point, ...] = ()
+    """Each training of a size that has several, its interval for itself alone; ``points`` have
+    their means."""
 
     @property
     def is_over_chance(self) -> bool:

@@ -41,6 +41,10 @@ class SentenceFacts:
     """Whether that was assumed when the results were there already."""
     several_families: bool
     """Whether the models differ in more than size."""
+    trainings: str = ""
+    """What the claim is about, where sizes have several trainings; empty: they have not."""
+    is_recipe: bool = False
+    """Whether it is about the recipe: other trainings, too."""
 
     @property
     def is_over_chance(self) -> bool:
@@ -256,7 +260,7 @@ def _say_model_based(facts: SentenceFacts) -> list[str]:
 
 
 def _list_provisos(facts: SentenceFacts) -> list[str]:
-    provisos: list[str] = []
+    provisos: list[str] = [facts.trainings] if facts.trainings else []
     if facts.assume_sustained:
         when = ", which was chosen after the results were there" if facts.assumed_afterwards else ""
         provisos.append(f"assuming that help, once begun, does not stop with size{when}")
@@ -269,6 +273,8 @@ def _list_provisos(facts: SentenceFacts) -> list[str]:
 
 def _say_problems_needed(facts: SentenceFacts, point: Point) -> str:
     """Say what it takes to tell a gain of the margin from none at a size."""
+    if facts.is_recipe:
+        return "more trainings of every size, rather than more problems, would tell"
     margin, level = facts.margin, point.interval.level
     gain = f"a gain of {format_margin(margin)} points from none"
     if (
@@ -457,6 +463,7 @@ _UNIT: dict[Axis, str] = {
     "params": " parameters",
     "active-params": " active parameters",
     "flops": " training FLOPs",
+    "tokens": " training tokens",
     "loss": " nats of loss",
     "ordinal": "",
 }

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import json
 import os
 import platform
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cotkit.backends._openai.services import suggest_service
-from cotkit.backends.hf.sequence import first_line
 from cotkit.errors import (
+    BadInputError,
     CotkitError,
+    Location,
     MissingDependencyError,
     ModelLoadError,
     UnknownNameError,
     UsageError,
 )
 from cotkit.identity import content_hash
+from cotkit.inputs import parse_json, read_bytes
 from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry
@@ -46,17 +47,26 @@ class LocalModel:
 def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> LocalModel:
     """Find a model: folder, GGUF file, catalogue name, or hub name; fetches it if need be.
 
+    ``MODEL@REVISION`` is a checkpoint: a revision of the hub, or a folder in the model's own.
+
     Raises:
         UnknownNameError: none of these.
         UsageError: the terms of a catalogue model must be accepted first.
         MissingDataError: it is not on this machine and cannot be reached.
         ModelLoadError: the folder or file is not usable; names what is missing.
     """
+    name, checkpoint = catalogue.split_revision(model)
+    if checkpoint is not None and revision is not None:
+        raise UsageError(f"{model} names its revision; revision={revision} another", hint="one")
+    model, revision = name, checkpoint or revision
     entry, path = find_in_catalogue(model), Path(model).expanduser()
-    if entry is not None and revision is None:
+    if entry is not None and entry.hub_id is None and checkpoint is not None:
+        own = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
+        folder = model_folder.checkpoint_folder(own, checkpoint)
+    elif entry is not None and revision is None:
         folder = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
     elif path.is_dir():
-        folder = path
+        folder = path if checkpoint is None else model_folder.checkpoint_folder(path, checkpoint)
     elif path.suffix == ".gguf":
         folder = fetch.ensure_gguf(path, notify=notify)
     elif _HUB_NAME.fullmatch(model):
@@ -146,20 +156,25 @@ def read_template(folder: Path) -> str | None:
 
 def quantisation(folder: Path) -> str:
     """Return how the folder's weights are quantised by its config; ``none`` if they are not."""
-    config: dict[str, Any] = read_json(folder / "config.json").get("quantization_config") or {}
-    return str(config.get("quant_method", "none")) if config else "none"
+    config = read_json(folder / "config.json").get("quantization_config")
+    return str(config.get("quant_method", "none")) if isinstance(config, dict) else "none"
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object from a JSON file; empty if there is no such file.
 
     Raises:
-        ModelLoadError: the file is not JSON.
+        ModelLoadError: the file holds no object of JSON, or cannot be read as one.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as broken:
-        raise ModelLoadError(f"{path}: not valid JSON: {first_line(broken)}") from broken
+    if not path.is_file():
+        return {}
+    try:  # what is said twice counts as it does for transformers, which reads the same files
+        value = parse_json(read_bytes(path), Location(file=path), make_object=dict)
+    except BadInputError as broken:
+        raise ModelLoadError(broken.message) from broken
+    if not isinstance(value, dict):
+        raise ModelLoadError(f"{path}: not an object")
+    return cast("dict[str, Any]", value)
 
 
 # Which device and number format a run will use, found out without importing torch.

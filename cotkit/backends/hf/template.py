@@ -125,7 +125,7 @@ def _tokenizer_part(folder: Path, key: str) -> Any:  # noqa: ANN401 - JSON
     )
     try:
         return json.JSONDecoder().raw_decode(after.lstrip())[0] if separator else None
-    except ValueError as broken:
+    except (ValueError, RecursionError) as broken:
         raise ModelLoadError(f"{path}: not valid JSON: {broken}") from broken
 
 

@@ -118,7 +118,7 @@ class Bigbench:
 def _read_problems(
     files: tuple[tuple[str, Path], ...], mode: str | None, options: str | None
 ) -> tuple[Mode, tuple[Problem, ...]]:
-    tasks = [(name, read_task(path)) for name, path in files]
+    tasks = [(name, read_task(path, marks=True)) for name, path in files]
     chosen = _choose_mode([task for _, task in tasks], mode)
     examples = {
         f"bigbench/{name}/{example.number}": (task, example)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from cotkit.errors import MissingDataError
-from cotkit.labs.checkpoint import is_done
+from cotkit.errors import MissingDataError, UsageError
+from cotkit.labs.checkpoint import begin_training, count_steps, is_done
 from cotkit.labs.pocket.recipe import END, ID, PIECES, NetworkSize, PocketRecipe, make_tokenizer
 from cotkit.labs.pocket.texts import make_batch
 from cotkit.labs.trainer import (
@@ -39,6 +39,8 @@ class PocketJob(TrainingJob):
     """How all sizes are trained."""
     size: NetworkSize
     """Which network."""
+    kept_steps: tuple[int, ...] = ()
+    """Steps after which a copy is kept, in a folder ``stepN`` of the model's own."""
 
     lab: ClassVar[str] = "pocket"
 
@@ -128,19 +130,50 @@ class PocketJob(TrainingJob):
         tokens = n_steps * self.recipe.batch_tokens
         return {"tokens": tokens, "flops": 6 * self.size.n_params * tokens}
 
+    def keep_network(self, network: torch.nn.Module, n_steps: int) -> None:
+        """Write the network as it is after a step that is to be kept, with its recipe and step."""
+        if n_steps not in self.kept_steps:
+            return
+        folder = self.folder / f"step{n_steps}"
+        folder.mkdir(exist_ok=True)
+        begin_training(folder, self.fingerprint, self.identity, step=n_steps)
+        _write_folder(network, folder)
+
     def write_network(self, network: torch.nn.Module) -> None:
         """Write a transformers folder: config, tokenizer and, last, the weights."""
-        from transformers import PreTrainedModel
-        from transformers.utils.logging import disable_progress_bar
+        _write_folder(network, self.folder)
 
-        assert isinstance(network, PreTrainedModel)
-        disable_progress_bar()
-        partial = self.folder / ".part"
-        network.save_pretrained(partial)
-        make_tokenizer().save_pretrained(partial)
-        for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-            path.replace(self.folder / path.name)
-        partial.rmdir()
+    def check_kept(self) -> None:
+        """Refuse steps to be kept that a training is already beyond.
+
+        Raises:
+            UsageError: names the first.
+        """
+        n_taken = self.recipe.n_steps if is_done(self.folder) else count_steps(self.folder)
+        for step in self.kept_steps:
+            if not 0 < step < self.recipe.n_steps:
+                raise UsageError(
+                    f"step {step} of {self.recipe.n_steps} cannot be kept",
+                    hint="steps before the last, e.g. --keep 250,500,1000",
+                )
+            if step <= n_taken and not is_done(self.folder / f"step{step}"):
+                raise UsageError(
+                    f"{self.folder} is beyond step {step}, which was not kept", hint="another --out"
+                )
+
+
+def _write_folder(network: torch.nn.Module, folder: Path) -> None:
+    from transformers import PreTrainedModel
+    from transformers.utils.logging import disable_progress_bar
+
+    assert isinstance(network, PreTrainedModel)
+    disable_progress_bar()
+    partial = folder / ".part"
+    network.save_pretrained(partial)
+    make_tokenizer().save_pretrained(partial)
+    for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        path.replace(folder / path.name)
+    partial.rmdir()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +274,15 @@ def pack_models(sizes: Iterable[NetworkSize], seed: int, trained: Path, out: Pat
 
 
 def _pack_model(folder: Path, target: Path) -> Path:
+    """Pack a model, and the copies of it that were kept on the way."""
+    _pack_folder(folder, target, _PACKED_FILES)
+    for copy in sorted(folder.glob("step*")):
+        if is_done(copy):
+            _pack_folder(copy, target / copy.name, ("recipe.json",))
+    return target
+
+
+def _pack_folder(folder: Path, target: Path, names: Iterable[str]) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -249,6 +291,5 @@ def _pack_model(folder: Path, target: Path) -> Path:
     AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16).save_pretrained(target)
     AutoTokenizer.from_pretrained(folder).save_pretrained(target)
     (target / "model.safetensors").chmod(0o644)  # as every other file of a package
-    for name in _PACKED_FILES:
+    for name in names:
         shutil.copyfile(folder / name, target / name)
-    return target

@@ -223,6 +223,7 @@ AXES: Mapping[Axis, str] = {
     "params": "parameters",
     "active-params": "active parameters",
     "flops": "training FLOPs",
+    "tokens": "training tokens",
     "loss": "pretraining loss, nats per token",
     "ordinal": "rank, the weakest first",
 }
