@@ -116,7 +116,7 @@ def test_tasks_are_ranked_by_how_much_they_break_through() -> None:
 
 
 def test_several_tasks_are_ranked_on_the_command_line(tmp_path: Path) -> None:
-    benches = ["--bench", "arithmetic:steps=1+2,digits=2", "--limit", "30"]
+    benches = ["--bench", "arithmetic:steps=1+2,digits=2", "--limit", "12"]
     output = ladder(tmp_path, *benches, "--strategy", "few-shot", "--baseline", "chance")
     assert "Which curves break through" in output
     assert "of the 2 curves jump" in output or "of 2 curves jump" in output
@@ -195,7 +195,7 @@ def test_models_that_cost_nothing_are_asked_more(tmp_path: Path) -> None:
     bench = ("arithmetic", load_benchmark(parse_spec("arithmetic")))
     for models, limit, n in (
         (("simulated/1b", "pocket-3k"), None, 500),
-        (("simulated/1b", "simulated/3b"), 7, 7),
+        (("simulated/1b", "simulated/3b"), 3, 3),
     ):
         spec = RunSpec(model="x", strategies=("few-shot",), baseline="chance", limit=limit)
         forecast = plan_ladder(spec, models, [bench], ScaleOptions(), log_dir=tmp_path)
@@ -208,10 +208,10 @@ def test_models_that_cost_nothing_are_asked_more(tmp_path: Path) -> None:
 
 def test_an_assumption_is_refused_once_there_are_results(tmp_path: Path) -> None:
     sustained = ("--assume", "sustained")
-    common = ("--bench", "arithmetic", "--limit", "20")
+    common = ("--bench", "arithmetic", "--limit", "8")
     first = ladder(tmp_path, *common)
     assert "assuming that help" not in first
-    for limit in ("20", "21"):
+    for limit in ("8", "9"):
         refused = ladder(tmp_path, *common[:2], "--limit", limit, *sustained)
         assert "is chosen before there are results, and those of run" in refused
     with Store(tmp_path / "cotkit.db") as store:
@@ -219,7 +219,7 @@ def test_an_assumption_is_refused_once_there_are_results(tmp_path: Path) -> None
     stored = run("scale", "--runs", ids, *sustained, "--log-dir", str(tmp_path))
     assert "is chosen before there are results" in stored
     for _ in range(2):  # what was made under it may be looked at again
-        other = ladder(tmp_path, "--bench", "arithmetic:steps=2", "--limit", "20", *sustained)
+        other = ladder(tmp_path, "--bench", "arithmetic:steps=2", "--limit", "8", *sustained)
         assert "assuming that help, once begun, does not stop with size" in other
         assert "chosen after" not in other
 
@@ -271,7 +271,7 @@ class People:
 def test_bias_is_shown_by_size(tmp_path: Path) -> None:
     path = tmp_path / "people.py"
     path.write_text(BENCH)
-    options = ["--bench", str(path), "--strategy", "q-if", "--limit", "80"]
+    options = ["--bench", str(path), "--strategy", "q-if", "--limit", "40"]
     output = ladder(tmp_path, *options, "--model-args", "biased=0.9")
     assert "Ambiguous bias, q-if against standard: no size of 2 shows a change." in output
     assert "Bias by size" in output

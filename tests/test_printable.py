@@ -12,8 +12,9 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -52,11 +53,17 @@ def hidden(text: str, *, but: str = "\n") -> set[str]:
     return {c for c in text if c not in but and printable(c) != c}
 
 
+class Run(Protocol):
+    """Runs a command in this process and returns its answer, once all it prints was looked at."""
+
+    def __call__(self, *arguments: object, code: int | None = 0, but: str = "\n") -> str: ...
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # noqa: ANN201
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setattr(logging.getLogger("cotkit"), "handlers", [])  # --log-level adds one
 
-    def run_command(*arguments: str | Path, code: int | None = 0, but: str = "\n") -> str:
+    def run_command(*arguments: object, code: int | None = 0, but: str = "\n") -> str:
         monkeypatch.setattr(sys, "argv", ["cotkit", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -68,13 +75,13 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # 
     return run_command
 
 
-def write_lines(name: str, *rows: dict[str, object]) -> Path:
+def write_lines(name: str, *rows: Mapping[str, object]) -> Path:
     path = Path(name)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-def test_every_door_of_a_run(run, tmp_path: Path) -> None:  # noqa: ANN001
+def test_every_door_of_a_run(run: Run, tmp_path: Path) -> None:
     rows = [
         {"id": f"p{EVIL}{i}", "question": f"1+{i}? {EVIL}", "answer": 1 + i, "cluster": EVIL}
         for i in range(4)
@@ -120,7 +127,7 @@ def test_raw_prints_to_the_character(
     assert EVIL.encode() in capfd.readouterr().out.encode(errors="surrogateescape")
 
 
-def test_every_door_of_files_of_others(run) -> None:  # noqa: ANN001
+def test_every_door_of_files_of_others(run: Run) -> None:
     bench = write_lines(
         "p.jsonl", *({"question": f"{i}?", "answer": i, "id": f"{i}"} for i in "12")
     )
@@ -156,7 +163,7 @@ def test_every_door_of_files_of_others(run) -> None:  # noqa: ANN001
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "500 Server Error"])
-def test_what_a_server_says(run, monkeypatch: pytest.MonkeyPatch, status: str) -> None:  # noqa: ANN001
+def test_what_a_server_says(run: Run, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     monkeypatch.setenv("EVIL_API_KEY", "sk-none-1234")
     error = {"error": {"message": f"no: {EVIL}", "code": EVIL, "type": EVIL}}
     with RawServer(lambda _, __: response(error, status)) as server:
@@ -166,7 +173,7 @@ def test_what_a_server_says(run, monkeypatch: pytest.MonkeyPatch, status: str) -
         run("list", "runs")
 
 
-def test_what_an_answer_says_of_its_server(run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def test_what_an_answer_says_of_its_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVIL_API_KEY", "sk-none-1234")
     answer = {
         "model": f"other{EVIL}",
@@ -189,7 +196,7 @@ NUMBERS = ["-1", "+1.5", "-1e3", "-.5"]
 
 
 @pytest.mark.parametrize("word", FORMULAS + NUMBERS)
-def test_a_cell_of_a_csv_is_no_formula(word: str, run) -> None:  # noqa: ANN001
+def test_a_cell_of_a_csv_is_no_formula(word: str, run: Run) -> None:
     bench = write_lines("p.jsonl", {"question": "1?", "answer": 1, "id": "1"})
     texts = write_lines("t.jsonl", *({"id": "1", "text": "1", "arm": arm} for arm in ("a", word)))
     command = ("score", texts, "--bench", f"./{bench}", "--baseline", "a", "--format", "csv")
@@ -214,7 +221,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def test_raw_is_of_csv(run) -> None:  # noqa: ANN001
+def test_raw_is_of_csv(run: Run) -> None:
     run("compare", "--model", "simulated/7b", "--bench", "gsm-mini", "--raw", code=2)
 
 

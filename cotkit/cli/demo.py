@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-MODEL = "pocket-1m"
+MODEL = "pocket-57k"
 BENCH = "arithmetic:steps=4,digits=1,operators=+-"
 RECORDED = "benchmarks/arithmetic/demo.jsonl"
 ARM = "cot"
@@ -13,7 +13,7 @@ ARM = "cot"
 def demo() -> None:
     """Read a recorded run again, print its answer and one chain of thought; needs no model.
 
-    Two arms of pocket-1m, a model that comes with cotkit, on 24 problems of four sums.
+    Two arms of pocket-57k, a model that comes with cotkit, on 24 problems of four steps.
 
     Examples:
 
