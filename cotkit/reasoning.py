@@ -99,7 +99,9 @@ MARKS: tuple[tuple[str, str], ...] = (
 
 _OPEN = "|".join(rf"(?:\A\s*+)(?:{f.open})" if f.is_first else f.open for f in FAMILIES)
 _MARK = re.compile(rf"(?P<close>{'|'.join(f.close for f in FAMILIES)})|{_OPEN}")
-_HINTS = ("<", "&lt;", "[t", "[T", "[/", "◁", "analysis", "commentary", "final", "Here", "Thinking")
+_TAG_HINT = re.compile(r"<\s?/?\s?[A-Za-z|]")
+_HINTS = ("[t", "[T", "[/", "◁", "&lt;", "assistantfinal", "my response:", "done thinking")
+_FIRST_HINTS = ("analysis", "commentary", "assistant", "final", "Here", "Thinking")
 _PROMPT_END = re.compile(rf"(?:{'|'.join(f.open for f in FAMILIES if not f.is_first)})\s*\Z")
 
 
@@ -155,11 +157,20 @@ def opens_reasoning(prompt: str) -> bool:
     return _PROMPT_END.search(prompt, max(0, len(prompt) - 300)) is not None
 
 
+def _may_hold_marks(text: str) -> bool:
+    """Return whether a mark may stand in a text: most have none, and this is quick."""
+    return (
+        text.lstrip().startswith(_FIRST_HINTS)
+        or any(hint in text for hint in _HINTS)
+        or ("<" in text and _TAG_HINT.search(text) is not None)
+    )
+
+
 def _split_blocks(text: str, *, opened: bool) -> tuple[list[slice], list[slice]]:
     """Return the blocks of reasoning and the texts outside them, each in order."""
     inside: list[slice] = []
     outside: list[slice] = []
-    if not opened and not any(hint in text for hint in _HINTS):
+    if not opened and not _may_hold_marks(text):
         return inside, [slice(0, len(text))]
     start, is_open = 0, opened
     for mark in _MARK.finditer(text):

@@ -187,14 +187,15 @@ def test_an_interrupt_keeps_what_was_made_and_the_same_call_goes_on() -> None:
 
 
 def test_an_arm_that_reasons_though_not_asked_is_left_out_and_named() -> None:
-    run(n=40)
-    with sqlite3.connect(Path("logs") / STORE_NAME) as db:  # as a model that never answers directly
+    spec = replace(SPEC, thinking="off")
+    run(spec, n=40)
+    with sqlite3.connect(Path("logs") / STORE_NAME) as db:  # as a model that thinks all the same
         db.execute(
-            "UPDATE attempt SET reasoned_apart = 1 WHERE arm = 'few-shot' AND run = "
+            "UPDATE attempt SET reasoned_apart = 1 WHERE arm LIKE 'few-shot:%' AND run = "
             "(SELECT run.id FROM run JOIN backend ON backend.key = backend "
             "WHERE info LIKE '%simulated-30b%')"
         )
-    (scale,) = run(n=40).scales
+    (scale,) = run(spec, n=40).scales
     assert [point.label == "missing" for point in scale.answers[0].points] == [
         *(False, False, True, False)
     ]

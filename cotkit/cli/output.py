@@ -266,6 +266,11 @@ _GATE_OF_LABEL: dict[Label, Gate] = {
     "harms": "harms",
     "undetermined": "undetermined",
     "withheld": "undetermined",
+    "falls": "harms",
+    "worse": "harms",
+    "keeps_prior": "no_material_help",
+    "no_better": "no_material_help",
+    "better": "helps",
 }
 
 

@@ -31,21 +31,22 @@ _LEADING = re.compile(
     r"|[#*]{0,4}\s?(?:assistant|model|response)[*]{0,3}\s?:))*",
     re.IGNORECASE,
 )
-_TURN = re.compile(
-    rf"{_MARKER}|^[^\S\n]{{0,4}}[#*_<\[]{{0,6}}\s?{_ROLE}(?: ?[0-9]{{1,2}})?[*_>\]]{{0,3}}"
-    r"[ \t]{0,2}[:：]|^(?:user|human|assistant)\n|^system:\s{1,2}you\b"
-    r"|(?<=[.!?>])[ \t]{1,2}(?:human|user|assistant):",
-    re.IGNORECASE | re.MULTILINE,
+_TURN_MARKER = re.compile(_MARKER, re.IGNORECASE)
+_TURN_LINE = re.compile(
+    rf"[^\S\n]{{0,4}}[#*_<\[]{{0,6}}\s?{_ROLE}(?: ?[0-9]{{1,2}})?[*_>\]]{{0,3}}[ \t]{{0,2}}[:：]"
+    r"|(?:user|human|assistant)\n|system:\s{1,2}you\b",
+    re.IGNORECASE,
 )
-_TASK = re.compile(
-    r"(?<!\S)\*{0,3}(?:Q|Question)\*{0,3}:"
-    rf"|^[^\S\n]{{0,4}}[#*_]{{0,6}}[ \t]{{0,2}}(?:(?:next|new|another|follow-up)[ \t])?{_PROBLEM}s?"
+_TURN_INSIDE = re.compile(r"(?<=[.!?>])[ \t]{1,2}(?:human|user|assistant):", re.IGNORECASE)
+_TASK_LINE = re.compile(
+    rf"[^\S\n]{{0,4}}[#*_]{{0,6}}[ \t]{{0,2}}(?:(?:next|new|another|follow-up)[ \t])?{_PROBLEM}s?"
     r"(?:[ \t]statement)?[ \t]{0,2}(?:#?[0-9]{1,4})?[*_]{0,3}[ \t]{0,2}[:：]"
-    rf"|^#{{1,6}}[ \t]{{1,2}}[*_]{{0,3}}{_PROBLEM}(?:[ \t]#?[0-9]{{1,4}})?[*_]{{0,3}}[ \t]*$"
-    rf"|^[*_]{{0,3}}{_PROBLEM}[ \t]#?[0-9]{{1,4}}[*_.]{{0,4}}[ \t]*$|^[问問][:：]",
-    re.IGNORECASE | re.MULTILINE,
+    rf"|#{{1,6}}[ \t]{{1,2}}[*_]{{0,3}}{_PROBLEM}(?:[ \t]#?[0-9]{{1,4}})?[*_]{{0,3}}[ \t]*(?:\n|\Z)"
+    rf"|[*_]{{0,3}}{_PROBLEM}[ \t]#?[0-9]{{1,4}}[*_.]{{0,4}}[ \t]*(?:\n|\Z)|[问問][:：]",
+    re.IGNORECASE,
 )
-_MAY_RUN_ON = re.compile(r"[<\[\]:：#*_]|\n")  # every marker has one of these
+_TASK_INSIDE = re.compile(r"(?<!\S)\*{0,3}(?:Q|Question)\*{0,3}:", re.IGNORECASE)
+_MARKS = re.compile(r"[<\[\]]")  # every marker between turns has one of these
 _WORD = re.compile(r"[^\W_]")
 _SAYS_SOMETHING = re.compile(
     r"\d|\banswer\b|\([A-Z]\)|答|정답|\b(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)\b",
@@ -68,7 +69,12 @@ def runs_on(text: str) -> bool:
     leading = _LEADING.match(answer)
     assert leading is not None  # it can match nothing
     behind = answer[leading.end() + len(before_run_on(answer)) :]
-    return _WORD.search(_TURN.sub(" ", behind)) is not None
+    position = 0
+    while turn := _find_turn(behind, position):
+        if _WORD.search(behind, position, turn[0]):
+            return True
+        position = turn[1]
+    return _WORD.search(behind, position) is not None
 
 
 @functools.lru_cache(maxsize=4)  # asked once for the readers and once for the count of run-ons
@@ -81,13 +87,42 @@ def before_run_on(text: str) -> str:
     leading = _LEADING.match(text)
     assert leading is not None  # it can match nothing
     text = text[leading.end() :]
-    if not _MAY_RUN_ON.search(text):
-        return text
-    if (word := _WORD.search(text)) and (turn := _TURN.search(text, word.end())):
-        text = text[: turn.start()]
+    if (word := _WORD.search(text)) and (turn := _find_turn(text, word.end())):
+        text = text[: turn[0]]
     something = _SAYS_SOMETHING.search(text)
-    task = _TASK.search(text, something.end()) if something else None
-    return text[: task.start()] if task else text
+    task = _find_task(text, something.end()) if something else None
+    return text if task is None else text[:task]
+
+
+# Patterns of whole lines are tried where lines begin only: a search would try them at every place.
+
+
+def _find_turn(text: str, start: int) -> tuple[int, int] | None:
+    """Return where the first marker of a turn stands from ``start`` on: begin and end."""
+    matches = [_find_line(_TURN_LINE, text, start)]
+    if _MARKS.search(text, start):
+        matches.append(_TURN_MARKER.search(text, start))
+    if ":" in text:
+        matches.append(_TURN_INSIDE.search(text, start))
+    return min((match.span() for match in matches if match), default=None)
+
+
+def _find_task(text: str, start: int) -> int | None:
+    """Return where a new problem begins from ``start`` on."""
+    line = _find_line(_TASK_LINE, text, start)
+    inside = _TASK_INSIDE.search(text, start) if ":" in text else None
+    return min((match.start() for match in (line, inside) if match), default=None)
+
+
+def _find_line(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    """Return the first match of a pattern at the beginning of a line from ``start`` on."""
+    if start == 0 and (match := pattern.match(text)):
+        return match
+    while end := text.find("\n", max(start - 1, 0)) + 1:
+        if match := pattern.match(text, end):
+            return match
+        start = end + 1
+    return None
 
 
 def clip_line(line: str) -> str:
