@@ -11,8 +11,11 @@ import pytest
 
 from cotkit.errors import ModelLoadError
 from cotkit.models import gguf
+from cotkit.models.gguf.config import ARCHITECTURES
 from tests import tiny_gguf
 from tests.tiny_gguf import CONTEXT, HEADS, HIDDEN, INNER, KEYS, LAYERS, WIDTHS, WINDOW
+
+MERGES = "tokenizer.ggml.merges"
 
 pytest.importorskip("gguf", reason="conversion needs the extra hf")
 tokenizers = pytest.importorskip("tokenizers", reason="conversion needs the extra hf")
@@ -145,6 +148,14 @@ def test_a_chat_template_comes_along(tmp_path: Path) -> None:
         ("llama", {"extra": {"llama.rope.scaling.type": "yarn"}}, "rope scaling 'yarn'"),
         ("llama", {"extra": {"llama.block_count": 1}}, "cannot convert tensor blk.1.attn_k.weight"),
         ("qwen2", {"extra": {"qwen2.block_count": "two"}}, "block_count has an unexpected type"),
+        (
+            "llama",
+            {"extra": {MERGES: ["Ġ Ġ", "1 zz"]}},
+            r"merge 2 \('1 zz'\) needs 'zz', which is no",
+        ),
+        ("qwen2", {"extra": {MERGES: ["1 3"]}}, r"merge 1 \('1 3'\) needs '13', which is no token"),
+        ("llama", {"extra": {MERGES: ["12"]}}, r"merge 1 \('12'\) needs '', which is no token"),
+        ("llama", {"extra": {MERGES: [1, 2]}}, r"merge 1 \('1'\) needs '', which is no token"),
     ],
 )
 def test_what_cannot_be_converted_is_refused_in_one_line(
@@ -156,6 +167,11 @@ def test_what_cannot_be_converted_is_refused_in_one_line(
         gguf.convert(path, tmp_path, print)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_docs_name_the_architectures() -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "local.md").read_text()
+    assert all(f"`{architecture}`" in docs.split("\n\n")[1] for architecture in ARCHITECTURES)
 
 
 def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:

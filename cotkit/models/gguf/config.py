@@ -40,7 +40,8 @@ class Metadata:
         if self.architecture not in ARCHITECTURES:
             raise ModelLoadError(
                 f"{path}: cannot convert architecture {self.architecture!r}",
-                hint=f"supported: {', '.join(ARCHITECTURES)}",
+                hint=f"supported: {', '.join(ARCHITECTURES)}; of another, give the folder or hub "
+                "id of its safetensors",
             )
 
     def get(self, key: str) -> object | None:

@@ -30,7 +30,8 @@ def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
 
     Raises:
         MissingDependencyError: the ``tokenizers`` package is not installed.
-        ModelLoadError: a kind of tokenizer that the converter does not know.
+        ModelLoadError: a kind of tokenizer that the converter does not know, or merges of
+            tokens that the vocabulary lacks.
     """
     tokens = cast("list[str]", metadata.items("tokenizer.ggml.tokens"))
     kinds = cast("list[int]", metadata.items("tokenizer.ggml.token_type"))
@@ -83,10 +84,8 @@ def _byte_level_tokenizer(metadata: Metadata, tokens: list[str], kinds: list[int
         from tokenizers.models import BPE
     except ImportError:
         raise MissingDependencyError("tokenizers", "hf") from None
-    lines = cast("list[str]", metadata.items("tokenizer.ggml.merges"))
-    merges = [cast("tuple[str, str]", tuple(line.split(" ", 1))) for line in lines]
     vocabulary = {token: i for i, token in enumerate(tokens) if kinds[i] != _UNUSED}
-    built = Tokenizer(BPE(vocab=vocabulary, merges=merges))
+    built = Tokenizer(BPE(vocab=vocabulary, merges=_stated_merges(metadata, vocabulary)))
     built.decoder = decoders.ByteLevel()
     split = metadata.text("tokenizer.ggml.pre")
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -106,6 +105,21 @@ def _byte_level_tokenizer(metadata: Metadata, tokens: list[str], kinds: list[int
     else:
         raise ModelLoadError(f"{metadata.path}: cannot convert pre-tokenizer {split!r}")
     return built
+
+
+def _stated_merges(metadata: Metadata, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """Return the file's merges; refuse one whose parts or whole are no token."""
+    merges: list[tuple[str, str]] = []
+    for number, line in enumerate(metadata.items("tokenizer.ggml.merges"), 1):
+        left, _, right = str(line).partition(" ")
+        lacking = [part for part in (left, right, left + right) if part not in vocabulary]
+        if lacking:
+            raise ModelLoadError(
+                f"{metadata.path}: cannot convert the tokenizer: merge {number} ({str(line)!r}) "
+                f"needs {lacking[0]!r}, which is no token of the file's vocabulary"
+            )
+        merges.append((left, right))
+    return merges
 
 
 def _gemma_tokenizer(tokens: list[str]) -> Tokenizer:
