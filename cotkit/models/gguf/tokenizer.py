@@ -111,14 +111,14 @@ def _stated_merges(metadata: Metadata, vocabulary: dict[str, int]) -> list[tuple
     """Return the file's merges; refuse one whose parts or whole are no token."""
     merges: list[tuple[str, str]] = []
     for number, line in enumerate(metadata.items("tokenizer.ggml.merges"), 1):
-        left, _, right = str(line).partition(" ")
-        lacking = [part for part in (left, right, left + right) if part not in vocabulary]
+        first, _, second = str(line).partition(" ")
+        lacking = [part for part in (first, second, first + second) if part not in vocabulary]
         if lacking:
             raise ModelLoadError(
                 f"{metadata.path}: cannot convert the tokenizer: merge {number} ({str(line)!r}) "
                 f"needs {lacking[0]!r}, which is no token of the file's vocabulary"
             )
-        merges.append((left, right))
+        merges.append((first, second))
     return merges
 
 
