@@ -435,7 +435,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     n, n_arms = forecast.n_problems, len(forecast.arms)
     lines = [
         f"run {forecast.run_id} · {forecast.model} · {forecast.bench} · {arms}",
-        f"{n} of {forecast.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
+        f"{n:,} of {forecast.n_total:,} problems in {n_arms} arms: {n * n_arms:,} attempts",
         _say_completions(forecast.arms),
     ]
     if forecast.n_weighed:
@@ -494,7 +494,7 @@ def _say_cost(forecast: Forecast) -> str | None:
     return (
         f"price: {_format_usd(low)} to {_format_usd(high)} (list prices of "
         f"{forecast.price.as_of}; answers of one "
-        "token to answers at their limit, prompts from the cache or not)"
+        "token to answers and thinking at their limit, prompts from the cache or not)"
     )
 
 
