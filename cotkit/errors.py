@@ -84,7 +84,10 @@ class UnknownNameError(UsageError):
         else:
             n_more = len(names) - _MOST_SHOWN
             more = f" and {n_more} more" if n_more > 0 else ""
-            hint = f"known: {', '.join(names[:_MOST_SHOWN])}{more}"
+            listed = names[:_MOST_SHOWN]
+            if any("," in each for each in listed):  # else nobody knows where a name ends
+                listed = [f"'{each}'" for each in listed]
+            hint = f"known: {', '.join(listed)}{more}"
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 

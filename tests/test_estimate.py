@@ -51,6 +51,18 @@ ARM = ArmSurvey(
 )
 
 
+def test_thinking_counts_at_the_upper_end_only() -> None:
+    bare, thinks = estimate_arm(ARM, PRICE), estimate_arm(ARM, PRICE, thinking_tokens=4096)
+    assert thinks.generated_tokens == (100 * 1, 100 * (400 + 4096))
+    assert bare.usd is not None
+    assert thinks.usd is not None
+    assert thinks.usd[0] == bare.usd[0]
+    assert thinks.usd[1] - bare.usd[1] == pytest.approx(100 * 4096 * 10 / 1e6)
+    turns = replace(ARM, n_later=200)
+    prompts = estimate_arm(turns, PRICE, thinking_tokens=4096).prompt_tokens
+    assert prompts == estimate_arm(turns, PRICE).prompt_tokens, "thoughts are not sent back"
+
+
 def test_one_turn_by_hand() -> None:
     found = estimate_arm(ARM, PRICE)
     assert found.prompt_tokens == (100 * 100, 100 * 200), "500 characters: 100 to 200 tokens"

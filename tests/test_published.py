@@ -290,6 +290,7 @@ def test_a_size_of_the_test_set_is_said_to_be_assumed() -> None:
     [
         ({"name": "wei222"}, "unknown published table 'wei222' (did you mean wei2022"),
         ({"name": "wei2022", "bench": "gsm8"}, "unknown benchmark 'gsm8' (did you mean GSM8K"),
+        ({"name": "wei2023", "bench": "zz"}, "known: 'RT, exemplars of SST-2', 'SST-2', 'SST-2, "),
         ({"name": "wei2022", "family": "lambda"}, "unknown family 'lambda' (did you mean LaMDA"),
         ({"name": "wei2022", "strategies": ["cott"]}, "unknown strategy of wei2022 'cott'"),
         ({"name": "wei2022", "bench": "MAWPS"}, "does not give the number of problems"),

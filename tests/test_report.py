@@ -19,6 +19,7 @@ from typing import get_args
 import pytest
 from rich.cells import cell_len
 
+from cotkit.analysis.scale.contrasts import ContrastLabel
 from cotkit.analysis.scale.values import JumpWord, SizeLabel
 from cotkit.analysis.values import (
     BesideExact,
@@ -511,5 +512,6 @@ def test_a_table_takes_its_columns_from_its_rows() -> None:
 
 
 def test_every_verdict_has_words() -> None:
-    unions = (Label, SizeLabel, JumpWord, Direction, BesideExact, BiasLabel, FollowingLabel)
+    gains = (Label, SizeLabel, JumpWord, Direction, BesideExact, ContrastLabel)
+    unions = (*gains, BiasLabel, FollowingLabel)
     assert set(VERDICTS) == {label for union in unions for label in get_args(union)}

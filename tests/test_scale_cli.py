@@ -125,6 +125,10 @@ def test_a_gate_exits_by_its_verdict_and_writes_a_summary() -> None:
     assert done.returncode == EXIT_CODES["harms"] == 5
     assert done.stdout.startswith("cot harms")
     assert "gate: gsm-mini, cot over few-shot: harms, so exit code 5" in done.stderr
+    labels = ["--strategy", "flipped-labels:fraction=0+1", "--bench", "sentiment-mini"]
+    done = command(*compare, *labels)
+    assert done.returncode == EXIT_CODES["harms"]
+    assert ": follows them, which counts as harms, so exit code 5" in done.stderr
     text = Path("summary.md").read_text(encoding="utf-8")
     assert text.count("**cot ") == 2, "each run adds its own"
     assert "| cot |" in text

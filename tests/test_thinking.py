@@ -158,6 +158,19 @@ def test_a_model_that_thinks_by_itself_has_room_and_a_verdict(api: FakeApi) -> N
     assert any("the model thinks by itself" in note for note in found.notes)
 
 
+def test_a_plan_counts_the_thinking_that_may_be_asked() -> None:
+    def most_generated(model: str, strategy: str) -> list[float]:
+        found = cotkit.plan(model, strategy, Sums(n=12), limit="all")
+        return [estimate.generated_tokens[1] for estimate in found.estimates]
+
+    off, high = most_generated("openai/gpt-5.6-luna", "standard:thinking=off+high")
+    assert high - off == 12 * ROOM["high"]
+    (budget,) = most_generated("anthropic/claude-haiku-4-5", "standard:thinking=2048")[:1]
+    assert budget == off + 12 * 2048
+    with pytest.raises(UsageError, match="standard:thinking=high"):
+        most_generated("openai/gpt-4o", "standard:thinking=high")
+
+
 def test_settings_of_one_strategy_are_compared_with_the_least(api: FakeApi) -> None:
     found = compare(api, "cot:thinking=high+off,standard:thinking=low", model="openai/gpt-5.6-luna")
     pairs = {(v.gain.arm, v.gain.control) for v in found.verdicts}

@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from cotkit.cli.output import PageRequest
     from cotkit.events import Event
     from cotkit.executors.ray import RayExecutor
+    from cotkit.protocols import Backend
     from cotkit.run import Plan, RunSpec
     from cotkit.run.budget import Resources
     from cotkit.store import Store
-    from cotkit.types import BackendInfo
     from cotkit.workflows.exemplar_draws import ExemplarDraws
 
 
@@ -304,8 +304,8 @@ def _run(
     from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.compare import run_spec
 
-    def on_plan(plan: Plan, info: BackendInfo, store: Store) -> None:
-        run_id = plan.run_id(info)
+    def on_plan(plan: Plan, backend: Backend, store: Store) -> None:
+        run_id = plan.run_id(backend.info)
         if expected is not None and run_id != expected:
             raise UsageError(
                 f"run {expected} cannot be resumed: it would now be run {run_id}",
@@ -318,7 +318,7 @@ def _run(
         else:
             from cotkit.workflows.plan import forecast_plan
 
-            forecast = forecast_plan(plan, info, store, resources.prices)
+            forecast = forecast_plan(plan, backend.info, store, resources.prices, backend)
             print_status(*forecast_lines(forecast))
 
     bench = load_benchmark(parse_spec(spec.bench), print_status)

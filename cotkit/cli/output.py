@@ -301,6 +301,8 @@ def exit_by_worst(comparisons: Sequence[Comparison]) -> NoReturn:
     Raises:
         typer.Exit: always.
     """
+    from cotkit.report.verdicts import verdict_cell
+
     gates: list[Gate] = [worst_gate(comparison) for comparison in comparisons]
     worst = _worst(gates)
     comparison = comparisons[gates.index(worst)]
@@ -311,8 +313,11 @@ def exit_by_worst(comparisons: Sequence[Comparison]) -> NoReturn:
         and _gate_of_gain(verdict.gain, comparison.margin) == worst
     )
     codes = ", ".join(f"{code} {gate.replace('_', ' ')}" for gate, code in EXIT_CODES.items())
+    verdict = worst.replace("_", " ")
+    if gain.label not in EXIT_CODES:
+        verdict = f"{verdict_cell(gain.label).text}, which counts as {verdict}"
     print_status(
-        f"gate: {comparison.bench}, {gain.arm} over {gain.control}: {worst.replace('_', ' ')}, "
+        f"gate: {comparison.bench}, {gain.arm} over {gain.control}: {verdict}, "
         f"so exit code {EXIT_CODES[worst]} ({codes})"
     )
     raise typer.Exit(EXIT_CODES[worst])
@@ -429,13 +434,19 @@ _COUNT_FIELDS = (
 )
 
 
+def count_of(n: int, noun: str) -> str:
+    """Write a number with its noun: ``1 arm``, ``1,200 arms``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def forecast_lines(forecast: Forecast) -> list[str]:
     """Return lines on the run, its size, its completions, and the smallest gain it can find."""
     arms = " · ".join(_arm_name(arm, forecast) for arm in forecast.arms)
     n, n_arms = forecast.n_problems, len(forecast.arms)
+    size = f"{n:,} of {forecast.n_total:,} problems in {count_of(n_arms, 'arm')}"
     lines = [
         f"run {forecast.run_id} · {forecast.model} · {forecast.bench} · {arms}",
-        f"{n} of {forecast.n_total} problems in {n_arms} arms: {n * n_arms} attempts",
+        f"{size}: {n * n_arms:,} attempts",
         _say_completions(forecast.arms),
     ]
     if forecast.n_weighed:
@@ -494,7 +505,7 @@ def _say_cost(forecast: Forecast) -> str | None:
     return (
         f"price: {_format_usd(low)} to {_format_usd(high)} (list prices of "
         f"{forecast.price.as_of}; answers of one "
-        "token to answers at their limit, prompts from the cache or not)"
+        "token to answers and thinking at their limit, prompts from the cache or not)"
     )
 
 

@@ -30,6 +30,7 @@ from cotkit.cli.output import (
     RunDisplay,
     align_columns,
     check_contrasts,
+    count_of,
     estimate_cells,
     hint_lines,
     print_contrasts,
@@ -178,8 +179,9 @@ def _say_power(forecast: LadderForecast, margin: float) -> list[str]:
         for n in sorted(set(forecast.n_problems))
     }
     how = (
-        f"power 0.8; {forecast.n_sizes} sizes, {forecast.n_pairs} gains, "
-        f"{len(forecast.n_problems)} curves: each interval at {100 * forecast.each:.4g} %"
+        f"power 0.8; {count_of(forecast.n_sizes, 'size')}, {count_of(forecast.n_pairs, 'gain')}, "
+        f"{count_of(len(forecast.n_problems), 'curve')}: "
+        f"each interval at {100 * forecast.each:.4g} %"
     )
     lines = [
         f"smallest gain found at one size, in points ({how})",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -254,7 +255,7 @@ class _TextPage:
         cells = tuple(self.make_text(*_format_value(row[i])) for row in table.rows)
         natural = max(cell_len(cell.plain) for cell in cells)
         is_text = all(isinstance(row[i], Words) for row in table.rows)
-        words = [word for cell in cells for word in cell.plain.split(" ")]
+        words = [word for cell in cells for word in _SPACE.split(cell.plain)]
         least = min(max(map(cell_len, words)), LONGEST_WORD) if is_text else natural
         header = _break_header(column.header, natural)
         narrowest = max(map(len, header.split("\n")))
@@ -321,6 +322,10 @@ class _TextPage:
             line = draw_strip(axis, estimate.value, interval, self.glyphs)
             lines.append(Text(line, style=next(filter(None, styles), "")))
         return strip_header(axis), tuple(lines)
+
+
+_SPACE = re.compile(r" (?![kMBT]\b)")
+"""Where a cell may be broken: never between a number and its unit."""
 
 
 def _strip_place(table: Table) -> str | None:

@@ -198,7 +198,7 @@ class CostEstimate:
     low end and 2.5 at the high one, unless the backend counts tokens."""
     generated_tokens: Range
     """Low: the certain completions only, each of the stored mean, or of 1 token without one.
-    High: later turns too, and all of them as long as they may be."""
+    High: later turns too, and all of them, and the thinking before them, as long as they may be."""
     usd: Range | None
     """Low: the low counts, every prompt read from the provider's cache. High: the high counts,
     every prompt written to it. None: the price is unknown. Tries that fail are in neither."""
@@ -213,6 +213,7 @@ def estimate_arm(
     price: Price | None,
     *,
     prompt_tokens: float | None = None,
+    thinking_tokens: float = 0.0,
     pace: Pace | None = None,
 ) -> CostEstimate:
     """Estimate what the completions take that an arm still has to make.
@@ -221,13 +222,15 @@ def estimate_arm(
         arm: Its counts; lengths are means over its first requests, ``max_tokens`` too.
         price: Of the model; None: unknown.
         prompt_tokens: Mean tokens of the first prompts, where the backend counts them.
+        thinking_tokens: Most tokens of thinking of one completion, beside those of its answer.
         pace: Limits of the backend; None: none known.
     """
     stored = arm.stored
     n_certain, n_all = arm.n_to_make, arm.n_to_make + arm.n_later
-    longest = _mean(
+    longest_answer = _mean(
         [0 if request.options else request.decoding.max_tokens for request in arm.first]
     )
+    longest = longest_answer + thinking_tokens
     mean = stored.generated_tokens if stored else min(1.0, longest)
     generated = (n_certain * min(mean, longest), n_all * longest)
     samples = max(_mean([len(request.samples) for request in arm.first]), 1.0)
@@ -235,7 +238,9 @@ def estimate_arm(
         _prompt_range(arm.first) if prompt_tokens is None else (prompt_tokens, prompt_tokens)
     )
     n_turns = arm.n_later / arm.n_attempts if arm.n_attempts else 0.0
-    later = 2 * high + longest * (n_turns + 1) / 2  # turn t = 1..n comes after t answers: the mean
+    later = (
+        2 * high + longest_answer * (n_turns + 1) / 2
+    )  # turn t = 1..n comes after t answers: the mean
     prompt = (n_certain / samples * low, n_certain * high + arm.n_later * later)
     return CostEstimate(
         prompt_tokens=prompt,

@@ -73,7 +73,7 @@ def run_spec(
     log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit | None = None,
-    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    on_plan: Callable[[Plan, Backend, Store], None] | None = None,
     resources: Resources = NO_LIMITS,
     resumed: str | None = None,
 ) -> Comparison:
@@ -102,7 +102,7 @@ def perform(
     backend: Backend | None = None,
     closes: bool = False,
     emit: Emit | None = None,
-    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    on_plan: Callable[[Plan, Backend, Store], None] | None = None,
     resources: Resources = NO_LIMITS,
     resumed: str | None = None,
 ) -> RunResult:
@@ -141,7 +141,7 @@ def perform(
             if resumed is not None and change_of(plan, info, store, resumed) is None:
                 plan = trusted(plan, store, resumed)
             if on_plan is not None:
-                on_plan(plan, info, store)
+                on_plan(plan, running, store)
             if backend is None:
                 options = " ".join((store_option(log_dir), *required_options(spec)))
                 hint = f"go on with: cotkit resume {plan.run_id(info)} {options}"

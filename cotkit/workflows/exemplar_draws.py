@@ -15,7 +15,7 @@ from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.scoring.chance import CHANCE
 from cotkit.store import Store, place_of
-from cotkit.types import BackendInfo, Exemplar
+from cotkit.types import Exemplar
 from cotkit.workflows.compare import LEVEL, Emit, run_spec
 
 RESUME_HINT = "give the same command again: what is done is not made again"
@@ -42,7 +42,7 @@ def compare_draws(
     log_dir: Path | str,
     backend: Backend | None = None,
     emit: Emit | None = None,
-    on_plan: Callable[[Plan, BackendInfo, Store], None] | None = None,
+    on_plan: Callable[[Plan, Backend, Store], None] | None = None,
     resources: Resources = NO_LIMITS,
 ) -> ExemplarDraws:
     """Run a spec once for each of its ``exemplar_seeds``, on the same problems.

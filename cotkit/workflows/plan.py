@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from cotkit.backends._hosted.addresses import address_warnings
+from cotkit.backends._thinking import thinking_room
 from cotkit.events import Said
 from cotkit.identity import backend_key
 from cotkit.models.prices import Price
@@ -18,6 +19,7 @@ from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
 from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
+from cotkit.run.thinking import check_thinking
 from cotkit.stats.hypotheses import CORRELATION, minimum_detectable_effect
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
@@ -97,7 +99,7 @@ def plan_spec(
         )
         for sentence in address_warnings(asking.info):
             say(sentence)
-        forecast = forecast_plan(merged, asking.info, store, resources.prices)
+        forecast = forecast_plan(merged, asking.info, store, resources.prices, asking)
         run_ids = ", ".join(plan.run_id(asking.info) for plan in plans)
     return run_to_end(
         _measure_prompts(
@@ -107,12 +109,22 @@ def plan_spec(
 
 
 def forecast_plan(
-    plan: Plan, info: BackendInfo, store: Store | None, prices: Path | None = None
+    plan: Plan,
+    info: BackendInfo,
+    store: Store | None,
+    prices: Path | None = None,
+    backend: Backend | None = None,
 ) -> Forecast:
     """Forecast a plan on a backend, with what a store holds; prompts are not measured.
 
     The smallest gains are at the level that each of the plan's gains is reported at (Sidak).
+    Without the backend itself nothing is asked, so nothing is thought.
+
+    Raises:
+        UsageError: the model cannot think as an arm says.
     """
+    if backend is not None:
+        check_thinking(plan, backend)
     n, each = len(plan.problems), LEVEL ** (1 / max(len(plan.pairs), 1))
     chance = plan.chance
     if chance is None:
@@ -133,7 +145,10 @@ def forecast_plan(
         n_total=len(plan.everything),
         arms=arms,
         n_weighed=count_scored_options(plan, info),
-        estimates=tuple(estimate_arm(arm, price, pace=pace) for arm in arms),
+        estimates=tuple(
+            estimate_arm(arm, price, thinking_tokens=_mean_room(arm, backend), pace=pace)
+            for arm in arms
+        ),
         price=price,
         upper_bounds=plan.upper_bounds,
         detectable=tuple(gains) if plan.pairs else (),
@@ -181,11 +196,21 @@ async def _measure_prompts(
             arm,
             forecast.price,
             prompt_tokens=all_tokens / arm.n_to_make if all_tokens and arm.n_to_make else None,
+            thinking_tokens=_mean_room(arm, backend),
             pace=pace,
         )
         for arm, all_tokens in zip(forecast.arms, tokens, strict=True)
     ]
     return replace(forecast, prompt_tokens=tuple(tokens), estimates=tuple(counted))
+
+
+def _mean_room(arm: ArmSurvey, backend: Backend | None) -> float:
+    """Return the most tokens that a completion may think, the mean over an arm's first requests."""
+    if backend is None or not arm.first:
+        return 0.0
+    return fmean(
+        0 if request.options else thinking_room(backend, request.decoding) for request in arm.first
+    )
 
 
 async def _prompt_tokens(arm: ArmSurvey, backend: Backend) -> int | None:

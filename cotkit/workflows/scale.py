@@ -392,7 +392,10 @@ def forecast_ladder(
     chance, each = jobs[0].plan.chance, sidak_level(LEVEL, n_at_once)
     return LadderForecast(
         forecasts=tuple(
-            (job.plan.spec.bench, forecast_plan(job.plan, job.info, store, resources.prices))
+            (
+                job.plan.spec.bench,
+                forecast_plan(job.plan, job.info, store, resources.prices, job.backend),
+            )
             for job in jobs
         ),
         n_sizes=n_sizes,

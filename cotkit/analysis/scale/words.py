@@ -487,7 +487,7 @@ def format_position(x: float, axis: Axis) -> str:
         return f"{-x:.3g}"
     if axis == "flops":
         return f"{x:.2g}"
-    for scale, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K")):
+    for scale, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
         if x >= 0.9995 * scale:
             return f"{x / scale:.3g}{letter}"
     return f"{x:.3g}"
