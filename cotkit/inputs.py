@@ -18,7 +18,7 @@ import stat
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -134,7 +134,7 @@ class _GzipStream(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def limited_memory(n_bytes: int) -> Iterator[None]:
+def limited_memory(n_bytes: int) -> Generator[None]:
     """Let this process grow by no more than an archive of so many bytes may unpack to.
 
     For libraries that unpack by themselves: what they ask beyond it is a MemoryError. Where the

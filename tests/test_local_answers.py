@@ -137,7 +137,8 @@ def test_reasoning_that_the_template_opened_and_nothing_closed_is_no_answer(
     folder = build(tmp_path, chat_template=opening)
     speak(monkeypatch, folder, "The answer is 31. But is it? " * 20)
     backend = Hf(model=str(folder), dtype="float32", chat=True)
-    (answer,) = run(backend, ask("How many?", Decoding(max_tokens=200, stop=("But",))))
+    decoding = Decoding(max_tokens=190, max_thinking_tokens=10, stop=("But",))
+    (answer,) = run(backend, ask("How many?", decoding))
     assert (answer.text, answer.stop_reason, answer.n_generated_tokens) == ("", "length", 200)
 
 

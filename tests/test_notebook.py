@@ -52,7 +52,7 @@ def test_the_numbers_come_as_a_frame_unrounded(name: str, monkeypatch: pytest.Mo
     module = ModuleType(name)
     module.DataFrame = Frame  # pyright: ignore[reportAttributeAccessIssue] - it stands for a package
     monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr("cotkit.report.notebook.find_spec", lambda asked: asked == name or None)
+    monkeypatch.setattr("cotkit.report.notebook.find_spec", {name: True}.get)
     frame = plain_case().to_frame()
     assert isinstance(frame, Frame)
     assert frame.columns["arm"] == ["direct", "cot", "self-review"]
@@ -62,7 +62,7 @@ def test_the_numbers_come_as_a_frame_unrounded(name: str, monkeypatch: pytest.Mo
 
 
 def test_without_either_package_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cotkit.report.notebook.find_spec", lambda _: None)
+    monkeypatch.setattr("cotkit.report.notebook.find_spec", dict[str, bool]().get)
     with pytest.raises(UsageError, match="pip install pandas"):
         plain_case().to_frame()
     assert "<svg " not in plain_case()._repr_html_()

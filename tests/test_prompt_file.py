@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -38,10 +39,10 @@ def plan_of(strategy: str, **options: str | None):  # noqa: ANN201 - a plan
     return make_plan(spec, Sums(n=3))
 
 
-def requests_of(strategy: str, **options: str | None) -> list[Request]:
+def requests_of(strategy: str, **options: str | None) -> list[Any]:  # requests, then the attempt
     arm = next(a for a in plan_of(strategy, **options).arms if a.name == strategy)
     flow = start_flow(arm.strategy, Question(id="q", text="2 plus 3?"), lambda _: False, arm.system)
-    requests: list[Request] = []
+    requests: list[Any] = []
     step = next(flow)
     try:
         while True:

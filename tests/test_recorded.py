@@ -95,7 +95,7 @@ def two(tmp_path: Path) -> tuple[str, str]:
             1: (LONG, "31", 1.0),
             2: ("The answer is 32.", "3", 0.0),  # the same text, another reading
             3: ("The answer is 33.", "33", 1.0),  # another answer
-            4: ("The sum is 34, not 99.", "99", 0.0),  # another text; our reader takes 99, too
+            4: ("34, then 99", "99", 0.0),  # another text; our reader takes 99, too
             5: ("So: The answer is 35.", "35", 1.0),  # Inspect called 35 wrong
         },
     )

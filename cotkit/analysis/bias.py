@@ -104,7 +104,9 @@ def say_by_size(changes: Sequence[tuple[str, BiasChange]]) -> tuple[str, ...]:
     Args:
         changes: (size in words, change), by size.
     """
-    kinds = dict.fromkeys((change.arm, change.control, change.condition) for _, change in changes)
+    kinds: dict[tuple[str, str, BiasCondition], None] = {
+        (change.arm, change.control, change.condition): None for _, change in changes
+    }
     return tuple(_say_kind(kind, changes) for kind in kinds)
 
 

@@ -254,7 +254,7 @@ def measure_sample(
     )
     if n == 0 or (is_binary and not is_clustered and not is_resampled):
         sample = make_sample(
-            gain=rates[0] - rates[1],
+            gain=rates[0] - rates[1] if n else math.nan,
             method="wilson" if is_over_chance else "tango",
             n_effective=n,
         )

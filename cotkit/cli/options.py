@@ -654,8 +654,12 @@ class View:
 
     def settings(self) -> dict[str, object]:
         """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
-        settings = {"format": self.format.value, "full": self.full, "show": self.show}
-        return settings | {"raw": self.raw}
+        return {
+            "format": self.format.value,
+            "full": self.full,
+            "show": self.show,
+            "raw": self.raw,
+        }
 
 
 def read_view(

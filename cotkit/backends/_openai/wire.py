@@ -201,7 +201,8 @@ _UNWANTED = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
-    r"support|(not|n't) (be )?(allowed|permitted|accepted|used|recogni[sz]ed)|不支持|无效",
+    r"unsupported|(not|n't|no longer) support|不支持|无效"
+    r"|(not|n't) (be )?(allowed|permitted|accepted|used|recogni[sz]ed)",
     re.IGNORECASE,
 )
 _EXTRA = re.compile(

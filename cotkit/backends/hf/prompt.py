@@ -147,17 +147,19 @@ class Prompter:
             UsageError: no single token ends a thought, so its end cannot be replaced.
         """
         decoding = request.decoding
-        budget = int(decoding.thinking) if (decoding.thinking or "").isdecimal() else None
+        setting = decoding.thinking or ""
+        budget = int(setting) if setting.isdecimal() else None
         if not self._chat or (budget is None and not decoding.n_waits):
             return None
         mark = closing_mark(self._folder, canonical_json(self._template_kwargs))
         if mark is None:  # the template has a variable for the budget
             return None
         with self._lock:
-            ends, closing, going_on = (
+            encoded: list[tuple[int, ...]] = [
                 tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
                 for text in (mark, f"\n{mark}\n\n", "\nWait")
-            )
+            ]
+        ends, closing, going_on = encoded
         if decoding.n_waits and len(ends) > 1:
             raise UsageError(f"{self._folder.name}: {mark} is no token of its own")
         return Steering(
