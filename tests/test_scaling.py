@@ -24,7 +24,7 @@ from cotkit.models.prices import price_of
 from cotkit.run import RunSpec
 from cotkit.run.identity import difference
 from cotkit.store import STORE_NAME, AttemptRow, Store
-from cotkit.types import Completion, Request
+from cotkit.types import Completion, Reading, Request
 from cotkit.workflows.compare import Emit
 from cotkit.workflows.ladder import check_ladder, family_models
 from cotkit.workflows.ladder_grid import LadderArms, LadderRun, read_grid
@@ -459,6 +459,8 @@ def test_a_grid_has_what_the_rows_say() -> None:
             n_steps=i,
             cluster="left" if i < 2 else None,
             metrics={} if i == 2 else {"digit_accuracy": i / 4, "brier_per_option": 0.25},
+            readings={} if i == 2 else {"r": Reading(value="7", rule="answer-line")},
+            correct_by={} if i == 2 else {"r": i == 0},
         )
         for i in range(3)
     ]

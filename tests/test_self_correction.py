@@ -358,7 +358,7 @@ def test_the_simulator_takes_other_conversations_for_what_they_are() -> None:
     assert read_turn(turns(*draft, "\n\nQ: b\nA:")).kind == "extract"
     assert read_turn(turns(*draft, "\nSo?", " Yes.", "\n\nQ: c\nA:")).kind == "extract"
     system = Message(role="system", content="Q: a\nA:")
-    assert read_turn([system, *turns("?")[:1], *turns(REVIEW)]).kind == "extract"
+    assert read_turn([system, *turns(*draft, REVIEW)]).kind == "review", "it is no turn"
     assert read_turn(turns(*draft, REVIEW)).before == "7"
     assert read_turn(turns("Q: a\nA:", " I cannot say.", REVIEW)).before is None
 
