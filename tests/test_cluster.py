@@ -72,6 +72,7 @@ def completions(folder: str) -> int:
 
 
 @pytest.mark.ray
+@pytest.mark.full
 def test_a_real_model_says_the_same_on_a_cluster(two_nodes: TwoNodes, tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path / "tiny", "llama")
     asked = [*COMPARE, "--model", str(folder), "--limit", "6", "--max-tokens", "12"]

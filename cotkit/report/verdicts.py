@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import JumpWord, SizeLabel
     from cotkit.analysis.values import BesideExact, BiasLabel, Direction, FollowingLabel, Label
 
-VerdictLabel: TypeAlias = (
-    "Label | SizeLabel | ContrastLabel | JumpWord | Direction | BesideExact | BiasLabel"
-    " | FollowingLabel"
-)
+_TableLabel: TypeAlias = "Direction | BesideExact | BiasLabel | FollowingLabel"
+VerdictLabel: TypeAlias = "Label | SizeLabel | ContrastLabel | JumpWord | _TableLabel"
 """A verdict as programs read it; one that several analyses give means the same in all."""
 
 

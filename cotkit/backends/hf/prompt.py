@@ -163,7 +163,11 @@ class Prompter:
         if decoding.n_waits and len(ends) > 1:
             raise UsageError(f"{self._folder.name}: {mark} is no token of its own")
         return Steering(
-            budget=budget, closing=closing, end=ends[0], wait=going_on, n_waits=decoding.n_waits
+            budget=budget,
+            closing=closing,
+            end=next(iter(ends), -1),
+            wait=going_on,
+            n_waits=decoding.n_waits,
         )
 
     def thinking_room(self, request: Request, n_prompt: int, window: int | None) -> int:
