@@ -57,7 +57,7 @@ def test_parquet_has_a_row_for_each_attempt_and_the_schema_that_is_documented() 
         COLUMNS
     )
     page = (REPOSITORY / "docs" / "foreign.md").read_text(encoding="utf-8")
-    row_of_schema = r"^\| `(\w+)` \| ((?:string|int64|double|bool|map|list)[\w<>, ]*) \|"
+    row_of_schema = r"^\| `(\w+)` \| ((?:string|int\d+|double|bool|map|list)[\w<>, ]*) \|"
     assert re.findall(row_of_schema, page, re.MULTILINE) == list(COLUMNS.items())
     rates: dict[str, float] = dict(
         query("SELECT arm, avg(correct::INT) FROM 'a.parquet' GROUP BY arm")
