@@ -343,9 +343,7 @@ def read_steps(text: str) -> Iterator[EquationStep]:
     ``is``, ``equals`` for ``=``); numbers may have thousands separators, decimals and brackets.
     ``3 + 5 = 8 - 2 = 6`` is two steps. Expressions of more than one operation are not steps.
     """
-    plain = text.translate(_LOOKALIKE)
-    for pattern, replacement in _PLAIN:
-        plain = pattern.sub(replacement, plain)
+    plain = _write_plainly(text)
     offset = 0
     while match := _WRITTEN_STEP.search(plain, offset):
         opened = plain[: match.start()].endswith(("(", "( "))
@@ -356,6 +354,15 @@ def read_steps(text: str) -> Iterator[EquationStep]:
         offset = match.start("c")
         a, b, c = (_to_fraction(match[name].strip("() ")) for name in "abc")
         yield EquationStep(a=a, sign=match["sign"], b=b, c=c)
+
+
+@functools.lru_cache(maxsize=4)  # a text is asked for its steps more than once
+def _write_plainly(text: str) -> str:
+    """Return a text with the signs of its equations in one dress."""
+    plain = text.translate(_LOOKALIKE)
+    for pattern, replacement in _PLAIN:
+        plain = pattern.sub(replacement, plain)
+    return plain
 
 
 def _to_fraction(number: str) -> Fraction:

@@ -138,6 +138,8 @@ def numeric_match(answer: str, gold: str) -> bool:
     Its mean is 0..1, a share of items, higher is better. No tolerance, and a sign counts: a
     relative tolerance on signed values (BIG-bench's) lets every negative target pass.
     """
+    if answer == gold and answer.isascii() and answer.isdecimal():
+        return True  # most are, and reading takes time
     number, gold_number = read_number(answer), read_number(gold)
     return isinstance(number, Fraction) and number == gold_number
 
@@ -147,6 +149,8 @@ def edit_distance(target: Sequence[Hashable], output: Sequence[Hashable]) -> int
 
     Use digits, words or one tokeniser's ids as tokens: models' own tokens are not comparable.
     """
+    if target == output:
+        return 0
     row = list(range(len(output) + 1))
     for i, target_token in enumerate(target, start=1):
         new = [i]
