@@ -163,8 +163,7 @@ def compare(
         facts.thinking,
     )
     following = measure_following(rows, facts.flips, level, counted[0])
-    completed = {arm: _completed_by_problem(table.get(arm, {})) for arm in arms}
-    interactions = () if sequential else measure_interactions(completed, pairs, level)
+    interactions = () if sequential else measure_interactions(table, pairs, level)
     counted_verdicts = [
         mark_upper_bound(
             _make_verdict(gradings, [gains[i] for gains in counted], margin),
@@ -334,15 +333,6 @@ def _completed(by_problem: Iterable[_Attempts]) -> list[_Attempts]:
     """Return the attempts that did not fail, without the problems that have none."""
     completed = (tuple(row for row in rows if row.outcome != "failed") for rows in by_problem)
     return [attempts for attempts in completed if attempts]
-
-
-def _completed_by_problem(attempts: Mapping[str, _Attempts]) -> dict[str, _Attempts]:
-    """Return a problem's attempts that did not fail, of the problems that have some."""
-    completed = {
-        problem: tuple(row for row in rows if row.outcome != "failed")
-        for problem, rows in attempts.items()
-    }
-    return {problem: rows for problem, rows in completed.items() if rows}
 
 
 def _pair_rows(table: _ByArm, arm: str, control: str, *, keeps_failed: bool = False) -> list[Pair]:

@@ -12,7 +12,7 @@ from cotkit.stats.intervals import Interval
 from cotkit.store.rows import AttemptRow
 
 ByProblem = Mapping[str, Sequence[AttemptRow]]
-"""Problem -> the completed attempts of one arm."""
+"""Problem -> the attempts of one arm."""
 
 
 def find_interactions(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
@@ -42,21 +42,28 @@ def measure_interactions(
     """Measure every interaction of a report; their intervals hold together at ``level``.
 
     Of each problem that all four arms completed the difference is (arm - control) less the same at
-    the least thinking, in -2..2; of several attempts the mean counts.
+    the least thinking, in -2..2; of several attempts the mean of those that did not fail counts.
     """
     four_arms = find_interactions(pairs)
+    completed = {
+        arm: {
+            problem: finished
+            for problem, rows in attempts.get(arm, {}).items()
+            if (finished := [row for row in rows if row.outcome != "failed"])
+        }
+        for arm in {arm for arms in four_arms for arm in arms}
+    }
     shared = {
-        arms: sorted(set.intersection(*(set(attempts.get(arm, {})) for arm in arms)))
-        for arms in four_arms
+        arms: sorted(set.intersection(*(set(completed[arm]) for arm in arms))) for arms in four_arms
     }
     clusters = {
-        problem: attempts[arms[0]][problem][0].cluster
+        problem: completed[arms[0]][problem][0].cluster
         for arms, problems in shared.items()
         for problem in problems
     }
     units = number_units(clusters)
     rates = {
-        arms: [[_rate(attempts[arm][problem]) for problem in problems] for arm in arms]
+        arms: [[_rate(completed[arm][problem]) for problem in problems] for arm in arms]
         for arms, problems in shared.items()
     }
     # Half of it is the gain of a mean of two scores over another: what measure_sample takes.
