@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import cotkit
-from cotkit import cli
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.backends._openai.services import load_services
 from cotkit.backends.hf import workers
@@ -20,7 +19,7 @@ from cotkit.inputs import is_below
 from cotkit.models.prices import price_of
 from cotkit.store import Store
 from cotkit.types import BackendInfo
-from tests.conftest import Sums
+from tests.conftest import Cotkit, Sums
 from tests.fake_api import Answer, FakeApi
 
 KEY = "planted7zebra-5Qx-secret"
@@ -38,33 +37,6 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def api() -> Iterator[FakeApi]:
     with FakeApi() as server:
         yield server
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Cotkit = Callable[..., Ended]
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cotkit:
-    """``cotkit`` with these arguments, in this process."""
-
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["cotkit", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        said = capfd.readouterr()
-        return Ended(code=code, out=said.out, err=said.err)
-
-    return call
 
 
 SHORT = ("--limit", "1", "--strategy", "zero-shot-cot")

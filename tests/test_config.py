@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from cotkit import cli
 from cotkit.cli import config
 from cotkit.errors import BadInputError
+from tests.conftest import Cotkit
 
 USER = """# mine
 model = "simulated/8b"
@@ -31,49 +28,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path / "config.toml"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Cotkit = Callable[..., Ended]
-
-
-@pytest.fixture
-def cotkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cotkit:
-    """The command with these arguments, in this process."""
-
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["cotkit", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        said = capfd.readouterr()
-        return Ended(code=code, out=said.out, err=said.err)
-
-    return call
-
-
 def test_files_give_defaults_flags_go_before_them_and_both_are_said(
-    home: Path, cotkit: Cotkit
+    home: Path, command: Cotkit
 ) -> None:
     home.write_text(USER)
     Path("pyproject.toml").write_text('[tool.cotkit]\nmargin = 5.5\ndisplay = "plain"\n')
     asked = ("compare", "--limit", "2", "--strategy", "zero-shot-cot")
-    done = cotkit(*asked)
+    done = command(*asked)
     report = json.loads(done.out)
     assert (report["model"], report["margin"]) == ("simulated-8b", 0.055)
     assert f"model simulated/8b ({home}:2)" in done.err
     assert "margin 5.5 (pyproject.toml:2)" in done.err
-    named = cotkit(*asked, "--margin", "3", "--model", "simulated/70b")
+    named = command(*asked, "--margin", "3", "--model", "simulated/70b")
     report = json.loads(named.out)
     assert (report["model"], report["margin"]) == ("simulated-70b", 0.03)
     assert "settings from files" not in named.err
-    shown = cotkit("doctor", "--settings").out
+    shown = command("doctor", "--settings").out
     assert [line.split() for line in shown.splitlines()][:4] == [
         ["default", "value", "from"],
         ["model", "simulated/8b", f"{home}:2"],
@@ -83,20 +53,20 @@ def test_files_give_defaults_flags_go_before_them_and_both_are_said(
 
 
 def test_a_store_of_the_users_file_and_what_goes_before_it(
-    home: Path, tmp_path: Path, cotkit: Cotkit
+    home: Path, tmp_path: Path, command: Cotkit
 ) -> None:
     home.write_text(f'store = "{tmp_path}/mine"\nmodel = "simulated/8b"\n')
     asked = ("compare", "--limit", "1", "--strategy", "zero-shot-cot", "--display", "none")
-    assert cotkit(*asked).code == 0
+    assert command(*asked).code == 0
     assert Path("mine/cotkit.db").is_file()
-    assert cotkit(*asked, "--log-dir", "here").code == 0
+    assert command(*asked, "--log-dir", "here").code == 0
     assert Path("here/cotkit.db").is_file()
     home.write_text('store = "postgresql://me:pw@127.0.0.1:9/none"\n')
-    assert cotkit("list", "runs", "--log-dir", "here").code == 0
-    refused = cotkit("list", "runs")
+    assert command("list", "runs", "--log-dir", "here").code == 0
+    refused = command("list", "runs")
     assert refused.code != 0
     assert "pw" not in refused.out + refused.err
-    assert "pw" not in cotkit("doctor", "--settings").out
+    assert "pw" not in command("doctor", "--settings").out
 
 
 FORBIDDEN = [
@@ -163,13 +133,13 @@ def test_a_broken_file_of_the_users_is_one_line(home: Path, text: str, says: str
     assert str(told.value).startswith(f"{home}{says}")
 
 
-def test_help_and_other_projects_are_left_alone(cotkit: Cotkit) -> None:
+def test_help_and_other_projects_are_left_alone(command: Cotkit) -> None:
     Path("pyproject.toml").write_text("[tool.other\n")
     assert config.read_settings() == {}
     Path("pyproject.toml").write_text("[project]\nname = 'cotkit'\n")
     assert config.read_settings() == {}
     Path("pyproject.toml").write_text("[tool.cotkit]\nmodel = 'x'\n")
-    assert cotkit("compare", "--help").code == 0
-    refused = cotkit("list", "strategies")
+    assert command("compare", "--help").code == 0
+    refused = command("list", "strategies")
     assert refused.code == 65
     assert refused.err.startswith("cotkit: pyproject.toml:2:model: a project")
