@@ -19,7 +19,7 @@ from cotkit.inputs import is_below
 from cotkit.models.prices import price_of
 from cotkit.store import Store
 from cotkit.types import BackendInfo
-from tests.conftest import Cotkit, Sums
+from tests.conftest import Cotkit, Ended, Sums
 from tests.fake_api import Answer, FakeApi
 
 KEY = "planted7zebra-5Qx-secret"
