@@ -25,7 +25,9 @@ class Strategy(Protocol):
     return anything else; part of the run's identity), ``prompts``, the names of the files in
     ``prompts/`` that it renders or reads, and ``group``, the heading under which it is listed, with
     ``needs``, what it needs besides a model and questions. Others need none of it: a run is
-    identified by their source.
+    identified by their source. One that yields requests of the role ``judge`` says so by
+    ``asks_judge = True``; with ``needs_judge = True`` it is refused where the model would judge
+    itself.
     """
 
     @property

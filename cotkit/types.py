@@ -161,6 +161,9 @@ class Request:
     completions come back in this order."""
     options: tuple[str, ...] = ()
     """Continuations to be scored, leading space included; empty: generate."""
+    role: Literal["model", "judge"] = field(default="model", metadata=LATER)
+    """Who is asked: the model of the run, or its judge, which is the same model unless the run
+    names another. It is in no key: another judge is another backend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ CALLS: Mapping[str, int] = {
     "adaptive-self-consistency:k=10": 4,  # four alike decide it
     "analogical": 2,
     "answer-first": 1,
+    "best-of-n": 10,
+    "best-of-n:n=2": 4,
     "chain-of-verification": 6,
     "contrastive-cot": 1,
     "cot": 1,
@@ -140,6 +142,7 @@ REPLY = " 1. First part?\n2. Second part?\nThe answer is 7.\nScore: 6\nChoice: 2
 NEW = (
     *("scratchpad", "self-ask", "step-back", "analogical", "contrastive-cot"),
     *("chain-of-verification", "universal-self-consistency:k=2", "debate:agents=2,rounds=1"),
+    "best-of-n:n=2",
     *("skeleton-of-thought:points=2", "reflexion:rounds=1", "english-cot"),
     *("native-cot:language=de", "tree-of-thoughts:breadth=1,depth=1,proposals=2"),
 )

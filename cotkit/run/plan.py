@@ -90,6 +90,8 @@ class Plan:
     """Of the pairs, those of one strategy that thinks more with the same that thinks least."""
     bench_notes: tuple[str, ...] = ()
     """What the benchmark wants said of itself."""
+    judge: str | None = None
+    """Key of the backend that judges; None: the model itself does."""
     stored_id: str | None = None
     """Id under which cotkit 0.1 stored the run; None: the id is computed."""
 
@@ -178,6 +180,8 @@ class Plan:
             "reader": self.spec.reader,
             "margin": self.spec.margin,
         }
+        if self.judge is not None:
+            content["judge"] = self.judge
         if self.spec.likelihood:
             content["likelihood"] = True
         if self.is_unwalled:
@@ -218,6 +222,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     has_pool = any("pool" in fields_of(strategy) for strategy in in_order)
     pool = label_pool(bench, everything) if has_pool else ()
     _check_generation(spec, in_order)
+    _check_judge(spec, in_order)
     arms = _Arms()
     for strategy in in_order:
         arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
@@ -433,6 +438,23 @@ def _check_generation(spec: RunSpec, strategies: Sequence[Spec]) -> None:
     for key in spec.generation:
         if settable.isdisjoint(parameter_name(strategy.name, key) for strategy in strategies):
             raise UnknownNameError("generation parameter", key, settable)
+
+
+def _check_judge(spec: RunSpec, strategies: Sequence[Spec]) -> None:
+    """Refuse a judge that nobody asks, and a strategy that has none but the model itself."""
+    classes = [load_class("strategy", strategy.name) for strategy in strategies]
+    if spec.judge is None:
+        for strategy, cls in zip(strategies, classes, strict=True):
+            if getattr(cls, "needs_judge", False):
+                raise UsageError(
+                    f"strategy {strategy.name} needs a judge other than the model itself",
+                    hint="--judge MODEL",
+                )
+    elif not any(getattr(cls, "asks_judge", False) for cls in classes):
+        raise UsageError(
+            f"judge {spec.judge}: no strategy of this run asks a judge",
+            hint="--strategy best-of-n, or leave out --judge",
+        )
 
 
 # Which exemplars a run shows: released ones, drawn ones, or a user's own.

@@ -16,6 +16,7 @@ from cotkit.errors import UsageError
 from cotkit.inputs import is_below
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec
+from cotkit.run.judge import judge_spec
 
 _WALLED = frozenset({"auto", "bwrap", "kernel"})
 _URL = re.compile(r"\w+://[^\s\"'<>\\]+")
@@ -76,8 +77,9 @@ def check_code(run_id: str, spec: RunSpec, *, trusts_code: bool) -> None:
 
 def _list_wishes(spec: RunSpec) -> Iterator[tuple[str, str]]:
     """Yield (option, what it allows the run to do)."""
-    for url in _addresses(spec):
-        yield f"{_ADDRESS} {url}", f"asks {url}"
+    for asked_spec in filter(None, (spec, judge_spec(spec))):
+        for url in _addresses(asked_spec):
+            yield f"{_ADDRESS} {url}", f"asks {url}"
     if spec.run_unsafe_code:
         yield "--confirm-run-unsafe-code", "runs code that a model writes"
         if spec.sandbox not in _WALLED:

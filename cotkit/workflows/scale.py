@@ -31,6 +31,7 @@ from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.run.backend import with_model
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
+from cotkit.run.judge import build_judge
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
@@ -53,6 +54,7 @@ from cotkit.workflows.compare import (
     perform,
     price_for,
     trusted,
+    with_stored_judge,
 )
 from cotkit.workflows.consent import check_code
 from cotkit.workflows.ladder import (
@@ -338,7 +340,7 @@ def stored_jobs(
         _, info = store.run_backend(run_id)
         job = LadderJob(
             bench=benches[spec.bench],
-            plan=make_plan(spec, benches[spec.bench]),
+            plan=with_stored_judge(make_plan(spec, benches[spec.bench]), store, run_id),
             info=info,
             rung=rung_of(info, loss_of(options.losses, spec.model, info)),
             backend=None,
@@ -578,6 +580,15 @@ def make_job(
         else model
     )
     info = backend.info
+    judge = build_judge(
+        plan.spec,
+        plan.known_problems,
+        info=info,
+        store=store,
+        notify=lambda text: emit(Said(text=text)),
+        resources=resources,
+    )
+    plan = replace(plan, judge=judge and judge.key)
     return LadderJob(
         bench=benchmark,
         plan=plan,
