@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
@@ -27,6 +27,9 @@ from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
 from cotkit.scoring.chance import CHANCE, Chance, find_chance
 from cotkit.scoring.readers import READERS, panel_of
 from cotkit.types import EFFORTS, BackendInfo, Exemplar, Problem
+
+N_SHOT = "n_shot"
+"""Parameter of every strategy that shows exemplars: how many of the run's, from the first on."""
 
 _SHARED_FIELDS = ("temperature", "top_p", "top_k", "seed", "calculator")
 """Decoding that an arm should have in common with its control."""
@@ -316,9 +319,16 @@ def _control_of(strategy: Spec) -> Spec:
             else 'add: control: ClassVar[str] = "few-shot"',
         )
     declared = parse_spec(control)
-    fields = fields_of(declared) if declared.params else set(_THINKING)
-    shared = {key: value for key, value in strategy.params.items() if key in fields}
+    shared = _shared_params(strategy, declared, fields_of(declared) if declared.params else set())
     return Spec(name=declared.name, params={**shared, **declared.params})
+
+
+def _shared_params(strategy: Spec, control: Spec, names: Collection[str] = ()) -> dict[str, str]:
+    """Return the parameters of a strategy that hold for its control, too."""
+    shared = {*names, *_THINKING}
+    if "exemplars" in fields_of(control):
+        shared.add(N_SHOT)
+    return {key: value for key, value in strategy.params.items() if key in shared}
 
 
 def _same_cost_pairs(strategy_spec: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
@@ -328,8 +338,8 @@ def _same_cost_pairs(strategy_spec: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
     if control is None:
         return []
     declared = parse_spec(control)
-    thinking = {key: value for key, value in strategy_spec.params.items() if key in _THINKING}
-    return [(strategy_spec, replace(declared, params={**thinking, **declared.params}))]
+    shared = _shared_params(strategy_spec, declared)
+    return [(strategy_spec, replace(declared, params={**shared, **declared.params}))]
 
 
 # Settings of thinking: every prompt gain is measured at one, every thinking gain against the least.
@@ -419,6 +429,8 @@ def _build_strategy(
     drawn_by_itself = spec.exemplar_seed if "pool" in fields else 0
     seed = {"seed": str(spec.seed + drawn_by_itself)} if "seed" in fields else {}
     params = {**seed, **shared, **strategy.params}
+    if "exemplars" in fields and N_SHOT in params:
+        exemplars = _first_exemplars(exemplars, params.pop(N_SHOT), spec)
     canonical = Spec(name=strategy.name, params=params)
     built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
     if not isinstance(getattr(built, "reasons", None), bool):
@@ -429,6 +441,24 @@ def _build_strategy(
     if getattr(built, "runs_code", False) and not spec.run_unsafe_code:
         raise UsageError(f"{strategy.name} runs code that the model writes", hint=CONFIRM)
     return cast("Strategy | OracleStrategy", built)
+
+
+def _first_exemplars(
+    exemplars: tuple[Exemplar, ...], count: str, spec: RunSpec
+) -> tuple[Exemplar, ...]:
+    """Return the first so many of a run's exemplars.
+
+    Raises:
+        UsageError: it is no number of them.
+    """
+    n = int(count) if count.isascii() and count.isdecimal() else -1
+    if not 0 <= n <= len(exemplars):
+        source = spec.exemplars.rpartition(":")[0]
+        raise UsageError(
+            f"n_shot={count} is none of 0 to {len(exemplars)}, the exemplars of this run",
+            hint=f"--exemplars {source}:{n}" if n > 0 else "cot:n_shot=0+1+2+4+8",
+        )
+    return exemplars[:n]
 
 
 def _check_generation(spec: RunSpec, strategies: Sequence[Spec]) -> None:
