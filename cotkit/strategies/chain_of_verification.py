@@ -50,9 +50,9 @@ class ChainOfVerification(DecodingStrategy):
         kind, words = question.answer_kind, format_question(question)
         answer = (yield from draft(self, self.exemplars, question)).attempt
         text = answer.text.strip()
-        shown = {"question": words, "draft": text}
+        variables = {"question": words, "draft": text}
         decoding = self.decoding(stop=("\nQ:",), max_tokens=self.check_tokens)
-        prompt = render("chain-of-verification.plan", 1, checks=self.checks, **shown)
+        prompt = render("chain-of-verification.plan", 1, checks=self.checks, **variables)
         (plan,) = yield make_request(prompt, decoding)
         decoding = replace(decoding, stop_after=FIRST_LINE)
         findings: list[dict[str, str]] = []
@@ -60,7 +60,9 @@ class ChainOfVerification(DecodingStrategy):
             prompt = render("chain-of-verification.check", 1, question=words, check=check)
             (reply,) = yield make_request(prompt, decoding)
             findings.append({"check": check, "finding": " ".join(reply.text.split())})
-        prompt = render("chain-of-verification.revise", 1, kind=kind, findings=findings, **shown)
+        prompt = render(
+            "chain-of-verification.revise", 1, kind=kind, findings=findings, **variables
+        )
         decoding = self.decoding(stop=("\nQ:",), stop_after=answer_line_end(kind))
         (revised,) = yield make_request(prompt, decoding)
         return Attempt(text=revised.text, stop_reason=revised.stop_reason, drafts=(answer,))

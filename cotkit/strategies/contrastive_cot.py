@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast:
+class ContrastedExemplar:
     """An exemplar, and the same with reasoning that does not hold."""
 
     sound: Exemplar
@@ -59,10 +59,10 @@ class ContrastiveCot(DecodingStrategy):
         decoding = self.decoding(stop=("\nQ:", "\nWrong answer:"), stop_after=answer_line_end(kind))
         return one_turn(prompt, decoding)
 
-    def _contrasts(self) -> tuple[Contrast, ...]:
+    def _contrasts(self) -> tuple[ContrastedExemplar, ...]:
         n = len(self.exemplars)
         return tuple(
-            Contrast(sound=x, wrong=_make_wrong(x, (self.exemplars * 2)[i + 1 : i + n]))
+            ContrastedExemplar(sound=x, wrong=_make_wrong(x, (self.exemplars * 2)[i + 1 : i + n]))
             for i, x in enumerate(self.exemplars)
         )
 
