@@ -188,7 +188,7 @@ def print_contrasts(
 
     print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
     if page is not None:
-        from cotkit.report.html.contrast_charts import contrasts_page
+        from cotkit.report.html import contrasts_page
 
         _write_requested(page, contrasts_page(contrasts))
 

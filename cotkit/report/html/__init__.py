@@ -1,5 +1,5 @@
 """Reports as one self-contained HTML file, with a browser of the samples."""
 
-from cotkit.report.html.page import page
+from cotkit.report.html.page import contrasts_page, page
 
-__all__ = ["page"]
+__all__ = ["contrasts_page", "page"]
