@@ -111,6 +111,7 @@ _METADATA: Mapping[str, Mapping[str, None]] = {
 _COLOR = re.compile(r"(?<=: )#[0-9a-f]{6}(?=[;\"])")
 _ID = re.compile(r"((?<= id=\")|(?<=url\(#)|(?<=href=\"#))(?=[\w.-])")
 _FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
+_FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"  # the widest first: nothing grows
 _OPENING = re.compile(r"^.*?<svg[^>]*>", re.DOTALL)
 _EMPTY_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 
@@ -173,7 +174,7 @@ class Chart:
         if format not in FILE_FORMATS:
             known = ", ".join((*FILE_FORMATS, "csv"))
             raise UsageError(f"a figure has no format {format!r}", hint=known)
-        return self._draw(format, columns)
+        return self._draw((format,), columns)[format]
 
     def save(self, path: str | Path, *, columns: Columns = 1) -> Path:
         """Write the figure as its file name ends (``.svg``, ``.pdf``, ``.png``, ``.csv``).
@@ -188,8 +189,8 @@ class Chart:
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield the names and contents of all its files: each format in both widths, and CSV."""
         for columns in WIDTHS:
-            for name in FILE_FORMATS:
-                yield f"{self.key}-{columns}col.{name}", self.to_bytes(name, columns=columns)
+            for ending, content in self._draw(FILE_FORMATS, columns).items():
+                yield f"{self.key}-{columns}col.{ending}", content
         yield f"{self.key}.csv", self.to_bytes("csv")
 
     def _inline_svg(self, columns: Columns) -> str:
@@ -200,14 +201,19 @@ class Chart:
             f'aria-label="{escape(printable(words))}" '
             'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
         )
-        svg = _OPENING.sub("", self._draw("svg", columns).decode(), count=1)
+        svg = _OPENING.sub(
+            "", self._draw(("svg",), columns, has_paper=False)["svg"].decode(), count=1
+        )
         svg = _EMPTY_METADATA.sub("", svg)
         svg = _COLOR.sub(
             lambda m: f"var(--{_VARIABLES[m[0]]})" if m[0] in _VARIABLES else m[0], svg
         )
         return opening + _FONT.sub("var(--font)", _ID.sub(f"{key}-", svg)).strip()
 
-    def _draw(self, format: str, columns: Columns) -> bytes:  # noqa: A002 - as in render
+    def _draw(
+        self, formats: Sequence[str], columns: Columns, *, has_paper: bool = True
+    ) -> dict[str, bytes]:
+        """Return the file of each format."""
         try:
             import matplotlib as mpl
             from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -221,19 +227,24 @@ class Chart:
             mpl.rcParams.update(cast("Any", _RC))
             figure = Figure(figsize=(width / 72, self.height(width) / 72))
             FigureCanvasAgg(figure)
-            figure.patch.set_visible(False)
             self.paint(figure)
             _hide_cut_ticks(figure)
-            out = io.BytesIO()
-            paper = {"facecolor": COLORS["paper"]} if format == "png" else {}
-            figure.patch.set_visible(bool(paper))
-            figure.savefig(out, format=format, dpi=_DPI, metadata=dict(_METADATA[format]), **paper)
+            return {name: _write_figure(figure, name, has_paper=has_paper) for name in formats}
+
+
+def _write_figure(figure: Figure, format: str, *, has_paper: bool) -> bytes:  # noqa: A002
+    out = io.BytesIO()
+    figure.patch.set_visible(has_paper)
+    figure.savefig(
+        out, format=format, dpi=_DPI, metadata=dict(_METADATA[format]), facecolor=COLORS["paper"]
+    )
+    if format != "svg":
         return out.getvalue()
+    return _FONT.sub(_FONTS, out.getvalue().decode()).encode()
 
 
 def _hide_cut_ticks(figure: Figure) -> None:
     """Hide the numbers along an axis that would be cut by the edge, or run into one another."""
-    figure.draw_without_rendering()
     width, height = figure.bbox.size
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
