@@ -35,11 +35,15 @@ FILE_FORMATS = ("svg", "pdf", "png")
 _DPI = 300  # of PNG
 
 _STYLE = (Path(__file__).parent / "report.css").read_text("utf-8").partition("[hidden]")[0]
-COLORS: Mapping[str, str] = MappingProxyType(
-    dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", _STYLE.partition("@media")[0]))
+_NAMES = (
+    *("ink", "muted", "rule", "band", "paper", "good", "bad", "quiet", "warn"),
+    *("series-1", "series-2", "series-3", "series-4", "series-5", "series-6"),
 )
+_LIGHT = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", _STYLE.partition("@media")[0]))
+COLORS: Mapping[str, str] = MappingProxyType({name: _LIGHT[name] for name in _NAMES})
 """CSS variable of ``report.css`` -> its colour on light paper."""
-_VARIABLES = {color: name for name, color in COLORS.items()}  # equal ones are equal in the dark
+_VARIABLES = {color: name for name, color in COLORS.items()}
+"""The way back; those that are equal on light paper are equal in the dark and in print."""
 
 TONE_COLORS: Mapping[Tone, str] = MappingProxyType(
     {
