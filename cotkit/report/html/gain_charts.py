@@ -108,8 +108,8 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> N
     """Paint names, intervals and words: side by side where the figure is wide, else stacked."""
     width, height = figure.bbox.size
     is_wide = width > WIDTHS[1]
-    left, right = (0.36 * width, 0.7 * width) if is_wide else (12.0, width - 12.0)
-    axes = make_axes(figure, x=left, y=0, width=right - left, height=height - _AXIS)
+    start, end = (0.36 * width, 0.7 * width) if is_wide else (12.0, width - 12.0)
+    axes = make_axes(figure, x=start, y=0, width=end - start, height=height - _AXIS)
     row_height = _WIDE_ROW if is_wide else _ROW
     axes.set_ylim(row_height * len(rows), 0)
     axes.set_xlim(*_axis_limits([row.interval for row in rows], [row.gain for row in rows], margin))
@@ -124,7 +124,7 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> N
         value = f"{say_number(row.gain, 'points')} ({ends})"
         if is_wide:
             name_y = words_y = middle = top + row_height / 2
-            words_x, name_width = right + 8, left - 10
+            words_x, name_width = end + 8, start - 10
         else:
             name_y, words_y, middle = top + 6, top + 16, top + 28
             words_x, name_width = 2, width - 4

@@ -315,15 +315,15 @@ class _Panels:
         n_columns, is_matrix, height = self._layout(width)
         families = list(dict.fromkeys(map(_name_family, self.scales)))
         benches = list(dict.fromkeys(scale.bench for scale in self.scales))
-        left = 10.0 if is_matrix else 0.0
-        across = (width - left) / n_columns
+        indent = 10.0 if is_matrix else 0.0
+        across = (width - indent) / n_columns
         for i, scale in enumerate(self.scales):
             row, column = divmod(i, n_columns)
             if is_matrix:
                 row, column = benches.index(scale.bench), families.index(_name_family(scale))
             axes = make_axes(
                 figure,
-                x=left + across * column + 18,
+                x=indent + across * column + 18,
                 y=self._head(width) + row * (height + 2 * LINE + 6),
                 width=across - 24,
                 height=height,
