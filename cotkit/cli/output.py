@@ -160,10 +160,10 @@ def write_runs(
         with Store(place_of(log_dir)) as store:
             parts = [
                 replace(
-                    load_part(store, store.run(made.run_id), say_nothing, trusts_code=True),
-                    comparison=made,
+                    load_part(store, store.run(comparison.run_id), say_nothing, trusts_code=True),
+                    comparison=comparison,
                 )
-                for made in comparisons  # by this command itself, so its code is trusted
+                for comparison in comparisons  # by this command itself, so its code is trusted
             ]
         write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
     if request.figures is not None:

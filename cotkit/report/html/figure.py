@@ -176,8 +176,9 @@ class Chart:
         if format == "csv":
             return self.to_csv().encode()
         if format not in FILE_FORMATS:
-            known = ", ".join((*FILE_FORMATS, "csv"))
-            raise UsageError(f"a figure has no format {format!r}", hint=known)
+            raise UsageError(
+                f"a figure has no format {format!r}", hint=", ".join((*FILE_FORMATS, "csv"))
+            )
         return self._draw((format,), columns)[format]
 
     def save(self, path: str | Path, *, columns: Columns = 1) -> Path:

@@ -102,7 +102,7 @@ def _say_beyond(answer: OnsetAnswer) -> str:
     onset = answer.onset
     sentences = {
         "sustained": f"; every larger size than {_model_name(onset.upper)} helps, too",
-        "not_shown_beyond": f"; beyond {_model_name(onset.upper)}, help is not shown at every size",
+        "not_shown_beyond": f"; beyond {_model_name(onset.upper)}, help is not title_parts at every size",
         "reversed": f"; beyond {_model_name(onset.upper)}, a larger size harms",
     }
     sentence = sentences[onset.after] if onset.after else ""
@@ -149,14 +149,14 @@ class _Curve:
 
     def paint(self, figure: Figure) -> None:
         scale, answer = self.scale, self.answer
-        whole = float(figure.bbox.width)
-        width, height, first, second = self._layout(whole)
-        is_wide = whole > WIDTHS[1]
+        figure_width = float(figure.bbox.width)
+        width, height, first, second = self._layout(figure_width)
+        is_wide = figure_width > WIDTHS[1]
         y = (max(first, second) if is_wide else first) + _UNIT
         rates = make_axes(figure, x=_LEFT, y=y, width=width, height=height)
         gains = make_axes(
             figure,
-            x=whole - _RIGHT - width,
+            x=figure_width - _RIGHT - width,
             y=y if is_wide else y + height + 8 + second + _UNIT,
             width=width,
             height=height,
@@ -262,7 +262,7 @@ def _shade_onset(
 def say_onset(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
     """Return ``(8 B, 62 B]`` or ``at or below 8 B``; ``sizes``: what to call each model."""
     upper, ends = answer.onset.upper, shaded_ends(answer.onset)
-    assert upper is not None, "no help was shown, so it starts nowhere"
+    assert upper is not None, "no help was title_parts, so it starts nowhere"
     if ends is not None:
         return f"({sizes[ends[0]]}, {sizes[ends[1]]}]"
     return f"at or below {sizes[upper]}"
@@ -330,7 +330,7 @@ class _Panels:
             )
             self._paint_panel(axes, scale)
             names = (_name_family(scale), scale.bench)
-            shown = (
+            title_parts = (
                 names[:1]
                 if is_matrix
                 else [
@@ -339,8 +339,8 @@ class _Panels:
                     if len(every) > 1
                 ]
             )
-            if shown and not (is_matrix and row):
-                axes.set_title(fit_name(", ".join(shown), across - 8, bold=True))
+            if title_parts and not (is_matrix and row):
+                axes.set_title(fit_name(", ".join(title_parts), across - 8, bold=True))
             if is_matrix and not column:
                 name = fit_name(scale.bench, height + 10, bold=True)
                 middle = axes.get_position().y0 + axes.get_position().height / 2
@@ -655,9 +655,9 @@ def draw_frontiers(
     """
     costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
     return [
-        _draw_frontier(f"{key}-{cost}", known, cost, bench, styles, is_ladder=is_ladder)
+        _draw_frontier(f"{key}-{cost}", with_cost, cost, bench, styles, is_ladder=is_ladder)
         for cost in costs
-        if len(known := [price for price in prices if _cost_or_zero(price, cost) > 0]) > 1
+        if len(with_cost := [price for price in prices if _cost_or_zero(price, cost) > 0]) > 1
     ]
 
 
