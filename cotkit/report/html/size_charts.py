@@ -102,7 +102,7 @@ def _say_beyond(answer: OnsetAnswer) -> str:
     onset = answer.onset
     sentences = {
         "sustained": f"; every larger size than {_model_name(onset.upper)} helps, too",
-        "not_shown_beyond": f"; beyond {_model_name(onset.upper)}, help is not title_parts at every size",
+        "not_shown_beyond": f"; beyond {_model_name(onset.upper)}, help is not shown at every size",
         "reversed": f"; beyond {_model_name(onset.upper)}, a larger size harms",
     }
     sentence = sentences[onset.after] if onset.after else ""
