@@ -262,7 +262,7 @@ def _shade_onset(
 def say_onset(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
     """Return ``(8 B, 62 B]`` or ``at or below 8 B``; ``sizes``: what to call each model."""
     upper, ends = answer.onset.upper, shaded_ends(answer.onset)
-    assert upper is not None, "no help was title_parts, so it starts nowhere"
+    assert upper is not None, "no help was shown, so it starts nowhere"
     if ends is not None:
         return f"({sizes[ends[0]]}, {sizes[ends[1]]}]"
     return f"at or below {sizes[upper]}"
