@@ -241,11 +241,15 @@ class Hf:
             revision=self.revision,
             accept_terms=self.accept_terms,
             notify=self.notify,
+            choose_dtype=lambda n_params: self._place(n_params).dtype,
         )
+
+    def _place(self, n_params: int | None) -> Placement:
+        return choose_placement(self.device, self.dtype, n_params)
 
     @functools.cached_property
     def _placement(self) -> Placement:
-        return choose_placement(self.device, self.dtype, model_folder.n_params(self._source.folder))
+        return self._place(model_folder.n_params(self._source.folder))
 
     @functools.cached_property
     def _prompter(self) -> Prompter:

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
+from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    DynamicCache,
+    GenerationConfig,
+    PreTrainedModel,
+)
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
@@ -20,6 +28,7 @@ from cotkit.backends.hf.prefix_tree import Node
 from cotkit.backends.hf.sequence import first_line
 from cotkit.backends.hf.source import Placement
 from cotkit.errors import BackendError, ModelLoadError
+from cotkit.models.folder import WEIGHTS_NAME, holds_int8
 from cotkit.types import Notify
 
 
@@ -34,25 +43,53 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
-    device_map: Any = "auto" if placement.spread else {"": placement.device}
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32 if placement.dtype == "int8" else getattr(torch, placement.dtype),
-            device_map=None if placement.device == "cpu" else device_map,
-            output_loading_info=True,
-            trust_remote_code=False,  # else transformers asks on the terminal
-            local_files_only=True,  # a folder names no other place to load from
-        )
+        is_rounded = placement.dtype == "int8" and holds_int8(folder)
+        model = _load_rounded(folder) if is_rounded else _load_folder(folder, placement)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
+    model.eval()
+    return _choose_mode(model, folder.name, notify)
+
+
+def _load_folder(folder: Path, placement: Placement) -> PreTrainedModel:
+    """Load a folder; numbers that are stored as they are used are mapped and not copied."""
+    device_map: Any = "auto" if placement.spread else {"": placement.device}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype="auto" if placement.dtype == "int8" else getattr(torch, placement.dtype),
+        device_map=None if placement.device == "cpu" else device_map,
+        output_loading_info=True,
+        trust_remote_code=False,  # else transformers asks on the terminal
+        local_files_only=True,  # a folder names no other place to load from
+    )
     model, report = loaded
     if unset := sorted(report["missing_keys"]):
         raise ModelLoadError(f"{folder}: the weights lack {unset[0]} (and {len(unset) - 1} more)")
-    model.eval()
     if placement.dtype == "int8":
         to_int8(model)
-    return _choose_mode(model, folder.name, notify)
+        model.float()
+        model.config.dtype = torch.float32
+    return model
+
+
+def _load_rounded(folder: Path) -> PreTrainedModel:
+    """Load what cotkit converted to int8: mapped, no number is copied."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    to_int8(model)
+    state = load_file(folder / WEIGHTS_NAME)
+    unset, unknown = model.load_state_dict(state, strict=False, assign=True)
+    if config.tie_word_embeddings:
+        head = nn.Linear(1, 1, bias=False, device="meta")
+        head.weight = model.get_input_embeddings().weight
+        model.set_output_embeddings(Int8Linear(head))
+        unset = [name for name in unset if not name.startswith("lm_head.")]
+    if unset or unknown:
+        raise ModelLoadError(f"{folder}: the weights lack {[*unset, *unknown][0]}")
+    model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
 
 
 def _choose_mode(model: PreTrainedModel, name: str, notify: Notify) -> Network:
@@ -267,6 +304,7 @@ def _logits_together(
 # The rounding of a token depends on no other token, so that sequences do not depend on their batch.
 
 
+_ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
 _INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
 
 
@@ -279,8 +317,8 @@ class Int8Linear(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        rounded, scale = _round_to_int8(layer.weight.detach().float())
-        self.in_features, self.out_features = layer.in_features, layer.out_features
+        blocks = [_round_to_int8(rows.float()) for rows in layer.weight.detach().split(_ROWS)]
+        rounded, scale = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
         self.register_buffer("scale", scale.t())  # [1, out]
         self.bias = layer.bias

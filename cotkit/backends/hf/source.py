@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -44,10 +44,18 @@ class LocalModel:
     """A hash of the folder's content, the same wherever it lies."""
 
 
-def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> LocalModel:
+def resolve(
+    model: str,
+    *,
+    revision: str | None,
+    accept_terms: bool,
+    notify: Notify,
+    choose_dtype: Callable[[int], str] = lambda _: "float32",
+) -> LocalModel:
     """Find a model: folder, GGUF file, catalogue name, or hub name; fetches it if need be.
 
-    ``MODEL@REVISION`` is a checkpoint: a revision of the hub, or a folder in the model's own.
+    ``choose_dtype`` maps a number of parameters to the number format in which what cotkit converts
+    is kept. ``MODEL@REVISION`` is a checkpoint: a revision of the hub, or a folder in the model's.
 
     Raises:
         UnknownNameError: none of these.
@@ -64,11 +72,14 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
         own = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
         folder = model_folder.checkpoint_folder(own, checkpoint)
     elif entry is not None and revision is None:
-        folder = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
+        dtype = "float32" if entry.source is None else choose_dtype(entry.n_params)
+        folder = fetch.ensure_model(
+            entry.name, notify=notify, accept_terms=accept_terms, dtype=dtype
+        )
     elif path.is_dir():
         folder = path if checkpoint is None else model_folder.checkpoint_folder(path, checkpoint)
     elif path.suffix == ".gguf":
-        folder = fetch.ensure_gguf(path, notify=notify)
+        folder = fetch.ensure_gguf(path, notify=notify, choose_dtype=choose_dtype)
     elif _HUB_NAME.fullmatch(model):
         try:
             folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
@@ -229,7 +240,7 @@ class EngineConfig:
     """What the folder must hold when it is loaded: ``LocalModel.content``; empty: not checked."""
 
 
-def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
+def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement:
     """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
 
     Networks below 10 million parameters are float32 everywhere: they gain nothing from less, and
@@ -250,7 +261,7 @@ def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
         kind = chosen.partition(":")[0]
         old = kind == "cuda" and 0 < major < _BFLOAT16_SINCE
         slow = kind == "cpu" and not _FAST_BFLOAT16 & _cpu_flags()
-        small = n_params < _SMALL
+        small = n_params is not None and n_params < _SMALL
         dtype = "float32" if slow or small else "float16" if old else "bfloat16"
     if dtype == "int8" and chosen != "cpu":
         raise UsageError(f"dtype=int8 is for CPUs, not for {chosen}", hint="add device=cpu")

@@ -1,4 +1,4 @@
-"""Convert a GGUF file to a transformers folder in float32, without torch, in bounded memory.
+"""Convert a GGUF file to a transformers folder, without torch, in bounded memory.
 
 Three architectures: llama (llama.cpp permutes its q and k rows), qwen2 (q, k and v have biases) and
 gemma3 (norm weights are stored plus one). Every tensor of the file is used or the file is refused:
@@ -7,9 +7,10 @@ transformers would fill a missing one with random numbers and only warn.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from cotkit.errors import MissingDependencyError, ModelLoadError
 from cotkit.inputs import first_line
 from cotkit.models.cache import format_bytes, require_space
-from cotkit.models.folder import Float32Array, Tensor, write_float32
+from cotkit.models.folder import WEIGHTS_NAME, fingerprint_of
 from cotkit.models.gguf.config import HeadCounts, Metadata, model_config
 from cotkit.models.gguf.tokenizer import write_tokenizer
+from cotkit.models.weights import BYTES_EACH, Float32Array, Tensor, write_weights
 from cotkit.types import Notify
 
 if TYPE_CHECKING:  # both come with the hf extra
@@ -72,10 +74,14 @@ class Conversion:
     """Name -> SHA-256 in hex of every file written."""
     n_params: int
     """Elements stored; an output head that the file carries apart counts."""
+    fingerprint: str
+    """Of the folder that float32 would have made: the same for every number format."""
 
 
-def convert(path: Path, folder: Path, notify: Notify) -> Conversion:
-    """Write config, tokenizer and float32 weights of a GGUF file into an existing empty folder.
+def convert(path: Path, folder: Path, notify: Notify, dtype: str = "float32") -> Conversion:
+    """Write config, tokenizer and weights of a GGUF file into an existing empty folder.
+
+    ``dtype``: the number format of the weights, one of ``folder.FORMATS``.
 
     Raises:
         MissingDependencyError: the ``gguf`` or ``tokenizers`` package is not installed.
@@ -83,12 +89,12 @@ def convert(path: Path, folder: Path, notify: Notify) -> Conversion:
         ModelLoadError: not a GGUF file, cut short, or of a kind that is not supported.
     """
     try:
-        return _convert(path, folder, notify)
+        return _convert(path, folder, notify, dtype)
     except _PARSING_FAULTS as broken:
         raise _damaged(path, broken) from broken
 
 
-def _convert(path: Path, folder: Path, notify: Notify) -> Conversion:
+def _convert(path: Path, folder: Path, notify: Notify, dtype: str) -> Conversion:
     reader = _open(path)
     metadata = Metadata(path, {name: field.contents for name, field in reader.fields.items()})
     tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -105,12 +111,39 @@ def _convert(path: Path, folder: Path, notify: Notify) -> Conversion:
         for source, target in names.items()
     ]
     n_params = sum(tensor.n_elements for tensor in plan)
-    require_space(folder, 4 * n_params, path.name)
-    notify(f"converting {path.name}: {len(plan)} tensors, {format_bytes(4 * n_params)} in float32")
+    n_bytes = round(BYTES_EACH[dtype] * n_params)
+    require_space(folder, n_bytes, path.name)
+    notify(f"converting {path.name}: {len(plan)} tensors, {format_bytes(n_bytes)} in {dtype}")
     hashes = files.write(folder, vocab_size=plan[0].shape[0])
     hashes |= write_tokenizer(metadata, folder)
-    hashes["model.safetensors"] = write_float32(folder / "model.safetensors", plan)
-    return Conversion(hashes=hashes, n_params=n_params)
+    return write_folder_weights(folder, plan, dtype, hashes)
+
+
+def write_folder_weights(
+    folder: Path, tensors: Sequence[Tensor], dtype: str, hashes: Mapping[str, str]
+) -> Conversion:
+    """Write the weights of a folder; ``hashes``: of its other files."""
+    digest, exact = write_weights(folder / WEIGHTS_NAME, tensors, dtype)
+    return Conversion(
+        hashes={**hashes, WEIGHTS_NAME: digest},
+        n_params=sum(tensor.n_elements for tensor in tensors),
+        fingerprint=fingerprint_of({**hashes, WEIGHTS_NAME: exact}),
+    )
+
+
+def count_numbers(path: Path) -> int:
+    """Count the numbers of all tensors of a GGUF file, from its header alone.
+
+    Raises:
+        ModelLoadError: not a GGUF file, or cut short.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Header(file, path.stat().st_size).check()
+    except OSError as unreadable:
+        raise ModelLoadError(f"{path}: {unreadable.strerror}") from unreadable
+    except _PARSING_FAULTS as broken:
+        raise _damaged(path, broken) from broken
 
 
 def _open(path: Path) -> GGUFReader:
@@ -118,12 +151,9 @@ def _open(path: Path) -> GGUFReader:
         from gguf import GGUFReader
     except ImportError:
         raise MissingDependencyError("gguf", "hf") from None
+    count_numbers(path)
     try:
-        with path.open("rb") as file:
-            _Header(file, path.stat().st_size).check()
         return GGUFReader(path)
-    except OSError as unreadable:
-        raise ModelLoadError(f"{path}: {unreadable.strerror}") from unreadable
     except _PARSING_FAULTS as broken:
         raise _damaged(path, broken) from broken
 
@@ -160,8 +190,9 @@ class _Header:
             raise ValueError("it does not begin with GGUF")
         self._order = ">" if magic[4:6] == b"\0\0" else "<"
 
-    def check(self) -> None:
-        """Walk over all fields and the entries of all tensors."""
+    def check(self) -> int:
+        """Walk over all fields and the entries of all tensors; count the numbers of these."""
+        n_numbers = 0
         n_tensors, n_fields = self._read("Q"), self._read("Q")
         if max(n_tensors, n_fields) > _MOST_ENTRIES:
             raise ValueError("more tensors or fields than any model has")
@@ -173,7 +204,9 @@ class _Header:
             n_dimensions = self._read("I")
             if n_dimensions > _MOST_DIMENSIONS:
                 raise ValueError("a tensor of more dimensions than any has")
-            self._skip(8 * n_dimensions + 4 + 8)
+            n_numbers += math.prod(self._read("Q") for _ in range(n_dimensions))
+            self._skip(4 + 8)
+        return n_numbers
 
     def _read(self, form: str) -> int:
         (value,) = struct.unpack(self._order + form, self._file.read(struct.calcsize(form)))
