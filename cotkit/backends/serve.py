@@ -33,7 +33,7 @@ from cotkit.types import BackendInfo, Completion, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class ServerProgram:
     """A kind of server."""
 
     program: str
@@ -59,26 +59,26 @@ server = xllamacpp.Server(params)
 threading.Event().wait()
 """
 
-ENGINES: Mapping[str, Engine] = {
-    "vllm": Engine(
+ENGINES: Mapping[str, ServerProgram] = {
+    "vllm": ServerProgram(
         program="vllm",
         package="vllm",
         service="vllm",
         arguments=lambda path, name: ["serve", path, "--served-model-name", name],
     ),
-    "sglang": Engine(
+    "sglang": ServerProgram(
         program="sglang",
         package="sglang",
         service="sglang",
         arguments=lambda path, name: ["serve", "--model-path", path, "--served-model-name", name],
     ),
-    "transformers": Engine(
+    "transformers": ServerProgram(
         program="transformers",
         package="transformers",
         service="transformers",
         arguments=lambda path, _: ["serve", path],
     ),
-    "llama.cpp": Engine(
+    "llama.cpp": ServerProgram(
         program="llama-server",
         package="xllamacpp",
         service="llama-cpp",
@@ -273,7 +273,7 @@ def _find_program(name: str) -> str | None:
     return str(own) if own.is_file() else shutil.which(name)
 
 
-def _version(engine: Engine) -> str:
+def _version(engine: ServerProgram) -> str:
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(engine.package)
     return ""

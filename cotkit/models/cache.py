@@ -150,8 +150,8 @@ def remove_model(spec: str) -> list[DiskModel]:
     if not models and "/" in spec:
         return _remove_from_hub(*spec.partition("@")[::2])
     if not models:
-        known = [f"{model.name}:{model.form}" for model in list_disk() if model.form != "hub"]
-        raise UnknownNameError("model on this disk", spec, known)
+        choices = [f"{model.name}:{model.form}" for model in list_disk() if model.form != "hub"]
+        raise UnknownNameError("model on this disk", spec, choices)
     for model in models:
         _remove(model)
     return models
@@ -204,8 +204,8 @@ def _remove_from_hub(hub_id: str, revision: str) -> list[DiskModel]:
         if not revision or each.commit_hash.startswith(revision) or revision in each.refs
     ]
     if not commits:
-        known = [each.commit_hash for each in repo.revisions]
-        raise UnknownNameError(f"revision of {hub_id} on this disk", revision, known)
+        choices = [each.commit_hash for each in repo.revisions]
+        raise UnknownNameError(f"revision of {hub_id} on this disk", revision, choices)
     strategy = replace(hub, repos=frozenset({repo})).delete_revisions(*commits)
     strategy.execute()
     n_bytes = strategy.expected_freed_size

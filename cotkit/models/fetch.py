@@ -279,8 +279,17 @@ _IGNORED_FILES = ["*/*", "*consolidated*"]  # other formats of the same weights
 _REPLY_SECONDS = 10
 
 
-def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) -> Path:
+def fetch_snapshot(
+    hub_id: str,
+    *,
+    revision: str | None = None,
+    notify: Notify,
+    with_code: bool = False,
+    check: Callable[[Path], None] = check_folder,
+) -> Path:
     """Return the folder of a hub model, named by its commit; ask the hub only if it is not here.
+
+    ``with_code``: with its Python files; ``check``: demands what such a folder needs.
 
     Raises:
         MissingDependencyError: the ``huggingface_hub`` package is not installed.
@@ -295,13 +304,13 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
     arguments: dict[str, Any] = {
         "repo_id": hub_id,
         "revision": revision,
-        "allow_patterns": _ALLOWED_FILES,
+        "allow_patterns": [*_ALLOWED_FILES, "*.py"] if with_code else _ALLOWED_FILES,
         "ignore_patterns": _IGNORED_FILES,
         "etag_timeout": _REPLY_SECONDS,
     }
     try:
         folder = Path(str(snapshot_download(**arguments, local_files_only=True)))
-        check_folder(folder)
+        check(folder)
     except (OSError, ModelLoadError):  # not here, or only in part
         pass
     else:
@@ -320,5 +329,5 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
             f"{hub_id} is not on this machine and {why}",
             hint="a local folder or an embedded model such as smollm2-135m works offline",
         ) from fault
-    check_folder(folder)
+    check(folder)
     return folder

@@ -48,10 +48,17 @@ def check_folder(folder: Path) -> None:
         )
     _weight_files(folder)
     if (folder / _ADAPTER).is_file():
-        _check_adapter(folder)
+        check_adapter(folder)
 
 
-def _check_adapter(folder: Path) -> None:
+def check_adapter(folder: Path) -> None:
+    """Demand what a LoRA adapter needs.
+
+    Raises:
+        ModelLoadError: a file is missing, or the package that applies it.
+    """
+    if not (folder / _ADAPTER).is_file():
+        raise ModelLoadError(f"{folder / _ADAPTER} is missing")
     if find_spec("peft") is None:
         raise ModelLoadError(
             f"{folder / _ADAPTER}: an adapter, and the package peft that applies it is not here",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +27,15 @@ from cotkit.backends.hf.dense import DenseContext, count_bytes, is_joinable
 from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
 from cotkit.backends.hf.sequence import first_line
-from cotkit.backends.hf.source import Placement
+from cotkit.backends.hf.source import DEFAULTS, LoadOptions, Placement
 from cotkit.errors import BackendError, ModelLoadError
 from cotkit.models.folder import WEIGHTS_NAME, holds_int8
 from cotkit.types import Notify
 
 
-def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
+def load_network(
+    folder: Path, placement: Placement, notify: Notify, options: LoadOptions = DEFAULTS
+) -> Network:
     """Load weights for inference.
 
     Raises:
@@ -44,28 +47,35 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     transformers_logging.disable_progress_bar()
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
     try:
-        is_rounded = placement.dtype == "int8" and holds_int8(folder)
-        model = _load_rounded(folder) if is_rounded else _load_folder(folder, placement)
+        if placement.dtype == "int8" and holds_int8(folder):
+            model = _load_rounded(folder)
+        else:
+            model = _load_folder(folder, placement, options)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
     model.eval()
-    return _choose_mode(model, folder.name, notify)
+    return _choose_mode(model, folder.name, notify, may_pack=not options.attn_implementation)
 
 
-def _load_folder(folder: Path, placement: Placement) -> PreTrainedModel:
+def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> PreTrainedModel:
     """Load a folder; numbers that are stored as they are used are mapped and not copied."""
+    more = {"attn_implementation": name} if (name := options.attn_implementation) else {}
     device_map: Any = "auto" if placement.spread else {"": placement.device}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype="auto" if placement.dtype == "int8" else getattr(torch, placement.dtype),
         device_map=None if placement.device == "cpu" else device_map,
         output_loading_info=True,
-        trust_remote_code=False,  # else transformers asks on the terminal
+        trust_remote_code=options.trust_remote_code,  # None: it asks on the terminal
         local_files_only=True,  # a folder names no other place to load from
+        **more,
     )
     model, report = loaded
     if unset := sorted(report["missing_keys"]):
         raise ModelLoadError(f"{folder}: the weights lack {unset[0]} (and {len(unset) - 1} more)")
+    if options.adapter is not None:
+        peft = importlib.import_module("peft")
+        model = peft.PeftModel.from_pretrained(model, str(options.adapter)).merge_and_unload()
     if placement.dtype == "int8":
         to_int8(model)
         model.float()
@@ -92,12 +102,13 @@ def _load_rounded(folder: Path) -> PreTrainedModel:
     return model
 
 
-def _choose_mode(model: PreTrainedModel, name: str, notify: Notify) -> Network:
+def _choose_mode(model: PreTrainedModel, name: str, notify: Notify, *, may_pack: bool) -> Network:
     """Return the model in the first of the modes that gives each sequence its own logits."""
     embeddings: Any = model.get_input_embeddings()
     device = embeddings.weight.device
     most = _most_positions(model)
-    if _has_plain_cache(model) and (n_bytes := _packed_bytes(model, device)) is not None:
+    n_bytes = _packed_bytes(model, device) if may_pack and _has_plain_cache(model) else None
+    if n_bytes is not None:
         return Network(model=model, device=device, most_positions=most, bytes_per_token=n_bytes)
     for shares in (True, False):
         dense = Network(

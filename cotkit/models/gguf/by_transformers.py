@@ -22,8 +22,11 @@ def write_folder(metadata: Metadata, folder: Path, dtype: str) -> None:
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
     except ImportError:
         raise MissingDependencyError("torch and transformers", "hf") from None
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     extra: dict[str, Any] = {}
     utils = importlib.import_module("transformers.utils.quantization_config")
     if hasattr(utils, "GgufConfig"):  # since 5.24, which may keep weights packed
