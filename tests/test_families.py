@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the hf extra is not installed")
 pytest.importorskip("transformers", reason="the hf extra is not installed")
 
-from perf.families import FAMILIES, examine  # noqa: E402
+from perf.families import FAMILIES, examine
 
 pytestmark = pytest.mark.full
 
