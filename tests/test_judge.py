@@ -91,6 +91,8 @@ def test_a_stored_run_keeps_its_judge(command: Cotkit, tmp_path: Path) -> None:
 def test_a_strangers_judge_is_consented_to_like_its_model() -> None:
     spec = RunSpec(model="simulated/3b", judge="openai-api/m:base_url=http://far.example/v1")
     assert required_options(spec) == ["--trust-address http://far.example/v1"]
+    code = RunSpec(model="simulated/3b", judge="hf/a/b:trust_remote_code=true")
+    assert required_options(code) == ["--trust-code"]
 
 
 @pytest.mark.parametrize(
