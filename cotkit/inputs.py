@@ -456,6 +456,33 @@ def parse_toml(content: bytes, place: Location) -> dict[str, Any]:
         raise place.make_error(f"this is no TOML: {first_line(broken)}") from broken
 
 
+def find_toml_line(text: str, *keys: str) -> int | None:
+    """Return the line where a key of a TOML document begins, tables first; None: it has none.
+
+    Lines before it are a document without the key, and with it they are one that has it.
+    """
+    lines = text.split("\n")
+
+    def has_key(n_lines: int) -> bool | None:
+        """Return whether the first lines have the key; None: they end within a value."""
+        try:
+            value: Any = tomllib.loads("\n".join(lines[:n_lines]) + "\n")
+        except ValueError:
+            return None
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                return False
+            value = cast("dict[str, Any]", value)[key]
+        return True
+
+    for number, line in enumerate(lines):
+        if keys[-1] in line and has_key(number) is False:
+            answers = (has_key(end) for end in range(number + 1, len(lines) + 1))
+            if next((answer for answer in answers if answer is not None), False):
+                return number + 1
+    return None
+
+
 # Zip archives.
 
 

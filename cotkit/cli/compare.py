@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cotkit.cli.output import PageRequest
     from cotkit.events import Event
     from cotkit.executors.ray import RayExecutor
-    from cotkit.protocols import Backend
+    from cotkit.protocols import Backend, Benchmark
     from cotkit.run import Plan, RunSpec
     from cotkit.run.budget import Resources
     from cotkit.store import Store
@@ -159,7 +159,7 @@ command = with_options(
 # Two models on the same problems.
 
 
-_WITHOUT_MODELS = ("model", "gate", "timing", "exemplar_seeds")
+_WITHOUT_MODELS = ("model", "gate", "timing")
 """Options that a comparison of two models does not have."""
 
 
@@ -257,15 +257,18 @@ def run_and_print(
         typer.Exit: by the verdict, where ``gated``.
     """
     from cotkit.analysis.values import Comparison
+    from cotkit.benchmarks import load_benchmark
     from cotkit.report import render
     from cotkit.store import store_option
     from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], view, page, gated=gated)
     _check_several(specs, resources, view, page)
+    benches = [load_benchmark(parse_spec(spec.bench), print_status) for spec in specs]
     with display.event_sink() as emit:
         answers = [
-            _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
+            _run(spec, bench, resources, log_dir, emit, display, expected=expected)
+            for spec, bench in zip(specs, benches, strict=True)
         ]
     comparisons: list[tuple[Comparison, str]] = []
     for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
@@ -294,6 +297,7 @@ def run_and_print(
 
 def _run(
     spec: RunSpec,
+    bench: Benchmark,
     resources: Resources,
     log_dir: Path | str,
     emit: Callable[[Event], None],
@@ -301,7 +305,6 @@ def _run(
     *,
     expected: str | None,
 ) -> Comparison | ExemplarDraws:
-    from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.compare import run_spec
 
     def on_plan(plan: Plan, backend: Backend, store: Store) -> None:
@@ -321,8 +324,7 @@ def _run(
             forecast = forecast_plan(plan, backend.info, store, resources.prices, backend)
             print_status(*forecast_lines(forecast))
 
-    bench = load_benchmark(parse_spec(spec.bench), print_status)
-    if spec.exemplar_seeds:
+    if spec.has_draws:
         from cotkit.workflows.exemplar_draws import compare_draws
 
         return compare_draws(
@@ -363,10 +365,10 @@ def _check_several(
 
 def _check_draws(spec: RunSpec, view: View, page: PageRequest | None, *, gated: bool) -> None:
     """Refuse what several exemplar draws cannot be printed as."""
-    if not spec.exemplar_seeds:
+    if not spec.has_draws:
         return
     if gated:
-        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
+        raise UsageError("a gate is of one comparison, and several seeds make several")
     if page is not None:
         hint = "leave out --html; later: cotkit report RUN"
         raise UsageError("exemplar draws have no page", hint=hint)
@@ -380,7 +382,8 @@ def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
     from cotkit.report.exemplar_draws import draws_json, draws_text
 
     write = draws_json if format_.value == "json" else draws_text
-    print_text(write(draws.variances, draws.seeds, draws.comparisons).removesuffix("\n"), raw=False)
+    text = write(draws.variances, draws.seeds, draws.comparisons, draws.kind)
+    print_text(text.removesuffix("\n"), raw=False)
 
 
 def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand
 
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
+from cotkit.paths import check_overwrites
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _T = TypeVar("_T")
 
 _LONGEST_PATH = 1000
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+STUDY_HEAD = "# A study of cotkit:"
+"""How a study file that ``--save`` wrote begins."""
 
 
 # How help shows the options: in panels, the common ones first, no name ever cut.
@@ -48,6 +51,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
+        "sample_seeds",
         *("thinking", "max_thinking_tokens"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
         *("confirm_run_unsafe_code", "sandbox", "trust_code"),
@@ -73,7 +77,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
-        *("log_level", "log_dir", "store", "tag"),
+        *("log_level", "log_dir", "store", "tag", "save"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
@@ -194,7 +198,12 @@ def read_specs(
     exemplar_seeds: str | None = typer.Option(
         None,
         "--exemplar-seeds",
-        help="Several exemplar seeds, e.g. 0,1,2: also reports how much they matter.",
+        help="Several exemplar seeds, e.g. 0,1,2: how much they matter; of a ladder the mean.",
+    ),
+    sample_seeds: str | None = typer.Option(
+        None,
+        "--sample-seeds",
+        help="The same with seeds of sampled decoding, on the same problems.",
     ),
     max_tokens: int | None = typer.Option(
         None, "--max-tokens", help="Token limit of every arm (default: each strategy's own)."
@@ -315,7 +324,8 @@ def read_specs(
         seed=seed,
         exemplars=exemplars if num_fewshot is None else _set_exemplar_count(exemplars, num_fewshot),
         exemplar_seed=DEFAULTS.exemplar_seed if exemplar_seed is None else exemplar_seed,
-        exemplar_seeds=() if exemplar_seeds is None else _read_seeds(exemplar_seeds),
+        exemplar_seeds=_read_seeds("--exemplar-seeds", exemplar_seeds),
+        sample_seeds=_read_seeds("--sample-seeds", sample_seeds),
         generation=generation,
         system=None if system is None else read_system(system),
         reader=reader,
@@ -394,9 +404,20 @@ def with_options(
     return wrap
 
 
-def read_user_options(ctx: typer.Context) -> frozenset[str]:
-    """Return the names of the parameters that the user wrote on the command line."""
-    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+def read_user_options(
+    ctx: typer.Context,
+    save: Path | None = typer.Option(
+        None, "--save", help="Also write these options as a study file, for cotkit run FILE."
+    ),
+) -> frozenset[str]:
+    """Return the names of the parameters that the user wrote on the command line.
+
+    Raises:
+        UsageError: the file of ``--save``, which ``StudyCommand`` writes, cannot be written.
+    """
+    if save is not None:
+        check_overwrites(save, STUDY_HEAD.lower().encode(), "study that --save wrote")
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params.keys() - {"save"}}
     return frozenset(
         name
         for name, source in sources.items()
@@ -441,15 +462,15 @@ def _read_stop(text: str | None) -> Literal["decided"] | None:
     return "decided" if text else None
 
 
-def _read_seeds(text: str) -> tuple[int, ...]:
+def _read_seeds(option: str, text: str | None) -> tuple[int, ...]:
     from cotkit.registry import parse_integer
 
+    if text is None:
+        return ()
     try:
         return tuple(map(parse_integer, text.split(",")))
     except ValueError:
-        raise UsageError(
-            f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"
-        ) from None
+        raise UsageError(f"{option} {text!r} is not a list of numbers", hint="e.g. 0,1,2") from None
 
 
 def _set_exemplar_count(exemplars: str, k: int) -> str:

@@ -65,8 +65,8 @@ if TYPE_CHECKING:
 class LadderChoice:
     """What a ladder is made of: models to run, or runs of the store."""
 
-    models: tuple[str, ...]
-    """Models to run; empty with ``runs``."""
+    sides: tuple[LadderSide, ...]
+    """Ladders of models to run, each a curve of its own; empty with ``runs``."""
     runs: tuple[str, ...]
     """Ids of runs of the store, instead."""
     benches: tuple[str, ...]
@@ -92,11 +92,12 @@ def scale_and_print(
     ``page``: to be written, too; ``trusts_code``: whether Python files that stored runs name run.
 
     Raises:
-        CotkitError: as ``scale_models`` and ``scale_runs``.
+        CotkitError: as ``scale_ladders`` and ``scale_runs``.
         IncompleteRunError: attempts failed; what there is was printed.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.workflows.scale import scale_models, scale_runs
+    from cotkit.workflows.contrasts import scale_ladders
+    from cotkit.workflows.scale import scale_runs
 
     def on_plan(forecast: LadderForecast) -> None:
         if display.mode != "none":
@@ -114,9 +115,9 @@ def scale_and_print(
                 trusts_code=trusts_code,
             )
         else:
-            result = scale_models(
+            result = scale_ladders(
                 spec,
-                ladder.models,
+                ladder.sides,
                 [(text, load_benchmark(parse_spec(text), print_status)) for text in ladder.benches],
                 options,
                 log_dir=log_dir,
@@ -398,13 +399,27 @@ def _check_with_over(user_options: frozenset[str]) -> None:
             )
 
 
-def _ladder_sides(
-    names: tuple[str, ...], family: str | None, runs: str | None, over: str
+def _ladder_sides(names: tuple[str, ...], families: tuple[str, ...]) -> tuple[LadderSide, ...]:
+    """Return the ladder of the models, or that of each family."""
+    from cotkit.workflows.contrasts import LadderSide
+    from cotkit.workflows.ladder import family_models
+
+    if names:
+        return (LadderSide(name=None, models=names),)
+    return tuple(LadderSide(name=name, models=family_models(name)) for name in families)
+
+
+def _two_sides(
+    sides: tuple[LadderSide, ...], runs: str | None, over: str
 ) -> tuple[LadderSide, LadderSide]:
-    """Return the two ladders: ``over`` is of runs where the first is, else a family or models."""
+    """Return the two ladders: ``over`` is of runs where the first is, else a family or models.
+
+    Raises:
+        UsageError: more than one ladder is compared with it.
+    """
     from cotkit.run.spec import list_specs
     from cotkit.workflows.contrasts import LadderSide
-    from cotkit.workflows.ladder import family_models, is_family
+    from cotkit.workflows.ladder import is_family
 
     if runs is not None:
         first, second = (
@@ -412,10 +427,11 @@ def _ladder_sides(
             for text in (runs, over)
         )
         return first, second
-    first = LadderSide(name=family, models=names if family is None else family_models(family))
-    if is_family(over):
-        return first, LadderSide(name=over, models=family_models(over))
-    return first, LadderSide(name=None, models=list_specs(over))
+    if len(sides) > 1:
+        raise UsageError("one --family is compared with --over", hint="name it alone")
+    names = list_specs(over)
+    (second,) = _ladder_sides((), (over,)) if is_family(over) else _ladder_sides(names, ())
+    return sides[0], second
 
 
 def _compare_and_print(
@@ -509,8 +525,11 @@ def scale(
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
-    family: str | None = typer.Option(
-        None, "--family", help="All models of a family (cotkit models names them); or simulated."
+    family: list[str] = typer.Option(
+        [],
+        "--family",
+        help="All models of a family (cotkit models names them), or simulated; NAME:key=value: with"
+        " a setting; several are a curve each.",
     ),
     over: str | None = typer.Option(
         None,
@@ -567,11 +586,10 @@ def scale(
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.interop.results import read_sizes
     from cotkit.run.spec import list_specs
-    from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions
 
-    names = list_specs(models)
-    of_family = family is not None and not foreign.n_ladders
+    names, families = list_specs(models), list_specs(family)
+    of_family = bool(families) and not foreign.n_ladders
     if sum((bool(names), of_family, runs is not None, foreign.n_ladders)) != 1:
         hint = "--models A,B,C, --family NAME, --runs ID,ID, --published NAME or --from FILE"
         raise UsageError("name the ladder once", hint=hint)
@@ -587,11 +605,15 @@ def scale(
                 "one --bench at a time for existing results",
                 hint="leave it out for every benchmark",
             )
+        if len(families) > 1:
+            raise UsageError(
+                "one --family at a time for existing results", hint="leave it out for all"
+            )
         scale_foreign(
             foreign,
             ResultsQuestion(
                 bench=bench[0] if "bench" in user_options else None,
-                family=family,
+                family=families[0] if families else None,
                 strategies=spec.strategies if "strategy" in user_options else (),
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
@@ -619,10 +641,11 @@ def scale(
         by_steps=by_steps,
         by_length=by_length,
     )
+    sides = _ladder_sides(names, families)
     if over is not None:
         _compare_and_print(
             spec.paced(pace),
-            _ladder_sides(names, family, runs, over),
+            _two_sides(sides, runs, over),
             list_specs(bench) if runs is None else (),
             options,
             replace(resources, executor=executor),
@@ -636,7 +659,7 @@ def scale(
     scale_and_print(
         spec.paced(pace),
         LadderChoice(
-            models=family_models(family) if family is not None else names,
+            sides=sides,
             runs=tuple(run for run in (runs or "").split(",") if run),
             benches=list_specs(bench),
         ),
@@ -673,7 +696,7 @@ def _read_loss(text: str) -> tuple[str, float]:
 scale.__doc__ = f"{scale.__doc__}\n\n\b{EXAMPLES}"
 command = with_options(
     read_user_options,
-    fix_options(read_specs, model="", bench=[DEFAULT_BENCH], stop_when=None, exemplar_seeds=None),
+    fix_options(read_specs, model="", bench=[DEFAULT_BENCH], stop_when=None),
     read_pace,
     fix_options(read_resources, budget_usd=None, budget_tokens=None, budget_time=None),
     read_foreign,

@@ -184,7 +184,8 @@ def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
 
 def _answer_table(scales: Sequence[Scale]) -> Table:
     """Return a row for each arm: where help begins, and what it gains at the largest size."""
-    several, by_family = len(scales) > 1, _share_benches(scales)
+    by_family = _share_benches(scales)
+    by_bench = len(scales) > 1 and (not by_family or len({s.bench for s in scales}) > 1)
     rows = [
         (scale, answer, largest)
         for scale in scales
@@ -199,7 +200,7 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
     def make_row(scale: Scale, answer: OnsetAnswer, point: Point) -> Iterator[Field]:
         onset, cost = answer.onset, costs.get((point.rung.model, answer.arm))
         usd = None if cost is None else cost.usd
-        yield Field("bench", "benchmark", scale.bench, when=several and not by_family)
+        yield Field("bench", "benchmark", scale.bench, when=by_bench)
         yield Field("family", "family", scale.family or "several", when=by_family)
         yield Field("arm", "arm", answer.arm)
         yield Field("lower", begins, _size_of(onset.lower, answer, scale))

@@ -48,9 +48,16 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
 def family_models(family: str) -> tuple[str, ...]:
     """Return the models of a family as users name them, the smallest first.
 
+    ``NAME:key=value`` is the same family with a setting: each of its models has it.
+
     Raises:
         UnknownNameError: no family has this name.
     """
+    family, colon, settings = family.partition(":")
+    return tuple(f"{model}{colon}{settings}" for model in _list_models(family))
+
+
+def _list_models(family: str) -> tuple[str, ...]:
     if family == "simulated":
         return SIMULATED
     entries = sorted(catalogue.entries(), key=lambda entry: entry.n_params)
@@ -63,6 +70,7 @@ def family_models(family: str) -> tuple[str, ...]:
 
 def is_family(name: str) -> bool:
     """Return whether :func:`family_models` has models of this name."""
+    name = name.partition(":")[0]
     return name == "simulated" or any(entry.family == name for entry in catalogue.entries())
 
 

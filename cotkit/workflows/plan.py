@@ -85,8 +85,8 @@ def plan_spec(
         if emit is not None:
             emit(Said(text=text))
 
-    plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
-    merged, place = _merge_plans(plans), place_of(log_dir)
+    plans = draw_plans(spec, bench) if spec.has_draws else (make_plan(spec, bench),)
+    merged, place = _merge_plans(plans, list(spec.draws())), place_of(log_dir)
     exists = not isinstance(place, Path) or place.is_file()
     with Store(place) if exists else contextlib.nullcontext() as store:
         asking = backend or build_backend(
@@ -155,13 +155,13 @@ def forecast_plan(
     )
 
 
-def _merge_plans(plans: Sequence[Plan]) -> Plan:
+def _merge_plans(plans: Sequence[Plan], names: Sequence[str]) -> Plan:
     """Return a plan with the arms of all draws, and without pairs, as no gain is of one draw."""
     if len(plans) == 1:
         return plans[0]
     arms = [
-        replace(arm, name=f"{arm.name} (exemplar seed {plan.spec.exemplar_seed})")
-        for plan in plans
+        replace(arm, name=f"{arm.name} ({name})")
+        for plan, name in zip(plans, names, strict=True)
         for arm in plan.arms
     ]
     return replace(plans[0], arms=tuple(arms), pairs=())

@@ -1,0 +1,178 @@
+"""Study files: every option of compare and scale, located errors, what a stranger must not choose."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cotkit.cli import app
+from cotkit.cli.study import Study, Value, list_arguments, options_by_key, read_study, write_study
+from cotkit.errors import Location
+from tests.conftest import Cotkit
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore
+FREE = 'model = "simulated/8b"\nlimit = 4\ndisplay = "none"\n'
+
+
+def write(text: str, name: str = "study.toml") -> str:
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+def test_a_study_is_its_command_and_running_it_again_makes_nothing(command: Cotkit) -> None:
+    name = write(FREE + 'strategy = ["cot", "zero-shot-cot"]\nformat = "json"\nhtml = "a.html"\n')
+    first = command("run", name)
+    assert first.code == 0
+    assert f"study {name}: cotkit compare --model=simulated/8b --limit=4" in first.err
+    page = Path("a.html").read_bytes()
+    asked = ("--model", "simulated/8b", "--limit", "4", "--strategy", "cot,zero-shot-cot")
+    same = command("compare", *asked, "--format", "json", "--display", "none")
+    again = command("run", name)
+    assert first.out == again.out == same.out
+    assert Path("a.html").read_bytes() == page
+    plan = command("run", name, "--plan", "--strategy", "cot")
+    assert "in the store, 0 to make" in plan.out
+    assert "zero-shot" not in plan.out
+
+
+def test_what_follows_the_study_goes_before_it(command: Cotkit) -> None:
+    name = write(FREE + 'bench = ["gsm-mini"]\nformat = "json"\n')
+    done = command("run", name, "--bench", "arithmetic", "--limit", "3", "-f", "csv")
+    assert done.code == 0
+    assert "arithmetic" in done.out.splitlines()[1]
+    ladder = command("run", name, "--models", "simulated/1b,simulated/8b")
+    assert "two, not" not in ladder.err
+    assert "cotkit compare --limit=4" in ladder.err
+
+
+def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
+    name = write(
+        'models = ["simulated/1b", "simulated/100b"]\nbench = ["arithmetic", "gsm-mini"]\n'
+        'strategy = "cot"\nexemplar_seeds = [0, 1]\nlimit = 4\ndisplay = "none"\nfull = true\n'
+    )
+    done = command("run", name)
+    assert done.code == 0
+    assert "cotkit scale" in done.err
+    assert "means over 2 draws (exemplar seed 0; exemplar seed 1), problem by problem" in " ".join(
+        done.out.split()
+    )
+    assert "0 to make" in command("run", name, "--plan").out.replace("      0  ", "0 to make")
+    both = command("run", name, "--family", "simulated", "--family", "simulated:ceiling=0.2")
+    assert both.code == 0
+    assert "arithmetic, simulated:ceiling=0.2" in both.out
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ('modle = "x"', "1:modle", "did you mean model"),
+        (f"{FREE}margin = '2'", "4:margin", "without quotes"),
+        (f"{FREE}strategy = 'cott'", "4:strategy", "did you mean cot"),
+        (f"{FREE}strategy = ['cot', 'cot:foo=1']", "4:strategy", "known: calculator"),
+        (f"{FREE}bench = ['gsm-mini', 'gms8k']", "4:bench", "did you mean gsm8k"),
+        (f"{FREE}# more\n\n[gen-kwargs]\nfoo = 1", "6:gen-kwargs", "unknown generation parameter"),
+        ('model = "simulated/8b"\nlimit = -5', "2:limit", "a number, or all"),
+        ('model = """\nlimit = 5\n"""\nlimit = "5x"', "4:limit", "not a number"),
+        ("family = ['simulatedd']", "1:family", "did you mean simulated?"),
+        ("command = 'comparee'", "1:command", "compare, scale"),
+        ("x = ", "1", "no TOML"),
+        (f"{FREE}full = 1", "4:full", "true or false"),
+        (f"{FREE}seed = true", "4:seed", "a whole number"),
+        (f"{FREE}seed = 1.5", "4:seed", "not a valid int"),
+        (f"{FREE}seed = [1, 2]", "4:seed", "a list?"),
+        (f"{FREE}format = 'jsn'", "4:format", "not one of"),
+        (f"{FREE}bench = []", "4:bench", "nothing is named"),
+        (f"{FREE}bench = [['a']]", "4:bench", "no text and no number"),
+        (f"{FREE}strategy = {{cot = 1}}", "4:strategy", "a table?"),
+        (f"{FREE}seed = 2025-01-01", "4:seed", "no text and no number"),
+        (f"{FREE}reader = 'flexibl'", "4:reader", "did you mean flexible"),
+        (f"{FREE}store = 'postgresql://x'", "4:store", "write --store behind cotkit run FILE"),
+        (f"{FREE}log_dir = 'x'", "4:log_dir", "write --log-dir behind"),
+        (f"{FREE}track = 'jsonl:x'", "4:track", "a file may be a stranger's"),
+        (f"{FREE}confirm-run-unsafe-code = true", "4:confirm-run-unsafe-code", "stranger's"),
+        (f"{FREE}html = '/tmp/a.html'", "4:html", "not below the folder"),
+        (f"{FREE}html = 'x/../../a.html'", "4:html", "not below the folder"),
+        (f"{FREE}strategy = './x.py'", "4:strategy", "if you mean it: --trust-code"),
+        (f"{FREE}bench = ['./x.py']", "4:bench", "--trust-code"),
+        (
+            'model = "openai-api/x"\nmodel-args = {base_url = "http://evil.example/v1"}',
+            "2:model-args",
+            "--trust-address http://evil.example/v1",
+        ),
+        (
+            'models = ["openai/x", "openai-api/x:base_url=http://evil.example/v1"]',
+            "1:models",
+            "--trust-address http://evil.example/v1",
+        ),
+    ],
+)
+def test_errors_name_file_line_and_key(text: str, place: str, hint: str, command: Cotkit) -> None:
+    done = command("run", write(text))
+    assert (done.code, done.out) == (65, "")
+    last = done.err.splitlines()[-1]
+    assert last.startswith(f"cotkit: study.toml:{place}: ")
+    assert hint in last
+    assert not Path("logs").exists()
+
+
+def test_a_folder_no_file_no_study_and_no_option(command: Cotkit) -> None:
+    assert "no such file" in command("run", "nope.toml").err
+    assert "it is a folder" in command("run", ".").err
+    assert "did you mean" in command("run", "study:wei2023").err
+    assert command("run", write(FREE), "--limt", "5").code == 2
+    assert "unexpected argument" in command("run", write(FREE), "more").err
+    assert "comes first" in command("run", "--limit", "5").err
+
+
+def test_save_writes_what_runs_again_to_the_same_bytes(command: Cotkit) -> None:
+    asked = ("--models", "simulated/1b,simulated/8b", "--limit", "4", "--display", "none")
+    first = command("scale", *asked, "--log-dir", "elsewhere", "--save", "mine.toml")
+    assert first.code == 0
+    assert "written: mine.toml" in first.err
+    text = Path("mine.toml").read_text()
+    assert 'command = "scale"' in text
+    assert "# cotkit run mine.toml --log-dir=elsewhere" in text
+    again = command("run", "mine.toml", "--log-dir", "elsewhere")
+    assert again.out == first.out
+    Path("other.toml").write_text("# my notes\n")
+    kept = command("scale", *asked, "--save", "other.toml")
+    assert "other.toml is there and is no study" in kept.err
+    refused = command("compare", "--strategy", "cott", "--save", "new.toml")
+    assert (refused.code, Path("new.toml").exists()) == (2, False)
+
+
+TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12)
+NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=6)
+
+
+def values_of(option: Any) -> st.SearchStrategy[Value]:  # noqa: ANN401 - click's
+    if option.is_flag:
+        return st.booleans()
+    if option.type.name == "choice":
+        return st.sampled_from([str(choice) for choice in option.type.choices])
+    if option.type.name in {"int", "float"}:
+        return st.integers() if option.type.name == "int" else st.floats(allow_nan=False)
+    if option.type.name == "path":
+        return NAMES
+    if "MODEL=" in option.help:
+        return st.dictionaries(TEXTS, st.integers(), min_size=1, max_size=2)
+    return st.lists(TEXTS, min_size=1, max_size=2) if option.multiple else TEXTS
+
+
+@given(st.data(), st.sampled_from(["compare", "scale"]))
+def test_what_is_written_is_read_back(data: st.DataObject, name: str) -> None:
+    refused = {"save", "store", "log-dir", "track", "sandbox", "executor", "accept-terms"}
+    options = options_by_key(COMMANDS[name])
+    keys = sorted(k for k in options if k not in refused and not k.startswith(("ray-", "trust-")))
+    keys = [key for key in keys if key != "confirm-run-unsafe-code"]
+    chosen = data.draw(st.lists(st.sampled_from(keys), unique=True, max_size=5))
+    study = Study(command=name, options={k: data.draw(values_of(options[k])) for k in chosen})
+    text = write_study(study, head=["# a study"])
+    assert read_study(text.encode(), Location(file="x"), COMMANDS).study == study
+    assert all(isinstance(word, str) for word in list_arguments(study, COMMANDS[name]))
