@@ -1,4 +1,4 @@
-"""Study files: every option of compare and scale, located errors, what a stranger must not choose."""
+"""Study files: every option of compare and scale, located errors, what no file may choose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cotkit.cli.study import Study, Value, list_arguments, options_by_key, read_
 from cotkit.errors import Location
 from tests.conftest import Cotkit
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 FREE = 'model = "simulated/8b"\nlimit = 4\ndisplay = "none"\n'
 
 
@@ -78,7 +78,8 @@ def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
         (f"{FREE}bench = ['gsm-mini', 'gms8k']", "4:bench", "did you mean gsm8k"),
         (f"{FREE}# more\n\n[gen-kwargs]\nfoo = 1", "6:gen-kwargs", "unknown generation parameter"),
         ('model = "simulated/8b"\nlimit = -5', "2:limit", "a number, or all"),
-        ('model = """\nlimit = 5\n"""\nlimit = "5x"', "4:limit", "not a number"),
+        ('system = """\nlimit = 5\n"""\nlimit = "5x"', "4:limit", "a number, or all"),
+        ('model = "a,limit = 5"\nfamily = "x"', "1:model", "unknown option of cotkit scale"),
         ("family = ['simulatedd']", "1:family", "did you mean simulated?"),
         ("command = 'comparee'", "1:command", "compare, scale"),
         ("x = ", "1", "no TOML"),

@@ -35,7 +35,7 @@ from cotkit.cli.output import (
     print_text,
     read_display,
     read_page,
-    write_run,
+    write_runs,
     write_summary,
 )
 from cotkit.errors import IncompleteRunError, UsageError
@@ -263,30 +263,33 @@ def run_and_print(
     from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], view, page, gated=gated)
-    _check_several(specs, resources, view, page)
+    _check_several(specs, resources)
     benches = [load_benchmark(parse_spec(spec.bench), print_status) for spec in specs]
     with display.event_sink() as emit:
         answers = [
             _run(spec, bench, resources, log_dir, emit, display, expected=expected)
             for spec, bench in zip(specs, benches, strict=True)
         ]
+    runs = [answer for answer in answers if isinstance(answer, Comparison)]
     comparisons: list[tuple[Comparison, str]] = []
-    for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
+    for spec, run in zip(specs, runs, strict=False):
+        options = " ".join((store_option(log_dir), *required_options(spec)))
+        comparisons.append((run, f"go on with: cotkit resume {run.run_id} {options}"))
+    if runs:
+        hints = hint_lines(view, runs[0].run_id, log_dir)
+        report = runs if len(runs) > 1 else runs[0]
+        print_rendered(partial(render, report, timing=timing, hints=hints, **view.settings()))
+        if page is not None:
+            write_runs(page, runs, log_dir, timing=timing)
+    for number, draws in enumerate(
+        answer for answer in answers if not isinstance(answer, Comparison)
+    ):
+        from cotkit.workflows.exemplar_draws import RESUME_HINT
+
         if number:
             print_lines("")
-        if isinstance(answer, Comparison):
-            hints = hint_lines(view, answer.run_id, log_dir)
-            print_rendered(partial(render, answer, timing=timing, hints=hints, **view.settings()))
-            options = " ".join((store_option(log_dir), *required_options(spec)))
-            hint = f"go on with: cotkit resume {answer.run_id} {options}"
-            comparisons.append((answer, hint))
-            if page is not None:
-                write_run(page, answer, log_dir, timing=timing)
-        else:
-            from cotkit.workflows.exemplar_draws import RESUME_HINT
-
-            _print_draws(answer, view.format)
-            comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
+        _print_draws(draws, view.format)
+        comparisons += [(comparison, RESUME_HINT) for comparison in draws.comparisons]
     if gated:
         for comparison, _ in comparisons:
             write_summary(comparison)
@@ -341,25 +344,14 @@ def _run(
     )
 
 
-def _check_several(
-    specs: Sequence[RunSpec], resources: Resources, view: View, page: PageRequest | None
-) -> None:
-    """Refuse what several benchmarks cannot be printed as or share."""
+def _check_several(specs: Sequence[RunSpec], resources: Resources) -> None:
+    """Refuse what several benchmarks cannot share."""
     from cotkit.run.budget import Budget
 
-    if len(specs) == 1:
-        return
-    if resources.budget != Budget():
+    if len(specs) > 1 and resources.budget != Budget():
         raise UsageError(
             "a budget is of one run, and several benchmarks make several",
             hint="--limit bounds what they take",
-        )
-    if page is not None:
-        hint = "leave out --html; later: cotkit report RUN"
-        raise UsageError("the comparisons of several benchmarks have no page", hint=hint)
-    if view.format.value not in {"table", "markdown"}:
-        raise UsageError(
-            f"several benchmarks have no format {view.format.value}", hint="table or markdown"
         )
 
 

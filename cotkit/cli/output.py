@@ -127,10 +127,10 @@ def check_page(path: Path) -> None:
         raise MissingDependencyError("matplotlib", "report")
 
 
-def write_run(
-    request: PageRequest, comparison: Comparison, log_dir: Path | str, *, timing: bool
+def write_runs(
+    request: PageRequest, comparisons: Sequence[Comparison], log_dir: Path | str, *, timing: bool
 ) -> None:
-    """Write the page of a run that has just been made.
+    """Write the page of runs that have just been made.
 
     Raises:
         UsageError: as :func:`write_page`.
@@ -140,10 +140,14 @@ def write_run(
     from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
-        run = store.run(comparison.run_id)
-        part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
-    part = request.select_samples(replace(part, comparison=comparison))
-    _write_requested(request, page([part], timing=timing))
+        parts = [
+            replace(
+                load_part(store, store.run(comparison.run_id), say_nothing, trusts_code=True),
+                comparison=comparison,
+            )
+            for comparison in comparisons  # of the command itself
+        ]
+    _write_requested(request, page(list(map(request.select_samples, parts)), timing=timing))
 
 
 def write_scales(

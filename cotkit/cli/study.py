@@ -80,10 +80,10 @@ class StudyFile:
         def score(key: str) -> int:
             words = set(_WORD.findall(say_value(self.study.options[key])))
             words &= set(_WORD.findall(error.message))
-            names = f"--{key}" in error.message or re.search(
-                rf"\b{key.replace('-', '[- ]')}\b", error.message
-            )
-            return 1000 * bool(names) + sum(map(len, words))
+            if f"--{key}" in error.message:
+                return 1000
+            name = rf"\b{key.replace('-', '[- ]')}\b"
+            return sum(map(len, words)) + (3 if re.search(name, error.message) else 0)
 
         scores = {key: score(key) for key in keys}
         best = max(scores.values(), default=0)
@@ -112,7 +112,11 @@ def read_study(content: bytes, place: Location, commands: Mapping[str, Any]) -> 
         error = UsageError(f"{str(command)[:40]!r} is no command of a study", hint="compare, scale")
         raise file.make_error(error, "command")
     options = options_by_key(commands[command])
-    for key, written_key in keys.items():
+    for written_key in (key for key in table if key != "command"):
+        key = written_key.replace("_", "-")
+        if keys[key] != written_key:
+            twice = UsageError(f"{key} stands twice", hint="leave one out")
+            raise file.make_error(twice, written_key)
         try:
             _check_key(key, table[written_key], options, command)
         except UsageError as error:

@@ -179,7 +179,8 @@ SECTIONS: tuple[str, ...] = (
         "staircase",
         "jumps",
         "frontier",
-        "equal_tokens",
+        "means",
+        "benchmarks",
     ),
     *("equal_tokens", "checks", "runs", "notes"),
 )
