@@ -25,6 +25,7 @@ from cotkit.cli.options import (
 from cotkit.cli.output import (
     RunDisplay,
     check_contrasts,
+    check_left_out,
     exit_by_worst,
     forecast_lines,
     hint_lines,
@@ -294,6 +295,7 @@ def run_and_print(
         for comparison, _ in comparisons:
             write_summary(comparison)
     _check_complete(comparisons)
+    check_left_out(note for comparison, _ in comparisons for note in comparison.notes)
     if gated:
         exit_by_worst([comparison for comparison, _ in comparisons])
 

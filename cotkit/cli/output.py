@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -203,12 +203,26 @@ def check_contrasts(result: ContrastResult) -> None:
     Raises:
         IncompleteRunError: they are.
     """
+    check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"
             + (f", most for this: {result.why_failed}" if result.why_failed else ""),
             hint="the same command tries them again",
         )
+
+
+def check_left_out(notes: Iterable[str]) -> None:
+    """Refuse to end well where a strategy that was asked for could not run.
+
+    Raises:
+        UsageError: the first such note.
+    """
+    from cotkit.analysis.values import LeftOut
+
+    for note in notes:
+        if isinstance(note, LeftOut):
+            raise UsageError(note)
 
 
 def _write_requested(request: PageRequest, text: str) -> None:

@@ -30,6 +30,7 @@ from cotkit.cli.output import (
     RunDisplay,
     align_columns,
     check_contrasts,
+    check_left_out,
     count_of,
     estimate_cells,
     hint_lines,
@@ -126,6 +127,7 @@ def scale_and_print(
                 resources=resources,
             )
     print_scales(result.scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
+    check_left_out(note for scale in result.scales for note in scale.notes)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are holes"
@@ -260,7 +262,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
 """Options that have an effect on existing results."""
 
 _OPTIONS_WITH_RUNS = (
-    _OPTIONS_WITH_SOURCES - {"published", "sources", "params", "include_unverified", "family"}
+    _OPTIONS_WITH_SOURCES - {"published", "sources", "include_unverified", "family"}
 ) - {*("bench", "strategy", "baseline")} | {
     "runs",
     "by_steps",
@@ -300,12 +302,9 @@ class ForeignResults:
             UsageError: names the option.
         """
         own = {"published", "sources"} & user_options
-        for name in sorted(
-            user_options - _OPTIONS_WITH_SOURCES if own else user_options & {"params"}
-        ):
+        for name in sorted(user_options - _OPTIONS_WITH_SOURCES if own else ()):
             raise UsageError(
-                f"--{name.replace('_', '-')} has no effect "
-                + ("on existing results" if own else "without --from or --published"),
+                f"--{name.replace('_', '-')} has no effect on existing results",
                 hint="cotkit scale --help",
             )
         if self.include_unverified and self.published is None:
@@ -329,7 +328,7 @@ def read_foreign(
         help="Instead: [ARM=]lm-eval:DIR, [ARM=]inspect:FILE or csv:FILE; may be repeated.",
     ),
     params: list[str] = typer.Option(
-        [], "--params", help="MODEL=7B: a size that neither the file nor the catalogue knows."
+        [], "--params", help="MODEL=7B: a size that neither file, server nor catalogue knows."
     ),
     include_unverified: bool = typer.Option(
         False, "--include-unverified", help="Count rows of --published that were not verified."
@@ -584,8 +583,8 @@ def scale(
     Runs every model on the same problems and prints where material help starts, as a bracket.
     """
     from cotkit.interop.ladders import ResultsQuestion
-    from cotkit.interop.results import read_sizes
     from cotkit.run.spec import list_specs
+    from cotkit.workflows.ladder import read_sizes
     from cotkit.workflows.scale import ScaleOptions
 
     names, families = list_specs(models), list_specs(family)
@@ -637,6 +636,7 @@ def scale(
         assume_sustained=assume is not None,
         thresholds=_read_thresholds(thresholds),
         losses=dict(map(_read_loss, loss)),
+        sizes=read_sizes(foreign.params),
         replicates=replicates,
         by_steps=by_steps,
         by_length=by_length,

@@ -30,7 +30,7 @@ from cotkit.analysis.scale.values import (
     Step,
     ThinnedOnset,
 )
-from cotkit.report.comparison_tables import outcome_warnings
+from cotkit.report.comparison_tables import left_out_warnings, outcome_warnings
 from cotkit.report.document import (
     UNWALLED,
     Curve,
@@ -163,6 +163,7 @@ def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
 
     Of one scale for each gain, of several together.
     """
+    yield from left_out_warnings([note for scale in scales for note in scale.notes])
     outcomes: dict[str, Counter[Outcome]] = {}
     for scale in scales:
         for arm, counts in (scale.origin.outcomes if scale.origin is not None else {}).items():

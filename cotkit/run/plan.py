@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from cotkit.benchmarks import UserFile, check_disjoint, draw, draw_exemplars, draw_order, label_pool
-from cotkit.errors import UnknownNameError, UsageError
+from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
@@ -92,6 +92,8 @@ class Plan:
     """What the benchmark wants said of itself."""
     stored_id: str | None = None
     """Id under which cotkit 0.1 stored the run; None: the id is computed."""
+    left_out: tuple[str, ...] = ()
+    """Strategies asked for that cannot run on this benchmark, each with the reason."""
 
     @property
     def known_problems(self) -> tuple[Problem, ...]:
@@ -190,9 +192,47 @@ class Plan:
 def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     """Draw the problems and exemplars and build every arm; nothing is generated.
 
+    Of several strategies one that cannot run here by itself, whatever its parameters (no exemplars
+    to be had, no leave to run code), is left out, and the plan says so.
+
     Raises:
-        CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
+        CotkitError: an unknown name, a value out of range, an exemplar that is evaluated, or no
+            strategy can run.
     """
+    try:
+        return _plan_together(spec, bench)
+    except UsageError as error:
+        reasons = {text: _why_not_alone(text, spec, bench) for text in spec.strategies}
+        able = tuple(text for text, reason in reasons.items() if reason is None)
+        if not able or len(able) == len(reasons):
+            raise
+        try:
+            plan = _plan_together(replace(spec, strategies=able), bench)
+        except UsageError:
+            raise error from None
+    left_out = (f"{text}: {reason}" for text, reason in reasons.items() if reason is not None)
+    return replace(plan, left_out=tuple(left_out))
+
+
+def _why_not_alone(text: str, spec: RunSpec, bench: Benchmark) -> str | None:
+    """Return why a strategy cannot run on a benchmark; None: it can.
+
+    Raises:
+        UsageError: it could, but for what the user wrote of it.
+    """
+    strategy = parse_spec(text)
+    try:
+        _plan_together(replace(spec, strategies=(text,), generation={}), bench)
+    except (UnknownNameError, BadInputError):
+        raise
+    except UsageError as error:
+        if strategy.params and _why_not_alone(strategy.name, spec, bench) is None:
+            raise
+        return str(error)
+    return None
+
+
+def _plan_together(spec: RunSpec, bench: Benchmark) -> Plan:
     with name_user_errors("benchmark", bench):
         everything = tuple(bench.problems())
     for problem in cast("tuple[object, ...]", everything):

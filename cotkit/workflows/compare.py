@@ -11,7 +11,7 @@ from pathlib import Path
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
+from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria, LeftOut
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
@@ -280,6 +280,7 @@ def analyse(
     return replace(
         comparison,
         notes=(
+            *left_out_notes(plan),
             *plan.notes(),
             *comparison.notes,
             *note_unscored_options(plan, info),
@@ -291,6 +292,12 @@ def analyse(
         n_shot=plan.n_shot,
         server=result.server.facts() if result.server is not None else {},
     )
+
+
+def left_out_notes(plan: Plan) -> Iterator[LeftOut]:
+    """Yield a note on each strategy that could not run."""
+    for reason in plan.left_out:
+        yield LeftOut(f"not run: {reason}")
 
 
 def failure_reason(result: ExecutionResult) -> str | None:

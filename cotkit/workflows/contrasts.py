@@ -21,7 +21,7 @@ from cotkit.protocols import Backend, Benchmark
 from cotkit.run import RunSpec
 from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.store import Store, existing_place, place_of
-from cotkit.workflows.compare import Emit, criteria_of, ignore_event
+from cotkit.workflows.compare import Emit, criteria_of, ignore_event, left_out_notes
 from cotkit.workflows.ladder import check_ladder
 from cotkit.workflows.scale import (
     LadderForecast,
@@ -282,7 +282,9 @@ def _contrast(
     return (
         replace(
             answer,
-            notes=tuple(dict.fromkeys((*plan.notes(), *answer.notes, *alone, *notes))),
+            notes=tuple(
+                dict.fromkeys((*left_out_notes(plan), *plan.notes(), *answer.notes, *alone, *notes))
+            ),
             runs={job.rung.model: job.run_id for job in first_draw(jobs)},
         ),
         data.n_failed - data.n_left_out,

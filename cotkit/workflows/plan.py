@@ -23,7 +23,7 @@ from cotkit.run.thinking import check_thinking
 from cotkit.stats.hypotheses import CORRELATION, minimum_detectable_effect
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
-from cotkit.workflows.compare import LEVEL, Emit, price_for
+from cotkit.workflows.compare import LEVEL, Emit, left_out_notes, price_for
 from cotkit.workflows.exemplar_draws import draw_plans
 
 SHOWN_RATES = (0.05, 0.2, 0.5)
@@ -86,6 +86,8 @@ def plan_spec(
             emit(Said(text=text))
 
     plans = draw_plans(spec, bench) if spec.has_draws else (make_plan(spec, bench),)
+    for note in left_out_notes(plans[0]):
+        say(note)
     merged, place = _merge_plans(plans, list(spec.draws())), place_of(log_dir)
     exists = not isinstance(place, Path) or place.is_file()
     with Store(place) if exists else contextlib.nullcontext() as store:

@@ -49,6 +49,7 @@ from cotkit.workflows.compare import (
     criteria_of,
     failure_reason,
     ignore_event,
+    left_out_notes,
     outdated_note,
     perform,
     price_for,
@@ -274,7 +275,7 @@ def make_jobs(
     if spec.has_draws:
         check_draws(spec, [job.plan for job in jobs if job.bench is benches[0][1]])
     jobs = name_settings(jobs)
-    check_losses(options.losses, jobs)
+    check_sizes(options, jobs)
     return jobs
 
 
@@ -350,7 +351,7 @@ def scale_runs(
                 raise _chosen_afterwards(run.id)
         jobs = stored_jobs(store, [run.id for run in stored], options, trusts_code=trusts_code)
         check_ladder([job.rung for job in jobs], options.axis, replicates=options.replicates)
-        check_losses(options.losses, jobs)
+        check_sizes(options, jobs)
         n_curves = len(_curve_sizes(jobs, options))
         spec = jobs[0].plan.spec
         criteria = replace(criteria_of(spec), margin=margin)
@@ -381,7 +382,7 @@ def stored_jobs(
             bench=benches[spec.bench],
             plan=make_plan(spec, benches[spec.bench]),
             info=info,
-            rung=rung_of(info, loss_of(options.losses, spec.model, info)),
+            rung=size_of(options, spec.model, info),
             backend=None,
         )
         if (field := change_of(job.plan, info, store, run_id)) is not None:
@@ -552,6 +553,8 @@ class ScaleOptions:
     """Gains whose beginnings the staircase names, rising, each in (0, 1]."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The same -> parameters, where neither its backend nor the catalogue knows them."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
     replicates: bool = False
@@ -625,7 +628,7 @@ def make_job(
         bench=benchmark,
         plan=plan,
         info=info,
-        rung=rung_of(info, loss_of(options.losses, plan.spec.model, info)),
+        rung=size_of(options, plan.spec.model, info),
         backend=backend,
         closes=isinstance(model, str),
     )
@@ -653,19 +656,20 @@ def name_settings(jobs: Sequence[LadderJob]) -> list[LadderJob]:
     return named_jobs
 
 
-def loss_of(losses: Mapping[str, float], name: str, info: BackendInfo) -> float | None:
-    """Return the loss of a model, by the name that the user or that reports call it."""
-    return losses.get(name, losses.get(info.model))
+def size_of(options: ScaleOptions, name: str, info: BackendInfo) -> Rung:
+    """Return the size of a model; the user's is by the name that they or reports call it."""
+    loss = options.losses.get(name, options.losses.get(info.model))
+    return rung_of(info, loss, options.sizes.get(name, options.sizes.get(info.model)))
 
 
-def check_losses(losses: Mapping[str, float], jobs: Sequence[LadderJob]) -> None:
-    """Refuse losses of models that are not in the ladder.
+def check_sizes(options: ScaleOptions, jobs: Sequence[LadderJob]) -> None:
+    """Refuse losses and parameters of models that are not in the ladder.
 
     Raises:
         UnknownNameError: names one.
     """
     models = {name for job in jobs for name in (job.plan.spec.model, job.info.model)}
-    for name in losses:
+    for name in (*options.losses, *options.sizes):
         if name not in models:
             raise UnknownNameError("model of the ladder", name, models)
 
@@ -733,7 +737,12 @@ def analyse_jobs(
     ]
     bias = None if options.grouping else _bias_by_size(first_draw(jobs), store, question, criteria)
     scales_with_origin = tuple(
-        replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
+        replace(
+            scale,
+            origin=origin,
+            bias=bias,
+            notes=(*left_out_notes(plan), *plan.notes(), *scale.notes, *notes),
+        )
         for scale in scales
     )
     return scales_with_origin, data.n_failed - data.n_left_out
