@@ -63,6 +63,7 @@ PANELS: dict[str, tuple[str, ...]] = {
             "family",
             "over",
             "runs",
+            "beside",
             "published",
             "sources",
             "params",

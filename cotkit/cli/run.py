@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cotkit.errors import (
-    BadInputError,
-    CotkitError,
-    Location,
-    MissingDataError,
-    MissingDependencyError,
-    UnknownNameError,
-    UsageError,
-)
+from cotkit.errors import CotkitError, Location, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from cotkit.cli.study import Study, StudyFile
+    from cotkit.cli.study import Study, StudyFile, Value
     from cotkit.run import RunSpec
 
 PREFIX = "study:"
@@ -76,7 +69,9 @@ def run(
     try:
         _check_consent(file, own, chosen, trust_code=trust_code)
         if study.startswith(PREFIX):
-            chosen = _leave_out_missing(chosen)
+            arguments = list_arguments(chosen, command)
+            context = command.make_context(command.name, arguments, parent=root)
+            chosen = _leave_out_missing(chosen, context)
         command = commands["plan" if plan else chosen.command]
         arguments = list_arguments(chosen, command)
         if trust_code and "trust_code" in {option.name for option in command.params}:
@@ -153,32 +148,32 @@ def _list_specs(options: dict[str, Any]) -> list[RunSpec]:
     return [replace(of_model, bench=bench) for of_model in of_models for bench in benches]
 
 
-def _leave_out_missing(study: Study) -> Study:
+def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - click's
     """Return a paper's study without the benchmarks that cannot be had here, each said in a line.
+
+    ``context``: of its command, with its options.
 
     Raises:
         CotkitError: none of them can.
     """
     from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.options import read_specs
     from cotkit.cli.output import print_status
     from cotkit.registry import parse_spec
-    from cotkit.run.spec import list_specs
+    from cotkit.run import make_plan
 
-    value = study.options["bench"]
-    usable: list[Any] = []
+    options = {name: context.params.get(name) for name in inspect.signature(read_specs).parameters}
+    usable: list[Value] = []
     errors: list[CotkitError] = []
-    for text in list_specs(
-        [str(text) for text in value] if isinstance(value, list) else str(value)
-    ):
+    for spec in read_specs(**{**options, "model": "simulated/1b"}):
+        first = next(iter(spec.draws().values()))
         try:
-            load_benchmark(parse_spec(text), print_status).problems()
-        except BadInputError:
-            raise
-        except (MissingDataError, MissingDependencyError, UnknownNameError) as error:
-            print_status(f"left out, not to be had here: {text}: {error}")
+            make_plan(first, load_benchmark(parse_spec(spec.bench), print_status))
+        except CotkitError as error:
+            print_status(f"left out: {spec.bench}: {error}")
             errors.append(error)
         else:
-            usable.append(text)
+            usable.append(spec.bench)
     if not usable:
         raise errors[0]
     return replace(study, options={**study.options, "bench": usable})

@@ -81,6 +81,7 @@ def scale_and_print(
     resources: Resources,
     *,
     reach: float | None,
+    beside: str | None,
     log_dir: Path | str,
     view: View,
     timing: bool,
@@ -90,7 +91,8 @@ def scale_and_print(
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``page``: to be written, too; ``trusts_code``: whether Python files that stored runs name run.
+    ``beside``: a published table to show beside it; ``page``: to be written, too; ``trusts_code``:
+    whether Python files that stored runs name run.
 
     Raises:
         CotkitError: as ``scale_ladders`` and ``scale_runs``.
@@ -126,7 +128,8 @@ def scale_and_print(
                 on_plan=on_plan,
                 resources=resources,
             )
-    print_scales(result.scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
+    scales = [scale if beside is None else _put_beside(scale, beside) for scale in result.scales]
+    print_scales(scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
     check_left_out(note for scale in result.scales for note in scale.notes)
     if result.n_failed:
         raise IncompleteRunError(
@@ -134,6 +137,19 @@ def scale_and_print(
             + (f", most for this: {result.why_failed}" if result.why_failed else ""),
             hint="the same command tries them again",
         )
+
+
+def _put_beside(scale: Scale, table: str) -> Scale:
+    """Return a scale with what a paper found of its arms on its benchmark; a note if nothing."""
+    from cotkit.analysis.values import Aside
+    from cotkit.interop.published import find_curves
+
+    arms = dict.fromkeys(arm for answer in scale.answers for arm in (answer.arm, answer.control))
+    curves = find_curves(table, scale.bench, arms)
+    if curves:
+        return replace(scale, published=curves)
+    note = Aside(f"{table} has no checked result of these strategies on {scale.bench}")
+    return replace(scale, notes=(*scale.notes, note))
 
 
 def print_scales(
@@ -265,6 +281,7 @@ _OPTIONS_WITH_RUNS = (
     _OPTIONS_WITH_SOURCES - {"published", "sources", "include_unverified", "family"}
 ) - {*("bench", "strategy", "baseline")} | {
     "runs",
+    "beside",
     "by_steps",
     "by_length",
     "prices",
@@ -385,7 +402,7 @@ def scale_foreign(
 # A ladder over another, at the sizes that both have.
 
 
-_WITHOUT_OVER = ("by_steps", "by_length", "assume", "thresholds", "reach", "timing")
+_WITHOUT_OVER = ("beside", "by_steps", "by_length", "assume", "thresholds", "reach", "timing")
 """Options of one ladder alone."""
 
 
@@ -576,6 +593,9 @@ def scale(
     reach: float | None = typer.Option(
         None, "--reach", help="Name the cheapest that solves so many percent."
     ),
+    beside: str | None = typer.Option(
+        None, "--beside", help="Show what a paper found beside it (cotkit list published)."
+    ),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
 ) -> None:
     """Find from which model size on a strategy helps, and whether a jump is real.
@@ -598,6 +618,10 @@ def scale(
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
     if over is not None:
         _check_with_over(user_options)
+    if beside is not None:
+        from cotkit.interop.published import find_table
+
+        find_table(beside)  # before anything is made
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -666,6 +690,7 @@ def scale(
         options,
         replace(resources, executor=executor),
         reach=None if reach is None else reach / 100,
+        beside=beside,
         log_dir=log_dir,
         view=view,
         timing=timing,

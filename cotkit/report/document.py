@@ -181,6 +181,7 @@ SECTIONS: tuple[str, ...] = (
         "frontier",
         "means",
         "benchmarks",
+        "published",
     ),
     *("equal_tokens", "checks", "runs", "notes"),
 )

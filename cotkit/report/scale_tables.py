@@ -140,6 +140,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
             _jumps_table(scale),
             *_metric_tables(scale),
             *_bias_tables(scale),
+            *([_published_table(scale)] if scale.published else []),
             _frontier_table(scale.prices, timing=timing),
             _equal_tokens_table(scale.prices),
             _checks_table(scale),
@@ -904,6 +905,31 @@ def _known_costs(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
         if (timing or cost != "seconds")
         and any(getattr(price, cost) is not None for price in prices)
     ]
+
+
+def _published_table(scale: Scale) -> Table:
+    """Return what a paper found, family by family, the smallest model first."""
+    sources = dict.fromkeys(curve.source for curve in scale.published)
+    rows = [
+        (curve, model, n_params, rate)
+        for curve in scale.published
+        for model, n_params, rate in sorted(curve.points, key=lambda point: point[1] or 0)
+    ]
+    return make_table(
+        "published",
+        "Published beside it",
+        (
+            (
+                Field("family", "family", curve.family),
+                Field("model", "model", model),
+                Field("size", "parameters", n_params, "params"),
+                Field("arm", "arm", curve.arm),
+                Field("rate", "solve rate %", rate, "share"),
+            )
+            for curve, model, n_params, rate in rows
+        ),
+        note=f"{'; '.join(sources)}; other models, prompts and problems than those here",
+    )
 
 
 def _runs_table(scale: Scale) -> Table:

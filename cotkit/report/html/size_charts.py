@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cotkit.analysis.scale.frontier import Cost
@@ -54,7 +54,8 @@ def draw_curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> Rende
         title=title,
         caption=f"{scale.bench}. Above: solve rates, each with its own interval; below: the gain "
         f"with {level} intervals that hold together; grey: below the margin of "
-        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}",
+        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}"
+        f"{_say_published(scale, answer)}",
         says=printable(f"{answer.sentence} {'; '.join(map(_say_point, answer.points))}"),
         height=30 + 3 * 16 + _RATES + 24 + 16 * math.ceil(len(labels) / 3) + _GAINS + _BELOW,
         paint=lambda figure: _paint_curve(figure, scale, answer, points, labels),
@@ -100,14 +101,20 @@ def _paint_curve(
     places = [place_on_axis(point.x, scale.axis) for point in points]
     place_by_rung = {point.rung: x for point, x in zip(points, places, strict=True)}
     names = [say_size(rung, x, scale.axis) for rung, x in place_by_rung.items()]
+    published = [] if scale.axis != "params" else list(_list_published(scale, answer))
+    others = [x for _, curve in published for x, _ in curve]
     for axes in (rates, gains):
-        set_size_axis(axes, places, names)
+        set_size_axis(axes, places, names, others=others)
         _shade_onset(axes, scale, answer, place_by_rung, is_named=axes is rates)
     rates.tick_params(labelbottom=False)
     gains.set_xlabel(AXES[scale.axis])
     of_arm = [(point.arm_rate, point.arm_interval) for point in points]
     of_control = [(point.control_rate, point.control_interval) for point in points]
     arms = list_arms(scale)
+    for arm, curve in published:
+        color, _ = series_style(arms.index(arm))
+        x, y = [x for x, _ in curve], [100 * rate for _, rate in curve]
+        rates.plot(x, y, ".:", color=color, linewidth=0.9, markersize=4, alpha=0.5, zorder=1)
     for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
         draw_line(rates, places, values, arms.index(name), name)
     rates.set_ylim(0, 100)
@@ -115,6 +122,28 @@ def _paint_curve(
     _paint_gains(gains, scale, points, places, labels)
     _draw_bracket(gains, answer.onset, place_by_rung)
     draw_legend(rates, above=20)
+
+
+def _list_published(
+    scale: Scale, answer: OnsetAnswer
+) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Yield arm and (place, solve rate) of each published curve of an answer's two arms."""
+    for curve in scale.published:
+        if curve.arm in {answer.arm, answer.control}:
+            points = sorted((math.log10(n), rate) for _, n, rate in curve.points if n is not None)
+            if points:
+                yield curve.arm, points
+
+
+def _say_published(scale: Scale, answer: OnsetAnswer) -> str:
+    curves = [c for c in scale.published if c.arm in {answer.arm, answer.control}]
+    if not curves:
+        return ""
+    names = ", ".join(dict.fromkeys(curve.family for curve in curves))
+    sources = "; ".join(dict.fromkeys(curve.source for curve in curves))
+    if scale.axis != "params" or not list(_list_published(scale, answer)):
+        return f"; published sizes are not known, so {names} ({sources}) stand in the table alone"
+    return f"; dotted: {names} ({sources})"
 
 
 def _draw_bracket(axes: Axes, onset: Onset, place_by_rung: Mapping[Rung, float]) -> None:
@@ -257,10 +286,19 @@ def draw_line(
 
 
 def set_size_axis(
-    axes: Axes, places: Sequence[float], names: Sequence[str], *, room: float = 44
+    axes: Axes,
+    places: Sequence[float],
+    names: Sequence[str],
+    *,
+    room: float = 44,
+    others: Sequence[float] = (),
 ) -> None:
-    """Set the axis of sizes: a little air at the ends, and no two names closer than ``room``."""
-    low, high = min(places, default=0.0), max(places, default=1.0)
+    """Set the axis of sizes: a little air at the ends, and no two names closer than ``room``.
+
+    ``others``: places without a name that it shows, too.
+    """
+    every = (*places, *others)
+    low, high = min(every, default=0.0), max(every, default=1.0)
     air = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - air, high + air)
     each = axes.get_window_extent().width / (high - low + 2 * air)
