@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import shutil
 import string
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,12 @@ from hypothesis import strategies as st
 from cotkit.cli import app
 from cotkit.cli.study import Study, Value, list_arguments, options_by_key, read_study, write_study
 from cotkit.errors import Location
-from tests.conftest import Cotkit
+from cotkit.interop.published import find_table, load_tables
+from cotkit.models.catalogue import find_by_last_parts
+from cotkit.registry import load_class, parse_spec
+from cotkit.types import BackendInfo
+from cotkit.workflows.ladder import rung_of
+from tests.conftest import REPOSITORY, Cotkit
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 FREE = 'model = "simulated/8b"\nlimit = 4\ndisplay = "none"\n'
@@ -177,3 +187,141 @@ def test_what_is_written_is_read_back(data: st.DataObject, name: str) -> None:
     text = write_study(study, head=["# a study"])
     assert read_study(text.encode(), Location(file="x"), COMMANDS).study == study
     assert all(isinstance(word, str) for word in list_arguments(study, COMMANDS[name]))
+
+
+def test_seeds_of_samples_make_draws_and_greedy_ones_are_refused(command: Cotkit) -> None:
+    asked = ("compare", "--model", "simulated/8b", "--limit", "6", "--display", "none")
+    seeds = ("--sample-seeds", "0,1")
+    done = command(*asked, "--strategy", "self-consistency:k=3", *seeds)
+    assert done.code == 0
+    assert "over 2 draws of 6 problems" in done.out
+    assert "gain by sample seed  0: " in done.out
+    both = command(*asked, "--strategy", "self-consistency:k=2", *seeds, "--exemplar-seeds", "0,1")
+    assert "gain by draw  exemplar seed 0, sample seed 0: " in both.out
+    greedy = command(*asked, "--strategy", "cot", *seeds)
+    assert "sample seeds change nothing" in greedy.err
+    ladder = ("scale", "--models", "simulated/1b,simulated/8b", "--limit", "4", "--display", "none")
+    assert "sample seeds change nothing" in command(*ladder, *seeds).err
+    mean = command(*ladder, "--strategy", "self-consistency:k=2", *seeds, "--full")
+    assert "sample seed 0; sample seed 1" in " ".join(mean.out.split())
+
+
+def test_a_size_that_nobody_knows_is_given(command: Cotkit) -> None:
+    asked = ("--limit", "4", "--display", "none", "--format", "json")
+    ladder = ("scale", "--models", "simulated/1b,simulated/8b", "--params", "simulated/8b=70B")
+    done = command(*ladder, *asked)
+    points = json.loads(done.out)["sizes"]
+    assert [point["size"] for point in points] == [10**9, 7 * 10**10]
+    runs = ",".join(run["run_id"] for run in json.loads(done.out)["runs"])
+    again = command("scale", "--runs", runs, "--params", "simulated-1b=2B", "--format", "json")
+    assert [point["size"] for point in json.loads(again.out)["sizes"]] == [2 * 10**9, 8 * 10**9]
+    assert "unknown model of the ladder 'x'" in command(*ladder, "--params", "x=1B", *asked).err
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("vllm/Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
+        ("Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("qwen2.5:7b", "Qwen/Qwen2.5-7B"),
+        ("accounts/x/models/qwen2.5-7b-instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("smollm2_135m", "smollm2-135m"),
+        ("x/y/z", None),
+        ("7B", None),
+    ],
+)
+def test_a_served_model_is_known_by_the_last_parts_of_its_name(
+    name: str, model: str | None
+) -> None:
+    entry = find_by_last_parts(name)
+    assert (entry and entry.name) == model
+    info = BackendInfo(backend="openai-api", model=name, fingerprint="x")
+    assert (rung_of(info).n_params is not None) == (model is not None)
+    assert rung_of(info, n_params=5).n_params == 5
+    folder = replace(info, backend="hf", model=f"somewhere/{name}")
+    assert rung_of(folder).n_params is None
+
+
+# Papers.
+
+STUDIES = sorted(path.stem for path in (REPOSITORY / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_papers_study_runs_and_says_what_it_leaves_out(
+    name: str, command: Cotkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = REPOSITORY.parent / "shared" / "data"
+    monkeypatch.setenv("COTKIT_DATA_DIR", str(data if data.is_dir() else Path.cwd()))
+    monkeypatch.setenv("COTKIT_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens
+    monkeypatch.setenv("COTKIT_CACHE_DIR", "cache")
+    done = command(
+        *("run", f"study:{name}", "--models", "simulated/8b,simulated/100b", "--limit", "2"),
+        *("--display", "none", "--full"),
+    )
+    lines = done.err.splitlines()
+    left_out = [line for line in lines if line.startswith("left out: ")]
+    text = (REPOSITORY / "studies" / f"{name}.toml").read_text(encoding="utf-8")
+    assert len(left_out) < len(tomllib.loads(text)["bench"]) or name == "ganguli2023"
+    if done.code == 66:  # BBQ is not made here and cannot be fetched
+        assert (name, done.out) == ("ganguli2023", "")
+        return
+    assert done.code == 0, done.err
+    assert "cotkit scale" in lines[len(left_out)]
+    beside = name not in {"ganguli2023", "schaeffer2023", "wei2023-labels"}
+    if beside and not (name == "huang2023" and not data.is_dir()):
+        assert "Published beside it" in done.out
+
+
+def test_what_a_paper_found_stands_behind_the_curves_and_in_the_page(command: Cotkit) -> None:
+    asked = ("--models", "simulated/8b,simulated/100b", "--bench", "coin-flips:people=2")
+    done = command(
+        *("run", "study:wei2022", *asked, "--limit", "2", "--display", "none"),
+        *("--html", "page.html", "--no-samples", "--format", "json"),
+    )
+    assert done.code == 0
+    rows = json.loads(done.out)["published"]
+    lamda = {row["size"]: row["rate"] for row in rows if row["family"] == "LaMDA"}
+    assert {420_000_000, 137_000_000_000} <= lamda.keys()
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "dotted: " in page
+    assert "Wei et al. 2022" in page
+    assert "did you mean wei2022" in command("scale", *asked, "--beside", "wei202").err
+    assert "Published" not in command("scale", *asked, "--limit", "2", "--full").out
+
+
+def test_studies_and_tables_name_what_there_is(command: Cotkit) -> None:
+    listed = command("list", "studies").out
+    assert all(name in listed for name in STUDIES)
+    for table in load_tables().values():
+        strategies = {row["strategy"] for row in published_rows(table.name)}
+        benches = {row["bench"] for row in published_rows(table.name)}
+        assert table.strategies_here.keys() <= strategies
+        assert table.benches_here.keys() <= benches
+        for spec in table.strategies_here.values():
+            load_class("strategy", parse_spec(spec).name)
+    for name in STUDIES:
+        text = (REPOSITORY / "studies" / f"{name}.toml").read_text(encoding="utf-8")
+        file = read_study(text.encode(), Location(file=name), COMMANDS)
+        assert text.startswith("# ")
+        assert "# Differs: " in text
+        if table_name := file.study.options.get("beside"):
+            find_table(str(table_name))
+
+
+def published_rows(name: str) -> list[dict[str, str]]:
+    with (REPOSITORY / "published" / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.full
+def test_the_example_study_writes_the_same_bytes_twice(command: Cotkit) -> None:
+    shutil.copy(REPOSITORY / "examples" / "study.toml", "study.toml")
+    first = command("run", "study.toml", "--limit", "4", "--display", "none")
+    assert first.code == 0, first.err
+    files = {path.name: path.read_bytes() for path in Path().glob("study.*")}
+    assert set(files) >= {"study.html", "study.csv", "study.tex"}
+    again = command("run", "study.toml", "--limit", "4", "--display", "none")
+    assert again.out == first.out
+    assert {path.name: path.read_bytes() for path in Path().glob("study.*")} == files
+    assert " 0        0  " in command("run", "study.toml", "--limit", "4", "--plan").out

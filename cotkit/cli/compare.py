@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ from cotkit.cli.output import (
     hint_lines,
     print_contrasts,
     print_lines,
-    print_rendered,
+    print_report,
     print_status,
     print_text,
     read_display,
@@ -259,7 +258,6 @@ def run_and_print(
     """
     from cotkit.analysis.values import Comparison
     from cotkit.benchmarks import load_benchmark
-    from cotkit.report import render
     from cotkit.store import store_option
     from cotkit.workflows.consent import required_options
 
@@ -279,7 +277,7 @@ def run_and_print(
     if runs:
         hints = hint_lines(view, runs[0].run_id, log_dir)
         report = runs if len(runs) > 1 else runs[0]
-        print_rendered(partial(render, report, timing=timing, hints=hints, **view.settings()))
+        print_report(report, view, hints, timing=timing)
         if page is not None:
             write_runs(page, runs, log_dir, timing=timing)
     for number, draws in enumerate(
@@ -368,8 +366,9 @@ def _check_draws(spec: RunSpec, view: View, page: PageRequest | None, *, gated: 
         raise UsageError("exemplar draws have no page", hint=hint)
     if view.format.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {view.format.value}", hint="table or json")
-    if view.full or view.show:
-        raise UsageError("exemplar draws have no sections", hint="leave out --full and --show")
+    if view.full or view.show or view.outputs:
+        hint = "leave out --full, --show and --output"
+        raise UsageError("exemplar draws have no sections and no files", hint=hint)
 
 
 def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
@@ -409,7 +408,7 @@ def _n_missing(comparison: Comparison) -> int:
 
 
 _OPTIONS_WITH_FILES = frozenset(
-    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show"}
+    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show", "output"}
 )
 """Options that have an effect on recorded results."""
 
@@ -424,7 +423,6 @@ def compare_files(
         CotkitError: as ``compare_recorded``.
     """
     from cotkit.interop.recorded import compare_recorded
-    from cotkit.report import render
 
     if wrong := min(user_options - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
@@ -433,4 +431,4 @@ def compare_files(
     comparison = compare_recorded(
         sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
     )
-    print_rendered(partial(render, comparison, hints=hint_lines(view), **view.settings()))
+    print_report(comparison, view, hint_lines(view))

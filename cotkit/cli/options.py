@@ -77,8 +77,8 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
-        *("log_level", "log_dir", "store", "tag", "save"),
+        *("format_", "full", "show", "raw", "output", "html", "samples", "timing", "display"),
+        *("track", "log_level", "log_dir", "store", "tag", "save"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
@@ -661,6 +661,15 @@ class Format(StrEnum):
     lm_eval = "lm-eval"
 
 
+FILE_FORMATS = {
+    ".json": ("json", "{"),
+    ".csv": ("csv", "section"),
+    ".md": ("markdown", "**"),
+    ".tex": ("latex", "% needs"),
+}
+"""Ending of a file -> the format that is written to it, and how such a report begins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """How an answer is printed."""
@@ -673,6 +682,8 @@ class View:
     """Sections to be printed instead; empty: none were named."""
     raw: bool
     """Whether cells of CSV are neither escaped nor guarded."""
+    outputs: tuple[Path, ...] = ()
+    """Files that it is written to as well; their endings say in which format."""
 
     def settings(self) -> dict[str, object]:
         """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
@@ -695,6 +706,9 @@ def read_view(
     raw: bool = typer.Option(
         False, "--raw", help="With csv: cells as they are, also those that begin a formula."
     ),
+    output: list[Path] = typer.Option(
+        [], "--output", help="Also write the answer to FILE.json, .csv, .md or .tex; repeat it."
+    ),
 ) -> View:
     """Return how the answer is printed.
 
@@ -715,7 +729,16 @@ def read_view(
         raise UsageError(f"{name} is of the table: --format {format_.value} is always whole")
     if raw and format_ is not Format.csv:
         raise UsageError("--raw has no effect without --format csv")
-    return View(format=format_, full=full, show=sections, raw=raw)
+    for path in output:
+        if path.suffix not in FILE_FORMATS:
+            raise UsageError(
+                f"--output {path}: in which format?", hint=f"FILE{' or FILE'.join(FILE_FORMATS)}"
+            )
+        format_name, begins = FILE_FORMATS[path.suffix]
+        check_overwrites(path, begins.encode(), f"report in {format_name}")
+        if not path.parent.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+    return View(format=format_, full=full, show=sections, raw=raw, outputs=tuple(output))
 
 
 class Display(StrEnum):

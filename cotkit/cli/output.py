@@ -13,11 +13,11 @@ from enum import StrEnum
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from cotkit.cli.options import Display, Format, View
+from cotkit.cli.options import FILE_FORMATS, Display, Format, View
 from cotkit.errors import IncompleteRunError, MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.printable import printable, printable_text
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
+    from cotkit.report import Report
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
     from cotkit.run.forecast import ArmSurvey, CostEstimate
@@ -65,6 +66,26 @@ def print_rendered(render: Callable[..., str]) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     text = render(width=width, color=color, encoding=sys.stdout.encoding)
     typer.echo(text, nl=False, color=color)
+
+
+def print_report(
+    report: Report,
+    view: View,
+    hints: Sequence[str] = (),
+    **settings: Any,  # noqa: ANN401 - of render
+) -> None:
+    """Print a report, and write it to the files that were asked for; ``settings``: of ``render``.
+
+    Raises:
+        UsageError: a file cannot be written, or a format that the report does not have.
+    """
+    from cotkit.report import render
+
+    print_rendered(partial(render, report, hints=hints, **settings, **view.settings()))
+    for path in view.outputs:
+        format_name, _ = FILE_FORMATS[path.suffix]
+        write_page(path, render(report, format_name, **settings), option="--output FILE")
+        print_status(f"written: {path}")
 
 
 def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
@@ -188,9 +209,7 @@ def print_contrasts(
     Raises:
         UsageError: as :func:`write_page`, or a format that they do not have.
     """
-    from cotkit.report import render
-
-    print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
+    print_report(contrasts, view, hint_lines(view))
     if page is not None:
         from cotkit.report.html.contrast_charts import contrasts_page
 
@@ -230,7 +249,7 @@ def _write_requested(request: PageRequest, text: str) -> None:
     print_status(f"written: {request.path}")
 
 
-def write_page(path: Path, text: str) -> None:
+def write_page(path: Path, text: str, *, option: str = "--html FILE") -> None:
     """Write a page as a whole, or leave the file as it was; follows links.
 
     Raises:
@@ -239,9 +258,7 @@ def write_page(path: Path, text: str) -> None:
     try:
         write_atomically(path, text.encode())
     except OSError as refused:
-        raise UsageError(
-            f"cannot write {path}: {refused.strerror}", hint="--html FILE"
-        ) from refused
+        raise UsageError(f"cannot write {path}: {refused.strerror}", hint=option) from refused
 
 
 def read_page(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cotkit.errors import CotkitError, Location, UnknownNameError, UsageError
+from cotkit.errors import BadInputError, CotkitError, Location, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from cotkit.cli.study import Study, StudyFile, Value
@@ -170,6 +170,9 @@ def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - c
         try:
             make_plan(first, load_benchmark(parse_spec(spec.bench), print_status))
         except CotkitError as error:
+            is_of_parameter = isinstance(error, UnknownNameError) and "benchmark" not in str(error)
+            if is_of_parameter or isinstance(error, BadInputError):
+                raise
             print_status(f"left out: {spec.bench}: {error}")
             errors.append(error)
         else:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ from cotkit.cli.output import (
     estimate_cells,
     hint_lines,
     print_contrasts,
-    print_rendered,
+    print_report,
     print_status,
     read_display,
     read_page,
@@ -165,13 +164,9 @@ def print_scales(
 
     ``log_dir``: folder of the store, if they are of its runs.
     """
-    from cotkit.report import render
-
     runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
     hints = hint_lines(view, runs[-1] if runs else None, log_dir or "")
-    print_rendered(
-        partial(render, scales, reach=reach, timing=timing, hints=hints, **view.settings())
-    )
+    print_report(scales, view, hints, reach=reach, timing=timing)
     if page is not None:
         write_scales(page, scales, log_dir, reach=reach, timing=timing)
 
@@ -273,6 +268,7 @@ _OPTIONS_WITH_SOURCES = frozenset(
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
         *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "samples"),
+        "output",
     }
 )
 """Options that have an effect on existing results."""

@@ -71,6 +71,10 @@ def render(
         from cotkit.report.suite_tables import SCHEMA, suite_documents
 
         schema, documents = SCHEMA, suite_documents(suite, timing=timing)
+        if format == "csv":
+            from cotkit.report.formats import to_csv
+
+            return to_csv(documents, raw=raw)  # no part has the means
     elif contrasts:
         from cotkit.report.contrast_tables import SCHEMA, contrast_documents
 
