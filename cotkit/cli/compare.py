@@ -23,12 +23,10 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
-    check_contrasts,
     check_left_out,
     exit_by_worst,
     forecast_lines,
     hint_lines,
-    print_contrasts,
     print_lines,
     print_report,
     print_status,
@@ -38,6 +36,7 @@ from cotkit.cli.output import (
     write_runs,
     write_summary,
 )
+from cotkit.cli.scale import compare_and_print
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
 
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from cotkit.run import Plan, RunSpec
     from cotkit.run.budget import Resources
     from cotkit.store import Store
+    from cotkit.workflows.contrasts import LadderSide
     from cotkit.workflows.exemplar_draws import ExemplarDraws
 
 
@@ -120,9 +120,11 @@ def compare(
         return
     if models:
         _check_without_models(user_options)
-        compare_models_and_print(
-            [spec.paced(pace) for spec in specs],
-            models,
+        compare_and_print(
+            specs[0].paced(pace),
+            _two_models(models),
+            tuple(spec.bench for spec in specs),
+            None,
             replace(resources, executor=executor),
             log_dir=log_dir,
             view=view,
@@ -172,35 +174,14 @@ def _check_without_models(user_options: frozenset[str]) -> None:
             )
 
 
-def compare_models_and_print(
-    specs: Sequence[RunSpec],
-    texts: Sequence[str],
-    resources: Resources,
-    *,
-    log_dir: Path | str,
-    view: View,
-    display: RunDisplay,
-    page: PageRequest | None,
-) -> None:
-    """Run two models and print how their solve rates and gains differ; exit 75 if some failed.
-
-    Args:
-        specs: The same options on each benchmark.
-        texts: Each ``--models``; together they name two.
-        resources: What each run may use.
-        log_dir: Folder of the store, or URL of a database.
-        view: How the answer is printed.
-        display: How the runs are watched.
-        page: To be written, too.
+def _two_models(texts: Sequence[str]) -> tuple[LadderSide, LadderSide]:
+    """Return the two models, each as a side; ``texts``: each ``--models``.
 
     Raises:
         UsageError: not two models.
-        CotkitError: as ``compare_models``.
-        IncompleteRunError: attempts failed; what there is was printed.
     """
-    from cotkit.benchmarks import load_benchmark
     from cotkit.run.spec import list_specs
-    from cotkit.workflows.contrasts import LadderSide, compare_models
+    from cotkit.workflows.contrasts import LadderSide
 
     names = list_specs(texts)
     if len(names) != 2:
@@ -209,18 +190,7 @@ def compare_models_and_print(
             hint="--models A,B; cotkit scale takes a ladder, and --over another",
         )
     first, second = (LadderSide(name=None, models=(name,)) for name in names)
-    with display.event_sink() as emit:
-        result = compare_models(
-            specs[0],
-            (first, second),
-            [(spec.bench, load_benchmark(parse_spec(spec.bench), print_status)) for spec in specs],
-            None,
-            log_dir=log_dir,
-            emit=emit,
-            resources=resources,
-        )
-    print_contrasts(result.contrasts, view, page)
-    check_contrasts(result)
+    return first, second
 
 
 # Run specs with progress on standard error and print their answers on standard output.

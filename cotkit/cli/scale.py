@@ -446,26 +446,47 @@ def _two_sides(
     return sides[0], second
 
 
-def _compare_and_print(
+def compare_and_print(
     spec: RunSpec,
     sides: tuple[LadderSide, LadderSide],
     benches: tuple[str, ...],
-    options: ScaleOptions,
+    options: ScaleOptions | None,
     resources: Resources,
     *,
     log_dir: Path | str,
     view: View,
     display: RunDisplay,
     page: PageRequest | None,
-    trusts_code: bool,
+    trusts_code: bool = False,
 ) -> None:
-    """Compare two ladders and print; ``benches``: empty where they are of stored runs."""
+    """Run two models or ladders and print how they differ; exit 75 if attempts are missing.
+
+    Args:
+        spec: Of every run.
+        sides: The first, and what it is compared with.
+        benches: Benchmark specs; empty: the sides are stored runs, which are only read.
+        options: What is asked of two ladders; None: each side is one model, whatever its size.
+        resources: What each run may use.
+        log_dir: Folder of the store, or URL of a database.
+        view: How the answer is printed.
+        display: How the runs are watched.
+        page: To be written, too.
+        trusts_code: Whether Python files that stored runs name may be run.
+
+    Raises:
+        CotkitError: as ``compare_models`` and ``compare_runs``.
+    """
     from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.contrasts import compare_models, compare_runs
+    from cotkit.workflows.scale import ScaleOptions
 
     if not benches:
         result = compare_runs(
-            sides, options, margin=spec.margin, log_dir=log_dir, trusts_code=trusts_code
+            sides,
+            options or ScaleOptions(),
+            margin=spec.margin,
+            log_dir=log_dir,
+            trusts_code=trusts_code,
         )
     else:
         with display.event_sink() as emit:
@@ -663,7 +684,7 @@ def scale(
     )
     sides = _ladder_sides(names, families)
     if over is not None:
-        _compare_and_print(
+        compare_and_print(
             spec.paced(pace),
             _two_sides(sides, runs, over),
             list_specs(bench) if runs is None else (),
