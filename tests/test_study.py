@@ -82,7 +82,7 @@ def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
     ("text", "place", "hint"),
     [
         ('modle = "x"', "1:modle", "did you mean model"),
-        (f"{FREE}margin = '2'", "4:margin", "without quotes"),
+        (f"{FREE}margin = 'two'", "4:margin", "not a valid float"),
         (f"{FREE}strategy = 'cott'", "4:strategy", "did you mean cot"),
         (f"{FREE}strategy = ['cot', 'cot:foo=1']", "4:strategy", "known: calculator"),
         (f"{FREE}bench = ['gsm-mini', 'gms8k']", "4:bench", "did you mean gsm8k"),
@@ -94,7 +94,7 @@ def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
         ("command = 'comparee'", "1:command", "compare, scale"),
         ("x = ", "1", "no TOML"),
         (f"{FREE}full = 1", "4:full", "true or false"),
-        (f"{FREE}seed = true", "4:seed", "a whole number"),
+        (f"{FREE}seed = true", "4:seed", "a text or a number"),
         (f"{FREE}seed = 1.5", "4:seed", "not a valid int"),
         (f"{FREE}seed = [1, 2]", "4:seed", "a list?"),
         (f"{FREE}format = 'jsn'", "4:format", "not one of"),

@@ -9,6 +9,7 @@ from typing import Literal
 
 from cotkit.analysis.gains import label_gain
 from cotkit.analysis.values import Comparison, Gain, Label
+from cotkit.scoring.chance import CHANCE
 from cotkit.stats.intervals import Interval
 
 Weighting = Literal["problems", "benchmarks"]
@@ -35,6 +36,11 @@ class MeanGain:
     """Of these benchmarks, over their problems; at the level of each benchmark's gain."""
     label: Label
     """From ``interval`` and the margin."""
+
+    @property
+    def is_over_chance(self) -> bool:
+        """Whether the control is what guessing solves."""
+        return self.control == CHANCE
 
 
 def average_gains(comparisons: Sequence[Comparison]) -> tuple[MeanGain, ...]:

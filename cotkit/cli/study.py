@@ -66,9 +66,11 @@ class StudyFile:
 
     def make_error(self, error: UsageError, key: str) -> BadInputError:
         """Return an error as one about a key."""
-        line = find_toml_line(self.text, key)
+        names = (key, key.replace("-", "_"))
+        lines = {name: line for name in names if (line := find_toml_line(self.text, name))}
+        field = next(iter(lines), key)
         return BadInputError(
-            self.place.file, error.message, line=line, field=key, hint=error.hint or self.place.hint
+            self.place.file, error.message, line=lines.get(field), field=field, hint=error.hint
         )
 
     def locate(self, error: UsageError, keys: Sequence[str]) -> UsageError:
@@ -154,29 +156,27 @@ def _check_key(key: str, value: Value, options: Mapping[str, Any], command: str)
         unknown = UnknownNameError(f"option of cotkit {command}", key, options)
         raise UsageError(unknown.message, hint=unknown.hint)
     option = options[key]
-    is_list = option.multiple or key == "runs"
-    if option.is_flag != isinstance(value, bool):
-        raise UsageError(f"{say_value(value)[:40]!r}? It is {_say_kind(option)}")
-    if isinstance(value, dict) and not _takes_pairs(option):
-        raise UsageError(f"a table? It is {_say_kind(option)}")
     items: list[Value] = [value]
     if isinstance(value, list | dict):
         items = list(value.values() if isinstance(value, dict) else value)
     if not items:
         raise UsageError("nothing is named", hint="leave the line out for the default")
+    if option.is_flag != isinstance(value, bool):
+        kind = "true or false" if option.is_flag else "a text or a number"
+        raise UsageError(f"{say_value(value)[:40]!r}? It is {kind}")
+    if isinstance(value, dict) and not _takes_pairs(option):
+        raise UsageError("a table? It takes no NAME=VALUE")
     has_numbers = option.type.name == "str" and all(isinstance(item, int | float) for item in items)
-    if isinstance(value, list) and not (is_list or has_numbers):
-        raise UsageError(f"a list? It is {_say_kind(option)}")
+    if isinstance(value, list) and not (option.multiple or has_numbers or key == "runs"):
+        raise UsageError("a list? It takes one value")
     for item in items:
         _check_item(item, option)
 
 
 def _check_item(item: Value, option: Any) -> None:  # noqa: ANN401 - as above
     """Refuse one value of an option; raises UsageError."""
-    if not isinstance(item, str | int | float | bool):
+    if not isinstance(item, str | int | float):
         raise UsageError(f"{say_value(item)[:40]!r} is no text and no number")
-    if isinstance(item, str) and option.type.name in {"int", "float"}:
-        raise UsageError(f"{item[:40]!r} is no number", hint="without quotes")
     text = say_value(item)
     if option.type.name == "path" and (Path(text).is_absolute() or ".." in Path(text).parts):
         raise UsageError(
@@ -195,13 +195,6 @@ def _check_item(item: Value, option: Any) -> None:  # noqa: ANN401 - as above
 def _takes_pairs(option: Any) -> bool:  # noqa: ANN401 - as above
     """Return whether an option takes ``NAME=VALUE``, one or several: a table of the file."""
     return re.search("key=value,key=value|^MODEL=", option.help or "") is not None
-
-
-def _say_kind(option: Any) -> str:  # noqa: ANN401 - as above
-    if option.is_flag:
-        return "true or false"
-    name = {"float": "a number", "int": "a whole number"}.get(option.type.name, "a text")
-    return f"{name}, or a list of them" if option.multiple else name
 
 
 def say_value(value: Value) -> str:

@@ -263,12 +263,12 @@ def find_curves(name: str, bench: str, arms: Iterable[str]) -> tuple[PublishedCu
         UnknownNameError: no such table.
     """
     table = find_table(name)
-    benches = {x for x, here in table.benches_here.items() if _is_same_spec(here, bench)}
+    benches = {name for name, spec in table.benches_here.items() if _is_same_spec(spec, bench)}
     arm_of = {
         strategy: arm
         for arm in arms
-        for strategy, here in table.strategies_here.items()
-        if _is_same_spec(here, arm)
+        for strategy, spec in table.strategies_here.items()
+        if _is_same_spec(spec, arm)
     }
     curves: dict[tuple[str, str], list[tuple[str, int | None, float]]] = {}
     for row in read_rows(resource(f"published/{table.name}.csv"), (*RATES, "status")):
@@ -283,9 +283,9 @@ def find_curves(name: str, bench: str, arms: Iterable[str]) -> tuple[PublishedCu
     )
 
 
-def _is_same_spec(one: str, other: str) -> bool:
+def _is_same_spec(spec: str, other: str) -> bool:
     """Return whether two specs mean the same, but for parameters that only the second has."""
-    first, second = parse_spec(one), parse_spec(other)
+    first, second = parse_spec(spec), parse_spec(other)
     return first.name == second.name and first.params.items() <= second.params.items()
 
 

@@ -20,7 +20,6 @@ from cotkit.report.document import (
     say_number,
 )
 from cotkit.report.verdicts import verdict_cell
-from cotkit.scoring.chance import CHANCE
 
 SCHEMA = "cotkit.suite/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
@@ -33,8 +32,8 @@ _WEIGHTINGS: dict[Weighting, str] = {
 def is_suite(comparisons: Sequence[Comparison]) -> bool:
     """Return whether they are of one model on several benchmarks, judged alike."""
     benches = {comparison.bench for comparison in comparisons}
-    asked = {(c.model, c.reader, c.margin) for c in comparisons}
-    return len(comparisons) > 1 and len(benches) == len(comparisons) and len(asked) == 1
+    criteria = {(c.model, c.reader, c.margin) for c in comparisons}
+    return len(comparisons) > 1 and len(benches) == len(comparisons) and len(criteria) == 1
 
 
 def suite_documents(
@@ -79,7 +78,7 @@ def _write_sentences(means: Sequence[MeanGain]) -> list[str]:
     sentences: list[str] = []
     for (arm, control), group in groupby(means, lambda mean: (mean.arm, mean.control)):
         both = list(group)
-        verdicts = [verdict_cell(m.label, over_chance=control == CHANCE).text for m in both]
+        verdicts = [verdict_cell(m.label, over_chance=m.is_over_chance).text for m in both]
         words = " / ".join(dict.fromkeys(verdicts))
         ways: dict[str, list[str]] = {}
         for mean in both:
@@ -110,7 +109,7 @@ def _means_table(means: Sequence[MeanGain]) -> Table:
                 Field(
                     "label",
                     "verdict",
-                    verdict_cell(mean.label, over_chance=mean.control == CHANCE),
+                    verdict_cell(mean.label, over_chance=mean.is_over_chance),
                 ),
             )
             for mean in means

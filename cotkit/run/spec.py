@@ -199,15 +199,15 @@ class RunSpec(RunOptions):
 
     def draws(self) -> dict[str, RunSpec]:
         """Return name -> spec of each draw of exemplars and samples; without seeds one, unnamed."""
-        one = replace(self, exemplar_seeds=(), sample_seeds=())
+        base = replace(self, exemplar_seeds=(), sample_seeds=())
         specs: dict[str, RunSpec] = {}
         for exemplar_seed in self.exemplar_seeds or (None,):
             for sample_seed in self.sample_seeds or (None,):
                 names = {"exemplar seed": exemplar_seed, "sample seed": sample_seed}
                 name = ", ".join(f"{k} {seed}" for k, seed in names.items() if seed is not None)
-                draw = one if exemplar_seed is None else replace(one, exemplar_seed=exemplar_seed)
+                draw = base if exemplar_seed is None else replace(base, exemplar_seed=exemplar_seed)
                 if sample_seed is not None:
-                    draw = replace(draw, generation={**one.generation, "seed": str(sample_seed)})
+                    draw = replace(draw, generation={**base.generation, "seed": str(sample_seed)})
                 specs[name] = draw
         return specs
 
