@@ -59,6 +59,8 @@ def test_what_follows_the_study_goes_before_it(command: Cotkit) -> None:
     ladder = command("run", name, "--models", "simulated/1b,simulated/8b")
     assert "two, not" not in ladder.err
     assert "cotkit compare --limit=4" in ladder.err
+    family = command("run", write(FREE + "gate = true\n"), "--family", "simulated", "--plan")
+    assert "without effect in cotkit scale: gate" in family.err
 
 
 def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
@@ -103,6 +105,9 @@ def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
         (f"{FREE}strategy = {{cot = 1}}", "4:strategy", "a table?"),
         (f"{FREE}seed = 2025-01-01", "4:seed", "no text and no number"),
         (f"{FREE}reader = 'flexibl'", "4:reader", "did you mean flexible"),
+        (f"{FREE}bench = 'gsm-mini'\ntasks = 'arithmetic'", "5:tasks", "leave one out"),
+        (f"{FREE}exemplar-seed = 1\nexemplar_seed = 1", "5:exemplar_seed", "leave one out"),
+        (f"{FREE}[budget]\nusd = 2", "4:budget", "did you mean budget-usd"),
         (f"{FREE}store = 'postgresql://x'", "4:store", "write --store behind cotkit run FILE"),
         (f"{FREE}log_dir = 'x'", "4:log_dir", "write --log-dir behind"),
         (f"{FREE}track = 'jsonl:x'", "4:track", "a file may be a stranger's"),
@@ -180,8 +185,8 @@ def values_of(option: Any) -> st.SearchStrategy[Value]:  # noqa: ANN401 - click'
 def test_what_is_written_is_read_back(data: st.DataObject, name: str) -> None:
     refused = {"save", "store", "log-dir", "track", "sandbox", "executor", "accept-terms"}
     options = options_by_key(COMMANDS[name])
+    refused |= {"confirm-run-unsafe-code", "tasks"}  # the last is another name of bench
     keys = sorted(k for k in options if k not in refused and not k.startswith(("ray-", "trust-")))
-    keys = [key for key in keys if key != "confirm-run-unsafe-code"]
     chosen = data.draw(st.lists(st.sampled_from(keys), unique=True, max_size=5))
     study = Study(command=name, options={k: data.draw(values_of(options[k])) for k in chosen})
     text = write_study(study, head=["# a study"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cotkit.cli.study import Study, StudyFile, Value
     from cotkit.run import RunSpec
 
+_MOST_BYTES = 1 << 20
 PREFIX = "study:"
 """Before the name of a study that ships with cotkit."""
 EXAMPLES = """
@@ -52,7 +53,7 @@ def run(
     on.
     """
     from cotkit.cli.output import print_status
-    from cotkit.cli.study import list_arguments, override, read_study
+    from cotkit.cli.study import list_arguments, options_by_key, override, read_study
 
     if study.startswith("-"):
         raise UsageError(f"the study comes first, not {study}", hint="cotkit run FILE --limit 50")
@@ -60,8 +61,10 @@ def run(
     commands = root.command.commands
     place, content = _open(study)
     file = read_study(content, place, commands)
-    if any(text == "--model" or text.startswith("--model=") for text in ctx.args):
-        file = replace(file, study=replace(file.study, command="compare"))
+    given_names = {text.partition("=")[0] for text in ctx.args}
+    for name, command_name in (("--model", "compare"), ("--family", "scale")):
+        if name in given_names:
+            file = replace(file, study=replace(file.study, command=command_name))
     command = commands[file.study.command]
     context = typer.Context(command, info_name=file.study.command, parent=root)
     chosen = override(file.study, ctx.args, context)
@@ -72,6 +75,8 @@ def run(
             arguments = list_arguments(chosen, command)
             context = command.make_context(command.name, arguments, parent=root)
             chosen = _leave_out_missing(chosen, context)
+        if unused := chosen.options.keys() - options_by_key(command):
+            print_status(f"without effect in cotkit {command.name}: {', '.join(sorted(unused))}")
         command = commands["plan" if plan else chosen.command]
         arguments = list_arguments(chosen, command)
         if trust_code and "trust_code" in {option.name for option in command.params}:
@@ -95,7 +100,7 @@ def _open(study: str) -> tuple[Location, bytes]:
 
     if not study.startswith(PREFIX):
         hint = "cotkit compare ... --save FILE writes one" if not Path(study).exists() else None
-        return Location(file=study), read_bytes(Path(study), hint=hint)
+        return Location(file=study), read_bytes(Path(study), limit=_MOST_BYTES, hint=hint)
     folder, name = resource("studies"), study.removeprefix(PREFIX)
     names = {path.stem: path for path in folder.glob("*.toml")}
     if name not in names:

@@ -63,15 +63,13 @@ class StudyFile:
     """Where it is."""
     text: str
     """As it was read."""
+    keys: Mapping[str, str]
+    """Option -> its key as it stands in the text."""
 
     def make_error(self, error: UsageError, key: str) -> BadInputError:
-        """Return an error as one about a key."""
-        names = (key, key.replace("-", "_"))
-        lines = {name: line for name in names if (line := find_toml_line(self.text, name))}
-        field = next(iter(lines), key)
-        return BadInputError(
-            self.place.file, error.message, line=lines.get(field), field=field, hint=error.hint
-        )
+        """Return an error as one about a key of the text."""
+        line = find_toml_line(self.text, key)
+        return BadInputError(self.place.file, error.message, line=line, field=key, hint=error.hint)
 
     def locate(self, error: UsageError, keys: Sequence[str]) -> UsageError:
         """Return an error with the line of the key that it is about, if one of ``keys`` can be.
@@ -92,7 +90,7 @@ class StudyFile:
         suspects = [key for key in keys if scores[key] == best]
         if isinstance(error, BadInputError) or not best or len(suspects) > 1:
             return error
-        return self.make_error(error, suspects[0])
+        return self.make_error(error, self.keys[suspects[0]])
 
 
 _WORD = re.compile(r"[\w./-]*\w")
@@ -107,29 +105,33 @@ def read_study(content: bytes, place: Location, commands: Mapping[str, Any]) -> 
     """
     text = decode(content, place)
     table: dict[str, Any] = parse_toml(content, place)
-    keys = {key.replace("_", "-"): key for key in table if key != "command"}
-    command = table.get("command", _guess_command(keys, commands))
-    file = StudyFile(study=Study(command="", options={}), place=place, text=text)
+    file = StudyFile(study=Study(command="", options={}), place=place, text=text, keys={})
+    command = table.pop("command", None) or _guess_command(table, commands)
     if command not in COMMANDS:
         error = UsageError(f"{str(command)[:40]!r} is no command of a study", hint="compare, scale")
         raise file.make_error(error, "command")
     options = options_by_key(commands[command])
-    for written_key in (key for key in table if key != "command"):
+    keys: dict[str, str] = {}
+    for written_key, value in table.items():
         key = written_key.replace("_", "-")
-        if keys[key] != written_key:
-            twice = UsageError(f"{key} stands twice", hint="leave one out")
-            raise file.make_error(twice, written_key)
         try:
-            _check_key(key, table[written_key], options, command)
+            _check_key(key, value, options, command)
         except UsageError as error:
             raise file.make_error(error, written_key) from error
-    values = {key: table[written_key] for key, written_key in keys.items()}
-    return StudyFile(study=Study(command=command, options=values), place=place, text=text)
+        name = _first_name(options[key])
+        if name in keys:
+            twice = UsageError(f"the same as {keys[name]}", hint="leave one out")
+            raise file.make_error(twice, written_key)
+        keys[name] = written_key
+    values = {name: table[written_key] for name, written_key in keys.items()}
+    study = Study(command=command, options=values)
+    return StudyFile(study=study, place=place, text=text, keys=keys)
 
 
-def _guess_command(keys: Mapping[str, str], commands: Mapping[str, Any]) -> str:
+def _guess_command(table: Mapping[str, Any], commands: Mapping[str, Any]) -> str:
     """Return ``scale`` for a study of several models, or with an option that only it has."""
     only = options_by_key(commands["scale"]).keys() - options_by_key(commands["compare"]).keys()
+    keys = {key.replace("_", "-") for key in table}
     return "scale" if "models" in keys or not only.isdisjoint(keys) else "compare"
 
 
@@ -141,6 +143,10 @@ def options_by_key(command: Any) -> dict[str, Any]:  # noqa: ANN401 - click's, o
         for name in option.opts
         if name.startswith("--")
     }
+
+
+def _first_name(option: Any) -> str:  # noqa: ANN401 - as above
+    return next(name for name in option.opts if name.startswith("--")).removeprefix("--")
 
 
 def _check_key(key: str, value: Value, options: Mapping[str, Any], command: str) -> None:
@@ -247,7 +253,7 @@ def override(study: Study, arguments: Sequence[str], context: Any) -> Study:  # 
     values, others, _ = parser.parse_args(list(arguments))
     if others:
         raise UsageError(f"unexpected argument {others[0]!r}", hint="cotkit run FILE --option ...")
-    keys = {option.name: name for name, option in reversed(options_by_key(command).items())}
+    keys = {option.name: _first_name(option) for option in options_by_key(command).values()}
     own = {keys[name]: cast("Value", value) for name, value in values.items()}
     replaced = set(own) | (set(_LADDERS) if not own.keys().isdisjoint(_LADDERS) else set())
     options = {key: value for key, value in study.options.items() if key not in replaced}
@@ -313,7 +319,7 @@ def _list_chosen(ctx: Any, params: Sequence[Any]) -> Iterator[tuple[str, Value]]
     """Yield (key, value) of all that was not left at its default, and of what must be said."""
     is_run = not any(ctx.params.get(name) for name in ("sources", "runs", "published"))
     for option in params:
-        key = option.opts[0].removeprefix("--")
+        key = _first_name(option)
         value = ctx.params.get(option.name)
         source = ctx.get_parameter_source(option.name)
         is_chosen = source is not None and source.name not in {"DEFAULT", "PROMPT"}
