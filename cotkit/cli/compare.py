@@ -332,8 +332,8 @@ def _check_draws(spec: RunSpec, view: View, page: PageRequest | None, *, gated: 
     if gated:
         raise UsageError("a gate is of one comparison, and several seeds make several")
     if page is not None:
-        hint = "leave out --html; later: cotkit report RUN"
-        raise UsageError("exemplar draws have no page", hint=hint)
+        hint = "leave out --html and --figures; later: cotkit report RUN"
+        raise UsageError("exemplar draws have no page and no figures", hint=hint)
     if view.format.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {view.format.value}", hint="table or json")
     if view.full or view.show or view.outputs:

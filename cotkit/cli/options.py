@@ -77,8 +77,8 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "raw", "output", "html", "samples", "timing", "display"),
-        *("track", "log_level", "log_dir", "store", "tag", "save"),
+        *("format_", "full", "show", "raw", "output", "html", "figures", "samples", "timing"),
+        *("display", "track", "log_level", "log_dir", "store", "tag", "save"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (

@@ -23,6 +23,8 @@ Examples:
   cotkit report --html report.html
 
   cotkit report 3fa9 c9a2 71d0 --html models.html --log-dir ./logs
+
+  cotkit report --figures figures
 """
 
 
@@ -38,22 +40,26 @@ def report(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
 ) -> None:
-    """Print stored runs again as compare printed them, or write one self-contained HTML file.
+    """Print stored runs again as compare printed them, or write a self-contained page or figures.
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli.output import hint_lines, print_lines, print_report, print_status, write_page
+    from cotkit.cli.output import (
+        hint_lines,
+        print_lines,
+        print_report,
+        print_status,
+        write_figures,
+        write_page,
+    )
     from cotkit.errors import UsageError
+    from cotkit.report.html import list_charts
     from cotkit.report.html import page as make_page
     from cotkit.report.suite_tables import is_suite
     from cotkit.store import Store, existing_place, mask_password
     from cotkit.workflows.stored_run import load_part
 
-    if page is not None and (
-        view.full or view.show or view.outputs or view.format.value != "table"
-    ):
-        hint = "leave out --format, --full, --show and --output"
-        raise UsageError("--html holds every section", hint=hint)
+    _check_view(page, view)
     place = existing_place(log_dir)
     with Store(place) as store:
         chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
@@ -71,8 +77,12 @@ def report(
     if not is_one and view.outputs:
         raise UsageError("several runs of one benchmark have no --output", hint="--html FILE")
     if page is not None:
-        write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
-        print_lines(str(page.path))
+        if page.path is not None:
+            write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
+        if page.figures is not None:
+            charts = list_charts([part.comparison for part in parts], timing=timing)
+            write_figures(page.figures, charts)
+        print_lines(*map(str, page.paths()))
         return
     comparisons = [part.comparison for part in parts]
     if is_one and len(parts) > 1:
@@ -82,6 +92,17 @@ def report(
         if number:
             print_lines("")
         print_report(comparison, view, hint_lines(view, comparison.run_id, log_dir), timing=timing)
+
+
+def _check_view(page: PageRequest | None, view: View) -> None:
+    """Refuse ways of printing where nothing is printed; raises UsageError."""
+    from cotkit.errors import UsageError
+
+    if page is not None and (
+        view.full or view.show or view.outputs or view.format.value != "table"
+    ):
+        what = "--figures prints no report" if page.path is None else "--html holds every section"
+        raise UsageError(what, hint="leave out --format, --full, --show and --output")
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"
