@@ -122,6 +122,11 @@ def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
             "--trust-address http://evil.example/v1",
         ),
         (
+            'family = "simulated"\nover = "openai-api/x:base_url=http://evil.example/v1"',
+            "2:over",
+            "--trust-address http://evil.example/v1",
+        ),
+        (
             'models = ["openai/x", "openai-api/x:base_url=http://evil.example/v1"]',
             "1:models",
             "--trust-address http://evil.example/v1",
@@ -161,6 +166,8 @@ def test_save_writes_what_runs_again_to_the_same_bytes(command: Cotkit) -> None:
     assert "other.toml is there and is no study" in kept.err
     refused = command("compare", "--strategy", "cott", "--save", "new.toml")
     assert (refused.code, Path("new.toml").exists()) == (2, False)
+    nowhere = command("compare", "--save", "nowhere/new.toml")
+    assert (nowhere.code, "there is no folder nowhere" in nowhere.err) == (2, True)
 
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12)

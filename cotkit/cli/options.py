@@ -405,6 +405,17 @@ def with_options(
     return wrap
 
 
+def _check_target(path: Path, begins: str, what: str) -> None:
+    """Refuse a file that could not be written; as ``check_overwrites``.
+
+    Raises:
+        UsageError: it is of another kind, or its folder is not there.
+    """
+    check_overwrites(path, begins.encode(), what)
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+
+
 def read_user_options(
     ctx: typer.Context,
     save: Path | None = typer.Option(
@@ -417,7 +428,7 @@ def read_user_options(
         UsageError: the file of ``--save``, which ``StudyCommand`` writes, cannot be written.
     """
     if save is not None:
-        check_overwrites(save, STUDY_HEAD.lower().encode(), "study that --save wrote")
+        _check_target(save, STUDY_HEAD.lower(), "study that --save wrote")
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params.keys() - {"save"}}
     return frozenset(
         name
@@ -735,9 +746,7 @@ def read_view(
                 f"--output {path}: in which format?", hint=f"FILE{' or FILE'.join(FILE_FORMATS)}"
             )
         format_name, begins = FILE_FORMATS[path.suffix]
-        check_overwrites(path, begins.encode(), f"report in {format_name}")
-        if not path.parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+        _check_target(path, begins, f"report in {format_name}")
     return View(format=format_, full=full, show=sections, raw=raw, outputs=tuple(output))
 
 

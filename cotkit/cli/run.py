@@ -133,14 +133,19 @@ def _list_specs(options: dict[str, Any]) -> list[RunSpec]:
     from cotkit.run import RunSpec
     from cotkit.run.backend import with_model
     from cotkit.run.spec import list_specs
-    from cotkit.workflows.ladder import family_models
+    from cotkit.workflows.ladder import family_models, is_family
 
     def list_texts(key: str) -> tuple[str, ...]:
         value = options.get(key, [])
         return list_specs([str(text) for text in value] if isinstance(value, list) else str(value))
 
-    families = [model for name in list_texts("family") for model in family_models(name)]
-    models = [*list_texts("model"), *list_texts("models"), *families]
+    keys = ("model", "models", "family", *(() if "runs" in options else ("over",)))
+    models = [
+        model
+        for key in keys
+        for name in list_texts(key)
+        for model in (family_models(name) if key == "family" or is_family(name) else [name])
+    ]
     baseline = options.get("baseline")
     spec = RunSpec(
         model="simulated/1b",

@@ -17,7 +17,15 @@ from typing import Any, TypeAlias, cast
 
 from cotkit.cli.config import ConfiguredCommand
 from cotkit.cli.options import STUDY_HEAD
-from cotkit.errors import BadInputError, Location, UnknownNameError, UsageError
+from cotkit.errors import (
+    BadInputError,
+    CotkitError,
+    IncompleteRunError,
+    InterruptedRunError,
+    Location,
+    UnknownNameError,
+    UsageError,
+)
 from cotkit.inputs import decode, find_toml_line, parse_toml
 from cotkit.printable import printable
 from cotkit.registry import Spec
@@ -287,14 +295,15 @@ class StudyCommand(ConfiguredCommand):
     """A command whose options can be saved as a study file, once it has run."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
-        """Run it; write the file unless the options were refused."""
+        """Run it; write the file unless nothing was run."""
+        has_run = True
         try:
             return super().invoke(ctx)
-        except UsageError:
-            ctx.params["save"] = None
+        except CotkitError as error:
+            has_run = isinstance(error, IncompleteRunError | InterruptedRunError)
             raise
         finally:
-            if path := ctx.params.get("save"):
+            if has_run and (path := ctx.params.get("save")):
                 self._save(ctx, Path(path))
 
     def _save(self, ctx: Any, path: Path) -> None:  # noqa: ANN401 - as above
