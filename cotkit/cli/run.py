@@ -170,7 +170,7 @@ def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - c
     from cotkit.cli.options import read_specs
     from cotkit.cli.output import print_status
     from cotkit.registry import parse_spec
-    from cotkit.run import make_plan
+    from cotkit.run import plan_runnable
 
     options = {name: context.params.get(name) for name in inspect.signature(read_specs).parameters}
     usable: list[Value] = []
@@ -178,7 +178,7 @@ def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - c
     for spec in read_specs(**{**options, "model": "simulated/1b"}):
         first = next(iter(spec.draws().values()))
         try:
-            make_plan(first, load_benchmark(parse_spec(spec.bench), print_status))
+            plan_runnable(first, load_benchmark(parse_spec(spec.bench), print_status))
         except CotkitError as error:
             is_of_parameter = isinstance(error, UnknownNameError) and "benchmark" not in str(error)
             if is_of_parameter or isinstance(error, BadInputError):

@@ -189,25 +189,24 @@ class Plan:
         return content
 
 
-def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
-    """Draw the problems and exemplars and build every arm; nothing is generated.
+def plan_runnable(spec: RunSpec, bench: Benchmark) -> Plan:
+    """Plan as :func:`make_plan`, without the strategies that cannot run by themselves.
 
-    Of several strategies one that cannot run here by itself, whatever its parameters (no exemplars
-    to be had, no leave to run code), is left out, and the plan says so.
+    Of several strategies one that cannot run here, whatever its parameters (no exemplars to be had,
+    no leave to run code), is left out, and the plan says so.
 
     Raises:
-        CotkitError: an unknown name, a value out of range, an exemplar that is evaluated, or no
-            strategy can run.
+        CotkitError: as there; or no strategy can run.
     """
     try:
-        return _plan_together(spec, bench)
+        return make_plan(spec, bench)
     except UsageError as error:
         reasons = {text: _why_not_alone(text, spec, bench) for text in spec.strategies}
         able = tuple(text for text, reason in reasons.items() if reason is None)
         if not able or len(able) == len(reasons):
             raise
         try:
-            plan = _plan_together(replace(spec, strategies=able), bench)
+            plan = make_plan(replace(spec, strategies=able), bench)
         except UsageError:
             raise error from None
     left_out = (f"{text}: {reason}" for text, reason in reasons.items() if reason is not None)
@@ -222,7 +221,7 @@ def _why_not_alone(text: str, spec: RunSpec, bench: Benchmark) -> str | None:
     """
     strategy = parse_spec(text)
     try:
-        _plan_together(replace(spec, strategies=(text,), generation={}), bench)
+        make_plan(replace(spec, strategies=(text,), generation={}), bench)
     except (UnknownNameError, BadInputError):
         raise
     except UsageError as error:
@@ -232,7 +231,12 @@ def _why_not_alone(text: str, spec: RunSpec, bench: Benchmark) -> str | None:
     return None
 
 
-def _plan_together(spec: RunSpec, bench: Benchmark) -> Plan:
+def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
+    """Draw the problems and exemplars and build every arm; nothing is generated.
+
+    Raises:
+        CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
+    """
     with name_user_errors("benchmark", bench):
         everything = tuple(bench.problems())
     for problem in cast("tuple[object, ...]", everything):

@@ -19,7 +19,7 @@ from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
+from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
@@ -126,7 +126,7 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
-    plan = make_plan(spec, bench)
+    plan = plan_runnable(spec, bench)
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:

@@ -11,7 +11,7 @@ from cotkit.analysis.values import Comparison
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.registry import parse_spec
-from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run import Plan, RunSpec, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.scoring.chance import CHANCE
 from cotkit.store import Store, place_of
@@ -102,7 +102,7 @@ def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
 
     Raises:
         UsageError: no seeds, one problem, or as :func:`check_draws`.
-        CotkitError: as ``make_plan``.
+        CotkitError: as ``plan_runnable``.
     """
     if not spec.has_draws:
         raise UsageError("no exemplar seeds given", hint="two or more: 0,1,2,3,4")
@@ -111,7 +111,7 @@ def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
             "the variance of draws is of gains over a control that is run",
             hint="leave out the seeds, or --baseline chance",
         )
-    plans = tuple(make_plan(draw, bench) for draw in spec.draws().values())
+    plans = tuple(plan_runnable(draw, bench) for draw in spec.draws().values())
     if len(plans[0].problems) < 2:
         raise UsageError("one problem shows no variance between problems", hint="--limit 2 or more")
     check_draws(spec, plans)

@@ -14,7 +14,7 @@ from cotkit.events import Said
 from cotkit.identity import backend_key
 from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run import Plan, RunSpec, build_backend, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
 from cotkit.run.likelihood import count_scored_options
@@ -85,7 +85,7 @@ def plan_spec(
         if emit is not None:
             emit(Said(text=text))
 
-    plans = draw_plans(spec, bench) if spec.has_draws else (make_plan(spec, bench),)
+    plans = draw_plans(spec, bench) if spec.has_draws else (plan_runnable(spec, bench),)
     for note in left_out_notes(plans[0]):
         say(note)
     merged, place = _merge_plans(plans, list(spec.draws())), place_of(log_dir)

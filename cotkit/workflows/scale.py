@@ -27,7 +27,7 @@ from cotkit.events import Event, RunStarted, Said
 from cotkit.identity import backend_key
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
-from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run import Plan, RunSpec, make_plan, plan_runnable
 from cotkit.run.backend import with_model
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
@@ -611,7 +611,9 @@ def make_job(
     """Plan a model on a benchmark (as the user wrote it, and itself) and build its backend."""
     bench_text, benchmark = bench
     of_bench = replace(spec, bench=bench_text, model=GIVEN_IN_PYTHON)
-    plan = make_plan(with_model(of_bench, model) if isinstance(model, str) else of_bench, benchmark)
+    plan = plan_runnable(
+        with_model(of_bench, model) if isinstance(model, str) else of_bench, benchmark
+    )
     backend = (
         backend_of(
             plan.spec,
