@@ -183,7 +183,8 @@ def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - c
             is_of_parameter = isinstance(error, UnknownNameError) and "benchmark" not in str(error)
             if is_of_parameter or isinstance(error, BadInputError):
                 raise
-            print_status(f"left out: {spec.bench}: {error}")
+            why = error.message if isinstance(error, UnknownNameError) else error
+            print_status(f"left out: {spec.bench}: {why}")
             errors.append(error)
         else:
             usable.append(spec.bench)
