@@ -61,6 +61,12 @@ class Aside(str):
     __slots__ = ()
 
 
+class LeftOut(str):
+    """A note on a strategy that was asked for and could not run."""
+
+    __slots__ = ()
+
+
 GainMethod = Literal[
     "tango", "wilson", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"
 ]

@@ -20,6 +20,7 @@ class ListKind(StrEnum):
     readers = "readers"
     triggers = "triggers"
     published = "published"
+    studies = "studies"
     thresholds = "thresholds"
     runs = "runs"
 
@@ -41,7 +42,7 @@ def list_names(
     log_dir: Path | str,
     what: ListKind = typer.Argument(help="What to list."),
 ) -> None:
-    """List strategies, benches, backends, trackers, models, readers, triggers, tables or runs.
+    """List strategies, benches, models, readers, published tables, studies, runs and more.
 
     Examples:
 
@@ -113,6 +114,17 @@ def _list_triggers(_: Path | str) -> list[tuple[str, ...]]:
     return [(row["name"], row["text"]) for row in rows]
 
 
+def _list_studies(_: Path | str) -> list[tuple[str, ...]]:
+    """Return name, title and paper of each: the first two lines of its file."""
+    from cotkit.paths import resource
+
+    heads = {path.stem: path.read_text("utf-8") for path in resource("studies").glob("*.toml")}
+    return [
+        (name, *(line.removeprefix("# ") for line in text.splitlines()[:2]))
+        for name, text in sorted(heads.items())
+    ]
+
+
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.interop.published import load_tables
 
@@ -163,6 +175,7 @@ _ROWS = {
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,
     ListKind.published: _list_published,
+    ListKind.studies: _list_studies,
     ListKind.thresholds: _list_thresholds,
     ListKind.runs: _list_runs,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from cotkit.benchmarks import UserFile, check_disjoint, draw, draw_exemplars, draw_order, label_pool
-from cotkit.errors import UnknownNameError, UsageError
+from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
@@ -97,6 +97,8 @@ class Plan:
     """Key of the backend that judges; None: the model itself does."""
     stored_id: str | None = None
     """Id under which cotkit 0.1 stored the run; None: the id is computed."""
+    left_out: tuple[str, ...] = ()
+    """Strategies asked for that cannot run on this benchmark, each with the reason."""
 
     @property
     def known_problems(self) -> tuple[Problem, ...]:
@@ -192,6 +194,48 @@ class Plan:
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
         return content
+
+
+def plan_runnable(spec: RunSpec, bench: Benchmark) -> Plan:
+    """Plan as :func:`make_plan`, without the strategies that cannot run by themselves.
+
+    Of several strategies one that cannot run here, whatever its parameters (no exemplars to be had,
+    no leave to run code), is left out, and the plan says so.
+
+    Raises:
+        CotkitError: as there; or no strategy can run.
+    """
+    try:
+        return make_plan(spec, bench)
+    except UsageError as error:
+        reasons = {text: _why_not_alone(text, spec, bench) for text in spec.strategies}
+        able = tuple(text for text, reason in reasons.items() if reason is None)
+        if not able or len(able) == len(reasons):
+            raise
+        try:
+            plan = make_plan(replace(spec, strategies=able), bench)
+        except UsageError:
+            raise error from None
+    left_out = (f"{text}: {reason}" for text, reason in reasons.items() if reason is not None)
+    return replace(plan, left_out=tuple(left_out))
+
+
+def _why_not_alone(text: str, spec: RunSpec, bench: Benchmark) -> str | None:
+    """Return why a strategy cannot run on a benchmark; None: it can.
+
+    Raises:
+        UsageError: it could, but for what the user wrote of it.
+    """
+    strategy = parse_spec(text)
+    try:
+        make_plan(replace(spec, strategies=(text,), generation={}), bench)
+    except (UnknownNameError, BadInputError):
+        raise
+    except UsageError as error:
+        if strategy.params and _why_not_alone(strategy.name, spec, bench) is None:
+            raise
+        return str(error)
+    return None
 
 
 def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
+from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria, LeftOut
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
@@ -19,7 +19,7 @@ from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
+from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
@@ -127,7 +127,7 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
-    plan = make_plan(spec, bench)
+    plan = plan_runnable(spec, bench)
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
@@ -303,6 +303,7 @@ def analyse(
     return replace(
         comparison,
         notes=(
+            *left_out_notes(plan),
             *plan.notes(),
             *comparison.notes,
             *note_unscored_options(plan, info),
@@ -314,6 +315,12 @@ def analyse(
         n_shot=plan.n_shot,
         server=result.server.facts() if result.server is not None else {},
     )
+
+
+def left_out_notes(plan: Plan) -> Iterator[LeftOut]:
+    """Yield a note on each strategy that could not run."""
+    for reason in plan.left_out:
+        yield LeftOut(f"not run: {reason}")
 
 
 def failure_reason(result: ExecutionResult) -> str | None:

@@ -1,4 +1,4 @@
-"""What a stored run wants that only its user can allow: a store may have come with a folder.
+"""What a stored run or a study wants that only its user can allow: it may be a stranger's.
 
 Addresses for a key, code of a model, Python files: what the command line said when the run was made
 is not taken over from its record, but has to be said again.
@@ -30,21 +30,28 @@ def required_options(spec: RunSpec) -> list[str]:
 
 
 def check_consent(
-    run_id: str, spec: RunSpec, options: Collection[str], addresses: Sequence[str] = ()
+    subject: str,
+    specs: Sequence[RunSpec],
+    options: Collection[str],
+    addresses: Sequence[str] = (),
+    *,
+    source: str = "store",
 ) -> None:
-    """Refuse a stored run that wants more than its user allows now.
+    """Refuse what wants more than its user allows now.
 
     Args:
-        run_id: Of the run.
-        spec: As it is stored.
+        subject: What wants it, e.g. ``run 3fa9 of the store``.
+        specs: As they are stored.
         options: What the user wrote, as :func:`required_options` writes it.
         addresses: Those that the user trusts.
+        source: What they come in, and who knows from where.
 
     Raises:
         UsageError: names all that is wanted, and the options that allow it.
     """
     wishes = [
         (option, wish)
+        for spec in specs
         for option, wish in _list_wishes(spec)
         if option not in options
         and not (
@@ -56,7 +63,7 @@ def check_consent(
         words = ", ".join(dict.fromkeys(wish for _, wish in wishes))
         hint = " ".join(dict.fromkeys(option for option, _ in wishes))
         raise UsageError(
-            f"run {run_id} of the store {words}: a store may be a stranger's, so say it again",
+            f"{subject} {words}: a {source} may be a stranger's, so say it again",
             hint=f"if you mean it: {hint}",
         )
 
