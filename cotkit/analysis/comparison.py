@@ -36,6 +36,7 @@ from cotkit.analysis.samples import (
 )
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
+from cotkit.analysis.trends import measure_trends, trend_sentence
 from cotkit.analysis.values import (
     Aside,
     Cell,
@@ -184,6 +185,11 @@ def compare(
         for arm in (() if sequential else arms)
         if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
     ]
+    trends = measure_trends(
+        {arm: score_problems(by_problem[arm]) for arm in (() if sequential else arms)},
+        {row.problem_id: row.cluster for arm in arms for row in by_arm[arm]},
+        level=level,
+    )
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -208,6 +214,7 @@ def compare(
             *((f"chance: {facts.chance.how}",) if facts.chance else ()),
             *note_mute_readers(gradings),
             *map(interaction_sentence, interactions),
+            *map(trend_sentence, trends),
             *comparison_notes(
                 cells,
                 paired,
@@ -220,6 +227,7 @@ def compare(
         ),
         audits=audits,
         interactions=interactions,
+        trends=trends,
         transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
         repeats=tuple(
@@ -254,6 +262,14 @@ def compare(
     )
 
 
+def score_problems(attempts: Iterable[_Attempts]) -> dict[str, float]:
+    """Return problem -> share of its attempts that are correct, of those that did not fail."""
+    return {
+        rows[0].problem_id: sum(row.outcome == "correct" for row in rows) / len(rows)
+        for rows in _completed(attempts)
+    }
+
+
 def _decide(
     attempts: Mapping[str, Sequence[_Attempts]],
     cells: Mapping[str, Cell],
@@ -272,13 +288,7 @@ def _decide(
     if len(costs) < len(attempts):
         return None
     return choose_arm(
-        {
-            arm: {
-                rows[0].problem_id: sum(row.outcome == "correct" for row in rows) / len(rows)
-                for rows in by_problem
-            }
-            for arm, by_problem in attempts.items()
-        },
+        {arm: score_problems(by_problem) for arm, by_problem in attempts.items()},
         {
             rows[0].problem_id: rows[0].cluster
             for by_problem in attempts.values()
