@@ -17,6 +17,11 @@ class EnglishCot(ZeroShotCot):
 
     version: ClassVar[int] = 1
     group: ClassVar[str] = "prompt"
+    prompts: ClassVar[tuple[str, ...]] = (
+        "zero-shot-cot.v2.jinja",
+        "zero-shot-cot.extract.v1.jinja",
+        "answer.v1.jinja",
+    )
     control: ClassVar[str] = "standard"
     trigger: str = "Let's think step by step in English."
 
