@@ -26,6 +26,7 @@ from cotkit.cli import (
     score,
     show,
     store,
+    view,
 )
 from cotkit.cli.config import ConfiguredCommand, load_defaults
 from cotkit.cli.options import CommandGroup
@@ -82,6 +83,7 @@ app.command("resume", cls=ConfiguredCommand)(resume.command)
 app.command("scale", cls=ConfiguredCommand)(scale.command)
 app.command("score", cls=ConfiguredCommand)(score.command)
 app.command("report", cls=ConfiguredCommand)(report.command)
+app.command("view", cls=ConfiguredCommand)(view.command)
 app.command("doctor")(doctor.command)
 app.command("list", cls=ConfiguredCommand)(listing.list_names)
 app.command("export", cls=ConfiguredCommand)(export.command)

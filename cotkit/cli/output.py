@@ -123,6 +123,15 @@ def check_page(path: Path) -> None:
         why = "no permission"
     if why is not None:
         raise UsageError(f"cannot write {path}: {why}", hint="--html FILE")
+    check_report_extra()
+
+
+def check_report_extra() -> None:
+    """Refuse where HTML reports cannot be made.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "report")
 

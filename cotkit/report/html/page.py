@@ -79,6 +79,7 @@ def page(
     scales: Sequence[Scale] = (),
     reach: float | None = None,
     timing: bool = False,
+    home: str = "",
 ) -> str:
     """Write a page over runs, or over scale analyses and the runs they are of; ends in a newline.
 
@@ -87,6 +88,7 @@ def page(
         scales: If there are any, the page answers for them, and their curves come first.
         reach: A solve rate (0..1): the cheapest of the scales that reach it are named.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
+        home: Address of a list of all runs; empty: there is none.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -104,6 +106,7 @@ def page(
         figures=_draw_figures(parts, ladders, timing=timing),
         grids=make_step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
         parts=parts,
+        home=home,
     )
 
 
@@ -118,6 +121,7 @@ def lay_out(
     figures: Sequence[RenderedFigure],
     grids: Sequence[Table] = (),
     parts: Sequence[PageRun] = (),
+    home: str = "",
 ) -> str:
     """Set a page from what is on it.
 
@@ -131,10 +135,11 @@ def lay_out(
         figures: In reading order.
         grids: Tables that stand among the figures.
         parts: Runs whose samples can be browsed.
+        home: Address of a list of all runs; empty: there is none.
     """
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             say=_format_value,
@@ -142,6 +147,7 @@ def lay_out(
             looks=_header_classes,
             printable=printable,
             title=title,
+            home=home,
             answers=answers,
             warnings=warnings,
             closing=closing,
@@ -203,12 +209,12 @@ def _collect_answers(
     """Return the sentences that answer the question: of the scales, else of every run."""
     if ladders:
         return [
-            _split_answer(sentence, ladder.title)
+            split_answer(sentence, ladder.title)
             for ladder in ladders
             for sentence in (*(answer.sentence for answer in ladder.scale.answers), *ladder.more)
         ]
     return [
-        _split_answer(sentence, section.heading if len(sections) > 1 else "")
+        split_answer(sentence, section.heading if len(sections) > 1 else "")
         for section in sections
         for sentence in section.document.headline
     ]
@@ -226,7 +232,7 @@ def _collect_warnings(sections: Sequence[PageSection], documents: Sequence[Docum
     ]
 
 
-def _split_answer(sentence: str, title: str) -> tuple[str, str]:
+def split_answer(sentence: str, title: str) -> tuple[str, str]:
     """Return the claim, and the numbers it rests on."""
     claim, _, numbers = sentence.partition(": ")
     return (f"{title}: {claim}" if title else claim), numbers
@@ -321,7 +327,8 @@ def _header_classes(table: Table) -> list[str]:
     return ["words" if isinstance(value, Words) else "number" for value in table.rows[0]]
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return what renders the templates of this folder: everything is escaped."""
     import jinja2
 
     return jinja2.Environment(
