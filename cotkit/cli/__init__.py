@@ -14,6 +14,7 @@ from cotkit.cli import (
     compare,
     demo,
     doctor,
+    explain,
     export,
     lab,
     listing,
@@ -83,6 +84,7 @@ app.command("resume", cls=ConfiguredCommand)(resume.command)
 app.command("scale", cls=ConfiguredCommand)(scale.command)
 app.command("score", cls=ConfiguredCommand)(score.command)
 app.command("report", cls=ConfiguredCommand)(report.command)
+app.command("explain")(explain.command)
 app.command("view", cls=ConfiguredCommand)(view.command)
 app.command("doctor")(doctor.command)
 app.command("list", cls=ConfiguredCommand)(listing.list_names)

@@ -72,13 +72,16 @@ def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> 
 
     The store is not named, so that equal answers of two stores have equal bytes.
     """
-    if view.full or view.show or view.format is not Format.table:
+    if view.format is not Format.table:
         return ()
+    words = "what a word means: cotkit explain WORD"
+    if view.full or view.show:
+        return (words,)
     more = "more: --full; or --show with some of: {sections}"
     if run is None:
-        return (more,)
+        return (f"{more}; {words}",)
     where = "" if log_dir == DEFAULT_LOG_DIR else " (in the same --log-dir or --store)"
-    return more, f"the chains: cotkit show attempt {run}{where}"
+    return more, f"the chains: cotkit show attempt {run}{where}; {words}"
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from cotkit.report.document import (
     say_ends,
     say_number,
 )
+from cotkit.report.glossary import find_entry, find_words, word_pattern
 from cotkit.report.html.figure import RenderedFigure
 from cotkit.report.html.gain_charts import (
     draw_forest,
@@ -45,6 +47,7 @@ from cotkit.types import OUTCOMES
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent
 
@@ -138,6 +141,7 @@ def lay_out(
         home: Address of a list of all runs; empty: there is none.
     """
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    tables = [*grids, *(table for section in sections for table in section.document.tables)]
     return (
         environment()
         .get_template("page.html.jinja")
@@ -146,6 +150,8 @@ def lay_out(
             look=_cell_class,
             looks=_header_classes,
             printable=printable,
+            link_words=link_words,
+            words=find_words([table.note for table in tables if table.rows]),
             title=title,
             home=home,
             answers=answers,
@@ -163,6 +169,22 @@ def lay_out(
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def link_words(note: str) -> Markup:
+    """Return a note as HTML; a word of the glossary links to its entry where it first stands."""
+    from markupsafe import Markup, escape
+
+    linked: set[str] = set()
+
+    def link(match: re.Match[str]) -> str:
+        entry = find_entry(match[0])
+        if entry.key in linked:
+            return match[0]
+        linked.add(entry.key)
+        return f'<a href="#word-{entry.key}">{match[0]}</a>'
+
+    return Markup(word_pattern().sub(link, str(escape(printable(note)))))  # noqa: S704 - escaped
 
 
 def _page_title(parts: Sequence[PageRun], scales: Sequence[Scale]) -> str:
