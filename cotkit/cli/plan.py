@@ -70,7 +70,7 @@ def plan(
             resources=resources,
         )
         title, *lines = forecast_lines(forecast)
-        table = align_columns(forecast_table(forecast))
+        table = align_columns(forecast_table(forecast), folds=False)
         if number:
             print_lines("")
         print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
