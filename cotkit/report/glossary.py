@@ -13,6 +13,7 @@ from cotkit.paths import resource
 _ALSO = re.compile(r" ?Also: ([^.\n]+)\.(?=\s|$)")
 _MORE = re.compile(r" ?More: \[[^]]+\]\((?P<page>[^)]+)\)\.")
 _LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+_MARKUP = re.compile(r"[`*]")
 _DOCS = "https://github.com/cotkit/cotkit/blob/main/docs"
 
 
@@ -23,7 +24,7 @@ class GlossaryEntry:
     word: str
     """As the page's heading has it."""
     text: str
-    """What it means, in one line of Markdown without links."""
+    """What it means, in one line without markup."""
     also: tuple[str, ...]
     """Other words for it."""
     page: str
@@ -53,7 +54,7 @@ def _read_entry(part: str) -> GlossaryEntry:
     also, more = _ALSO.search(text), _MORE.search(text)
     return GlossaryEntry(
         word=word,
-        text=_LINK.sub(r"\1", _MORE.sub("", _ALSO.sub("", text))).strip(),
+        text=_MARKUP.sub("", _LINK.sub(r"\1", _MORE.sub("", _ALSO.sub("", text)))).strip(),
         also=tuple(also[1].split(", ")) if also else (),
         page=more["page"] if more else "",
     )
