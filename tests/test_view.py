@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cotkit.cli.view import RunPages, make_server
+from cotkit.cli.run_server import make_server
+from cotkit.cli.view import RunPages
 from cotkit.errors import StoreError
 from cotkit.store import STORE_NAME, Place, Store
 from tests.conftest import Cotkit

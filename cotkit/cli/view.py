@@ -7,17 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from cotkit.cli.options import read_consent, read_place, with_options
-from cotkit.errors import CotkitError, UsageError
+from cotkit.errors import CotkitError
 from cotkit.paths import check_overwrites, write_atomically
-from cotkit.printable import printable_text
 from cotkit.types import say_nothing
 
 if TYPE_CHECKING:
@@ -26,9 +23,9 @@ if TYPE_CHECKING:
     from cotkit.store import Place, RunRow, Store
 
 PORT = 8642
-_INDEX = "index.html"
-_READ_S = 1.0  # how long one request for the list may read runs that nobody asked for yet
-_UNREADABLE = (CotkitError, ValueError, TypeError, LookupError, AttributeError)
+INDEX = "index.html"
+"""File name of the list."""
+UNREADABLE = (CotkitError, ValueError, TypeError, LookupError, AttributeError)
 """What a run of a store that anybody wrote may raise."""
 
 
@@ -101,7 +98,7 @@ class RunPages:
             headline = comparison_document(part.comparison).headline
             entry = replace(entry, headline=headline)
             entry = replace(entry, gate=verdict_cell(worst_gate(part.comparison)))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if part is None:
                 entry = replace(entry, trouble=str(error) or type(error).__name__)
         self._entries[run] = entry
@@ -115,7 +112,7 @@ class RunPages:
     def _render(self, part: PageRun) -> str:
         from cotkit.report.html import page
 
-        return page([part if self.samples else replace(part, samples=())], home=_INDEX)
+        return page([part if self.samples else replace(part, samples=())], home=INDEX)
 
 
 def _describe(run: RunRow) -> RunEntry:
@@ -143,71 +140,6 @@ def _describe(run: RunRow) -> RunEntry:
     )
 
 
-# Served: on this machine alone, and nothing but these pages.
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for the list and for reports, if asked by this machine's own name."""
-
-    server_version, sys_version = "cotkit", ""
-    timeout = 30
-
-    def __init__(self, pages: RunPages, *connection: object) -> None:
-        self._pages = pages
-        super().__init__(*connection)  # pyright: ignore[reportArgumentType] - as the server calls it
-
-    def do_GET(self) -> None:
-        """Answer."""
-        status, kind, text = self._answer()
-        body = text.encode("utf-8", errors="backslashreplace")
-        self.send_response(status)
-        self.send_header("Content-Type", f"text/{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in _HEADERS.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_GET  # noqa: N815 - as above
-
-    def _answer(self) -> tuple[int, str, str]:
-        """Return status, kind of text and text."""
-        port = self.server.server_address[1]
-        if self.headers.get_all("Host") not in ([f"127.0.0.1:{port}"], [f"localhost:{port}"]):
-            return 421, "plain", f"ask for http://127.0.0.1:{port}/\n"  # or another site's name
-        name = self.path.partition("?")[0].removeprefix("/")
-        try:
-            text = self._pages.index(_READ_S) if name in {"", _INDEX} else self._pages.report(name)
-        except _UNREADABLE as error:
-            return 500, "plain", f"{printable_text(str(error) or type(error).__name__)}\n"
-        return (404, "plain", "there is no such run\n") if text is None else (200, "html", text)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing of a request."""
-
-
-def make_server(pages: RunPages, port: int) -> ThreadingHTTPServer:
-    """Return a server of the pages on 127.0.0.1; 0: any free port.
-
-    Raises:
-        UsageError: the port cannot be used.
-    """
-    try:
-        return ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, pages))
-    except (OSError, OverflowError) as refused:
-        why = getattr(refused, "strerror", None) or refused
-        raise UsageError(f"cannot serve on port {port}: {why}", hint="--port 0: any free") from None
-
-
 @with_options(read_place, read_consent)
 def command(
     log_dir: Path | str,
@@ -233,6 +165,7 @@ def command(
       cotkit view --out pages --log-dir ./logs
     """
     from cotkit.cli.output import check_report_extra, print_lines, print_status
+    from cotkit.cli.run_server import make_server
     from cotkit.store import existing_place
 
     check_report_extra()
@@ -242,8 +175,8 @@ def command(
         for name, text in pages.reports():
             _write(out / name, text)
             print_status(f"written: {out / name}")
-        _write(out / _INDEX, pages.index(within_s=0))
-        print_lines(str(out / _INDEX))
+        _write(out / INDEX, pages.index(within_s=0))
+        print_lines(str(out / INDEX))
         return
     with make_server(pages, port) as server, contextlib.suppress(KeyboardInterrupt):
         print_lines(f"http://127.0.0.1:{server.server_address[1]}/")
