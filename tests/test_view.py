@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cotkit.cli.run_server import make_server
-from cotkit.cli.view import RunPages
+from cotkit.cli.run_pages import RunPages, make_server
 from cotkit.errors import StoreError
 from cotkit.store import STORE_NAME, Place, Store
 from tests.conftest import Cotkit
