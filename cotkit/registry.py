@@ -235,12 +235,6 @@ def _are_numbers(text: str) -> bool:
 # Looking a name up, and making what a spec describes.
 
 
-def names(kind: str) -> list[str]:
-    """Return every name of a kind, sorted."""
-    points = {point.name.replace("_", "-") for point in _entry_points(kind)}
-    return sorted(points | set(_builtin_modules(kind)))
-
-
 def entries(kind: str) -> list[RegistryEntry]:
     """Return every name of a kind with its summary, sorted; imports none of the modules."""
     by_name = {name: _describe_module(name, path) for name, path in _builtin_modules(kind).items()}

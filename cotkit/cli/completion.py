@@ -11,94 +11,68 @@ import typer
 from cotkit.run.spec import DEFAULT_LOG_DIR
 
 
-def _continue_list(names: Iterable[str], incomplete: str) -> list[str]:
-    """Return the names for the last place of a list with commas."""
-    begun, comma, _ = incomplete.rpartition(",")
-    return [f"{begun}{comma}{name}" for name in names]
+def _list_names(kind: str) -> Iterable[str]:
+    """Yield the names of a kind; what lists them is imported only here."""
+    from cotkit.models import catalogue
+
+    if kind == "model":
+        from cotkit.backends.simulated import FAMILY
+
+        return [*(entry.name for entry in catalogue.entries()), *FAMILY]
+    if kind == "family":
+        return {"simulated", *(entry.family for entry in catalogue.entries())}
+    if kind == "published":
+        from cotkit.interop.published import load_tables
+
+        return load_tables()
+    if kind == "reader":
+        from cotkit.scoring import READERS
+
+        return READERS
+    if kind == "word":
+        from cotkit.report.glossary import load_glossary
+
+        return load_glossary()
+    from cotkit.registry import entries
+
+    return [entry.name for entry in entries(kind)]
 
 
-def _strategies(incomplete: str) -> list[str]:
-    """Return strategies, behind those of a list that stand already."""
-    from cotkit.registry import names
+def _complete(kind: str) -> Callable[[str], list[str]]:
+    """Return what completes the last name of a list with commas."""
 
-    return _continue_list(names("strategy"), incomplete)
+    def complete(incomplete: str) -> list[str]:
+        begun, comma, _ = incomplete.rpartition(",")
+        return [f"{begun}{comma}{name}" for name in _list_names(kind)]
 
-
-def _benches(incomplete: str) -> list[str]:
-    """Return benchmarks."""
-    from cotkit.registry import names
-
-    return _continue_list(names("benchmark"), incomplete)
+    return complete
 
 
-def _models(incomplete: str) -> list[str]:
-    """Return models of the catalogue and simulated ones, behind those of a list."""
-    from cotkit.backends.simulated import FAMILY
-    from cotkit.models.catalogue import entries
-
-    return _continue_list([*(entry.name for entry in entries()), *FAMILY], incomplete)
-
-
-def _families() -> list[str]:
-    """Return families of models."""
-    from cotkit.models.catalogue import entries
-
-    return sorted({"simulated", *(entry.family for entry in entries() if entry.family)})
-
-
-def _published() -> list[str]:
-    """Return published tables."""
-    from cotkit.interop.published import load_tables
-
-    return list(load_tables())
-
-
-def _readers() -> list[str]:
-    """Return readers."""
-    from cotkit.scoring import READERS
-
-    return list(READERS)
-
-
-def _words() -> list[str]:
-    """Return words of the glossary."""
-    from cotkit.report.glossary import load_glossary
-
-    return list(load_glossary())
-
-
-def _runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+def _complete_runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Return the runs of the store that the line names, with what each is of."""
     import json
 
     from cotkit.errors import CotkitError
     from cotkit.store import Store, existing_place
 
-    place = ctx.params.get("store") or ctx.params.get("log_dir") or DEFAULT_LOG_DIR
+    place = ctx.params.get("store") or Path(ctx.params.get("log_dir") or DEFAULT_LOG_DIR)
     begun, comma, _ = incomplete.rpartition(",")
     try:
-        place = existing_place(place if isinstance(place, str) else Path(place))
-        with Store(place, reads_only=True) as store:
-            specs = [(run.id, json.loads(run.spec)) for run in store.runs()]
-        return [
-            (f"{begun}{comma}{name}", f"{spec['model']} {spec['bench']}") for name, spec in specs
-        ] + [("last", "the run that changed last")]
+        with Store(existing_place(place), reads_only=True) as store:
+            specs = {run.id: json.loads(run.spec) for run in store.runs()}
+        runs = {name: f"{spec['model']} {spec['bench']}" for name, spec in specs.items()}
     except (CotkitError, ValueError, TypeError, LookupError):  # Tab is no place for an error
         return []
+    return [(f"{begun}{comma}{name}", what) for name, what in runs.items()] + [("last", "")]
 
 
 COMPLETIONS: Mapping[str, Callable[..., Any]] = {
-    "strategy": _strategies,
-    "bench": _benches,
-    "spec": _benches,
-    "model": _models,
-    "models": _models,
-    "family": _families,
-    "over": _families,
-    "published": _published,
-    "reader": _readers,
-    "word": _words,
-    "run": _runs,
-    "runs": _runs,
+    **{kind: _complete(kind) for kind in ("strategy", "model", "family", "published", "reader")},
+    "bench": _complete("benchmark"),
+    "models": _complete("model"),
+    "over": _complete("family"),
+    "word": _complete("word"),
+    "run": _complete_runs,
+    "runs": _complete_runs,
 }
 """Parameter of a command -> what completes it."""

@@ -31,7 +31,7 @@ from cotkit.analysis.scale.values import (
     Step,
     ThinnedOnset,
 )
-from cotkit.analysis.scale.words import axis_words, format_margin, join_words
+from cotkit.analysis.scale.words import AXIS_WORDS, format_margin, join_words
 from cotkit.report.comparison_tables import outcome_warnings
 from cotkit.report.document import (
     UNWALLED,
@@ -241,7 +241,7 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         yield Field("usd", "$ per 1,000", usd, "usd_per_1000", when=is_priced)
 
     sizes = {say_size(largest, scale.axis) for scale, _, largest in rows}
-    end = axis_words(scales[0].axis).largest
+    end = AXIS_WORDS[scales[0].axis].largest
     where = f"at {sizes.pop()}, the {end}" if len(sizes) == 1 else f"at the {end}"
     return make_table(
         "answer",

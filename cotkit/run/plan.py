@@ -16,9 +16,9 @@ from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import (
     Spec,
     construct,
+    entries,
     is_data_file,
     load_class,
-    names,
     parameter_name,
     parse_spec,
 )
@@ -259,16 +259,12 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
 
 
 def _read_baseline(text: str) -> Spec:
-    """Read what ``--baseline`` names.
-
-    Raises:
-        UnknownNameError: it is no strategy, nor chance.
-    """
     spec = parse_spec(text)
     try:
         load_class("strategy", spec.name)
     except UnknownNameError:
-        raise UnknownNameError("baseline", spec.name, [CHANCE, *names("strategy")]) from None
+        names = [CHANCE, *(entry.name for entry in entries("strategy"))]
+        raise UnknownNameError("baseline", spec.name, names) from None
     return spec
 
 

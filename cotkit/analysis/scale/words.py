@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
@@ -145,7 +147,7 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
         f"{_subject(facts)} at or below {where}: {format_gain(upper)} over {facts.control} there"
     )
     if not below:
-        ends = axis_words(facts.axis)
+        ends = AXIS_WORDS[facts.axis]
         return (
             f"{claim}, the {ends.smallest} tested; only {ends.smaller}, shown "
             f"{'at chance' if facts.is_over_chance else 'not to be helped'}, could name a lower end"
@@ -160,7 +162,7 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
 
 def _say_not_shown(facts: SentenceFacts) -> str:
     largest = facts.points[-1]
-    end = axis_words(facts.axis).largest
+    end = AXIS_WORDS[facts.axis].largest
     where = f"{format_size(largest, facts.axis)}{size_unit(facts.axis)}, the {end} tested"
     claim = f"{facts.arm} is not shown to {_say_help(facts)} up to {where}"
     if all(point.label in NO_HELP for point in facts.points):
@@ -217,10 +219,10 @@ def _say_above(facts: SentenceFacts) -> list[str]:
         return []
     above = facts.points[facts.points.index(_onset_point(facts, "upper")) + 1 :]
     if facts.onset.after is None:
-        return [f"no {axis_words(facts.axis).larger} was tested"]
+        return [f"no {AXIS_WORDS[facts.axis].larger} was tested"]
     if facts.onset.after == "sustained":
         verb = "lies above chance" if facts.is_over_chance else "helps"
-        return [f"it {verb} at every {axis_words(facts.axis).larger} tested"]
+        return [f"it {verb} at every {AXIS_WORDS[facts.axis].larger} tested"]
     if facts.onset.after == "reversed":
         harmed = [point for point in above if point.label == "harms"]
         return [
@@ -471,33 +473,23 @@ _UNIT: dict[Axis, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AxisWords:
-    """What the ends of an axis are called."""
+class AxisWords(NamedTuple):
+    """What the ends of an axis are called: only some axes are sizes."""
 
     smallest: str
-    """Its first place."""
     largest: str
-    """Its last place."""
     larger: str
-    """A place further on."""
     smaller: str
-    """A model before the first place."""
 
 
-_SIZE_WORDS = AxisWords("smallest size", "largest size", "larger size", "a smaller model")
-_AXIS_WORDS: dict[Axis, AxisWords] = {
-    "ordinal": AxisWords("first model", "last model", "later model", "an earlier model"),
-    "tokens": AxisWords(
-        "earliest checkpoint", "last checkpoint", "later checkpoint", "an earlier checkpoint"
-    ),
-    "loss": AxisWords("highest loss", "lowest loss", "lower loss", "a model of higher loss"),
-}
-
-
-def axis_words(axis: Axis) -> AxisWords:
-    """Return what the ends of an axis are called: only some axes are sizes."""
-    return _AXIS_WORDS.get(axis, _SIZE_WORDS)
+_SIZES = AxisWords("smallest size", "largest size", "larger size", "a smaller model")
+AXIS_WORDS: Mapping[Axis, AxisWords] = defaultdict(
+    lambda: _SIZES,
+    ordinal=AxisWords("first model", "last model", "later model", "an earlier model"),
+    tokens=AxisWords("first checkpoint", "last checkpoint", "later checkpoint", "an earlier one"),
+    loss=AxisWords("highest loss", "lowest loss", "lower loss", "a model of higher loss"),
+)
+"""Axis -> its words."""
 
 
 def size_unit(axis: Axis) -> str:
