@@ -99,11 +99,11 @@ def align_columns(rows: Sequence[Sequence[str]], *, folds: bool = True) -> list[
         max((len(word) for x in column for word in x.split()), default=0) for column in columns
     ]
     limit = _terminal_width()
-    if _sum_widths(widths) > limit and (len(columns) == 2 or folds) and _sum_widths(least) <= limit:
+    if _sum_widths(widths) > limit and (len(columns) <= 2 or folds) and _sum_widths(least) <= limit:
         while _sum_widths(widths) > limit:
             _, widest = max((w, i) for i, w in enumerate(widths) if w > least[i])
             widths[widest] -= 1
-    if _sum_widths(widths) <= limit or len(columns) == 2:
+    if _sum_widths(widths) <= limit or len(columns) <= 2:
         return [line for row in rows for line in _fold_row(row, widths)]
     n = next(n for n in range(len(widths), 1, -1) if n == 2 or _sum_widths(widths[:n]) <= limit)
     first = align_columns([row[:n] for row in rows], folds=folds)

@@ -73,7 +73,8 @@ def plan(
         table = align_columns(forecast_table(forecast), folds=False)
         if number:
             print_lines("")
-        print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
+        lines += budget_lines(forecast, resources.budget)
+        print_lines(*align_columns([(title,)]), *table, *align_columns([(x,) for x in lines]))
 
 
 def _plan_ladder(
