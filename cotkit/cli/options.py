@@ -81,8 +81,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
     "Output": (
-        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
-        *("log_level", "log_dir", "store", "tag"),
+        *("format_", "full", "show", "raw", "html", "figures", "samples", "timing", "display"),
+        *("track", "log_level", "log_dir", "store", "tag"),
     ),
 }
 """Panel of the help -> its options, by parameter; those of no panel stand last."""
