@@ -82,26 +82,37 @@ def test_what_a_stranger_wrote_into_a_store_is_text_and_stops_no_other_run(
     assert sorted(path.name[:4] for path in Path().rglob("*.html")) == ["inde", "run-", "run-"]
 
 
-def test_answers_are_read_when_there_is_time_and_remembered(store: Path) -> None:
+def test_answers_are_read_beside_the_list_and_remembered(store: Path) -> None:
     pages = RunPages(place=store)
-    unread = pages.index(within_s=0)
+    with pages._lock:  # nothing can be read meanwhile
+        unread = pages.index()
     assert unread.count("is being read") == 2
     assert 'http-equiv="refresh"' in unread
-    complete = pages.index(within_s=60)
+    complete = whole_index(pages)
     assert "is being read" not in complete
     assert 'http-equiv="refresh"' not in complete
-    assert pages.index(within_s=0) == complete
+    assert pages.index() == complete
+
+
+def whole_index(pages: RunPages) -> str:
+    """The list once all is read."""
+    pages.index()
+    if pages._reader is not None:
+        pages._reader.join()
+    return pages.index()
 
 
 @pytest.fixture
 def served(store: Path) -> Generator[int]:
-    with make_server(RunPages(place=store), 0) as server:
+    pages = RunPages(place=store)
+    with make_server(pages, 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         assert server.server_address[0] == "127.0.0.1"
         yield server.server_address[1]
         server.shutdown()
         thread.join()
+        whole_index(pages)  # leaves no thread behind
 
 
 def ask(port: int, path: str, host: str | None = None, method: str = "GET") -> tuple[int, str]:
@@ -138,7 +149,7 @@ def test_a_store_of_an_older_version_is_read_from_a_copy(tmp_path: Path) -> None
     old = tmp_path / "old" / STORE_NAME
     old.parent.mkdir()
     shutil.copyfile(CASES / "store-0.1.db", old)
-    assert "run" in RunPages(place=old).index(within_s=60)
+    assert "run" in whole_index(RunPages(place=old))
     assert old.read_bytes() == (CASES / "store-0.1.db").read_bytes()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,9 +40,10 @@ class RunPages:
     """Whether Python files that a run names may be run."""
     _entries: dict[RunRow, RunEntry] = field(default_factory=dict["RunRow", "RunEntry"])
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _reader: threading.Thread | None = None
 
-    def index(self, within_s: float) -> str:
-        """Return the list; answers of runs that are not read yet are read within so many seconds.
+    def index(self) -> str:
+        """Return the list at once; a thread reads the answers that are not known yet.
 
         Raises:
             StoreError: the store cannot be read.
@@ -50,12 +51,12 @@ class RunPages:
         from cotkit.report.html.runs import runs_page
         from cotkit.store import Store, mask_password
 
-        deadline = time.monotonic() + within_s
-        with self._lock, Store(self.place, reads_only=True) as store:
+        with Store(self.place, reads_only=True) as store:
             runs = store.runs()
-            for run in runs:
-                if run not in self._entries and time.monotonic() < deadline:
-                    self._read(store, run)
+        unread = [run for run in runs if run not in self._entries]
+        if unread and (self._reader is None or not self._reader.is_alive()):
+            self._reader = threading.Thread(target=self._read_all, args=(unread,), daemon=True)
+            self._reader.start()
         entries = [self._entries.get(run) or _describe(run) for run in runs]
         return runs_page(entries, mask_password(self.place))
 
@@ -81,6 +82,14 @@ class RunPages:
             for run in store.runs():
                 if (part := self._read(store, run)) is not None:
                     yield self._entries[run].file_name, self._render(part)
+
+    def _read_all(self, runs: list[RunRow]) -> None:
+        from cotkit.store import Store
+
+        with contextlib.suppress(CotkitError):  # the next request for the list says it
+            for run in runs:
+                with self._lock, Store(self.place, reads_only=True) as store:
+                    self._read(store, run)
 
     def _read(self, store: Store, run: RunRow) -> PageRun | None:
         """Remember the answer of a run, or why there is none; return its analysis."""
@@ -138,7 +147,6 @@ def _describe(run: RunRow) -> RunEntry:
 
 # Served: nothing but these pages.
 
-_READ_S = 1.0  # how long one request for the list may read runs that nobody asked for yet
 _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -180,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 421, "plain", f"ask for http://127.0.0.1:{port}/\n"  # or another site's name
         name = self.path.partition("?")[0].removeprefix("/")
         try:
-            text = self._pages.index(_READ_S) if name in {"", INDEX} else self._pages.report(name)
+            text = self._pages.index() if name in {"", INDEX} else self._pages.report(name)
         except _UNREADABLE as error:
             return 500, "plain", f"{printable_text(str(error) or type(error).__name__)}\n"
         return (404, "plain", "there is no such run\n") if text is None else (200, "html", text)

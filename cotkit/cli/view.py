@@ -48,7 +48,7 @@ def command(
         for name, text in pages.reports():
             _write(out / name, text)
             print_status(f"written: {out / name}")
-        _write(out / INDEX, pages.index(within_s=0))
+        _write(out / INDEX, pages.index())
         print_lines(str(out / INDEX))
         return
     with make_server(pages, port) as server, contextlib.suppress(KeyboardInterrupt):
