@@ -23,6 +23,7 @@ from cotkit.cli import (
     plan,
     report,
     resume,
+    run,
     scale,
     score,
     show,
@@ -31,6 +32,7 @@ from cotkit.cli import (
 )
 from cotkit.cli.config import ConfiguredCommand, load_defaults
 from cotkit.cli.options import CommandGroup
+from cotkit.cli.study import StudyCommand
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.printable import printable
 
@@ -91,7 +93,13 @@ _COMMANDS = (  # in the order of the help, as it sums them up
     ("doctor", doctor.command, "Is this machine's model the same whatever the batch?"),
 )
 for _name, _function, _summary in _COMMANDS:
-    app.command(_name, cls=ConfiguredCommand, short_help=_summary)(_function)
+    _class = StudyCommand if _name in {"compare", "scale"} else ConfiguredCommand
+    app.command(_name, cls=_class, short_help=_summary)(_function)
+app.command(
+    "run",
+    short_help="What a study file says: models, strategies, outputs.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(run.run)
 app.add_typer(show.app, name="show")
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")
