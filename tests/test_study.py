@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotkit.cli import app
-from cotkit.cli.study import Study, Value, list_arguments, options_by_key, read_study, write_study
+from cotkit.cli.study import Study, list_arguments, options_by_key, read_study, write_study
 from cotkit.errors import Location
 from cotkit.interop.published import find_table, load_tables
 from cotkit.models.catalogue import find_by_last_parts
@@ -179,7 +179,7 @@ TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=6)
 
 
-def values_of(option: Any) -> st.SearchStrategy[Value]:  # noqa: ANN401 - click's
+def values_of(option: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - click's
     if option.is_flag:
         return st.booleans()
     if option.type.name == "choice":
