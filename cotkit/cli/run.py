@@ -172,10 +172,12 @@ def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - c
     from cotkit.registry import parse_spec
     from cotkit.run import plan_runnable
 
-    options = {name: context.params.get(name) for name in inspect.signature(read_specs).parameters}
+    names = inspect.signature(read_specs).parameters
+    options: dict[str, Any] = {name: context.params.get(name) for name in names}
+    options["model"] = "simulated/1b"
     usable: list[Value] = []
     errors: list[CotkitError] = []
-    for spec in read_specs(**{**options, "model": "simulated/1b"}):
+    for spec in read_specs(**options):
         first = next(iter(spec.draws().values()))
         try:
             plan_runnable(first, load_benchmark(parse_spec(spec.bench), print_status))
