@@ -166,7 +166,7 @@ class Document:
 SECTIONS: tuple[str, ...] = (
     *("answer", "arms", "gains", "outcomes", "variants", "clusters", "transitions", "votes"),
     *("metrics", "metric_gains", "bias", "bias_changes", "bias_by_category", "following"),
-    *("dependence", "thinned", "breakthrough", "interactions", "symbol_means"),
+    *("dependence", "thinned", "breakthrough", "interactions", "sweeps", "symbol_means"),
     *("repeats", "difficulty", "first_wrong_step", "audit", "server", "disagreement_causes"),
     *(
         "decision",

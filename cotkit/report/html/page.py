@@ -39,8 +39,15 @@ from cotkit.report.html.gain_charts import (
     make_step_grids,
 )
 from cotkit.report.html.samples import name_runs, samples_json
-from cotkit.report.html.size_charts import draw_curve, draw_frontiers, draw_panel, list_arms
+from cotkit.report.html.size_charts import (
+    draw_curve,
+    draw_frontiers,
+    draw_panel,
+    draw_sweep,
+    list_arms,
+)
 from cotkit.report.scale_tables import scale_documents
+from cotkit.report.sweep_tables import group_sweeps
 from cotkit.types import OUTCOMES
 
 if TYPE_CHECKING:
@@ -253,6 +260,10 @@ def _draw_figures(
         figures.append(draw_forest("forest", "Gain over the control", rows, margin))
     figures += _draw_costs(parts, timing=timing)
     if not several:
+        figures += [
+            draw_sweep(f"sweep-{i}", group, parts[0].comparison.margin)
+            for i, group in enumerate(group_sweeps(parts[0].comparison.sweeps), start=1)
+        ]
         figures += [
             draw_gains_by_steps("steps", c.difficulty, c.margin)
             for c in (part.comparison for part in parts)

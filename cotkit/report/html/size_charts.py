@@ -18,6 +18,7 @@ from cotkit.analysis.scale.values import (
     Scale,
     SizeLabel,
 )
+from cotkit.analysis.values import Sweep
 from cotkit.printable import printable
 from cotkit.report.document import Form, say_ends, say_level, say_number
 from cotkit.report.html.figure import (
@@ -484,3 +485,40 @@ def draw_frontiers(
         for cost in costs
         if sum(_cost_or_zero(price, cost) > 0 for price in prices) > 1
     ]
+
+
+# Curves over a setting of one model.
+
+
+def draw_sweep(key: str, sweeps: Sequence[Sweep], margin: float) -> RenderedFigure:
+    """Draw solve rates over the settings that these curves share; shade what is enough."""
+    parameter, settings = sweeps[0].parameter, [point.setting for point in sweeps[0].points]
+    return draw_figure(
+        key,
+        title=f"Solve rate by {parameter}",
+        caption="Lines: each rate's own interval; shaded: from here on every setting is shown to "
+        f"be within the margin of {say_number(margin, 'share')} points of the best, of the curve "
+        "in that colour",
+        says=printable("; ".join(sweep.sentence for sweep in sweeps)),
+        height=260 + 16 * len(sweeps),
+        paint=lambda figure: _paint_sweep(figure, sweeps, parameter, settings),
+    )
+
+
+def _paint_sweep(
+    figure: Figure, sweeps: Sequence[Sweep], parameter: str, settings: Sequence[str]
+) -> None:
+    axes = make_axes(figure, left=36, right=10, top=28 + 16 * len(sweeps), bottom=40)
+    places = [float(i) for i in range(len(settings))]
+    set_size_axis(axes, places, [shorten_name(printable(setting), 9) for setting in settings])
+    axes.set_xlabel(printable(parameter))
+    axes.set_ylim(0, 100)
+    for i, sweep in enumerate(sweeps):
+        values = [(point.solve_rate, point.interval) for point in sweep.points]
+        draw_line(axes, places, values, i, sweep.strategy)
+        if sweep.enough is not None:
+            first = settings.index(sweep.enough)
+            color, right = series_style(i)[0], axes.get_xlim()[1]
+            axes.axvspan(first, right, color=color, alpha=0.1, linewidth=0)
+    label_unit(axes, "solve rate, %")
+    draw_legend(axes, above=20)
