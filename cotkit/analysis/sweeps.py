@@ -9,9 +9,10 @@ over all pairs of settings (Šidák).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from operator import attrgetter
 
 from cotkit.analysis.decision import bound_shortfalls, pair_arms
 from cotkit.analysis.gains import PairedSample, estimate_gains
@@ -120,7 +121,7 @@ def measure_sweeps(
             harm=_find_harm(points, samples, level),
             sentence="",
         )
-        sweeps.append(replace(sweep, sentence=_say_sweep(sweep, margin)))
+        sweeps.append(replace(sweep, sentence=say_sweep(sweep, margin)))
     return tuple(sweeps)
 
 
@@ -145,12 +146,18 @@ def _find_harm(
     return max(harms, key=lambda harm: harm.interval.low, default=None)
 
 
-def _say_sweep(sweep: Sweep, margin: float) -> str:
-    """Return what a curve says, with the rates at its ends and at its top."""
-    first, *_, last = sweep.points
+def say_sweep(
+    sweep: Sweep, margin: float, name: Callable[[SweepPoint], str] = attrgetter("setting")
+) -> str:
+    """Return what a curve says, with the rates at its ends and at its top.
+
+    ``name``: what to call a point.
+    """
+    first, last = sweep.points[0], sweep.points[-1]
+    names = {point.setting: name(point) for point in sweep.points}
     top = max(sweep.points, key=lambda point: point.solve_rate)
     ends = dict.fromkeys((first, top, last) if top.solve_rate > last.solve_rate else (first, last))
-    rates = ", ".join(f"{100 * point.solve_rate:.1f} % at {point.setting}" for point in ends)
+    rates = ", ".join(f"{100 * point.solve_rate:.1f} % at {name(point)}" for point in ends)
     within = f"shown to be within {100 * margin:.3g} points of the best"
     if sweep.enough is None:
         claim = "from which on more brings nothing is undetermined"
@@ -159,12 +166,12 @@ def _say_sweep(sweep: Sweep, margin: float) -> str:
     elif sweep.enough == last.setting:
         claim = f"only the highest is {within}, so more may help still"
     else:
-        claim = f"from {sweep.enough} on, every setting is {within}"
+        claim = f"from {names[sweep.enough]} on, every setting is {within}"
     harm = sweep.harm
     more = ""
     if harm is not None:
-        less = f"{100 * harm.loss:.1f} points less than {harm.setting}"
-        more = f"; more harms: {harm.later} solves {less} ({_say_interval(harm.interval)})"
+        less = f"{100 * harm.loss:.1f} points less than {names[harm.setting]}"
+        more = f"; more harms: {names[harm.later]} solves {less} ({_say_interval(harm.interval)})"
     return f"{sweep.strategy} by {sweep.parameter}: {rates}; {claim}{more}."
 
 

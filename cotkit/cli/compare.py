@@ -24,7 +24,7 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
-    check_contrasts,
+    check_complete,
     exit_by_worst,
     forecast_lines,
     hint_lines,
@@ -220,7 +220,7 @@ def compare_models_and_print(
             resources=resources,
         )
     print_contrasts(result.contrasts, view, page)
-    check_contrasts(result)
+    check_complete(result)
 
 
 # Run specs with progress on standard error and print their answers on standard output.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cotkit.run.forecast import ArmSurvey, CostEstimate
     from cotkit.workflows.contrasts import ContrastResult
     from cotkit.workflows.plan import Forecast
+    from cotkit.workflows.spending import SpendingResult
 
 
 # Answers go to standard output, everything else to standard error.
@@ -193,7 +194,27 @@ def print_contrasts(
         _write_requested(page, contrasts_page(contrasts))
 
 
-def check_contrasts(result: ContrastResult) -> None:
+def print_spending(
+    result: SpendingResult, view: View, page: PageRequest | None, log_dir: Path | str
+) -> None:
+    """Print solve rates by what was spent; write their page, too, if there is one asked for.
+
+    Raises:
+        UsageError: as :func:`write_page`, or a format that they do not have.
+    """
+    from cotkit.report import render
+
+    hints = hint_lines(view, result.parts[-1].comparison.run_id, log_dir)
+    print_rendered(partial(render, result.spending, hints=hints, **view.settings()))
+    if page is not None:
+        from cotkit.report.html.spending_charts import spending_page
+
+        parts = list(map(page.select_samples, result.parts))
+        _write_requested(page, spending_page(result.spending, parts))
+    check_complete(result)
+
+
+def check_complete(result: ContrastResult | SpendingResult) -> None:
     """Refuse to end well where attempts are missing.
 
     Raises:

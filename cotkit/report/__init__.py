@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UnknownNameError, UsageError
@@ -12,10 +12,11 @@ from cotkit.report.document import Document
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts
+    from cotkit.analysis.scale.spending import Spending
     from cotkit.analysis.scale.values import Scale
 
 Report: TypeAlias = (
-    "Comparison | Scale | Sequence[Scale] | ModelContrasts | Sequence[ModelContrasts]"
+    "Comparison | Scale | Sequence[Scale] | ModelContrasts | Sequence[ModelContrasts] | Spending"
 )
 """What :func:`render` can write down."""
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
@@ -65,6 +66,10 @@ def render(
         return _render_lm_eval(report)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
+    elif _is_spending(report):
+        from cotkit.report.spending_tables import SCHEMA, spending_document
+
+        schema, documents = SCHEMA, (spending_document(report),)
     elif contrasts:
         from cotkit.report.contrast_tables import SCHEMA, contrast_documents
 
@@ -159,9 +164,10 @@ def render_documents(
 def _render_lm_eval(report: Report) -> str:
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 
-    if _as_contrasts(report):
+    if _as_contrasts(report) or _is_spending(report):
         raise UsageError(
-            "lm-eval's format has no difference of two models", hint="json, csv or markdown"
+            "lm-eval's format has no difference of two models, and no axis of tokens",
+            hint="json, csv or markdown",
         )
     if isinstance(report, Comparison):
         return lm_eval_comparison(report)
@@ -173,6 +179,14 @@ def _as_scales(report: Report) -> tuple[Scale, ...]:
 
     items = report if isinstance(report, Sequence) else (report,)
     return tuple(item for item in items if isinstance(item, Scale))
+
+
+def _is_spending(report: Report) -> TypeGuard[Spending]:
+    if isinstance(report, Comparison):
+        return False  # whose analysis needs no numpy
+    from cotkit.analysis.scale.spending import Spending
+
+    return isinstance(report, Spending)
 
 
 def _as_contrasts(report: Report) -> tuple[ModelContrasts, ...]:

@@ -107,6 +107,8 @@ class Figure:
     """What they are measured against, drawn below them."""
     brackets: tuple[tuple[str, int, int], ...]
     """Of each part of the axis to mark: what it says, and the indices of the places around it."""
+    is_joined: bool = False
+    """Whether lines go on over holes: the curves have places of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,9 +181,8 @@ SECTIONS: tuple[str, ...] = (
         "staircase",
         "jumps",
         "frontier",
-        "equal_tokens",
     ),
-    *("equal_tokens", "checks", "runs", "notes"),
+    *("equal_tokens", "spending", "serial_parallel", "checks", "runs", "notes"),
 )
 """Keys of the tables that a report of runs can have; ``answer``: that of the first screen."""
 

@@ -8,14 +8,15 @@ from cotkit.analysis.values import Sweep, SweepPoint
 from cotkit.report.document import Curve, Field, Figure, Strip, Table, Words, make_table
 
 
-def sweeps_table(sweeps: Sequence[Sweep]) -> Table:
-    """Return a row for each setting of each curve."""
+def sweeps_table(sweeps: Sequence[Sweep], models: Sequence[str] = ()) -> Table:
+    """Return a row for each setting of each curve; ``models``: whose each is, of several."""
     thinks = any(point.thinking_tokens is not None for each in sweeps for point in each.points)
     return make_table(
         "sweeps",
         "Curves: arms that differ in one setting",
         (
             (
+                Field("model", "model", model, when=bool(models)),
                 Field("strategy", "strategy", sweep.strategy),
                 Field("parameter", "parameter", sweep.parameter),
                 Field("setting", "setting", point.setting),
@@ -28,14 +29,14 @@ def sweeps_table(sweeps: Sequence[Sweep]) -> Table:
                 Field("is_enough", "enough?", _enough_cell(sweep, point)),
                 Field("n", "n", point.n),
             )
-            for sweep in sweeps
+            for sweep, model in zip(sweeps, models or [""] * len(sweeps), strict=True)
             for point in sweep.points
         ),
         note="At most below the best: upper limit, in points, of what any other setting of the"
         " curve solves more, all limits of a curve together (Hsu's comparison with the best);"
         " enough: from here on every setting is shown to be within the margin",
         strip=Strip(estimate="solve_rate", interval="interval", axis=(0.0, 1.0), margin=None),
-        figures=sweep_figures(sweeps),
+        figures=() if models else sweep_figures(sweeps),
     )
 
 

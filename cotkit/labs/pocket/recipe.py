@@ -202,7 +202,9 @@ THINKER = NetworkSize(
     name="thinker", width=28, n_layers=3, n_heads=4, head_width=8, n_tokens=len(THINKER_PIECES)
 )
 """The one size of the model that thinks: that of pocket-26k."""
-THINKER_RECIPE = PocketRecipe(n_steps=1600, long_every=16, max_steps=6, thought=ThoughtRecipe())
+THINKER_RECIPE = PocketRecipe(
+    n_steps=1200, batch_tokens=4096, long_every=16, max_steps=6, thought=ThoughtRecipe()
+)
 """How it is trained."""
 TEMPLATE = (
     f"{{% for m in messages %}}{{{{ '{ASSISTANT}' if m.role == 'assistant' else '{USER}' }}}}"
