@@ -7,11 +7,12 @@ A rule of ``parameters.toml`` says what a group of models can (``thinks``, ``eff
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from cotkit.backends._hosted.parameters import ParameterRule, load_forms
-from cotkit.errors import UsageError
-from cotkit.types import EFFORTS, Decoding
+from cotkit.backends._thinking import decide_room
+from cotkit.types import Decoding
 
 ROOM: Mapping[str, int] = {
     "minimal": 2048,
@@ -32,19 +33,14 @@ def thinking_room(rule: ParameterRule, decoding: Decoding, *, model: str) -> int
     Raises:
         UsageError: the model cannot be told to think so; names what it can.
     """
-    setting = decoding.thinking
-    if setting is None:
-        thinks = rule.thinks in {"always", "by default"}
-        return decoding.max_thinking_tokens or (ROOM_BY_DEFAULT if thinks else 0)
-    if not _can(rule, setting):
-        raise UsageError(
-            f"{model} cannot think as thinking={setting} says", hint=f"it can: {_list_all(rule)}"
-        )
-    if setting == "off":
-        return 0
-    if setting.isdecimal():
-        return int(setting)
-    return decoding.max_thinking_tokens or ROOM.get(setting, ROOM_BY_DEFAULT)
+    return decide_room(
+        decoding,
+        ROOM,
+        partial(_can, rule),
+        thinks=rule.thinks in {"always", "by default"},
+        budgets=None if rule.min_budget is None else f"a budget from {rule.min_budget} tokens",
+        model=model,
+    )
 
 
 def thinking_parameters(rule: ParameterRule, decoding: Decoding) -> dict[str, Any]:
@@ -70,14 +66,6 @@ def _can(rule: ParameterRule, setting: str) -> bool:
     if setting.isdecimal():
         return rule.min_budget is not None and int(setting) >= rule.min_budget
     return setting in rule.efforts
-
-
-def _list_all(rule: ParameterRule) -> str:
-    """Return the settings that a model has, in words."""
-    settings = [s for s in ("off", "on", *EFFORTS) if _can(rule, s)]
-    if rule.min_budget is not None:
-        settings.append(f"a budget from {rule.min_budget} tokens")
-    return ", ".join(settings)
 
 
 def _fill(template: Mapping[str, Any], word: str, value: str | int) -> dict[str, Any]:
