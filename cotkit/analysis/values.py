@@ -734,6 +734,10 @@ class SampleAttempt:
     """Over all turns; None if unknown."""
     drafts: tuple[tuple[Outcome, str], ...]
     """Earlier rounds, or all the samples of a vote: outcome and text of each."""
+    thoughts: tuple[str, ...] = ()
+    """What was reasoned apart from the text, completion by completion; empty: nothing was."""
+    n_reasoning_tokens: int | None = None
+    """Of the generated tokens; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,14 +70,23 @@ def load_part(
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return _make_part(plan, replace(comparison, run_id=run.id, notes=notes), rows)
+    return _make_part(plan, replace(comparison, run_id=run.id, notes=notes), rows, store)
 
 
-def _make_part(plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
-    """Return a comparison with the samples that it was made from."""
+def _make_part(
+    plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow], store: Store
+) -> PageRun:
+    """Return a comparison with the samples that it was made from, and their thoughts."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
-        takes.setdefault(row.problem_id, []).append(_make_take(row))
+        turns = (
+            store.turns(comparison.run_id, row.arm, row.problem_id, row.sample)
+            if row.reasoned_apart
+            else ()
+        )
+        thoughts = [each.reasoning for turn in turns for each in turn.completions]
+        take = replace(_make_take(row), thoughts=tuple(filter(None, thoughts)))
+        takes.setdefault(row.problem_id, []).append(take)
     samples = tuple(
         PageSample(problem=problem, takes=tuple(takes[problem.question.id]))
         for problem in plan.problems
@@ -110,4 +119,5 @@ def _make_take(row: AttemptRow) -> SampleAttempt:
         error=row.error,
         n_generated_tokens=row.n_generated_tokens,
         drafts=drafts,
+        n_reasoning_tokens=row.n_reasoning_tokens,
     )
