@@ -193,6 +193,7 @@ def compare(
     scores = {arm: score_problems(by_problem[arm]) for arm in candidates}
     clusters = {row.problem_id: row.cluster for arm in candidates for row in by_arm[arm]}
     of_arm = {cell.arm: cell for cell in cells}
+    labels = {(v.gain.arm, v.gain.control): v.gain.label for v in verdicts}
     return Comparison(
         run_id=facts.run_id,
         model=facts.model,
@@ -211,7 +212,10 @@ def compare(
             *thinking_notes(rows, arms, facts.thinking),
             *((f"chance: {facts.chance.how}",) if facts.chance else ()),
             *note_mute_readers(gradings),
-            *map(interaction_sentence, interactions),
+            *(
+                interaction_sentence(each, labels.get((each.arm, each.control)))
+                for each in interactions
+            ),
             *comparison_notes(
                 cells,
                 paired,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cotkit.analysis.gains import estimate_gains, measure_difference, number_units
-from cotkit.analysis.values import Interaction
+from cotkit.analysis.values import Interaction, Label
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store.rows import AttemptRow
 
@@ -102,8 +102,11 @@ def measure_interactions(
     )
 
 
-def interaction_sentence(interaction: Interaction) -> str:
-    """Say in one sentence whether thinking changes what a prompt adds."""
+def interaction_sentence(interaction: Interaction, label: Label | None = None) -> str:
+    """Say in one sentence whether thinking changes what a prompt adds.
+
+    ``label``: of the gain where the model thinks more; None: not known.
+    """
     low, high = interaction.interval.low, interaction.interval.high
     points = f"{100 * abs(interaction.difference):.1f} points"
     over = f"what {interaction.arm} adds over {interaction.control}"
@@ -113,7 +116,10 @@ def interaction_sentence(interaction: Interaction) -> str:
         f"{100 * interaction.interval.level:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
     )
     if high < 0:
-        return f"thinking takes away {points} of {over} ({evidence})"
+        idea = interaction.arm.partition(":")[0]
+        claim = f"{idea} adds nothing once the model thinks: "
+        claim = claim if label == "no_material_help" else ""
+        return f"{claim}thinking takes away {points} of {over} ({evidence})"
     if low > 0:
         return f"thinking raises by {points} {over} ({evidence})"
     return f"whether thinking changes {over} cannot be decided ({evidence})"

@@ -54,7 +54,7 @@
 
   function haystack(sample) {
     if (sample.hay === null) {
-      const said = sample.takes.filter(Boolean).flatMap((take) => [take[1], ...take[5].map((draft) => draft[1])]);
+      const said = sample.takes.filter(Boolean).flatMap((take) => [take[1], ...take[5].map((draft) => draft[1]), ...(take[6] ? take[6][1] : [])]);
       sample.hay = [sample.id, sample.question, data.problems[sample.problem][3], ...said].join("\n").toLowerCase();
     }
     return sample.hay;
