@@ -13,7 +13,7 @@ from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UsageError
 from cotkit.registry import parse_spec
 from cotkit.report import render
-from cotkit.report.html.spending_charts import spending_page
+from cotkit.report.html import spending_page
 from cotkit.run import RunSpec
 from cotkit.run.spec import list_specs
 from cotkit.workflows.spending import (

@@ -72,8 +72,8 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
-        *("log_level", "log_dir", "store", "tag"),
+        *("format_", "full", "show", "raw", "html", "figures", "samples", "timing", "display"),
+        *("track", "log_level", "log_dir", "store", "tag"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
