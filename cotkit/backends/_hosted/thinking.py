@@ -6,6 +6,7 @@ A rule of ``parameters.toml`` says what a group of models can (``thinks``, ``eff
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
@@ -38,7 +39,7 @@ def thinking_room(rule: ParameterRule, decoding: Decoding, *, model: str) -> int
         ROOM,
         partial(_can, rule),
         thinks=rule.thinks in {"always", "by default"},
-        budgets=None if rule.min_budget is None else f"a budget from {rule.min_budget} tokens",
+        budgets=_say_budgets(rule),
         model=model,
     )
 
@@ -56,6 +57,13 @@ def thinking_parameters(rule: ParameterRule, decoding: Decoding) -> dict[str, An
     return _fill(form[kind], word, int(setting) if is_budget else setting)
 
 
+def _say_budgets(rule: ParameterRule) -> str | None:
+    if rule.min_budget is None:
+        return None
+    below = "" if rule.window is None else f", below the window of {rule.window:,}"
+    return f"a budget from {rule.min_budget} tokens{below}"
+
+
 def _can(rule: ParameterRule, setting: str) -> bool:
     if setting == "off":
         return rule.thinks != "always"
@@ -64,7 +72,8 @@ def _can(rule: ParameterRule, setting: str) -> bool:
     if setting == "on":
         return "on" in load_forms()[rule.form]
     if setting.isdecimal():
-        return rule.min_budget is not None and int(setting) >= rule.min_budget
+        most = math.inf if rule.window is None else rule.window - 1
+        return rule.min_budget is not None and rule.min_budget <= int(setting) <= most
     return setting in rule.efforts
 
 
