@@ -135,7 +135,8 @@ def test_the_command_line_sends_an_axis_where_it_belongs(tmp_path: Path) -> None
 
     def run(*arguments: str) -> str:
         command = ["scale", *arguments, "--log-dir", str(tmp_path), "--display", "none"]
-        return CliRunner().invoke(app, command).output
+        result = CliRunner().invoke(app, command)
+        return result.output if result.exception is None else str(result.exception)
 
     budgets = ("--strategy", "standard:thinking=16+64", "--limit", "5")
     for axis in ("thinking-tokens", "tokens"):
