@@ -242,8 +242,10 @@ def read_specs(
     dtype: str | None = typer.Option(
         None, "--dtype", help="float32, bfloat16, float16, int8 (default: auto)."
     ),
-    replicas: int | None = typer.Option(
-        None, "--replicas", help="Copies of a local model, each in a process (default: 1)."
+    replicas: str | None = typer.Option(
+        None,
+        "--replicas",
+        help="Copies of a local model, each in a process (default: 1; auto: one for each GPU).",
     ),
     apply_chat_template: bool = typer.Option(
         False, "--apply-chat-template", help="Wrap prompts in the model's chat template."
