@@ -181,6 +181,9 @@ SECTIONS: tuple[str, ...] = (
         "staircase",
         "jumps",
         "frontier",
+        "means",
+        "benchmarks",
+        "published",
     ),
     *("equal_tokens", "spending", "serial_parallel", "checks", "runs", "notes"),
 )
