@@ -18,6 +18,7 @@ COPY prompts prompts
 COPY benchmarks benchmarks
 COPY published published
 COPY weights weights
+COPY docs/glossary.md docs/glossary.md
 RUN /opt/cotkit/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 # hadolint ignore=DL3006

@@ -525,7 +525,14 @@ def _spending_unit(x: AxisOption, models: Sequence[str]) -> SpendingUnit | None:
     return "tokens" if x is AxisOption.tokens and len(models) == 1 else None
 
 
-def _check_spending(user_options: frozenset[str], benches: Sequence[str]) -> None:
+def _check_spending(
+    user_options: frozenset[str], benches: Sequence[str], x: AxisOption, *, of_runs: bool
+) -> None:
+    if not of_runs:
+        raise UsageError(
+            f"--x {x.value} is of runs: results of others do not say what was spent",
+            hint="--x params, or --models and --strategy",
+        )
     for name in (*_WITHOUT_SPENDING, "replicates"):
         if name in user_options:
             raise UsageError(
@@ -731,13 +738,8 @@ def scale(
     runs_named = tuple(run for run in (runs or "").split(",") if run)
     members = tuple(model for side in sides for model in side.models)
     unit = _spending_unit(x, members or runs_named)
-    if unit is not None and (foreign.n_ladders or over is not None):
-        raise UsageError(
-            f"--x {x.value} is of runs: results of others do not say what was spent",
-            hint="--x params, or --models and --strategy",
-        )
     if unit is not None:
-        _check_spending(user_options, bench)
+        _check_spending(user_options, bench, x, of_runs=not foreign.n_ladders and over is None)
         _spend_and_print(
             spec.paced(pace),
             members,
