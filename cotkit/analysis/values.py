@@ -293,6 +293,24 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """How a solve rate moves with a setting: the mean over problems of each one's slope."""
+
+    slope: float
+    """Change of the solve rate for each 1 more, or for each doubling; NaN without problems."""
+    interval: Interval
+    """Of the slope."""
+    p_value: float
+    """Two-sided, of no slope."""
+    n: int
+    """Problems that every setting completed."""
+    first: float
+    """The lowest setting that it is over."""
+    is_log: bool
+    """Whether it is over doublings of the setting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VoteCurve:
     """maj@k of an arm for every k that its samples allow (Wang et al. 2022)."""
 

@@ -26,6 +26,18 @@ class ListKind(StrEnum):
     runs = "runs"
 
 
+_GROUPS = (
+    "prompt",
+    "exemplars",
+    "samples and votes",
+    "several turns",
+    "thinking",
+    "controls",
+    "tools",
+)
+"""Headings of strategies, in this order; third-party ones have none."""
+
+
 @with_options(read_place)
 def list_names(
     log_dir: Path | str,
@@ -47,10 +59,16 @@ def list_names(
 def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [
-        (e.name, f"control: {e.control}" if e.control not in {"", e.name} else "", _summary_of(e))
-        for e in entries("strategy")
-    ]
+    rows: list[tuple[str, ...]] = []
+    listed = entries("strategy")
+    for group in (*_GROUPS, ""):
+        members = [e for e in listed if (e.group if e.group in _GROUPS else "") == group]
+        rows += [("", "", ""), (f"{group or 'others'}:", "", "")] if members else []
+        for e in members:
+            control = f"control: {e.control}" if e.control not in {"", e.name} else ""
+            needs = f" Needs {e.needs}." if e.needs else ""
+            rows.append((e.name, control, f"{_summary_of(e)}{needs}"))
+    return rows[1:]
 
 
 def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:

@@ -62,6 +62,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         *(
             "model",
             "models",
+            "judge",
             "family",
             "over",
             "runs",
@@ -83,7 +84,10 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
-    "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
+    "Money": (
+        *("budget_usd", "budget_tokens", "budget_time", "judge_budget_usd", "judge_budget_tokens"),
+        *("prices", "batch"),
+    ),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
     "Output": (
         *("format_", "full", "show", "raw", "output", "html", "figures", "samples", "timing"),
@@ -178,6 +182,11 @@ def read_specs(
         "",
         "--model-args",
         help="Backend settings: key=value,key=value (chat, base_url, reasoning_effort, ...).",
+    ),
+    judge: str | None = typer.Option(
+        DEFAULTS.judge,
+        "--judge",
+        help="Model that judges for best-of-n: NAME or NAME:key=value. (default: the model itself)",
     ),
     baseline: str | None = typer.Option(
         DEFAULTS.baseline,
@@ -333,6 +342,7 @@ def read_specs(
         model_args=settings,
         strategies=list_specs(strategy),
         baseline=baseline,
+        judge=judge,
         limit=_read_limit(limit),
         seed=seed,
         exemplars=exemplars if num_fewshot is None else _set_exemplar_count(exemplars, num_fewshot),
@@ -520,6 +530,12 @@ def read_resources(
     budget_time: str | None = typer.Option(
         None, "--budget-time", help="The same for the time the run takes: 90s, 30m, 2h."
     ),
+    judge_budget_usd: float | None = typer.Option(
+        None, "--judge-budget-usd", help="Stop near so many dollars of the judge (--judge)."
+    ),
+    judge_budget_tokens: int | None = typer.Option(
+        None, "--judge-budget-tokens", help="The same for the judge's tokens."
+    ),
     prices: Path | None = typer.Option(
         None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
     ),
@@ -546,6 +562,7 @@ def read_resources(
     seconds = None if budget_time is None else _read_seconds(budget_time)
     return Resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
+        judge_budget=Budget(usd=judge_budget_usd, tokens=judge_budget_tokens),
         prices=prices,
         retry_failed=retry_failed,
         trusted_addresses=tuple(check_url("--trust-address", url) for url in trust_address),

@@ -608,6 +608,8 @@ def forecast_lines(forecast: Forecast) -> list[str]:
         f"{size}: {n * n_arms:,} attempts",
         _say_completions(forecast.arms),
     ]
+    if n_judged := sum(arm.n_judged for arm in forecast.arms):
+        lines.append(f"on top of these: {n_judged:,} completions of the judge, in no cost below")
     if forecast.n_weighed:
         lines.append(
             f"on top of these: the log-probabilities of at most {forecast.n_weighed:,} options, all"

@@ -64,6 +64,9 @@ class RunOptions:
     """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
     system: str | None = None
     """What every request begins with, as a system message; a raw-text model reads it first."""
+    judge: str | None = field(default=None, metadata=LATER)
+    """The model that judges where a strategy asks for it, ``NAME`` or ``NAME:key=value``; None: the
+    model itself."""
     reader: str = "flexible"
     """The reader that decides what is correct; ``math-verify`` is stored with its version."""
     margin: float = 0.02
@@ -148,6 +151,7 @@ class RunKeywords(TypedDict, total=False):
     exemplars: str
     exemplar_seed: int
     system: str | None
+    judge: str | None
     reader: str
     margin: float
     run_unsafe_code: bool

@@ -16,6 +16,7 @@ from cotkit.errors import UsageError
 from cotkit.inputs import is_below
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec
+from cotkit.run.judge import judge_spec
 
 _WALLED = frozenset({"auto", "bwrap", "kernel"})
 _URL = re.compile(r"\w+://[^\s\"'<>\\]+")
@@ -83,19 +84,20 @@ def check_code(run_id: str, spec: RunSpec, *, trusts_code: bool) -> None:
 
 def _list_wishes(spec: RunSpec) -> Iterator[tuple[str, str]]:
     """Yield (option, what it allows the run to do)."""
-    for url in _addresses(spec):
-        yield f"{_ADDRESS} {url}", f"asks {url}"
+    for asked_spec in filter(None, (spec, judge_spec(spec))):
+        for url in _addresses(asked_spec):
+            yield f"{_ADDRESS} {url}", f"asks {url}"
+        params = find_backend(asked_spec.model, asked_spec.model_args)[0].params
+        if params.get("server_args"):
+            yield TRUST_CODE, f"starts a server with {params['server_args']}"
+        if params.get("trust_remote_code"):
+            yield TRUST_CODE, "runs code of the model's folder"
     if spec.run_unsafe_code:
         yield "--confirm-run-unsafe-code", "runs code that a model writes"
         if spec.sandbox not in _WALLED:
             yield f"--sandbox {spec.sandbox}", f"runs it in the sandbox {spec.sandbox}"
     for file in _code_files(spec):
         yield TRUST_CODE, f"runs {file}"
-    params = find_backend(spec.model, spec.model_args)[0].params
-    if params.get("server_args"):
-        yield TRUST_CODE, f"starts a server with {params['server_args']}"
-    if params.get("trust_remote_code"):
-        yield TRUST_CODE, "runs code of the model's folder"
 
 
 def _addresses(spec: RunSpec) -> Iterator[str]:

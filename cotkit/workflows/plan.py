@@ -17,6 +17,7 @@ from cotkit.protocols import Backend, Benchmark
 from cotkit.run import Plan, RunSpec, build_backend, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
+from cotkit.run.judge import build_judge
 from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.thinking import check_thinking
@@ -99,8 +100,20 @@ def plan_spec(
             notify=say,
             trusted_addresses=resources.trusted_addresses,
         )
-        for sentence in address_warnings(asking.info):
-            say(sentence)
+        judge = build_judge(
+            spec,
+            merged.known_problems,
+            info=asking.info,
+            store=store,
+            notify=say,
+            resources=resources,
+        )
+        if judge is not None:
+            plans = tuple(replace(plan, judge=judge.key) for plan in plans)
+            merged = replace(merged, judge=judge.key)
+        for info in (asking.info, *([judge.backend.info] if judge else [])):
+            for sentence in address_warnings(info):
+                say(sentence)
         forecast = forecast_plan(merged, asking.info, store, resources.prices, asking)
         run_ids = ", ".join(plan.run_id(asking.info) for plan in plans)
     return run_to_end(

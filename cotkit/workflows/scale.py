@@ -31,6 +31,7 @@ from cotkit.run import Plan, RunSpec, make_plan, plan_runnable
 from cotkit.run.backend import with_model
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
+from cotkit.run.judge import build_judge
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
@@ -54,6 +55,7 @@ from cotkit.workflows.compare import (
     perform,
     price_for,
     trusted,
+    with_stored_judge,
 )
 from cotkit.workflows.consent import check_code
 from cotkit.workflows.exemplar_draws import check_draws
@@ -380,7 +382,7 @@ def stored_jobs(
         _, info = store.run_backend(run_id)
         job = LadderJob(
             bench=benches[spec.bench],
-            plan=make_plan(spec, benches[spec.bench]),
+            plan=with_stored_judge(make_plan(spec, benches[spec.bench]), store, run_id),
             info=info,
             rung=size_of(options, spec.model, info),
             backend=None,
@@ -626,6 +628,15 @@ def make_job(
         else model
     )
     info = backend.info
+    judge = build_judge(
+        plan.spec,
+        plan.known_problems,
+        info=info,
+        store=store,
+        notify=lambda text: emit(Said(text=text)),
+        resources=resources,
+    )
+    plan = replace(plan, judge=judge and judge.key)
     return LadderJob(
         bench=benchmark,
         plan=plan,
