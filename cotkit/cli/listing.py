@@ -52,9 +52,13 @@ def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:
 
 
 def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
+    from cotkit.benchmarks.hub import list_benchmarks
 
-    return [(e.name, _summary_of(e)) for e in entries("benchmark")]
+    header = ("group", "benchmark", "problems", "licence", "where it comes from", "")
+    return [
+        header,
+        *((r.group, r.name, r.items, r.licence, r.where, r.summary) for r in list_benchmarks()),
+    ]
 
 
 def _list_backends(_: Path | str) -> list[tuple[str, ...]]:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from cotkit.benchmarks import UserFile, check_disjoint, draw, draw_exemplars, draw_order, label_pool
+from cotkit.benchmarks import (
+    RowFormat,
+    UserFile,
+    check_disjoint,
+    draw,
+    draw_exemplars,
+    draw_order,
+    label_pool,
+)
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
@@ -505,7 +513,9 @@ def _draw_exemplars(
     elif source == "rest":
         pool = _unused_problems(bench, problems, k, spec.seed)
     elif is_data_file(source):
-        pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
+        pool = UserFile(
+            path=Path(source), format=RowFormat(answer_kind=bench.answer_kind)
+        ).problems()
     else:
         raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")
     has_own = isinstance(bench, OwnExemplars) and bench.has_own_exemplars

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cotkit.benchmarks._files import DataSplit, Record, find_split, read_records, read_task
+from cotkit.benchmarks._files import Record, read_records, read_task
+from cotkit.benchmarks._hub import HubSplit, find_split, name_file
 from cotkit.benchmarks.lm_eval.worker import WorkerError, render
 from cotkit.errors import BadInputError, Location, MissingDataError, MissingDependencyError
 from cotkit.inputs import MAX_DEPTH, MAX_DIGITS, decode, first_line, read_bytes
@@ -285,7 +286,8 @@ def read_rows(config: Config, split: str) -> tuple[Record, ...]:
             f"{source!r} is neither json, parquet nor a data set of the hub",
             "dataset_path: json, with dataset_kwargs: {data_files: ...}",
         )
-    return read_records(_fetch_from_hub(config, source, split))
+    paths = _fetch_from_hub(config, source, split)
+    return tuple(itertools.chain.from_iterable(map(read_records, paths)))
 
 
 def _loader_options(config: Config) -> Mapping[str, object]:
@@ -340,19 +342,13 @@ def _read_data_file(path: Path) -> tuple[Record, ...]:
     return read_task(path).examples if start.startswith(b"[") else read_records(path)
 
 
-def _fetch_from_hub(config: Config, source: str, split: str) -> Path:
-    """Return the path of a split by the hub's own names; a subset ``main`` is the whole set."""
+def _fetch_from_hub(config: Config, source: str, split: str) -> tuple[Path, ...]:
+    """Return the files of a split; a subset ``main`` is the whole set."""
     subset = config.get_text("dataset_name")
-    folder = source.rpartition("/")[2]
-    is_whole = subset in {None, "main", "default"}
-    data_split = DataSplit(
-        folder=folder,
-        name=split if is_whole else f"{subset}_{split}",
-        repo=source,
-        file=f"{subset or 'data'}/{split}-00000-of-00001.parquet",
-    )
+    folder, file = source.rpartition("/")[2], name_file(subset, split)
+    hub = HubSplit(folder=folder, repo=source, config=subset, split=split, file=file)
     try:
-        return find_split(data_split)
+        return find_split(hub).paths
     except MissingDataError as missing:
         raise MissingDataError(
             missing.message,
