@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from cotkit.benchmarks._problems import OPTIONS, PARAMETERS, RowFormat, UserFile, label_pool
-from cotkit.benchmarks._sampling import check_disjoint, draw, draw_exemplars, draw_order
+from cotkit.benchmarks._sampling import (
+    check_disjoint,
+    draw,
+    draw_exemplars,
+    draw_order,
+    make_exemplar,
+)
 from cotkit.benchmarks.hub import named_sets, open_set
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.protocols import Benchmark
@@ -23,6 +29,7 @@ __all__ = [
     "draw_order",
     "label_pool",
     "load_benchmark",
+    "make_exemplar",
 ]
 
 

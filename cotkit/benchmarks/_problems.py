@@ -689,14 +689,14 @@ class RowFormat:
         Raises:
             BadInputError: a template names a column that is not there, or no row is taken.
         """
-        made = {v for v in self.columns.values() if "{" in v}
+        templates = {column for column in self.columns.values() if "{" in column}
         words = self.columns.get("choices", "")
         column, _, value = (self.where or "").partition("=")
         record: Record | None = None
         is_empty = True
         for record in records:
             fields = dict(record.fields)
-            for template in made:
+            for template in templates:
                 fields[template] = _fill(template, record)
             if "|" in words and words not in fields:
                 fields[words] = [word.strip() for word in words.split("|")]
@@ -712,16 +712,16 @@ class RowFormat:
 
     def _leave_out(self, rows: Iterable[Record]) -> Iterator[Record]:
         """Yield the rows but for those that ask what one before asks, or have two equal choices."""
-        seen: set[str] = set()
+        questions: set[str] = set()
         for row in rows:
             columns = find_columns(row, self.columns)
             choices = _list_choices(row, columns) if _has_choices(row, columns) else []
             text = row.fields.get(columns["question"])
             key = repr((text, choices))
-            if key not in seen and len(set(map(repr, choices))) == len(choices):
+            if key not in questions and len(set(map(repr, choices))) == len(choices):
                 stripped = text.strip() if isinstance(text, str) else text
                 yield replace(row, fields={**row.fields, columns["question"]: stripped})
-            seen.add(key)
+            questions.add(key)
 
     def make_problems(
         self, records: Sequence[Record], others: Sequence[Record] = (), *, name: str | None = None

@@ -153,10 +153,10 @@ def open_set(spec: Spec) -> Hub:
         if chosen not in own["values"]:
             raise UnknownNameError(f"{own['name']} of {spec.name}", chosen, own["values"])
         values = {k: text.replace(f"<{own['name']}>", chosen) for k, text in values.items()}
-    known = {*_SPLITS, *OPTIONS, *PARAMETERS} | ({own["name"]} if own else set())
-    known |= {"set"} if spec.name == "hub" else set()
-    if unknown := params.keys() - known:
-        raise UnknownNameError(f"parameter of {spec.name}", min(unknown), known)
+    names = {*_SPLITS, *OPTIONS, *PARAMETERS} | ({own["name"]} if own else set())
+    names |= {"set"} if spec.name == "hub" else set()
+    if unknown := params.keys() - names:
+        raise UnknownNameError(f"parameter of {spec.name}", min(unknown), names)
     values |= params
     repo = values.get("set", "")
     if repo.count("/") != 1 or not all(repo.split("/")):

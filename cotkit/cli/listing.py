@@ -19,6 +19,7 @@ class ListKind(StrEnum):
     models = "models"
     readers = "readers"
     triggers = "triggers"
+    exemplars = "exemplars"
     published = "published"
     thresholds = "thresholds"
     runs = "runs"
@@ -99,6 +100,13 @@ def _list_triggers(_: Path | str) -> list[tuple[str, ...]]:
     return [(row["name"], row["text"]) for row in rows]
 
 
+def _list_exemplars(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.prompting import exemplar_sets, read_locked
+
+    lines = {name: read_locked(f"exemplars.{name}.v1.jsonl") for name in exemplar_sets()}
+    return [(f"{name}:{len(text.splitlines())}", "ours") for name, text in lines.items()]
+
+
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.interop.published import load_tables
 
@@ -148,6 +156,7 @@ _ROWS = {
     ListKind.models: _list_models,
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,
+    ListKind.exemplars: _list_exemplars,
     ListKind.published: _list_published,
     ListKind.thresholds: _list_thresholds,
     ListKind.runs: _list_runs,

@@ -34,7 +34,7 @@ def prompt(
         None, "--problem", help="Id of the problem (default: the first drawn)."
     ),
     exemplars: str = typer.Option(
-        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, rest:K or FILE.jsonl:K."
+        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, dates:K, ... as of compare."
     ),
     exemplar_seed: int = typer.Option(
         DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
