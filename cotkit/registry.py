@@ -50,6 +50,7 @@ _BARE_PARAMETERS = {
     "mmlu": "subject",
     "lm-eval": "path",
     "hub": "set",
+    "gym": "generator",
     "mgsm": "language",
     "arc": "level",
     "gpqa": "subset",

@@ -54,7 +54,7 @@ class FakeHub:
 
 
 @contextmanager
-def serve_hub() -> Iterator[FakeHub]:
+def serve_hub() -> Iterator[FakeHub]:  # noqa: C901 - a handler within, which sees the hub
     """Serve a hub until the end of the block."""
     hub = FakeHub()
 

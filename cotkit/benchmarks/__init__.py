@@ -57,6 +57,10 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
     sets = named_sets()
     if spec.name == "hub" or spec.name in sets:
         return open_set(spec)
+    if spec.name == "gym":
+        from cotkit.benchmarks.gym import open_gym
+
+        return open_gym(spec)
     try:
         benchmark = construct("benchmark", spec, notify=notify)
     except UnknownNameError as unknown:
