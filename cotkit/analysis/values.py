@@ -567,7 +567,7 @@ class NotebookDisplay:
         """
         return import_module("cotkit.report.notebook").make_frame(self)
 
-    def plot(self) -> Any:  # noqa: ANN401 - a RenderedFigure, of a room that imports this one
+    def plot(self) -> Any:  # noqa: ANN401 - a Chart, of a room that imports this one
         """Return the figure that says most, with its ``svg``; None: there is nothing to draw.
 
         Raises:

@@ -35,7 +35,7 @@ from cotkit.cli.output import (
     print_text,
     read_display,
     read_page,
-    write_run,
+    write_runs,
     write_summary,
 )
 from cotkit.errors import IncompleteRunError, UsageError
@@ -262,7 +262,7 @@ def run_and_print(
     from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], view, page, gated=gated)
-    _check_several(specs, resources, view, page)
+    _check_several(specs, resources, view)
     with display.event_sink() as emit:
         answers = [
             _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
@@ -277,13 +277,13 @@ def run_and_print(
             options = " ".join((store_option(log_dir), *required_options(spec)))
             hint = f"go on with: cotkit resume {answer.run_id} {options}"
             comparisons.append((answer, hint))
-            if page is not None:
-                write_run(page, answer, log_dir, timing=timing)
         else:
             from cotkit.workflows.exemplar_draws import RESUME_HINT
 
             _print_draws(answer, view.format)
             comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
+    if page is not None:
+        write_runs(page, [comparison for comparison, _ in comparisons], log_dir, timing=timing)
     if gated:
         for comparison, _ in comparisons:
             write_summary(comparison)
@@ -339,9 +339,7 @@ def _run(
     )
 
 
-def _check_several(
-    specs: Sequence[RunSpec], resources: Resources, view: View, page: PageRequest | None
-) -> None:
+def _check_several(specs: Sequence[RunSpec], resources: Resources, view: View) -> None:
     """Refuse what several benchmarks cannot be printed as or share."""
     from cotkit.run.budget import Budget
 
@@ -352,9 +350,6 @@ def _check_several(
             "a budget is of one run, and several benchmarks make several",
             hint="--limit bounds what they take",
         )
-    if page is not None:
-        hint = "leave out --html; later: cotkit report RUN"
-        raise UsageError("the comparisons of several benchmarks have no page", hint=hint)
     if view.format.value not in {"table", "markdown"}:
         raise UsageError(
             f"several benchmarks have no format {view.format.value}", hint="table or markdown"
@@ -368,8 +363,8 @@ def _check_draws(spec: RunSpec, view: View, page: PageRequest | None, *, gated: 
     if gated:
         raise UsageError("a gate is of one comparison, and exemplar seeds make several")
     if page is not None:
-        hint = "leave out --html; later: cotkit report RUN"
-        raise UsageError("exemplar draws have no page", hint=hint)
+        hint = "leave out --html and --figures; later: cotkit report RUN"
+        raise UsageError("exemplar draws have no page and no figures", hint=hint)
     if view.format.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {view.format.value}", hint="table or json")
     if view.full or view.show:

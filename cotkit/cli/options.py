@@ -72,8 +72,8 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("thresholds", "reach"),
     ),
     "Output": (
-        *("format_", "full", "show", "raw", "html", "samples", "timing", "display", "track"),
-        *("log_level", "log_dir", "store", "tag"),
+        *("format_", "full", "show", "raw", "html", "figures", "samples", "timing", "display"),
+        *("track", "log_level", "log_dir", "store", "tag"),
     ),
     "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
@@ -243,8 +243,10 @@ def read_specs(
     dtype: str | None = typer.Option(
         None, "--dtype", help="float32, bfloat16, float16, int8 (default: auto)."
     ),
-    replicas: int | None = typer.Option(
-        None, "--replicas", help="Copies of a local model, each in a process (default: 1)."
+    replicas: str | None = typer.Option(
+        None,
+        "--replicas",
+        help="Copies of a local model, each in a process (default: 1; auto: one for each GPU).",
     ),
     apply_chat_template: bool = typer.Option(
         False, "--apply-chat-template", help="Wrap prompts in the model's chat template."

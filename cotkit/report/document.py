@@ -331,6 +331,17 @@ def say_ends(low: float, high: float, form: Form) -> str:
     return f"{say_number(low, form)} to {say_number(high, form)}"
 
 
+def say_cell(value: Value) -> str:
+    """Write a cell as people read it."""
+    match value:
+        case Words():
+            return value.text
+        case Number():
+            return say_number(value.value, value.form)
+        case IntervalCell():
+            return say_ends(value.interval.low, value.interval.high, value.form)
+
+
 def say_level(level: float) -> str:
     """Write a confidence level, e.g. ``"95 %"``, ``"97.47 %"``."""
     return f"{100 * level:.4g} %"

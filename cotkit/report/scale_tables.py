@@ -75,7 +75,7 @@ def scale_documents(
     documents = tuple(_scale_document(scale, reach=reach, timing=timing) for scale in scales)
     if len(scales) == 1:
         return documents
-    titles = _scale_titles(scales)
+    titles = title_scales(scales)
     curves = rank_breakthroughs(scales)
     overview = Document(
         headline=(
@@ -294,7 +294,7 @@ def _caption_parts(scale: Scale) -> Iterator[str]:
         yield "assumed: help, once begun, does not stop"
 
 
-def _scale_titles(scales: Sequence[Scale]) -> list[str]:
+def title_scales(scales: Sequence[Scale]) -> list[str]:
     """Return what tells them apart: the benchmark, and the family where one has several."""
     if not _share_benches(scales):
         return [scale.bench for scale in scales]

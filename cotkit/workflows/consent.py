@@ -84,6 +84,11 @@ def _list_wishes(spec: RunSpec) -> Iterator[tuple[str, str]]:
             yield f"--sandbox {spec.sandbox}", f"runs it in the sandbox {spec.sandbox}"
     for file in _code_files(spec):
         yield TRUST_CODE, f"runs {file}"
+    params = find_backend(spec.model, spec.model_args)[0].params
+    if params.get("server_args"):
+        yield TRUST_CODE, f"starts a server with {params['server_args']}"
+    if params.get("trust_remote_code"):
+        yield TRUST_CODE, "runs code of the model's folder"
 
 
 def _addresses(spec: RunSpec) -> Iterator[str]:
