@@ -51,6 +51,7 @@ _BARE_PARAMETERS = {
     "lm-eval": "path",
     "hub": "set",
     "gym": "generator",
+    "p-true": "run",
     "mgsm": "language",
     "arc": "level",
     "gpqa": "subset",

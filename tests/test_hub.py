@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import cotkit
 from cotkit.benchmarks import _files, _hub, hub, load_benchmark
 from cotkit.benchmarks._hub import HubSplit, choose_files
 from cotkit.errors import BadInputError, CotkitError, MissingDataError
@@ -290,3 +291,19 @@ def test_every_name_is_listed_in_its_group_with_its_licence(fake: FakeHub, comma
         assert all(f"| {part} |" in card for part in ("source", "licence", "size", "how sure"))
     assert ROWS.keys() == hub.named_sets().keys()
     assert split_specs("mgsm:language=de+fr") == ("mgsm:language=de", "mgsm:language=fr")
+
+
+def test_p_true_is_made_of_a_run(tmp_path: Path) -> None:
+    comparison = cotkit.compare("simulated/8b", "cot", limit=6, log_dir=tmp_path / "logs")
+    bench = load(f"p-true:{comparison.run_id[:8]},arm=cot")
+    problems = bench.problems()
+    n_right = next(c for c in comparison.cells if c.arm == "cot").outcomes.get("correct", 0)
+    assert [problem.gold for problem in problems].count("True") == n_right
+    assert "Proposed answer: " in problems[0].question.text
+    assert problems[0].question.choices == ("True", "False")
+    for spec, says in (
+        ("p-true:run=zzz", "unknown run 'zzz'"),
+        (f"p-true:{comparison.run_id},arm=cto", "unknown arm of"),
+    ):
+        with pytest.raises(CotkitError, match=says):
+            load(spec).problems()

@@ -190,7 +190,7 @@ def _draw_exemplars(
     elif source.startswith("lm-eval:"):
         kind: AnswerKind = "text" if bench.answer_kind == "choice" else bench.answer_kind
         task = Spec(name="lm-eval", params={"path": source[8:], "answer_kind": kind})
-        pool = load_benchmark(task).exemplar_pool()
+        pool = [_without_frame(problem) for problem in load_benchmark(task).exemplar_pool()]
     elif is_data_file(source):
         rows = RowFormat(answer_kind=bench.answer_kind)
         pool = UserFile(path=Path(source), format=rows).problems()
@@ -205,6 +205,13 @@ def _draw_exemplars(
         spread=has_own and source == "train",
         bare=bare,
     )
+
+
+def _without_frame(problem: Problem) -> Problem:
+    """Return an example of a task without the ``Q:`` and ``A:`` that prompts write themselves."""
+    text = re.sub(r"\A\s*(?:Q|Question)\s*:\s*", "", problem.question.text)
+    text = re.sub(r"\s*\b(?:A|Answer)\s*:[^\n]{0,40}\Z", "", text)
+    return replace(problem, question=replace(problem.question, text=text))
 
 
 def _pool(bench: Benchmark, problems: Sequence[Problem], k: int, seed: int) -> Sequence[Problem]:
