@@ -86,7 +86,8 @@ _BEGINNING = re.compile(
 )
 _ANSWER = re.compile(
     r"(?:\b(?:so|thus|hence|therefore)\b,?\s*)?"
-    r"(?:\bthe (?:final |correct )?answer is\b|\b(?:final )?answer\s*:|####)[^\n]{0,80}\s*\Z",
+    r"(?:\bthe (?:final |correct )?answer is\b|\b(?:final )?answer\s*:|####)"
+    r"(?:(?![.!?]\s+\S)[^\n]){0,80}\s*\Z",
     re.IGNORECASE,
 )
 _DANGLING = re.compile(r"(?<![^\s.!?])(?:so|thus|hence|therefore)\b,?\s*\Z", re.IGNORECASE)
