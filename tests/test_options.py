@@ -25,7 +25,13 @@ from cotkit.run.spec import DEFAULTS, RunKeywords, RunOptions, RunSpec, list_spe
 from tests.conftest import Sums
 
 OPTIONS = {field.name: field for field in dataclasses.fields(RunOptions)}
-FRONT_DOORS: list[Callable[..., object]] = [api.compare, api.plan, api.scale]
+FRONT_DOORS: dict[Callable[..., object], set[str]] = {
+    api.compare: set(),
+    api.plan: set(),
+    api.scale: {"stop_when"},
+    api.compare_models: {"stop_when", "exemplar_seeds"},
+}
+"""Function -> the options that it does not have."""
 STORED_BY_0_1 = (
     '{"baseline":null,"batch":false,"bench":"gsm-mini","exemplar_seed":0,"exemplar_seeds":[],'
     '"exemplars":"builtin:8","generation":{},"likelihood":false,"limit":null,"margin":0.02,'
@@ -45,8 +51,8 @@ def test_signature_and_help_list_every_option_with_its_default(
     function: Callable[..., object],
 ) -> None:
     parameters = inspect.signature(function).parameters
-    expected = set(OPTIONS) - ({"stop_when"} if function is api.scale else set[str]())
-    assert expected <= parameters.keys()
+    expected = set(OPTIONS) - FRONT_DOORS[function]
+    assert expected == set(OPTIONS) & parameters.keys()
     assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     text = inspect.getdoc(function)
     assert text is not None
