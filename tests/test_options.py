@@ -72,6 +72,23 @@ def test_an_unknown_option_gets_a_helpful_line(function: Callable[..., object]) 
         function(model, "cot", Sums(n=2), logdir="x")
 
 
+def test_two_models_and_two_ladders_are_compared_in_python(tmp_path: Path) -> None:
+    large, small = "simulated/70b", "simulated/1b"
+    (two,) = cotkit.compare_models(large, small, "cot", Sums(n=30), log_dir=tmp_path)
+    assert {large.replace("/", "-"), small.replace("/", "-")} == set(two.names)
+    assert "simulated-70b against simulated-1b" in cotkit.render(two, "table")
+    ladders = cotkit.compare_models(
+        [small, large],
+        [f"{small}:seed=1", f"{large}:seed=1"],
+        "cot",
+        [Sums(n=30), Sums(n=30, name="more")],
+        log_dir=tmp_path,
+    )
+    assert [len(contrasts.of_gains()) for contrasts in ladders] == [2, 2]
+    with pytest.raises(UsageError, match="given twice"):
+        cotkit.compare_models(small, small, "cot", Sums(n=2), log_dir=tmp_path)
+
+
 def test_a_ladder_has_no_stop_rule_and_no_budget() -> None:
     with pytest.raises(UnknownNameError, match="option of scale"):
         cotkit.scale(["simulated/1b", "simulated/7b"], "cot", Sums(n=2), stop_when="decided")
