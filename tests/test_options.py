@@ -67,9 +67,9 @@ def test_signature_and_help_list_every_option_with_its_default(
 def test_an_unknown_option_gets_a_helpful_line(function: Callable[..., object]) -> None:
     model = "simulated" if function is api.scale else "simulated/70b"
     with pytest.raises(UnknownNameError, match="did you mean margin"):
-        function(model, "cot", Sums(n=2), margins=0.1)
+        function(model, "cot", bench=Sums(n=2), margins=0.1)
     with pytest.raises(UnknownNameError, match="did you mean log_dir"):
-        function(model, "cot", Sums(n=2), logdir="x")
+        function(model, "cot", bench=Sums(n=2), logdir="x")
 
 
 def test_two_models_and_two_ladders_are_compared_in_python(tmp_path: Path) -> None:

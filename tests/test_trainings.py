@@ -93,7 +93,7 @@ def test_unreadable_and_failed_answers_of_trainings_are_kept_and_move_the_verdic
     (answer,) = analysed(replace(grid, cells=cells)).answers
     for point in answer.points:
         assert (point.unreadable, point.truncated, point.control_unreadable) == (0.5, 0.25, 0.0)
-    assert answer.points[0].depends_on == ()
+    assert answer.points[0].depends_on == ("failed",)  # half of a rate that was no gain
     assert answer.points[1].depends_on == ("failed",)  # one training, counted as nothing right
     assert answer.points[2].depends_on == ()  # half of the gain of the other one is left
 
