@@ -216,7 +216,11 @@ def decode(content: bytes, place: Location) -> str:
 
 def is_encodable(text: str) -> bool:
     """Return whether a text can be written as UTF-8: JSON may name half of a surrogate pair."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # JSON.

@@ -7,6 +7,7 @@ a block that one door splits off is split off by each. Stops (``cotkit/stops.py`
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -105,6 +106,7 @@ _FIRST_HINTS = ("analysis", "commentary", "assistant", "final", "Here", "Thinkin
 _PROMPT_END = re.compile(rf"(?:{'|'.join(f.open for f in FAMILIES if not f.is_first)})\s*\Z")
 
 
+@functools.lru_cache(maxsize=4)  # a text is split for the readers and for the count of run-ons
 def split_reasoning(text: str, *, opened: bool = False) -> tuple[str | None, str]:
     """Split the reasoning off a reply: (reasoning or None, the answer's text).
 

@@ -233,21 +233,22 @@ NoChain = Literal["no-chain"]
 """What :func:`first_wrong_step` says of a text without a single step."""
 
 _LOOKALIKE = str.maketrans("\u2212\u2013\u00d7\u2715\u00b7\u22c5\u00f7\u2215", "--****//")
-_SPELLED = (
-    (r"\\[dt]?frac\s?\{([^{}]{1,40})\}\s?\{([^{}]{1,40})\}", r"\1 / \2"),
-    (r"\\(?:times|cdot)\b", "*"),
-    (r"\\div\b", "/"),
-    (r"\\[()\[\]]|\\[,!]|\*\*|[$`]", ""),
-    (r"(?i:\bplus\b)", "+"),
-    (r"(?i:\bminus\b)", "-"),
-    (r"(?i:\b(?:times|multiplied by)\b)", "*"),
-    (r"(?i:\bdivided by\b)", "/"),
-    (r"(?i:\b(?:equals|is equal to|is|gives|makes)\b)", "="),
-    (r"(?<=[0-9)\s])[xX](?=[\s0-9(-])", "*"),
-    (r"(?<=[0-9])(?:\{,\}|[,\u00a0\u2009\u202f])(?=[0-9]{3}(?![0-9]))", ""),
-    (r"(?m)^[ \t]*(?:[-+*\u2022]|[0-9]{1,2}[.)])[ \t]+", ""),  # bullets
+_SPELLED = (  # (what a text in small letters must hold to be tried, pattern, plain)
+    ("frac", r"\\[dt]?frac\s?\{([^{}]{1,40})\}\s?\{([^{}]{1,40})\}", r"\1 / \2"),
+    ("\\", r"\\(?:times|cdot)\b", "*"),
+    ("\\div", r"\\div\b", "/"),
+    ("", r"\\[()\[\]]|\\[,!]|\*\*|[$`]", ""),
+    ("plus", r"(?i:\bplus\b)", "+"),
+    ("minus", r"(?i:\bminus\b)", "-"),
+    ("times", r"(?i:\btimes\b)", "*"),
+    ("multiplied by", r"(?i:\bmultiplied by\b)", "*"),
+    ("divided by", r"(?i:\bdivided by\b)", "/"),
+    ("", r"(?i:\b(?:equals|is equal to|is|gives|makes)\b)", "="),
+    ("x", r"(?<=[0-9)\s])[xX](?=[\s0-9(-])", "*"),
+    ("", r"(?<=[0-9])(?:\{,\}|[,\u00a0\u2009\u202f])(?=[0-9]{3}(?![0-9]))", ""),
+    ("", r"(?m)^[ \t]*(?:[-+*\u2022]|[0-9]{1,2}[.)])[ \t]+", ""),  # bullets
 )
-_PLAIN = tuple((re.compile(pattern), plain) for pattern, plain in _SPELLED)
+_PLAIN = tuple((hint, re.compile(pattern), plain) for hint, pattern, plain in _SPELLED)
 _NUMBER = r"-?[0-9]{1,400}+(?:\.[0-9]{1,400}+)?+"
 _TERM = rf"(?:{_NUMBER}|\( ?{_NUMBER} ?\))"
 _WRITTEN_STEP = re.compile(
@@ -360,8 +361,10 @@ def read_steps(text: str) -> Iterator[EquationStep]:
 def _write_plainly(text: str) -> str:
     """Return a text with the signs of its equations in one dress."""
     plain = text.translate(_LOOKALIKE)
-    for pattern, replacement in _PLAIN:
-        plain = pattern.sub(replacement, plain)
+    small = plain.lower()
+    for hint, pattern, replacement in _PLAIN:
+        if hint in small:
+            plain = pattern.sub(replacement, plain)
     return plain
 
 

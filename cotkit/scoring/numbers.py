@@ -308,7 +308,7 @@ def has_decimal_comma(text: str) -> bool:
         return False
     if _SURE_COMMA.search(text):
         return not _SURE_POINT.search(text)
-    return _COMMA_LANGUAGE.search(text) is not None and not _SURE_POINT.search(text)
+    return not _SURE_POINT.search(text) and _COMMA_LANGUAGE.search(text) is not None
 
 
 def _swap_marks(run: re.Match[str]) -> str:

@@ -24,6 +24,9 @@ from cotkit.types import AnswerKind, Question, Reading
 _HASH = re.compile(r"#### (\-?[0-9\.\,]+)")
 _COT_LINE = re.compile(r"The answer is (\-?[0-9\.\,]+).")
 _FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
+_INSPECT_ESCAPED = re.compile(r"\\([$,£€*_])")
+_INSPECT_SIGNS = re.compile(r"[$,£€*_]")
+_INSPECT_STOP = re.compile(r"\.(?=\s|$|\D)")
 _INSPECT_TRIM = "!?:;()[]{}'\"`"
 _MINUS = "-\u2212\ufe63\uff0d"
 _PLUS = "+\uff0b\ufe62"
@@ -84,8 +87,8 @@ def _lm_eval_normal(text: str) -> str:
 
 
 def _inspect_stripped(text: str) -> str:
-    text = re.sub(r"\\([$,£€*_])", r"\1", text)
-    return re.sub(r"\.(?=\s|$|\D)", "", re.sub(r"[$,£€*_]", "", text))
+    text = _INSPECT_SIGNS.sub("", _INSPECT_ESCAPED.sub(r"\1", text))
+    return _INSPECT_STOP.sub("", text)
 
 
 def _inspect_number(word: str) -> float | None:

@@ -69,6 +69,8 @@ def runs_on(text: str) -> bool:
     leading = _LEADING.match(answer)
     assert leading is not None  # it can match nothing
     behind = answer[leading.end() + len(before_run_on(answer)) :]
+    if not behind:
+        return False
     position = 0
     while turn := _find_turn(behind, position):
         if _WORD.search(behind, position, turn[0]):
