@@ -135,15 +135,24 @@ def write_run(
     Raises:
         UsageError: as :func:`write_page`.
     """
-    from cotkit.report.html import page
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
     with Store(place_of(log_dir)) as store:
         run = store.run(comparison.run_id)
         part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
-    part = request.select_samples(replace(part, comparison=comparison))
-    _write_requested(request, page([part], timing=timing))
+    write_part(request, replace(part, comparison=comparison), timing=timing)
+
+
+def write_part(request: PageRequest, part: PageRun, *, timing: bool = False) -> None:
+    """Write the page of one comparison.
+
+    Raises:
+        UsageError: as :func:`write_page`.
+    """
+    from cotkit.report.html import page
+
+    _write_requested(request, page([request.select_samples(part)], timing=timing))
 
 
 def write_scales(

@@ -375,7 +375,7 @@ def _find_in_catalogue(model: str) -> CatalogueEntry | None:
 
 
 # Which arm is measured against which, where results come from files.
-_PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot"})
+_PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot", "generate"})
 """Names that others give to prompting without reasoning."""
 
 

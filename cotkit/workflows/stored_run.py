@@ -15,7 +15,7 @@ from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
-from cotkit.types import Notify, Outcome
+from cotkit.types import Notify, Outcome, Problem
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
 from cotkit.workflows.consent import check_code
 
@@ -61,17 +61,19 @@ def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = 
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return _make_part(plan, replace(comparison, run_id=run.id, notes=notes), rows)
+    return make_part(replace(comparison, run_id=run.id, notes=notes), plan.problems, rows)
 
 
-def _make_part(plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
+def make_part(
+    comparison: Comparison, problems: Sequence[Problem], rows: Sequence[AttemptRow]
+) -> PageRun:
     """Return a comparison with the samples that it was made from."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
         takes.setdefault(row.problem_id, []).append(_make_take(row))
     samples = tuple(
         PageSample(problem=problem, takes=tuple(takes[problem.question.id]))
-        for problem in plan.problems
+        for problem in problems
         if problem.question.id in takes
     )
     return PageRun(comparison=comparison, samples=samples)
