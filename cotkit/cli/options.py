@@ -637,6 +637,8 @@ class Format(StrEnum):
     csv = "csv"
     latex = "latex"
     lm_eval = "lm-eval"
+    model_index = "model-index"
+    eval_results = "eval-results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
