@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml allows, as constraints for pip (`make test-lowest`)."""
+"""Print the lowest versions that pyproject.toml allows, as constraints for `make test-lowest`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ FLOOR = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?>=(?P<version>[\d.]+)")
 
 def main() -> None:
     """Print ``name==version`` for each; torch is pinned elsewhere."""
-    floors = {found["name"]: found["version"] for each in LISTS for need in each if (found := FLOOR.match(need))}
+    floors = {
+        found["name"]: found["version"]
+        for each in LISTS
+        for need in each
+        if (found := FLOOR.match(need))
+    }
     for name, version in sorted(floors.items()):
         if not name.startswith("torch"):
             print(f"{name}=={version}")  # noqa: T201 - a script

@@ -63,7 +63,7 @@ def print_rendered(render: Callable[..., str]) -> None:
     """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    text = render(width=width, color=color, encoding=sys.stdout.encoding)
+    text = render(width=width, color=color, encoding=sys.stdout.encoding or "utf-8")
     typer.echo(text, nl=False, color=color)
 
 

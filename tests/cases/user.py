@@ -1,4 +1,4 @@
-"""The whole public API as a user's code calls it: checked by mypy --strict and pyright, never run."""
+"""The whole public API as a user calls it: checked by mypy --strict and pyright, never run."""
 
 from __future__ import annotations
 
