@@ -68,7 +68,7 @@ def print_rendered(render: Callable[..., str]) -> None:
     """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    text = render(width=width, color=color, encoding=sys.stdout.encoding)
+    text = render(width=width, color=color, encoding=sys.stdout.encoding or "utf-8")
     typer.echo(text, nl=False, color=color)
 
 
@@ -224,10 +224,10 @@ def write_runs(
     Raises:
         UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import list_charts, page
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
+    parts: list[PageRun] = []
     if request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
@@ -237,6 +237,24 @@ def write_runs(
                 )
                 for comparison in comparisons  # by this command itself, so its code is trusted
             ]
+    write_parts(request, parts, comparisons, timing=timing)
+
+
+def write_parts(
+    request: PageRequest,
+    parts: Sequence[PageRun],
+    comparisons: Sequence[Comparison],
+    *,
+    timing: bool = False,
+) -> None:
+    """Write the page of comparisons with their samples, and their figures.
+
+    Raises:
+        UsageError: as :func:`write_page` and :func:`write_figures`.
+    """
+    from cotkit.report.html import list_charts, page
+
+    if request.path is not None:
         write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
     if request.figures is not None:
         write_figures(request.figures, list_charts(comparisons, timing=timing))

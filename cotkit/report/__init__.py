@@ -1,4 +1,4 @@
-"""Comparisons and scale analyses as pages: terminal, Markdown, JSON, CSV, LaTeX, lm-eval."""
+"""Comparisons and scale analyses as pages: terminal, Markdown, JSON, CSV, LaTeX, lm-eval, hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Report: TypeAlias = (
     " | Sequence[ModelContrasts] | Spending"
 )
 """What :func:`render` can write down."""
-FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
+RESULT_FORMATS = ("lm-eval", "model-index", "eval-results")
+"""Solve rates alone, as other programs read them."""
+FORMATS = ("table", "markdown", "json", "csv", "latex", *RESULT_FORMATS)
 """What :func:`render` can write."""
 
 
@@ -59,13 +61,13 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
-        UsageError: lm-eval's format, of analyses that are not of runs, or are of two models.
+        UsageError: a format of solve rates, of analyses that are not of runs, or are of two models.
     """
     from cotkit.report.formats import COMPARISON_SCHEMA, SCALE_SCHEMA
 
     contrasts = _as_contrasts(report)
-    if format == "lm-eval":
-        return _render_lm_eval(report)
+    if format in RESULT_FORMATS:
+        return _render_rates(report, format)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
     elif suite := _as_suite(report):
@@ -116,7 +118,7 @@ def render_documents(
     hints: Sequence[str] = (),
     raw: bool = False,
 ) -> str:
-    """Write documents as text, in any format but lm-eval's.
+    """Write documents as text, in any format but those of solve rates.
 
     Args:
         documents: One; of several, the first sums the others up.
@@ -171,19 +173,21 @@ def render_documents(
             raise UnknownNameError("report format", format, FORMATS)
 
 
-def _render_lm_eval(report: Report) -> str:
-    from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
+def _render_rates(report: Report, name: str) -> str:
+    from cotkit.report.hub import eval_results, model_index
+    from cotkit.report.lm_eval import list_tasks, lm_eval_results
 
     if _as_suite(report):
-        raise UsageError("lm-eval's format has no mean of benchmarks", hint="json, csv or markdown")
+        raise UsageError(f"{name} has no mean of benchmarks", hint="json, csv or markdown")
     if _as_contrasts(report) or _is_spending(report):
         raise UsageError(
-            "lm-eval's format has no difference of two models, and no axis of tokens",
+            f"{name} has no difference of two models, and no axis of tokens",
             hint="json, csv or markdown",
         )
-    if isinstance(report, Comparison):
-        return lm_eval_comparison(report)
-    return lm_eval_scales(_as_scales(report))
+    results = report if isinstance(report, Comparison) else _as_scales(report)
+    if name == "lm-eval":
+        return lm_eval_results(results)
+    return (model_index if name == "model-index" else eval_results)(list_tasks(results))
 
 
 def _as_suite(report: Report) -> tuple[Comparison, ...]:

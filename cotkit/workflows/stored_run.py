@@ -17,7 +17,7 @@ from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
-from cotkit.types import Notify, Outcome
+from cotkit.types import Notify, Outcome, Problem
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted, with_stored_judge
 from cotkit.workflows.consent import check_code
 
@@ -73,18 +73,22 @@ def load_part(
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return _make_part(plan, replace(comparison, run_id=run.id, notes=notes), rows, store)
+    comparison = replace(comparison, run_id=run.id, notes=notes)
+    return make_part(comparison, plan.problems, rows, store)
 
 
-def _make_part(
-    plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow], store: Store
+def make_part(
+    comparison: Comparison,
+    problems: Sequence[Problem],
+    rows: Sequence[AttemptRow],
+    store: Store | None = None,
 ) -> PageRun:
-    """Return a comparison with the samples that it was made from, and their thoughts."""
+    """Return a comparison with the samples that it was made from; ``store``: has their thoughts."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
         turns = (
             store.turns(comparison.run_id, row.arm, row.problem_id, row.sample)
-            if row.reasoned_apart
+            if store is not None and row.reasoned_apart
             else ()
         )
         thoughts = [each.reasoning for turn in turns for each in turn.completions]
@@ -92,7 +96,7 @@ def _make_part(
         takes.setdefault(row.problem_id, []).append(take)
     samples = tuple(
         PageSample(problem=problem, takes=tuple(takes[problem.question.id]))
-        for problem in plan.problems
+        for problem in problems
         if problem.question.id in takes
     )
     return PageRun(comparison=comparison, samples=samples)
