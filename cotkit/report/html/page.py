@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from cotkit.report.html.figure import Chart
 from cotkit.report.html.gain_charts import make_step_grids
 from cotkit.report.html.samples import name_runs, samples_json
 from cotkit.report.scale_tables import scale_documents
-from cotkit.types import OUTCOMES
+from cotkit.types import OUTCOMES, Outcome
 
 if TYPE_CHECKING:
     import jinja2
@@ -82,8 +82,8 @@ def page(
     return lay_out(
         title=_page_title(parts, scales),
         answers=_collect_answers(sections, ladders),
-        warnings=_collect_warnings(sections, documents),
-        closing=[sentence for section in sections for sentence in section.document.closing],
+        warnings=_collect_phrases(sections, documents, lambda document: document.warnings),
+        closing=_collect_phrases(sections, documents, lambda document: document.closing),
         caption=documents[0].caption if documents else _shared_caption(sections),
         sections=sections,
         figures=list_charts([part.comparison for part in parts], scales, timing=timing),
@@ -151,6 +151,7 @@ def lay_out(
             say=lambda value: printable(say_cell(value)),
             look=_cell_class,
             looks=_header_classes,
+            fits=_number_fits,
             printable=printable,
             title=title,
             answers=answers,
@@ -225,15 +226,19 @@ def _collect_answers(
     ]
 
 
-def _collect_warnings(sections: Sequence[PageSection], documents: Sequence[Document]) -> list[str]:
-    """Return the warnings beside the answers: of the scales, else of every run."""
+def _collect_phrases(
+    sections: Sequence[PageSection],
+    documents: Sequence[Document],
+    select: Callable[[Document], Sequence[str]],
+) -> list[str]:
+    """Return what stands beside the answers: of the scales, else of every run."""
     if documents:
-        return list(documents[0].warnings)
+        return list(select(documents[0]))
     names = [f"{section.heading}: " if len(sections) > 1 else "" for section in sections]
     return [
-        name + warning
+        name + phrase
         for name, section in zip(names, sections, strict=True)
-        for warning in section.document.warnings
+        for phrase in select(section.document)
     ]
 
 
@@ -255,6 +260,12 @@ def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
         if phrase not in shared
     ]
     return (*shared, *dict.fromkeys(marks))
+
+
+def _number_fits(cell: Cell, outcome: Outcome) -> bool:
+    """Return whether a number fits into its part of a bar on a phone, of 350 pixels."""
+    n = cell.outcomes[outcome]
+    return 350 * n / sum(cell.outcomes.values()) >= 7 * len(str(n)) + 6
 
 
 def _cell_class(value: Value) -> str:
