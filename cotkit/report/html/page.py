@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.values import Scale
-from cotkit.analysis.values import PageRun
+from cotkit.analysis.values import Cell, PageRun
 from cotkit.printable import printable
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.contrast_tables import contrast_documents
