@@ -555,6 +555,10 @@ class NotebookDisplay:
         """Return what a terminal shows first."""
         return import_module("cotkit.report").render(self, "table", full=False).rstrip()
 
+    def __repr__(self) -> str:
+        """Return the answer alone: a shell shows it of a list of reports, too."""
+        return import_module("cotkit.report.notebook").say_answer(self)
+
     def _repr_html_(self) -> str:
         """Return the answer, the numbers and a figure, for notebooks."""
         return import_module("cotkit.report.notebook").show_html(self)
@@ -576,7 +580,7 @@ class NotebookDisplay:
         return import_module("cotkit.report.notebook").plot(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison(NotebookDisplay):
     """A whole comparison on one model and one benchmark."""
 

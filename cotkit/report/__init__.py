@@ -18,7 +18,7 @@ Report: TypeAlias = (
     "Comparison | Scale | Sequence[Scale] | ModelContrasts | Sequence[ModelContrasts]"
 )
 """What :func:`render` can write down."""
-FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
+FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval", "html")
 """What :func:`render` can write."""
 
 
@@ -40,7 +40,8 @@ def render(
 
     Args:
         report: What the analysis found; several analyses begin with what sums them up.
-        format: One of :data:`FORMATS`.
+        format: One of :data:`FORMATS`; ``html``: a page without samples, which
+            ``cotkit report --html`` reads from the store.
         width: Columns of the terminal; laid out for 40 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
         timing: Adds measured seconds; without them, equal rows give equal bytes.
@@ -56,6 +57,7 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
+        MissingDependencyError: ``html``, where matplotlib is not installed.
         UsageError: lm-eval's format, of analyses that are not of runs, or are of two models.
     """
     from cotkit.report.formats import COMPARISON_SCHEMA, SCALE_SCHEMA
@@ -63,6 +65,8 @@ def render(
     contrasts = _as_contrasts(report)
     if format == "lm-eval":
         return _render_lm_eval(report)
+    if format == "html":
+        return _render_page(report, reach=reach, timing=timing)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
     elif contrasts:
@@ -101,12 +105,12 @@ def render_documents(
     hints: Sequence[str] = (),
     raw: bool = False,
 ) -> str:
-    """Write documents as text, in any format but lm-eval's.
+    """Write documents as text, in any format but lm-eval's and HTML.
 
     Args:
         documents: One; of several, the first sums the others up.
         schema: Name and version of their JSON.
-        format: One of :data:`FORMATS`.
+        format: One of :data:`FORMATS` but ``html``.
         width: As for :func:`render`.
         color: As for :func:`render`.
         encoding: As for :func:`render`.
@@ -166,6 +170,17 @@ def _render_lm_eval(report: Report) -> str:
     if isinstance(report, Comparison):
         return lm_eval_comparison(report)
     return lm_eval_scales(_as_scales(report))
+
+
+def _render_page(report: Report, *, reach: float | None, timing: bool) -> str:
+    from cotkit.analysis.values import PageRun
+    from cotkit.report.html import contrasts_page, page
+
+    if contrasts := _as_contrasts(report):
+        return contrasts_page(contrasts)
+    if isinstance(report, Comparison):
+        return page([PageRun(comparison=report, samples=())], timing=timing)
+    return page([], scales=_as_scales(report), reach=reach, timing=timing)
 
 
 def _as_scales(report: Report) -> tuple[Scale, ...]:

@@ -368,7 +368,7 @@ class RunOrigin:
     counts as failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Scale(NotebookDisplay):
     """A whole scale analysis of one ladder."""
 
@@ -402,3 +402,9 @@ class Scale(NotebookDisplay):
     """Of benchmarks of stereotypes; None: it is none."""
     thinned: tuple[ThinnedOnset, ...] = ()
     """What every other size alone would have said; empty: there are fewer than four."""
+
+
+class Scales(tuple[Scale, ...], NotebookDisplay):
+    """Several analyses, shown as one report."""
+
+    __slots__ = ()
