@@ -648,6 +648,8 @@ class Comparison(NotebookDisplay):
     server: Mapping[str, str] = field(default_factory=dict[str, str])
     """What a server said of itself: ``model`` (served, with its fingerprint), ``engine``,
     ``version``, ``window`` in tokens, ``slots`` side by side; empty: nothing, or there is none."""
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its run was made with: command, version, model, options, prompts; empty: of no run."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()
@@ -699,3 +701,6 @@ class PageRun:
     """What the analysis found."""
     samples: tuple[PageSample, ...]
     """In the order of the benchmark; empty: the page has no sample browser for it."""
+    prompts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """(arm, messages) of the first prompt of each arm, for the first problem; a message is (role,
+    text)."""

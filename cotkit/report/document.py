@@ -181,7 +181,7 @@ SECTIONS: tuple[str, ...] = (
         "frontier",
         "equal_tokens",
     ),
-    *("equal_tokens", "checks", "runs", "notes"),
+    *("equal_tokens", "checks", "runs", "settings", "notes"),
 )
 """Keys of the tables that a report of runs can have; ``answer``: that of the first screen."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from cotkit.analysis.values import Comparison, PageRun, PageSample, SampleAttempt
@@ -10,14 +10,16 @@ from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UsageError
 from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
+from cotkit.run.forecast import start_without_gold
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
-from cotkit.types import Notify, Outcome
+from cotkit.types import Notify, Outcome, Request
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted
 from cotkit.workflows.consent import check_code
+from cotkit.workflows.settings import run_settings
 
 
 def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = False) -> PageRun:
@@ -61,7 +63,9 @@ def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = 
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return _make_part(plan, replace(comparison, run_id=run.id, notes=notes), rows)
+    settings = run_settings(store, run.id, info)
+    comparison = replace(comparison, run_id=run.id, notes=notes, settings=settings)
+    return _make_part(plan, comparison, rows)
 
 
 def _make_part(plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
@@ -74,7 +78,15 @@ def _make_part(plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow]) -
         for problem in plan.problems
         if problem.question.id in takes
     )
-    return PageRun(comparison=comparison, samples=samples)
+    return PageRun(comparison=comparison, samples=samples, prompts=tuple(_list_prompts(plan)))
+
+
+def _list_prompts(plan: Plan) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Yield (arm, messages) of the first prompt of each arm, for the first problem."""
+    for arm in plan.arms:
+        step = next(start_without_gold(arm, plan.problems[0].question), None)
+        if isinstance(step, Request):
+            yield arm.name, tuple((message.role, message.content) for message in step.messages)
 
 
 def _check_unchanged(run: RunRow, plan: Plan, rows: Sequence[AttemptRow]) -> None:
