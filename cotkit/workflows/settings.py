@@ -22,8 +22,8 @@ _OPTION_NAMES = {"generation": "gen-kwargs", "run_unsafe_code": "confirm-run-uns
 def run_settings(store: Store, run_id: str, info: BackendInfo) -> dict[str, str]:
     """Return what a stored run was made with, in reading order; what was not set is left out.
 
-    The date is that of ``SOURCE_DATE_EPOCH``, where that is set, else the day on which it began. Runs
-    of cotkit 0.1 kept neither prompts nor parameters.
+    The date is that of ``SOURCE_DATE_EPOCH``, where that is set, else the day on which it began.
+    Runs of cotkit 0.1 kept neither prompts nor parameters.
 
     Raises:
         UsageError: another version of cotkit wrote the run, or ``SOURCE_DATE_EPOCH`` is no number.
