@@ -636,6 +636,10 @@ class NotebookDisplay:
         """Return what a terminal shows first."""
         return import_module("cotkit.report").render(self, "table", full=False).rstrip()
 
+    def __repr__(self) -> str:
+        """Return the answer alone: a shell shows it of a list of reports, too."""
+        return import_module("cotkit.report.notebook").say_answer(self)
+
     def _repr_html_(self) -> str:
         """Return the answer, the numbers and a figure, for notebooks."""
         return import_module("cotkit.report.notebook").show_html(self)
@@ -657,7 +661,7 @@ class NotebookDisplay:
         return import_module("cotkit.report.notebook").plot(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison(NotebookDisplay):
     """A whole comparison on one model and one benchmark."""
 
@@ -727,6 +731,8 @@ class Comparison(NotebookDisplay):
     server: Mapping[str, str] = field(default_factory=dict[str, str])
     """What a server said of itself: ``model`` (served, with its fingerprint), ``engine``,
     ``version``, ``window`` in tokens, ``slots`` side by side; empty: nothing, or there is none."""
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its run was made with: command, version, model, options, prompts; empty: of no run."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()
@@ -782,3 +788,6 @@ class PageRun:
     """What the analysis found."""
     samples: tuple[PageSample, ...]
     """In the order of the benchmark; empty: the page has no sample browser for it."""
+    prompts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """(arm, messages) of the first prompt of each arm, for the first problem; a message is (role,
+    text)."""
