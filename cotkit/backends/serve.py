@@ -54,6 +54,7 @@ _, path, name, host, port = sys.argv
 params = xllamacpp.CommonParams()
 params.model.path, params.model_alias = path, {name}
 params.hostnames, params.port = [host], int(port)
+params.n_parallel, params.kv_unified = 4, True
 params.warmup = params.fit_params = False
 server = xllamacpp.Server(params)
 threading.Event().wait()
@@ -247,8 +248,8 @@ class Serve(OpenaiHosted):
                 self._server = LocalServer(command, self.notify)
             if not self._server.is_ready:
                 self._server.wait_until_ready()
-                for late in ("_setup", "wire"):  # know the address now
-                    self.__dict__.pop(late, None)
+                for late in {"_setup", "wire"} & vars(self).keys():  # know the address now
+                    delattr(self, late)
 
     def _command_line(self, port: int) -> list[str]:
         engine, path = self._engine, str(self._path)

@@ -151,7 +151,7 @@ def read_tensors(path: Path) -> list[Tensor]:
     header = read_header(path)
     n_elements = sum(math.prod(entry["shape"]) for entry in header.values())
     begin = path.stat().st_size - 4 * n_elements
-    data: Float32Array = np.memmap(path, "<f4", "r", begin)  # type: ignore[assignment]
+    data = np.memmap(path, np.float32, "r", offset=begin)
 
     def chunks(start: int, end: int, columns: int) -> Iterator[Float32Array]:
         step = max(1, _CHUNK_ELEMENTS // columns) * columns
