@@ -83,7 +83,7 @@ _COMMANDS = (  # in the order of the help, as it sums them up
     ("compare", compare.command, "Does a strategy help? Compare it with its control."),
     ("scale", scale.command, "From which model size on does it help? Is the jump real?"),
     ("plan", plan.command, "Before a run: what it asks, costs, and can find."),
-    ("run", run.run, "A study: many runs and their pages from one file."),
+    ("run", run.run, "What a study file says: models, strategies, outputs."),
     ("resume", resume.command, "Complete a run that was stopped or failed."),
     ("report", report.command, "Stored runs again, on the terminal or as one HTML file."),
     ("view", view.command, "All runs of a store on one local page."),

@@ -344,7 +344,9 @@ def _break_names(cell: Text, width: int) -> Text:
                 lines.append("")
             lines[-1] += part
         words.append("\n".join(lines))
-    return Text(" ".join(words), style=cell.style)
+    broken = cell.copy()
+    broken.plain = " ".join(words)
+    return broken
 
 
 def _strip_place(table: Table) -> str | None:
