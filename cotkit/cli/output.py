@@ -324,10 +324,8 @@ def print_spending(
     Raises:
         UsageError: as :func:`write_page`, or a format that they do not have.
     """
-    from cotkit.report import render
-
     hints = hint_lines(view, result.parts[-1].comparison.run_id, log_dir)
-    print_rendered(partial(render, result.spending, hints=hints, **view.settings()))
+    print_report(result.spending, view, hints)
     if page is not None:
         from cotkit.report.html import list_charts, spending_page
 
@@ -337,15 +335,21 @@ def print_spending(
         if page.figures is not None:
             write_figures(page.figures, list_charts(spending=result.spending))
         print_status(*(f"written: {path}" for path in page.paths()))
-    check_complete(result)
+    check_left_out(result.spending.notes)
+    _check_complete(result)
 
 
-def check_complete(result: ContrastResult | SpendingResult) -> None:
+def check_contrasts(result: ContrastResult) -> None:
     """Refuse to end well where attempts are missing.
 
     Raises:
         IncompleteRunError: they are.
     """
+    check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
+    _check_complete(result)
+
+
+def _check_complete(result: ContrastResult | SpendingResult) -> None:
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"

@@ -28,7 +28,7 @@ from cotkit.cli.options import (
 from cotkit.cli.output import (
     RunDisplay,
     align_columns,
-    check_complete,
+    check_contrasts,
     check_left_out,
     count_of,
     estimate_cells,
@@ -508,14 +508,16 @@ def compare_and_print(
                 resources=resources,
             )
     print_contrasts(result.contrasts, view, page)
-    check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
-    check_complete(result)
+    check_contrasts(result)
 
 
 # What is spent while a model answers, in place of its size.
 
 
-_WITHOUT_SPENDING = ("over", "by_steps", "by_length", "assume", "thresholds", "timing", "loss")
+_WITHOUT_SPENDING = (
+    *("published", "sources", "over", "beside", "by_steps", "by_length", "assume", "thresholds"),
+    *("timing", "loss", "replicates"),
+)
 """Options of a ladder of sizes alone."""
 
 
@@ -526,19 +528,12 @@ def _spending_unit(x: AxisOption, models: Sequence[str]) -> SpendingUnit | None:
     return "tokens" if x is AxisOption.tokens and len(models) == 1 else None
 
 
-def _check_spending(
-    user_options: frozenset[str], benches: Sequence[str], x: AxisOption, *, of_runs: bool
-) -> None:
-    if not of_runs:
-        raise UsageError(
-            f"--x {x.value} is of runs: results of others do not say what was spent",
-            hint="--x params, or --models and --strategy",
-        )
-    for name in (*_WITHOUT_SPENDING, "replicates"):
+def _check_spending(user_options: frozenset[str], benches: Sequence[str]) -> None:
+    for name in _WITHOUT_SPENDING:
         if name in user_options:
+            option = {"sources": "from"}.get(name, name.replace("_", "-"))
             raise UsageError(
-                f"--{name.replace('_', '-')} has no effect with --x thinking-tokens or the tokens "
-                "of one model",
+                f"--{option} has no effect with --x thinking-tokens or the tokens of one model",
                 hint="leave it out",
             )
     if len(benches) > 1:
@@ -740,7 +735,7 @@ def scale(
     members = tuple(model for side in sides for model in side.models)
     unit = _spending_unit(x, members or runs_named)
     if unit is not None:
-        _check_spending(user_options, bench, x, of_runs=not foreign.n_ladders and over is None)
+        _check_spending(user_options, bench)
         _spend_and_print(
             spec.paced(pace),
             members,

@@ -137,7 +137,7 @@ def analyse_spending(
             (match, _pair(match, scores, clusters)) for match in _match(model, sweeps, cells)
         ]
         prefix = f"{model}: " if len(runs) > 1 else ""
-        notes += [f"{prefix}{note}" for note in run.comparison.notes]
+        notes += [type(note)(f"{prefix}{note}") for note in run.comparison.notes]
         notes += [f"{prefix}{arm} is left out: it reasons unasked" for arm in sorted(left_out)]
     check_curves([point.arm for point in points])
     _check_counted(points, unit)
