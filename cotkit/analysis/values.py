@@ -296,6 +296,10 @@ class Sweep:
 class Trend:
     """How a solve rate moves with a setting: the mean over problems of each one's slope."""
 
+    strategy: str
+    """Spec of the arms without the parameter."""
+    parameter: str
+    """In which they differ."""
     slope: float
     """Change of the solve rate for each 1 more, or for each doubling; NaN without problems."""
     interval: Interval
@@ -693,6 +697,8 @@ class Comparison(NotebookDisplay):
     """For arms that correct themselves, one for each round."""
     votes: tuple[VoteCurve, ...] = ()
     """For arms that vote."""
+    trends: tuple[Trend, ...] = ()
+    """Of arms that differ in one number alone, three or more of them."""
     interactions: tuple[Interaction, ...] = ()
     """Whether thinking changes what prompts add, where a strategy ran at several settings."""
     sweeps: tuple[Sweep, ...] = ()
