@@ -14,6 +14,7 @@ from cotkit.registry import Spec, construct, load_class, parameter_name, parse_s
 from cotkit.run.driver import name_user_errors
 from cotkit.run.exemplars import (
     SimilarExemplars,
+    auto_run,
     count_kept_back,
     exemplars_for,
     fields_of,
@@ -186,6 +187,8 @@ class Plan:
         }
         if self.spec.likelihood:
             content["likelihood"] = True
+        if run := auto_run(self.spec.exemplars):
+            content["exemplars_of_run"] = run
         if self.is_unwalled:
             content["sandbox"] = self.spec.sandbox
         if self.spec.stop_when:

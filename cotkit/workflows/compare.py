@@ -13,12 +13,13 @@ from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
-from cotkit.benchmarks import draw_order
+from cotkit.benchmarks import draw_order, load_benchmark
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
+from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
@@ -29,6 +30,7 @@ from cotkit.run.runner import is_outdated
 from cotkit.store import CUT, PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
+from cotkit.workflows.auto_exemplars import is_auto, with_auto_exemplars
 from cotkit.workflows.consent import required_options
 
 
@@ -126,7 +128,23 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
+    notes: tuple[str, ...] = ()
+    if is_auto(spec):
+        spec, note = with_auto_exemplars(
+            spec,
+            lambda preparatory: perform(
+                preparatory,
+                load_benchmark(parse_spec(preparatory.bench)),
+                log_dir=log_dir,
+                backend=backend,
+                emit=emit,
+                resources=resources,
+            ),
+            log_dir,
+        )
+        notes = (note,)
     plan = make_plan(spec, bench)
+    plan = replace(plan, bench_notes=(*plan.bench_notes, *notes))
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
