@@ -28,11 +28,6 @@ _MAX_STEPS = 12
 """Sentences and lines of a chain; a longer one wanders."""
 
 
-def is_auto(spec: RunSpec) -> bool:
-    """Return whether a spec asks for exemplars that the model makes."""
-    return spec.exemplars.startswith("auto:")
-
-
 def preparatory_spec(spec: RunSpec) -> RunSpec:
     """Return the run that makes the chains.
 
@@ -56,7 +51,9 @@ def preparatory_spec(spec: RunSpec) -> RunSpec:
     )
 
 
-def write_exemplars(spec: RunSpec, run: RunResult, log_dir: Path | str) -> tuple[RunSpec, str]:
+def write_exemplars(
+    spec: RunSpec, run: RunResult, log_dir: Path | str
+) -> tuple[RunSpec, tuple[str, ...]]:
     """Write the exemplars of a preparatory run; return the spec that shows them, and a note.
 
     Raises:
@@ -92,7 +89,7 @@ def write_exemplars(spec: RunSpec, run: RunResult, log_dir: Path | str) -> tuple
         f"exemplars are {k} chains of the model's own, of run {run_id} ({len(tokens)} questions, "
         f"{cost}, beside what is counted here)"
     )
-    return replace(spec, exemplars=f"{path}:{k}"), note
+    return replace(spec, exemplars=f"{path}:{k}"), (note,)
 
 
 def _make(
@@ -119,6 +116,11 @@ def _make(
 
 def with_auto_exemplars(
     spec: RunSpec, perform: Callable[[RunSpec], RunResult], log_dir: Path | str
-) -> tuple[RunSpec, str]:
-    """Run what makes the exemplars; return the spec that shows them, and a note on their cost."""
+) -> tuple[RunSpec, tuple[str, ...]]:
+    """Run what makes the exemplars; return the spec that shows them, and a note on their cost.
+
+    A spec with other exemplars is returned as it is.
+    """
+    if not spec.exemplars.startswith("auto:"):
+        return spec, ()
     return write_exemplars(spec, perform(preparatory_spec(spec)), log_dir)

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
+from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria, LeftOut
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order, load_benchmark
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
@@ -20,17 +21,18 @@ from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
-from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
+from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
+from cotkit.run.judge import Judge, build_judge, read_judge
 from cotkit.run.likelihood import note_unscored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
 from cotkit.store import CUT, PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
-from cotkit.workflows.auto_exemplars import is_auto, with_auto_exemplars
+from cotkit.workflows.auto_exemplars import with_auto_exemplars
 from cotkit.workflows.consent import required_options
 
 
@@ -128,22 +130,14 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
-    notes: tuple[str, ...] = ()
-    if is_auto(spec):
-        spec, note = with_auto_exemplars(
-            spec,
-            lambda preparatory: perform(
-                preparatory,
-                load_benchmark(parse_spec(preparatory.bench)),
-                log_dir=log_dir,
-                backend=backend,
-                emit=emit,
-                resources=resources,
-            ),
-            log_dir,
-        )
-        notes = (note,)
-    plan = make_plan(spec, bench)
+
+    def run_preparatory(preparatory: RunSpec) -> RunResult:
+        bench = load_benchmark(parse_spec(preparatory.bench))
+        options: dict[str, Any] = {"log_dir": log_dir, "backend": backend, "emit": emit}
+        return perform(preparatory, bench, resources=resources, **options)
+
+    spec, notes = with_auto_exemplars(spec, run_preparatory, log_dir)
+    plan = plan_runnable(spec, bench)
     plan = replace(plan, bench_notes=(*plan.bench_notes, *notes))
     hint = "the same command goes on where it stopped"
     try:
@@ -156,6 +150,15 @@ def perform(
                 resources=resources,
             )
             info = running.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            judge = build_judge(
+                spec,
+                plan.known_problems,
+                info=info,
+                store=store,
+                notify=lambda text: say(Said(text=text)),
+                resources=resources,
+            )
+            plan = replace(plan, judge=judge and judge.key)
             if resumed is not None and change_of(plan, info, store, resumed) is None:
                 plan = trusted(plan, store, resumed)
             if on_plan is not None:
@@ -164,8 +167,9 @@ def perform(
                 options = " ".join((store_option(log_dir), *required_options(spec)))
                 hint = f"go on with: cotkit resume {plan.run_id(info)} {options}"
             if store.n_done(plan.run_id(info)) < len(plan.arms) * len(plan.problems):
-                for sentence in address_warnings(info):
-                    say(Said(text=sentence))
+                for asked_info in (info, *([judge.backend.info] if judge else [])):
+                    for sentence in address_warnings(asked_info):
+                        say(Said(text=sentence))
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
             try:
@@ -176,6 +180,7 @@ def perform(
                         store,
                         say,
                         meter=meter,
+                        judge=judge,
                         closes=closes or backend is None,
                         retry_failed=resources.retry_failed,
                     )
@@ -183,10 +188,17 @@ def perform(
             except (BackendError, UsageError):
                 store.end_run(plan.run_id(info), "incomplete")
                 raise
+            usage = read_judge(store, plan.run_id(info), plan.judge, resources.prices)
+            execution = replace(execution, judge=usage)
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
     return RunResult(plan=plan, info=info, execution=execution, price=price)
+
+
+def with_stored_judge(plan: Plan, store: Store, run_id: str) -> Plan:
+    """Return the plan of a stored run, judged by the judge that it had."""
+    return replace(plan, judge=store.run_content(run_id).get("judge"))
 
 
 def trusted(plan: Plan, store: Store, run_id: str) -> Plan:
@@ -220,6 +232,7 @@ async def _execute(
     emit: Emit,
     *,
     meter: Meter,
+    judge: Judge | None,
     closes: bool,
     retry_failed: bool,
 ) -> ExecutionResult:
@@ -235,12 +248,15 @@ async def _execute(
             store,
             emit,
             meter=meter,
+            judge=judge,
             is_enough=stop_rule,
             retry_failed=retry_failed,
         )
     finally:
         if closes:
             await backend.close()
+        if judge is not None:
+            await judge.backend.close()
 
 
 def criteria_of(spec: RunSpec) -> Criteria:
@@ -298,6 +314,7 @@ def analyse(
     return replace(
         comparison,
         notes=(
+            *left_out_notes(plan),
             *plan.notes(),
             *comparison.notes,
             *note_unscored_options(plan, info),
@@ -309,6 +326,12 @@ def analyse(
         n_shot=plan.n_shot,
         server=result.server.facts() if result.server is not None else {},
     )
+
+
+def left_out_notes(plan: Plan) -> Iterator[LeftOut]:
+    """Yield a note on each strategy that could not run."""
+    for reason in plan.left_out:
+        yield LeftOut(f"not run: {reason}")
 
 
 def failure_reason(result: ExecutionResult) -> str | None:
@@ -354,6 +377,7 @@ def _run_notes(
         [row for row in result.rows if row.is_permanent and not (row.error or "").startswith(CUT)]
     )
     notes += result.server.notes() if result.server is not None else ()
+    notes += result.judge.notes() if result.judge is not None else ()
     if price is not None:
         way = ", batch interface" if plan.spec.batch else ""
         dollars = (
