@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cotkit.benchmarks import make_exemplar
+from cotkit.benchmarks import load_benchmark, make_exemplar
 from cotkit.errors import UsageError
 from cotkit.paths import cache_dir
-from cotkit.registry import Spec
+from cotkit.protocols import Benchmark
+from cotkit.registry import Spec, parse_spec
 from cotkit.run import RunSpec
 from cotkit.store import AttemptRow, Store, place_of
 from cotkit.types import Problem
@@ -115,7 +116,7 @@ def _make(
 
 
 def with_auto_exemplars(
-    spec: RunSpec, perform: Callable[[RunSpec], RunResult], log_dir: Path | str
+    spec: RunSpec, perform: Callable[[RunSpec, Benchmark], RunResult], log_dir: Path | str
 ) -> tuple[RunSpec, tuple[str, ...]]:
     """Run what makes the exemplars; return the spec that shows them, and a note on their cost.
 
@@ -123,4 +124,6 @@ def with_auto_exemplars(
     """
     if not spec.exemplars.startswith("auto:"):
         return spec, ()
-    return write_exemplars(spec, perform(preparatory_spec(spec)), log_dir)
+    preparatory = preparatory_spec(spec)
+    run = perform(preparatory, load_benchmark(parse_spec(preparatory.bench)))
+    return write_exemplars(spec, run, log_dir)

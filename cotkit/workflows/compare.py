@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
 from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria, LeftOut
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
-from cotkit.benchmarks import draw_order, load_benchmark
+from cotkit.benchmarks import draw_order
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
@@ -130,13 +129,10 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
-
-    def run_preparatory(preparatory: RunSpec) -> RunResult:
-        bench = load_benchmark(parse_spec(preparatory.bench))
-        options: dict[str, Any] = {"log_dir": log_dir, "backend": backend, "emit": emit}
-        return perform(preparatory, bench, resources=resources, **options)
-
-    spec, notes = with_auto_exemplars(spec, run_preparatory, log_dir)
+    run = functools.partial(
+        perform, log_dir=log_dir, backend=backend, emit=emit, resources=resources
+    )
+    spec, notes = with_auto_exemplars(spec, run, log_dir)
     plan = plan_runnable(spec, bench)
     plan = replace(plan, bench_notes=(*plan.bench_notes, *notes))
     hint = "the same command goes on where it stopped"
