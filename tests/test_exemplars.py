@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+import cotkit
 from cotkit.benchmarks import load_benchmark, make_exemplar
 from cotkit.errors import UsageError
 from cotkit.prompting import exemplar_sets, read_exemplars, read_locked
@@ -16,6 +18,7 @@ from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.forecast import start_without_gold
+from cotkit.store import Store, place_of
 from cotkit.types import AnswerKind, Problem, Question, Request
 
 
@@ -171,3 +174,46 @@ def test_a_set_of_one_split_keeps_those_back_among_which_similar_ones_are() -> N
     evaluated = {problem.question.text for problem in plan.problems}
     assert len(plan.problems) < len(bench.problems())
     assert not evaluated & {exemplar.question for exemplar in selector.pool}
+
+
+@pytest.mark.parametrize("bench", ["gsm-mini", "arithmetic:steps=1-3"])
+def test_auto_exemplars_are_chains_of_a_stored_run(
+    bench: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTKIT_CACHE_DIR", str(tmp_path / "cache"))
+    comparison, again = (
+        cotkit.compare(
+            "simulated/70b", "cot", bench=bench, limit=5, exemplars="auto:3", log_dir=tmp_path
+        )
+        for _ in range(2)
+    )
+    (file,) = (tmp_path / "cache" / "exemplars").glob("auto-*.jsonl")
+    with Store(place_of(tmp_path)) as store:
+        runs = {run.id: json.loads(run.spec) for run in store.runs()}
+        content = store.run_content(comparison.run_id)
+    run_id = file.stem.removeprefix("auto-")
+    assert runs.keys() == {comparison.run_id, run_id}, "the second time nothing new is run"
+    assert runs[run_id]["strategies"] == ["zero-shot-cot"]
+    assert content["exemplars_of_run"] == run_id
+    assert any(run_id in note and "generated tokens" in note for note in comparison.notes)
+    assert again.run_id == comparison.run_id
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert len(rows) == 3
+    arms = content["arms"]
+    shown = arms["cot"]["fields"]["exemplars"]
+    assert {row["question"] for row in rows} == {exemplar["question"] for exemplar in shown}
+    assert shown == arms["few-shot"]["fields"]["exemplars"]
+
+
+def test_auto_exemplars_are_never_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTKIT_CACHE_DIR", str(tmp_path / "cache"))
+    comparison = cotkit.compare(
+        "simulated/70b", "cot", bench="gsm-mini", limit="all", exemplars="auto:2", log_dir=tmp_path
+    )
+    assert comparison.n_problems == 150 - 4 * 2
+    with pytest.raises(UsageError, match="cannot read exemplars 'auto:x'"):
+        cotkit.compare("simulated/70b", "cot", exemplars="auto:x", log_dir=tmp_path)
+    with pytest.raises(UsageError, match="a run has to make them first"):
+        questions_shown(Animals(), "auto:2", "cot", 0)

@@ -280,12 +280,12 @@ def test_prompts_and_golds_of_a_named_set(fake: FakeHub, name: str) -> None:
 
 def test_every_name_is_listed_in_its_group_with_its_licence(fake: FakeHub, command: Cotkit) -> None:
     serve_set(fake, "csqa")
-    assert re.search(r"commonsense +csqa +1221 +MIT +hub", command("list", "benches").out)
+    assert re.search(r"csqa +commonsense +1221 +MIT +hub", command("list", "benches").out)
     load("csqa").problems()
     lines = command("list", "benches").out.splitlines()
-    assert any(re.match(r"commonsense +csqa +1221 +MIT +on this machine", line) for line in lines)
+    assert any(re.match(r"csqa +commonsense +1221 +MIT +on this machine", line) for line in lines)
     for name, data in hub.named_sets().items():
-        assert any(re.match(rf"{data['group']} +{name} ", line) for line in lines), name
+        assert any(re.match(rf"{name} +{data['group']} ", line) for line in lines), name
         card = command("show", "bench", name).out
         assert card.startswith(f"# {name}\n")
         assert all(f"| {part} |" in card for part in ("source", "licence", "size", "how sure"))

@@ -8,12 +8,14 @@ from typing import Any, cast
 
 from cotkit.benchmarks._problems import OPTIONS, PARAMETERS, RowFormat, UserFile, label_pool
 from cotkit.benchmarks._sampling import (
+    LAST_DRAWN,
     check_disjoint,
     draw,
     draw_exemplars,
     draw_order,
     make_exemplar,
 )
+from cotkit.benchmarks._similar import TfIdf
 from cotkit.benchmarks.hub import named_sets, open_set
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.protocols import Benchmark
@@ -21,7 +23,9 @@ from cotkit.registry import DATA_ENDINGS, Spec, construct, entries, is_data_file
 from cotkit.types import Notify
 
 __all__ = [
+    "LAST_DRAWN",
     "RowFormat",
+    "TfIdf",
     "UserFile",
     "check_disjoint",
     "draw",

@@ -14,6 +14,9 @@ from cotkit.errors import UsageError
 from cotkit.identity import content_hash
 from cotkit.types import Exemplar, Problem
 
+LAST_DRAWN = 4
+"""Times K: so many of the last problems of one split to be drawn may become K exemplars."""
+
 
 def draw(problems: Sequence[Problem], limit: int | None, seed: int) -> tuple[Problem, ...]:
     """Draw a random subset of ``limit`` problems (None: all), in the benchmark's order.

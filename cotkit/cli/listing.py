@@ -81,10 +81,10 @@ def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
 def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.benchmarks.hub import list_benchmarks
 
-    header = ("group", "benchmark", "problems", "licence", "where it comes from", "")
+    header = ("benchmark", "group", "problems", "licence", "where it comes from", "")
     return [
         header,
-        *((r.group, r.name, r.items, r.licence, r.where, r.summary) for r in list_benchmarks()),
+        *((r.name, r.group, r.items, r.licence, r.where, r.summary) for r in list_benchmarks()),
     ]
 
 

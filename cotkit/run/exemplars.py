@@ -1,23 +1,24 @@
 """Which exemplars a run shows: released ones, a benchmark's own, a file's, or some a question.
 
 ``builtin:8``, ``SET:8`` (``exemplar_sets``), ``train:8``, ``rest:8``, ``FILE.jsonl:8``,
-``lm-eval:TASK:3``; ``similar:8`` and ``complex:8`` choose among those of ``train`` or ``rest``.
+``lm-eval:TASK:3``; ``similar:8`` and ``complex:8`` choose among those of ``train`` or ``rest``. Of
+``auto:8`` a run of its own makes a file first (``workflows/auto_exemplars.py``).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cotkit.benchmarks import (
+    LAST_DRAWN,
     RowFormat,
+    TfIdf,
     UserFile,
     check_disjoint,
     draw_exemplars,
@@ -35,7 +36,7 @@ from cotkit.types import AnswerKind, Exemplar, Problem, Question
 
 _BARE_STRATEGIES = frozenset({"few-shot"})
 """Strategies that show no rationale, so that their exemplars need none."""
-_SOURCES = "builtin, train, rest, similar, complex, FILE.jsonl, lm-eval:TASK"
+_SOURCES = "builtin, train, rest, similar, complex, auto, FILE.jsonl, lm-eval:TASK"
 
 
 @runtime_checkable
@@ -70,46 +71,6 @@ class SimilarExemplars:
         return tuple(self.pool[i] for i in reversed(nearest))
 
 
-@dataclass(frozen=True, slots=True)
-class TfIdf:
-    """Texts as vectors of their words: count times the logarithm of rarity, length 1."""
-
-    vectors: tuple[dict[str, float], ...]
-    """One for each text."""
-    rarity: dict[str, float]
-    """Word -> log((1 + n) / (1 + number of texts with it)) + 1."""
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> TfIdf:
-        """Return the vectors of texts."""
-        words = [_words(text) for text in texts]
-        n_with = Counter(word for counts in words for word in counts)
-        rarity = {word: math.log((1 + len(texts)) / (1 + n)) + 1 for word, n in n_with.items()}
-        return cls(tuple(_normalise(counts, rarity) for counts in words), rarity)
-
-    def rank(self, text: str) -> list[int]:
-        """Return the places of the texts, the most similar first."""
-        query = _normalise(_words(text), self.rarity)
-        scores = [cosine(query, vector) for vector in self.vectors]
-        return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-
-
-def cosine(first: dict[str, float], second: dict[str, float]) -> float:
-    """Return the product of two vectors of length 1, 0..1."""
-    small, large = sorted((first, second), key=len)
-    return sum(weight * large[word] for word, weight in small.items() if word in large)
-
-
-def _words(text: str) -> Counter[str]:
-    return Counter(re.findall(r"\w+", text.casefold()))
-
-
-def _normalise(counts: Counter[str], rarity: dict[str, float]) -> dict[str, float]:
-    weights = {word: n * rarity[word] for word, n in counts.items() if word in rarity}
-    length = math.sqrt(sum(weight * weight for weight in weights.values())) or 1.0
-    return {word: weight / length for word, weight in weights.items()}
-
-
 _index = functools.lru_cache(maxsize=4)(TfIdf.of)
 
 
@@ -141,6 +102,12 @@ def exemplars_for(
         exemplars = _draw_exemplars(source, k, spec, bench, problems, bare=_are_bare(showing))
     check_disjoint(exemplars if selector is None else selector.pool, evaluated)
     return exemplars, selector
+
+
+def auto_run(exemplars: str) -> str | None:
+    """Return the id of the run that made the exemplars of ``auto-ID.jsonl:K``; None: no run did."""
+    match = re.search(r"auto-([0-9a-f]{12})\.jsonl:[0-9]+\Z", exemplars)
+    return match[1] if match else None
 
 
 def _are_bare(showing: Sequence[Spec]) -> bool:
@@ -194,6 +161,11 @@ def _draw_exemplars(
     elif is_data_file(source):
         rows = RowFormat(answer_kind=bench.answer_kind)
         pool = UserFile(path=Path(source), format=rows).problems()
+    elif source == "auto":
+        raise UsageError(
+            "auto exemplars are the model's own chains: a run has to make them first",
+            hint="cotkit compare --exemplars auto:8 does, of one model and benchmark",
+        )
     else:
         raise UnknownNameError("exemplars", source, [*exemplar_sets(), *_SOURCES.split(", ")])
     has_own = isinstance(bench, OwnExemplars) and bench.has_own_exemplars
@@ -255,7 +227,7 @@ def _check_enough(k: int, n: int) -> None:
         )
 
 
-_WINDOW = 4  # times K: so many of the last problems to be drawn may become exemplars
+_WINDOW = LAST_DRAWN  # times K: so many of the last problems to be drawn may become exemplars
 
 
 def count_kept_back(
@@ -268,8 +240,13 @@ def count_kept_back(
     """
     showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
     source, k = _resolve_exemplars(spec, bench) if showing else ("", 0)
-    if source != "rest" and not (source in {"similar", "complex"} and not bench.exemplar_pool()):
+    is_auto = auto_run(spec.exemplars) is not None
+    if source != "rest" and not is_auto and source not in {"similar", "complex"}:
         return 0
+    if source != "rest" and bench.exemplar_pool():
+        return 0
+    if is_auto:
+        return min(_WINDOW * k, len(everything) - 1)
     bare = _are_bare(showing)
     last = draw_order(everything, spec.seed)[: -_WINDOW * k - 1 : -1]
     usable = [number for number, x in enumerate(last, start=1) if bare or x.rationale]

@@ -14,6 +14,7 @@ from cotkit.registry import Spec, construct, entries, load_class, parameter_name
 from cotkit.run.driver import name_user_errors
 from cotkit.run.exemplars import (
     SimilarExemplars,
+    auto_run,
     count_kept_back,
     exemplars_for,
     fields_of,
@@ -69,7 +70,8 @@ class Arm:
         """Return the strategy with the exemplars of a question."""
         if self.selector is None:
             return self.strategy
-        exemplars = self.selector.choose(question)
+        n_shown = len(getattr(self.strategy, "exemplars", ()))
+        exemplars = self.selector.choose(question)[-n_shown:]
         return cast("Any", replace(cast("Any", self.strategy), exemplars=exemplars))
 
 
@@ -195,6 +197,8 @@ class Plan:
             content["judge"] = self.judge
         if self.spec.likelihood:
             content["likelihood"] = True
+        if run := auto_run(self.spec.exemplars):
+            content["exemplars_of_run"] = run
         if self.is_unwalled:
             content["sandbox"] = self.spec.sandbox
         if self.spec.stop_when:
