@@ -102,13 +102,15 @@ def test_foreign_word_by_word(tmp_path: Path) -> None:
     for number, model in enumerate(("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-7B")):
         for folder, right in rights.items():
             lm_eval(tmp_path / folder, {"flexible-extract": right}, model=model)
-        for task, right in zip(("gsm8k_cot", "gsm8k"), rights.values(), strict=True):
+        for day, (task, right) in enumerate(
+            zip(("gsm8k_cot", "gsm8k"), rights.values(), strict=True)
+        ):
             lm_eval(
                 tmp_path / "out",
                 {"flexible-extract": right},
                 task=task,
                 model=model,
-                date=f"2025-06-0{number + 1}T10-00-00.000001",
+                date=f"2025-06-{10 * number + day + 11}T10-00-00.000001",
             )
     (tmp_path / "logs").mkdir()
     for name, right in (("one", "C"), ("two", "I")):
