@@ -188,7 +188,6 @@ ALLOWED = {
     "cotkit.benchmarks.arithmetic.generate:_modified:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:_shown:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:apply_operator:left": LEFT_OPERAND,
-    "cotkit.report.html.figure:make_axes:left": "left, right, top and bottom margins",
     "cotkit.workflows.ladder:_find_duplicate:seen": SEEN_SET,
 }
 """``module:function:name`` -> the plain English by which it may stand."""

@@ -6,18 +6,18 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from cotkit.cli.options import Display, Format, View
+from cotkit.cli.options import FILE_FORMATS, Display, Format, View
 from cotkit.errors import IncompleteRunError, MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.printable import printable, printable_text
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
+    from cotkit.report import Report
+    from cotkit.report.html import Chart
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
     from cotkit.run.forecast import ArmSurvey, CostEstimate
@@ -67,6 +69,26 @@ def print_rendered(render: Callable[..., str]) -> None:
     typer.echo(text, nl=False, color=color)
 
 
+def print_report(
+    report: Report,
+    view: View,
+    hints: Sequence[str] = (),
+    **settings: Any,  # noqa: ANN401 - of render
+) -> None:
+    """Print a report, and write it to the files that were asked for; ``settings``: of ``render``.
+
+    Raises:
+        UsageError: a file cannot be written, or a format that the report does not have.
+    """
+    from cotkit.report import render
+
+    print_rendered(partial(render, report, hints=hints, **settings, **view.settings()))
+    for path in view.outputs:
+        format_name, _ = FILE_FORMATS[path.suffix]
+        write_page(path, render(report, format_name, **settings), option="--output FILE")
+        print_status(f"written: {path}")
+
+
 def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
     """Return how to see more of an answer than one screen; ``run``: whose chains there are.
 
@@ -96,12 +118,18 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """The HTML file that a user asks for."""
+    """The HTML file and the figures that a user asks for."""
 
-    path: Path
-    """Its path."""
+    path: Path | None
+    """Of the HTML file; None: none is written."""
     samples: bool
     """Whether it shows problems, gold answers and completions beside what follows from them."""
+    figures: Path | None = None
+    """Folder that each figure is written into; None: none is."""
+
+    def paths(self) -> tuple[Path, ...]:
+        """Return what is written."""
+        return tuple(path for path in (self.path, self.figures) if path is not None)
 
     def select_samples(self, part: PageRun) -> PageRun:
         """Return a run with the samples that its page shows."""
@@ -116,43 +144,66 @@ def check_page(path: Path) -> None:
         MissingDependencyError: matplotlib is not installed.
     """
     check_overwrites(path, b"<!doctype html>", "HTML page")
+    _check_writable(path, "--html FILE")
+
+
+def _check_figures(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", hint="--figures DIR")
+    _check_writable(folder, "--figures DIR")
+
+
+def _check_writable(path: Path, hint: str) -> None:
     why = None
     if not path.parent.is_dir():
         why = f"there is no folder {path.parent}"
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "no permission"
     if why is not None:
-        raise UsageError(f"cannot write {path}: {why}", hint="--html FILE")
+        raise UsageError(f"cannot write {path}: {why}", hint=hint)
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "report")
 
 
-def write_run(
-    request: PageRequest, comparison: Comparison, log_dir: Path | str, *, timing: bool
+def write_runs(
+    request: PageRequest, comparisons: Sequence[Comparison], log_dir: Path | str, *, timing: bool
 ) -> None:
-    """Write the page of a run that has just been made.
+    """Write the page and the figures of runs that have just been made.
 
     Raises:
-        UsageError: as :func:`write_page`.
+        UsageError: as :func:`write_page` and :func:`write_figures`.
     """
+    from cotkit.analysis.values import PageRun
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
-    with Store(place_of(log_dir)) as store:
-        run = store.run(comparison.run_id)
-        part = load_part(store, run, say_nothing, trusts_code=True)  # of the command itself
-    write_part(request, replace(part, comparison=comparison), timing=timing)
+    parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
+    if request.path is not None:
+        with Store(place_of(log_dir)) as store:
+            parts = [
+                replace(
+                    load_part(store, store.run(comparison.run_id), say_nothing, trusts_code=True),
+                    comparison=comparison,
+                )
+                for comparison in comparisons  # by this command itself, so its code is trusted
+            ]
+    write_parts(request, parts, timing=timing)
 
 
-def write_part(request: PageRequest, part: PageRun, *, timing: bool = False) -> None:
-    """Write the page of one comparison.
+def write_parts(request: PageRequest, parts: Sequence[PageRun], *, timing: bool = False) -> None:
+    """Write the page and the figures of comparisons.
 
     Raises:
-        UsageError: as :func:`write_page`.
+        UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import page
+    from cotkit.report.html import list_charts, page
 
-    _write_requested(request, page([request.select_samples(part)], timing=timing))
+    if request.path is not None:
+        write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
+    if request.figures is not None:
+        comparisons = [part.comparison for part in parts]
+        write_figures(request.figures, list_charts(comparisons, timing=timing))
+    print_status(*(f"written: {path}" for path in request.paths()))
 
 
 def write_scales(
@@ -163,18 +214,20 @@ def write_scales(
     reach: float | None,
     timing: bool,
 ) -> None:
-    """Write the page of scale analyses and of the runs that they are of; ``log_dir``: of these.
+    """Write page and figures of scale analyses and of the runs that they are of.
+
+    ``log_dir``: of these runs.
 
     Raises:
-        UsageError: as :func:`write_page`.
+        UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import page
+    from cotkit.report.html import list_charts, page
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
     runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
     parts: list[PageRun] = []
-    if log_dir is not None:
+    if log_dir is not None and request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
                 request.select_samples(
@@ -182,7 +235,11 @@ def write_scales(
                 )
                 for run in runs  # which this command made, or was allowed to read
             ]
-    _write_requested(request, page(parts, scales=scales, reach=reach, timing=timing))
+    if request.path is not None:
+        write_page(request.path, page(parts, scales=scales, reach=reach, timing=timing))
+    if request.figures is not None:
+        write_figures(request.figures, list_charts(scales=scales, timing=timing))
+    print_status(*(f"written: {path}" for path in request.paths()))
 
 
 def print_contrasts(
@@ -193,13 +250,15 @@ def print_contrasts(
     Raises:
         UsageError: as :func:`write_page`, or a format that they do not have.
     """
-    from cotkit.report import render
-
-    print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
+    print_report(contrasts, view, hint_lines(view))
     if page is not None:
-        from cotkit.report.html.contrast_charts import contrasts_page
+        from cotkit.report.html import contrasts_page, list_charts
 
-        _write_requested(page, contrasts_page(contrasts))
+        if page.path is not None:
+            write_page(page.path, contrasts_page(contrasts))
+        if page.figures is not None:
+            write_figures(page.figures, list_charts(contrasts=contrasts))
+        print_status(*(f"written: {path}" for path in page.paths()))
 
 
 def check_contrasts(result: ContrastResult) -> None:
@@ -208,6 +267,7 @@ def check_contrasts(result: ContrastResult) -> None:
     Raises:
         IncompleteRunError: they are.
     """
+    check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"
@@ -216,12 +276,20 @@ def check_contrasts(result: ContrastResult) -> None:
         )
 
 
-def _write_requested(request: PageRequest, text: str) -> None:
-    write_page(request.path, text)
-    print_status(f"written: {request.path}")
+def check_left_out(notes: Iterable[str]) -> None:
+    """Refuse to end well where a strategy that was asked for could not run.
+
+    Raises:
+        UsageError: the first such note.
+    """
+    from cotkit.analysis.values import LeftOut
+
+    for note in notes:
+        if isinstance(note, LeftOut):
+            raise UsageError(note)
 
 
-def write_page(path: Path, text: str) -> None:
+def write_page(path: Path, text: str, *, option: str = "--html FILE") -> None:
     """Write a page as a whole, or leave the file as it was; follows links.
 
     Raises:
@@ -230,14 +298,34 @@ def write_page(path: Path, text: str) -> None:
     try:
         write_atomically(path, text.encode())
     except OSError as refused:
-        raise UsageError(
-            f"cannot write {path}: {refused.strerror}", hint="--html FILE"
-        ) from refused
+        raise UsageError(f"cannot write {path}: {refused.strerror}", hint=option) from refused
+
+
+def write_figures(folder: Path, charts: Sequence[Chart]) -> None:
+    """Write each figure as SVG, PDF and PNG, one column wide and two, and its numbers as CSV.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    for chart in charts:
+        for name, content in chart.files():
+            try:
+                folder.mkdir(exist_ok=True)
+                write_atomically(folder / name, content)
+            except OSError as refused:
+                raise UsageError(
+                    f"cannot write {folder / name}: {refused.strerror}", hint="--figures DIR"
+                ) from refused
 
 
 def read_page(
     html: Path | None = typer.Option(
         None, "--html", help="Also write one HTML file: figures, tables, every sample."
+    ),
+    figures: Path | None = typer.Option(
+        None,
+        "--figures",
+        help="Also write each figure there: SVG, PDF and PNG for one column and two, and CSV.",
     ),
     samples: bool = typer.Option(
         True,
@@ -245,18 +333,20 @@ def read_page(
         help="Whether that file shows problems, gold answers and what was written.",
     ),
 ) -> PageRequest | None:
-    """Return the page to write; None: none.
+    """Return the page and the figures to write; None: neither.
 
     Raises:
         CotkitError: it cannot be written, as ``check_page`` says.
     """
-    if html is None:
-        if not samples:
-            raise UsageError("--no-samples has no effect without --html", hint="--html FILE")
+    if html is None and not samples:
+        raise UsageError("--no-samples has no effect without --html", hint="--html FILE")
+    if html is not None:
+        check_page(html)
+    if figures is not None:
+        _check_figures(figures)
+    if html is None and figures is None:
         return None
-
-    check_page(html)
-    return PageRequest(path=html, samples=samples)
+    return PageRequest(path=html, samples=samples, figures=figures)
 
 
 # ``--gate``: a comparison's verdict as the exit code of a process, for continuous integration.
@@ -458,6 +548,8 @@ def forecast_lines(forecast: Forecast) -> list[str]:
         f"{size}: {n * n_arms:,} attempts",
         _say_completions(forecast.arms),
     ]
+    if n_judged := sum(arm.n_judged for arm in forecast.arms):
+        lines.append(f"on top of these: {n_judged:,} completions of the judge, in no cost below")
     if forecast.n_weighed:
         lines.append(
             f"on top of these: the log-probabilities of at most {forecast.n_weighed:,} options, all"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cotkit.printable import printable
 from cotkit.report import render_documents
 from cotkit.report.document import (
     Document,
@@ -22,13 +21,13 @@ from cotkit.report.document import (
     say_number,
 )
 from cotkit.report.html.figure import (
-    RenderedFigure,
-    draw_figure,
+    Chart,
     draw_legend,
+    fit_name,
     label_unit,
+    legend_height,
     make_axes,
     series_style,
-    shorten_name,
 )
 from cotkit.report.html.page import PageSection, lay_out
 from cotkit.stats.intervals import Interval
@@ -210,7 +209,7 @@ def _fields_at(x: float, line: PlotLine, form: Form) -> Iterator[Field]:
 # The same as a page, with the plots drawn.
 
 
-_HEIGHT, _BELOW, _LINE = 220, 44, 16  # pixels of the axes, below them, and of a legend's line
+_HEIGHT, _BELOW = 132.0, 26.0  # points of the axes, and below them
 
 
 def lab_page(lab: LabReport) -> str:
@@ -230,55 +229,48 @@ def lab_page(lab: LabReport) -> str:
     )
 
 
-def draw_plot(plot: Plot) -> RenderedFigure:
+def draw_plot(plot: Plot) -> Chart:
     """Draw one plot."""
-    values = "; ".join(
-        f"{line.name}: "
-        + ", ".join(
-            f"{say_number(y, plot.y_form)} at {say_number(x, plot.x_form)}"
-            for x, y in zip(line.x, line.y, strict=True)
-        )
-        for line in plot.lines
-    )
-    head = 30 + _LINE * len(plot.lines)
-    return draw_figure(
-        f"plot-{plot.key}",
+    names = [line.name for line in plot.lines]
+    return Chart(
+        key=f"plot-{plot.key}",
         title=plot.title,
         caption=plot.caption,
-        says=printable(values),
-        height=head + _HEIGHT + _BELOW,
-        paint=lambda figure: _paint_plot(figure, plot, head),
+        data=_plot_table(plot),
+        height=lambda width: legend_height(names, width - 20) + 18 + _HEIGHT + _BELOW,
+        paint=lambda figure: _paint_plot(figure, plot),
     )
 
 
-def _paint_plot(figure: Figure, plot: Plot, head: int) -> None:
-    axes = make_axes(figure, left=44, right=12, top=head, bottom=_BELOW)
+def _paint_plot(figure: Figure, plot: Plot) -> None:
+    width, height = figure.bbox.size
+    axes = make_axes(figure, x=28, y=height - _BELOW - _HEIGHT, width=width - 36, height=_HEIGHT)
     if plot.x_is_log:
         axes.set_xscale("log")
     for i, line in enumerate(plot.lines):
         _paint_line(axes, line, i, 100 if plot.y_form == "share" else 1)
     _paint_ticks(axes, plot)
     if plot.y_form == "share":
-        axes.set_ylim(min(0.0, axes.get_ylim()[0]), 102)
+        axes.set_ylim(min(-2.0, axes.get_ylim()[0]), 102)
     if plot.y_most is not None:
         axes.set_ylim(0, plot.y_most)
     axes.set_xlabel(plot.x_name)
     label_unit(axes, f"{plot.y_name}, %" if plot.y_form == "share" else plot.y_name)
-    draw_legend(axes, above=20)
+    draw_legend(axes)
 
 
 def _paint_line(axes: Axes, line: PlotLine, i: int, factor: int) -> None:
     color, marker = series_style(i)
     y = [factor * value for value in line.y]
-    name = shorten_name(printable(line.name), 52)
+    name = fit_name(line.name, float(axes.figure.bbox.width) - 40)
     if line.is_reference:
-        axes.plot(line.x, y, color=color, linewidth=1.2, linestyle=(0, (4, 2)), label=name)
+        axes.plot(line.x, y, color=color, linewidth=0.7, linestyle=(0, (4, 2)), label=name)
         return
     if line.intervals:
         low = [factor * interval.low for interval in line.intervals]
         high = [factor * interval.high for interval in line.intervals]
         axes.fill_between(line.x, low, high, color=color, alpha=0.14, linewidth=0)
-    axes.plot(line.x, y, marker=marker, markersize=4, color=color, label=name)
+    axes.plot(line.x, y, marker=marker, markersize=2.6, color=color, label=name)
 
 
 def _paint_ticks(axes: Axes, plot: Plot) -> None:
@@ -289,7 +281,7 @@ def _paint_ticks(axes: Axes, plot: Plot) -> None:
     ticks: list[int] = []
     for i in reversed(range(len(places))):
         width = axes.get_window_extent().width
-        if not ticks or (positions[ticks[-1]] - positions[i]) / span * width >= 44:
+        if not ticks or (positions[ticks[-1]] - positions[i]) / span * width >= 27:
             ticks.append(i)
     names = [say_number(places[i], plot.x_form) for i in ticks]
     axes.set_xticks([places[i] for i in ticks], names)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
 
 Report: TypeAlias = (
-    "Comparison | Scale | Sequence[Scale] | ModelContrasts | Sequence[ModelContrasts]"
+    "Comparison | Sequence[Comparison] | Scale | Sequence[Scale] | ModelContrasts"
+    " | Sequence[ModelContrasts]"
 )
 """What :func:`render` can write down."""
 RESULT_FORMATS = ("lm-eval", "model-index", "eval-results")
@@ -41,7 +42,8 @@ def render(
     """Write a comparison or scale analyses as text; ends in a newline.
 
     Args:
-        report: What the analysis found; several analyses begin with what sums them up.
+        report: What the analysis found; several analyses, or comparisons of one model on several
+            benchmarks, begin with what sums them up.
         format: One of :data:`FORMATS`.
         width: Columns of the terminal; laid out for 40 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
@@ -67,6 +69,14 @@ def render(
         return _render_rates(report, format)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
+    elif suite := _as_suite(report):
+        from cotkit.report.suite_tables import SCHEMA, suite_documents
+
+        schema, documents = SCHEMA, suite_documents(suite, timing=timing)
+        if format == "csv":
+            from cotkit.report.formats import to_csv
+
+            return to_csv(documents, raw=raw)  # no part has the means
     elif contrasts:
         from cotkit.report.contrast_tables import SCHEMA, contrast_documents
 
@@ -162,12 +172,20 @@ def _render_rates(report: Report, name: str) -> str:
     from cotkit.report.hub import eval_results, model_index
     from cotkit.report.lm_eval import list_tasks, lm_eval_results
 
+    if _as_suite(report):
+        raise UsageError("lm-eval's format has no mean of benchmarks", hint="json, csv or markdown")
     if _as_contrasts(report):
         raise UsageError(f"{name} has no difference of two models", hint="json, csv or markdown")
     results = report if isinstance(report, Comparison) else _as_scales(report)
     if name == "lm-eval":
         return lm_eval_results(results)
     return (model_index if name == "model-index" else eval_results)(list_tasks(results))
+
+
+def _as_suite(report: Report) -> tuple[Comparison, ...]:
+    """Return the comparisons of several benchmarks; empty: it is something else."""
+    items = report if isinstance(report, Sequence) else ()
+    return tuple(item for item in items if isinstance(item, Comparison))
 
 
 def _as_scales(report: Report) -> tuple[Scale, ...]:
@@ -179,7 +197,7 @@ def _as_scales(report: Report) -> tuple[Scale, ...]:
 
 def _as_contrasts(report: Report) -> tuple[ModelContrasts, ...]:
     """Return the contrasts of two models; empty: it is something else."""
-    if isinstance(report, Comparison):
+    if isinstance(report, Comparison) or _as_suite(report):
         return ()  # whose analysis needs no numpy
     from cotkit.analysis.scale.contrasts import ModelContrasts
 

@@ -109,14 +109,7 @@ def _gains_table(answer: ModelContrasts) -> Table:
     return make_table(
         "gain_differences",
         "Gains of the two, and their difference",
-        (
-            (
-                Field("arm", "arm", each.arm),
-                Field("control", "over", each.control or ""),
-                *_difference_fields(answer, each),
-            )
-            for each in answer.of_gains()
-        ),
+        (contrast_fields(answer, each) for each in answer.of_gains()),
         note=f"{_NOTE}; gains: arm less control",
         strip=_strip(answer),
     )
@@ -142,6 +135,15 @@ _NOTE = (
     "Difference: the first less the second, problem by problem; its intervals hold together, those "
     "of one model each for itself"
 )
+
+
+def contrast_fields(answer: ModelContrasts, each: Contrast) -> tuple[Field, ...]:
+    """Return one difference as fields, its sizes and models among them."""
+    return (
+        Field("arm", "arm", each.arm),
+        Field("control", "over", each.control or ""),
+        *_difference_fields(answer, each),
+    )
 
 
 def _strip(answer: ModelContrasts) -> Strip:

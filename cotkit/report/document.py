@@ -179,7 +179,9 @@ SECTIONS: tuple[str, ...] = (
         "staircase",
         "jumps",
         "frontier",
-        "equal_tokens",
+        "means",
+        "benchmarks",
+        "published",
     ),
     *("equal_tokens", "checks", "runs", "notes"),
 )
@@ -329,6 +331,17 @@ def say_ends(low: float, high: float, form: Form) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return MISSING
     return f"{say_number(low, form)} to {say_number(high, form)}"
+
+
+def say_cell(value: Value) -> str:
+    """Write a cell as people read it."""
+    match value:
+        case Words():
+            return value.text
+        case Number():
+            return say_number(value.value, value.form)
+        case IntervalCell():
+            return say_ends(value.interval.low, value.interval.high, value.form)
 
 
 def say_level(level: float) -> str:

@@ -6,6 +6,7 @@ import importlib
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -17,18 +18,16 @@ from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.document import (
     Document,
     IntervalCell,
-    Number,
     Table,
     Value,
     Words,
-    say_ends,
-    say_number,
+    say_cell,
 )
 from cotkit.report.scale_tables import scale_documents
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
-    from cotkit.report.html.figure import RenderedFigure
+    from cotkit.report.html.figure import Chart
 
 _FRAMES = ("pandas", "polars")
 
@@ -67,26 +66,17 @@ def make_frame(report: Comparison | Scale) -> object:
     return importlib.import_module(name).DataFrame(columns)
 
 
-def plot(report: Comparison | Scale) -> RenderedFigure | None:
-    """Return the figure that says most: gains with intervals, or the curve over size; None: none.
+def plot(report: Comparison | Scale) -> Chart | None:
+    """Return the figure that says most: gains with intervals, or curves over size; None: none."""
+    from cotkit.report.html.charts import list_charts
 
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    from cotkit.report.html.gain_charts import draw_forest, make_gain_row
-    from cotkit.report.html.size_charts import draw_curve
-
-    if isinstance(report, Comparison):
-        rows = [make_gain_row(verdict.gain, None) for verdict in report.verdicts]
-        key = f"cotkit-{report.run_id}"
-        return draw_forest(key, "Gain over the control", rows, report.margin) if rows else None
-    answer = next((a for a in report.answers if any(p.x is not None for p in a.points)), None)
-    if answer is None:
+    is_comparison = isinstance(report, Comparison)
+    charts = list_charts([report]) if is_comparison else list_charts(scales=[report])
+    if not charts:
         return None
-    title = f"By model size: {answer.arm} over {answer.control}"
-    return draw_curve(
-        re.sub(r"[^A-Za-z0-9]+", "-", f"cotkit-{report.bench}-{title}"), title, report, answer
-    )
+    name = report.run_id if is_comparison else f"{report.bench}-{report.family}"
+    key = re.sub(r"[^A-Za-z0-9]+", "-", f"cotkit-{name}-{charts[0].key}")
+    return replace(charts[0], key=key)
 
 
 def _document(report: Comparison | Scale) -> Document:
@@ -102,19 +92,9 @@ def _short_tables(document: Document) -> tuple[Table, ...]:
 def _table_html(table: Table) -> str:
     places = [i for i, column in enumerate(table.columns) if not column.drawn]
     header = "".join(f"<th>{_text(table.columns[i].header)}</th>" for i in places)
-    rows = ("".join(f"<td>{_text(_say(row[i]))}</td>" for i in places) for row in table.rows)
+    rows = ("".join(f"<td>{_text(say_cell(row[i]))}</td>" for i in places) for row in table.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _say(value: Value) -> str:
-    match value:
-        case Words():
-            return value.text
-        case Number():
-            return say_number(value.value, value.form)
-        case IntervalCell():
-            return say_ends(value.interval.low, value.interval.high, value.form)
 
 
 def _frame_columns(key: str, values: list[Value]) -> Mapping[str, list[object]]:

@@ -1,4 +1,4 @@
-"""The page and the figures of two models of a size, or of two ladders."""
+"""Figures of two models of a size, or of two ladders."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.contrasts import Contrast, ModelContrasts
-from cotkit.printable import printable
-from cotkit.report.contrast_tables import contrast_documents
-from cotkit.report.document import say_ends, say_level, say_number
+from cotkit.report.contrast_tables import contrast_fields
+from cotkit.report.document import make_table, say_level, say_number
 from cotkit.report.html.figure import (
     COLORS,
     TONE_COLORS,
-    RenderedFigure,
-    draw_figure,
+    Chart,
     draw_legend,
     label_unit,
+    legend_height,
     make_axes,
+    series_style,
 )
 from cotkit.report.html.gain_charts import ForestRow, draw_forest
-from cotkit.report.html.page import PageSection, lay_out
 from cotkit.report.html.size_charts import (
     AXES,
     draw_line,
+    fit_rates,
     place_on_axis,
-    say_size,
     set_size_axis,
 )
 from cotkit.report.verdicts import VERDICTS
@@ -34,36 +33,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_VALUES, _DIFFERENCES, _BELOW, _HEAD = 150, 120, 44, 30 + 2 * 16  # pixels
+_VALUES, _DIFFERENCES, _BELOW, _GAP = 88.0, 72.0, 26.0, 22.0  # points
 
 
-def contrasts_page(answers: Sequence[ModelContrasts]) -> str:
-    """Write a page over all answers; ends in a newline.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    documents = contrast_documents(answers)[-len(answers) :]
-    first, second = answers[0].names
-    sections = [
-        PageSection(heading=answer.bench, part=None, document=document)
-        for answer, document in zip(answers, documents, strict=True)
-    ]
-    claims = [
-        (f"{answer.bench}: {sentence}" if len(answers) > 1 else sentence, "")
-        for answer in answers
-        for sentence in answer.sentences
-    ]
-    return lay_out(
-        title=f"{first} against {second}",
-        answers=claims,
-        caption=documents[0].caption,
-        sections=sections,
-        figures=[figure for i, a in enumerate(answers, start=1) for figure in _draw_answer(i, a)],
-    )
+def draw_contrasts(answers: Sequence[ModelContrasts]) -> list[Chart]:
+    """Return the figures of what two models, or two ladders, differ in."""
+    return [chart for i, answer in enumerate(answers, start=1) for chart in _draw_answer(i, answer)]
 
 
-def _draw_answer(i: int, answer: ModelContrasts) -> Iterator[RenderedFigure]:
+def _draw_answer(i: int, answer: ModelContrasts) -> Iterator[Chart]:
     if answer.axis is None:
         yield _draw_pair(i, answer)
         return
@@ -75,7 +53,7 @@ def _draw_answer(i: int, answer: ModelContrasts) -> Iterator[RenderedFigure]:
         yield _draw_over_size(f"contrast-{i}-{j}", answer, contrasts)
 
 
-def _draw_pair(i: int, answer: ModelContrasts) -> RenderedFigure:
+def _draw_pair(i: int, answer: ModelContrasts) -> Chart:
     rows = [
         ForestRow(
             name=f"gain of {each.arm} over {each.control}" if each.control else each.arm,
@@ -85,57 +63,55 @@ def _draw_pair(i: int, answer: ModelContrasts) -> RenderedFigure:
         )
         for each in (*answer.of_gains(), *(c for c in answer.contrasts if c.control is None))
     ]
-    return draw_forest(
-        f"contrast-{i}", f"{answer.names[0]} less {answer.names[1]}", rows, answer.margin
-    )
+    title = f"{answer.bench}: {answer.names[0]} less {answer.names[1]}"
+    return draw_forest(f"contrast-{i}", title, rows, answer.margin)
 
 
-def _draw_over_size(
-    key: str, answer: ModelContrasts, contrasts: Sequence[Contrast]
-) -> RenderedFigure:
+def _draw_over_size(key: str, answer: ModelContrasts, contrasts: Sequence[Contrast]) -> Chart:
     arm, control = contrasts[0].arm, contrasts[0].control
     what = f"Gain of {arm} over {control}" if control else f"Solve rate of {arm}"
-    sizes = "; ".join(
-        f"{each.pair.model.model} against {each.pair.reference.model}: "
-        f"{say_number(each.difference, 'points')} points "
-        f"({say_ends(each.interval.low, each.interval.high, 'points')}), "
-        f"{VERDICTS[each.label].words}"
-        for each in contrasts
-    )
+    title = f"{what}: {answer.names[0]} against {answer.names[1]}"
     level = say_level(contrasts[0].interval.level)
-    return draw_figure(
-        key,
-        title=f"{what}: {answer.names[0]} against {answer.names[1]}",
+
+    def height(width: float) -> float:
+        return legend_height(answer.names, width - 20) + 18 + _VALUES + _GAP + _DIFFERENCES + _BELOW
+
+    return Chart(
+        key=key,
+        title=title,
         caption=f"{answer.bench}. Above: each family, its own intervals; below: the difference, "
         f"paired by problem, with {level} intervals that hold together; grey: within the margin "
         f"of {say_number(answer.margin, 'share')} points",
-        says=printable(sizes),
-        height=_HEAD + _VALUES + 40 + _DIFFERENCES + _BELOW,
+        data=make_table("contrasts", title, (contrast_fields(answer, each) for each in contrasts)),
+        height=height,
         paint=lambda figure: _paint_over_size(figure, answer, contrasts),
     )
 
 
 def _paint_over_size(figure: Figure, answer: ModelContrasts, contrasts: Sequence[Contrast]) -> None:
     assert answer.axis is not None, "only ladders are drawn over size"
-    values = make_axes(figure, left=36, right=10, top=_HEAD, bottom=_BELOW + _DIFFERENCES + 40)
-    differences = make_axes(figure, left=36, right=10, top=_HEAD + _VALUES + 40, bottom=_BELOW)
-    places = [place_on_axis(each.pair.x, answer.axis) for each in contrasts]
-    names = [
-        say_size(each.pair.model, x, answer.axis) for each, x in zip(contrasts, places, strict=True)
-    ]
+    whole_width, height = figure.bbox.size
+    width, y = whole_width - 32, height - _BELOW - _DIFFERENCES
+    values = make_axes(figure, x=24, y=y - _GAP - _VALUES, width=width, height=_VALUES)
+    differences = make_axes(figure, x=24, y=y, width=width, height=_DIFFERENCES)
+    place_by_rung = {each.pair.model: place_on_axis(each.pair.x, answer.axis) for each in contrasts}
+    places = list(place_by_rung.values())
     for axes in (values, differences):
-        set_size_axis(axes, places, names)
+        set_size_axis(axes, place_by_rung, answer.axis)
     values.tick_params(labelbottom=False)
     differences.set_xlabel(AXES[answer.axis])
     of_first = [(each.value, each.value_interval) for each in contrasts]
     of_second = [(each.reference, each.reference_interval) for each in contrasts]
-    draw_line(values, places, of_first, 0, answer.names[0])
-    draw_line(values, places, of_second, 1, answer.names[1])
-    values.margins(y=0.1)
-    is_gain = contrasts[0].control is not None
-    label_unit(values, "gain, points" if is_gain else "solve rate, %")
+    draw_line(values, places, of_first, series_style(0), answer.names[0])
+    draw_line(values, places, of_second, series_style(1), answer.names[1])
+    if contrasts[0].control is None:
+        fit_rates(values, (*of_first, *of_second))
+        label_unit(values, "solve rate, %")
+    else:
+        values.margins(y=0.1)
+        label_unit(values, "gain, points")
     _paint_differences(differences, answer, contrasts, places)
-    draw_legend(values, above=20)
+    draw_legend(values)
 
 
 def _paint_differences(
@@ -149,7 +125,7 @@ def _paint_differences(
     room = 0.08 * (max(finite) - min(finite))
     axes.set_ylim(100 * (min(finite) - room), 100 * (max(finite) + room))
     axes.axhspan(-100 * answer.margin, 100 * answer.margin, color=COLORS["band"], linewidth=0)
-    axes.axhline(0, color=COLORS["muted"], linewidth=1)
+    axes.axhline(0, color=COLORS["muted"], linewidth=0.6)
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
     label_unit(axes, "difference, points")
     for each, x in zip(contrasts, places, strict=True):
@@ -162,5 +138,5 @@ def _paint_differences(
             style.marker,
             color=color,
             markerfacecolor=COLORS["paper"] if style.marker == "o" else color,
-            markersize=8,
+            markersize=4.8,
         )

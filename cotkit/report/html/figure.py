@@ -1,38 +1,49 @@
-"""Draw with matplotlib into SVG that takes its colours and its font from the page around it.
+"""Draw with matplotlib: for the page, whose colours and font it takes, and into files of its own.
 
 Equal calls give equal bytes: no date, salted ids, the defaults of matplotlib and not the user's,
-and a font that matplotlib carries to measure with.
+and a font that matplotlib carries to measure with. All lengths are points (1/72 inch).
 """
 
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from cotkit.errors import MissingDependencyError
-from cotkit.report.document import Tone
+from cotkit.errors import MissingDependencyError, UsageError
+from cotkit.printable import printable
+from cotkit.report.document import Document, Table, Tone, say_cell
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 420
-"""Pixels that every figure is designed for: a phone shows it whole."""
+Columns = Literal[1, 2]
+"""How many columns of a journal's page a figure spans."""
+WIDTHS: Mapping[Columns, float] = MappingProxyType({1: 252.0, 2: 516.0})
+"""Columns -> points. A phone shows one column whole."""
+FILE_FORMATS = ("svg", "pdf", "png")
+"""What a chart is written as, beside the CSV of its numbers."""
+_DPI = 300  # of PNG
 
-_VARIABLES = (
-    *("ink", "muted", "rule", "good", "bad", "quiet", "warn", "band", "paper"),
+_STYLE = (Path(__file__).parent / "report.css").read_text("utf-8").partition("[hidden]")[0]
+_NAMES = (
+    *("ink", "muted", "rule", "band", "paper", "good", "bad", "quiet", "warn"),
     *("series-1", "series-2", "series-3", "series-4", "series-5", "series-6"),
 )
-COLORS: Mapping[str, str] = MappingProxyType(
-    {name: f"#0000{i:02x}" for i, name in enumerate(_VARIABLES, start=1)}
-)
-"""CSS variable of ``report.css`` -> the colour that stands for it while matplotlib draws."""
+_LIGHT = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", _STYLE.partition("@media")[0]))
+COLORS: Mapping[str, str] = MappingProxyType({name: _LIGHT[name] for name in _NAMES})
+"""CSS variable of ``report.css`` -> its colour on light paper."""
+_VARIABLES = {color: name for name, color in COLORS.items()}
+"""The way back; those that are equal on light paper are equal in the dark and in print."""
 
 TONE_COLORS: Mapping[Tone, str] = MappingProxyType(
     {
@@ -49,126 +60,220 @@ N_SERIES = 6
 """Series colours; beyond them they come again, with another marker."""
 _MARKERS = "osD^vP"
 
+FONT, SMALL_FONT, LINE = 7.0, 6.0, 9.5
+"""Size of words, of the numbers along an axis, and from line to line."""
+
 _RC = {
     "axes.axisbelow": True,
     "axes.edgecolor": COLORS["rule"],
     "axes.facecolor": "none",
     "axes.labelcolor": COLORS["muted"],
-    "axes.linewidth": 0.8,
+    "axes.labelpad": 2,
+    "axes.linewidth": 0.5,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": COLORS["ink"],
     "axes.titlelocation": "left",
-    "axes.titlesize": 12,
+    "axes.titlepad": 4,
+    "axes.titlesize": FONT,
     "axes.titleweight": "bold",
     "figure.dpi": 72,
     "font.family": "DejaVu Sans",
-    "font.size": 11,
+    "font.size": FONT,
     "grid.color": COLORS["rule"],
-    "grid.linewidth": 0.6,
+    "grid.linewidth": 0.4,
     "legend.frameon": False,
     "legend.labelcolor": COLORS["ink"],
-    "lines.linewidth": 1.8,
+    "lines.linewidth": 1.1,
+    "lines.markeredgewidth": 0.6,
+    "lines.markersize": 3.6,
+    "pdf.fonttype": 42,  # whole outlines: journals refuse the other kind
     "svg.fonttype": "none",  # text stays text: searched, read aloud, set in the page's font
     "svg.hashsalt": "cotkit",
     "text.color": COLORS["ink"],
     "text.parse_math": False,  # a model may be called "a$b$c"
-    "xtick.color": COLORS["rule"],
-    "xtick.labelcolor": COLORS["muted"],
-    "xtick.labelsize": 10,
-    "ytick.color": COLORS["rule"],
-    "ytick.labelcolor": COLORS["muted"],
-    "ytick.labelsize": 10,
+    **{
+        f"{axis}tick.{key}": value
+        for axis in "xy"
+        for key, value in {
+            "color": COLORS["rule"],
+            "labelcolor": COLORS["muted"],
+            "labelsize": SMALL_FONT,
+            "major.pad": 2,
+            "major.size": 2,
+            "major.width": 0.5,
+            "minor.size": 1.2,
+            "minor.width": 0.4,
+        }.items()
+    },
 }
-_COLOR = re.compile(r"(?<=: )#0000([0-9a-f]{2})(?=[;\"])")
+_METADATA: Mapping[str, Mapping[str, None]] = {
+    "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
+    "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
+    "png": {"Software": None},
+}
+_COLOR = re.compile(r"(?<=: )#[0-9a-f]{6}(?=[;\"])")
 _ID = re.compile(r"((?<= id=\")|(?<=url\(#)|(?<=href=\"#))(?=[\w.-])")
 _FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
+_FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"  # the widest first: nothing grows
 _OPENING = re.compile(r"^.*?<svg[^>]*>", re.DOTALL)
-_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_EMPTY_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenderedFigure:
-    """A figure ready for the page."""
+class Chart:
+    """A figure, drawn when it is asked for.
+
+    Drawing raises ``MissingDependencyError`` where matplotlib is not installed.
+    """
 
     key: str
-    """Unique on the page; the element's id."""
+    """Unique on the page; letters, digits and hyphens."""
     title: str
     """Heading."""
     caption: str
     """How to read it."""
-    svg: str
-    """One ``<svg>`` element; every text in it is escaped."""
+    data: Table
+    """The numbers that are drawn."""
+    height: Callable[[float], float]
+    """Height of a width."""
+    paint: Callable[[Figure], None]
+    """Draws into a figure of such a size."""
+
+    @property
+    def svg(self) -> str:
+        """One ``<svg>`` element of one column, in the colours of the page; its text is escaped."""
+        return self._inline_svg(1)
+
+    @property
+    def wide_svg(self) -> str:
+        """The same of two columns."""
+        return self._inline_svg(2)
 
     def to_html(self) -> str:
         """Return the figure with its colours, for a place that has no style sheet of ours."""
-        style = (Path(__file__).parent / "report.css").read_text("utf-8").partition("[hidden]")[0]
         return (
-            f'<figure class="cotkit"><style>{style.replace(":root", ".cotkit")}'
+            f'<figure class="cotkit"><style>{_STYLE.replace(":root", ".cotkit")}'
             f".cotkit svg {{ max-width: 33rem; }}</style>{self.svg}"
-            f"<figcaption><small>{escape(self.caption)}</small></figcaption></figure>"
+            f"<figcaption><small>{escape(printable(self.caption))}</small></figcaption></figure>"
         )
 
     _repr_html_ = to_html
 
+    def to_csv(self) -> str:
+        """Return the numbers that are drawn, unrounded."""
+        from cotkit.report.formats import to_csv
 
-def draw_figure(
-    key: str,
-    *,
-    title: str,
-    caption: str,
-    says: str,
-    height: float,
-    paint: Callable[[Figure], None],
-) -> RenderedFigure:
-    """Draw one figure of ``WIDTH`` times ``height`` pixels.
+        document = Document(headline=(), caption=(), facts=(), tables=(self.data,), notes=())
+        return to_csv([document])
 
-    Args:
-        key: Unique on the page; letters, digits and hyphens.
-        title: Heading.
-        caption: How to read it.
-        says: What it shows, in words, for those who do not see it.
-        height: Pixels.
-        paint: Draws into the figure.
+    def to_bytes(self, format: str, *, columns: Columns = 1) -> bytes:  # noqa: A002 - as in render
+        """Return the file of a format: ``svg``, ``pdf``, ``png`` or, of the numbers, ``csv``.
 
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as absent:
-        raise MissingDependencyError("matplotlib", "report") from absent
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(cast("Any", _RC))
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        FigureCanvasSVG(figure)
-        figure.patch.set_visible(False)
-        paint(figure)
-        out = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(out, format="svg", metadata=nothing)
-    opening = (
-        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(says)}" '
-        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        Raises:
+            UsageError: another format.
+        """
+        if format == "csv":
+            return self.to_csv().encode()
+        if format not in FILE_FORMATS:
+            raise UsageError(
+                f"a figure has no format {format!r}", hint=", ".join((*FILE_FORMATS, "csv"))
+            )
+        return self._draw((format,), columns)[format]
+
+    def save(self, path: str | Path, *, columns: Columns = 1) -> Path:
+        """Write the figure as its file name ends (``.svg``, ``.pdf``, ``.png``, ``.csv``).
+
+        Raises:
+            UsageError: another ending.
+        """
+        path = Path(path)
+        path.write_bytes(self.to_bytes(path.suffix.removeprefix("."), columns=columns))
+        return path
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the names and contents of all its files: each format in both widths, and CSV."""
+        for columns in WIDTHS:
+            for ending, content in self._draw(FILE_FORMATS, columns).items():
+                yield f"{self.key}-{columns}col.{ending}", content
+        yield f"{self.key}.csv", self.to_bytes("csv")
+
+    def _inline_svg(self, columns: Columns) -> str:
+        words = "; ".join(", ".join(filter(None, map(say_cell, row))) for row in self.data.rows)
+        key, width = self.key if columns == 1 else f"{self.key}-wide", WIDTHS[columns]
+        opening = (
+            f'<svg viewBox="0 0 {width:g} {self.height(width):g}" role="img" '
+            f'aria-label="{escape(printable(words))}" '
+            'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        )
+        svg = _OPENING.sub(
+            "", self._draw(("svg",), columns, has_paper=False)["svg"].decode(), count=1
+        )
+        svg = _EMPTY_METADATA.sub("", svg)
+        svg = _COLOR.sub(
+            lambda m: f"var(--{_VARIABLES[m[0]]})" if m[0] in _VARIABLES else m[0], svg
+        )
+        return opening + _FONT.sub("var(--font)", _ID.sub(f"{key}-", svg)).strip()
+
+    def _draw(
+        self, formats: Sequence[str], columns: Columns, *, has_paper: bool = True
+    ) -> dict[str, bytes]:
+        """Return the file of each format."""
+        try:
+            import matplotlib as mpl
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as absent:
+            raise MissingDependencyError("matplotlib", "report") from absent
+        width = WIDTHS[columns]
+        with mpl.rc_context(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            mpl.rcdefaults()
+            mpl.rcParams.update(cast("Any", _RC))
+            figure = Figure(figsize=(width / 72, self.height(width) / 72))
+            FigureCanvasAgg(figure)
+            self.paint(figure)
+            _hide_cut_ticks(figure)
+            return {name: _write_figure(figure, name, has_paper=has_paper) for name in formats}
+
+
+def _write_figure(figure: Figure, format: str, *, has_paper: bool) -> bytes:  # noqa: A002
+    out = io.BytesIO()
+    figure.patch.set_visible(has_paper)
+    figure.savefig(
+        out, format=format, dpi=_DPI, metadata=dict(_METADATA[format]), facecolor=COLORS["paper"]
     )
-    svg = _METADATA.sub("", _OPENING.sub("", out.getvalue(), count=1))
-    svg = _COLOR.sub(lambda match: f"var(--{_VARIABLES[int(match[1], 16) - 1]})", svg)
-    svg = _FONT.sub("var(--font)", _ID.sub(f"{key}-", svg))
-    return RenderedFigure(key=key, title=title, caption=caption, svg=opening + svg.strip())
+    if format != "svg":
+        return out.getvalue()
+    return _FONT.sub(_FONTS, out.getvalue().decode()).encode()
 
 
-def make_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
-    """Make axes whose edges lie so many pixels inside the edges of the figure."""
-    width, height = (float(inches) * 72 for inches in figure.get_size_inches())
+def _hide_cut_ticks(figure: Figure) -> None:
+    """Hide the numbers along an axis that would be cut by the edge, or run into one another."""
+    width, height = figure.bbox.size
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            previous = None
+            for label in axis.get_ticklabels():
+                box = label.get_window_extent()
+                if not label.get_text() or not box.width:
+                    continue
+                is_inside = box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height
+                if is_inside and (previous is None or not box.overlaps(previous)):
+                    previous = box
+                else:
+                    label.set_visible(False)
+
+
+def make_axes(figure: Figure, *, x: float, y: float, width: float, height: float) -> Axes:
+    """Make axes whose upper left corner lies so far right of and below that of the figure."""
+    whole_width, whole_height = figure.bbox.size
     return figure.add_axes(
         (
-            left / width,
-            bottom / height,
-            (width - left - right) / width,
-            (height - top - bottom) / height,
+            x / whole_width,
+            1 - (y + height) / whole_height,
+            width / whole_width,
+            height / whole_height,
         )
     )
 
@@ -178,32 +283,73 @@ def label_unit(axes: Axes, text: str) -> None:
     axes.annotate(
         text,
         (0, 1),
-        xytext=(-28, 7),
+        xytext=(-18, 5),
         xycoords="axes fraction",
-        textcoords="offset pixels",
+        textcoords="offset points",
         color=COLORS["muted"],
-        fontsize=10,
+        fontsize=SMALL_FONT,
     )
 
 
-def draw_legend(axes: Axes, *, above: float, ncols: int = 1) -> None:
-    """Draw the names of the series, so many pixels above the axes, at their left."""
+# Legends: as many columns as there is room for.
+
+
+def count_legend_columns(names: Sequence[str], width: float) -> int:
+    """Return how many columns a legend of these names has in a figure of a width."""
+    longest = max(map(len, names), default=1)
+    return max(1, min(len(names), int(width // (0.64 * FONT * longest + 26))))
+
+
+def legend_height(names: Sequence[str], width: float) -> float:
+    """Return how high a legend of these names is."""
+    return LINE * math.ceil(len(names) / count_legend_columns(names, width))
+
+
+def draw_legend(
+    axes: Axes,
+    *,
+    above: float = 13,
+    width: float | None = None,
+    handles: Sequence[Artist] | None = None,
+) -> None:
+    """Draw the names of the series, so far above the axes, at their left.
+
+    ``width``: of the legend; None: of the figure; ``handles``: of the series; None: of the axes.
+    """
     box = axes.get_window_extent()
+    handles = axes.get_legend_handles_labels()[0] if handles is None else handles
+    names = [str(handle.get_label()) for handle in handles]
     axes.legend(
+        handles=list(handles),
         loc="lower left",
-        bbox_to_anchor=(-28 / box.width, 1 + above / box.height),
+        bbox_to_anchor=(-18 / box.width, 1 + above / box.height),
         borderpad=0,
         borderaxespad=0,
         columnspacing=1.2,
         handlelength=1.6,
         labelspacing=0.3,
-        ncols=ncols,
+        ncols=count_legend_columns(names, width or float(axes.figure.bbox.width) - 20),
     )
 
 
-def series_style(i: int) -> tuple[str, str]:
+# Series: a name has one colour and one marker in all figures of a page.
+
+
+Style: TypeAlias = tuple[str, str]
+"""Colour and marker."""
+
+
+def series_style(i: int) -> Style:
     """Return colour and marker of the i-th series, from 0."""
     return COLORS[f"series-{i % N_SERIES + 1}"], _MARKERS[(i + i // N_SERIES) % len(_MARKERS)]
+
+
+def series_styles(names: Iterable[str]) -> dict[str, Style]:
+    """Return the style of each name, in the order in which they first come."""
+    return {name: series_style(i) for i, name in enumerate(dict.fromkeys(names))}
+
+
+# Words that fit.
 
 
 def shorten_name(text: str, most: int) -> str:
@@ -212,3 +358,19 @@ def shorten_name(text: str, most: int) -> str:
         return text
     head = (most - 1) // 2
     return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def fit_name(text: str, width: float, *, fontsize: float = FONT, bold: bool = False) -> str:
+    """Return a name, made printable and cut in its middle so that it is at most so wide."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    text = printable(text)
+    font = FontProperties(family="DejaVu Sans", size=fontsize, weight="bold" if bold else "normal")
+    most = len(text)
+    while most > 3:
+        short = shorten_name(text, most)
+        if text_to_path.get_text_width_height_descent(short, font, ismath=False)[0] <= width:
+            return short
+        most -= 1
+    return shorten_name(text, most)

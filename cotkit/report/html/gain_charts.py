@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cotkit.analysis.scale.values import Point
 from cotkit.analysis.steps import format_steps
 from cotkit.analysis.values import Comparison, Difficulty, Gain
-from cotkit.printable import printable
 from cotkit.report.document import (
     Field,
     Table,
@@ -23,23 +22,21 @@ from cotkit.report.document import (
 from cotkit.report.html.figure import (
     COLORS,
     TONE_COLORS,
-    RenderedFigure,
-    draw_figure,
+    WIDTHS,
+    Chart,
+    Style,
     draw_legend,
+    fit_name,
     label_unit,
+    legend_height,
     make_axes,
-    series_style,
-    shorten_name,
 )
-from cotkit.report.verdicts import VERDICTS, VerdictLabel
+from cotkit.report.verdicts import VERDICTS, VerdictLabel, verdict_cell
 from cotkit.stats.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-_ROW = 62  # pixels of a row: two lines of words, and the interval under them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,88 +74,138 @@ def make_size_row(point: Point) -> ForestRow:
     )
 
 
-def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> RenderedFigure:
+_ROW, _WIDE_ROW, _AXIS = 38.0, 20.0, 26.0  # points of a row, and of the axis below the last
+
+
+def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> Chart:
     """Draw each gain with its interval on one axis; zero and the margin marked."""
     levels = sorted({row.interval.level for row in rows})
-    description = "; ".join(
-        f"{row.name}: {say_number(row.gain, 'points')} points, "
-        f"{say_ends(row.interval.low, row.interval.high, 'points')}, {VERDICTS[row.label].words}"
-        for row in rows
-    )
-    return draw_figure(
-        key,
+    return Chart(
+        key=key,
         title=title,
         caption=f"Points; lines: simultaneous {' and '.join(map(say_level, levels))} intervals; "
         f"solid line: no gain; shaded: gains below the margin of {say_number(margin, 'share')} "
         "points, which do not count as material",
-        says=printable(description),
-        height=_ROW * len(rows) + 40,
+        data=make_table(
+            "gains",
+            title,
+            (
+                (
+                    Field("what", "what", row.name),
+                    Field("gain", "gain", row.gain, "points"),
+                    Field("interval", "interval", row.interval, "points"),
+                    Field("label", "verdict", verdict_cell(row.label)),
+                )
+                for row in rows
+            ),
+        ),
+        height=lambda width: (_WIDE_ROW if width > WIDTHS[1] else _ROW) * len(rows) + _AXIS,
         paint=lambda figure: _paint_forest(figure, rows, margin),
     )
 
 
 def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> None:
-    axes = make_axes(figure, left=8, right=8, top=0, bottom=36)
-    axes.set_ylim(_ROW * len(rows), 0)
+    """Paint names, intervals and words: side by side where the figure is wide, else stacked."""
+    width, height = figure.bbox.size
+    is_wide = width > WIDTHS[1]
+    start, end = (0.36 * width, 0.7 * width) if is_wide else (12.0, width - 12.0)
+    axes = make_axes(figure, x=start, y=0, width=end - start, height=height - _AXIS)
+    row_height = _WIDE_ROW if is_wide else _ROW
+    axes.set_ylim(row_height * len(rows), 0)
     axes.set_xlim(*_axis_limits([row.interval for row in rows], [row.gain for row in rows], margin))
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
-    axes.set_xlabel("gain, points", loc="right")
+    axes.set_xlabel("gain, points")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     for i, row in enumerate(rows):
-        top, verdict = _ROW * i, VERDICTS[row.label]
+        top, verdict = row_height * i, VERDICTS[row.label]
         color = TONE_COLORS[verdict.tone]
         ends = say_ends(row.interval.low, row.interval.high, "points")
-        value = f"{say_number(row.gain, 'points')}  ({ends})"
-        across = axes.get_yaxis_transform()
-        name = shorten_name(printable(row.name), 44)
-        axes.text(0, top + 16, name, fontweight="bold", transform=across)
-        axes.text(1, top + 16, verdict.words, ha="right", color=color, transform=across)
-        axes.text(1, top + 32, value, ha="right", color=COLORS["muted"], transform=across)
-        _mark_zero(axes, top, margin)
-        middle = top + 46
+        value = f"{say_number(row.gain, 'points')} ({ends})"
+        if is_wide:
+            name_y = words_y = middle = top + row_height / 2
+            words_x, name_width = end + 8, start - 10
+        else:
+            name_y, words_y, middle = top + 6, top + 16, top + 28
+            words_x, name_width = 2, width - 4
+        place = {"transform": _points_across(axes, figure), "va": "center"}
+        name = fit_name(row.name, name_width, bold=True)
+        axes.text(2, name_y, name, fontweight="bold", **place)
+        axes.text(words_x, words_y, verdict.words, color=color, **place)
+        axes.text(width - 2, words_y, value, ha="right", color=COLORS["muted"], **place)
+        _mark_zero(axes, middle, margin)
         if math.isfinite(row.interval.low) and math.isfinite(row.interval.high):
             ends_at = (100 * row.interval.low, 100 * row.interval.high)
             axes.plot(ends_at, (middle, middle), color=color, solid_capstyle="butt")
-            axes.plot(ends_at, (middle, middle), "|", color=color, markersize=8)
+            axes.plot(ends_at, (middle, middle), "|", color=color, markersize=5)
         if math.isfinite(row.gain):
-            axes.plot(100 * row.gain, middle, "o", color=color, markersize=7)
+            axes.plot(100 * row.gain, middle, "o", color=color, markersize=4.2)
 
 
-def _mark_zero(axes: Axes, top: float, margin: float) -> None:
+def _points_across(axes: Axes, figure: Figure) -> Any:  # noqa: ANN401 - a Transform
+    """Return the transform of points from the figure's left edge, and data below each other."""
+    from matplotlib.transforms import Affine2D, blended_transform_factory
+
+    across = Affine2D().scale(1 / 72) + figure.dpi_scale_trans
+    return blended_transform_factory(across, axes.transData)
+
+
+def _mark_zero(axes: Axes, middle: float, margin: float) -> None:
     """Mark zero and the margin, behind the interval of one row only: words stay clear."""
-    corners = ([0, 100 * margin, 100 * margin, 0], [top + 37, top + 37, top + 55, top + 55])
+    top, bottom = middle - 6, middle + 6
+    corners = ([0, 100 * margin, 100 * margin, 0], [top, top, bottom, bottom])
     axes.fill(*corners, color=COLORS["band"], linewidth=0)
-    axes.plot((0, 0), (top + 37, top + 55), color=COLORS["muted"], linewidth=1)
+    axes.plot((0, 0), (top, bottom), color=COLORS["muted"], linewidth=0.6)
+
+
+_STEPS = 140.0  # points of the axes of gains by steps
 
 
 def draw_gains_by_steps(
-    key: str, difficulties: Sequence[Difficulty], margin: float
-) -> RenderedFigure:
-    """Draw the gain of each arm of one model where a problem takes so many steps."""
+    key: str, difficulties: Sequence[Difficulty], margin: float, styles: Mapping[str, Style]
+) -> Chart:
+    """Draw the gain of each arm of one model where a problem takes so many steps.
+
+    ``styles``: of the arms.
+    """
     groups = [format_steps(group) for group in difficulties[0].groups]
-    description = "; ".join(
-        f"{difficulty.arm} over {difficulty.control} at {format_steps(group)} steps: "
-        f"{say_number(group.gain.gain, 'points')} points, {VERDICTS[group.gain.label].words}"
-        for difficulty in difficulties
-        for group in difficulty.groups
-    )
     level = say_level(difficulties[0].groups[0].gain.interval.level)
-    return draw_figure(
-        key,
+    names = [f"{difficulty.arm} over {difficulty.control}" for difficulty in difficulties]
+    return Chart(
+        key=key,
         title="Gain by number of steps",
         caption=f"{'; '.join(difficulty.sentence for difficulty in difficulties)}. Lines: {level} "
         "intervals; shaded: below the margin",
-        says=printable(description),
-        height=260 + 16 * len(difficulties),
-        paint=lambda figure: _paint_steps(figure, difficulties, groups, margin),
+        data=make_table(
+            "gains_by_steps",
+            "Gain by number of steps",
+            (
+                (
+                    Field("arm", "arm", difficulty.arm),
+                    Field("control", "over", difficulty.control),
+                    Field("steps", "steps", format_steps(group)),
+                    Field("gain", "gain", group.gain.gain, "points"),
+                    Field("interval", "interval", group.gain.interval, "points"),
+                    Field("label", "verdict", verdict_cell(group.gain.label)),
+                )
+                for difficulty in difficulties
+                for group in difficulty.groups
+            ),
+        ),
+        height=lambda width: 18 + legend_height(names, width) + _STEPS + _AXIS,
+        paint=lambda figure: _paint_steps(figure, difficulties, groups, margin, styles),
     )
 
 
 def _paint_steps(
-    figure: Figure, difficulties: Sequence[Difficulty], groups: Sequence[str], margin: float
+    figure: Figure,
+    difficulties: Sequence[Difficulty],
+    groups: Sequence[str],
+    margin: float,
+    styles: Mapping[str, Style],
 ) -> None:
-    axes = make_axes(figure, left=36, right=8, top=28 + 16 * len(difficulties), bottom=40)
+    width, height = figure.bbox.size
+    axes = make_axes(figure, x=24, y=height - _AXIS - _STEPS, width=width - 32, height=_STEPS)
     gains = [group.gain for difficulty in difficulties for group in difficulty.groups]
     axes.set_ylim(*_axis_limits([g.interval for g in gains], [g.gain for g in gains], margin))
     axes.set_xlim(-0.5, len(groups) - 0.5)
@@ -168,20 +215,20 @@ def _paint_steps(
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
     axes.grid(visible=True, axis="y")
     axes.axhspan(0, 100 * margin, color=COLORS["band"], linewidth=0)
-    axes.axhline(0, color=COLORS["muted"], linewidth=1)
+    axes.axhline(0, color=COLORS["muted"], linewidth=0.6)
     for i, difficulty in enumerate(difficulties):
-        color, marker = series_style(i)
+        color, marker = styles[difficulty.arm]
         shift = (i - (len(difficulties) - 1) / 2) * min(0.12, 0.6 / len(difficulties))
         places = [j + shift for j in range(len(difficulty.groups))]
         group_gains = [group.gain for group in difficulty.groups]
         low = [100 * gain.interval.low for gain in group_gains]
         high = [100 * gain.interval.high for gain in group_gains]
-        axes.vlines(places, low, high, color=color, linewidth=1.5)
-        name = shorten_name(printable(f"{difficulty.arm} over {difficulty.control}"), 52)
+        axes.vlines(places, low, high, color=color, linewidth=0.9)
+        name = fit_name(f"{difficulty.arm} over {difficulty.control}", width - 40)
         axes.plot(
             places, [100 * gain.gain for gain in group_gains], marker, color=color, label=name
         )
-    draw_legend(axes, above=20)
+    draw_legend(axes)
 
 
 def _axis_limits(

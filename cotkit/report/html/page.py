@@ -9,38 +9,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cotkit.analysis.scale.frontier import price_comparisons
+from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.values import Scale
-from cotkit.analysis.values import Comparison, PageRun
+from cotkit.analysis.values import PageRun
 from cotkit.printable import printable
 from cotkit.report.comparison_tables import comparison_document
-from cotkit.report.document import (
-    Document,
-    IntervalCell,
-    Number,
-    Table,
-    Value,
-    Words,
-    say_address,
-    say_ends,
-    say_number,
-)
-from cotkit.report.html.figure import RenderedFigure
-from cotkit.report.html.gain_charts import (
-    draw_forest,
-    draw_gains_by_steps,
-    make_gain_row,
-    make_size_row,
-    make_step_grids,
-)
+from cotkit.report.contrast_tables import contrast_documents
+from cotkit.report.document import Document, Table, Value, Words, say_address, say_cell
+from cotkit.report.html.charts import list_charts
+from cotkit.report.html.figure import Chart
+from cotkit.report.html.gain_charts import make_step_grids
 from cotkit.report.html.samples import name_runs, samples_json
-from cotkit.report.html.size_charts import draw_curve, draw_frontiers, draw_panel, list_arms
 from cotkit.report.scale_tables import scale_documents
+from cotkit.report.suite_tables import is_suite, suite_overview
 from cotkit.types import OUTCOMES
 
 if TYPE_CHECKING:
@@ -94,6 +80,11 @@ def page(
     documents = scale_documents(scales, reach=reach, timing=timing) if scales else ()
     ladders = _scale_ladders(scales, documents)
     sections = _make_sections(parts, ladders, documents, timing=timing)
+    comparisons = [part.comparison for part in parts]
+    if not ladders and is_suite(comparisons):
+        overview = replace(suite_overview(comparisons), warnings=())  # each run says its own
+        heading = f"{len(parts)} benchmarks together"
+        sections.insert(0, PageSection(heading=heading, part=None, document=overview))
     return lay_out(
         title=_page_title(parts, scales),
         answers=_collect_answers(sections, ladders),
@@ -101,9 +92,35 @@ def page(
         closing=[sentence for section in sections for sentence in section.document.closing],
         caption=documents[0].caption if documents else _shared_caption(sections),
         sections=sections,
-        figures=_draw_figures(parts, ladders, timing=timing),
+        figures=list_charts([part.comparison for part in parts], scales, timing=timing),
         grids=make_step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
         parts=parts,
+    )
+
+
+def contrasts_page(answers: Sequence[ModelContrasts]) -> str:
+    """Write a page over all answers; ends in a newline.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    documents = contrast_documents(answers)[-len(answers) :]
+    first, second = answers[0].names
+    sections = [
+        PageSection(heading=answer.bench, part=None, document=document)
+        for answer, document in zip(answers, documents, strict=True)
+    ]
+    claims = [
+        (f"{answer.bench}: {sentence}" if len(answers) > 1 else sentence, "")
+        for answer in answers
+        for sentence in answer.sentences
+    ]
+    return lay_out(
+        title=f"{first} against {second}",
+        answers=claims,
+        caption=documents[0].caption,
+        sections=sections,
+        figures=list_charts(contrasts=answers),
     )
 
 
@@ -115,7 +132,7 @@ def lay_out(
     closing: Sequence[str] = (),
     caption: Sequence[str],
     sections: Sequence[PageSection],
-    figures: Sequence[RenderedFigure],
+    figures: Sequence[Chart],
     grids: Sequence[Table] = (),
     parts: Sequence[PageRun] = (),
 ) -> str:
@@ -128,7 +145,7 @@ def lay_out(
         closing: What follows for whoever has to choose; sentences.
         caption: What was done, in phrases.
         sections: Tables and notes.
-        figures: In reading order.
+        figures: In reading order; the first is drawn in full width.
         grids: Tables that stand among the figures.
         parts: Runs whose samples can be browsed.
     """
@@ -137,7 +154,7 @@ def lay_out(
         _environment()
         .get_template("page.html.jinja")
         .render(
-            say=_format_value,
+            say=lambda value: printable(say_cell(value)),
             look=_cell_class,
             looks=_header_classes,
             printable=printable,
@@ -193,7 +210,7 @@ def _make_sections(
         PageSection(
             heading=name, part=part, document=comparison_document(part.comparison, timing=timing)
         )
-        for name, part in zip(name_runs(parts), parts, strict=True)
+        for name, part in zip(name_runs([part.comparison for part in parts]), parts, strict=True)
     ]
 
 
@@ -232,64 +249,9 @@ def _split_answer(sentence: str, title: str) -> tuple[str, str]:
     return (f"{title}: {claim}" if title else claim), numbers
 
 
-def _draw_figures(
-    parts: Sequence[PageRun], ladders: Sequence[LadderSection], *, timing: bool
-) -> list[RenderedFigure]:
-    if ladders:  # they have intervals of their own for the gains of the runs
-        return [
-            figure
-            for i, ladder in enumerate(ladders, start=1)
-            for figure in _draw_over_size(i, ladder, timing=timing)
-        ]
-    several = len(parts) > 1
-    rows = [
-        make_gain_row(verdict.gain, name if several else None)
-        for part, name in zip(parts, name_runs(parts), strict=True)
-        for verdict in part.comparison.verdicts
-    ]
-    figures: list[RenderedFigure] = []
-    if rows:
-        margin = parts[0].comparison.margin
-        figures.append(draw_forest("forest", "Gain over the control", rows, margin))
-    figures += _draw_costs(parts, timing=timing)
-    if not several:
-        figures += [
-            draw_gains_by_steps("steps", c.difficulty, c.margin)
-            for c in (part.comparison for part in parts)
-            if c.difficulty
-        ]
-    return figures
-
-
-def _draw_costs(parts: Sequence[PageRun], *, timing: bool) -> Iterator[RenderedFigure]:
-    """Draw what the arms cost, benchmark by benchmark."""
-    benches: dict[str, list[Comparison]] = {}
-    for comparison in (part.comparison for part in parts):
-        benches.setdefault(f"{comparison.bench}@{comparison.bench_version}", []).append(comparison)
-    for i, (bench, comparisons) in enumerate(benches.items(), start=1):
-        yield from draw_frontiers(
-            f"frontier-{i}", price_comparisons(comparisons), bench, timing=timing
-        )
-
-
-def _draw_over_size(i: int, ladder: LadderSection, *, timing: bool) -> Iterator[RenderedFigure]:
-    """Draw the figures of one scale analysis."""
-    scale, suffix = ladder.scale, f" ({ladder.title})" if ladder.title else ""
-    for j, answer in enumerate(scale.answers, start=1):
-        pair = f"{answer.arm} over {answer.control}{suffix}"
-        if any(point.x is not None for point in answer.points):
-            yield draw_curve(f"curve-{i}-{j}", f"By model size: {pair}", scale, answer)
-        rows = list(map(make_size_row, answer.points))
-        yield draw_forest(f"forest-{i}-{j}", f"Gain: {pair}", rows, scale.margin)
-    if len({mean.metric for mean in scale.metrics}) > 1:
-        yield draw_panel(f"metrics-{i}", f"The same outputs, measured differently{suffix}", scale)
-    arms = list_arms(scale)
-    yield from draw_frontiers(f"frontier-{i}", scale.prices, scale.bench, timing=timing, arms=arms)
-
-
 def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
     """Return the phrases that are true of every run, and what must be known of one."""
-    captions = [section.document.caption for section in sections]
+    captions = [s.document.caption for s in sections if s.part is not None]
     shared = [phrase for phrase in captions[0] if all(phrase in other for other in captions)]
     marks = [
         f"{section.part.comparison.model} {phrase}"
@@ -299,16 +261,6 @@ def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
         if phrase not in shared
     ]
     return (*shared, *dict.fromkeys(marks))
-
-
-def _format_value(value: Value) -> str:
-    match value:
-        case Words():
-            return printable(value.text)
-        case Number():
-            return say_number(value.value, value.form)
-        case IntervalCell():
-            return say_ends(value.interval.low, value.interval.high, value.form)
 
 
 def _cell_class(value: Value) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from cotkit.analysis.values import PageRun, PageSample, SampleAttempt
+from cotkit.analysis.values import Comparison, PageRun, PageSample, SampleAttempt
 from cotkit.printable import printable
 from cotkit.types import OUTCOMES, Problem
 
@@ -41,7 +41,9 @@ def samples_json(parts: Sequence[PageRun]) -> str:
                 "reader": part.comparison.reader,
                 "arms": [cell.arm for cell in part.comparison.cells],
             }
-            for part, name in zip(parts, name_runs(parts), strict=True)
+            for part, name in zip(
+                parts, name_runs([part.comparison for part in parts]), strict=True
+            )
         ],
         "problems": problem_fields,
         "samples": samples,
@@ -82,9 +84,8 @@ def _take_fields(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
     ]
 
 
-def name_runs(parts: Sequence[PageRun]) -> list[str]:
+def name_runs(runs: Sequence[Comparison]) -> list[str]:
     """Return a name for each run: its model, and as much more as tells it from the others."""
-    runs = [part.comparison for part in parts]
     several = len({run.bench for run in runs}) > 1
     names = [f"{run.model} · {run.bench}" if several else run.model for run in runs]
     return [

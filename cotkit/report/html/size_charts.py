@@ -1,10 +1,11 @@
-"""A strategy over model size: both solve rates, and their gain with the onset bracket."""
+"""A strategy over model size: solve rates, gains with the onset bracket, metrics, costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cotkit.analysis.scale.frontier import Cost
 from cotkit.analysis.scale.grid import Axis, Rung
@@ -19,46 +20,83 @@ from cotkit.analysis.scale.values import (
     SizeLabel,
 )
 from cotkit.printable import printable
-from cotkit.report.document import Form, say_ends, say_level, say_number
+from cotkit.report.document import Field, Form, make_table, say_level, say_number
 from cotkit.report.html.figure import (
     COLORS,
+    LINE,
+    N_SERIES,
+    SMALL_FONT,
     TONE_COLORS,
-    WIDTH,
-    RenderedFigure,
-    draw_figure,
+    WIDTHS,
+    Chart,
+    Style,
     draw_legend,
+    fit_name,
     label_unit,
+    legend_height,
     make_axes,
     series_style,
     shorten_name,
 )
-from cotkit.report.scale_tables import shaded_ends
-from cotkit.report.verdicts import VERDICTS
+from cotkit.report.scale_tables import SIZES, shaded_ends
+from cotkit.report.verdicts import VERDICTS, verdict_cell
 from cotkit.stats.intervals import Interval
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-_RATES, _GAINS, _BELOW = 150, 130, 44  # pixels of the two parts of a curve, and below it
+_BELOW, _LEFT, _RIGHT = 26.0, 24.0, 8.0  # points around axes
+_UNIT = 18.0  # points between a legend and the axes below it, where the unit is written
 
 
-def draw_curve(key: str, title: str, scale: Scale, answer: OnsetAnswer) -> RenderedFigure:
-    """Draw solve rates of an arm and its control over size, and below them the gain."""
+def draw_curve(
+    key: str, title: str, scale: Scale, answer: OnsetAnswer, styles: Mapping[str, Style]
+) -> Chart:
+    """Draw solve rates of an arm and its control over size, and the gain below or beside them.
+
+    ``styles``: of the arms.
+    """
     points = [point for point in answer.points if point.x is not None]
     level = say_level(points[0].interval.level) if points else ""
-    labels: list[SizeLabel] = list(dict.fromkeys(point.label for point in points))
-    return draw_figure(
-        key,
+    curve = _Curve(scale=scale, answer=answer, points=points, styles=styles)
+    return Chart(
+        key=key,
         title=title,
-        caption=f"{scale.bench}. Above: solve rates, each with its own interval; below: the gain "
+        caption=f"{scale.bench}. Solve rates, each with its own interval, and the gain "
         f"with {level} intervals that hold together; grey: below the margin of "
-        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}",
-        says=printable(f"{answer.sentence} {'; '.join(map(_say_point, answer.points))}"),
-        height=30 + 3 * 16 + _RATES + 24 + 16 * math.ceil(len(labels) / 3) + _GAINS + _BELOW,
-        paint=lambda figure: _paint_curve(figure, scale, answer, points, labels),
+        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}"
+        f"{_say_published(scale, answer)}",
+        data=make_table(
+            "curve",
+            title,
+            (
+                (
+                    *_size_fields(scale, point.rung, point.x),
+                    Field("arm", "arm", answer.arm),
+                    Field("solve_rate", "solve rate", point.arm_rate, "share"),
+                    Field("solve_rate_interval", "interval", point.arm_interval, "share"),
+                    Field("control", "over", answer.control),
+                    Field("control_rate", "solve rate", point.control_rate, "share"),
+                    Field("control_interval", "interval", point.control_interval, "share"),
+                    Field("gain", "gain", point.gain, "points"),
+                    Field("interval", "interval", point.interval, "points"),
+                    Field("label", "verdict", verdict_cell(point.label)),
+                )
+                for point in answer.points
+            ),
+        ),
+        height=curve.height,
+        paint=curve.paint,
     )
+
+
+def _size_fields(scale: Scale, rung: Rung, x: float | None) -> tuple[Field, ...]:
+    name, form = SIZES[scale.axis]
+    size = -x if x is not None and scale.axis == "loss" else x
+    return Field("model", "model", rung.model), Field("size", name, size, form)
 
 
 def _say_beyond(answer: OnsetAnswer) -> str:
@@ -78,43 +116,144 @@ def _model_name(rung: Rung | None) -> str:
     return rung.model if rung is not None else ""
 
 
-def _say_point(point: Point) -> str:
-    gain = say_number(point.gain, "points")
-    ends = say_ends(point.interval.low, point.interval.high, "points")
-    return f"{point.rung.model}: {gain} points ({ends}), {VERDICTS[point.label].words}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Curve:
+    """Painter of solve rates and gain."""
+
+    scale: Scale
+    answer: OnsetAnswer
+    points: Sequence[Point]
+    styles: Mapping[str, Style]
+
+    @property
+    def labels(self) -> list[SizeLabel]:
+        return list(dict.fromkeys(point.label for point in self.points))
+
+    def _layout(self, width: float) -> tuple[float, float, float, float]:
+        """Return width and height of each axes, and the heights of their legends."""
+        is_wide = width > WIDTHS[1]
+        across = (width - 2 * (_LEFT + _RIGHT)) / 2 if is_wide else width - _LEFT - _RIGHT
+        names = [self.answer.arm, self.answer.control]
+        if self.answer.onset.upper is not None:
+            names.append("x" * int(across / 5))  # cut to the width
+        if self.answer.onset.model_based is not None:
+            names.append(_FIT)
+        verdicts = [VERDICTS[label].words for label in self.labels]
+        heights = legend_height(names, across), legend_height(verdicts, across)
+        return across, 130.0 if is_wide else 88.0, *heights
+
+    def height(self, width: float) -> float:
+        _, height, first, second = self._layout(width)
+        if width > WIDTHS[1]:
+            return max(first, second) + _UNIT + height + _BELOW
+        return first + second + 2 * (_UNIT + height) + 8 + _BELOW
+
+    def paint(self, figure: Figure) -> None:
+        scale, answer = self.scale, self.answer
+        figure_width = float(figure.bbox.width)
+        width, height, first, second = self._layout(figure_width)
+        is_wide = figure_width > WIDTHS[1]
+        y = (max(first, second) if is_wide else first) + _UNIT
+        rates = make_axes(figure, x=_LEFT, y=y, width=width, height=height)
+        gains = make_axes(
+            figure,
+            x=figure_width - _RIGHT - width,
+            y=y if is_wide else y + height + 8 + second + _UNIT,
+            width=width,
+            height=height,
+        )
+        places = [place_on_axis(point.x, scale.axis) for point in self.points]
+        place_by_rung = {p.rung: x for p, x in zip(self.points, places, strict=True)}
+        published = _list_published(scale, (answer.arm, answer.control))
+        for axes in (rates, gains):
+            set_size_axis(axes, place_by_rung, scale.axis, published)
+            _shade_onset(axes, scale, answer, place_by_rung, is_named=axes is rates)
+        if is_wide:
+            rates.set_xlabel(AXES[scale.axis])
+        else:
+            rates.tick_params(labelbottom=False)
+        gains.set_xlabel(AXES[scale.axis])
+        of_arm = [(point.arm_rate, point.arm_interval) for point in self.points]
+        of_control = [(point.control_rate, point.control_interval) for point in self.points]
+        _draw_published(rates, published, self.styles)
+        for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
+            draw_line(rates, places, values, self.styles[name], name)
+        fit_rates(rates, (*of_arm, *of_control), published)
+        label_unit(rates, "solve rate, %")
+        self._paint_gains(gains, places)
+        _draw_bracket(gains, answer.onset, place_by_rung)
+        for axes in (rates, gains):
+            draw_legend(axes, width=width)
+
+    def _paint_gains(self, axes: Axes, places: Sequence[float]) -> None:
+        points, margin = self.points, self.scale.margin
+        ends = [end for point in points for end in (point.interval.low, point.interval.high)]
+        finite = [0.0, 2 * margin, *(end for end in ends if math.isfinite(end))]
+        room = 0.08 * (max(finite) - min(finite))
+        axes.set_ylim(100 * (min(finite) - room), 100 * (max(finite) + room))
+        axes.axhspan(0, 100 * margin, color=COLORS["band"], linewidth=0)
+        axes.axhline(0, color=COLORS["muted"], linewidth=0.6)
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
+        label_unit(axes, "gain, points")
+        gains = [100 * point.gain for point in points]
+        axes.plot(places, gains, color=COLORS["quiet"], linewidth=0.6)
+        for label in self.labels:
+            style = VERDICTS[label]
+            color = TONE_COLORS[style.tone]
+            members = [i for i, point in enumerate(points) if point.label == label]
+            x = [places[i] for i in members]
+            low = [100 * points[i].interval.low for i in members]
+            high = [100 * points[i].interval.high for i in members]
+            axes.vlines(x, low, high, color=color, linewidth=1.1)
+            axes.plot(
+                x,
+                [0.0 if label == "missing" else gains[i] for i in members],
+                style.marker,
+                color=color,
+                markerfacecolor=COLORS["paper"] if style.marker == "o" else color,
+                markersize=4.8,
+                markeredgewidth=1.1,
+                label=style.words,
+            )
 
 
-def _paint_curve(
-    figure: Figure,
-    scale: Scale,
-    answer: OnsetAnswer,
-    points: Sequence[Point],
-    labels: Sequence[SizeLabel],
-) -> None:
-    lines = math.ceil(len(labels) / 3)
-    below = _BELOW + _GAINS + 24 + 16 * lines
-    rates = make_axes(figure, left=36, right=10, top=30 + 3 * 16, bottom=below)
-    gains = make_axes(
-        figure, left=36, right=10, top=30 + 3 * 16 + _RATES + 24 + 16 * lines, bottom=_BELOW
-    )
-    places = [place_on_axis(point.x, scale.axis) for point in points]
-    place_by_rung = {point.rung: x for point, x in zip(points, places, strict=True)}
-    names = [say_size(rung, x, scale.axis) for rung, x in place_by_rung.items()]
-    for axes in (rates, gains):
-        set_size_axis(axes, places, names)
-        _shade_onset(axes, scale, answer, place_by_rung, is_named=axes is rates)
-    rates.tick_params(labelbottom=False)
-    gains.set_xlabel(AXES[scale.axis])
-    of_arm = [(point.arm_rate, point.arm_interval) for point in points]
-    of_control = [(point.control_rate, point.control_interval) for point in points]
-    arms = list_arms(scale)
-    for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
-        draw_line(rates, places, values, arms.index(name), name)
-    rates.set_ylim(0, 100)
-    label_unit(rates, "solve rate, %")
-    _paint_gains(gains, scale, points, places, labels)
-    _draw_bracket(gains, answer.onset, place_by_rung)
-    draw_legend(rates, above=20)
+# What a paper found, behind one's own curves.
+
+
+_Published: TypeAlias = "Sequence[tuple[str, Sequence[tuple[float, float]]]]"
+"""(arm, its points: place on the axis and solve rate), a family each."""
+
+
+def _list_published(scale: Scale, arms: Collection[str]) -> _Published:
+    """Return the published curves of arms that have a place on the axis."""
+    curves = [
+        (curve.arm, sorted((math.log10(n), rate) for _, n, rate in curve.points if n is not None))
+        for curve in scale.published
+        if curve.arm in arms and scale.axis == "params"
+    ]
+    return [(arm, points) for arm, points in curves if points]
+
+
+def _draw_published(axes: Axes, published: _Published, styles: Mapping[str, Style]) -> None:
+    for arm, points in published:
+        x, y = [x for x, _ in points], [100 * rate for _, rate in points]
+        color, _ = styles[arm]
+        axes.plot(x, y, ".:", color=color, linewidth=0.6, markersize=2.4, alpha=0.6)
+
+
+def _say_published(scale: Scale, answer: OnsetAnswer) -> str:
+    arms = answer.arm, answer.control
+    curves = [curve for curve in scale.published if curve.arm in arms]
+    if not curves:
+        return ""
+    names = ", ".join(dict.fromkeys(curve.family for curve in curves))
+    sources = "; ".join(dict.fromkeys(curve.source for curve in curves))
+    if not _list_published(scale, arms):
+        return f"; {names} ({sources}) have no known place here: the table has them"
+    return f"; dotted: {names} ({sources})"
+
+
+_FIT = "where a logistic fit crosses the margin"
 
 
 def _draw_bracket(axes: Axes, onset: Onset, place_by_rung: Mapping[Rung, float]) -> None:
@@ -124,50 +263,10 @@ def _draw_bracket(axes: Axes, onset: Onset, place_by_rung: Mapping[Rung, float])
         return
     low_x, high_x = axes.get_xlim()
     lower, upper = place_by_rung[bracket.lower], place_by_rung[bracket.upper]
-    style: dict[str, Any] = {"color": COLORS["ink"], "linewidth": 1.4, "linestyle": (0, (4, 2))}
+    style: dict[str, Any] = {"color": COLORS["ink"], "linewidth": 0.8, "linestyle": (0, (4, 2))}
     axes.hlines(100 * bracket.no_more_than, low_x, lower, **style)
     axes.hlines(100 * bracket.at_least, upper, high_x, **style)
     axes.set_xlim(low_x, high_x)
-
-
-def _paint_gains(
-    axes: Axes,
-    scale: Scale,
-    points: Sequence[Point],
-    places: Sequence[float],
-    labels: Sequence[SizeLabel],
-) -> None:
-    ends = [end for point in points for end in (point.interval.low, point.interval.high)]
-    finite = [0.0, 2 * scale.margin, *(end for end in ends if math.isfinite(end))]
-    room = 0.08 * (max(finite) - min(finite))
-    axes.set_ylim(100 * (min(finite) - room), 100 * (max(finite) + room))
-    axes.axhspan(0, 100 * scale.margin, color=COLORS["band"], linewidth=0)
-    axes.axhline(0, color=COLORS["muted"], linewidth=1)
-    axes.yaxis.set_major_formatter(lambda y, _: f"{y:+g}" if y else "0")
-    label_unit(axes, "gain, points")
-    low = [100 * point.interval.low for point in points]
-    high = [100 * point.interval.high for point in points]
-    axes.fill_between(places, low, high, color=COLORS["quiet"], alpha=0.14, linewidth=0)
-    axes.plot(places, [100 * point.gain for point in points], color=COLORS["quiet"], linewidth=1)
-    for label in labels:
-        style = VERDICTS[label]
-        color = TONE_COLORS[style.tone]
-        members = [i for i, point in enumerate(points) if point.label == label]
-        x = [places[i] for i in members]
-        axes.vlines(
-            x, [low[i] for i in members], [high[i] for i in members], color=color, linewidth=1.8
-        )
-        axes.plot(
-            x,
-            [0.0 if label == "missing" else 100 * points[i].gain for i in members],
-            style.marker,
-            color=color,
-            markerfacecolor=COLORS["paper"] if style.marker == "o" else color,
-            markersize=8,
-            markeredgewidth=1.8,
-            label=style.words,
-        )
-    draw_legend(axes, above=20, ncols=3)
 
 
 def _shade_onset(
@@ -191,12 +290,12 @@ def _shade_onset(
             color=COLORS["series-1"],
             alpha=0.13,
             linewidth=0,
-            label=shorten_name(printable(name), 60) if is_named else None,
+            label=fit_name(name, axes.get_window_extent().width - 12) if is_named else None,
         )
     if onset.model_based is not None:
         x = place_on_axis(onset.model_based.x, scale.axis)
-        name = "where a logistic fit crosses the margin" if is_named else None
-        axes.axvline(x, color=COLORS["ink"], linewidth=1, linestyle=(0, (2, 2)), label=name)
+        name = _FIT if is_named else None
+        axes.axvline(x, color=COLORS["ink"], linewidth=0.6, linestyle=(0, (2, 2)), label=name)
 
 
 def say_onset(answer: OnsetAnswer, sizes: Mapping[Rung, str]) -> str:
@@ -214,6 +313,176 @@ def _name_gain(onset: Onset, margin: float) -> str:
     if bracket is None or not bracket.is_clear or bracket.no_more_than <= margin:
         return "material help"
     return f"a gain above {say_number(bracket.no_more_than, 'share')} points"
+
+
+# Small multiples: solve rates over size, a panel for each benchmark and family.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Panels:
+    """Painter of small multiples: benchmarks are rows and families columns, where these fit."""
+
+    scales: Sequence[Scale]
+    styles: Mapping[str, Style]
+
+    def _layout(self, width: float) -> tuple[int, bool, float]:
+        """Return columns, whether benchmarks are rows, and the height of axes."""
+        most = 3 if width <= WIDTHS[1] else 6
+        families = {_name_family(scale) for scale in self.scales}
+        benches = {scale.bench for scale in self.scales}
+        is_matrix = 1 < len(families) <= most and len(benches) > 1
+        n_columns = len(families) if is_matrix else min(most, len(self.scales))
+        if n_columns == 1:
+            return 1, False, 0.36 * width
+        return n_columns, is_matrix, min(0.62 * width / n_columns, 90.0)
+
+    def _head(self, width: float) -> float:
+        return legend_height(list(self.styles), width - 20) + _UNIT + LINE
+
+    def _n_rows(self, n_columns: int, *, is_matrix: bool) -> int:
+        if is_matrix:
+            return len({scale.bench for scale in self.scales})
+        return math.ceil(len(self.scales) / n_columns)
+
+    def height(self, width: float) -> float:
+        n_columns, is_matrix, height = self._layout(width)
+        n_rows = self._n_rows(n_columns, is_matrix=is_matrix)
+        return self._head(width) + n_rows * (height + 2 * LINE + 6) - LINE + 10
+
+    def paint(self, figure: Figure) -> None:
+        width = float(figure.bbox.width)
+        n_columns, is_matrix, height = self._layout(width)
+        families = list(dict.fromkeys(map(_name_family, self.scales)))
+        benches = list(dict.fromkeys(scale.bench for scale in self.scales))
+        indent = 10.0 if is_matrix else 0.0
+        across = (width - indent) / n_columns
+        for i, scale in enumerate(self.scales):
+            row, column = divmod(i, n_columns)
+            if is_matrix:
+                row, column = benches.index(scale.bench), families.index(_name_family(scale))
+            axes = make_axes(
+                figure,
+                x=indent + across * column + 18,
+                y=self._head(width) + row * (height + 2 * LINE + 6),
+                width=across - 24,
+                height=height,
+            )
+            self._paint_panel(axes, scale)
+            names = (_name_family(scale), scale.bench)
+            title_parts = (
+                names[:1]
+                if is_matrix
+                else [
+                    name
+                    for name, every in zip(names, (families, benches), strict=True)
+                    if len(every) > 1
+                ]
+            )
+            if title_parts and not (is_matrix and row):
+                axes.set_title(fit_name(", ".join(title_parts), across - 8, bold=True))
+            if is_matrix and not column:
+                name = fit_name(scale.bench, height + 10, bold=True)
+                middle = axes.get_position().y0 + axes.get_position().height / 2
+                place = {"rotation": 90, "va": "center", "ha": "left", "fontweight": "bold"}
+                figure.text(1 / width, middle, name, **place)
+            if not i:
+                draw_legend(axes, above=_UNIT + LINE - 5)
+        label = {"color": COLORS["muted"], "fontsize": SMALL_FONT}
+        top = 1 - (self._head(width) - LINE - 8) / figure.bbox.height
+        figure.text(4 / width, top, "solve rate, %", **label)
+        axis_name = AXES[self.scales[0].axis]
+        figure.text(0.5, 2 / figure.bbox.height, axis_name, ha="center", color=COLORS["muted"])
+
+    def _paint_panel(self, axes: Axes, scale: Scale) -> None:
+        published = _list_published(scale, self.styles)
+        set_size_axis(axes, _places(scale), scale.axis, published)
+        _draw_published(axes, published, self.styles)
+        for arm, line in _rate_lines(scale).items():
+            values = [(rate, interval) for _, _, rate, interval in line]
+            places = [place_on_axis(x, scale.axis) for _, x, _, _ in line]
+            draw_line(axes, places, values, self.styles[arm], arm)
+        same_bench = [other for other in self.scales if other.bench == scale.bench]
+        lines = [line for other in same_bench for line in _rate_lines(other).values()]
+        values = [(rate, interval) for line in lines for _, _, rate, interval in line]
+        fit_rates(axes, values, published)
+        axes.locator_params(axis="y", nbins=4)
+
+
+def draw_multiples(
+    key: str, scales: Sequence[Scale], styles: Mapping[str, Style]
+) -> Iterator[Chart]:
+    """Draw the solve rates of all arms over size, a panel for each benchmark and family.
+
+    After figure 4 of Wei et al. 2022 (2206.07682); a figure for each benchmark if one would have
+    more panels than a page. ``styles``: of the arms.
+    """
+    scales = [scale for scale in scales if _places(scale)]
+    groups: dict[tuple[str, str], list[Scale]] = {}
+    for scale in scales:
+        group = (scale.axis, scale.bench if len(scales) > _MOST_PANELS else "")
+        groups.setdefault(group, []).append(scale)
+    for i, members in enumerate(groups.values(), start=1):
+        yield _draw_panels(key if len(groups) == 1 else f"{key}-{i}", members, styles)
+
+
+_MOST_PANELS = 30  # of one figure
+
+
+def _draw_panels(key: str, scales: Sequence[Scale], styles: Mapping[str, Style]) -> Chart:
+    arms = dict.fromkeys(arm for scale in scales for arm in list_arms(scale))
+    benches = ", ".join(dict.fromkeys(scale.bench for scale in scales))
+    title = "Solve rate by model size"
+    panels = _Panels(scales=scales, styles={arm: styles[arm] for arm in arms})
+    return Chart(
+        key=key,
+        title=title if len({scale.bench for scale in scales}) > 1 else f"{title}: {benches}",
+        caption=f"{benches}; lines: each rate's own interval; panels of one benchmark share the "
+        "vertical axis",
+        data=make_table(
+            "rates",
+            title,
+            (
+                (
+                    Field("bench", "benchmark", scale.bench),
+                    Field("family", "family", scale.family or ""),
+                    *_size_fields(scale, rung, x),
+                    Field("arm", "arm", arm),
+                    Field("solve_rate", "solve rate", rate, "share"),
+                    Field("solve_rate_interval", "interval", interval, "share"),
+                )
+                for scale in scales
+                for arm, line in _rate_lines(scale).items()
+                for rung, x, rate, interval in line
+            ),
+        ),
+        height=panels.height,
+        paint=panels.paint,
+    )
+
+
+def _name_family(scale: Scale) -> str:
+    return scale.family or "models"
+
+
+def _places(scale: Scale) -> dict[Rung, float]:
+    return {
+        point.rung: place_on_axis(point.x, scale.axis)
+        for answer in scale.answers
+        for point in answer.points
+        if point.x is not None
+    }
+
+
+def _rate_lines(scale: Scale) -> dict[str, list[tuple[Rung, float, float, Interval]]]:
+    """Return, of each arm, model, position, solve rate and its interval, by size."""
+    lines: dict[str, list[tuple[Rung, float, float, Interval]]] = {}
+    for answer in scale.answers:
+        points = [(point, point.x) for point in answer.points if point.x is not None]
+        lines.setdefault(answer.arm, [(p.rung, x, p.arm_rate, p.arm_interval) for p, x in points])
+        lines.setdefault(
+            answer.control, [(p.rung, x, p.control_rate, p.control_interval) for p, x in points]
+        )
+    return lines
 
 
 # The axis of sizes that figures over models share, and a series along it.
@@ -240,35 +509,55 @@ def draw_line(
     axes: Axes,
     places: Sequence[float],
     values: Sequence[tuple[float, Interval]],
-    i: int,
+    style: Style,
     name: str,
     *,
     times: float = 100,
 ) -> None:
     """Draw one series with its intervals; a NaN is a gap."""
-    color, marker = series_style(i)
+    color, marker = style
     low = [times * interval.low for _, interval in values]
     high = [times * interval.high for _, interval in values]
-    axes.vlines(places, low, high, color=color, linewidth=1.2)
+    axes.vlines(places, low, high, color=color, linewidth=0.7)
     y = [times * value for value, _ in values]
-    axes.plot(
-        places, y, marker=marker, markersize=5, color=color, label=shorten_name(printable(name), 52)
-    )
+    room = float(axes.figure.bbox.width) - 40
+    axes.plot(places, y, marker=marker, markersize=3, color=color, label=fit_name(name, room))
+
+
+def fit_rates(
+    axes: Axes,
+    values: Iterable[tuple[float, Interval]],
+    published: _Published = (),
+    *,
+    times: float = 100,
+) -> None:
+    """Set the axis of rates, 0..1, to what is drawn: whole markers, and zero where it is near."""
+    ends = [end for rate, interval in values for end in (rate, interval.low, interval.high)]
+    ends += [rate for _, points in published for _, rate in points]
+    finite = [end for end in ends if math.isfinite(end)] or [0.0, 1.0]
+    low, high = max(0.0, min(finite)), min(1.0, max(finite))
+    low = 0.0 if low < 0.5 * high else low
+    room = 0.05 * max(high - low, 0.04)
+    axes.set_ylim(times * (low - room), times * (high + room))
 
 
 def set_size_axis(
-    axes: Axes, places: Sequence[float], names: Sequence[str], *, room: float = 44
+    axes: Axes, place_by_rung: Mapping[Rung, float], axis: Axis, published: _Published = ()
 ) -> None:
-    """Set the axis of sizes: a little air at the ends, and no two names closer than ``room``."""
-    low, high = min(places, default=0.0), max(places, default=1.0)
+    """Set the axis of sizes: a little air at the ends, and no two names that touch."""
+    places = place_by_rung.values()
+    every = [*places, *(x for _, points in published for x, _ in points)]
+    low, high = min(every, default=0.0), max(every, default=1.0)
     air = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - air, high + air)
     each = axes.get_window_extent().width / (high - low + 2 * air)
-    ticks: list[tuple[float, str]] = []
-    for x, name in sorted(zip(places, names, strict=True), reverse=True):
-        if not ticks or (ticks[-1][0] - x) * each >= room:
-            ticks.append((x, name))
-    axes.set_xticks([x for x, _ in ticks], [name for _, name in ticks])
+    names = {x: say_size(rung, x, axis) for rung, x in place_by_rung.items()}
+    room = 0.62 * SMALL_FONT * max(map(len, names.values()), default=1) + 4
+    ticks: list[float] = []
+    for x in sorted(names, reverse=True):
+        if not ticks or (ticks[-1] - x) * each >= room:
+            ticks.append(x)
+    axes.set_xticks(ticks, [names[x] for x in ticks])
     axes.set_xticks(list(places), minor=True)
     axes.grid(visible=True, axis="y")
 
@@ -295,7 +584,7 @@ def say_size(rung: Rung, place: float, axis: Axis) -> str:
 # Exact match beside its companions over model size: is a jump real, or made by the metric?
 
 
-_PANEL = 150  # pixels of one row of metrics
+_PANEL = 68.0  # points of the axes of one metric
 
 
 def _name_curve(jump: Jump) -> str:
@@ -306,16 +595,14 @@ def _name_curve(jump: Jump) -> str:
     return jump.curve if strict == "exact_match" else f"{jump.curve} in {name}"
 
 
-def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
-    """Draw exact match and its companions over size, one small figure each."""
+def draw_panel(key: str, title: str, scale: Scale, styles: Mapping[str, Style]) -> Chart:
+    """Draw exact match and its companions over size, one small figure each.
+
+    ``styles``: of the arms.
+    """
     metrics = list(dict.fromkeys(mean.metric for mean in scale.metrics))
     arms = list(dict.fromkeys([*list_arms(scale), *(mean.arm for mean in scale.metrics)]))
-    sizes = {
-        point.rung: place_on_axis(point.x, scale.axis)
-        for answer in scale.answers
-        for point in answer.points
-        if point.x is not None
-    }
+    places = _places(scale)
     verdicts = [
         f"{_name_curve(jump)} of {jump.arm}: "
         f"{VERDICTS[jump.verdict].words} ({jump.why.rstrip('.')})"
@@ -323,58 +610,75 @@ def draw_panel(key: str, title: str, scale: Scale) -> RenderedFigure:
         for jump in answer.jumps
         if jump.curve != "control"
     ]
-    description = "; ".join(
-        f"{mean.metric}, {mean.arm}, {mean.rung.model}: {say_number(mean.value, 'value')}"
-        for mean in scale.metrics
-    )
-    rows = math.ceil(len(metrics) / 2)
-    return draw_figure(
-        key,
+    positions = {p.rung: p.x for answer in scale.answers for p in answer.points}
+
+    def height(width: float) -> float:
+        n_rows = math.ceil(len(metrics) / _n_metric_columns(width))
+        return legend_height(arms, width - 20) + n_rows * (_PANEL + 34) + 6
+
+    def paint(figure: Figure) -> None:
+        width = float(figure.bbox.width)
+        n_columns = _n_metric_columns(width)
+        across, head = width / n_columns, legend_height(arms, width - 20)
+        for i, metric in enumerate(metrics):
+            row, column = divmod(i, n_columns)
+            axes = make_axes(
+                figure,
+                x=across * column + 24,
+                y=head + row * (_PANEL + 34) + 20,
+                width=across - 30,
+                height=_PANEL,
+            )
+            means = [mean for mean in scale.metrics if mean.metric == metric]
+            _paint_metric(axes, scale, [mean for mean in means if mean.rung in places], styles)
+            name = fit_name(metric.replace("_", " "), across - 12, bold=True)
+            axes.set_title(name)
+            if not i:
+                draw_legend(axes, above=18)
+
+    return Chart(
+        key=key,
         title=title,
         caption="; ".join([*verdicts, f"{scale.bench}; lines: each mean's own interval"]),
-        says=printable(description),
-        height=16 * len(arms) + 16 + _PANEL * rows,
-        paint=lambda figure: _paint_panel(figure, scale, metrics, arms, sizes),
+        data=make_table(
+            "metrics",
+            title,
+            (
+                (
+                    Field("metric", "metric", mean.metric),
+                    Field("arm", "arm", mean.arm),
+                    *_size_fields(scale, mean.rung, positions.get(mean.rung)),
+                    Field("value", "value", mean.value, "value"),
+                    Field("interval", "interval", mean.interval, "value"),
+                )
+                for mean in scale.metrics
+            ),
+        ),
+        height=height,
+        paint=paint,
     )
 
 
-def _paint_panel(
-    figure: Figure,
-    scale: Scale,
-    metrics: Sequence[str],
-    arms: Sequence[str],
-    sizes: Mapping[Rung, float],
+def _n_metric_columns(width: float) -> int:
+    return 2 if width <= WIDTHS[1] else 4
+
+
+def _paint_metric(
+    axes: Axes, scale: Scale, means: Sequence[MetricPoint], styles: Mapping[str, Style]
 ) -> None:
-    half, head = WIDTH / 2, 16 * len(arms) + 16
-    height = head + _PANEL * math.ceil(len(metrics) / 2)
-    for i, metric in enumerate(metrics):
-        x_left, top = 40 + half * (i % 2), head + _PANEL * (i // 2) + 22
-        bottom = height - top - (_PANEL - 22 - 26)
-        axes = make_axes(
-            figure, left=x_left, right=WIDTH - x_left - half + 50, top=top, bottom=bottom
-        )
-        means = [mean for mean in scale.metrics if mean.metric == metric and mean.rung in sizes]
-        ordered = sorted(
-            {mean.rung: sizes[mean.rung] for mean in means}.items(), key=lambda s: s[1]
-        )
-        ticks = [(x, say_size(rung, x, scale.axis)) for rung, x in ordered]
-        set_size_axis(axes, [x for x, _ in ticks], [name for _, name in ticks], room=48)
-        axes.set_title(shorten_name(printable(metric.replace("_", " ")), 26), fontsize=11, pad=6)
+    places = {rung: x for rung, x in _places(scale).items() if any(m.rung == rung for m in means)}
+    set_size_axis(axes, places, scale.axis)
+    for arm, style in styles.items():
+        line = sorted((m for m in means if m.arm == arm), key=lambda mean: places[mean.rung])
+        if line:
+            values = [(mean.value, mean.interval) for mean in line]
+            draw_line(axes, [places[mean.rung] for mean in line], values, style, arm, times=1)
+    values = [(mean.value, mean.interval) for mean in means]
+    if all(0 <= value <= 1 for value, _ in values if math.isfinite(value)):
+        fit_rates(axes, values, times=1)
+    else:
         axes.margins(y=0.12)
-        axes.locator_params(axis="y", nbins=4)
-        for j, arm in enumerate(arms):
-            _draw_metric_line(axes, [mean for mean in means if mean.arm == arm], sizes, j, arm)
-        if not i:
-            draw_legend(axes, above=top - 16 * len(arms))
-
-
-def _draw_metric_line(
-    axes: Axes, means: Sequence[MetricPoint], sizes: Mapping[Rung, float], i: int, name: str
-) -> None:
-    ordered = sorted(means, key=lambda mean: sizes[mean.rung])
-    places = [sizes[mean.rung] for mean in ordered]
-    values = [(mean.value, mean.interval) for mean in ordered]
-    draw_line(axes, places, values, i, name, times=1)
+    axes.locator_params(axis="y", nbins=4)
 
 
 # The frontier: what each model and strategy solves, and what it costs.
@@ -386,31 +690,27 @@ COSTS: Mapping[Cost, tuple[str, Form]] = {
     "seconds": ("seconds per problem", "seconds"),
 }
 """Cost -> what stands below the axis, and how its numbers are written."""
-_MOST_NAMED = 8  # names on a figure; the table has them all
 
 
-def draw_frontier(
-    key: str, prices: Sequence[CostPoint], arms: Sequence[str], cost: Cost, bench: str
-) -> RenderedFigure:
-    """Draw solve rate against one cost; a line joins what nothing cheaper beats."""
-    words, form = COSTS[cost]
-    spent_prices = [
-        (_cost_or_zero(price, cost), price) for price in prices if _cost_or_zero(price, cost) > 0
+def draw_frontiers(
+    key: str,
+    prices: Sequence[CostPoint],
+    bench: str,
+    styles: Mapping[str, Style],
+    *,
+    timing: bool,
+    is_ladder: bool,
+) -> list[Chart]:
+    """Draw a figure for each cost that is known of two or more; seconds only with ``timing``.
+
+    ``styles``: of the arms; ``is_ladder``: whether the models differ in size, in their order.
+    """
+    costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
+    return [
+        _draw_frontier(f"{key}-{cost}", with_cost, cost, bench, styles, is_ladder=is_ladder)
+        for cost in costs
+        if len(with_cost := [price for price in prices if _cost_or_zero(price, cost) > 0]) > 1
     ]
-    description = "; ".join(
-        f"{price.rung.model}, {price.arm}: {say_number(price.rate, 'share')} % for "
-        f"{say_number(spent, form)}{' (on the frontier)' if cost in price.on_frontier else ''}"
-        for spent, price in spent_prices
-    )
-    return draw_figure(
-        key,
-        title=f"Solve rate against {cost.replace('usd', 'dollars')}",
-        caption=f"{bench}; {words}, logarithmic; line: nothing else solves as much for "
-        "less; vertical: intervals",
-        says=printable(description),
-        height=260 + 16 * len(arms),
-        paint=lambda figure: _paint_frontier(figure, spent_prices, arms, cost),
-    )
 
 
 def _cost_or_zero(price: CostPoint, cost: Cost) -> float:
@@ -418,69 +718,159 @@ def _cost_or_zero(price: CostPoint, cost: Cost) -> float:
     return {"tokens": price.tokens, "usd": price.usd, "seconds": price.seconds}[cost] or 0.0
 
 
-def _paint_frontier(
-    figure: Figure, spent_prices: Sequence[tuple[float, CostPoint]], arms: Sequence[str], cost: Cost
-) -> None:
-    from matplotlib.ticker import LogLocator
-
+def _draw_frontier(
+    key: str,
+    prices: Sequence[CostPoint],
+    cost: Cost,
+    bench: str,
+    styles: Mapping[str, Style],
+    *,
+    is_ladder: bool,
+) -> Chart:
     words, form = COSTS[cost]
-    axes = make_axes(figure, left=36, right=14, top=30 + 16 * len(arms), bottom=44)
-    axes.set_xscale("log")
-    axes.set_ylim(0, 104)
-    axes.set_xlabel(words)
-    axes.grid(visible=True, axis="y")
-    best = sorted((spent, price.rate) for spent, price in spent_prices if cost in price.on_frontier)
-    x, y = [spent for spent, _ in best], [100 * rate for _, rate in best]
-    axes.step(x, y, where="post", color=COLORS["quiet"], linewidth=1)
-    for i, arm in enumerate(arms):
-        color, marker = series_style(i)
-        points = [(spent, price) for spent, price in spent_prices if price.arm == arm]
-        axes.vlines(
-            [spent for spent, _ in points],
-            [100 * price.interval.low for _, price in points],
-            [100 * price.interval.high for _, price in points],
-            color=color,
-            linewidth=1,
-            alpha=0.5,
-        )
-        rates = [100 * price.rate for _, price in points]
-        name = shorten_name(printable(arm), 52)
-        axes.plot(
-            [spent for spent, _ in points], rates, marker, color=color, markersize=6, label=name
-        )
-    low, high = min(spent for spent, _ in spent_prices), max(spent for spent, _ in spent_prices)
-    air = (high / low) ** 0.08 if high > low else 2.0
-    axes.set_xlim(low / air, high * air**3)  # names stand at the right of their points
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
-    axes.xaxis.set_minor_formatter(lambda _value, _: "")
-    best_prices = [
-        pair for pair in sorted(spent_prices, key=lambda p: p[0]) if cost in pair[1].on_frontier
-    ]
-    for i, (spent, price) in enumerate(best_prices[-_MOST_NAMED:]):
-        axes.annotate(
-            shorten_name(printable(price.rung.model), 20),
-            (spent, 100 * price.rate),
-            xytext=(6, (-11, 5)[i % 2]),
-            textcoords="offset pixels",
-            fontsize=9,
-            color=COLORS["muted"],
-        )
-    label_unit(axes, "solve rate, %")
-    draw_legend(axes, above=20)
+    title = f"Solve rate against {cost.replace('usd', 'dollars')}"
+    frontier = _Frontier(prices=prices, cost=cost, styles=styles, is_ladder=is_ladder)
+    lines = "; thin lines: models by size" if is_ladder else ""
+    return Chart(
+        key=key,
+        title=title,
+        caption=f"{bench}; {words}, logarithmic; steps: nothing else solves as much for "
+        f"less{lines}; vertical: intervals",
+        data=make_table(
+            "frontier",
+            title,
+            (
+                (
+                    Field("model", "model", price.rung.model),
+                    Field("arm", "arm", price.arm),
+                    Field(cost, words, _cost_or_zero(price, cost), form),
+                    Field("solve_rate", "solve rate", price.rate, "share"),
+                    Field("solve_rate_interval", "interval", price.interval, "share"),
+                    Field("frontier", "", "on the frontier" if cost in price.on_frontier else ""),
+                )
+                for price in prices
+            ),
+        ),
+        height=lambda width: legend_height(frontier.names, width - 20) + _UNIT + 140 + _BELOW,
+        paint=frontier.paint,
+    )
 
 
-def draw_frontiers(
-    key: str, prices: Sequence[CostPoint], bench: str, *, timing: bool, arms: Sequence[str] = ()
-) -> list[RenderedFigure]:
-    """Draw a figure for each cost that is known of two or more; seconds only with ``timing``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frontier:
+    """Painter of solve rate against a cost.
 
-    ``arms``: those that come first, so that their colours are those of other figures.
+    Several models that are no ladder have a colour each, and arms a marker; else arms have both.
     """
-    costs: list[Cost] = [cost for cost in COSTS if timing or cost != "seconds"]
-    every = list(dict.fromkeys([*arms, *(price.arm for price in prices)]))
-    return [
-        draw_frontier(f"{key}-{cost}", prices, every, cost, bench)
-        for cost in costs
-        if sum(_cost_or_zero(price, cost) > 0 for price in prices) > 1
-    ]
+
+    prices: Sequence[CostPoint]
+    cost: Cost
+    styles: Mapping[str, Style]
+    is_ladder: bool
+
+    @property
+    def models(self) -> list[str]:
+        return list(dict.fromkeys(price.rung.model for price in self.prices))
+
+    @property
+    def arms(self) -> list[str]:
+        arms = {price.arm for price in self.prices}
+        return [arm for arm in self.styles if arm in arms]
+
+    @property
+    def has_model_colors(self) -> bool:
+        return not self.is_ladder and 1 < len(self.models) <= N_SERIES
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.arms, *(self.models if self.has_model_colors else ())]
+
+    def _style(self, price: CostPoint) -> Style:
+        if self.has_model_colors:
+            return series_style(self.models.index(price.rung.model))[0], self._marker(price.arm)
+        return self.styles[price.arm]
+
+    def _marker(self, arm: str) -> str:
+        return self.styles[arm][1]
+
+    def paint(self, figure: Figure) -> None:
+        from matplotlib.ticker import LogLocator
+
+        words, form = COSTS[self.cost]
+        width, height = figure.bbox.size
+        axes = make_axes(
+            figure, x=_LEFT, y=height - _BELOW - 140, width=width - _LEFT - 12, height=140
+        )
+        costs = [_cost_or_zero(price, self.cost) for price in self.prices]
+        air = (max(costs) / min(costs)) ** 0.08 if max(costs) > min(costs) else 2.0
+        axes.set_xscale("log")
+        axes.set_xlim(min(costs) / air, max(costs) * air)
+        axes.set_xlabel(words)
+        axes.grid(visible=True, axis="y")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: say_number(value, form))
+        axes.xaxis.set_minor_formatter(lambda _value, _: "")
+        fit_rates(axes, [(price.rate, price.interval) for price in self.prices])
+        label_unit(axes, "solve rate, %")
+        priced = list(zip(costs, self.prices, strict=True))
+        best = sorted((x, 100 * p.rate) for x, p in priced if self.cost in p.on_frontier)
+        axes.step(*zip(*best, strict=True), where="post", color=COLORS["quiet"], linewidth=0.6)
+        for arm in self.arms if self.is_ladder else ():
+            line = [(x, 100 * p.rate) for x, p in priced if p.arm == arm]
+            axes.plot(*zip(*line, strict=True), color=self.styles[arm][0], linewidth=0.4)
+        for x, price in priced:
+            color, marker = self._style(price)
+            ends = 100 * price.interval.low, 100 * price.interval.high
+            axes.vlines(x, *ends, color=color, linewidth=0.6, alpha=0.5)
+            axes.plot(x, 100 * price.rate, marker, color=color)
+        if len(self.models) > 1 and not self.has_model_colors:
+            _name_models(axes, priced, self.cost)
+        draw_legend(axes, handles=self._legend(width - 40))
+
+    def _legend(self, room: float) -> list[Artist]:
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        handles: list[Artist] = [
+            Line2D(
+                [],
+                [],
+                color=COLORS["ink"] if self.has_model_colors else self.styles[arm][0],
+                marker=self._marker(arm),
+                linestyle="none",
+                label=fit_name(arm, room),
+            )
+            for arm in self.arms
+        ]
+        if self.has_model_colors:
+            handles += [
+                Patch(color=series_style(i)[0], label=fit_name(model, room))
+                for i, model in enumerate(self.models)
+            ]
+        return handles
+
+
+def _name_models(axes: Axes, priced: Sequence[tuple[float, CostPoint]], cost: Cost) -> None:
+    """Name the points, those on the frontier first, where a name hides neither point nor name."""
+    from matplotlib.transforms import Bbox
+
+    def box_at(x: float, y: float, width: float, height: float) -> Bbox:
+        return Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+
+    centers = [tuple(axes.transData.transform((x, 100 * p.rate))) for x, p in priced]
+    obstacles = [box_at(x, y, 4, 4) for x, y in centers]
+    frame = axes.get_window_extent()
+    order = sorted(range(len(priced)), key=lambda i: (cost not in priced[i][1].on_frontier, i))
+    for i in order:
+        name = shorten_name(printable(priced[i][1].rung.model), 24)
+        width, height = 0.64 * SMALL_FONT * len(name), SMALL_FONT
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+            x, y = centers[i][0] + dx * (width / 2 + 4), centers[i][1] + dy * (height / 2 + 4)
+            box = box_at(x, y, width, height)
+            is_inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0
+            if is_inside and box.y1 <= frame.y1 and not box.count_overlaps(obstacles):
+                obstacles.append(box)
+                place = axes.transData.inverted().transform((x, y))
+                style = {"fontsize": SMALL_FONT, "color": COLORS["muted"]}
+                axes.text(*place, name, ha="center", va="center", **style)
+                break
