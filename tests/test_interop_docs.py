@@ -114,7 +114,8 @@ def test_foreign_word_by_word(tmp_path: Path) -> None:
             )
     (tmp_path / "logs").mkdir()
     for name, right in (("one", "C"), ("two", "I")):
-        inspect_log(tmp_path / "logs" / f"{name}.eval", {"s0": [right], "s1": ["C"]})
+        about = {"task": "sums", "task_version": 0, "model": "my/model", "dataset": {}}
+        inspect_log(tmp_path / "logs" / f"{name}.eval", {"s0": [right], "s1": ["C"]}, eval=about)
     [(language, code)] = blocks("foreign.md")
     for line in code.splitlines():
         run(language, SHELL[language] + line, tmp_path, {})

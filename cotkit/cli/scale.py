@@ -439,11 +439,12 @@ def _two_sides(
             for text in (runs, over)
         )
         return first, second
-    if len(sides) > 1:
+    side, *others = sides
+    if others:
         raise UsageError("one --family is compared with --over", hint="name it alone")
     names = list_specs(over)
     (second,) = _ladder_sides((), (over,)) if is_family(over) else _ladder_sides(names, ())
-    return sides[0], second
+    return side, second
 
 
 def compare_and_print(

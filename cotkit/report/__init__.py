@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts
     from cotkit.analysis.scale.values import Scale
 
-Report: TypeAlias = (
-    "Comparison | Sequence[Comparison] | Scale | Sequence[Scale] | ModelContrasts"
-    " | Sequence[ModelContrasts]"
-)
+_Several: TypeAlias = "Sequence[Comparison] | Sequence[Scale] | Sequence[ModelContrasts]"
+Report: TypeAlias = "Comparison | Scale | ModelContrasts | _Several"
 """What :func:`render` can write down."""
 RESULT_FORMATS = ("lm-eval", "model-index", "eval-results")
 """Solve rates alone, as other programs read them."""

@@ -16,6 +16,7 @@ from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import (
     Spec,
     construct,
+    entries,
     is_data_file,
     load_class,
     parameter_name,
@@ -255,7 +256,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
     is_over_chance = spec.baseline == CHANCE
     baseline_text = spec.baseline if spec.baseline and not is_over_chance else None
-    baseline = _with_thinking(parse_spec(baseline_text), spec) if baseline_text else None
+    baseline = _with_thinking(_read_baseline(baseline_text), spec) if baseline_text else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies if not is_over_chance]
     thinking_pairs = [] if spec.baseline else pair_by_thinking(pairs)
     in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies
@@ -307,6 +308,16 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         ),
         bench_notes=notes + (bench.notes() if isinstance(bench, NotedBenchmark) else ()),
     )
+
+
+def _read_baseline(text: str) -> Spec:
+    spec = parse_spec(text)
+    try:
+        load_class("strategy", spec.name)
+    except UnknownNameError:
+        names = [CHANCE, *(entry.name for entry in entries("strategy"))]
+        raise UnknownNameError("baseline", spec.name, names) from None
+    return spec
 
 
 def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) -> None:

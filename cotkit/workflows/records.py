@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast, get_args
 
+from cotkit.analysis.values import Aside
 from cotkit.errors import BadInputError, CotkitError
 from cotkit.registry import load_class, parse_spec
 from cotkit.run.runner import score_draft
@@ -334,7 +335,7 @@ def note_what_is_unknown(
     """
     unknown = [arm for arm, facts in arms.items() if facts is None]
     if not unknown:
-        return ["exports hold no prices: what the arms cost in dollars is not shown"]
+        return [Aside("exports hold no prices: what the arms cost in dollars is not shown")]
     says = "the file does not say whether reasoning was asked for: no audit, and chains are judged"
     notes = [f"{', '.join(unknown)}: {says} where an equation is written"]
     if silent := [arm for arm in unknown if arm not in counted]:
