@@ -342,7 +342,7 @@ def compare_models(
         side if isinstance(side, Sequence) and not isinstance(side, str) else [side]
         for side in (model, reference)
     ]
-    models = [one for side in sides for one in side]
+    models = list(itertools.chain.from_iterable(sides))
     first, second = (LadderSide(name=None, models=(*_resolve_models(side),)) for side in sides)
     result = contrast_sides(
         _make_spec(

@@ -224,10 +224,15 @@ def test_zstandard_is_read_within_limits(tmp_path: Path) -> None:
                 with pytest.raises(BadInputError, match=problem):
                     archive.read("a")
     whole = path.read_bytes()
-    for place in range(31, whole.rindex(b"PK\x01\x02"), 3):
+    n_refused = 0
+    for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-        with pytest.raises(BadInputError), inputs.ZipFile(path) as archive:
-            archive.read("a")
+        try:
+            with inputs.ZipFile(path) as archive:
+                assert all(archive.read(name) == content for name in archive.names)
+        except BadInputError:
+            n_refused += 1
+    assert n_refused > len(whole) / 3
 
 
 def test_toml_is_read_within_limits() -> None:

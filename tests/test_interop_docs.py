@@ -85,7 +85,10 @@ def test_interop_word_by_word(tmp_path: Path) -> None:
             run(language, SHELL[language] + code, tmp_path, env)
             for language, code in blocks("interop.md")
         ]
+        convert = "inspect log convert logs/*few-shot*.eval --to json --output-dir json"
+        run("sh", SHELL["sh"] + convert, tmp_path, env)
     assert len(written) == 3
+    assert list((tmp_path / "json").glob("*.json"))
     assert "over cotkit/few-shot" in written[0] or "over few-shot" in written[0]
     assert "over cotkit-gsm-mini-few-shot" in written[2]
 
@@ -102,23 +105,22 @@ def test_foreign_word_by_word(tmp_path: Path) -> None:
     for number, model in enumerate(("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-7B")):
         for folder, right in rights.items():
             lm_eval(tmp_path / folder, {"flexible-extract": right}, model=model)
-        for task, right in zip(("gsm8k_cot", "gsm8k"), rights.values(), strict=True):
+        for day, (task, right) in enumerate(
+            zip(("gsm8k_cot", "gsm8k"), rights.values(), strict=True)
+        ):
             lm_eval(
                 tmp_path / "out",
                 {"flexible-extract": right},
                 task=task,
                 model=model,
-                date=f"2025-06-0{number + 1}T10-00-00.000001",
+                date=f"2025-06-{10 * number + day + 11}T10-00-00.000001",
             )
-    (tmp_path / "logs").mkdir()
-    for name, right in (("one", "C"), ("two", "I")):
-        inspect_log(tmp_path / "logs" / f"{name}.eval", {"s0": [right], "s1": ["C"]})
+    for folder, right in (("logs-cot", "C"), ("logs-plain", "I")):
+        (tmp_path / folder).mkdir()
+        for model in ("small", "model"):
+            about = {"task": "sums", "task_version": 0, "model": f"my/{model}", "dataset": {}}
+            path = tmp_path / folder / f"{model}.eval"
+            inspect_log(path, {"s0": [right], "s1": ["C"]}, eval=about)
     [(language, code)] = blocks("foreign.md")
     for line in code.splitlines():
         run(language, SHELL[language] + line, tmp_path, {})
-    run(
-        "sh",
-        SHELL["sh"] + "inspect log convert logs/one.eval --to json --output-dir json",
-        tmp_path,
-        {},
-    )

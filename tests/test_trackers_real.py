@@ -86,11 +86,11 @@ def test_a_tracker_that_cannot_begin_is_one_line(tmp_path: Path) -> None:
     plugin.write_text(
         "from dataclasses import dataclass\n"
         "@dataclass\nclass Broken:\n"
-        "    def __post_init__(self):\n        raise ValueError('no server\\nmore')\n"
+        "    def __post_init__(self):\n        raise RuntimeError('no server\\nmore')\n"
         "    def record(self, event):\n        pass\n    def close(self):\n        pass\n"
     )
     with (
-        pytest.raises(UsageError, match=r"cannot begin: ValueError: no server$"),
+        pytest.raises(UsageError, match=r"cannot begin: RuntimeError: no server$"),
         track_events(lambda _: None, [str(plugin)]),
     ):
         pass

@@ -409,4 +409,4 @@ def compare_files(
     part = load_recorded(sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin)
     print_report(part.comparison, view, hint_lines(view))
     if page is not None:
-        write_parts(page, [part], [part.comparison])
+        write_parts(page, [part])

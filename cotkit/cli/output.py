@@ -224,10 +224,11 @@ def write_runs(
     Raises:
         UsageError: as :func:`write_page` and :func:`write_figures`.
     """
+    from cotkit.analysis.values import PageRun
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
-    parts: list[PageRun] = []
+    parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
     if request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
@@ -237,17 +238,11 @@ def write_runs(
                 )
                 for comparison in comparisons  # by this command itself, so its code is trusted
             ]
-    write_parts(request, parts, comparisons, timing=timing)
+    write_parts(request, parts, timing=timing)
 
 
-def write_parts(
-    request: PageRequest,
-    parts: Sequence[PageRun],
-    comparisons: Sequence[Comparison],
-    *,
-    timing: bool = False,
-) -> None:
-    """Write the page of comparisons with their samples, and their figures.
+def write_parts(request: PageRequest, parts: Sequence[PageRun], *, timing: bool = False) -> None:
+    """Write the page and the figures of comparisons.
 
     Raises:
         UsageError: as :func:`write_page` and :func:`write_figures`.
@@ -257,6 +252,7 @@ def write_parts(
     if request.path is not None:
         write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
     if request.figures is not None:
+        comparisons = [part.comparison for part in parts]
         write_figures(request.figures, list_charts(comparisons, timing=timing))
     print_status(*(f"written: {path}" for path in request.paths()))
 

@@ -201,9 +201,9 @@ def load_recorded(
 def _name_files(files: Sequence[RecordedFile]) -> list[RecordedFile]:
     """Name files by the first of their names by which all of them differ."""
     for i in range(max(len(file.names) for file in files)):
-        named = [replace(file, arm=file.names[min(i, len(file.names) - 1)]) for file in files]
-        if len({file.arm for file in named}) == len(files):
-            return named
+        renamed = [replace(file, arm=file.names[min(i, len(file.names) - 1)]) for file in files]
+        if len({file.arm for file in renamed}) == len(files):
+            return renamed
     return list(files)
 
 
@@ -421,7 +421,8 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
     if has_votes and origin.run is None:
         notes.append(_VOTE_NOTE)
     task, solver = need_text(head, place, "eval", "task"), name_solver(head)
-    names = (solver or task, f"{task} {solver}", f"{solver} {scorer}", source.path.stem)
+    both = f"{task} {solver}" if solver else task
+    names = (solver or task, both, f"{both} {scorer}", source.path.stem)
     if name or origin.arm:
         names = (name or origin.arm or "",)
     return RecordedFile(
@@ -521,7 +522,7 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
     if chosen not in filters:
         raise BadInputError(path, f"no filter {chosen}", hint=f"there: {', '.join(filters)}")
     origin = _read_origin(find_object(page, "configs", task, "metadata", "cotkit"))
-    names = (task, f"{task} {chosen}", source.path.stem)
+    names = (task, task, f"{task} {chosen}", source.path.stem)
     if name or origin.arm:
         names = (name or origin.arm or "",)
     metric = source.options.get("metric") or _METRIC

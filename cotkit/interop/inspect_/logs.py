@@ -143,11 +143,11 @@ def read_usage(sample: Mapping[str, object]) -> dict[str, int | float]:
     for usage in find_object(sample, "model_usage").values():
         counts = {name: as_count(find_field(usage, name)) or 0 for name in _TOKENS}
         cached = counts["input_tokens_cache_read"]
-        written = counts["input_tokens_cache_write"]
+        stored = counts["input_tokens_cache_write"]
         for name, count in (
-            ("n_prompt_tokens", counts["input_tokens"] + cached + written),
+            ("n_prompt_tokens", counts["input_tokens"] + cached + stored),
             ("n_shared_tokens", cached),
-            ("n_cache_write_tokens", written),
+            ("n_cache_write_tokens", stored),
             ("n_generated_tokens", counts["output_tokens"]),
             ("n_reasoning_tokens", counts["reasoning_tokens"]),
         ):
