@@ -92,8 +92,9 @@ def test_nothing_is_drawn_where_nothing_was_measured() -> None:
         for point in scale.answers[0].points
     )
     hole = replace(scale, answers=(replace(scale.answers[0], points=points),))
-    svgs = [next(draw_multiples("rates", [each], STYLES)).svg for each in (scale, hole)]
-    assert svgs[0] == svgs[1]
+    charts = [next(draw_multiples("rates", [each], STYLES)) for each in (scale, hole)]
+    drawn, without = (chart.svg.partition(">")[2] for chart in charts)  # but for their words
+    assert drawn == without
 
 
 def test_an_arm_has_one_colour_in_all_figures_of_a_page() -> None:
