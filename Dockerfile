@@ -17,6 +17,7 @@ COPY cotkit cotkit
 COPY prompts prompts
 COPY benchmarks benchmarks
 COPY published published
+COPY studies studies
 COPY weights weights
 RUN /opt/cotkit/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", default="1,8,32", type=_numbers)
+    parser.add_argument("--servers", default="", type=str.split, help="e.g. 'llama.cpp vllm'")
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--no-scaling", action="store_true")
     given = parser.parse_args()
@@ -151,6 +152,9 @@ def main() -> None:
         line(f"padded generate, batch {batch}", n, other, needed)
     other = ours("paged", **where, n=n, max_tokens=limit)
     line("continuous batching", n, other, needed)
+    for engine in given.servers:
+        other = ours("served", model=f"{engine}:{given.model}", n=n, max_tokens=limit)
+        line(f"{engine} as a server", n, other, needed)
     if given.peers is not None:
         peers(given, needed)
     if given.no_scaling:

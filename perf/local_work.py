@@ -1,6 +1,6 @@
 """What ``perf/local.py`` measures, each in a process of its own; prints one JSON object.
 
-python -m perf.local_work cotkit|plain|paged|prefix|exemplars|samples JSON_OF_SETTINGS
+python -m perf.local_work cotkit|plain|paged|served|prefix|exemplars|samples JSON_OF_SETTINGS
 
 Seconds are the processor's on a CPU, wall time on any other device.
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 from cotkit.backends.hf import Hf
 from cotkit.backends.hf.prefix_tree import common_prefix_length
+from cotkit.backends.serve import Serve
 from cotkit.benchmarks import draw, load_benchmark
 from cotkit.prompting import read_exemplars
 from cotkit.registry import parse_spec
@@ -70,6 +71,18 @@ async def cotkit(model: str, dtype: str, device: str, n: int, max_tokens: int) -
     prefill = sum((one.n_prompt_tokens or 0) - one.n_shared_tokens for one in done)
     decode = sum(one.n_generated_tokens or 0 for one in done)
     return {"seconds": took, "prefill": prefill, "decode": decode, "needed": needed}
+
+
+async def served(model: str, n: int, max_tokens: int) -> dict[str, float]:
+    """A server that cotkit starts (``vllm:NAME``, ``llama.cpp:NAME``), asked for raw text."""
+    backend = Serve(model=model, api="completions", timeout_s=600)
+    await backend.generate(raw("Hello", 1))
+    began = time.perf_counter()
+    several = await asyncio.gather(*(backend.generate(one) for one in requests(n, max_tokens)))
+    seconds = time.perf_counter() - began
+    await backend.close()
+    tokens = [one.n_generated_tokens or 0 for answer in several for one in answer]
+    return {"seconds": seconds, "decode": sum(tokens)}
 
 
 def transformers_own(model: str, dtype: str, device: str, attention: str) -> tuple[Any, Any]:

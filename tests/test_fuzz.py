@@ -33,6 +33,7 @@ from cotkit.interop.ladders import read_sources
 from cotkit.interop.recorded import compare_recorded
 from cotkit.models import folder, gguf
 from cotkit.models.prices import read_prices
+from cotkit.models.weights import read_header
 from cotkit.types import Decoding, Message, Request
 from cotkit.workflows.completions_file import FieldNames, read_file
 from cotkit.workflows.score import ScoreQuestion, score_completions
@@ -328,7 +329,7 @@ def read_manifest(home: Path, content: bytes) -> None:
 
 
 def read_tensors(home: Path, content: bytes) -> None:
-    folder.count_elements(write(home, "model.safetensors", content))
+    read_header(write(home, "model.safetensors", content))
 
 
 def read_gguf(home: Path, content: bytes) -> None:

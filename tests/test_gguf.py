@@ -16,6 +16,7 @@ from tests import tiny_gguf
 from tests.tiny_gguf import CONTEXT, HEADS, HIDDEN, INNER, KEYS, LAYERS, WIDTHS, WINDOW
 
 MERGES = "tokenizer.ggml.merges"
+TOKENS, KINDS = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 
 pytest.importorskip("gguf", reason="conversion needs the extra hf")
 tokenizers = pytest.importorskip("tokenizers", reason="conversion needs the extra hf")
@@ -97,6 +98,7 @@ def test_logits_are_those_of_the_weights_written(
         ("llama", "a  12", ["a", "ĠĠ", "1", "2"], "smollm splits digits before any merge"),
         ("llama", "<|im_end|>x", ["<|im_end|>", "x"], "control tokens stay whole"),
         ("llama", "<call>", ["<call>"], "so do user-defined ones"),
+        ("llama3", "a 1234", ["a", "Ġ", "12", "3", "4"], "llama 3 splits digits by three"),
         ("qwen2", "e\u0301", ["Ã", "©"], "qwen2 composes characters first"),
         (
             "gemma3",
@@ -109,7 +111,8 @@ def test_logits_are_those_of_the_weights_written(
     ],
 )
 def test_tokens(tmp_path: Path, architecture: str, text: str, tokens: list[str], why: str) -> None:
-    tiny_gguf.write(tmp_path / "tiny.gguf", architecture)
+    extra = {"tokenizer.ggml.pre": "llama-bpe"} if architecture == "llama3" else {}
+    tiny_gguf.write(tmp_path / "tiny.gguf", architecture.replace("llama3", "llama"), extra=extra)
     folder = _convert(tmp_path / "tiny.gguf")
     written = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert written.encode(text).tokens == tokens, why
@@ -156,6 +159,14 @@ def test_a_chat_template_comes_along(tmp_path: Path) -> None:
         ("qwen2", {"extra": {MERGES: ["1 3"]}}, r"merge 1 \('1 3'\) needs '13', which is no token"),
         ("llama", {"extra": {MERGES: ["12"]}}, r"merge 1 \('12'\) needs '', which is no token"),
         ("llama", {"extra": {MERGES: [1, 2]}}, r"merge 1 \('1'\) needs '', which is no token"),
+        ("llama", {"extra": {KINDS: [3, 3]}}, "261 tokens, and the kinds of 2"),
+        ("llama", {"extra": {TOKENS: [7, 8]}}, r"tokens: 0 is no text: 7"),
+        ("llama", {"extra": {TOKENS: ["a", "b", "a"], KINDS: [1] * 3}}, "token 'a' stands twice"),
+        ("llama", {"extra": {"tokenizer.ggml.eos_token_id": 999}}, "is 999, and there are 261"),
+        ("llama", {"without": ["tokenizer.ggml.eos_token_id"]}, "no tokenizer.ggml.eos_token_id"),
+        ("llama", {"extra": {"tokenizer.ggml.add_bos_token": True}}, "begin token, and names none"),
+        ("llama", {"extra": {"llama.block_count": 10**9}}, "block_count is above its tensors"),
+        ("llama", {"factors": [1.0, 2.0, 3.0, 4.0]}, "other than those of Llama 3"),
     ],
 )
 def test_what_cannot_be_converted_is_refused_in_one_line(
@@ -181,7 +192,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    with pytest.raises(ModelLoadError, match=r"architecture 'mamba'.*gemma3, llama, qwen2"):
+    with pytest.raises(ModelLoadError, match=r"architecture 'mamba'.*serve/llama.cpp:"):
         gguf.convert(tmp_path / "other.gguf", tmp_path, print)
 
 
@@ -221,3 +232,67 @@ def test_a_header_that_lies_is_refused_before_it_is_believed(tmp_path: Path, hea
     with pytest.raises(ModelLoadError, match="not a whole GGUF file") as refused:
         gguf.convert(path, tmp_path, lambda _: None)
     assert "\n" not in str(refused.value)
+
+
+def test_rotary_factors_of_llama_3_become_its_rule(tmp_path: Path) -> None:
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    rope = {
+        "rope_type": "llama3",
+        "rope_theta": 500000.0,
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    config = transformers.LlamaConfig(head_dim=32, rope_parameters=rope)
+    plain = 1 / 500000.0 ** (torch.arange(0, 32, 2) / 32)
+    factors = plain / ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")[0]
+    path = tmp_path / "tiny.gguf"
+    extra = {"llama.rope.freq_base": 500000.0, "llama.attention.key_length": 32}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(WIDTHS, "llama", 32)
+        tiny_gguf.write(path, "llama", extra=extra, factors=factors.tolist())
+    written = json.loads((_convert(path) / "config.json").read_text())["rope_parameters"]
+    assert written.pop("rope_type") == rope.pop("rope_type")
+    assert written == pytest.approx(rope, rel=1e-4)
+
+
+def test_a_model_in_several_files_is_named_by_any_of_them(tmp_path: Path) -> None:
+    tiny_gguf.write(tmp_path / "whole.gguf", "qwen2")
+    tiny_gguf.write_parts(tmp_path, "qwen2")
+    second = tmp_path / "tiny-00002-of-00002.gguf"
+    assert gguf.count_numbers(second) == gguf.count_numbers(tmp_path / "whole.gguf")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    together = gguf.convert(second, folder, print)
+    (tmp_path / "alone").mkdir()
+    assert together == gguf.convert(tmp_path / "whole.gguf", tmp_path / "alone", print)
+    (tmp_path / "tiny-00001-of-00002.gguf").unlink()
+    with pytest.raises(ModelLoadError, match=r"tiny-00001-of-00002.gguf: no such file.*part of 2"):
+        gguf.convert(second, tmp_path, print)
+
+
+def test_an_unknown_quantisation_is_one_line_before_anything_is_written(tmp_path: Path) -> None:
+    path = tiny_gguf.write_llama(tmp_path / "odd.gguf")
+    name = b"blk.0.attn_q.weight"
+    data = bytearray(path.read_bytes())
+    at = data.index(name) + len(name) + 4 + 2 * 8  # number of dimensions, two of them
+    data[at : at + 4] = struct.pack("<I", 250)
+    path.write_bytes(data)
+    with pytest.raises(ModelLoadError, match=r"quantisation .* does not know \(number 250\)"):
+        gguf.convert(path, tmp_path, print)
+
+
+def test_another_architecture_is_read_by_transformers(tmp_path: Path) -> None:
+    path = tmp_path / "gpt2.gguf"
+    tiny_gguf.write_gpt2(path)
+    for name in ("config.json", "generation_config.json"):
+        (tmp_path / name).write_text("{broken")  # what lies beside it is not its own
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    conversion = gguf.convert(path, folder, print, "bfloat16")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    assert (model.config.model_type, model.dtype) == ("gpt2", torch.bfloat16)
+    assert {"model.safetensors", "tokenizer.json", "config.json"} <= conversion.hashes.keys()
+    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [1, 0]

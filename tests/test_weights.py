@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from cotkit.models import content, fetch
 from cotkit.models import folder as model_folder
 from cotkit.paths import resource
 from cotkit.types import Decoding, Message, Request
+from tests import tiny_gguf
 from tests.conftest import Sums
 from tests.tiny_gguf import write_llama
 
@@ -34,6 +36,10 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COTKIT_CACHE_DIR", str(tmp_path / "cache"))
 
 
+def exact(n_params: int) -> str:
+    return "float32"
+
+
 def refuse(text: str) -> None:
     raise AssertionError(text)
 
@@ -43,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COTKIT_CACHE_DIR", str(home))
-        return fetch.ensure_gguf(write_llama(home / "mine.gguf"), notify=print)
+        return fetch.ensure_gguf(write_llama(home / "mine.gguf"), notify=print, choose_dtype=exact)
 
 
 @pytest.fixture
@@ -286,7 +292,9 @@ def test_a_long_reading_says_how_far_it_is(plain: Path, monkeypatch: pytest.Monk
 def test_a_file_made_in_the_cache_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = fetch.ensure_gguf(write_llama(tmp_path / "mine.gguf"), notify=print)
+    folder = fetch.ensure_gguf(
+        write_llama(tmp_path / "mine.gguf"), notify=print, choose_dtype=exact
+    )
     monkeypatch.setattr(content, "_hash_file", refuse)
     model_folder.identify_folder(folder)
 
@@ -396,3 +404,89 @@ def test_resolving_says_both_names(snapshot: Path, plain: Path) -> None:
 
     assert local(snapshot).fingerprint == COMMIT
     assert local(snapshot).content == local(plain).content == local(plain).fingerprint
+
+
+# Number formats of one file: other bytes, the same weights.
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3"])
+def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
+    tmp_path: Path, architecture: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    from cotkit.backends.hf.loading import Int8Linear
+
+    path = tmp_path / "mine.gguf"
+    tiny_gguf.write(path, architecture, head_apart=architecture == "qwen2")
+    folders = {
+        dtype: fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _, dtype=dtype: dtype)
+        for dtype in ("float32", "bfloat16", "float16", "int8")
+    }
+    states = {dtype: load_file(folder / WEIGHTS) for dtype, folder in folders.items()}
+    for name, value in states["float32"].items():
+        for dtype in ("bfloat16", "float16"):
+            assert torch.equal(states[dtype][name], value.to(getattr(torch, dtype))), name
+        if not name.endswith(("_proj.weight", "lm_head.weight")):
+            assert torch.equal(states["int8"][name], value), name
+            continue
+        layer = torch.nn.Linear(*reversed(value.shape), bias=False)
+        layer.weight = torch.nn.Parameter(value)
+        rounded = Int8Linear(layer)
+        assert torch.equal(states["int8"][name], rounded.weight), name
+        assert torch.equal(states["int8"][name.removesuffix("weight") + "scale"], rounded.scale)
+    identities = {str(model_folder.identify_folder(folder)) for folder in folders.values()}
+    assert len(identities) == 1, "the same weights, whatever they are stored in"
+    assert len({model_folder.n_params(folder) for folder in folders.values()}) == 1
+    copied = shutil.copytree(folders["bfloat16"], tmp_path / "copied")
+    assert str(model_folder.identify_folder(copied)) in identities
+
+
+def test_a_folder_in_another_format_is_made_of_one_in_float32_without_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_llama(tmp_path / "mine.gguf")
+    exact_folder = fetch.ensure_gguf(path, notify=print, choose_dtype=exact)
+    direct = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")
+    part = tmp_path / "part"
+    part.mkdir()
+    conversion = fetch._reformat(exact_folder, part, "bfloat16", print)
+    assert (part / WEIGHTS).read_bytes() == (direct / WEIGHTS).read_bytes()
+    assert conversion.fingerprint == model_folder.identify_folder(direct).fingerprint
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma3"])
+def test_int8_that_is_stored_answers_as_int8_that_is_made_at_loading(
+    tmp_path: Path, architecture: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    from cotkit.backends.hf.forward import make_context
+    from cotkit.backends.hf.loading import load_network
+    from cotkit.backends.hf.source import choose_placement
+
+    path = tmp_path / "mine.gguf"
+    tiny_gguf.write(path, architecture, head_apart=architecture == "qwen2")
+    placement = choose_placement("cpu", "int8", None)
+    logits: list[object] = []
+    for dtype in ("float32", "int8"):
+        folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _, dtype=dtype: dtype)
+        network = load_network(folder, placement, print)
+        context = make_context(network)
+        context.add()
+        with torch.inference_mode():
+            logits.append(context.forward([[5, 6, 7, 8]]))
+    assert torch.equal(*logits)
+
+
+def test_a_forged_manifest_does_not_make_other_weights_the_same(tmp_path: Path) -> None:
+    path = write_llama(tmp_path / "mine.gguf")
+    folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")
+    before = model_folder.identify_folder(folder)
+    flip_a_byte(folder / WEIGHTS)
+    manifest = model_folder.read_manifest(folder)
+    assert manifest is not None
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    files = {**manifest.files, WEIGHTS: digest}
+    model_folder.write_manifest(folder, replace(manifest, files=files))
+    assert model_folder.identify_folder(folder) != before

@@ -54,10 +54,12 @@ def write(
     head_apart: bool = False,
     without: Sequence[str] = (),
     extra: Mapping[str, object] | None = None,
+    factors: Sequence[float] = (),
 ) -> Weights:
     """Write a file; returns its weights as transformers names them, rounded as stored.
 
-    ``without``: keys and tensors to leave out; ``extra``: metadata to add or change.
+    ``without``: keys and tensors to leave out; ``extra``: metadata to add or change;
+    ``factors``: of the rotary frequencies.
     """
     from gguf import GGMLQuantizationType, GGUFWriter, dequantize, quantize
 
@@ -77,11 +79,83 @@ def write(
         stored, source = _stored(architecture, name, data)
         if source not in without:
             writer.add_tensor(source, stored, raw_dtype=kind)
+    if factors:
+        writer.add_tensor("rope_freqs.weight", np.array(factors, dtype=np.float32))
+    _finish(writer)
+    return expected
+
+
+def _finish(writer: Any) -> None:  # noqa: ANN401  gguf is optional
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return expected
+
+
+def write_parts(folder: Path, architecture: str) -> None:
+    """The same file as ``write`` makes, in two parts: ``tiny-0000?-of-00002.gguf``."""
+    from gguf import GGUFReader, GGUFWriter
+
+    write(folder / "tiny.gguf", architecture)
+    tensors = GGUFReader(folder / "tiny.gguf").tensors
+    for number, part in enumerate((tensors[:5], tensors[5:]), 1):
+        writer = GGUFWriter(folder / f"tiny-{number:05d}-of-00002.gguf", architecture)
+        for key, value in _metadata(architecture).items() if number == 1 else ():
+            if key != "general.architecture":
+                _add(writer, key, value)
+        writer.add_uint16("split.count", 2)
+        for tensor in part:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        _finish(writer)
+
+
+def write_gpt2(path: Path) -> None:
+    """A model of an architecture that transformers reads and cotkit does not convert."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, "gpt2")
+    tokens, kinds, merges = _byte_tokens()
+    for key, value in {
+        "gpt2.context_length": 1024,  # else transformers has not its own
+        "gpt2.embedding_length": HIDDEN,
+        "gpt2.block_count": 1,
+        "gpt2.feed_forward_length": 4 * HIDDEN,
+        "gpt2.attention.head_count": HEADS,
+        "gpt2.attention.layer_norm_epsilon": 1e-5,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 0,
+    }.items():
+        _add(writer, key, value)
+    norms = {f"{name}.{kind}": (HIDDEN,) for name in ("attn_norm", "ffn_norm") for kind in BOTH}
+    layer = {
+        **norms,
+        "attn_qkv.weight": (3 * HIDDEN, HIDDEN),
+        "attn_qkv.bias": (3 * HIDDEN,),
+        "attn_output.weight": (HIDDEN, HIDDEN),
+        "attn_output.bias": (HIDDEN,),
+        "ffn_up.weight": (4 * HIDDEN, HIDDEN),
+        "ffn_up.bias": (4 * HIDDEN,),
+        "ffn_down.weight": (HIDDEN, 4 * HIDDEN),
+        "ffn_down.bias": (HIDDEN,),
+    }
+    shapes = {
+        "token_embd.weight": (len(tokens), HIDDEN),
+        "position_embd.weight": (1024, HIDDEN),
+        **{f"blk.0.{name}": shape for name, shape in layer.items()},
+        "output_norm.weight": (HIDDEN,),
+        "output_norm.bias": (HIDDEN,),
+    }
+    for name, shape in shapes.items():
+        writer.add_tensor(name, np.random.default_rng(1).normal(0, 0.3, shape).astype(np.float32))
+    _finish(writer)
+
+
+BOTH = ("weight", "bias")
 
 
 def _shapes(architecture: str, n_tokens: int, head_apart: bool) -> dict[str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from cotkit.backends._hosted.keys import is_given
 from cotkit.backends._openai.services import load_services
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.models import catalogue
@@ -27,6 +28,8 @@ _LM_EVAL_PARAMS = {
     "max_retries": "max_tries",
     "timeout": "timeout_s",
 }
+_STARTED = ("vllm", "sglang")
+"""Services that are started where ``vllm/ORG/NAME`` comes without an address."""
 _ENDPOINT = re.compile(r"(/chat/completions|/completions|/v1/messages)/*$")
 
 
@@ -34,7 +37,8 @@ def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
     """Return the backend that a model's name means, and the model's name there (may be empty).
 
     ``backend/name`` names both; a bare catalogue name, a folder, a ``.gguf`` file and a hub id
-    ``owner/name`` are local models; ``groq/name`` and its like are services of ``services.toml``.
+    ``owner/name`` are local models; ``groq/name`` and its like are services of ``services.toml``;
+    ``vllm/owner/name`` without an address is ``serve/vllm:owner/name``.
     ``--model hf --model-args pretrained=X`` (lm-eval's way) too,
     and lm-eval's names of hosted models: ``--model local-chat-completions --model-args
     base_url=http://127.0.0.1:8000/v1/chat/completions,model=NAME``.
@@ -45,6 +49,10 @@ def find_backend(model: str, args: Mapping[str, str]) -> tuple[Spec, str]:
     """
     params = {key.replace("-", "_"): value for key, value in args.items()}
     backend, name = _split_model(model, params.pop("pretrained", None))
+    service, _, weights = name.partition("/")
+    is_bare = model.startswith(f"{service}/") and service in _STARTED and "/" in weights
+    if is_bare and "base_url" not in params and not is_given(f"{service.upper()}_BASE_URL"):
+        backend, name = "serve", f"{service}:{weights}"
     if backend in _LM_EVAL:
         backend, name, params = _from_lm_eval(backend, name, params)
     return Spec(name=backend, params=params), name

@@ -11,9 +11,9 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
@@ -180,6 +180,8 @@ class Simulated:
             words = ["I", "cannot", "say."]
         elif turn.kind == "review":
             words = self._review(turn, problem, sample)
+        elif turn.kind == "work":
+            words = self._work(request.messages[-1].content, problem, sample).split(" ")
         else:
             words = self._words(turn, self._answer(turn, problem, sample, n_thought))
         return self._make_completion(request, words, n_thought)
@@ -230,6 +232,34 @@ class Simulated:
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
 
+    def _work(self, prompt: str, problem: Problem, sample: int) -> str:
+        """Write what is neither an answer nor a review: a list, a step, a choice, a score, code.
+
+        A choice is the commonest answer. A score tells right from wrong as often as the model
+        knows: always where it solves all by reasoning, by chance where it solves nothing.
+        """
+        label = prompt[prompt.rfind("\n") + 1 : -1]
+        if label == "A":
+            turn = read_turn((Message(role="user", content=prompt),))
+            answer = self._answer(replace(turn, reasons=True), problem, sample, 0)
+            return f"\ndef solution():\n    return {answer}"
+        if label in _LISTS:
+            n_lines = int(match[1]) if (match := _COUNT.search(prompt)) else 2
+            return "\n".join(["", *(f"{i + 1}. Part {i + 1}" for i in range(n_lines))])
+        if label == "Choice":
+            answers = [x[1] for x in map(_ANSWER_LINE.search, _CANDIDATE.split(prompt)[1:]) if x]
+            common = max(answers, key=answers.count, default="")
+            return str(answers.index(common) + 1 if answers else 1)
+        if label != "Score":
+            return f"thus part {self._draw('part', prompt, sample):.6f}."
+        drawn = self._draw("score", prompt, sample)
+        candidate = _ANSWER_LINE.search(prompt.partition("\nProposed answer:")[2])
+        if candidate is None:
+            return str(1 + int(10 * drawn))
+        is_right = candidate[1] == possible_answers(problem, _WRONG)[0]
+        is_seen = drawn < (1 + self.solve_rate(reasons=True)) / 2
+        return "9" if is_right is is_seen else "2"
+
     def _answer(self, turn: SimulatedTurn, problem: Problem, sample: int, n_thought: int) -> str:
         if turn.kind == "extract" and turn.before is not None:
             return turn.before
@@ -268,8 +298,17 @@ class Simulated:
 
 
 _LABELLED = re.compile(r"(?:^|\n\n)Input: (.*?)\nOutput:(.*?)(?=\n\nInput: |$)", re.DOTALL)
-_REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
-_QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
+_REASONS = re.compile(r"^A: (?!The answer is|\.\.\.)\S|only a draft of", re.MULTILINE)
+_LISTS = frozenset({"Smaller questions", "Checks", "Skeleton"})
+_LABELS = r"Smaller questions|Principle|Checks|Finding|Skeleton|Point \d+|Next step|Choice|Score"
+_OTHER_LABELS = r"A|Smaller question|Check|Steps so far|Proposed answer"
+_WORK = re.compile(rf"\n(?:{_LABELS}):\Z")  # how our prompts for parts of an answer end
+_PROGRAM = re.compile(r"\ndef solution\(\):\n.*\nA:\Z", re.DOTALL)
+_QUESTION = re.compile(
+    rf"^Q: (.*?)\n(?:(?:{_LABELS}|{_OTHER_LABELS}):|Now the )", re.MULTILINE | re.DOTALL
+)
+_COUNT = re.compile(r"(?:up to|question:) (\d+) ")  # of the lines of a list
+_CANDIDATE = re.compile(r"^Answer \d+: ", re.MULTILINE)
 _CHAIN_RESULT = re.compile(r"gives (.+?)\.(?= The answer is|$)")
 _ANSWER_LINE = re.compile(r"[Tt]he answer is ([^\n]+?)\.(?=\s|$)")
 _CUE = re.compile(r"[Tt]he answer is$")
@@ -297,12 +336,16 @@ def read_labels(prompt: str) -> LabelPrompt | None:
     return LabelPrompt(exemplars=exemplars, text=pairs[-1][0])
 
 
+TurnKind: TypeAlias = Literal["answer", "extract", "review", "improve", "work"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedTurn:
     """A request as the simulator understands it."""
 
-    kind: Literal["answer", "extract", "review", "improve"]
-    """First answer; answer to the reasoning before it; review of an answer; answer after that."""
+    kind: TurnKind
+    """First answer; answer to the reasoning before it; review of an answer; answer after that; part
+    of an answer: a list, a step, a choice, a score, code."""
     question: str | None
     """The words of the last question of the first message; None if it asks none."""
     reasons: bool
@@ -353,11 +396,12 @@ def possible_answers(problem: Problem, wrong: str) -> tuple[str, ...]:
     return right, *letters
 
 
-def _turn_kind(messages: Sequence[Message]) -> Literal["answer", "extract", "review", "improve"]:
+def _turn_kind(messages: Sequence[Message]) -> TurnKind:
     users = [message.content for message in messages[::2]]
     takes_turns = all(m.role == ("user", "assistant")[i % 2] for i, m in enumerate(messages))
     if not messages[2:]:
-        return "answer"
+        last = users[-1]
+        return "work" if _WORK.search(last) or _PROGRAM.search(last) else "answer"
     if takes_turns and len(users) % 2 == 0 and _REVIEW.search(users[-1]):
         return "review"
     if takes_turns and len(users) % 2 and _REVIEW.search(users[-2]) and _IMPROVE.search(users[-1]):
@@ -369,7 +413,7 @@ def _before(messages: Sequence[Message], kind: str) -> str | None:
     if kind == "extract":
         match = _CHAIN_RESULT.search(messages[1].content)
         return match[1] if match else None
-    if kind == "answer":
+    if kind in {"answer", "work"}:
         return None
     reply = messages[-2 if kind == "review" else -4].content
     answers = _ANSWER_LINE.findall(reply)

@@ -22,6 +22,7 @@ from cotkit.cli import (
     plan,
     report,
     resume,
+    run,
     scale,
     score,
     show,
@@ -29,6 +30,7 @@ from cotkit.cli import (
 )
 from cotkit.cli.config import ConfiguredCommand, load_defaults
 from cotkit.cli.options import CommandGroup
+from cotkit.cli.study import StudyCommand
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.printable import printable
 
@@ -75,11 +77,14 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
         load_defaults(ctx)
 
 
-app.command("compare", cls=ConfiguredCommand)(compare.command)
+app.command("compare", cls=StudyCommand)(compare.command)
 app.command("demo")(demo.command)
 app.command("plan", cls=ConfiguredCommand)(plan.command)
 app.command("resume", cls=ConfiguredCommand)(resume.command)
-app.command("scale", cls=ConfiguredCommand)(scale.command)
+app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    run.run
+)
+app.command("scale", cls=StudyCommand)(scale.command)
 app.command("score", cls=ConfiguredCommand)(score.command)
 app.command("report", cls=ConfiguredCommand)(report.command)
 app.command("doctor")(doctor.command)

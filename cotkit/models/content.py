@@ -60,6 +60,17 @@ def remember_hash(path: Path, digest: str) -> None:
         _remember(str(path.resolve()), [*_state(path.stat()), digest])
 
 
+def remember_weights(content: str, weights: str) -> None:
+    """Remember that a folder of this content was made here of weights known by another hash."""
+    if content != weights:
+        _remember(f"content:{content}", weights)
+
+
+def weights_of(content: str) -> str:
+    """Return what the weights of a folder of this content are known by: the hash in float32."""
+    return str(_load_memory().get(f"content:{content}", content))
+
+
 def commit_of(folder: Path) -> str | None:
     """Return the commit that names a folder of the hub's cache; None: it is another folder."""
     is_snapshot = folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name)

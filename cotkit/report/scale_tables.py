@@ -30,7 +30,7 @@ from cotkit.analysis.scale.values import (
     Step,
     ThinnedOnset,
 )
-from cotkit.report.comparison_tables import outcome_warnings
+from cotkit.report.comparison_tables import left_out_warnings, outcome_warnings
 from cotkit.report.document import (
     UNWALLED,
     Curve,
@@ -140,6 +140,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
             _jumps_table(scale),
             *_metric_tables(scale),
             *_bias_tables(scale),
+            *([_published_table(scale)] if scale.published else []),
             _frontier_table(scale.prices, timing=timing),
             _equal_tokens_table(scale.prices),
             _checks_table(scale),
@@ -163,6 +164,7 @@ def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
 
     Of one scale for each gain, of several together.
     """
+    yield from left_out_warnings([note for scale in scales for note in scale.notes])
     outcomes: dict[str, Counter[Outcome]] = {}
     for scale in scales:
         for arm, counts in (scale.origin.outcomes if scale.origin is not None else {}).items():
@@ -184,7 +186,8 @@ def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
 
 def _answer_table(scales: Sequence[Scale]) -> Table:
     """Return a row for each arm: where help begins, and what it gains at the largest size."""
-    several, by_family = len(scales) > 1, _share_benches(scales)
+    by_family = _share_benches(scales)
+    by_bench = len(scales) > 1 and (not by_family or len({s.bench for s in scales}) > 1)
     rows = [
         (scale, answer, largest)
         for scale in scales
@@ -199,7 +202,7 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
     def make_row(scale: Scale, answer: OnsetAnswer, point: Point) -> Iterator[Field]:
         onset, cost = answer.onset, costs.get((point.rung.model, answer.arm))
         usd = None if cost is None else cost.usd
-        yield Field("bench", "benchmark", scale.bench, when=several and not by_family)
+        yield Field("bench", "benchmark", scale.bench, when=by_bench)
         yield Field("family", "family", scale.family or "several", when=by_family)
         yield Field("arm", "arm", answer.arm)
         yield Field("lower", begins, _size_of(onset.lower, answer, scale))
@@ -902,6 +905,31 @@ def _known_costs(prices: Sequence[CostPoint], *, timing: bool) -> list[Cost]:
         if (timing or cost != "seconds")
         and any(getattr(price, cost) is not None for price in prices)
     ]
+
+
+def _published_table(scale: Scale) -> Table:
+    """Return what a paper found, family by family, the smallest model first."""
+    sources = dict.fromkeys(curve.source for curve in scale.published)
+    rows = [
+        (curve, model, n_params, rate)
+        for curve in scale.published
+        for model, n_params, rate in sorted(curve.points, key=lambda point: point[1] or 0)
+    ]
+    return make_table(
+        "published",
+        "Published beside it",
+        (
+            (
+                Field("family", "family", curve.family),
+                Field("model", "model", model),
+                Field("size", "parameters", n_params, "params"),
+                Field("arm", "arm", curve.arm),
+                Field("rate", "solve rate %", rate, "share"),
+            )
+            for curve, model, n_params, rate in rows
+        ),
+        note=f"{'; '.join(sources)}; other models, prompts and problems than those here",
+    )
 
 
 def _runs_table(scale: Scale) -> Table:

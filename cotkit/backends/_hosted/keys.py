@@ -53,6 +53,11 @@ def first_set(variables: Sequence[str]) -> str:
     return next((name for name in variables if _read_variable(name)), variables[0])
 
 
+def is_given(variable: str) -> bool:
+    """Return whether the environment, or ``.env`` here, gives a variable a value."""
+    return bool(_read_variable(variable))
+
+
 def choose_address(
     base_url: str | None, variable: str, *, secrets: Iterable[str], trusted: Iterable[str] = ()
 ) -> str | None:

@@ -7,22 +7,27 @@ import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotkit.backends.hf import generation_config as generation_settings
 from cotkit.backends.hf import template
 from cotkit.backends.hf.source import (
     EngineConfig,
+    LoadOptions,
     LocalModel,
     Placement,
     StoredIdentity,
     chat_template_hash,
     choose_placement,
+    choose_replicas,
     find_in_catalogue,
+    hash_code,
     match_stored,
     package_versions,
     quantisation,
     resolve,
+    resolve_adapter,
 )
 from cotkit.backends.hf.thinking import thinking_room
 from cotkit.errors import UsageError
@@ -69,8 +74,9 @@ class Hf:
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None
     """Most sequences at once, at least 1; None: as many as memory allows (at most 32; GPU: 128)."""
-    replicas: int = 1
-    """Processes with a copy of the model each, one for each GPU or share of the CPU's cores."""
+    replicas: int | str = 1
+    """Processes with a copy of the model each, one for each GPU or share of the CPU's cores; auto:
+    as many as there are GPUs that hold it whole."""
     chat: bool = False
     """Render messages with the model's chat template; False: contents joined, nothing between."""
     revision: str | None = None
@@ -82,6 +88,13 @@ class Hf:
     ``transformers``; ``off``: they do not. How tokens are drawn is always what the run says."""
     chat_template_kwargs: str = ""
     """A JSON object of variables for the chat template, e.g. ``{"enable_thinking": false}``."""
+    adapter: str | None = None
+    """Folder or hub name of a LoRA adapter, which peft merges into the weights."""
+    attn_implementation: str = ""
+    """Attention of transformers, such as ``eager`` or ``flash_attention_2``, with padded rows;
+    empty: our own, packed, where that is exact."""
+    trust_remote_code: bool = False
+    """Whether Python code that lies with a model may run; read it first."""
     notify: Notify = field(default=say_nothing, repr=False, compare=False)
     """Called with what a user should read; the runner sets it."""
     stored_as: StoredIdentity | None = field(default=None, repr=False, compare=False)
@@ -91,8 +104,8 @@ class Hf:
         """Check the fields before anything is loaded."""
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch_size={self.batch_size} is below 1")
-        if self.replicas < 1:
-            raise UsageError(f"replicas={self.replicas} is below 1")
+        if self.replicas != "auto" and (isinstance(self.replicas, str) or self.replicas < 1):
+            raise UsageError(f"replicas={self.replicas} is below 1", hint="a number, or auto")
         if self.generation_config not in ("model", "off"):
             raise UsageError(
                 f"unknown generation_config {self.generation_config!r}", hint="model or off"
@@ -208,12 +221,24 @@ class Hf:
             "reasoning": template.reasoning_form(
                 folder, chat=self.chat, kwargs=self._template_kwargs
             ),
-            "adapter": model_folder.describe_adapter(folder),
+            "adapter": self._describe_adapter(folder),
+            "attn_implementation": self.attn_implementation,
+            "trust_remote_code": hash_code(folder) if self.trust_remote_code else "",
             "raw_prompt": "nothing appended"
             if not self.chat and template.drops_appended_tokens(folder)
             else "",
         }
         return {name: value for name, value in settings.items() if value not in ("", "{}")}
+
+    def _describe_adapter(self, folder: Path) -> str:
+        own = model_folder.describe_adapter(self._adapter or folder)
+        if self._adapter is None:
+            return own
+        return f"{own}, {model_folder.identify_folder(self._adapter, self.notify).content[:16]}"
+
+    @functools.cached_property
+    def _adapter(self) -> Path | None:
+        return None if self.adapter is None else resolve_adapter(self.adapter, self.notify)
 
     @functools.cached_property
     def _logits_settings(self) -> dict[str, Any]:
@@ -241,11 +266,20 @@ class Hf:
             revision=self.revision,
             accept_terms=self.accept_terms,
             notify=self.notify,
+            choose_dtype=self._storage_dtype,
+            with_code=self.trust_remote_code,
         )
+
+    def _storage_dtype(self, n_params: int) -> str:
+        dtype = self._place(n_params).dtype
+        return "float32" if dtype == "int8" and self.adapter is not None else dtype
+
+    def _place(self, n_params: int | None) -> Placement:
+        return choose_placement(self.device, self.dtype, n_params)
 
     @functools.cached_property
     def _placement(self) -> Placement:
-        return choose_placement(self.device, self.dtype, model_folder.n_params(self._source.folder))
+        return self._place(model_folder.n_params(self._source.folder))
 
     @functools.cached_property
     def _prompter(self) -> Prompter:
@@ -265,12 +299,21 @@ class Hf:
             template_kwargs=self._template_kwargs,
             end_texts=template.end_of_turn_tokens(self._source.folder),
             logits_settings=self._logits_settings,
+            options=LoadOptions(
+                adapter=self._adapter,
+                attn_implementation=self.attn_implementation,
+                trust_remote_code=self.trust_remote_code,
+            ),
             content=self._source.content,
         )
-        if self.replicas > 1:
+        n_replicas = self.replicas
+        if isinstance(n_replicas, str):
+            n_params = model_folder.n_params(self._source.folder)
+            n_replicas = choose_replicas(self._placement, n_params)
+        if n_replicas > 1:
             from cotkit.backends.hf.workers import Replicas
 
-            return Replicas(self.replicas, config, lambda: self.notify)
+            return Replicas(n_replicas, config, lambda: self.notify)
         from cotkit.backends.hf.engine import Engine
 
         return Engine(config, self._prompter, lambda: self.notify)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
+from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    DynamicCache,
+    GenerationConfig,
+    PreTrainedModel,
+)
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
@@ -18,12 +27,15 @@ from cotkit.backends.hf.dense import DenseContext, count_bytes, is_joinable
 from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
 from cotkit.backends.hf.sequence import first_line
-from cotkit.backends.hf.source import Placement
+from cotkit.backends.hf.source import DEFAULTS, LoadOptions, Placement
 from cotkit.errors import BackendError, ModelLoadError
+from cotkit.models.folder import WEIGHTS_NAME, holds_int8
 from cotkit.types import Notify
 
 
-def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
+def load_network(
+    folder: Path, placement: Placement, notify: Notify, options: LoadOptions = DEFAULTS
+) -> Network:
     """Load weights for inference.
 
     Raises:
@@ -34,33 +46,69 @@ def load_network(folder: Path, placement: Placement, notify: Notify) -> Network:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
-    device_map: Any = "auto" if placement.spread else {"": placement.device}
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32 if placement.dtype == "int8" else getattr(torch, placement.dtype),
-            device_map=None if placement.device == "cpu" else device_map,
-            output_loading_info=True,
-            trust_remote_code=False,  # else transformers asks on the terminal
-            local_files_only=True,  # a folder names no other place to load from
-        )
+        if placement.dtype == "int8" and holds_int8(folder):
+            model = _load_rounded(folder)
+        else:
+            model = _load_folder(folder, placement, options)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
+    model.eval()
+    return _choose_mode(model, folder.name, notify, may_pack=not options.attn_implementation)
+
+
+def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> PreTrainedModel:
+    """Load a folder; numbers that are stored as they are used are mapped and not copied."""
+    more = {"attn_implementation": name} if (name := options.attn_implementation) else {}
+    device_map: Any = "auto" if placement.spread else {"": placement.device}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype="auto" if placement.dtype == "int8" else getattr(torch, placement.dtype),
+        device_map=None if placement.device == "cpu" else device_map,
+        output_loading_info=True,
+        trust_remote_code=options.trust_remote_code,  # None: it asks on the terminal
+        local_files_only=True,  # a folder names no other place to load from
+        **more,
+    )
     model, report = loaded
     if unset := sorted(report["missing_keys"]):
         raise ModelLoadError(f"{folder}: the weights lack {unset[0]} (and {len(unset) - 1} more)")
-    model.eval()
+    if options.adapter is not None:
+        peft = importlib.import_module("peft")
+        model = peft.PeftModel.from_pretrained(model, str(options.adapter)).merge_and_unload()
     if placement.dtype == "int8":
         to_int8(model)
-    return _choose_mode(model, folder.name, notify)
+        model.float()
+        model.config.dtype = torch.float32
+    return model
 
 
-def _choose_mode(model: PreTrainedModel, name: str, notify: Notify) -> Network:
+def _load_rounded(folder: Path) -> PreTrainedModel:
+    """Load what cotkit converted to int8: mapped, no number is copied."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    to_int8(model)
+    state = load_file(folder / WEIGHTS_NAME)
+    unset, unknown = model.load_state_dict(state, strict=False, assign=True)
+    if config.tie_word_embeddings:
+        head = nn.Linear(1, 1, bias=False, device="meta")
+        head.weight = model.get_input_embeddings().weight
+        model.set_output_embeddings(Int8Linear(head))
+        unset = [name for name in unset if not name.startswith("lm_head.")]
+    if unset or unknown:
+        raise ModelLoadError(f"{folder}: the weights lack {[*unset, *unknown][0]}")
+    model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
+
+
+def _choose_mode(model: PreTrainedModel, name: str, notify: Notify, *, may_pack: bool) -> Network:
     """Return the model in the first of the modes that gives each sequence its own logits."""
     embeddings: Any = model.get_input_embeddings()
     device = embeddings.weight.device
     most = _most_positions(model)
-    if _has_plain_cache(model) and (n_bytes := _packed_bytes(model, device)) is not None:
+    n_bytes = _packed_bytes(model, device) if may_pack and _has_plain_cache(model) else None
+    if n_bytes is not None:
         return Network(model=model, device=device, most_positions=most, bytes_per_token=n_bytes)
     for shares in (True, False):
         dense = Network(
@@ -267,6 +315,7 @@ def _logits_together(
 # The rounding of a token depends on no other token, so that sequences do not depend on their batch.
 
 
+_ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
 _INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
 
 
@@ -279,8 +328,8 @@ class Int8Linear(nn.Module):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        rounded, scale = _round_to_int8(layer.weight.detach().float())
-        self.in_features, self.out_features = layer.in_features, layer.out_features
+        blocks = [_round_to_int8(rows.float()) for rows in layer.weight.detach().split(_ROWS)]
+        rounded, scale = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
         self.register_buffer("scale", scale.t())  # [1, out]
         self.bias = layer.bias

@@ -40,7 +40,9 @@ class Scheduler:
         self._config = config
         self._prompter = prompter
         self._notify = notify
-        self._network = loading.load_network(config.folder, config.placement, notify())
+        self._network = loading.load_network(
+            config.folder, config.placement, notify(), config.options
+        )
         self._end_ids = loading.end_ids(self._network, prompter.tokenizer, config.end_texts)
         is_packed = self._network.mode == "packed"
         self._tree = PrefixTree(tokens_to_share(self._network), splits=is_packed)

@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from cotkit.inputs import parse_json, read_bytes
 from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry
+from cotkit.models.content import file_hash
 from cotkit.types import BackendInfo, Notify
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -44,10 +45,20 @@ class LocalModel:
     """A hash of the folder's content, the same wherever it lies."""
 
 
-def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Notify) -> LocalModel:
+def resolve(
+    model: str,
+    *,
+    revision: str | None,
+    accept_terms: bool,
+    notify: Notify,
+    choose_dtype: Callable[[int], str] = lambda _: "float32",
+    with_code: bool = False,
+) -> LocalModel:
     """Find a model: folder, GGUF file, catalogue name, or hub name; fetches it if need be.
 
-    ``MODEL@REVISION`` is a checkpoint: a revision of the hub, or a folder in the model's own.
+    ``choose_dtype`` maps a number of parameters to the number format in which what cotkit converts
+    is kept; ``with_code``: fetch Python files, too. ``MODEL@REVISION`` is a checkpoint: a revision
+    of the hub, or a folder in the model's.
 
     Raises:
         UnknownNameError: none of these.
@@ -64,14 +75,19 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
         own = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
         folder = model_folder.checkpoint_folder(own, checkpoint)
     elif entry is not None and revision is None:
-        folder = fetch.ensure_model(entry.name, notify=notify, accept_terms=accept_terms)
+        dtype = "float32" if entry.source is None else choose_dtype(entry.n_params)
+        folder = fetch.ensure_model(
+            entry.name, notify=notify, accept_terms=accept_terms, dtype=dtype
+        )
     elif path.is_dir():
         folder = path if checkpoint is None else model_folder.checkpoint_folder(path, checkpoint)
     elif path.suffix == ".gguf":
-        folder = fetch.ensure_gguf(path, notify=notify)
+        folder = fetch.ensure_gguf(path, notify=notify, choose_dtype=choose_dtype)
     elif _HUB_NAME.fullmatch(model):
         try:
-            folder = fetch.fetch_snapshot(model, revision=revision, notify=notify)
+            folder = fetch.fetch_snapshot(
+                model, revision=revision, notify=notify, with_code=with_code
+            )
         except CotkitError as missing:  # its owner may be a service, too: google/gemini-...
             missing.hint = "; ".join(filter(None, (missing.hint, suggest_service(model))))
             raise
@@ -82,6 +98,26 @@ def resolve(model: str, *, revision: str | None, accept_terms: bool, notify: Not
     model_folder.check_folder(folder)
     identity = model_folder.identify_folder(folder, notify)
     return LocalModel(folder=folder, fingerprint=identity.fingerprint, content=identity.content)
+
+
+def resolve_adapter(name: str, notify: Notify) -> Path:
+    """Find a LoRA adapter: a folder, or the hub's.
+
+    Raises:
+        MissingDataError: it is not on this machine and cannot be reached.
+        ModelLoadError: it is no adapter, or peft is not installed.
+    """
+    path = Path(name).expanduser()
+    if not path.is_dir() and _HUB_NAME.fullmatch(name):
+        return fetch.fetch_snapshot(name, notify=notify, check=model_folder.check_adapter)
+    model_folder.check_adapter(path)
+    return path
+
+
+def hash_code(folder: Path) -> str:
+    """Return the hash of the Python files in a folder."""
+    files = {path.name: file_hash(path) for path in sorted(folder.glob("*.py"))}
+    return content_hash("model-code", files)[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +242,21 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What a user may say of how weights become a network."""
+
+    adapter: Path | None = None
+    """Folder of a LoRA adapter, which peft merges into the weights."""
+    attn_implementation: str = ""
+    """One of transformers' for the model's own attention; empty: ours where it is exact."""
+    trust_remote_code: bool = False
+    """Whether Python code of the model's folder may run."""
+
+
+DEFAULTS = LoadOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What an engine runs, and where."""
 
@@ -225,11 +276,13 @@ class EngineConfig:
     """Tokens that end an answer besides those that the folder calls end tokens."""
     logits_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the generation config asks of every text; see ``generation_config.py``."""
+    options: LoadOptions = DEFAULTS
+    """How it is loaded."""
     content: str = ""
     """What the folder must hold when it is loaded: ``LocalModel.content``; empty: not checked."""
 
 
-def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
+def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement:
     """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
 
     Networks below 10 million parameters are float32 everywhere: they gain nothing from less, and
@@ -250,7 +303,7 @@ def choose_placement(device: str, dtype: str, n_params: int) -> Placement:
         kind = chosen.partition(":")[0]
         old = kind == "cuda" and 0 < major < _BFLOAT16_SINCE
         slow = kind == "cpu" and not _FAST_BFLOAT16 & _cpu_flags()
-        small = n_params < _SMALL
+        small = n_params is not None and n_params < _SMALL
         dtype = "float32" if slow or small else "float16" if old else "bfloat16"
     if dtype == "int8" and chosen != "cpu":
         raise UsageError(f"dtype=int8 is for CPUs, not for {chosen}", hint="add device=cpu")
@@ -282,23 +335,50 @@ def _is_apple() -> bool:
     return platform.system() == "Darwin" and platform.machine() == "arm64"
 
 
+def choose_replicas(placement: Placement, n_params: int | None) -> int:
+    """Return how many GPUs hold a copy of the model each; 1 where one does not hold it all.
+
+    A model that is spread over cards computes on one of them at a time.
+    """
+    cards = _cuda_cards()
+    if placement.device != "cuda" or n_params is None:
+        return 1
+    n_bytes = (4 if placement.dtype == "float32" else 2) * n_params * _ROOM_BESIDE
+    return max(1, len(cards)) if all(memory >= n_bytes for _, memory in cards) else 1
+
+
+_ROOM_BESIDE = 1.3  # weights, and what their sequences need
+
+
 def _cuda_major() -> int:
-    """Return the major compute capability of the first GPU that torch can use; 0: none.
+    """Return the major compute capability of the first GPU that torch can use; 0: none."""
+    build = package_versions()["torch"].partition("+")[2]
+    if build.startswith("rocm"):
+        return _BFLOAT16_SINCE if Path("/dev/kfd").exists() else 0
+    cards = _cuda_cards()
+    return cards[0][0] if cards else 0
+
+
+def _cuda_cards() -> list[tuple[int, int]]:
+    """Return (major compute capability, bytes of memory) of each GPU that torch can use.
 
     Asks the driver, which is what torch does.
     """
     build = package_versions()["torch"].partition("+")[2]
-    if build.startswith("cpu") or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return 0
-    if build.startswith("rocm"):
-        return _BFLOAT16_SINCE if Path("/dev/kfd").exists() else 0
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if build.startswith(("cpu", "rocm")) or hidden:
+        return []
     name = "nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
     except OSError:
-        return 0
-    count, major = ctypes.c_int(0), ctypes.c_int(0)
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return 0
-    driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, 0)
-    return major.value
+        return []
+    count, major, memory = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_size_t(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    cards: list[tuple[int, int]] = []
+    for card in range(count.value):
+        driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, card)
+        driver.cuDeviceTotalMem_v2(ctypes.byref(memory), card)
+        cards.append((major.value, memory.value))
+    return cards

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ _GEMMA_LAYERS_PER_GLOBAL = 6  # every sixth layer attends globally; the files do
 _GEMMA_LOCAL_ROPE_THETA = 10_000.0  # of the sliding layers; the files do not say it
 _GEMMA_27B_LAYERS = 62  # the one size whose attention is scaled by hidden size over heads
 
-_END_TOKENS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>")
+_END_TOKENS = (
+    *("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>"),
+    *("<|eom_id|>", "<|return|>", "<|call|>", "<|end|>", "<|EOT|>", "<｜end▁of▁sentence｜>"),
+)
 """Control tokens that end a text whatever the file calls its end token (as llama.cpp does)."""
 
 
@@ -37,16 +41,21 @@ class Metadata:
         self.path = path
         self._contents = contents
         self.architecture = self.text("general.architecture")
-        if self.architecture not in ARCHITECTURES:
-            raise ModelLoadError(
-                f"{path}: cannot convert architecture {self.architecture!r}",
-                hint=f"supported: {', '.join(ARCHITECTURES)}; of another, give the folder or hub "
-                "id of its safetensors",
-            )
+
+    def unsupported(self, why: str) -> ModelLoadError:
+        """Return the error of a file that is whole, but not of a kind that can be converted."""
+        return ModelLoadError(
+            f"{self.path}: {why}",
+            hint=f"--model serve/llama.cpp:{self.path} runs it by llama.cpp; or give the folder or "
+            "hub id of its safetensors",
+        )
 
     def get(self, key: str) -> object | None:
         """Return a value, or None where the file has none."""
-        return self._contents[key]() if key in self._contents else None
+        try:
+            return self._contents[key]() if key in self._contents else None
+        except UnicodeDecodeError as broken:
+            raise ModelLoadError(f"{self.path}: {key} holds text that is not UTF-8") from broken
 
     def _need(self, key: str, kinds: type | tuple[type, ...]) -> object:
         value = self.get(key)
@@ -86,11 +95,33 @@ class Metadata:
             else self.integer("{a}.embedding_length") // queries,
         )
 
+    def tokens(self) -> list[str]:
+        """Return the vocabulary, by id."""
+        tokens = self.items("tokenizer.ggml.tokens")
+        odd = next((i for i, token in enumerate(tokens) if not isinstance(token, str)), None)
+        if odd is not None or not tokens:
+            why = "is empty" if odd is None else f"{odd} is no text: {str(tokens[odd])[:20]}"
+            raise ModelLoadError(f"{self.path}: tokenizer.ggml.tokens: {why}")
+        return cast("list[str]", tokens)
+
+    def token_id(self, name: str) -> int | None:
+        """Return the id of a special token, such as ``eos``; None: the file names none."""
+        key = f"tokenizer.ggml.{name}_token_id"
+        if self.get(key) is None:
+            return None
+        value, n_tokens = self.integer(key), len(self.items("tokenizer.ggml.tokens"))
+        if not 0 <= value < n_tokens:
+            raise ModelLoadError(f"{self.path}: {key} is {value}, and there are {n_tokens} tokens")
+        return value
+
     def end_tokens(self) -> list[int]:
         """Return the ids of every token that ends a text, the file's own end token first."""
-        tokens = self.items("tokenizer.ggml.tokens")
+        tokens, own = self.tokens(), self.token_id("eos")
+        if own is None:
+            raise ModelLoadError(f"{self.path}: metadata has no tokenizer.ggml.eos_token_id")
+        later = [self.token_id(name) for name in ("eot", "eom") if self.token_id(name) is not None]
         others = [tokens.index(text) for text in _END_TOKENS if text in tokens]
-        return list(dict.fromkeys([self.integer("tokenizer.ggml.eos_token_id"), *others]))
+        return list(dict.fromkeys([own, *(i for i in later if i is not None), *others]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +152,24 @@ def write_json(path: Path, content: object) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def model_config(metadata: Metadata, *, tied: bool) -> ConfigFiles:
+def model_config(
+    metadata: Metadata, *, tied: bool, rope_factors: list[float] | None
+) -> ConfigFiles:
     """Make both config files; ``tied``: the file has no output head of its own.
+
+    ``rope_factors``: what each rotary frequency is divided by, as files of Llama 3 say it.
 
     Raises:
         ModelLoadError: a key is missing or says something the converter does not know.
     """
     heads = metadata.heads()
     specials = {
-        f"{name}_token_id": metadata.get(f"tokenizer.ggml.{key}_token_id")
+        f"{name}_token_id": metadata.token_id(key)
         for name, key in (("bos", "bos"), ("pad", "padding"))
     }
     rotated = metadata.get(f"{metadata.architecture}.rope.dimension_count")
     if rotated not in (None, heads.width):
-        raise ModelLoadError(f"{metadata.path}: rotates {rotated} of {heads.width} dimensions")
+        raise metadata.unsupported(f"rotates {rotated} of {heads.width} dimensions")
     ends = metadata.end_tokens()
     config = {
         "dtype": "float32",
@@ -155,6 +190,8 @@ def model_config(metadata: Metadata, *, tied: bool) -> ConfigFiles:
         if metadata.architecture == "gemma3"
         else _base_config(metadata)
     )
+    if rope_factors is not None:
+        own["rope_parameters"] = _llama3_rope(metadata, heads, rope_factors)
     return ConfigFiles(config=config | own, generation=specials | {"eos_token_id": ends})
 
 
@@ -200,4 +237,27 @@ def _rope_parameters(metadata: Metadata) -> dict[str, object]:
     if kind == "linear":
         factor = metadata.number("{a}.rope.scaling.factor")
         return {"rope_type": "linear", "rope_theta": theta, "factor": factor}
-    raise ModelLoadError(f"{metadata.path}: cannot convert rope scaling {kind!r}")
+    raise metadata.unsupported(f"cannot convert rope scaling {kind!r}")
+
+
+def _llama3_rope(metadata: Metadata, heads: HeadCounts, factors: list[float]) -> dict[str, object]:
+    """Return the rule of Llama 3 that gives these factors; a file has them, and not the rule."""
+    theta, window = metadata.number("{a}.rope.freq_base"), 8192
+    waves = [2 * math.pi * theta ** (2 * i / heads.width) for i in range(heads.width // 2)]
+    largest = max(factors)
+    shares = [min(1.0, max(0.0, (window / wave - 1) / 3)) for wave in waves]
+    expected = [1 / ((1 - share) / largest + share) for share in shares]
+    is_rule = len(factors) == len(waves) and all(
+        math.isclose(factor, value, rel_tol=1e-3)
+        for factor, value in zip(factors, expected, strict=True)
+    )
+    if metadata.architecture != "llama" or not is_rule:
+        raise metadata.unsupported("cannot convert rotary factors other than those of Llama 3")
+    return {
+        "rope_type": "llama3",
+        "rope_theta": theta,
+        "factor": largest,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": window,
+    }

@@ -24,6 +24,9 @@ _QWEN2_SPLIT = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
+_LLAMA3_SPLIT = _QWEN2_SPLIT.replace(r"\p{N}| ?", r"\p{N}{1,3}| ?")
+_LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
+
 
 def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
     """Write the tokenizer's files; return name -> SHA-256 in hex.
@@ -33,29 +36,33 @@ def write_tokenizer(metadata: Metadata, folder: Path) -> dict[str, str]:
         ModelLoadError: a kind of tokenizer that the converter does not know, or merges of
             tokens that the vocabulary lacks.
     """
-    tokens = cast("list[str]", metadata.items("tokenizer.ggml.tokens"))
+    tokens = metadata.tokens()
     kinds = cast("list[int]", metadata.items("tokenizer.ggml.token_type"))
+    if len(kinds) != len(tokens):
+        raise ModelLoadError(
+            f"{metadata.path}: {len(tokens)} tokens, and the kinds of {len(kinds)}"
+        )
     model = metadata.text("tokenizer.ggml.model")
     if model == "gpt2":
         built = _byte_level_tokenizer(metadata, tokens, kinds)
     elif model == "llama" and metadata.architecture == "gemma3":
         built = _gemma_tokenizer(tokens)
     else:
-        raise ModelLoadError(
-            f"{metadata.path}: cannot convert tokenizer {model!r} of {metadata.architecture}"
-        )
+        raise metadata.unsupported(f"cannot convert tokenizer {model!r} of {metadata.architecture}")
     _add_tokens(built, tokens, kinds)
     begins = metadata.get("tokenizer.ggml.add_bos_token") is True
     special = {
-        f"{name}_token": tokens[metadata.integer(f"tokenizer.ggml.{key}_token_id")]
+        f"{name}_token": tokens[token_id]
         for name, key in (
             ("bos", "bos"),
             ("eos", "eos"),
             ("unk", "unknown"),
             ("pad", "padding"),
         )
-        if metadata.get(f"tokenizer.ggml.{key}_token_id") is not None
+        if (token_id := metadata.token_id(key)) is not None
     }
+    if begins and "bos_token" not in special:
+        raise ModelLoadError(f"{metadata.path}: adds a begin token, and names none")
     if begins:
         _add_begin_token(built, special["bos_token"])
     built.save(str(folder / "tokenizer.json"))
@@ -85,25 +92,30 @@ def _byte_level_tokenizer(metadata: Metadata, tokens: list[str], kinds: list[int
     except ImportError:
         raise MissingDependencyError("tokenizers", "hf") from None
     vocabulary = {token: i for i, token in enumerate(tokens) if kinds[i] != _UNUSED}
-    built = Tokenizer(BPE(vocab=vocabulary, merges=_stated_merges(metadata, vocabulary)))
-    built.decoder = decoders.ByteLevel()
+    if twice := [token for i, token in enumerate(tokens) if vocabulary.get(token, i) != i]:
+        raise ModelLoadError(f"{metadata.path}: the token {twice[0]!r} stands twice")
     split = metadata.text("tokenizer.ggml.pre")
+    merges = _stated_merges(metadata, vocabulary)
+    built = Tokenizer(BPE(vocab=vocabulary, merges=merges, ignore_merges=split in _LLAMA3))
+    built.decoder = decoders.ByteLevel()
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
     if split in ("default", "gpt-2"):
         built.pre_tokenizer = plain
     elif split == "smollm":
         digits = pre_tokenizers.Digits(individual_digits=True)
         built.pre_tokenizer = pre_tokenizers.Sequence([digits, plain])
-    elif split == "qwen2":
-        built.normalizer = normalizers.NFC()
+    elif split in ("qwen2", *_LLAMA3):
+        if split == "qwen2":
+            built.normalizer = normalizers.NFC()
+        pattern = Regex(_QWEN2_SPLIT if split == "qwen2" else _LLAMA3_SPLIT)
         built.pre_tokenizer = pre_tokenizers.Sequence(
             [
-                pre_tokenizers.Split(Regex(_QWEN2_SPLIT), behavior="isolated"),
+                pre_tokenizers.Split(pattern, behavior="isolated"),
                 pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
             ]
         )
     else:
-        raise ModelLoadError(f"{metadata.path}: cannot convert pre-tokenizer {split!r}")
+        raise metadata.unsupported(f"cannot convert pre-tokenizer {split!r}")
     return built
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from cotkit.report.html.figure import Chart
 from cotkit.report.html.gain_charts import make_step_grids
 from cotkit.report.html.samples import name_runs, samples_json
 from cotkit.report.scale_tables import scale_documents
+from cotkit.report.suite_tables import is_suite, suite_overview
 from cotkit.types import OUTCOMES, Outcome
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ def page(
     documents = scale_documents(scales, reach=reach, timing=timing) if scales else ()
     ladders = _scale_ladders(scales, documents)
     sections = _make_sections(parts, ladders, documents, timing=timing)
+    comparisons = [part.comparison for part in parts]
+    if not ladders and is_suite(comparisons):
+        overview = replace(suite_overview(comparisons), warnings=())  # each run says its own
+        heading = f"{len(parts)} benchmarks together"
+        sections.insert(0, PageSection(heading=heading, part=None, document=overview))
     return lay_out(
         title=_page_title(parts, scales),
         answers=_collect_answers(sections, ladders),
@@ -250,7 +256,7 @@ def _split_answer(sentence: str, title: str) -> tuple[str, str]:
 
 def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
     """Return the phrases that are true of every run, and what must be known of one."""
-    captions = [section.document.caption for section in sections]
+    captions = [s.document.caption for s in sections if s.part is not None]
     shared = [phrase for phrase in captions[0] if all(phrase in other for other in captions)]
     marks = [
         f"{section.part.comparison.model} {phrase}"
