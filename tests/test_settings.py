@@ -49,6 +49,7 @@ def test_the_command_makes_the_run_again_and_every_format_has_it() -> None:
     page = Path("o.html").read_text(encoding="utf-8")
     assert "Be brief &amp; exact." in page
     assert '<p class="role">system</p>' in page
+    assert "\\nQ: " not in page.partition("<script")[0], "a line of a prompt is a line of the page"
     assert "Be brief & exact." in run("show", "run", "last")
 
 

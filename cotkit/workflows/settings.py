@@ -57,8 +57,8 @@ def write_command(spec: RunSpec) -> str:
         return ""
     words = ["cotkit", "compare", "--model", spec.model, "--strategy", ",".join(spec.strategies)]
     words += ["--bench", spec.bench]
-    if spec.exemplar_seeds:
-        words += ["--exemplar-seeds", ",".join(map(str, spec.exemplar_seeds))]
+    for name, seeds in (("exemplar", spec.exemplar_seeds), ("sample", spec.sample_seeds)):
+        words += [f"--{name}-seeds", ",".join(map(str, seeds))] if seeds else []
     for option in fields(RunOptions):
         value = getattr(spec, option.name)
         if value == getattr(DEFAULTS, option.name):

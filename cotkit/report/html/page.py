@@ -19,7 +19,7 @@ from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Cell, PageRun
-from cotkit.printable import printable
+from cotkit.printable import printable, printable_text
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.contrast_tables import contrast_documents
 from cotkit.report.document import Document, Table, Value, Words, say_address, say_cell
@@ -193,6 +193,7 @@ def lay_out(
             looks=_header_classes,
             fits=_number_fits,
             printable=printable,
+            printable_text=printable_text,
             link_words=link_words,
             words=find_words([table.note for table in tables if table.rows]),
             title=title,

@@ -380,7 +380,7 @@ class _Panels:
                 ]
             )
             if title_parts and not (is_matrix and row):
-                axes.set_title(fit_name(", ".join(title_parts), across - 8, bold=True))
+                axes.set_title(fit_name(", ".join(title_parts), across - 20, bold=True))
             if is_matrix and not column:
                 name = fit_name(scale.bench, height + 10, bold=True)
                 middle = axes.get_position().y0 + axes.get_position().height / 2
@@ -519,9 +519,9 @@ def draw_line(
 ) -> None:
     """Draw one series with its intervals; a NaN is a gap."""
     color, marker = style
-    low = [times * interval.low for _, interval in values]
-    high = [times * interval.high for _, interval in values]
-    axes.vlines(places, low, high, color=color, linewidth=0.7)
+    for x, (value, interval) in zip(places, values, strict=True):
+        if math.isfinite(value):
+            axes.vlines(x, times * interval.low, times * interval.high, color=color, linewidth=0.7)
     y = [times * value for value, _ in values]
     room = float(axes.figure.bbox.width) - 40
     axes.plot(places, y, marker=marker, markersize=3, color=color, label=fit_name(name, room))
@@ -542,7 +542,12 @@ def fit_rates(
     times: float = 100,
 ) -> None:
     """Set the axis of rates, 0..1, to what is drawn: whole markers, and zero where it is near."""
-    ends = [end for rate, interval in values for end in (rate, interval.low, interval.high)]
+    ends = [
+        end
+        for rate, interval in values
+        if math.isfinite(rate)
+        for end in (rate, interval.low, interval.high)
+    ]
     ends += [rate for _, points in published for _, rate in points]
     finite = [end for end in ends if math.isfinite(end)] or [0.0, 1.0]
     low, high = max(0.0, min(finite)), min(1.0, max(finite))
@@ -641,7 +646,7 @@ def draw_panel(key: str, title: str, scale: Scale, styles: Mapping[str, Style]) 
             )
             means = [mean for mean in scale.metrics if mean.metric == metric]
             _paint_metric(axes, scale, [mean for mean in means if mean.rung in places], styles)
-            name = fit_name(metric.replace("_", " "), across - 12, bold=True)
+            name = fit_name(metric.replace("_", " "), across - 26, bold=True)
             axes.set_title(name)
             if not i:
                 draw_legend(axes, above=18)
