@@ -238,6 +238,7 @@ def scale(
     by_steps: bool = False,
     by_length: bool = False,
     losses: Mapping[str, float] | None = None,
+    params: Mapping[str, int] | None = None,
     replicates: bool = False,
     resources: Resources = NO_LIMITS,
     log_dir: Path | str = DEFAULT_LOG_DIR,
@@ -258,6 +259,7 @@ def scale(
         by_steps: whether to analyse the problems of each number of steps by themselves.
         by_length: the same by the length of the answer: digits of a number, words of a text.
         losses: model -> pretraining loss in nats per token, for ``x="loss"``.
+        params: model -> parameters, where neither its backend nor the catalogue knows them.
         replicates: whether models of equal size and unknown family are trainings of one recipe.
         resources: as there, without a budget, which is of one run.
         log_dir: as there.
@@ -284,6 +286,7 @@ def scale(
             assume_sustained=assume_sustained,
             thresholds=tuple(thresholds),
             losses=dict(losses or {}),
+            sizes=dict(params or {}),
             replicates=replicates,
             by_steps=by_steps,
             by_length=by_length,

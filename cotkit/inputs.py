@@ -460,6 +460,42 @@ def parse_toml(content: bytes, place: Location) -> dict[str, Any]:
         raise place.make_error(f"this is no TOML: {first_line(broken)}") from broken
 
 
+def find_toml_line(text: str, *keys: str) -> int | None:
+    """Return the line where a key of a TOML document begins, tables first; None: not known.
+
+    Lines before it are a document without the key, and with it they are one that has it. Not known
+    where the key is not there, or the document takes too long.
+    """
+    lines = text.split("\n")
+    budget = _MAX_PARSED
+
+    def has_key(n_lines: int) -> bool | None:
+        """Return whether the first lines have the key; None: they end within a value."""
+        nonlocal budget
+        part = "\n".join(lines[:n_lines]) + "\n"
+        budget -= len(part)
+        try:
+            value: Any = tomllib.loads(part if budget > 0 else "too long")
+        except (ValueError, RecursionError):
+            return None
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                return False
+            value = cast("dict[str, Any]", value)[key]
+        return True
+
+    for number, line in enumerate(lines):
+        if keys[-1] in line and has_key(number) is False:
+            answers = (has_key(end) for end in range(number + 1, len(lines) + 1))
+            if next((answer for answer in answers if answer is not None), False):
+                return number + 1
+    return None
+
+
+_MAX_PARSED = 8_000_000
+"""Characters parsed in search of one line."""
+
+
 # Zip archives.
 
 

@@ -254,6 +254,22 @@ def read_trigger(name: str, *, version: int = 1) -> str:
     return triggers[name]
 
 
+# Words of other languages, for reasoning in the language of the question.
+
+
+def read_language(code: str, *, version: int = 1) -> dict[str, str]:
+    """Read the words of one language: its ``name``, a ``trigger`` of reasoning, an answer ``cue``.
+
+    Raises:
+        UnknownNameError: there are none for this code; says which come close.
+    """
+    rows = map(json.loads, read_locked(f"languages.v{version}.jsonl").splitlines())
+    languages = {row["language"]: row for row in rows}
+    if code not in languages:
+        raise UnknownNameError("language", code, languages)
+    return languages[code]
+
+
 # Names of version 0.1, for one version.
 
 

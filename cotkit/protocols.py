@@ -22,8 +22,12 @@ class Strategy(Protocol):
     """How a question becomes requests. Pure: no I/O, no clock, no random state.
 
     A built-in strategy also has a class variable ``version`` (raised whenever it could ask or
-    return anything else; part of the run's identity) and ``prompts``, the names of the files in
-    ``prompts/`` that it renders or reads. Others need neither: a run is identified by their source.
+    return anything else; part of the run's identity), ``prompts``, the names of the files in
+    ``prompts/`` that it renders or reads, and ``group``, the heading under which it is listed, with
+    ``needs``, what it needs besides a model and questions. Others need none of it: a run is
+    identified by their source. One that yields requests of the role ``judge`` says so by
+    ``asks_judge = True``; with ``needs_judge = True`` it is refused where the model would judge
+    itself.
     """
 
     @property

@@ -70,6 +70,10 @@ class RegistryEntry:
     """First line of its module's docstring; empty for third-party entries (not imported)."""
     control: str = ""
     """The ``control`` that its class declares, if it is a built-in strategy."""
+    group: str = ""
+    """Likewise its ``group``: under which heading it is listed."""
+    needs: str = ""
+    """Likewise what it ``needs`` besides a model and questions."""
     origin: str = "cotkit"
     """``cotkit``, or the distribution that brought it."""
 
@@ -380,16 +384,15 @@ def _builtin_modules(kind: str) -> dict[str, Path]:
 def _describe_module(name: str, path: Path) -> RegistryEntry:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = (ast.get_docstring(tree) or "").splitlines()
-    control = ""
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and node.target.id == "control"
-            and isinstance(node.value, ast.Constant)
-        ):
-            control = str(node.value.value)
-    return RegistryEntry(name=name, summary=lines[0] if lines else "", control=control)
+    declared = {
+        node.target.id: str(node.value.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id in {"control", "group", "needs"}
+        and isinstance(node.value, ast.Constant)
+    }
+    return RegistryEntry(name=name, summary=lines[0] if lines else "", **declared)
 
 
 @functools.cache

@@ -31,6 +31,9 @@ OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "unparsed", "truncated", "r
 Capability = Literal["generate", "loglikelihood", "chat", "sampling"]
 """``loglikelihood``: requests with ``options``; see ``protocols.LikelihoodBackend``."""
 
+LATER: Mapping[str, bool] = {"is_left_out_at_default": True}
+"""``metadata`` of a field that came after results were stored: at its default it is in no hash."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -44,6 +47,8 @@ class Question:
     """The options, in the order shown; empty unless the benchmark is multiple choice."""
     answer_kind: AnswerKind = "number"
     """Which answer the question asks for; the answer instruction follows it."""
+    language: str | None = field(default=None, metadata=LATER)
+    """Code of the language that it is written in (``de``); None: English."""
 
 
 class TaskReader(Protocol):
@@ -108,9 +113,6 @@ class Message:
     """The words, with any separating newline of the raw-text form included."""
 
 
-LATER: Mapping[str, bool] = {"is_left_out_at_default": True}
-"""``metadata`` of a field that came after results were stored: at its default it is in no hash."""
-
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 """How much a model may be told to think, in the words of its providers; least first."""
 
@@ -159,6 +161,9 @@ class Request:
     completions come back in this order."""
     options: tuple[str, ...] = ()
     """Continuations to be scored, leading space included; empty: generate."""
+    role: Literal["model", "judge"] = field(default="model", metadata=LATER)
+    """Who is asked: the model of the run, or its judge, which is the same model unless the run
+    names another. It is in no key: another judge is another backend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

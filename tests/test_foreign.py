@@ -18,7 +18,8 @@ from cotkit.errors import BadInputError, CotkitError, UsageError
 from cotkit.inputs import parse_count
 from cotkit.interop.ladders import parse_source, read_sources
 from cotkit.interop.recorded import compare_recorded
-from cotkit.interop.results import pair_arms, read_sizes
+from cotkit.interop.results import pair_arms
+from cotkit.workflows.ladder import read_sizes
 
 HUB = "Qwen/Qwen2.5-7B"
 

@@ -152,7 +152,7 @@ def test_a_csv_and_the_users_sizes() -> None:
         (["--published", "wei2022", "--models", "a,b"], "name the ladder once"),
         (["--published", "wei2022", "--limit", "5"], "--limit has no effect on existing results"),
         (["--from", "csv:a.csv", "--reader", "strict"], "--reader has no effect on existing"),
-        (["--family", "simulated", "--params", "a=7B"], "--params has no effect without --from"),
+        (["--family", "simulated", "--params", "a=7B"], "unknown model of the ladder 'a'"),
         (["--from", "csv:a.csv", "--include-unverified"], "has no effect without --published"),
         (["--published", "wei22"], "unknown published table 'wei22' (did you mean wei20"),
         (["--published", "wei2022", "-s", "cott"], "unknown strategy of wei2022 'cott'"),

@@ -104,7 +104,7 @@ def test_what_0_1_stored_is_what_is_stored_now() -> None:
     assert json.loads(STORED_BY_0_1).items() <= stored_now.items()
     assert RunSpec.from_json(STORED_BY_0_1) == RunSpec(model="m")
     assert {field.name for field in dataclasses.fields(RunSpec)} == {
-        *("model", "bench", "strategies", "exemplar_seeds", "assume"),
+        *("model", "bench", "strategies", "exemplar_seeds", "sample_seeds", "assume"),
         *OPTIONS,
     }
 

@@ -66,7 +66,7 @@ def test_lists_of_specs(text: str, specs: tuple[str, ...]) -> None:
     ("spec", "error", "says"),
     [
         ("cott", UnknownNameError, "did you mean cot"),
-        ("xyzzy", UnknownNameError, "zero-shot-cot"),
+        ("xyzzy", UnknownNameError, "known: adaptive-self-consistency"),
         ("cot:max_token=5", UnknownNameError, "did you mean max_tokens"),
         ("cot:max_tokens=many", UsageError, "is not of type int"),
         ("cot:max_tokens=0", UsageError, "must be at least 1"),

@@ -247,7 +247,7 @@ def test_a_problem_that_failed_says_nothing_of_what_one_takes(sums: Sums) -> Non
 
 def test_a_budget_is_of_one_run(sums: Sums, tmp_path: Path) -> None:
     spec = RunSpec(model="simulated/7b", exemplar_seeds=(0, 1))
-    with pytest.raises(UsageError, match="exemplar seeds make several"):
+    with pytest.raises(UsageError, match="several seeds make several"):
         compare_draws(spec, sums, log_dir=tmp_path, resources=Resources(budget=Budget(tokens=5)))
 
 

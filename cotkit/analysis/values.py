@@ -61,6 +61,12 @@ class Aside(str):
     __slots__ = ()
 
 
+class LeftOut(str):
+    """A note on a strategy that was asked for and could not run."""
+
+    __slots__ = ()
+
+
 GainMethod = Literal[
     "tango", "wilson", "sign-flip", "bootstrap-t", "normal", "newcombe", "sequence"
 ]
@@ -227,6 +233,24 @@ class Interaction:
     """Of the difference, by problem; holds together with the others of the report."""
     p_value: float
     """Two-sided, of no difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """How a solve rate moves with a setting: the mean over problems of each one's slope."""
+
+    slope: float
+    """Change of the solve rate for each 1 more, or for each doubling; NaN without problems."""
+    interval: Interval
+    """Of the slope."""
+    p_value: float
+    """Two-sided, of no slope."""
+    n: int
+    """Problems that every setting completed."""
+    first: float
+    """The lowest setting that it is over."""
+    is_log: bool
+    """Whether it is over doublings of the setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cotkit.errors import BackendError, TransientError
 from cotkit.identity import content_hash, request_key
@@ -41,6 +41,9 @@ _SHARES = (
 _EFFORT_TOKENS = {"minimal": 64, "low": 128, "medium": 256, "high": 512, "xhigh": 1024, "max": 2048}
 _HALF_TOKENS = 128
 _WRONG = "-987654321"  # the gold answer of no benchmark
+_CHAINS = 2  # version of what is written; right and wrong are drawn as in version 1
+_OTHER_DIGITS = str.maketrans("123456789", "567891234")
+_RESULT = re.compile(r"(.*= ?\$?)([\d,./-]*\d)", re.DOTALL)  # of the last equation of a chain
 
 
 @dataclass(kw_only=True)
@@ -84,7 +87,7 @@ class Simulated:
     latency_s: float = 0.0
     """Seconds each request waits."""
     chain_tokens: int = 60
-    """Words of reasoning written before the answer."""
+    """Tokens that the reasoning before the answer takes, whatever its words; 0: there is none."""
     max_concurrency: int | None = None
     """How many requests may wait at once; None: as many as there are."""
 
@@ -118,6 +121,7 @@ class Simulated:
             if name[0] != "_" and name not in {"problems", "max_concurrency", "latency_s"}
         }
         planted["golds"] = {question: p.gold for question, p in self._gold.items()}
+        planted["chains"] = _CHAINS
         return BackendInfo(
             backend="simulated",
             model=f"simulated-{self.model.lower()}",
@@ -180,14 +184,17 @@ class Simulated:
             words = ["I", "cannot", "say."]
         elif turn.kind == "review":
             words = self._review(turn, problem, sample)
+        elif turn.kind == "work":
+            words = self._work(request.messages[-1].content, problem, sample).split(" ")
         else:
-            words = self._words(turn, self._answer(turn, problem, sample, n_thought))
+            answer = self._answer(turn, problem, sample, n_thought)
+            words = self._words(turn, problem, answer)
         return self._make_completion(request, words, n_thought)
 
     def _make_completion(self, request: Request, words: list[str], n_thought: int) -> Completion:
         words_in_limit = words[: request.decoding.max_tokens]
         return Completion(
-            text=" " + " ".join(words_in_limit),
+            text=" " + " ".join(filter(None, words_in_limit)),
             stop_reason="stop" if len(words_in_limit) == len(words) else "length",
             n_prompt_tokens=sum(len(message.content.split()) for message in request.messages),
             n_generated_tokens=len(words_in_limit) + n_thought,
@@ -216,19 +223,52 @@ class Simulated:
         answers = [x for text, x in prompt.exemplars if self._labels.get(text, x) == believed]
         return max(sorted(set(answers)), key=answers.count) if answers else believed
 
-    def _words(self, turn: SimulatedTurn, answer: str) -> list[str]:
-        words = ["thus"] * self.chain_tokens if turn.reasons and turn.kind != "extract" else []
-        words += f"which gives {answer}.".split() if words else []
+    def _words(self, turn: SimulatedTurn, problem: Problem, answer: str) -> list[str]:
+        words: list[str] = []
+        if turn.reasons and turn.kind != "extract" and (n := self.chain_tokens):
+            chain = tell_steps(problem, answer).split()
+            words = [
+                " ".join(chain[i * len(chain) // n : (i + 1) * len(chain) // n]) for i in range(n)
+            ]
+            words += f"This gives {answer}.".split()
         return (
             [*words, f"{answer}."] if turn.cued else [*words, *f"The answer is {answer}.".split()]
         )
 
     def _review(self, turn: SimulatedTurn, problem: Problem, sample: int) -> list[str]:
         """Write a review that finds fault exactly when the next turn changes what is right."""
-        was = turn.before == possible_answers(problem, _WRONG)[0]
+        was = turn.before == possible_answers(problem, wrong_answer(problem))[0]
         verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
+
+    def _work(self, prompt: str, problem: Problem, sample: int) -> str:
+        """Write what is neither an answer nor a review: a list, a step, a choice, a score, code.
+
+        A choice is the commonest answer. A score tells right from wrong as often as the model
+        knows: always where it solves all by reasoning, by chance where it solves nothing.
+        """
+        label = prompt[prompt.rfind("\n") + 1 : -1]
+        if label == "A":
+            turn = read_turn((Message(role="user", content=prompt),))
+            answer = self._answer(replace(turn, reasons=True), problem, sample, 0)
+            return f"\ndef solution():\n    return {answer}"
+        if label in _LISTS:
+            n_lines = int(match[1]) if (match := _COUNT.search(prompt)) else 2
+            return "\n".join(["", *(f"{i + 1}. Part {i + 1}" for i in range(n_lines))])
+        if label == "Choice":
+            answers = [x[1] for x in map(_ANSWER_LINE.search, _CANDIDATE.split(prompt)[1:]) if x]
+            common = max(answers, key=answers.count, default="")
+            return str(answers.index(common) + 1 if answers else 1)
+        if label != "Score":
+            return f"thus part {self._draw('part', prompt, sample):.6f}."
+        drawn = self._draw("score", prompt, sample)
+        candidate = _ANSWER_LINE.search(prompt.partition("\nProposed answer:")[2])
+        if candidate is None:
+            return str(1 + int(10 * drawn))
+        is_right = candidate[1] == possible_answers(problem, _WRONG)[0]
+        is_seen = drawn < (1 + self.solve_rate(reasons=True)) / 2
+        return "9" if is_right is is_seen else "2"
 
     def _answer(self, turn: SimulatedTurn, problem: Problem, sample: int, n_thought: int) -> str:
         if turn.kind == "extract" and turn.before is not None:
@@ -239,7 +279,7 @@ class Simulated:
             mode = "reasoning" if turn.reasons or n_thought else "direct"
             drawn = self._draw(mode, problem.question.id, sample)
             right = drawn < self._rate(turn, n_thought)
-        best, *others = possible_answers(problem, _WRONG)
+        best, *others = possible_answers(problem, wrong_answer(problem))
         if right:
             return best
         if self.biased is not None and (stereotype := f"({problem.tags.get('biased')})") in others:
@@ -256,7 +296,7 @@ class Simulated:
     def _is_right_after(self, turn: SimulatedTurn, problem: Problem, sample: int) -> bool:
         """Draw whether this round's improved answer is right; once per round, as planted."""
         drawn = self._draw("correction", problem.question.id, turn.round, sample)
-        was = turn.before == possible_answers(problem, _WRONG)[0]
+        was = turn.before == possible_answers(problem, wrong_answer(problem))[0]
         return drawn >= self.break_ if was else drawn < self.fix
 
     def _draw(self, *what: object) -> float:
@@ -268,9 +308,18 @@ class Simulated:
 
 
 _LABELLED = re.compile(r"(?:^|\n\n)Input: (.*?)\nOutput:(.*?)(?=\n\nInput: |$)", re.DOTALL)
-_REASONS = re.compile(r"^A: (?!The answer is)\S", re.MULTILINE)
-_QUESTION = re.compile(r"^Q: (.*?)\nA:", re.MULTILINE | re.DOTALL)
-_CHAIN_RESULT = re.compile(r"gives (.+?)\.(?= The answer is|$)")
+_REASONS = re.compile(r"^A: (?!The answer is|\.\.\.)\S|only a draft of", re.MULTILINE)
+_LISTS = frozenset({"Smaller questions", "Checks", "Skeleton"})
+_LABELS = r"Smaller questions|Principle|Checks|Finding|Skeleton|Point \d+|Next step|Choice|Score"
+_OTHER_LABELS = r"A|Smaller question|Check|Steps so far|Proposed answer"
+_WORK = re.compile(rf"\n(?:{_LABELS}):\Z")  # how our prompts for parts of an answer end
+_PROGRAM = re.compile(r"\ndef solution\(\):\n.*\nA:\Z", re.DOTALL)
+_QUESTION = re.compile(
+    rf"^Q: (.*?)\n(?:(?:{_LABELS}|{_OTHER_LABELS}):|Now the )", re.MULTILINE | re.DOTALL
+)
+_COUNT = re.compile(r"(?:up to|question:) (\d+) ")  # of the lines of a list
+_CANDIDATE = re.compile(r"^Answer \d+: ", re.MULTILINE)
+_CHAIN_RESULT = re.compile(r".*\bgives (.+?)\.(?= The answer is|$)", re.DOTALL)
 _ANSWER_LINE = re.compile(r"[Tt]he answer is ([^\n]+?)\.(?=\s|$)")
 _CUE = re.compile(r"[Tt]he answer is$")
 _REVIEW = re.compile(r"\n(?:Problems|Feedback):$")  # how our review prompts end
@@ -297,12 +346,16 @@ def read_labels(prompt: str) -> LabelPrompt | None:
     return LabelPrompt(exemplars=exemplars, text=pairs[-1][0])
 
 
+TurnKind: TypeAlias = Literal["answer", "extract", "review", "improve", "work"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedTurn:
     """A request as the simulator understands it."""
 
-    kind: Literal["answer", "extract", "review", "improve"]
-    """First answer; answer to the reasoning before it; review of an answer; answer after that."""
+    kind: TurnKind
+    """First answer; answer to the reasoning before it; review of an answer; answer after that; part
+    of an answer: a list, a step, a choice, a score, code."""
     question: str | None
     """The words of the last question of the first message; None if it asks none."""
     reasons: bool
@@ -353,11 +406,29 @@ def possible_answers(problem: Problem, wrong: str) -> tuple[str, ...]:
     return right, *letters
 
 
-def _turn_kind(messages: Sequence[Message]) -> Literal["answer", "extract", "review", "improve"]:
+def wrong_answer(problem: Problem) -> str:
+    """Return a wrong answer to a problem without choices: its own digits, mistaken."""
+    gold = problem.gold
+    if not re.fullmatch(r"-?\d[\d./]*", gold):
+        return _WRONG
+    wrong = gold.translate(_OTHER_DIGITS)
+    return _WRONG if wrong in {gold, *problem.also} else wrong
+
+
+def tell_steps(problem: Problem, answer: str) -> str:
+    """Return the problem's own worked steps; the last result is mistaken where the answer is."""
+    steps = problem.rationale or "Let us go through it step by step, one thing after the other."
+    if answer == problem.gold or (result := _RESULT.match(steps)) is None:
+        return steps
+    return result[1] + result[2].translate(_OTHER_DIGITS) + steps[result.end() :]
+
+
+def _turn_kind(messages: Sequence[Message]) -> TurnKind:
     users = [message.content for message in messages[::2]]
     takes_turns = all(m.role == ("user", "assistant")[i % 2] for i, m in enumerate(messages))
     if not messages[2:]:
-        return "answer"
+        last = users[-1]
+        return "work" if _WORK.search(last) or _PROGRAM.search(last) else "answer"
     if takes_turns and len(users) % 2 == 0 and _REVIEW.search(users[-1]):
         return "review"
     if takes_turns and len(users) % 2 and _REVIEW.search(users[-2]) and _IMPROVE.search(users[-1]):
@@ -369,7 +440,7 @@ def _before(messages: Sequence[Message], kind: str) -> str | None:
     if kind == "extract":
         match = _CHAIN_RESULT.search(messages[1].content)
         return match[1] if match else None
-    if kind == "answer":
+    if kind in {"answer", "work"}:
         return None
     reply = messages[-2 if kind == "review" else -4].content
     answers = _ANSWER_LINE.findall(reply)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +23,12 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
-    check_contrasts,
+    check_left_out,
     exit_by_worst,
     forecast_lines,
     hint_lines,
-    print_contrasts,
     print_lines,
-    print_rendered,
+    print_report,
     print_status,
     print_text,
     read_display,
@@ -38,6 +36,7 @@ from cotkit.cli.output import (
     write_runs,
     write_summary,
 )
+from cotkit.cli.scale import compare_and_print
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
 
@@ -46,10 +45,11 @@ if TYPE_CHECKING:
     from cotkit.cli.output import PageRequest
     from cotkit.events import Event
     from cotkit.executors.ray import RayExecutor
-    from cotkit.protocols import Backend
+    from cotkit.protocols import Backend, Benchmark
     from cotkit.run import Plan, RunSpec
     from cotkit.run.budget import Resources
     from cotkit.store import Store
+    from cotkit.workflows.contrasts import LadderSide
     from cotkit.workflows.exemplar_draws import ExemplarDraws
 
 
@@ -120,9 +120,11 @@ def compare(
         return
     if models:
         _check_without_models(user_options)
-        compare_models_and_print(
-            [spec.paced(pace) for spec in specs],
-            models,
+        compare_and_print(
+            specs[0].paced(pace),
+            _two_models(models),
+            tuple(spec.bench for spec in specs),
+            None,
             replace(resources, executor=executor),
             log_dir=log_dir,
             view=view,
@@ -159,7 +161,7 @@ command = with_options(
 # Two models on the same problems.
 
 
-_WITHOUT_MODELS = ("model", "gate", "timing", "exemplar_seeds")
+_WITHOUT_MODELS = ("model", "gate", "timing")
 """Options that a comparison of two models does not have."""
 
 
@@ -172,35 +174,14 @@ def _check_without_models(user_options: frozenset[str]) -> None:
             )
 
 
-def compare_models_and_print(
-    specs: Sequence[RunSpec],
-    texts: Sequence[str],
-    resources: Resources,
-    *,
-    log_dir: Path | str,
-    view: View,
-    display: RunDisplay,
-    page: PageRequest | None,
-) -> None:
-    """Run two models and print how their solve rates and gains differ; exit 75 if some failed.
-
-    Args:
-        specs: The same options on each benchmark.
-        texts: Each ``--models``; together they name two.
-        resources: What each run may use.
-        log_dir: Folder of the store, or URL of a database.
-        view: How the answer is printed.
-        display: How the runs are watched.
-        page: To be written, too.
+def _two_models(texts: Sequence[str]) -> tuple[LadderSide, LadderSide]:
+    """Return the two models, each as a side; ``texts``: each ``--models``.
 
     Raises:
         UsageError: not two models.
-        CotkitError: as ``compare_models``.
-        IncompleteRunError: attempts failed; what there is was printed.
     """
-    from cotkit.benchmarks import load_benchmark
     from cotkit.run.spec import list_specs
-    from cotkit.workflows.contrasts import LadderSide, compare_models
+    from cotkit.workflows.contrasts import LadderSide
 
     names = list_specs(texts)
     if len(names) != 2:
@@ -209,18 +190,7 @@ def compare_models_and_print(
             hint="--models A,B; cotkit scale takes a ladder, and --over another",
         )
     first, second = (LadderSide(name=None, models=(name,)) for name in names)
-    with display.event_sink() as emit:
-        result = compare_models(
-            specs[0],
-            (first, second),
-            [(spec.bench, load_benchmark(parse_spec(spec.bench), print_status)) for spec in specs],
-            None,
-            log_dir=log_dir,
-            emit=emit,
-            resources=resources,
-        )
-    print_contrasts(result.contrasts, view, page)
-    check_contrasts(result)
+    return first, second
 
 
 # Run specs with progress on standard error and print their answers on standard output.
@@ -257,43 +227,50 @@ def run_and_print(
         typer.Exit: by the verdict, where ``gated``.
     """
     from cotkit.analysis.values import Comparison
-    from cotkit.report import render
+    from cotkit.benchmarks import load_benchmark
     from cotkit.store import store_option
     from cotkit.workflows.consent import required_options
 
     _check_draws(specs[0], view, page, gated=gated)
-    _check_several(specs, resources, view)
+    _check_several(specs, resources)
+    benches = [load_benchmark(parse_spec(spec.bench), print_status) for spec in specs]
     with display.event_sink() as emit:
         answers = [
-            _run(spec, resources, log_dir, emit, display, expected=expected) for spec in specs
+            _run(spec, bench, resources, log_dir, emit, display, expected=expected)
+            for spec, bench in zip(specs, benches, strict=True)
         ]
+    runs = [answer for answer in answers if isinstance(answer, Comparison)]
     comparisons: list[tuple[Comparison, str]] = []
-    for number, (spec, answer) in enumerate(zip(specs, answers, strict=True)):
+    for spec, run in zip(specs, runs, strict=False):
+        options = " ".join((store_option(log_dir), *required_options(spec)))
+        comparisons.append((run, f"go on with: cotkit resume {run.run_id} {options}"))
+    if runs:
+        hints = hint_lines(view, runs[0].run_id, log_dir)
+        report = runs if len(runs) > 1 else runs[0]
+        print_report(report, view, hints, timing=timing)
+        if page is not None:
+            write_runs(page, runs, log_dir, timing=timing)
+    for number, draws in enumerate(
+        answer for answer in answers if not isinstance(answer, Comparison)
+    ):
+        from cotkit.workflows.exemplar_draws import RESUME_HINT
+
         if number:
             print_lines("")
-        if isinstance(answer, Comparison):
-            hints = hint_lines(view, answer.run_id, log_dir)
-            print_rendered(partial(render, answer, timing=timing, hints=hints, **view.settings()))
-            options = " ".join((store_option(log_dir), *required_options(spec)))
-            hint = f"go on with: cotkit resume {answer.run_id} {options}"
-            comparisons.append((answer, hint))
-        else:
-            from cotkit.workflows.exemplar_draws import RESUME_HINT
-
-            _print_draws(answer, view.format)
-            comparisons += [(comparison, RESUME_HINT) for comparison in answer.comparisons]
-    if page is not None:
-        write_runs(page, [comparison for comparison, _ in comparisons], log_dir, timing=timing)
+        _print_draws(draws, view.format)
+        comparisons += [(comparison, RESUME_HINT) for comparison in draws.comparisons]
     if gated:
         for comparison, _ in comparisons:
             write_summary(comparison)
     _check_complete(comparisons)
+    check_left_out(note for comparison, _ in comparisons for note in comparison.notes)
     if gated:
         exit_by_worst([comparison for comparison, _ in comparisons])
 
 
 def _run(
     spec: RunSpec,
+    bench: Benchmark,
     resources: Resources,
     log_dir: Path | str,
     emit: Callable[[Event], None],
@@ -301,7 +278,6 @@ def _run(
     *,
     expected: str | None,
 ) -> Comparison | ExemplarDraws:
-    from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.compare import run_spec
 
     def on_plan(plan: Plan, backend: Backend, store: Store) -> None:
@@ -321,8 +297,7 @@ def _run(
             forecast = forecast_plan(plan, backend.info, store, resources.prices, backend)
             print_status(*forecast_lines(forecast))
 
-    bench = load_benchmark(parse_spec(spec.bench), print_status)
-    if spec.exemplar_seeds:
+    if spec.has_draws:
         from cotkit.workflows.exemplar_draws import compare_draws
 
         return compare_draws(
@@ -339,43 +314,39 @@ def _run(
     )
 
 
-def _check_several(specs: Sequence[RunSpec], resources: Resources, view: View) -> None:
-    """Refuse what several benchmarks cannot be printed as or share."""
+def _check_several(specs: Sequence[RunSpec], resources: Resources) -> None:
+    """Refuse what several benchmarks cannot share."""
     from cotkit.run.budget import Budget
 
-    if len(specs) == 1:
-        return
-    if resources.budget != Budget():
+    if len(specs) > 1 and resources.budget != Budget():
         raise UsageError(
             "a budget is of one run, and several benchmarks make several",
             hint="--limit bounds what they take",
-        )
-    if view.format.value not in {"table", "markdown"}:
-        raise UsageError(
-            f"several benchmarks have no format {view.format.value}", hint="table or markdown"
         )
 
 
 def _check_draws(spec: RunSpec, view: View, page: PageRequest | None, *, gated: bool) -> None:
     """Refuse what several exemplar draws cannot be printed as."""
-    if not spec.exemplar_seeds:
+    if not spec.has_draws:
         return
     if gated:
-        raise UsageError("a gate is of one comparison, and exemplar seeds make several")
+        raise UsageError("a gate is of one comparison, and several seeds make several")
     if page is not None:
         hint = "leave out --html and --figures; later: cotkit report RUN"
         raise UsageError("exemplar draws have no page and no figures", hint=hint)
     if view.format.value not in {"table", "json"}:
         raise UsageError(f"exemplar draws have no format {view.format.value}", hint="table or json")
-    if view.full or view.show:
-        raise UsageError("exemplar draws have no sections", hint="leave out --full and --show")
+    if view.full or view.show or view.outputs:
+        hint = "leave out --full, --show and --output"
+        raise UsageError("exemplar draws have no sections and no files", hint=hint)
 
 
 def _print_draws(draws: ExemplarDraws, format_: Format) -> None:
     from cotkit.report.exemplar_draws import draws_json, draws_text
 
     write = draws_json if format_.value == "json" else draws_text
-    print_text(write(draws.variances, draws.seeds, draws.comparisons).removesuffix("\n"), raw=False)
+    text = write(draws.variances, draws.seeds, draws.comparisons, draws.kind)
+    print_text(text.removesuffix("\n"), raw=False)
 
 
 def _check_complete(comparisons: Sequence[tuple[Comparison, str]]) -> None:
@@ -407,7 +378,7 @@ def _n_missing(comparison: Comparison) -> int:
 
 
 _OPTIONS_WITH_FILES = frozenset(
-    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show"}
+    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show", "output"}
 )
 """Options that have an effect on recorded results."""
 
@@ -422,7 +393,6 @@ def compare_files(
         CotkitError: as ``compare_recorded``.
     """
     from cotkit.interop.recorded import compare_recorded
-    from cotkit.report import render
 
     if wrong := min(user_options - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
@@ -431,4 +401,4 @@ def compare_files(
     comparison = compare_recorded(
         sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
     )
-    print_rendered(partial(render, comparison, hints=hint_lines(view), **view.settings()))
+    print_report(comparison, view, hint_lines(view))

@@ -8,7 +8,6 @@ Flags go before both, ``$COTKIT_STORE`` before the user's store, the project's b
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any, cast
 
 import typer
 
+from cotkit import inputs
 from cotkit.cli.options import DEFAULT_MODEL, Display, Format, PanelledCommand
-from cotkit.errors import BadInputError
+from cotkit.errors import BadInputError, Location
 from cotkit.run.spec import DEFAULT_LOG_DIR, DEFAULTS
 
 PROJECT_FILE = Path("pyproject.toml")
@@ -81,7 +81,7 @@ def read_settings() -> dict[str, Setting]:
             raise BadInputError(
                 PROJECT_FILE,
                 "is no table",
-                line=_find_line(content, "cotkit", "tool"),
+                line=inputs.find_toml_line(content, "tool", "cotkit"),
                 field="cotkit",
             )
         table = cast("dict[str, Any]", table)
@@ -168,9 +168,6 @@ def _parameter(key: str, value: str) -> str:
 
 def _read_toml(path: Path, *, only_if: str = "") -> tuple[str, dict[str, Any]]:
     """Return text and content of a file; no content where a word does not occur in it."""
-    from cotkit import inputs
-    from cotkit.errors import Location
-
     content = inputs.read_bytes(path)
     text = content.decode("utf-8-sig", "replace")
     if only_if not in text:
@@ -183,7 +180,7 @@ def _read_table(
 ) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for key, value in table.items():
-        line = _find_line(content, key, section)
+        line = inputs.find_toml_line(content, *filter(None, section.split(".")), key)
         if key not in allowed:
             where = f"only {', '.join(allowed)} may stand here"
             if section and key in _USER_KEYS:
@@ -196,23 +193,6 @@ def _read_table(
             raise BadInputError(path, str(wrong), line=line, field=key) from wrong
         settings[key] = Setting(value=text, place=f"{path}:{line}" if line else str(path))
     return settings
-
-
-def _find_line(content: str, key: str, section: str) -> int | None:
-    """Find the line of a key, below the header of its section or with its name before it."""
-    name = rf"[\"']?{re.escape(key)}[\"']?\s*="
-    current = ""
-    others: list[int] = []
-    for number, line in enumerate(content.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            current = re.sub(r"[\"'\s]", "", header[1])
-            if current == f"{section}.{key}".lstrip("."):
-                return number
-        elif current == section and re.match(rf"\s*{name}", line):
-            return number
-        elif re.search(rf"(?:^|[\s.{{,]){name}", line):
-            others.append(number)
-    return others[0] if others else None
 
 
 def _check_name(value: object) -> str:

@@ -39,6 +39,7 @@ _read_task_specs = fix_options(
     reader=DEFAULTS.reader,
     margin=100 * DEFAULTS.margin,
     exemplar_seeds=None,
+    sample_seeds=None,
     batch_size=None,
     device=None,
     dtype=None,

@@ -1,6 +1,7 @@
 """``cotkit list``: the names there are, one line each."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -20,8 +21,21 @@ class ListKind(StrEnum):
     readers = "readers"
     triggers = "triggers"
     published = "published"
+    studies = "studies"
     thresholds = "thresholds"
     runs = "runs"
+
+
+_GROUPS = (
+    "prompt",
+    "exemplars",
+    "samples and votes",
+    "several turns",
+    "thinking",
+    "controls",
+    "tools",
+)
+"""Headings of strategies, in this order; third-party ones have none."""
 
 
 @with_options(read_place)
@@ -29,7 +43,7 @@ def list_names(
     log_dir: Path | str,
     what: ListKind = typer.Argument(help="What to list."),
 ) -> None:
-    """List strategies, benches, backends, trackers, models, readers, triggers, tables or runs.
+    """List strategies, benches, models, readers, published tables, studies, runs and more.
 
     Examples:
 
@@ -45,28 +59,22 @@ def list_names(
 def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [
-        (e.name, f"control: {e.control}" if e.control not in {"", e.name} else "", _summary_of(e))
-        for e in entries("strategy")
-    ]
+    rows: list[tuple[str, ...]] = []
+    listed = entries("strategy")
+    for group in (*_GROUPS, ""):
+        members = [e for e in listed if (e.group if e.group in _GROUPS else "") == group]
+        rows += [("", "", ""), (f"{group or 'others'}:", "", "")] if members else []
+        for e in members:
+            control = f"control: {e.control}" if e.control not in {"", e.name} else ""
+            needs = f" Needs {e.needs}." if e.needs else ""
+            rows.append((e.name, control, f"{_summary_of(e)}{needs}"))
+    return rows[1:]
 
 
-def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
+def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, _summary_of(e)) for e in entries("benchmark")]
-
-
-def _list_backends(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
-
-    return [(e.name, _summary_of(e)) for e in entries("backend")]
-
-
-def _list_trackers(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
-
-    return [(e.name, _summary_of(e)) for e in entries("tracker")]
+    return [(entry.name, _summary_of(entry)) for entry in entries(kind)]
 
 
 def _summary_of(entry: RegistryEntry) -> str:
@@ -93,6 +101,17 @@ def _list_triggers(_: Path | str) -> list[tuple[str, ...]]:
 
     rows = [json.loads(line) for line in read_locked("triggers.v1.jsonl").splitlines()]
     return [(row["name"], row["text"]) for row in rows]
+
+
+def _list_studies(_: Path | str) -> list[tuple[str, ...]]:
+    """Return name, title and paper of each: the first two lines of its file."""
+    from cotkit.paths import resource
+
+    heads = {path.stem: path.read_text("utf-8") for path in resource("studies").glob("*.toml")}
+    return [
+        (name, *(line.removeprefix("# ") for line in text.splitlines()[:2]))
+        for name, text in sorted(heads.items())
+    ]
 
 
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:
@@ -138,13 +157,14 @@ def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
 
 _ROWS = {
     ListKind.strategies: _list_strategies,
-    ListKind.benches: _list_benches,
-    ListKind.backends: _list_backends,
-    ListKind.trackers: _list_trackers,
+    ListKind.benches: partial(_list_entries, "benchmark"),
+    ListKind.backends: partial(_list_entries, "backend"),
+    ListKind.trackers: partial(_list_entries, "tracker"),
     ListKind.models: _list_models,
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,
     ListKind.published: _list_published,
+    ListKind.studies: _list_studies,
     ListKind.thresholds: _list_thresholds,
     ListKind.runs: _list_runs,
 }

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand
+from typer.models import ParameterInfo
 
+from cotkit.cli.completion import COMPLETIONS
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
+from cotkit.paths import check_overwrites
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ _T = TypeVar("_T")
 
 _LONGEST_PATH = 1000
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+STUDY_HEAD = "# A study of cotkit:"
+"""How a study file that ``--save`` wrote begins."""
 
 
 # How help shows the options: in panels, the common ones first, no name ever cut.
@@ -48,6 +53,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Prompt": (
         *("strategy", "baseline", "exemplars", "num_fewshot", "exemplar_seed", "exemplar_seeds"),
+        "sample_seeds",
         *("thinking", "max_thinking_tokens"),
         *("trigger", "system", "calculator", "max_tokens", "temperature", "gen_kwargs"),
         *("confirm_run_unsafe_code", "sandbox", "trust_code"),
@@ -56,9 +62,11 @@ PANELS: dict[str, tuple[str, ...]] = {
         *(
             "model",
             "models",
+            "judge",
             "family",
             "over",
             "runs",
+            "beside",
             "published",
             "sources",
             "params",
@@ -71,17 +79,20 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("reader", "margin", "gate", "stop_when", "likelihood", "missing", "assume"),
         *("thresholds", "reach"),
     ),
-    "Output": (
-        *("format_", "full", "show", "raw", "html", "figures", "samples", "timing", "display"),
-        *("track", "log_level", "log_dir", "store", "tag"),
-    ),
-    "Money": ("budget_usd", "budget_tokens", "budget_time", "prices", "batch"),
     "Hosted": (
         *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
         *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
+    "Money": (
+        *("budget_usd", "budget_tokens", "budget_time", "judge_budget_usd", "judge_budget_tokens"),
+        *("prices", "batch"),
+    ),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
+    "Output": (
+        *("format_", "full", "show", "raw", "output", "html", "figures", "samples", "timing"),
+        *("display", "track", "log_level", "log_dir", "store", "tag", "save"),
+    ),
 }
 """Panel of the help -> its options, by parameter; those of no panel stand last."""
 _EXAMPLES = "Examples:"
@@ -133,7 +144,15 @@ class CommandGroup(typer.Typer):
         **settings: Any,  # noqa: ANN401 - as above
     ) -> Any:  # noqa: ANN401 - as above
         """Return the decorator that adds a command."""
-        return super().command(name, cls=cls or PanelledCommand, **settings)
+        add = super().command(name, cls=cls or PanelledCommand, **settings)
+
+        def add_completing(function: Callable[..., None]) -> Callable[..., None]:
+            for key, parameter in inspect.signature(function).parameters.items():
+                if key in COMPLETIONS and isinstance(parameter.default, ParameterInfo):
+                    parameter.default.autocompletion = COMPLETIONS[key]
+            return add(function)
+
+        return add_completing
 
 
 # What is run: the fields of a spec.
@@ -163,6 +182,11 @@ def read_specs(
         "",
         "--model-args",
         help="Backend settings: key=value,key=value (chat, base_url, reasoning_effort, ...).",
+    ),
+    judge: str | None = typer.Option(
+        DEFAULTS.judge,
+        "--judge",
+        help="Model that judges for best-of-n: NAME or NAME:key=value. (default: the model itself)",
     ),
     baseline: str | None = typer.Option(
         DEFAULTS.baseline,
@@ -194,7 +218,12 @@ def read_specs(
     exemplar_seeds: str | None = typer.Option(
         None,
         "--exemplar-seeds",
-        help="Several exemplar seeds, e.g. 0,1,2: also reports how much they matter.",
+        help="Several exemplar seeds, e.g. 0,1,2: how much they matter; of a ladder the mean.",
+    ),
+    sample_seeds: str | None = typer.Option(
+        None,
+        "--sample-seeds",
+        help="The same with seeds of sampled decoding, on the same problems.",
     ),
     max_tokens: int | None = typer.Option(
         None, "--max-tokens", help="Token limit of every arm (default: each strategy's own)."
@@ -313,11 +342,13 @@ def read_specs(
         model_args=settings,
         strategies=list_specs(strategy),
         baseline=baseline,
+        judge=judge,
         limit=_read_limit(limit),
         seed=seed,
         exemplars=exemplars if num_fewshot is None else _set_exemplar_count(exemplars, num_fewshot),
         exemplar_seed=DEFAULTS.exemplar_seed if exemplar_seed is None else exemplar_seed,
-        exemplar_seeds=() if exemplar_seeds is None else _read_seeds(exemplar_seeds),
+        exemplar_seeds=_read_seeds("--exemplar-seeds", exemplar_seeds),
+        sample_seeds=_read_seeds("--sample-seeds", sample_seeds),
         generation=generation,
         system=None if system is None else read_system(system),
         reader=reader,
@@ -396,9 +427,31 @@ def with_options(
     return wrap
 
 
-def read_user_options(ctx: typer.Context) -> frozenset[str]:
-    """Return the names of the parameters that the user wrote on the command line."""
-    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+def _check_target(path: Path, begins: str, what: str) -> None:
+    """Refuse a file that could not be written; as ``check_overwrites``.
+
+    Raises:
+        UsageError: it is of another kind, or its folder is not there.
+    """
+    check_overwrites(path, begins.encode(), what)
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def read_user_options(
+    ctx: typer.Context,
+    save: Path | None = typer.Option(
+        None, "--save", help="Also write these options as a study file, for cotkit run FILE."
+    ),
+) -> frozenset[str]:
+    """Return the names of the parameters that the user wrote on the command line.
+
+    Raises:
+        UsageError: the file of ``--save``, which ``StudyCommand`` writes, cannot be written.
+    """
+    if save is not None:
+        _check_target(save, STUDY_HEAD.lower(), "study that --save wrote")
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params.keys() - {"save"}}
     return frozenset(
         name
         for name, source in sources.items()
@@ -443,15 +496,15 @@ def _read_stop(text: str | None) -> Literal["decided"] | None:
     return "decided" if text else None
 
 
-def _read_seeds(text: str) -> tuple[int, ...]:
+def _read_seeds(option: str, text: str | None) -> tuple[int, ...]:
     from cotkit.registry import parse_integer
 
+    if text is None:
+        return ()
     try:
         return tuple(map(parse_integer, text.split(",")))
     except ValueError:
-        raise UsageError(
-            f"--exemplar-seeds {text!r} is not a list of numbers", hint="e.g. 0,1,2"
-        ) from None
+        raise UsageError(f"{option} {text!r} is not a list of numbers", hint="e.g. 0,1,2") from None
 
 
 def _set_exemplar_count(exemplars: str, k: int) -> str:
@@ -476,6 +529,12 @@ def read_resources(
     ),
     budget_time: str | None = typer.Option(
         None, "--budget-time", help="The same for the time the run takes: 90s, 30m, 2h."
+    ),
+    judge_budget_usd: float | None = typer.Option(
+        None, "--judge-budget-usd", help="Stop near so many dollars of the judge (--judge)."
+    ),
+    judge_budget_tokens: int | None = typer.Option(
+        None, "--judge-budget-tokens", help="The same for the judge's tokens."
     ),
     prices: Path | None = typer.Option(
         None, "--prices", help="Your own prices (TOML file), asked first. (default: $COTKIT_PRICES)"
@@ -503,6 +562,7 @@ def read_resources(
     seconds = None if budget_time is None else _read_seconds(budget_time)
     return Resources(
         budget=Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds),
+        judge_budget=Budget(usd=judge_budget_usd, tokens=judge_budget_tokens),
         prices=prices,
         retry_failed=retry_failed,
         trusted_addresses=tuple(check_url("--trust-address", url) for url in trust_address),
@@ -641,6 +701,15 @@ class Format(StrEnum):
     lm_eval = "lm-eval"
 
 
+FILE_FORMATS = {
+    ".json": ("json", "{"),
+    ".csv": ("csv", "section"),
+    ".md": ("markdown", "**"),
+    ".tex": ("latex", "% needs"),
+}
+"""Ending of a file -> the format that is written to it, and how such a report begins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """How an answer is printed."""
@@ -653,6 +722,8 @@ class View:
     """Sections to be printed instead; empty: none were named."""
     raw: bool
     """Whether cells of CSV are neither escaped nor guarded."""
+    outputs: tuple[Path, ...] = ()
+    """Files that it is written to as well; their endings say in which format."""
 
     def settings(self) -> dict[str, object]:
         """Return the keyword arguments of ``cotkit.report.render`` that say the same."""
@@ -675,6 +746,9 @@ def read_view(
     raw: bool = typer.Option(
         False, "--raw", help="With csv: cells as they are, also those that begin a formula."
     ),
+    output: list[Path] = typer.Option(
+        [], "--output", help="Also write the answer to FILE.json, .csv, .md or .tex; repeat it."
+    ),
 ) -> View:
     """Return how the answer is printed.
 
@@ -695,7 +769,14 @@ def read_view(
         raise UsageError(f"{name} is of the table: --format {format_.value} is always whole")
     if raw and format_ is not Format.csv:
         raise UsageError("--raw has no effect without --format csv")
-    return View(format=format_, full=full, show=sections, raw=raw)
+    for path in output:
+        if path.suffix not in FILE_FORMATS:
+            raise UsageError(
+                f"--output {path}: in which format?", hint=f"FILE{' or FILE'.join(FILE_FORMATS)}"
+            )
+        format_name, begins = FILE_FORMATS[path.suffix]
+        _check_target(path, begins, f"report in {format_name}")
+    return View(format=format_, full=full, show=sections, raw=raw, outputs=tuple(output))
 
 
 class Display(StrEnum):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator, Sequence
+import textwrap
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from cotkit.cli.options import Display, Format, View
+from cotkit.cli.options import FILE_FORMATS, Display, Format, View
 from cotkit.errors import IncompleteRunError, MissingDependencyError, UsageError
 from cotkit.paths import check_overwrites, write_atomically
 from cotkit.printable import printable, printable_text
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison, Gain, Label, PageRun
     from cotkit.events import Event
+    from cotkit.report import Report
     from cotkit.report.html import Chart
     from cotkit.report.progress import Mode
     from cotkit.run.budget import Budget
@@ -68,28 +71,87 @@ def print_rendered(render: Callable[..., str]) -> None:
     typer.echo(text, nl=False, color=color)
 
 
+def print_report(
+    report: Report,
+    view: View,
+    hints: Sequence[str] = (),
+    **settings: Any,  # noqa: ANN401 - of render
+) -> None:
+    """Print a report, and write it to the files that were asked for; ``settings``: of ``render``.
+
+    Raises:
+        UsageError: a file cannot be written, or a format that the report does not have.
+    """
+    from cotkit.report import render
+
+    print_rendered(partial(render, report, hints=hints, **settings, **view.settings()))
+    for path in view.outputs:
+        format_name, _ = FILE_FORMATS[path.suffix]
+        write_page(path, render(report, format_name, **settings), option="--output FILE")
+        print_status(f"written: {path}")
+
+
 def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> tuple[str, ...]:
     """Return how to see more of an answer than one screen; ``run``: whose chains there are.
 
     The store is not named, so that equal answers of two stores have equal bytes.
     """
-    if view.full or view.show or view.format is not Format.table:
+    if view.format is not Format.table:
         return ()
+    words = "what a word means: cotkit explain WORD"
+    if view.full or view.show:
+        return (words,)
     more = "more: --full; or --show with some of: {sections}"
     if run is None:
-        return (more,)
+        return (f"{more}; {words}",)
     where = "" if log_dir == DEFAULT_LOG_DIR else " (in the same --log-dir or --store)"
-    return more, f"the chains: cotkit show attempt {run}{where}"
+    return more, f"the chains: cotkit show attempt {run}{where}; {words}"
 
 
-def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return each row as one line, columns padded to their widest cell, two spaces between them."""
+def align_columns(rows: Sequence[Sequence[str]], *, folds: bool = True) -> list[str]:
+    """Return each row as one line, columns padded to their widest cell, two spaces between them.
+
+    On a terminal that is narrower, cells are folded between words; where no word may be (``folds``)
+    or not even the words fit, columns that are too many stand below, behind the first one again.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    least = [
+        max((len(word) for x in column for word in x.split()), default=0) for column in columns
     ]
+    limit = _terminal_width()
+    if _sum_widths(widths) > limit and (len(columns) <= 2 or folds) and _sum_widths(least) <= limit:
+        while _sum_widths(widths) > limit:
+            _, widest = max((w, i) for i, w in enumerate(widths) if w > least[i])
+            widths[widest] -= 1
+    if _sum_widths(widths) <= limit or len(columns) <= 2:
+        return [line for row in rows for line in _fold_row(row, widths)]
+    n = next(n for n in range(len(widths), 1, -1) if n == 2 or _sum_widths(widths[:n]) <= limit)
+    first = align_columns([row[:n] for row in rows], folds=folds)
+    return [*first, "", *align_columns([[row[0], *row[n:]] for row in rows], folds=folds)]
+
+
+def _sum_widths(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _fold_row(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return a row whose cells are folded between words, padded to the widths of the columns."""
+    cells = [
+        [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False)
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    return [
+        "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
+        for parts in itertools.zip_longest(*cells, fillvalue="")
+    ]
+
+
+def _terminal_width() -> float:
+    """Return the columns of the terminal; infinite: of a pipe or file, where a row is one line."""
+    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if is_known else math.inf
 
 
 # Pages: HTML files beside the answer. What cannot be written is refused before anything is spent.
@@ -140,6 +202,15 @@ def _check_writable(path: Path, hint: str) -> None:
         why = "no permission"
     if why is not None:
         raise UsageError(f"cannot write {path}: {why}", hint=hint)
+    check_report_extra()
+
+
+def check_report_extra() -> None:
+    """Refuse where HTML reports cannot be made.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "report")
 
@@ -215,9 +286,7 @@ def print_contrasts(
     Raises:
         UsageError: as :func:`write_page`, or a format that they do not have.
     """
-    from cotkit.report import render
-
-    print_rendered(partial(render, contrasts, hints=hint_lines(view), **view.settings()))
+    print_report(contrasts, view, hint_lines(view))
     if page is not None:
         from cotkit.report.html import contrasts_page, list_charts
 
@@ -234,6 +303,7 @@ def check_contrasts(result: ContrastResult) -> None:
     Raises:
         IncompleteRunError: they are.
     """
+    check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"
@@ -242,7 +312,20 @@ def check_contrasts(result: ContrastResult) -> None:
         )
 
 
-def write_page(path: Path, text: str) -> None:
+def check_left_out(notes: Iterable[str]) -> None:
+    """Refuse to end well where a strategy that was asked for could not run.
+
+    Raises:
+        UsageError: the first such note.
+    """
+    from cotkit.analysis.values import LeftOut
+
+    for note in notes:
+        if isinstance(note, LeftOut):
+            raise UsageError(note)
+
+
+def write_page(path: Path, text: str, *, option: str = "--html FILE") -> None:
     """Write a page as a whole, or leave the file as it was; follows links.
 
     Raises:
@@ -251,9 +334,7 @@ def write_page(path: Path, text: str) -> None:
     try:
         write_atomically(path, text.encode())
     except OSError as refused:
-        raise UsageError(
-            f"cannot write {path}: {refused.strerror}", hint="--html FILE"
-        ) from refused
+        raise UsageError(f"cannot write {path}: {refused.strerror}", hint=option) from refused
 
 
 def write_figures(folder: Path, charts: Sequence[Chart]) -> None:
@@ -503,6 +584,8 @@ def forecast_lines(forecast: Forecast) -> list[str]:
         f"{size}: {n * n_arms:,} attempts",
         _say_completions(forecast.arms),
     ]
+    if n_judged := sum(arm.n_judged for arm in forecast.arms):
+        lines.append(f"on top of these: {n_judged:,} completions of the judge, in no cost below")
     if forecast.n_weighed:
         lines.append(
             f"on top of these: the log-probabilities of at most {forecast.n_weighed:,} options, all"

@@ -32,8 +32,8 @@ def plan(
     models: list[str] = typer.Option(
         [], "--models", help="Instead of --model: a ladder, as cotkit scale would run it."
     ),
-    family: str | None = typer.Option(
-        None, "--family", help="Instead of --model: the ladder of a family."
+    family: list[str] = typer.Option(
+        [], "--family", help="Instead of --model: the ladder of a family; may be repeated."
     ),
 ) -> None:
     """Print what a comparison would ask and make, and the smallest gain it could find.
@@ -58,8 +58,11 @@ def plan(
         if isinstance(event, Said):
             print_status(event.text)
 
-    if models or family is not None:
-        print_lines(*_plan_ladder(specs, pace, resources, log_dir, models, family, emit))
+    if models or family:
+        for number, ladder in enumerate(_list_ladders(models, family)):
+            if number:
+                print_lines("")
+            print_lines(*_plan_ladder(specs, pace, resources, log_dir, ladder, emit))
         return
     for number, spec in enumerate(specs):
         forecast = plan_spec(
@@ -70,10 +73,20 @@ def plan(
             resources=resources,
         )
         title, *lines = forecast_lines(forecast)
-        table = align_columns(forecast_table(forecast))
+        table = align_columns(forecast_table(forecast), folds=False)
         if number:
             print_lines("")
-        print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
+        lines += budget_lines(forecast, resources.budget)
+        print_lines(*align_columns([(title,)]), *table, *align_columns([(x,) for x in lines]))
+
+
+def _list_ladders(models: list[str], family: list[str]) -> "list[tuple[str, ...]]":
+    from cotkit.run.spec import list_specs
+    from cotkit.workflows.ladder import family_models
+
+    if models and family:
+        raise UsageError("name the ladder once", hint="--models A,B,C or --family NAME")
+    return [list_specs(models)] if models else [family_models(f) for f in list_specs(family)]
 
 
 def _plan_ladder(
@@ -81,23 +94,18 @@ def _plan_ladder(
     pace: dict[str, str],
     resources: "Resources",
     log_dir: Path | str,
-    models: list[str],
-    family: str | None,
+    ladder: "tuple[str, ...]",
     emit: "Emit",
 ) -> list[str]:
     from cotkit.benchmarks import load_benchmark
     from cotkit.cli.output import print_status
     from cotkit.cli.scale import ladder_forecast_lines
     from cotkit.registry import parse_spec
-    from cotkit.workflows.ladder import family_models
     from cotkit.workflows.scale import ScaleOptions, plan_ladder
 
-    if models and family is not None:
-        raise UsageError("name the ladder once", hint="--models A,B,C or --family NAME")
-    names = [name for text in models for name in text.split(",") if name]
     forecast = plan_ladder(
         specs[0].paced(pace),
-        names if family is None else family_models(family),
+        ladder,
         [(spec.bench, load_benchmark(parse_spec(spec.bench), print_status)) for spec in specs],
         ScaleOptions(),
         log_dir=log_dir,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,21 +47,19 @@ def report(
     from cotkit.cli.output import (
         hint_lines,
         print_lines,
-        print_rendered,
+        print_report,
         print_status,
         write_figures,
         write_page,
     )
     from cotkit.errors import UsageError
-    from cotkit.report import render
     from cotkit.report.html import list_charts
     from cotkit.report.html import page as make_page
+    from cotkit.report.suite_tables import is_suite
     from cotkit.store import Store, existing_place, mask_password
     from cotkit.workflows.stored_run import load_part
 
-    if page is not None and (view.full or view.show or view.format.value != "table"):
-        what = "--figures prints no report" if page.path is None else "--html holds every section"
-        raise UsageError(what, hint="leave out --format, --full, --show")
+    _check_view(page, view)
     place = existing_place(log_dir)
     with Store(place) as store:
         chosen = [store.run(run) for run in runs or []] or store.runs()[:1]
@@ -71,11 +68,14 @@ def report(
                 f"{mask_password(place)} holds no run", hint="begin with: cotkit compare"
             )
         chosen = list({run.id: run for run in chosen}.values())
-        if page is None and len(chosen) > 1 and view.format.value not in {"table", "markdown"}:
-            raise UsageError(
-                f"several runs have no format {view.format.value}", hint="table or markdown"
-            )
         parts = [load_part(store, run, print_status, trusts_code=trusts_code) for run in chosen]
+    is_one = len(parts) == 1 or is_suite([part.comparison for part in parts])
+    if page is None and not is_one and view.format.value not in {"table", "markdown"}:
+        raise UsageError(
+            f"several runs have no format {view.format.value}", hint="table or markdown"
+        )
+    if not is_one and view.outputs:
+        raise UsageError("several runs of one benchmark have no --output", hint="--html FILE")
     if page is not None:
         if page.path is not None:
             write_page(page.path, make_page(list(map(page.select_samples, parts)), timing=timing))
@@ -84,11 +84,25 @@ def report(
             write_figures(page.figures, charts)
         print_lines(*map(str, page.paths()))
         return
-    for number, comparison in enumerate(part.comparison for part in parts):
+    comparisons = [part.comparison for part in parts]
+    if is_one and len(parts) > 1:
+        print_report(comparisons, view, hint_lines(view, chosen[0].id, log_dir), timing=timing)
+        return
+    for number, comparison in enumerate(comparisons):
         if number:
             print_lines("")
-        hints = hint_lines(view, comparison.run_id, log_dir)
-        print_rendered(partial(render, comparison, timing=timing, hints=hints, **view.settings()))
+        print_report(comparison, view, hint_lines(view, comparison.run_id, log_dir), timing=timing)
+
+
+def _check_view(page: PageRequest | None, view: View) -> None:
+    """Refuse ways of printing where nothing is printed; raises UsageError."""
+    from cotkit.errors import UsageError
+
+    if page is not None and (
+        view.full or view.show or view.outputs or view.format.value != "table"
+    ):
+        what = "--figures prints no report" if page.path is None else "--html holds every section"
+        raise UsageError(what, hint="leave out --format, --full, --show and --output")
 
 
 report.__doc__ = f"{report.__doc__}\n\n\b{EXAMPLES}"

@@ -88,7 +88,8 @@ def resume(
     options = {TRUST_CODE} if trusts_code else set[str]()
     options |= {"--confirm-run-unsafe-code"} if confirm_run_unsafe_code else set()
     options |= {f"--sandbox {sandbox}"} if sandbox else set()
-    check_consent(chosen.id, spec, options, resources.trusted_addresses)
+    run_name = f"run {chosen.id} of the store"
+    check_consent(run_name, [spec], options, resources.trusted_addresses)
     if not accept_terms:
         args = {name: value for name, value in spec.model_args.items() if name != "accept_terms"}
         spec = replace(spec, model_args=args)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +29,12 @@ from cotkit.cli.output import (
     RunDisplay,
     align_columns,
     check_contrasts,
+    check_left_out,
     count_of,
     estimate_cells,
     hint_lines,
     print_contrasts,
-    print_rendered,
+    print_report,
     print_status,
     read_display,
     read_page,
@@ -65,8 +65,8 @@ if TYPE_CHECKING:
 class LadderChoice:
     """What a ladder is made of: models to run, or runs of the store."""
 
-    models: tuple[str, ...]
-    """Models to run; empty with ``runs``."""
+    sides: tuple[LadderSide, ...]
+    """Ladders of models to run, each a curve of its own; empty with ``runs``."""
     runs: tuple[str, ...]
     """Ids of runs of the store, instead."""
     benches: tuple[str, ...]
@@ -80,6 +80,7 @@ def scale_and_print(
     resources: Resources,
     *,
     reach: float | None,
+    beside: str | None,
     log_dir: Path | str,
     view: View,
     timing: bool,
@@ -89,14 +90,16 @@ def scale_and_print(
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``page``: to be written, too; ``trusts_code``: whether Python files that stored runs name run.
+    ``beside``: a published table to show beside it; ``page``: to be written, too; ``trusts_code``:
+    whether Python files that stored runs name run.
 
     Raises:
-        CotkitError: as ``scale_models`` and ``scale_runs``.
+        CotkitError: as ``scale_ladders`` and ``scale_runs``.
         IncompleteRunError: attempts failed; what there is was printed.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.workflows.scale import scale_models, scale_runs
+    from cotkit.workflows.contrasts import scale_ladders
+    from cotkit.workflows.scale import scale_runs
 
     def on_plan(forecast: LadderForecast) -> None:
         if display.mode != "none":
@@ -114,9 +117,9 @@ def scale_and_print(
                 trusts_code=trusts_code,
             )
         else:
-            result = scale_models(
+            result = scale_ladders(
                 spec,
-                ladder.models,
+                ladder.sides,
                 [(text, load_benchmark(parse_spec(text), print_status)) for text in ladder.benches],
                 options,
                 log_dir=log_dir,
@@ -124,13 +127,28 @@ def scale_and_print(
                 on_plan=on_plan,
                 resources=resources,
             )
-    print_scales(result.scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
+    scales = [scale if beside is None else _put_beside(scale, beside) for scale in result.scales]
+    print_scales(scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
+    check_left_out(note for scale in result.scales for note in scale.notes)
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are holes"
             + (f", most for this: {result.why_failed}" if result.why_failed else ""),
             hint="the same command tries them again",
         )
+
+
+def _put_beside(scale: Scale, table: str) -> Scale:
+    """Return a scale with what a paper found of its arms on its benchmark; a note if nothing."""
+    from cotkit.analysis.values import Aside
+    from cotkit.interop.published import find_curves
+
+    arms = dict.fromkeys(arm for answer in scale.answers for arm in (answer.arm, answer.control))
+    curves = find_curves(table, scale.bench, arms)
+    if curves:
+        return replace(scale, published=curves)
+    note = Aside(f"{table} has no checked result of these strategies on {scale.bench}")
+    return replace(scale, notes=(*scale.notes, note))
 
 
 def print_scales(
@@ -146,13 +164,9 @@ def print_scales(
 
     ``log_dir``: folder of the store, if they are of its runs.
     """
-    from cotkit.report import render
-
     runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
     hints = hint_lines(view, runs[-1] if runs else None, log_dir or "")
-    print_rendered(
-        partial(render, scales, reach=reach, timing=timing, hints=hints, **view.settings())
-    )
+    print_report(scales, view, hints, reach=reach, timing=timing)
     if page is not None:
         write_scales(page, scales, log_dir, reach=reach, timing=timing)
 
@@ -254,15 +268,16 @@ _OPTIONS_WITH_SOURCES = frozenset(
         *("published", "sources", "params", "include_unverified", "bench", "family", "strategy"),
         *("baseline", "margin", "seed", "x", "loss", "assume", "thresholds", "over", "replicates"),
         *("reach", "format_", "raw", "full", "show", "timing", "display", "html", "figures"),
-        "samples",
+        *("samples", "output"),
     }
 )
 """Options that have an effect on existing results."""
 
 _OPTIONS_WITH_RUNS = (
-    _OPTIONS_WITH_SOURCES - {"published", "sources", "params", "include_unverified", "family"}
+    _OPTIONS_WITH_SOURCES - {"published", "sources", "include_unverified", "family"}
 ) - {*("bench", "strategy", "baseline")} | {
     "runs",
+    "beside",
     "by_steps",
     "by_length",
     "prices",
@@ -300,12 +315,9 @@ class ForeignResults:
             UsageError: names the option.
         """
         own = {"published", "sources"} & user_options
-        for name in sorted(
-            user_options - _OPTIONS_WITH_SOURCES if own else user_options & {"params"}
-        ):
+        for name in sorted(user_options - _OPTIONS_WITH_SOURCES if own else ()):
             raise UsageError(
-                f"--{name.replace('_', '-')} has no effect "
-                + ("on existing results" if own else "without --from or --published"),
+                f"--{name.replace('_', '-')} has no effect on existing results",
                 hint="cotkit scale --help",
             )
         if self.include_unverified and self.published is None:
@@ -329,7 +341,7 @@ def read_foreign(
         help="Instead: [ARM=]lm-eval:DIR, [ARM=]inspect:FILE or csv:FILE; may be repeated.",
     ),
     params: list[str] = typer.Option(
-        [], "--params", help="MODEL=7B: a size that neither the file nor the catalogue knows."
+        [], "--params", help="MODEL=7B: a size that neither file, server nor catalogue knows."
     ),
     include_unverified: bool = typer.Option(
         False, "--include-unverified", help="Count rows of --published that were not verified."
@@ -386,7 +398,7 @@ def scale_foreign(
 # A ladder over another, at the sizes that both have.
 
 
-_WITHOUT_OVER = ("by_steps", "by_length", "assume", "thresholds", "reach", "timing")
+_WITHOUT_OVER = ("beside", "by_steps", "by_length", "assume", "thresholds", "reach", "timing")
 """Options of one ladder alone."""
 
 
@@ -399,13 +411,27 @@ def _check_with_over(user_options: frozenset[str]) -> None:
             )
 
 
-def _ladder_sides(
-    names: tuple[str, ...], family: str | None, runs: str | None, over: str
+def _ladder_sides(names: tuple[str, ...], families: tuple[str, ...]) -> tuple[LadderSide, ...]:
+    """Return the ladder of the models, or that of each family."""
+    from cotkit.workflows.contrasts import LadderSide
+    from cotkit.workflows.ladder import family_models
+
+    if names:
+        return (LadderSide(name=None, models=names),)
+    return tuple(LadderSide(name=name, models=family_models(name)) for name in families)
+
+
+def _two_sides(
+    sides: tuple[LadderSide, ...], runs: str | None, over: str
 ) -> tuple[LadderSide, LadderSide]:
-    """Return the two ladders: ``over`` is of runs where the first is, else a family or models."""
+    """Return the two ladders: ``over`` is of runs where the first is, else a family or models.
+
+    Raises:
+        UsageError: more than one ladder is compared with it.
+    """
     from cotkit.run.spec import list_specs
     from cotkit.workflows.contrasts import LadderSide
-    from cotkit.workflows.ladder import family_models, is_family
+    from cotkit.workflows.ladder import is_family
 
     if runs is not None:
         first, second = (
@@ -413,32 +439,55 @@ def _ladder_sides(
             for text in (runs, over)
         )
         return first, second
-    first = LadderSide(name=family, models=names if family is None else family_models(family))
-    if is_family(over):
-        return first, LadderSide(name=over, models=family_models(over))
-    return first, LadderSide(name=None, models=list_specs(over))
+    side, *others = sides
+    if others:
+        raise UsageError("one --family is compared with --over", hint="name it alone")
+    names = list_specs(over)
+    (second,) = _ladder_sides((), (over,)) if is_family(over) else _ladder_sides(names, ())
+    return side, second
 
 
-def _compare_and_print(
+def compare_and_print(
     spec: RunSpec,
     sides: tuple[LadderSide, LadderSide],
     benches: tuple[str, ...],
-    options: ScaleOptions,
+    options: ScaleOptions | None,
     resources: Resources,
     *,
     log_dir: Path | str,
     view: View,
     display: RunDisplay,
     page: PageRequest | None,
-    trusts_code: bool,
+    trusts_code: bool = False,
 ) -> None:
-    """Compare two ladders and print; ``benches``: empty where they are of stored runs."""
+    """Run two models or ladders and print how they differ; exit 75 if attempts are missing.
+
+    Args:
+        spec: Of every run.
+        sides: The first, and what it is compared with.
+        benches: Benchmark specs; empty: the sides are stored runs, which are only read.
+        options: What is asked of two ladders; None: each side is one model, whatever its size.
+        resources: What each run may use.
+        log_dir: Folder of the store, or URL of a database.
+        view: How the answer is printed.
+        display: How the runs are watched.
+        page: To be written, too.
+        trusts_code: Whether Python files that stored runs name may be run.
+
+    Raises:
+        CotkitError: as ``compare_models`` and ``compare_runs``.
+    """
     from cotkit.benchmarks import load_benchmark
     from cotkit.workflows.contrasts import compare_models, compare_runs
+    from cotkit.workflows.scale import ScaleOptions
 
     if not benches:
         result = compare_runs(
-            sides, options, margin=spec.margin, log_dir=log_dir, trusts_code=trusts_code
+            sides,
+            options or ScaleOptions(),
+            margin=spec.margin,
+            log_dir=log_dir,
+            trusts_code=trusts_code,
         )
     else:
         with display.event_sink() as emit:
@@ -510,8 +559,11 @@ def scale(
     models: list[str] = typer.Option(
         [], "--models", "-m", help="The ladder: names as --model of compare takes, with commas."
     ),
-    family: str | None = typer.Option(
-        None, "--family", help="All models of a family (cotkit models names them); or simulated."
+    family: list[str] = typer.Option(
+        [],
+        "--family",
+        help="All models of a family (cotkit models names them), or simulated; NAME:key=value: with"
+        " a setting; several are a curve each.",
     ),
     over: str | None = typer.Option(
         None,
@@ -559,6 +611,9 @@ def scale(
     reach: float | None = typer.Option(
         None, "--reach", help="Name the cheapest that solves so many percent."
     ),
+    beside: str | None = typer.Option(
+        None, "--beside", help="Show what a paper found beside it (cotkit list published)."
+    ),
     timing: bool = typer.Option(False, "--timing", help="Add measured seconds to the frontier."),
 ) -> None:
     """Find from which model size on a strategy helps, and whether a jump is real.
@@ -566,13 +621,12 @@ def scale(
     Runs every model on the same problems and prints where material help starts, as a bracket.
     """
     from cotkit.interop.ladders import ResultsQuestion
-    from cotkit.interop.results import read_sizes
     from cotkit.run.spec import list_specs
-    from cotkit.workflows.ladder import family_models
+    from cotkit.workflows.ladder import read_sizes
     from cotkit.workflows.scale import ScaleOptions
 
-    names = list_specs(models)
-    of_family = family is not None and not foreign.n_ladders
+    names, families = list_specs(models), list_specs(family)
+    of_family = bool(families) and not foreign.n_ladders
     if sum((bool(names), of_family, runs is not None, foreign.n_ladders)) != 1:
         hint = "--models A,B,C, --family NAME, --runs ID,ID, --published NAME or --from FILE"
         raise UsageError("name the ladder once", hint=hint)
@@ -582,17 +636,25 @@ def scale(
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
     if over is not None:
         _check_with_over(user_options)
+    if beside is not None:
+        from cotkit.interop.published import find_table
+
+        find_table(beside)  # before anything is made
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
                 "one --bench at a time for existing results",
                 hint="leave it out for every benchmark",
             )
+        if len(families) > 1:
+            raise UsageError(
+                "one --family at a time for existing results", hint="leave it out for all"
+            )
         scale_foreign(
             foreign,
             ResultsQuestion(
                 bench=bench[0] if "bench" in user_options else None,
-                family=family,
+                family=families[0] if families else None,
                 strategies=spec.strategies if "strategy" in user_options else (),
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
@@ -616,14 +678,16 @@ def scale(
         assume_sustained=assume is not None,
         thresholds=_read_thresholds(thresholds),
         losses=dict(map(_read_loss, loss)),
+        sizes=read_sizes(foreign.params),
         replicates=replicates,
         by_steps=by_steps,
         by_length=by_length,
     )
+    sides = _ladder_sides(names, families)
     if over is not None:
-        _compare_and_print(
+        compare_and_print(
             spec.paced(pace),
-            _ladder_sides(names, family, runs, over),
+            _two_sides(sides, runs, over),
             list_specs(bench) if runs is None else (),
             options,
             replace(resources, executor=executor),
@@ -637,13 +701,14 @@ def scale(
     scale_and_print(
         spec.paced(pace),
         LadderChoice(
-            models=family_models(family) if family is not None else names,
+            sides=sides,
             runs=tuple(run for run in (runs or "").split(",") if run),
             benches=list_specs(bench),
         ),
         options,
         replace(resources, executor=executor),
         reach=None if reach is None else reach / 100,
+        beside=beside,
         log_dir=log_dir,
         view=view,
         timing=timing,
@@ -674,7 +739,7 @@ def _read_loss(text: str) -> tuple[str, float]:
 scale.__doc__ = f"{scale.__doc__}\n\n\b{EXAMPLES}"
 command = with_options(
     read_user_options,
-    fix_options(read_specs, model="", bench=[DEFAULT_BENCH], stop_when=None, exemplar_seeds=None),
+    fix_options(read_specs, model="", bench=[DEFAULT_BENCH], stop_when=None),
     read_pace,
     fix_options(read_resources, budget_usd=None, budget_tokens=None, budget_time=None),
     read_foreign,

@@ -2,7 +2,6 @@
 
 import sys
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
 import typer
@@ -68,9 +67,8 @@ def score(
     Same readers, outcomes, metrics and report as cotkit compare.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.cli.output import hint_lines, print_rendered, print_status
+    from cotkit.cli.output import hint_lines, print_report, print_status
     from cotkit.registry import parse_spec
-    from cotkit.report import render
     from cotkit.report.progress import reading_display
     from cotkit.workflows.completions_file import FieldNames, read_file
     from cotkit.workflows.score import ScoreQuestion, score_completions
@@ -90,7 +88,7 @@ def score(
             )
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted; nothing was printed") from None
-    print_rendered(partial(render, comparison, hints=hint_lines(view), **view.settings()))
+    print_report(comparison, view, hint_lines(view))
 
 
 score.__doc__ = f"{score.__doc__}\n\n\b{EXAMPLES}"

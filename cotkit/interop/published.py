@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cotkit.analysis.scale.grid import Axis
+from cotkit.analysis.scale.values import PublishedCurve
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.interop.csv_file import RATES, CsvRow, read_rates, read_rows
-from cotkit.interop.results import LadderResults, Result, is_rate, make_ladders
+from cotkit.interop.results import LadderResults, Result, is_rate, make_ladders, to_rate
 from cotkit.paths import resource
+from cotkit.registry import parse_spec
 from cotkit.scoring.chance import CHANCE
 
 
@@ -36,6 +38,10 @@ class PublishedTable:
     """Benchmark -> solve rate of guessing, the control where that is ``chance``."""
     axis: Axis = "params"
     """What size means unless the user says it; ``ordinal`` where sizes were never published."""
+    strategies_here: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Strategy of the paper -> the spec here that asks as it did."""
+    benches_here: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Benchmark of the paper -> the spec here of the same problems."""
 
 
 def load_tables() -> dict[str, PublishedTable]:
@@ -52,6 +58,8 @@ def load_tables() -> dict[str, PublishedTable]:
             n_items=fields["n_items"],
             chance=fields.get("chance", {}),
             axis=fields.get("axis", "params"),
+            strategies_here=fields.get("strategies_here", {}),
+            benches_here=fields.get("benches_here", {}),
         )
         for name, fields in tables.items()
     }
@@ -139,7 +147,7 @@ def load_ladders(
     controls = table.controls
     if baseline is not None:
         arms = dict.fromkeys(row.need("strategy") for row in rows)
-        control = CHANCE if baseline == CHANCE else _match_strategy(baseline, table, arms)
+        control = _match_strategy(baseline, table, [*arms, CHANCE])
         controls = dict.fromkeys(arms, control)
     answers = tuple(_match_strategy(name, table, controls) for name in strategies) or table.answers
     arms_needed = {*answers, *(controls[arm] for arm in answers)}
@@ -241,6 +249,44 @@ def _has_pair(ladder: LadderResults, arm: str, control: str) -> bool:
     cells = ladder.grid.cells
     needed = {arm, control} - {CHANCE}
     return any({(rung.model, name) for name in needed} <= set(cells) for rung in ladder.grid.rungs)
+
+
+def find_curves(name: str, bench: str, arms: Iterable[str]) -> tuple[PublishedCurve, ...]:
+    """Return what a table has of arms on a benchmark; rows that were not checked are left out.
+
+    Args:
+        name: Of the table.
+        bench: Benchmark spec, as the user wrote it.
+        arms: Strategy specs.
+
+    Raises:
+        UnknownNameError: no such table.
+    """
+    table = find_table(name)
+    benches = {name for name, spec in table.benches_here.items() if _is_same_spec(spec, bench)}
+    arm_of = {
+        strategy: arm
+        for arm in arms
+        for strategy, spec in table.strategies_here.items()
+        if _is_same_spec(spec, arm)
+    }
+    curves: dict[tuple[str, str], list[tuple[str, int | None, float]]] = {}
+    for row in read_rows(resource(f"published/{table.name}.csv"), (*RATES, "status")):
+        arm, metric = arm_of.get(row.need("strategy")), row.need("metric")
+        if arm and row.need("bench") in benches and is_rate(metric) and not is_unverified(row):
+            rate = to_rate(metric, row.number("value"), row.place)
+            point = row.need("model"), row.count("params"), rate
+            curves.setdefault((row.fields.get("family") or "?", arm), []).append(point)
+    return tuple(
+        PublishedCurve(family=family, arm=arm, points=tuple(points), source=table.paper)
+        for (family, arm), points in curves.items()
+    )
+
+
+def _is_same_spec(spec: str, other: str) -> bool:
+    """Return whether two specs mean the same, but for parameters that only the second has."""
+    first, second = parse_spec(spec), parse_spec(other)
+    return first.name == second.name and first.params.items() <= second.params.items()
 
 
 def normalise_name(name: str) -> str:

@@ -17,8 +17,7 @@ from cotkit.analysis.scale.grid import (
     Rung,
 )
 from cotkit.errors import BadInputError, Location, UnknownNameError, UsageError
-from cotkit.inputs import parse_count
-from cotkit.models.catalogue import CatalogueEntry, find, find_by_hub_id
+from cotkit.models.catalogue import find_by_last_parts
 from cotkit.registry import entries, parse_spec
 from cotkit.scoring.chance import CHANCE
 
@@ -328,26 +327,9 @@ def _format_place(result: Result) -> str:
 
 
 # The size of a model: as the user gave it, else as the file has it, else as the catalogue has it.
-def read_sizes(texts: Sequence[str]) -> dict[str, int]:
-    """Read the values of ``--params MODEL=7B``: model -> parameters.
-
-    Raises:
-        UsageError: one is not of this form.
-    """
-    sizes: dict[str, int] = {}
-    for text in texts:
-        model, equals, count = text.rpartition("=")
-        n = parse_count(count)
-        if not equals or not model or n is None:
-            raise UsageError(f"--params {text!r} cannot be read", hint="--params MODEL=7B")
-        if sizes.setdefault(model, n) != n:
-            raise UsageError(f"--params gives {model} two sizes", hint="leave one out")
-    return sizes
-
-
 def make_rung(model: str, size: ModelSize, params: Mapping[str, int]) -> Rung:
     """Make the rung of a model: sizes of the user first, then of the file, then the catalogue."""
-    entry = _find_in_catalogue(model)
+    entry = find_by_last_parts(model)
     n_params = params.get(model, size.n_params)
     is_mixture = entry is not None and entry.n_active_params != entry.n_params
     return Rung(
@@ -359,19 +341,6 @@ def make_rung(model: str, size: ModelSize, params: Mapping[str, int]) -> Rung:
         train_tokens=entry.training_tokens if entry else None,
         flops_is_bound=bool(entry and size.train_flops is None and entry.training_tokens_is_bound),
     )
-
-
-def _find_in_catalogue(model: str) -> CatalogueEntry | None:
-    """Find a model that other tools name ``hf/OWNER/NAME`` under ``OWNER/NAME`` or ``NAME``."""
-    parts = model.split("/")
-    for name in dict.fromkeys((model, "/".join(parts[1:]), "/".join(parts[-2:]), parts[-1])):
-        if (entry := find_by_hub_id(name)) is not None:
-            return entry
-        try:
-            return find(name)
-        except UnknownNameError:
-            continue
-    return None
 
 
 # Which arm is measured against which, where results come from files.
@@ -403,7 +372,8 @@ def pair_arms(
     """
     for name in (*strategies, *([baseline] if baseline else [])):
         if name not in arms and not (name == baseline == CHANCE):
-            raise UnknownNameError("arm", name, arms)
+            is_baseline = name == baseline and name not in strategies
+            raise UnknownNameError("arm", name, [*arms, *([CHANCE] if is_baseline else [])])
     control_of = controls if controls is not None else _find_controls(arms)
     pairs: list[tuple[str, str]] = []
     for arm in strategies or arms:

@@ -200,6 +200,25 @@ def find_by_hub_id(hub_id: str) -> CatalogueEntry | None:
     )
 
 
+def find_by_last_parts(name: str) -> CatalogueEntry | None:
+    """Return the model that a server or another tool names with more or less of a path before it.
+
+    ``vllm/Qwen/Qwen2.5-7B``, ``Qwen2.5-7B`` and a tag ``qwen2.5:7b`` are ``Qwen/Qwen2.5-7B``; None:
+    the catalogue has none, or several of different sizes.
+    """
+    parts = name.split("/")
+    for end in dict.fromkeys((name, "/".join(parts[1:]), "/".join(parts[-2:]), parts[-1])):
+        if (entry := find_by_hub_id(end)) is not None:
+            return entry
+        try:
+            return find(end)
+        except UnknownNameError:
+            continue
+    last = _normalise_name(parts[-1]).replace(":", "-")
+    matches = [e for e in entries() if _normalise_name(e.name).rpartition("/")[2] == last]
+    return matches[0] if len({entry.n_params for entry in matches}) == 1 else None
+
+
 def _normalise_name(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 

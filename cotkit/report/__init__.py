@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts
     from cotkit.analysis.scale.values import Scale
 
-Report: TypeAlias = (
-    "Comparison | Scale | Sequence[Scale] | ModelContrasts | Sequence[ModelContrasts]"
-)
+_Several: TypeAlias = "Sequence[Comparison] | Sequence[Scale] | Sequence[ModelContrasts]"
+Report: TypeAlias = "Comparison | Scale | ModelContrasts | _Several"
 """What :func:`render` can write down."""
 FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval")
 """What :func:`render` can write."""
@@ -39,7 +38,8 @@ def render(
     """Write a comparison or scale analyses as text; ends in a newline.
 
     Args:
-        report: What the analysis found; several analyses begin with what sums them up.
+        report: What the analysis found; several analyses, or comparisons of one model on several
+            benchmarks, begin with what sums them up.
         format: One of :data:`FORMATS`.
         width: Columns of the terminal; laid out for 40 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
@@ -65,6 +65,14 @@ def render(
         return _render_lm_eval(report)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
+    elif suite := _as_suite(report):
+        from cotkit.report.suite_tables import SCHEMA, suite_documents
+
+        schema, documents = SCHEMA, suite_documents(suite, timing=timing)
+        if format == "csv":
+            from cotkit.report.formats import to_csv
+
+            return to_csv(documents, raw=raw)  # no part has the means
     elif contrasts:
         from cotkit.report.contrast_tables import SCHEMA, contrast_documents
 
@@ -159,6 +167,8 @@ def render_documents(
 def _render_lm_eval(report: Report) -> str:
     from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
 
+    if _as_suite(report):
+        raise UsageError("lm-eval's format has no mean of benchmarks", hint="json, csv or markdown")
     if _as_contrasts(report):
         raise UsageError(
             "lm-eval's format has no difference of two models", hint="json, csv or markdown"
@@ -166,6 +176,12 @@ def _render_lm_eval(report: Report) -> str:
     if isinstance(report, Comparison):
         return lm_eval_comparison(report)
     return lm_eval_scales(_as_scales(report))
+
+
+def _as_suite(report: Report) -> tuple[Comparison, ...]:
+    """Return the comparisons of several benchmarks; empty: it is something else."""
+    items = report if isinstance(report, Sequence) else ()
+    return tuple(item for item in items if isinstance(item, Comparison))
 
 
 def _as_scales(report: Report) -> tuple[Scale, ...]:
@@ -177,7 +193,7 @@ def _as_scales(report: Report) -> tuple[Scale, ...]:
 
 def _as_contrasts(report: Report) -> tuple[ModelContrasts, ...]:
     """Return the contrasts of two models; empty: it is something else."""
-    if isinstance(report, Comparison):
+    if isinstance(report, Comparison) or _as_suite(report):
         return ()  # whose analysis needs no numpy
     from cotkit.analysis.scale.contrasts import ModelContrasts
 

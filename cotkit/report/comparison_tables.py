@@ -27,6 +27,7 @@ from cotkit.analysis.values import (
     Following,
     Gain,
     Interaction,
+    LeftOut,
     MetricResult,
     Repeats,
     SymbolMean,
@@ -130,6 +131,7 @@ _COUNTED: tuple[Outcome, ...] = ("failed", "truncated", "refused")
 
 def comparison_warnings(c: Comparison) -> Iterator[str]:
     """Yield phrases: attempts without an answer, an early end, contamination, ceilings, floors."""
+    yield from left_out_warnings(c.notes)
     yield from outcome_warnings({cell.arm: cell.outcomes for cell in c.cells})
     if c.ended_by is not None:
         n_done = max((sum(cell.outcomes.values()) for cell in c.cells), default=0)
@@ -147,6 +149,12 @@ def comparison_warnings(c: Comparison) -> Iterator[str]:
     floors = [pair for pair in pairs if all(rates.get(arm) == 0 for arm in pair)]
     if floors:
         yield f"floor: nothing solved by {', '.join(dict.fromkeys(sum(floors, ())))}"
+
+
+def left_out_warnings(notes: Sequence[str]) -> Iterator[str]:
+    """Yield a phrase for each strategy that could not run; its reason is in the note."""
+    left_out = [note for note in notes if isinstance(note, LeftOut)]
+    yield from dict.fromkeys(": ".join(note.split(": ")[:2]) for note in left_out)
 
 
 def outcome_warnings(outcomes: Mapping[str, Mapping[Outcome, int]]) -> Iterator[str]:

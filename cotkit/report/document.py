@@ -179,7 +179,9 @@ SECTIONS: tuple[str, ...] = (
         "staircase",
         "jumps",
         "frontier",
-        "equal_tokens",
+        "means",
+        "benchmarks",
+        "published",
     ),
     *("equal_tokens", "checks", "runs", "notes"),
 )

@@ -1,4 +1,4 @@
-"""Exemplar draws as text and JSON: does the gain depend on the exemplars or on the problems?"""
+"""Draws as text and JSON: does the gain depend on the exemplars, the samples or the problems?"""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from cotkit.report.document import say_ends, say_level, say_number
 
 SCHEMA = "cotkit.draws/1"
 """Changes when a key is renamed, removed or changes meaning; a new key leaves it alone."""
+EXEMPLAR_SEED = "exemplar seed"
+"""What tells draws apart unless they are of samples, too."""
 
 
 def draws_text(
-    variances: Sequence[DrawVariance], seeds: Sequence[int], comparisons: Sequence[Comparison]
+    variances: Sequence[DrawVariance],
+    seeds: Sequence[int | str],
+    comparisons: Sequence[Comparison],
+    kind: str = EXEMPLAR_SEED,
 ) -> str:
     """Return a paragraph for each arm, then the notes; ends in a newline.
 
-    ``seeds`` and ``comparisons`` are those of the draws, in their order.
+    ``seeds``, ``comparisons`` and ``kind`` are those of ``ExemplarDraws``.
     """
     bounds = _upper_bounds(comparisons)
     parts = [
@@ -29,18 +34,23 @@ def draws_text(
             variance,
             seeds,
             _mark_name(variance.arm, bounds),
-            _withholding_reasons(variance, seeds, comparisons),
+            _withholding_reasons(variance, seeds, comparisons, kind),
+            kind,
         )
         for variance in variances
     ]
-    notes = "".join(f"  note: {printable(note)}\n" for note in _draw_notes(seeds, comparisons))
+    notes = _draw_notes(seeds, comparisons, kind)
+    notes = "".join(f"  note: {printable(note)}\n" for note in notes)
     if notes:
         parts.append(f"of the single draws\n{notes}")
     return "\n".join(parts)
 
 
 def draws_json(
-    variances: Sequence[DrawVariance], seeds: Sequence[int], comparisons: Sequence[Comparison]
+    variances: Sequence[DrawVariance],
+    seeds: Sequence[int | str],
+    comparisons: Sequence[Comparison],
+    kind: str = EXEMPLAR_SEED,
 ) -> str:
     """Return indented JSON, full precision, gains and deviations as fractions.
 
@@ -48,24 +58,28 @@ def draws_json(
     """
     page = {
         "schema": SCHEMA,
+        **({} if kind == EXEMPLAR_SEED else {"kind": kind}),
         "seeds": list(seeds),
-        "draws": [_make_record(variance, seeds, comparisons) for variance in variances],
-        "notes": _draw_notes(seeds, comparisons),
+        "draws": [_make_record(variance, seeds, comparisons, kind) for variance in variances],
+        "notes": _draw_notes(seeds, comparisons, kind),
     }
     return printable_json(json.dumps(page, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _make_record(
-    variance: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
+    variance: DrawVariance,
+    seeds: Sequence[int | str],
+    comparisons: Sequence[Comparison],
+    kind: str,
 ) -> dict[str, object]:
     record: dict[str, object] = asdict(variance)
     record["arm"] = _mark_name(variance.arm, _upper_bounds(comparisons))
-    record["withheld"] = reasons = _withholding_reasons(variance, seeds, comparisons)
+    record["withheld"] = reasons = _withholding_reasons(variance, seeds, comparisons, kind)
     return record | {"interval": None} if reasons else record
 
 
 def _write_paragraph(
-    variance: DrawVariance, seeds: Sequence[int], arm: str, reasons: Sequence[str]
+    variance: DrawVariance, seeds: Sequence[int | str], arm: str, reasons: Sequence[str], kind: str
 ) -> str:
     interval = variance.interval
     gains = " · ".join(
@@ -73,17 +87,19 @@ def _write_paragraph(
         for seed, gain in zip(seeds, variance.gains, strict=True)
     )
     names = f"{printable(arm)} over {printable(variance.control)}"
-    size = f"over {len(seeds)} exemplar draws of {say_number(variance.n, 'count')} problems"
+    cause = {EXEMPLAR_SEED: "exemplars", "sample seed": "samples"}.get(kind, "draws")
+    draws = "exemplar draws" if kind == EXEMPLAR_SEED else "draws"
+    size = f"over {len(seeds)} {draws} of {say_number(variance.n, 'count')} problems"
     if reasons:
         why = "".join(f"  {printable(sentence)}\n" for sentence in reasons)
-        return f"{names}: withheld {size}\n{why}  gain by exemplar seed (withheld)  {gains}\n"
+        return f"{names}: withheld {size}\n{why}  gain by {kind} (withheld)  {gains}\n"
     return (
         f"{names}: {say_number(variance.gain, 'points')} points"
         f" ({say_ends(interval.low, interval.high, 'points')}, {say_level(interval.level)},"
         f" two-way bootstrap) {size}\n"
-        f"  of one draw: sd {say_number(variance.sd_draws, 'share')} points by the exemplars,"
+        f"  of one draw: sd {say_number(variance.sd_draws, 'share')} points by the {cause},"
         f" {say_number(variance.sd_items, 'share')} by the problems\n"
-        f"  gain by exemplar seed  {gains}\n"
+        f"  gain by {kind}  {gains}\n"
     )
 
 
@@ -97,29 +113,36 @@ def _mark_name(arm: str, upper_bounds: Collection[str]) -> str:
 
 
 def _withholding_reasons(
-    variance: DrawVariance, seeds: Sequence[int], comparisons: Sequence[Comparison]
+    variance: DrawVariance,
+    seeds: Sequence[int | str],
+    comparisons: Sequence[Comparison],
+    kind: str,
 ) -> list[str]:
     """Return why the gain means nothing: a mean holds no better than the worst of its draws."""
     reasons = [
         withholding_reason(variance.arm, variance.control, comparison.audits)
         for comparison in comparisons
     ]
-    return _merge_by_seed([[] if reason is None else [reason] for reason in reasons], seeds)
+    return _merge_by_seed([[] if reason is None else [reason] for reason in reasons], seeds, kind)
 
 
-def _draw_notes(seeds: Sequence[int], comparisons: Sequence[Comparison]) -> list[str]:
-    return _merge_by_seed([comparison.notes for comparison in comparisons], seeds)
+def _draw_notes(
+    seeds: Sequence[int | str], comparisons: Sequence[Comparison], kind: str
+) -> list[str]:
+    return _merge_by_seed([comparison.notes for comparison in comparisons], seeds, kind)
 
 
-def _merge_by_seed(sentences: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[str]:
+def _merge_by_seed(
+    sentences: Sequence[Sequence[str]], seeds: Sequence[int | str], kind: str
+) -> list[str]:
     """Return each sentence of the draws once; with its seeds where not all draws have it."""
-    seeds_by_sentence: dict[str, list[int]] = {}
+    seeds_by_sentence: dict[str, list[int | str]] = {}
     for seed, draw_sentences in zip(seeds, sentences, strict=True):
         for sentence in draw_sentences:
             seeds_by_sentence.setdefault(sentence, []).append(seed)
     return [
         sentence
         if len(draw_seeds) == len(seeds)
-        else f"exemplar seed {', '.join(map(str, draw_seeds))}: {sentence}"
+        else f"{kind} {', '.join(map(str, draw_seeds))}: {sentence}"
         for sentence, draw_seeds in seeds_by_sentence.items()
     ]

@@ -294,7 +294,7 @@ class _TextPage:
         for column, width in zip(block, widths, strict=True):
             justify = "left" if column.is_text else "right"
             grid.add_column(Text(column.header), justify=justify, width=width)
-            cell_columns.append(column.cells)
+            cell_columns.append(tuple(_break_names(cell, width) for cell in column.cells))
             if is_drawn and column.strip:
                 width_drawn = min(STRIP_WIDTHS[0] + spare, STRIP_WIDTHS[1])
                 header, cells = self.draw_strips(table, column.strip, width_drawn)
@@ -326,6 +326,27 @@ class _TextPage:
 
 _SPACE = re.compile(r" (?![kMBT]\b)")
 """Where a cell may be broken: never between a number and its unit."""
+
+
+_SEAM = re.compile(r"(?<=[:,;/+&|])|(?<=-)(?=[^\W\d])")
+"""Where a long name is best broken: within a value never."""
+
+
+def _break_names(cell: Text, width: int) -> Text:
+    """Return a cell whose words that are wider than its column are broken at their seams."""
+    if all(cell_len(word) <= width for word in cell.plain.split()):
+        return cell
+    words: list[str] = []
+    for word in cell.plain.split(" "):
+        lines = [""]
+        for part in _SEAM.split(word) if cell_len(word) > width else [word]:
+            if lines[-1] and cell_len(lines[-1] + part) > width:
+                lines.append("")
+            lines[-1] += part
+        words.append("\n".join(lines))
+    broken = cell.copy()
+    broken.plain = " ".join(words)
+    return broken
 
 
 def _strip_place(table: Table) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cotkit.run.backend import build_backend
-    from cotkit.run.plan import Arm, Plan, make_plan
+    from cotkit.run.plan import Arm, Plan, make_plan, plan_runnable
     from cotkit.run.runner import ExecutionResult, execute_plan
     from cotkit.run.spec import RunSpec
 
@@ -21,6 +21,7 @@ __all__ = [
     "build_backend",
     "execute_plan",
     "make_plan",
+    "plan_runnable",
 ]
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "build_backend": "cotkit.run.backend",
     "execute_plan": "cotkit.run.runner",
     "make_plan": "cotkit.run.plan",
+    "plan_runnable": "cotkit.run.plan",
 }
 
 

@@ -37,9 +37,12 @@ class NotStoredError(CotkitError):
 class StoredAsker:
     """Answers requests from the store alone."""
 
-    def __init__(self, key: str, store: Store) -> None:
-        """Answer from a store; ``key``: of the backend that made the completions."""
-        self._key, self._store = key, store
+    def __init__(self, key: str, store: Store, judge_key: str | None = None) -> None:
+        """Answer from a store; keys of the backends that made the completions.
+
+        ``judge_key``: None where the model is its own judge.
+        """
+        self._key, self._store, self._judge_key = key, store, judge_key
 
     async def ask(self, request: Request) -> Turn:
         """Return the stored completions of a request.
@@ -48,13 +51,15 @@ class StoredAsker:
             NotStoredError: one of them is not stored.
         """
         content = request_key(request)
-        keys = tuple(completion_key(self._key, content, sample) for sample in request.samples)
+        is_judged = request.role == "judge" and self._judge_key is not None
+        backend = self._judge_key if is_judged and self._judge_key else self._key
+        keys = tuple(completion_key(backend, content, sample) for sample in request.samples)
         completions: list[Completion] = []
         for key in keys:
             if (completion := self._store.completion(key)) is None:
                 raise NotStoredError("a completion is not in the store")
             completions.append(completion)
-        return Turn(keys=keys, completions=tuple(completions))
+        return Turn(keys=keys, completions=tuple(completions), is_judged=is_judged)
 
     async def score_options(self, request: Request) -> tuple[Completion, ...]:
         """Return the stored scores of the options of a request; none where one is missing."""
@@ -88,6 +93,8 @@ class Asker:
         self._pending: dict[str, asyncio.Future[Completion]] = {}
         self._elsewhere: dict[str, asyncio.Future[None]] = {}
         self._waiting = waiting
+        self.judge: Asker | None = None
+        """Asks the model that judges; None: this one does."""
         self.n_generated = 0
         """Completions that the backend made, over the life of this object."""
         self.why_unscored: str | None = None
@@ -101,6 +108,8 @@ class Asker:
 
         What another process makes for the same store is waited for, and made here if that fails.
         """
+        if request.role == "judge" and self.judge is not None:
+            return replace(await self.judge.ask(request), is_judged=True)
         content = request_key(request)
         keys = [completion_key(self._key, content, sample) for sample in request.samples]
         missing = dict(zip(keys, request.samples, strict=True))

@@ -60,6 +60,8 @@ class Resources:
 
     budget: Budget = field(default_factory=Budget)
     """When to stop, between problems, with the arms balanced."""
+    judge_budget: Budget = field(default_factory=Budget)
+    """The same for what the judge takes, where the run names one."""
     prices: Path | None = None
     """A file of the user's own prices (``cotkit/models/prices.toml`` says the format)."""
     executor: RayExecutor | None = None
@@ -86,19 +88,20 @@ class Meter:
         price: Price | None,
         *,
         model: str,
+        option: str = "--budget",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start at nothing spent; ``model`` is for messages only.
+        """Start at nothing spent; ``model`` and ``option`` are for messages only.
 
         Raises:
             UsageError: dollars are limited and the price is unknown.
         """
         if budget.usd is not None and price is None:
             raise UsageError(
-                f"the price of {model} is unknown, so --budget-usd cannot be kept",
-                hint="--prices FILE.toml or $COTKIT_PRICES gives it, or use --budget-tokens",
+                f"the price of {model} is unknown, so {option}-usd cannot be kept",
+                hint=f"--prices FILE.toml or $COTKIT_PRICES gives it, or use {option}-tokens",
             )
-        self._budget, self._price, self._model = budget, price, model
+        self._budget, self._price, self._model, self._option = budget, price, model, option
         self._clock, self._began_s = clock, clock()
         self._usd, self._tokens = 0.0, 0
         self._n_done = self._n_made = self._most_open = 0
@@ -191,6 +194,6 @@ class Meter:
 
         dated = f" (list prices of {self._price.as_of})" if name == "usd" and self._price else ""
         return (
-            f"--budget-{name} is used up: {format_amount(spent)} of {format_amount(limit)} taken, "
-            f"and one more problem takes about {format_amount(each)}{dated}"
+            f"{self._option}-{name} is used up: {format_amount(spent)} of {format_amount(limit)}"
+            f" taken, and one more problem takes about {format_amount(each)}{dated}"
         )

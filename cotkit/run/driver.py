@@ -39,6 +39,8 @@ class Turn:
     """Completion keys, in the order of the request's samples."""
     completions: tuple[Completion, ...]
     """Their completions."""
+    is_judged: bool = False
+    """Whether another model than that of the run made them, as its judge."""
 
 
 Ask = Callable[[Request], Awaitable[Turn]]

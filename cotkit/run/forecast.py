@@ -65,6 +65,8 @@ class ArmSurvey:
     """Means over the ``n_stored``; None: there are none, or their tokens are unknown."""
     n_later: int
     """Completions of requests that are not certain; a guess (see the module)."""
+    n_judged: int = 0
+    """Completions that another model makes as the judge, certain or not; in no other count."""
     first: tuple[Request, ...]
     """First requests of the first `N_SAMPLED` problems."""
 
@@ -74,6 +76,7 @@ class _FlowRequest:
     """One request of a flow."""
 
     is_certain: bool
+    is_judged: bool
     keys: tuple[str, ...]
     usages: tuple[_Usage | None, ...]
     """Of each key, its stored completion; None: there is none, or the request is not certain."""
@@ -91,10 +94,13 @@ def _survey_arm(
     def drive(problem: Problem) -> list[_FlowRequest]:
         is_correct = make_oracle(problem, plan.spec.reader)
         flow = start_flow(arm.strategy, problem.question, is_correct, arm.system)
-        return list(_drive_flow(flow, backend, find_stored))
+        return list(_drive_flow(flow, backend, plan.judge, find_stored))
 
     flows = [drive(problem) for problem in plan.problems]
-    requests = [request for flow in flows for request in flow]
+    requests = [request for flow in flows for request in flow if not request.is_judged]
+    judged = {
+        key for flow in flows for request in flow if request.is_judged for key in request.keys
+    }
     certain = [request for request in requests if request.is_certain]
     n_asked = sum(len(request.keys) for request in certain)
     new: dict[str, _Usage | None] = {}
@@ -114,6 +120,7 @@ def _survey_arm(
         n_to_make=len(new) - len(usages),
         stored=_mean_usage(usages),
         n_later=len(later),
+        n_judged=len(judged),
         first=tuple(
             step
             for problem in plan.problems[:N_SAMPLED]
@@ -130,7 +137,9 @@ def _mean_usage(usages: Sequence[_Usage]) -> StoredMeans | None:
     return StoredMeans(generated_tokens=sum(tokens) / len(usages), seconds=seconds / len(usages))
 
 
-def _drive_flow(flow: Flow, backend: str, find_stored: FindStored) -> Iterator[_FlowRequest]:
+def _drive_flow(
+    flow: Flow, backend: str, judge: str | None, find_stored: FindStored
+) -> Iterator[_FlowRequest]:
     is_certain = True
     try:
         step = next(flow)
@@ -140,10 +149,13 @@ def _drive_flow(flow: Flow, backend: str, find_stored: FindStored) -> Iterator[_
                 step = flow.send((PLACEHOLDER,))
                 continue
             content = request_key(step)
-            keys = tuple(completion_key(backend, content, sample) for sample in step.samples)
+            is_judged = step.role == "judge" and judge is not None
+            asked_key = judge if is_judged and judge is not None else backend
+            keys = tuple(completion_key(asked_key, content, sample) for sample in step.samples)
             completions = [find_stored(key) if is_certain else None for key in keys]
             yield _FlowRequest(
                 is_certain=is_certain,
+                is_judged=is_judged,
                 keys=keys,
                 usages=tuple(
                     completion and (completion.n_generated_tokens, completion.seconds)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from cotkit.benchmarks import UserFile, check_disjoint, draw, draw_exemplars, draw_order, label_pool
-from cotkit.errors import UnknownNameError, UsageError
+from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
 from cotkit.registry import (
     Spec,
     construct,
+    entries,
     is_data_file,
     load_class,
     parameter_name,
@@ -27,6 +28,9 @@ from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
 from cotkit.scoring.chance import CHANCE, Chance, find_chance
 from cotkit.scoring.readers import READERS, panel_of
 from cotkit.types import EFFORTS, BackendInfo, Exemplar, Problem
+
+N_SHOT = "n_shot"
+"""Parameter of every strategy that shows exemplars: how many of the run's, from the first on."""
 
 _SHARED_FIELDS = ("temperature", "top_p", "top_k", "seed", "calculator")
 """Decoding that an arm should have in common with its control."""
@@ -90,8 +94,12 @@ class Plan:
     """Of the pairs, those of one strategy that thinks more with the same that thinks least."""
     bench_notes: tuple[str, ...] = ()
     """What the benchmark wants said of itself."""
+    judge: str | None = None
+    """Key of the backend that judges; None: the model itself does."""
     stored_id: str | None = None
     """Id under which cotkit 0.1 stored the run; None: the id is computed."""
+    left_out: tuple[str, ...] = ()
+    """Strategies asked for that cannot run on this benchmark, each with the reason."""
 
     @property
     def known_problems(self) -> tuple[Problem, ...]:
@@ -178,6 +186,8 @@ class Plan:
             "reader": self.spec.reader,
             "margin": self.spec.margin,
         }
+        if self.judge is not None:
+            content["judge"] = self.judge
         if self.spec.likelihood:
             content["likelihood"] = True
         if self.is_unwalled:
@@ -185,6 +195,48 @@ class Plan:
         if self.spec.stop_when:
             content["stop_when"] = [self.spec.stop_when, self.spec.seed]  # the seed orders problems
         return content
+
+
+def plan_runnable(spec: RunSpec, bench: Benchmark) -> Plan:
+    """Plan as :func:`make_plan`, without the strategies that cannot run by themselves.
+
+    Of several strategies one that cannot run here, whatever its parameters (no exemplars to be had,
+    no leave to run code), is left out, and the plan says so.
+
+    Raises:
+        CotkitError: as there; or no strategy can run.
+    """
+    try:
+        return make_plan(spec, bench)
+    except UsageError as error:
+        reasons = {text: _why_not_alone(text, spec, bench) for text in spec.strategies}
+        able = tuple(text for text, reason in reasons.items() if reason is None)
+        if not able or len(able) == len(reasons):
+            raise
+        try:
+            plan = make_plan(replace(spec, strategies=able), bench)
+        except UsageError:
+            raise error from None
+    left_out = (f"{text}: {reason}" for text, reason in reasons.items() if reason is not None)
+    return replace(plan, left_out=tuple(left_out))
+
+
+def _why_not_alone(text: str, spec: RunSpec, bench: Benchmark) -> str | None:
+    """Return why a strategy cannot run on a benchmark; None: it can.
+
+    Raises:
+        UsageError: it could, but for what the user wrote of it.
+    """
+    strategy = parse_spec(text)
+    try:
+        make_plan(replace(spec, strategies=(text,), generation={}), bench)
+    except (UnknownNameError, BadInputError):
+        raise
+    except UsageError as error:
+        if strategy.params and _why_not_alone(strategy.name, spec, bench) is None:
+            raise
+        return str(error)
+    return None
 
 
 def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
@@ -204,7 +256,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
     is_over_chance = spec.baseline == CHANCE
     baseline_text = spec.baseline if spec.baseline and not is_over_chance else None
-    baseline = _with_thinking(parse_spec(baseline_text), spec) if baseline_text else None
+    baseline = _with_thinking(_read_baseline(baseline_text), spec) if baseline_text else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies if not is_over_chance]
     thinking_pairs = [] if spec.baseline else pair_by_thinking(pairs)
     in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies
@@ -218,6 +270,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     has_pool = any("pool" in fields_of(strategy) for strategy in in_order)
     pool = label_pool(bench, everything) if has_pool else ()
     _check_generation(spec, in_order)
+    _check_judge(spec, in_order)
     arms = _Arms()
     for strategy in in_order:
         arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
@@ -255,6 +308,16 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         ),
         bench_notes=notes + (bench.notes() if isinstance(bench, NotedBenchmark) else ()),
     )
+
+
+def _read_baseline(text: str) -> Spec:
+    spec = parse_spec(text)
+    try:
+        load_class("strategy", spec.name)
+    except UnknownNameError:
+        names = [CHANCE, *(entry.name for entry in entries("strategy"))]
+        raise UnknownNameError("baseline", spec.name, names) from None
+    return spec
 
 
 def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) -> None:
@@ -311,9 +374,16 @@ def _control_of(strategy: Spec) -> Spec:
             else 'add: control: ClassVar[str] = "few-shot"',
         )
     declared = parse_spec(control)
-    fields = fields_of(declared) if declared.params else set(_THINKING)
-    shared = {key: value for key, value in strategy.params.items() if key in fields}
+    shared = _shared_params(strategy, declared, fields_of(declared) if declared.params else set())
     return Spec(name=declared.name, params={**shared, **declared.params})
+
+
+def _shared_params(strategy: Spec, control: Spec, names: Collection[str] = ()) -> dict[str, str]:
+    """Return the parameters of a strategy that hold for its control, too."""
+    shared = {*names, *_THINKING}
+    if "exemplars" in fields_of(control):
+        shared.add(N_SHOT)
+    return {key: value for key, value in strategy.params.items() if key in shared}
 
 
 def _same_cost_pairs(strategy_spec: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
@@ -323,8 +393,8 @@ def _same_cost_pairs(strategy_spec: Spec, arm: Arm) -> list[tuple[Spec, Spec]]:
     if control is None:
         return []
     declared = parse_spec(control)
-    thinking = {key: value for key, value in strategy_spec.params.items() if key in _THINKING}
-    return [(strategy_spec, replace(declared, params={**thinking, **declared.params}))]
+    shared = _shared_params(strategy_spec, declared)
+    return [(strategy_spec, replace(declared, params={**shared, **declared.params}))]
 
 
 # Settings of thinking: every prompt gain is measured at one, every thinking gain against the least.
@@ -414,6 +484,8 @@ def _build_strategy(
     drawn_by_itself = spec.exemplar_seed if "pool" in fields else 0
     seed = {"seed": str(spec.seed + drawn_by_itself)} if "seed" in fields else {}
     params = {**seed, **shared, **strategy.params}
+    if "exemplars" in fields and N_SHOT in params:
+        exemplars = _first_exemplars(exemplars, params.pop(N_SHOT), spec)
     canonical = Spec(name=strategy.name, params=params)
     built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
     if not isinstance(getattr(built, "reasons", None), bool):
@@ -426,6 +498,24 @@ def _build_strategy(
     return cast("Strategy | OracleStrategy", built)
 
 
+def _first_exemplars(
+    exemplars: tuple[Exemplar, ...], count: str, spec: RunSpec
+) -> tuple[Exemplar, ...]:
+    """Return the first so many of a run's exemplars.
+
+    Raises:
+        UsageError: it is no number of them.
+    """
+    n = int(count) if count.isascii() and count.isdecimal() else -1
+    if not 0 <= n <= len(exemplars):
+        source = spec.exemplars.rpartition(":")[0]
+        raise UsageError(
+            f"n_shot={count} is none of 0 to {len(exemplars)}, the exemplars of this run",
+            hint=f"--exemplars {source}:{n}" if n > 0 else "cot:n_shot=0+1+2+4+8",
+        )
+    return exemplars[:n]
+
+
 def _check_generation(spec: RunSpec, strategies: Sequence[Spec]) -> None:
     """Refuse a parameter that no arm has: it would change nothing and say nothing."""
     fields = {key for strategy in strategies for key in fields_of(strategy)}
@@ -433,6 +523,23 @@ def _check_generation(spec: RunSpec, strategies: Sequence[Spec]) -> None:
     for key in spec.generation:
         if settable.isdisjoint(parameter_name(strategy.name, key) for strategy in strategies):
             raise UnknownNameError("generation parameter", key, settable)
+
+
+def _check_judge(spec: RunSpec, strategies: Sequence[Spec]) -> None:
+    """Refuse a judge that nobody asks, and a strategy that has none but the model itself."""
+    classes = [load_class("strategy", strategy.name) for strategy in strategies]
+    if spec.judge is None:
+        for strategy, cls in zip(strategies, classes, strict=True):
+            if getattr(cls, "needs_judge", False):
+                raise UsageError(
+                    f"strategy {strategy.name} needs a judge other than the model itself",
+                    hint="--judge MODEL",
+                )
+    elif not any(getattr(cls, "asks_judge", False) for cls in classes):
+        raise UsageError(
+            f"judge {spec.judge}: no strategy of this run asks a judge",
+            hint="--strategy best-of-n, or leave out --judge",
+        )
 
 
 # Which exemplars a run shows: released ones, drawn ones, or a user's own.

@@ -16,6 +16,7 @@ from cotkit.protocols import Backend, WaitingBackend
 from cotkit.run.asker import Asker, StoredAsker
 from cotkit.run.budget import Meter
 from cotkit.run.driver import Run, Turn, drive, make_oracle, start_flow
+from cotkit.run.judge import Judge, JudgeUsage
 from cotkit.run.likelihood import chain_text, make_likelihood_request, select_options
 from cotkit.run.plan import Arm, Plan
 from cotkit.run.sandbox import find_wall, make_sandbox
@@ -49,6 +50,8 @@ class ExecutionResult:
     """Why it ended before all its problems were done; None: it did not."""
     server: ServerRecord | None = None
     """What its answers tell of how a server behaved; None: there is none."""
+    judge: JudgeUsage | None = None
+    """What its judge was asked; None: the model judges itself, or nobody judges."""
 
 
 async def execute_plan(
@@ -58,13 +61,14 @@ async def execute_plan(
     emit: Callable[[Event], None],
     *,
     meter: Meter,
+    judge: Judge | None = None,
     is_enough: StopRule | None = None,
     retry_failed: bool = False,
 ) -> ExecutionResult:
     """Complete a run; what the store holds is not asked again.
 
-    ``meter`` ends it when a budget is used up, ``is_enough`` when it is decided; both between
-    problems, so that every arm has the same ones.
+    ``meter`` and that of the judge end it when a budget is used up, ``is_enough`` when it is
+    decided; all between problems, so that every arm has the same ones.
 
     A transient backend error makes its attempt ``failed`` (tried again on resume); so does a prompt
     that a server refuses for good (tried again with ``retry_failed`` only), unless all the first
@@ -85,7 +89,14 @@ async def execute_plan(
         if (record := read_server(store, run_id, info)) is not None:
             store.forget_completions(record.cut)
     completed = [row for row in begun if is_settled(row)]
-    queue = JobQueue(plan, begun, meter=meter, is_enough=is_enough, most_open=info.max_concurrency)
+    queue = JobQueue(
+        plan,
+        begun,
+        meter=meter,
+        judge_meter=judge and judge.meter,
+        is_enough=is_enough,
+        most_open=info.max_concurrency,
+    )
     emit(
         RunStarted(
             run_id=run_id,
@@ -118,6 +129,10 @@ async def execute_plan(
 
     workers = _Workers(work, min(info.max_concurrency or _MAX_FLOWS, queue.n_left))
     asker = Asker(backend, key, store, meter, promised=promised, waiting=workers.waiting)
+    askers = [(backend, asker)]
+    if judge is not None:
+        asker.judge = _make_judge_asker(judge, store, workers)
+        askers.append((judge.backend, asker.judge))
     attempts = _AttemptMaker(
         run_id=run_id,
         spec=plan.spec,
@@ -126,15 +141,7 @@ async def execute_plan(
         run=make_sandbox(allowed=plan.spec.run_unsafe_code, kind=plan.spec.sandbox),
         scores_options=scores_options,
     )
-    helpers = [
-        asyncio.create_task(_report_waits(backend, asker, emit)),
-        asyncio.create_task(asker.keep_claims()),
-    ]
-    try:
-        await workers.run()
-    finally:
-        for helper in helpers:
-            helper.cancel()
+    await _run_watched(workers, askers, emit)
     attempts.settle(was_answered=any(row.outcome != "failed" for row in completed))
     await _settle_answers(plan, info, store, asker, emit)
     record = settle_server(store, run_id, info)
@@ -148,13 +155,25 @@ async def execute_plan(
             run_id=run_id,
             n_done=len(rows) - n_failed,
             n_failed=n_failed,
-            n_generated=asker.n_generated,
+            n_generated=sum(each.n_generated for _, each in askers),
             n_tokens=meter.tokens,
             usd=meter.usd,
             seconds=meter.seconds,
         )
     )
     return ExecutionResult(rows=tuple(rows), ended_by=queue.ended_by, server=record)
+
+
+def _make_judge_asker(judge: Judge, store: Store, workers: _Workers) -> Asker:
+    store.put_backend(judge.key, judge.backend.info)
+    return Asker(
+        judge.backend,
+        judge.key,
+        store,
+        judge.meter,
+        promised=frozenset(),
+        waiting=workers.waiting,
+    )
 
 
 async def _settle_answers(
@@ -282,7 +301,7 @@ async def reread(plan: Plan, info: BackendInfo, store: Store, *, resumes: bool =
     if not store.n_outdated(run_id, score.current_versions()):
         return 0
     outdated = {(row.arm, row.problem_id) for row in store.attempts(run_id) if is_outdated(row)}
-    asker = StoredAsker(backend_key(info), store)
+    asker = StoredAsker(backend_key(info), store, plan.judge)
     run = make_sandbox(allowed=resumes and plan.spec.run_unsafe_code, kind=plan.spec.sandbox)
     scores_options = "loglikelihood" in info.capabilities
     scored: list[tuple[int, AttemptRow, list[Turn]]] = []
@@ -353,6 +372,22 @@ class _Workers:
             self._n_busy -= 1
 
 
+async def _run_watched(
+    workers: _Workers, askers: Sequence[tuple[Backend, Asker]], emit: Callable[[Event], None]
+) -> None:
+    """Run the workers; meanwhile keep the claims of those who ask, and say what they wait for."""
+    helpers = [
+        asyncio.create_task(helper)
+        for backend, asker in askers
+        for helper in (_report_waits(backend, asker, emit), asker.keep_claims())
+    ]
+    try:
+        await workers.run()
+    finally:
+        for helper in helpers:
+            helper.cancel()
+
+
 async def _report_waits(backend: Backend, asker: Asker, emit: Callable[[Event], None]) -> None:
     """Report what a run is waiting for, and when it waits for nothing more."""
     last_text = ""
@@ -382,11 +417,13 @@ async def _run_attempt(
     job: Job, asker: Asker | StoredAsker, run: Run, spec: RunSpec, *, scores_options: bool
 ) -> tuple[AttemptRow, list[Turn]]:
     _, arm, problem = job
-    requests: list[Request] = []
+    last: list[tuple[Request, Completion]] = []  # of the model: a judge writes no answer
 
     async def ask(request: Request) -> Turn:
-        requests.append(request)
-        return await asker.ask(request)
+        turn = await asker.ask(request)
+        if request.role == "model":
+            last[:] = [(request, turn.completions[0])]
+        return turn
 
     row = _make_failed_row(job)
     try:
@@ -395,9 +432,11 @@ async def _run_attempt(
         )
         attempt, turns = await drive(flow, ask, run)
         options = select_options(problem, likelihood=spec.likelihood) if scores_options else ()
-        last_completion = turns[-1].completions[0]
+        if not last:
+            raise UsageError(f"strategy {arm.name} asked its judge alone")
+        ((request, completion),) = last
         likelihood_request = make_likelihood_request(
-            attempt, requests[-1], last_completion, options, reasons=arm.strategy.reasons
+            attempt, request, completion, options, reasons=arm.strategy.reasons
         )
         scored = (
             await asker.score_options(likelihood_request) if likelihood_request is not None else ()
@@ -407,7 +446,7 @@ async def _run_attempt(
             raise
         return replace(row, error=str(failure)), []
     row = _score_row(row, attempt, problem, turns, spec.reader)
-    chain = chain_text(attempt, requests[-1]) if _writes_chain(arm) else None
+    chain = chain_text(attempt, request) if _writes_chain(arm) else None
     metrics = _measure_row(row, attempt, problem, reader=spec.reader, scored=scored, chain=chain)
     return replace(row, metrics=metrics), turns
 
@@ -463,7 +502,9 @@ def _score_row(
     row: AttemptRow, attempt: Attempt, problem: Problem, turns: list[Turn], reader: str
 ) -> AttemptRow:
     scores = score_attempt(attempt, problem, reader)
-    completions = [completion for turn in turns for completion in turn.completions]
+    completions = [
+        completion for turn in turns if not turn.is_judged for completion in turn.completions
+    ]
     return replace(
         row,
         outcome=scores.outcome,
@@ -521,6 +562,7 @@ class JobQueue:
         begun: Sequence[AttemptRow],
         *,
         meter: Meter | None = None,
+        judge_meter: Meter | None = None,
         is_enough: StopRule | None = None,
         most_open: int | None = None,
     ) -> None:
@@ -530,8 +572,9 @@ class JobQueue:
         ``most_open``: problems running at once (None: 32) where a limit of time or a stop rule may
         end the run; else all problems run at once.
         """
-        self._plan, self._meter, self._is_enough = plan, meter, is_enough
-        may_end = is_enough is not None or (meter is not None and meter.is_timed)
+        self._plan, self._is_enough = plan, is_enough
+        self._meters = [each for each in (meter, judge_meter) if each is not None]
+        may_end = is_enough is not None or any(each.is_timed for each in self._meters)
         self._most_open = (most_open or _MOST_OPEN) if may_end else len(plan.problems)
         self._order = draw_order(plan.problems, plan.spec.seed)
         self._position = {p.question.id: i for i, p in enumerate(plan.problems)}
@@ -575,8 +618,9 @@ class JobQueue:
         if not self._open[row.problem_id]:
             del self._open[row.problem_id]
             self._closed.set()
-            if self._meter is not None and row.problem_id not in self._failed:
-                self._meter.count_problem()  # a failed one does not show what a problem takes
+            if row.problem_id not in self._failed:  # it does not show what a problem takes
+                for meter in self._meters:
+                    meter.count_problem()
         self._judge(row)
 
     async def _is_over(self, *, is_new: bool) -> bool:
@@ -585,9 +629,8 @@ class JobQueue:
         Problems of earlier calls are finished before any new problem: they may decide the run.
         """
         while True:
-            is_spent = (
-                self._meter is not None and self._meter.explain_stop(len(self._open)) is not None
-            )
+            n_open = len(self._open)
+            is_spent = any(meter.explain_stop(n_open) is not None for meter in self._meters)
             if is_spent and not self._open:
                 self.ended_by = self.ended_by or "budget"
             if self.ended_by is not None:

@@ -13,6 +13,7 @@ from cotkit.identity import canonical_json
 from cotkit.registry import split_specs
 from cotkit.scoring.chance import CHANCE
 from cotkit.scoring.readers import resolve_reader
+from cotkit.types import LATER
 
 GIVEN_IN_PYTHON = "(given in Python)"
 """The model of a spec whose backend was an object: only Python can run it again."""
@@ -63,6 +64,9 @@ class RunOptions:
     """Which exemplars are drawn, and in which order; of the built-in ones, the order only."""
     system: str | None = None
     """What every request begins with, as a system message; a raw-text model reads it first."""
+    judge: str | None = field(default=None, metadata=LATER)
+    """The model that judges where a strategy asks for it, ``NAME`` or ``NAME:key=value``; None: the
+    model itself."""
     reader: str = "flexible"
     """The reader that decides what is correct; ``math-verify`` is stored with its version."""
     margin: float = 0.02
@@ -136,6 +140,7 @@ class RunKeywords(TypedDict, total=False):
     exemplars: str
     exemplar_seed: int
     system: str | None
+    judge: str | None
     reader: str
     margin: float
     run_unsafe_code: bool
@@ -165,6 +170,8 @@ class RunSpec(RunOptions):
     """Strategy specs, at least one."""
     exemplar_seeds: tuple[int, ...] = ()
     """Several draws in place of the one, at least two; empty: ``exemplar_seed`` alone."""
+    sample_seeds: tuple[int, ...] = field(default=(), metadata=LATER)
+    """Several seeds of sampled decoding on the same problems; empty: ``seed`` alone."""
     assume: Literal["sustained"] | None = None
     """What a ladder assumes of help over size, chosen before its runs; None: nothing."""
 
@@ -177,18 +184,36 @@ class RunSpec(RunOptions):
         RunOptions.__post_init__(self)
         if not self.strategies:
             raise UsageError("no strategy given", hint="cotkit list strategies")
-        if self.exemplar_seeds and self.stop_when:
+        if self.has_draws and self.stop_when:
             raise UsageError(
-                "each draw of exemplars would stop at other problems, and no interval over draws"
-                " holds then",
-                hint="leave out --exemplar-seeds or --stop-when",
+                "each draw would stop at other problems, and no interval over draws holds then",
+                hint="leave out --exemplar-seeds and --sample-seeds, or --stop-when",
             )
-        n_seeds = len(self.exemplar_seeds)
-        if n_seeds == 1 or len(set(self.exemplar_seeds)) < n_seeds:
-            raise UsageError(
-                f"exemplar seeds {self.exemplar_seeds} are not two or more different ones",
-                hint="one draw shows no variance between draws: 0,1,2,3,4",
-            )
+        for kind, seeds in (("exemplar", self.exemplar_seeds), ("sample", self.sample_seeds)):
+            if len(seeds) == 1 or len(set(seeds)) < len(seeds):
+                raise UsageError(
+                    f"{kind} seeds {seeds} are not two or more different ones",
+                    hint="one draw shows no variance between draws: 0,1,2,3,4",
+                )
+
+    @property
+    def has_draws(self) -> bool:
+        """Whether several seeds are given."""
+        return bool(self.exemplar_seeds or self.sample_seeds)
+
+    def draws(self) -> dict[str, RunSpec]:
+        """Return name -> spec of each draw of exemplars and samples; without seeds one, unnamed."""
+        base = replace(self, exemplar_seeds=(), sample_seeds=())
+        specs: dict[str, RunSpec] = {}
+        for exemplar_seed in self.exemplar_seeds or (None,):
+            for sample_seed in self.sample_seeds or (None,):
+                names = {"exemplar seed": exemplar_seed, "sample seed": sample_seed}
+                name = ", ".join(f"{k} {seed}" for k, seed in names.items() if seed is not None)
+                draw = base if exemplar_seed is None else replace(base, exemplar_seed=exemplar_seed)
+                if sample_seed is not None:
+                    draw = replace(draw, generation={**base.generation, "seed": str(sample_seed)})
+                specs[name] = draw
+        return specs
 
     def paced(self, pace: Mapping[str, str]) -> RunSpec:
         """Return the same run with other settings of how fast its backend is asked."""
@@ -208,7 +233,8 @@ class RunSpec(RunOptions):
         values: dict[str, Any] = json.loads(text)
         try:
             values["strategies"] = tuple(values["strategies"])
-            values["exemplar_seeds"] = tuple(values.get("exemplar_seeds", ()))
+            for name in ("exemplar_seeds", "sample_seeds"):
+                values[name] = tuple(values.get(name, ()))
             return cls(**values)
         except (TypeError, KeyError) as other:
             raise UsageError(

@@ -108,6 +108,24 @@ def sidak_level(level: float, m: int) -> float:
     return level ** (1 / m)
 
 
+def slope_weights(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return the weights by which values at these levels add up to their least-squares slope.
+
+    ``(x - mean) / sum (x - mean)²``; they add up to 0.
+
+    Args:
+        levels: At least two different ones.
+
+    Raises:
+        ValueError: all are equal.
+    """
+    mean = math.fsum(levels) / len(levels)
+    square = math.fsum((x - mean) ** 2 for x in levels)
+    if not square:
+        raise ValueError("a slope needs two different levels")
+    return tuple((x - mean) / square for x in levels)
+
+
 def score_test(k: float, n: int, rate: float) -> float:
     """Return the two-sided p-value that ``k`` hits of ``n`` have this rate: the score test.
 

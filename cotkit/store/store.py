@@ -51,8 +51,10 @@ from cotkit.types import (
 _CALLS_AT_A_TIME = 200  # read from the database: bounds memory
 
 
-def open_database(place: Place) -> Database:
+def open_database(place: Place, *, reads_only: bool = False) -> Database:
     """Open a store's database, creating or migrating it as needed.
+
+    ``reads_only``: nothing is created, migrated or written.
 
     Raises:
         StoreError: it cannot be reached, created, opened or written, is no store, or was written
@@ -62,10 +64,10 @@ def open_database(place: Place) -> Database:
     if isinstance(place, Path):
         from cotkit.store.sqlite import Sqlite
 
-        return Sqlite(place)
+        return Sqlite(place, reads_only=reads_only)
     from cotkit.store.postgresql import Postgresql
 
-    return Postgresql(place)
+    return Postgresql(place, reads_only=reads_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +83,17 @@ class StoredTurn:
 class Store:
     """An open store. Use as a context manager, in one thread at a time."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, reads_only: bool = False) -> None:
         """Open a store, creating or migrating it as needed.
+
+        ``reads_only``: nothing is created, migrated or written; what would be is refused.
 
         Raises:
             StoreError: it cannot be created, reached, opened, locked or written, is no store, or
                 was written by a newer cotkit.
         """
         self.place = place
-        self._db = open_database(place)
+        self._db = open_database(place, reads_only=reads_only)
         self.claims = Claims(self._db)
         """Who is making what."""
 
@@ -317,7 +321,7 @@ class Store:
         return [self._load_turn(keys) for keys in json.loads(row[0])] if row else []
 
     def calls(self, run_id: str) -> Iterator[StoredCall]:
-        """Yield every completion that the attempts of a run used, each once, in no order."""
+        """Yield every completion of its model that a run used, each once, in no order."""
         problem_of: dict[str, str] = {}
         query = "SELECT problem_id, turns FROM attempt WHERE run = ? ORDER BY position"
         for problem_id, turns in self._db.stream(query, (run_id,)):
@@ -330,8 +334,9 @@ class Store:
             marks = ", ".join("?" for _ in part)
             rows = self._db.rows(
                 "SELECT completion.key, body, created_utc, messages, decoding FROM completion "  # noqa: S608 - only marks
-                f"JOIN request ON request.key = request WHERE completion.key IN ({marks})",
-                tuple(part),
+                f"JOIN request ON request.key = request WHERE completion.key IN ({marks}) "
+                "AND backend = (SELECT run.backend FROM run WHERE id = ?)",
+                (*part, run_id),
             )
             for key, body, created_utc, messages, decoding in rows:
                 yield StoredCall(
@@ -391,6 +396,20 @@ class Store:
         if row is None:
             raise UsageError(f"no run {run_id!r} in {mask_password(self.place)}")
         return row[0], _load_info(row[1])
+
+    def backend(self, key: str) -> BackendInfo | None:
+        """Return the backend of a key; None: there is none."""
+        row = self._one("SELECT info FROM backend WHERE key = ?", (key,))
+        return _load_info(row[0]) if row else None
+
+    def answers_of(self, run_id: str, backend: str) -> Iterator[tuple[str, Completion]]:
+        """Yield (arm, completion) for all that the attempts of a run have from one backend."""
+        query = "SELECT arm, turns FROM attempt WHERE run = ? ORDER BY position"
+        lookup = "SELECT body FROM completion WHERE key = ? AND backend = ?"
+        for arm, turns in self._db.stream(query, (run_id,)):
+            for key in (key for turn in json.loads(turns) for key in turn):
+                for (body,) in self._db.rows(lookup, (key, backend)):
+                    yield arm, _load_completion(body)
 
     def backends(self) -> list[BackendInfo]:
         """Return the backends of all runs, that of the earliest run first."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
 
 from cotkit.prompting import format_question, render
 from cotkit.stops import answer_line_end
@@ -19,11 +20,21 @@ from cotkit.types import (
     Request,
 )
 
+FIRST_LINE = r"\S[^\n]*(?=\n)"
+"""``stop_after`` of a turn of one line; chat models may begin with an empty one."""
+
+Bounds: TypeAlias = Mapping[str, tuple[int, int | None]]
+"""Field -> the least and the most that it may be; None: no most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingStrategy:
     """Base of strategies that decode in one way throughout."""
 
+    bounds: ClassVar[Bounds] = {}
+    """What its whole numbers may be."""
+    draws_samples: ClassVar[bool] = False
+    """Whether it asks the same several times, so that it cannot be greedy."""
     max_tokens: int
     """The most tokens of the main completion, at least 1."""
     temperature: float = 0.0
@@ -50,11 +61,18 @@ class DecodingStrategy:
             raise ValueError(f"max_tokens is {self.max_tokens}, must be at least 1")
         if self.temperature < 0:
             raise ValueError(f"temperature is {self.temperature}, must be 0 or more")
+        if self.draws_samples and self.temperature == 0:
+            raise ValueError("temperature is 0, must be above 0: greedy samples are all the same")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}, must be in (0, 1]")
         if self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}, must be 0 (off) or more")
         check_thinking(self.thinking, self.max_thinking_tokens)
+        for name, (least, most) in self.bounds.items():
+            value = getattr(self, name)
+            if value < least or (most is not None and value > most):
+                limits = f"at least {least}" if most is None else f"{least} to {most}"
+                raise ValueError(f"{name} is {value}, must be {limits}")
 
     def decoding(
         self, *, stop: tuple[str, ...], stop_after: str | None = None, max_tokens: int | None = None
@@ -92,10 +110,15 @@ def check_thinking(setting: str | None, most: int | None) -> None:
         raise ValueError(f"thinking={setting} is a limit already: leave max_thinking_tokens out")
 
 
+def make_request(prompt: str, decoding: Decoding, samples: tuple[int, ...] = (0,)) -> Request:
+    """Return the request of a prompt that stands alone."""
+    ask = Message(role="user", content=prompt)
+    return Request(messages=(ask,), decoding=decoding, samples=samples)
+
+
 def one_turn(prompt: str, decoding: Decoding, *, cue: str = "") -> Flow:
     """Ask once. ``cue`` is the end of the prompt that the readers need to see again."""
-    ask = Message(role="user", content=prompt)
-    (answer,) = yield Request(messages=(ask,), decoding=decoding)
+    (answer,) = yield make_request(prompt, decoding)
     return Attempt(text=after_cue(cue, answer.text), stop_reason=answer.stop_reason)
 
 
@@ -103,16 +126,31 @@ def reason_then_answer(
     strategy: DecodingStrategy, prompt: str, question: Question, *, answer_tokens: int
 ) -> Flow:
     """Ask for reasoning, then in the same conversation for the answer to it."""
+    (reasoning,) = yield make_request(prompt, strategy.decoding(stop=("\nQ:",)))
+    return (yield from ask_answer(strategy, prompt, reasoning.text, question, answer_tokens))
+
+
+def ask_answer(
+    strategy: DecodingStrategy,
+    prompt: str,
+    reasoning: str,
+    question: Question,
+    answer_tokens: int,
+    *,
+    words: str | None = None,
+    sample: int = 0,
+) -> Flow:
+    """Ask for the answer to some reasoning, in ``words`` or in those of ``zero-shot-cot``."""
     ask = Message(role="user", content=prompt)
-    (reasoning,) = yield Request(messages=(ask,), decoding=strategy.decoding(stop=("\nQ:",)))
-    reply = Message(role="assistant", content=reasoning.text)
-    extract = Message(role="user", content=render("zero-shot-cot.extract", 1))
+    reply = Message(role="assistant", content=reasoning)
+    extract = Message(role="user", content=words or render("zero-shot-cot.extract", 1))
     decoding = strategy.decoding(
         stop=("\nQ:",),
         stop_after=answer_line_end(question.answer_kind, cue_spoken=True),
         max_tokens=answer_tokens,
     )
-    (answer,) = yield Request(messages=(ask, reply, extract), decoding=decoding)
+    messages = (ask, reply, extract)
+    (answer,) = yield Request(messages=messages, decoding=decoding, samples=(sample,))
     text = after_cue("The answer is", answer.text)
     return Attempt(text=text, stop_reason=answer.stop_reason)
 

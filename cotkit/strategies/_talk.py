@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import DecodingStrategy
+from cotkit.strategies._base import Bounds, DecodingStrategy
 from cotkit.strategies.cot import Cot
 from cotkit.types import (
     Attempt,
@@ -24,12 +24,14 @@ ANSWER_STOP = ("\nQ:",)
 """Where an answer ends if not at its answer line; the same as in ``cot``."""
 REVIEW_STOP = ("\nQ:", "\nA:")
 """Where a review ends: a raw-text model goes on to the next answer or question by itself."""
+ROUNDS: Bounds = {"rounds": (1, 5), "review_tokens": (1, None)}
+"""Bounds of a strategy of several rounds."""
 
 
-def as_many_samples(rounds: int, max_tokens: int) -> str:
-    """Return the control with as many calls as a draft and its rounds: fresh samples and a vote."""
+def as_many_samples(calls: int, max_tokens: int) -> str:
+    """Return the control with as many calls: fresh samples and a vote."""
     limit = "" if max_tokens == Cot.max_tokens else f",max_tokens={max_tokens}"
-    return f"self-consistency:k={1 + 2 * rounds}{limit}"
+    return f"self-consistency:k={calls}{limit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +51,23 @@ def draft(
     strategy: DecodingStrategy, exemplars: tuple[Exemplar, ...], question: Question
 ) -> Saying:
     """Ask for the first answer by the request of ``cot``, so that both share a completion."""
+    return (yield from say(cot_request(strategy, exemplars, question)))
+
+
+def cot_request(
+    strategy: DecodingStrategy, exemplars: tuple[Exemplar, ...], question: Question
+) -> Request:
+    """Return the request of ``cot`` with the decoding of a strategy."""
     decoding = {field.name: getattr(strategy, field.name) for field in fields(DecodingStrategy)}
     request = next(Cot(exemplars=exemplars, **decoding).solve(question))
     assert isinstance(request, Request)  # cot asks before it does anything else
-    return (yield from _say(request))
+    return request
 
 
 def go_on(talk: Conversation, words: str, decoding: Decoding) -> Saying:
     """Say the user's next turn and get the reply."""
     messages = (*talk.messages, Message(role="user", content=words))
-    return (yield from _say(Request(messages=messages, decoding=decoding)))
+    return (yield from say(Request(messages=messages, decoding=decoding)))
 
 
 def answering(strategy: DecodingStrategy, question: Question) -> Decoding:
@@ -66,19 +75,8 @@ def answering(strategy: DecodingStrategy, question: Question) -> Decoding:
     return strategy.decoding(stop=ANSWER_STOP, stop_after=answer_line_end(question.answer_kind))
 
 
-def check_rounds(rounds: int, review_tokens: int) -> None:
-    """Refuse what no correction can have.
-
-    Raises:
-        ValueError: names the field and its range.
-    """
-    if not 1 <= rounds <= 5:
-        raise ValueError(f"rounds is {rounds}, must be 1 to 5")
-    if review_tokens < 1:
-        raise ValueError(f"review_tokens is {review_tokens}, must be at least 1")
-
-
-def _say(request: Request) -> Saying:
+def say(request: Request) -> Saying:
+    """Ask, and return the conversation with the reply."""
     (completion,) = yield request
     reply = Message(role="assistant", content=completion.text)
     return Conversation(

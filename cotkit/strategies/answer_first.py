@@ -19,6 +19,7 @@ class AnswerFirst(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "controls"
     prompts: ClassVar[tuple[str, ...]] = ("answer-first.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = False

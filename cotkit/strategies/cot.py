@@ -20,6 +20,7 @@ class Cot(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "exemplars"
     prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True

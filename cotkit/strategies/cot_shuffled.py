@@ -18,6 +18,7 @@ class CotShuffled(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "controls"
     prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True

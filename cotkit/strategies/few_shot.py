@@ -17,6 +17,7 @@ class FewShot(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "exemplars"
     prompts: ClassVar[tuple[str, ...]] = ("few-shot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False

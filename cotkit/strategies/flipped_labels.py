@@ -22,6 +22,8 @@ class FlippedLabels(LabelStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "exemplars"
+    needs: ClassVar[str] = "labels to classify by"
     prompts: ClassVar[tuple[str, ...]] = ("labels.v1.jinja",)
     control: ClassVar[str] = "flipped-labels:fraction=0"
     reasons: ClassVar[bool] = False

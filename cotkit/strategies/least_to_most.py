@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cotkit.prompting import format_question, read_locked, render
 from cotkit.stops import answer_line_end
-from cotkit.strategies._base import DecodingStrategy
-from cotkit.types import Attempt, Completion, Decoding, Flow, Message, Question, Request
+from cotkit.strategies._base import Bounds, DecodingStrategy, make_request
+from cotkit.strategies._lists import read_list
+from cotkit.types import Attempt, Completion, Flow, Question
 
-_LISTED = re.compile(r"^[ \t]*(?:[0-9]{1,2}[.)]|[-*•])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
 _STOP = ("\nQ:", "\nSmaller question:", "\nNow the question itself")
 
 
@@ -27,6 +26,7 @@ class LeastToMost(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "several turns"
     prompts: ClassVar[tuple[str, ...]] = (
         "least-to-most.decompose.v1.jinja",
         "least-to-most.solve.v1.jinja",
@@ -35,6 +35,11 @@ class LeastToMost(DecodingStrategy):
     )
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = {
+        "list_tokens": (1, None),
+        "step_tokens": (1, None),
+        "max_steps": (1, 20),
+    }
     max_tokens: int = 256
     """Of the last turn."""
     list_tokens: int = 160
@@ -44,33 +49,22 @@ class LeastToMost(DecodingStrategy):
     max_steps: int = 8
     """The most questions asked, the question itself (always the last) included: 1 to 20."""
 
-    def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: names the field and its range.
-        """
-        DecodingStrategy.__post_init__(self)
-        for name in ("list_tokens", "step_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
-        if not 1 <= self.max_steps <= 20:
-            raise ValueError(f"max_steps is {self.max_steps}, must be 1 to 20")
-
     def solve(self, question: Question) -> Flow:
         """Send one request that breaks down, one for each smaller question, one for the whole."""
         words, worked = format_question(question), decompositions()
         prompt = render("least-to-most.decompose", 1, question=words, worked=worked)
-        (listed,) = yield _ask(prompt, self.decoding(stop=("\nQ:",), max_tokens=self.list_tokens))
+        listing = self.decoding(stop=("\nQ:",), max_tokens=self.list_tokens)
+        (listed,) = yield make_request(prompt, listing)
         smaller = smaller_questions(listed, question)[: self.max_steps - 1]
         solved: list[dict[str, str]] = []
         for part in smaller:
             prompt = _solving(question, solved, smaller=part)
-            (reply,) = yield _ask(prompt, self.decoding(stop=_STOP, max_tokens=self.step_tokens))
+            stepping = self.decoding(stop=_STOP, max_tokens=self.step_tokens)
+            (reply,) = yield make_request(prompt, stepping)
             solved.append({"question": part, "answer": " ".join(reply.text.split())})
         stop_after = answer_line_end(question.answer_kind)
         prompt = _solving(question, solved, smaller=None)
-        (answer,) = yield _ask(prompt, self.decoding(stop=_STOP, stop_after=stop_after))
+        (answer,) = yield make_request(prompt, self.decoding(stop=_STOP, stop_after=stop_after))
         return Attempt(text=answer.text, stop_reason=answer.stop_reason)
 
 
@@ -79,9 +73,7 @@ def smaller_questions(listed: Completion, question: Question) -> list[str]:
 
     A reply without a list breaks nothing down: the question is then asked at once.
     """
-    lines = [match[1] for match in _LISTED.finditer(listed.text)]
-    whole_lines = lines[:-1] if listed.stop_reason == "length" else lines
-    return [line for line in dict.fromkeys(whole_lines) if not question.text.endswith(line)]
+    return [line for line in read_list(listed) if not question.text.endswith(line)]
 
 
 def decompositions() -> list[dict[str, Any]]:
@@ -103,7 +95,3 @@ def _solving(
         solved=solved,
         smaller=smaller,
     )
-
-
-def _ask(prompt: str, decoding: Decoding) -> Request:
-    return Request(messages=(Message(role="user", content=prompt),), decoding=decoding)

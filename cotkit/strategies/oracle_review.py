@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.strategies._base import DecodingStrategy
-from cotkit.strategies._talk import check_rounds, draft
+from cotkit.strategies._base import Bounds, DecodingStrategy
+from cotkit.strategies._talk import ROUNDS, draft
 from cotkit.strategies.self_review import improve
 from cotkit.types import Attempt, Exemplar, Flow, IsCorrect, Question
 
@@ -20,6 +20,8 @@ class OracleReview(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "several turns"
+    needs: ClassVar[str] = "the gold answers"
     prompts: ClassVar[tuple[str, ...]] = (
         "cot.v1.jinja",
         "self-review.review.v1.jinja",
@@ -28,6 +30,7 @@ class OracleReview(DecodingStrategy):
     )
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = ROUNDS
     is_upper_bound: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]
     """Shown before the first answer, as in ``cot``; at least one."""
@@ -37,15 +40,6 @@ class OracleReview(DecodingStrategy):
     """Of each turn that looks for problems, at least 1."""
     rounds: int = 1
     """How often a wrong answer is reviewed and improved at most, 1 to 5."""
-
-    def __post_init__(self) -> None:
-        """Refuse rounds or lengths out of range.
-
-        Raises:
-            ValueError: names the field and its range.
-        """
-        DecodingStrategy.__post_init__(self)
-        check_rounds(self.rounds, self.review_tokens)
 
     def solve_with_oracle(self, question: Question, is_correct: IsCorrect) -> Flow:
         """Solve as ``self-review``, but ask for no round once the answer is right."""

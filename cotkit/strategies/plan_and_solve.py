@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cotkit.prompting import format_question, render
-from cotkit.strategies._base import DecodingStrategy, reason_then_answer
+from cotkit.strategies._base import Bounds, DecodingStrategy, reason_then_answer
 from cotkit.types import Flow, Question
 
 
@@ -19,6 +19,7 @@ class PlanAndSolve(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "prompt"
     prompts: ClassVar[tuple[str, ...]] = (
         "plan-and-solve.v1.jinja",
         "zero-shot-cot.extract.v1.jinja",
@@ -26,22 +27,13 @@ class PlanAndSolve(DecodingStrategy):
     )
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = {"answer_tokens": (1, None)}
     max_tokens: int = 320
     """Of the reasoning turn."""
     answer_tokens: int = 32
     """Of the extraction turn, at least 1."""
     plus: bool = False
     """Whether the trigger also asks to note the quantities and to work out each value with care."""
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            ValueError: names the field and its range.
-        """
-        DecodingStrategy.__post_init__(self)
-        if self.answer_tokens < 1:
-            raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 
     def solve(self, question: Question) -> Flow:
         """Send two requests, the second with the first one's completion."""

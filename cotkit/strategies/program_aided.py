@@ -27,6 +27,8 @@ class ProgramAided(DecodingStrategy):
     """
 
     version: ClassVar[int] = 2
+    group: ClassVar[str] = "tools"
+    needs: ClassVar[str] = "--confirm-run-unsafe-code"
     prompts: ClassVar[tuple[str, ...]] = ("program-aided.v1.jinja", "exemplars.program.v1.jsonl")
     control: ClassVar[str] = "few-shot"
     reasons: ClassVar[bool] = True

@@ -19,6 +19,7 @@ class QIf(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "prompt"
     prompts: ClassVar[tuple[str, ...]] = ("self-correct.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False

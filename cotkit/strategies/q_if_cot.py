@@ -21,6 +21,7 @@ class QIfCot(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "prompt"
     prompts: ClassVar[tuple[str, ...]] = (
         "self-correct.v1.jinja",
         "self-correct.reasoning.v1.jinja",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.strategies._base import DecodingStrategy
-from cotkit.strategies.cot import Cot
-from cotkit.types import Attempt, Exemplar, Flow, Question, Request
-
-MAX_K = 100
+from cotkit.strategies._base import Bounds, DecodingStrategy
+from cotkit.strategies._samples import MOST_SAMPLES, to_attempts, vote
+from cotkit.strategies._talk import cot_request
+from cotkit.types import Exemplar, Flow, Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +20,12 @@ class SelfConsistency(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "samples and votes"
     prompts: ClassVar[tuple[str, ...]] = ("cot.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = {"k": (1, MOST_SAMPLES)}
+    draws_samples: ClassVar[bool] = True
     exemplars: tuple[Exemplar, ...]
     """Shown in this order, at least one."""
     max_tokens: int = 256
@@ -32,26 +34,8 @@ class SelfConsistency(DecodingStrategy):
     k: int = 5
     """Samples that vote, 1 to 100."""
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be voted on.
-
-        Raises:
-            ValueError: names the field and its range.
-        """
-        DecodingStrategy.__post_init__(self)
-        if not 1 <= self.k <= MAX_K:
-            raise ValueError(f"k is {self.k}, must be 1 to {MAX_K}")
-        if self.temperature == 0:
-            raise ValueError("temperature is 0, must be above 0: greedy samples are all the same")
-
     def solve(self, question: Question) -> Flow:
         """Send one request of k samples: the request of ``cot``."""
-        decoding = {field.name: getattr(self, field.name) for field in fields(DecodingStrategy)}
-        request = next(Cot(exemplars=self.exemplars, **decoding).solve(question))
-        assert isinstance(request, Request)  # cot asks before it does anything else
+        request = cot_request(self, self.exemplars, question)
         answers = yield replace(request, samples=tuple(range(self.k)))
-        drafts = tuple(
-            Attempt(text=answer.text, stop_reason=answer.stop_reason) for answer in answers
-        )
-        first = drafts[0]
-        return Attempt(text=first.text, stop_reason=first.stop_reason, drafts=drafts, is_vote=True)
+        return vote(to_attempts(answers))

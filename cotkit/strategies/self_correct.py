@@ -24,6 +24,7 @@ class SelfCorrect(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "prompt"
     control: ClassVar[str] = "standard"
     instruction: Literal["careful", "unbiased", "none"] = "careful"
     """What is asked for; ``none`` leaves the instruction out of every condition."""

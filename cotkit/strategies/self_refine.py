@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cotkit.prompting import render
-from cotkit.strategies._base import DecodingStrategy
+from cotkit.strategies._base import Bounds, DecodingStrategy
 from cotkit.strategies._talk import (
     REVIEW_STOP,
+    ROUNDS,
     answering,
     as_many_samples,
-    check_rounds,
     draft,
     go_on,
 )
-from cotkit.types import Attempt, Exemplar, Flow, Question
+from cotkit.types import Attempt, Decoding, Exemplar, Flow, Question
 
 # Chat models set a line bold or end it with a full stop; raw-text models begin with a space.
 _LINE = r"(?im)^[ \t]{0,9}[*]{0,2}VERDICT: %s[*.]{0,3}[ \t]{0,9}"
@@ -33,6 +33,7 @@ class SelfRefine(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "several turns"
     prompts: ClassVar[tuple[str, ...]] = (
         "cot.v1.jinja",
         "self-refine.feedback.v1.jinja",
@@ -41,6 +42,7 @@ class SelfRefine(DecodingStrategy):
     )
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = ROUNDS
     exemplars: tuple[Exemplar, ...]
     """Shown before the first answer, as in ``cot``; at least one."""
     max_tokens: int = 256
@@ -50,34 +52,28 @@ class SelfRefine(DecodingStrategy):
     rounds: int = 3
     """How often the answer is rewritten at most, 1 to 5."""
 
-    def __post_init__(self) -> None:
-        """Refuse rounds or lengths out of range.
-
-        Raises:
-            ValueError: names the field and its range.
-        """
-        DecodingStrategy.__post_init__(self)
-        check_rounds(self.rounds, self.review_tokens)
-
     def same_cost(self) -> str:
         """Return the control with as many calls for fresh samples, if no verdict stops this one."""
-        return as_many_samples(self.rounds, self.max_tokens)
+        return as_many_samples(1 + 2 * self.rounds, self.max_tokens)
 
     def solve(self, question: Question) -> Flow:
         """Send one request, then at most two a round; the drafts are all answers but the last."""
-        reviewing = self.decoding(
-            stop=REVIEW_STOP, stop_after=_VERDICT, max_tokens=self.review_tokens
-        )
+        judging = verdict_decoding(self, self.review_tokens)
         talk = yield from draft(self, self.exemplars, question)
         answers: list[Attempt] = [talk.attempt]
         for _ in range(self.rounds):
-            talk = yield from go_on(talk, render("self-refine.feedback", 1), reviewing)
+            talk = yield from go_on(talk, render("self-refine.feedback", 1), judging)
             if says_correct(talk.attempt):
                 break
             again = render("self-refine.refine", 1, kind=question.answer_kind)
             talk = yield from go_on(talk, again, answering(self, question))
             answers.append(talk.attempt)
         return replace(answers[-1], drafts=tuple(answers[:-1]))
+
+
+def verdict_decoding(strategy: DecodingStrategy, max_tokens: int) -> Decoding:
+    """Return the decoding of a turn that ends in its verdict line."""
+    return strategy.decoding(stop=REVIEW_STOP, stop_after=_VERDICT, max_tokens=max_tokens)
 
 
 def says_correct(feedback: Attempt) -> bool:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cotkit.prompting import render
-from cotkit.strategies._base import DecodingStrategy
+from cotkit.strategies._base import Bounds, DecodingStrategy
 from cotkit.strategies._talk import (
     REVIEW_STOP,
+    ROUNDS,
     Conversation,
     Saying,
     answering,
     as_many_samples,
-    check_rounds,
     draft,
     go_on,
 )
@@ -28,6 +28,7 @@ class SelfReview(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "several turns"
     prompts: ClassVar[tuple[str, ...]] = (
         "cot.v1.jinja",
         "self-review.review.v1.jinja",
@@ -36,6 +37,7 @@ class SelfReview(DecodingStrategy):
     )
     control: ClassVar[str] = "cot"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = ROUNDS
     exemplars: tuple[Exemplar, ...]
     """Shown before the first answer, as in ``cot``; at least one."""
     max_tokens: int = 256
@@ -45,18 +47,9 @@ class SelfReview(DecodingStrategy):
     rounds: int = 1
     """How often the answer is reviewed and improved, 1 to 5."""
 
-    def __post_init__(self) -> None:
-        """Refuse rounds or lengths out of range.
-
-        Raises:
-            ValueError: names the field and its range.
-        """
-        DecodingStrategy.__post_init__(self)
-        check_rounds(self.rounds, self.review_tokens)
-
     def same_cost(self) -> str:
         """Return the control with as many calls for fresh samples."""
-        return as_many_samples(self.rounds, self.max_tokens)
+        return as_many_samples(1 + 2 * self.rounds, self.max_tokens)
 
     def solve(self, question: Question) -> Flow:
         """Send one request, then two a round; the drafts are all answers but the last."""

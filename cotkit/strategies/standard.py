@@ -19,6 +19,7 @@ class Standard(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "prompt"
     prompts: ClassVar[tuple[str, ...]] = ("standard.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = False

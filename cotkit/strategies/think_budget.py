@@ -20,6 +20,8 @@ class ThinkBudget(Standard):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "thinking"
+    needs: ClassVar[str] = "a local model that thinks"
     prompts: ClassVar[tuple[str, ...]] = ("standard.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "think-budget:tokens=0"
     tokens: int = 512

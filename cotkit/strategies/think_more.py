@@ -19,6 +19,8 @@ class ThinkMore(Standard):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "thinking"
+    needs: ClassVar[str] = "a local model that thinks"
     prompts: ClassVar[tuple[str, ...]] = ("standard.v1.jinja", "answer.v1.jinja")
     control: ClassVar[str] = "think-more:times=0"
     times: int = 1

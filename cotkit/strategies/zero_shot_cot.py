@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cotkit.prompting import format_question, read_trigger, render
-from cotkit.strategies._base import DecodingStrategy, reason_then_answer
+from cotkit.strategies._base import Bounds, DecodingStrategy, reason_then_answer
 from cotkit.types import Flow, Question
 
 
@@ -19,6 +19,7 @@ class ZeroShotCot(DecodingStrategy):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "prompt"
     prompts: ClassVar[tuple[str, ...]] = (
         "zero-shot-cot.v2.jinja",
         "zero-shot-cot.extract.v1.jinja",
@@ -27,6 +28,7 @@ class ZeroShotCot(DecodingStrategy):
     )
     control: ClassVar[str] = "standard"
     reasons: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = {"answer_tokens": (1, None)}
     max_tokens: int = 320
     """Of the reasoning turn (the paper has 128)."""
     answer_tokens: int = 32
@@ -43,8 +45,6 @@ class ZeroShotCot(DecodingStrategy):
         """
         DecodingStrategy.__post_init__(self)
         read_trigger(self.trigger)
-        if self.answer_tokens < 1:
-            raise ValueError(f"answer_tokens is {self.answer_tokens}, must be at least 1")
 
     def solve(self, question: Question) -> Flow:
         """Send two requests, the second with the first one's completion."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.gains import make_stop_rule
-from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria
+from cotkit.analysis.values import LEVEL, Aside, Comparison, Criteria, LeftOut
 from cotkit.backends._hosted.addresses import address_warnings, foreign_address
 from cotkit.benchmarks import draw_order
 from cotkit.errors import BackendError, InterruptedRunError, UsageError
@@ -19,10 +19,11 @@ from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, make_plan
+from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
 from cotkit.run.flips import load_flips
 from cotkit.run.identity import change_since_0_1, difference, is_of_0_1, trust_note
+from cotkit.run.judge import Judge, build_judge, read_judge
 from cotkit.run.likelihood import note_unscored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import is_outdated
@@ -126,7 +127,7 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
-    plan = make_plan(spec, bench)
+    plan = plan_runnable(spec, bench)
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
@@ -138,6 +139,15 @@ def perform(
                 resources=resources,
             )
             info = running.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
+            judge = build_judge(
+                spec,
+                plan.known_problems,
+                info=info,
+                store=store,
+                notify=lambda text: say(Said(text=text)),
+                resources=resources,
+            )
+            plan = replace(plan, judge=judge and judge.key)
             if resumed is not None and change_of(plan, info, store, resumed) is None:
                 plan = trusted(plan, store, resumed)
             if on_plan is not None:
@@ -146,8 +156,9 @@ def perform(
                 options = " ".join((store_option(log_dir), *required_options(spec)))
                 hint = f"go on with: cotkit resume {plan.run_id(info)} {options}"
             if store.n_done(plan.run_id(info)) < len(plan.arms) * len(plan.problems):
-                for sentence in address_warnings(info):
-                    say(Said(text=sentence))
+                for asked_info in (info, *([judge.backend.info] if judge else [])):
+                    for sentence in address_warnings(asked_info):
+                        say(Said(text=sentence))
             price = price_for(spec, info, resources.prices)
             meter = Meter(resources.budget, price, model=info.model)
             try:
@@ -158,6 +169,7 @@ def perform(
                         store,
                         say,
                         meter=meter,
+                        judge=judge,
                         closes=closes or backend is None,
                         retry_failed=resources.retry_failed,
                     )
@@ -165,10 +177,17 @@ def perform(
             except (BackendError, UsageError):
                 store.end_run(plan.run_id(info), "incomplete")
                 raise
+            usage = read_judge(store, plan.run_id(info), plan.judge, resources.prices)
+            execution = replace(execution, judge=usage)
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
     return RunResult(plan=plan, info=info, execution=execution, price=price)
+
+
+def with_stored_judge(plan: Plan, store: Store, run_id: str) -> Plan:
+    """Return the plan of a stored run, judged by the judge that it had."""
+    return replace(plan, judge=store.run_content(run_id).get("judge"))
 
 
 def trusted(plan: Plan, store: Store, run_id: str) -> Plan:
@@ -202,6 +221,7 @@ async def _execute(
     emit: Emit,
     *,
     meter: Meter,
+    judge: Judge | None,
     closes: bool,
     retry_failed: bool,
 ) -> ExecutionResult:
@@ -217,12 +237,15 @@ async def _execute(
             store,
             emit,
             meter=meter,
+            judge=judge,
             is_enough=stop_rule,
             retry_failed=retry_failed,
         )
     finally:
         if closes:
             await backend.close()
+        if judge is not None:
+            await judge.backend.close()
 
 
 def criteria_of(spec: RunSpec) -> Criteria:
@@ -280,6 +303,7 @@ def analyse(
     return replace(
         comparison,
         notes=(
+            *left_out_notes(plan),
             *plan.notes(),
             *comparison.notes,
             *note_unscored_options(plan, info),
@@ -291,6 +315,12 @@ def analyse(
         n_shot=plan.n_shot,
         server=result.server.facts() if result.server is not None else {},
     )
+
+
+def left_out_notes(plan: Plan) -> Iterator[LeftOut]:
+    """Yield a note on each strategy that could not run."""
+    for reason in plan.left_out:
+        yield LeftOut(f"not run: {reason}")
 
 
 def failure_reason(result: ExecutionResult) -> str | None:
@@ -336,6 +366,7 @@ def _run_notes(
         [row for row in result.rows if row.is_permanent and not (row.error or "").startswith(CUT)]
     )
     notes += result.server.notes() if result.server is not None else ()
+    notes += result.judge.notes() if result.judge is not None else ()
     if price is not None:
         way = ", batch interface" if plan.spec.batch else ""
         dollars = (

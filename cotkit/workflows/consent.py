@@ -1,4 +1,4 @@
-"""What a stored run wants that only its user can allow: a store may have come with a folder.
+"""What a stored run or a study wants that only its user can allow: it may be a stranger's.
 
 Addresses for a key, code of a model, Python files: what the command line said when the run was made
 is not taken over from its record, but has to be said again.
@@ -16,6 +16,7 @@ from cotkit.errors import UsageError
 from cotkit.inputs import is_below
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec
+from cotkit.run.judge import judge_spec
 
 _WALLED = frozenset({"auto", "bwrap", "kernel"})
 _URL = re.compile(r"\w+://[^\s\"'<>\\]+")
@@ -29,21 +30,28 @@ def required_options(spec: RunSpec) -> list[str]:
 
 
 def check_consent(
-    run_id: str, spec: RunSpec, options: Collection[str], addresses: Sequence[str] = ()
+    subject: str,
+    specs: Sequence[RunSpec],
+    options: Collection[str],
+    addresses: Sequence[str] = (),
+    *,
+    source: str = "store",
 ) -> None:
-    """Refuse a stored run that wants more than its user allows now.
+    """Refuse what wants more than its user allows now.
 
     Args:
-        run_id: Of the run.
-        spec: As it is stored.
+        subject: What wants it, e.g. ``run 3fa9 of the store``.
+        specs: As they are stored.
         options: What the user wrote, as :func:`required_options` writes it.
         addresses: Those that the user trusts.
+        source: What they come in, and who knows from where.
 
     Raises:
         UsageError: names all that is wanted, and the options that allow it.
     """
     wishes = [
         (option, wish)
+        for spec in specs
         for option, wish in _list_wishes(spec)
         if option not in options
         and not (
@@ -55,7 +63,7 @@ def check_consent(
         words = ", ".join(dict.fromkeys(wish for _, wish in wishes))
         hint = " ".join(dict.fromkeys(option for option, _ in wishes))
         raise UsageError(
-            f"run {run_id} of the store {words}: a store may be a stranger's, so say it again",
+            f"{subject} {words}: a {source} may be a stranger's, so say it again",
             hint=f"if you mean it: {hint}",
         )
 
@@ -76,19 +84,20 @@ def check_code(run_id: str, spec: RunSpec, *, trusts_code: bool) -> None:
 
 def _list_wishes(spec: RunSpec) -> Iterator[tuple[str, str]]:
     """Yield (option, what it allows the run to do)."""
-    for url in _addresses(spec):
-        yield f"{_ADDRESS} {url}", f"asks {url}"
+    for asked_spec in filter(None, (spec, judge_spec(spec))):
+        for url in _addresses(asked_spec):
+            yield f"{_ADDRESS} {url}", f"asks {url}"
+        params = find_backend(asked_spec.model, asked_spec.model_args)[0].params
+        if params.get("server_args"):
+            yield TRUST_CODE, f"starts a server with {params['server_args']}"
+        if params.get("trust_remote_code"):
+            yield TRUST_CODE, "runs code of the model's folder"
     if spec.run_unsafe_code:
         yield "--confirm-run-unsafe-code", "runs code that a model writes"
         if spec.sandbox not in _WALLED:
             yield f"--sandbox {spec.sandbox}", f"runs it in the sandbox {spec.sandbox}"
     for file in _code_files(spec):
         yield TRUST_CODE, f"runs {file}"
-    params = find_backend(spec.model, spec.model_args)[0].params
-    if params.get("server_args"):
-        yield TRUST_CODE, f"starts a server with {params['server_args']}"
-    if params.get("trust_remote_code"):
-        yield TRUST_CODE, "runs code of the model's folder"
 
 
 def _addresses(spec: RunSpec) -> Iterator[str]:

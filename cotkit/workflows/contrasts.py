@@ -14,26 +14,29 @@ from cotkit.analysis.scale.contrasts import (
     match_sizes,
 )
 from cotkit.analysis.scale.grid import Rung, rung_position
+from cotkit.analysis.scale.values import Scale
+from cotkit.analysis.values import Aside
 from cotkit.errors import UsageError
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import RunSpec
 from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.store import Store, existing_place, place_of
-from cotkit.workflows.compare import Emit, criteria_of, ignore_event
+from cotkit.workflows.compare import Emit, criteria_of, ignore_event, left_out_notes
 from cotkit.workflows.ladder import check_ladder
 from cotkit.workflows.scale import (
     LadderForecast,
     LadderJob,
     ScaleOptions,
+    ScaleResult,
     check_fixed,
-    check_losses,
     complete_jobs,
     explain_interrupt,
+    first_draw,
     forecast_ladder,
-    make_job,
-    name_settings,
+    make_jobs,
     pairs_of,
     read_jobs,
+    scale_models,
     stored_jobs,
 )
 
@@ -58,6 +61,49 @@ class LadderSide:
     """Its family, as reports name it; None: as its models are of."""
     models: tuple[str | Backend, ...]
     """Its models, at least one; of stored runs, their ids."""
+
+
+def scale_ladders(
+    spec: RunSpec,
+    sides: Sequence[LadderSide],
+    benches: Sequence[tuple[str, Benchmark]],
+    options: ScaleOptions,
+    *,
+    log_dir: Path | str,
+    emit: Emit | None = None,
+    on_plan: Callable[[LadderForecast], None] | None = None,
+    resources: Resources = NO_LIMITS,
+) -> ScaleResult:
+    """Analyse several ladders as ``scale_models`` analyses one; each is a curve by its name.
+
+    Raises:
+        CotkitError: as there.
+    """
+    scales: list[Scale] = []
+    results = [
+        scale_models(
+            spec,
+            side.models,
+            benches,
+            options,
+            log_dir=log_dir,
+            emit=emit,
+            on_plan=on_plan,
+            resources=resources,
+        )
+        for side in sides
+    ]
+    for side, result in zip(sides, results, strict=True):
+        scales += [replace(scale, family=side.name or scale.family) for scale in result.scales]
+    if len(sides) > 1:
+        note = Aside("intervals hold together within a family, not over families")
+        scales = [replace(scale, notes=(*scale.notes, note)) for scale in scales]
+    reasons = [result.why_failed for result in results if result.why_failed]
+    return ScaleResult(
+        scales=tuple(scales),
+        n_failed=sum(result.n_failed for result in results),
+        why_failed=reasons[-1] if reasons else None,
+    )
 
 
 def compare_models(
@@ -92,19 +138,12 @@ def compare_models(
     say = emit or ignore_event
     scale_options = options or ScaleOptions(axis="ordinal")
     with explain_interrupt(), Store(place_of(log_dir)) as store:
-        jobs = name_settings(
-            [
-                make_job(spec, model, bench, scale_options, resources, store=store, emit=say)
-                for side in sides
-                for model in side.models
-                for bench in benches
-            ]
-        )
-        n_first = len(sides[0].models) * len(benches)
+        models = [model for side in sides for model in side.models]
+        jobs = make_jobs(spec, models, benches, scale_options, resources, store=store, emit=say)
+        n_first = len(sides[0].models) * len(benches) * len(spec.draws())
         split = jobs[:n_first], jobs[n_first:]
-        check_losses(scale_options.losses, jobs)
         for _, bench in benches:
-            _match([[job.rung for job in half if job.bench is bench] for half in split], options)
+            _match(_rungs([[job for job in half if job.bench is bench] for half in split]), options)
         forecast = forecast_ladder(jobs, store, scale_options, resources)
         if on_plan is not None:
             on_plan(forecast)
@@ -183,6 +222,10 @@ def _side_names(
     return ":".join(filter(None, (names[0], first))), ":".join(filter(None, (names[1], second)))
 
 
+def _rungs(split: Sequence[Sequence[LadderJob]]) -> list[list[Rung]]:
+    return [[job.rung for job in first_draw(jobs)] for jobs in split]
+
+
 def _match(rungs: Sequence[Sequence[Rung]], options: ScaleOptions | None) -> tuple[ModelPair, ...]:
     """Pair the models of two sides.
 
@@ -216,10 +259,10 @@ def _contrast(
 ) -> tuple[ModelContrasts, int]:
     """Compare two sides on one benchmark; ``level_of``: how many such comparisons hold at once."""
     jobs = [job for half in split for job in half]
-    pairs = _match([[job.rung for job in half] for half in split], options)
+    pairs = _match(_rungs(split), options)
     spec = jobs[0].plan.spec
     criteria = criteria_of(spec)
-    data, _, notes = read_jobs(jobs, store, criteria, prices=None, n_curves=level_of)
+    data, notes = read_jobs(jobs, store, criteria, prices=None, n_curves=level_of)
     answer = contrast_models(
         data.grid,
         pairs,
@@ -239,8 +282,10 @@ def _contrast(
     return (
         replace(
             answer,
-            notes=tuple(dict.fromkeys((*plan.notes(), *answer.notes, *alone, *notes))),
-            runs={job.rung.model: job.run_id for job in jobs},
+            notes=tuple(
+                dict.fromkeys((*left_out_notes(plan), *plan.notes(), *answer.notes, *alone, *notes))
+            ),
+            runs={job.rung.model: job.run_id for job in first_draw(jobs)},
         ),
         data.n_failed - data.n_left_out,
     )

@@ -1,9 +1,9 @@
-"""Several exemplar draws of one comparison: how far its gain depends on the exemplars."""
+"""Several draws of one comparison: how far its gain depends on the exemplars or on sampling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 from cotkit.analysis.draws import DrawVariance, draw_variance, gain_matrix
@@ -11,7 +11,7 @@ from cotkit.analysis.values import Comparison
 from cotkit.errors import InterruptedRunError, UsageError
 from cotkit.protocols import Backend, Benchmark, OracleStrategy, Strategy
 from cotkit.registry import parse_spec
-from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run import Plan, RunSpec, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.scoring.chance import CHANCE
 from cotkit.store import Store, place_of
@@ -24,10 +24,12 @@ RESUME_HINT = "give the same command again: what is done is not made again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExemplarDraws:
-    """One comparison under each exemplar seed, and what they say together."""
+    """One comparison of each draw, and what they say together."""
 
-    seeds: tuple[int, ...]
-    """The exemplar seeds, as asked."""
+    kind: str
+    """What tells them apart: ``exemplar seed``, ``sample seed``, or ``draw`` of both."""
+    seeds: tuple[int | str, ...]
+    """The seeds, as asked; of both the names of the draws."""
     comparisons: tuple[Comparison, ...]
     """One for each seed: a run of its own, with its own id."""
     variances: tuple[DrawVariance, ...]
@@ -45,9 +47,9 @@ def compare_draws(
     on_plan: Callable[[Plan, Backend, Store], None] | None = None,
     resources: Resources = NO_LIMITS,
 ) -> ExemplarDraws:
-    """Run a spec once for each of its ``exemplar_seeds``, on the same problems.
+    """Run a spec once for each of its exemplar and sample seeds, on the same problems.
 
-    The other arguments are those of ``run_spec``, which is called for each seed.
+    The other arguments are those of ``run_spec``, which is called for each.
 
     Raises:
         UsageError: as :func:`draw_plans`, before anything is generated.
@@ -56,7 +58,7 @@ def compare_draws(
     """
     if resources.budget != Budget():
         raise UsageError(
-            "a budget is of one run, and exemplar seeds make several",
+            "a budget is of one run, and several seeds make several",
             hint="--limit bounds what they take",
         )
     plans = draw_plans(spec, bench)
@@ -85,36 +87,53 @@ def compare_draws(
             seed=spec.seed,
             level=LEVEL,
         )
-        for arm, control in _exemplar_pairs(plans[0])
+        for arm, control in (_exemplar_pairs(plans[0]) if spec.exemplar_seeds else plans[0].pairs)
         if len((gains := gain_matrix(draws, arm, control))[0]) >= 2
     )
-    return ExemplarDraws(seeds=spec.exemplar_seeds, comparisons=comparisons, variances=variances)
+    kind, seeds = "draw", tuple[int | str, ...](spec.draws())
+    if not (spec.exemplar_seeds and spec.sample_seeds):
+        kind = "exemplar seed" if spec.exemplar_seeds else "sample seed"
+        seeds = spec.exemplar_seeds or spec.sample_seeds
+    return ExemplarDraws(kind=kind, seeds=seeds, comparisons=comparisons, variances=variances)
 
 
 def draw_plans(spec: RunSpec, bench: Benchmark) -> tuple[Plan, ...]:
-    """Plan each exemplar seed of a spec, on the same problems; nothing is generated.
+    """Plan each draw of a spec, on the same problems; nothing is generated.
 
     Raises:
-        UsageError: no seeds, one problem, no arm that shows exemplars, one that draws them by
-            itself, or two seeds that show the same ones in the same order.
-        CotkitError: as ``make_plan``.
+        UsageError: no seeds, one problem, or as :func:`check_draws`.
+        CotkitError: as ``plan_runnable``.
     """
-    seeds = spec.exemplar_seeds
-    if not seeds:
+    if not spec.has_draws:
         raise UsageError("no exemplar seeds given", hint="two or more: 0,1,2,3,4")
     if spec.baseline == CHANCE:
         raise UsageError(
-            "the variance of exemplar draws is of gains over a control that is run",
-            hint="leave out --exemplar-seeds, or --baseline chance",
+            "the variance of draws is of gains over a control that is run",
+            hint="leave out the seeds, or --baseline chance",
         )
-    plans = tuple(
-        make_plan(replace(spec, exemplar_seed=seed, exemplar_seeds=()), bench) for seed in seeds
-    )
+    plans = tuple(plan_runnable(draw, bench) for draw in spec.draws().values())
     if len(plans[0].problems) < 2:
         raise UsageError("one problem shows no variance between problems", hint="--limit 2 or more")
-    _check_arms(plans[0])
-    _check_differ(plans, seeds)
+    check_draws(spec, plans)
     return plans
+
+
+def check_draws(spec: RunSpec, plans: Sequence[Plan]) -> None:
+    """Refuse draws that could not differ.
+
+    Raises:
+        UsageError: no arm that shows exemplars, one that draws them by itself, two seeds that show
+            the same ones in the same order, or no arm that samples.
+    """
+    if spec.exemplar_seeds:
+        _check_arms(plans[0])
+        _check_differ(plans)
+    arms = [arm.strategy for arm in plans[0].arms]
+    if spec.sample_seeds and not any(getattr(arm, "temperature", 0) for arm in arms):
+        raise UsageError(
+            "no strategy of this run samples, so sample seeds change nothing",
+            hint="--temperature 0.7, or self-consistency",
+        )
 
 
 def _check_arms(plan: Plan) -> None:
@@ -132,9 +151,10 @@ def _check_arms(plan: Plan) -> None:
         )
 
 
-def _check_differ(plans: tuple[Plan, ...], seeds: tuple[int, ...]) -> None:
+def _check_differ(plans: Sequence[Plan]) -> None:
     seed_of: dict[tuple[tuple[Exemplar, ...], ...], int] = {}
-    for seed, plan in zip(seeds, plans, strict=True):
+    for plan in plans:
+        seed = plan.spec.exemplar_seed
         other = seed_of.setdefault(tuple(_exemplars_of(arm.strategy) for arm in plan.arms), seed)
         if other != seed:
             raise UsageError(

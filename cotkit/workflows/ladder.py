@@ -22,6 +22,7 @@ from cotkit.analysis.scale.grid import (
 from cotkit.analysis.steps import group_steps
 from cotkit.backends.simulated import FAMILY as SIMULATED
 from cotkit.errors import UnknownNameError, UsageError
+from cotkit.inputs import parse_count
 from cotkit.models import catalogue
 from cotkit.models.folder import read_training
 from cotkit.protocols import Backend
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 
 
 _NEEDED: Mapping[Axis, tuple[str, str]] = {
-    "params": ("number of parameters", "--x ordinal takes the models in the order given"),
-    "active-params": ("number of parameters", "--x ordinal takes the models in the order given"),
+    "params": ("number of parameters", "--params MODEL=8B, or --x ordinal for the order given"),
+    "active-params": (
+        "number of parameters",
+        "--params MODEL=8B, or --x ordinal for the order given",
+    ),
     "flops": ("training compute", "--x params, or --x ordinal for the order given"),
     "tokens": ("number of training tokens", "--x params, or --x ordinal for the order given"),
     "loss": ("pretraining loss", "--loss MODEL=2.31"),
@@ -48,9 +52,16 @@ _NEEDED: Mapping[Axis, tuple[str, str]] = {
 def family_models(family: str) -> tuple[str, ...]:
     """Return the models of a family as users name them, the smallest first.
 
+    ``NAME:key=value`` is the same family with a setting: each of its models has it.
+
     Raises:
         UnknownNameError: no family has this name.
     """
+    family, colon, settings = family.partition(":")
+    return tuple(f"{model}{colon}{settings}" for model in _list_models(family))
+
+
+def _list_models(family: str) -> tuple[str, ...]:
     if family == "simulated":
         return SIMULATED
     entries = sorted(catalogue.entries(), key=lambda entry: entry.n_params)
@@ -63,6 +74,7 @@ def family_models(family: str) -> tuple[str, ...]:
 
 def is_family(name: str) -> bool:
     """Return whether :func:`family_models` has models of this name."""
+    name = name.partition(":")[0]
     return name == "simulated" or any(entry.family == name for entry in catalogue.entries())
 
 
@@ -86,21 +98,32 @@ def _family_of(model: str | Backend) -> str | None:
         return None
 
 
-def rung_of(info: BackendInfo, loss: float | None = None) -> Rung:
-    """Return a model's size: as its backend says it, its compute as the catalogue says it."""
+def rung_of(info: BackendInfo, loss: float | None = None, n_params: int | None = None) -> Rung:
+    """Return a model's size and compute.
+
+    As the user gives it (``n_params``), else as its backend says it, else as the catalogue does,
+    which knows a model behind a server by the last parts of its name.
+    """
     rung = Rung(
         model=info.model,
         family=info.family,
-        n_params=info.n_params,
-        n_active_params=info.n_active_params,
+        n_params=n_params or info.n_params,
+        n_active_params=info.n_active_params if n_params is None else None,
         loss=loss,
     )
+    entry = None
     try:
         entry = catalogue.find(info.model)
     except UnknownNameError:
+        if info.backend != "hf":  # a folder may have any name
+            entry = catalogue.find_by_last_parts(info.model)
+    if entry is None:
         return _add_training(rung)
     return replace(
         rung,
+        family=rung.family or entry.family,
+        n_params=rung.n_params or entry.n_params,
+        n_active_params=rung.n_active_params or entry.n_active_params,
         train_tokens=entry.training_tokens,
         train_flops=entry.training_flops,
         flops_is_bound=entry.training_flops is not None and entry.training_tokens_is_bound,
@@ -121,6 +144,23 @@ def _add_training(rung: Rung) -> Rung:
         train_tokens=training.tokens,
         train_flops=None if n is None else 6 * n * training.tokens,
     )
+
+
+def read_sizes(texts: Sequence[str]) -> dict[str, int]:
+    """Read the values of ``--params MODEL=7B``: model -> parameters.
+
+    Raises:
+        UsageError: one is not of this form.
+    """
+    sizes: dict[str, int] = {}
+    for text in texts:
+        model, equals, count = text.rpartition("=")
+        n = parse_count(count)
+        if not equals or not model or n is None:
+            raise UsageError(f"--params {text!r} cannot be read", hint="--params MODEL=7B")
+        if sizes.setdefault(model, n) != n:
+            raise UsageError(f"--params gives {model} two sizes", hint="leave one out")
+    return sizes
 
 
 def check_count(n_models: int) -> None:

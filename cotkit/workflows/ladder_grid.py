@@ -142,6 +142,66 @@ def read_grid(store: Store, runs: Sequence[LadderRun], arms: LadderArms) -> Ladd
     )
 
 
+def average_draws(draws: Sequence[LadderData]) -> LadderData:
+    """Return the mean over draws of exemplars and samples, problem by problem.
+
+    A problem counts in a cell where every draw has it there.
+    """
+    first = draws[0]
+    if len(draws) == 1:
+        return first
+    cells = {
+        key: _average_cells(
+            [cell for draw in draws if isinstance(cell := draw.grid.cells[key], ArmOutcomes)]
+        )
+        for key in first.grid.cells
+        if all(key in draw.grid.cells for draw in draws)
+    }
+    return LadderData(
+        grid=replace(first.grid, cells=cells),
+        n_failed=sum(draw.n_failed for draw in draws),
+        n_left_out=sum(draw.n_left_out for draw in draws),
+        contaminated=tuple(dict.fromkeys(cell for draw in draws for cell in draw.contaminated)),
+        mute_notes=tuple(dict.fromkeys(note for draw in draws for note in draw.mute_notes)),
+    )
+
+
+def _average_cells(cells: Sequence[ArmOutcomes]) -> ArmOutcomes:
+    import numpy as np
+
+    def mean(value_of: Callable[[ArmOutcomes], Floats | None]) -> Floats | None:
+        """Return the mean of a column; None: not every draw has it."""
+        columns = [column for cell in cells if (column := value_of(cell)) is not None]
+        return None if len(columns) < len(cells) else np.mean(columns, axis=0)
+
+    def mean_of(value_of: Callable[[ArmOutcomes], Floats]) -> Floats:
+        return np.mean([value_of(cell) for cell in cells], axis=0)
+
+    def shared(names: Callable[[ArmOutcomes], Collection[str]]) -> list[str]:
+        return [name for name in names(cells[0]) if all(name in names(cell) for cell in cells)]
+
+    return ArmOutcomes(
+        correct=mean_of(lambda cell: cell.correct),
+        metrics={
+            name: mean_of(lambda cell, name=name: cell.metrics[name])
+            for name in shared(lambda cell: cell.metrics.keys())
+        },
+        tokens=mean(lambda cell: cell.tokens),
+        usd=mean(lambda cell: cell.usd),
+        seconds=mean(lambda cell: cell.seconds),
+        variants={
+            name: CountedScores(
+                as_arm=mean_of(lambda cell, name=name: cell.variants[name].as_arm),
+                as_control=mean_of(lambda cell, name=name: cell.variants[name].as_control),
+                is_lenient=cells[0].variants[name].is_lenient,
+            )
+            for name in shared(lambda cell: cell.variants.keys())
+        },
+        unreadable=mean(lambda cell: cell.unreadable),
+        truncated=mean(lambda cell: cell.truncated),
+    )
+
+
 def _count_otherwise(
     cell: ArmOutcomes, rows: Sequence[AttemptRow], gradings: Sequence[Grading], ids: Sequence[str]
 ) -> ArmOutcomes:

@@ -14,16 +14,17 @@ from cotkit.events import Said
 from cotkit.identity import backend_key
 from cotkit.models.prices import Price
 from cotkit.protocols import Backend, Benchmark
-from cotkit.run import Plan, RunSpec, build_backend, make_plan
+from cotkit.run import Plan, RunSpec, build_backend, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Resources
 from cotkit.run.forecast import ArmSurvey, CostEstimate, Pace, estimate_arm, survey_arms
+from cotkit.run.judge import build_judge
 from cotkit.run.likelihood import count_scored_options
 from cotkit.run.loop import run_to_end
 from cotkit.run.thinking import check_thinking
 from cotkit.stats.hypotheses import CORRELATION, minimum_detectable_effect
 from cotkit.store import Store, place_of
 from cotkit.types import BackendInfo
-from cotkit.workflows.compare import LEVEL, Emit, price_for
+from cotkit.workflows.compare import LEVEL, Emit, left_out_notes, price_for
 from cotkit.workflows.exemplar_draws import draw_plans
 
 SHOWN_RATES = (0.05, 0.2, 0.5)
@@ -85,8 +86,10 @@ def plan_spec(
         if emit is not None:
             emit(Said(text=text))
 
-    plans = draw_plans(spec, bench) if spec.exemplar_seeds else (make_plan(spec, bench),)
-    merged, place = _merge_plans(plans), place_of(log_dir)
+    plans = draw_plans(spec, bench) if spec.has_draws else (plan_runnable(spec, bench),)
+    for note in left_out_notes(plans[0]):
+        say(note)
+    merged, place = _merge_plans(plans, list(spec.draws())), place_of(log_dir)
     exists = not isinstance(place, Path) or place.is_file()
     with Store(place) if exists else contextlib.nullcontext() as store:
         asking = backend or build_backend(
@@ -97,8 +100,20 @@ def plan_spec(
             notify=say,
             trusted_addresses=resources.trusted_addresses,
         )
-        for sentence in address_warnings(asking.info):
-            say(sentence)
+        judge = build_judge(
+            spec,
+            merged.known_problems,
+            info=asking.info,
+            store=store,
+            notify=say,
+            resources=resources,
+        )
+        if judge is not None:
+            plans = tuple(replace(plan, judge=judge.key) for plan in plans)
+            merged = replace(merged, judge=judge.key)
+        for info in (asking.info, *([judge.backend.info] if judge else [])):
+            for sentence in address_warnings(info):
+                say(sentence)
         forecast = forecast_plan(merged, asking.info, store, resources.prices, asking)
         run_ids = ", ".join(plan.run_id(asking.info) for plan in plans)
     return run_to_end(
@@ -155,13 +170,13 @@ def forecast_plan(
     )
 
 
-def _merge_plans(plans: Sequence[Plan]) -> Plan:
+def _merge_plans(plans: Sequence[Plan], names: Sequence[str]) -> Plan:
     """Return a plan with the arms of all draws, and without pairs, as no gain is of one draw."""
     if len(plans) == 1:
         return plans[0]
     arms = [
-        replace(arm, name=f"{arm.name} (exemplar seed {plan.spec.exemplar_seed})")
-        for plan in plans
+        replace(arm, name=f"{arm.name} ({name})")
+        for plan, name in zip(plans, names, strict=True)
         for arm in plan.arms
     ]
     return replace(plans[0], arms=tuple(arms), pairs=())

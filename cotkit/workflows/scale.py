@@ -27,10 +27,11 @@ from cotkit.events import Event, RunStarted, Said
 from cotkit.identity import backend_key
 from cotkit.protocols import Backend, Benchmark
 from cotkit.registry import parse_spec
-from cotkit.run import Plan, RunSpec, make_plan
+from cotkit.run import Plan, RunSpec, make_plan, plan_runnable
 from cotkit.run.backend import with_model
 from cotkit.run.budget import NO_LIMITS, Budget, Resources
 from cotkit.run.identity import Content, trust_note
+from cotkit.run.judge import build_judge
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
@@ -49,12 +50,15 @@ from cotkit.workflows.compare import (
     criteria_of,
     failure_reason,
     ignore_event,
+    left_out_notes,
     outdated_note,
     perform,
     price_for,
     trusted,
+    with_stored_judge,
 )
 from cotkit.workflows.consent import check_code
+from cotkit.workflows.exemplar_draws import check_draws
 from cotkit.workflows.ladder import (
     FREE_LIMIT,
     Grouping,
@@ -66,7 +70,13 @@ from cotkit.workflows.ladder import (
     rung_of,
     split_grid,
 )
-from cotkit.workflows.ladder_grid import LadderArms, LadderData, LadderRun, read_grid
+from cotkit.workflows.ladder_grid import (
+    LadderArms,
+    LadderData,
+    LadderRun,
+    average_draws,
+    read_grid,
+)
 from cotkit.workflows.plan import SHOWN_RATES, Forecast, forecast_plan
 
 
@@ -217,29 +227,63 @@ def _plan_jobs(
     if options.assume_sustained:
         spec = replace(spec, assume="sustained")
     is_free = spec.limit is None and cost_nothing(models)
-    jobs = name_settings(
-        [
+    jobs = make_jobs(
+        spec, models, benches, options, resources, store=store, emit=emit, is_free=is_free
+    )
+    for _, bench in benches:
+        check_ladder(
+            [job.rung for job in first_draw(jobs) if job.bench is bench],
+            options.axis,
+            replicates=options.replicates,
+        )
+    return jobs
+
+
+def make_jobs(
+    spec: RunSpec,
+    models: Sequence[str | Backend],
+    benches: Sequence[tuple[str, Benchmark]],
+    options: ScaleOptions,
+    resources: Resources,
+    *,
+    store: Store,
+    emit: Emit,
+    is_free: bool = False,
+) -> list[LadderJob]:
+    """Return a job for each model, benchmark and draw, model by model.
+
+    ``is_free``: whether to draw as many problems as models that cost nothing are asked.
+
+    Raises:
+        CotkitError: a name, a size or a loss that does not fit.
+    """
+    jobs = [
+        replace(
             make_job(
-                replace(spec, limit=min(FREE_LIMIT, len(bench[1].problems()))) if is_free else spec,
+                replace(draw, limit=min(FREE_LIMIT, len(bench[1].problems()))) if is_free else draw,
                 model,
                 bench,
                 options,
                 resources,
                 store=store,
                 emit=emit,
-            )
-            for model in models
-            for bench in benches
-        ]
-    )
-    for _, bench in benches:
-        check_ladder(
-            [job.rung for job in jobs if job.bench is bench],
-            options.axis,
-            replicates=options.replicates,
+            ),
+            draw=name,
         )
-    check_losses(options.losses, jobs)
+        for model in models
+        for bench in benches
+        for name, draw in spec.draws().items()
+    ]
+    if spec.has_draws:
+        check_draws(spec, [job.plan for job in jobs if job.bench is benches[0][1]])
+    jobs = name_settings(jobs)
+    check_sizes(options, jobs)
     return jobs
+
+
+def first_draw(jobs: Sequence[LadderJob]) -> list[LadderJob]:
+    """Return the jobs of the first draw: one for each model and benchmark."""
+    return [job for job in jobs if job.draw == jobs[0].draw]
 
 
 def _check_chosen_before(jobs: Sequence[LadderJob], store: Store) -> None:
@@ -309,7 +353,7 @@ def scale_runs(
                 raise _chosen_afterwards(run.id)
         jobs = stored_jobs(store, [run.id for run in stored], options, trusts_code=trusts_code)
         check_ladder([job.rung for job in jobs], options.axis, replicates=options.replicates)
-        check_losses(options.losses, jobs)
+        check_sizes(options, jobs)
         n_curves = len(_curve_sizes(jobs, options))
         spec = jobs[0].plan.spec
         criteria = replace(criteria_of(spec), margin=margin)
@@ -338,9 +382,9 @@ def stored_jobs(
         _, info = store.run_backend(run_id)
         job = LadderJob(
             bench=benches[spec.bench],
-            plan=make_plan(spec, benches[spec.bench]),
+            plan=with_stored_judge(make_plan(spec, benches[spec.bench]), store, run_id),
             info=info,
-            rung=rung_of(info, loss_of(options.losses, spec.model, info)),
+            rung=size_of(options, spec.model, info),
             backend=None,
         )
         if (field := change_of(job.plan, info, store, run_id)) is not None:
@@ -511,6 +555,8 @@ class ScaleOptions:
     """Gains whose beginnings the staircase names, rising, each in (0, 1]."""
     losses: Mapping[str, float] = field(default_factory=dict[str, float])
     """Model, as given or as reports name it -> pretraining loss in nats per token."""
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The same -> parameters, where neither its backend nor the catalogue knows them."""
     by_steps: bool = False
     """Whether to ask it of the problems of each number of steps, in place of all together."""
     replicates: bool = False
@@ -545,6 +591,8 @@ class LadderJob:
     """None: its run is only read."""
     closes: bool = False
     """Whether to close the backend once its run is done."""
+    draw: str = ""
+    """Which draw of exemplars and samples; empty: there is one."""
 
     @property
     def run_id(self) -> str:
@@ -565,7 +613,9 @@ def make_job(
     """Plan a model on a benchmark (as the user wrote it, and itself) and build its backend."""
     bench_text, benchmark = bench
     of_bench = replace(spec, bench=bench_text, model=GIVEN_IN_PYTHON)
-    plan = make_plan(with_model(of_bench, model) if isinstance(model, str) else of_bench, benchmark)
+    plan = plan_runnable(
+        with_model(of_bench, model) if isinstance(model, str) else of_bench, benchmark
+    )
     backend = (
         backend_of(
             plan.spec,
@@ -578,11 +628,20 @@ def make_job(
         else model
     )
     info = backend.info
+    judge = build_judge(
+        plan.spec,
+        plan.known_problems,
+        info=info,
+        store=store,
+        notify=lambda text: emit(Said(text=text)),
+        resources=resources,
+    )
+    plan = replace(plan, judge=judge and judge.key)
     return LadderJob(
         bench=benchmark,
         plan=plan,
         info=info,
-        rung=rung_of(info, loss_of(options.losses, plan.spec.model, info)),
+        rung=size_of(options, plan.spec.model, info),
         backend=backend,
         closes=isinstance(model, str),
     )
@@ -595,7 +654,9 @@ def name_settings(jobs: Sequence[LadderJob]) -> list[LadderJob]:
         settings = [
             {**each.plan.spec.model_args, **each.plan.spec.generation}
             for each in jobs
-            if each.bench is job.bench and each.rung.model == job.rung.model
+            if each.bench is job.bench
+            and each.rung.model == job.rung.model
+            and each.draw == job.draw
         ]
         own = {**job.plan.spec.model_args, **job.plan.spec.generation}
         differing = [
@@ -608,19 +669,20 @@ def name_settings(jobs: Sequence[LadderJob]) -> list[LadderJob]:
     return named_jobs
 
 
-def loss_of(losses: Mapping[str, float], name: str, info: BackendInfo) -> float | None:
-    """Return the loss of a model, by the name that the user or that reports call it."""
-    return losses.get(name, losses.get(info.model))
+def size_of(options: ScaleOptions, name: str, info: BackendInfo) -> Rung:
+    """Return the size of a model; the user's is by the name that they or reports call it."""
+    loss = options.losses.get(name, options.losses.get(info.model))
+    return rung_of(info, loss, options.sizes.get(name, options.sizes.get(info.model)))
 
 
-def check_losses(losses: Mapping[str, float], jobs: Sequence[LadderJob]) -> None:
-    """Refuse losses of models that are not in the ladder.
+def check_sizes(options: ScaleOptions, jobs: Sequence[LadderJob]) -> None:
+    """Refuse losses and parameters of models that are not in the ladder.
 
     Raises:
         UnknownNameError: names one.
     """
     models = {name for job in jobs for name in (job.plan.spec.model, job.info.model)}
-    for name in losses:
+    for name in (*options.losses, *options.sizes):
         if name not in models:
             raise UnknownNameError("model of the ladder", name, models)
 
@@ -657,7 +719,7 @@ def analyse_jobs(
     import numpy as np
 
     plan = jobs[0].plan
-    data, runs, notes = read_jobs(jobs, store, criteria, prices=prices, n_curves=n_curves)
+    data, notes = read_jobs(jobs, store, criteria, prices=prices, n_curves=n_curves)
     question = ScaleQuestion(
         pairs=tuple(dict.fromkeys(pair for job in jobs for pair in pairs_of(job.plan))),
         margin=criteria.margin,
@@ -670,7 +732,7 @@ def analyse_jobs(
     origin = RunOrigin(
         reader=criteria.reader,
         n_total=len(plan.everything),
-        runs={run.rung.model: run.run_id for run in runs},
+        runs={job.rung.model: job.run_id for job in first_draw(jobs)},
         n_shot={name: n for job in jobs for name, n in job.plan.n_shot.items()},
         bench_version=plan.bench_version,
         is_unwalled=any(job.plan.is_unwalled for job in jobs),
@@ -686,9 +748,14 @@ def analyse_jobs(
         analyse(grid, question, rng)
         for grid in (split_grid(data.grid, options.grouping) if options.grouping else (data.grid,))
     ]
-    bias = None if options.grouping else _bias_by_size(jobs, store, question, criteria)
+    bias = None if options.grouping else _bias_by_size(first_draw(jobs), store, question, criteria)
     scales_with_origin = tuple(
-        replace(scale, origin=origin, bias=bias, notes=(*plan.notes(), *scale.notes, *notes))
+        replace(
+            scale,
+            origin=origin,
+            bias=bias,
+            notes=(*left_out_notes(plan), *plan.notes(), *scale.notes, *notes),
+        )
         for scale in scales
     )
     return scales_with_origin, data.n_failed - data.n_left_out
@@ -701,35 +768,38 @@ def read_jobs(
     *,
     prices: Path | None,
     n_curves: int,
-) -> tuple[LadderData, list[LadderRun], tuple[str, ...]]:
-    """Read the runs of jobs on one benchmark; return their data, the runs, and notes on both."""
+) -> tuple[LadderData, tuple[str, ...]]:
+    """Read the runs of jobs on one benchmark, the mean over draws; return it, and notes on it."""
     plan = jobs[0].plan
     arms = {arm.name: arm.strategy for job in jobs for arm in job.plan.arms}
-    runs = [
-        LadderRun(
-            rung=job.rung,
-            run_id=job.run_id,
-            price=price_for(job.plan.spec, job.info, prices),
-        )
-        for job in jobs
-    ]
-    data = read_grid(
-        store,
-        runs,
-        LadderArms(
-            bench=plan.spec.bench,
-            problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
-            reasons={name: strategy.reasons for name, strategy in arms.items()},
-            may_think=frozenset(
-                name for job in jobs for name, how in job.plan.thinking.items() if how != "off"
-            ),
-            reader=criteria.reader,
-            answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
-            chance=None if plan.chance is None else plan.chance.rates,
+    ladder_arms = LadderArms(
+        bench=plan.spec.bench,
+        problem_ids=tuple(sorted(problem.question.id for problem in plan.problems)),
+        reasons={name: strategy.reasons for name, strategy in arms.items()},
+        may_think=frozenset(
+            name for job in jobs for name, how in job.plan.thinking.items() if how != "off"
         ),
+        reader=criteria.reader,
+        answer_lengths={p.question.id: answer_length(p) for p in plan.problems},
+        chance=None if plan.chance is None else plan.chance.rates,
     )
-    notes = (*_grid_notes(jobs, runs, data, n_curves), *_notes_on_stored(jobs, store))
-    return data, runs, notes
+    by_draw: dict[str, list[LadderRun]] = {}
+    for job in jobs:
+        price = price_for(job.plan.spec, job.info, prices)
+        run = LadderRun(rung=job.rung, run_id=job.run_id, price=price)
+        by_draw.setdefault(job.draw, []).append(run)
+    data = average_draws([read_grid(store, runs, ladder_arms) for runs in by_draw.values()])
+    notes = (
+        *_grid_notes(jobs, by_draw[jobs[0].draw], data, n_curves),
+        *_notes_on_stored(jobs, store),
+    )
+    if len(by_draw) > 1:
+        note = (
+            f"means over {len(by_draw)} draws ({'; '.join(by_draw)}), problem by problem; "
+            "intervals are over problems, for these draws; run ids and samples are of the first"
+        )
+        notes = (Aside(note), *notes)
+    return data, notes
 
 
 def _bias_by_size(

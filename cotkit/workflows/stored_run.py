@@ -10,13 +10,14 @@ from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UsageError
 from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
+from cotkit.run.judge import read_judge
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
 from cotkit.types import Notify, Outcome
-from cotkit.workflows.compare import analyse, change_of, price_for, trusted
+from cotkit.workflows.compare import analyse, change_of, price_for, trusted, with_stored_judge
 from cotkit.workflows.consent import check_code
 
 
@@ -38,6 +39,7 @@ def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = 
     plan = make_plan(spec, load_benchmark(parse_spec(spec.bench), notify))
     _, info = store.run_backend(run.id)
     _check_unchanged(run, plan, rows)
+    plan = with_stored_judge(plan, store, run.id)
     change = change_of(plan, info, store, run.id)
     plan = trusted(plan, store, run.id)
     moved = ""
@@ -55,6 +57,7 @@ def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = 
         rows=tuple(rows),
         ended_by="decided" if decided else None,
         server=record,
+        judge=read_judge(store, run.id, plan.judge),
     )
     comparison = analyse(plan, info, result, price_for(spec, info, None))
     notes = (*comparison.notes, moved) if moved else comparison.notes

@@ -369,6 +369,20 @@ class RunOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedCurve:
+    """Solve rates of one family of models by one strategy, as a paper prints them."""
+
+    family: str
+    """As the paper names it."""
+    arm: str
+    """The strategy that asks as the paper did."""
+    points: tuple[tuple[str, int | None, float], ...]
+    """(model, parameters, solve rate), as the table has them; None: its size was not published."""
+    source: str
+    """The paper."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(NotebookDisplay):
     """A whole scale analysis of one ladder."""
 
@@ -402,3 +416,5 @@ class Scale(NotebookDisplay):
     """Of benchmarks of stereotypes; None: it is none."""
     thinned: tuple[ThinnedOnset, ...] = ()
     """What every other size alone would have said; empty: there are fewer than four."""
+    published: tuple[PublishedCurve, ...] = ()
+    """What a paper found with the same strategies on the same benchmark, to be shown beside."""

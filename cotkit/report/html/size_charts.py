@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cotkit.analysis.scale.frontier import Cost
 from cotkit.analysis.scale.grid import Axis, Rung
@@ -67,7 +67,8 @@ def draw_curve(
         title=title,
         caption=f"{scale.bench}. Solve rates, each with its own interval, and the gain "
         f"with {level} intervals that hold together; grey: below the margin of "
-        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}",
+        f"{say_number(scale.margin, 'share')} points{_say_beyond(answer)}"
+        f"{_say_published(scale, answer)}",
         data=make_table(
             "curve",
             title,
@@ -163,8 +164,9 @@ class _Curve:
         )
         places = [place_on_axis(point.x, scale.axis) for point in self.points]
         place_by_rung = {p.rung: x for p, x in zip(self.points, places, strict=True)}
+        published = _list_published(scale, (answer.arm, answer.control))
         for axes in (rates, gains):
-            set_size_axis(axes, place_by_rung, scale.axis)
+            set_size_axis(axes, place_by_rung, scale.axis, published)
             _shade_onset(axes, scale, answer, place_by_rung, is_named=axes is rates)
         if is_wide:
             rates.set_xlabel(AXES[scale.axis])
@@ -173,9 +175,10 @@ class _Curve:
         gains.set_xlabel(AXES[scale.axis])
         of_arm = [(point.arm_rate, point.arm_interval) for point in self.points]
         of_control = [(point.control_rate, point.control_interval) for point in self.points]
+        _draw_published(rates, published, self.styles)
         for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
             draw_line(rates, places, values, self.styles[name], name)
-        fit_rates(rates, (*of_arm, *of_control))
+        fit_rates(rates, (*of_arm, *of_control), published)
         label_unit(rates, "solve rate, %")
         self._paint_gains(gains, places)
         _draw_bracket(gains, answer.onset, place_by_rung)
@@ -212,6 +215,42 @@ class _Curve:
                 markeredgewidth=1.1,
                 label=style.words,
             )
+
+
+# What a paper found, behind one's own curves.
+
+
+_Published: TypeAlias = "Sequence[tuple[str, Sequence[tuple[float, float]]]]"
+"""(arm, its points: place on the axis and solve rate), a family each."""
+
+
+def _list_published(scale: Scale, arms: Collection[str]) -> _Published:
+    """Return the published curves of arms that have a place on the axis."""
+    curves = [
+        (curve.arm, sorted((math.log10(n), rate) for _, n, rate in curve.points if n is not None))
+        for curve in scale.published
+        if curve.arm in arms and scale.axis == "params"
+    ]
+    return [(arm, points) for arm, points in curves if points]
+
+
+def _draw_published(axes: Axes, published: _Published, styles: Mapping[str, Style]) -> None:
+    for arm, points in published:
+        x, y = [x for x, _ in points], [100 * rate for _, rate in points]
+        color, _ = styles[arm]
+        axes.plot(x, y, ".:", color=color, linewidth=0.6, markersize=2.4, alpha=0.6)
+
+
+def _say_published(scale: Scale, answer: OnsetAnswer) -> str:
+    arms = answer.arm, answer.control
+    curves = [curve for curve in scale.published if curve.arm in arms]
+    if not curves:
+        return ""
+    names = ", ".join(dict.fromkeys(curve.family for curve in curves))
+    sources = "; ".join(dict.fromkeys(curve.source for curve in curves))
+    if not _list_published(scale, arms):
+        return f"; {names} ({sources}) have no known place here: the table has them"
+    return f"; dotted: {names} ({sources})"
 
 
 _FIT = "where a logistic fit crosses the margin"
@@ -355,14 +394,17 @@ class _Panels:
         figure.text(0.5, 2 / figure.bbox.height, axis_name, ha="center", color=COLORS["muted"])
 
     def _paint_panel(self, axes: Axes, scale: Scale) -> None:
-        set_size_axis(axes, _places(scale), scale.axis)
+        published = _list_published(scale, self.styles)
+        set_size_axis(axes, _places(scale), scale.axis, published)
+        _draw_published(axes, published, self.styles)
         for arm, line in _rate_lines(scale).items():
             values = [(rate, interval) for _, _, rate, interval in line]
             places = [place_on_axis(x, scale.axis) for _, x, _, _ in line]
             draw_line(axes, places, values, self.styles[arm], arm)
         same_bench = [other for other in self.scales if other.bench == scale.bench]
         lines = [line for other in same_bench for line in _rate_lines(other).values()]
-        fit_rates(axes, [(rate, interval) for line in lines for _, _, rate, interval in line])
+        values = [(rate, interval) for line in lines for _, _, rate, interval in line]
+        fit_rates(axes, values, published)
         axes.locator_params(axis="y", nbins=4)
 
 
@@ -482,9 +524,16 @@ def draw_line(
     axes.plot(places, y, marker=marker, markersize=3, color=color, label=fit_name(name, room))
 
 
-def fit_rates(axes: Axes, values: Iterable[tuple[float, Interval]], *, times: float = 100) -> None:
+def fit_rates(
+    axes: Axes,
+    values: Iterable[tuple[float, Interval]],
+    published: _Published = (),
+    *,
+    times: float = 100,
+) -> None:
     """Set the axis of rates, 0..1, to what is drawn: whole markers, and zero where it is near."""
     ends = [end for rate, interval in values for end in (rate, interval.low, interval.high)]
+    ends += [rate for _, points in published for _, rate in points]
     finite = [end for end in ends if math.isfinite(end)] or [0.0, 1.0]
     low, high = max(0.0, min(finite)), min(1.0, max(finite))
     low = 0.0 if low < 0.5 * high else low
@@ -492,10 +541,13 @@ def fit_rates(axes: Axes, values: Iterable[tuple[float, Interval]], *, times: fl
     axes.set_ylim(times * (low - room), times * (high + room))
 
 
-def set_size_axis(axes: Axes, place_by_rung: Mapping[Rung, float], axis: Axis) -> None:
+def set_size_axis(
+    axes: Axes, place_by_rung: Mapping[Rung, float], axis: Axis, published: _Published = ()
+) -> None:
     """Set the axis of sizes: a little air at the ends, and no two names that touch."""
     places = place_by_rung.values()
-    low, high = min(places, default=0.0), max(places, default=1.0)
+    every = [*places, *(x for _, points in published for x, _ in points)]
+    low, high = min(every, default=0.0), max(every, default=1.0)
     air = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - air, high + air)
     each = axes.get_window_extent().width / (high - low + 2 * air)
