@@ -236,6 +236,63 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """An arm at one setting of the parameter that is swept."""
+
+    arm: str
+    """The arm."""
+    setting: str
+    """The parameter's value."""
+    n: int
+    """Problems in the denominator of the solve rate."""
+    solve_rate: float
+    """Share solved; NaN if ``n`` is 0."""
+    interval: Interval
+    """Of the solve rate alone, as in the table of arms."""
+    generated_tokens: float | None
+    """Mean per problem, thinking included; None: unknown."""
+    thinking_tokens: float | None
+    """Mean per problem, of those generated; None: unknown, or there are none."""
+    shortfall: float
+    """Upper limit of what any other setting solves more; all limits of a sweep hold together."""
+    is_shown: bool
+    """Whether that is at most the margin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepHarm:
+    """Two settings of which the later is shown to solve less."""
+
+    setting: str
+    """The earlier."""
+    later: str
+    """The later."""
+    loss: float
+    """What the later solves less, above 0."""
+    interval: Interval
+    """Of that; holds together with those of every two settings of the sweep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Arms that differ in one ordered parameter alone: a curve."""
+
+    strategy: str
+    """Their spec without the parameter."""
+    parameter: str
+    """Its name."""
+    points: tuple[SweepPoint, ...]
+    """From the lowest setting to the highest."""
+    enough: str | None
+    """The lowest setting from which every one is shown to be within the margin of the best; None:
+    undetermined."""
+    harm: SweepHarm | None
+    """The surest harm of more; None: none is shown."""
+    sentence: str
+    """What it says, in plain words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """How a solve rate moves with a setting: the mean over problems of each one's slope."""
 
@@ -583,6 +640,10 @@ class NotebookDisplay:
         """Return what a terminal shows first."""
         return import_module("cotkit.report").render(self, "table", full=False).rstrip()
 
+    def __repr__(self) -> str:
+        """Return the answer alone: a shell shows it of a list of reports, too."""
+        return import_module("cotkit.report.notebook").say_answer(self)
+
     def _repr_html_(self) -> str:
         """Return the answer, the numbers and a figure, for notebooks."""
         return import_module("cotkit.report.notebook").show_html(self)
@@ -604,7 +665,7 @@ class NotebookDisplay:
         return import_module("cotkit.report.notebook").plot(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison(NotebookDisplay):
     """A whole comparison on one model and one benchmark."""
 
@@ -640,6 +701,8 @@ class Comparison(NotebookDisplay):
     """Of arms that differ in one number alone, three or more of them."""
     interactions: tuple[Interaction, ...] = ()
     """Whether thinking changes what prompts add, where a strategy ran at several settings."""
+    sweeps: tuple[Sweep, ...] = ()
+    """Of strategies that ran at three or more settings of an ordered parameter."""
     audits: tuple[Audit, ...] = ()
     """One for each arm, in the order of ``cells``."""
     is_sequential: bool = False
@@ -674,6 +737,8 @@ class Comparison(NotebookDisplay):
     server: Mapping[str, str] = field(default_factory=dict[str, str])
     """What a server said of itself: ``model`` (served, with its fingerprint), ``engine``,
     ``version``, ``window`` in tokens, ``slots`` side by side; empty: nothing, or there is none."""
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its run was made with: command, version, model, options, prompts; empty: of no run."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()
@@ -705,6 +770,10 @@ class SampleAttempt:
     """Over all turns; None if unknown."""
     drafts: tuple[tuple[Outcome, str], ...]
     """Earlier rounds, or all the samples of a vote: outcome and text of each."""
+    thoughts: tuple[str, ...] = ()
+    """What was reasoned apart from the text, completion by completion; empty: nothing was."""
+    n_reasoning_tokens: int | None = None
+    """Of the generated tokens; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -725,3 +794,6 @@ class PageRun:
     """What the analysis found."""
     samples: tuple[PageSample, ...]
     """In the order of the benchmark; empty: the page has no sample browser for it."""
+    prompts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """(arm, messages) of the first prompt of each arm, for the first problem; a message is (role,
+    text)."""

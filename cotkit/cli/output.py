@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cotkit.run.forecast import ArmSurvey, CostEstimate
     from cotkit.workflows.contrasts import ContrastResult
     from cotkit.workflows.plan import Forecast
+    from cotkit.workflows.spending import SpendingResult
 
 
 # Answers go to standard output, everything else to standard error.
@@ -67,7 +68,7 @@ def print_rendered(render: Callable[..., str]) -> None:
     """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    text = render(width=width, color=color, encoding=sys.stdout.encoding)
+    text = render(width=width, color=color, encoding=sys.stdout.encoding or "utf-8")
     typer.echo(text, nl=False, color=color)
 
 
@@ -173,8 +174,8 @@ class PageRequest:
         return tuple(path for path in (self.path, self.figures) if path is not None)
 
     def select_samples(self, part: PageRun) -> PageRun:
-        """Return a run with the samples that its page shows."""
-        return part if self.samples else replace(part, samples=())
+        """Return a run with the samples and prompts that its page shows."""
+        return part if self.samples else replace(part, samples=(), prompts=())
 
 
 def check_page(path: Path) -> None:
@@ -223,10 +224,11 @@ def write_runs(
     Raises:
         UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import list_charts, page
+    from cotkit.analysis.values import PageRun
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
+    parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
     if request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
@@ -236,8 +238,21 @@ def write_runs(
                 )
                 for comparison in comparisons  # by this command itself, so its code is trusted
             ]
+    write_parts(request, parts, timing=timing)
+
+
+def write_parts(request: PageRequest, parts: Sequence[PageRun], *, timing: bool = False) -> None:
+    """Write the page and the figures of comparisons.
+
+    Raises:
+        UsageError: as :func:`write_page` and :func:`write_figures`.
+    """
+    from cotkit.report.html import list_charts, page
+
+    if request.path is not None:
         write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
     if request.figures is not None:
+        comparisons = [part.comparison for part in parts]
         write_figures(request.figures, list_charts(comparisons, timing=timing))
     print_status(*(f"written: {path}" for path in request.paths()))
 
@@ -297,6 +312,29 @@ def print_contrasts(
         print_status(*(f"written: {path}" for path in page.paths()))
 
 
+def print_spending(
+    result: SpendingResult, view: View, page: PageRequest | None, log_dir: Path | str
+) -> None:
+    """Print solve rates by what was spent; write their page, too, if there is one asked for.
+
+    Raises:
+        UsageError: as :func:`write_page`, or a format that they do not have.
+    """
+    hints = hint_lines(view, result.parts[-1].comparison.run_id, log_dir)
+    print_report(result.spending, view, hints)
+    if page is not None:
+        from cotkit.report.html import list_charts, spending_page
+
+        if page.path is not None:
+            parts = list(map(page.select_samples, result.parts))
+            write_page(page.path, spending_page(result.spending, parts))
+        if page.figures is not None:
+            write_figures(page.figures, list_charts(spending=result.spending))
+        print_status(*(f"written: {path}" for path in page.paths()))
+    check_left_out(result.spending.notes)
+    _check_complete(result)
+
+
 def check_contrasts(result: ContrastResult) -> None:
     """Refuse to end well where attempts are missing.
 
@@ -304,6 +342,10 @@ def check_contrasts(result: ContrastResult) -> None:
         IncompleteRunError: they are.
     """
     check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
+    _check_complete(result)
+
+
+def _check_complete(result: ContrastResult | SpendingResult) -> None:
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"
@@ -366,7 +408,7 @@ def read_page(
     samples: bool = typer.Option(
         True,
         "--samples/--no-samples",
-        help="Whether that file shows problems, gold answers and what was written.",
+        help="Whether that file shows problems, gold answers, prompts and what was written.",
     ),
 ) -> PageRequest | None:
     """Return the page and the figures to write; None: neither.

@@ -50,6 +50,7 @@ from cotkit.report.document import (
     say_address,
     say_number,
 )
+from cotkit.report.sweep_tables import MOST_CURVES
 from cotkit.report.verdicts import VERDICTS, verdict_cell
 from cotkit.types import Outcome
 
@@ -159,10 +160,6 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
 
 
 # What stands first: counts that change how the answer is read, the curves, the numbers in short.
-
-
-MOST_CURVES = 4
-"""Arms whose curves are drawn together: more cannot be told apart."""
 
 
 def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
@@ -1021,7 +1018,9 @@ def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure
         axis=SIZES[axis][0] + (", logarithmic" if axis in LOG_AXES else ""),
         arms=(Curve(name=answer.arm, y=_rates(answer, is_control=False)),),
         controls=(Curve(name=answer.control, y=_rates(answer, is_control=True)),),
-        brackets=_mark_bracket("help begins", answer.onset, points),
+        brackets=_mark_bracket(
+            "leaves chance" if answer.is_over_chance else "help begins", answer.onset, points
+        ),
     )
 
 
