@@ -17,7 +17,9 @@ COPY cotkit cotkit
 COPY prompts prompts
 COPY benchmarks benchmarks
 COPY published published
+COPY studies studies
 COPY weights weights
+COPY docs/glossary.md docs/glossary.md
 RUN /opt/cotkit/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 # hadolint ignore=DL3006

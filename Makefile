@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: lock sbom audit container help demo setup browser postgresql test test-full fuzz interop fix perf prices
+.PHONY: lock sbom audit container site help demo setup browser postgresql test test-full fuzz interop fix perf prices
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -76,6 +76,14 @@ fix: setup  ## format and mend what can be mended
 	.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
 	touch $@
 
+.venv-docs/.installed: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	touch $@
+
+site: .venv-docs/.installed  ## the documentation as a site in site/; any warning or broken link ends it
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
 LOCK = .venv-supply/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 CONTAINER_EXTRAS = openai anthropic data report postgres lm-eval-tasks
@@ -84,6 +92,7 @@ lock: .venv-supply/.installed  ## pin by hash what the container (requirements/c
 	$(LOCK) $(CONTAINER_EXTRAS:%=--extra %) --output-file requirements/container.txt pyproject.toml requirements/build.in
 	$(LOCK) --output-file requirements/ci.txt requirements/ci.in
 	$(LOCK) --output-file requirements/supply.txt requirements/supply.in
+	$(LOCK) --output-file requirements/docs.txt requirements/docs.in
 	sed -i '1i # Made by `make lock`; checked by tests/test_supply.py. Do not edit.' requirements/*.txt
 
 sbom: .venv-supply/.installed  ## bills of materials (CycloneDX) of the container and of CI: dist/*.cdx.json
@@ -92,7 +101,7 @@ sbom: .venv-supply/.installed  ## bills of materials (CycloneDX) of the containe
 	  --output-file dist/$$name.cdx.json requirements/$$name.txt; done
 
 audit: .venv-supply/.installed  ## known weaknesses of what is locked; asks the OSV database (osv.dev), so it needs a network
-	@for name in container ci supply; do \
+	@for name in container ci supply docs; do \
 	  .venv-supply/bin/pip-audit --disable-pip --require-hashes -s osv -r requirements/$$name.txt || \
 	  { echo "audit of requirements/$$name.txt: a weakness, or the OSV database (osv.dev) could not be asked" >&2; exit 1; }; done
 

@@ -38,6 +38,7 @@ def test_it_carries_its_data_and_its_licence(wheel: Path) -> None:
         "cotkit/_data/benchmarks/gsm-mini/problems.v1.jsonl",
         "cotkit/_data/published/tables.toml",
         "cotkit/_data/published/wei2022.csv",
+        "cotkit/_data/studies/wei2022.toml",
         "cotkit/store/migrations/0001_first.sql",
         "cotkit/models/catalogue.toml",
         "cotkit/report/html/page.html.jinja",

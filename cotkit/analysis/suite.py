@@ -16,6 +16,10 @@ Weighting = Literal["problems", "benchmarks"]
 """What counts alike in a mean: every problem, or every benchmark."""
 
 
+_WEAKER: tuple[Label, ...] = ("upper_bound", "withheld")
+"""Labels of a gain that a mean with it has, too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanGain:
     """The gain of an arm over its control, the mean over benchmarks."""
@@ -79,7 +83,9 @@ def _average(gains: Sequence[Gain], weighting: Weighting, margin: float) -> Mean
         high=min(1.0, mean + high),
         level=min(gain.interval.level for gain in gains),
     )
-    labels = {gain.label for gain in gains} & {"withheld", "upper_bound"}
+    label = label_gain(interval, margin)
+    for weaker in _WEAKER:
+        label = weaker if any(gain.label == weaker for gain in gains) else label
     return MeanGain(
         arm=gains[0].arm,
         control=gains[0].control,
@@ -88,5 +94,5 @@ def _average(gains: Sequence[Gain], weighting: Weighting, margin: float) -> Mean
         n=n,
         gain=mean,
         interval=interval,
-        label=min(labels, default=label_gain(interval, margin)),
+        label=label,
     )

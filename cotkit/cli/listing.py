@@ -1,6 +1,7 @@
 """``cotkit list``: the names there are, one line each."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -81,16 +82,10 @@ def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
     ]
 
 
-def _list_backends(_: Path | str) -> list[tuple[str, ...]]:
+def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
     from cotkit.registry import entries
 
-    return [(e.name, _summary_of(e)) for e in entries("backend")]
-
-
-def _list_trackers(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
-
-    return [(e.name, _summary_of(e)) for e in entries("tracker")]
+    return [(entry.name, _summary_of(entry)) for entry in entries(kind)]
 
 
 def _summary_of(entry: RegistryEntry) -> str:
@@ -181,8 +176,8 @@ def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
 _ROWS = {
     ListKind.strategies: _list_strategies,
     ListKind.benches: _list_benches,
-    ListKind.backends: _list_backends,
-    ListKind.trackers: _list_trackers,
+    ListKind.backends: partial(_list_entries, "backend"),
+    ListKind.trackers: partial(_list_entries, "tracker"),
     ListKind.models: _list_models,
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,

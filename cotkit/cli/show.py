@@ -14,7 +14,7 @@ from cotkit.types import Completion, Execute, Problem, Request
 if TYPE_CHECKING:
     from cotkit.store import AttemptRow
 
-app = CommandGroup(help="A rendered prompt, a run's settings, one attempt, or a benchmark's card.")
+app = CommandGroup(help="A prompt, a run's settings, one attempt, a benchmark's card.")
 
 RULE = "─" * 24
 _RAW = typer.Option(

@@ -127,7 +127,7 @@ def compare_recorded(
     if twice := next((arm for arm in arms if arms.count(arm) > 1), None):
         raise UsageError(f"two files are called {twice}", hint=f"--from NAME=FILE, not {twice}")
     if baseline is not None and baseline not in arms and not over_chance:
-        raise UnknownNameError("arm", baseline, arms)
+        raise UnknownNameError("arm", baseline, [*arms, CHANCE])
     control = arms[0] if baseline is None or over_chance else baseline
     first = next(file for file in files if file.arm == control)
     shared = [key for key in first.items if all(key in file.items for file in files)]

@@ -10,7 +10,7 @@ from cotkit.benchmarks import draw, label_pool
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import Spec, construct, load_class, parameter_name, parse_spec
+from cotkit.registry import Spec, construct, entries, load_class, parameter_name, parse_spec
 from cotkit.run.driver import name_user_errors
 from cotkit.run.exemplars import (
     SimilarExemplars,
@@ -265,7 +265,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
     is_over_chance = spec.baseline == CHANCE
     baseline_text = spec.baseline if spec.baseline and not is_over_chance else None
-    baseline = _with_thinking(parse_spec(baseline_text), spec) if baseline_text else None
+    baseline = _with_thinking(_read_baseline(baseline_text), spec) if baseline_text else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies if not is_over_chance]
     thinking_pairs = [] if spec.baseline else pair_by_thinking(pairs)
     in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies
@@ -281,8 +281,12 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     _check_generation(spec, in_order)
     _check_judge(spec, in_order)
     arms = _Arms()
+    built = {  # those that were asked for first: what is wrong with one is said of that one
+        str(strategy): _build_strategy(strategy, spec, exemplars, pool)
+        for strategy in (*strategies, *in_order)
+    }
     for strategy in in_order:
-        arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
+        arms.add(strategy, built[str(strategy)])
     costs = [
         cost
         for s in (() if spec.baseline else strategies)
@@ -326,6 +330,16 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
 def _shows(arm: Arm) -> bool:
     """Return whether an arm shows exemplars that are drawn for it."""
     return bool(getattr(arm.strategy, "exemplars", ()))
+
+
+def _read_baseline(text: str) -> Spec:
+    spec = parse_spec(text)
+    try:
+        load_class("strategy", spec.name)
+    except UnknownNameError:
+        names = [CHANCE, *(entry.name for entry in entries("strategy"))]
+        raise UnknownNameError("baseline", spec.name, names) from None
+    return spec
 
 
 def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) -> None:
@@ -495,7 +509,12 @@ def _build_strategy(
     if "exemplars" in fields and N_SHOT in params:
         exemplars = _first_exemplars(exemplars, params.pop(N_SHOT), spec)
     canonical = Spec(name=strategy.name, params=params)
-    built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
+    try:
+        built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
+    except UsageError as refused:
+        if isinstance(refused.__cause__, ValueError):  # a value: name what the user wrote
+            raise UsageError(f"strategy {strategy}: {refused.__cause__}") from refused.__cause__
+        raise
     if not isinstance(getattr(built, "reasons", None), bool):
         raise UsageError(
             f"strategy {strategy.name} does not say whether it reasons before the answer",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast, get_args
 
+from cotkit.analysis.values import Aside
 from cotkit.errors import BadInputError, CotkitError
 from cotkit.registry import load_class, parse_spec
 from cotkit.run.runner import score_draft
@@ -329,7 +330,7 @@ def note_what_is_unknown(arms: Mapping[str, ArmFacts | None]) -> list[str]:
     """Return a note on what files do not say of how the texts of their arms were made."""
     unknown = [arm for arm, facts in arms.items() if facts is None]
     if not unknown:
-        return ["exports hold no prices: what the arms cost in dollars is not shown"]
+        return [Aside("exports hold no prices: what the arms cost in dollars is not shown")]
     says = "the file says neither whether reasoning was asked for nor what the texts took"
     means = "no audit, no tokens, and chains are judged where an equation is written"
     return [f"{', '.join(unknown)}: {says}: {means}"]
