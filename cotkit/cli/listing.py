@@ -72,6 +72,12 @@ def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:
     return rows[1:]
 
 
+def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.registry import entries
+
+    return [(entry.name, _summary_of(entry)) for entry in entries(kind)]
+
+
 def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
     from cotkit.benchmarks.hub import list_benchmarks
 
@@ -80,12 +86,6 @@ def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
         header,
         *((r.name, r.group, r.items, r.licence, r.where, r.summary) for r in list_benchmarks()),
     ]
-
-
-def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
-
-    return [(entry.name, _summary_of(entry)) for entry in entries(kind)]
 
 
 def _summary_of(entry: RegistryEntry) -> str:
@@ -114,13 +114,6 @@ def _list_triggers(_: Path | str) -> list[tuple[str, ...]]:
     return [(row["name"], row["text"]) for row in rows]
 
 
-def _list_exemplars(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.prompting import exemplar_sets, read_locked
-
-    lines = {name: read_locked(f"exemplars.{name}.v1.jsonl") for name in exemplar_sets()}
-    return [(f"{name}:{len(text.splitlines())}", "ours") for name, text in lines.items()]
-
-
 def _list_studies(_: Path | str) -> list[tuple[str, ...]]:
     """Return name, title and paper of each: the first two lines of its file."""
     from cotkit.paths import resource
@@ -130,6 +123,13 @@ def _list_studies(_: Path | str) -> list[tuple[str, ...]]:
         (name, *(line.removeprefix("# ") for line in text.splitlines()[:2]))
         for name, text in sorted(heads.items())
     ]
+
+
+def _list_exemplars(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.prompting import exemplar_sets, read_locked
+
+    lines = {name: read_locked(f"exemplars.{name}.v1.jsonl") for name in exemplar_sets()}
+    return [(f"{name}:{len(text.splitlines())}", "ours") for name, text in lines.items()]
 
 
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:

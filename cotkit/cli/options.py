@@ -700,6 +700,8 @@ class Format(StrEnum):
     csv = "csv"
     latex = "latex"
     lm_eval = "lm-eval"
+    model_index = "model-index"
+    eval_results = "eval-results"
 
 
 FILE_FORMATS = {

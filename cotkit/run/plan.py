@@ -315,7 +315,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         everything=everything,
         problems=problems,
         arms=tuple(
-            replace(arm, system=spec.system, selector=selector if _shows(arm) else None)
+            replace(arm, system=spec.system, selector=_fit_selector(selector, arm))
             for arm in arms.all()
         ),
         pairs=tuple(dict.fromkeys(pair for pair in pairs_of_names if pair[0] != pair[1])),
@@ -327,11 +327,6 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     )
 
 
-def _shows(arm: Arm) -> bool:
-    """Return whether an arm shows exemplars that are drawn for it."""
-    return bool(getattr(arm.strategy, "exemplars", ()))
-
-
 def _read_baseline(text: str) -> Spec:
     spec = parse_spec(text)
     try:
@@ -340,6 +335,12 @@ def _read_baseline(text: str) -> Spec:
         names = [CHANCE, *(entry.name for entry in entries("strategy"))]
         raise UnknownNameError("baseline", spec.name, names) from None
     return spec
+
+
+def _fit_selector(selector: SimilarExemplars | None, arm: Arm) -> SimilarExemplars | None:
+    """Return what chooses the exemplars of an arm, as many as it shows; None: nothing does."""
+    n_shown = len(getattr(arm.strategy, "exemplars", ()))
+    return replace(selector, k=n_shown) if selector is not None and n_shown else None
 
 
 def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) -> None:

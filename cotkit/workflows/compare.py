@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
 from cotkit.workflows.auto_exemplars import with_auto_exemplars
 from cotkit.workflows.consent import required_options
+from cotkit.workflows.settings import run_settings
 
 
 def gain_events(comparison: Comparison) -> list[GainFound]:
@@ -67,6 +68,8 @@ class RunResult:
     """Its attempts."""
     price: Price | None
     """What the model's tokens cost; None: unknown."""
+    settings: Mapping[str, str]
+    """What it was made with."""
 
 
 def run_spec(
@@ -92,6 +95,7 @@ def run_spec(
         resumed=resumed,
     )
     comparison = analyse(run.plan, run.info, run.execution, run.price)
+    comparison = replace(comparison, settings=run.settings)
     for gain in gain_events(comparison):
         (emit or ignore_event)(gain)
     return comparison
@@ -186,10 +190,11 @@ def perform(
                 raise
             usage = read_judge(store, plan.run_id(info), plan.judge, resources.prices)
             execution = replace(execution, judge=usage)
+            settings = run_settings(store, plan.run_id(info), info)
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
-    return RunResult(plan=plan, info=info, execution=execution, price=price)
+    return RunResult(plan=plan, info=info, execution=execution, price=price, settings=settings)
 
 
 def with_stored_judge(plan: Plan, store: Store, run_id: str) -> Plan:
