@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ModelContrasts
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison
-    from cotkit.api import ScoreResult, compare, plan, scale, score
+    from cotkit.api import ScoreResult, compare, compare_models, plan, scale, score
     from cotkit.errors import CotkitError
     from cotkit.report import render
     from cotkit.run.budget import Budget, Resources
@@ -22,11 +23,13 @@ __all__ = [
     "Comparison",
     "CotkitError",
     "Forecast",
+    "ModelContrasts",
     "Resources",
     "RunOptions",
     "Scale",
     "ScoreResult",
     "compare",
+    "compare_models",
     "plan",
     "render",
     "scale",
@@ -39,11 +42,13 @@ _HOMES = {
     "Comparison": "cotkit.analysis.values",
     "CotkitError": "cotkit.errors",
     "Forecast": "cotkit.workflows.plan",
+    "ModelContrasts": "cotkit.analysis.scale.contrasts",
     "Resources": "cotkit.run.budget",
     "RunOptions": "cotkit.run.spec",
     "Scale": "cotkit.analysis.scale.values",
     "ScoreResult": "cotkit.api",
     "compare": "cotkit.api",
+    "compare_models": "cotkit.api",
     "plan": "cotkit.api",
     "render": "cotkit.report",
     "scale": "cotkit.api",

@@ -1,18 +1,20 @@
-"""The functions for other evaluation code: ``compare``, ``plan``, ``scale`` and ``score``."""
+"""The functions for other evaluation code: ``compare``, ``scale``, ``score`` and their like."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import itertools
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from cotkit.analysis.scale.grid import Axis
-from cotkit.analysis.scale.values import Scale
+from cotkit.analysis.scale.values import Scales
 from cotkit.analysis.values import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
 from cotkit.benchmarks import load_benchmark
@@ -37,6 +39,9 @@ from cotkit.workflows.compare import Emit, run_spec
 from cotkit.workflows.completions_file import DEFAULT_ARM, read_items
 from cotkit.workflows.plan import Forecast, plan_spec
 from cotkit.workflows.score import Missing, ScoreQuestion, score_completions
+
+if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ModelContrasts  # whose analysis imports numpy
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., object])
 
@@ -169,7 +174,7 @@ def compare(
         resources: what this call may spend; the comparison's ``ended_by`` says if that ended it.
         log_dir: folder of the store, or ``postgresql://...``; what it holds is not made again.
         on_event: called with every event of the run; in another thread where an event loop is
-            already running in this one.
+            already running in this one. None: a notebook shows bars.
 
     Returns:
         The comparison. Attempts the backend failed are left out and named in its notes.
@@ -184,7 +189,7 @@ def compare(
         _resolve_benchmark(bench),
         log_dir=log_dir,
         backend=None if isinstance(model, str) else _resolve_backend(model, model_id),
-        emit=on_event,
+        emit=on_event or _notebook_progress(),
         resources=resources,
     )
 
@@ -244,7 +249,7 @@ def scale(
     log_dir: Path | str = DEFAULT_LOG_DIR,
     on_event: Emit | None = None,
     **options: Unpack[RunKeywords],
-) -> tuple[Scale, ...]:
+) -> Scales:
     """Find from which model size on strategies help: every model on the same problems, in turn.
 
     Args:
@@ -276,11 +281,10 @@ def scale(
     from cotkit.workflows.scale import ScaleOptions, scale_models
 
     ladder = family_models(models) if isinstance(models, str) else models
-    benches = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
     result = scale_models(
         _make_spec(scale, ladder, options, model=GIVEN_IN_PYTHON, strategies=list_specs(strategy)),
-        [model if isinstance(model, str) else _resolve_backend(model) for model in ladder],
-        [pair for each in benches for pair in _name_benchmarks(each)],
+        _resolve_models(ladder),
+        _name_benchmarks(bench),
         ScaleOptions(
             axis=x,
             assume_sustained=assume_sustained,
@@ -292,10 +296,70 @@ def scale(
             by_length=by_length,
         ),
         log_dir=log_dir,
+        emit=on_event or _notebook_progress(),
+        resources=resources,
+    )
+    return Scales(result.scales)
+
+
+@_list_options(without=frozenset({"stop_when", "exemplar_seeds"}))
+def compare_models(
+    model: str | Backend | Foreign | Sequence[str | Backend | Foreign],
+    reference: str | Backend | Foreign | Sequence[str | Backend | Foreign],
+    strategy: str | Sequence[str] = DEFAULT_STRATEGY,
+    bench: str | Benchmark | Sequence[str | Benchmark] = DEFAULT_BENCH,
+    *,
+    x: Axis = "params",
+    resources: Resources = NO_LIMITS,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+    **options: Unpack[RunKeywords],
+) -> tuple[ModelContrasts, ...]:
+    """Compare two models, or two ladders, on the same problems: does a strategy help one more?
+
+    Args:
+        model: a name or an object as of :func:`compare`, or a sequence of them: a ladder.
+        reference: what it is compared with; of ladders, those of equal size are.
+        strategy: as of :func:`compare`.
+        bench: one benchmark, or several.
+        x: what size means, of ladders.
+        resources: as of :func:`scale`.
+        log_dir: as of :func:`compare`.
+        on_event: as there.
+
+    Returns:
+        For each benchmark the differences of solve rates and of gains, with simultaneous
+        intervals; :func:`cotkit.render` writes them. Attempts that failed are named in its notes.
+
+    Raises:
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+    """
+    from cotkit.workflows.contrasts import LadderSide
+    from cotkit.workflows.contrasts import compare_models as contrast_sides
+    from cotkit.workflows.scale import ScaleOptions
+
+    sides = [
+        side if isinstance(side, Sequence) and not isinstance(side, str) else [side]
+        for side in (model, reference)
+    ]
+    models = list(itertools.chain.from_iterable(sides))
+    first, second = (LadderSide(name=None, models=(*_resolve_models(side),)) for side in sides)
+    result = contrast_sides(
+        _make_spec(
+            compare_models,
+            models,
+            options,
+            model=GIVEN_IN_PYTHON,
+            strategies=list_specs(strategy),
+        ),
+        (first, second),
+        _name_benchmarks(bench),
+        ScaleOptions(axis=x) if len(models) > 2 else None,
+        log_dir=log_dir,
         emit=on_event,
         resources=resources,
     )
-    return result.scales
+    return result.contrasts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,6 +428,13 @@ def score(
     return ScoreResult(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
 
 
+def _notebook_progress() -> Emit | None:
+    """Return what shows progress where this is a notebook; no other program is told unasked."""
+    if "IPython" not in sys.modules:
+        return None
+    return import_module("cotkit.report.notebook").notebook_progress()
+
+
 def _resolve_backend(model: object, model_id: str | None = None) -> Backend:
     if (backend := as_backend(model, model_id)) is not None:
         return backend
@@ -377,8 +448,16 @@ def _resolve_benchmark(bench: str | Benchmark) -> Benchmark:
     return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
 
 
-def _name_benchmarks(bench: str | Benchmark) -> list[tuple[str, Benchmark]]:
+def _resolve_models(models: Sequence[str | Backend | Foreign]) -> list[str | Backend]:
+    return [model if isinstance(model, str) else _resolve_backend(model) for model in models]
+
+
+def _name_benchmarks(
+    benches: str | Benchmark | Sequence[str | Benchmark],
+) -> list[tuple[str, Benchmark]]:
     """Return (spec, benchmark) for each spec of a text, or an object under its name."""
-    if isinstance(bench, str):
-        return [(spec, _resolve_benchmark(spec)) for spec in list_specs(bench)]
-    return [(bench.name, bench)]
+    if isinstance(benches, str):
+        return [(spec, _resolve_benchmark(spec)) for spec in list_specs(benches)]
+    if isinstance(benches, Sequence):
+        return [pair for bench in benches for pair in _name_benchmarks(bench)]
+    return [(benches.name, benches)]

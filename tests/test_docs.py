@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cotkit.cli.config import VARIABLES
 from tests.conftest import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -96,6 +97,8 @@ def test_the_reference_names_every_variable_and_exit_status() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "cotkit").rglob("*.py")]
     variables = {name for source in sources for name in re.findall(r"COTKIT_[A-Z_]+", source)}
     assert variables == set(re.findall(r"^\| `(COTKIT_[A-Z_]+)`", page, re.MULTILINE))
+    assert variables == {name for name in VARIABLES if name.startswith("COTKIT_")}
+    assert [name for name in VARIABLES if name not in page] == []
     errors = (REPOSITORY / "cotkit" / "errors.py").read_text(encoding="utf-8")
     statuses = set(re.findall(r"exit_code.* = (\d+)", errors))
     assert statuses <= set(

@@ -5,7 +5,8 @@ Every interval and p-value of a gain comes from here, both from one procedure:
 - independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p; over
   chance, which is exact, Wilson's score interval of the arm less it, with the score test;
 - problems in clusters, or scores that are shares (repeated samples, graded metrics): sign flips of
-  whole clusters below 30 of them, the symmetric bootstrap-t from 30 on;
+  whole clusters below 30 of them, the symmetric bootstrap-t from 30 on, and flips where so few
+  clusters differ from the others that the resamples have no quantile;
 - a metric that is no rate, where at least 30 independent problems differ: the normal interval,
   which is what its resamples give by then;
 - totals only: Newcombe's interval, and the p-value at which it touches 0;

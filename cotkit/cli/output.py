@@ -68,7 +68,7 @@ def print_rendered(render: Callable[..., str]) -> None:
     """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    text = render(width=width, color=color, encoding=sys.stdout.encoding)
+    text = render(width=width, color=color, encoding=sys.stdout.encoding or "utf-8")
     typer.echo(text, nl=False, color=color)
 
 
@@ -174,8 +174,8 @@ class PageRequest:
         return tuple(path for path in (self.path, self.figures) if path is not None)
 
     def select_samples(self, part: PageRun) -> PageRun:
-        """Return a run with the samples that its page shows."""
-        return part if self.samples else replace(part, samples=())
+        """Return a run with the samples and prompts that its page shows."""
+        return part if self.samples else replace(part, samples=(), prompts=())
 
 
 def check_page(path: Path) -> None:
@@ -224,10 +224,11 @@ def write_runs(
     Raises:
         UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import list_charts, page
+    from cotkit.analysis.values import PageRun
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
+    parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
     if request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
@@ -237,8 +238,21 @@ def write_runs(
                 )
                 for comparison in comparisons  # by this command itself, so its code is trusted
             ]
+    write_parts(request, parts, timing=timing)
+
+
+def write_parts(request: PageRequest, parts: Sequence[PageRun], *, timing: bool = False) -> None:
+    """Write the page and the figures of comparisons.
+
+    Raises:
+        UsageError: as :func:`write_page` and :func:`write_figures`.
+    """
+    from cotkit.report.html import list_charts, page
+
+    if request.path is not None:
         write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
     if request.figures is not None:
+        comparisons = [part.comparison for part in parts]
         write_figures(request.figures, list_charts(comparisons, timing=timing))
     print_status(*(f"written: {path}" for path in request.paths()))
 
@@ -394,7 +408,7 @@ def read_page(
     samples: bool = typer.Option(
         True,
         "--samples/--no-samples",
-        help="Whether that file shows problems, gold answers and what was written.",
+        help="Whether that file shows problems, gold answers, prompts and what was written.",
     ),
 ) -> PageRequest | None:
     """Return the page and the figures to write; None: neither.

@@ -344,7 +344,7 @@ def make_rung(model: str, size: ModelSize, params: Mapping[str, int]) -> Rung:
 
 
 # Which arm is measured against which, where results come from files.
-_PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot"})
+_PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot", "generate"})
 """Names that others give to prompting without reasoning."""
 
 

@@ -1018,7 +1018,9 @@ def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure
         axis=SIZES[axis][0] + (", logarithmic" if axis in LOG_AXES else ""),
         arms=(Curve(name=answer.arm, y=_rates(answer, is_control=False)),),
         controls=(Curve(name=answer.control, y=_rates(answer, is_control=True)),),
-        brackets=_mark_bracket("help begins", answer.onset, points),
+        brackets=_mark_bracket(
+            "leaves chance" if answer.is_over_chance else "help begins", answer.onset, points
+        ),
     )
 
 
