@@ -73,6 +73,16 @@ def test_local_links_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_links_of_the_readme_work_on_a_package_index() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+    assert len(targets) > 40
+    for target in targets:
+        assert target.startswith("https://"), target
+        ours = re.fullmatch(r"https://\S+/cotkit/cotkit/(?:(?:blob|tree)/)?main/(\S+)", target)
+        assert ours is None or (REPOSITORY / ours[1]).exists(), target
+
+
 def test_no_machine_path_is_published() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], capture_output=True, text=True, check=True, cwd=REPOSITORY

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError, UsageError
-from cotkit.labs.pocket.recipe import SIZES, PocketRecipe
+from cotkit.labs.pocket.recipe import SIZES, THINKER, THINKER_RECIPE, PocketRecipe
 from cotkit.labs.pocket.training import PocketJob
 from cotkit.models import cache, catalogue, fetch, gguf
 from cotkit.models import folder as model_folder
@@ -89,14 +89,15 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 def test_our_own_family_is_here_whole_and_small() -> None:
     ours = [entry for entry in catalogue.entries() if entry.shipped]
-    assert len(ours) == len(SIZES)
+    recipes = [*((size, PocketRecipe()) for size in SIZES), (THINKER, THINKER_RECIPE)]
+    assert len(ours) == len(recipes)
     folders = [fetch.ensure_model(entry.name, notify=refuse) for entry in ours]
-    for entry, folder, size in zip(ours, folders, SIZES, strict=True):
+    for entry, folder, (size, how) in zip(ours, folders, recipes, strict=True):
         model_folder.check_folder(folder)
         assert model_folder.n_params(folder) == entry.n_params == size.n_params
         assert model_folder.context_window(folder) == entry.context_tokens
         recipe = json.loads((folder / "recipe.json").read_text())
-        job = PocketJob(recipe=PocketRecipe(), size=size, seed=1, out=folder)
+        job = PocketJob(recipe=how, size=size, seed=1, out=folder)
         assert recipe["fingerprint"] == job.fingerprint, "of this recipe"
     assert sum(file.stat().st_size for one in folders for file in one.iterdir()) < 12_000_000
 

@@ -181,7 +181,10 @@ def test_every_table_of_a_report_can_be_picked() -> None:
     """A new table: add its key to ``document.SECTIONS``."""
     keys = {
         node.args[0].value
-        for name in ("comparison_tables", "scale_tables", "contrast_tables", "suite_tables")
+        for name in (
+            *("comparison_tables", "scale_tables", "contrast_tables", "suite_tables"),
+            *("sweep_tables", "spending_tables"),
+        )
         for node in ast.walk(ast.parse((REPOSITORY / f"cotkit/report/{name}.py").read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

@@ -137,7 +137,7 @@ CANNOT: list[tuple[str, str, str]] = [
     ("anthropic/claude-haiku-4-5", "512", "a budget from 1024 tokens"),
     ("anthropic/claude-opus-5-5", "off", "it can: on, low"),
     ("openai-api/vllm/m", "1000", "it can: off, on"),
-    ("openai-api/vllm/m", "maybe", "is not off, on, minimal"),
+    ("openai-api/vllm/m", "maybe", "--thinking=maybe is not off, on, minimal"),
 ]
 
 
@@ -149,6 +149,22 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_asked(
         compare(api, "standard", model=model, thinking=setting)
     assert words in str(refused.value)
     assert not api.seen
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("cot:thinking=maybe", "strategy cot:thinking=maybe: thinking=maybe is not off"),
+        ("think-budget:tokens=-1", "strategy think-budget:tokens=-1: tokens is -1"),
+        ("self-consistency:k=0", "strategy self-consistency:k=0: k is 0"),
+    ],
+)
+def test_what_is_wrong_with_a_strategy_is_said_of_what_was_written(
+    strategy: str, words: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_plan(RunSpec(model="m", strategies=(strategy,)), Sums(n=3))
+    assert str(refused.value).startswith(words)
 
 
 def test_a_model_that_thinks_by_itself_has_room_and_a_verdict(api: FakeApi) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cotkit.run.forecast import ArmSurvey, CostEstimate
     from cotkit.workflows.contrasts import ContrastResult
     from cotkit.workflows.plan import Forecast
+    from cotkit.workflows.spending import SpendingResult
 
 
 # Answers go to standard output, everything else to standard error.
@@ -311,6 +312,29 @@ def print_contrasts(
         print_status(*(f"written: {path}" for path in page.paths()))
 
 
+def print_spending(
+    result: SpendingResult, view: View, page: PageRequest | None, log_dir: Path | str
+) -> None:
+    """Print solve rates by what was spent; write their page, too, if there is one asked for.
+
+    Raises:
+        UsageError: as :func:`write_page`, or a format that they do not have.
+    """
+    hints = hint_lines(view, result.parts[-1].comparison.run_id, log_dir)
+    print_report(result.spending, view, hints)
+    if page is not None:
+        from cotkit.report.html import list_charts, spending_page
+
+        if page.path is not None:
+            parts = list(map(page.select_samples, result.parts))
+            write_page(page.path, spending_page(result.spending, parts))
+        if page.figures is not None:
+            write_figures(page.figures, list_charts(spending=result.spending))
+        print_status(*(f"written: {path}" for path in page.paths()))
+    check_left_out(result.spending.notes)
+    _check_complete(result)
+
+
 def check_contrasts(result: ContrastResult) -> None:
     """Refuse to end well where attempts are missing.
 
@@ -318,6 +342,10 @@ def check_contrasts(result: ContrastResult) -> None:
         IncompleteRunError: they are.
     """
     check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
+    _check_complete(result)
+
+
+def _check_complete(result: ContrastResult | SpendingResult) -> None:
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"

@@ -146,7 +146,7 @@ def load_recorded(
     if twice := next((arm for arm in arms if arms.count(arm) > 1), None):
         raise UsageError(f"two files are called {twice}", hint=f"--from NAME=FILE, not {twice}")
     if baseline is not None and baseline not in arms and not over_chance:
-        raise UnknownNameError("baseline", baseline, [*arms, CHANCE])
+        raise UnknownNameError("arm", baseline, [*arms, CHANCE])
     pairs = _pair_files(arms, baseline)
     by_arm = {file.arm: file for file in files}
     first = by_arm[arms[0] if over_chance else pairs[0][1]]

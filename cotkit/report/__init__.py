@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UnknownNameError, UsageError
@@ -12,10 +12,11 @@ from cotkit.report.document import Document
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts
+    from cotkit.analysis.scale.spending import Spending
     from cotkit.analysis.scale.values import Scale
 
 _Several: TypeAlias = "Sequence[Comparison] | Sequence[Scale] | Sequence[ModelContrasts]"
-Report: TypeAlias = "Comparison | Scale | ModelContrasts | _Several"
+Report: TypeAlias = "Comparison | Scale | ModelContrasts | Spending | _Several"
 """What :func:`render` can write down."""
 RESULT_FORMATS = ("lm-eval", "model-index", "eval-results")
 """Solve rates alone, as other programs read them."""
@@ -67,6 +68,10 @@ def render(
         return _render_rates(report, format)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
+    elif _is_spending(report):
+        from cotkit.report.spending_tables import SCHEMA, spending_document
+
+        schema, documents = SCHEMA, (spending_document(report),)
     elif suite := _as_suite(report):
         from cotkit.report.suite_tables import SCHEMA, suite_documents
 
@@ -171,9 +176,12 @@ def _render_rates(report: Report, name: str) -> str:
     from cotkit.report.lm_eval import list_tasks, lm_eval_results
 
     if _as_suite(report):
-        raise UsageError("lm-eval's format has no mean of benchmarks", hint="json, csv or markdown")
-    if _as_contrasts(report):
-        raise UsageError(f"{name} has no difference of two models", hint="json, csv or markdown")
+        raise UsageError(f"{name}'s format has no mean of benchmarks", hint="json, csv or markdown")
+    if _as_contrasts(report) or _is_spending(report):
+        raise UsageError(
+            f"{name}'s format has no difference of two models, and no axis of tokens",
+            hint="json, csv or markdown",
+        )
     results = report if isinstance(report, Comparison) else _as_scales(report)
     if name == "lm-eval":
         return lm_eval_results(results)
@@ -191,6 +199,14 @@ def _as_scales(report: Report) -> tuple[Scale, ...]:
 
     items = report if isinstance(report, Sequence) else (report,)
     return tuple(item for item in items if isinstance(item, Scale))
+
+
+def _is_spending(report: Report) -> TypeGuard[Spending]:
+    if isinstance(report, Comparison):
+        return False  # whose analysis needs no numpy
+    from cotkit.analysis.scale.spending import Spending
+
+    return isinstance(report, Spending)
 
 
 def _as_contrasts(report: Report) -> tuple[ModelContrasts, ...]:

@@ -50,6 +50,7 @@ from cotkit.report.document import (
     say_address,
     say_number,
 )
+from cotkit.report.sweep_tables import MOST_CURVES
 from cotkit.report.verdicts import VERDICTS, verdict_cell
 from cotkit.types import Outcome
 
@@ -159,10 +160,6 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
 
 
 # What stands first: counts that change how the answer is read, the curves, the numbers in short.
-
-
-MOST_CURVES = 4
-"""Arms whose curves are drawn together: more cannot be told apart."""
 
 
 def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:

@@ -511,7 +511,10 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool, height: int = H
         *zip(figure.controls, itertools.cycle(marks["controls"]), strict=False),
     ]
     for curve, _ in curves:
-        for column, row in _line_cells(columns, curve.y, height):
+        places = list(zip(columns, curve.y, strict=True))
+        if figure.is_joined:
+            places = [place for place in places if math.isfinite(place[1])]
+        for column, row in _line_cells(places, height):
             field[row][column] = marks["line"]
     for curve, mark in reversed(curves):
         for column, value in zip(columns, curve.y, strict=True):
@@ -556,11 +559,9 @@ def _row_label(row: int, height: int) -> str:
     return f"{share:.0f}" if 2 * row % (height - 1) == 0 else ""
 
 
-def _line_cells(
-    columns: Sequence[int], y: Sequence[float], height: int
-) -> Iterator[tuple[int, int]]:
+def _line_cells(places: Sequence[tuple[int, float]], height: int) -> Iterator[tuple[int, int]]:
     """Yield column and row of the cells between neighbours that were both measured."""
-    for (first, y_first), (last, y_last) in pairwise(zip(columns, y, strict=True)):
+    for (first, y_first), (last, y_last) in pairwise(places):
         if math.isfinite(y_first) and math.isfinite(y_last):
             for column in range(first + 1, last):
                 rise = (y_last - y_first) * (column - first) / (last - first)

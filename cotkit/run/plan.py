@@ -272,8 +272,12 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     _check_generation(spec, in_order)
     _check_judge(spec, in_order)
     arms = _Arms()
+    built = {  # those that were asked for first: what is wrong with one is said of that one
+        str(strategy): _build_strategy(strategy, spec, exemplars, pool)
+        for strategy in (*strategies, *in_order)
+    }
     for strategy in in_order:
-        arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
+        arms.add(strategy, built[str(strategy)])
     costs = [
         cost
         for s in (() if spec.baseline else strategies)
@@ -487,7 +491,12 @@ def _build_strategy(
     if "exemplars" in fields and N_SHOT in params:
         exemplars = _first_exemplars(exemplars, params.pop(N_SHOT), spec)
     canonical = Spec(name=strategy.name, params=params)
-    built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
+    try:
+        built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
+    except UsageError as refused:
+        if isinstance(refused.__cause__, ValueError):  # a value: name what the user wrote
+            raise UsageError(f"strategy {strategy}: {refused.__cause__}") from refused.__cause__
+        raise
     if not isinstance(getattr(built, "reasons", None), bool):
         raise UsageError(
             f"strategy {strategy.name} does not say whether it reasons before the answer",

@@ -90,7 +90,7 @@ def score_completions(
         raise BadInputError(source, "no completions in it", hint='{"id": "...", "text": "..."}')
     over_chance = ask.baseline == CHANCE and CHANCE not in scored.arms
     if ask.baseline is not None and ask.baseline not in scored.arms and not over_chance:
-        raise UnknownNameError("baseline", ask.baseline, [*scored.arms, CHANCE])
+        raise UnknownNameError("arm", ask.baseline, [*scored.arms, CHANCE])
     arms = [arm for arm in scored.arms if arm != ask.baseline]
     comparison = compare_rows(
         scored.rows(),

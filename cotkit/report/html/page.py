@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.contrasts import ModelContrasts
+from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import PageRun
 from cotkit.printable import printable
@@ -28,6 +29,7 @@ from cotkit.report.html.figure import Chart
 from cotkit.report.html.gain_charts import make_step_grids
 from cotkit.report.html.samples import name_runs, samples_json
 from cotkit.report.scale_tables import scale_documents
+from cotkit.report.spending_tables import UNITS, spending_document
 from cotkit.report.suite_tables import is_suite, suite_overview
 from cotkit.types import OUTCOMES
 
@@ -127,6 +129,29 @@ def contrasts_page(answers: Sequence[ModelContrasts]) -> str:
         caption=documents[0].caption,
         sections=sections,
         figures=list_charts(contrasts=answers),
+    )
+
+
+def spending_page(spending: Spending, parts: Sequence[PageRun]) -> str:
+    """Write a page over the analysis and the runs that it is of; ends in a newline.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    document = spending_document(spending)
+    sections = [PageSection(heading="By what was spent", part=None, document=document)]
+    sections += [
+        PageSection(heading=model, part=part, document=comparison_document(part.comparison))
+        for model, part in zip(spending.runs, parts, strict=True)
+    ]
+    return lay_out(
+        title=f"{', '.join(spending.runs)} on {spending.bench} by {UNITS[spending.unit]}",
+        answers=[(sentence, "") for sentence in document.headline],
+        warnings=document.warnings,
+        caption=document.caption,
+        sections=sections,
+        figures=list_charts(spending=spending),
+        parts=parts,
     )
 
 
