@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from cotkit.analysis.scale.grid import Axis
-from cotkit.analysis.scale.values import Scale
+from cotkit.analysis.scale.values import Scales
 from cotkit.analysis.values import Cell, Comparison
 from cotkit.backends._function import Function, PromptToText
 from cotkit.benchmarks import load_benchmark
@@ -172,7 +174,7 @@ def compare(
         resources: what this call may spend; the comparison's ``ended_by`` says if that ended it.
         log_dir: folder of the store, or ``postgresql://...``; what it holds is not made again.
         on_event: called with every event of the run; in another thread where an event loop is
-            already running in this one.
+            already running in this one. None: a notebook shows bars.
 
     Returns:
         The comparison. Attempts the backend failed are left out and named in its notes.
@@ -187,7 +189,7 @@ def compare(
         _resolve_benchmark(bench),
         log_dir=log_dir,
         backend=None if isinstance(model, str) else _resolve_backend(model, model_id),
-        emit=on_event,
+        emit=on_event or _notebook_progress(),
         resources=resources,
     )
 
@@ -247,7 +249,7 @@ def scale(
     log_dir: Path | str = DEFAULT_LOG_DIR,
     on_event: Emit | None = None,
     **options: Unpack[RunKeywords],
-) -> tuple[Scale, ...]:
+) -> Scales:
     """Find from which model size on strategies help: every model on the same problems, in turn.
 
     Args:
@@ -294,10 +296,10 @@ def scale(
             by_length=by_length,
         ),
         log_dir=log_dir,
-        emit=on_event,
+        emit=on_event or _notebook_progress(),
         resources=resources,
     )
-    return result.scales
+    return Scales(result.scales)
 
 
 @_list_options(without=frozenset({"stop_when", "exemplar_seeds"}))
@@ -424,6 +426,13 @@ def score(
         on_row=take_row,
     )
     return ScoreResult(cell=comparison.cells[0], rows=tuple(rows), comparison=comparison)
+
+
+def _notebook_progress() -> Emit | None:
+    """Return what shows progress where this is a notebook; no other program is told unasked."""
+    if "IPython" not in sys.modules:
+        return None
+    return import_module("cotkit.report.notebook").notebook_progress()
 
 
 def _resolve_backend(model: object, model_id: str | None = None) -> Backend:

@@ -60,6 +60,30 @@ def outside(events: list[dict[str, Any]]) -> list[str]:
     return [url for url in asked if not url.startswith("file:")]
 
 
+COLLISIONS = """(() => {
+  const faults = [];
+  for (const svg of document.querySelectorAll('figure svg')) {
+    const frame = svg.getBoundingClientRect();
+    if (!frame.width) continue;
+    const texts = [...svg.querySelectorAll('text')].map(
+      text => [text.textContent, text.getBoundingClientRect()]);
+    texts.forEach(([name, box], i) => {
+      if (box.left < frame.left - 1 || box.right > frame.right + 1
+          || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)
+        faults.push(`${name} is cut`);
+      for (const [other, b] of texts.slice(i + 1)) {
+        const across = Math.min(box.right, b.right) - Math.max(box.left, b.left);
+        const down = Math.min(box.bottom, b.bottom) - Math.max(box.top, b.top);
+        if (across > 1 && down > 0.25 * Math.min(box.height, b.height))
+          faults.push(`${name} lies on ${other}`);
+      }
+    });
+  }
+  return faults;
+})()"""
+"""Words of figures that are cut, or lie on one another; a line's box has air above and below."""
+
+
 def is_request(event: dict[str, Any]) -> bool:
     return event["method"] == "Network.requestWillBeSent"
 
@@ -123,6 +147,41 @@ def test_the_list_is_worked_by_the_keyboard(tab: Browser, report: Path) -> None:
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_no_width_makes_the_page_scroll_sideways(tab: Browser, report: Path, width: int) -> None:
+    set_width(tab, width)
+    tab.open(f"{report.as_uri()}?width={width}")
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.run("getComputedStyle(document.getElementById('browser')).display") == "block"
+
+
+def test_no_words_of_a_figure_are_cut_or_lie_on_others(
+    tab: Browser, report: Path, tmp_path: Path
+) -> None:
+    ladder = tmp_path / "ladder.html"
+    run("scale", "--published", "wei2022", "--bench", "GSM8K", "--html", str(ladder))
+    for path in (report, ladder):
+        for width in (390, 1280):
+            set_width(tab, width)
+            tab.open(f"{path.as_uri()}?words={width}")
+            assert tab.run("document.querySelectorAll('figure svg text').length") > 40
+            assert tab.run(COLLISIONS) == []
+    text = "<text x='{}' y='50'>{}</text>"
+    figure = f"<svg viewBox='0 0 200 99'>{text.format(9, 'abc')}{text.format(20, 'de')}"
+    (tmp_path / "bad.html").write_text(f"<figure>{figure}{text.format(190, 'fgh')}</svg></figure>")
+    tab.open((tmp_path / "bad.html").as_uri())
+    assert tab.run(COLLISIONS) == ["abc lies on de", "fgh is cut"]
+
+
+def test_the_first_figure_has_the_whole_width(tab: Browser, report: Path) -> None:
+    for width, expected in ((1280, "wide"), (390, "narrow")):
+        set_width(tab, width)
+        tab.open(f"{report.as_uri()}?hero={width}")
+        box = f"document.querySelector('.hero .{expected} svg').getBoundingClientRect().width"
+        assert tab.run(box) > 0.9 * width
+        drawn = "[...document.querySelectorAll('.hero svg')].filter(e => e.clientWidth).length"
+        assert tab.run(drawn) == 1
+
+
+def set_width(tab: Browser, width: int) -> None:
     tab.call(
         "Emulation.setDeviceMetricsOverride",
         width=width,
@@ -130,9 +189,6 @@ def test_no_width_makes_the_page_scroll_sideways(tab: Browser, report: Path, wid
         deviceScaleFactor=1,
         mobile=width < 500,
     )
-    tab.open(f"{report.as_uri()}?width={width}")
-    assert tab.run("document.documentElement.scrollWidth") <= width
-    assert tab.run("getComputedStyle(document.getElementById('browser')).display") == "block"
 
 
 def test_the_list_of_runs_is_filtered_and_opens_a_report(tab: Browser, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_failed_attempts_never_exit_zero() -> None:
 
 
 def test_show_prompt_and_attempt() -> None:
-    shown = cotkit("show", "prompt", "--strategy", "zero-shot-cot")
+    shown = cotkit("show", "prompt", "--strategy", "zero-shot-cot", "--raw")
     assert "Let's think step by step.<completion 1>\nTherefore, the answer is\n" in shown.stdout
     assert "turn 2" in shown.stderr
     ran = cotkit(*QUICK, "--format", "json")

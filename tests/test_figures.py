@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -18,6 +19,7 @@ from cotkit.errors import UsageError
 from cotkit.report.html import Chart, list_charts
 from cotkit.report.html.figure import COLORS
 from cotkit.report.html.size_charts import draw_multiples
+from cotkit.stats.intervals import Interval
 from tests.made_scale import made_scale
 from tests.test_html import CSS
 from tests.test_report import plain_case
@@ -79,6 +81,20 @@ def test_many_families_are_wrapped_and_many_panels_split_by_benchmark() -> None:
     assert panel_titles(chart, 1) == [f"family-{i}" for i in range(7)]
     many = [family(f"f{i}", bench) for i in range(16) for bench in ("sums", "words")]
     assert [c.key for c in draw_multiples("rates", many, STYLES)] == ["rates-1", "rates-2"]
+
+
+def test_nothing_is_drawn_where_nothing_was_measured() -> None:
+    scale = made_scale()
+    points = tuple(
+        replace(point, arm_rate=math.nan, arm_interval=Interval(low=0.0, high=1.0, level=0.95))
+        if point.n == 0
+        else point
+        for point in scale.answers[0].points
+    )
+    hole = replace(scale, answers=(replace(scale.answers[0], points=points),))
+    charts = [next(draw_multiples("rates", [each], STYLES)) for each in (scale, hole)]
+    drawn, without = (chart.svg.partition(">")[2] for chart in charts)  # but for their words
+    assert drawn == without
 
 
 def test_an_arm_has_one_colour_in_all_figures_of_a_page() -> None:

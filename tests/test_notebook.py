@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 import cotkit
+from cotkit.analysis.scale.values import Scales
 from cotkit.errors import UsageError
 from tests.made_ladder import made_ladder
 from tests.test_report import awkward, plain_case
@@ -70,3 +73,71 @@ def test_without_either_package_the_way_out_is_named(monkeypatch: pytest.MonkeyP
 
 def test_every_public_name_is_listed() -> None:
     assert set(cotkit.__all__) <= set(dir(cotkit))
+
+
+def test_the_notebook_of_the_examples_runs_from_top_to_bottom(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its cells, in this process: they ask no more of a kernel than to show what is last."""
+    path = Path(__file__).parent.parent / "examples" / "first_comparison.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [], "outputs are stripped"
+            exec("".join(cell["source"]), names)
+    assert "cot: helps" in capsys.readouterr().out
+    assert Path("onset.pdf").read_bytes().startswith(b"%PDF")
+    assert Path("onset.csv").read_text().count("simulated") > 4
+    assert Path("report.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_list_of_reports_is_no_wall_of_text() -> None:
+    ladder = Scales((made_ladder(), made_ladder()))
+    assert len(repr(plain_case())) < 600
+    assert repr(ladder).startswith("(<Scale: cot starts to help")
+    assert ladder._repr_html_().count("<svg ") == 1
+
+
+class Display(ModuleType):
+    """``IPython.display`` as a kernel has it; what was shown is kept."""
+
+    def __init__(self) -> None:
+        super().__init__("IPython.display")
+        self.pages: list[str] = []
+
+    def HTML(self, text: str) -> str:  # noqa: N802 - its name there
+        return text
+
+    def display(self, page: str, *, display_id: bool) -> Display:
+        assert display_id
+        self.pages.append(page)
+        return self
+
+    def update(self, page: str) -> None:
+        self.pages.append(page)
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_a_run_in_a_notebook_shows_bars_and_elsewhere_nothing(
+    has_kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = SimpleNamespace(kernel=object()) if has_kernel else SimpleNamespace()
+    ipython, display = ModuleType("IPython"), Display()
+    ipython.get_ipython = lambda: shell  # pyright: ignore[reportAttributeAccessIssue] - it stands for a package
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    cotkit.compare("simulated/70b", "cot,zero-shot-cot", bench="gsm-mini", limit=5)
+    if not has_kernel:
+        assert display.pages == []
+        return
+    assert 'value="0" max="5"' in display.pages[0]
+    assert display.pages[-1].count("5 of 5") == 4
+    assert "<th>zero-shot-cot</th>" in display.pages[-1]
+
+
+def test_a_report_is_rendered_as_a_page() -> None:
+    for report in (plain_case(), made_ladder()):
+        text = cotkit.render(report, "html")
+        assert text.startswith("<!doctype html>")
+        assert "class=hero" in text

@@ -182,8 +182,8 @@ def test_every_table_of_a_report_can_be_picked() -> None:
     keys = {
         node.args[0].value
         for name in (
-            *("comparison_tables", "scale_tables", "contrast_tables", "suite_tables"),
-            *("sweep_tables", "spending_tables"),
+            *("comparison_tables", "scale_tables", "contrast_tables"),
+            *("suite_tables", "sweep_tables", "spending_tables"),
         )
         for node in ast.walk(ast.parse((REPOSITORY / f"cotkit/report/{name}.py").read_text()))
         if isinstance(node, ast.Call)

@@ -37,6 +37,7 @@ from cotkit.analysis.samples import (
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
 from cotkit.analysis.sweeps import measure_sweeps
+from cotkit.analysis.trends import measure_trends, trend_sentence
 from cotkit.analysis.values import (
     Aside,
     Cell,
@@ -185,6 +186,11 @@ def compare(
         for arm in (() if sequential else arms)
         if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
     ]
+    trends = measure_trends(
+        {arm: score_problems(by_problem[arm]) for arm in (() if sequential else arms)},
+        {row.problem_id: row.cluster for arm in arms for row in by_arm[arm]},
+        level=level,
+    )
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
@@ -216,6 +222,7 @@ def compare(
                 interaction_sentence(each, labels.get((each.arm, each.control)))
                 for each in interactions
             ),
+            *map(trend_sentence, trends),
             *comparison_notes(
                 cells,
                 paired,
@@ -228,6 +235,7 @@ def compare(
         ),
         audits=audits,
         interactions=interactions,
+        trends=trends,
         transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
         repeats=tuple(

@@ -296,6 +296,10 @@ class Sweep:
 class Trend:
     """How a solve rate moves with a setting: the mean over problems of each one's slope."""
 
+    strategy: str
+    """Spec of the arms without the parameter."""
+    parameter: str
+    """In which they differ."""
     slope: float
     """Change of the solve rate for each 1 more, or for each doubling; NaN without problems."""
     interval: Interval
@@ -636,6 +640,10 @@ class NotebookDisplay:
         """Return what a terminal shows first."""
         return import_module("cotkit.report").render(self, "table", full=False).rstrip()
 
+    def __repr__(self) -> str:
+        """Return the answer alone: a shell shows it of a list of reports, too."""
+        return import_module("cotkit.report.notebook").say_answer(self)
+
     def _repr_html_(self) -> str:
         """Return the answer, the numbers and a figure, for notebooks."""
         return import_module("cotkit.report.notebook").show_html(self)
@@ -657,7 +665,7 @@ class NotebookDisplay:
         return import_module("cotkit.report.notebook").plot(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison(NotebookDisplay):
     """A whole comparison on one model and one benchmark."""
 
@@ -689,6 +697,8 @@ class Comparison(NotebookDisplay):
     """For arms that correct themselves, one for each round."""
     votes: tuple[VoteCurve, ...] = ()
     """For arms that vote."""
+    trends: tuple[Trend, ...] = ()
+    """Of arms that differ in one number alone, three or more of them."""
     interactions: tuple[Interaction, ...] = ()
     """Whether thinking changes what prompts add, where a strategy ran at several settings."""
     sweeps: tuple[Sweep, ...] = ()
@@ -727,6 +737,8 @@ class Comparison(NotebookDisplay):
     server: Mapping[str, str] = field(default_factory=dict[str, str])
     """What a server said of itself: ``model`` (served, with its fingerprint), ``engine``,
     ``version``, ``window`` in tokens, ``slots`` side by side; empty: nothing, or there is none."""
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its run was made with: command, version, model, options, prompts; empty: of no run."""
     n_shot: Mapping[str, int] = field(default_factory=dict[str, int])
     """Arm -> exemplars that its prompts show; an arm that is not there: unknown."""
     disagreements: tuple[Disagreement, ...] = ()
@@ -782,3 +794,6 @@ class PageRun:
     """What the analysis found."""
     samples: tuple[PageSample, ...]
     """In the order of the benchmark; empty: the page has no sample browser for it."""
+    prompts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """(arm, messages) of the first prompt of each arm, for the first problem; a message is (role,
+    text)."""

@@ -31,7 +31,7 @@ from cotkit.cli import (
     view,
 )
 from cotkit.cli.config import ConfiguredCommand, load_defaults
-from cotkit.cli.options import CommandGroup
+from cotkit.cli.options import CommandGroup, PanelledCommand
 from cotkit.cli.study import StudyCommand
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.printable import printable
@@ -83,6 +83,7 @@ _COMMANDS = (  # in the order of the help, as it sums them up
     ("compare", compare.command, "Does a strategy help? Compare it with its control."),
     ("scale", scale.command, "From which model size on does it help? Is the jump real?"),
     ("plan", plan.command, "Before a run: what it asks, costs, and can find."),
+    ("run", run.run, "What a study file says: models, strategies, outputs."),
     ("resume", resume.command, "Complete a run that was stopped or failed."),
     ("report", report.command, "Stored runs again, on the terminal or as one HTML file."),
     ("view", view.command, "All runs of a store on one local page."),
@@ -92,14 +93,15 @@ _COMMANDS = (  # in the order of the help, as it sums them up
     ("export", export.command, "Runs as Parquet, or in the formats of other tools."),
     ("doctor", doctor.command, "Is this machine's model the same whatever the batch?"),
 )
+_CLASSES = {"compare": StudyCommand, "scale": StudyCommand, "run": PanelledCommand}
+_TAKES_MORE = {"allow_extra_args": True, "ignore_unknown_options": True}  # those of compare
 for _name, _function, _summary in _COMMANDS:
-    _class = StudyCommand if _name in {"compare", "scale"} else ConfiguredCommand
-    app.command(_name, cls=_class, short_help=_summary)(_function)
-app.command(
-    "run",
-    short_help="What a study file says: models, strategies, outputs.",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(run.run)
+    app.command(
+        _name,
+        cls=_CLASSES.get(_name, ConfiguredCommand),
+        short_help=_summary,
+        context_settings=_TAKES_MORE if _name == "run" else None,
+    )(_function)
 app.add_typer(show.app, name="show")
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")

@@ -380,8 +380,8 @@ def _n_missing(comparison: Comparison) -> int:
 
 _OPTIONS_WITH_FILES = frozenset(
     {
-        *("sources", "baseline", "reader", "margin", "format_", "raw"),
-        *("full", "show", "output", "html", "samples", "figures"),
+        *("sources", "baseline", "reader", "margin", "format_", "raw", "full", "show"),
+        *("output", "html", "figures", "samples"),
     }
 )
 """Options that have an effect on recorded results."""

@@ -20,6 +20,7 @@ class ListKind(StrEnum):
     models = "models"
     readers = "readers"
     triggers = "triggers"
+    exemplars = "exemplars"
     published = "published"
     studies = "studies"
     thresholds = "thresholds"
@@ -77,6 +78,16 @@ def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
     return [(entry.name, _summary_of(entry)) for entry in entries(kind)]
 
 
+def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.benchmarks.hub import list_benchmarks
+
+    header = ("benchmark", "group", "problems", "licence", "where it comes from", "")
+    return [
+        header,
+        *((r.name, r.group, r.items, r.licence, r.where, r.summary) for r in list_benchmarks()),
+    ]
+
+
 def _summary_of(entry: RegistryEntry) -> str:
     """Return an entry's summary, or its package: third-party ones are not imported to be listed."""
     return entry.summary if entry.origin == "cotkit" else f"(from {entry.origin})"
@@ -112,6 +123,13 @@ def _list_studies(_: Path | str) -> list[tuple[str, ...]]:
         (name, *(line.removeprefix("# ") for line in text.splitlines()[:2]))
         for name, text in sorted(heads.items())
     ]
+
+
+def _list_exemplars(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.prompting import exemplar_sets, read_locked
+
+    lines = {name: read_locked(f"exemplars.{name}.v1.jsonl") for name in exemplar_sets()}
+    return [(f"{name}:{len(text.splitlines())}", "ours") for name, text in lines.items()]
 
 
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:
@@ -157,12 +175,13 @@ def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
 
 _ROWS = {
     ListKind.strategies: _list_strategies,
-    ListKind.benches: partial(_list_entries, "benchmark"),
+    ListKind.benches: _list_benches,
     ListKind.backends: partial(_list_entries, "backend"),
     ListKind.trackers: partial(_list_entries, "tracker"),
     ListKind.models: _list_models,
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,
+    ListKind.exemplars: _list_exemplars,
     ListKind.published: _list_published,
     ListKind.studies: _list_studies,
     ListKind.thresholds: _list_thresholds,

@@ -205,7 +205,8 @@ def read_specs(
     exemplars: str = typer.Option(
         DEFAULTS.exemplars,
         "--exemplars",
-        help="Worked examples: builtin:K, train:K, rest:K, FILE.jsonl:K.",
+        help="Worked examples: builtin:K, train:K, rest:K, similar:K, complex:K, a set's (dates:K; "
+        "cotkit list exemplars), lm-eval:TASK:K, FILE.jsonl:K.",
     ),
     num_fewshot: int | None = typer.Option(
         None, "--num-fewshot", help="How many exemplars (replaces K of --exemplars)."

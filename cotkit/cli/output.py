@@ -174,8 +174,8 @@ class PageRequest:
         return tuple(path for path in (self.path, self.figures) if path is not None)
 
     def select_samples(self, part: PageRun) -> PageRun:
-        """Return a run with the samples that its page shows."""
-        return part if self.samples else replace(part, samples=())
+        """Return a run with the samples and prompts that its page shows."""
+        return part if self.samples else replace(part, samples=(), prompts=())
 
 
 def check_page(path: Path) -> None:
@@ -408,7 +408,7 @@ def read_page(
     samples: bool = typer.Option(
         True,
         "--samples/--no-samples",
-        help="Whether that file shows problems, gold answers and what was written.",
+        help="Whether that file shows problems, gold answers, prompts and what was written.",
     ),
 ) -> PageRequest | None:
     """Return the page and the figures to write; None: neither.

@@ -712,7 +712,7 @@ def scale(
     """
     from cotkit.interop.ladders import ResultsQuestion
     from cotkit.run.spec import list_specs
-    from cotkit.workflows.ladder import family_models, read_sizes
+    from cotkit.workflows.ladder import read_sizes
     from cotkit.workflows.scale import ScaleOptions
 
     names, families = list_specs(models), list_specs(family)
@@ -726,14 +726,19 @@ def scale(
         raise UsageError(f"--reach {reach:g} is not a share of problems", hint="in percent: 50")
     if over is not None:
         _check_with_over(user_options)
+    if beside is not None:
+        from cotkit.interop.published import find_table
+
+        find_table(beside)  # before anything is made
+    sides = () if foreign.n_ladders else _ladder_sides(names, families)
     runs_named = tuple(run for run in (runs or "").split(",") if run)
-    models_named = names or tuple(m for each in families for m in family_models(each))
-    unit = _spending_unit(x, models_named or runs_named)
+    members = tuple(model for side in sides for model in side.models)
+    unit = _spending_unit(x, members or runs_named)
     if unit is not None:
         _check_spending(user_options, bench)
         _spend_and_print(
             spec.paced(pace),
-            models_named,
+            members,
             runs_named,
             bench[0],
             unit,
@@ -746,10 +751,6 @@ def scale(
             trusts_code=trusts_code,
         )
         return
-    if beside is not None:
-        from cotkit.interop.published import find_table
-
-        find_table(beside)  # before anything is made
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -793,7 +794,6 @@ def scale(
         by_steps=by_steps,
         by_length=by_length,
     )
-    sides = _ladder_sides(names, families)
     if over is not None:
         compare_and_print(
             spec.paced(pace),

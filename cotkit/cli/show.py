@@ -34,7 +34,7 @@ def prompt(
         None, "--problem", help="Id of the problem (default: the first drawn)."
     ),
     exemplars: str = typer.Option(
-        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, rest:K or FILE.jsonl:K."
+        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, dates:K, ... as of compare."
     ),
     exemplar_seed: int = typer.Option(
         DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
@@ -83,14 +83,18 @@ def prompt(
             raise UsageError(reason, hint="--exemplars FILE.jsonl:8, or another problem")
         raise UnknownNameError("problem", problem, by_id)
     chosen = by_id[problem] if problem else plan.problems[0]
-    arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
+    name = str(parse_spec(spec.strategies[0]))
+    arm = next((arm for arm in plan.arms if arm.name == name), plan.arms[0])  # its control's twin
     flow = start_without_gold(arm, chosen.question)
     step, turn = next(flow, None), 0
     while step is not None:
         turn += 1
         size = _prompt_size(model, plan.problems, step)
         print_status(f"{RULE} {arm.name} · {chosen.question.id} · turn {turn} · {size}")
-        print_text(step.code if isinstance(step, Execute) else _request_text(step), raw=raw)
+        if isinstance(step, Execute):
+            print_text(step.code, raw=raw)
+        else:
+            _print_request(step, raw=raw)
         placeholder = Completion(text=f"<completion {turn}>", stop_reason="stop")
         n_samples = 1 if isinstance(step, Execute) else len(step.samples)
         try:
@@ -146,7 +150,7 @@ def attempt(
         )
     for number, turn in enumerate(turns, start=1):
         print_lines(f"{RULE} turn {number}: prompt")
-        print_text(_request_text(turn.request), raw=raw)
+        _print_request(turn.request, raw=raw)
         for sample, completion in zip(turn.request.samples, turn.completions, strict=True):
             size = f"{completion.n_prompt_tokens} + {completion.n_generated_tokens} tokens"
             print_lines(
@@ -182,30 +186,27 @@ def run_settings(
 
       cotkit show run last
     """
-    import json
-
     from cotkit.cli.output import align_columns, print_lines
+    from cotkit.run.served import read_server
     from cotkit.store import Store, existing_place
+    from cotkit.workflows.settings import run_settings
 
     with Store(existing_place(log_dir)) as store:
         stored = store.run(run)
         _, info = store.run_backend(stored.id)
         rows = store.attempts(stored.id)
-    settings = {
+        settings = run_settings(store, stored.id, info)
+        server = read_server(store, stored.id, info)
+    lines = {
         "run": stored.id,
         "status": stored.status,
         "created (UTC)": stored.created_utc[:19],
         "updated (UTC)": stored.updated_utc[:19],
-        "model": info.model,
-        "fingerprint": info.fingerprint,
-        **dict(sorted(info.settings.items())),
-        **{
-            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for name, value in json.loads(stored.spec).items()
-            if name != "model" and value not in (None, [], {}, False, "")
-        },
+        **settings,
     }
-    print_lines(*align_columns([*settings.items()]), "")
+    print_lines(*align_columns([*lines.items()]), "")
+    if server is not None and (facts := server.facts()):
+        print_lines("What the server says of itself", *align_columns([*facts.items()]), "")
     header = ("arm", "problem", "outcome", "tokens", "why")
     attempts = [
         (row.arm, row.problem_id, row.outcome, _show_tokens(row), row.error or "") for row in rows
@@ -237,20 +238,32 @@ def bench_card(
 
       cotkit show bench gsm-mini
     """
+    from cotkit.benchmarks.hub import named_sets, write_card
     from cotkit.cli.output import print_text
     from cotkit.errors import UsageError
     from cotkit.paths import resource
     from cotkit.registry import is_data_file, load_class, parse_spec
 
     name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
+    if name in named_sets():
+        print_text(write_card(name), raw=False)
+        return
     if is_data_file(name) or load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
         raise UsageError(f"{name} is not one of cotkit's own: it has no card")
     card = resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8")
     print_text(card.removesuffix("\n"), raw=False)
 
 
-def _request_text(request: Request) -> str:
-    return "".join(message.content for message in request.messages)
+def _print_request(request: Request, *, raw: bool) -> None:
+    """Print each message below its role, which is on standard error; ``raw``: texts to the byte."""
+    from cotkit.cli.output import print_status, print_text
+
+    if raw:
+        print_text("".join(message.content for message in request.messages), raw=True)
+        return
+    for message in request.messages:
+        print_status(f"[{message.role}]")
+        print_text(message.content, raw=False)
 
 
 def _prompt_size(model: str | None, problems: tuple[Problem, ...], step: Request | Execute) -> str:

@@ -5,6 +5,7 @@ The schema is in ``docs/foreign.md``; its version is in the file's metadata unde
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from cotkit.errors import MissingDependencyError, UsageError
 from cotkit.interop.stored import StoredRun
 from cotkit.paths import check_overwrites
 from cotkit.store import AttemptRow
+from cotkit.workflows.settings import run_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +76,7 @@ def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
         raise MissingDependencyError("pyarrow", "data") from None
     schema = pa.schema(
         [(name, _arrow_type(kind)) for name, kind in COLUMNS.items()],
-        metadata={"cotkit.schema": SCHEMA},
+        metadata={"cotkit.schema": SCHEMA, "cotkit.settings": _write_settings(runs)},
     )
     check_overwrites(path, b"par1", "Parquet file")
     n = 0
@@ -88,6 +90,12 @@ def write_parquet(runs: Sequence[StoredRun], path: Path) -> int:
     except OSError as refused:
         raise UsageError(f"cannot write {path}: {refused.strerror or refused}") from refused
     return n
+
+
+def _write_settings(runs: Sequence[StoredRun]) -> str:
+    """Return how the runs were made, as JSON: run -> setting -> value."""
+    settings = {run.run_id: run_settings(run.store, run.run_id, run.info) for run in runs}
+    return json.dumps(settings, ensure_ascii=False)
 
 
 def _arrow_type(kind: str) -> pa.DataType:  # pyright: ignore[reportUnknownParameterType] - no stubs

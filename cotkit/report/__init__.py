@@ -20,7 +20,7 @@ Report: TypeAlias = "Comparison | Scale | ModelContrasts | Spending | _Several"
 """What :func:`render` can write down."""
 RESULT_FORMATS = ("lm-eval", "model-index", "eval-results")
 """Solve rates alone, as other programs read them."""
-FORMATS = ("table", "markdown", "json", "csv", "latex", *RESULT_FORMATS)
+FORMATS = ("table", "markdown", "json", "csv", "latex", "html", *RESULT_FORMATS)
 """What :func:`render` can write."""
 
 
@@ -43,7 +43,8 @@ def render(
     Args:
         report: What the analysis found; several analyses, or comparisons of one model on several
             benchmarks, begin with what sums them up.
-        format: One of :data:`FORMATS`.
+        format: One of :data:`FORMATS`; ``html``: a page without samples, which
+            ``cotkit report --html`` reads from the store.
         width: Columns of the terminal; laid out for 40 and more. Other formats ignore it.
         color: Whether the terminal format may use escape codes (``NO_COLOR`` still drops colours).
         timing: Adds measured seconds; without them, equal rows give equal bytes.
@@ -59,6 +60,7 @@ def render(
 
     Raises:
         UnknownNameError: no such format.
+        MissingDependencyError: ``html``, where matplotlib is not installed.
         UsageError: a format of solve rates, of analyses that are not of runs, or are of two models.
     """
     from cotkit.report.formats import COMPARISON_SCHEMA, SCALE_SCHEMA
@@ -66,12 +68,10 @@ def render(
     contrasts = _as_contrasts(report)
     if format in RESULT_FORMATS:
         return _render_rates(report, format)
+    if format == "html":
+        return _render_page(report, reach=reach, timing=timing)
     if isinstance(report, Comparison):
         schema, documents = COMPARISON_SCHEMA, (comparison_document(report, timing=timing),)
-    elif _is_spending(report):
-        from cotkit.report.spending_tables import SCHEMA, spending_document
-
-        schema, documents = SCHEMA, (spending_document(report),)
     elif suite := _as_suite(report):
         from cotkit.report.suite_tables import SCHEMA, suite_documents
 
@@ -80,6 +80,10 @@ def render(
             from cotkit.report.formats import to_csv
 
             return to_csv(documents, raw=raw)  # no part has the means
+    elif _is_spending(report):
+        from cotkit.report.spending_tables import SCHEMA, spending_document
+
+        schema, documents = SCHEMA, (spending_document(report),)
     elif contrasts:
         from cotkit.report.contrast_tables import SCHEMA, contrast_documents
 
@@ -116,12 +120,12 @@ def render_documents(
     hints: Sequence[str] = (),
     raw: bool = False,
 ) -> str:
-    """Write documents as text, in any format but those of solve rates.
+    """Write documents as text, in any format but those of solve rates and HTML.
 
     Args:
         documents: One; of several, the first sums the others up.
         schema: Name and version of their JSON.
-        format: One of :data:`FORMATS`.
+        format: One of :data:`FORMATS` but ``html``.
         width: As for :func:`render`.
         color: As for :func:`render`.
         encoding: As for :func:`render`.
@@ -176,10 +180,10 @@ def _render_rates(report: Report, name: str) -> str:
     from cotkit.report.lm_eval import list_tasks, lm_eval_results
 
     if _as_suite(report):
-        raise UsageError(f"{name}'s format has no mean of benchmarks", hint="json, csv or markdown")
+        raise UsageError(f"{name} has no mean of benchmarks", hint="json, csv or markdown")
     if _as_contrasts(report) or _is_spending(report):
         raise UsageError(
-            f"{name}'s format has no difference of two models, and no axis of tokens",
+            f"{name} has no difference of two models, and no axis of tokens",
             hint="json, csv or markdown",
         )
     results = report if isinstance(report, Comparison) else _as_scales(report)
@@ -192,6 +196,20 @@ def _as_suite(report: Report) -> tuple[Comparison, ...]:
     """Return the comparisons of several benchmarks; empty: it is something else."""
     items = report if isinstance(report, Sequence) else ()
     return tuple(item for item in items if isinstance(item, Comparison))
+
+
+def _render_page(report: Report, *, reach: float | None, timing: bool) -> str:
+    from cotkit.analysis.values import PageRun
+    from cotkit.report.html import contrasts_page, page, spending_page
+
+    if contrasts := _as_contrasts(report):
+        return contrasts_page(contrasts)
+    if _is_spending(report):
+        return spending_page(report, ())
+    if comparisons := (report,) if isinstance(report, Comparison) else _as_suite(report):
+        parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
+        return page(parts, timing=timing)
+    return page([], scales=_as_scales(report), reach=reach, timing=timing)
 
 
 def _as_scales(report: Report) -> tuple[Scale, ...]:

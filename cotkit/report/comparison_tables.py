@@ -107,8 +107,9 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
                 _outcomes_table(c.cells),
                 _variants_table(c.verdicts),
                 *_side_tables(c),
-                *((_server_table(c.server),) if c.server else ()),
+                *([_facts_table("server", _SERVER, c.server)] if c.server else []),
                 *([] if c.decision is None else [_decision_table(c.decision, c.margin)]),
+                *([_facts_table("settings", "How it was made", c.settings)] if c.settings else []),
             )
         ),
         notes=c.notes,
@@ -907,16 +908,16 @@ def _decision_table(decision: Decision, margin: float) -> Table:
     )
 
 
-def _server_table(server: Mapping[str, str]) -> Table:
+_SERVER = "What the server says of itself"
+
+
+def _facts_table(key: str, title: str, facts: Mapping[str, str]) -> Table:
     return make_table(
-        "server",
-        "What the server says of itself",
+        key,
+        title,
         (
-            (
-                Field("fact", "fact", name),
-                Field("value", "value", value),
-            )
-            for name, value in server.items()
+            (Field("fact", "fact", name), Field("value", "value", value))
+            for name, value in facts.items()
         ),
     )
 

@@ -185,7 +185,7 @@ SECTIONS: tuple[str, ...] = (
         "benchmarks",
         "published",
     ),
-    *("equal_tokens", "spending", "serial_parallel", "checks", "runs", "notes"),
+    *("equal_tokens", "spending", "serial_parallel", "checks", "runs", "settings", "notes"),
 )
 """Keys of the tables that a report of runs can have; ``answer``: that of the first screen."""
 

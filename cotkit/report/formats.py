@@ -110,14 +110,25 @@ def _latex_lines(table: Table, caption: str) -> Iterator[str]:
     title = _escape_latex(table.title)
     stop = "" if title.endswith("?") else "."
     yield from (r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}")
-    yield rf"\caption{{{title}{stop} {caption}. {_escape_latex(table.note)}.}}"
-    alignment = "".join("l" if isinstance(value, Words) else "r" for value in table.rows[0])
+    note = f" {_escape_latex(table.note)}." if table.note else ""
+    yield rf"\caption{{{title}{stop} {caption}.{note}}}"
+    alignment = "".join(map(_latex_alignment, zip(*table.rows, strict=True)))
     yield from (rf"\begin{{tabular}}{{{alignment}}}", r"\toprule")
     yield _latex_line(_escape_latex(column.header) for column in table.columns)
     yield r"\midrule"
     for row in table.rows:
         yield _latex_line(map(_latex_value, row))
     yield from (r"\bottomrule", r"\end{tabular}", r"\end{table}")
+
+
+def _latex_alignment(column: Sequence[Value]) -> str:
+    if not isinstance(column[0], Words):
+        return "r"
+    is_long = any(isinstance(value, Words) and len(value.text) > _LONG for value in column)
+    return r"p{0.7\linewidth}" if is_long else "l"
+
+
+_LONG = 100  # characters of words that are broken into lines
 
 
 def _latex_line(cells: Iterable[str]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +31,9 @@ from cotkit.run.runner import is_outdated
 from cotkit.store import CUT, PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
+from cotkit.workflows.auto_exemplars import with_auto_exemplars
 from cotkit.workflows.consent import required_options
+from cotkit.workflows.settings import run_settings
 
 
 def gain_events(comparison: Comparison) -> list[GainFound]:
@@ -65,6 +68,8 @@ class RunResult:
     """Its attempts."""
     price: Price | None
     """What the model's tokens cost; None: unknown."""
+    settings: Mapping[str, str]
+    """What it was made with."""
 
 
 def run_spec(
@@ -90,6 +95,7 @@ def run_spec(
         resumed=resumed,
     )
     comparison = analyse(run.plan, run.info, run.execution, run.price)
+    comparison = replace(comparison, settings=run.settings)
     for gain in gain_events(comparison):
         (emit or ignore_event)(gain)
     return comparison
@@ -127,7 +133,12 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
+    run = functools.partial(
+        perform, log_dir=log_dir, backend=backend, emit=emit, resources=resources
+    )
+    spec, notes = with_auto_exemplars(spec, run, log_dir)
     plan = plan_runnable(spec, bench)
+    plan = replace(plan, bench_notes=(*plan.bench_notes, *notes))
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
@@ -179,10 +190,11 @@ def perform(
                 raise
             usage = read_judge(store, plan.run_id(info), plan.judge, resources.prices)
             execution = replace(execution, judge=usage)
+            settings = run_settings(store, plan.run_id(info), info)
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None
-    return RunResult(plan=plan, info=info, execution=execution, price=price)
+    return RunResult(plan=plan, info=info, execution=execution, price=price, settings=settings)
 
 
 def with_stored_judge(plan: Plan, store: Store, run_id: str) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +11,17 @@ from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UsageError
 from cotkit.registry import parse_spec
 from cotkit.run import ExecutionResult, Plan, RunSpec, make_plan
+from cotkit.run.forecast import start_without_gold
 from cotkit.run.judge import read_judge
 from cotkit.run.loop import run_to_end
 from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
-from cotkit.types import Notify, Outcome, Problem
+from cotkit.types import Notify, Outcome, Problem, Request
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted, with_stored_judge
 from cotkit.workflows.consent import check_code
+from cotkit.workflows.settings import run_settings
 
 
 def load_part(
@@ -73,7 +75,10 @@ def load_part(
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
-    return make_part(replace(comparison, run_id=run.id, notes=notes), plan.problems, rows, store)
+    settings = run_settings(store, run.id, info)
+    comparison = replace(comparison, run_id=run.id, notes=notes, settings=settings)
+    part = make_part(comparison, plan.problems, rows, store)
+    return replace(part, prompts=tuple(_list_prompts(plan)))
 
 
 def make_part(
@@ -82,12 +87,12 @@ def make_part(
     rows: Sequence[AttemptRow],
     store: Store | None = None,
 ) -> PageRun:
-    """Return a comparison with the samples that it was made from; ``store`` has their thoughts."""
+    """Return a comparison with the samples that it was made from; ``store``: has their thoughts."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
         turns = (
             store.turns(comparison.run_id, row.arm, row.problem_id, row.sample)
-            if row.reasoned_apart and store is not None
+            if store is not None and row.reasoned_apart
             else ()
         )
         thoughts = [each.reasoning for turn in turns for each in turn.completions]
@@ -99,6 +104,14 @@ def make_part(
         if problem.question.id in takes
     )
     return PageRun(comparison=comparison, samples=samples)
+
+
+def _list_prompts(plan: Plan) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Yield (arm, messages) of the first prompt of each arm, for the first problem."""
+    for arm in plan.arms:
+        step = next(start_without_gold(arm, plan.problems[0].question), None)
+        if isinstance(step, Request):
+            yield arm.name, tuple((message.role, message.content) for message in step.messages)
 
 
 def _check_unchanged(run: RunRow, plan: Plan, rows: Sequence[AttemptRow]) -> None:

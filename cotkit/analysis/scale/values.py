@@ -382,7 +382,7 @@ class PublishedCurve:
     """The paper."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Scale(NotebookDisplay):
     """A whole scale analysis of one ladder."""
 
@@ -418,3 +418,9 @@ class Scale(NotebookDisplay):
     """What every other size alone would have said; empty: there are fewer than four."""
     published: tuple[PublishedCurve, ...] = ()
     """What a paper found with the same strategies on the same benchmark, to be shown beside."""
+
+
+class Scales(tuple[Scale, ...], NotebookDisplay):
+    """Several analyses, shown as one report."""
+
+    __slots__ = ()

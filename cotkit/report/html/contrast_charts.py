@@ -26,6 +26,7 @@ from cotkit.report.html.size_charts import (
     fit_rates,
     place_on_axis,
     set_size_axis,
+    shift_places,
 )
 from cotkit.report.verdicts import VERDICTS
 
@@ -64,7 +65,7 @@ def _draw_pair(i: int, answer: ModelContrasts) -> Chart:
         for each in (*answer.of_gains(), *(c for c in answer.contrasts if c.control is None))
     ]
     title = f"{answer.bench}: {answer.names[0]} less {answer.names[1]}"
-    return draw_forest(f"contrast-{i}", title, rows, answer.margin)
+    return draw_forest(f"contrast-{i}", title, rows, answer.margin, "difference")
 
 
 def _draw_over_size(key: str, answer: ModelContrasts, contrasts: Sequence[Contrast]) -> Chart:
@@ -102,8 +103,9 @@ def _paint_over_size(figure: Figure, answer: ModelContrasts, contrasts: Sequence
     differences.set_xlabel(AXES[answer.axis])
     of_first = [(each.value, each.value_interval) for each in contrasts]
     of_second = [(each.reference, each.reference_interval) for each in contrasts]
-    draw_line(values, places, of_first, series_style(0), answer.names[0])
-    draw_line(values, places, of_second, series_style(1), answer.names[1])
+    for i, (line, name) in enumerate(zip((of_first, of_second), answer.names, strict=True)):
+        shifted = shift_places(values, places, i, 2)
+        draw_line(values, shifted, line, series_style(i), name)
     if contrasts[0].control is None:
         fit_rates(values, (*of_first, *of_second))
         label_unit(values, "solve rate, %")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cotkit.analysis.scale.values import Point
 from cotkit.analysis.steps import format_steps
@@ -77,22 +77,31 @@ def make_size_row(point: Point) -> ForestRow:
 _ROW, _WIDE_ROW, _AXIS = 38.0, 20.0, 26.0  # points of a row, and of the axis below the last
 
 
-def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) -> Chart:
-    """Draw each gain with its interval on one axis; zero and the margin marked."""
+def draw_forest(
+    key: str,
+    title: str,
+    rows: Sequence[ForestRow],
+    margin: float,
+    quantity: Literal["gain", "difference"] = "gain",
+) -> Chart:
+    """Draw each gain with its interval on one axis; zero and the margin marked.
+
+    ``quantity``: a difference of two models is held against the margin on both sides.
+    """
     levels = sorted({row.interval.level for row in rows})
     return Chart(
         key=key,
         title=title,
         caption=f"Points; lines: simultaneous {' and '.join(map(say_level, levels))} intervals; "
-        f"solid line: no gain; shaded: gains below the margin of {say_number(margin, 'share')} "
-        "points, which do not count as material",
+        f"solid line: no {quantity}; shaded: {quantity}s below the margin of "
+        f"{say_number(margin, 'share')} points, which do not count as material",
         data=make_table(
-            "gains",
+            f"{quantity}s",
             title,
             (
                 (
                     Field("what", "what", row.name),
-                    Field("gain", "gain", row.gain, "points"),
+                    Field(quantity, quantity, row.gain, "points"),
                     Field("interval", "interval", row.interval, "points"),
                     Field("label", "verdict", verdict_cell(row.label)),
                 )
@@ -100,11 +109,11 @@ def draw_forest(key: str, title: str, rows: Sequence[ForestRow], margin: float) 
             ),
         ),
         height=lambda width: (_WIDE_ROW if width > WIDTHS[1] else _ROW) * len(rows) + _AXIS,
-        paint=lambda figure: _paint_forest(figure, rows, margin),
+        paint=lambda figure: _paint_forest(figure, rows, margin, quantity),
     )
 
 
-def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> None:
+def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float, quantity: str) -> None:
     """Paint names, intervals and words: side by side where the figure is wide, else stacked."""
     width, height = figure.bbox.size
     is_wide = width > WIDTHS[1]
@@ -115,7 +124,7 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> N
     axes.set_xlim(*_axis_limits([row.interval for row in rows], [row.gain for row in rows], margin))
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
-    axes.set_xlabel("gain, points")
+    axes.set_xlabel(f"{quantity}, points")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     for i, row in enumerate(rows):
         top, verdict = row_height * i, VERDICTS[row.label]
@@ -133,7 +142,7 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float) -> N
         axes.text(2, name_y, name, fontweight="bold", **place)
         axes.text(words_x, words_y, verdict.words, color=color, **place)
         axes.text(width - 2, words_y, value, ha="right", color=COLORS["muted"], **place)
-        _mark_zero(axes, middle, margin)
+        _mark_zero(axes, middle, -margin if quantity == "difference" else 0.0, margin)
         if math.isfinite(row.interval.low) and math.isfinite(row.interval.high):
             ends_at = (100 * row.interval.low, 100 * row.interval.high)
             axes.plot(ends_at, (middle, middle), color=color, solid_capstyle="butt")
@@ -150,10 +159,10 @@ def _points_across(axes: Axes, figure: Figure) -> Any:  # noqa: ANN401 - a Trans
     return blended_transform_factory(across, axes.transData)
 
 
-def _mark_zero(axes: Axes, middle: float, margin: float) -> None:
-    """Mark zero and the margin, behind the interval of one row only: words stay clear."""
+def _mark_zero(axes: Axes, middle: float, low: float, high: float) -> None:
+    """Mark zero and what is not material, behind one row's interval only: words stay clear."""
     top, bottom = middle - 6, middle + 6
-    corners = ([0, 100 * margin, 100 * margin, 0], [top, top, bottom, bottom])
+    corners = ([100 * low, 100 * high, 100 * high, 100 * low], [top, top, bottom, bottom])
     axes.fill(*corners, color=COLORS["band"], linewidth=0)
     axes.plot((0, 0), (top, bottom), color=COLORS["muted"], linewidth=0.6)
 

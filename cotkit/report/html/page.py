@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
-from cotkit.analysis.values import PageRun
-from cotkit.printable import printable
+from cotkit.analysis.values import Cell, PageRun
+from cotkit.printable import printable, printable_text
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.contrast_tables import contrast_documents
 from cotkit.report.document import Document, Table, Value, Words, say_address, say_cell
@@ -31,7 +31,7 @@ from cotkit.report.html.samples import name_runs, samples_json
 from cotkit.report.scale_tables import scale_documents
 from cotkit.report.spending_tables import UNITS, spending_document
 from cotkit.report.suite_tables import is_suite, suite_overview
-from cotkit.types import OUTCOMES
+from cotkit.types import OUTCOMES, Outcome
 
 if TYPE_CHECKING:
     import jinja2
@@ -95,8 +95,8 @@ def page(
     return lay_out(
         title=_page_title(parts, scales),
         answers=_collect_answers(sections, ladders),
-        warnings=_collect_warnings(sections, documents),
-        closing=[sentence for section in sections for sentence in section.document.closing],
+        warnings=_collect_phrases(sections, documents, lambda document: document.warnings),
+        closing=_collect_phrases(sections, documents, lambda document: document.closing),
         caption=documents[0].caption if documents else _shared_caption(sections),
         sections=sections,
         figures=list_charts([part.comparison for part in parts], scales, timing=timing),
@@ -133,7 +133,7 @@ def contrasts_page(answers: Sequence[ModelContrasts]) -> str:
 
 
 def spending_page(spending: Spending, parts: Sequence[PageRun]) -> str:
-    """Write a page over the analysis and the runs that it is of; ends in a newline.
+    """Write a page over the analysis and its runs, if there are any given; ends in a newline.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -142,7 +142,7 @@ def spending_page(spending: Spending, parts: Sequence[PageRun]) -> str:
     sections = [PageSection(heading="By what was spent", part=None, document=document)]
     sections += [
         PageSection(heading=model, part=part, document=comparison_document(part.comparison))
-        for model, part in zip(spending.runs, parts, strict=True)
+        for model, part in zip(spending.runs, parts, strict=False)
     ]
     return lay_out(
         title=f"{', '.join(spending.runs)} on {spending.bench} by {UNITS[spending.unit]}",
@@ -191,7 +191,9 @@ def lay_out(
             say=lambda value: printable(say_cell(value)),
             look=_cell_class,
             looks=_header_classes,
+            fits=_number_fits,
             printable=printable,
+            printable_text=printable_text,
             link_words=link_words,
             words=find_words([table.note for table in tables if table.rows]),
             title=title,
@@ -284,15 +286,19 @@ def _collect_answers(
     ]
 
 
-def _collect_warnings(sections: Sequence[PageSection], documents: Sequence[Document]) -> list[str]:
-    """Return the warnings beside the answers: of the scales, else of every run."""
+def _collect_phrases(
+    sections: Sequence[PageSection],
+    documents: Sequence[Document],
+    select: Callable[[Document], Sequence[str]],
+) -> list[str]:
+    """Return what stands beside the answers: of the scales, else of every run."""
     if documents:
-        return list(documents[0].warnings)
+        return list(select(documents[0]))
     names = [f"{section.heading}: " if len(sections) > 1 else "" for section in sections]
     return [
-        name + warning
+        name + phrase
         for name, section in zip(names, sections, strict=True)
-        for warning in section.document.warnings
+        for phrase in select(section.document)
     ]
 
 
@@ -314,6 +320,12 @@ def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
         if phrase not in shared
     ]
     return (*shared, *dict.fromkeys(marks))
+
+
+def _number_fits(cell: Cell, outcome: Outcome) -> bool:
+    """Return whether a number fits into its part of a bar on a phone, of 350 pixels."""
+    n = cell.outcomes[outcome]
+    return 350 * n / sum(cell.outcomes.values()) >= 7 * len(str(n)) + 6
 
 
 def _cell_class(value: Value) -> str:

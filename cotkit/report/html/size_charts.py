@@ -176,8 +176,9 @@ class _Curve:
         of_arm = [(point.arm_rate, point.arm_interval) for point in self.points]
         of_control = [(point.control_rate, point.control_interval) for point in self.points]
         _draw_published(rates, published, self.styles)
-        for name, values in ((answer.arm, of_arm), (answer.control, of_control)):
-            draw_line(rates, places, values, self.styles[name], name)
+        lines = {answer.arm: of_arm, answer.control: of_control}
+        for i, (name, values) in enumerate(lines.items()):
+            draw_line(rates, shift_places(rates, places, i, 2), values, self.styles[name], name)
         fit_rates(rates, (*of_arm, *of_control), published)
         label_unit(rates, "solve rate, %")
         self._paint_gains(gains, places)
@@ -333,11 +334,11 @@ class _Panels:
         is_matrix = 1 < len(families) <= most and len(benches) > 1
         n_columns = len(families) if is_matrix else min(most, len(self.scales))
         if n_columns == 1:
-            return 1, False, 0.36 * width
+            return 1, False, min(0.36 * width, 130.0)
         return n_columns, is_matrix, min(0.62 * width / n_columns, 90.0)
 
     def _head(self, width: float) -> float:
-        return legend_height(list(self.styles), width - 20) + _UNIT + LINE
+        return legend_height(list(self.styles), width - 20) + _UNIT + LINE + 3
 
     def _n_rows(self, n_columns: int, *, is_matrix: bool) -> int:
         if is_matrix:
@@ -379,14 +380,14 @@ class _Panels:
                 ]
             )
             if title_parts and not (is_matrix and row):
-                axes.set_title(fit_name(", ".join(title_parts), across - 8, bold=True))
+                axes.set_title(fit_name(", ".join(title_parts), across - 20, bold=True))
             if is_matrix and not column:
                 name = fit_name(scale.bench, height + 10, bold=True)
                 middle = axes.get_position().y0 + axes.get_position().height / 2
                 place = {"rotation": 90, "va": "center", "ha": "left", "fontweight": "bold"}
                 figure.text(1 / width, middle, name, **place)
             if not i:
-                draw_legend(axes, above=_UNIT + LINE - 5)
+                draw_legend(axes, above=_UNIT + LINE - 2)
         label = {"color": COLORS["muted"], "fontsize": SMALL_FONT}
         top = 1 - (self._head(width) - LINE - 8) / figure.bbox.height
         figure.text(4 / width, top, "solve rate, %", **label)
@@ -397,15 +398,17 @@ class _Panels:
         published = _list_published(scale, self.styles)
         set_size_axis(axes, _places(scale), scale.axis, published)
         _draw_published(axes, published, self.styles)
-        for arm, line in _rate_lines(scale).items():
+        lines_by_arm = _rate_lines(scale)
+        for i, (arm, line) in enumerate(lines_by_arm.items()):
             values = [(rate, interval) for _, _, rate, interval in line]
             places = [place_on_axis(x, scale.axis) for _, x, _, _ in line]
-            draw_line(axes, places, values, self.styles[arm], arm)
+            shifted = shift_places(axes, places, i, len(lines_by_arm))
+            draw_line(axes, shifted, values, self.styles[arm], arm)
         same_bench = [other for other in self.scales if other.bench == scale.bench]
         lines = [line for other in same_bench for line in _rate_lines(other).values()]
         values = [(rate, interval) for line in lines for _, _, rate, interval in line]
         fit_rates(axes, values, published)
-        axes.locator_params(axis="y", nbins=4)
+        axes.locator_params(axis="y", nbins=max(3, int(axes.get_window_extent().height // 22)))
 
 
 def draw_multiples(
@@ -516,12 +519,19 @@ def draw_line(
 ) -> None:
     """Draw one series with its intervals; a NaN is a gap."""
     color, marker = style
-    low = [times * interval.low for _, interval in values]
-    high = [times * interval.high for _, interval in values]
-    axes.vlines(places, low, high, color=color, linewidth=0.7)
+    for x, (value, interval) in zip(places, values, strict=True):
+        if math.isfinite(value):
+            axes.vlines(x, times * interval.low, times * interval.high, color=color, linewidth=0.7)
     y = [times * value for value, _ in values]
     room = float(axes.figure.bbox.width) - 40
     axes.plot(places, y, marker=marker, markersize=3, color=color, label=fit_name(name, room))
+
+
+def shift_places(axes: Axes, places: Sequence[float], i: int, n: int) -> list[float]:
+    """Return the places of the i-th of n series, a little apart so that equal values show."""
+    low, high = axes.get_xlim()
+    shift = (i - (n - 1) / 2) * 1.6 * (high - low) / axes.get_window_extent().width
+    return [place + shift for place in places]
 
 
 def fit_rates(
@@ -532,7 +542,12 @@ def fit_rates(
     times: float = 100,
 ) -> None:
     """Set the axis of rates, 0..1, to what is drawn: whole markers, and zero where it is near."""
-    ends = [end for rate, interval in values for end in (rate, interval.low, interval.high)]
+    ends = [
+        end
+        for rate, interval in values
+        if math.isfinite(rate)
+        for end in (rate, interval.low, interval.high)
+    ]
     ends += [rate for _, points in published for _, rate in points]
     finite = [end for end in ends if math.isfinite(end)] or [0.0, 1.0]
     low, high = max(0.0, min(finite)), min(1.0, max(finite))
@@ -631,7 +646,7 @@ def draw_panel(key: str, title: str, scale: Scale, styles: Mapping[str, Style]) 
             )
             means = [mean for mean in scale.metrics if mean.metric == metric]
             _paint_metric(axes, scale, [mean for mean in means if mean.rung in places], styles)
-            name = fit_name(metric.replace("_", " "), across - 12, bold=True)
+            name = fit_name(metric.replace("_", " "), across - 26, bold=True)
             axes.set_title(name)
             if not i:
                 draw_legend(axes, above=18)
@@ -862,7 +877,9 @@ def _name_models(axes: Axes, priced: Sequence[tuple[float, CostPoint]], cost: Co
     frame = axes.get_window_extent()
     order = sorted(range(len(priced)), key=lambda i: (cost not in priced[i][1].on_frontier, i))
     for i in order:
-        name = shorten_name(printable(priced[i][1].rung.model), 24)
+        rung = priced[i][1].rung
+        name = say_number(rung.n_params, "params") if rung.n_params else printable(rung.model)
+        name = shorten_name(name, 24)
         width, height = 0.64 * SMALL_FONT * len(name), SMALL_FONT
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
             x, y = centers[i][0] + dx * (width / 2 + 4), centers[i][1] + dy * (height / 2 + 4)
