@@ -14,7 +14,6 @@ from cotkit.analysis.values import Comparison
 from cotkit.backends._hosted.parameters import rule_for
 from cotkit.backends._hosted.thinking import ROOM, thinking_room
 from cotkit.backends.hf import Hf
-from cotkit.benchmarks.arithmetic import Arithmetic
 from cotkit.errors import BackendError, UsageError
 from cotkit.identity import canonical_json
 from cotkit.reasoning import MARKS, split_reasoning
@@ -310,9 +309,9 @@ def test_a_local_thought_ends_at_its_budget(tmp_path: Path) -> None:
 
 
 def test_a_budget_buys_the_model_that_comes_with_cotkit_its_steps(tmp_path: Path) -> None:
-    bench = Arithmetic(steps=3, digits=1, operators="+-", n=12)
+    bench = "arithmetic:steps=3,digits=1,operators=+-"
     found = cotkit.compare(
-        "pocket-thinker", "think-budget:tokens=64", bench, limit="all", log_dir=tmp_path
+        "pocket-thinker", "think-budget:tokens=64", bench, limit=12, log_dir=tmp_path
     )
     at_once, thought = found.cells
     assert at_once.thinking_tokens is None

@@ -269,7 +269,7 @@ def _refuse(split: HubSplit, fault: Exception) -> NoReturn:
 def _missing(split: HubSplit, reason: str) -> MissingDataError:
     place = "" if data_dir() else " ($COTKIT_DATA_DIR is not set)"
     return MissingDataError(
-        f"{split.folder}: {split.repo} cannot be had: {reason}{place}",
+        f"{split.folder}/{split.file} cannot be had: {split.repo}: {reason}{place}",
         hint=f"put its rows into $COTKIT_DATA_DIR/{split.folder}/ as {split.file}.jsonl or "
         ".parquet, or use a set that is here: cotkit list benches",
     )
