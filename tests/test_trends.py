@@ -116,5 +116,5 @@ def test_compare_and_scale_say_it(command: Cotkit) -> None:
         note.startswith("standard rises with thinking from 16 on") for note in comparison.notes
     )
     ladder = ("--models", "simulated/1b,simulated/10b", "--strategy", "cot:n_shot=1+2+4")
-    scaled = command("scale", *ladder, "--limit", "12", "--display", "none")
+    scaled = command("scale", *ladder, "--limit", "12", "--show", "notes")
     assert "simulated-10b: whether cot rises or falls with n_shot" in " ".join(scaled.out.split())

@@ -2,8 +2,7 @@
 
 The slope of a problem is the least-squares line through its scores at all settings, so every
 problem is its own control. Their mean is a gain of one weighted mean of scores over another, and is
-estimated as every gain is (:mod:`cotkit.analysis.gains`): sign flips below 30 clusters, else the
-bootstrap-t or, of independent problems, the normal interval.
+estimated as every gain is (:mod:`cotkit.analysis.gains`).
 """
 
 from __future__ import annotations
@@ -112,7 +111,6 @@ def _measure(
         [units[problem] for problem in problems],
         n_units=len(set(units.values())),
         is_clustered=len(set(units.values())) < len(problems),
-        is_resampled=True,
     )
     (estimate,) = estimate_gains([sample], level)
     ends = estimate.interval
