@@ -19,6 +19,7 @@ COPY benchmarks benchmarks
 COPY published published
 COPY studies studies
 COPY weights weights
+COPY docs/glossary.md docs/glossary.md
 RUN /opt/cotkit/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 # hadolint ignore=DL3006

@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: lock sbom audit container help demo setup browser postgresql test test-full fuzz interop fix perf prices
+.PHONY: lock sbom audit container site help demo setup browser postgresql test test-full test-lowest typecheck-user fuzz interop \
+  fix perf prices
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
@@ -41,6 +42,31 @@ test: setup browser postgresql  ## style, types, then every test but the long on
 test-full: setup browser postgresql  ## also the long ones: real models at length, kills at random, whole studies
 	$(BIN)/python -m pytest -m ""
 
+# torch has no floor that could be fetched everywhere: it is the pinned one.
+.venv-lowest/.installed: pyproject.toml tests/lowest.py
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-lowest/bin/python tests/lowest.py > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt \
+	  --editable '.[openai,anthropic,hf,report,math,data,lm-eval-tasks,postgres]' pytest pytest-timeout hypothesis
+	touch $@
+
+test-lowest: .venv-lowest/.installed  ## commands, statistics, servers, local models and pages with the lowest versions allowed
+	.venv-lowest/bin/python -m pytest -q tests/test_cli.py tests/test_options.py tests/test_config.py tests/test_report.py \
+	  tests/test_statistics.py tests/test_scale_report.py tests/test_html.py tests/test_wire_openai.py \
+	  tests/test_wire_anthropic.py tests/test_hf.py tests/test_gguf.py tests/test_foreign.py tests/test_export.py
+
+.venv-types/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-types
+	.venv-types/bin/python -m pip install --quiet --disable-pip-version-check mypy 'pyright[nodejs]'
+	.venv-types/bin/python -m pip install --quiet --disable-pip-version-check .
+	touch $@
+
+typecheck-user: .venv-types/.installed  ## the public API as a user's type checker sees it: mypy --strict and pyright
+	cp tests/cases/user.py .venv-types/user.py
+	echo '{"typeCheckingMode": "strict"}' > .venv-types/pyrightconfig.json
+	cd .venv-types && bin/mypy --strict user.py && bin/pyright --pythonpath bin/python user.py
+
 fuzz: setup  ## 50,000 mutated files and answers, in new places each time; about 10 minutes
 	COTKIT_FUZZ_CASES=50000 $(BIN)/python -m pytest --timeout 3600 tests/test_fuzz.py
 
@@ -58,9 +84,16 @@ fuzz: setup  ## 50,000 mutated files and answers, in new places each time; about
 	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-interop: setup .venv-inspect/.installed .venv-lm-eval/.installed  ## real Inspect and lm-eval, on loopback
+.venv-trackers/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-trackers
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check mlflow
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mlflow,wandb]'
+	touch $@
+
+interop: setup .venv-inspect/.installed .venv-lm-eval/.installed .venv-trackers/.installed  ## real Inspect, lm-eval, MLflow, W&B
 	COTKIT_INSPECT_PYTHON=$(CURDIR)/.venv-inspect/bin/python \
 	COTKIT_LM_EVAL_PYTHON=$(CURDIR)/.venv-lm-eval/bin/python \
+	COTKIT_TRACKERS_PYTHON=$(CURDIR)/.venv-trackers/bin/python \
 	  $(BIN)/python -m pytest -m interop
 
 prices: setup  ## the price table of services by name, from the public collection genai-prices
@@ -76,6 +109,14 @@ fix: setup  ## format and mend what can be mended
 	.venv-supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
 	touch $@
 
+.venv-docs/.installed: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	touch $@
+
+site: .venv-docs/.installed  ## the documentation as a site in site/; any warning or broken link ends it
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
 LOCK = .venv-supply/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 CONTAINER_EXTRAS = openai anthropic data report postgres lm-eval-tasks
@@ -84,6 +125,7 @@ lock: .venv-supply/.installed  ## pin by hash what the container (requirements/c
 	$(LOCK) $(CONTAINER_EXTRAS:%=--extra %) --output-file requirements/container.txt pyproject.toml requirements/build.in
 	$(LOCK) --output-file requirements/ci.txt requirements/ci.in
 	$(LOCK) --output-file requirements/supply.txt requirements/supply.in
+	$(LOCK) --output-file requirements/docs.txt requirements/docs.in
 	sed -i '1i # Made by `make lock`; checked by tests/test_supply.py. Do not edit.' requirements/*.txt
 
 sbom: .venv-supply/.installed  ## bills of materials (CycloneDX) of the container and of CI: dist/*.cdx.json
@@ -92,7 +134,7 @@ sbom: .venv-supply/.installed  ## bills of materials (CycloneDX) of the containe
 	  --output-file dist/$$name.cdx.json requirements/$$name.txt; done
 
 audit: .venv-supply/.installed  ## known weaknesses of what is locked; asks the OSV database (osv.dev), so it needs a network
-	@for name in container ci supply; do \
+	@for name in container ci supply docs; do \
 	  .venv-supply/bin/pip-audit --disable-pip --require-hashes -s osv -r requirements/$$name.txt || \
 	  { echo "audit of requirements/$$name.txt: a weakness, or the OSV database (osv.dev) could not be asked" >&2; exit 1; }; done
 

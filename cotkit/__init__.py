@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ModelContrasts
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison
-    from cotkit.api import ScoreResult, compare, plan, scale, score
+    from cotkit.api import ScoreResult, compare, compare_models, plan, scale, score
     from cotkit.errors import CotkitError
     from cotkit.report import render
     from cotkit.run.budget import Budget, Resources
@@ -22,28 +23,32 @@ __all__ = [
     "Comparison",
     "CotkitError",
     "Forecast",
+    "ModelContrasts",
     "Resources",
     "RunOptions",
     "Scale",
     "ScoreResult",
     "compare",
+    "compare_models",
     "plan",
     "render",
     "scale",
     "score",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Budget": "cotkit.run.budget",
     "Comparison": "cotkit.analysis.values",
     "CotkitError": "cotkit.errors",
     "Forecast": "cotkit.workflows.plan",
+    "ModelContrasts": "cotkit.analysis.scale.contrasts",
     "Resources": "cotkit.run.budget",
     "RunOptions": "cotkit.run.spec",
     "Scale": "cotkit.analysis.scale.values",
     "ScoreResult": "cotkit.api",
     "compare": "cotkit.api",
+    "compare_models": "cotkit.api",
     "plan": "cotkit.api",
     "render": "cotkit.report",
     "scale": "cotkit.api",

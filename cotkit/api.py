@@ -1,4 +1,4 @@
-"""The functions for other evaluation code: ``compare``, ``plan``, ``scale`` and ``score``."""
+"""The functions for other evaluation code: ``compare``, ``scale``, ``score`` and their like."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from cotkit.analysis.scale.grid import Axis
 from cotkit.analysis.scale.values import Scales
@@ -39,6 +39,9 @@ from cotkit.workflows.compare import Emit, run_spec
 from cotkit.workflows.completions_file import DEFAULT_ARM, read_items
 from cotkit.workflows.plan import Forecast, plan_spec
 from cotkit.workflows.score import Missing, ScoreQuestion, score_completions
+
+if TYPE_CHECKING:
+    from cotkit.analysis.scale.contrasts import ModelContrasts  # whose analysis imports numpy
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., object])
 
@@ -278,11 +281,10 @@ def scale(
     from cotkit.workflows.scale import ScaleOptions, scale_models
 
     ladder = family_models(models) if isinstance(models, str) else models
-    benches = [bench] if isinstance(bench, str) or not isinstance(bench, Sequence) else bench
     result = scale_models(
         _make_spec(scale, ladder, options, model=GIVEN_IN_PYTHON, strategies=list_specs(strategy)),
-        [model if isinstance(model, str) else _resolve_backend(model) for model in ladder],
-        [pair for each in benches for pair in _name_benchmarks(each)],
+        _resolve_models(ladder),
+        _name_benchmarks(bench),
         ScaleOptions(
             axis=x,
             assume_sustained=assume_sustained,
@@ -298,6 +300,66 @@ def scale(
         resources=resources,
     )
     return Scales(result.scales)
+
+
+@_list_options(without=frozenset({"stop_when", "exemplar_seeds"}))
+def compare_models(
+    model: str | Backend | Foreign | Sequence[str | Backend | Foreign],
+    reference: str | Backend | Foreign | Sequence[str | Backend | Foreign],
+    strategy: str | Sequence[str] = DEFAULT_STRATEGY,
+    bench: str | Benchmark | Sequence[str | Benchmark] = DEFAULT_BENCH,
+    *,
+    x: Axis = "params",
+    resources: Resources = NO_LIMITS,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+    **options: Unpack[RunKeywords],
+) -> tuple[ModelContrasts, ...]:
+    """Compare two models, or two ladders, on the same problems: does a strategy help one more?
+
+    Args:
+        model: a name or an object as of :func:`compare`, or a sequence of them: a ladder.
+        reference: what it is compared with; of ladders, those of equal size are.
+        strategy: as of :func:`compare`.
+        bench: one benchmark, or several.
+        x: what size means, of ladders.
+        resources: as of :func:`scale`.
+        log_dir: as of :func:`compare`.
+        on_event: as there.
+
+    Returns:
+        For each benchmark the differences of solve rates and of gains, with simultaneous
+        intervals; :func:`cotkit.render` writes them. Attempts that failed are named in its notes.
+
+    Raises:
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+    """
+    from cotkit.workflows.contrasts import LadderSide
+    from cotkit.workflows.contrasts import compare_models as contrast_sides
+    from cotkit.workflows.scale import ScaleOptions
+
+    sides = [
+        side if isinstance(side, Sequence) and not isinstance(side, str) else [side]
+        for side in (model, reference)
+    ]
+    models = list(itertools.chain.from_iterable(sides))
+    first, second = (LadderSide(name=None, models=(*_resolve_models(side),)) for side in sides)
+    result = contrast_sides(
+        _make_spec(
+            compare_models,
+            models,
+            options,
+            model=GIVEN_IN_PYTHON,
+            strategies=list_specs(strategy),
+        ),
+        (first, second),
+        _name_benchmarks(bench),
+        ScaleOptions(axis=x) if len(models) > 2 else None,
+        log_dir=log_dir,
+        emit=on_event,
+        resources=resources,
+    )
+    return result.contrasts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,8 +448,16 @@ def _resolve_benchmark(bench: str | Benchmark) -> Benchmark:
     return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
 
 
-def _name_benchmarks(bench: str | Benchmark) -> list[tuple[str, Benchmark]]:
+def _resolve_models(models: Sequence[str | Backend | Foreign]) -> list[str | Backend]:
+    return [model if isinstance(model, str) else _resolve_backend(model) for model in models]
+
+
+def _name_benchmarks(
+    benches: str | Benchmark | Sequence[str | Benchmark],
+) -> list[tuple[str, Benchmark]]:
     """Return (spec, benchmark) for each spec of a text, or an object under its name."""
-    if isinstance(bench, str):
-        return [(spec, _resolve_benchmark(spec)) for spec in list_specs(bench)]
-    return [(bench.name, bench)]
+    if isinstance(benches, str):
+        return [(spec, _resolve_benchmark(spec)) for spec in list_specs(benches)]
+    if isinstance(benches, Sequence):
+        return [pair for bench in benches for pair in _name_benchmarks(bench)]
+    return [(benches.name, benches)]

@@ -15,6 +15,7 @@ import json
 import math
 import re
 import stat
+import sys
 import tomllib
 import zipfile
 import zlib
@@ -521,9 +522,10 @@ class ZipFile:
         """
         self._place = Location(file=path, hint=hint)
         open_file(path, hint=hint).close()
+        module, self._reads_zstandard, self._faults = _find_zipfile()
         try:
-            self._archive = zipfile.ZipFile(_DirectoryLimit(path))
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as broken:
+            self._archive = module.ZipFile(_DirectoryLimit(path))
+        except (zipfile.BadZipFile, *self._faults, OSError, ValueError, RuntimeError) as broken:
             problem = f"not a zip archive: {first_line(broken)}"
             raise self._place.make_error(problem) from broken
         pairs: Pairs = [(info.filename, None) for info in self._archive.infolist()]
@@ -553,7 +555,7 @@ class ZipFile:
                 content = read_limited(stream, place)
         except CotkitError:
             raise
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as broken:
+        except (*self._faults, OSError, EOFError, ValueError, RuntimeError) as broken:
             raise place.make_error(f"damaged: {first_line(broken)}") from broken
         self._budget -= len(content)
         if self._budget < 0:
@@ -561,52 +563,35 @@ class ZipFile:
         return content
 
     def _open(self, info: zipfile.ZipInfo, place: Location) -> IO[bytes]:
-        if info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            return self._archive.open(info)
-        if info.compress_type != _ZSTANDARD:
+        if info.compress_type == _ZSTANDARD and not self._reads_zstandard:
+            hint = f"pip install 'cotkit[data]'{f', or {place.hint}' if place.hint else ''}"
+            raise place.make_error("compressed by zstandard", hint=hint)
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, _ZSTANDARD}:
             raise place.make_error(
                 f"compressed in a way that is not read (method {info.compress_type})"
             )
-        try:
-            import zstandard
-        except ModuleNotFoundError:
-            hint = f"pip install zstandard{f', or {place.hint}' if place.hint else ''}"
-            raise place.make_error("compressed by zstandard", hint=hint) from None
-        if info.compress_size > MAX_FILE_BYTES:
-            raise place.make_error(f"longer than {format_bytes(MAX_FILE_BYTES)}")
-        file = cast("IO[bytes]", self._archive.fp)
-        file.seek(info.header_offset)
-        header = file.read(_LOCAL_HEADER_BYTES)
-        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        file.seek(lengths, io.SEEK_CUR)
-        packed = b""
-        while len(packed) < info.compress_size and (
-            piece := file.read(min(1 << 20, info.compress_size - len(packed)))
-        ):
-            packed += piece
-        return cast("IO[bytes]", _ZstandardReader(packed, zstandard))
+        return self._archive.open(info)
 
 
 _ZSTANDARD = 93
-"""Inspect compresses the members of its logs so; ``zipfile`` reads it from Python 3.14 on."""
-_LOCAL_HEADER_BYTES = 30
-_MAX_WINDOW_BYTES = 1 << 26
+"""Inspect compresses the members of its logs so."""
 
 
-class _ZstandardReader(io.RawIOBase):
-    """A stream whose damage is an OSError, as that of every other."""
+def _find_zipfile() -> tuple[Any, bool, tuple[type[Exception], ...]]:
+    """Return a module like ``zipfile``, whether it reads zstandard, and its faults.
 
-    def __init__(self, packed: bytes, zstandard: Any) -> None:  # noqa: ANN401 - a module
-        super().__init__()
-        unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-        self._stream = unpacker.stream_reader(packed, read_across_frames=True)
-        self._error: type[Exception] = zstandard.ZstdError
+    Python's own does from 3.14 on, before that its copy in ``backports.zstd``.
+    """
+    try:
+        if sys.version_info >= (3, 14):
+            from compression.zstd import ZstdError
 
-    def read(self, size: int = -1, /) -> bytes:
-        try:
-            return self._stream.read(size)
-        except self._error as broken:
-            raise OSError(first_line(broken)) from broken
+            return zipfile, True, (zipfile.BadZipFile, ZstdError)
+        from backports.zstd import ZstdError
+        from backports.zstd import zipfile as newer_zipfile
+    except ImportError:
+        return zipfile, False, (zipfile.BadZipFile,)
+    return newer_zipfile, True, (newer_zipfile.BadZipFile, ZstdError)
 
 
 # Numbers that are written as text.

@@ -215,6 +215,13 @@ def _read_lock(path: Path) -> dict[str, str]:
 # Our own exemplars: one released file for ``few-shot`` and ``cot``.
 
 
+@functools.cache
+def exemplar_sets() -> tuple[str, ...]:
+    """Return the names of the released sets, which any benchmark may show: ``dates``, ..."""
+    files = [name.split(".") for name in locked_files() if name.startswith("exemplars.")]
+    return tuple(sorted(name for _, name, *_ in files if name not in {"least-to-most", "program"}))
+
+
 def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[Exemplar, ...]:
     """Read the first k of the released exemplars, in their released order.
 
@@ -224,7 +231,8 @@ def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[E
     lines = read_locked(f"exemplars.{domain}.v{version}.jsonl").splitlines()
     if not 1 <= k <= len(lines):
         raise UsageError(
-            f"{k} built-in exemplars asked, there are 1 to {len(lines)}",
+            f"{k} {'built-in' if domain == 'math' else domain} exemplars asked, "
+            f"there are 1 to {len(lines)}",
             hint="--exemplars train:K draws from the benchmark's train split",
         )
     return tuple(Exemplar(**json.loads(line)) for line in lines[:k])

@@ -49,6 +49,12 @@ _BARE_PARAMETERS = {
     "bbq": "category",
     "mmlu": "subject",
     "lm-eval": "path",
+    "hub": "set",
+    "gym": "generator",
+    "p-true": "run",
+    "mgsm": "language",
+    "arc": "level",
+    "gpqa": "subset",
     "jsonl": "path",
 }
 """Name -> its parameter that may be written first and bare: ``bigbench:emoji_movie``."""

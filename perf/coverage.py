@@ -2,10 +2,12 @@
 
     python perf/coverage.py OUT.jsonl [--runs 10000] [--quick]
     python perf/coverage.py OUT.jsonl --table
+    python perf/coverage.py --rates [--runs 2000]
 
 A finished cell is one line of OUT.jsonl and is not simulated again; ``--quick`` takes the cells of
 the test suite only; ``--table`` prints the table of docs/statistics.md of what is there. A cell of
-10,000 runs takes seconds: runs are columns, and 250 of them share their resamples.
+10,000 runs takes seconds: runs are columns, and 250 of them share their resamples. ``--rates``
+prints the table of rare solve rates over chance.
 
 The world: in each cluster the solve rate of either arm is drawn from a beta distribution of its own
 (so that answers of one cluster correlate by the ICC, and arms do not share what makes a cluster
@@ -25,8 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from cotkit.stats.bootstrap import Floats, clustered_means
+from cotkit.analysis.samples import rate_interval
+from cotkit.stats.bootstrap import Floats, bootstrap_t, clustered_means
 from cotkit.stats.hypotheses import sidak_level
+from cotkit.stats.intervals import Interval
 
 LEVELS = (0.95, sidak_level(0.95, 6))
 """Of one interval; of one of six sizes."""
@@ -180,14 +184,55 @@ def print_tables(cells: dict[Cell, Coverage]) -> None:
             print(f"| {clusters} | {size} | {icc:g} | {' | '.join(shown)} |")
 
 
+def print_rates(runs: int) -> None:
+    """Print how often the interval of one rare rate in clusters holds it at 95 %, by procedure."""
+    print("| clusters | each | ICC | rate | no end | bootstrap-t alone | with flips | Wilson |")
+    print("|---|---|---|---|---|---|---|---|")
+    axes = product((30, 53, 100), ("1", "6", "unequal"), (0, 0.5, 0.95), (0.01, 0.03, 0.1))
+    for clusters, size, icc, rate in axes:
+        if size == "1" and icc:
+            continue
+        cell = Cell(clusters=clusters, size=size, icc=icc, control=0, gain=rate)
+        rng = np.random.default_rng(list(json.dumps(asdict(cell)).encode()))
+        columns = np.repeat(sizes_of(cell)[:, None], runs, axis=1)
+        hits = draw_correct(rate, icc, columns, rng)
+        ends: list[Floats] = []
+        for procedure in (bootstrap_t, clustered_means):
+            parts = [
+                procedure(hits[:, i : i + BATCH], columns[:, i : i + BATCH], 0.95, N_RESAMPLES, rng)
+                for i in range(0, runs, BATCH)
+            ]
+            ends.append(np.concatenate([[part.low, part.high] for part in parts], axis=1))
+        n_no_end = int((ends[0][1] - ends[0][0] == 2).sum())
+        names = np.repeat(np.arange(clusters), columns[:, 0].astype(int)).tolist()
+        wilson: list[Interval] = []
+        for solved in hits.T.astype(int).tolist():
+            pairs = zip(solved, columns[:, 0].astype(int).tolist(), strict=True)
+            scores = [float(i < right) for right, n in pairs for i in range(n)]
+            wilson.append(rate_interval(scores, len(scores), 0.95, names))
+        ends.append(np.array([[i.low for i in wilson], [i.high for i in wilson]]))
+        texts = [
+            f"{100 * np.mean((low <= rate) & (rate <= high)):.1f} (±{50 * np.mean(high - low):.0f})"
+            for low, high in np.clip(ends, 0, 1)
+        ]
+        row = (clusters, size, f"{icc:g}", f"{100 * rate:g} %", f"{100 * n_no_end / runs:.0f} %")
+        print(f"| {' | '.join(map(str, (*row, *texts)))} |", flush=True)
+
+
 def main() -> None:
     """Simulate what is missing, or print what is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--rates", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
+    if options.rates:
+        print_rates(options.runs)
+        return
+    if options.out is None:
+        parser.error("OUT.jsonl is missing")
     finished = load(options.out)
     if options.table:
         print_tables(finished)

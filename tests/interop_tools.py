@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import REPOSITORY
 
 INSPECT, LM_EVAL = "COTKIT_INSPECT_PYTHON", "COTKIT_LM_EVAL_PYTHON"
-"""Environment variables that name them; `make interop` sets both."""
+TRACKERS = "COTKIT_TRACKERS_PYTHON"
+"""Environment variables that name them; `make interop` sets all."""
 
 _MARK = "RESULT "
 

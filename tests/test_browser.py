@@ -191,6 +191,31 @@ def set_width(tab: Browser, width: int) -> None:
     )
 
 
+def test_the_list_of_runs_is_filtered_and_opens_a_report(tab: Browser, tmp_path: Path) -> None:
+    logs, pages = ["--log-dir", str(tmp_path / "logs")], tmp_path / "pages"
+    for size in ("1b", "70b"):
+        run("compare", "--model", f"simulated/{size}", "--limit", "8", "--display", "none", *logs)
+    run("view", "--out", str(pages), *logs)
+    before = len(tab.events)
+    tab.open((pages / "index.html").as_uri() + "#gate=nothing&search=")
+    assert tab.run(COUNT) == "2 of 2 runs"
+    choose(tab, "f-search", "70B fewshot")
+    assert tab.run(COUNT) == "0 of 2 runs"
+    choose(tab, "f-search", "70B few-shot")
+    assert tab.run(COUNT) == "1 of 2 runs"
+    assert tab.run("location.hash") == "#search=70B+few-shot"
+    choose(tab, "f-model", "simulated/1b")
+    assert tab.run(COUNT) == "0 of 2 runs"
+    tab.open((pages / "index.html").as_uri() + "?again#search=70b")
+    assert tab.run(COUNT) == "1 of 2 runs"
+    tab.run("document.querySelector('.runs li:not([hidden]) a').click()")
+    tab.wait("document.getElementById('words') !== null")
+    anchors = "[...document.querySelectorAll('.note a')].map(a => a.hash.slice(1))"
+    assert tab.run(f"{anchors}.every(id => document.getElementById(id))")
+    assert not outside(tab.events[before:])
+    assert not complaints(tab.events[before:])
+
+
 def test_dark_is_dark(tab: Browser, report: Path) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     tab.open(report.as_uri() + "?light")

@@ -89,6 +89,25 @@ def test_a_chance_of_0_or_1_is_exact_too(chance: float) -> None:
     assert same.p_value == 1
 
 
+@pytest.mark.parametrize("level", [0.95, 0.95 ** (1 / 6), 0.9995])
+@pytest.mark.parametrize("n_clusters", [30, 53, 60])
+@pytest.mark.parametrize("n_odd", [0, 1, 2, 3])
+def test_rare_hits_and_misses_have_an_interval_in_clusters(
+    n_odd: int, n_clusters: int, level: float
+) -> None:
+    scores = [1.0] * n_odd + [0.0] * (60 - n_odd)
+    clusters = [f"c{i % n_clusters}" for i in range(60)]
+    few = gain_over_chance(scores, 1 / 3, level, clusters)
+    assert few.interval.high - few.interval.low < 0.5
+    assert few.interval.low <= n_odd / 60 - 1 / 3 <= few.interval.high
+    assert (few.interval.high < 0) == (few.p_value < 1 - level)
+    many = gain_over_chance([1 - score for score in scores], 2 / 3, level, clusters)
+    assert many.interval.low == pytest.approx(-few.interval.high)
+    assert many.p_value == pytest.approx(few.p_value)
+    shares = gain_over_chance([0.2 * score for score in scores], 1 / 3, level)
+    assert shares.interval.high < 0
+
+
 def test_compare_takes_chance_as_exact(tmp_path: Path) -> None:
     comparison = cotkit.compare(
         "simulated/30b",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cotkit.cli.config import VARIABLES
 from tests.conftest import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -72,6 +73,16 @@ def test_local_links_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_links_of_the_readme_work_on_a_package_index() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+    assert len(targets) > 40
+    for target in targets:
+        assert target.startswith("https://"), target
+        ours = re.fullmatch(r"https://\S+/cotkit/cotkit/(?:(?:blob|tree)/)?main/(\S+)", target)
+        assert ours is None or (REPOSITORY / ours[1]).exists(), target
+
+
 def test_no_machine_path_is_published() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], capture_output=True, text=True, check=True, cwd=REPOSITORY
@@ -86,6 +97,8 @@ def test_the_reference_names_every_variable_and_exit_status() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "cotkit").rglob("*.py")]
     variables = {name for source in sources for name in re.findall(r"COTKIT_[A-Z_]+", source)}
     assert variables == set(re.findall(r"^\| `(COTKIT_[A-Z_]+)`", page, re.MULTILINE))
+    assert variables == {name for name in VARIABLES if name.startswith("COTKIT_")}
+    assert [name for name in VARIABLES if name not in page] == []
     errors = (REPOSITORY / "cotkit" / "errors.py").read_text(encoding="utf-8")
     statuses = set(re.findall(r"exit_code.* = (\d+)", errors))
     assert statuses <= set(

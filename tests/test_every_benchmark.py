@@ -128,6 +128,10 @@ BENCHES: dict[str, tuple[str, ...]] = {
 NOT_OFFLINE = {
     "bbq": "its files are pinned by their hash, and none is ours to copy",
     "gsm-symbolic": "made by another package",
+    "gym": "made by another package",
+    "auto-cot": "made of another: tests/test_exemplars.py makes one",
+    "p-true": "made of a run: tests/test_hub.py makes one",
+    "hub": "tests/test_hub.py has a hub",
 }
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import zstandard
+
+if sys.version_info >= (3, 14):
+    import zipfile as new_zipfile
+else:
+    from backports.zstd import zipfile as new_zipfile
 
 from cotkit.analysis.scale.grid import ArmOutcomes, ArmTotals
 from cotkit.errors import BadInputError, CotkitError, UsageError
@@ -20,6 +25,7 @@ from cotkit.interop.ladders import parse_source, read_sources
 from cotkit.interop.recorded import compare_recorded
 from cotkit.interop.results import pair_arms
 from cotkit.workflows.ladder import read_sizes
+from tests.conftest import Cotkit
 
 HUB = "Qwen/Qwen2.5-7B"
 
@@ -197,21 +203,13 @@ def test_a_zipped_log_says_the_same_as_a_plain_one(tmp_path: Path) -> None:
 
 
 def pack_by_zstandard(plain: Path, packed: Path) -> None:
-    """As Inspect writes its archives, which Python's zipfile cannot before 3.14."""
-    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w") as new:
+    """As Inspect writes its archives."""
+    with (
+        zipfile.ZipFile(plain) as old,
+        new_zipfile.ZipFile(packed, "w", new_zipfile.ZIP_ZSTANDARD) as new,
+    ):
         for info in old.infolist():
-            new.writestr(info.filename, zstandard.ZstdCompressor().compress(old.read(info)))
-    content = bytearray(packed.read_bytes())
-    with zipfile.ZipFile(packed) as new:
-        starts = [info.header_offset for info in new.infolist()]
-        at = new.start_dir
-    for start in starts:
-        content[start + 8 : start + 10] = (93).to_bytes(2, "little")
-    for _ in starts:
-        content[at + 10 : at + 12] = (93).to_bytes(2, "little")
-        lengths = [int.from_bytes(content[at + i : at + i + 2], "little") for i in (28, 30, 32)]
-        at += 46 + sum(lengths)
-    packed.write_bytes(content)
+            new.writestr(info.filename, old.read(info))
 
 
 RATES = "model,family,params,bench,strategy,n_items,value,metric\n"
@@ -347,7 +345,7 @@ def test_an_archive_that_is_none_and_one_that_nothing_reads(
         read_sources([f"cot=inspect:{tmp_path / 'x.eval'}"])
     inspect_log(tmp_path / "y.eval", {"s0": ["C"]})
     pack_by_zstandard(tmp_path / "y.eval", tmp_path / "z.eval")
-    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
     with pytest.raises(BadInputError, match=r"inspect log convert .*z.eval --to json"):
         read_sources([f"cot=inspect:{tmp_path / 'z.eval'}"])
 
@@ -567,3 +565,83 @@ def test_a_size_that_is_given_twice_is_refused() -> None:
     assert read_sizes(["m=7B", "m=7,000,000,000"]) == {"m": 7 * 10**9}
     with pytest.raises(UsageError, match="two sizes"):
         read_sizes(["m=7B", "m=8B"])
+
+
+def solved_log(path: Path, steps: Sequence[str], n_right: int, **changed: object) -> str:
+    samples = [
+        {
+            "id": i,
+            "input": f"What is {i} plus 34?",
+            "target": str(i + 34),
+            "scores": {"match": {"value": "C" if i < n_right else "I", "answer": str(i + 34)}},
+            "model_usage": {
+                "m": {"input_tokens": 90, "input_tokens_cache_read": 10, "output_tokens": 20 + i}
+            },
+            "working_time": 2.0,
+            "output": {
+                "choices": [
+                    {
+                        "message": {"content": f"It is {i + 34 if i < n_right else 1}"},
+                        "stop_reason": "stop",
+                    }
+                ]
+            },
+        }
+        for i in range(30)
+    ]
+    page = {
+        "version": 2,
+        "status": "success",
+        "eval": {"task": "sums", "model": "m", **changed},
+        "plan": {"steps": [{"solver": name} for name in steps]},
+        "samples": samples,
+    }
+    path.write_text(json.dumps(page), encoding="utf-8")
+    return str(path)
+
+
+def test_arms_are_called_by_solver_or_task_and_measured_against_their_control(
+    tmp_path: Path,
+) -> None:
+    cot = solved_log(tmp_path / "a.json", ["system_message", "chain_of_thought", "generate"], 28)
+    plain = solved_log(tmp_path / "b.json", ["generate"], 3)
+    found = compare_recorded([cot, plain])
+    (verdict,) = found.verdicts
+    assert (verdict.gain.arm, verdict.gain.control) == (
+        "system_message+chain_of_thought",
+        "generate",
+    )
+    assert verdict.gain.label == "helps"
+    cell = found.cells[0]
+    assert (cell.prompt_tokens, cell.generated_tokens) == (100, 34.5)
+    assert not [note for note in found.notes if "how many tokens" in note]
+    ours = solved_log(
+        tmp_path / "c.json", [], 20, solver="cotkit/cot", solver_args={"calculator": True}
+    )
+    shot = solved_log(tmp_path / "d.json", [], 3, solver="cotkit/few-shot")
+    gain = compare_recorded([ours, shot]).verdicts[0].gain
+    assert (gain.arm, gain.control) == ("cot:calculator=True", "few-shot")
+    # two of one name are told apart by what else is known of them, and then by their file
+    again = solved_log(tmp_path / "e.json", ["generate"], 9, task="more")
+    assert [cell.arm for cell in compare_recorded([plain, again]).cells] == [
+        "sums generate",
+        "more generate",
+    ]
+    same = solved_log(tmp_path / "f.json", ["generate"], 9)
+    assert [cell.arm for cell in compare_recorded([plain, same]).cells] == ["b", "f"]
+
+
+def test_a_page_of_what_other_tools_ran(tmp_path: Path, command: Cotkit) -> None:
+    pytest.importorskip("matplotlib")
+    files = [
+        solved_log(tmp_path / "a.json", ["chain_of_thought"], 28),
+        solved_log(tmp_path / "b.json", ["generate"], 3),
+    ]
+    sources = [word for file in files for word in ("--from", file)]
+    ended = command("compare", *sources, "--html", str(tmp_path / "x.html"))
+    assert ended.code == 0, ended.err
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "chain_of_thought" in page
+    assert "It is 34" in page
+    refused = command("compare", *sources, "--limit", "3")
+    assert refused.code == UsageError.exit_code

@@ -25,12 +25,22 @@ from transformers import (  # noqa: E402 - after the skips
     GenerationConfig,
 )
 
-from cotkit.backends.hf import Hf, attention, batch, engine  # noqa: E402
+from cotkit.backends.hf import (  # noqa: E402
+    Hf,
+    attention,
+    batch,
+    engine,
+    source,
+)
 from cotkit.backends.hf.batch import Batch  # noqa: E402
-from cotkit.backends.hf.forward import Context  # noqa: E402
+from cotkit.backends.hf.forward import Context, Network, _free_bytes  # noqa: E402
 from cotkit.backends.hf.prefix_tree import PrefixTree, plan_nodes  # noqa: E402
 from cotkit.backends.hf.sequence import Sequence, Transcript  # noqa: E402
-from cotkit.backends.hf.source import choose_placement  # noqa: E402
+from cotkit.backends.hf.source import (  # noqa: E402
+    Placement,
+    choose_placement,
+    choose_replicas,
+)
 from cotkit.backends.hf.workers import Replicas  # noqa: E402
 from cotkit.benchmarks import load_benchmark  # noqa: E402
 from cotkit.errors import (  # noqa: E402
@@ -837,3 +847,104 @@ def test_a_real_model_agrees_step_by_step_with_generate(
         Hf(model="smollm2-135m", dtype="float32", device="cpu"), [ask(p, most(24)) for p in prompts]
     )
     agree(seen, prompts, steps(folder, prompts, 24))
+
+
+def test_an_adapter_is_merged_into_the_weights(models: dict[str, Path], tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    model = AutoModelForCausalLM.from_pretrained(models["llama"])
+    config = peft.LoraConfig(r=4, lora_alpha=32, target_modules=["q_proj", "down_proj"])
+    adapted = peft.get_peft_model(model, config)
+    torch.manual_seed(3)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    adapted.save_pretrained(tmp_path / "adapter")
+    merged = tmp_path / "merged"
+    build_tiny_model(merged)
+    adapted.merge_and_unload().save_pretrained(merged)
+    backend = float32(model=str(models["llama"]), adapter=str(tmp_path / "adapter"))
+    plain = float32(model=str(models["llama"]))
+    assert backend.info.settings["adapter"].startswith("peft ")
+    assert "adapter" not in plain.info.settings
+    (found,), (other,) = (run(each, [ask(SHARED, most(24))]) for each in (backend, plain))
+    assert [(found.text, found.n_generated_tokens)] == reference(merged, (SHARED,), 24)
+    assert found.text != other.text
+
+
+def test_attention_of_transformers_runs_in_padded_rows(models: dict[str, Path]) -> None:
+    backend = float32(model=str(models["mistral"]), attn_implementation="eager")
+    assert backend.info.settings["attn_implementation"] == "eager"
+    prompts = tuple(SHARED + ending for ending in ENDINGS[:3])
+    got = run(backend, [ask(prompt, most(12)) for prompt in prompts])
+    assert [(c.text, c.n_generated_tokens) for c in got] == reference(
+        models["mistral"], prompts, 12
+    )
+
+
+CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_code_of_a_model_runs_where_the_user_says_so(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path / "own")
+    (plain,) = run(float32(model=str(folder)), [ask(SHARED, most(8))])
+    (folder / "own.py").write_text(CODE)
+    path = folder / "config.json"
+    names = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    config = json.loads(path.read_text()) | {"model_type": "own", "auto_map": names}
+    path.write_text(json.dumps(config))
+    (refused,) = run(float32(model=str(folder)), [ask(SHARED, most(8))])
+    assert isinstance(refused, ModelLoadError)
+    assert "\n" not in str(refused)
+    backend = float32(model=str(folder), trust_remote_code=True)
+    (answer,) = run(backend, [ask(SHARED, most(8))])
+    assert answer.text == plain.text
+    before = backend.info.settings["trust_remote_code"]
+    (folder / "own.py").write_text(CODE + "# changed\n")
+    assert (
+        Hf(model=str(folder), trust_remote_code=True).info.settings["trust_remote_code"] != before
+    )
+
+
+@pytest.mark.parametrize(
+    ("cards", "device", "expected", "why"),
+    [
+        ([], "cpu", 1, "no card"),
+        ([(9, 80 * 10**9)] * 8, "cuda", 8, "each holds it"),
+        ([(9, 80 * 10**9)] * 8, "cuda:0", 1, "one was named"),
+        ([(9, 8 * 10**9)] * 8, "cuda", 1, "none holds it: it is spread"),
+        ([(9, 80 * 10**9), (7, 8 * 10**9)], "cuda", 1, "one of them does not"),
+    ],
+)
+def test_as_many_replicas_as_cards_that_hold_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+    cards: list[tuple[int, int]],
+    device: str,
+    expected: int,
+    why: str,
+) -> None:
+    monkeypatch.setattr(source, "_cuda_cards", lambda: cards)
+    placement = Placement(device=device, dtype="bfloat16", spread=device == "cuda")
+    assert choose_replicas(placement, 7 * 10**9) == expected, why
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"), [(["cuda:0"], 10), (["cuda:0", "cuda:1"], 14), (["cuda:1"], 7)]
+)
+def test_memory_is_counted_on_the_cards_that_hold_the_model(
+    monkeypatch: pytest.MonkeyPatch, devices: list[str], expected: int
+) -> None:
+    class Parameter:
+        def __init__(self, device: str) -> None:
+            self.device = torch.device(device)
+
+    free = {torch.device("cuda:0"): (10, 80), torch.device("cuda:1"): (7, 80)}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free.__getitem__)
+    model: Any = torch.nn.Module()
+    monkeypatch.setattr(model, "parameters", lambda: map(Parameter, devices), raising=False)
+    assert _free_bytes(Network(model=model, device=torch.device(devices[0]))) == expected

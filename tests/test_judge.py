@@ -78,7 +78,7 @@ def test_another_judge_is_another_run_of_the_same_samples(tmp_path: Path) -> Non
 
 def test_a_stored_run_keeps_its_judge(command: Cotkit, tmp_path: Path) -> None:
     first = command(*RUN, *BEST, "--judge", "simulated/100b", "--judge-budget-tokens", "200")
-    assert first.code == 6, first.err
+    assert first.code == 75, first.err
     run = first.err.partition("cotkit resume ")[2].split()[0]
     resumed = command("resume", run, "--display", "none")
     assert resumed.code == 0, resumed.err

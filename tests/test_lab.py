@@ -139,6 +139,61 @@ def test_every_answer_is_right_and_both_kinds_and_all_numbers_of_steps_occur() -
     assert kinds == {False, True}
 
 
+CONVERSATION = re.compile(
+    r"(?P<header>Answer [^<]*<number>\.\n\n)(?P<exemplars>(?:Q: .*\nA: .*\n\n)*)"
+    r"Q: (?P<question>.*)\nA:(?P<cue> The answer is)?<end><assistant>"
+    r"<think>(?P<thought>[\s\S]*?)</think>\n\n(?P<chain>.*?)"
+    r"(?P<line> The answer is )?(?P<answer>-?\d+)\.<end><user>"
+)
+
+
+def test_conversations_are_as_the_template_renders_them_and_their_thoughts_are_right() -> None:
+    recipe = pocket_recipe.THINKER_RECIPE
+    tokenizer = pocket_recipe.make_tokenizer(recipe.pieces)
+    kinds = set[str]()
+    for step in (0, recipe.long_every - 1):
+        for ids in texts.make_batch(recipe, 1, step).ids.tolist():
+            for found in CONVERSATION.finditer(pocket_recipe.text_of(ids)):
+                prompt = found[0].partition("<end><assistant>")[0]
+                rendered = tokenizer.apply_chat_template(
+                    [{"role": "user", "content": prompt}],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                    enable_thinking=found["thought"] != "\n\n",
+                )
+                assert found[0].startswith(rendered.removeprefix("<user>"))
+                assert bool(found["cue"]) == (not found["exemplars"]) == (not found["line"])
+                signed = found["question"].replace("subtract ", "-").replace("add ", "")
+                terms = list(map(int, re.findall(r"-?\d+", signed)))
+                assert int(found["answer"]) == sum(terms)
+                steps = re.findall(r"(-?\d+) ([-+]) (\d+) = (-?\d+)\.", found["thought"])
+                for left, sign, right, result in steps:
+                    assert int(left) + int(sign + right) == int(result) in np.cumsum(terms)
+                full = len({result for *_, result in steps}) and steps[-1][3] == found["answer"]
+                kinds.add(
+                    "off" if found["thought"] == "\n\n" else "full" if full else "cut or habit"
+                )
+                kinds |= {f"{found['thought'].count('Wait')} waits"}
+                kinds |= {"visible chain"} if found["chain"] else set()
+    assert kinds >= {"off", "full", "cut or habit", "0 waits", "1 waits", "2 waits"}
+    assert "visible chain" in kinds
+
+
+def test_of_a_conversation_what_the_model_writes_by_itself_is_learned() -> None:
+    recipe = pocket_recipe.THINKER_RECIPE
+    batch = texts.make_batch(recipe, 1, 0)
+    pieces = recipe.pieces
+    for ids, learned in zip(batch.ids.tolist(), batch.learned.tolist(), strict=True):
+        writes, kept = False, list[str]()
+        for token, is_learned in zip(ids, learned, strict=True):
+            piece = pieces[token]
+            writes = (writes or piece == pocket_recipe.THINK) and piece != pocket_recipe.USER
+            assert writes or not is_learned
+            assert piece not in {pocket_recipe.WAIT, pocket_recipe.USER} or not is_learned
+            kept += [piece] if is_learned else []
+        assert pocket_recipe.END in kept
+
+
 def test_problems_of_the_benchmark_are_never_trained_on() -> None:
     recipe = replace(RECIPE, max_steps=3, batch_tokens=65_536)  # three steps: repeats are likely
     held_out = {

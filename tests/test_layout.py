@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "prompting": set(),
     "trackers": set(),
-    "benchmarks": {"scoring.canonical"},
+    "benchmarks": {"scoring.canonical", "store", "prompting"},
     "strategies": {"prompting"},
     "backends": {"models", "store.batches"},
     "executors": {"backends", "models"},

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError, UsageError
-from cotkit.labs.pocket.recipe import SIZES, PocketRecipe
+from cotkit.labs.pocket.recipe import SIZES, THINKER, THINKER_RECIPE, PocketRecipe
 from cotkit.labs.pocket.training import PocketJob
 from cotkit.models import cache, catalogue, fetch, gguf
 from cotkit.models import folder as model_folder
@@ -89,14 +89,15 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 def test_our_own_family_is_here_whole_and_small() -> None:
     ours = [entry for entry in catalogue.entries() if entry.shipped]
-    assert len(ours) == len(SIZES)
+    recipes = [*((size, PocketRecipe()) for size in SIZES), (THINKER, THINKER_RECIPE)]
+    assert len(ours) == len(recipes)
     folders = [fetch.ensure_model(entry.name, notify=refuse) for entry in ours]
-    for entry, folder, size in zip(ours, folders, SIZES, strict=True):
+    for entry, folder, (size, how) in zip(ours, folders, recipes, strict=True):
         model_folder.check_folder(folder)
         assert model_folder.n_params(folder) == entry.n_params == size.n_params
         assert model_folder.context_window(folder) == entry.context_tokens
         recipe = json.loads((folder / "recipe.json").read_text())
-        job = PocketJob(recipe=PocketRecipe(), size=size, seed=1, out=folder)
+        job = PocketJob(recipe=how, size=size, seed=1, out=folder)
         assert recipe["fingerprint"] == job.fingerprint, "of this recipe"
     assert sum(file.stat().st_size for one in folders for file in one.iterdir()) < 12_000_000
 
@@ -419,3 +420,39 @@ def test_a_revision_of_the_hubs_cache_goes_and_what_others_use_stays(
         cache.remove_model("org/tiny@gone")
     cache.remove_model("Org/Tiny@main")
     assert cache.list_disk() == []
+
+
+NEOX = {  # width, layers, vocabulary of the embedding
+    "14m": (128, 6, 50304),
+    "31m": (256, 6, 50304),
+    "70m": (512, 6, 50304),
+    "160m": (768, 12, 50304),
+    "410m": (1024, 24, 50304),
+    "1b": (2048, 16, 50304),
+    "1.4b": (2048, 24, 50304),
+    "2.8b": (2560, 32, 50304),
+    "6.9b": (4096, 32, 50432),
+    "12b": (5120, 36, 50688),
+}
+OLMO = {  # width, layers, hidden width, vocabulary, embeddings in and out, norms of a layer
+    "OLMo-1B-hf": (2048, 16, 8192, 50304, 1, 0),
+    "OLMo-7B-hf": (4096, 32, 11008, 50304, 2, 0),
+    "OLMo-2-0425-1B": (2048, 16, 8192, 100352, 2, 4),
+    "OLMo-2-1124-7B": (4096, 32, 11008, 100352, 2, 4),
+    "OLMo-2-1124-13B": (5120, 40, 13824, 100352, 2, 4),
+}
+
+
+@pytest.mark.parametrize("size", NEOX)
+def test_pythias_parameters_are_those_of_its_configuration(size: str) -> None:
+    width, layers, vocabulary = NEOX[size]
+    n = 2 * vocabulary * width + layers * (12 * width**2 + 13 * width) + 2 * width
+    assert catalogue.find_by_hub_id(f"EleutherAI/pythia-{size}").n_params == n  # pyright: ignore[reportOptionalMemberAccess]
+
+
+@pytest.mark.parametrize("name", OLMO)
+def test_olmos_parameters_are_those_of_its_configuration(name: str) -> None:
+    width, layers, hidden, vocabulary, n_embeddings, norms = OLMO[name]
+    layer = 4 * width**2 + 3 * width * hidden + norms * width
+    n = n_embeddings * vocabulary * width + layers * layer + (width if norms else 0)
+    assert catalogue.find_by_hub_id(f"allenai/{name}").n_params == n  # pyright: ignore[reportOptionalMemberAccess]

@@ -25,7 +25,13 @@ from cotkit.run.spec import DEFAULTS, RunKeywords, RunOptions, RunSpec, list_spe
 from tests.conftest import Sums
 
 OPTIONS = {field.name: field for field in dataclasses.fields(RunOptions)}
-FRONT_DOORS: list[Callable[..., object]] = [api.compare, api.plan, api.scale]
+FRONT_DOORS: dict[Callable[..., object], set[str]] = {
+    api.compare: set(),
+    api.plan: set(),
+    api.scale: {"stop_when"},
+    api.compare_models: {"stop_when", "exemplar_seeds"},
+}
+"""Function -> the options that it does not have."""
 STORED_BY_0_1 = (
     '{"baseline":null,"batch":false,"bench":"gsm-mini","exemplar_seed":0,"exemplar_seeds":[],'
     '"exemplars":"builtin:8","generation":{},"likelihood":false,"limit":null,"margin":0.02,'
@@ -45,8 +51,8 @@ def test_signature_and_help_list_every_option_with_its_default(
     function: Callable[..., object],
 ) -> None:
     parameters = inspect.signature(function).parameters
-    expected = set(OPTIONS) - ({"stop_when"} if function is api.scale else set[str]())
-    assert expected <= parameters.keys()
+    expected = set(OPTIONS) - FRONT_DOORS[function]
+    assert expected == set(OPTIONS) & parameters.keys()
     assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     text = inspect.getdoc(function)
     assert text is not None
@@ -61,9 +67,26 @@ def test_signature_and_help_list_every_option_with_its_default(
 def test_an_unknown_option_gets_a_helpful_line(function: Callable[..., object]) -> None:
     model = "simulated" if function is api.scale else "simulated/70b"
     with pytest.raises(UnknownNameError, match="did you mean margin"):
-        function(model, "cot", Sums(n=2), margins=0.1)
+        function(model, "cot", bench=Sums(n=2), margins=0.1)
     with pytest.raises(UnknownNameError, match="did you mean log_dir"):
-        function(model, "cot", Sums(n=2), logdir="x")
+        function(model, "cot", bench=Sums(n=2), logdir="x")
+
+
+def test_two_models_and_two_ladders_are_compared_in_python(tmp_path: Path) -> None:
+    large, small = "simulated/70b", "simulated/1b"
+    (two,) = cotkit.compare_models(large, small, "cot", Sums(n=30), log_dir=tmp_path)
+    assert {large.replace("/", "-"), small.replace("/", "-")} == set(two.names)
+    assert "simulated-70b against simulated-1b" in cotkit.render(two, "table")
+    ladders = cotkit.compare_models(
+        [small, large],
+        [f"{small}:seed=1", f"{large}:seed=1"],
+        "cot",
+        [Sums(n=30), Sums(n=30, name="more")],
+        log_dir=tmp_path,
+    )
+    assert [len(contrasts.of_gains()) for contrasts in ladders] == [2, 2]
+    with pytest.raises(UsageError, match="given twice"):
+        cotkit.compare_models(small, small, "cot", Sums(n=2), log_dir=tmp_path)
 
 
 def test_a_ladder_has_no_stop_rule_and_no_budget() -> None:

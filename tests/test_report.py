@@ -19,6 +19,7 @@ from typing import get_args
 import pytest
 from rich.cells import cell_len
 
+import cotkit
 from cotkit.analysis.scale.contrasts import ContrastLabel
 from cotkit.analysis.scale.values import JumpWord, SizeLabel
 from cotkit.analysis.values import (
@@ -33,10 +34,10 @@ from cotkit.analysis.values import (
     Variant,
     Verdict,
 )
-from cotkit.errors import UnknownNameError
+from cotkit.errors import UnknownNameError, UsageError
 from cotkit.events import AttemptDone, Event, RunEnded, RunStarted, Said
 from cotkit.report import FORMATS as ALL_FORMATS
-from cotkit.report import render
+from cotkit.report import RESULT_FORMATS, render
 from cotkit.report.document import Field, Form, make_table, say_level, say_number
 from cotkit.report.progress import progress_display
 from cotkit.report.terminal import ASCII, UNICODE, StripAxis, axis_for, draw_strip, strip_header
@@ -44,7 +45,8 @@ from cotkit.report.verdicts import VERDICTS
 from cotkit.stats.intervals import Interval
 from cotkit.types import OUTCOMES, Outcome
 
-FORMATS = [form for form in ALL_FORMATS if form != "lm-eval"]  # whose words are another program's
+FORMATS = [form for form in ALL_FORMATS if form not in RESULT_FORMATS]
+"""Those of solve rates alone have the words of other programs."""
 GOLDEN = Path(__file__).parent / "cases" / "report"
 NAN = math.nan
 
@@ -515,3 +517,33 @@ def test_every_verdict_has_words() -> None:
     gains = (Label, SizeLabel, JumpWord, Direction, BesideExact, ContrastLabel)
     unions = (*gains, BiasLabel, FollowingLabel)
     assert set(VERDICTS) == {label for union in unions for label in get_args(union)}
+
+
+def test_the_hub_reads_solve_rates_as_its_own_library_does(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    hub = pytest.importorskip("huggingface_hub")
+    data = pytest.importorskip("huggingface_hub.repocard_data")
+    comparison = cotkit.compare("simulated/70b", "cot", "gsm-mini", limit=30, log_dir=tmp_path)
+    page = yaml.safe_load(render(comparison, "model-index"))
+    name, results = data.model_index_to_eval_results(page["model-index"])
+    assert name == comparison.model
+    for result, cell in zip(results, comparison.cells, strict=True):
+        assert result.metric_value == round(100 * cell.solve_rate, 2)
+        assert (result.dataset_type, result.metric_type) == ("gsm-mini", "exact_match")
+        assert result.metric_args["n"] == cell.n == 30
+        assert result.metric_name.startswith(cell.arm)
+    with pytest.raises(UsageError, match="gsm-mini is none"):
+        render(comparison, "eval-results")
+    odd = replace(comparison, bench="gsm8k", model='a "b": [c]\n#')
+    entries = hub.parse_eval_result_entries(yaml.safe_load(render(odd, "eval-results")))
+    for entry, cell in zip(entries, comparison.cells, strict=True):
+        assert (entry.dataset_id, entry.task_id) == ("openai/gsm8k", "gsm8k")
+        assert entry.value == round(100 * cell.solve_rate, 2)
+        assert f"{cell.arm}, read by flexible, 30 of 150 problems" in entry.notes
+    again = yaml.safe_load(render(odd, "model-index"))
+    assert again["model-index"][0]["name"] == odd.model
+    ladder = cotkit.scale(["simulated/1b", "simulated/8b"], "cot", limit=20, log_dir=tmp_path)
+    models = yaml.safe_load(render(ladder, "model-index"))["model-index"]
+    assert [model["name"] for model in models] == ["simulated-1b", "simulated-8b"]
+    with pytest.raises(UsageError, match="of one model, not 2"):
+        render(ladder, "eval-results")

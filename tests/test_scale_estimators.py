@@ -229,6 +229,25 @@ def test_few_clusters_leave_everything_possible() -> None:
     assert estimates.p_value[0] == 0.25
 
 
+def test_one_cluster_unlike_the_others_leaves_an_interval_and_moves_no_other() -> None:
+    sizes = np.full((40, 2), 5.0)
+    totals = np.zeros((40, 2))
+    totals[0, 0] = 1
+    sizes[8:, 1] = 0
+    totals[:8, 1] = [3, 1, 2, 0, 4, 1, 1, 2]
+    both = clustered_means(totals, sizes, 0.95, 500, np.random.default_rng(0))
+    assert (both.low[0], both.high[0]) == pytest.approx((1 / 200 - least(40), 1 / 200 + least(40)))
+    assert both.p_value[0] > 0.3
+    alone = clustered_means(
+        totals[:, 1:], sizes[:, 1:], 0.95, 500, np.random.default_rng(0)
+    )  # fmt: skip
+    assert (both.low[1], both.high[1]) == (alone.low[0], alone.high[0])
+
+
+def least(n_clusters: int) -> float:
+    return tango(0, 0, n_clusters, 0.95).high
+
+
 @pytest.mark.parametrize(("level", "needed"), [(0.95, 6), (0.95 ** (1 / 6), 8), (0.9, 5), (0.5, 3)])
 def test_fewest_clusters_are_the_fewest_of_which_flips_can_exclude_0(
     level: float, needed: int

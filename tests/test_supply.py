@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
-LOCKS = ["container", "ci", "supply"]
+LOCKS = ["container", "ci", "supply", "docs"]
 
 
 def read_lock(name: str) -> dict[str, tuple[str, list[str]]]:
@@ -57,7 +57,7 @@ def test_the_container_has_what_its_extras_need() -> None:
     assert unmet({**lock, "numpy": ("1.0", [])}, PROJECT["dependencies"]) != []  # it can fail
 
 
-@pytest.mark.parametrize("name", ["ci", "supply"])
+@pytest.mark.parametrize("name", ["ci", "supply", "docs"])
 def test_a_lock_has_what_it_was_made_of(name: str) -> None:
     needs = (REPOSITORY / "requirements" / f"{name}.in").read_text().splitlines()
     assert unmet(read_lock(name), [need for need in needs if not need.startswith("#")]) == []

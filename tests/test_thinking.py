@@ -11,14 +11,18 @@ import pytest
 
 import cotkit
 from cotkit.analysis.values import Comparison
-from cotkit.backends._hosted.thinking import ROOM
+from cotkit.backends._hosted.parameters import rule_for
+from cotkit.backends._hosted.thinking import ROOM, thinking_room
 from cotkit.backends.hf import Hf
 from cotkit.errors import BackendError, UsageError
 from cotkit.identity import canonical_json
 from cotkit.reasoning import MARKS, split_reasoning
+from cotkit.report.html import page
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.backend import build_backend
-from cotkit.types import Decoding, Message, Request
+from cotkit.store import STORE_NAME, Store
+from cotkit.types import Decoding, Message, Request, say_nothing
+from cotkit.workflows.stored_run import load_part
 from tests.conftest import Sums
 from tests.fake_api import Answer, FakeApi
 from tests.tiny_model import build_tiny_model
@@ -137,7 +141,7 @@ CANNOT: list[tuple[str, str, str]] = [
     ("anthropic/claude-haiku-4-5", "512", "a budget from 1024 tokens"),
     ("anthropic/claude-opus-5-5", "off", "it can: on, low"),
     ("openai-api/vllm/m", "1000", "it can: off, on"),
-    ("openai-api/vllm/m", "maybe", "is not off, on, minimal"),
+    ("openai-api/vllm/m", "maybe", "--thinking=maybe is not off, on, minimal"),
 ]
 
 
@@ -149,6 +153,22 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_asked(
         compare(api, "standard", model=model, thinking=setting)
     assert words in str(refused.value)
     assert not api.seen
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("cot:thinking=maybe", "strategy cot:thinking=maybe: thinking=maybe is not off"),
+        ("think-budget:tokens=-1", "strategy think-budget:tokens=-1: tokens is -1"),
+        ("self-consistency:k=0", "strategy self-consistency:k=0: k is 0"),
+    ],
+)
+def test_what_is_wrong_with_a_strategy_is_said_of_what_was_written(
+    strategy: str, words: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_plan(RunSpec(model="m", strategies=(strategy,)), Sums(n=3))
+    assert str(refused.value).startswith(words)
 
 
 def test_a_model_that_thinks_by_itself_has_room_and_a_verdict(api: FakeApi) -> None:
@@ -286,6 +306,34 @@ def test_a_local_thought_ends_at_its_budget(tmp_path: Path) -> None:
     at_once = complete(folder, max_tokens=12, thinking="0")
     assert not at_once.reasoning
     assert at_once.n_generated_tokens == closing + 12
+
+
+def test_a_budget_buys_the_model_that_comes_with_cotkit_its_steps(tmp_path: Path) -> None:
+    bench = "arithmetic:steps=3,digits=1,operators=+-"
+    found = cotkit.compare(
+        "pocket-thinker", "think-budget:tokens=64", bench, limit=12, log_dir=tmp_path
+    )
+    at_once, thought = found.cells
+    assert at_once.thinking_tokens is None
+    assert thought.thinking_tokens is not None
+    assert 15 < thought.thinking_tokens < 40, "its thought ends by itself"
+    assert thought.n_correct >= at_once.n_correct + 6
+    with Store(tmp_path / STORE_NAME) as store:
+        part = load_part(store, store.run(found.run_id), say_nothing)
+    takes = [take for sample in part.samples for take in sample.takes]
+    assert [bool(take.thoughts) for take in takes] == [
+        take.arm == "think-budget:tokens=64" for take in takes
+    ]
+    assert " = " in takes[-1].thoughts[0] or " = " in takes[0].thoughts[0]
+    assert '"thought"' in page([part])
+
+
+def test_a_window_bounds_a_budget() -> None:
+    with pytest.raises(UsageError, match="no room for a prompt in the window of 2,048 tokens"):
+        cotkit.compare("pocket-thinker", "think-budget:tokens=2048", Sums(n=2), limit="all")
+    rule = rule_for("anthropic/claude-haiku-4-5")
+    with pytest.raises(UsageError, match="below the window of 1,000,000"):
+        thinking_room(rule, Decoding(max_tokens=8, thinking="2000000"), model="m")
 
 
 def test_budgets_are_strategies_with_controls() -> None:

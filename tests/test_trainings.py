@@ -18,6 +18,7 @@ from cotkit.analysis.scale.grid import (
     ArmTotals,
     Axis,
     Cell,
+    CountedScores,
     ResultGrid,
     Rung,
     ScaleQuestion,
@@ -69,6 +70,50 @@ def test_trainings_of_a_size_are_shown_one_by_one_and_as_their_mean() -> None:
         assert mean.gain == pytest.approx(sum(gains) / 2)
     assert "about these models: the mean of 2 trainings at 2 of 3 sizes" in answer.sentence
     assert "help" in answer.sentence
+
+
+def test_unreadable_and_failed_answers_of_trainings_are_kept_and_move_the_verdict() -> None:
+    grid = trained((2, 1, 2))
+    cells = dict(grid.cells)
+    for (model, arm), cell in grid.cells.items():
+        assert isinstance(cell, ArmOutcomes)
+        unread = (np.arange(300) % 2 * (arm == "cot")).astype(float)
+        worst = CountedScores(
+            as_arm=cell.correct * 0, as_control=cell.correct + 0, is_lenient=False
+        )
+        has_failed = model.endswith("seed1") and arm == "cot"
+        cells[model, arm] = replace(
+            cell,
+            unreadable=unread,
+            truncated=unread / 2,
+            variants={"reader r": replace(worst, as_arm=cell.correct)}
+            | ({"failed": worst} if has_failed else {})
+            | ({"failed": replace(worst, as_arm=cell.correct)} if arm == "few-shot" else {}),
+        )
+    (answer,) = analysed(replace(grid, cells=cells)).answers
+    for point in answer.points:
+        assert (point.unreadable, point.truncated, point.control_unreadable) == (0.5, 0.25, 0.0)
+    assert answer.points[0].depends_on == ("failed",)  # half of a rate that was no gain
+    assert answer.points[1].depends_on == ("failed",)  # one training, counted as nothing right
+    assert answer.points[2].depends_on == ()  # half of the gain of the other one is left
+
+
+def test_an_arm_of_wrong_labels_is_under_no_ceiling() -> None:
+    rungs = (Rung(model="a", family="f", n_params=10), Rung(model="b", family="f", n_params=99))
+    names = "flipped-labels:fraction=1", "few-shot"
+    cells: dict[tuple[str, str], Cell] = {
+        (rung.model, arm): ArmOutcomes(correct=np.array([1.0] * 95 + [0.0] * 5))
+        for rung in rungs
+        for arm in (*names, "cot")
+    }
+    grid = ResultGrid(bench="b", rungs=rungs, cells=cells, problem_ids=tuple(map(str, range(100))))
+    pairs = (names, ("cot", "few-shot"))
+    scale = analysed(grid, replace(QUESTION, pairs=pairs))
+    assert [[p.is_ceiling for p in answer.points] for answer in scale.answers] == [
+        [False, False],
+        [True, True],
+    ]
+    assert [note for note in scale.notes if "ceiling" in note and "flipped" in note] == []
 
 
 def test_with_three_of_every_size_the_claim_is_about_the_recipe_and_its_intervals_are_wider() -> (

@@ -17,7 +17,7 @@ import pytest
 from pyarrow import feather, ipc, parquet
 from typer.testing import CliRunner
 
-from cotkit.benchmarks import UserFile, load_benchmark
+from cotkit.benchmarks import RowFormat, UserFile, load_benchmark
 from cotkit.benchmarks._files import MAX_LINE_BYTES, iterate_lines
 from cotkit.cli import app
 from cotkit.errors import BadInputError, MissingDependencyError, UsageError
@@ -61,7 +61,7 @@ def test_labels_may_be_numbers_and_are_judged_as_choices(tmp_path: Path) -> None
 
 def test_label_is_another_word_for_answer(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"question": "2 + 2?", "label": "4"})
-    (problem,) = UserFile(path=path, kind="number").problems()
+    (problem,) = UserFile(path=path, format=RowFormat(answer_kind="number")).problems()
     assert (problem.gold, problem.question.choices) == ("4", ())
     path = write(tmp_path / "b.jsonl", {"question": "Q?", "label": "b", "choices": ["x", "y"]})
     (problem,) = UserFile(path=path).problems()
@@ -262,7 +262,7 @@ def test_columns_are_found_by_name_or_as_told(
 
 def test_a_column_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     path = save(tmp_path, ".csv", [{"question": "2?", "answer": "2"}])
-    with pytest.raises(BadInputError, match=r"mine\.csv:2:wert: missing \(the columns are quest"):
+    with pytest.raises(BadInputError, match=r"mine\.csv:2:wert: missing \(.*the columns are quest"):
         load_benchmark(parse_spec(f"{path}:answer=wert")).problems()
 
 

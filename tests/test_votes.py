@@ -19,7 +19,7 @@ from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.samples import count_transitions, vote_curve
 from cotkit.analysis.values import Comparison, Criteria, Transition, VoteCurve
 from cotkit.errors import UsageError
-from cotkit.report import FORMATS, render
+from cotkit.report import FORMATS, RESULT_FORMATS, render
 from cotkit.run import Plan, RunSpec, make_plan
 from cotkit.scoring import score_attempt
 from cotkit.scoring.readers import panel_of
@@ -476,7 +476,7 @@ def test_the_tables_hold_every_number() -> None:
     assert [r["n_samples"] for r in records if r["section"] == "votes"] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("form", sorted({*FORMATS} - {"lm-eval"}))  # it has no such tables
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {*RESULT_FORMATS}))  # it has no such tables
 def test_a_table_without_rows_is_not_there(form: str) -> None:
     titles = {"What correction did", "What more samples bring", '"votes"', "transitions"}
     page = render(both(), form)

@@ -490,3 +490,14 @@ def test_a_forged_manifest_does_not_make_other_weights_the_same(tmp_path: Path) 
     files = {**manifest.files, WEIGHTS: digest}
     model_folder.write_manifest(folder, replace(manifest, files=files))
     assert model_folder.identify_folder(folder) != before
+    again = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")
+    assert model_folder.identify_folder(again) == before, "made anew"
+
+
+def test_what_is_forgotten_of_a_folder_is_found_out_again(tmp_path: Path) -> None:
+    path = write_llama(tmp_path / "mine.gguf")
+    folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")
+    before = model_folder.identify_folder(folder)
+    (tmp_path / "cache" / "fingerprints.json").unlink()
+    assert folder == fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")
+    assert model_folder.identify_folder(folder) == before

@@ -36,6 +36,8 @@ from cotkit.analysis.samples import (
 )
 from cotkit.analysis.sentences import comparison_notes, gain_sentence
 from cotkit.analysis.steps import count_chain_steps, gains_by_steps
+from cotkit.analysis.sweeps import measure_sweeps
+from cotkit.analysis.trends import measure_trends, trend_sentence
 from cotkit.analysis.values import (
     Aside,
     Cell,
@@ -184,11 +186,20 @@ def compare(
         for arm in (() if sequential else arms)
         if arm not in facts.upper_bounds and not is_label_arm(arm, facts.flips)
     ]
+    trends = measure_trends(
+        {arm: score_problems(by_problem[arm]) for arm in (() if sequential else arms)},
+        {row.problem_id: row.cluster for arm in arms for row in by_arm[arm]},
+        level=level,
+    )
     ordered = [row for arm in arms for row in by_arm[arm]]
     single = [row for row in ordered if row.arm not in repeated]
     tags = {problem.question.id: problem.tags for problem in problems}
     ranked = [pair for pair in pairs if pair[0] not in facts.upper_bounds]
     curves = [vote_curve(by_arm[arm], reader) for arm in arms]
+    scores = {arm: score_problems(by_problem[arm]) for arm in candidates}
+    clusters = {row.problem_id: row.cluster for arm in candidates for row in by_arm[arm]}
+    of_arm = {cell.arm: cell for cell in cells}
+    labels = {(v.gain.arm, v.gain.control): v.gain.label for v in verdicts}
     return Comparison(
         run_id=facts.run_id,
         model=facts.model,
@@ -207,7 +218,11 @@ def compare(
             *thinking_notes(rows, arms, facts.thinking),
             *((f"chance: {facts.chance.how}",) if facts.chance else ()),
             *note_mute_readers(gradings),
-            *map(interaction_sentence, interactions),
+            *(
+                interaction_sentence(each, labels.get((each.arm, each.control)))
+                for each in interactions
+            ),
+            *map(trend_sentence, trends),
             *comparison_notes(
                 cells,
                 paired,
@@ -220,6 +235,7 @@ def compare(
         ),
         audits=audits,
         interactions=interactions,
+        trends=trends,
         transitions=tuple(step for arm in arms for step in count_transitions(by_arm[arm])),
         votes=tuple(curve for curve in curves if curve is not None),
         repeats=tuple(
@@ -245,45 +261,40 @@ def compare(
         bias_changes=measure_bias_changes(single, tags, ranked, reader=reader, level=level),
         chains=count_chain_steps(ordered),
         metrics=_measure_all(arms, rows, pairs, problems, level),
-        decision=_decide(
-            {arm: _completed(by_problem[arm]) for arm in candidates},
-            {cell.arm: cell for cell in cells},
-            margin=margin,
-            level=level,
-        ),
+        sweeps=measure_sweeps(scores, clusters, of_arm, margin=margin, level=level),
+        decision=_decide(scores, clusters, of_arm, margin=margin, level=level),
     )
 
 
+def score_problems(attempts: Iterable[_Attempts]) -> dict[str, float]:
+    """Return problem -> share of its attempts that are correct, of those that did not fail."""
+    return {
+        rows[0].problem_id: sum(row.outcome == "correct" for row in rows) / len(rows)
+        for rows in _completed(attempts)
+    }
+
+
 def _decide(
-    attempts: Mapping[str, Sequence[_Attempts]],
+    scores: Mapping[str, Mapping[str, float]],
+    clusters: Mapping[str, str | None],
     cells: Mapping[str, Cell],
     *,
     margin: float,
     level: float,
 ) -> Decision | None:
     """Return which arm to use, by dollars if they are known of every arm, else by tokens."""
-    usd = {arm: usd for arm in attempts if (usd := cells[arm].usd) is not None}
+    usd = {arm: usd for arm in scores if (usd := cells[arm].usd) is not None}
     tokens = {
         arm: (cells[arm].prompt_tokens or 0) + (cells[arm].generated_tokens or 0)
-        for arm in attempts
+        for arm in scores
         if None not in {cells[arm].prompt_tokens, cells[arm].generated_tokens}
     }
-    costs, unit = (usd, "usd") if len(usd) == len(attempts) else (tokens, "tokens")
-    if len(costs) < len(attempts):
+    costs, unit = (usd, "usd") if len(usd) == len(scores) else (tokens, "tokens")
+    if len(costs) < len(scores):
         return None
     return choose_arm(
-        {
-            arm: {
-                rows[0].problem_id: sum(row.outcome == "correct" for row in rows) / len(rows)
-                for rows in by_problem
-            }
-            for arm, by_problem in attempts.items()
-        },
-        {
-            rows[0].problem_id: rows[0].cluster
-            for by_problem in attempts.values()
-            for rows in by_problem
-        },
+        scores,
+        clusters,
         costs,
         "usd" if unit == "usd" else "tokens",
         margin=margin,

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from cotkit.analysis.gains import estimate_gains, measure_sample, number_units
+from cotkit.analysis.gains import PairedSample, estimate_gains, measure_sample, number_units
 from cotkit.analysis.values import Contender, CostUnit, Decision
 from cotkit.stats.hypotheses import sidak_level
 
@@ -39,7 +39,8 @@ def choose_arm(
     arms = [arm for arm, of_arm in scores.items() if of_arm and arm in costs]
     if len(arms) < 2:
         return None
-    limits, needed = _compare_all(arms, scores, clusters, margin=margin, level=level)
+    samples = pair_arms(arms, scores, clusters)
+    limits, needed = bound_shortfalls(arms, samples, margin=margin, level=level)
     rates = {arm: math.fsum(scores[arm].values()) / len(scores[arm]) for arm in arms}
     contenders = tuple(
         Contender(
@@ -69,10 +70,35 @@ def choose_arm(
     )
 
 
-def _compare_all(
+def pair_arms(
     arms: Sequence[str],
     scores: Mapping[str, Mapping[str, float]],
     clusters: Mapping[str, str | None],
+) -> dict[tuple[str, str], PairedSample]:
+    """Return what every two arms scored on the problems that both have, in the order of the arms.
+
+    Args:
+        arms: At least two.
+        scores: Arm -> problem -> what it scored there, 0..1.
+        clusters: Problem -> its cluster; None: it stands alone.
+    """
+    units = number_units({name: clusters.get(name) for arm in arms for name in scores[arm]})
+    return {
+        (first, second): measure_sample(
+            [scores[first][name] for name in both],
+            [scores[second][name] for name in both],
+            [units[name] for name in both],
+            n_units=len(set(units.values())),
+            is_clustered=len({units[name] for name in both}) < len(both),
+        )
+        for first, second in combinations(arms, 2)
+        for both in [[name for name in scores[first] if name in scores[second]]]
+    }
+
+
+def bound_shortfalls(
+    arms: Sequence[str],
+    samples: Mapping[tuple[str, str], PairedSample],
     *,
     margin: float,
     level: float,
@@ -83,25 +109,11 @@ def _compare_all(
     would show it.
     """
     each = 1 - 2 * (1 - sidak_level(level, len(arms) - 1))  # of both sides: an upper end is enough
-    units = number_units({name: clusters.get(name) for arm in arms for name in scores[arm]})
-    pairs = list(combinations(arms, 2))
-    samples = [
-        measure_sample(
-            [scores[first][name] for name in both],
-            [scores[second][name] for name in both],
-            [units[name] for name in both],
-            n_units=len(set(units.values())),
-            is_clustered=len({units[name] for name in both}) < len(both),
-        )
-        for first, second in pairs
-        for both in [[name for name in scores[first] if name in scores[second]]]
-    ]
     limits = dict.fromkeys(arms, -1.0)
     needed = dict.fromkeys(arms, 0)
     never: set[str] = set()
-    for (first, second), sample, estimate in zip(
-        pairs, samples, estimate_gains(samples, each), strict=True
-    ):
+    estimates = estimate_gains(list(samples.values()), each)
+    for ((first, second), sample), estimate in zip(samples.items(), estimates, strict=True):
         ends = ((second, sample.gain, estimate.interval.high),)
         ends += ((first, -sample.gain, -estimate.interval.low),)
         for arm, more, upper in ends:  # what the other of the two solves more than this one

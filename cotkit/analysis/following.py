@@ -131,6 +131,11 @@ def flipped_share(arm: str) -> float:
     return share or 0.0
 
 
+def is_named_label_arm(arm: str) -> bool:
+    """Return whether the name of an arm says that it shows wrong labels, or symbols."""
+    return is_label_arm(arm, {arm: flipped_share(arm)})
+
+
 def label_fall(interval: Interval, margin: float) -> Label:
     """Return what the interval of a gain with wrong labels shows; it is never help."""
     if interval.high < 0:

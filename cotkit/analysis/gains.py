@@ -5,7 +5,8 @@ Every interval and p-value of a gain comes from here, both from one procedure:
 - independent problems, answers right or wrong: Tango's score interval with McNemar's mid-p; over
   chance, which is exact, Wilson's score interval of the arm less it, with the score test;
 - problems in clusters, or scores that are shares (repeated samples, graded metrics): sign flips of
-  whole clusters below 30 of them, the symmetric bootstrap-t from 30 on;
+  whole clusters below 30 of them, the symmetric bootstrap-t from 30 on, and flips where so few
+  clusters differ from the others that the resamples have no quantile;
 - a metric that is no rate, where at least 30 independent problems differ: the normal interval,
   which is what its resamples give by then;
 - totals only: Newcombe's interval, and the p-value at which it touches 0;
@@ -38,6 +39,7 @@ from cotkit.stats.hypotheses import (
 from cotkit.stats.intervals import (
     Interval,
     critical_value,
+    last_true,
     newcombe,
     newcombe_p_value,
     tango,
@@ -203,6 +205,11 @@ class PairedSample:
     """[units] summed differences, zero where a unit has no problem; None: nothing is resampled."""
     sizes: Floats | None = None
     """[units] problems."""
+    layers: tuple[tuple[int, int], ...] = ()
+    """Of a difference of gains that few problems vary in: how many have one of 1 or more and of -1
+    or less, and the same of 2."""
+    scale: float = 1.0
+    """What its differences are to be multiplied by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +293,52 @@ def measure_sample(
     )
 
 
+def measure_difference(
+    gains: Sequence[float],
+    others: Sequence[float],
+    units: Sequence[int],
+    *,
+    n_units: int,
+    is_clustered: bool,
+) -> PairedSample:
+    """Return what two gains on the same problems say of the first less the second, in -2..2.
+
+    Args:
+        gains: Arm less control on each problem, -1..1; at least one.
+        others: The same of the other pair.
+        units: As of :func:`measure_sample`; so are ``n_units`` and ``is_clustered``.
+        n_units: See there.
+        is_clustered: See there.
+    """
+    differences = [a - b for a, b in zip(gains, others, strict=True)]
+    [(_, n_equal)] = Counter(differences).most_common(1)
+    is_whole = all(gain in {-1.0, 0.0, 1.0} for gain in (*gains, *others))
+    if is_whole and not is_clustered and len(differences) - n_equal < MANY:
+        return PairedSample(
+            n=len(differences),
+            arm_rate=math.fsum(gains) / len(gains),
+            control_rate=math.fsum(others) / len(others),
+            gain=math.fsum(differences) / len(differences),
+            n_better=sum(difference > 0 for difference in differences),
+            n_worse=sum(difference < 0 for difference in differences),
+            method="tango",
+            n_effective=len(differences),
+            layers=tuple(
+                (sum(d >= step for d in differences), sum(d <= -step for d in differences))
+                for step in (1, 2)
+            ),
+        )
+    sample = measure_sample(
+        [gain / 2 for gain in gains],  # halves: differences of scores lie in -1..1
+        [gain / 2 for gain in others],
+        units,
+        n_units=n_units,
+        is_clustered=is_clustered,
+        is_resampled=True,
+    )
+    return replace(sample, scale=2.0)
+
+
 def measure_totals(rate: float, n: int, chance: float) -> PairedSample:
     """Return what a rate says of its gain over chance, where problems are not known."""
     return PairedSample(
@@ -347,7 +400,9 @@ def estimate_gains(
         means = clustered_means(totals, sizes, level, n_resamples, rng or np.random.default_rng(0))
     estimates: list[GainEstimate] = []
     for sample in samples:
-        if sample.error is not None:
+        if sample.layers:
+            estimate = _estimate_layers(sample.layers, sample.n, level)
+        elif sample.error is not None:
             estimate = _estimate_normal(sample, sample.error, level)
         elif sample.method == "wilson":
             estimate = _estimate_over_chance(sample, level)
@@ -364,6 +419,10 @@ def estimate_gains(
             )
         if sample.is_over_chance and sample.n:
             estimate = replace(estimate, interval=_clip_over_chance(estimate.interval, sample))
+        if sample.scale != 1:
+            low, high = estimate.interval.low, estimate.interval.high
+            scaled = Interval(low=sample.scale * low, high=sample.scale * high, level=level)
+            estimate = replace(estimate, interval=scaled)
         estimates.append(estimate)
     return estimates
 
@@ -401,6 +460,26 @@ def _estimate_normal(sample: PairedSample, error: float, level: float) -> GainEs
         low=max(-1.0, sample.gain - half), high=min(1.0, sample.gain + half), level=level
     )
     return GainEstimate(interval=interval, p_value=p_value)
+
+
+def _estimate_layers(layers: Sequence[tuple[int, int]], n: int, level: float) -> GainEstimate:
+    """Return what few whole differences say: Tango's interval of each layer, by Bonferroni."""
+
+    def interval_at(confidence: float) -> Interval:
+        each = 1 - (1 - confidence) / len(layers)
+        parts = [tango(n_better, n_worse, n, each) for n_better, n_worse in layers]
+        return Interval(
+            low=sum(part.low for part in parts),
+            high=sum(part.high for part in parts),
+            level=confidence,
+        )
+
+    def excludes_zero(confidence: float) -> bool:
+        interval = interval_at(confidence)
+        return interval.low > 0 or interval.high < 0
+
+    p_value = 1 - last_true(excludes_zero, 1e-9, 1 - 1e-12)
+    return GainEstimate(interval=interval_at(level), p_value=p_value)
 
 
 def estimate_from_totals(

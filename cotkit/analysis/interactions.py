@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from cotkit.analysis.gains import estimate_gains, measure_sample, number_units
-from cotkit.analysis.values import Interaction
+from cotkit.analysis.gains import estimate_gains, measure_difference, number_units
+from cotkit.analysis.values import Interaction, Label
 from cotkit.stats.hypotheses import sidak_level
-from cotkit.stats.intervals import Interval
 from cotkit.store.rows import AttemptRow
 
 ByProblem = Mapping[str, Sequence[AttemptRow]]
@@ -62,21 +61,26 @@ def measure_interactions(
         for problem in problems
     }
     units = number_units(clusters)
-    rates = {
-        arms: [[_rate(completed[arm][problem]) for problem in problems] for arm in arms]
+    gains = {
+        arms: [
+            [
+                _rate(completed[arm][problem]) - _rate(completed[control][problem])
+                for problem in problems
+            ]
+            for arm, control in (arms[:2], arms[2:])
+        ]
         for arms, problems in shared.items()
+        if problems
     }
-    # Half of it is the gain of a mean of two scores over another: what measure_sample takes.
     samples = [
-        measure_sample(
-            [(a + d) / 2 for a, d in zip(rates[arms][0], rates[arms][3], strict=True)],
-            [(b + c) / 2 for b, c in zip(rates[arms][1], rates[arms][2], strict=True)],
+        measure_difference(
+            gain,
+            least_gain,
             [units[problem] for problem in shared[arms]],
             n_units=len(set(units.values())),
             is_clustered=len({units[problem] for problem in shared[arms]}) < len(shared[arms]),
-            is_resampled=True,
         )
-        for arms in four_arms
+        for arms, (gain, least_gain) in gains.items()
     ]
     each = sidak_level(level, max(1, len(samples)))
     return tuple(
@@ -86,22 +90,23 @@ def measure_interactions(
             least_arm=arms[2],
             least_control=arms[3],
             n=sample.n,
-            gain=_mean_difference(rates[arms][0], rates[arms][1]),
-            least_gain=_mean_difference(rates[arms][2], rates[arms][3]),
-            difference=2 * sample.gain,
-            interval=Interval(
-                low=2 * estimate.interval.low, high=2 * estimate.interval.high, level=each
-            ),
+            gain=math.fsum(gain) / sample.n,
+            least_gain=math.fsum(least_gain) / sample.n,
+            difference=sample.scale * sample.gain,
+            interval=estimate.interval,
             p_value=estimate.p_value,
         )
-        for arms, sample, estimate in zip(
-            four_arms, samples, estimate_gains(samples, each), strict=True
+        for (arms, (gain, least_gain)), sample, estimate in zip(
+            gains.items(), samples, estimate_gains(samples, each), strict=True
         )
     )
 
 
-def interaction_sentence(interaction: Interaction) -> str:
-    """Say in one sentence whether thinking changes what a prompt adds."""
+def interaction_sentence(interaction: Interaction, label: Label | None = None) -> str:
+    """Say in one sentence whether thinking changes what a prompt adds.
+
+    ``label``: of the gain where the model thinks more; None: not known.
+    """
     low, high = interaction.interval.low, interaction.interval.high
     points = f"{100 * abs(interaction.difference):.1f} points"
     over = f"what {interaction.arm} adds over {interaction.control}"
@@ -111,7 +116,10 @@ def interaction_sentence(interaction: Interaction) -> str:
         f"{100 * interaction.interval.level:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
     )
     if high < 0:
-        return f"thinking takes away {points} of {over} ({evidence})"
+        idea = interaction.arm.partition(":")[0]
+        claim = f"{idea} adds nothing once the model thinks: "
+        claim = claim if label == "no_material_help" else ""
+        return f"{claim}thinking takes away {points} of {over} ({evidence})"
     if low > 0:
         return f"thinking raises by {points} {over} ({evidence})"
     return f"whether thinking changes {over} cannot be decided ({evidence})"
@@ -119,9 +127,3 @@ def interaction_sentence(interaction: Interaction) -> str:
 
 def _rate(rows: Sequence[AttemptRow]) -> float:
     return sum(row.outcome == "correct" for row in rows) / len(rows)
-
-
-def _mean_difference(scores: Sequence[float], others: Sequence[float]) -> float:
-    if not scores:
-        return math.nan
-    return math.fsum(a - b for a, b in zip(scores, others, strict=True)) / len(scores)

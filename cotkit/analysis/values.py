@@ -236,9 +236,70 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """An arm at one setting of the parameter that is swept."""
+
+    arm: str
+    """The arm."""
+    setting: str
+    """The parameter's value."""
+    n: int
+    """Problems in the denominator of the solve rate."""
+    solve_rate: float
+    """Share solved; NaN if ``n`` is 0."""
+    interval: Interval
+    """Of the solve rate alone, as in the table of arms."""
+    generated_tokens: float | None
+    """Mean per problem, thinking included; None: unknown."""
+    thinking_tokens: float | None
+    """Mean per problem, of those generated; None: unknown, or there are none."""
+    shortfall: float
+    """Upper limit of what any other setting solves more; all limits of a sweep hold together."""
+    is_shown: bool
+    """Whether that is at most the margin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepHarm:
+    """Two settings of which the later is shown to solve less."""
+
+    setting: str
+    """The earlier."""
+    later: str
+    """The later."""
+    loss: float
+    """What the later solves less, above 0."""
+    interval: Interval
+    """Of that; holds together with those of every two settings of the sweep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Arms that differ in one ordered parameter alone: a curve."""
+
+    strategy: str
+    """Their spec without the parameter."""
+    parameter: str
+    """Its name."""
+    points: tuple[SweepPoint, ...]
+    """From the lowest setting to the highest."""
+    enough: str | None
+    """The lowest setting from which every one is shown to be within the margin of the best; None:
+    undetermined."""
+    harm: SweepHarm | None
+    """The surest harm of more; None: none is shown."""
+    sentence: str
+    """What it says, in plain words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """How a solve rate moves with a setting: the mean over problems of each one's slope."""
 
+    strategy: str
+    """Spec of the arms without the parameter."""
+    parameter: str
+    """In which they differ."""
     slope: float
     """Change of the solve rate for each 1 more, or for each doubling; NaN without problems."""
     interval: Interval
@@ -636,8 +697,12 @@ class Comparison(NotebookDisplay):
     """For arms that correct themselves, one for each round."""
     votes: tuple[VoteCurve, ...] = ()
     """For arms that vote."""
+    trends: tuple[Trend, ...] = ()
+    """Of arms that differ in one number alone, three or more of them."""
     interactions: tuple[Interaction, ...] = ()
     """Whether thinking changes what prompts add, where a strategy ran at several settings."""
+    sweeps: tuple[Sweep, ...] = ()
+    """Of strategies that ran at three or more settings of an ordered parameter."""
     audits: tuple[Audit, ...] = ()
     """One for each arm, in the order of ``cells``."""
     is_sequential: bool = False
@@ -705,6 +770,10 @@ class SampleAttempt:
     """Over all turns; None if unknown."""
     drafts: tuple[tuple[Outcome, str], ...]
     """Earlier rounds, or all the samples of a vote: outcome and text of each."""
+    thoughts: tuple[str, ...] = ()
+    """What was reasoned apart from the text, completion by completion; empty: nothing was."""
+    n_reasoning_tokens: int | None = None
+    """Of the generated tokens; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

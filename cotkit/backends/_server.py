@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cotkit.errors import BackendError
@@ -35,28 +34,19 @@ _STOP_S = 10.0
 _DIE_WITH_PARENT = 1  # of prctl
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerCommand:
-    """How a server is started on a port."""
-
-    arguments: Callable[[int], Sequence[str]]
-    """Port -> the command line."""
-    name: str
-    """What messages call it."""
-    ready_s: float
-    """Seconds that it may take to load its model."""
-
-
 class LocalServer:
-    """A running server on a loopback port."""
+    """A server on a free loopback port.
 
-    def __init__(self, command: ServerCommand, notify: Notify) -> None:
-        self._command, self._notify = command, notify
+    ``command`` maps the port to the command line; ``name`` is what messages call the server.
+    """
+
+    def __init__(self, command: Callable[[int], Sequence[str]], name: str, notify: Notify) -> None:
+        self._name, self._notify = name, notify
         self.is_ready = False
         self.port = _free_port()
         descriptor, self._log = tempfile.mkstemp(prefix="cotkit-server-", suffix=".log")
-        arguments = list(command.arguments(self.port))
-        notify(f"starting {command.name} on port {self.port}; its log: {self._log}")
+        arguments = command(self.port)
+        notify(f"starting {name} on port {self.port}; its log: {self._log}")
         self._watcher = subprocess.Popen(  # noqa: S603 - the command that the user named
             [sys.executable, "-P", "-c", _CODE, _ROOT, *arguments],
             stdin=subprocess.PIPE,
@@ -79,7 +69,7 @@ class LocalServer:
         """
         if (status := self._watcher.poll()) is not None:
             raise BackendError(
-                f"{self._command.name} ended with status {status}: {self._last_line()}",
+                f"{self._name} ended with status {status}: {self._last_line()}",
                 hint=f"its log: {self._log}",
             )
 
@@ -97,8 +87,8 @@ class LocalServer:
         if is_running:
             Path(self._log).unlink(missing_ok=True)
 
-    def wait_until_ready(self) -> None:
-        """Wait until it answers; where that takes long, the end of its log is shown.
+    def wait_until_ready(self, ready_s: float) -> None:
+        """Wait so many seconds until it answers; where that takes long, show the end of its log.
 
         Raises:
             BackendError: it has ended, was stopped, or is not ready in time.
@@ -108,16 +98,15 @@ class LocalServer:
         while not _is_healthy(self.port):
             self.check()
             now = time.monotonic()
-            if now - begin > self._command.ready_s:
+            if now - begin > ready_s:
                 raise BackendError(
-                    f"{self._command.name} was not ready after {now - begin:.0f} s: "
-                    f"{self._last_line()}",
+                    f"{self._name} was not ready after {now - begin:.0f} s: {self._last_line()}",
                     hint=f"--model-args ready_s=... waits longer; its log: {self._log}",
                 )
             if now > next_note:
                 next_note = now + _NOTE_EVERY_S
                 seconds = f"{now - begin:.0f} s"
-                self._notify(f"{self._command.name} is loading ({seconds}): {self._last_line()}")
+                self._notify(f"{self._name} is loading ({seconds}): {self._last_line()}")
             time.sleep(_POLL_S)
         self.is_ready = True
 

@@ -21,9 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cotkit.backends._hosted.base import OnParts
+from cotkit.backends._hosted.keys import holds_key
 from cotkit.backends._openai.base import OpenaiHosted
 from cotkit.backends._openai.setup import ServerSetup, make_setup, read_extra_body
-from cotkit.backends._server import LocalServer, ServerCommand
+from cotkit.backends._server import LocalServer
 from cotkit.backends.hf.source import find_in_catalogue, quantisation, read_template, resolve
 from cotkit.errors import BackendError, UsageError
 from cotkit.models import fetch, gguf
@@ -54,6 +55,7 @@ _, path, name, host, port = sys.argv
 params = xllamacpp.CommonParams()
 params.model.path, params.model_alias = path, {name}
 params.hostnames, params.port = [host], int(port)
+params.n_parallel, params.kv_unified = 4, True
 params.warmup = params.fit_params = False
 server = xllamacpp.Server(params)
 threading.Event().wait()
@@ -128,7 +130,8 @@ class Serve(OpenaiHosted):
         self._engine, self._name = ENGINES[engine], name
         self._server: LocalServer | None = None
         self._starting = threading.Lock()
-        shlex.split(self.server_args)
+        if holds_key(shlex.join(shlex.split(self.server_args))):
+            raise UsageError("server_args hold a key, and are stored")
         read_extra_body(self.extra_body)
         if self.api not in ("auto", "chat", "completions"):
             raise ValueError(f"api={self.api} is not one of auto, chat, completions")
@@ -239,16 +242,12 @@ class Serve(OpenaiHosted):
         """Start the server, or wait until another thread has."""
         with self._starting:
             if self._server is None:
-                command = ServerCommand(
-                    arguments=self._command_line,
-                    name=f"the server of {self.model}",
-                    ready_s=self.ready_s,
-                )
-                self._server = LocalServer(command, self.notify)
+                name = f"the server of {self.model}"
+                self._server = LocalServer(self._command_line, name, self.notify)
             if not self._server.is_ready:
-                self._server.wait_until_ready()
-                for late in ("_setup", "wire"):  # know the address now
-                    self.__dict__.pop(late, None)
+                self._server.wait_until_ready(self.ready_s)
+                for late in {"_setup", "wire"} & vars(self).keys():  # know the address now
+                    delattr(self, late)
 
     def _command_line(self, port: int) -> list[str]:
         engine, path = self._engine, str(self._path)

@@ -41,6 +41,9 @@ _SHARES = (
 _EFFORT_TOKENS = {"minimal": 64, "low": 128, "medium": 256, "high": 512, "xhigh": 1024, "max": 2048}
 _HALF_TOKENS = 128
 _WRONG = "-987654321"  # the gold answer of no benchmark
+_CHAINS = 2  # version of what is written; right and wrong are drawn as in version 1
+_OTHER_DIGITS = str.maketrans("123456789", "567891234")
+_RESULT = re.compile(r"(.*= ?\$?)([\d,./-]*\d)", re.DOTALL)  # of the last equation of a chain
 
 
 @dataclass(kw_only=True)
@@ -84,7 +87,7 @@ class Simulated:
     latency_s: float = 0.0
     """Seconds each request waits."""
     chain_tokens: int = 60
-    """Words of reasoning written before the answer."""
+    """Tokens that the reasoning before the answer takes, whatever its words; 0: there is none."""
     max_concurrency: int | None = None
     """How many requests may wait at once; None: as many as there are."""
 
@@ -118,6 +121,7 @@ class Simulated:
             if name[0] != "_" and name not in {"problems", "max_concurrency", "latency_s"}
         }
         planted["golds"] = {question: p.gold for question, p in self._gold.items()}
+        planted["chains"] = _CHAINS
         return BackendInfo(
             backend="simulated",
             model=f"simulated-{self.model.lower()}",
@@ -183,13 +187,14 @@ class Simulated:
         elif turn.kind == "work":
             words = self._work(request.messages[-1].content, problem, sample).split(" ")
         else:
-            words = self._words(turn, self._answer(turn, problem, sample, n_thought))
+            answer = self._answer(turn, problem, sample, n_thought)
+            words = self._words(turn, problem, answer)
         return self._make_completion(request, words, n_thought)
 
     def _make_completion(self, request: Request, words: list[str], n_thought: int) -> Completion:
         words_in_limit = words[: request.decoding.max_tokens]
         return Completion(
-            text=" " + " ".join(words_in_limit),
+            text=" " + " ".join(filter(None, words_in_limit)),
             stop_reason="stop" if len(words_in_limit) == len(words) else "length",
             n_prompt_tokens=sum(len(message.content.split()) for message in request.messages),
             n_generated_tokens=len(words_in_limit) + n_thought,
@@ -218,16 +223,21 @@ class Simulated:
         answers = [x for text, x in prompt.exemplars if self._labels.get(text, x) == believed]
         return max(sorted(set(answers)), key=answers.count) if answers else believed
 
-    def _words(self, turn: SimulatedTurn, answer: str) -> list[str]:
-        words = ["thus"] * self.chain_tokens if turn.reasons and turn.kind != "extract" else []
-        words += f"which gives {answer}.".split() if words else []
+    def _words(self, turn: SimulatedTurn, problem: Problem, answer: str) -> list[str]:
+        words: list[str] = []
+        if turn.reasons and turn.kind != "extract" and (n := self.chain_tokens):
+            chain = tell_steps(problem, answer).split()
+            words = [
+                " ".join(chain[i * len(chain) // n : (i + 1) * len(chain) // n]) for i in range(n)
+            ]
+            words += f"This gives {answer}.".split()
         return (
             [*words, f"{answer}."] if turn.cued else [*words, *f"The answer is {answer}.".split()]
         )
 
     def _review(self, turn: SimulatedTurn, problem: Problem, sample: int) -> list[str]:
         """Write a review that finds fault exactly when the next turn changes what is right."""
-        was = turn.before == possible_answers(problem, _WRONG)[0]
+        was = turn.before == possible_answers(problem, wrong_answer(problem))[0]
         verdict = "correct" if self._is_right_after(turn, problem, sample) == was else "wrong"
         words = f"I went over it and found it {verdict}.".split()
         return [*words, "\nVERDICT:", verdict] if turn.wants_verdict else [*words]
@@ -269,7 +279,7 @@ class Simulated:
             mode = "reasoning" if turn.reasons or n_thought else "direct"
             drawn = self._draw(mode, problem.question.id, sample)
             right = drawn < self._rate(turn, n_thought)
-        best, *others = possible_answers(problem, _WRONG)
+        best, *others = possible_answers(problem, wrong_answer(problem))
         if right:
             return best
         if self.biased is not None and (stereotype := f"({problem.tags.get('biased')})") in others:
@@ -286,7 +296,7 @@ class Simulated:
     def _is_right_after(self, turn: SimulatedTurn, problem: Problem, sample: int) -> bool:
         """Draw whether this round's improved answer is right; once per round, as planted."""
         drawn = self._draw("correction", problem.question.id, turn.round, sample)
-        was = turn.before == possible_answers(problem, _WRONG)[0]
+        was = turn.before == possible_answers(problem, wrong_answer(problem))[0]
         return drawn >= self.break_ if was else drawn < self.fix
 
     def _draw(self, *what: object) -> float:
@@ -309,7 +319,7 @@ _QUESTION = re.compile(
 )
 _COUNT = re.compile(r"(?:up to|question:) (\d+) ")  # of the lines of a list
 _CANDIDATE = re.compile(r"^Answer \d+: ", re.MULTILINE)
-_CHAIN_RESULT = re.compile(r"gives (.+?)\.(?= The answer is|$)")
+_CHAIN_RESULT = re.compile(r".*\bgives (.+?)\.(?= The answer is|$)", re.DOTALL)
 _ANSWER_LINE = re.compile(r"[Tt]he answer is ([^\n]+?)\.(?=\s|$)")
 _CUE = re.compile(r"[Tt]he answer is$")
 _REVIEW = re.compile(r"\n(?:Problems|Feedback):$")  # how our review prompts end
@@ -394,6 +404,23 @@ def possible_answers(problem: Problem, wrong: str) -> tuple[str, ...]:
     letters = [f"({x})" for x, _ in zip(ascii_uppercase, choices, strict=False)]
     right = letters.pop(choices.index(problem.gold))
     return right, *letters
+
+
+def wrong_answer(problem: Problem) -> str:
+    """Return a wrong answer to a problem without choices: its own digits, mistaken."""
+    gold = problem.gold
+    if not re.fullmatch(r"-?\d[\d./]*", gold):
+        return _WRONG
+    wrong = gold.translate(_OTHER_DIGITS)
+    return _WRONG if wrong in {gold, *problem.also} else wrong
+
+
+def tell_steps(problem: Problem, answer: str) -> str:
+    """Return the problem's own worked steps; the last result is mistaken where the answer is."""
+    steps = problem.rationale or "Let us go through it step by step, one thing after the other."
+    if answer == problem.gold or (result := _RESULT.match(steps)) is None:
+        return steps
+    return result[1] + result[2].translate(_OTHER_DIGITS) + steps[result.end() :]
 
 
 def _turn_kind(messages: Sequence[Message]) -> TurnKind:

@@ -6,14 +6,26 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-from cotkit.benchmarks._problems import PARAMETERS, UserFile, label_pool
-from cotkit.benchmarks._sampling import check_disjoint, draw, draw_exemplars, draw_order
+from cotkit.benchmarks._problems import OPTIONS, PARAMETERS, RowFormat, UserFile, label_pool
+from cotkit.benchmarks._sampling import (
+    LAST_DRAWN,
+    check_disjoint,
+    draw,
+    draw_exemplars,
+    draw_order,
+    make_exemplar,
+)
+from cotkit.benchmarks._similar import TfIdf
+from cotkit.benchmarks.hub import named_sets, open_set
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.protocols import Benchmark
-from cotkit.registry import DATA_ENDINGS, Spec, construct, is_data_file
+from cotkit.registry import DATA_ENDINGS, Spec, construct, entries, is_data_file
 from cotkit.types import Notify
 
 __all__ = [
+    "LAST_DRAWN",
+    "RowFormat",
+    "TfIdf",
     "UserFile",
     "check_disjoint",
     "draw",
@@ -21,6 +33,7 @@ __all__ = [
     "draw_order",
     "label_pool",
     "load_benchmark",
+    "make_exemplar",
 ]
 
 
@@ -45,22 +58,33 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
             f"cannot read {spec.name} as problems",
             hint=f"a file of problems ends in {', '.join(DATA_ENDINGS)}, or in .gz after that",
         )
-    benchmark = construct("benchmark", spec, notify=notify)
+    sets = named_sets()
+    if spec.name == "hub" or spec.name in sets:
+        return open_set(spec)
+    if spec.name == "gym":
+        from cotkit.benchmarks.gym import open_gym
+
+        return open_gym(spec)
+    try:
+        benchmark = construct("benchmark", spec, notify=notify)
+    except UnknownNameError as unknown:
+        if unknown.message != f"unknown benchmark {spec.name!r}":
+            raise
+        names = [entry.name for entry in entries("benchmark")]
+        raise UnknownNameError("benchmark", spec.name, [*names, *sets]) from None
     _check_shape(spec, benchmark)
     return cast("Benchmark", benchmark)
 
 
 def _open_user_file(spec: Spec) -> UserFile:
-    parameters = {"answer_kind", "exemplars", "answer_base", *PARAMETERS}
+    parameters = {"exemplars", *OPTIONS, *PARAMETERS}
     if unknown := spec.params.keys() - parameters:
         raise UnknownNameError(f"parameter of {spec.name}", min(unknown), parameters)
     exemplars = spec.params.get("exemplars")
     return UserFile(
         path=Path(spec.name),
-        kind=spec.params.get("answer_kind"),
         exemplars=Path(exemplars) if exemplars else None,
-        columns={name: spec.params[name] for name in PARAMETERS if name in spec.params},
-        answer_base=spec.params.get("answer_base"),
+        format=RowFormat.parse(spec.params),
     )
 
 

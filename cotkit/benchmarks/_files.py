@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import urlsplit
 
 from cotkit import inputs
@@ -32,8 +32,11 @@ from cotkit.inputs import describe_json_value, is_encodable
 from cotkit.paths import cache_dir, data_dir, write_atomically
 from cotkit.types import Problem
 
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 """How long to wait, over all mirrors, for an answer to begin; then the network counts as absent."""
+
+
+_T = TypeVar("_T")
 
 
 # Files that are known by their SHA-256: the user's, the cache's, or downloaded once.
@@ -79,7 +82,7 @@ def obtain(file: DataFile, urls: tuple[str, ...], *, patience_s: float = PATIENC
             failures.append(f"{urlsplit(url).netloc}: {failure}")
             continue
         if hashlib.sha256(content).hexdigest() == file.sha256:
-            return _write_cached(content, cache_dir() / "data" / file.folder / file.name)
+            return write_cached(content, cache_dir() / "data" / file.folder / file.name)
         failures.append(f"{urlsplit(url).netloc}: wrong sha256")
     raise MissingDataError(
         f"{file.folder}/{file.name} is not on this machine and cannot be downloaded "
@@ -134,25 +137,34 @@ def open_url(url: str, patience_s: float) -> http.client.HTTPResponse:
         TimeoutError: no answer began in time.
         OSError, http.client.HTTPException: refused, or broken off.
     """
-    # In a thread because a socket timeout covers neither the name look-up nor several addresses.
-    answers: queue.SimpleQueue[http.client.HTTPResponse | OSError | http.client.HTTPException]
-    answers = queue.SimpleQueue()
+    request = urllib.request.Request(url, headers={"User-Agent": "cotkit"})  # noqa: S310  # our own https mirrors
+    return call_within(patience_s, lambda: urllib.request.urlopen(request, timeout=patience_s))  # noqa: S310  # as above
 
-    def ask() -> None:
-        request = urllib.request.Request(url, headers={"User-Agent": "cotkit"})  # noqa: S310  # our own https mirrors
+
+def call_within(seconds: float, function: Callable[[], _T]) -> _T:
+    """Return what a function returns, or raise what it raises, within a time.
+
+    In a thread because a socket's timeout covers neither the name look-up nor several addresses.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    results: queue.SimpleQueue[tuple[_T] | Exception] = queue.SimpleQueue()
+
+    def call() -> None:
         try:
-            answers.put(urllib.request.urlopen(request, timeout=patience_s))  # noqa: S310  # as above
-        except (OSError, http.client.HTTPException) as failure:
-            answers.put(failure)
+            results.put((function(),))
+        except Exception as failure:  # noqa: BLE001  raised again by the caller
+            results.put(failure)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=call, daemon=True).start()
     try:
-        answer = answers.get(timeout=patience_s)
+        result = results.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    if isinstance(result, Exception):
+        raise result
+    return result[0]
 
 
 def _parquet_converter() -> Callable[[bytes], bytes]:
@@ -170,7 +182,12 @@ def _parquet_converter() -> Callable[[bytes], bytes]:
     return convert
 
 
-def _write_cached(content: bytes, path: Path) -> Path:
+def write_cached(content: bytes, path: Path) -> Path:
+    """Write a file under the cache folder.
+
+    Raises:
+        MissingDataError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
@@ -181,7 +198,7 @@ def _write_cached(content: bytes, path: Path) -> Path:
     return path
 
 
-# Files without a known hash: the user's own, and splits of the hub's data sets.
+# Files without a known hash: the user's own.
 
 
 def find_user_file(folder: str, *names: str) -> Path:
@@ -198,61 +215,6 @@ def find_user_file(folder: str, *names: str) -> Path:
     raise MissingDataError(
         f"{candidates} is not in $COTKIT_DATA_DIR ({root or 'not set'})",
         hint=f"cotkit show bench {folder} says where to get it",
-    )
-
-
-_REPLY_SECONDS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSplit:
-    """One split of a data set of the hub."""
-
-    folder: str
-    """Its folder under ``$COTKIT_DATA_DIR``, e.g. ``"mmlu"``."""
-    name: str
-    """File name there, without ``.jsonl`` or ``.parquet``."""
-    repo: str
-    """Data set on the hub, e.g. ``"cais/mmlu"``."""
-    file: str
-    """Path in that repository, ends in ``.parquet``."""
-
-
-def find_split(split: DataSplit) -> Path:
-    """Return the user's ``.jsonl`` or ``.parquet``, else the hub's file, which its client caches.
-
-    There is no hash to check it against: the file's own hash belongs into the version.
-
-    Raises:
-        MissingDataError: not here, and the hub did not give it; says what was tried.
-    """
-    tried: list[str] = []
-    if root := data_dir():
-        for path in (root / split.folder / f"{split.name}{end}" for end in (".jsonl", ".parquet")):
-            if path.is_file():
-                return path
-        tried.append(f"no {split.name}.jsonl or .parquet in $COTKIT_DATA_DIR/{split.folder}/")
-    else:
-        tried.append("$COTKIT_DATA_DIR is not set")
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError:
-        tried.append("huggingface_hub is not installed")
-    else:
-        try:
-            return Path(
-                hf_hub_download(
-                    split.repo, split.file, repo_type="dataset", etag_timeout=_REPLY_SECONDS
-                )
-            )
-        except (HfHubHTTPError, OSError, ValueError) as fault:  # its offline mode is a ValueError
-            reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-            tried.append(f"the hub did not give {split.repo} {split.file}: {reason}")
-    raise MissingDataError(
-        f"{split.folder}/{split.name} cannot be had: {'; '.join(tried)}",
-        hint=f"put it there, or pip install 'cotkit[data]' where the hub can be reached; "
-        f"cotkit show bench {split.folder}",
     )
 
 

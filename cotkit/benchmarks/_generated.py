@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from cotkit.errors import UsageError
 from cotkit.types import Problem
@@ -111,3 +114,69 @@ def make_split(
         f"{place}/exemplar/", f"exemplars-{name_range(pool_lengths)}", pool_lengths, POOL_SIZE
     )
     return pool, make(f"{place}/", "problems", lengths, n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedBenchmark(ABC):
+    """The common part of benchmarks whose problems have a length: names that are joined, people."""
+
+    seed: int = 0
+    """Which problems."""
+    n: int = 500
+    """Problems, 1..2000."""
+    name: str = field(default="", init=False)
+    length_name: ClassVar[str]
+    """What a length is a number of: the field that holds it; ``exemplar_...`` is of exemplars."""
+    max_n: ClassVar[int] = 2000
+    max_length: ClassVar[int] = 20
+    has_own_exemplars: ClassVar[bool] = True
+    """``builtin:K`` draws from the pool here: word problems would show another task."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            ValueError: names the field and its range.
+        """
+        if not 1 <= self.n <= self.max_n:
+            raise ValueError(f"n is {self.n}, must be 1 to {self.max_n}")
+        _ = self._lengths, self._pool_lengths
+
+    @staticmethod
+    @abstractmethod
+    def make_problem(choose: Choose, length: int, turn: int, problem_id: str) -> Problem:
+        """Make a problem; ``turn``: how many of its length came before."""
+
+    @property
+    def version(self) -> str:
+        """Generator version and parameters: together they are the problems."""
+        lengths = f"{name_range(self._lengths)}-shown{name_range(self._pool_lengths)}"
+        return f"1-{self.length_name}{lengths}-seed{self.seed}-n{self.n}"
+
+    def problems(self) -> Sequence[Problem]:
+        """Return ``n`` problems, the lengths in turn."""
+        return self._split()[1]
+
+    def exemplar_pool(self) -> Sequence[Problem]:
+        """Return 32 more, with their rationales."""
+        return self._split()[0]
+
+    def _split(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+        lengths = self._lengths
+        place = f"{self.name}/{name_range(lengths)}-{self.length_name}-seed{self.seed}"
+        return _make_split_once(self.make_problem, place, lengths, self._pool_lengths, self.n)
+
+    @property
+    def _lengths(self) -> range:
+        return self._read_range(self.length_name)
+
+    @property
+    def _pool_lengths(self) -> range:
+        field = f"exemplar_{self.length_name}"
+        return self._lengths if getattr(self, field) is None else self._read_range(field)
+
+    def _read_range(self, field: str) -> range:
+        return read_range(field, getattr(self, field), 2, self.max_length)
+
+
+_make_split_once = functools.lru_cache(maxsize=16)(make_split)

@@ -7,7 +7,7 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import chain
@@ -106,11 +106,18 @@ def _find_columns(
 ) -> FieldColumns:
     names = {name: column for name, column in column_names if name != "choices"}
     choices = tuple(
-        c.strip() for name, value in column_names if name == "choices" for c in value.split(",")
+        c.strip()
+        for name, value in column_names
+        if name == "choices"
+        for c in ((value,) if value in columns else value.split(","))
     )
     for column in (*names.values(), *choices):
         if column not in columns:
-            raise _ColumnError("missing", column, f"the columns are {', '.join(columns)[:200]}")
+            near = difflib.get_close_matches(column, columns, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise _ColumnError(
+                "missing", column, f"{meant}the columns are {', '.join(columns)[:200]}"
+            )
     by_name = _fold_names(columns)
     names_answer = "answer" in names
     for name in FIELDS:
@@ -164,6 +171,7 @@ def check_problems(
     labels: Sequence[str] = (),
     column_names: Mapping[str, str] | None = None,
     bases: Bases | None = None,
+    name: str | None = None,
 ) -> tuple[Problem, ...]:
     """Make the problems of a file; one without ``id`` is named after the file and its line number.
 
@@ -173,6 +181,7 @@ def check_problems(
         labels: The choices of a line that has a ``label`` and no ``choices``.
         column_names: Field -> column, where the user said so.
         bases: What a whole number says of a choice: :func:`decide_bases`.
+        name: What the ids begin with, for rows counted from 0; None: the file's name.
 
     Raises:
         BadInputError: anything in the file that is not as it must be.
@@ -180,9 +189,10 @@ def check_problems(
     ids: dict[str, int] = {}
     questions: dict[tuple[str, tuple[str, ...]], tuple[int, Problem]] = {}
     problems: list[Problem] = []
-    for record in records:
+    for index, record in enumerate(records):
         columns = find_columns(record, column_names or {})
-        problem = _make_problem(record, columns, answer_kind, labels, bases or {})
+        row_name = f"{name}/{index}" if name else f"{_stem(record.file)}/{record.number}"
+        problem = _make_problem(record, columns, answer_kind, labels, bases or {}, row_name)
         problem_id = problem.question.id
         if problem_id in ids:
             raise record.make_error(
@@ -244,12 +254,13 @@ def _check_repeat(
         )
 
 
-def _make_problem(
+def _make_problem(  # noqa: PLR0917  a row and all that is known of its file
     record: Record,
     columns: FieldColumns,
     answer_kind: AnswerKind,
     labels: Sequence[str],
     bases: Bases,
+    row_name: str,
 ) -> Problem:
     _check_names(record, columns)
     if answer_kind != "choice" and len(columns.choices) > 1:  # as told, they are something else
@@ -267,7 +278,7 @@ def _make_problem(
     solution, n_marks, gold = _read_solution(record, columns, answer_kind, choices, bases)
     return Problem(
         question=Question(
-            id=_find_name(record, columns["id"]) or f"{_stem(record.file)}/{record.number}",
+            id=_find_name(record, columns["id"]) or row_name,
             text=record.require_text(columns["question"]),
             choices=choices,
             answer_kind=answer_kind,
@@ -608,37 +619,221 @@ def label_pool(bench: Benchmark, problems: Sequence[Problem]) -> tuple[Exemplar,
 # A benchmark of the user's own: ``--bench ./my.jsonl``.
 
 
-PARAMETERS = ("question", "answer", "choices", "rationale", "id", "cluster")
-"""Fields whose column the user may tell: ``./my.csv:question=problem``."""
+PARAMETERS = ("question", "answer", "choices", "rationale", "id", "cluster", "n_steps")
+"""Fields whose column the user may tell: ``./my.csv:question=problem``, or a template of columns:
+``question='{Body} {Question}'``; of choices also the words themselves: ``choices=no|yes``."""
+
+OPTIONS = ("answer_kind", "answer_base", "where", "shuffle", "tag")
+"""The other parameters of rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFormat:
+    """How rows become problems: what files of the user's and sets of the hub have in common.
+
+    Raises:
+        UnknownNameError: ``answer_kind`` is none, ``answer_base`` not one of ``BASES``.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    """One of ``PARAMETERS`` -> its column, template or words; others are found by name."""
+    answer_kind: str | None = None
+    """An answer kind; None: choice if the first row has choices or a label, else number."""
+    answer_base: str | None = None
+    """What whole numbers say of choices, one of ``BASES``; None: decided over all rows."""
+    where: str | None = None
+    """``COLUMN=VALUE``: only rows with this text there; the column may be a template."""
+    shuffle: bool = False
+    """Whether the choices get an order by their hash: in the file the right one comes first."""
+    tag: str | None = None
+    """A column whose text is a tag of the problem, for tables by group."""
+
+    def __post_init__(self) -> None:
+        """Refuse a kind or base that does not exist."""
+        if self.answer_kind is not None and self.answer_kind not in get_args(AnswerKind):
+            raise UnknownNameError("answer_kind", self.answer_kind, get_args(AnswerKind))
+        if self.answer_base not in {None, *BASES}:
+            raise UnknownNameError("answer_base", str(self.answer_base), BASES)
+        if self.where is not None and not self.where.partition("=")[1]:
+            raise UsageError(f"cannot read where={self.where!r}", hint="where='COLUMN=VALUE'")
+
+    @classmethod
+    def parse(cls, params: Mapping[str, str]) -> RowFormat:
+        """Return the format that the parameters of a spec describe."""
+        options = {name: params[name] for name in OPTIONS if name in params and name != "shuffle"}
+        columns = {name: params[name] for name in PARAMETERS if name in params}
+        shuffle = params.get("shuffle", "no").lower()
+        if shuffle not in {"yes", "no", "true", "false"}:
+            raise UsageError(f"shuffle={shuffle}?", hint="yes or no")
+        return cls(columns=columns, shuffle=shuffle in {"yes", "true"}, **options)
+
+    def version(self) -> str:
+        """Return six characters of a hash of it; empty: it is the plain one."""
+        options: list[object] = [sorted(self.columns.items()), self.answer_base]
+        options += [x for x in (self.where, self.tag, self.shuffle or None) if x is not None]
+        is_plain = options == [[], None]
+        return "" if is_plain else content_hash("user-file", options)[:6]
+
+    def kind_of(self, records: Iterable[Record]) -> AnswerKind:
+        """Return the kind of the gold answers: as given, else as the first row suggests."""
+        for kind in get_args(AnswerKind):
+            if kind == self.answer_kind:
+                return kind
+        first = next(iter(self.select(records)))
+        columns = find_columns(first, self.columns)
+        return "choice" if columns.has_labels or _has_choices(first, columns) else "number"
+
+    def select(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the rows that it takes, each with what its templates make of it as one more column.
+
+        Raises:
+            BadInputError: a template names a column that is not there, or no row is taken.
+        """
+        templates = {column for column in self.columns.values() if "{" in column}
+        words = self.columns.get("choices", "")
+        column, _, value = (self.where or "").partition("=")
+        record: Record | None = None
+        is_empty = True
+        for record in records:
+            fields = dict(record.fields)
+            for template in templates:
+                fields[template] = _fill(template, record)
+            if "|" in words and words not in fields:
+                fields[words] = [word.strip() for word in words.split("|")]
+                answer = self.columns.get("answer", "answer")
+                if isinstance(flag := fields.get(answer), bool):
+                    fields[answer] = int(flag)
+            if self.where is not None and str(_fill(column, record)) != value:
+                continue
+            is_empty = False
+            yield replace(record, fields=fields)
+        if is_empty and record is not None:
+            raise record.make_error(f"no row has {self.where}", field=column, hint="another value")
+
+    def _leave_out(self, rows: Iterable[Record]) -> Iterator[Record]:
+        """Yield the rows but for those that ask what one before asks, or have two equal choices."""
+        questions: set[str] = set()
+        for row in rows:
+            columns = find_columns(row, self.columns)
+            choices = _list_choices(row, columns) if _has_choices(row, columns) else []
+            text = row.fields.get(columns["question"])
+            key = repr((text, choices))
+            if key not in questions and len(set(map(repr, choices))) == len(choices):
+                stripped = text.strip() if isinstance(text, str) else text
+                yield replace(row, fields={**row.fields, columns["question"]: stripped})
+            questions.add(key)
+
+    def make_problems(
+        self, records: Sequence[Record], others: Sequence[Record] = (), *, name: str | None = None
+    ) -> tuple[Problem, ...]:
+        """Make the problems of a split.
+
+        Args:
+            records: Its rows.
+            others: Those of other splits, which have the same labels and bases.
+            name: Of a published set, what the ids begin with where no column holds them; rows that
+                no benchmark can have are left out. None: of a user's file.
+        """
+        rows = list(self.select(records))
+        if name is not None:
+            rows = list(self._leave_out(rows))
+        everything = rows + list(self.select(others))
+        kind = self.kind_of(records)
+        if kind != "choice":
+            problems = check_problems(rows, answer_kind=kind, column_names=self.columns, name=name)
+        else:
+            problems = check_problems(
+                rows,
+                answer_kind=kind,
+                labels=collect_labels(everything, self.columns),
+                column_names=self.columns,
+                bases=decide_bases(everything, self.columns, self.answer_base),
+                name=name,
+            )
+        if self.shuffle:
+            problems = tuple(map(_shuffle_choices, problems))
+        if self.tag is None:
+            return problems
+        return tuple(
+            replace(problem, tags={self.tag.strip("{}"): str(_fill(self.tag, row))})
+            for problem, row in zip(problems, rows, strict=True)
+        )
+
+
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+def _fill(template: str, record: Record) -> object:
+    """Return the value of a column, or what a template makes: ``{Body} {Question}``, ``{a.0.b}``.
+
+    A template of one placeholder gives the value as it is; of a list whose items are lettered (``A)
+    ...``, ``B) ...``) the items alone.
+    """
+    match = _PLACEHOLDER.fullmatch(template)
+    if match or "{" not in template:
+        return _without_letters(_find_value(match[1] if match else template, record))
+
+    def put(match: re.Match[str]) -> str:
+        value = _find_value(match[1], record)
+        return "" if value is None else str(value).strip()
+
+    return _PLACEHOLDER.sub(put, template)
+
+
+def _find_value(path: str, record: Record) -> object:
+    if path in record.fields:
+        return record.fields[path]
+    name, *steps = path.split(".")
+    if name not in record.fields:
+        near = difflib.get_close_matches(name, list(map(str, record.fields)), n=1)
+        columns = f"the columns are {', '.join(record.fields)[:200]}"
+        hint = f"did you mean {near[0]}? {columns}" if near else columns
+        raise record.make_error("missing", field=name, hint=hint)
+    value = record.fields[name]
+    for step in steps:
+        if isinstance(value, dict):
+            value = cast("dict[str, object]", value).get(step)
+        elif isinstance(value, list) and step.isdecimal():
+            items = cast("list[object]", value)
+            value = items[int(step)] if int(step) < len(items) else None
+        else:
+            raise record.make_error(f"has no part {step!r}", field=name)
+    return value
+
+
+def _without_letters(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    items = cast("list[object]", value)
+    matches = [
+        re.fullmatch(rf"\(?{letter}\s?[).:]\s*(.+)", item, re.DOTALL)
+        if isinstance(item, str)
+        else None
+        for letter, item in zip(ascii_uppercase, items, strict=False)
+    ]
+    is_lettered = len(items) > 1 and len(matches) == len(items) and all(matches)
+    return [match[1] for match in matches if match] if is_lettered else items
+
+
+def _shuffle_choices(problem: Problem) -> Problem:
+    question, gold = problem.question, problem.gold
+    if gold not in question.choices:  # a letter
+        gold = question.choices[ascii_uppercase.index(gold)]
+    order = sorted(question.choices, key=lambda x: content_hash("choices", [question.id, x]))
+    return replace(problem, question=replace(question, choices=tuple(order)), gold=gold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFile:
-    """Problems in a file; read when asked for, never cached: the user edits it.
-
-    Raises:
-        UnknownNameError: ``kind`` is not an answer kind, ``answer_base`` not one of ``BASES``.
-    """
+    """Problems in a file; read when asked for, never cached: the user edits it."""
 
     path: Path
     """The file: JSON lines, JSON, CSV, TSV, Parquet or Arrow; its name's end says which."""
-    kind: str | None = None
-    """An answer kind; None: choice if its first record has choices or a label, else number. On the
-    command line: ``./my.jsonl:answer_kind=text``."""
     exemplars: Path | None = None
     """A second file, of problems to draw exemplars from (``--exemplars train:8``, and the label
     strategies); None: none. On the command line: ``./my.jsonl:exemplars=./train.jsonl``."""
-    columns: Mapping[str, str] = field(default_factory=dict[str, str])
-    """One of ``PARAMETERS`` -> what it is called in the files; others are found by name."""
-    answer_base: str | None = None
-    """What whole numbers say of choices, one of ``BASES``; None: decided over all records."""
-
-    def __post_init__(self) -> None:
-        """Refuse a kind or base that does not exist."""
-        if self.kind is not None and self.kind not in get_args(AnswerKind):
-            raise UnknownNameError("answer_kind", self.kind, get_args(AnswerKind))
-        if self.answer_base not in {None, *BASES}:
-            raise UnknownNameError("answer_base", str(self.answer_base), BASES)
+    format: RowFormat = RowFormat()
+    """How its rows are read."""
 
     @property
     def name(self) -> str:
@@ -649,25 +844,16 @@ class UserFile:
     def version(self) -> str:
         """First 12 hex characters of the SHA-256 of the file, or of both files together.
 
-        Six of a hash of ``columns`` and ``answer_base`` follow where there are any.
+        Six of a hash of the format follow where it is not the plain one.
         """
         for path in self._files:
             next(iterate_records(path))  # so that the error says which file is missing or empty
-        version = hash_files(*self._files)
-        if not self.columns and self.answer_base is None:
-            return version
-        options = [sorted(self.columns.items()), self.answer_base]
-        return f"{version}-{content_hash('user-file', options)[:6]}"
+        return "-".join(filter(None, (hash_files(*self._files), self.format.version())))
 
     @property
     def answer_kind(self) -> AnswerKind:
         """Kind of the gold answers: as given, else as the first record suggests."""
-        for kind in get_args(AnswerKind):
-            if kind == self.kind:
-                return kind
-        first = next(iterate_records(self.path))
-        columns = find_columns(first, self.columns)
-        return "choice" if columns.has_labels or _has_choices(first, columns) else "number"
+        return self.format.kind_of(iterate_records(self.path))
 
     def problems(self) -> Sequence[Problem]:
         """Return every problem, in the file's order."""
@@ -683,15 +869,7 @@ class UserFile:
 
     def _read(self, path: Path) -> tuple[Problem, ...]:
         kind = self.answer_kind
-        if kind != "choice":
-            records = iterate_records(path)
-            return check_problems(records, answer_kind=kind, column_names=self.columns)
-        files = {file: read_records(file) for file in self._files}
-        records = list(chain.from_iterable(files.values()))
-        return check_problems(
-            files[path],
-            answer_kind=kind,
-            labels=collect_labels(records, self.columns),
-            column_names=self.columns,
-            bases=decide_bases(records, self.columns, self.answer_base),
-        )
+        others = [file for file in self._files if file != path and kind == "choice"]
+        rows = chain.from_iterable(map(iterate_records, others))
+        rows_format = replace(self.format, answer_kind=kind)
+        return rows_format.make_problems(read_records(path), list(rows))

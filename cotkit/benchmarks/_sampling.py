@@ -6,12 +6,16 @@ generator's version, and a larger draw with the same seed contains the smaller o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cotkit.errors import UsageError
 from cotkit.identity import content_hash
 from cotkit.types import Exemplar, Problem
+
+LAST_DRAWN = 4
+"""Times K: so many of the last problems of one split to be drawn may become K exemplars."""
 
 
 def draw(problems: Sequence[Problem], limit: int | None, seed: int) -> tuple[Problem, ...]:
@@ -61,11 +65,9 @@ def draw_exemplars(
     ids = {problem.question.id for problem in excluded}
     texts = {_normalise(problem.question.text) for problem in excluded}
     usable = {
-        problem.question.id: Exemplar(
-            question=problem.question.text, rationale=problem.rationale or "", answer=problem.gold
-        )
+        problem.question.id: exemplar
         for problem in pool
-        if (problem.rationale or bare)
+        if ((exemplar := make_exemplar(problem)).rationale or bare)
         and problem.question.id not in ids
         and _normalise(problem.question.text) not in texts
     }
@@ -80,6 +82,34 @@ def draw_exemplars(
         steps = {problem.question.id: problem.n_steps for problem in pool}
         ranked = _rank_in_rounds(ranked, [steps[key] for key in ranked])
     return tuple(usable[key] for key in ranked[:k])
+
+
+_BEGINNING = re.compile(
+    r"\A\s*(?:(?:A|Answer|Solution|Step-by-Step Answer)\s*:)?\s*(?:Let's think step by step\.)?\s*"
+)
+_ANSWER = re.compile(
+    r"(?:\b(?:so|thus|hence|therefore)\b,?\s*)?"
+    r"(?:\bthe (?:final |correct )?answer is\b|\b(?:final )?answer\s*:|####)"
+    r"(?:(?![.!?]\s+\S)[^\n]){0,80}\s*\Z",
+    re.IGNORECASE,
+)
+_DANGLING = re.compile(r"(?<![^\s.!?])(?:so|thus|hence|therefore)\b,?\s*\Z", re.IGNORECASE)
+
+
+def make_exemplar(problem: Problem) -> Exemplar:
+    """Return a problem as a worked example, so that prompts say nothing twice.
+
+    Prompts write the answer line and its full stop, and ``A:`` before the rationale: they are taken
+    off where the data have them, too, as are double spaces.
+    """
+    rationale = re.sub(r"[ \t]{2,}", " ", problem.rationale or "")
+    rationale = _BEGINNING.sub("", rationale, count=1)
+    rationale = _DANGLING.sub("", _ANSWER.sub("", rationale)).strip()
+    answer = problem.gold.strip()
+    if answer.endswith(".") and not answer.endswith(".."):
+        answer = answer[:-1]
+    text = re.sub(r"(?<=\S)[ \t]{2,}", " ", problem.question.text)
+    return Exemplar(question=text, rationale=rationale, answer=answer)
 
 
 def _rank_in_rounds(ranked: Sequence[str], groups: Sequence[int | None]) -> list[str]:

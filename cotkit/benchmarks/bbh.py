@@ -1,16 +1,32 @@
-"""A task of BIG-Bench Hard (Suzgun et al. 2022): ``bbh:object_counting``."""
+"""BIG-Bench Hard (Suzgun et al. 2022): one task, ``bbh:object_counting``, or all 27."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cotkit.benchmarks._files import FileBenchmark, Record, find_user_file, hash_files
+from cotkit.benchmarks._hub import HubSplit, find_split
+from cotkit.errors import MissingDataError, UnknownNameError
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Problem, Question
+
+_TASKS = """
+boolean_expressions causal_judgement date_understanding disambiguation_qa dyck_languages
+formal_fallacies geometric_shapes hyperbaton logical_deduction_five_objects
+logical_deduction_seven_objects logical_deduction_three_objects movie_recommendation
+multistep_arithmetic_two navigate object_counting penguins_in_a_table
+reasoning_about_colored_objects ruin_names salient_translation_error_detection snarks
+sports_understanding temporal_sequences tracking_shuffled_objects_five_objects
+tracking_shuffled_objects_seven_objects tracking_shuffled_objects_three_objects web_of_lies
+word_sorting
+"""
+TASKS = tuple(_TASKS.split())
+"""The tasks of the paper."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LETTER = re.compile(r"\(([A-Z])\)")
@@ -22,7 +38,7 @@ _EDGES = string.whitespace + string.punctuation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bbh(FileBenchmark):
-    """``$COTKIT_DATA_DIR/bbh/<task>.json``; the card is ``benchmarks/bbh/card.md``.
+    """``$COTKIT_DATA_DIR/bbh/<task>.json``, else the hub's; the card is ``benchmarks/bbh/card.md``.
 
     What the answers are follows from the targets of the whole file: numbers; letters such as
     ``(B)`` (choice: the options are taken out of the question's text, prompts show them); one of a
@@ -30,8 +46,8 @@ class Bbh(FileBenchmark):
     are part of no data file.
     """
 
-    task: str
-    """File name without ``.json``."""
+    task: str = "all"
+    """One of the 27 tasks, or the name of a file of the user's; ``all``: one after the other."""
     name: str = field(default="bbh", init=False)
 
     def __post_init__(self) -> None:
@@ -45,22 +61,43 @@ class Bbh(FileBenchmark):
 
     @property
     def version(self) -> str:
-        """Reader version, task, and 12 hex characters of the file's SHA-256."""
-        return f"1-{self.task}-{hash_files(self.find_file('test'))}"
+        """Reader version, task, and 12 hex characters of the files' SHA-256."""
+        files = (task.find_file("test") for task in self._tasks())
+        return f"1-{self.task}-{hash_files(*files)}"
 
     @property
     def answer_kind(self) -> AnswerKind:
-        """``number``, ``choice`` or ``text``."""
-        return self.problems()[0].question.answer_kind
+        """``number``, ``choice`` or ``text``; of all tasks together ``text``."""
+        return "text" if self.task == "all" else self.problems()[0].question.answer_kind
+
+    def problems(self) -> Sequence[Problem]:
+        """Return all problems, of all tasks in the order of their names, each with its task."""
+        if self.task != "all":
+            return self.load_split("test")
+        return [
+            replace(problem, tags={"task": task.task})
+            for task in self._tasks()
+            for problem in task.problems()
+        ]
+
+    def _tasks(self) -> Sequence[Bbh]:
+        return [Bbh(task=task) for task in TASKS] if self.task == "all" else [self]
 
     def find_file(self, _split: str, /) -> Path:
-        """Return the user's file of the task."""
-        return find_user_file("bbh", f"{self.task}.json")
+        """Return the user's file of the task, else the hub's."""
+        with contextlib.suppress(MissingDataError):
+            return find_user_file("bbh", f"{self.task}.json")
+        if self.task not in TASKS:
+            raise UnknownNameError("task of bbh", self.task, TASKS)
+        hub = HubSplit(
+            repo="SaylorTwift/bbh", config=self.task, split="test", folder="bbh", file=self.task
+        )
+        return find_split(hub).paths[0]
 
     def make_problems(self, records: Sequence[Record], _split: str, /) -> Iterable[Problem]:
         """Make the problems of the kind that the targets of all of them are of."""
         targets = [record.require_text("target").strip() for record in records]
-        ids = [f"bbh/{self.task}/{record.number}" for record in records]
+        ids = [f"bbh/{self.task}/{index}" for index in range(len(records))]
         rows = list(zip(ids, records, targets, strict=True))
         if any(_LETTER.fullmatch(target) for target in targets):
             return [_make_lettered_problem(*row) for row in rows]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cotkit.benchmarks._files import DataSplit, FileBenchmark, Record, find_split
+from cotkit.benchmarks._files import FileBenchmark, Record
+from cotkit.benchmarks._hub import HubSplit, find_split
 from cotkit.benchmarks.gsm8k import Gsm8k
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Problem, Question
@@ -24,9 +25,8 @@ class Gsm8kPlatinum(FileBenchmark):
 
     def find_file(self, split: str, /) -> Path:
         """Return the user's file, else the hub's."""
-        file = f"main/{split}-00000-of-00001.parquet"
-        repo = "madrylab/gsm8k-platinum"
-        return find_split(DataSplit(folder=self.name, name=split, repo=repo, file=file))
+        hub = HubSplit(folder=self.name, repo="madrylab/gsm8k-platinum", split=split, file=split)
+        return find_split(hub).paths[0]
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """Return GSM8K's train split."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, cast
 
-from cotkit.benchmarks._files import DataSplit, FileBenchmark, Record, find_split, hash_files
+from cotkit.benchmarks._files import FileBenchmark, Record, hash_files
+from cotkit.benchmarks._hub import HubSplit, find_split, name_file
 from cotkit.types import AnswerKind, Problem, Question
 
 
@@ -42,14 +43,15 @@ class Mmlu(FileBenchmark):
 
     def find_file(self, split: str, /) -> Path:
         """Return the user's file, else the hub's."""
-        return find_split(
-            DataSplit(
-                folder="mmlu",
-                name=split if self.subject == "all" else f"{self.subject}_{split}",
-                repo="cais/mmlu",
-                file=f"{self.subject}/{split}-00000-of-00001.parquet",
-            )
+        config = self.subject
+        hub = HubSplit(
+            folder="mmlu",
+            repo="cais/mmlu",
+            config=config,
+            split=split,
+            file=name_file(config, split),
         )
+        return find_split(hub).paths[0]
 
     def make_problems(self, records: Sequence[Record], split: str, /) -> Iterator[Problem]:
         """Make the problems, numbered from 0 within their subject."""

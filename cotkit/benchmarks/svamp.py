@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from cotkit.benchmarks._files import FileBenchmark, Record, find_user_file
+from cotkit.benchmarks._files import DataFile, FileBenchmark, Record, find_local, obtain
 from cotkit.errors import BadInputError
 from cotkit.scoring.canonical import canonical_number
 from cotkit.types import AnswerKind, Problem, Question
 
+_URL = "https://raw.githubusercontent.com/arkilpatel/SVAMP/main/SVAMP.json"
+_FILE = DataFile(
+    folder="svamp",
+    name="SVAMP.json",
+    sha256="5be77703a6d891ae476d7c082787ad361392aa02453b132516cdd5f4e7934e3e",
+)
 _OPERATORS = "+-*/"
 
 
@@ -26,8 +32,8 @@ class Svamp(FileBenchmark):
     answer_kind: AnswerKind = field(default="number", init=False)
 
     def find_file(self, _split: str, /) -> Path:
-        """Return the user's file."""
-        return find_user_file("svamp", "SVAMP.json")
+        """Return the user's file, else the official one, which is downloaded once."""
+        return find_local(_FILE) or obtain(_FILE, (_URL,))
 
     def make_problems(self, records: Sequence[Record], _split: str, /) -> Iterator[Problem]:
         """Make the problems; ``n_steps`` counts the operators of an item's equation."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from cotkit.benchmarks._files import DataSplit, FileBenchmark, Record, find_split
+from cotkit.benchmarks._files import FileBenchmark, Record
+from cotkit.benchmarks._hub import HubSplit, find_split
 from cotkit.types import AnswerKind, Problem, Question
 
 
@@ -22,8 +23,8 @@ class Wic(FileBenchmark):
 
     def find_file(self, split: str, /) -> Path:
         """Return the user's file, else the hub's."""
-        file = f"wic/{split}-00000-of-00001.parquet"
-        return find_split(DataSplit(folder="wic", name=split, repo="aps/super_glue", file=file))
+        hub = HubSplit(folder="wic", repo="aps/super_glue", config="wic", split=split, file=split)
+        return find_split(hub).paths[0]
 
     def make_problems(self, records: Sequence[Record], split: str, /) -> Iterator[Problem]:
         """Make the problems, numbered from 0, without rationales."""

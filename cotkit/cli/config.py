@@ -17,7 +17,7 @@ import typer
 
 from cotkit import inputs
 from cotkit.cli.options import DEFAULT_MODEL, Display, Format, PanelledCommand
-from cotkit.errors import BadInputError, Location
+from cotkit.errors import BadInputError, CotkitError, Location
 from cotkit.run.spec import DEFAULT_LOG_DIR, DEFAULTS
 
 PROJECT_FILE = Path("pyproject.toml")
@@ -144,6 +144,63 @@ def describe_settings() -> list[tuple[str, ...]]:
             setting = Setting(value=url, place="$COTKIT_STORE")
         rows.append((key, _hide_password(setting.value), setting.place))
     return rows
+
+
+VARIABLES: Mapping[str, str] = {
+    "COTKIT_CACHE_DIR": "folder of downloads and of models made from them",
+    "COTKIT_DATA_DIR": "folder with data of benchmarks, looked at first",
+    "COTKIT_INDEX_URL": "package index from which data in packages come",
+    "COTKIT_MODELS_DIR": "folder of embedded models, looked at first",
+    "COTKIT_PRICES": "price table that goes before the dated list",
+    "COTKIT_STORE": "store in place of logs/cotkit.db",
+    "GITHUB_STEP_SUMMARY": "file that --gate appends its table to",
+    "HTTPS_PROXY": "proxy of hosted calls; also HTTP_PROXY, NO_PROXY",
+    "NO_COLOR": "no colours in a terminal",
+    "XDG_CONFIG_HOME": "folder of cotkit/config.toml",
+}
+"""Environment variable -> what it decides; keys and addresses of services are in .env, too."""
+
+
+def describe_surroundings() -> list[list[tuple[str, ...]]]:
+    """Return tables of the variables as they are set, of files, and of exit statuses.
+
+    Of a key or an address of a service only the name is given.
+    """
+    from cotkit import paths
+
+    values = [(name, os.environ.get(name) or "-", what) for name, what in VARIABLES.items()]
+    variables = [(name, _hide_password(value), what) for name, value, what in values]
+    variables += [
+        (name, "set", "key or address of a service")
+        for name in sorted(os.environ)
+        if name.endswith(("_API_KEY", "_BASE_URL"))
+    ]
+    store = next(value for key, value, _ in describe_settings() if key == "store")
+    places = {
+        "runs": store if "://" in store else str(Path(store) / "cotkit.db"),
+        "cache": str(paths.cache_dir()),
+        "your defaults": str(user_file()),
+        "a project's defaults": str(PROJECT_FILE.absolute()),
+    }
+    files = [
+        (what, place, "" if "://" in place else "there" if Path(place).exists() else "not there")
+        for what, place in places.items()
+    ]
+    means = {0: ["Done; --gate: helps."], 3: ["--gate: no material help."]}
+    means |= {4: ["--gate: undetermined."], 5: ["--gate: harms."]}
+    kinds: list[type[CotkitError]] = [CotkitError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if "exit_code" in vars(kind):
+            about = (kind.__doc__ or "").partition("\n")[0]
+            means.setdefault(kind.exit_code, []).append(about)
+    means[CotkitError.exit_code] = ["Any other error of cotkit's own."]
+    statuses = [(str(code), " ".join(texts)) for code, texts in sorted(means.items())]
+    return [
+        [("variable", "value", "decides"), *variables],
+        [("file", "place", ""), *files],
+        [("status", "means"), *statuses],
+    ]
 
 
 def _hide_password(value: str) -> str:

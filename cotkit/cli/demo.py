@@ -7,7 +7,7 @@ from functools import partial
 MODEL = "pocket-57k"
 BENCH = "arithmetic:steps=4,digits=1,operators=+-"
 RECORDED = "benchmarks/arithmetic/demo.jsonl"
-ARM = "cot"
+ARM, CONTROL = "cot", "few-shot"
 
 
 def demo() -> None:
@@ -19,43 +19,47 @@ def demo() -> None:
 
       cotkit demo
     """
-    import json
+    import shutil
+    import textwrap
 
     from cotkit.benchmarks import load_benchmark
     from cotkit.cli.output import print_lines, print_rendered
     from cotkit.paths import resource
     from cotkit.registry import parse_spec
     from cotkit.report import render
-    from cotkit.run.spec import DEFAULTS
+    from cotkit.store import AttemptRow
     from cotkit.workflows.completions_file import FieldNames, read_file
     from cotkit.workflows.score import ScoreQuestion, score_completions
 
-    path = resource(RECORDED)
     bench = load_benchmark(parse_spec(BENCH))
+    rows: dict[tuple[str, str], AttemptRow] = {}
     comparison = score_completions(
-        read_file(path, FieldNames()),
+        read_file(resource(RECORDED), FieldNames()),
         bench,
-        ScoreQuestion(
-            reader=DEFAULTS.reader,
-            baseline="few-shot",
-            margin=DEFAULTS.margin,
-            missing="leave-out",
-        ),
+        ScoreQuestion(baseline=CONTROL),
         source=f"{MODEL}, recorded",
+        on_row=lambda row: rows.update({(row.arm, row.problem_id): row}),
     )
-    command = f'cotkit compare --model {MODEL} --strategy {ARM} --bench "{BENCH}" --limit 24'
-    hints = (f"the same, run on the model itself: {command}",)
+    command = f"cotkit compare --model {MODEL} --strategy {ARM} --bench '{BENCH}' --limit 24"
+    hints = (
+        f"the same, asked of the model itself (pip install 'cotkit[hf]'): {command}",
+        "what a word means: cotkit explain WORD; more: cotkit compare --help",
+    )
     print_rendered(partial(render, comparison, "table", full=False, hints=hints))
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    problems = {problem.question.id: problem for problem in bench.problems()}
-    chain = next(line for line in lines if line["arm"] == ARM)
-    problem = problems[chain["id"]]
-    print_lines("")
-    print_lines(
-        f"one chain ({chain['id']}): Q: {problem.question.text}",
-        *f"A:{chain['text']}".splitlines(),
-        f"(the answer is {problem.gold})",
+    problem = next(
+        problem
+        for problem in bench.problems()
+        if (row := rows.get((ARM, problem.question.id))) is not None
+        and row.outcome == "correct" != rows[CONTROL, problem.question.id].outcome
     )
+    width = min(100, shutil.get_terminal_size((100, 24)).columns)
+    print_lines("", "one of them, where the two disagree:", f"({problem.question.id})")
+    for name, text in (
+        ("Q", problem.question.text),
+        *((arm, rows[arm, problem.question.id].text) for arm in (CONTROL, ARM)),
+        ("the right answer", problem.gold),
+    ):
+        print_lines(*textwrap.wrap(f"{name}: {' '.join(text.split())}", width))
 
 
 command = demo

@@ -52,7 +52,7 @@ def doctor(
     max_tokens: int = typer.Option(128, "--max-tokens", help="Token limit of an answer."),
     model_args: str = typer.Option("", "--model-args", "-M", help="key=value,key=value."),
     settings: bool = typer.Option(
-        False, "--settings", help="Say which defaults hold, and which files give them; ask nothing."
+        False, "--settings", help="Print defaults, variables, files, exit statuses; ask nothing."
     ),
 ) -> None:
     """Ask problems one by one and all at once, twice each, and say what that changes.
@@ -64,12 +64,14 @@ def doctor(
     """
     import asyncio
 
-    from cotkit.cli.config import describe_settings
+    from cotkit.cli.config import describe_settings, describe_surroundings
     from cotkit.cli.output import align_columns, print_lines
     from cotkit.run.flips import Flips, save_flips
 
     print_lines(*align_columns(describe_settings()))
     if settings:
+        for table in describe_surroundings():
+            print_lines("", *align_columns(table))
         return
 
     requests = _make_requests(bench, problems, max_tokens)

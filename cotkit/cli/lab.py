@@ -307,10 +307,11 @@ def train(
     _check_save_every(save_every)
     _check_steps(steps)
     from cotkit.labs.checkpoint import check_folder
-    from cotkit.labs.pocket.recipe import PocketRecipe, parse_sizes
+    from cotkit.labs.pocket.recipe import THINKER, THINKER_RECIPE, PocketRecipe, parse_sizes
     from cotkit.labs.pocket.training import PocketJob
 
-    recipe = PocketRecipe() if steps is None else PocketRecipe(n_steps=steps)
+    recipe = THINKER_RECIPE if parse_sizes(sizes) == (THINKER,) else PocketRecipe()
+    recipe = recipe if steps is None else replace(recipe, n_steps=steps)
     kept_steps = tuple(_read_numbers("--keep", keep, "steps")) if keep else ()
     jobs = [
         PocketJob(recipe=recipe, size=size, seed=seed, out=out, kept_steps=kept_steps)

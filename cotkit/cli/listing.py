@@ -1,6 +1,7 @@
 """``cotkit list``: the names there are, one line each."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -19,6 +20,7 @@ class ListKind(StrEnum):
     models = "models"
     readers = "readers"
     triggers = "triggers"
+    exemplars = "exemplars"
     published = "published"
     studies = "studies"
     thresholds = "thresholds"
@@ -70,22 +72,20 @@ def _list_strategies(_: Path | str) -> list[tuple[str, ...]]:
     return rows[1:]
 
 
+def _list_entries(kind: str, _: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.registry import entries
+
+    return [(entry.name, _summary_of(entry)) for entry in entries(kind)]
+
+
 def _list_benches(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
+    from cotkit.benchmarks.hub import list_benchmarks
 
-    return [(e.name, _summary_of(e)) for e in entries("benchmark")]
-
-
-def _list_backends(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
-
-    return [(e.name, _summary_of(e)) for e in entries("backend")]
-
-
-def _list_trackers(_: Path | str) -> list[tuple[str, ...]]:
-    from cotkit.registry import entries
-
-    return [(e.name, _summary_of(e)) for e in entries("tracker")]
+    header = ("benchmark", "group", "problems", "licence", "where it comes from", "")
+    return [
+        header,
+        *((r.name, r.group, r.items, r.licence, r.where, r.summary) for r in list_benchmarks()),
+    ]
 
 
 def _summary_of(entry: RegistryEntry) -> str:
@@ -123,6 +123,13 @@ def _list_studies(_: Path | str) -> list[tuple[str, ...]]:
         (name, *(line.removeprefix("# ") for line in text.splitlines()[:2]))
         for name, text in sorted(heads.items())
     ]
+
+
+def _list_exemplars(_: Path | str) -> list[tuple[str, ...]]:
+    from cotkit.prompting import exemplar_sets, read_locked
+
+    lines = {name: read_locked(f"exemplars.{name}.v1.jsonl") for name in exemplar_sets()}
+    return [(f"{name}:{len(text.splitlines())}", "ours") for name, text in lines.items()]
 
 
 def _list_published(_: Path | str) -> list[tuple[str, ...]]:
@@ -169,11 +176,12 @@ def _list_runs(log_dir: Path | str) -> list[tuple[str, ...]]:
 _ROWS = {
     ListKind.strategies: _list_strategies,
     ListKind.benches: _list_benches,
-    ListKind.backends: _list_backends,
-    ListKind.trackers: _list_trackers,
+    ListKind.backends: partial(_list_entries, "backend"),
+    ListKind.trackers: partial(_list_entries, "tracker"),
     ListKind.models: _list_models,
     ListKind.readers: _list_readers,
     ListKind.triggers: _list_triggers,
+    ListKind.exemplars: _list_exemplars,
     ListKind.published: _list_published,
     ListKind.studies: _list_studies,
     ListKind.thresholds: _list_thresholds,

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand
+from typer.models import ParameterInfo
 
+from cotkit.cli.completion import COMPLETIONS
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.paths import check_overwrites
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
@@ -77,20 +79,20 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("reader", "margin", "gate", "stop_when", "likelihood", "missing", "assume"),
         *("thresholds", "reach"),
     ),
-    "Output": (
-        *("format_", "full", "show", "raw", "output", "html", "figures", "samples", "timing"),
-        *("display", "track", "log_level", "log_dir", "store", "tag", "save"),
-    ),
-    "Money": (
-        *("budget_usd", "budget_tokens", "budget_time", "judge_budget_usd", "judge_budget_tokens"),
-        *("prices", "batch"),
-    ),
     "Hosted": (
         *("max_connections", "requests_per_minute", "tokens_per_minute", "timeout", "max_tries"),
         *("retry_failed", "trust_address"),
     ),
     "Local": ("device", "dtype", "batch_size", "replicas", "accept_terms"),
+    "Money": (
+        *("budget_usd", "budget_tokens", "budget_time", "judge_budget_usd", "judge_budget_tokens"),
+        *("prices", "batch"),
+    ),
     "Cluster": ("executor", "ray_address", "ray_workers", "ray_gpus"),
+    "Output": (
+        *("format_", "full", "show", "raw", "output", "html", "figures", "samples", "timing"),
+        *("display", "track", "log_level", "log_dir", "store", "tag", "save"),
+    ),
 }
 """Panel of the help -> its options, by parameter; those of no panel stand last."""
 _EXAMPLES = "Examples:"
@@ -142,7 +144,15 @@ class CommandGroup(typer.Typer):
         **settings: Any,  # noqa: ANN401 - as above
     ) -> Any:  # noqa: ANN401 - as above
         """Return the decorator that adds a command."""
-        return super().command(name, cls=cls or PanelledCommand, **settings)
+        add = super().command(name, cls=cls or PanelledCommand, **settings)
+
+        def add_completing(function: Callable[..., None]) -> Callable[..., None]:
+            for key, parameter in inspect.signature(function).parameters.items():
+                if key in COMPLETIONS and isinstance(parameter.default, ParameterInfo):
+                    parameter.default.autocompletion = COMPLETIONS[key]
+            return add(function)
+
+        return add_completing
 
 
 # What is run: the fields of a spec.
@@ -195,7 +205,8 @@ def read_specs(
     exemplars: str = typer.Option(
         DEFAULTS.exemplars,
         "--exemplars",
-        help="Worked examples: builtin:K, train:K, rest:K, FILE.jsonl:K.",
+        help="Worked examples: builtin:K, train:K, rest:K, similar:K, complex:K, a set's (dates:K; "
+        "cotkit list exemplars), lm-eval:TASK:K, FILE.jsonl:K.",
     ),
     num_fewshot: int | None = typer.Option(
         None, "--num-fewshot", help="How many exemplars (replaces K of --exemplars)."
@@ -689,6 +700,8 @@ class Format(StrEnum):
     csv = "csv"
     latex = "latex"
     lm_eval = "lm-eval"
+    model_index = "model-index"
+    eval_results = "eval-results"
 
 
 FILE_FORMATS = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from cotkit.run.forecast import ArmSurvey, CostEstimate
     from cotkit.workflows.contrasts import ContrastResult
     from cotkit.workflows.plan import Forecast
+    from cotkit.workflows.spending import SpendingResult
 
 
 # Answers go to standard output, everything else to standard error.
@@ -65,7 +68,7 @@ def print_rendered(render: Callable[..., str]) -> None:
     """
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    text = render(width=width, color=color, encoding=sys.stdout.encoding)
+    text = render(width=width, color=color, encoding=sys.stdout.encoding or "utf-8")
     typer.echo(text, nl=False, color=color)
 
 
@@ -94,23 +97,62 @@ def hint_lines(view: View, run: str | None = None, log_dir: Path | str = "") -> 
 
     The store is not named, so that equal answers of two stores have equal bytes.
     """
-    if view.full or view.show or view.format is not Format.table:
+    if view.format is not Format.table:
         return ()
+    words = "what a word means: cotkit explain WORD"
+    if view.full or view.show:
+        return (words,)
     more = "more: --full; or --show with some of: {sections}"
     if run is None:
-        return (more,)
+        return (f"{more}; {words}",)
     where = "" if log_dir == DEFAULT_LOG_DIR else " (in the same --log-dir or --store)"
-    return more, f"the chains: cotkit show attempt {run}{where}"
+    return more, f"the chains: cotkit show attempt {run}{where}; {words}"
 
 
-def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return each row as one line, columns padded to their widest cell, two spaces between them."""
+def align_columns(rows: Sequence[Sequence[str]], *, folds: bool = True) -> list[str]:
+    """Return each row as one line, columns padded to their widest cell, two spaces between them.
+
+    On a terminal that is narrower, cells are folded between words; where no word may be (``folds``)
+    or not even the words fit, columns that are too many stand below, behind the first one again.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    least = [
+        max((len(word) for x in column for word in x.split()), default=0) for column in columns
     ]
+    limit = _terminal_width()
+    if _sum_widths(widths) > limit and (len(columns) <= 2 or folds) and _sum_widths(least) <= limit:
+        while _sum_widths(widths) > limit:
+            _, widest = max((w, i) for i, w in enumerate(widths) if w > least[i])
+            widths[widest] -= 1
+    if _sum_widths(widths) <= limit or len(columns) <= 2:
+        return [line for row in rows for line in _fold_row(row, widths)]
+    n = next(n for n in range(len(widths), 1, -1) if n == 2 or _sum_widths(widths[:n]) <= limit)
+    first = align_columns([row[:n] for row in rows], folds=folds)
+    return [*first, "", *align_columns([[row[0], *row[n:]] for row in rows], folds=folds)]
+
+
+def _sum_widths(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _fold_row(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return a row whose cells are folded between words, padded to the widths of the columns."""
+    cells = [
+        [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False)
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    return [
+        "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
+        for parts in itertools.zip_longest(*cells, fillvalue="")
+    ]
+
+
+def _terminal_width() -> float:
+    """Return the columns of the terminal; infinite: of a pipe or file, where a row is one line."""
+    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if is_known else math.inf
 
 
 # Pages: HTML files beside the answer. What cannot be written is refused before anything is spent.
@@ -161,6 +203,15 @@ def _check_writable(path: Path, hint: str) -> None:
         why = "no permission"
     if why is not None:
         raise UsageError(f"cannot write {path}: {why}", hint=hint)
+    check_report_extra()
+
+
+def check_report_extra() -> None:
+    """Refuse where HTML reports cannot be made.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "report")
 
@@ -173,10 +224,11 @@ def write_runs(
     Raises:
         UsageError: as :func:`write_page` and :func:`write_figures`.
     """
-    from cotkit.report.html import list_charts, page
+    from cotkit.analysis.values import PageRun
     from cotkit.store import Store, place_of
     from cotkit.workflows.stored_run import load_part
 
+    parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
     if request.path is not None:
         with Store(place_of(log_dir)) as store:
             parts = [
@@ -186,8 +238,21 @@ def write_runs(
                 )
                 for comparison in comparisons  # by this command itself, so its code is trusted
             ]
+    write_parts(request, parts, timing=timing)
+
+
+def write_parts(request: PageRequest, parts: Sequence[PageRun], *, timing: bool = False) -> None:
+    """Write the page and the figures of comparisons.
+
+    Raises:
+        UsageError: as :func:`write_page` and :func:`write_figures`.
+    """
+    from cotkit.report.html import list_charts, page
+
+    if request.path is not None:
         write_page(request.path, page(list(map(request.select_samples, parts)), timing=timing))
     if request.figures is not None:
+        comparisons = [part.comparison for part in parts]
         write_figures(request.figures, list_charts(comparisons, timing=timing))
     print_status(*(f"written: {path}" for path in request.paths()))
 
@@ -247,6 +312,29 @@ def print_contrasts(
         print_status(*(f"written: {path}" for path in page.paths()))
 
 
+def print_spending(
+    result: SpendingResult, view: View, page: PageRequest | None, log_dir: Path | str
+) -> None:
+    """Print solve rates by what was spent; write their page, too, if there is one asked for.
+
+    Raises:
+        UsageError: as :func:`write_page`, or a format that they do not have.
+    """
+    hints = hint_lines(view, result.parts[-1].comparison.run_id, log_dir)
+    print_report(result.spending, view, hints)
+    if page is not None:
+        from cotkit.report.html import list_charts, spending_page
+
+        if page.path is not None:
+            parts = list(map(page.select_samples, result.parts))
+            write_page(page.path, spending_page(result.spending, parts))
+        if page.figures is not None:
+            write_figures(page.figures, list_charts(spending=result.spending))
+        print_status(*(f"written: {path}" for path in page.paths()))
+    check_left_out(result.spending.notes)
+    _check_complete(result)
+
+
 def check_contrasts(result: ContrastResult) -> None:
     """Refuse to end well where attempts are missing.
 
@@ -254,6 +342,10 @@ def check_contrasts(result: ContrastResult) -> None:
         IncompleteRunError: they are.
     """
     check_left_out(note for contrasts in result.contrasts for note in contrasts.notes)
+    _check_complete(result)
+
+
+def _check_complete(result: ContrastResult | SpendingResult) -> None:
     if result.n_failed:
         raise IncompleteRunError(
             f"{result.n_failed} attempts failed or were not made and are left out"

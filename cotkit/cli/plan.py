@@ -73,10 +73,11 @@ def plan(
             resources=resources,
         )
         title, *lines = forecast_lines(forecast)
-        table = align_columns(forecast_table(forecast))
+        table = align_columns(forecast_table(forecast), folds=False)
         if number:
             print_lines("")
-        print_lines(title, *table, *lines, *budget_lines(forecast, resources.budget))
+        lines += budget_lines(forecast, resources.budget)
+        print_lines(*align_columns([(title,)]), *table, *align_columns([(x,) for x in lines]))
 
 
 def _list_ladders(models: list[str], family: list[str]) -> "list[tuple[str, ...]]":

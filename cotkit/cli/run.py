@@ -68,24 +68,29 @@ def run(
     command = commands[file.study.command]
     context = typer.Context(command, info_name=file.study.command, parent=root)
     chosen = override(file.study, ctx.args, context)
-    own = [key for key in file.study.options if chosen.options.get(key) is file.study.options[key]]
+    own = {
+        key: value for key, value in file.study.options.items() if chosen.options.get(key) is value
+    }
+
+    def open_context(study: Study, command: Any) -> Any:  # noqa: ANN401 - click's
+        return command.make_context(command.name, list_arguments(study, command), parent=root)
+
     try:
-        _check_consent(file, own, chosen, trust_code=trust_code)
+        specs = _list_specs(open_context(replace(file.study, options=own), command))
+        _check_consent(file, specs, chosen, trust_code=trust_code)
         if study.startswith(PREFIX):
-            arguments = list_arguments(chosen, command)
-            context = command.make_context(command.name, arguments, parent=root)
-            chosen = _leave_out_missing(chosen, context)
+            chosen = _leave_out_missing(chosen, _list_specs(open_context(chosen, command)))
         if unused := chosen.options.keys() - options_by_key(command):
             print_status(f"without effect in cotkit {command.name}: {', '.join(sorted(unused))}")
         command = commands["plan" if plan else chosen.command]
-        arguments = list_arguments(chosen, command)
-        if trust_code and "trust_code" in {option.name for option in command.params}:
-            arguments.append("--trust-code")
-        print_status(f"study {study}: {shlex.join(['cotkit', command.name, *arguments])}")
-        with command.make_context(command.name, arguments, parent=root) as context:
+        if trust_code and "trust-code" in options_by_key(command):
+            chosen = replace(chosen, options={**chosen.options, "trust-code": True})
+        arguments = shlex.join(["cotkit", command.name, *list_arguments(chosen, command)])
+        print_status(f"study {study}: {arguments}")
+        with open_context(chosen, command) as context:
             command.invoke(context)
     except UsageError as error:
-        raise file.locate(error, own) from error
+        raise file.locate(error, list(own)) from error
 
 
 def _open(study: str) -> tuple[Location, bytes]:
@@ -108,8 +113,10 @@ def _open(study: str) -> tuple[Location, bytes]:
     return Location(file=study), names[name].read_bytes()
 
 
-def _check_consent(file: StudyFile, own: list[str], chosen: Study, *, trust_code: bool) -> None:
-    """Refuse addresses and Python files that only the study names.
+def _check_consent(
+    file: StudyFile, specs: list[RunSpec], chosen: Study, *, trust_code: bool
+) -> None:
+    """Refuse addresses and Python files that only the study names; ``specs``: its own.
 
     Raises:
         UsageError: names them, and the options that allow them.
@@ -119,65 +126,49 @@ def _check_consent(file: StudyFile, own: list[str], chosen: Study, *, trust_code
     addresses = chosen.options.get("trust-address", [])
     check_consent(
         f"study {file.place.file}",
-        _list_specs({key: file.study.options[key] for key in own}),
+        specs,
         {TRUST_CODE} if trust_code else set(),
         [str(url) for url in addresses] if isinstance(addresses, list) else [],
         source="study file",
     )
 
 
-def _list_specs(options: dict[str, Any]) -> list[RunSpec]:
-    """Return a spec of each model and benchmark of a study with all that may need consent."""
-    from cotkit.cli.study import say_value
-    from cotkit.registry import parse_params
-    from cotkit.run import RunSpec
+def _list_specs(context: Any) -> list[RunSpec]:  # noqa: ANN401 - click's
+    """Return what a command would run with its options: a spec of each benchmark and model."""
+    from cotkit.cli.options import read_specs
     from cotkit.run.backend import with_model
     from cotkit.run.spec import list_specs
     from cotkit.workflows.ladder import family_models, is_family
 
-    def list_texts(key: str) -> tuple[str, ...]:
-        value = options.get(key, [])
-        return list_specs([str(text) for text in value] if isinstance(value, list) else str(value))
-
-    keys = ("model", "models", "family", *(() if "runs" in options else ("over",)))
+    params = context.params
+    options = {name: params.get(name) for name in inspect.signature(read_specs).parameters}
+    specs = read_specs(**options | {"model": params.get("model", "simulated/1b")})
+    families = list_specs(params.get("family", []))
+    over = [params["over"]] if params.get("over") and not params["runs"] else []
     models = [
         model
-        for key in keys
-        for name in list_texts(key)
-        for model in (family_models(name) if key == "family" or is_family(name) else [name])
+        for name in list_specs([*families, *params.get("models", []), *over])
+        for model in (
+            family_models(name) if is_family(name) or name in params["family"] else [name]
+        )
     ]
-    baseline = options.get("baseline")
-    spec = RunSpec(
-        model="simulated/1b",
-        model_args=parse_params(say_value(options.get("model-args", ""))),
-        strategies=list_texts("strategy") or ("cot",),
-        baseline=None if baseline is None else str(baseline),
-    )
-    of_models = [with_model(spec, model) for model in models] or [spec]
-    benches = list_texts("bench") or (spec.bench,)
-    return [replace(of_model, bench=bench) for of_model in of_models for bench in benches]
+    return [with_model(spec, model) for spec in specs for model in models] or specs
 
 
-def _leave_out_missing(study: Study, context: Any) -> Study:  # noqa: ANN401 - click's
+def _leave_out_missing(study: Study, specs: list[RunSpec]) -> Study:
     """Return a paper's study without the benchmarks that cannot be had here, each said in a line.
-
-    ``context``: of its command, with its options.
 
     Raises:
         CotkitError: none of them can.
     """
     from cotkit.benchmarks import load_benchmark
-    from cotkit.cli.options import read_specs
     from cotkit.cli.output import print_status
     from cotkit.registry import parse_spec
     from cotkit.run import plan_runnable
 
-    names = inspect.signature(read_specs).parameters
-    options: dict[str, Any] = {name: context.params.get(name) for name in names}
-    options["model"] = "simulated/1b"
     usable: list[Value] = []
     errors: list[CotkitError] = []
-    for spec in read_specs(**options):
+    for spec in {spec.bench: spec for spec in specs}.values():
         first = next(iter(spec.draws().values()))
         try:
             plan_runnable(first, load_benchmark(parse_spec(spec.bench), print_status))

@@ -35,6 +35,7 @@ from cotkit.cli.output import (
     hint_lines,
     print_contrasts,
     print_report,
+    print_spending,
     print_status,
     read_display,
     read_page,
@@ -47,6 +48,7 @@ from cotkit.run.spec import DEFAULT_BENCH
 from cotkit.stats.hypotheses import minimum_detectable_effect
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.spending import SpendingUnit
     from cotkit.analysis.scale.values import Scale
     from cotkit.cli.output import PageRequest
     from cotkit.executors.ray import RayExecutor
@@ -173,12 +175,17 @@ def print_scales(
 
 def ladder_forecast_lines(forecast: LadderForecast, margin: float) -> list[str]:
     """Return what a ladder takes, model by model, and which gains and steps it can find."""
+    return [*_forecast_rows(forecast), *_say_power(forecast, margin), *_say_steps(forecast)]
+
+
+def _forecast_rows(forecast: LadderForecast) -> list[str]:
+    """Return what the runs take, model by model."""
     rows: list[tuple[str, ...]] = [
         ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
     ]
     rows += [_forecast_row(run.model, bench, [run]) for bench, run in forecast.forecasts]
     rows.append(_forecast_row("all", "", [run for _, run in forecast.forecasts]))
-    return [*align_columns(rows), *_say_power(forecast, margin), *_say_steps(forecast)]
+    return align_columns(rows)
 
 
 def _say_power(forecast: LadderForecast, margin: float) -> list[str]:
@@ -504,6 +511,83 @@ def compare_and_print(
     check_contrasts(result)
 
 
+# What is spent while a model answers, in place of its size.
+
+
+_WITHOUT_SPENDING = (
+    *("published", "sources", "over", "beside", "by_steps", "by_length", "assume", "thresholds"),
+    *("timing", "loss", "replicates"),
+)
+"""Options of a ladder of sizes alone."""
+
+
+def _spending_unit(x: AxisOption, models: Sequence[str]) -> SpendingUnit | None:
+    """Return what is spent; None: the axis is of sizes. Tokens of one model are what it writes."""
+    if x is AxisOption.thinking_tokens:
+        return "thinking-tokens"
+    return "tokens" if x is AxisOption.tokens and len(models) == 1 else None
+
+
+def _check_spending(user_options: frozenset[str], benches: Sequence[str]) -> None:
+    for name in _WITHOUT_SPENDING:
+        if name in user_options:
+            option = {"sources": "from"}.get(name, name.replace("_", "-"))
+            raise UsageError(
+                f"--{option} has no effect with --x thinking-tokens or the tokens of one model",
+                hint="leave it out",
+            )
+    if len(benches) > 1:
+        raise UsageError("one --bench at a time on this axis")
+
+
+def _spend_and_print(
+    spec: RunSpec,
+    models: Sequence[str],
+    runs: Sequence[str],
+    bench: str,
+    unit: SpendingUnit,
+    resources: Resources,
+    *,
+    reach: float | None,
+    log_dir: Path | str,
+    view: View,
+    display: RunDisplay,
+    page: PageRequest | None,
+    trusts_code: bool,
+) -> None:
+    """Run the models, or read runs of the store, and print."""
+    from cotkit.benchmarks import load_benchmark
+    from cotkit.workflows.spending import (
+        SpendingQuestion,
+        measure_spending,
+        measure_stored_spending,
+    )
+
+    question = SpendingQuestion(unit=unit, margin=spec.margin, reach=reach)
+    if runs:
+        result = measure_stored_spending(
+            runs, question, log_dir=log_dir, prices=resources.prices, trusts_code=trusts_code
+        )
+    else:
+
+        def on_plan(forecast: LadderForecast) -> None:
+            if display.mode != "none":
+                print_status(*_forecast_rows(forecast))
+
+        with display.event_sink() as emit:
+            result = measure_spending(
+                spec,
+                models,
+                (bench, load_benchmark(parse_spec(bench), print_status)),
+                question,
+                log_dir=log_dir,
+                emit=emit,
+                on_plan=on_plan,
+                resources=resources,
+            )
+    print_spending(result, view, page, log_dir)
+
+
 EXAMPLES = """
 Examples:
 
@@ -516,6 +600,8 @@ Examples:
   cotkit scale --family simulated --bench gsm-mini --by-steps --limit all
 
   cotkit scale --family simulated --strategy cot,self-consistency:k=5 --reach 50
+
+  cotkit scale --x thinking-tokens --models simulated/30b --strategy standard:thinking=16+64+256
 
   cotkit scale --runs 3fa9,77b1,c02e --margin 5 --html ladder.html
 
@@ -534,6 +620,7 @@ class AxisOption(StrEnum):
     active_params = "active-params"
     flops = "flops"
     tokens = "tokens"
+    thinking_tokens = "thinking-tokens"
     loss = "loss"
     ordinal = "ordinal"
 
@@ -588,7 +675,10 @@ def scale(
         False, "--by-length", help="A curve for each length of the answer: digits or words."
     ),
     x: AxisOption = typer.Option(
-        AxisOption.params, "--x", help="What size means; ordinal: the order given."
+        AxisOption.params,
+        "--x",
+        help="What size means; ordinal: the order given; thinking-tokens: what is spent on "
+        "thinking, over settings of one model or more; tokens of one model: all it generates.",
     ),
     loss: list[str] = typer.Option(
         [], "--loss", help="MODEL=NATS: pretraining loss of a model, for --x loss."
@@ -640,6 +730,27 @@ def scale(
         from cotkit.interop.published import find_table
 
         find_table(beside)  # before anything is made
+    sides = () if foreign.n_ladders else _ladder_sides(names, families)
+    runs_named = tuple(run for run in (runs or "").split(",") if run)
+    members = tuple(model for side in sides for model in side.models)
+    unit = _spending_unit(x, members or runs_named)
+    if unit is not None:
+        _check_spending(user_options, bench)
+        _spend_and_print(
+            spec.paced(pace),
+            members,
+            runs_named,
+            bench[0],
+            unit,
+            replace(resources, executor=executor),
+            reach=None if reach is None else reach / 100,
+            log_dir=log_dir,
+            view=view,
+            display=display,
+            page=page,
+            trusts_code=trusts_code,
+        )
+        return
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -683,7 +794,6 @@ def scale(
         by_steps=by_steps,
         by_length=by_length,
     )
-    sides = _ladder_sides(names, families)
     if over is not None:
         compare_and_print(
             spec.paced(pace),
@@ -702,7 +812,7 @@ def scale(
         spec.paced(pace),
         LadderChoice(
             sides=sides,
-            runs=tuple(run for run in (runs or "").split(",") if run),
+            runs=runs_named,
             benches=list_specs(bench),
         ),
         options,

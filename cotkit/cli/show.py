@@ -14,7 +14,7 @@ from cotkit.types import Completion, Execute, Problem, Request
 if TYPE_CHECKING:
     from cotkit.store import AttemptRow
 
-app = CommandGroup(help="A rendered prompt, a run's settings, one attempt, or a benchmark's card.")
+app = CommandGroup(help="A prompt, a run's settings, one attempt, a benchmark's card.")
 
 RULE = "─" * 24
 _RAW = typer.Option(
@@ -34,7 +34,7 @@ def prompt(
         None, "--problem", help="Id of the problem (default: the first drawn)."
     ),
     exemplars: str = typer.Option(
-        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, rest:K or FILE.jsonl:K."
+        DEFAULTS.exemplars, "--exemplars", help="builtin:K, train:K, dates:K, ... as of compare."
     ),
     exemplar_seed: int = typer.Option(
         DEFAULTS.exemplar_seed, "--exemplar-seed", help="Which exemplars are drawn."
@@ -83,7 +83,8 @@ def prompt(
             raise UsageError(reason, hint="--exemplars FILE.jsonl:8, or another problem")
         raise UnknownNameError("problem", problem, by_id)
     chosen = by_id[problem] if problem else plan.problems[0]
-    arm = next(arm for arm in plan.arms if arm.name == str(parse_spec(spec.strategies[0])))
+    name = str(parse_spec(spec.strategies[0]))
+    arm = next((arm for arm in plan.arms if arm.name == name), plan.arms[0])  # its control's twin
     flow = start_without_gold(arm, chosen.question)
     step, turn = next(flow, None), 0
     while step is not None:
@@ -237,12 +238,16 @@ def bench_card(
 
       cotkit show bench gsm-mini
     """
+    from cotkit.benchmarks.hub import named_sets, write_card
     from cotkit.cli.output import print_text
     from cotkit.errors import UsageError
     from cotkit.paths import resource
     from cotkit.registry import is_data_file, load_class, parse_spec
 
     name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
+    if name in named_sets():
+        print_text(write_card(name), raw=False)
+        return
     if is_data_file(name) or load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
         raise UsageError(f"{name} is not one of cotkit's own: it has no card")
     card = resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8")

@@ -147,7 +147,7 @@ def load_ladders(
     controls = table.controls
     if baseline is not None:
         arms = dict.fromkeys(row.need("strategy") for row in rows)
-        control = CHANCE if baseline == CHANCE else _match_strategy(baseline, table, arms)
+        control = _match_strategy(baseline, table, [*arms, CHANCE])
         controls = dict.fromkeys(arms, control)
     answers = tuple(_match_strategy(name, table, controls) for name in strategies) or table.answers
     arms_needed = {*answers, *(controls[arm] for arm in answers)}

@@ -13,7 +13,7 @@ from typing import cast
 from cotkit.analysis.comparison import RunFacts
 from cotkit.analysis.comparison import compare as compare_rows
 from cotkit.analysis.disagreements import Disagreement, ToolRecord, find_disagreement
-from cotkit.analysis.values import Comparison, Criteria
+from cotkit.analysis.values import Comparison, Criteria, PageRun
 from cotkit.backends.inspect import STOP_REASONS
 from cotkit.benchmarks import load_benchmark
 from cotkit.errors import BadInputError, CotkitError, Location, UnknownNameError, UsageError
@@ -22,12 +22,15 @@ from cotkit.inputs import iterate_objects, read_object
 from cotkit.interop.fields import as_number, find_field, find_object, need_list, need_text
 from cotkit.interop.inspect_.logs import (
     check_results,
+    name_solver,
     open_log,
     read_epoch,
     read_score,
+    read_usage,
 )
 from cotkit.interop.ladders import ResultsSource, parse_source
 from cotkit.interop.lm_eval.results import check_totals
+from cotkit.interop.results import pair_arms
 from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULTS
 from cotkit.scoring import SCORER_VERSION
@@ -45,6 +48,7 @@ from cotkit.workflows.records import (
     read_record,
     score_record,
 )
+from cotkit.workflows.stored_run import make_part
 
 AS_SCORED = "as-scored"
 """The reader that repeats what each arm's own tool decided."""
@@ -73,7 +77,10 @@ class RecordedFile:
     """One file of another tool."""
 
     arm: str
-    """The name that the user or cotkit's export gives, else the log's file or lm-eval's task."""
+    """What it is called: one of ``names``."""
+    names: tuple[str, ...]
+    """The name that the user or cotkit's export gives; else, until all files differ: solver or
+    task, both, with scorer or filter, the file's own."""
     model: str
     """As the file names it."""
     bench: str
@@ -85,7 +92,7 @@ class RecordedFile:
     is_cotkit_export: bool
     """Whether ``cotkit export`` wrote it, so that no tool scored it but cotkit."""
     notes: tuple[str, ...]
-    """What was chosen where the file left a choice."""
+    """What was chosen where the file left a choice, without its name."""
 
     @property
     def facts(self) -> ArmFacts | None:
@@ -100,12 +107,24 @@ def compare_recorded(
     reader: str = DEFAULTS.reader,
     margin: float = DEFAULTS.margin,
 ) -> Comparison:
+    """Return what :func:`load_recorded` does, without its samples."""
+    return load_recorded(specs, baseline=baseline, reader=reader, margin=margin).comparison
+
+
+def load_recorded(
+    specs: Sequence[str],
+    *,
+    baseline: str | None = None,
+    reader: str = DEFAULTS.reader,
+    margin: float = DEFAULTS.margin,
+) -> PageRun:
     """Compare files of other tools on the problems that all of them have.
 
     Args:
         specs: Each ``[NAME=]FILE``; see :func:`read_recorded`.
         baseline: What the others are measured against; ``chance``: all of them, against what
-            guessing solves; None: the first.
+            guessing solves; None: each against its control, as in a run, where the files have one,
+            else against the first.
         reader: The reader that decides: one of cotkit, or ``as-scored`` for each tool's own scorer.
         margin: Smallest gain that counts as material, a fraction.
 
@@ -122,14 +141,15 @@ def compare_recorded(
     if len(specs) < 2 and not over_chance:
         hint = "--from A.eval --from B.eval"
         raise UsageError("one file has nothing to be compared with", hint=hint)
-    files = [read_recorded(text) for text in specs]
+    files = _name_files([read_recorded(text) for text in specs])
     arms = [file.arm for file in files]
     if twice := next((arm for arm in arms if arms.count(arm) > 1), None):
         raise UsageError(f"two files are called {twice}", hint=f"--from NAME=FILE, not {twice}")
     if baseline is not None and baseline not in arms and not over_chance:
-        raise UnknownNameError("arm", baseline, arms)
-    control = arms[0] if baseline is None or over_chance else baseline
-    first = next(file for file in files if file.arm == control)
+        raise UnknownNameError("arm", baseline, [*arms, CHANCE])
+    pairs = _pair_files(arms, baseline)
+    by_arm = {file.arm: file for file in files}
+    first = by_arm[arms[0] if over_chance else pairs[0][1]]
     shared = [key for key in first.items if all(key in file.items for file in files)]
     if not shared:
         hint = "problems are the same if their questions are, to the letter"
@@ -153,13 +173,10 @@ def compare_recorded(
         for file in files
         for key in shared
     }
-    others = [file for file in files if file is not first]
     everything = first.problems or list(problems.values())
     comparison = compare_rows(
         [row for samples in rows.values() for row in samples],
-        [(arm, CHANCE) for arm in arms]
-        if over_chance
-        else [(file.arm, first.arm) for file in others],
+        pairs,
         replace(
             _make_facts(files, shared, reader),
             chance=find_chance(everything) if over_chance else None,
@@ -169,12 +186,33 @@ def compare_recorded(
     )
     disagreements = [
         disagreement
-        for file in others
-        for key in (shared if says_scores else ())
-        for disagreement in _find_disagreements(file, first, key, rows, reader)
+        for arm, control in (pairs if says_scores and not over_chance else ())
+        for key in shared
+        for disagreement in _find_disagreements(by_arm[arm], by_arm[control], key, rows, reader)
     ]
     notes = (*_file_notes(files, shared, is_scored=is_scored), *comparison.notes)
-    return replace(comparison, disagreements=tuple(disagreements), notes=notes)
+    return make_part(
+        replace(comparison, disagreements=tuple(disagreements), notes=notes),
+        list(problems.values()),
+        [row for samples in rows.values() for row in samples],
+    )
+
+
+def _name_files(files: Sequence[RecordedFile]) -> list[RecordedFile]:
+    """Name files by the first of their names by which all of them differ."""
+    for i in range(max(len(file.names) for file in files)):
+        renamed = [replace(file, arm=file.names[min(i, len(file.names) - 1)]) for file in files]
+        if len({file.arm for file in renamed}) == len(files):
+            return renamed
+    return list(files)
+
+
+def _pair_files(arms: Sequence[str], baseline: str | None) -> Sequence[tuple[str, str]]:
+    """Return (arm, control) as a run has them; without any, all against the first."""
+    try:
+        return pair_arms(arms, baseline=baseline)
+    except UsageError:
+        return [(arm, arms[0]) for arm in arms[1:]]
 
 
 def _make_row(
@@ -263,7 +301,7 @@ def _make_facts(files: Sequence[RecordedFile], shared: Sequence[str], reader: st
 def _file_notes(
     files: Sequence[RecordedFile], shared: Sequence[str], *, is_scored: bool
 ) -> list[str]:
-    notes = [note for file in files for note in file.notes]
+    notes = [f"{file.arm}: {note}" for file in files for note in file.notes]
     notes += [
         f"{file.arm}: {n_more:,} problems are not in every file and are left out"
         for file in files
@@ -273,7 +311,12 @@ def _file_notes(
         notes.append("the files are of different models: the gain is of the models, too")
     if not is_scored:
         notes.append("not every problem was scored by its tool: their scores are not compared")
-    return [*notes, *note_what_is_unknown({file.arm: file.facts for file in files})]
+    counted = [
+        file.arm
+        for file in files
+        if all("n_generated_tokens" in file.items[key][0].record.usage for key in shared)
+    ]
+    return [*notes, *note_what_is_unknown({file.arm: file.facts for file in files}, counted)]
 
 
 # What other tools recorded of each problem: question, completions, and what they made of them.
@@ -333,7 +376,7 @@ class _Origin:
         """Note that the benchmark is not here and so the problems are as in the file."""
         if self.run is None or self.problems:
             return []
-        return [f"{self.arm}: benchmark {self.bench} is not here, so problems are as in the file"]
+        return [f"benchmark {self.bench} is not here, so problems are as in the file"]
 
 
 def _read_origin(about: Mapping[str, object]) -> _Origin:
@@ -354,7 +397,6 @@ def _read_origin(about: Mapping[str, object]) -> _Origin:
 def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
     head, samples, place = open_log(source.path, full=True)
     origin = _read_origin(find_object(head, "eval", "metadata", "cotkit"))
-    arm = name or origin.arm or source.path.stem
     scorer = source.options.get("scorer")
     items: dict[str, list[RecordedSample]] = {}
     scores: dict[str, dict[str, float]] = {}
@@ -372,16 +414,22 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
         scores[problem][epoch] = math.nan if item.score is None else item.score
         items.setdefault(item.key, []).append(item)
     check_results(head, scorer, [list(epochs.values()) for epochs in scores.values()], place)
-    notes = [f"{arm}: scored by {scorer}"] if scorer and origin.run is None else []
+    notes = [f"scored by {scorer}"] if scorer and origin.run is None else []
     if find_field(head, "eval", "config", "epochs_reducer") == ["mode"]:
         items = {key: [_vote_over(epochs)] for key, epochs in items.items()}
     has_votes = any(epochs[0].record.attempt.is_vote for epochs in items.values())
     if has_votes and origin.run is None:
-        notes.append(_vote_note(arm))
+        notes.append(_VOTE_NOTE)
+    task, solver = need_text(head, place, "eval", "task"), name_solver(head)
+    both = f"{task} {solver}" if solver else task
+    names = (solver or task, both, f"{both} {scorer}", source.path.stem)
+    if name or origin.arm:
+        names = (name or origin.arm or "",)
     return RecordedFile(
-        arm=arm,
+        arm=names[0],
+        names=names,
         model=need_text(head, place, "eval", "model"),
-        bench=source.options.get("bench") or origin.bench or need_text(head, place, "eval", "task"),
+        bench=source.options.get("bench") or origin.bench or task,
         items={key: tuple(epochs) for key, epochs in items.items()},
         problems=list(origin.problems.values()),
         is_cotkit_export=origin.run is not None,
@@ -389,8 +437,7 @@ def _read_inspect(source: ResultsSource, *, name: str | None) -> RecordedFile:
     )
 
 
-def _vote_note(arm: str) -> str:
-    return f"{arm}: several texts of a problem were scored as one: every reader votes over them"
+_VOTE_NOTE = "several texts of a problem were scored as one: every reader votes over them"
 
 
 def _vote_over(epochs: Sequence[RecordedSample]) -> RecordedSample:
@@ -435,7 +482,9 @@ def _inspect_sample(
         record = AttemptRecord(attempt=Attempt(text="", stop_reason="stop"), failure=failure)
     else:
         texts = [_inspect_attempt(choice) for choice in choices]
-        record = AttemptRecord(attempt=make_vote(texts) if len(texts) > 1 else texts[0])
+        record = AttemptRecord(
+            attempt=make_vote(texts) if len(texts) > 1 else texts[0], usage=read_usage(sample)
+        )
     listed = need_list({"choices": sample.get("choices") or []}, place, "choices")
     options = tuple(map(str, listed))
     target = sample.get("target")
@@ -473,7 +522,9 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
     if chosen not in filters:
         raise BadInputError(path, f"no filter {chosen}", hint=f"there: {', '.join(filters)}")
     origin = _read_origin(find_object(page, "configs", task, "metadata", "cotkit"))
-    arm = name or origin.arm or task
+    names = (task, task, f"{task} {chosen}", source.path.stem)
+    if name or origin.arm:
+        names = (name or origin.arm or "",)
     metric = source.options.get("metric") or _METRIC
     items: dict[str, tuple[RecordedSample, ...]] = {}
     for place, line in lines:
@@ -489,12 +540,13 @@ def _read_lm_eval(source: ResultsSource, *, name: str | None) -> RecordedFile:
         else ()
     )
     others = ", ".join(other for other in filters if other != chosen)
-    notes = [f"{arm}: scored by filter {chosen}" + (f", not {others}" if others else "")]
+    notes = [f"scored by filter {chosen}" + (f", not {others}" if others else "")]
     if any(sample.record.attempt.is_vote for (sample,) in items.values()):
-        notes.append(_vote_note(arm))
+        notes.append(_VOTE_NOTE)
     model = find_field(page, "model_name")
     return RecordedFile(
-        arm=arm,
+        arm=names[0],
+        names=names,
         model=model if isinstance(model, str) else "unknown model",
         bench=source.options.get("bench") or origin.bench or task,
         items=items,

@@ -344,7 +344,7 @@ def make_rung(model: str, size: ModelSize, params: Mapping[str, int]) -> Rung:
 
 
 # Which arm is measured against which, where results come from files.
-_PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot"})
+_PLAIN = frozenset({"standard", "direct", "baseline", "zero-shot", "few-shot", "generate"})
 """Names that others give to prompting without reasoning."""
 
 
@@ -372,7 +372,8 @@ def pair_arms(
     """
     for name in (*strategies, *([baseline] if baseline else [])):
         if name not in arms and not (name == baseline == CHANCE):
-            raise UnknownNameError("arm", name, arms)
+            is_baseline = name == baseline and name not in strategies
+            raise UnknownNameError("arm", name, [*arms, *([CHANCE] if is_baseline else [])])
     control_of = controls if controls is not None else _find_controls(arms)
     pairs: list[tuple[str, str]] = []
     for arm in strategies or arms:

@@ -111,11 +111,11 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     import pickle
     import zipfile
 
-    import torch
-
     path = folder / _STATE
     if not path.exists():
         return None
+    import torch
+
     hint = "remove it to train from the beginning"
     if not zipfile.is_zipfile(path):
         raise BadInputError(path, "is not a checkpoint", hint=hint)

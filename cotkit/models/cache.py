@@ -17,7 +17,7 @@ from typing import Any
 from cotkit import paths
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError
 from cotkit.models import folder as model_folder
-from cotkit.models.content import remember_hash, remember_weights
+from cotkit.models.content import remember_hash, remember_weights, weights_of
 from cotkit.models.weights import BYTES_EACH
 from cotkit.types import Notify
 
@@ -35,17 +35,24 @@ def cache_place(name: str, dtype: str = "float32") -> Path:
 def is_complete(folder: Path) -> bool:
     """Return whether a model lies there whole, each file as long as when it was made.
 
+    One in another format than float32 is removed, to be made again, if nothing here remembers which
+    weights it was made of: its manifest is no proof.
+
     Raises:
         ModelLoadError: something lies there that is damaged or that cotkit did not make.
     """
     if not folder.exists():
         return False
-    if model_folder.read_manifest(folder) is None:
+    manifest = model_folder.read_manifest(folder)
+    if manifest is None:
         raise ModelLoadError(
             f"{folder / model_folder.MANIFEST_NAME} is missing",
             hint=f"delete {folder} and fetch the model again",
         )
-    return True
+    if weights_of(model_folder.fingerprint_of(manifest.files)) == manifest.fingerprint:
+        return True
+    shutil.rmtree(folder)
+    return False
 
 
 def build_once(folder: Path, build: Callable[[Path], None], notify: Notify) -> Path:
@@ -121,7 +128,7 @@ def list_disk() -> list[DiskModel]:
 def _describe(path: Path) -> DiskModel:
     name, form = path.name.removeprefix("."), "float32"
     if name.endswith(".part"):
-        name, form = name.removesuffix(".part"), "unfinished"
+        name, form = name.removesuffix(".part").removesuffix(".gguf"), "unfinished"
     elif path.suffix == ".gguf":
         name, form = path.stem, "gguf"
     else:

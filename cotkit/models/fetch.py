@@ -74,9 +74,12 @@ def ensure_file(name: str, *, notify: Notify, accept_terms: bool = False) -> Pat
 
 
 def _check_terms(entry: CatalogueEntry, *, accept_terms: bool) -> None:
-    if entry.source is not None and entry.source.terms_url is not None and not accept_terms:
+    """Demand that the terms of a model are accepted before it is fetched."""
+    places = [cache.cache_place(f"{entry.name}.gguf"), cache.cache_place(entry.name)]
+    terms_url = None if entry.source is None else entry.source.terms_url
+    if terms_url is not None and not accept_terms and not any(place.exists() for place in places):
         raise UsageError(
-            f"{entry.name} comes under the {entry.licence}: {entry.source.terms_url}",
+            f"{entry.name} comes under the {entry.licence}: {terms_url}",
             hint="if you accept them, repeat with --accept-terms",
         )
 
@@ -84,7 +87,7 @@ def _check_terms(entry: CatalogueEntry, *, accept_terms: bool) -> None:
 def ensure_gguf(path: Path, *, notify: Notify, choose_dtype: Callable[[int], str]) -> Path:
     """Return the folder of a user's own GGUF file; convert it once for each content and format.
 
-    ``choose_dtype`` maps the number of parameters to one of ``folder.FORMATS``.
+    ``choose_dtype`` maps the number of parameters to a number format.
 
     Raises:
         MissingDataError: the disk is too full.

@@ -149,14 +149,15 @@ def read_tensors(path: Path) -> list[Tensor]:
     import numpy as np
 
     header = read_header(path)
-    n_elements = sum(math.prod(entry["shape"]) for entry in header.values())
-    begin = path.stat().st_size - 4 * n_elements
-    data: Float32Array = np.memmap(path, "<f4", "r", begin)  # type: ignore[assignment]
+    begin = path.stat().st_size - 4 * sum(math.prod(each["shape"]) for each in header.values())
 
     def chunks(start: int, end: int, columns: int) -> Iterator[Float32Array]:
         step = max(1, _CHUNK_ELEMENTS // columns) * columns
-        for i in range(start, end, step):
-            yield data[i : min(i + step, end)].reshape(-1, columns)
+        with path.open("rb") as file:  # read, not mapped: what was mapped counts as in use
+            file.seek(begin + 4 * start)
+            for i in range(start, end, step):
+                rows = np.fromfile(file, np.float32, min(step, end - i))
+                yield rows.reshape(-1, columns)
 
     return [
         Tensor(

@@ -1,9 +1,9 @@
-"""Comparisons and scale analyses as pages: terminal, Markdown, JSON, CSV, LaTeX, lm-eval."""
+"""Comparisons and scale analyses as pages: terminal, Markdown, JSON, CSV, LaTeX, lm-eval, hub."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from cotkit.analysis.values import Comparison
 from cotkit.errors import UnknownNameError, UsageError
@@ -12,12 +12,15 @@ from cotkit.report.document import Document
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts
+    from cotkit.analysis.scale.spending import Spending
     from cotkit.analysis.scale.values import Scale
 
 _Several: TypeAlias = "Sequence[Comparison] | Sequence[Scale] | Sequence[ModelContrasts]"
-Report: TypeAlias = "Comparison | Scale | ModelContrasts | _Several"
+Report: TypeAlias = "Comparison | Scale | ModelContrasts | Spending | _Several"
 """What :func:`render` can write down."""
-FORMATS = ("table", "markdown", "json", "csv", "latex", "lm-eval", "html")
+RESULT_FORMATS = ("lm-eval", "model-index", "eval-results")
+"""Solve rates alone, as other programs read them."""
+FORMATS = ("table", "markdown", "json", "csv", "latex", "html", *RESULT_FORMATS)
 """What :func:`render` can write."""
 
 
@@ -58,13 +61,13 @@ def render(
     Raises:
         UnknownNameError: no such format.
         MissingDependencyError: ``html``, where matplotlib is not installed.
-        UsageError: lm-eval's format, of analyses that are not of runs, or are of two models.
+        UsageError: a format of solve rates, of analyses that are not of runs, or are of two models.
     """
     from cotkit.report.formats import COMPARISON_SCHEMA, SCALE_SCHEMA
 
     contrasts = _as_contrasts(report)
-    if format == "lm-eval":
-        return _render_lm_eval(report)
+    if format in RESULT_FORMATS:
+        return _render_rates(report, format)
     if format == "html":
         return _render_page(report, reach=reach, timing=timing)
     if isinstance(report, Comparison):
@@ -77,6 +80,10 @@ def render(
             from cotkit.report.formats import to_csv
 
             return to_csv(documents, raw=raw)  # no part has the means
+    elif _is_spending(report):
+        from cotkit.report.spending_tables import SCHEMA, spending_document
+
+        schema, documents = SCHEMA, (spending_document(report),)
     elif contrasts:
         from cotkit.report.contrast_tables import SCHEMA, contrast_documents
 
@@ -113,7 +120,7 @@ def render_documents(
     hints: Sequence[str] = (),
     raw: bool = False,
 ) -> str:
-    """Write documents as text, in any format but lm-eval's and HTML.
+    """Write documents as text, in any format but those of solve rates and HTML.
 
     Args:
         documents: One; of several, the first sums the others up.
@@ -168,30 +175,21 @@ def render_documents(
             raise UnknownNameError("report format", format, FORMATS)
 
 
-def _render_lm_eval(report: Report) -> str:
-    from cotkit.report.lm_eval import lm_eval_comparison, lm_eval_scales
+def _render_rates(report: Report, name: str) -> str:
+    from cotkit.report.hub import eval_results, model_index
+    from cotkit.report.lm_eval import list_tasks, lm_eval_results
 
     if _as_suite(report):
-        raise UsageError("lm-eval's format has no mean of benchmarks", hint="json, csv or markdown")
-    if _as_contrasts(report):
+        raise UsageError(f"{name} has no mean of benchmarks", hint="json, csv or markdown")
+    if _as_contrasts(report) or _is_spending(report):
         raise UsageError(
-            "lm-eval's format has no difference of two models", hint="json, csv or markdown"
+            f"{name} has no difference of two models, and no axis of tokens",
+            hint="json, csv or markdown",
         )
-    if isinstance(report, Comparison):
-        return lm_eval_comparison(report)
-    return lm_eval_scales(_as_scales(report))
-
-
-def _render_page(report: Report, *, reach: float | None, timing: bool) -> str:
-    from cotkit.analysis.values import PageRun
-    from cotkit.report.html import contrasts_page, page
-
-    if contrasts := _as_contrasts(report):
-        return contrasts_page(contrasts)
-    if comparisons := (report,) if isinstance(report, Comparison) else _as_suite(report):
-        parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
-        return page(parts, timing=timing)
-    return page([], scales=_as_scales(report), reach=reach, timing=timing)
+    results = report if isinstance(report, Comparison) else _as_scales(report)
+    if name == "lm-eval":
+        return lm_eval_results(results)
+    return (model_index if name == "model-index" else eval_results)(list_tasks(results))
 
 
 def _as_suite(report: Report) -> tuple[Comparison, ...]:
@@ -200,11 +198,33 @@ def _as_suite(report: Report) -> tuple[Comparison, ...]:
     return tuple(item for item in items if isinstance(item, Comparison))
 
 
+def _render_page(report: Report, *, reach: float | None, timing: bool) -> str:
+    from cotkit.analysis.values import PageRun
+    from cotkit.report.html import contrasts_page, page, spending_page
+
+    if contrasts := _as_contrasts(report):
+        return contrasts_page(contrasts)
+    if _is_spending(report):
+        return spending_page(report, ())
+    if comparisons := (report,) if isinstance(report, Comparison) else _as_suite(report):
+        parts = [PageRun(comparison=comparison, samples=()) for comparison in comparisons]
+        return page(parts, timing=timing)
+    return page([], scales=_as_scales(report), reach=reach, timing=timing)
+
+
 def _as_scales(report: Report) -> tuple[Scale, ...]:
     from cotkit.analysis.scale.values import Scale
 
     items = report if isinstance(report, Sequence) else (report,)
     return tuple(item for item in items if isinstance(item, Scale))
+
+
+def _is_spending(report: Report) -> TypeGuard[Spending]:
+    if isinstance(report, Comparison):
+        return False  # whose analysis needs no numpy
+    from cotkit.analysis.scale.spending import Spending
+
+    return isinstance(report, Spending)
 
 
 def _as_contrasts(report: Report) -> tuple[ModelContrasts, ...]:

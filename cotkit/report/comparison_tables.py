@@ -53,6 +53,7 @@ from cotkit.report.document import (
     say_level,
     say_number,
 )
+from cotkit.report.sweep_tables import as_good_cell, sweep_figures, sweeps_table
 from cotkit.report.verdicts import verdict_cell
 from cotkit.types import OUTCOMES, Outcome
 
@@ -113,8 +114,12 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
         ),
         notes=c.notes,
         warnings=tuple(comparison_warnings(c)),
-        closing=() if c.decision is None else (c.decision.sentence,),
+        closing=(
+            *(sweep.sentence for sweep in c.sweeps),
+            *(() if c.decision is None else (c.decision.sentence,)),
+        ),
         screen=Screen(
+            figures=sweep_figures(c.sweeps)[:1],
             tables=(
                 _mark_upper_bounds(_answer_table(c), upper_bounds),
                 _causes_table(c.disagreements),
@@ -248,6 +253,8 @@ def _side_tables(c: Comparison) -> Iterator[Table]:
         yield _transitions_table(c.transitions)
     if c.interactions:
         yield _interactions_table(c.interactions)
+    if c.sweeps:
+        yield sweeps_table(c.sweeps)
     if c.votes:
         yield _votes_table(c.votes)
     yield from metric_tables(c.metrics, is_sequential=c.is_sequential)
@@ -891,13 +898,7 @@ def _decision_table(decision: Decision, margin: float) -> Table:
                 Field("solve_rate", "solve rate %", contender.solve_rate, "share"),
                 Field("cost", header, contender.cost, form),
                 Field("shortfall", "at most below the best", contender.shortfall, "share"),
-                Field(
-                    "is_shown",
-                    "as good?",
-                    Words(text="yes", raw=True, tone="good")
-                    if contender.is_shown
-                    else Words(text="not shown", raw=False),
-                ),
+                Field("is_shown", "as good?", as_good_cell(is_shown=contender.is_shown)),
             )
             for contender in decision.contenders
         ),

@@ -107,6 +107,8 @@ class Figure:
     """What they are measured against, drawn below them."""
     brackets: tuple[tuple[str, int, int], ...]
     """Of each part of the axis to mark: what it says, and the indices of the places around it."""
+    is_joined: bool = False
+    """Whether lines go on over holes: the curves have places of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +168,7 @@ class Document:
 SECTIONS: tuple[str, ...] = (
     *("answer", "arms", "gains", "outcomes", "variants", "clusters", "transitions", "votes"),
     *("metrics", "metric_gains", "bias", "bias_changes", "bias_by_category", "following"),
-    *("dependence", "thinned", "breakthrough", "interactions", "symbol_means"),
+    *("dependence", "thinned", "breakthrough", "interactions", "sweeps", "symbol_means"),
     *("repeats", "difficulty", "first_wrong_step", "audit", "server", "disagreement_causes"),
     *(
         "decision",
@@ -183,7 +185,7 @@ SECTIONS: tuple[str, ...] = (
         "benchmarks",
         "published",
     ),
-    *("equal_tokens", "checks", "runs", "settings", "notes"),
+    *("equal_tokens", "spending", "serial_parallel", "checks", "runs", "settings", "notes"),
 )
 """Keys of the tables that a report of runs can have; ``answer``: that of the first screen."""
 

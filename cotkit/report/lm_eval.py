@@ -6,6 +6,7 @@ environment) is left out; what cotkit says more stands under ``metadata``.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -20,23 +21,35 @@ _METRIC = "exact_match"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ResultTask:
+class ResultTask:
     """One arm of one model on one benchmark."""
 
     model: str
+    """As reports name it."""
     bench: str
+    """As the run names it."""
     version: str
+    """Of the benchmark."""
     arm: str
+    """Its canonical spec."""
     run_id: str
+    """The run that it is of."""
     reader: str
+    """Who decided what is right."""
     n_shot: int | None
+    """Exemplars; None: unknown."""
     n: int
+    """Problems."""
     n_total: int
+    """Problems of the benchmark."""
     rate: float
+    """Solve rate, 0..1."""
     address: str | None
+    """Of the server; None: the provider's own, or no server."""
 
     @property
     def name(self) -> str:
+        """Return what lm-eval's files call it."""
         return f"{self.bench}_{self.arm}"
 
     @property
@@ -47,55 +60,65 @@ class _ResultTask:
         return math.sqrt(self.rate * (1 - self.rate) / (self.n - 1))
 
 
-def lm_eval_comparison(comparison: Comparison) -> str:
-    """Return a comparison as one indented object."""
-    tasks = [
-        _ResultTask(
-            model=comparison.model,
-            bench=comparison.bench,
-            version=comparison.bench_version,
-            arm=cell.arm,
-            run_id=comparison.run_id,
-            reader=comparison.reader,
-            n_shot=comparison.n_shot.get(cell.arm),
-            n=cell.n,
-            n_total=comparison.n_total,
-            rate=cell.solve_rate,
-            address=comparison.address,
-        )
-        for cell in comparison.cells
-        if cell.n
-    ]
-    page = json.dumps(_make_results(comparison.model, tasks), indent=2, ensure_ascii=False)
-    return printable_json(page) + "\n"
+def list_tasks(report: Comparison | Sequence[Scale]) -> list[ResultTask]:
+    """Return what a comparison or scale analyses say of each arm of each model.
 
-
-def lm_eval_scales(scales: Sequence[Scale]) -> str:
-    """Return one object a line, for each model; its tasks are those of all the benchmarks.
-
-    Rates are of the problems that both arms of a pair completed.
+    Rates of an analysis are of the problems that both arms of a pair completed.
 
     Raises:
         UsageError: an analysis is not of runs of the store.
     """
-    by_model: dict[str, dict[str, _ResultTask]] = {}
-    for scale in scales:
-        for task in _make_tasks(scale):
-            by_model.setdefault(task.model, {}).setdefault(task.name, task)
-    lines = (_make_results(model, list(tasks.values())) for model, tasks in by_model.items())
+    if not isinstance(report, Comparison):
+        tasks: dict[tuple[str, str], ResultTask] = {}
+        for task in itertools.chain.from_iterable(map(_make_tasks, report)):
+            tasks.setdefault((task.model, task.name), task)
+        return list(tasks.values())
+    return [
+        ResultTask(
+            model=report.model,
+            bench=report.bench,
+            version=report.bench_version,
+            arm=cell.arm,
+            run_id=report.run_id,
+            reader=report.reader,
+            n_shot=report.n_shot.get(cell.arm),
+            n=cell.n,
+            n_total=report.n_total,
+            rate=cell.solve_rate,
+            address=report.address,
+        )
+        for cell in report.cells
+        if cell.n
+    ]
+
+
+def lm_eval_results(report: Comparison | Sequence[Scale]) -> str:
+    """Return a comparison as one indented object, analyses as one object a line for each model.
+
+    Raises:
+        UsageError: as :func:`list_tasks`.
+    """
+    tasks = list_tasks(report)
+    if isinstance(report, Comparison):
+        page = json.dumps(_make_results(report.model, tasks), indent=2, ensure_ascii=False)
+        return printable_json(page) + "\n"
+    by_model: dict[str, list[ResultTask]] = {}
+    for task in tasks:
+        by_model.setdefault(task.model, []).append(task)
+    lines = (_make_results(model, of_model) for model, of_model in by_model.items())
     return "".join(printable_json(json.dumps(line, ensure_ascii=False)) + "\n" for line in lines)
 
 
-def _make_tasks(scale: Scale) -> Iterator[_ResultTask]:
+def _make_tasks(scale: Scale) -> Iterator[ResultTask]:
     origin = scale.origin
     if origin is None:
         raise UsageError(
-            f"{scale.bench} is not of runs of the store, which lm-eval's format needs",
+            f"{scale.bench} is not of runs of the store, which this format needs",
             hint="--format json",
         )
     for answer in scale.answers:
         for model, arm, n, rate in _iterate_rates(answer):
-            yield _ResultTask(
+            yield ResultTask(
                 model=model,
                 bench=scale.bench,
                 version=origin.bench_version,
@@ -118,7 +141,7 @@ def _iterate_rates(answer: OnsetAnswer) -> Iterator[tuple[str, str, int, float]]
                 yield point.rung.model, answer.control, point.n, point.control_rate
 
 
-def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]:
+def _make_results(model: str, tasks: Sequence[ResultTask]) -> dict[str, object]:
     address = next((task.address for task in tasks), None)
     return {
         "results": {
@@ -142,7 +165,7 @@ def _make_results(model: str, tasks: Sequence[_ResultTask]) -> dict[str, object]
     }
 
 
-def _task_config(task: _ResultTask) -> dict[str, object]:
+def _task_config(task: ResultTask) -> dict[str, object]:
     return {
         "task": task.name,
         "dataset_name": task.bench,

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from cotkit.analysis.bias import CONDITION_NAMES, say_by_size
 from cotkit.analysis.scale.breakthrough import (
@@ -14,7 +15,7 @@ from cotkit.analysis.scale.breakthrough import (
     say_breakthroughs,
 )
 from cotkit.analysis.scale.frontier import Cost, find_cheapest, match_cost
-from cotkit.analysis.scale.grid import LOG_AXES, Axis, Rung
+from cotkit.analysis.scale.grid import LOG_AXES, THRESHOLDS, Axis, Rung
 from cotkit.analysis.scale.values import (
     Breakthrough,
     Check,
@@ -30,6 +31,7 @@ from cotkit.analysis.scale.values import (
     Step,
     ThinnedOnset,
 )
+from cotkit.analysis.scale.words import AXIS_WORDS, format_margin, join_words
 from cotkit.report.comparison_tables import left_out_warnings, outcome_warnings
 from cotkit.report.document import (
     UNWALLED,
@@ -48,6 +50,7 @@ from cotkit.report.document import (
     say_address,
     say_number,
 )
+from cotkit.report.sweep_tables import MOST_CURVES
 from cotkit.report.verdicts import VERDICTS, verdict_cell
 from cotkit.types import Outcome
 
@@ -148,15 +151,15 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
         ),
         notes=scale.notes,
         warnings=tuple(scale_warnings([scale])),
-        screen=Screen(tables=(_answer_table([scale]),), figures=_make_screen_figures(scale)),
+        screen=Screen(
+            tables=(_answer_table([scale]),),
+            figures=_make_screen_figures(scale),
+            lines=tuple(_say_staircases(scale)),
+        ),
     )
 
 
 # What stands first: counts that change how the answer is read, the curves, the numbers in short.
-
-
-MOST_CURVES = 4
-"""Arms whose curves are drawn together: more cannot be told apart."""
 
 
 def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
@@ -184,6 +187,26 @@ def scale_warnings(scales: Sequence[Scale]) -> Iterator[str]:
                 yield f"{name}{what} at {n} of {len(of_gain)} sizes"
 
 
+def _say_staircases(scale: Scale) -> Iterator[str]:
+    """Yield where gains of the thresholds begin, if there is one arm or they were chosen."""
+    for answer in scale.answers:
+        steps = answer.onset.staircase
+        is_chosen = tuple(step.threshold for step in steps) != THRESHOLDS
+        if not steps or not (is_chosen or len(scale.answers) == 1):
+            continue
+        sizes = {point.rung: say_size(point, scale.axis) for point in answer.points}
+        parts: list[str] = []
+        for (lower, upper), flight in groupby(steps, key=lambda step: (step.lower, step.upper)):
+            where = "are shown at no size"
+            if upper is not None:
+                where = f"begin at or below {sizes[upper]}"
+            if upper is not None and lower is not None:
+                where = f"begin between {sizes[lower]} and {sizes[upper]}"
+            points = join_words([format_margin(step.threshold) for step in flight])
+            parts.append(f"{points} points {where}")
+        yield f"gains of {answer.arm}: {'; '.join(parts)}"
+
+
 def _answer_table(scales: Sequence[Scale]) -> Table:
     """Return a row for each arm: where help begins, and what it gains at the largest size."""
     by_family = _share_benches(scales)
@@ -196,7 +219,8 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         if largest is not None
     ]
     costs = {(price.rung.model, price.arm): price for scale in scales for price in scale.prices}
-    begins = "leaves chance above" if all(a.is_over_chance for _, a, _ in rows) else "helps above"
+    is_over_chance = all(answer.is_over_chance for _, answer, _ in rows)
+    no_help, helps = ("at chance at", "above it at") if is_over_chance else _NO_HELP_AND_HELPS
     is_priced = any(price.usd is not None for price in costs.values())
 
     def make_row(scale: Scale, answer: OnsetAnswer, point: Point) -> Iterator[Field]:
@@ -205,8 +229,8 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         yield Field("bench", "benchmark", scale.bench, when=by_bench)
         yield Field("family", "family", scale.family or "several", when=by_family)
         yield Field("arm", "arm", answer.arm)
-        yield Field("lower", begins, _size_of(onset.lower, answer, scale))
-        yield Field("upper", "up to", _size_of(onset.upper, answer, scale))
+        yield Field("lower", no_help, _size_of(onset.lower, answer, scale))
+        yield Field("upper", helps, _size_of(onset.upper, answer, scale))
         yield Field("arm_rate", "solve rate %", point.arm_rate, "share", opens=True)
         yield Field("arm_interval", "interval", point.arm_interval, "share", drawn=True)
         yield Field("gain", "gain points", point.gain, "points")
@@ -217,7 +241,8 @@ def _answer_table(scales: Sequence[Scale]) -> Table:
         yield Field("usd", "$ per 1,000", usd, "usd_per_1000", when=is_priced)
 
     sizes = {say_size(largest, scale.axis) for scale, _, largest in rows}
-    where = f"at {sizes.pop()}, the largest size" if len(sizes) == 1 else "at the largest size"
+    end = AXIS_WORDS[scales[0].axis].largest
+    where = f"at {sizes.pop()}, the {end}" if len(sizes) == 1 else f"at the {end}"
     return make_table(
         "answer",
         "",
@@ -438,6 +463,10 @@ _AFTER: dict[StatusAbove, str] = {
 }
 
 
+_NO_HELP_AND_HELPS = "no help at", "helps at"
+"""Headers of the sizes between which help begins."""
+
+
 def _onsets_table(scales: Sequence[Scale]) -> Table:
     several, by_family = len(scales) > 1, _share_benches(scales)
     is_fitted = any(a.onset.model_based is not None for scale in scales for a in scale.answers)
@@ -453,10 +482,11 @@ def _onsets_table(scales: Sequence[Scale]) -> Table:
             for scale in scales
             for answer in scale.answers
         ),
-        note="Above: the largest size below the next one that is shown to have no material help; "
-        "up to: the smallest size that surely helps by more than the margin; first detected: "
-        "the smallest whose gain is surely above 0; larger sizes: what lies above. Gain beyond: no "
-        "size up to its 'above' gains more, and its 'up to' gains at least the number after it",
+        note="No help at: the largest size below the next one that is shown to have no material "
+        "help; helps at: the smallest size that surely helps by more than the margin; first "
+        "detected: the smallest whose gain is surely above 0; larger sizes: what lies above. Gains "
+        "at most: so much at any size up to the one beside it; the next size gains at least the "
+        "number after it",
     )
 
 
@@ -477,8 +507,8 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
         Field(
             "status", "material help begins", Words(text=_STATUS[onset.status], raw=onset.status)
         ),
-        Field("lower", "above", size_at(onset.lower)),
-        Field("upper", "up to", size_at(onset.upper)),
+        Field("lower", _NO_HELP_AND_HELPS[0], size_at(onset.lower)),
+        Field("upper", _NO_HELP_AND_HELPS[1], size_at(onset.upper)),
         Field("first_detected", "first detected", size_at(onset.first_detected)),
         Field(
             "after",
@@ -499,13 +529,13 @@ def _onset_fields(answer: OnsetAnswer, scale: Scale, *, is_fitted: bool) -> tupl
         Field("model_based_interval", "its interval", fit_interval, form, when=is_fitted),
         Field(
             "no_more_than",
-            "gain beyond",
+            "gains at most",
             None if bracket is None else bracket.no_more_than,
             "share",
             opens=True,
         ),
-        Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
-        Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
+        Field("bracket_lower", "up to", size_at(None if bracket is None else bracket.lower)),
+        Field("bracket_upper", "and at", size_at(None if bracket is None else bracket.upper)),
         Field("at_least", "at least", None if bracket is None else bracket.at_least, "share"),
     )
 
@@ -581,17 +611,17 @@ def _thinned_table(scale: Scale) -> Table:
                 ),
             ),
             Field("status", "begins", Words(text=_STATUS[onset.status], raw=onset.status)),
-            Field("lower", "above", size_at(onset.lower)),
-            Field("upper", "up to", size_at(onset.upper)),
+            Field("lower", _NO_HELP_AND_HELPS[0], size_at(onset.lower)),
+            Field("upper", _NO_HELP_AND_HELPS[1], size_at(onset.upper)),
             Field(
                 "no_more_than",
-                "gain beyond",
+                "gains at most",
                 None if bracket is None else bracket.no_more_than,
                 "share",
                 opens=True,
             ),
-            Field("bracket_lower", "above", size_at(None if bracket is None else bracket.lower)),
-            Field("bracket_upper", "up to", size_at(None if bracket is None else bracket.upper)),
+            Field("bracket_lower", "up to", size_at(None if bracket is None else bracket.lower)),
+            Field("bracket_upper", "and at", size_at(None if bracket is None else bracket.upper)),
         )
 
     return make_table(
@@ -615,16 +645,16 @@ def _staircase_table(scale: Scale) -> Table:
             Field("arm", "arm", answer.arm),
             Field("control", "control", answer.control),
             Field("threshold", "gain points", step.threshold, "share"),
-            Field("lower", "begins above", size_at(step.lower)),
-            Field("upper", "up to", size_at(step.upper)),
+            Field("lower", "less up to", size_at(step.lower)),
+            Field("upper", "surely at", size_at(step.upper)),
         )
 
     return make_table(
         "staircase",
         "Where a gain of so many points begins",
         (make_row(answer, step) for answer in scale.answers for step in answer.onset.staircase),
-        note="Above: no size up to there gains as much; up to: this size surely does; no shape of "
-        "the curve is assumed, and all of it holds at once",
+        note="Less up to: no size up to there gains as much; surely at: this size does; no shape "
+        "of the curve is assumed, and all of it holds at once",
     )
 
 
@@ -988,7 +1018,9 @@ def _make_figure(answer: OnsetAnswer, points: list[Point], axis: Axis) -> Figure
         axis=SIZES[axis][0] + (", logarithmic" if axis in LOG_AXES else ""),
         arms=(Curve(name=answer.arm, y=_rates(answer, is_control=False)),),
         controls=(Curve(name=answer.control, y=_rates(answer, is_control=True)),),
-        brackets=_mark_bracket("help begins", answer.onset, points),
+        brackets=_mark_bracket(
+            "leaves chance" if answer.is_over_chance else "help begins", answer.onset, points
+        ),
     )
 
 

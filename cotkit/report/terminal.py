@@ -294,7 +294,7 @@ class _TextPage:
         for column, width in zip(block, widths, strict=True):
             justify = "left" if column.is_text else "right"
             grid.add_column(Text(column.header), justify=justify, width=width)
-            cell_columns.append(column.cells)
+            cell_columns.append(tuple(_break_names(cell, width) for cell in column.cells))
             if is_drawn and column.strip:
                 width_drawn = min(STRIP_WIDTHS[0] + spare, STRIP_WIDTHS[1])
                 header, cells = self.draw_strips(table, column.strip, width_drawn)
@@ -326,6 +326,27 @@ class _TextPage:
 
 _SPACE = re.compile(r" (?![kMBT]\b)")
 """Where a cell may be broken: never between a number and its unit."""
+
+
+_SEAM = re.compile(r"(?<=[:,;/+&|])|(?<=-)(?=[^\W\d])")
+"""Where a long name is best broken: within a value never."""
+
+
+def _break_names(cell: Text, width: int) -> Text:
+    """Return a cell whose words that are wider than its column are broken at their seams."""
+    if all(cell_len(word) <= width for word in cell.plain.split()):
+        return cell
+    words: list[str] = []
+    for word in cell.plain.split(" "):
+        lines = [""]
+        for part in _SEAM.split(word) if cell_len(word) > width else [word]:
+            if lines[-1] and cell_len(lines[-1] + part) > width:
+                lines.append("")
+            lines[-1] += part
+        words.append("\n".join(lines))
+    broken = cell.copy()
+    broken.plain = " ".join(words)
+    return broken
 
 
 def _strip_place(table: Table) -> str | None:
@@ -490,7 +511,10 @@ def draw_figure(figure: Figure, *, width: int, is_unicode: bool, height: int = H
         *zip(figure.controls, itertools.cycle(marks["controls"]), strict=False),
     ]
     for curve, _ in curves:
-        for column, row in _line_cells(columns, curve.y, height):
+        places = list(zip(columns, curve.y, strict=True))
+        if figure.is_joined:
+            places = [place for place in places if math.isfinite(place[1])]
+        for column, row in _line_cells(places, height):
             field[row][column] = marks["line"]
     for curve, mark in reversed(curves):
         for column, value in zip(columns, curve.y, strict=True):
@@ -535,11 +559,9 @@ def _row_label(row: int, height: int) -> str:
     return f"{share:.0f}" if 2 * row % (height - 1) == 0 else ""
 
 
-def _line_cells(
-    columns: Sequence[int], y: Sequence[float], height: int
-) -> Iterator[tuple[int, int]]:
+def _line_cells(places: Sequence[tuple[int, float]], height: int) -> Iterator[tuple[int, int]]:
     """Yield column and row of the cells between neighbours that were both measured."""
-    for (first, y_first), (last, y_last) in pairwise(zip(columns, y, strict=True)):
+    for (first, y_first), (last, y_last) in pairwise(places):
         if math.isfinite(y_first) and math.isfinite(y_last):
             for column in range(first + 1, last):
                 rise = (y_last - y_first) * (column - first) / (last - first)

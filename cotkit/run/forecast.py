@@ -93,7 +93,9 @@ def _survey_arm(
 ) -> ArmSurvey:
     def drive(problem: Problem) -> list[_FlowRequest]:
         is_correct = make_oracle(problem, plan.spec.reader)
-        flow = start_flow(arm.strategy, problem.question, is_correct, arm.system)
+        flow = start_flow(
+            arm.strategy_for(problem.question), problem.question, is_correct, arm.system
+        )
         return list(_drive_flow(flow, backend, plan.judge, find_stored))
 
     flows = [drive(problem) for problem in plan.problems]
@@ -172,7 +174,7 @@ def _drive_flow(
 
 def start_without_gold(arm: Arm, question: Question) -> Flow:
     """Start a flow of an arm without the gold answer: an oracle always answers no."""
-    return start_flow(arm.strategy, question, lambda _: False, arm.system)
+    return start_flow(arm.strategy_for(question), question, lambda _: False, arm.system)
 
 
 # Estimates of what an arm will take, as ranges. Both ends are bounds, not guesses: few-shot prompts

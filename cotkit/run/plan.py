@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
-from cotkit.benchmarks import UserFile, check_disjoint, draw, draw_exemplars, draw_order, label_pool
+from cotkit.benchmarks import draw, label_pool
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
-from cotkit.prompting import format_question, read_exemplars
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
-from cotkit.registry import (
-    Spec,
-    construct,
-    is_data_file,
-    load_class,
-    parameter_name,
-    parse_spec,
-)
+from cotkit.registry import Spec, construct, entries, load_class, parameter_name, parse_spec
 from cotkit.run.driver import name_user_errors
+from cotkit.run.exemplars import (
+    SimilarExemplars,
+    auto_run,
+    count_kept_back,
+    exemplars_for,
+    fields_of,
+)
 from cotkit.run.identity import arm_content, is_built_in
 from cotkit.run.spec import CONFIRM, DEFAULT_LIMIT, RunSpec
 from cotkit.scoring.chance import CHANCE, Chance, find_chance
 from cotkit.scoring.readers import READERS, panel_of
-from cotkit.types import EFFORTS, BackendInfo, Exemplar, Problem
+from cotkit.types import EFFORTS, BackendInfo, Exemplar, Problem, Question
 
 N_SHOT = "n_shot"
 """Parameter of every strategy that shows exemplars: how many of the run's, from the first on."""
@@ -66,6 +63,16 @@ class Arm:
     """Built, with its exemplars."""
     system: str | None = None
     """What every request of it begins with, as a system message; None: nothing."""
+    selector: SimilarExemplars | None = None
+    """Chooses the exemplars of each question; None: all questions have those of the strategy."""
+
+    def strategy_for(self, question: Question) -> Strategy | OracleStrategy:
+        """Return the strategy with the exemplars of a question."""
+        if self.selector is None:
+            return self.strategy
+        n_shown = len(getattr(self.strategy, "exemplars", ()))
+        exemplars = self.selector.choose(question)[-n_shown:]
+        return cast("Any", replace(cast("Any", self.strategy), exemplars=exemplars))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +186,7 @@ class Plan:
             "arms": {
                 arm.name: arm_content(parse_spec(arm.name).name, arm.strategy)
                 | ({} if arm.system is None else {"system": arm.system})
+                | ({} if arm.selector is None else {"selector": arm.selector})
                 for arm in self.arms
             },
             "pairs": self.pairs,
@@ -189,6 +197,8 @@ class Plan:
             content["judge"] = self.judge
         if self.spec.likelihood:
             content["likelihood"] = True
+        if run := auto_run(self.spec.exemplars):
+            content["exemplars_of_run"] = run
         if self.is_unwalled:
             content["sandbox"] = self.spec.sandbox
         if self.spec.stop_when:
@@ -255,31 +265,36 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     strategies = [_with_thinking(parse_spec(text), spec) for text in spec.strategies]
     is_over_chance = spec.baseline == CHANCE
     baseline_text = spec.baseline if spec.baseline and not is_over_chance else None
-    baseline = _with_thinking(parse_spec(baseline_text), spec) if baseline_text else None
+    baseline = _with_thinking(_read_baseline(baseline_text), spec) if baseline_text else None
     pairs = [(s, baseline or _control_of(s)) for s in strategies if not is_over_chance]
     thinking_pairs = [] if spec.baseline else pair_by_thinking(pairs)
     in_order = [control for _, control in [*pairs, *thinking_pairs]] + strategies
     limit, notes = _resolve_limit(spec, len(everything)), ()
-    most = len(everything) - _count_kept_back(in_order, spec, bench, everything)
+    most = len(everything) - count_kept_back(in_order, spec, bench, everything)
     if most < (len(everything) if limit is None else limit) <= len(everything):
         limit, n_kept = most, len(everything) - most
         notes = (f"{n_kept} problems of {bench.name} are kept for exemplars: it has one split",)
     problems = draw(everything, limit, spec.seed)
-    exemplars = exemplars_for(in_order, spec, bench, problems)
+    exemplars, selector = exemplars_for(in_order, spec, bench, problems)
     has_pool = any("pool" in fields_of(strategy) for strategy in in_order)
     pool = label_pool(bench, everything) if has_pool else ()
     _check_generation(spec, in_order)
     _check_judge(spec, in_order)
     arms = _Arms()
+    built = {  # those that were asked for first: what is wrong with one is said of that one
+        str(strategy): _build_strategy(strategy, spec, exemplars, pool)
+        for strategy in (*strategies, *in_order)
+    }
     for strategy in in_order:
-        arms.add(strategy, _build_strategy(strategy, spec, exemplars, pool))
+        arms.add(strategy, built[str(strategy)])
     costs = [
         cost
         for s in (() if spec.baseline else strategies)
         for cost in _same_cost_pairs(s, arms.of(s))
     ]
     if costs:
-        exemplars = exemplars or exemplars_for([c for _, c in costs], spec, bench, problems)
+        if not exemplars:
+            exemplars, selector = exemplars_for([c for _, c in costs], spec, bench, problems)
         for _, control in costs:
             arms.add(control, _build_strategy(control, _drop_greedy_temperature(spec), exemplars))
     same_cost = {(arms.of(s).name, arms.of(c).name) for s, c in costs}
@@ -299,7 +314,10 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         bench_version=bench.version,
         everything=everything,
         problems=problems,
-        arms=tuple(replace(arm, system=spec.system) for arm in arms.all()),
+        arms=tuple(
+            replace(arm, system=spec.system, selector=_fit_selector(selector, arm))
+            for arm in arms.all()
+        ),
         pairs=tuple(dict.fromkeys(pair for pair in pairs_of_names if pair[0] != pair[1])),
         same_cost=frozenset(same_cost),
         thinking_pairs=frozenset(
@@ -307,6 +325,22 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
         ),
         bench_notes=notes + (bench.notes() if isinstance(bench, NotedBenchmark) else ()),
     )
+
+
+def _read_baseline(text: str) -> Spec:
+    spec = parse_spec(text)
+    try:
+        load_class("strategy", spec.name)
+    except UnknownNameError:
+        names = [CHANCE, *(entry.name for entry in entries("strategy"))]
+        raise UnknownNameError("baseline", spec.name, names) from None
+    return spec
+
+
+def _fit_selector(selector: SimilarExemplars | None, arm: Arm) -> SimilarExemplars | None:
+    """Return what chooses the exemplars of an arm, as many as it shows; None: nothing does."""
+    n_shown = len(getattr(arm.strategy, "exemplars", ()))
+    return replace(selector, k=n_shown) if selector is not None and n_shown else None
 
 
 def _check_reader(reader: str, bench: Benchmark, problems: Sequence[Problem]) -> None:
@@ -476,7 +510,12 @@ def _build_strategy(
     if "exemplars" in fields and N_SHOT in params:
         exemplars = _first_exemplars(exemplars, params.pop(N_SHOT), spec)
     canonical = Spec(name=strategy.name, params=params)
-    built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
+    try:
+        built = construct("strategy", canonical, exemplars=exemplars, pool=pool)
+    except UsageError as refused:
+        if isinstance(refused.__cause__, ValueError):  # a value: name what the user wrote
+            raise UsageError(f"strategy {strategy}: {refused.__cause__}") from refused.__cause__
+        raise
     if not isinstance(getattr(built, "reasons", None), bool):
         raise UsageError(
             f"strategy {strategy.name} does not say whether it reasons before the answer",
@@ -529,141 +568,3 @@ def _check_judge(spec: RunSpec, strategies: Sequence[Spec]) -> None:
             f"judge {spec.judge}: no strategy of this run asks a judge",
             hint="--strategy best-of-n, or leave out --judge",
         )
-
-
-# Which exemplars a run shows: released ones, drawn ones, or a user's own.
-
-
-_BARE_STRATEGIES = frozenset({"few-shot"})
-"""Strategies that show no rationale, so that their exemplars need none."""
-
-
-@runtime_checkable
-class OwnExemplars(Protocol):
-    """A benchmark that the built-in word problems do not fit: its own pool takes their place."""
-
-    @property
-    def has_own_exemplars(self) -> bool:
-        """Whether ``builtin:K`` means ``train:K``, spread over the numbers of steps."""
-        ...
-
-
-def fields_of(strategy: Spec) -> set[str]:
-    """Return the names of a strategy's fields."""
-    cls = load_class("strategy", strategy.name)
-    return {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
-
-
-def exemplars_for(
-    strategies: Sequence[Spec], spec: RunSpec, bench: Benchmark, problems: Sequence[Problem]
-) -> tuple[Exemplar, ...]:
-    """Draw exemplars if a strategy shows any; never a problem that is evaluated."""
-    showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
-    if not showing:
-        return ()
-    exemplars = _draw_exemplars(spec, bench, problems, bare=_are_bare(showing))
-    check_disjoint(exemplars, [_show_choices(problem) for problem in problems])
-    return exemplars
-
-
-def _are_bare(showing: Sequence[Spec]) -> bool:
-    """Return whether none of the strategies shows the rationales of its exemplars."""
-    return all(strategy.name in _BARE_STRATEGIES for strategy in showing)
-
-
-def _resolve_exemplars(spec: RunSpec, bench: Benchmark) -> tuple[str, int]:
-    """Return where the exemplars come from, and how many there are.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    source, _, count = spec.exemplars.rpartition(":")
-    if not source or not (count.isascii() and count.isdecimal()) or int(count) < 1:
-        raise UsageError(
-            f"cannot read exemplars {spec.exemplars!r}",
-            hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
-        )
-    if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
-        source = "train"
-    if source == "builtin" and bench.answer_kind != "number":
-        source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
-    return source, int(count)
-
-
-def _draw_exemplars(
-    spec: RunSpec, bench: Benchmark, problems: Sequence[Problem], *, bare: bool
-) -> tuple[Exemplar, ...]:
-    source, k = _resolve_exemplars(spec, bench)
-    if source == "builtin":
-        return _order_exemplars(read_exemplars(k), spec.exemplar_seed)
-    if source == "train":
-        pool = bench.exemplar_pool()
-    elif source == "rest":
-        pool = _unused_problems(bench, problems, k, spec.seed)
-    elif is_data_file(source):
-        pool = UserFile(path=Path(source), kind=bench.answer_kind).problems()
-    else:
-        raise UsageError(f"unknown exemplars {source!r}", hint="builtin, train, rest or FILE.jsonl")
-    has_own = isinstance(bench, OwnExemplars) and bench.has_own_exemplars
-    return draw_exemplars(
-        [_show_choices(p) for p in pool],
-        k,
-        spec.exemplar_seed,
-        spread=has_own and source == "train",
-        bare=bare,
-    )
-
-
-_WINDOW = 4  # times K: so many of the last problems to be drawn may become exemplars
-
-
-def _count_kept_back(
-    strategies: Sequence[Spec], spec: RunSpec, bench: Benchmark, everything: Sequence[Problem]
-) -> int:
-    """Return how many problems of a benchmark of one split are not evaluated for any limit.
-
-    They are the last to be drawn, as many as hold K exemplars; 0: exemplars come from elsewhere, or
-    there are too few problems, which is an error where they are drawn.
-    """
-    showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
-    source, k = _resolve_exemplars(spec, bench) if showing else ("", 0)
-    if source != "rest":
-        return 0
-    bare = _are_bare(showing)
-    last = draw_order(everything, spec.seed)[: -_WINDOW * k - 1 : -1]
-    usable = [number for number, x in enumerate(last, start=1) if bare or x.rationale]
-    n_kept = usable[k - 1] if len(usable) >= k else k
-    return n_kept if n_kept < len(everything) else 0
-
-
-def _unused_problems(
-    bench: Benchmark, problems: Sequence[Problem], k: int, seed: int
-) -> Sequence[Problem]:
-    """Return problems of a benchmark of one split that are not evaluated: the last to be drawn.
-
-    So a larger ``--limit`` shows the same exemplars until it takes them for itself.
-    """
-    evaluated = {problem.question.id for problem in problems}
-    last = draw_order(bench.problems(), seed)[-_WINDOW * k :]
-    unused = [problem for problem in last if problem.question.id not in evaluated]
-    if len(unused) < k:
-        raise UsageError(
-            f"{bench.name} has one split and {len(bench.problems())} problems: {k} cannot be kept "
-            "for exemplars",
-            hint=f"--exemplars FILE.jsonl:{k}, or a strategy without exemplars: zero-shot-cot",
-        )
-    return unused
-
-
-def _show_choices(problem: Problem) -> Problem:
-    """Return the problem with the choices in its question's text, as prompts show them."""
-    question = problem.question
-    return replace(problem, question=replace(question, text=format_question(question)))
-
-
-def _order_exemplars(exemplars: tuple[Exemplar, ...], seed: int) -> tuple[Exemplar, ...]:
-    """Return the same exemplars in the order of a seed; 0 is the released order."""
-    if seed == 0:
-        return exemplars
-    rank = {x: content_hash("order-exemplars", [seed, x.question]) for x in exemplars}
-    return tuple(sorted(exemplars, key=rank.__getitem__))

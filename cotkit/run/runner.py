@@ -428,7 +428,10 @@ async def _run_attempt(
     row = _make_failed_row(job)
     try:
         flow = start_flow(
-            arm.strategy, problem.question, make_oracle(problem, spec.reader), arm.system
+            arm.strategy_for(problem.question),
+            problem.question,
+            make_oracle(problem, spec.reader),
+            arm.system,
         )
         attempt, turns = await drive(flow, ask, run)
         options = select_options(problem, likelihood=spec.likelihood) if scores_options else ()

@@ -115,6 +115,7 @@ class RunOptions:
         if isinstance(self.limit, int) and self.limit < 1:
             raise UsageError(f"limit {self.limit} is below 1", hint="a number, or all")
         check_sandbox(self.sandbox)
+        self._check_thinking()
         if self.system is not None and not self.system.strip():
             raise UsageError("the system message is empty", hint="leave it out")
         if self.stop_when not in {None, "decided"}:
@@ -129,6 +130,16 @@ class RunOptions:
                 "a batch sends everything at once: there is nothing to stop",
                 hint="leave out --batch or --stop-when",
             )
+
+    def _check_thinking(self) -> None:
+        if self.thinking is None and self.max_thinking_tokens is None:
+            return
+        from cotkit.strategies._base import check_thinking
+
+        try:
+            check_thinking(self.thinking, self.max_thinking_tokens)
+        except ValueError as refused:
+            raise UsageError(f"--{str(refused).replace('_', '-')}") from None
 
 
 class RunKeywords(TypedDict, total=False):

@@ -22,11 +22,20 @@ def check_thinking(plan: Plan, backend: Backend) -> None:
     Raises:
         UsageError: names the arm, and what the model can.
     """
+    window = backend.info.context_tokens
     for arm in plan.arms:
+        decoding = decoding_of(arm)
         try:
-            thinking_room(backend, decoding_of(arm))
+            room = thinking_room(backend, decoding)
         except UsageError as refused:
             raise UsageError(f"{arm.name}: {refused.message}", hint=refused.hint) from None
+        is_asked = decoding.max_thinking_tokens or (decoding.thinking or "").isdecimal()
+        if window is not None and is_asked and room + decoding.max_tokens >= window:
+            raise UsageError(
+                f"{arm.name}: {room:,} tokens of thinking and {decoding.max_tokens:,} of the "
+                f"answer leave no room for a prompt in the window of {window:,} tokens",
+                hint=f"at most {max(window - decoding.max_tokens - 1, 0):,}, less the prompt",
+            )
 
 
 def decoding_of(arm: Arm) -> Decoding:

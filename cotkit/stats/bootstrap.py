@@ -152,6 +152,9 @@ def clustered_means(
 ) -> MeanEstimates:
     """Estimate means: by `bootstrap_t` from `MIN_CLUSTERS` clusters on, by `sign_flip` below.
 
+    So few clusters may differ from all others that many resamples have none of them, no variance
+    and no quantile: where that leaves -1 to 1, `sign_flip` takes its place, which needs none.
+
     Args:
         totals: [clusters x columns], differences in -1..1 summed; 0 where there is no problem.
         sizes: The same, problems; each column has some.
@@ -160,8 +163,10 @@ def clustered_means(
         rng: Where they come from; columns of one procedure share them.
     """
     is_large = (sizes > 0).sum(0) >= MIN_CLUSTERS
+    has_no_end = np.zeros_like(is_large)
     low, high, p_value = (np.empty(totals.shape[1]) for _ in range(3))
-    for procedure, columns in ((bootstrap_t, is_large), (sign_flip, ~is_large)):
+    groups = (bootstrap_t, is_large), (sign_flip, ~is_large), (sign_flip, has_no_end)
+    for procedure, columns in groups:
         if columns.any():
             # Flips of clusters that no column has would be drawn for nothing.
             rows = (sizes[:, columns] > 0).any(1)
@@ -169,6 +174,8 @@ def clustered_means(
             estimates = procedure(*of_columns, level, n_resamples, rng)
             low[columns], high[columns] = estimates.low, estimates.high
             p_value[columns] = estimates.p_value
+            if procedure is bootstrap_t:
+                has_no_end[columns] = (estimates.low <= -1) & (estimates.high >= 1)
     return MeanEstimates(low=low, high=high, p_value=p_value, level=level)
 
 

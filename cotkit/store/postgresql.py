@@ -48,8 +48,8 @@ _TO_POSTGRESQL = (
 class Postgresql:
     """One connection; a ``Database``."""
 
-    def __init__(self, url: str) -> None:
-        """Connect, creating or migrating the schema as needed.
+    def __init__(self, url: str, *, reads_only: bool = False) -> None:
+        """Connect, creating or migrating the schema as needed; ``reads_only``: write nothing.
 
         Raises:
             StoreError: it cannot be reached or written, or a newer cotkit made it.
@@ -61,6 +61,7 @@ class Postgresql:
             raise MissingDependencyError("psycopg", "postgres") from None
         logging.getLogger("psycopg").addHandler(logging.NullHandler())  # we say what is lost
         self._driver, self._url, self._name = driver, url, mask_password(url)
+        self._reads_only = reads_only
         self._db = self._connect()
         try:
             self._try(self._migrate)
@@ -164,6 +165,8 @@ class Postgresql:
             hint = "create it with: createdb --encoding=UTF8 --template=template0 NAME"
             raise StoreError(f"the database {self._name} is {encoding}, not UTF8", hint=hint)
         db.execute("SET search_path = cotkit")  # a schema that is not there yet is no fault
+        if self._reads_only:
+            db.execute("SET default_transaction_read_only = on")
         return db
 
     def _migrate(self) -> None:

@@ -32,8 +32,10 @@ _NO_PLACE_TO_WRITE = frozenset({"SQLITE_CANTOPEN", "SQLITE_READONLY"})
 class Sqlite:
     """An open file; a ``Database``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, reads_only: bool = False) -> None:
         """Open the file, creating or migrating it as needed; read only where its place is.
+
+        ``reads_only``: nothing is created, migrated or written, though others may write meanwhile.
 
         Raises:
             StoreError: as :func:`_translate_errors`; or a file of another program or newer cotkit.
@@ -44,9 +46,10 @@ class Sqlite:
         self._lost: StoreError | None = None
         self._wrote = False
         with _translate_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not reads_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._db = _open(path, path)
+                self._db = self._open_beside_writers() if reads_only else _open(path, path)
             except sqlite3.OperationalError as refused:
                 if not (_is(refused, _NO_PLACE_TO_WRITE) and os.access(path, os.R_OK)):
                     raise
@@ -116,6 +119,21 @@ class Sqlite:
             if durable:
                 self._db.execute("PRAGMA synchronous = NORMAL")
         return changed
+
+    def _open_beside_writers(self) -> sqlite3.Connection:
+        """Open a file that others may be writing; a copy of one that an older cotkit wrote."""
+        self._is_read_only = True
+        db = _connect(f"file:{quote(str(self._path.absolute()))}?mode=ro", uri=True)
+        try:
+            is_current = _read_version(db, self._path) >= len(migration_scripts())
+            _check_version(db, self._path)
+        except BaseException:
+            db.close()
+            raise
+        if is_current:
+            return db
+        db.close()
+        return self._open_read_only()
 
     def _open_read_only(self) -> sqlite3.Connection:
         """Open a file whose place cannot be written; a copy of it where more than reading it needs.

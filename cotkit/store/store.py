@@ -51,8 +51,10 @@ from cotkit.types import (
 _CALLS_AT_A_TIME = 200  # read from the database: bounds memory
 
 
-def open_database(place: Place) -> Database:
+def open_database(place: Place, *, reads_only: bool = False) -> Database:
     """Open a store's database, creating or migrating it as needed.
+
+    ``reads_only``: nothing is created, migrated or written.
 
     Raises:
         StoreError: it cannot be reached, created, opened or written, is no store, or was written
@@ -62,10 +64,10 @@ def open_database(place: Place) -> Database:
     if isinstance(place, Path):
         from cotkit.store.sqlite import Sqlite
 
-        return Sqlite(place)
+        return Sqlite(place, reads_only=reads_only)
     from cotkit.store.postgresql import Postgresql
 
-    return Postgresql(place)
+    return Postgresql(place, reads_only=reads_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +83,17 @@ class StoredTurn:
 class Store:
     """An open store. Use as a context manager, in one thread at a time."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, reads_only: bool = False) -> None:
         """Open a store, creating or migrating it as needed.
+
+        ``reads_only``: nothing is created, migrated or written; what would be is refused.
 
         Raises:
             StoreError: it cannot be created, reached, opened, locked or written, is no store, or
                 was written by a newer cotkit.
         """
         self.place = place
-        self._db = open_database(place)
+        self._db = open_database(place, reads_only=reads_only)
         self.claims = Claims(self._db)
         """Who is making what."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Protocol, TextIO, runtime_checkable
 
-from cotkit.errors import UsageError
+from cotkit.errors import CotkitError, UsageError
 from cotkit.events import (
     AttemptDone,
     Event,
@@ -81,7 +81,14 @@ def track_events(
 
 
 def _make_tracker(spec: str) -> Tracker:
-    tracker = construct("tracker", parse_spec(spec))
+    try:
+        tracker = construct("tracker", parse_spec(spec))
+    except CotkitError:
+        raise
+    except Exception as failure:  # a plugin may raise anything
+        reason = next(iter(str(failure).strip().splitlines()), "")[:200]
+        sentence = f"the tracker {spec} cannot begin: {type(failure).__name__}: {reason}"
+        raise UsageError(mask_passwords(sentence)) from failure
     if not isinstance(tracker, Tracker):
         raise UsageError(
             f"tracker {spec}: {type(tracker).__name__} lacks record or close",

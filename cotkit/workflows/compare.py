@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from cotkit.run.runner import is_outdated
 from cotkit.store import CUT, PERMANENT, AttemptRow, Store, place_of, store_option
 from cotkit.strategies.flipped_labels import FlippedLabels
 from cotkit.types import BackendInfo, Notify, Problem
+from cotkit.workflows.auto_exemplars import with_auto_exemplars
 from cotkit.workflows.consent import required_options
 from cotkit.workflows.settings import run_settings
 
@@ -131,7 +133,12 @@ def perform(
     say = emit or ignore_event
     if spec.batch:
         resources.budget.check_batch()
+    run = functools.partial(
+        perform, log_dir=log_dir, backend=backend, emit=emit, resources=resources
+    )
+    spec, notes = with_auto_exemplars(spec, run, log_dir)
     plan = plan_runnable(spec, bench)
+    plan = replace(plan, bench_notes=(*plan.bench_notes, *notes))
     hint = "the same command goes on where it stopped"
     try:
         with Store(place_of(log_dir)) as store:
@@ -181,9 +188,9 @@ def perform(
             except (BackendError, UsageError):
                 store.end_run(plan.run_id(info), "incomplete")
                 raise
-            settings = run_settings(store, plan.run_id(info), info)
             usage = read_judge(store, plan.run_id(info), plan.judge, resources.prices)
             execution = replace(execution, judge=usage)
+            settings = run_settings(store, plan.run_id(info), info)
     except KeyboardInterrupt:
         message = "interrupted; everything generated so far is kept"
         raise InterruptedRunError(message, hint=hint) from None

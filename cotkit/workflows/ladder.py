@@ -83,8 +83,8 @@ FREE_LIMIT = 500
 
 
 def cost_nothing(models: Sequence[str | Backend]) -> bool:
-    """Return whether all models are simulated or of the pocket family, which ship with cotkit."""
-    return all(_family_of(model) in {"simulated", "pocket"} for model in models)
+    """Return whether all models are simulated or ours, which ship with cotkit."""
+    return all(_family_of(model) in {"simulated", "pocket", "pocket-thinker"} for model in models)
 
 
 def _family_of(model: str | Backend) -> str | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, cast, get_args
 
+from cotkit.analysis.values import Aside
 from cotkit.errors import BadInputError, CotkitError
 from cotkit.registry import load_class, parse_spec
 from cotkit.run.runner import score_draft
@@ -325,11 +326,18 @@ def describe_arms(arms: Mapping[str, ArmFacts | None]) -> ArmFields:
     }
 
 
-def note_what_is_unknown(arms: Mapping[str, ArmFacts | None]) -> list[str]:
-    """Return a note on what files do not say of how the texts of their arms were made."""
+def note_what_is_unknown(
+    arms: Mapping[str, ArmFacts | None], counted: Collection[str] = ()
+) -> list[str]:
+    """Return notes on what files do not say of how the texts of their arms were made.
+
+    ``counted``: arms whose files say how many tokens the texts took.
+    """
     unknown = [arm for arm, facts in arms.items() if facts is None]
     if not unknown:
-        return ["exports hold no prices: what the arms cost in dollars is not shown"]
-    says = "the file says neither whether reasoning was asked for nor what the texts took"
-    means = "no audit, no tokens, and chains are judged where an equation is written"
-    return [f"{', '.join(unknown)}: {says}: {means}"]
+        return [Aside("exports hold no prices: what the arms cost in dollars is not shown")]
+    says = "the file does not say whether reasoning was asked for: no audit, and chains are judged"
+    notes = [f"{', '.join(unknown)}: {says} where an equation is written"]
+    if silent := [arm for arm in unknown if arm not in counted]:
+        notes.append(f"{', '.join(silent)}: the file does not say how many tokens the texts took")
+    return notes

@@ -6,6 +6,7 @@ One model runs after another, each on the same problems; what the store holds is
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,17 @@ from tempfile import TemporaryDirectory
 
 from cotkit.analysis.bias import measure_bias, measure_bias_changes
 from cotkit.analysis.scale.analysis import analyse
-from cotkit.analysis.scale.grid import THRESHOLDS, Axis, Rung, ScaleQuestion, rung_position
+from cotkit.analysis.scale.grid import (
+    THRESHOLDS,
+    ArmOutcomes,
+    Axis,
+    ResultGrid,
+    Rung,
+    ScaleQuestion,
+    rung_position,
+)
 from cotkit.analysis.scale.values import BiasBySize, RunOrigin, Scale
+from cotkit.analysis.trends import measure_trends, trend_sentence
 from cotkit.analysis.values import Aside, Bias, BiasChange, Criteria
 from cotkit.backends._hosted.addresses import foreign_address
 from cotkit.benchmarks import load_benchmark
@@ -860,6 +870,7 @@ def _grid_notes(
             f"{100 * share:.0f} % of its answers; that cell is left out"
         )
     yield from data.mute_notes
+    yield from _trend_notes(data.grid)
     if data.n_failed:
         yield Aside(
             f"{data.n_failed} attempts failed or were not made; they are left out, not wrong"
@@ -880,6 +891,24 @@ def _grid_notes(
                 f"dollars of {run.rung.model}: list prices of {run.price.as_of} "
                 f"({run.price.status}); check them at {run.price.source}"
             )
+
+
+def _trend_notes(grid: ResultGrid) -> Iterator[str]:
+    """Yield a sentence for each model and each setting of which three arms or more are a curve."""
+    ids = grid.problem_ids
+    clusters = dict(zip(ids, grid.clusters or (None,) * len(ids), strict=True))
+    for rung in grid.rungs:
+        scores = {
+            arm: {
+                problem: score
+                for problem, score in zip(ids, cell.correct.tolist(), strict=True)
+                if not math.isnan(score)
+            }
+            for (model, arm), cell in grid.cells.items()
+            if model == rung.model and isinstance(cell, ArmOutcomes)
+        }
+        for trend in measure_trends(scores, clusters, level=sidak_level(LEVEL, len(grid.rungs))):
+            yield f"{rung.model}: {trend_sentence(trend)}"
 
 
 def _notes_on_stored(jobs: Sequence[LadderJob], store: Store) -> Iterator[str]:

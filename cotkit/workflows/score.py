@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from cotkit.analysis.comparison import RunFacts, check_criteria
 from cotkit.analysis.comparison import compare as compare_rows
-from cotkit.analysis.values import Comparison, Criteria
+from cotkit.analysis.values import Aside, Comparison, Criteria
 from cotkit.errors import BadInputError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.protocols import Benchmark
@@ -90,7 +90,7 @@ def score_completions(
         raise BadInputError(source, "no completions in it", hint='{"id": "...", "text": "..."}')
     over_chance = ask.baseline == CHANCE and CHANCE not in scored.arms
     if ask.baseline is not None and ask.baseline not in scored.arms and not over_chance:
-        raise UnknownNameError("arm", ask.baseline, scored.arms)
+        raise UnknownNameError("arm", ask.baseline, [*scored.arms, CHANCE])
     arms = [arm for arm in scored.arms if arm != ask.baseline]
     comparison = compare_rows(
         scored.rows(),
@@ -127,12 +127,18 @@ def _make_facts(
 def _score_notes(scored: ScoredCompletions, ask: ScoreQuestion) -> list[str]:
     notes: list[str] = []
     becomes = "count as wrong" if ask.missing == "wrong" else "are left out of its solve rate"
-    for arm, attempted in scored.arms.items():
-        n, n_missing = len(scored.problems), len(scored.problems) - len(attempted)
-        if n_missing:
-            notes.append(
-                f"{arm}: {n_missing:,} of {n:,} problems have no completion; they {becomes}"
-            )
+    n = len(scored.problems)
+    missing = {arm: n - len(attempted) for arm, attempted in scored.arms.items()}
+    of_same = len({frozenset(attempted) for attempted in scored.arms.values()}) == 1
+    if len(missing) > 1 and of_same and ask.missing == "leave-out" and any(missing.values()):
+        becomes = f"{max(missing.values()):,} of {n:,} problems have no completion in any arm"
+        notes.append(Aside(f"{becomes}; they are left out"))  # the caption says how many there are
+        missing = {}
+    notes += [
+        f"{arm}: {n_missing:,} of {n:,} problems have no completion; they {becomes}"
+        for arm, n_missing in missing.items()
+        if n_missing
+    ]
     if not scored.says_end:
         notes.append(
             "no stop_reason is given: refusals and answers cut at a token limit are read as others"

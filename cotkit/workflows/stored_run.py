@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from cotkit.analysis.values import Comparison, PageRun, PageSample, SampleAttempt
 from cotkit.benchmarks import load_benchmark
@@ -17,16 +18,24 @@ from cotkit.run.runner import reread
 from cotkit.run.served import settle_server
 from cotkit.scoring.score import SCORER_VERSION
 from cotkit.store import AttemptRow, RunRow, Store
-from cotkit.types import Notify, Outcome, Request
+from cotkit.types import Notify, Outcome, Problem, Request
 from cotkit.workflows.compare import analyse, change_of, price_for, trusted, with_stored_judge
 from cotkit.workflows.consent import check_code
 from cotkit.workflows.settings import run_settings
 
 
-def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = False) -> PageRun:
+def load_part(
+    store: Store,
+    run: RunRow,
+    notify: Notify,
+    *,
+    trusts_code: bool = False,
+    prices: Path | None = None,
+) -> PageRun:
     """Analyse one run again from its rows; ``notify`` hears of a benchmark's download.
 
-    ``trusts_code``: whether Python files that the run names may be run.
+    ``trusts_code``: whether Python files that the run names may be run; ``prices``: a file of the
+    user's own.
 
     Raises:
         UsageError: the run has no attempts, its problems or arms are not what they were, or it
@@ -61,27 +70,40 @@ def load_part(store: Store, run: RunRow, notify: Notify, *, trusts_code: bool = 
         server=record,
         judge=read_judge(store, run.id, plan.judge),
     )
-    comparison = analyse(plan, info, result, price_for(spec, info, None))
+    comparison = analyse(plan, info, result, price_for(spec, info, prices))
     notes = (*comparison.notes, moved) if moved else comparison.notes
     if change is not None or plan.run_id(info) != run.id:
         changed = "cotkit, its prompts or a strategy changed since this run: it was analysed anew"
         notes = (*notes, changed)
     settings = run_settings(store, run.id, info)
     comparison = replace(comparison, run_id=run.id, notes=notes, settings=settings)
-    return _make_part(plan, comparison, rows)
+    part = make_part(comparison, plan.problems, rows, store)
+    return replace(part, prompts=tuple(_list_prompts(plan)))
 
 
-def _make_part(plan: Plan, comparison: Comparison, rows: Sequence[AttemptRow]) -> PageRun:
-    """Return a comparison with the samples that it was made from."""
+def make_part(
+    comparison: Comparison,
+    problems: Sequence[Problem],
+    rows: Sequence[AttemptRow],
+    store: Store | None = None,
+) -> PageRun:
+    """Return a comparison with the samples that it was made from; ``store``: has their thoughts."""
     takes: dict[str, list[SampleAttempt]] = {}
     for row in rows:
-        takes.setdefault(row.problem_id, []).append(_make_take(row))
+        turns = (
+            store.turns(comparison.run_id, row.arm, row.problem_id, row.sample)
+            if store is not None and row.reasoned_apart
+            else ()
+        )
+        thoughts = [each.reasoning for turn in turns for each in turn.completions]
+        take = replace(_make_take(row), thoughts=tuple(filter(None, thoughts)))
+        takes.setdefault(row.problem_id, []).append(take)
     samples = tuple(
         PageSample(problem=problem, takes=tuple(takes[problem.question.id]))
-        for problem in plan.problems
+        for problem in problems
         if problem.question.id in takes
     )
-    return PageRun(comparison=comparison, samples=samples, prompts=tuple(_list_prompts(plan)))
+    return PageRun(comparison=comparison, samples=samples)
 
 
 def _list_prompts(plan: Plan) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
@@ -116,4 +138,5 @@ def _make_take(row: AttemptRow) -> SampleAttempt:
         error=row.error,
         n_generated_tokens=row.n_generated_tokens,
         drafts=drafts,
+        n_reasoning_tokens=row.n_reasoning_tokens,
     )

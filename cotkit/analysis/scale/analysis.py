@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cotkit.analysis.following import flipped_share, is_label_arm
+from cotkit.analysis.following import is_named_label_arm
 from cotkit.analysis.scale.frontier import price_arms
 from cotkit.analysis.scale.gains import (
     cell_interval,
@@ -98,7 +98,7 @@ def _make_answer(
         is_recipe=trainings.is_recipe,
     )
     sentence = scale_sentence(facts)
-    if is_label_arm(pair[0], {pair[0]: flipped_share(pair[0])}):  # no gain of such an arm is help
+    if is_named_label_arm(pair[0]):  # no gain of such an arm is help
         points = relabel_points(points, pair[0], question.margin)
         placed = [point for point in points if point.x is not None]
         sentence = label_sentence(*pair, placed, question.axis)

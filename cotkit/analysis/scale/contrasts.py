@@ -14,12 +14,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from cotkit.analysis.gains import (
-    MANY,
     GainEstimate,
     PairedSample,
     estimate_from_totals,
     estimate_gains,
-    measure_sample,
+    measure_difference,
 )
 from cotkit.analysis.scale.gains import cell_interval, measure_pair, totals_of
 from cotkit.analysis.scale.grid import LOG_AXES, ArmOutcomes, Axis, Cell, ResultGrid, Rung
@@ -33,7 +32,7 @@ from cotkit.analysis.values import LEVEL
 from cotkit.errors import UsageError
 from cotkit.stats.bootstrap import Codes, unit_codes
 from cotkit.stats.hypotheses import sidak_level
-from cotkit.stats.intervals import Interval, last_true, tango
+from cotkit.stats.intervals import Interval
 
 ContrastLabel = Literal["higher", "lower", "alike", "undetermined"]
 """What the interval of a difference shows: above 0, below 0, or neither and within the margin."""
@@ -264,12 +263,7 @@ class _Measurement:
     value: float
     reference: float
     sample: PairedSample | None = None
-    """None: only totals are known, or there are layers."""
-    scale: float = 1.0
-    """What the sample's differences are to be multiplied by."""
-    layers: tuple[tuple[int, int], ...] = ()
-    """Of whole differences of gains that few problems vary in: how many have a positive and a
-    negative one of 1 or more, and of 2."""
+    """None: only totals are known."""
 
 
 _Cells: TypeAlias = Mapping[tuple[str, str], Cell]
@@ -323,32 +317,21 @@ class _CellTable:
         if not len(completed):
             return None
         first, second = (outcomes[i][completed] - outcomes[i + 1][completed] for i in (0, 2))
-        measurement = _Measurement(
+        return _Measurement(
             pair=pair,
             arm=arm,
             control=control,
             n=len(completed),
             value=float(first.mean()),
             reference=float(second.mean()),
+            sample=measure_difference(
+                first.tolist(),
+                second.tolist(),
+                (completed if self.codes is None else self.codes[completed]).tolist(),
+                n_units=len(outcomes[0]) if self.codes is None else int(self.codes.max()) + 1,
+                is_clustered=self.codes is not None,
+            ),
         )
-        differences = first - second
-        is_whole = all(np.isin(scores[completed], (0.0, 1.0)).all() for scores in outcomes)
-        n_varying = len(differences) - np.unique(differences, return_counts=True)[1].max()
-        if self.codes is None and is_whole and n_varying < MANY:
-            layers = tuple(
-                (int((differences >= step).sum()), int((differences <= -step).sum()))
-                for step in (1, 2)
-            )
-            return replace(measurement, layers=layers)
-        sample = measure_sample(
-            (first / 2).tolist(),  # halves: differences of gains lie in -2..2, of scores in -1..1
-            (second / 2).tolist(),
-            (completed if self.codes is None else self.codes[completed]).tolist(),
-            n_units=len(outcomes[0]) if self.codes is None else int(self.codes.max()) + 1,
-            is_clustered=self.codes is not None,
-            is_resampled=True,
-        )
-        return replace(measurement, sample=sample, scale=2.0)
 
     def gain_interval(self, rung: Rung, arm: str, control: str, level: float) -> Interval:
         """Return the interval of the gain of one model for itself."""
@@ -381,15 +364,8 @@ def _make_contrast(
             table.gain_interval(r, arm, control, level) for r in (pair.model, pair.reference)
         ]
     method = "totals" if measured.sample is None else measured.sample.method
-    if measured.layers:
-        method, estimate = "tango", _estimate_layers(measured.layers, measured.n, level)
-    elif estimate is None:
+    if estimate is None:
         estimate = _estimate_unpaired(measured, table, intervals, level)
-    interval = Interval(
-        low=measured.scale * estimate.interval.low,
-        high=measured.scale * estimate.interval.high,
-        level=level,
-    )
     return Contrast(
         pair=pair,
         arm=arm,
@@ -400,10 +376,10 @@ def _make_contrast(
         reference=measured.reference,
         reference_interval=intervals[1],
         difference=measured.value - measured.reference,
-        interval=interval,
+        interval=estimate.interval,
         p_value=estimate.p_value,
         method=method,
-        label=label_difference(interval, question.margin),
+        label=label_difference(estimate.interval, question.margin),
     )
 
 
@@ -424,26 +400,6 @@ def _estimate_unpaired(
         low=max(-2.0, difference - low), high=min(2.0, difference + high), level=level
     )
     return GainEstimate(interval=interval, p_value=math.nan)
-
-
-def _estimate_layers(layers: Sequence[tuple[int, int]], n: int, level: float) -> GainEstimate:
-    """Return what few whole differences say: Tango's interval of each layer, by Bonferroni."""
-
-    def interval_at(confidence: float) -> Interval:
-        each = 1 - (1 - confidence) / len(layers)
-        parts = [tango(n_better, n_worse, n, each) for n_better, n_worse in layers]
-        return Interval(
-            low=sum(part.low for part in parts),
-            high=sum(part.high for part in parts),
-            level=confidence,
-        )
-
-    def excludes_zero(confidence: float) -> bool:
-        interval = interval_at(confidence)
-        return interval.low > 0 or interval.high < 0
-
-    p_value = 1 - last_true(excludes_zero, 1e-9, 1 - 1e-12)
-    return GainEstimate(interval=interval_at(level), p_value=p_value)
 
 
 def label_difference(interval: Interval, margin: float) -> ContrastLabel:

@@ -38,7 +38,7 @@ def price_arms(setting: AnalysisSetting) -> tuple[CostPoint, ...]:
             cell = setting.grid.cells.get((rung.model, arm))
             if cell is not None and totals_of(cell) is not None:
                 points.append(_price_cell(rung, arm, cell, setting))
-    return _mark_frontier(points)
+    return mark_frontier(points)
 
 
 def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...]:
@@ -46,7 +46,7 @@ def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...
 
     Arms that completed no problem are left out.
     """
-    return _mark_frontier(
+    return mark_frontier(
         [
             CostPoint(
                 rung=Rung(model=comparison.model, family=None, n_params=comparison.n_params),
@@ -67,7 +67,8 @@ def price_comparisons(comparisons: Sequence[Comparison]) -> tuple[CostPoint, ...
     )
 
 
-def _mark_frontier(points: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
+def mark_frontier(points: Sequence[CostPoint]) -> tuple[CostPoint, ...]:
+    """Return the points, each with the costs for which nothing else beats it."""
     best = {cost: frontier_indices(points, cost) for cost in COSTS}
     return tuple(
         replace(price, on_frontier=tuple(cost for cost in COSTS if i in best[cost]))

@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
+from cotkit.analysis.following import is_named_label_arm
 from cotkit.analysis.gains import (
     GainEstimate,
     PairedSample,
@@ -185,11 +186,12 @@ def _points_by_pair(
     return {
         pair: tuple(
             _make_point(
+                pair,
                 rung,
                 x,
                 measured[pair, rung.model],
                 estimates[pair, rung.model],
-                question.margin,
+                margin=question.margin,
                 recipe_error=errors.get((pair, rung.model)),
             )
             if (pair, rung.model) in estimates
@@ -201,12 +203,13 @@ def _points_by_pair(
 
 
 def _make_point(
+    pair: Pair,
     rung: Rung,
     x: float | None,
     measured: PairMeasurement,
     estimate: GainEstimate,
-    margin: float,
     *,
+    margin: float,
     recipe_error: RecipeError | None = None,
 ) -> Point:
     interval, base, sample = estimate.interval, measured.control.rate, measured.sample
@@ -237,7 +240,7 @@ def _make_point(
         n_clusters=None if sample is None else sample.n_clusters,
         mde=mde,
         is_floor=measured.arm.rate == 0 and base == 0,
-        is_ceiling=base >= CEILING,
+        is_ceiling=base >= CEILING and not is_named_label_arm(pair[0]),  # it bounds no fall
     )
 
 
@@ -264,7 +267,14 @@ def measure_trainings(
                 np.random.default_rng(0),
             ).values()
             points.append(
-                _make_point(rung, position_of[model], measured, estimate, setting.question.margin)
+                _make_point(
+                    pair,
+                    rung,
+                    position_of[model],
+                    measured,
+                    estimate,
+                    margin=setting.question.margin,
+                )
             )
     return tuple(points)
 

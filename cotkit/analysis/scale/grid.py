@@ -333,7 +333,8 @@ def check_thresholds(thresholds: Sequence[float]) -> None:
     if not (all(a < b for a, b in pairwise(steps)) and steps[-1] <= 1):
         listed = ", ".join(f"{100 * x:g}" for x in thresholds)
         raise UsageError(
-            f"thresholds {listed} points", hint="above 0, rising, 100 at most: 5,10,20,30"
+            f"thresholds must rise from above 0 to 100 points at most, unlike {listed}",
+            hint="--thresholds 5,10,20,30",
         )
 
 

@@ -19,6 +19,7 @@ from cotkit.analysis.scale.grid import (
     ArmOutcomes,
     ArmTotals,
     Cell,
+    CountedScores,
     ResultGrid,
     Rung,
     ScaleQuestion,
@@ -149,18 +150,44 @@ def _merge_cells(parts: Sequence[Cell]) -> Cell:
         totals = [_totals(part) for part in parts]
         rate = sum(each.rate for each in totals) / len(totals)
         return ArmTotals(rate=rate, n=min(each.n for each in totals))
-    names = set.intersection(*(set(part.metrics) for part in outcomes))
     return ArmOutcomes(
         correct=np.mean([part.correct for part in outcomes], axis=0),
         metrics={
             name: np.mean([part.metrics[name] for part in outcomes], axis=0)
             for name in outcomes[0].metrics
-            if name in names
+            if all(name in part.metrics for part in outcomes)
         },
         tokens=_mean_or_none([part.tokens for part in outcomes]),
         usd=_mean_or_none([part.usd for part in outcomes]),
         seconds=_mean_or_none([part.seconds for part in outcomes]),
+        variants=_merge_variants(outcomes),
+        unreadable=_mean_or_none([part.unreadable for part in outcomes]),
+        truncated=_mean_or_none([part.truncated for part in outcomes]),
     )
+
+
+def _merge_variants(parts: Sequence[ArmOutcomes]) -> dict[str, CountedScores]:
+    """Return each way of counting as the mean over trainings; empty: one does not say.
+
+    A problem that one of them leaves out, all leave out. A way that one lacks (failed attempts,
+    where none failed) counts there as its own reader does.
+    """
+    if not all(part.variants for part in parts):
+        return {}
+    lenient = {name: way.is_lenient for part in parts for name, way in part.variants.items()}
+    variants: dict[str, CountedScores] = {}
+    for name, is_lenient in lenient.items():
+        ways = [
+            part.variants.get(name)
+            or CountedScores(as_arm=part.correct, as_control=part.correct, is_lenient=is_lenient)
+            for part in parts
+        ]
+        variants[name] = CountedScores(
+            as_arm=np.mean([way.as_arm for way in ways], axis=0),
+            as_control=np.mean([way.as_control for way in ways], axis=0),
+            is_lenient=is_lenient,
+        )
+    return variants
 
 
 def _totals(cell: Cell) -> ArmTotals:

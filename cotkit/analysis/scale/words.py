@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cotkit.analysis.scale.gains import CEILING, GainCurves, Pair
 from cotkit.analysis.scale.grid import AnalysisSetting, Axis, Ladder, Rung, ScaleQuestion
@@ -145,8 +147,9 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
         f"{_subject(facts)} at or below {where}: {format_gain(upper)} over {facts.control} there"
     )
     if not below:
+        ends = AXIS_WORDS[facts.axis]
         return (
-            f"{claim}, the smallest size tested; only a smaller model, shown "
+            f"{claim}, the {ends.smallest} tested; only {ends.smaller}, shown "
             f"{'at chance' if facts.is_over_chance else 'not to be helped'}, could name a lower end"
         )
     nearest = below[-1]
@@ -159,7 +162,8 @@ def _say_at_or_below(facts: SentenceFacts) -> str:
 
 def _say_not_shown(facts: SentenceFacts) -> str:
     largest = facts.points[-1]
-    where = f"{format_size(largest, facts.axis)}{size_unit(facts.axis)}, the largest size tested"
+    end = AXIS_WORDS[facts.axis].largest
+    where = f"{format_size(largest, facts.axis)}{size_unit(facts.axis)}, the {end} tested"
     claim = f"{facts.arm} is not shown to {_say_help(facts)} up to {where}"
     if all(point.label in NO_HELP for point in facts.points):
         how = f"no gain of {format_margin(facts.margin)} points or more at any size"
@@ -215,10 +219,10 @@ def _say_above(facts: SentenceFacts) -> list[str]:
         return []
     above = facts.points[facts.points.index(_onset_point(facts, "upper")) + 1 :]
     if facts.onset.after is None:
-        return ["no larger size was tested"]
+        return [f"no {AXIS_WORDS[facts.axis].larger} was tested"]
     if facts.onset.after == "sustained":
         verb = "lies above chance" if facts.is_over_chance else "helps"
-        return [f"it {verb} at every larger size tested"]
+        return [f"it {verb} at every {AXIS_WORDS[facts.axis].larger} tested"]
     if facts.onset.after == "reversed":
         harmed = [point for point in above if point.label == "harms"]
         return [
@@ -467,6 +471,25 @@ _UNIT: dict[Axis, str] = {
     "loss": " nats of loss",
     "ordinal": "",
 }
+
+
+class AxisWords(NamedTuple):
+    """What the ends of an axis are called: only some axes are sizes."""
+
+    smallest: str
+    largest: str
+    larger: str
+    smaller: str
+
+
+_SIZES = AxisWords("smallest size", "largest size", "larger size", "a smaller model")
+AXIS_WORDS: Mapping[Axis, AxisWords] = defaultdict(
+    lambda: _SIZES,
+    ordinal=AxisWords("first model", "last model", "later model", "an earlier model"),
+    tokens=AxisWords("first checkpoint", "last checkpoint", "later checkpoint", "an earlier one"),
+    loss=AxisWords("highest loss", "lowest loss", "lower loss", "a model of higher loss"),
+)
+"""Axis -> its words."""
 
 
 def size_unit(axis: Axis) -> str:

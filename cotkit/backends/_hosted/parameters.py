@@ -53,6 +53,8 @@ class ParameterRule:
     """How much it may be told to think, in words."""
     min_budget: int | None = None
     """Least budget of thinking, in tokens; None: it takes no budgets."""
+    window: int | None = None
+    """Tokens of the largest window there is, which a budget lies below; None: not known."""
     api: str = "chat"
     """The interface that serves the model: ``chat``, ``completions`` or ``responses``."""
     without: frozenset[str] = frozenset()

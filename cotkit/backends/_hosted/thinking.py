@@ -6,12 +6,14 @@ A rule of ``parameters.toml`` says what a group of models can (``thinks``, ``eff
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from cotkit.backends._hosted.parameters import ParameterRule, load_forms
-from cotkit.errors import UsageError
-from cotkit.types import EFFORTS, Decoding
+from cotkit.backends._thinking import decide_room
+from cotkit.types import Decoding
 
 ROOM: Mapping[str, int] = {
     "minimal": 2048,
@@ -32,19 +34,14 @@ def thinking_room(rule: ParameterRule, decoding: Decoding, *, model: str) -> int
     Raises:
         UsageError: the model cannot be told to think so; names what it can.
     """
-    setting = decoding.thinking
-    if setting is None:
-        thinks = rule.thinks in {"always", "by default"}
-        return decoding.max_thinking_tokens or (ROOM_BY_DEFAULT if thinks else 0)
-    if not _can(rule, setting):
-        raise UsageError(
-            f"{model} cannot think as thinking={setting} says", hint=f"it can: {_list_all(rule)}"
-        )
-    if setting == "off":
-        return 0
-    if setting.isdecimal():
-        return int(setting)
-    return decoding.max_thinking_tokens or ROOM.get(setting, ROOM_BY_DEFAULT)
+    return decide_room(
+        decoding,
+        ROOM,
+        partial(_can, rule),
+        thinks=rule.thinks in {"always", "by default"},
+        budgets=_say_budgets(rule),
+        model=model,
+    )
 
 
 def thinking_parameters(rule: ParameterRule, decoding: Decoding) -> dict[str, Any]:
@@ -60,6 +57,13 @@ def thinking_parameters(rule: ParameterRule, decoding: Decoding) -> dict[str, An
     return _fill(form[kind], word, int(setting) if is_budget else setting)
 
 
+def _say_budgets(rule: ParameterRule) -> str | None:
+    if rule.min_budget is None:
+        return None
+    below = "" if rule.window is None else f", below the window of {rule.window:,}"
+    return f"a budget from {rule.min_budget} tokens{below}"
+
+
 def _can(rule: ParameterRule, setting: str) -> bool:
     if setting == "off":
         return rule.thinks != "always"
@@ -68,16 +72,9 @@ def _can(rule: ParameterRule, setting: str) -> bool:
     if setting == "on":
         return "on" in load_forms()[rule.form]
     if setting.isdecimal():
-        return rule.min_budget is not None and int(setting) >= rule.min_budget
+        most = math.inf if rule.window is None else rule.window - 1
+        return rule.min_budget is not None and rule.min_budget <= int(setting) <= most
     return setting in rule.efforts
-
-
-def _list_all(rule: ParameterRule) -> str:
-    """Return the settings that a model has, in words."""
-    settings = [s for s in ("off", "on", *EFFORTS) if _can(rule, s)]
-    if rule.min_budget is not None:
-        settings.append(f"a budget from {rule.min_budget} tokens")
-    return ", ".join(settings)
 
 
 def _fill(template: Mapping[str, Any], word: str, value: str | int) -> dict[str, Any]:

@@ -77,8 +77,9 @@ class Hf:
     replicas: int | str = 1
     """Processes with a copy of the model each, one for each GPU or share of the CPU's cores; auto:
     as many as there are GPUs that hold it whole."""
-    chat: bool = False
-    """Render messages with the model's chat template; False: contents joined, nothing between."""
+    chat: bool | None = None
+    """Render messages with the model's chat template; False: contents joined, nothing between;
+    None: False, but for a model of ours that has a template (pocket-thinker)."""
     revision: str | None = None
     """Branch, tag or commit of a hub model; None: what is here, or its main branch."""
     accept_terms: bool = False
@@ -110,7 +111,7 @@ class Hf:
             raise UsageError(
                 f"unknown generation_config {self.generation_config!r}", hint="model or off"
             )
-        if self._template_kwargs and not self.chat:
+        if self._template_kwargs and not self._is_chat:
             raise UsageError("chat_template_kwargs without the chat template", hint="add chat=true")
 
     @functools.cached_property
@@ -130,7 +131,7 @@ class Hf:
                 "engine": f"cotkit {ENGINE_VERSION}, {packages}",
                 "dtype": placement.dtype,
                 "device": placement.device.partition(":")[0],
-                "chat_template": chat_template_hash(folder) if self.chat else "off",
+                "chat_template": chat_template_hash(folder) if self._is_chat else "off",
                 "quantisation": quantisation(folder),
                 **self._own_settings,
             },
@@ -138,7 +139,7 @@ class Hf:
             n_params=model_folder.n_params(folder) if entry is None else entry.n_params,
             n_active_params=None if entry is None else entry.n_active_params,
             capabilities=frozenset(
-                (*_RAW_CAPABILITIES, "chat") if self.chat else _RAW_CAPABILITIES
+                (*_RAW_CAPABILITIES, "chat") if self._is_chat else _RAW_CAPABILITIES
             ),
             context_tokens=model_folder.context_window(folder),
         )
@@ -195,7 +196,7 @@ class Hf:
         return thinking_room(
             self._source.folder,
             decoding,
-            chat=self.chat,
+            chat=self._is_chat,
             kwargs=self._template_kwargs,
             model=self.model,
         )
@@ -210,6 +211,13 @@ class Hf:
             await asyncio.to_thread(self._engine.close)
             del self._engine
 
+    @functools.cached_property
+    def _is_chat(self) -> bool:
+        if self.chat is not None:
+            return self.chat
+        entry = find_in_catalogue(self.model)
+        return entry is not None and entry.shipped and entry.tuning == "instruct"
+
     @property
     def _own_settings(self) -> dict[str, str]:
         """Return what else changes texts, and only where it does: other keys stay as they were."""
@@ -219,13 +227,13 @@ class Hf:
             "chat_template_kwargs": canonical_json(self._template_kwargs),
             "end_of_turn": " ".join(template.end_of_turn_tokens(folder)),
             "reasoning": template.reasoning_form(
-                folder, chat=self.chat, kwargs=self._template_kwargs
+                folder, chat=self._is_chat, kwargs=self._template_kwargs
             ),
             "adapter": self._describe_adapter(folder),
             "attn_implementation": self.attn_implementation,
             "trust_remote_code": hash_code(folder) if self.trust_remote_code else "",
             "raw_prompt": "nothing appended"
-            if not self.chat and template.drops_appended_tokens(folder)
+            if not self._is_chat and template.drops_appended_tokens(folder)
             else "",
         }
         return {name: value for name, value in settings.items() if value not in ("", "{}")}
@@ -286,7 +294,7 @@ class Hf:
         from cotkit.backends.hf.prompt import Prompter
 
         folder, kwargs = self._source.folder, self._template_kwargs
-        return Prompter(folder, chat=self.chat, template_kwargs=kwargs)
+        return Prompter(folder, chat=self._is_chat, template_kwargs=kwargs)
 
     @functools.cached_property
     def _engine(self) -> Engine | Replicas:
@@ -295,7 +303,7 @@ class Hf:
             placement=self._placement,
             context_tokens=self.info.context_tokens,
             batch_size=self.batch_size,
-            chat=self.chat,
+            chat=self._is_chat,
             template_kwargs=self._template_kwargs,
             end_texts=template.end_of_turn_tokens(self._source.folder),
             logits_settings=self._logits_settings,

@@ -170,8 +170,10 @@ class Prompter:
             n_waits=decoding.n_waits,
         )
 
-    def thinking_room(self, request: Request, n_prompt: int, window: int | None) -> int:
+    def thinking_room(self, request: Request, n_fixed: int, window: int | None) -> int:
         """Return how many tokens of thinking to allow; of our own habit as many as are free.
+
+        ``n_fixed``: tokens of the prompt, and those that are forced on the thought.
 
         Raises:
             UsageError: the model cannot be told to think so.
@@ -187,7 +189,7 @@ class Prompter:
         is_asked = decoding.max_thinking_tokens is not None or (decoding.thinking or "").isdecimal()
         if window is None or is_asked:
             return room
-        return max(0, min(room, window - n_prompt - decoding.max_tokens))
+        return max(0, min(room, window - n_fixed - decoding.max_tokens))
 
     def _apply_template(self, request: Request) -> str:
         messages = request.messages

@@ -190,8 +190,9 @@ class Scheduler:
                 processors = make_processors(settings, prompt, self._end_ids) if settings else []
                 opened = self._prompter.is_in_reasoning(request)
                 window = self._config.context_tokens
-                room = self._prompter.thinking_room(request, len(prompt), window)
                 steering = self._prompter.steering(request)
+                n_fixed = len(prompt) + (steering.n_tokens if steering else 0)
+                room = self._prompter.thinking_room(request, n_fixed, window)
                 for sequence in sequences:
                     sequence.prompt, sequence.processors = prompt, processors
                     sequence.steering = replace(steering) if steering else None

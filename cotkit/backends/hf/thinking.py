@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from cotkit.backends._thinking import decide_room
 from cotkit.backends.hf import template
 from cotkit.backends.hf.source import read_template
 from cotkit.errors import UsageError
@@ -26,8 +27,6 @@ ROOM: Mapping[str, int] = {
     "max": 16384,
 }
 """Effort -> tokens of thinking allowed where the user sets no limit, if the window has them."""
-ROOM_BY_DEFAULT = ROOM["medium"]
-"""The same of a model that thinks as it likes."""
 
 _SWITCHES = frozenset({"enable_thinking", "thinking"})
 _EFFORT, _BUDGET = "reasoning_effort", "thinking_budget"
@@ -78,29 +77,20 @@ def thinking_room(
         return decoding.max_thinking_tokens or 0
     if decoding.n_waits and closing_mark(folder, canonical_json(kwargs)) is None:
         raise UsageError(f"{model} marks the end of a thought in no way that is known")
-    if setting is None:
-        thinks = _thinks_by_default(folder, canonical_json(kwargs))
-        return decoding.max_thinking_tokens or (ROOM_BY_DEFAULT if thinks else 0)
-    if conflicts := sorted({*_SWITCHES, _EFFORT, _BUDGET} & kwargs.keys()):
+    conflicts = sorted({*_SWITCHES, _EFFORT, _BUDGET} & kwargs.keys())
+    if conflicts and setting is not None:
         raise UsageError(
             f"thinking={setting} and chat_template_kwargs with {conflicts[0]}", hint="leave one out"
         )
-    if not _can(folder, setting):
-        settings = [each for each in ("off", "on", *EFFORTS) if _can(folder, each)]
-        raise UsageError(
-            f"{model} cannot think as thinking={setting} says: its chat template has no such"
-            " switch",
-            hint=f"it can: {', '.join([*settings, *_budgets(folder)])}",
-        )
-    if setting == "off":
-        return 0
-    if setting.isdecimal():
-        return int(setting)
-    return decoding.max_thinking_tokens or ROOM.get(setting, ROOM_BY_DEFAULT)
-
-
-def _budgets(folder: Path) -> list[str]:
-    return ["a budget in tokens"] if _can(folder, "1") else []
+    return decide_room(
+        decoding,
+        ROOM,
+        functools.partial(_can, folder),
+        thinks=_thinks_by_default(folder, canonical_json(kwargs)),
+        budgets="a budget in tokens" if _can(folder, "1") else None,
+        model=model,
+        why_not=": its chat template has no such switch",
+    )
 
 
 def _can(folder: Path, setting: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from cotkit.benchmarks._files import Record
-from cotkit.benchmarks.lm_eval.config import Config, Template, read_config, read_rows
+from cotkit.benchmarks.lm_eval.config import Config, Template, find_task, read_config, read_rows
 from cotkit.benchmarks.lm_eval.filters import (
     FilterStep,
     MatchOptions,
@@ -40,7 +40,7 @@ class LmEval:
     """
 
     path: Path
-    """The task file; the files that it includes stand beside it."""
+    """The task file, or the name of a task of an installed lm-eval: ``lm-eval:arc_easy``."""
     answer_kind: AnswerKind = "number"
     """``number`` or ``text`` for a task that generates; one of multiple choice is ``choice``."""
     doc_to_text: str | None = None
@@ -55,6 +55,7 @@ class LmEval:
         Raises:
             ValueError: a parameter out of range.
         """
+        object.__setattr__(self, "path", find_task(self.path))
         config = read_config(self.path)
         object.__setattr__(self, "_config", config)
         output = config.get_text("output_type") or "generate_until"

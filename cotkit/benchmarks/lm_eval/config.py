@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import importlib.util
 import itertools
 import re
 from collections.abc import Mapping
@@ -12,9 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from cotkit.benchmarks._files import DataSplit, Record, find_split, read_records, read_task
+from cotkit.benchmarks._files import Record, read_records, read_task
+from cotkit.benchmarks._hub import HubSplit, find_split, name_file
 from cotkit.benchmarks.lm_eval.worker import WorkerError, render
-from cotkit.errors import BadInputError, Location, MissingDataError, MissingDependencyError
+from cotkit.errors import (
+    BadInputError,
+    Location,
+    MissingDataError,
+    MissingDependencyError,
+    UnknownNameError,
+)
 from cotkit.inputs import MAX_DEPTH, MAX_DIGITS, decode, first_line, read_bytes
 
 if TYPE_CHECKING:
@@ -98,6 +106,37 @@ class Config:
             for name, why in IGNORED_FIELDS.items()
             if name in self.fields
         )
+
+
+def find_task(path: Path) -> Path:
+    """Return the file of a task: the path itself, or that of a name in the installed lm-eval.
+
+    Nothing of lm-eval is imported: its folder of tasks is searched.
+
+    Raises:
+        MissingDependencyError: a name, and lm-eval is not installed.
+        UnknownNameError: lm-eval has no such task.
+    """
+    name = str(path)
+    if path.suffix in {".yaml", ".yml"} or "/" in name or path.exists():
+        return path
+    package = importlib.util.find_spec("lm_eval")
+    if package is None or not package.submodule_search_locations:
+        raise MissingDependencyError("lm-eval", "lm-eval")
+    folder = Path(next(iter(package.submodule_search_locations))) / "tasks"
+    files = {file: file.stem.replace("-", "_") for file in folder.rglob("*.yaml")}
+    stem_wanted = name.replace("-", "_")
+    # a task is mostly in a file of its name, or of the end of its name; else in any
+    for fits in (stem_wanted.__eq__, stem_wanted.endswith, lambda _: True):
+        for file, stem in files.items():
+            if fits(stem) and _is_task(file, name):
+                return file
+    raise UnknownNameError("task of lm-eval", name, set(files.values()))
+
+
+def _is_task(file: Path, name: str) -> bool:
+    declared = rb"(?m)^task:\s*[\"']?" + re.escape(name).encode() + rb"[\"']?\s*$"
+    return re.search(declared, file.read_bytes()) is not None
 
 
 def read_config(path: Path) -> Config:
@@ -285,7 +324,8 @@ def read_rows(config: Config, split: str) -> tuple[Record, ...]:
             f"{source!r} is neither json, parquet nor a data set of the hub",
             "dataset_path: json, with dataset_kwargs: {data_files: ...}",
         )
-    return read_records(_fetch_from_hub(config, source, split))
+    paths = _fetch_from_hub(config, source, split)
+    return tuple(itertools.chain.from_iterable(map(read_records, paths)))
 
 
 def _loader_options(config: Config) -> Mapping[str, object]:
@@ -340,19 +380,13 @@ def _read_data_file(path: Path) -> tuple[Record, ...]:
     return read_task(path).examples if start.startswith(b"[") else read_records(path)
 
 
-def _fetch_from_hub(config: Config, source: str, split: str) -> Path:
-    """Return the path of a split by the hub's own names; a subset ``main`` is the whole set."""
+def _fetch_from_hub(config: Config, source: str, split: str) -> tuple[Path, ...]:
+    """Return the files of a split; a subset ``main`` is the whole set."""
     subset = config.get_text("dataset_name")
-    folder = source.rpartition("/")[2]
-    is_whole = subset in {None, "main", "default"}
-    data_split = DataSplit(
-        folder=folder,
-        name=split if is_whole else f"{subset}_{split}",
-        repo=source,
-        file=f"{subset or 'data'}/{split}-00000-of-00001.parquet",
-    )
+    folder, file = source.rpartition("/")[2], name_file(subset, split)
+    hub = HubSplit(folder=folder, repo=source, config=subset, split=split, file=file)
     try:
-        return find_split(data_split)
+        return find_split(hub).paths
     except MissingDataError as missing:
         raise MissingDataError(
             missing.message,

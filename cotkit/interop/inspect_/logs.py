@@ -122,6 +122,49 @@ def _cotkit_strategy(head: Mapping[str, object]) -> str | None:
     return f"{arm}:{params}" if params else arm
 
 
+def name_solver(head: Mapping[str, object]) -> str | None:
+    """Return what solved the samples of a log: cotkit's strategy, else the names of its solvers.
+
+    ``generate``, with which others end, is named only where it is alone; None: the log names none.
+    """
+    if (strategy := _cotkit_strategy(head)) is not None:
+        return strategy
+    steps = find_field(head, "plan", "steps")
+    listed = cast("list[object]", steps) if isinstance(steps, list) else []
+    names = [str(name) for step in listed if (name := find_field(step, "solver"))]
+    if not names and isinstance(name := find_field(head, "eval", "solver"), str):
+        names = [name]
+    return "+".join([name for name in names if name != "generate"] or names[:1]) or None
+
+
+def read_usage(sample: Mapping[str, object]) -> dict[str, int | float]:
+    """Return what a sample took, over all its calls and models, as fields of a row."""
+    totals: dict[str, int | float] = {}
+    for usage in find_object(sample, "model_usage").values():
+        counts = {name: as_count(find_field(usage, name)) or 0 for name in _TOKENS}
+        cached = counts["input_tokens_cache_read"]
+        stored = counts["input_tokens_cache_write"]
+        for name, count in (
+            ("n_prompt_tokens", counts["input_tokens"] + cached + stored),
+            ("n_shared_tokens", cached),
+            ("n_cache_write_tokens", stored),
+            ("n_generated_tokens", counts["output_tokens"]),
+            ("n_reasoning_tokens", counts["reasoning_tokens"]),
+        ):
+            totals[name] = totals.get(name, 0) + count
+    seconds = as_number(sample.get("working_time", sample.get("total_time")))
+    return {name: n for name, n in {**totals, "seconds": seconds or 0}.items() if n}
+
+
+_TOKENS = (
+    "input_tokens",
+    "input_tokens_cache_read",
+    "input_tokens_cache_write",
+    "output_tokens",
+    "reasoning_tokens",
+)
+
+
 def _open_archive(
     path: Path, *, full: bool
 ) -> tuple[Mapping[str, object], Iterable[object], Location]:

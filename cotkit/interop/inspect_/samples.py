@@ -165,7 +165,7 @@ def build_strategy(
                 f"{view.id} is kept for exemplars: {view.bench} has one split",
                 hint=f"-T limit={len(plan.problems)}, or -S exemplars=FILE.jsonl:8",
             )
-        return _strategy_of_arm(plan, settings.name)
+        return _strategy_of_arm(plan, settings.name, problem)
     kind = problem.question.answer_kind
     if (
         kind != "number"
@@ -176,21 +176,21 @@ def build_strategy(
             f"{settings.name} shows exemplars, and the built-in ones are of numbers, not of {kind}",
             hint="-S exemplars=FILE.jsonl:4, or a zero-shot strategy",
         )
-    return _strategy_of_arm(
-        make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind)), settings.name
-    )
+    plan = make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind))
+    return _strategy_of_arm(plan, settings.name, problem)
 
 
 def _list_ids(plan: Plan) -> set[str]:
     return {problem.question.id for problem in plan.problems}
 
 
-def _strategy_of_arm(plan: Plan, name: str) -> Strategy | OracleStrategy:
-    return next(arm.strategy for arm in plan.arms if arm.name == name)
+def _strategy_of_arm(plan: Plan, name: str, problem: Problem) -> Strategy | OracleStrategy:
+    arm = next(arm for arm in plan.arms if arm.name == name)
+    return arm.strategy_for(problem.question)
 
 
 def _shows_exemplars(name: str) -> bool:
-    from cotkit.run.plan import fields_of
+    from cotkit.run.exemplars import fields_of
 
     return "exemplars" in fields_of(parse_spec(name))
 

@@ -114,7 +114,7 @@ def _only_request(arm: Arm, problem: Problem) -> tuple[Request, str]:
     for answer in _PROBE_ANSWERS:
         if isinstance(arm.strategy, OracleStrategy):
             raise _task_error(arm, "sees the gold answers")
-        flow = arm.strategy.solve(problem.question)
+        flow = arm.strategy_for(problem.question).solve(problem.question)
         request = next(flow)
         if not isinstance(request, Request) or request.samples != (0,):
             raise _task_error(arm, "takes several samples")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cotkit.errors import UnknownNameError
+from cotkit.types import LATER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -30,13 +32,15 @@ class NetworkSize:
     """Attention heads, each with its own keys and values."""
     head_width: int
     """Of one head; even, for rotary positions."""
+    n_tokens: int = field(default=29, metadata=LATER)
+    """Size of the vocabulary."""
 
     @property
     def n_params(self) -> int:
         """Numbers trained, embeddings once."""
         attention = 4 * self.width * self.n_heads * self.head_width
         mlp = 3 * self.width * 2 * self.width
-        return self.n_layers * (attention + mlp + 2 * self.width) + self.width * (len(PIECES) + 1)
+        return self.n_layers * (attention + mlp + 2 * self.width) + self.width * (self.n_tokens + 1)
 
     def n_bytes(self, recipe: PocketRecipe) -> int:
         """Return the memory of a training process, rounded up: 0.46 GB of torch and activations.
@@ -65,6 +69,22 @@ SIZES: tuple[NetworkSize, ...] = (
     _make_size("1m", 160, 4, 10, 16),
 )
 """Smallest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThoughtRecipe:
+    """What a model that thinks is trained on beside the problems: conversations with thoughts."""
+
+    habit: int = 4
+    """Steps after which a thought ends by itself, though the problem may have more."""
+    off: float = 0.3
+    """Share of conversations without a thought."""
+    cut: float = 0.4
+    """Share of thoughts that end at any token: the answer must do without what is missing."""
+    waits: float = 0.3
+    """Share of thoughts that go on after a "Wait" where they would end, and of those after two."""
+    asked: tuple[float, float] = (0.7, 0.3)
+    """Share of problems that are asked in short and in long sequences; others are exemplars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +134,19 @@ class PocketRecipe:
     """Of the texts."""
     context_tokens: int = 2048
     """Window that the config states: the longest prompt with its limit of new tokens fits."""
+    thought: ThoughtRecipe | None = field(default=None, metadata=LATER)
+    """How it thinks, in conversations; None: it answers in plain text."""
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """Every token; its place is its id."""
+        return PIECES if self.thought is None else THINKER_PIECES
 
 
 def parse_sizes(text: str) -> tuple[NetworkSize, ...]:
     """Return the sizes that ``all`` or ``smallest,next`` or ``3k,12k`` name, smallest first.
+
+    ``thinker`` alone is the model that thinks, which is none of the ladder.
 
     Raises:
         UnknownNameError: there is no such size.
@@ -127,6 +156,8 @@ def parse_sizes(text: str) -> tuple[NetworkSize, ...]:
     names = {words.get(name, name) for name in map(str.strip, text.lower().split(","))}
     if names == {"all"}:
         return SIZES
+    if names == {THINKER.name}:
+        return (THINKER,)
     for name in sorted(names.difference(sizes)):
         raise UnknownNameError("size of pocket", name, [*sizes, *words, "all"])
     return tuple(size for size in SIZES if size.name in names)
@@ -162,22 +193,42 @@ PIECES: tuple[str, ...] = (
     *(ANSWER, PLUS, MINUS, EQUALS, NEGATIVE, STOP, SPACE, BLANK, *DIGITS),
 )
 """Every token; its place is its id."""
-ID: dict[str, int] = {piece: i for i, piece in enumerate(PIECES)}
+USER, ASSISTANT, THINK, END_THINK = "<user>", "<assistant>", "<think>", "</think>"
+NEWLINE, WAIT = "\n", "Wait"
+THINKER_PIECES: tuple[str, ...] = (*PIECES, USER, ASSISTANT, THINK, END_THINK, NEWLINE, WAIT)
+"""Those of a model that thinks."""
+ID: dict[str, int] = {piece: i for i, piece in enumerate(THINKER_PIECES)}
+THINKER = NetworkSize(
+    name="thinker", width=28, n_layers=3, n_heads=4, head_width=8, n_tokens=len(THINKER_PIECES)
+)
+"""The one size of the model that thinks: that of pocket-26k."""
+THINKER_RECIPE = PocketRecipe(
+    n_steps=1200, batch_tokens=4096, long_every=16, max_steps=6, thought=ThoughtRecipe()
+)
+"""How it is trained."""
+TEMPLATE = (
+    f"{{% for m in messages %}}{{{{ '{ASSISTANT}' if m.role == 'assistant' else '{USER}' }}}}"
+    f"{{{{ m.content }}}}{END}{{% endfor %}}{{% if add_generation_prompt %}}{ASSISTANT}{THINK}"
+    "{% if enable_thinking is defined and not enable_thinking %}"
+    f"{{{{ '\\n\\n{END_THINK}\\n\\n' }}}}{{% endif %}}{{% endif %}}"
+)
+"""Opens a thought, and closes it at once where thinking is switched off."""
 
 
 def text_of(ids: list[int]) -> str:
     """Return the text that these tokens spell."""
-    return "".join(PIECES[i] for i in ids)
+    return "".join(THINKER_PIECES[i] for i in ids)
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(pieces: Sequence[str] = PIECES) -> PreTrainedTokenizerFast:
     """Return the tokenizer: the longest piece from the left; any other character is ``<unk>``."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    longest = sorted(PIECES[2:], key=len, reverse=True)
+    longest = sorted(pieces[2:], key=len, reverse=True)
     pattern = "|".join([*map(re.escape, longest), r"[\s\S]"])
-    tokens = Tokenizer(models.WordLevel(vocab=ID, unk_token=UNKNOWN))
+    ids = {piece: ID[piece] for piece in pieces}
+    tokens = Tokenizer(models.WordLevel(vocab=ids, unk_token=UNKNOWN))
     tokens.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     tokens.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
@@ -186,4 +237,5 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         pad_token=END,
         unk_token=UNKNOWN,
         clean_up_tokenization_spaces=False,
+        chat_template=TEMPLATE if THINK in pieces else None,
     )

@@ -20,13 +20,17 @@ from cotkit.labs.pocket.recipe import (
     ADD_FIRST,
     ANSWER,
     ASK,
+    ASSISTANT,
     BLANK,
+    END,
+    END_THINK,
     EQUALS,
     FIRST,
     HEADER,
     ID,
     MINUS,
     NEGATIVE,
+    NEWLINE,
     PLUS,
     SPACE,
     START,
@@ -34,7 +38,11 @@ from cotkit.labs.pocket.recipe import (
     SUBTRACT,
     SUBTRACT_FIRST,
     THEN,
+    THINK,
+    USER,
+    WAIT,
     PocketRecipe,
+    ThoughtRecipe,
 )
 from cotkit.types import Problem
 
@@ -58,6 +66,10 @@ def make_batch(recipe: PocketRecipe, seed: int, step: int) -> TrainingBatch:
     is_long = step % recipe.long_every == recipe.long_every - 1
     length = recipe.long_tokens if is_long else recipe.short_tokens
     n_rows = recipe.batch_tokens // length
+    if recipe.thought is not None:
+        slot_row = np.repeat(np.arange(n_rows), length // _SHORTEST + 1)
+        ids, learned = _draw_conversations(rng, recipe, recipe.thought, slot_row, is_long=is_long)
+        return _pack_rows(ids, learned, slot_row, (n_rows, length), first=ID[USER])
     reasoned = rng.random(n_rows) < recipe.reasoned
     steps = rng.integers(1, recipe.max_steps + 1, n_rows)
     mixed = rng.random(n_rows) < recipe.mixed
@@ -94,23 +106,123 @@ def _question_columns(chains: ChainBatch) -> Iterator[NDArray[np.int64]]:
 
 
 def _answer_columns(chains: ChainBatch, reasoned: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
-    values, signs = chains.values, chains.signs * reasoned[:, None]
-    single = (chains.signs != 0).sum(axis=1) == 1
-    for i, (sign, term) in enumerate(zip(signs.T, chains.terms.T, strict=True)):
-        exists = sign != 0
-        opening = np.where(single, ID[SPACE], ID[FIRST]) if i == 0 else ID[THEN]
-        yield np.where(exists, opening, _ABSENT)
-        yield from _number_columns(values[:, i], exists)
-        yield _sign_tokens(sign, PLUS, MINUS)
-        yield from _number_columns(term, exists)
-        yield np.where(exists, ID[EQUALS], _ABSENT)
-        yield from _number_columns(values[:, i + 1], exists)
-        yield np.where(exists, ID[STOP], _ABSENT)
+    for i in range(chains.signs.shape[1]):
+        yield from _step_columns(chains, i, reasoned)
     for piece in (ANSWER, SPACE):
         yield np.full_like(chains.start, ID[piece])
-    yield from _number_columns(values[:, -1])
+    yield from _number_columns(chains.values[:, -1])
     for piece in (STOP, BLANK):
         yield np.full_like(chains.start, ID[piece])
+
+
+def _step_columns(
+    chains: ChainBatch, i: int, exists: NDArray[np.bool_]
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the columns of step ``i`` (from 0) where it exists and the problem has it."""
+    values, sign = chains.values, chains.signs[:, i] * exists
+    exists = sign != 0
+    opening = np.where(chains.n_steps == 1, ID[SPACE], ID[FIRST]) if i == 0 else ID[THEN]
+    yield np.where(exists, opening, _ABSENT)
+    yield from _number_columns(values[:, i], exists)
+    yield _sign_tokens(sign, PLUS, MINUS)
+    yield from _number_columns(chains.terms[:, i], exists)
+    yield np.where(exists, ID[EQUALS], _ABSENT)
+    yield from _number_columns(values[:, i + 1], exists)
+    yield np.where(exists, ID[STOP], _ABSENT)
+
+
+# Conversations of a model that thinks: exemplars and a question, a thought, the answer.
+
+
+def _draw_conversations(
+    rng: np.random.Generator,
+    recipe: PocketRecipe,
+    thought: ThoughtRecipe,
+    row: NDArray[np.int64],
+    *,
+    is_long: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the tokens of problems, each an exemplar or asked, and which of them are learned.
+
+    ``row``: the sequence that each problem stands in, shape [N]; the last one of each is asked.
+    """
+    is_asked = rng.random(row.size) < thought.asked[is_long]
+    is_asked[np.flatnonzero(np.diff(row, append=-1))] = True
+    conversation = np.cumsum(is_asked) - is_asked
+    is_first = np.diff(conversation, prepend=-1) > 0
+    n_steps = rng.integers(1, recipe.max_steps + 1, row.size)
+    chains = draw_chains(rng, n_steps, recipe)
+    reasoned = (rng.random(row.size) < recipe.reasoned)[conversation]
+    thinks = is_asked & (rng.random(row.size) >= thought.off)
+    n_waits = thinks * (rng.random((2, row.size)) < thought.waits).cumprod(axis=0).sum(axis=0)
+    is_cued = is_first & is_asked
+
+    columns: list[tuple[NDArray[np.int64], NDArray[np.bool_] | bool]] = []
+
+    def add(piece: str, exists: NDArray[np.bool_], *, learned: NDArray[np.bool_] | bool) -> None:
+        columns.append((np.where(exists, ID[piece], _ABSENT), learned))
+
+    add(HEADER, is_first, learned=False)
+    columns += [(column, False) for column in _question_columns(chains)]
+    for column in _answer_columns(chains, reasoned):
+        columns.append((np.where(is_asked, _ABSENT, column), False))
+    add(ANSWER, is_cued, learned=False)
+    for piece in (END, ASSISTANT, THINK):
+        add(piece, is_asked, learned=False)
+    add(BLANK, is_asked & ~thinks, learned=False)
+
+    tokens, learned = _thought_columns(chains, thinks, n_waits, thought.habit)
+    length = (tokens != _ABSENT).sum(axis=1)
+    is_cut = thinks & (rng.random(row.size) < thought.cut)
+    n_kept = np.where(is_cut, 1 + rng.random(row.size) * length, length + 1).astype(np.int64)
+    tokens[np.cumsum(tokens != _ABSENT, axis=1) > n_kept[:, None]] = _ABSENT
+    columns += list(zip(tokens.T, learned, strict=True))
+
+    add(NEWLINE, is_cut, learned=False)
+    add(END_THINK, is_asked, learned=thinks & ~is_cut)
+    add(BLANK, is_asked, learned=thinks & ~is_cut)
+    for i in range(recipe.max_steps):
+        in_text = is_asked & ~thinks & reasoned & ~is_cued
+        columns += [(column, True) for column in _step_columns(chains, i, in_text)]
+    add(ANSWER, is_asked & ~is_cued, learned=True)
+    add(SPACE, is_asked & ~is_cued, learned=True)
+    columns += [(column, True) for column in _number_columns(chains.values[:, -1], is_asked)]
+    add(STOP, is_asked, learned=True)
+    add(END, is_asked, learned=True)
+    add(USER, is_asked, learned=False)
+    flags = [np.broadcast_to(learned, row.shape) for _, learned in columns]
+    return np.column_stack([column for column, _ in columns]), np.column_stack(flags)
+
+
+def _thought_columns(
+    chains: ChainBatch, thinks: NDArray[np.bool_], n_waits: NDArray[np.int64], habit: int
+) -> tuple[NDArray[np.int64], list[bool]]:
+    """Return a thought up to its end: tokens, shape [N, columns], and which columns are learned.
+
+    It ends by itself after the last step, or after as many as is its habit; after a "Wait" come the
+    steps that are missing, or the last one once more.
+    """
+    max_steps = chains.signs.shape[1]
+    columns: list[NDArray[np.int64]] = []
+    for i in range(habit):
+        columns += _step_columns(chains, i, thinks)
+    columns.append(np.where(thinks, ID[NEWLINE], _ABSENT))
+    learned = [True] * len(columns)
+    for wait in (1, 2):
+        goes_on = n_waits >= wait
+        forced = [np.where(goes_on, ID[piece], _ABSENT) for piece in (NEWLINE, WAIT)]
+        is_missing = goes_on & (chains.n_steps > habit) & (wait == 1)
+        steps = [
+            column
+            for i in range(max_steps)
+            for column in _step_columns(
+                chains, i, np.where(is_missing, i >= habit, goes_on & (i == chains.n_steps - 1))
+            )
+        ]
+        end = np.where(goes_on, ID[NEWLINE], _ABSENT)
+        columns += [*forced, *steps, end]
+        learned += [False, False, *[True] * (len(steps) + 1)]
+    return np.column_stack(columns), learned
 
 
 def _number_columns(
@@ -145,13 +257,14 @@ def _pack_rows(
     learned: NDArray[np.bool_],
     row: NDArray[np.int64],
     shape: tuple[int, int],
+    first: int = ID[HEADER],
 ) -> TrainingBatch:
-    """Write problems one after the other behind a header; cut each row at its length."""
+    """Write problems one after the other behind a first token; cut each row at its length."""
     exists = ids != _ABSENT
     token_row = np.repeat(row, exists.sum(axis=1))
     place = 1 + _tokens_before(np.ones_like(token_row), token_row)
     fits = place < shape[1]
-    packed, flags = np.full(shape, ID[HEADER]), np.zeros(shape, dtype=np.bool_)
+    packed, flags = np.full(shape, first), np.zeros(shape, dtype=np.bool_)
     packed[token_row[fits], place[fits]] = ids[exists][fits]
     flags[token_row[fits], place[fits]] = learned[exists][fits]
     return TrainingBatch(ids=packed, learned=flags)
@@ -175,6 +288,11 @@ class ChainBatch:
     """Shape [N, S]: 1 to add, -1 to subtract, 0 beyond the problem's last operation."""
     terms: NDArray[np.int64]
     """Shape [N, S]: what is added or subtracted; 0 beyond the last."""
+
+    @property
+    def n_steps(self) -> NDArray[np.int64]:
+        """The operations of each problem, shape [N]."""
+        return (self.signs != 0).sum(axis=1)
 
     @property
     def values(self) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cotkit.errors import MissingDataError, UsageError
 from cotkit.labs.checkpoint import begin_training, count_steps, is_done
-from cotkit.labs.pocket.recipe import END, ID, PIECES, NetworkSize, PocketRecipe, make_tokenizer
+from cotkit.labs.pocket.recipe import END, ID, NetworkSize, PocketRecipe, make_tokenizer
 from cotkit.labs.pocket.texts import make_batch
 from cotkit.labs.trainer import (
     Schedule,
@@ -77,7 +77,7 @@ class PocketJob(TrainingJob):
 
         size = self.size
         config = LlamaConfig(
-            vocab_size=len(PIECES),
+            vocab_size=size.n_tokens,
             hidden_size=size.width,
             intermediate_size=2 * size.width,
             num_hidden_layers=size.n_layers,
@@ -137,11 +137,11 @@ class PocketJob(TrainingJob):
         folder = self.folder / f"step{n_steps}"
         folder.mkdir(exist_ok=True)
         begin_training(folder, self.fingerprint, self.identity, step=n_steps)
-        _write_folder(network, folder)
+        _write_folder(network, folder, self.recipe.pieces)
 
     def write_network(self, network: torch.nn.Module) -> None:
         """Write a transformers folder: config, tokenizer and, last, the weights."""
-        _write_folder(network, self.folder)
+        _write_folder(network, self.folder, self.recipe.pieces)
 
     def check_kept(self) -> None:
         """Refuse steps to be kept that a training is already beyond.
@@ -162,7 +162,7 @@ class PocketJob(TrainingJob):
                 )
 
 
-def _write_folder(network: torch.nn.Module, folder: Path) -> None:
+def _write_folder(network: torch.nn.Module, folder: Path, pieces: Sequence[str]) -> None:
     from transformers import PreTrainedModel
     from transformers.utils.logging import disable_progress_bar
 
@@ -170,7 +170,7 @@ def _write_folder(network: torch.nn.Module, folder: Path) -> None:
     disable_progress_bar()
     partial = folder / ".part"
     network.save_pretrained(partial)
-    make_tokenizer().save_pretrained(partial)
+    make_tokenizer(pieces).save_pretrained(partial)
     for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
         path.replace(folder / path.name)
     partial.rmdir()

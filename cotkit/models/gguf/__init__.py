@@ -84,7 +84,7 @@ class Conversion:
 def convert(path: Path, folder: Path, notify: Notify, dtype: str = "float32") -> Conversion:
     """Write config, tokenizer and weights of a GGUF file into an existing empty folder.
 
-    ``dtype``: the number format of the weights, one of ``folder.FORMATS``.
+    ``dtype``: the number format of the weights, one of ``weights.BYTES_EACH``.
 
     Raises:
         MissingDependencyError: the ``gguf`` or ``tokenizers`` package is not installed.

@@ -120,7 +120,10 @@ class Metadata:
         if own is None:
             raise ModelLoadError(f"{self.path}: metadata has no tokenizer.ggml.eos_token_id")
         later = [self.token_id(name) for name in ("eot", "eom") if self.token_id(name) is not None]
-        others = [tokens.index(text) for text in _END_TOKENS if text in tokens]
+        ends = [text for text in _END_TOKENS if text in tokens]
+        if "<|channel|>" in tokens and "<|end|>" in ends:  # of harmony: ends a message, not a turn
+            ends.remove("<|end|>")
+        others = [tokens.index(text) for text in ends]
         return list(dict.fromkeys([own, *(i for i in later if i is not None), *others]))
 
 

@@ -2,6 +2,6 @@
 
 from cotkit.report.html.charts import list_charts
 from cotkit.report.html.figure import Chart
-from cotkit.report.html.page import contrasts_page, page
+from cotkit.report.html.page import contrasts_page, page, spending_page
 
-__all__ = ["Chart", "contrasts_page", "list_charts", "page"]
+__all__ = ["Chart", "contrasts_page", "list_charts", "page", "spending_page"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.frontier import price_comparisons
+from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Comparison
 from cotkit.report.html.contrast_charts import draw_contrasts
@@ -24,22 +25,31 @@ from cotkit.report.html.size_charts import (
     draw_panel,
     list_arms,
 )
+from cotkit.report.html.sweep_charts import draw_spending, draw_sweep
 from cotkit.report.scale_tables import title_scales
+from cotkit.report.sweep_tables import group_sweeps
 
 
 def list_charts(
     comparisons: Sequence[Comparison] = (),
     scales: Sequence[Scale] = (),
     contrasts: Sequence[ModelContrasts] = (),
+    spending: Spending | None = None,
     *,
     timing: bool = False,
 ) -> list[Chart]:
-    """Return the figures of a report: of contrasts, else of scales, else of comparisons.
+    """Return the figures of a report: of contrasts, else of spending, scales or comparisons.
 
     ``timing``: adds solve rate against measured seconds.
     """
     if contrasts:
         return draw_contrasts(contrasts)
+    if spending is not None:
+        prices, styles = spending.points, series_styles(point.arm for point in spending.points)
+        frontiers = draw_frontiers(
+            "frontier", prices, spending.bench, styles, timing=False, is_ladder=False
+        )
+        return [draw_spending(spending), *(c for c in frontiers if c.key.endswith("usd"))]
     if scales:
         return list(_chart_scales(scales, timing=timing))
     return list(_chart_comparisons(comparisons, timing=timing))
@@ -65,6 +75,10 @@ def _chart_comparisons(comparisons: Sequence[Comparison], *, timing: bool) -> It
         yield from draw_frontiers(
             f"frontier-{i}", prices, bench, styles, timing=timing, is_ladder=False
         )
+    if not several:
+        (comparison,) = comparisons
+        for i, group in enumerate(group_sweeps(comparison.sweeps), start=1):
+            yield draw_sweep(f"sweep-{i}", group, comparison.margin)
     if not several and comparisons[0].difficulty:
         (comparison,) = comparisons
         yield draw_gains_by_steps("steps", comparison.difficulty, comparison.margin, styles)

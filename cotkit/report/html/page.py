@@ -9,28 +9,33 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cotkit.analysis.scale.contrasts import ModelContrasts
+from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Cell, PageRun
 from cotkit.printable import printable, printable_text
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.contrast_tables import contrast_documents
 from cotkit.report.document import Document, Table, Value, Words, say_address, say_cell
+from cotkit.report.glossary import find_entry, find_words, word_pattern
 from cotkit.report.html.charts import list_charts
 from cotkit.report.html.figure import Chart
 from cotkit.report.html.gain_charts import make_step_grids
 from cotkit.report.html.samples import name_runs, samples_json
 from cotkit.report.scale_tables import scale_documents
+from cotkit.report.spending_tables import UNITS, spending_document
 from cotkit.report.suite_tables import is_suite, suite_overview
 from cotkit.types import OUTCOMES, Outcome
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent
 
@@ -65,6 +70,7 @@ def page(
     scales: Sequence[Scale] = (),
     reach: float | None = None,
     timing: bool = False,
+    home: str = "",
 ) -> str:
     """Write a page over runs, or over scale analyses and the runs they are of; ends in a newline.
 
@@ -73,6 +79,7 @@ def page(
         scales: If there are any, the page answers for them, and their curves come first.
         reach: A solve rate (0..1): the cheapest of the scales that reach it are named.
         timing: Adds measured seconds; without them, equal rows give equal bytes.
+        home: Address of a list of all runs; empty: there is none.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -95,6 +102,7 @@ def page(
         figures=list_charts([part.comparison for part in parts], scales, timing=timing),
         grids=make_step_grids(part.comparison for part in parts) if len(parts) > 1 else (),
         parts=parts,
+        home=home,
     )
 
 
@@ -124,6 +132,29 @@ def contrasts_page(answers: Sequence[ModelContrasts]) -> str:
     )
 
 
+def spending_page(spending: Spending, parts: Sequence[PageRun]) -> str:
+    """Write a page over the analysis and its runs, if there are any given; ends in a newline.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    document = spending_document(spending)
+    sections = [PageSection(heading="By what was spent", part=None, document=document)]
+    sections += [
+        PageSection(heading=model, part=part, document=comparison_document(part.comparison))
+        for model, part in zip(spending.runs, parts, strict=False)
+    ]
+    return lay_out(
+        title=f"{', '.join(spending.runs)} on {spending.bench} by {UNITS[spending.unit]}",
+        answers=[(sentence, "") for sentence in document.headline],
+        warnings=document.warnings,
+        caption=document.caption,
+        sections=sections,
+        figures=list_charts(spending=spending),
+        parts=parts,
+    )
+
+
 def lay_out(
     *,
     title: str,
@@ -135,6 +166,7 @@ def lay_out(
     figures: Sequence[Chart],
     grids: Sequence[Table] = (),
     parts: Sequence[PageRun] = (),
+    home: str = "",
 ) -> str:
     """Set a page from what is on it.
 
@@ -148,10 +180,12 @@ def lay_out(
         figures: In reading order; the first is drawn in full width.
         grids: Tables that stand among the figures.
         parts: Runs whose samples can be browsed.
+        home: Address of a list of all runs; empty: there is none.
     """
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    tables = [*grids, *(table for section in sections for table in section.document.tables)]
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             say=lambda value: printable(say_cell(value)),
@@ -160,7 +194,10 @@ def lay_out(
             fits=_number_fits,
             printable=printable,
             printable_text=printable_text,
+            link_words=link_words,
+            words=find_words([table.note for table in tables if table.rows]),
             title=title,
+            home=home,
             answers=answers,
             warnings=warnings,
             closing=closing,
@@ -176,6 +213,22 @@ def lay_out(
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def link_words(note: str) -> Markup:
+    """Return a note as HTML; a word of the glossary links to its entry where it first stands."""
+    from markupsafe import Markup, escape
+
+    linked: set[str] = set()
+
+    def link(match: re.Match[str]) -> str:
+        entry = find_entry(match[0])
+        if entry.key in linked:
+            return match[0]
+        linked.add(entry.key)
+        return f'<a href="#word-{entry.key}">{match[0]}</a>'
+
+    return Markup(word_pattern().sub(link, str(escape(printable(note)))))  # noqa: S704 - escaped
 
 
 def _page_title(parts: Sequence[PageRun], scales: Sequence[Scale]) -> str:
@@ -222,12 +275,12 @@ def _collect_answers(
     """Return the sentences that answer the question: of the scales, else of every run."""
     if ladders:
         return [
-            _split_answer(sentence, ladder.title)
+            split_answer(sentence, ladder.title)
             for ladder in ladders
             for sentence in (*(answer.sentence for answer in ladder.scale.answers), *ladder.more)
         ]
     return [
-        _split_answer(sentence, section.heading if len(sections) > 1 else "")
+        split_answer(sentence, section.heading if len(sections) > 1 else "")
         for section in sections
         for sentence in section.document.headline
     ]
@@ -249,7 +302,7 @@ def _collect_phrases(
     ]
 
 
-def _split_answer(sentence: str, title: str) -> tuple[str, str]:
+def split_answer(sentence: str, title: str) -> tuple[str, str]:
     """Return the claim, and the numbers it rests on."""
     claim, _, numbers = sentence.partition(": ")
     return (f"{title}: {claim}" if title else claim), numbers
@@ -285,7 +338,8 @@ def _header_classes(table: Table) -> list[str]:
     return ["words" if isinstance(value, Words) else "number" for value in table.rows[0]]
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return what renders the templates of this folder: everything is escaped."""
     import jinja2
 
     return jinja2.Environment(

@@ -54,7 +54,7 @@
 
   function haystack(sample) {
     if (sample.hay === null) {
-      const said = sample.takes.filter(Boolean).flatMap((take) => [take[1], ...take[5].map((draft) => draft[1])]);
+      const said = sample.takes.filter(Boolean).flatMap((take) => [take[1], ...take[5].map((draft) => draft[1]), ...(take[6] ? take[6][1] : [])]);
       sample.hay = [sample.id, sample.question, data.problems[sample.problem][3], ...said].join("\n").toLowerCase();
     }
     return sample.hay;
@@ -175,8 +175,15 @@
       head.append(mark(null, arm), make("span", arm), make("span", "not asked"));
       return node;
     }
-    const [outcome, text, readings, note, tokens, drafts] = take;
-    const size = tokens === null ? "" : " · " + tokens.toLocaleString("en") + (tokens === 1 ? " token" : " tokens");
+    const [outcome, text, readings, note, tokens, drafts, thought] = take;
+    const count = (n) => (n === null ? "" : " · " + n.toLocaleString("en") + (n === 1 ? " token" : " tokens"));
+    const size = count(tokens);
+    if (thought) {
+      const details = make("details");
+      details.append(make("summary", "thought" + count(thought[0])));
+      thought[1].forEach((said) => details.append(make("div", said, "text")));
+      node.append(details);
+    }
     head.append(mark(take, arm), make("span", arm), make("span", data.outcomes[outcome] + size));
     const body = make("div", text || "(nothing)", "text");
     body.tabIndex = 0;

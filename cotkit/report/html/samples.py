@@ -74,6 +74,7 @@ def _take_fields(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
         for name in readers
     ]
     drafts = [[OUTCOMES.index(outcome), text] for outcome, text in take.drafts]
+    thoughts = [[take.n_reasoning_tokens, take.thoughts]] if take.thoughts else []
     return [
         OUTCOMES.index(take.outcome),
         take.text,
@@ -81,6 +82,7 @@ def _take_fields(take: SampleAttempt, readers: Sequence[str]) -> list[object]:
         take.error,
         take.n_generated_tokens,
         drafts,
+        *thoughts,
     ]
 
 
