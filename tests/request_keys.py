@@ -1,4 +1,4 @@
-"""Request keys and seeds of every built-in strategy, for comparison with those of 0.1.
+"""Request keys and seeds of every strategy of 0.1, for comparison with those of 0.1.
 
 ``python -m tests.request_keys`` prints them as JSON. ``tests/cases/request_keys-0.1.json`` is what
 it printed with the code of 0.1 on the path; it is never written again.
@@ -11,16 +11,17 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cotkit.identity import request_key, sample_seed
 from cotkit.protocols import Benchmark
-from cotkit.registry import entries
 from cotkit.run import Arm, RunSpec, make_plan
 from cotkit.run.driver import make_oracle, start_flow
 from cotkit.run.likelihood import make_likelihood_request, select_options
 from cotkit.types import AnswerKind, Attempt, Completion, Problem, Question, Request
 
 N_KEYS = 200
+RECORDED = Path(__file__).parent / "cases" / "request_keys-0.1.json"
 
 REPLY = Completion(text=" 1. How many?\n3 + 4 = 7. The answer is 7.", stop_reason="stop")
 GENERATIONS = ({}, {"temperature": "0.7", "top_p": "0.9"})
@@ -74,7 +75,8 @@ def select_keys() -> list[dict[str, object]]:
 
 def all_keys() -> Iterator[dict[str, object]]:
     """Yield every case: strategies, kinds of answers, greedy and sampled, options."""
-    names = [entry.name for entry in entries("strategy") if entry.origin == "cotkit"]
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    names = sorted({entry["strategy"] for entry in recorded})  # those of 0.1
     kinds: tuple[AnswerKind, ...] = ("number", "choice", "text")
     for kind, generation, name in itertools.product(kinds, GENERATIONS, names):
         needs_choice = name in LABEL_STRATEGIES
