@@ -134,7 +134,10 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_is_spent(
 
 
 def test_commands_write_figures_of_several_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Chart, "files", lambda chart: [(f"{chart.key}.csv", b"")])  # drawn above
+    def name_alone(chart: Chart) -> list[tuple[str, bytes]]:
+        return [(f"{chart.key}.csv", b"")]
+
+    monkeypatch.setattr(Chart, "files", name_alone)  # the files are drawn above
     asked = ("--model", "simulated/70b", "--limit", "8", "--bench", "gsm-mini,arithmetic")
     done = CliRunner().invoke(app, ["compare", *asked, "--figures", "out", "--display", "none"])
     assert done.exit_code == 0, done.output

@@ -107,9 +107,9 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
                 _outcomes_table(c.cells),
                 _variants_table(c.verdicts),
                 *_side_tables(c),
-                *([_facts_table("server", _SERVER, c.server)] if c.server else []),
+                *([_server_table(c.server)] if c.server else []),
                 *([] if c.decision is None else [_decision_table(c.decision, c.margin)]),
-                *([_facts_table("settings", "How it was made", c.settings)] if c.settings else []),
+                *([_settings_table(c.settings)] if c.settings else []),
             )
         ),
         notes=c.notes,
@@ -908,18 +908,17 @@ def _decision_table(decision: Decision, margin: float) -> Table:
     )
 
 
-_SERVER = "What the server says of itself"
+def _server_table(server: Mapping[str, str]) -> Table:
+    return make_table("server", "What the server says of itself", _fact_rows(server))
 
 
-def _facts_table(key: str, title: str, facts: Mapping[str, str]) -> Table:
-    return make_table(
-        key,
-        title,
-        (
-            (Field("fact", "fact", name), Field("value", "value", value))
-            for name, value in facts.items()
-        ),
-    )
+def _settings_table(settings: Mapping[str, str]) -> Table:
+    return make_table("settings", "How it was made", _fact_rows(settings))
+
+
+def _fact_rows(facts: Mapping[str, str]) -> Iterator[tuple[Field, ...]]:
+    for name, value in facts.items():
+        yield Field("fact", "fact", name), Field("value", "value", value)
 
 
 def _causes_table(disagreements: Sequence[Disagreement]) -> Table:

@@ -137,7 +137,7 @@ def _paint_forest(figure: Figure, rows: Sequence[ForestRow], margin: float, quan
         else:
             name_y, words_y, middle = top + 6, top + 16, top + 28
             words_x, name_width = 2, width - 4
-        place = {"transform": _points_across(axes, figure), "va": "center"}
+        place: dict[str, Any] = {"transform": _points_across(axes, figure), "va": "center"}
         name = fit_name(row.name, name_width, bold=True)
         axes.text(2, name_y, name, fontweight="bold", **place)
         axes.text(words_x, words_y, verdict.words, color=color, **place)

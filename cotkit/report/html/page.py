@@ -188,7 +188,7 @@ def lay_out(
         environment()
         .get_template("page.html.jinja")
         .render(
-            say=lambda value: printable(say_cell(value)),
+            say=_format_cell,
             look=_cell_class,
             looks=_header_classes,
             fits=_number_fits,
@@ -320,6 +320,10 @@ def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
         if phrase not in shared
     ]
     return (*shared, *dict.fromkeys(marks))
+
+
+def _format_cell(value: Value) -> str:
+    return printable(say_cell(value))
 
 
 def _number_fits(cell: Cell, outcome: Outcome) -> bool:

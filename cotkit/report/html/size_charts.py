@@ -384,11 +384,16 @@ class _Panels:
             if is_matrix and not column:
                 name = fit_name(scale.bench, height + 10, bold=True)
                 middle = axes.get_position().y0 + axes.get_position().height / 2
-                place = {"rotation": 90, "va": "center", "ha": "left", "fontweight": "bold"}
+                place: dict[str, Any] = {
+                    "rotation": 90,
+                    "va": "center",
+                    "ha": "left",
+                    "fontweight": "bold",
+                }
                 figure.text(1 / width, middle, name, **place)
             if not i:
                 draw_legend(axes, above=_UNIT + LINE - 2)
-        label = {"color": COLORS["muted"], "fontsize": SMALL_FONT}
+        label: dict[str, Any] = {"color": COLORS["muted"], "fontsize": SMALL_FONT}
         top = 1 - (self._head(width) - LINE - 8) / figure.bbox.height
         figure.text(4 / width, top, "solve rate, %", **label)
         axis_name = AXES[self.scales[0].axis]
@@ -887,7 +892,7 @@ def _name_models(axes: Axes, priced: Sequence[tuple[float, CostPoint]], cost: Co
             is_inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0
             if is_inside and box.y1 <= frame.y1 and not box.count_overlaps(obstacles):
                 obstacles.append(box)
-                place = axes.transData.inverted().transform((x, y))
-                style = {"fontsize": SMALL_FONT, "color": COLORS["muted"]}
-                axes.text(*place, name, ha="center", va="center", **style)
+                text_x, text_y = axes.transData.inverted().transform((x, y))
+                style: dict[str, Any] = {"fontsize": SMALL_FONT, "color": COLORS["muted"]}
+                axes.text(text_x, text_y, name, ha="center", va="center", **style)
                 break
