@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,7 +54,7 @@ class FakeHub:
 
 
 @contextmanager
-def serve_hub() -> Iterator[FakeHub]:  # noqa: C901 - a handler within, which sees the hub
+def serve_hub() -> Generator[FakeHub]:  # noqa: C901 - a handler within, which sees the hub
     """Serve a hub until the end of the block."""
     hub = FakeHub()
 

@@ -36,6 +36,7 @@ def test_the_best_of_the_samples_is_kept_and_the_judge_sees_each_alone() -> None
     assert (request.samples, request.role) == ((0, 1, 2), "model")
     texts = [f" The answer is {n}." for n in range(3)]
     step = running.send(tuple(Completion(text=text, stop_reason="stop") for text in texts))
+    judgement: tuple[Completion, ...] = ()
     for i, score in enumerate((" 4", "none", " I find it right.\nScore: 9")):
         judging = asked(step)
         assert judging.role == "judge"

@@ -161,6 +161,7 @@ def test_conversations_are_as_the_template_renders_them_and_their_thoughts_are_r
                     add_generation_prompt=True,
                     enable_thinking=found["thought"] != "\n\n",
                 )
+                assert isinstance(rendered, str)
                 assert found[0].startswith(rendered.removeprefix("<user>"))
                 assert bool(found["cue"]) == (not found["exemplars"]) == (not found["line"])
                 signed = found["question"].replace("subtract ", "-").replace("add ", "")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cotkit.analysis.gains import estimate_gains, measure_difference, number_units
-from cotkit.analysis.values import Interaction, Label
+from cotkit.analysis.values import Interaction
 from cotkit.stats.hypotheses import sidak_level
 from cotkit.store.rows import AttemptRow
 
@@ -102,7 +102,7 @@ def measure_interactions(
     )
 
 
-def interaction_sentence(interaction: Interaction, label: Label | None = None) -> str:
+def interaction_sentence(interaction: Interaction, label: str | None = None) -> str:
     """Say in one sentence whether thinking changes what a prompt adds.
 
     ``label``: of the gain where the model thinks more; None: not known.

@@ -25,7 +25,7 @@ class LastLetters(GeneratedBenchmark):
     answer_kind: AnswerKind = field(default="text", init=False)
 
     @staticmethod
-    def make_problem(choose: Choose, length: int, _turn: int, problem_id: str) -> Problem:
+    def make_problem(choose: Choose, length: int, turn: int, problem_id: str) -> Problem:  # noqa: ARG004 - as all
         """Make a problem."""
         names = pick_names(choose, length)
         gold = "".join(name[-1] for name in names)

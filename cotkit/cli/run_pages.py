@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from typing import TYPE_CHECKING, cast
 
 from cotkit.errors import CotkitError, UsageError
 from cotkit.printable import printable_text
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> tuple[int, str, str]:
         """Return status, kind of text and text."""
-        port = self.server.server_address[1]
+        port = cast("HTTPServer", self.server).server_port
         if self.headers.get_all("Host") not in ([f"127.0.0.1:{port}"], [f"localhost:{port}"]):
             return 421, "plain", f"ask for http://127.0.0.1:{port}/\n"  # or another site's name
         name = self.path.partition("?")[0].removeprefix("/")
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 500, "plain", f"{printable_text(str(error) or type(error).__name__)}\n"
         return (404, "plain", "there is no such run\n") if text is None else (200, "html", text)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base
         """Say nothing of a request."""
 
 

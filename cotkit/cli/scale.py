@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -48,6 +48,7 @@ from cotkit.run.spec import DEFAULT_BENCH
 from cotkit.stats.hypotheses import minimum_detectable_effect
 
 if TYPE_CHECKING:
+    from cotkit.analysis.scale.grid import Axis
     from cotkit.analysis.scale.spending import SpendingUnit
     from cotkit.analysis.scale.values import Scale
     from cotkit.cli.output import PageRequest
@@ -732,7 +733,7 @@ def scale(
         find_table(beside)  # before anything is made
     sides = () if foreign.n_ladders else _ladder_sides(names, families)
     runs_named = tuple(run for run in (runs or "").split(",") if run)
-    members = tuple(model for side in sides for model in side.models)
+    members = tuple(str(model) for side in sides for model in side.models)
     unit = _spending_unit(x, members or runs_named)
     if unit is not None:
         _check_spending(user_options, bench)
@@ -751,6 +752,7 @@ def scale(
             trusts_code=trusts_code,
         )
         return
+    axis = cast("Axis", x.value)  # what is spent has been answered
     if foreign.n_ladders:
         if len(bench) > 1:
             raise UsageError(
@@ -770,7 +772,7 @@ def scale(
                 baseline=spec.baseline,
                 params=read_sizes(foreign.params),
                 losses=dict(map(_read_loss, loss)),
-                axis=x.value if "x" in user_options else None,
+                axis=axis if "x" in user_options else None,
                 margin=spec.margin,
                 assume_sustained=assume is not None,
                 thresholds=_read_thresholds(thresholds),
@@ -785,7 +787,7 @@ def scale(
         )
         return
     options = ScaleOptions(
-        axis=x.value,
+        axis=axis,
         assume_sustained=assume is not None,
         thresholds=_read_thresholds(thresholds),
         losses=dict(map(_read_loss, loss)),

@@ -163,9 +163,10 @@ def read_tensors(path: Path) -> list[Tensor]:
         Tensor(
             name=name,
             shape=tuple(entry["shape"]),
-            chunks=chunks(*(offset // 4 for offset in entry["data_offsets"]), entry["shape"][-1]),
+            chunks=chunks(begin_byte // 4, end_byte // 4, entry["shape"][-1]),
         )
         for name, entry in header.items()
+        for begin_byte, end_byte in [entry["data_offsets"]]
     ]
 
 

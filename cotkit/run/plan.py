@@ -70,9 +70,8 @@ class Arm:
         """Return the strategy with the exemplars of a question."""
         if self.selector is None:
             return self.strategy
-        n_shown = len(getattr(self.strategy, "exemplars", ()))
-        exemplars = self.selector.choose(question)[-n_shown:]
-        return cast("Any", replace(cast("Any", self.strategy), exemplars=exemplars))
+        exemplars = self.selector.choose(question)
+        return replace(cast("Any", self.strategy), exemplars=exemplars)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

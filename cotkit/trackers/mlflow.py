@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,10 +32,10 @@ class Mlflow:
             MissingDependencyError: mlflow is not installed.
         """
         try:
-            from mlflow import MlflowClient
+            mlflow: Any = importlib.import_module("mlflow")
         except ModuleNotFoundError:
             raise MissingDependencyError("mlflow", "mlflow") from None
-        self._client = MlflowClient(tracking_uri=self.uri)
+        self._client = mlflow.MlflowClient(tracking_uri=self.uri)
         experiment = self._client.get_experiment_by_name(self.experiment)
         self._experiment_id = (
             self._client.create_experiment(self.experiment)

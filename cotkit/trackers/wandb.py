@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,10 +33,9 @@ class Wandb:
             MissingDependencyError: wandb is not installed.
         """
         try:
-            import wandb
+            self._wandb = importlib.import_module("wandb")
         except ModuleNotFoundError:
             raise MissingDependencyError("wandb", "wandb") from None
-        self._wandb = wandb
 
     def record(self, event: Event) -> None:
         """Begin a run of W&B at the start of each, and keep what an event completes."""

@@ -483,7 +483,7 @@ class AxisWords(NamedTuple):
 
 
 _SIZES = AxisWords("smallest size", "largest size", "larger size", "a smaller model")
-AXIS_WORDS: Mapping[Axis, AxisWords] = defaultdict(
+AXIS_WORDS: Mapping[str, AxisWords] = defaultdict(
     lambda: _SIZES,
     ordinal=AxisWords("first model", "last model", "later model", "an earlier model"),
     tokens=AxisWords("first checkpoint", "last checkpoint", "later checkpoint", "an earlier one"),

@@ -127,10 +127,10 @@ def find_task(path: Path) -> Path:
     files = {file: file.stem.replace("-", "_") for file in folder.rglob("*.yaml")}
     stem_wanted = name.replace("-", "_")
     # a task is mostly in a file of its name, or of the end of its name; else in any
-    for fits in (stem_wanted.__eq__, stem_wanted.endswith, lambda _: True):
-        for file, stem in files.items():
-            if fits(stem) and _is_task(file, name):
-                return file
+    likely = [(s != stem_wanted, not stem_wanted.endswith(s), file) for file, s in files.items()]
+    for *_, file in sorted(likely):
+        if _is_task(file, name):
+            return file
     raise UnknownNameError("task of lm-eval", name, set(files.values()))
 
 

@@ -112,9 +112,10 @@ def _only_request(arm: Arm, problem: Problem) -> tuple[Request, str]:
     """Return the one request of a strategy, and the cue that it puts before the answer."""
     requests: set[tuple[Request, str]] = set()
     for answer in _PROBE_ANSWERS:
-        if isinstance(arm.strategy, OracleStrategy):
+        strategy = arm.strategy_for(problem.question)
+        if isinstance(strategy, OracleStrategy):
             raise _task_error(arm, "sees the gold answers")
-        flow = arm.strategy_for(problem.question).solve(problem.question)
+        flow = strategy.solve(problem.question)
         request = next(flow)
         if not isinstance(request, Request) or request.samples != (0,):
             raise _task_error(arm, "takes several samples")
