@@ -41,7 +41,6 @@ _SHARES = (
 _EFFORT_TOKENS = {"minimal": 64, "low": 128, "medium": 256, "high": 512, "xhigh": 1024, "max": 2048}
 _HALF_TOKENS = 128
 _WRONG = "-987654321"  # the gold answer of no benchmark
-_CHAINS = 2  # version of what is written; right and wrong are drawn as in version 1
 _OTHER_DIGITS = str.maketrans("123456789", "567891234")
 _RESULT = re.compile(r"(.*= ?\$?)([\d,./-]*\d)", re.DOTALL)  # of the last equation of a chain
 
@@ -121,7 +120,6 @@ class Simulated:
             if name[0] != "_" and name not in {"problems", "max_concurrency", "latency_s"}
         }
         planted["golds"] = {question: p.gold for question, p in self._gold.items()}
-        planted["chains"] = _CHAINS
         return BackendInfo(
             backend="simulated",
             model=f"simulated-{self.model.lower()}",
