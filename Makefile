@@ -37,7 +37,7 @@ test: setup browser postgresql  ## style, types, then every test but the long on
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-full: setup browser postgresql  ## also the long ones: real models at length, kills at random, whole studies
 	$(BIN)/python -m pytest -m ""

@@ -27,7 +27,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_configure() -> None:
-    """A shell starts background jobs deaf to Ctrl-C, and what they start inherits it: hear it."""
+    """Hear Ctrl-C, to which a shell makes background jobs deaf; tell no width to what we start."""
+    os.environ.pop("COLUMNS", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
