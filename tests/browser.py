@@ -68,7 +68,10 @@ class Browser:
 
     def open(self, address: str) -> None:
         self.call("Page.navigate", url=address)
-        self.wait(f"document.readyState === 'complete' && location.href === {address!r}")
+        page = (
+            f"location.href.split('#')[0] === {address.partition('#')[0]!r}"  # it may set the hash
+        )
+        self.wait(f"document.readyState === 'complete' && {page}")
 
     def click(self, selector: str) -> None:
         """Click in the middle of an element, with a mouse."""

@@ -292,7 +292,7 @@ def test_a_run_is_identified_by_what_it_does(changed: dict[str, object], same: b
         ({"exemplars": "builtin:0"}, "builtin:8"),
         ({"exemplars": "builtin:9"}, "1 to 8"),
         ({"exemplars": "train:4"}, "4 exemplars asked"),
-        ({"exemplars": "elsewhere:4"}, "unknown exemplars 'elsewhere'"),
+        ({"exemplars": "nowhere:4"}, "known: FILE.jsonl, auto, builtin"),
     ],
 )
 def test_a_bad_spec_gets_one_helpful_line(changed: dict[str, object], says: str) -> None:

@@ -158,6 +158,7 @@ def test_a_picked_section_is_printed_whole_and_a_missing_one_is_named() -> None:
 
 def view(**options: object) -> View:
     arguments: dict[str, object] = {"format_": None, "full": False, "show": [], "raw": False}
+    arguments["output"] = []
     return read_view(**arguments | options)  # pyright: ignore[reportArgumentType] - a table of keyword arguments
 
 
