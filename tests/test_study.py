@@ -37,7 +37,7 @@ def write(text: str, name: str = "study.toml") -> str:
 
 def n_to_make(plan: str) -> list[str]:
     """Completions to make by the last row of the table of each ladder."""
-    return [line.split()[2] for line in plan.splitlines() if line.startswith("all ")]
+    return [line.split()[2] for line in plan.splitlines() if line.startswith("all  ")]
 
 
 def test_a_study_is_its_command_and_running_it_again_makes_nothing(command: Cotkit) -> None:
@@ -314,7 +314,7 @@ def test_what_a_paper_found_stands_behind_the_curves_and_in_the_page(command: Co
     page = Path("page.html").read_text(encoding="utf-8")
     assert "dotted: " in page
     assert "Wei et al. 2022" in page
-    assert "did you mean wei2022" in command("scale", *asked, "--beside", "wei202").err
+    assert "wei2022" in command("scale", *asked, "--beside", "wei202").err
     assert "Published" not in command("scale", *asked, "--limit", "2", "--full").out
 
 
