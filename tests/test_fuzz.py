@@ -152,6 +152,7 @@ MANIFEST: dict[str, Any] = {
     "source": {"a": "b"},
     "converter_version": 1,
     "n_params": 10,
+    "fingerprint": "1" * 64,
     "files": {"x": {"sha256": "0" * 64, "bytes": 1}},
 }
 TENSORS = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()

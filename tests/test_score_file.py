@@ -223,8 +223,9 @@ def test_the_same_texts_come_to_what_compare_says_of_them() -> None:
     scored = score_file(write(*lines), ScoreQuestion(baseline="few-shot"))
     assert scored.verdicts == run.verdicts
     assert scored.metrics == run.metrics
-    unknown, *notes = scored.notes
-    assert unknown.startswith("few-shot, cot: the file says neither") or "cot, few-shot" in unknown
+    reasoning, tokens, *notes = scored.notes
+    assert "the file does not say whether reasoning was asked for" in reasoning
+    assert "the file does not say how many tokens the texts took" in tokens
     assert tuple(notes) == tuple(note for note in run.notes if "exemplar" not in note)
     assert {(c.arm, c.n, c.n_correct, c.interval) for c in scored.cells} == {
         (c.arm, c.n, c.n_correct, c.interval) for c in run.cells
