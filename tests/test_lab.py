@@ -267,6 +267,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.full
 def test_killed_and_resumed_the_weights_are_the_same_bytes(tmp_path: Path, unbroken: Path) -> None:
     arguments = [*TINY, "--save-every", "3", "--out", str(tmp_path)]
     process = subprocess.Popen([sys.executable, "-m", "cotkit", "lab", "train", *arguments])

@@ -435,6 +435,7 @@ def test_reasoning_is_kept_apart() -> None:
     assert trim(raw, request) == Completion(text=" 4", reasoning="2 + 2", stop_reason="stop")
 
 
+@pytest.mark.full
 def test_the_simulated_family_recovers_what_was_planted() -> None:
     """Over 12 models the 95 % intervals cover the planted rates as often as they claim."""
     bench, covered = Sums(n=200), 0

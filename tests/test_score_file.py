@@ -378,6 +378,7 @@ def test_the_interval_covers_the_mean_over_problems(a: float, b: float, n: int, 
 # --- long files ---------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_the_file() -> None:
     n, n_lines, traced_from, pad = 2_000, 20_000, 18_000, "word " * 200
     with Path("long.jsonl").open("w", encoding="utf-8") as file:

@@ -156,6 +156,7 @@ def test_forty_problems_are_answered_by_a_model_of_others(engine: str) -> None:
     assert not any(row.outcome == "failed" for row in rows)
 
 
+@pytest.mark.full
 def test_a_comparison_end_to_end(server: Server) -> None:
     first = compare(server)
     assert first.returncode == 0, first.stderr
