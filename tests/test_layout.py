@@ -181,7 +181,6 @@ VAGUE = frozenset(
 LEFT_OPERAND = "left and right operands of an expression"
 SEEN_SET = "the set of what a loop has met"
 ALLOWED = {
-    "cotkit.analysis.scale.frontier:match_cost:left": "left and right neighbour on the frontier",
     "cotkit.benchmarks.arithmetic.generate:_brackets:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:_expression:left": LEFT_OPERAND,
     "cotkit.benchmarks.arithmetic.generate:_gpt3:left": LEFT_OPERAND,

@@ -9,7 +9,7 @@ over all pairs of settings (Šidák).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from operator import attrgetter
@@ -27,6 +27,23 @@ MIN_SETTINGS = 3
 _UNORDERED = frozenset({"seed"})
 
 
+def group_settings(arms: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return (spec without it, parameter) -> setting -> arm, of every parameter but seeds.
+
+    Args:
+        arms: Names of arms, which are specs.
+    """
+    groups: dict[tuple[str, str], dict[str, str]] = {}
+    for arm in arms:
+        spec = parse_spec(arm)
+        for parameter, setting in spec.params.items():
+            params = {key: value for key, value in spec.params.items() if key != parameter}
+            key = (str(Spec(name=spec.name, params=params)), parameter)
+            if parameter not in _UNORDERED:
+                groups.setdefault(key, {})[setting] = arm
+    return groups
+
+
 def find_sweeps(
     arms: Sequence[str], n_least: int = MIN_SETTINGS
 ) -> dict[tuple[str, str], dict[str, str]]:
@@ -36,19 +53,10 @@ def find_sweeps(
         arms: Names of arms, which are specs.
         n_least: Settings that a sweep has at least.
     """
-    groups: dict[tuple[str, str], dict[str, str]] = {}
-    for arm in arms:
-        spec = parse_spec(arm)
-        for parameter, setting in spec.params.items():
-            params = {key: value for key, value in spec.params.items() if key != parameter}
-            key = (str(Spec(name=spec.name, params=params)), parameter)
-            groups.setdefault(key, {})[setting] = arm
     return {
         key: {setting: by_setting[setting] for setting in ordered}
-        for key, by_setting in groups.items()
-        if len(by_setting) >= n_least
-        and key[1] not in _UNORDERED
-        and (ordered := order_settings(list(by_setting))) is not None
+        for key, by_setting in group_settings(arms).items()
+        if len(by_setting) >= n_least and (ordered := order_settings(list(by_setting))) is not None
     }
 
 
@@ -60,13 +68,16 @@ def order_settings(settings: Sequence[str]) -> list[str] | None:
     levels = ("off", *EFFORTS)
     if all(setting in levels for setting in settings):
         return sorted(settings, key=levels.index)
-    numbers = {setting: -math.inf if setting == "off" else _number(setting) for setting in settings}
+    numbers = {
+        setting: -math.inf if setting == "off" else read_setting(setting) for setting in settings
+    }
     if any(math.isnan(number) for number in numbers.values()):
         return None
     return sorted(settings, key=numbers.__getitem__)
 
 
-def _number(text: str) -> float:
+def read_setting(text: str) -> float:
+    """Return the number that a setting is; NaN: it is none."""
     try:
         return float(text)
     except ValueError:

@@ -7,14 +7,13 @@ estimated as every gain is (:mod:`cotkit.analysis.gains`).
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cotkit.analysis.gains import estimate_gains, measure_sample, number_units
+from cotkit.analysis.sweeps import group_settings, read_setting
 from cotkit.analysis.values import Trend
-from cotkit.registry import Spec, parse_spec
 from cotkit.stats.hypotheses import sidak_level, slope_weights
 from cotkit.stats.intervals import Interval
 
@@ -45,18 +44,12 @@ def find_settings(arms: Iterable[str]) -> dict[tuple[str, str], dict[float, str]
         arms: Names of arms, which are specs.
     """
     groups: dict[tuple[str, str], dict[float, str]] = {}
-    for arm in arms:
-        spec = parse_spec(arm)
-        for parameter, text in spec.params.items():
-            others = {key: value for key, value in spec.params.items() if key != parameter}
-            key = str(Spec(name=spec.name, params=others)), parameter
-            with contextlib.suppress(ValueError):
-                groups.setdefault(key, {})[float(text)] = arm
-    return {
-        key: dict(sorted(settings.items()))
-        for key, settings in groups.items()
-        if len(settings) >= MIN_LEVELS and key[1] != "seed"
-    }
+    for key, by_setting in group_settings(arms).items():
+        by_number = {read_setting(setting): arm for setting, arm in by_setting.items()}
+        settings = {x: by_number[x] for x in sorted(filter(math.isfinite, by_number))}
+        if len(settings) >= MIN_LEVELS:
+            groups[key] = settings
+    return groups
 
 
 def measure_trends(

@@ -132,8 +132,8 @@ def match_cost(
         above = [price for price in curve if getattr(price, cost) >= target]
         if below and above:
             low, high = below[-1], above[0]
-            left, right = getattr(low, cost), getattr(high, cost)
-            share = (target - left) / (right - left) if right > left else 0.0
+            least, most = getattr(low, cost), getattr(high, cost)
+            share = (target - least) / (most - least) if most > least else 0.0
             rate = low.rate + share * (high.rate - low.rate)
             matches.append(
                 EqualCostMatch(strategy=strategy, between=(low.arm, high.arm), rate=rate)
