@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from cotkit.models.prices import Price, price_of
 from cotkit.protocols import Backend
 from cotkit.run.backend import build_backend, with_model
 from cotkit.run.budget import Budget, Meter, Resources
+from cotkit.run.plan import Plan
 from cotkit.run.spec import RunSpec
 from cotkit.store import Store
-from cotkit.types import BackendInfo, Completion, Notify, Problem
+from cotkit.types import BackendInfo, Completion, Notify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +53,20 @@ def judge_spec(spec: RunSpec) -> RunSpec | None:
 
 
 def build_judge(
-    spec: RunSpec,
-    problems: Sequence[Problem],
+    plan: Plan,
     *,
     info: BackendInfo,
     store: Store | None,
     notify: Notify,
     resources: Resources,
 ) -> Judge | None:
-    """Build the judge that a spec names; None: the model (``info``) judges itself.
+    """Build the judge that a plan's spec names; None: the model (``info``) judges itself.
 
     Raises:
         CotkitError: as ``build_backend``; or a budget holds the model alone, or a batch cannot wait
             for a judge.
     """
+    spec = plan.spec
     judged = judge_spec(spec)
     if judged is None:
         if resources.judge_budget != Budget():
@@ -83,7 +84,7 @@ def build_judge(
     backend = build_backend(
         judged.model,
         judged.model_args,
-        problems=problems,
+        problems=plan.known_problems,
         store=store,
         notify=notify,
         trusted_addresses=resources.trusted_addresses,

@@ -151,8 +151,7 @@ def perform(
             )
             info = running.info  # may fetch a model: outside the event loop, so Ctrl-C is heard
             judge = build_judge(
-                spec,
-                plan.known_problems,
+                plan,
                 info=info,
                 store=store,
                 notify=lambda text: say(Said(text=text)),

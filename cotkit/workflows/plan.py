@@ -101,8 +101,7 @@ def plan_spec(
             trusted_addresses=resources.trusted_addresses,
         )
         judge = build_judge(
-            spec,
-            merged.known_problems,
+            merged,
             info=asking.info,
             store=store,
             notify=say,

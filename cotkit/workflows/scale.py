@@ -639,8 +639,7 @@ def make_job(
     )
     info = backend.info
     judge = build_judge(
-        plan.spec,
-        plan.known_problems,
+        plan,
         info=info,
         store=store,
         notify=lambda text: emit(Said(text=text)),
