@@ -89,7 +89,7 @@ def test_runs_are_completed_with_what_they_are_of(command: Cotkit) -> None:
 
 def test_an_unknown_baseline_is_answered_with_chance_among_them(command: Cotkit) -> None:
     options = ("compare", "--model", "simulated/1b", "--limit", "2", "--baseline")
-    assert " chance, " in command(*options, "nonsense").err
+    assert "chance, contrastive-cot," in command(*options, "nonsense").err
     assert "did you mean chance?" in command(*options, "chanse").err
 
 

@@ -160,9 +160,9 @@ def test_a_batch_whose_store_is_gone_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a run of 50 attempts, and what the command printed."""
+    """A store with a run of 60 attempts, and what the command printed."""
     folder = tmp_path_factory.mktemp("run") / "logs"
-    command = ["compare", "--model", "simulated/70b", "--limit", "25", "--log-dir", str(folder)]
+    command = ["compare", "--model", "simulated/70b", "--limit", "30", "--log-dir", str(folder)]
     done = cotkit(*command)
     assert done.returncode == 0, done.stderr
     (folder / "answer").write_text(done.stdout)
@@ -211,19 +211,19 @@ def test_a_damaged_store_is_recovered_page_by_page(
     result = recover_store(path)
     assert check_store(path).problems == ()
     assert result.damaged.read_bytes() == data
-    assert result.counts["completion"] >= 15
+    assert result.counts["completion"] >= 20
     command = [
         "compare",
         "--model",
         "simulated/70b",
         "--limit",
-        "25",
+        "30",
         "--log-dir",
         str(path.parent),
     ]
     done = cotkit(*command)
     assert done.stdout == (run_folder / "answer").read_text()
-    n_made = 50 - result.counts["completion"]
+    n_made = 60 - result.counts["completion"]
     assert (f"{n_made} completions made" if n_made else "all from the store") in done.stderr
 
 
@@ -233,7 +233,7 @@ def test_the_command_line_names_the_damage_and_the_way_out(
     path = tmp_path / "logs" / "cotkit.db"
     shutil.copytree(run_folder, path.parent)
     whole = cotkit("store", "check")
-    assert whole.stdout == "logs/cotkit.db: 50 completions, 1 runs, 50 attempts: whole\n"
+    assert whole.stdout == "logs/cotkit.db: 60 completions, 1 runs, 60 attempts: whole\n"
     refused = cotkit("store", "recover")
     assert (refused.returncode, "is whole" in refused.stderr) == (2, True)
     data = bytearray(path.read_bytes())
@@ -242,7 +242,7 @@ def test_the_command_line_names_the_damage_and_the_way_out(
     done = cotkit("store", "check")
     assert (done.returncode, "cotkit store recover --log-dir logs" in done.stderr) == (74, True)
     path.write_bytes(data[: 3 * PAGE] + b"x" * (len(data) - 3 * PAGE))
-    done = cotkit("compare", "--model", "simulated/70b", "--limit", "25")
+    done = cotkit("compare", "--model", "simulated/70b", "--limit", "30")
     assert (done.returncode, "cotkit store recover --log-dir logs" in done.stderr) == (74, True)
     path.write_bytes(data)
     done = cotkit("store", "recover", "--to", "elsewhere")
@@ -257,7 +257,7 @@ def test_rows_that_do_not_fit_their_keys_are_found(run_folder: Path, tmp_path: P
     with sqlite3.connect(path) as db:
         db.execute("UPDATE completion SET sample = 5 WHERE key = (SELECT max(key) FROM completion)")
     assert any("not what its key names" in problem for problem in check_store(path).problems)
-    assert recover_store(path).counts["completion"] == 49
+    assert recover_store(path).counts["completion"] == 59
 
 
 def test_nothing_is_made_of_what_never_was_a_store(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_what_a_paper_found_stands_behind_the_curves_and_in_the_page(command: Co
     page = Path("page.html").read_text(encoding="utf-8")
     assert "dotted: " in page
     assert "Wei et al. 2022" in page
-    assert "wei2022" in command("scale", *asked, "--beside", "wei202").err
+    assert "did you mean wei2022" in command("scale", *asked, "--beside", "wei022").err
     assert "Published" not in command("scale", *asked, "--limit", "2", "--full").out
 
 
