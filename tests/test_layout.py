@@ -273,6 +273,12 @@ def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+def test_the_command_line_starts_without_the_readers() -> None:
+    code = "import sys, cotkit.cli; print([m for m in sys.modules if 'cotkit.scoring' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_a_comparison_of_many_problems_needs_no_numpy() -> None:
     code = (
         "import sys, cotkit\n"

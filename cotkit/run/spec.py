@@ -11,8 +11,6 @@ from typing import Any, Literal, TypedDict
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.registry import split_specs
-from cotkit.scoring.chance import CHANCE
-from cotkit.scoring.readers import resolve_reader
 from cotkit.types import LATER
 
 GIVEN_IN_PYTHON = "(given in Python)"
@@ -104,7 +102,10 @@ class RunOptions:
             UsageError: names the option.
             MissingDependencyError: the reader math-verify is not installed.
         """
-        object.__setattr__(self, "reader", resolve_reader(self.reader))
+        if self.reader != "flexible":  # importing the readers takes longer than all of the help
+            from cotkit.scoring.readers import resolve_reader
+
+            object.__setattr__(self, "reader", resolve_reader(self.reader))
         if not 0 < self.margin < 1:
             raise UsageError(
                 f"margin {self.margin} is not between 0 and 1",
@@ -120,15 +121,22 @@ class RunOptions:
             raise UsageError("the system message is empty", hint="leave it out")
         if self.stop_when not in {None, "decided"}:
             raise UsageError(f"stop when {self.stop_when!r}?", hint="decided")
-        if self.stop_when and self.baseline == CHANCE:
-            raise UsageError(
-                "stop when decided: chance is no arm that could be watched",
-                hint="leave out --stop-when, or --baseline chance",
-            )
+        self._check_watched()
         if self.batch and self.stop_when:
             raise UsageError(
                 "a batch sends everything at once: there is nothing to stop",
                 hint="leave out --batch or --stop-when",
+            )
+
+    def _check_watched(self) -> None:
+        if self.stop_when is None:
+            return
+        from cotkit.scoring.chance import CHANCE
+
+        if self.baseline == CHANCE:
+            raise UsageError(
+                "stop when decided: chance is no arm that could be watched",
+                hint="leave out --stop-when, or --baseline chance",
             )
 
     def _check_thinking(self) -> None:
