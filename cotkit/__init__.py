@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts
+    from cotkit.analysis.scale.spending import Spending
     from cotkit.analysis.scale.values import Scale
     from cotkit.analysis.values import Comparison
-    from cotkit.api import ScoreResult, compare, compare_models, plan, scale, score
+    from cotkit.api import (
+        ScoreResult,
+        compare,
+        compare_models,
+        measure_spending,
+        plan,
+        scale,
+        score,
+    )
     from cotkit.errors import CotkitError
     from cotkit.report import render
     from cotkit.run.budget import Budget, Resources
@@ -28,8 +37,10 @@ __all__ = [
     "RunOptions",
     "Scale",
     "ScoreResult",
+    "Spending",
     "compare",
     "compare_models",
+    "measure_spending",
     "plan",
     "render",
     "scale",
@@ -47,8 +58,10 @@ _HOMES = {
     "RunOptions": "cotkit.run.spec",
     "Scale": "cotkit.analysis.scale.values",
     "ScoreResult": "cotkit.api",
+    "Spending": "cotkit.analysis.scale.spending",
     "compare": "cotkit.api",
     "compare_models": "cotkit.api",
+    "measure_spending": "cotkit.api",
     "plan": "cotkit.api",
     "render": "cotkit.report",
     "scale": "cotkit.api",

@@ -42,6 +42,7 @@ from cotkit.workflows.score import Missing, ScoreQuestion, score_completions
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.contrasts import ModelContrasts  # whose analysis imports numpy
+    from cotkit.analysis.scale.spending import Spending, SpendingUnit
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., object])
 
@@ -360,6 +361,67 @@ def compare_models(
         resources=resources,
     )
     return result.contrasts
+
+
+@_list_options(without=frozenset({"stop_when"}))
+def measure_spending(
+    models: str | Backend | Foreign | Sequence[str | Backend | Foreign],
+    strategy: str | Sequence[str],
+    bench: str | Benchmark = DEFAULT_BENCH,
+    *,
+    unit: SpendingUnit = "thinking-tokens",
+    reach: float | None = None,
+    resources: Resources = NO_LIMITS,
+    log_dir: Path | str = DEFAULT_LOG_DIR,
+    on_event: Emit | None = None,
+    **options: Unpack[RunKeywords],
+) -> Spending:
+    """Find what thinking buys: solve rate by the tokens that models spend while they answer.
+
+    Args:
+        models: a name or an object as of :func:`compare`, or several.
+        strategy: as there; one at least with several values of an ordered setting:
+            ``"standard:thinking=off+low+high"``, ``"think-budget:tokens=8+64"``.
+        bench: as there.
+        unit: what is spent: ``thinking-tokens``, or ``tokens`` for all that are generated.
+        reach: a solve rate, 0..1: the cheapest that reaches it is named.
+        resources: as of :func:`scale`.
+        log_dir: as of :func:`compare`.
+        on_event: as there.
+
+    Returns:
+        Every arm by what it solves and spends, each curve with where more brings nothing, and
+        samples against longer thoughts at equal tokens; :func:`cotkit.render` writes it. Attempts
+        that failed are named in its notes.
+
+    Raises:
+        UsageError: no arms differ in an ordered setting, or nothing is known of what was spent.
+        CotkitError: one sentence with a hint; everything that was generated is kept.
+    """
+    from cotkit.workflows.spending import SpendingQuestion
+    from cotkit.workflows.spending import measure_spending as measure
+
+    if reach is not None and not 0 < reach <= 1:
+        raise UsageError(f"reach={reach:g} is not a solve rate", hint="a fraction: 0.5")
+    several = isinstance(models, Sequence) and not isinstance(models, str)
+    named = models if several else [models]
+    strategies = list_specs(strategy)
+    spec = _make_spec(
+        measure_spending, named, options, model=GIVEN_IN_PYTHON, strategies=strategies
+    )
+    benches = _name_benchmarks(bench)
+    if len(benches) > 1:
+        raise UsageError("one benchmark at a time on this axis", hint="one call for each")
+    result = measure(
+        spec,
+        _resolve_models(named),
+        benches[0],
+        SpendingQuestion(unit=unit, margin=spec.margin, reach=reach),
+        log_dir=log_dir,
+        emit=on_event or _notebook_progress(),
+        resources=resources,
+    )
+    return result.spending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -75,6 +76,13 @@ def a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in its own folder, so that ./logs never meets another test's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def a_log_of_its_own() -> Generator[None]:
+    """No test writes the log that another asked for, to a stream that is closed."""
+    yield
+    logging.getLogger("cotkit").handlers = []
 
 
 @pytest.fixture(scope="session")

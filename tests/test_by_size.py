@@ -158,7 +158,7 @@ def test_scale_says_what_each_size_hangs_on(tmp_path: Path) -> None:
     assert "unreadable counted for the control" in output
     command = ["scale", "--models", "simulated/1b,simulated/100b", "--log-dir", str(tmp_path)]
     sure = CliRunner().invoke(app, [*command, *options, "--format", "json", "--display", "none"])
-    rows = json.loads(sure.output)["dependence"]
+    rows = json.loads(sure.stdout)["dependence"]
     assert [row["depends_on"] for row in rows] == ["", ""]
     assert {row["unreadable"] for row in rows} == {0.0}
 

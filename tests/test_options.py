@@ -30,6 +30,7 @@ FRONT_DOORS: dict[Callable[..., object], set[str]] = {
     api.plan: set(),
     api.scale: {"stop_when"},
     api.compare_models: {"stop_when", "exemplar_seeds"},
+    api.measure_spending: {"stop_when"},
 }
 """Function -> the options that it does not have."""
 STORED_BY_0_1 = (
@@ -87,6 +88,25 @@ def test_two_models_and_two_ladders_are_compared_in_python(tmp_path: Path) -> No
     assert [len(contrasts.of_gains()) for contrasts in ladders] == [2, 2]
     with pytest.raises(UsageError, match="given twice"):
         cotkit.compare_models(small, small, "cot", Sums(n=2), log_dir=tmp_path)
+
+
+def test_what_thinking_buys_is_measured_in_python_as_by_command(tmp_path: Path) -> None:
+    sweep = "standard:thinking=16+64+256"
+    spent = cotkit.measure_spending(
+        "simulated/30b", sweep, "gsm-mini", limit=30, reach=0.2, log_dir=tmp_path
+    )
+    (curve,) = spent.curves
+    assert [point.setting for point in curve.sweep.points] == ["16", "64", "256"]
+    assert cotkit.render(spent, "html").startswith("<!doctype html>")
+    command = ["scale", "--x", "thinking-tokens", "--models", "simulated/30b", "--strategy", sweep]
+    command += ["--bench", "gsm-mini", "--limit", "30", "--reach", "20", "--log-dir", str(tmp_path)]
+    printed = CliRunner().invoke(app, [*command, "--format", "markdown", "--display", "none"])
+    assert printed.exit_code == 0
+    assert printed.stdout == cotkit.render(spent, "markdown")
+    with pytest.raises(UsageError, match="not a solve rate"):
+        cotkit.measure_spending("simulated/30b", sweep, reach=20)
+    with pytest.raises(UsageError, match="one benchmark at a time"):
+        cotkit.measure_spending("simulated/30b", sweep, "gsm-mini,arithmetic")
 
 
 def test_a_ladder_has_no_stop_rule_and_no_budget() -> None:

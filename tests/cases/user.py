@@ -75,6 +75,11 @@ def scale(folder: Path) -> None:
             for point in answer.points:
                 print(point.rung.model, point.gain, point.interval.low)
     print(cotkit.render(scales, "json"))
+    spent: cotkit.Spending = cotkit.measure_spending(
+        "simulated/30b", "standard:thinking=16+64", "gsm-mini", reach=0.5, log_dir=folder
+    )
+    print(spent.sentences, [(p.arm, p.rate, p.tokens) for p in spent.points])
+    print(cotkit.render(spent, "markdown"))
     contrasts: tuple[cotkit.ModelContrasts, ...] = cotkit.compare_models(
         ["simulated/1b", "simulated/70b"], ["simulated/8b", "simulated/30b"], "cot", x="ordinal"
     )
