@@ -150,16 +150,19 @@ def _metric_rank(name: str) -> tuple[bool, str, int, str]:
 
 def _values_by_metric(rows: Sequence[AttemptRow]) -> dict[str, dict[str, _Values]]:
     """Return metric -> arm -> problem -> value."""
-    by_metric: dict[str, dict[str, dict[str, list[float]]]] = {}
+    completed = [row for row in rows if row.outcome != "failed"]
+    names = dict.fromkeys(name for row in completed for name in row.metrics)
+    return {name: _values_of(name, completed) for name in names}
+
+
+def _values_of(metric: str, rows: Sequence[AttemptRow]) -> dict[str, _Values]:
+    """Return arm -> problem -> mean value over its samples."""
+    values: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        if row.outcome != "failed":
-            for name, value in row.metrics.items():
-                of_arm = by_metric.setdefault(name, {}).setdefault(row.arm, {})
-                of_arm.setdefault(row.problem_id, []).append(value)
-    return {
-        name: {arm: {p: fmean(v) for p, v in of_arm.items()} for arm, of_arm in by_arm.items()}
-        for name, by_arm in by_metric.items()
-    }
+        if metric in row.metrics:
+            of_arm = values.setdefault(row.arm, {})
+            of_arm.setdefault(row.problem_id, []).append(row.metrics[metric])
+    return {arm: {p: fmean(v) for p, v in of_arm.items()} for arm, of_arm in values.items()}
 
 
 def _measure_metric(

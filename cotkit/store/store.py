@@ -283,7 +283,7 @@ class Store:
     def readings(self, run_id: str, arm: str) -> Iterator[AttemptRow]:
         """Yield the attempts of an arm with their outcomes and readings alone, without texts."""
         for problem_id, sample, outcome, packed in self._db.stream(READINGS_QUERY, (run_id, arm)):
-            fields = _unpack_readings(json.loads(packed))
+            fields = _load_readings(packed)
             yield AttemptRow(
                 arm=arm, problem_id=problem_id, sample=sample, outcome=outcome, **fields
             )
@@ -459,8 +459,19 @@ def _pack_readings(row: AttemptRow | DraftRow) -> dict[str, list[object]]:
     }
 
 
+@functools.lru_cache(maxsize=4096)
+def _load_readings(text: str) -> Mapping[str, Any]:
+    """Return the fields of a row that :func:`_pack_readings` packed; equal rows share them."""
+    return _unpack_readings(json.loads(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _load_metrics(text: str) -> Mapping[str, float]:
+    """Return the metrics of a row; equal rows share them."""
+    return {sys.intern(name): value for name, value in json.loads(text).items()}
+
+
 def _unpack_readings(packed: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a row that :func:`_pack_readings` packed; equal parts are one object."""
     return {
         "readings": {sys.intern(name): _reading(r[0], r[1]) for name, r in packed.items()},
         "correct_by": {sys.intern(name): bool(r[2]) for name, r in packed.items()},
@@ -486,13 +497,13 @@ def _load_completion(body: str) -> Completion:
 
 def _load_attempt(values: dict[str, Any]) -> AttemptRow:
     values |= {name: bool(values[name]) for name in ("truncated", "is_vote", "reasoned_apart")}
-    values["metrics"] = {sys.intern(k): v for k, v in json.loads(values["metrics"]).items()}
+    values["metrics"] = _load_metrics(values["metrics"])
     values["arm"] = sys.intern(values["arm"])
     values["drafts"] = tuple(
         DraftRow(text=text, outcome=outcome, **_unpack_readings(packed))
         for text, outcome, packed in json.loads(values["drafts"])
     )
-    return AttemptRow(**values | _unpack_readings(json.loads(values["readings"])))
+    return AttemptRow(**values | _load_readings(values["readings"]))
 
 
 def _now() -> str:
