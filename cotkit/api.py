@@ -403,18 +403,17 @@ def measure_spending(
 
     if reach is not None and not 0 < reach <= 1:
         raise UsageError(f"reach={reach:g} is not a solve rate", hint="a fraction: 0.5")
-    several = isinstance(models, Sequence) and not isinstance(models, str)
-    named = models if several else [models]
+    ladder = models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
     strategies = list_specs(strategy)
     spec = _make_spec(
-        measure_spending, named, options, model=GIVEN_IN_PYTHON, strategies=strategies
+        measure_spending, ladder, options, model=GIVEN_IN_PYTHON, strategies=strategies
     )
     benches = _name_benchmarks(bench)
     if len(benches) > 1:
         raise UsageError("one benchmark at a time on this axis", hint="one call for each")
     result = measure(
         spec,
-        _resolve_models(named),
+        _resolve_models(ladder),
         benches[0],
         SpendingQuestion(unit=unit, margin=spec.margin, reach=reach),
         log_dir=log_dir,

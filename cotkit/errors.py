@@ -202,6 +202,10 @@ class StoreError(CotkitError):
     exit_code = 74
 
 
+class DamagedStoreError(StoreError):
+    """What the file of a store holds is damaged, or is no store."""
+
+
 class IncompleteRunError(CotkitError):
     """Attempts are missing from a run."""
 

@@ -43,7 +43,7 @@ def _is_visible(text: str) -> bool:
 
 # Passwords in addresses.
 
-_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*:/+[^\s:/?#]*):\S*@", re.IGNORECASE)
+_PASSWORD = re.compile(r"((?:\b[a-z][a-z0-9+.-]*:/+|//)[^\s:/?#]*):\S*@", re.IGNORECASE)
 """Up to the last @ of an address: a password may hold anything."""
 _PASSWORD_FIELD = re.compile(r"((?:password|passwd|pwd)\s*=\s*)('[^']*'|[^&\s]*)", re.IGNORECASE)
 

@@ -126,9 +126,14 @@ def parse_spec(text: str) -> Spec:
     """Read ``name`` or ``name:key=value,key=value``; some names take a bare first value.
 
     Raises:
-        UsageError: a parameter has no ``=`` or no name, or comes twice.
+        UsageError: a parameter has no ``=`` or no name, or comes twice; or it is an address.
     """
     name, _, params_text = text.strip().partition(":")
+    if params_text.startswith("//"):
+        raise UsageError(
+            f"{text} is an address, and nothing here is fetched from one",
+            hint="a file that you fetched yourself, or of benchmarks hub:OWNER/SET",
+        )
     is_path = (
         name.startswith(_PATH_BEGINNINGS) or name.endswith((".py", ".jinja")) or is_data_file(name)
     )

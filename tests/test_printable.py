@@ -281,6 +281,37 @@ def test_an_error_hides_passwords_of_any_address() -> None:
     assert str(UsageError(text)) == expected
 
 
+@pytest.mark.parametrize(
+    "option", ["--executor", "--bench", "--model", "--strategy", "--track", "-x"]
+)
+def test_an_address_where_none_belongs_is_refused_without_its_password(
+    option: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = f"https://u:{PASSWORD}@127.0.0.1:9/p.jsonl"
+    monkeypatch.setattr(sys, "argv", ["cotkit", "compare", "--limit", "2", option, address])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert ended.value.code == 2
+    assert PASSWORD not in out + err
+    if option in {"--bench", "--strategy", "--track"}:
+        assert "is an address, and nothing here is fetched from one" in err
+
+
+def test_a_store_that_nobody_reaches_is_not_called_damaged(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(postgresql, "CONNECT_TIMEOUT_S", 1)
+    address = "postgresql://u@127.0.0.1:1/d"
+    monkeypatch.setattr(sys, "argv", ["cotkit", "store", "check", "--store", address])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    err = capfd.readouterr().err
+    assert ended.value.code == 74
+    assert "cannot reach the store" in err
+    assert "damaged" not in err
+
+
 def doors() -> Iterator[Path]:
     yield from (Path(cotkit.__file__).parent / "cli").glob("*.py")
 

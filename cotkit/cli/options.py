@@ -21,6 +21,7 @@ from typer.models import ParameterInfo
 from cotkit.cli.completion import COMPLETIONS
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.paths import check_overwrites
+from cotkit.printable import mask_passwords
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_LOG_DIR, DEFAULT_STRATEGY, DEFAULTS
 
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ _EXAMPLES = "Examples:"
 
 class PanelledCommand(TyperCommand):
     """A command whose help has its options in panels, and examples that can be copied."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - as below
+        """Read the command line; a refusal shows no password of an address."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as refused:
+            if isinstance(message := getattr(refused, "message", None), str):
+                setattr(refused, "message", mask_passwords(message))  # noqa: B010 - no type has it
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer keeps its types private
         """Write every option, panel by panel; a long name has a line of its own."""

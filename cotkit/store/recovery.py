@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cotkit.errors import StoreError, UsageError
+from cotkit.errors import DamagedStoreError, StoreError, UsageError
 from cotkit.identity import backend_key, completion_key, content_hash
 from cotkit.store.database import Database, Row
 from cotkit.store.place import STORE_NAME, Place
@@ -58,12 +58,16 @@ class Recovery:
 
 
 def check_store(place: Place) -> StoreCheck:
-    """Look at every page and every row of a store; nothing is changed."""
+    """Look at every page and every row of a store; nothing is changed.
+
+    Raises:
+        StoreError: it cannot be reached or read, so nothing is known of it.
+    """
     try:
         with closing(open_database(place)) as db:
             problems = list(_find_problems(db, is_file=isinstance(place, Path)))
             counts = {table: db.rows(f"SELECT count(*) FROM {table}")[0][0] for table in _COUNTED}  # noqa: S608 - constants
-    except StoreError as damaged:
+    except DamagedStoreError as damaged:
         return StoreCheck(counts={}, problems=(damaged.message,))
     return StoreCheck(counts=counts, problems=tuple(problems))
 

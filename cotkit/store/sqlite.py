@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from cotkit.errors import StoreError
+from cotkit.errors import DamagedStoreError, StoreError
 from cotkit.store.database import Row, Values, migration_scripts
 
 BUSY_TIMEOUT_S = 10.0
@@ -273,8 +273,8 @@ def _translate_errors(path: Path) -> Generator[None]:
     """Turn what SQLite and the file system say into one sentence that names the file.
 
     Raises:
-        StoreError: the file cannot be created, opened, locked or written, is damaged, or is no
-            database.
+        StoreError: the file cannot be created, opened, locked or written.
+        DamagedStoreError: it is damaged, or is no database.
     """
     try:
         yield
@@ -282,12 +282,12 @@ def _translate_errors(path: Path) -> Generator[None]:
         if _is(error, frozenset({"SQLITE_READONLY"})):
             raise _read_only_error(path) from error
         if _is(error, frozenset({"SQLITE_CORRUPT"})):
-            raise StoreError(
+            raise DamagedStoreError(
                 f"the store {path} is damaged: {error}",
                 hint=f"cotkit store recover --log-dir {path.parent} keeps what can still be read",
             ) from error
         if _is(error, frozenset({"SQLITE_NOTADB"})):
-            raise StoreError(
+            raise DamagedStoreError(
                 f"{path} is not a cotkit store: {error}",
                 hint="move it away or choose another --log-dir; if it was one, "
                 f"cotkit store recover --log-dir {path.parent} keeps what can still be read",

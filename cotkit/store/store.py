@@ -503,7 +503,8 @@ def _load_attempt(values: dict[str, Any]) -> AttemptRow:
         DraftRow(text=text, outcome=outcome, **_unpack_readings(packed))
         for text, outcome, packed in json.loads(values["drafts"])
     )
-    return AttemptRow(**values | _load_readings(values["readings"]))
+    values |= _load_readings(values["readings"])
+    return AttemptRow(**values)
 
 
 def _now() -> str:
