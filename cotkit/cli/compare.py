@@ -37,7 +37,7 @@ from cotkit.cli.output import (
     write_runs,
     write_summary,
 )
-from cotkit.cli.scale import compare_and_print
+from cotkit.cli.scale import Printing, compare_and_print
 from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.registry import parse_spec
 
@@ -127,10 +127,7 @@ def compare(
             tuple(spec.bench for spec in specs),
             None,
             replace(resources, executor=executor),
-            log_dir=log_dir,
-            view=view,
-            display=display,
-            page=page,
+            Printing(log_dir=log_dir, display=display, view=view, page=page),
         )
         return
     run_and_print(

@@ -98,8 +98,8 @@ def _plan_ladder(
     emit: "Emit",
 ) -> list[str]:
     from cotkit.benchmarks import load_benchmark
+    from cotkit.cli.ladder_forecast import ladder_forecast_lines
     from cotkit.cli.output import print_status
-    from cotkit.cli.scale import ladder_forecast_lines
     from cotkit.registry import parse_spec
     from cotkit.workflows.scale import ScaleOptions, plan_ladder
 

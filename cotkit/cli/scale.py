@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from cotkit.cli.ladder_forecast import forecast_rows, ladder_forecast_lines
 from cotkit.cli.options import (
     View,
     fix_options,
@@ -27,11 +27,8 @@ from cotkit.cli.options import (
 )
 from cotkit.cli.output import (
     RunDisplay,
-    align_columns,
     check_contrasts,
     check_left_out,
-    count_of,
-    estimate_cells,
     hint_lines,
     print_contrasts,
     print_report,
@@ -45,7 +42,6 @@ from cotkit.errors import IncompleteRunError, UsageError
 from cotkit.inputs import parse_number
 from cotkit.registry import parse_spec
 from cotkit.run.spec import DEFAULT_BENCH
-from cotkit.stats.hypotheses import minimum_detectable_effect
 
 if TYPE_CHECKING:
     from cotkit.analysis.scale.grid import Axis
@@ -57,7 +53,6 @@ if TYPE_CHECKING:
     from cotkit.run import RunSpec
     from cotkit.run.budget import Resources
     from cotkit.workflows.contrasts import LadderSide
-    from cotkit.workflows.plan import Forecast
     from cotkit.workflows.scale import LadderForecast, ScaleOptions
 
 
@@ -76,25 +71,38 @@ class LadderChoice:
     """Benchmark specs, at least one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printing:
+    """Where runs are stored, how they are watched, and how the answer is printed."""
+
+    log_dir: Path | str
+    """Folder of the store, or URL of a database."""
+    display: RunDisplay
+    """How runs are watched."""
+    view: View
+    """How the answer is printed."""
+    page: PageRequest | None
+    """To be written, too, if there is one."""
+    reach: float | None = None
+    """A solve rate, 0..1: the cheapest that reach it are named."""
+    timing: bool = False
+    """Whether measured seconds are part of the frontier."""
+    trusts_code: bool = False
+    """Whether Python files that stored runs name are run."""
+
+
 def scale_and_print(
     spec: RunSpec,
     ladder: LadderChoice,
     options: ScaleOptions,
     resources: Resources,
+    printing: Printing,
     *,
-    reach: float | None,
     beside: str | None,
-    log_dir: Path | str,
-    view: View,
-    timing: bool,
-    display: RunDisplay,
-    page: PageRequest | None = None,
-    trusts_code: bool = False,
 ) -> None:
     """Run or read the ladder, print, and exit 75 if attempts are missing.
 
-    ``beside``: a published table to show beside it; ``page``: to be written, too; ``trusts_code``:
-    whether Python files that stored runs name run.
+    ``beside``: a published table to show beside it.
 
     Raises:
         CotkitError: as ``scale_ladders`` and ``scale_runs``.
@@ -105,10 +113,10 @@ def scale_and_print(
     from cotkit.workflows.scale import scale_runs
 
     def on_plan(forecast: LadderForecast) -> None:
-        if display.mode != "none":
+        if printing.display.mode != "none":
             print_status(*ladder_forecast_lines(forecast, spec.margin))
 
-    with display.event_sink() as emit:
+    with printing.display.event_sink() as emit:
         if ladder.runs:
             result = scale_runs(
                 ladder.runs,
@@ -116,8 +124,8 @@ def scale_and_print(
                 margin=spec.margin,
                 prices=resources.prices,
                 seed=spec.seed,
-                log_dir=log_dir,
-                trusts_code=trusts_code,
+                log_dir=printing.log_dir,
+                trusts_code=printing.trusts_code,
             )
         else:
             result = scale_ladders(
@@ -125,13 +133,13 @@ def scale_and_print(
                 ladder.sides,
                 [(text, load_benchmark(parse_spec(text), print_status)) for text in ladder.benches],
                 options,
-                log_dir=log_dir,
+                log_dir=printing.log_dir,
                 emit=emit,
                 on_plan=on_plan,
                 resources=resources,
             )
     scales = [scale if beside is None else _put_beside(scale, beside) for scale in result.scales]
-    print_scales(scales, reach=reach, view=view, timing=timing, page=page, log_dir=log_dir)
+    _print_scales(scales, printing)
     check_left_out(note for scale in result.scales for note in scale.notes)
     if result.n_failed:
         raise IncompleteRunError(
@@ -154,118 +162,15 @@ def _put_beside(scale: Scale, table: str) -> Scale:
     return replace(scale, notes=(*scale.notes, note))
 
 
-def print_scales(
-    scales: Sequence[Scale],
-    *,
-    reach: float | None,
-    view: View,
-    timing: bool,
-    page: PageRequest | None,
-    log_dir: Path | str | None = None,
-) -> None:
-    """Print analyses; write their page, too, if there is one to be written.
-
-    ``log_dir``: folder of the store, if they are of its runs.
-    """
+def _print_scales(scales: Sequence[Scale], printing: Printing) -> None:
+    """Print analyses; write their page, too, if there is one to be written."""
+    reach, timing = printing.reach, printing.timing
     runs = [run for scale in scales if scale.origin for run in scale.origin.runs.values()]
-    hints = hint_lines(view, runs[-1] if runs else None, log_dir or "")
-    print_report(scales, view, hints, reach=reach, timing=timing)
-    if page is not None:
-        write_scales(page, scales, log_dir, reach=reach, timing=timing)
-
-
-def ladder_forecast_lines(forecast: LadderForecast, margin: float) -> list[str]:
-    """Return what a ladder takes, model by model, and which gains and steps it can find."""
-    return [*_forecast_rows(forecast), *_say_power(forecast, margin), *_say_steps(forecast)]
-
-
-def _forecast_rows(forecast: LadderForecast) -> list[str]:
-    """Return what the runs take, model by model."""
-    rows: list[tuple[str, ...]] = [
-        ("model", "benchmark", "attempts", "to make", "generated tokens", "dollars", "seconds")
-    ]
-    rows += [_forecast_row(run.model, bench, [run]) for bench, run in forecast.forecasts]
-    rows.append(_forecast_row("all", "", [run for _, run in forecast.forecasts]))
-    return align_columns(rows)
-
-
-def _say_power(forecast: LadderForecast, margin: float) -> list[str]:
-    """Say which gain each size can show."""
-    gains = {
-        n: [
-            minimum_detectable_effect(
-                n, rate, level=forecast.each, correlation=forecast.design.correlation
-            )
-            for rate in forecast.shown_rates
-        ]
-        for n in sorted(set(forecast.n_problems))
-    }
-    how = (
-        f"power 0.8; {count_of(forecast.n_sizes, 'size')}, {count_of(forecast.n_pairs, 'gain')}, "
-        f"{count_of(len(forecast.n_problems), 'curve')}: "
-        f"each interval at {100 * forecast.each:.4g} %"
-    )
-    lines = [
-        f"smallest gain found at one size, in points ({how})",
-        *align_columns(
-            [
-                ("problems", *_rate_headers(forecast)),
-                *((f"{n:,}", *map(_format_points, of_n)) for n, of_n in gains.items()),
-            ]
-        ),
-    ]
-    if not any(gain <= margin for of_n in gains.values() for gain in of_n):
-        lines.append(
-            f"all above the margin of {100 * margin:g} points: where there is no help, that may "
-            "not be shown"
-        )
-    return lines
-
-
-_SHOWN_STEPS = (0.1, 0.2, 0.3)
-
-
-def _say_steps(forecast: LadderForecast) -> list[str]:
-    """Say which sudden gain is named with both its ends, and how many problems others take."""
-    design = forecast.design
-    rows = [
-        (f"{n:,}", *(_format_points(design.smallest_step(n, r)) for r in forecast.shown_rates))
-        for n in sorted(set(forecast.n_problems))
-    ]
-    needed = [
-        (
-            f"{100 * step:g} points",
-            *(
-                "none" if n is None else f"{n:,}"
-                for n in (design.problems_for_step(step, rate) for rate in forecast.shown_rates)
-            ),
-        )
-        for step in _SHOWN_STEPS
-    ]
-    return [
-        "smallest step, in points, that is named by both ends, one size apart (power 0.8)",
-        *align_columns([("problems", *_rate_headers(forecast)), *rows]),
-        "problems that name both ends of a step",
-        *align_columns([("step", *_rate_headers(forecast)), *needed]),
-    ]
-
-
-def _rate_headers(forecast: LadderForecast) -> list[str]:
-    name = "control" if forecast.chance is None else "chance"
-    return [f"{name} at {100 * rate:.3g} %" for rate in forecast.shown_rates]
-
-
-def _forecast_row(model: str, bench: str, runs: Sequence[Forecast]) -> tuple[str, ...]:
-    from cotkit.run.forecast import sum_estimates
-
-    n_attempts = sum(run.n_problems * len(run.arms) for run in runs)
-    n_to_make = sum(arm.n_to_make + arm.n_later for run in runs for arm in run.arms)
-    total = sum_estimates([estimate for run in runs for estimate in run.estimates])
-    return model, bench, f"{n_attempts:,}", f"{n_to_make:,}", *estimate_cells(total)
-
-
-def _format_points(gain: float) -> str:
-    return "none" if math.isnan(gain) else f"{100 * gain:.1f}"
+    hints = hint_lines(printing.view, runs[-1] if runs else None, printing.log_dir)
+    print_report(scales, printing.view, hints, reach=reach, timing=timing)
+    if printing.page is not None:
+        log_dir = printing.log_dir if runs else None
+        write_scales(printing.page, scales, log_dir, reach=reach, timing=timing)
 
 
 # ``cotkit scale`` of existing results: tables of papers, files of other tools.
@@ -367,14 +272,11 @@ def read_foreign(
 def scale_foreign(
     foreign: ForeignResults,
     question: ResultsQuestion,
+    printing: Printing,
     *,
     over: str | None,
-    reach: float | None,
-    view: View,
-    timing: bool,
-    page: PageRequest | None,
 ) -> None:
-    """Analyse results of others and print; ``page``: to be written, too.
+    """Analyse results of others and print.
 
     ``over``: a family that another is compared with; None: each family for itself.
 
@@ -393,14 +295,15 @@ def scale_foreign(
         ladders = load_results(
             foreign.published, foreign.sources, question, include_unverified=unverified
         )
-        print_contrasts(contrast_families(ladders, over, question), view, page)
+        contrasts = contrast_families(ladders, over, question)
+        print_contrasts(contrasts, printing.view, printing.page)
         return
     if foreign.published is not None:
         unverified = foreign.include_unverified
         scales = analyse_published(foreign.published, question, include_unverified=unverified)
     else:
         scales = analyse_sources(foreign.sources, question)
-    print_scales(scales, reach=reach, view=view, timing=timing, page=page)
+    _print_scales(scales, printing)
 
 
 # A ladder over another, at the sizes that both have.
@@ -461,12 +364,7 @@ def compare_and_print(
     benches: tuple[str, ...],
     options: ScaleOptions | None,
     resources: Resources,
-    *,
-    log_dir: Path | str,
-    view: View,
-    display: RunDisplay,
-    page: PageRequest | None,
-    trusts_code: bool = False,
+    printing: Printing,
 ) -> None:
     """Run two models or ladders and print how they differ; exit 75 if attempts are missing.
 
@@ -476,11 +374,7 @@ def compare_and_print(
         benches: Benchmark specs; empty: the sides are stored runs, which are only read.
         options: What is asked of two ladders; None: each side is one model, whatever its size.
         resources: What each run may use.
-        log_dir: Folder of the store, or URL of a database.
-        view: How the answer is printed.
-        display: How the runs are watched.
-        page: To be written, too.
-        trusts_code: Whether Python files that stored runs name may be run.
+        printing: Where they are stored, and how the answer is printed.
 
     Raises:
         CotkitError: as ``compare_models`` and ``compare_runs``.
@@ -494,21 +388,21 @@ def compare_and_print(
             sides,
             options or ScaleOptions(),
             margin=spec.margin,
-            log_dir=log_dir,
-            trusts_code=trusts_code,
+            log_dir=printing.log_dir,
+            trusts_code=printing.trusts_code,
         )
     else:
-        with display.event_sink() as emit:
+        with printing.display.event_sink() as emit:
             result = compare_models(
                 spec,
                 sides,
                 [(text, load_benchmark(parse_spec(text), print_status)) for text in benches],
                 options,
-                log_dir=log_dir,
+                log_dir=printing.log_dir,
                 emit=emit,
                 resources=resources,
             )
-    print_contrasts(result.contrasts, view, page)
+    print_contrasts(result.contrasts, printing.view, printing.page)
     check_contrasts(result)
 
 
@@ -548,13 +442,7 @@ def _spend_and_print(
     bench: str,
     unit: SpendingUnit,
     resources: Resources,
-    *,
-    reach: float | None,
-    log_dir: Path | str,
-    view: View,
-    display: RunDisplay,
-    page: PageRequest | None,
-    trusts_code: bool,
+    printing: Printing,
 ) -> None:
     """Run the models, or read runs of the store, and print."""
     from cotkit.benchmarks import load_benchmark
@@ -564,29 +452,33 @@ def _spend_and_print(
         measure_stored_spending,
     )
 
-    question = SpendingQuestion(unit=unit, margin=spec.margin, reach=reach)
+    question = SpendingQuestion(unit=unit, margin=spec.margin, reach=printing.reach)
     if runs:
         result = measure_stored_spending(
-            runs, question, log_dir=log_dir, prices=resources.prices, trusts_code=trusts_code
+            runs,
+            question,
+            log_dir=printing.log_dir,
+            prices=resources.prices,
+            trusts_code=printing.trusts_code,
         )
     else:
 
         def on_plan(forecast: LadderForecast) -> None:
-            if display.mode != "none":
-                print_status(*_forecast_rows(forecast))
+            if printing.display.mode != "none":
+                print_status(*forecast_rows(forecast))
 
-        with display.event_sink() as emit:
+        with printing.display.event_sink() as emit:
             result = measure_spending(
                 spec,
                 models,
                 (bench, load_benchmark(parse_spec(bench), print_status)),
                 question,
-                log_dir=log_dir,
+                log_dir=printing.log_dir,
                 emit=emit,
                 on_plan=on_plan,
                 resources=resources,
             )
-    print_spending(result, view, page, log_dir)
+    print_spending(result, printing.view, printing.page, printing.log_dir)
 
 
 EXAMPLES = """
@@ -735,22 +627,20 @@ def scale(
     runs_named = tuple(run for run in (runs or "").split(",") if run)
     members = tuple(str(model) for side in sides for model in side.models)
     unit = _spending_unit(x, members or runs_named)
+    resources = replace(resources, executor=executor)
+    printing = Printing(
+        log_dir=log_dir,
+        display=display,
+        view=view,
+        page=page,
+        reach=None if reach is None else reach / 100,
+        timing=timing,
+        trusts_code=trusts_code,
+    )
     if unit is not None:
         _check_spending(user_options, bench)
-        _spend_and_print(
-            spec.paced(pace),
-            members,
-            runs_named,
-            bench[0],
-            unit,
-            replace(resources, executor=executor),
-            reach=None if reach is None else reach / 100,
-            log_dir=log_dir,
-            view=view,
-            display=display,
-            page=page,
-            trusts_code=trusts_code,
-        )
+        spec = spec.paced(pace)
+        _spend_and_print(spec, members, runs_named, bench[0], unit, resources, printing)
         return
     axis = cast("Axis", x.value)  # what is spent has been answered
     if foreign.n_ladders:
@@ -779,11 +669,8 @@ def scale(
                 replicates=replicates,
                 seed=spec.seed,
             ),
+            printing,
             over=over,
-            reach=None if reach is None else reach / 100,
-            view=view,
-            timing=timing,
-            page=page,
         )
         return
     options = ScaleOptions(
@@ -802,31 +689,17 @@ def scale(
             _two_sides(sides, runs, over),
             list_specs(bench) if runs is None else (),
             options,
-            replace(resources, executor=executor),
-            log_dir=log_dir,
-            view=view,
-            display=display,
-            page=page,
-            trusts_code=trusts_code,
+            resources,
+            printing,
         )
         return
     scale_and_print(
         spec.paced(pace),
-        LadderChoice(
-            sides=sides,
-            runs=runs_named,
-            benches=list_specs(bench),
-        ),
+        LadderChoice(sides=sides, runs=runs_named, benches=list_specs(bench)),
         options,
-        replace(resources, executor=executor),
-        reach=None if reach is None else reach / 100,
+        resources,
+        printing,
         beside=beside,
-        log_dir=log_dir,
-        view=view,
-        timing=timing,
-        display=display,
-        page=page,
-        trusts_code=trusts_code,
     )
 
 
