@@ -171,3 +171,20 @@ class Benchmark(Protocol):
     def exemplar_pool(self) -> Sequence[Problem]:
         """Return the problems to draw exemplars from (the train split); empty: there are none."""
         ...
+
+
+@runtime_checkable
+class CodeBenchmark(Protocol):
+    """A benchmark whose problems may be made by Python code that its name leads to.
+
+    ``problems`` and ``exemplar_pool`` raise ``UsageError`` until the user has allowed it.
+    """
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether it runs any; cheap."""
+        ...
+
+    def allow_code(self) -> Benchmark:
+        """Return the same benchmark, free to run it."""
+        ...

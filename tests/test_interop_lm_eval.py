@@ -200,3 +200,80 @@ def test_what_both_tools_ran_is_compared_item_by_item() -> None:
     assert by["reader as-scored"] < 0, "read by their own, they are not"
     assert {one.cause for one in found.disagreements} == {"reading"}
     assert len(found.disagreements) == -round(by["reader as-scored"] * found.n_problems)
+
+
+CODE_TASK = """
+import cotkit.benchmarks.lm_eval as ours, pathlib
+bench = ours.LmEval(path=pathlib.Path("task.yaml"), answer_kind=sys.argv[1])
+found = bench.allow_code()
+result({
+    "problems": [[p.question.text, p.question.choices, p.gold, p.also] for p in found.problems()],
+    "pool": [[p.question.text, p.gold, p.rationale] for p in found.exemplar_pool()],
+    "notes": found.notes(), "version": found.version,
+})
+"""
+UTILS = """
+def double(rows):
+    print("noise")
+    return rows.map(lambda row: {"q": row["q"] + "?", "n": 2 * row["n"]})
+def target(row):
+    return [row["n"], row["n"] + 1]
+def samples():
+    return [{"q": "Four?", "n": 4}]
+def choices(row):
+    return ["none", str(row["n"])]
+"""
+CODE_HEAD = """\
+task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl, train: rows.jsonl}}
+test_split: test
+process_docs: !function utils.double
+doc_to_text: "Ask: {{q}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "problems", "pool"),
+    [
+        (
+            "doc_to_target: !function utils.target\ntraining_split: train\n",
+            "number",
+            [["Ask: Two?", [], "4", ["5"]], ["Ask: Five?", [], "10", ["11"]]],
+            [["Ask: Two?", "4", None], ["Ask: Five?", "10", None]],
+        ),
+        (
+            (
+                "output_type: multiple_choice\ndoc_to_choice: !function utils.choices\n"
+                "doc_to_target: 1\nfewshot_config: {samples: !function utils.samples}\n"
+            ),
+            "choice",
+            [["Ask: Two?", ["none", "4"], "4", []], ["Ask: Five?", ["none", "10"], "10", []]],
+            [["Ask: Four?", "4", None]],
+        ),
+    ],
+)
+def test_lm_eval_runs_the_code_of_a_task(
+    task: str, kind: str, problems: object, pool: object
+) -> None:
+    Path("utils.py").write_text(UTILS)
+    Path("task.yaml").write_text(CODE_HEAD + task)
+    Path("rows.jsonl").write_text('{"q": "Two", "n": 2}\n{"q": "Five", "n": 5}\n')
+    found = run_in(python_of(LM_EVAL), CODE_TASK, "number" if kind == "number" else "text")
+    assert found["problems"] == problems
+    assert found["pool"] == pool
+    assert any("made by lm-eval 0." in note for note in found["notes"])
+
+
+def test_a_task_of_its_own_with_code_says_which_data_it_lacks() -> None:
+    """Its rows are the hub's, and nothing is fetched here."""
+    code = (
+        "import cotkit.benchmarks.lm_eval as ours, pathlib\n"
+        "bench = ours.LmEval(path=pathlib.Path('hellaswag')).allow_code()\n"
+        "try: bench.problems()\n"
+        "except Exception as fault: result([type(fault).__name__, str(fault), bench.runs_code])"
+    )
+    kind, said, runs_code = run_in(python_of(LM_EVAL), code)
+    assert (kind, runs_code) == ("MissingDataError", True), said
+    assert "hellaswag" in said
+    assert "\n" not in said

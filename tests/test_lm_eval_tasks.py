@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,13 @@ from typer.testing import CliRunner
 from cotkit.benchmarks import load_benchmark
 from cotkit.benchmarks.lm_eval import LmEval
 from cotkit.cli import app
-from cotkit.errors import BadInputError, CotkitError, MissingDataError, MissingDependencyError
+from cotkit.errors import (
+    BadInputError,
+    CotkitError,
+    MissingDataError,
+    MissingDependencyError,
+    UsageError,
+)
 from cotkit.registry import parse_spec
 from cotkit.scoring import score_attempt
 from cotkit.scoring.readers import read_lm_eval_flexible, read_lm_eval_strict
@@ -437,11 +444,10 @@ def test_a_bad_option_of_exact_match_names_the_field(option: str, says: str) -> 
 @pytest.mark.parametrize(
     ("text", "place", "says"),
     [
-        (SUMS + "process_docs: !function utils.f\n", ":7", "!function utils.f runs Python code"),
-        (SUMS + "x: [1, {y: !function a.b}]\n", ":7", "!function a.b runs Python code"),
+        (SUMS + "x: [1, {y: !function a.b}]\n", ":7:x", "unknown field"),
+        (SUMS + "process_docs: !function {a: 1}\n", ":7", "!function"),
         (SUMS + "x: !!python/object/apply:os.system [ls]\n", ":7", "runs Python code"),
         (SUMS + "x: !mine {a: 1}\n", ":7", "!mine"),
-        (SUMS + "process_docs: null\n", ":7:process_docs", "runs Python code on every row"),
         (SUMS + "unsafe_code: true\n", ":7:unsafe_code", "the model writes"),
         (SUMS + "group: [a, b]\n", ":7:group", "a group of tasks"),
         (SUMS + "output_type: loglikelihood\n", ":7:output_type", "cannot ask for loglikelihood"),
@@ -495,6 +501,121 @@ def test_a_bad_task_is_one_line_that_names_the_place(text: str, place: str, says
     assert said.startswith(place if place.startswith("rows") else f"task.yaml{place}"), said
     assert says in said
     assert "\n" not in said
+
+
+# --- Python code of a task
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("process_docs: !function utils.f", "process_docs"),
+        ("process_results: !function utils.f", "process_results"),
+        ("metric_list: [{metric: !function utils.f}]", "metric_list"),
+        ("fewshot_config: {samples: !function utils.f}", "fewshot_config"),
+        ("process_docs: utils.f", "process_docs"),
+    ],
+)
+def test_code_of_a_task_is_not_run_unless_it_is_allowed(line: str, field: str) -> None:
+    Path("utils.py").write_text("raise SystemExit('it was run')\n")
+    bench = LmEval(path=task(f"{SUMS}{line}\n"))
+    assert bench.runs_code
+    with pytest.raises(UsageError, match=rf"task\.yaml:7:{field}: .*--confirm-run-unsafe-code"):
+        bench.problems()
+    with pytest.raises(UsageError, match="--confirm-run-unsafe-code"):
+        bench.exemplar_pool()
+    allowed = [] if sys.modules.get("lm_eval") else ["--confirm-run-unsafe-code"]
+    for command in (["compare", "--model", "simulated/7b"], ["show", "prompt", "-s", "standard"]):
+        done = CliRunner().invoke(app, [*command, "--bench", "lm-eval:task.yaml"])
+        assert isinstance(done.exception, UsageError), done.exception
+        assert done.exception.exit_code == 2
+        done = CliRunner().invoke(app, [*command, "--bench", "lm-eval:task.yaml", *allowed])
+        assert isinstance(done.exception, MissingDependencyError), done.exception
+
+
+def test_a_field_for_code_that_holds_none_is_no_code() -> None:
+    bench = LmEval(path=task(f"{SUMS}process_docs: null\n"))
+    assert not bench.runs_code
+    assert bench.problems()[0].gold == "2"
+
+
+class FakeTask:
+    """What cotkit uses of a task of lm-eval."""
+
+    def __init__(self, **config: object) -> None:
+        names = ("doc_to_text", "doc_to_target", "doc_to_choice", "validation_split")
+        names += ("test_split", "training_split")
+        self.config = SimpleNamespace(**(dict.fromkeys(names) | config))
+        self.fewshot_cfg = SimpleNamespace(split=None, samples=None)
+        self.eval_docs = [{"q": "Two?", "n": 2}, {"q": "Three?", "n": 3}]
+
+    def doc_to_text(self, document: dict[str, object], template: object) -> object:
+        print("noise of a task")  # noqa: T201  what tasks do
+        return f"{template} {document['q']}"
+
+    def doc_to_target(self, document: dict[str, int], template: object) -> object:
+        return document["n"] if template else None
+
+    def fewshot_docs(self) -> list[dict[str, object]]:
+        return [{"q": "Four?", "n": "Count. #### 4"}]
+
+
+def put_lm_eval(monkeypatch: pytest.MonkeyPatch, made: FakeTask | Exception) -> None:
+    """Puts a stand-in of lm-eval where it would be installed."""
+
+    class TaskManager:
+        def __init__(self, *, include_defaults: bool) -> None:
+            assert not include_defaults, "to read thousands of files takes seconds"
+
+        def load(self, path: str) -> dict[str, dict[str, FakeTask]]:
+            if isinstance(made, Exception):
+                raise made
+            return {"tasks": {path: made}}
+
+    monkeypatch.setitem(sys.modules, "lm_eval", ModuleType("lm_eval"))
+    tasks = ModuleType("lm_eval.tasks")
+    tasks.TaskManager = TaskManager  # pyright: ignore[reportAttributeAccessIssue]  # a stand-in
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", tasks)
+
+
+CODE = SUMS + "process_docs: !function utils.f\ntraining_split: train\n"
+
+
+def test_lm_eval_makes_the_rows_of_a_task_with_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = {"test_split": "test", "training_split": "train"}
+    put_lm_eval(monkeypatch, FakeTask(doc_to_text="Ask:", doc_to_target="n", **splits))
+    bench = LmEval(path=task(CODE)).allow_code()
+    assert [(p.question.text, p.gold) for p in bench.problems()] == [
+        ("Ask: Two?", "2"),
+        ("Ask: Three?", "3"),
+    ]
+    assert [(p.gold, p.rationale) for p in bench.exemplar_pool()] == [("4", "Count.")]
+    assert any("made by lm-eval" in note for note in bench.notes())
+    run = ["compare", "--bench", "lm-eval:task.yaml", "--model", "simulated/7b", "--format", "json"]
+    done = CliRunner().invoke(app, [*run, "-s", "zero-shot-cot", "--confirm-run-unsafe-code"])
+    assert done.exit_code == 0, done.exception
+    run_id = json.loads(done.stdout)["run_id"]  # what a task prints is no part of the report
+    again = CliRunner().invoke(app, ["report", run_id])
+    assert "--trust-code" in str(again.exception), "a stored run may be a stranger's"
+    again = CliRunner().invoke(app, ["report", run_id, "--trust-code"])
+    assert again.exit_code == 0, again.exception
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        (ConnectionError("no such\nset"), MissingDataError, "cannot be had: no such"),
+        (ZeroDivisionError(), BadInputError, "task.yaml: .*ZeroDivisionError"),
+        (AttributeError("load"), BadInputError, "AttributeError: load"),
+    ],
+)
+def test_what_fails_in_lm_eval_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception, kind: type[CotkitError], says: str
+) -> None:
+    put_lm_eval(monkeypatch, fault)
+    with pytest.raises(kind, match=says) as caught:
+        LmEval(path=task(CODE)).allow_code().problems()
+    assert "\n" not in str(caught.value)
 
 
 def test_an_alias_bomb_is_read_in_no_time() -> None:

@@ -157,6 +157,8 @@ def test_several_benchmarks_and_a_file_with_a_comma(tmp_path: Path) -> None:
     file.touch()
     (tmp_path / "mine.py").touch()
     mine = tmp_path / "mine.py"
+    names = [f"name{i}" for i in range(100)]
+    assert list_specs(",".join(names)) == tuple(names), "longer than a path may be"
     assert list_specs(f"{mine}:n=1+2") == (f"{mine}:n=1", f"{mine}:n=2")
     texts = ["gsm-mini,svamp", "arithmetic:steps=1+2,operators=+-", str(file), f"{file}:x=1+2"]
     assert list_specs(texts) == (

@@ -18,7 +18,7 @@ from cotkit.benchmarks._sampling import (
 from cotkit.benchmarks._similar import TfIdf
 from cotkit.benchmarks.hub import named_sets, open_set
 from cotkit.errors import UnknownNameError, UsageError
-from cotkit.protocols import Benchmark
+from cotkit.protocols import Benchmark, CodeBenchmark
 from cotkit.registry import DATA_ENDINGS, Spec, construct, entries, is_data_file
 from cotkit.types import Notify
 
@@ -27,6 +27,7 @@ __all__ = [
     "RowFormat",
     "TfIdf",
     "UserFile",
+    "allow_code",
     "check_disjoint",
     "draw",
     "draw_exemplars",
@@ -74,6 +75,11 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
         raise UnknownNameError("benchmark", spec.name, [*names, *sets]) from None
     _check_shape(spec, benchmark)
     return cast("Benchmark", benchmark)
+
+
+def allow_code(bench: Benchmark, *, allowed: bool) -> Benchmark:
+    """Return the benchmark, free to run Python code of its own where the user allows that."""
+    return bench.allow_code() if allowed and isinstance(bench, CodeBenchmark) else bench
 
 
 def _open_user_file(spec: Spec) -> UserFile:

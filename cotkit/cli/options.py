@@ -96,6 +96,11 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Panel of the help -> its options, by parameter; those of no panel stand last."""
+RUN_CODE = typer.Option(
+    False,
+    "--confirm-run-unsafe-code",
+    help="Let a task of lm-eval or Inspect run its own code, with all that you may do.",
+)
 _EXAMPLES = "Examples:"
 
 
@@ -314,7 +319,8 @@ def read_specs(
     confirm_run_unsafe_code: bool = typer.Option(
         DEFAULTS.run_unsafe_code,
         "--confirm-run-unsafe-code",
-        help="Let strategies run code that a model wrote, in a sandbox.",
+        help="Let strategies run code that a model wrote, in a sandbox; and a task of lm-eval or"
+        " Inspect its own code, with all that you may do.",
     ),
     sandbox: str = typer.Option(
         DEFAULTS.sandbox,

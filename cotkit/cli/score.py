@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from cotkit.cli.options import Display, View, read_view, with_options
+from cotkit.cli.options import RUN_CODE, Display, View, read_view, with_options
 from cotkit.errors import InterruptedRunError
 from cotkit.run.spec import DEFAULTS
 
@@ -56,6 +56,7 @@ def score(
     text_field: str = typer.Option(
         "text", "--text-field", help="Field with the completion, or a list of samples."
     ),
+    confirm_run_unsafe_code: bool = RUN_CODE,
     display: Display | None = typer.Option(
         None, "--display", help="Progress (default: full on a terminal, else plain)."
     ),
@@ -66,7 +67,7 @@ def score(
 
     Same readers, outcomes, metrics and report as cotkit compare.
     """
-    from cotkit.benchmarks import load_benchmark
+    from cotkit.benchmarks import allow_code, load_benchmark
     from cotkit.cli.output import hint_lines, print_report, print_status
     from cotkit.registry import parse_spec
     from cotkit.report.progress import reading_display
@@ -82,7 +83,10 @@ def score(
         with reading_display(mode, sys.stderr, n_bytes) as on_read:
             comparison = score_completions(
                 read_file(file, FieldNames(id=id_field, text=text_field), on_read=on_read),
-                load_benchmark(parse_spec(bench), print_status),
+                allow_code(
+                    load_benchmark(parse_spec(bench), print_status),
+                    allowed=confirm_run_unsafe_code,
+                ),
                 question,
                 source=file.name,
             )

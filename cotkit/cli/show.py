@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotkit.cli.config import ConfiguredCommand
-from cotkit.cli.options import CommandGroup, read_place, read_system, with_options
+from cotkit.cli.options import RUN_CODE, CommandGroup, read_place, read_system, with_options
 from cotkit.run.spec import DEFAULT_BENCH, DEFAULT_STRATEGY, DEFAULTS
 from cotkit.types import Completion, Execute, Problem, Request
 
@@ -45,6 +45,7 @@ def prompt(
     model: str | None = typer.Option(
         None, "--model", "-m", help="Count tokens as this model does."
     ),
+    confirm_run_unsafe_code: bool = RUN_CODE,
     raw: bool = _RAW,
 ) -> None:
     """Print what a strategy sends for one problem, turn by turn; to the byte with --raw.
@@ -60,6 +61,7 @@ def prompt(
     from cotkit.benchmarks import load_benchmark
     from cotkit.cli.output import print_status, print_text
     from cotkit.errors import UnknownNameError, UsageError
+    from cotkit.protocols import CodeBenchmark
     from cotkit.registry import parse_spec, split_specs
     from cotkit.run import RunSpec, make_plan
     from cotkit.run.forecast import start_without_gold
@@ -75,7 +77,10 @@ def prompt(
         limit="all" if problem else None,
         run_unsafe_code=True,  # nothing is run: a placeholder stands for what the code prints
     )
-    plan = make_plan(spec, load_benchmark(parse_spec(bench)))
+    benchmark = load_benchmark(parse_spec(bench))
+    if isinstance(benchmark, CodeBenchmark) and not confirm_run_unsafe_code:
+        benchmark.problems()  # refuses what would run code
+    plan = make_plan(spec, benchmark)
     by_id = {p.question.id: p for p in plan.problems}
     if problem is not None and problem not in by_id:
         if any(p.question.id == problem for p in plan.everything):

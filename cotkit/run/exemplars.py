@@ -20,6 +20,7 @@ from cotkit.benchmarks import (
     RowFormat,
     TfIdf,
     UserFile,
+    allow_code,
     check_disjoint,
     draw_exemplars,
     draw_order,
@@ -157,7 +158,8 @@ def _draw_exemplars(
     elif source.startswith("lm-eval:"):
         kind: AnswerKind = "text" if bench.answer_kind == "choice" else bench.answer_kind
         task = Spec(name="lm-eval", params={"path": source[8:], "answer_kind": kind})
-        pool = [_without_frame(problem) for problem in load_benchmark(task).exemplar_pool()]
+        task_bench = allow_code(load_benchmark(task), allowed=spec.run_unsafe_code)
+        pool = [_without_frame(problem) for problem in task_bench.exemplar_pool()]
     elif is_data_file(source):
         rows = RowFormat(answer_kind=bench.answer_kind)
         pool = UserFile(path=Path(source), format=rows).problems()

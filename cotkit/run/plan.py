@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, runtime_checkable
 
-from cotkit.benchmarks import draw, label_pool
+from cotkit.benchmarks import allow_code, draw, label_pool
 from cotkit.errors import BadInputError, UnknownNameError, UsageError
 from cotkit.identity import backend_key, content_hash
 from cotkit.protocols import Benchmark, OracleStrategy, Strategy
@@ -253,6 +253,7 @@ def make_plan(spec: RunSpec, bench: Benchmark) -> Plan:
     Raises:
         CotkitError: an unknown name, a value out of range, an exemplar that is evaluated.
     """
+    bench = allow_code(bench, allowed=spec.run_unsafe_code)
     with name_user_errors("benchmark", bench):
         everything = tuple(bench.problems())
     for problem in cast("tuple[object, ...]", everything):

@@ -276,4 +276,7 @@ def list_specs(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 def _names_file_with_comma(text: str) -> bool:
     path = text.partition(":")[0]
-    return "," in path and Path(path).is_file()
+    try:
+        return "," in path and Path(path).is_file()
+    except OSError:  # more names than a path may have characters
+        return False

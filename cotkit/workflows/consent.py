@@ -12,13 +12,17 @@ from collections.abc import Collection, Iterator, Sequence
 from cotkit.backends._hosted.addresses import own_address
 from cotkit.backends._hosted.keys import is_trusted
 from cotkit.backends._lookup import find_backend
+from cotkit.benchmarks import load_benchmark
 from cotkit.errors import UsageError
 from cotkit.inputs import is_below
+from cotkit.protocols import CodeBenchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec
 from cotkit.run.judge import judge_spec
 
 _WALLED = frozenset({"auto", "bwrap", "kernel"})
+_CODE_BENCHMARKS = frozenset({"lm-eval", "inspect"})
+"""Those that may run Python code which their name leads to."""
 _URL = re.compile(r"\w+://[^\s\"'<>\\]+")
 TRUST_CODE = "--trust-code"
 _ADDRESS = "--trust-address"
@@ -93,7 +97,7 @@ def _list_wishes(spec: RunSpec) -> Iterator[tuple[str, str]]:
         if params.get("trust_remote_code"):
             yield TRUST_CODE, "runs code of the model's folder"
     if spec.run_unsafe_code:
-        yield "--confirm-run-unsafe-code", "runs code that a model writes"
+        yield "--confirm-run-unsafe-code", "runs code that a model writes, or a task"
         if spec.sandbox not in _WALLED:
             yield f"--sandbox {spec.sandbox}", f"runs it in the sandbox {spec.sandbox}"
     for file in _code_files(spec):
@@ -115,6 +119,12 @@ def _addresses(spec: RunSpec) -> Iterator[str]:
 
 def _code_files(spec: RunSpec) -> Iterator[str]:
     baseline = () if spec.baseline is None else (spec.baseline,)
+    exemplars = spec.exemplars.rpartition(":")[0]
+    for text in (spec.bench, exemplars) if spec.run_unsafe_code else ():
+        if (source := parse_spec(text)).name in _CODE_BENCHMARKS:
+            bench = load_benchmark(source)
+            if isinstance(bench, CodeBenchmark) and bench.runs_code:
+                yield text
     for text in (spec.bench, *spec.strategies, *baseline):
         if (name := parse_spec(text).name).endswith(".py"):
             yield name

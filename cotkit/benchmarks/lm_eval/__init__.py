@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,13 @@ from cotkit.benchmarks.lm_eval.filters import (
     read_filters,
     read_match_options,
 )
+from cotkit.benchmarks.lm_eval.task_code import (
+    TaskRows,
+    as_columns,
+    lm_eval_version,
+    run_task,
+)
+from cotkit.errors import UsageError
 from cotkit.identity import content_hash
 from cotkit.inputs import is_encodable
 from cotkit.scoring.canonical import read_gold_number
@@ -32,7 +40,8 @@ class LmEval:
     """Its rows, templates and few-shot samples; ``docs/add-a-benchmark.md`` says what is read.
 
     The task's rows and golds are taken over, its prompt is not: strategies write the prompt, around
-    what ``doc_to_text`` makes of a row. So the numbers are not those of lm-eval's own run.
+    what ``doc_to_text`` makes of a row. So the numbers are not those of lm-eval's own run. A task
+    that names Python code is run by lm-eval itself, once :meth:`allow_code` was called.
 
     Raises:
         BadInputError: the task cannot be read as data; names file, line, field.
@@ -48,6 +57,7 @@ class LmEval:
     filters: str = "read"
     """``read``: each filter of the task is a reader; ``ignore``: leave them out."""
     _config: Config = field(init=False, repr=False, compare=False)
+    _is_allowed: bool = field(init=False, default=False, repr=False)
 
     def __post_init__(self) -> None:
         """Read the task, not yet its rows.
@@ -57,7 +67,7 @@ class LmEval:
         """
         object.__setattr__(self, "path", find_task(self.path))
         config = read_config(self.path)
-        object.__setattr__(self, "_config", config)
+        object.__setattr__(self, "_config", as_columns(config) if config.code() else config)
         output = config.get_text("output_type") or "generate_until"
         if output not in {"generate_until", "multiple_choice"}:
             raise config.make_error("output_type", f"cannot ask for {output}", "generate_until")
@@ -85,7 +95,18 @@ class LmEval:
     @property
     def has_own_exemplars(self) -> bool:
         """Whether the task has few-shot samples: they take the place of the built-in ones."""
-        return bool(self._samples())
+        return bool(self._fewshot().get("samples") if self.runs_code else self._samples())
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether the task names Python code of its own."""
+        return self._config.code() is not None
+
+    def allow_code(self) -> LmEval:
+        """Return the same benchmark, free to have lm-eval run the task's Python code."""
+        allowed = copy.copy(self)
+        object.__setattr__(allowed, "_is_allowed", True)
+        return allowed
 
     def notes(self) -> tuple[str, ...]:
         """Name the fields of the task that have no effect here, each with the reason."""
@@ -99,7 +120,10 @@ class LmEval:
             ignored.append("filter_list: as asked")
         if ignored:
             notes = (*notes, f"without effect in {self.name}: {'; '.join(ignored)}")
-        if _BARE.fullmatch(self._template("doc_to_text").source) is None:
+        if self.runs_code:
+            maker = f"lm-eval {lm_eval_version() or '(not installed)'}"
+            notes = (*notes, f"rows, texts and answers of {self.name} are made by {maker}")
+        elif _BARE.fullmatch(self._template("doc_to_text").source) is None:
             adds = f"what doc_to_text of {self.name} adds to a question is part of it in every arm"
             notes = (*notes, f"{adds}; doc_to_text=FIELD takes a field of the rows alone")
         return notes
@@ -110,12 +134,18 @@ class LmEval:
         Raises:
             BadInputError: a row or a template cannot be used; names file and line.
             MissingDataError: the rows are neither here nor to be had.
+            UsageError: the task names Python code, and nobody allowed it.
+            MissingDependencyError: it does, and lm-eval is not installed.
         """
         split = self._evaluated_split()
+        if self.runs_code:
+            return self._make_problems(self._run_code().evaluated, split)
         return self._make_problems(read_rows(self._config, split), split)
 
     def exemplar_pool(self) -> Sequence[Problem]:
         """Return the few-shot samples, else the few-shot or training split; raises as problems."""
+        if self.runs_code:
+            return self._make_problems(self._run_code().pool, "fewshot")
         if samples := self._samples():
             return self._make_problems(samples, "fewshot")
         config = self._config
@@ -123,6 +153,15 @@ class LmEval:
         if split is None or split == self._evaluated_split():
             return ()
         return self._make_problems(read_rows(config, split), split)
+
+    def _run_code(self) -> TaskRows:
+        place = self._config.code()
+        if not self._is_allowed and place is not None:
+            raise UsageError(
+                f"{place.file}:{place.line}:{place.field}: the task runs Python code",
+                hint="--confirm-run-unsafe-code has lm-eval run it, with all that you may do",
+            )
+        return run_task(self.path)
 
     def _evaluated_split(self) -> str:
         split = self._config.get_text("test_split") or self._config.get_text("validation_split")
@@ -133,7 +172,7 @@ class LmEval:
     def _samples(self) -> tuple[Record, ...]:
         config = self._config
         value = self._fewshot().get("samples")
-        if value is None:
+        if value is None or self.runs_code:
             return ()
         samples = cast("list[object]", value) if isinstance(value, list) else [value]
         if not all(isinstance(sample, dict) for sample in samples):

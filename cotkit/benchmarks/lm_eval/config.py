@@ -1,4 +1,7 @@
-"""Read a task file of lm-evaluation-harness as data: nothing in it is run or guessed."""
+"""Read a task file of lm-evaluation-harness as data: nothing in it is run or guessed.
+
+Python code that it names is found and said; ``task_code.py`` has lm-eval run it.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +52,12 @@ IGNORED_FIELDS: Mapping[str, str] = {
     "repeats": "self-consistency draws several samples",
     "should_decontaminate": "cotkit does not look for contamination",
     "doc_to_decontamination_query": "cotkit does not look for contamination",
+    "process_results": "cotkit's readers compare",
 }
 """Field -> why it has no effect here; the notes name those that a task has."""
+CODE_FIELDS = frozenset({"process_docs", "process_results", "custom_dataset"})
+"""Fields that hold Python code: on every row, on every answer, to get the rows."""
 REFUSED_FIELDS: Mapping[str, str] = {
-    "process_docs": "runs Python code on every row",
-    "process_results": "runs Python code on every answer",
-    "custom_dataset": "runs Python code to get the rows",
     "class": "is a task written in Python",
     "unsafe_code": "runs code that the model writes",
     "use_prompt": "takes the prompt from another package",
@@ -70,6 +73,15 @@ _MAX_BYTES = 128 * 1024
 _MAX_VALUES = 20_000
 """Of a task file, what an alias names counted wherever it stands."""
 _PLAIN = "tag:yaml.org,2002:"
+_FUNCTION = "!function"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReference:
+    """A value ``!function MODULE.NAME`` of a task file: what it names is not looked for."""
+
+    name: str
+    """E.g. ``utils.process_docs``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +110,11 @@ class Config:
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise self.make_error(name, "must be text")
         return value
+
+    def code(self) -> Location | None:
+        """Return where the first Python code of the task stands, or None: it is data."""
+        fields = (name for name, value in self.fields.items() if _names_code(name, value))
+        return next((self.locations[name] for name in fields), None)
 
     def notes(self) -> tuple[str, ...]:
         """Return every ignored field that the task has, with the reason."""
@@ -143,7 +160,7 @@ def read_config(path: Path) -> Config:
     """Read a task file, with what it includes.
 
     Raises:
-        BadInputError: it cannot be read, runs code, or has a field that is not understood.
+        BadInputError: it cannot be read, or has a field that is not understood.
         MissingDependencyError: ``pyyaml`` is not installed.
     """
     config = _read_config(path, (), {})
@@ -152,11 +169,20 @@ def read_config(path: Path) -> Config:
             raise config.make_error(
                 name, REFUSED_FIELDS[name], "cotkit reads tasks as data: remove it"
             )
-        if name not in HONOURED_FIELDS | LABEL_FIELDS | IGNORED_FIELDS.keys():
+        if name not in HONOURED_FIELDS | LABEL_FIELDS | IGNORED_FIELDS.keys() | CODE_FIELDS:
             near = difflib.get_close_matches(name, HONOURED_FIELDS | IGNORED_FIELDS.keys(), n=1)
             hint = f"did you mean {near[0]}?" if near else "remove it"
             raise config.make_error(name, "unknown field", hint)
     return config
+
+
+def _names_code(name: str, value: object) -> bool:
+    """Return whether a field holds code, at any depth."""
+    if isinstance(value, dict):
+        return any(_names_code("", item) for item in cast("dict[object, object]", value).values())
+    if isinstance(value, list):
+        return any(_names_code("", item) for item in cast("list[object]", value))
+    return isinstance(value, CodeReference) or (name in CODE_FIELDS and value is not None)
 
 
 def _describe_field(name: str, value: object) -> str:
@@ -210,7 +236,7 @@ def _read_one_file(path: Path) -> Config:
     if max(itertools.accumulate(steps), default=0) > MAX_DEPTH:  # the parser would be slow
         raise place.make_error(f"not YAML: more than {MAX_DEPTH} levels within each other")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _make_loader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise BadInputError(path, "not a task", hint="a task is fields, e.g. doc_to_text: ...")
@@ -231,6 +257,20 @@ def _read_one_file(path: Path) -> Config:
             raise location.make_error("stands twice")
         locations[name] = location
     return Config(path=path, fields={str(k): v for k, v in fields.items()}, locations=locations)
+
+
+def _make_loader(text: str) -> yaml.SafeLoader:
+    """Return a loader of plain data, and of the names of functions."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """One of its own: constructors belong to the class."""
+
+    def construct(loader: yaml.SafeLoader, node: yaml.Node) -> CodeReference:
+        return CodeReference(str(loader.construct_scalar(cast("yaml.ScalarNode", node))))
+
+    Loader.add_constructor(_FUNCTION, construct)
+    return Loader(text)
 
 
 def _check_tree(path: Path, root: yaml.Node) -> None:
@@ -256,12 +296,14 @@ def _check_tree(path: Path, root: yaml.Node) -> None:
 
 
 def _check_node(path: Path, node: yaml.Node, depth: int) -> list[yaml.Node]:
-    """Refuse what is not plain data (``!function`` runs code) or said twice; return what it holds.
+    """Refuse what is neither plain data nor ``!function``, or said twice; return what it holds.
 
     The names of the task's own fields are checked where they are read.
     """
     import yaml
 
+    if node.tag == _FUNCTION and isinstance(node, yaml.ScalarNode):
+        return []
     if not node.tag.startswith(_PLAIN) or node.tag.startswith(f"{_PLAIN}python"):
         value = f" {node.value[:80]}" if isinstance(node, yaml.ScalarNode) else ""
         problem = f"{node.tag.removeprefix(_PLAIN)}{value} runs Python code"
