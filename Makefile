@@ -80,8 +80,9 @@ fuzz: setup  ## 50,000 mutated files and answers, in new places each time; about
 .venv-lm-eval/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lm-eval
 	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check 'lm-eval[api]==0.4.13' accelerate transformers
-	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check 'lm-eval[api]==0.4.13' accelerate transformers \
+	  'inspect-ai>=0.3.285' 'openai>=3.50'
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[data]'
 	touch $@
 
 .venv-trackers/.installed: pyproject.toml
@@ -140,8 +141,8 @@ audit: .venv-supply/.installed  ## known weaknesses of what is locked; asks the 
 
 container: .venv-supply/.installed  ## lint the Dockerfile, and build the image where docker or podman is
 	.venv-supply/bin/hadolint Dockerfile
-	@builder=$$(command -v docker || command -v podman) || { echo "neither docker nor podman: not built"; exit 0; }; \
-	  $$builder build --tag cotkit .
+	@for builder in docker podman; do $$builder info >/dev/null 2>&1 && exec $$builder build --tag cotkit .; done; \
+	  echo "neither docker nor podman runs here: not built"
 
 perf: setup  ## speed and memory, side by side in one run
 	$(BIN)/python perf/local.py

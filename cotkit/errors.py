@@ -34,6 +34,12 @@ from typing import Any, ClassVar
 
 from cotkit.printable import mask_passwords, printable
 
+_LONGEST, _LONGEST_HINT = 1000, 900  # characters of a value that an error repeats; 25 names
+
+
+def _shorten(text: str, n_most: int) -> str:
+    return text if len(text) <= n_most else f"{text[:n_most]}…"
+
 
 class CotkitError(Exception):
     """Base of every error that is shown to a user as one line."""
@@ -50,7 +56,8 @@ class CotkitError(Exception):
 
     def __str__(self) -> str:
         """Return message and hint as one line, whatever a value or address in them holds."""
-        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        message = _shorten(self.message, 2 * _LONGEST)
+        text = f"{message} ({_shorten(self.hint, _LONGEST_HINT)})" if self.hint else message
         return printable(mask_passwords(" ".join(text.splitlines())))
 
 
@@ -91,9 +98,6 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 
-_LONGEST = 1000  # characters of a value that an error repeats, or of a place
-
-
 class BadInputError(UsageError):
     """A file holds something wrong."""
 
@@ -111,9 +115,7 @@ class BadInputError(UsageError):
         place = (
             str(path) + (f":{line}" if line is not None else "") + (f":{field}" if field else "")
         )
-        if len(problem) > _LONGEST:
-            problem = f"{problem[:_LONGEST]}…"
-        super().__init__(f"{place[-_LONGEST:]}: {problem}", hint=hint)
+        super().__init__(f"{place[-_LONGEST:]}: {_shorten(problem, _LONGEST)}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-LISTS = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+EXTRAS = PROJECT["optional-dependencies"]
+LISTS = [PROJECT["dependencies"], *(EXTRAS[name] for name in EXTRAS if name != "dev")]
 FLOOR = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?>=(?P<version>[\d.]+)")
 
 

@@ -85,7 +85,7 @@ def test_interop_word_by_word(tmp_path: Path) -> None:
             run(language, SHELL[language] + code, tmp_path, env)
             for language, code in blocks("interop.md")
         ]
-        convert = "inspect log convert logs/*few-shot*.eval --to json --output-dir json"
+        convert = "inspect log convert logs/plain/*.eval --to json --output-dir json"
         run("sh", SHELL["sh"] + convert, tmp_path, env)
     assert len(written) == 3
     assert list((tmp_path / "json").glob("*.json"))

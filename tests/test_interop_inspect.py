@@ -137,7 +137,8 @@ BENCHES = {
 
 def test_every_strategy_asks_in_inspect_what_it_asks_here() -> None:
     python = python_of(INSPECT)
-    names = [one.name for one in entries("strategy")]
+    # a budget of tokens is of models that run here: a server of this kind takes efforts
+    names = [one.name for one in entries("strategy") if not one.name.startswith("think-")]
     assert len(names) >= 20
     jobs = [
         (name, f"cotkit/{BENCHES.get(name, 'arithmetic')}", {"limit": 3}, PARAMS.get(name, {}))

@@ -312,6 +312,12 @@ def test_a_store_that_nobody_reaches_is_not_called_damaged(
     assert "damaged" not in err
 
 
+def test_an_error_repeats_no_more_of_a_value_than_a_screen_holds() -> None:
+    refused = UsageError(f"{'m' * 9000} is nothing", hint=f"known: {'h' * 9000}")
+    assert len(str(refused)) < 3000
+    assert str(refused).count("…") == 2
+
+
 def doors() -> Iterator[Path]:
     yield from (Path(cotkit.__file__).parent / "cli").glob("*.py")
 

@@ -24,13 +24,27 @@ result([[r.info.run_name, r.info.status, r.data.params, r.data.metrics, r.data.t
         for r in client.search_runs([experiment])])
 """
 READ_WANDB = """
-import glob
+import glob, struct
 from wandb.proto import wandb_internal_pb2
-from wandb.sdk.internal.datastore import DataStore
+BLOCK, HEADER, WHOLE, LAST = 32768, 7, 1, 4
+
+def records(data):  # LevelDB's log: blocks of chunks (checksum, length, kind) after 7 bytes of name
+    at, parts = 7, []
+    while at + HEADER <= len(data):
+        left = BLOCK - at % BLOCK
+        if left < HEADER:
+            at += left
+            continue
+        length, kind = struct.unpack("<4xHB", data[at : at + HEADER])
+        parts.append(data[at + HEADER : at + HEADER + length])
+        at += HEADER + length
+        if kind in (WHOLE, LAST):
+            yield b"".join(parts)
+            parts = []
+
 [path] = glob.glob(sys.argv[1] + "/wandb/offline-run-*/*.wandb")
-store, summary, config, name = DataStore(), {}, {}, None
-store.open_for_scan(path)
-while (data := store.scan_data()) is not None:
+summary, config, name = {}, {}, None
+for data in records(open(path, "rb").read()):
     record = wandb_internal_pb2.Record()
     record.ParseFromString(data)
     if record.HasField("run"):
