@@ -207,7 +207,7 @@ def test_a_csv_has_the_margin_free_bracket_in_words_json_csv_and_html(
     assert [line[-5:] for line in table.splitlines()[-2:]] == [",0.07", ",0.21"]
     run("--from", "csv:x.csv", "--html", "o.html")
     html = Path("o.html").read_text(encoding="utf-8")
-    assert ">a gain above " in html
+    assert ">a gain of more than " in html
     assert "starts here: (10 B, 100 B]" in html
 
 

@@ -87,10 +87,10 @@ def _say_margin_free(facts: SentenceFacts) -> list[str]:
         )
         least = f"{upper} gains at least {_format_least(bracket.at_least)} points"
         if facts.is_over_chance:
-            most = f"by no more than {_format_most(bracket.no_more_than)} points up to {lower}"
+            most = f"by no more than {format_most(bracket.no_more_than)} points up to {lower}"
             claim = f"{facts.arm} leaves chance between {lower} and {upper}{unit}"
             return [f"{claim} ({most}, by at least {_format_least(bracket.at_least)} at {upper})"]
-        gain = f"A gain of more than {_format_most(bracket.no_more_than)} points"
+        gain = f"A gain of more than {format_most(bracket.no_more_than)} points"
         pair = f"({facts.arm} over {facts.control})"
         return [f"{gain} {pair} starts between {lower} and {upper}{unit} ({least})"]
     steps = [step for step in onset.staircase if step.upper and step.lower]
@@ -528,7 +528,7 @@ def format_margin(fraction: float) -> str:
     return f"{100 * fraction:.3g}"
 
 
-def _format_most(fraction: float) -> str:
+def format_most(fraction: float) -> str:
     """Format an upper bound in points; rounding never makes it smaller."""
     return f"{math.ceil(1000 * fraction - 1e-9) / 10:.3g}"
 

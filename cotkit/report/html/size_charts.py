@@ -19,6 +19,7 @@ from cotkit.analysis.scale.values import (
     Scale,
     SizeLabel,
 )
+from cotkit.analysis.scale.words import format_most
 from cotkit.printable import printable
 from cotkit.report.document import Field, Form, make_table, say_level, say_number
 from cotkit.report.html.figure import (
@@ -313,7 +314,7 @@ def _name_gain(onset: Onset, margin: float) -> str:
     bracket = onset.bracket
     if bracket is None or not bracket.is_clear or bracket.no_more_than <= margin:
         return "material help"
-    return f"a gain above {say_number(bracket.no_more_than, 'share')} points"
+    return f"a gain of more than {format_most(bracket.no_more_than)} points"
 
 
 # Small multiples: solve rates over size, a panel for each benchmark and family.
