@@ -49,6 +49,7 @@ _BARE_PARAMETERS = {
     "bbq": "category",
     "mmlu": "subject",
     "lm-eval": "path",
+    "inspect": "task",
     "hub": "set",
     "gym": "generator",
     "p-true": "run",
@@ -271,7 +272,7 @@ def load_class(kind: str, name: str) -> type:
         module = importlib.import_module("cotkit.strategies._prompt_file")
         return module.load_prompt_file(Path(name))
     if name.endswith(".py"):
-        module, stem = _load_file(Path(name)), Path(name).stem
+        module, stem = load_file(Path(name)), Path(name).stem
     elif name in _builtin_modules(kind):
         stem = name.replace("-", "_")
         module = importlib.import_module(f"cotkit.{KINDS[kind]}.{stem}")
@@ -407,7 +408,12 @@ def _describe_module(name: str, path: Path) -> RegistryEntry:
 
 
 @functools.cache
-def _load_file(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
+    """Import a Python file; once.
+
+    Raises:
+        BadInputError: there is none, or its code fails.
+    """
     if not path.is_file():
         raise BadInputError(path, "no such file")
     module_spec = importlib.util.spec_from_file_location(f"cotkit_user_{path.stem}", path)
@@ -424,7 +430,7 @@ def _load_file(path: Path) -> ModuleType:
             (
                 f.lineno
                 for f in traceback.extract_tb(broken.__traceback__)[::-1]
-                if f.filename == str(path)
+                if Path(f.filename) == path.absolute()
             ),
             None,
         )

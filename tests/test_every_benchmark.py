@@ -132,6 +132,7 @@ NOT_OFFLINE = {
     "auto-cot": "made of another: tests/test_exemplars.py makes one",
     "p-true": "made of a run: tests/test_hub.py makes one",
     "hub": "tests/test_hub.py has a hub",
+    "inspect": "made by the code of a task: tests/test_inspect_tasks.py has some",
 }
 
 

@@ -235,3 +235,44 @@ def test_a_task_of_somebody_else_runs_with_a_solver_of_ours() -> None:
         score = score_attempt(Attempt(text=text, stop_reason="stop"), problem)
         ((value, _),) = log["samples"][str(at)].values()
         assert (value == "C") == score.correct_by["inspect-match"], text
+
+
+TASKS = """
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ChatMessageUser
+
+@task
+def sums():
+    print("noise")
+    rows = [Sample(input=f"What is {i} plus 1?", target=str(i + 1)) for i in range(3)]
+    return Task(dataset=MemoryDataset(rows))
+
+@task
+def picks():
+    asked = [ChatMessageUser(content="Which is red?")]
+    row = Sample(input=asked, choices=["sky", "rose"], target="B", id="x")
+    return Task(dataset=MemoryDataset([row]))
+"""
+SAMPLES = """
+from cotkit.benchmarks import load_benchmark
+from cotkit.registry import parse_spec
+bench = load_benchmark(parse_spec(sys.argv[1])).allow_code()
+try:
+    result([[p.question.id, p.question.text, p.question.choices, p.gold] for p in bench.problems()])
+except Exception as fault:
+    result(str(fault))
+"""
+
+
+def test_the_data_set_of_a_task_is_a_benchmark() -> None:
+    python = python_of(INSPECT)
+    Path("tasks.py").write_text(TASKS)
+    assert run_in(python, SAMPLES, "inspect:./tasks.py/sums") == [
+        [f"./tasks.py/sums/{i + 1}", f"What is {i} plus 1?", [], str(i + 1)] for i in range(3)
+    ]
+    assert run_in(python, SAMPLES, "inspect:./tasks.py/picks") == [
+        ["./tasks.py/picks/x", "Which is red?", ["sky", "rose"], "rose"]
+    ]
+    said = run_in(python, SAMPLES, "inspect:./tasks.py/sum")
+    assert "did you mean sums?" in said, "Inspect's decorator names the tasks of a file"

@@ -467,7 +467,7 @@ def test_an_edited_strategy_file_is_another_run(tmp_path: Path) -> None:
     for extra in ("", "# edited", "\nEDITED = True\n"):
         from cotkit import registry
 
-        registry._load_file.cache_clear()
+        registry.load_file.cache_clear()
         path.write_text(source.replace("CustomStrategy", "MyIdea") + extra)
         ids.add(plan_id(strategies=(str(path),)))
     assert len(ids) == 2, "a comment is no edit"

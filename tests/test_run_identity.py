@@ -57,7 +57,7 @@ SCORER = "cotkit.scoring.score.SCORER_VERSION"
 
 @pytest.fixture(autouse=True)
 def no_file_of_another_test() -> None:
-    registry._load_file.cache_clear()
+    registry.load_file.cache_clear()
 
 
 def plan(strategy: str = "cot", **changed: object) -> Plan:

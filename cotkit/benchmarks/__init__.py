@@ -66,6 +66,10 @@ def load_benchmark(spec: Spec, notify: Notify = lambda _: None) -> Benchmark:
         from cotkit.benchmarks.gym import open_gym
 
         return open_gym(spec)
+    if spec.name == "inspect":
+        from cotkit.benchmarks.inspect import open_task
+
+        return open_task(spec)
     try:
         benchmark = construct("benchmark", spec, notify=notify)
     except UnknownNameError as unknown:

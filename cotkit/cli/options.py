@@ -185,7 +185,8 @@ def read_specs(
         [DEFAULT_BENCH],
         "--bench",
         "--tasks",
-        help="NAME, or your own: FILE.jsonl or .csv, FILE.py, lm-eval:TASK.yaml; may be repeated.",
+        help="NAME, or your own: FILE.jsonl or .csv, FILE.py, lm-eval:TASK.yaml,"
+        " inspect:FILE.py/TASK; may be repeated.",
     ),
     model: str = typer.Option(
         DEFAULT_MODEL,
