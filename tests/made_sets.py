@@ -97,6 +97,10 @@ def _truthful(i: int) -> Row:
 
 ROWS: Mapping[str, Callable[[int], Row]] = {
     "multiarith": lambda i: {"question": f" {_sum(i)[0]} ", "final_ans": str(_sum(i)[1])},
+    **{
+        name: lambda i: {"input": _sum(i)[0], "target": float(_sum(i)[1])}
+        for name in ("addsub", "singleop", "singleeq")
+    },
     "mawps": lambda i: {
         "id": f"m{i}",
         "question": _sum(i)[0],
@@ -150,6 +154,9 @@ FILES: Mapping[str, str] = {
     "math500": "{split}.jsonl",
     "aime2025": "{split}.jsonl",
     "gpqa": "gpqa_diamond.csv",
+    "addsub": "data/mawps/addsub.jsonl",
+    "singleop": "data/mawps/singleop.jsonl",
+    "singleeq": "data/mawps/singleeq.jsonl",
     "mgsm": "en/{split}/0000.parquet",
     "arc": "ARC-Challenge/{split}-00000-of-00001.parquet",
     "truthfulqa": "multiple_choice/{split}-00000-of-00001.parquet",
