@@ -48,7 +48,7 @@ test-full: setup browser postgresql  ## also the long ones: real models at lengt
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-lowest/bin/python tests/lowest.py > .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lowest/lowest.txt \
-	  --editable '.[openai,anthropic,hf,report,math,data,lm-eval-tasks,postgres]' pytest pytest-timeout hypothesis
+	  --editable '.[openai,anthropic,hf,report,math,data,lm-eval-tasks,postgres]' pytest pytest-timeout hypothesis scipy duckdb
 	touch $@
 
 test-lowest: .venv-lowest/.installed  ## commands, statistics, servers, local models and pages with the lowest versions allowed

@@ -3,11 +3,12 @@
     python perf/coverage.py OUT.jsonl [--runs 10000] [--quick]
     python perf/coverage.py OUT.jsonl --table
     python perf/coverage.py --rates [--runs 2000]
+    python perf/coverage.py --means [--runs 10000]
 
 A finished cell is one line of OUT.jsonl and is not simulated again; ``--quick`` takes the cells of
 the test suite only; ``--table`` prints the table of docs/statistics.md of what is there. A cell of
 10,000 runs takes seconds: runs are columns, and 250 of them share their resamples. ``--rates``
-prints the table of rare solve rates over chance.
+prints the table of rare solve rates over chance; ``--means`` that of mean gains of benchmarks.
 
 The world: in each cluster the solve rate of either arm is drawn from a beta distribution of its own
 (so that answers of one cluster correlate by the ICC, and arms do not share what makes a cluster
@@ -17,20 +18,23 @@ easy: the worst case for a paired difference), then each problem is answered ind
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from cotkit.analysis.samples import rate_interval
+from cotkit.analysis.suite import mean_interval
 from cotkit.stats.bootstrap import Floats, bootstrap_t, clustered_means
 from cotkit.stats.hypotheses import sidak_level
-from cotkit.stats.intervals import Interval
+from cotkit.stats.intervals import Interval, tango
 
 LEVELS = (0.95, sidak_level(0.95, 6))
 """Of one interval; of one of six sizes."""
@@ -219,17 +223,75 @@ def print_rates(runs: int) -> None:
         print(f"| {' | '.join(map(str, (*row, *texts)))} |", flush=True)
 
 
+MEANS: dict[str, list[tuple[float, float]]] = {
+    "2, no gain": [(0.03, 0.03), (0.5, 0.5)],
+    "2, +20 and 0": [(0.2, 0.4), (0.5, 0.5)],
+    "5, no gain": [(0.03, 0.03), (0.1, 0.1), (0.2, 0.2), (0.5, 0.5), (0.9, 0.9)],
+    "5, +20": [(0.03, 0.23), (0.1, 0.3), (0.2, 0.4), (0.5, 0.7), (0.75, 0.95)],
+    "5, one of +60": [(0.03, 0.63), (0.03, 0.03), (0.03, 0.03), (0.03, 0.03), (0.03, 0.03)],
+}
+"""Benchmarks: solve rates of control and arm."""
+PROBLEMS = {"30": 30, "100": 100, "300": 300, "20 and 500": 0}
+"""Of each benchmark; 0: every other one has 20, the others 500."""
+CORRELATION = 0.28
+"""Of the latent answers of both arms to a problem: gives phi of about 0.17 at middling rates."""
+
+
+def print_means(runs: int) -> None:
+    """Print how often the interval of a mean gain holds it, by either weighting, in percent."""
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal(1_000_000) * math.sqrt(CORRELATION)
+    own = rng.standard_normal((2, 1_000_000)) * math.sqrt(1 - CORRELATION)
+    print(f"| benchmarks | {' | '.join(f'n = {name}' for name in PROBLEMS)} |")
+    print(f"|---|{'---|' * len(PROBLEMS)}")
+    for name, rates in MEANS.items():
+        cells: list[str] = []
+        for each in PROBLEMS.values():
+            sizes = [each or (500 if i % 2 else 20) for i in range(len(rates))]
+            drawn: list[list[tuple[float, Interval]]] = []
+            truths: list[float] = []
+            for of_arms, n in zip(rates, sizes, strict=True):
+                control, arm = (
+                    shared + noise < NormalDist().inv_cdf(rate)
+                    for noise, rate in zip(own, of_arms, strict=True)
+                )
+                shares = [float((arm & ~control).mean()), float((control & ~arm).mean())]
+                truths.append(shares[0] - shares[1])
+                counts = rng.multinomial(n, [*shares, 1 - sum(shares)], size=runs)[:, :2].tolist()
+                drawn.append([((b - c) / n, _tango(b, c, n)) for b, c in counts])
+            texts: list[str] = []
+            for weights in ([1 / len(sizes)] * len(sizes), [n / sum(sizes) for n in sizes]):
+                truth = math.fsum(w * t for w, t in zip(weights, truths, strict=True))
+                held = [
+                    interval.low <= truth <= interval.high
+                    for of_run in zip(*drawn, strict=True)
+                    for interval in [mean_interval(weights, *zip(*of_run, strict=True))]
+                ]
+                texts.append(f"{100 * np.mean(held):.1f}")
+            cells.append(" / ".join(texts))
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+@functools.cache
+def _tango(n_better: int, n_worse: int, n: int) -> Interval:
+    return tango(n_better, n_worse, n, 0.95)
+
+
 def main() -> None:
     """Simulate what is missing, or print what is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rates", action="store_true")
+    parser.add_argument("--means", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if options.rates:
         print_rates(options.runs)
+        return
+    if options.means:
+        print_means(options.runs)
         return
     if options.out is None:
         parser.error("OUT.jsonl is missing")

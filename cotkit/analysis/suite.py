@@ -50,8 +50,7 @@ class MeanGain:
 def average_gains(comparisons: Sequence[Comparison]) -> tuple[MeanGain, ...]:
     """Return both means of each (arm, control) that every comparison has, in their order.
 
-    The interval of a mean comes from those of its gains (Zou and Donner 2008, MOVER): benchmarks
-    share no problems, so their deviations add up as squares, each end with its own.
+    Benchmarks are taken to share no problems.
     """
     return tuple(_list_means(comparisons))
 
@@ -66,23 +65,31 @@ def _list_means(comparisons: Sequence[Comparison]) -> Iterator[MeanGain]:
             yield _average(gains, weighting, comparisons[0].margin)
 
 
+def mean_interval(
+    weights: Sequence[float], gains: Sequence[float], intervals: Sequence[Interval]
+) -> Interval:
+    """Return the interval of a weighted mean of independent gains, from their own intervals.
+
+    Zou and Donner 2008 (MOVER): distances from an estimate to its ends add up as squares, each end
+    with its own.
+    """
+    parts = list(zip(weights, gains, intervals, strict=True))
+    mean = math.fsum(w * gain for w, gain, _ in parts)
+    return Interval(
+        low=max(-1.0, mean - math.hypot(*(w * (gain - of.low) for w, gain, of in parts))),
+        high=min(1.0, mean + math.hypot(*(w * (of.high - gain) for w, gain, of in parts))),
+        level=min(of.level for of in intervals),
+    )
+
+
 def _average(gains: Sequence[Gain], weighting: Weighting, margin: float) -> MeanGain:
     n = sum(gain.n for gain in gains)
     weights = [1 / len(gains)] * len(gains)
     if weighting == "problems" and n:
         weights = [gain.n / n for gain in gains]
-    mean = math.fsum(w * gain.gain for w, gain in zip(weights, gains, strict=True))
-    low, high = (
-        math.hypot(
-            *(w * (gain.gain - end) for w, gain, end in zip(weights, gains, ends, strict=True))
-        )
-        for ends in ([g.interval.low for g in gains], [g.interval.high for g in gains])
-    )
-    interval = Interval(
-        low=max(-1.0, mean - low),
-        high=min(1.0, mean + high),
-        level=min(gain.interval.level for gain in gains),
-    )
+    estimates = [gain.gain for gain in gains]
+    mean = math.fsum(w * gain for w, gain in zip(weights, estimates, strict=True))
+    interval = mean_interval(weights, estimates, [gain.interval for gain in gains])
     label = label_gain(interval, margin)
     for weaker in _WEAKER:
         label = weaker if any(gain.label == weaker for gain in gains) else label
