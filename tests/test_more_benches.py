@@ -17,7 +17,13 @@ import pytest
 from cotkit.benchmarks import gsm8k, load_benchmark
 from cotkit.benchmarks.bbh import Bbh
 from cotkit.benchmarks.svamp import Svamp
-from cotkit.errors import BadInputError, CotkitError, MissingDataError, MissingDependencyError
+from cotkit.errors import (
+    BadInputError,
+    CotkitError,
+    MissingDataError,
+    MissingDependencyError,
+    UsageError,
+)
 from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec
 
@@ -218,6 +224,45 @@ def test_gsm_symbolic_for_real() -> None:
     assert 50 <= len(found) <= 60
     assert len({p.cluster for p in found}) > 20
     assert found == bench("gsm-symbolic:n=60").problems()
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("gym:chain_sum,n=20,max_terms=4", "number"),
+        ("gym:chain-sum,n=20,difficulty=2", "number"),
+        ("gym:countdown,n=5", "text"),
+    ],
+)
+def test_a_generator_of_gym_for_real(spec: str, kind: str) -> None:
+    pytest.importorskip("reasoning_gym", reason="needs the extra gym")
+    problems = bench(spec).problems()
+    assert (bench(spec).answer_kind, len(problems)) == (kind, 5 if "n=5" in spec else 20)
+    assert problems == bench(spec).problems()
+    pool = {p.question.text for p in bench(spec).exemplar_pool()}
+    assert pool
+    assert pool.isdisjoint(p.question.text for p in problems)
+    for problem in problems:
+        reader = problem.readers["gym"]
+        assert reader.read((f"So. The answer is {problem.gold}.",)) == problem.gold
+        assert reader.is_correct(problem.gold)
+        assert not reader.is_correct("-123454321"), "the generator's own scorer"
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("gym:chain_sm", "did you mean chain_sum"),
+        ("gym:chain_sum,max_term=3", "did you mean max_terms"),
+        ("gym:chain_sum,max_terms=0", "max_terms must be >= min_terms"),
+        ("gym:chain_sum,difficulty=99", "must be 0 to "),
+        ("gym:chain_sum,n=0", "must be 1 to 10000"),
+    ],
+)
+def test_a_generator_that_cannot_be_had_is_one_line(spec: str, says: str) -> None:
+    pytest.importorskip("reasoning_gym", reason="needs the extra gym")
+    with pytest.raises(UsageError, match=says):
+        bench(spec)
 
 
 # --- splits of the hub
