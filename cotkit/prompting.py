@@ -219,7 +219,7 @@ def _read_lock(path: Path) -> dict[str, str]:
 def exemplar_sets() -> tuple[str, ...]:
     """Return the names of the released sets, which any benchmark may show: ``dates``, ..."""
     files = [name.split(".") for name in locked_files() if name.startswith("exemplars.")]
-    return tuple(sorted(name for _, name, *_ in files if name not in {"least-to-most", "program"}))
+    return tuple(sorted({name for _, name, *_ in files} - {"least-to-most", "program"}))
 
 
 def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[Exemplar, ...]:
@@ -236,6 +236,18 @@ def read_exemplars(k: int, *, domain: str = "math", version: int = 1) -> tuple[E
             hint="--exemplars train:K draws from the benchmark's train split",
         )
     return tuple(Exemplar(**json.loads(line)) for line in lines[:k])
+
+
+def read_multilingual(k: int, language: str) -> tuple[Exemplar, ...]:
+    """Read k exemplars of as many languages, that of the question first.
+
+    Raises:
+        UsageError: as :func:`read_exemplars`.
+    """
+    n = len(read_exemplars(k, domain="multilingual", version=2))
+    lines = read_locked("exemplars.multilingual.v2.jsonl").splitlines()
+    exemplars = [Exemplar(**json.loads(line)) for line in lines]
+    return tuple(sorted(exemplars, key=lambda x: x.language != language)[:n])
 
 
 # Trigger sentences of zero-shot chain-of-thought: paraphrases, and controls (``control-...``) that

@@ -13,20 +13,27 @@ from cotkit.reasoning import find_answer_start
 from cotkit.types import AnswerKind, Decoding
 
 # Atomic groups and bounds keep the search linear in the text, whatever a model writes.
-_CUE = r"(?i:the answer is)(?>[^\n]{0,200}?"
+_CUE = "the answer is"
 _LINE_END = r"(?>[^\n]{0,300}?(?:\.(?=\s)|(?=\n)))"
 
 
-def answer_line_end(kind: AnswerKind, *, cue_spoken: bool = False) -> str:
+def answer_line_end(kind: AnswerKind, *, cue_spoken: bool = False, cue: str = _CUE) -> str:
     r"""Return the pattern for ``Decoding.stop_after`` that ends with a completed answer line.
 
     The line is complete at a full stop before white space or at the newline, once an answer has
     begun (a digit for numbers, any word otherwise, or ∅ and ∞ for expressions) within 200
     characters of the cue.
-    ``cue_spoken``: the prompt ends in ``The answer is``, so the completion starts inside the line.
+    ``cue_spoken``: the prompt ends in the cue, so the completion starts inside the line; ``cue``:
+    what the line begins with, in whatever case.
     """
     first = {"number": r"\d", "expression": r"[\w∅∞]"}.get(kind, r"\w")
-    return (first if cue_spoken else f"{_CUE}{first})") + _LINE_END
+    begin = first if cue_spoken else rf"(?i:{_escape(cue)})(?>[^\n]{{0,200}}?{first})"
+    return begin + _LINE_END
+
+
+def _escape(cue: str) -> str:
+    """Escape as little as can be: the pattern of the English cue is in stored keys."""
+    return re.sub(r"[.^$*+?{}\[\]\\|()]", r"\\\g<0>", cue)
 
 
 def cut(text: str, decoding: Decoding, *, opened: bool = False) -> str | None:

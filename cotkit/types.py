@@ -101,6 +101,8 @@ class Exemplar:
     written, so only strategies that show none can use it."""
     answer: str
     """The answer as it should be written after ``The answer is``, e.g. ``"39"``."""
+    language: str | None = field(default=None, metadata=LATER)
+    """Code of the language that it is written in (``de``); None: English."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

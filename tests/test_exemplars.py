@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 import cotkit
 from cotkit.benchmarks import load_benchmark, make_exemplar
 from cotkit.errors import UsageError
-from cotkit.prompting import exemplar_sets, read_exemplars, read_locked
+from cotkit.prompting import exemplar_sets, read_exemplars, read_locked, read_multilingual
 from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec
 from cotkit.run import RunSpec, make_plan
@@ -37,6 +37,40 @@ def test_there_are_eight_of_each_set_and_ten_languages() -> None:
         *("choices", "coins", "commonsense", "competition", "dates", "letters", "math"),
         *("sports", "symbolic", "yes-no"),
     }
+
+
+@pytest.mark.parametrize(
+    ("question", "rationale", "answer", "expected"),
+    [
+        ("Frage: Wie viele?", "Antwort: Es sind 5 + 6 = 11. Die Antwort ist 11.", "11", "Es sind"),
+        ("問題：いくつ？", "答え：5 + 6 = 11。答えは11です。", "11", "5"),
+        ("โจทย์: กี่ผล", "คำตอบ: 5 + 6 = 11 คำตอบคือ 11", "11", "5"),
+        ("¿Cuántos?", "Bajan 15, así que quedan 40 - 15 = 25.", "25", "Bajan"),
+    ],
+)
+def test_words_around_an_answer_go_in_any_language(
+    question: str, rationale: str, answer: str, expected: str
+) -> None:
+    asked = Question(id="x", text=question, language="de")
+    exemplar = make_exemplar(Problem(question=asked, gold=answer, rationale=rationale))
+    assert exemplar.language == "de"
+    assert ":" not in exemplar.question
+    assert "：" not in exemplar.question
+    assert exemplar.rationale.startswith(expected)
+    assert exemplar.rationale.rstrip(".。").endswith(f"= {answer}"), "no more, no less"
+
+
+@pytest.mark.parametrize("k", [1, 2, 10])
+def test_exemplars_of_several_languages_begin_with_that_of_the_question(k: int) -> None:
+    exemplars = read_multilingual(k, "sw")
+    assert (len(exemplars), exemplars[0].language) == (k, "sw")
+    assert len({exemplar.language for exemplar in exemplars}) == k
+    for exemplar in exemplars:
+        asked = Question(id="x", text=exemplar.question, language=exemplar.language)
+        problem = Problem(question=asked, gold=exemplar.answer, rationale=exemplar.rationale)
+        assert make_exemplar(problem) == exemplar, "something in it would be written twice"
+    plain = [replace(exemplar, language=None) for exemplar in read_multilingual(10, "de")]
+    assert tuple(plain) == read_exemplars(10, domain="multilingual"), "version 1, and its languages"
 
 
 @pytest.mark.parametrize("name", sets())

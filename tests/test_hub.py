@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -13,13 +14,14 @@ import pytest
 import cotkit
 from cotkit.benchmarks import _files, _hub, hub, load_benchmark
 from cotkit.benchmarks._hub import HubSplit, choose_files
-from cotkit.errors import BadInputError, CotkitError, MissingDataError
+from cotkit.errors import BadInputError, CotkitError, MissingDataError, UnknownNameError
 from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec, split_specs
 from cotkit.run import RunSpec, make_plan
 from cotkit.run.forecast import start_without_gold
 from cotkit.scoring.score import score_attempt
-from cotkit.types import Attempt, Request
+from cotkit.stops import cut
+from cotkit.types import Attempt, Completion, Request
 from tests.conftest import Cotkit
 from tests.hub_server import FakeHub, make_parquet, serve_hub
 from tests.made_sets import CONVERTED, ROWS, N, files_of
@@ -276,6 +278,85 @@ def test_prompts_and_golds_of_a_named_set(fake: FakeHub, name: str) -> None:
             reader = "math-verify" if name == "math500" else "flexible"
             outcome = score_attempt(attempt, problem, reader).outcome
             assert (outcome == "correct") == (is_right or answer == problem.gold), problem
+
+
+GERMAN = {
+    "train": [
+        {
+            "question": f"Frage: Ada hat {i} Stifte und kauft 4. Wie viele hat sie?",
+            "answer": f"Schritt-für-Schritt-Antwort: {i} + 4 = {i + 4}. Die Antwort ist {i + 4}.",
+            "answer_number": i + 4,
+        }
+        for i in range(8)
+    ],
+    "test": [
+        {"question": f"Bo hat {i} Äpfel. Wie viele?", "answer": None, "answer_number": i}
+        for i in range(3)
+    ],
+}
+
+
+def test_prompts_of_a_problem_in_german_end_in_german_answer_lines(fake: FakeHub) -> None:
+    fake.sets["juletxara/mgsm"] = {"mgsm.py": b"raise SystemExit"}
+    fake.sets["juletxara/mgsm@refs/convert/parquet"] = {
+        f"de/{split}/0000.parquet": make_parquet(rows) for split, rows in GERMAN.items()
+    }
+    bench = load("mgsm:de")
+    assert {problem.question.language for problem in bench.problems()} == {"de"}
+    prompts: dict[str, str] = {}
+    for exemplars in ("builtin:8", "multilingual:1", "multilingual:2"):
+        spec = RunSpec(model="none", strategies=("cot",), bench="mgsm:de", exemplars=exemplars)
+        for arm in make_plan(spec, bench).arms:
+            flow = start_without_gold(arm, bench.problems()[0].question)
+            step = next(flow)
+            assert isinstance(step, Request)
+            prompts[f"{arm.name} {exemplars}"] = step.messages[0].content
+            written = Completion(text=" Es sind 0. Die Antwort ist also 0.", stop_reason="stop")
+            with pytest.raises(StopIteration) as ended:
+                flow.send((written,))
+            assert ended.value.value.text == " Es sind 0. The answer is 0.", "as readers know it"
+            longer = f"{written.text}\nQ: Und"
+            assert cut(longer, step.decoding) == written.text
+    for name, prompt in prompts.items():
+        assert "The answer is" not in prompt, name
+        assert "Die Antwort ist also <number>." in prompt, name
+    assert "\nQ: Ada hat 0 Stifte und kauft 4. Wie viele hat sie?\n" in prompts["cot builtin:8"]
+    assert "\nA: 0 + 4 = 4. Die Antwort ist also 4.\n" in prompts["cot builtin:8"]
+    assert prompts["cot builtin:8"].count("Die Antwort ist also") == 9
+    assert "\nA: Die Antwort ist also 4.\n" in prompts["few-shot builtin:8"]
+    assert "Lena hat 5" in prompts["cot multilingual:1"]
+    both = prompts["few-shot multilingual:2"]
+    assert "Die Antwort ist also 12." in both
+    assert "Por lo tanto, la respuesta es 25." in both, "each exemplar in its own language"
+
+
+def test_a_simulated_model_knows_german_prompts(fake: FakeHub, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    rows = ({"question": f"Wie viel ist {i} + 1?", "answer": i + 1} for i in range(30))
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    result = cotkit.compare(
+        "simulated/70b",
+        "cot",
+        f"{path}:language=de",
+        exemplars="multilingual:3",
+        log_dir=tmp_path / "logs",
+    )
+    cells = {cell.arm: cell.outcomes for cell in result.cells}
+    assert cells["cot"]["correct"] > 20
+    assert not cells["few-shot"].get("truncated"), "answers, no reasoning"
+
+
+def test_english_and_files_of_another_language(fake: FakeHub, tmp_path: Path) -> None:
+    serve_set(fake, "mgsm")
+    assert load("mgsm").problems()[0].question.language is None
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"question": "Wie viele?", "answer": 2}\n')
+    (problem,) = load(f"{path}:language=de").problems()
+    assert problem.question.language == "de"
+    assert load(f"{path}:language=de").version != load(str(path)).version
+    assert load(f"{path}:language=en").version == load(str(path)).version
+    with pytest.raises(UnknownNameError, match="unknown language 'xx'"):
+        load(f"{path}:language=xx")
 
 
 def test_every_name_is_listed_in_its_group_with_its_licence(fake: FakeHub, command: Cotkit) -> None:

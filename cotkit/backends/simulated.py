@@ -307,6 +307,8 @@ class Simulated:
 
 _LABELLED = re.compile(r"(?:^|\n\n)Input: (.*?)\nOutput:(.*?)(?=\n\nInput: |$)", re.DOTALL)
 _REASONS = re.compile(r"^A: (?!The answer is|\.\.\.)\S|only a draft of", re.MULTILINE)
+_NATIVE = re.compile(r"of the form: (?!The answer is)\S")  # answer lines in another language
+_NATIVE_REASONS = re.compile(r"^A: (?![^\d\n]{1,60}[\d.,]+$|\.\.\.)\S", re.MULTILINE)
 _LISTS = frozenset({"Smaller questions", "Checks", "Skeleton"})
 _LABELS = r"Smaller questions|Principle|Checks|Finding|Skeleton|Point \d+|Next step|Choice|Score"
 _OTHER_LABELS = r"A|Smaller question|Check|Steps so far|Proposed answer"
@@ -377,10 +379,12 @@ def read_turn(messages: Sequence[Message]) -> SimulatedTurn:
     questions = _QUESTION.findall(messages[0].content)
     kind = _turn_kind(messages)
     last = messages[-1].content
+    prompts = "".join(message.content for message in messages[:2])
+    reasons = _NATIVE_REASONS if _NATIVE.search(prompts) else _REASONS
     return SimulatedTurn(
         kind=kind,
         question=questions[-1] if questions else None,
-        reasons=_REASONS.search("".join(m.content for m in messages[:2])) is not None,
+        reasons=reasons.search(prompts) is not None,
         cued=_CUE.search(last) is not None,
         before=_before(messages, kind),
         round=len(messages) // 4 + (kind == "review") if kind in {"review", "improve"} else 0,

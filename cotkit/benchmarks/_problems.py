@@ -20,6 +20,7 @@ from cotkit.benchmarks._sampling import check_disjoint
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import content_hash
 from cotkit.inputs import describe_json_value
+from cotkit.prompting import read_language
 from cotkit.protocols import Benchmark
 from cotkit.scoring.canonical import read_gold_number, split_solution
 from cotkit.types import AnswerKind, Exemplar, Problem, Question
@@ -623,7 +624,7 @@ PARAMETERS = ("question", "answer", "choices", "rationale", "id", "cluster", "n_
 """Fields whose column the user may tell: ``./my.csv:question=problem``, or a template of columns:
 ``question='{Body} {Question}'``; of choices also the words themselves: ``choices=no|yes``."""
 
-OPTIONS = ("answer_kind", "answer_base", "where", "shuffle", "tag")
+OPTIONS = ("answer_kind", "answer_base", "where", "shuffle", "tag", "language")
 """The other parameters of rows."""
 
 
@@ -647,6 +648,8 @@ class RowFormat:
     """Whether the choices get an order by their hash: in the file the right one comes first."""
     tag: str | None = None
     """A column whose text is a tag of the problem, for tables by group."""
+    language: str | None = None
+    """Code of the language that the questions are written in (``de``); None: English."""
 
     def __post_init__(self) -> None:
         """Refuse a kind or base that does not exist."""
@@ -654,6 +657,8 @@ class RowFormat:
             raise UnknownNameError("answer_kind", self.answer_kind, get_args(AnswerKind))
         if self.answer_base not in {None, *BASES}:
             raise UnknownNameError("answer_base", str(self.answer_base), BASES)
+        if self.language is not None:
+            read_language(self.language)
         if self.where is not None and not self.where.partition("=")[1]:
             raise UsageError(f"cannot read where={self.where!r}", hint="where='COLUMN=VALUE'")
 
@@ -661,6 +666,8 @@ class RowFormat:
     def parse(cls, params: Mapping[str, str]) -> RowFormat:
         """Return the format that the parameters of a spec describe."""
         options = {name: params[name] for name in OPTIONS if name in params and name != "shuffle"}
+        if options.get("language") == "en":
+            del options["language"]
         columns = {name: params[name] for name in PARAMETERS if name in params}
         shuffle = params.get("shuffle", "no").lower()
         if shuffle not in {"yes", "no", "true", "false"}:
@@ -671,6 +678,7 @@ class RowFormat:
         """Return six characters of a hash of it; empty: it is the plain one."""
         options: list[object] = [sorted(self.columns.items()), self.answer_base]
         options += [x for x in (self.where, self.tag, self.shuffle or None) if x is not None]
+        options += [{"language": self.language}] if self.language else []
         is_plain = options == [[], None]
         return "" if is_plain else content_hash("user-file", options)[:6]
 
@@ -752,6 +760,11 @@ class RowFormat:
             )
         if self.shuffle:
             problems = tuple(map(_shuffle_choices, problems))
+        if self.language is not None:
+            problems = tuple(
+                replace(problem, question=replace(problem.question, language=self.language))
+                for problem in problems
+            )
         if self.tag is None:
             return problems
         return tuple(

@@ -87,6 +87,10 @@ def draw_exemplars(
 _BEGINNING = re.compile(
     r"\A\s*(?:(?:A|Answer|Solution|Step-by-Step Answer)\s*:)?\s*(?:Let's think step by step\.)?\s*"
 )
+_LABEL = re.compile(r"\A\s*[^\d.,!?:：。।]{1,40}[:：]\s*")
+"""``Frage:``, ``Schritt-für-Schritt-Antwort:``."""
+_LAST_WORDS = r"(?<=[\d.!?。।])\s*(?=\D*[^\W\d_])[^\d.!?。।]{1,60}"
+"""``Die Antwort ist``, after a sentence or (Thai) a number."""
 _ANSWER = re.compile(
     r"(?:\b(?:so|thus|hence|therefore)\b,?\s*)?"
     r"(?:\bthe (?:final |correct )?answer is\b|\b(?:final )?answer\s*:|####)"
@@ -100,16 +104,24 @@ def make_exemplar(problem: Problem) -> Exemplar:
     """Return a problem as a worked example, so that prompts say nothing twice.
 
     Prompts write the answer line and its full stop, and ``A:`` before the rationale: they are taken
-    off where the data have them, too, as are double spaces.
+    off where the data have them, too, as are double spaces. Of another language than English the
+    words are not known: what stands before a colon at the beginning (MGSM: ``Frage:``), and a last
+    sentence without another number than the answer (``Die Antwort ist 11.``), go.
     """
     rationale = re.sub(r"[ \t]{2,}", " ", problem.rationale or "")
+    language = problem.question.language
+    if language is not None:
+        answered = rf"{_LAST_WORDS}{re.escape(problem.gold)}\D{{0,12}}\Z"
+        rationale = re.sub(answered, "", _LABEL.sub("", rationale))
     rationale = _BEGINNING.sub("", rationale, count=1)
     rationale = _DANGLING.sub("", _ANSWER.sub("", rationale)).strip()
     answer = problem.gold.strip()
     if answer.endswith(".") and not answer.endswith(".."):
         answer = answer[:-1]
     text = re.sub(r"(?<=\S)[ \t]{2,}", " ", problem.question.text)
-    return Exemplar(question=text, rationale=rationale, answer=answer)
+    if language is not None:
+        text = _LABEL.sub("", text)
+    return Exemplar(question=text, rationale=rationale, answer=answer, language=language)
 
 
 def _rank_in_rounds(ranked: Sequence[str], groups: Sequence[int | None]) -> list[str]:

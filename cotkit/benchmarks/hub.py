@@ -60,6 +60,11 @@ class Hub:
         """As the format says, else as the first row suggests."""
         return self.format.kind_of(self._rows(self.test))
 
+    @property
+    def has_own_exemplars(self) -> bool:
+        """Whether ``builtin:K`` draws from the other split: of another language than English."""
+        return self.pool is not None and self.format.language is not None
+
     def notes(self) -> tuple[str, ...]:
         """Say which commit is read, where it is the hub's, and how many rows are left out."""
         files = self._find(self.test)

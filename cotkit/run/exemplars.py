@@ -29,7 +29,12 @@ from cotkit.benchmarks import (
 )
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import content_hash
-from cotkit.prompting import exemplar_sets, format_question, read_exemplars
+from cotkit.prompting import (
+    exemplar_sets,
+    format_question,
+    read_exemplars,
+    read_multilingual,
+)
 from cotkit.protocols import Benchmark
 from cotkit.registry import Spec, is_data_file, load_class
 from cotkit.run.spec import RunSpec
@@ -146,6 +151,8 @@ def _draw_exemplars(
 ) -> tuple[Exemplar, ...]:
     if source == "builtin":
         return _order_exemplars(read_exemplars(k), spec.exemplar_seed)
+    if source == "multilingual" and (language := problems[0].question.language) is not None:
+        return _order_exemplars(read_multilingual(k, language), spec.exemplar_seed)
     if source in exemplar_sets():
         return _order_exemplars(read_exemplars(k, domain=source), spec.exemplar_seed)
     if source == "complex":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
 
-from cotkit.prompting import format_question, render
+from cotkit.prompting import format_question, read_language, render
 from cotkit.stops import answer_line_end
 from cotkit.types import (
     EFFORTS,
@@ -160,8 +160,12 @@ def few_shot_turn(
 ) -> Flow:
     """Ask once behind exemplars; the answer ends at its answer line or the next question.
 
-    One place for all, so that few-shot strategies differ in their exemplars' answers only.
+    One place for all, so that few-shot strategies differ in their exemplars' answers only. Of a
+    question in another language the answer lines are in it, too, where the prompt has such a form;
+    readers get the English one.
     """
+    if question.language is not None and prompt_id in _NATIVE:
+        return _native_turn(strategy, prompt_id, question, exemplars)
     prompt = render(
         prompt_id,
         1,
@@ -171,6 +175,28 @@ def few_shot_turn(
     )
     stop_after = answer_line_end(question.answer_kind)
     return one_turn(prompt, strategy.decoding(stop=("\nQ:",), stop_after=stop_after))
+
+
+_NATIVE = frozenset({"cot", "few-shot"})
+"""Prompts that have a form with answer lines in the language of the question."""
+
+
+def _native_turn(
+    strategy: DecodingStrategy, prompt_id: str, question: Question, exemplars: Sequence[Exemplar]
+) -> Flow:
+    cue = read_language(question.language or "en")["cue"]
+    prompt = render(
+        f"{prompt_id}.native",
+        1,
+        question=format_question(question),
+        kind=question.answer_kind,
+        cue=cue,
+        exemplars=exemplars,
+        cues=[read_language(exemplar.language or "en")["cue"] for exemplar in exemplars],
+    )
+    stop_after = answer_line_end(question.answer_kind, cue=cue)
+    attempt = yield from one_turn(prompt, strategy.decoding(stop=("\nQ:",), stop_after=stop_after))
+    return replace(attempt, text=attempt.text.replace(cue, "The answer is"))
 
 
 def after_cue(cue: str, text: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cotkit.prompting import format_question, render
-from cotkit.stops import answer_line_end
-from cotkit.strategies._base import DecodingStrategy, one_turn
+from cotkit.strategies._base import DecodingStrategy, few_shot_turn
 from cotkit.strategies._calculator import calculate
 from cotkit.types import Exemplar, Flow, Question
 
@@ -32,15 +30,7 @@ class Cot(DecodingStrategy):
 
     def solve(self, question: Question) -> Flow:
         """Send one request."""
-        prompt = render(
-            "cot",
-            1,
-            question=format_question(question),
-            kind=question.answer_kind,
-            exemplars=self.exemplars,
-        )
-        stop_after = answer_line_end(question.answer_kind)
-        flow = one_turn(prompt, self.decoding(stop=("\nQ:",), stop_after=stop_after))
+        flow = few_shot_turn(self, "cot", question, self.exemplars)
         return _calculated(flow) if self.calculator else flow
 
 
