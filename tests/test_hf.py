@@ -30,11 +30,12 @@ from cotkit.backends.hf import (  # noqa: E402
     attention,
     batch,
     engine,
+    loading,
     source,
 )
 from cotkit.backends.hf.batch import Batch  # noqa: E402
 from cotkit.backends.hf.forward import Context, Network, _free_bytes  # noqa: E402
-from cotkit.backends.hf.prefix_tree import PrefixTree, plan_nodes  # noqa: E402
+from cotkit.backends.hf.prefix_tree import Node, PrefixTree, plan_nodes  # noqa: E402
 from cotkit.backends.hf.sequence import Sequence, Transcript  # noqa: E402
 from cotkit.backends.hf.source import (  # noqa: E402
     Placement,
@@ -948,3 +949,91 @@ def test_memory_is_counted_on_the_cards_that_hold_the_model(
     model: Any = torch.nn.Module()
     monkeypatch.setattr(model, "parameters", lambda: map(Parameter, devices), raising=False)
     assert _free_bytes(Network(model=model, device=torch.device(devices[0]))) == expected
+
+
+@pytest.mark.parametrize(
+    ("room", "cards", "free"),
+    [
+        ({0: 10**9, 1: 10**9}, {0}, 10),
+        ({0: 100_000, 1: 10**9}, {0, 1}, 14),
+    ],
+    ids=["one holds it", "spread"],
+)
+def test_a_spread_model_counts_the_cards_of_its_device_map(
+    models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    room: dict[int, int],
+    cards: set[int],
+    free: int,
+) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    with accelerate.init_empty_weights():
+        model: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(models["llama"]))
+    device_map = accelerate.infer_auto_device_map(
+        model, max_memory=room, no_split_module_classes=model._no_split_modules
+    )
+    assert set(device_map.values()) == cards
+
+    class Parameter:
+        def __init__(self, name: str) -> None:
+            part = next(part for part in device_map if not part or name.startswith(f"{part}."))
+            self.device = torch.device("cuda", device_map[part])
+
+    names = [name for name, _ in model.named_parameters()]
+    monkeypatch.setattr(model, "parameters", lambda: map(Parameter, names))
+    memory = {torch.device("cuda:0"): (10, 80), torch.device("cuda:1"): (7, 80)}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", memory.__getitem__)
+    assert _free_bytes(Network(model=model, device=torch.device("cuda:0"))) == free
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        (Placement(device="cpu", dtype="float32", spread=False), None),
+        (Placement(device="cuda:1", dtype="bfloat16", spread=False), {"": "cuda:1"}),
+        (Placement(device="cuda", dtype="bfloat16", spread=True), "auto"),
+    ],
+    ids=["cpu", "a card", "all cards"],
+)
+def test_a_placement_says_its_device_map(
+    models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    placement: Placement,
+    expected: object,
+) -> None:
+    load, device_maps = AutoModelForCausalLM.from_pretrained, list[object]()
+
+    def record(folder: Path, *, device_map: object, **settings: object) -> object:
+        device_maps.append(device_map)
+        more: dict[str, Any] = settings
+        return load(folder, device_map="meta", **more)
+
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", record)
+    model = loading._load_folder(models["llama"], placement, source.DEFAULTS)
+    assert device_maps == [expected]
+    assert model.dtype == getattr(torch, placement.dtype)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+def test_a_packed_step_reads_nothing_back_from_its_device(
+    models: dict[str, Path], kind: str
+) -> None:
+    """On the meta device, which has no numbers, a read of one is an error; a GPU would wait."""
+    meta = Placement(device="meta", dtype="bfloat16", spread=False)
+    model = loading._load_folder(models[kind], meta, source.DEFAULTS)
+    model.set_attn_implementation(attention.NAME)
+    network = Network(model=model.eval(), device=torch.device("meta"))
+    first = Context(network)
+    first.add()
+    with torch.inference_mode():
+        first.forward([list(range(20))])
+        node = Node(tuple(range(20)), 0, first.layers(0))
+        context = Context(network)
+        for path in ([node], [node], []):
+            context.add(path)
+        context.forward([list(range(40)), [1], [1, 2, 3]])
+        logits = context.forward([[1], [2], [3]])
+    assert logits.shape == (3, model.config.vocab_size)
+    places = [logits, *model.parameters(), *model.buffers()]
+    places += [tensor for pair in context.layers(0).values() for tensor in pair]
+    assert {tensor.device.type for tensor in places} == {"meta"}

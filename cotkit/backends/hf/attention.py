@@ -186,16 +186,15 @@ class ForwardPass:
         masks = self._masks.get((window, device))
         if masks is None and self._single:
             offsets = [[span.start - span.base] for span in self._spans]
-            mask = _mask_columns(
-                torch.tensor(offsets, device=device), max(map(max, offsets)), window
-            )
+            last = max(map(max, offsets))
+            mask = _mask_columns(torch.tensor(offsets), last, window, device)
             masks = [None if mask is None else mask[:, None, None, None, :]]
         elif masks is None:
             masks = []
             for span in self._blocks:
                 first = span.start - span.base
-                offsets = torch.arange(first, first + span.n, device=device)[:, None]
-                masks.append(_mask_columns(offsets, first + span.n - 1, window))
+                offsets = torch.arange(first, first + span.n)[:, None]
+                masks.append(_mask_columns(offsets, first + span.n - 1, window, device))
         self._masks[window, device] = masks
         return masks
 
@@ -261,13 +260,18 @@ def _attend(
     return _PartialAttention(out.view(*lead, n_groups, n, -1), top, total)
 
 
-def _mask_columns(offsets: torch.Tensor, last: int, window: int | None) -> torch.Tensor | None:
-    """Return which columns 0 to ``last`` each offset [n, 1] may not see; None: all are seen."""
-    columns = torch.arange(last + 1, device=offsets.device)
+def _mask_columns(
+    offsets: torch.Tensor, last: int, window: int | None, device: torch.device
+) -> torch.Tensor | None:
+    """Return which columns 0 to ``last`` each offset [n, 1] may not see; None: all are seen.
+
+    Made on the CPU: to look whether anything is hidden, a GPU would have to finish its work first.
+    """
+    columns = torch.arange(last + 1)
     hidden = columns > offsets
     if window is not None:
         hidden |= columns <= offsets - window
-    return hidden if bool(hidden.any()) else None
+    return hidden.to(device) if bool(hidden.any()) else None
 
 
 def _transformers_attention(
