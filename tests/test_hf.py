@@ -30,6 +30,7 @@ from cotkit.backends.hf import (  # noqa: E402
     attention,
     batch,
     engine,
+    forward,
     loading,
     source,
 )
@@ -766,6 +767,13 @@ def test_without_an_end_token_texts_run_to_their_limit(tmp_path: Path) -> None:
     assert (got.stop_reason, got.n_generated_tokens) == ("length", 30)
 
 
+def test_int8_reads_prompts_in_small_portions(models: dict[str, Path]) -> None:
+    """Its activations are float32: those of 512 tokens were 0.2 GB of the default model's peak."""
+    placements = [Placement(device="cpu", dtype=d, spread=False) for d in ("int8", "float32")]
+    networks = [loading.load_network(models["llama"], p, print) for p in placements]
+    assert [network.tokens_at_once for network in networks] == [128, 512]
+
+
 def test_int8_is_near_float32(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     seen = recorded(monkeypatch)
     exact = run(float32(model=str(models["llama"])), [ask("Q: x", most(1))])
@@ -1037,3 +1045,37 @@ def test_a_packed_step_reads_nothing_back_from_its_device(
     places = [logits, *model.parameters(), *model.buffers()]
     places += [tensor for pair in context.layers(0).values() for tensor in pair]
     assert {tensor.device.type for tensor in places} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "expected"),
+    [
+        ("0::/", {"memory.max": "max", "memory.current": "5"}, None),
+        ("0::/", {"memory.max": "900", "memory.current": "500"}, 430),
+        ("0::/a/b", {"a/memory.max": "900", "a/memory.current": "500"}, 430),
+        ("0::/a", {"b/memory.max": "900", "b/memory.current": "500"}, None),
+        (
+            "7:cpu:/a\n4:memory:/a",
+            {"memory/a/memory.limit_in_bytes": "900", "memory/a/memory.usage_in_bytes": "500"},
+            430,
+        ),
+    ],
+    ids=["no limit", "a container's own root", "a slice around it", "another's limit", "version 1"],
+)
+def test_a_control_group_limits_what_is_free(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    files: dict[str, str],
+    expected: int | None,
+) -> None:
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+        statistics = "anon 470\ninactive_file 30\ntotal_inactive_file 30\n"
+        (path.parent / "memory.stat").write_text(statistics)
+    (tmp_path / "cgroup").write_text(f"{group}\n")
+    monkeypatch.setattr(forward, "_GROUPS_FILE", tmp_path / "cgroup")
+    monkeypatch.setattr(forward, "_GROUPS_FOLDER", tmp_path / "groups")
+    assert list(forward._free_bytes_of_groups()) == ([] if expected is None else [expected])

@@ -436,6 +436,9 @@ def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
         rounded = Int8Linear(layer)
         assert torch.equal(states["int8"][name], rounded.weight), name
         assert torch.equal(states["int8"][name.removesuffix("weight") + "scale"], rounded.scale)
+    is_tied = "lm_head.weight" not in states["float32"]
+    assert "lm_head.weight" in states["int8"], "of a tied one, too: what is read is small"
+    assert is_tied is (architecture != "qwen2")
     identities = {str(model_folder.identify_folder(folder)) for folder in folders.values()}
     assert len(identities) == 1, "the same weights, whatever they are stored in"
     assert len({model_folder.n_params(folder) for folder in folders.values()}) == 1

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 Float32Array: TypeAlias = "npt.NDArray[np.float32]"
 
-BYTES_EACH: Mapping[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1.5}
-"""Number format of weights -> bytes on disk for each of them; int8 keeps embeddings in float32."""
+BYTES_EACH: Mapping[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1.7}
+"""Number format of weights -> bytes on disk for each of them; int8, which keeps embeddings in
+float32, and a head that is tied to them apart: about."""
 
 _KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int8": "F32"}
 _SIZES = {"F32": 4, "BF16": 2, "F16": 2, "I8": 1}
 _Entry = tuple[str, tuple[int, ...]]  # the kind of a tensor's numbers, its shape
+_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 _MAX_HEADER_BYTES = 32 * 1024 * 1024  # a hundred times that of the largest models
 
@@ -53,53 +55,71 @@ class Tensor:
     @property
     def is_linear(self) -> bool:
         """Whether it is the weight of a linear layer, which int8 rounds."""
-        return self.name.endswith("_proj.weight") or self.name == "lm_head.weight"
-
-    @property
-    def scale_name(self) -> str:
-        """Name of the scales of its rows, where it is rounded."""
-        return f"{self.name.removesuffix('weight')}scale"
+        return self.name.endswith("_proj.weight") or self.name == _HEAD
 
 
 def write_weights(path: Path, tensors: Sequence[Tensor], dtype: str = "float32") -> tuple[str, str]:
     """Write tensors in a number format, each number rounded to the nearest as torch does.
 
     int8: each row of a linear layer has a scale of its own, ``scale`` [1, out] beside its
-    ``weight``, which is stored as [in, out]; all else is float32.
+    ``weight``, which is stored as [in, out]; all else is float32. A head that is tied to the
+    embedding is stored rounded beside it: to round it at loading would read all of the embedding,
+    of which a run needs few rows.
 
     Returns:
         The SHA-256 in hex of the file, and of the file that float32 would have made.
     """
     exact = hashlib.sha256()
     exact.update(_make_head({tensor.name: ("F32", tensor.shape) for tensor in tensors})[0])
-    entries: dict[str, _Entry] = {}
-    for tensor in tensors:
-        entries[tensor.name] = _KINDS[dtype], tensor.shape
-        if dtype == "int8" and tensor.is_linear:
-            entries[tensor.name] = "I8", tensor.shape[::-1]
-            entries[tensor.scale_name] = "F32", (1, tensor.shape[0])
-    head, places = _make_head(entries)
+    rounded_names = _name_rounded(tensors) if dtype == "int8" else {}
+    head, places = _make_head(_list_entries(tensors, dtype, rounded_names))
     with path.open("wb") as file:
         file.write(head)
         for tensor in tensors:
-            kind, _ = entries[tensor.name]
+            rounded_name = rounded_names.get(tensor.name)
             rounded: list[tuple[Any, Any]] = []
+            n_elements = 0
             file.seek(places[tensor.name])
             for chunk in tensor.chunks:
+                n_elements += chunk.size
                 exact.update(chunk.astype("<f4", copy=False).tobytes())
-                if kind == "I8":
+                if rounded_name is not None:
                     rounded.append(_round_to_int8(chunk))
-                else:
-                    file.write(_encode(chunk, kind))
-            if rounded:
-                _write_int8(file, places[tensor.name], places[tensor.scale_name], rounded)
-            n_bytes = file.tell() - places[tensor.name]
-            if n_bytes != _SIZES[kind] * tensor.n_elements:
+                if rounded_name != tensor.name:
+                    file.write(_encode(chunk, _KINDS[dtype]))
+            if n_elements != tensor.n_elements:
                 raise ModelLoadError(f"{path}: {tensor.name} has not the size that it should have")
+            if rounded_name is not None:
+                _write_int8(file, places[rounded_name], places[_scale_name(rounded_name)], rounded)
     if dtype == "float32":
         return exact.hexdigest(), exact.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), exact.hexdigest()
+
+
+def _list_entries(
+    tensors: Sequence[Tensor], dtype: str, rounded_names: Mapping[str, str]
+) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    for tensor in tensors:
+        rounded_name = rounded_names.get(tensor.name)
+        if rounded_name != tensor.name:
+            entries[tensor.name] = _KINDS[dtype], tensor.shape
+        if rounded_name is not None:
+            entries[rounded_name] = "I8", tensor.shape[::-1]
+            entries[_scale_name(rounded_name)] = "F32", (1, tensor.shape[0])
+    return entries
+
+
+def _name_rounded(tensors: Sequence[Tensor]) -> dict[str, str]:
+    """Return the tensors that int8 rounds, and the names under which it stores them rounded."""
+    names = {tensor.name: tensor.name for tensor in tensors if tensor.is_linear}
+    return names if _HEAD in names else {**names, _EMBEDDING: _HEAD}
+
+
+def _scale_name(name: str) -> str:
+    """Return the name of the scales of a weight's rows."""
+    return f"{name.removesuffix('weight')}scale"
 
 
 def _make_head(entries: Mapping[str, _Entry]) -> tuple[bytes, dict[str, int]]:
@@ -141,7 +161,12 @@ def _write_int8(file: BinaryIO, place: int, place_of_scale: int, rows: list[Any]
     file.seek(place_of_scale)
     file.write(np.concatenate([scale for _, scale in rows]).tobytes())
     file.seek(place)
-    file.write(np.concatenate([numbers for numbers, _ in rows]).T.tobytes())
+    columns = np.concatenate([numbers for numbers, _ in rows]).T
+    starts = range(0, len(columns), _COLUMNS)  # few at a time: the head of a large model is large
+    file.writelines(columns[start : start + _COLUMNS].tobytes() for start in starts)
+
+
+_COLUMNS = 64
 
 
 def read_tensors(path: Path) -> list[Tensor]:

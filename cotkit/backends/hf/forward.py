@@ -20,7 +20,6 @@ from cotkit.backends.hf.dense import DenseContext
 from cotkit.backends.hf.kv_cache import KVCache
 from cotkit.backends.hf.prefix_tree import Layers, Node
 
-_TOKENS_AT_ONCE = 512  # bounds the activations of a prefill; enough to keep a CPU or GPU busy
 _SCORED_AT_ONCE = 256  # tokens with logits over the whole vocabulary: 268 MB at 262,144 entries
 
 
@@ -50,6 +49,9 @@ class Network:
     """Of keys and values over all layers."""
     bytes_per_row: int = 0
     """Of recurrent states over all layers."""
+    tokens_at_once: int = 512
+    """Tokens of a prefill that are packed together, which bounds its activations; 512 keep a CPU or
+    GPU busy."""
 
     def is_beyond(self, n_tokens: int) -> bool:
         """Return whether a text of so many tokens must run alone."""
@@ -115,7 +117,7 @@ class Context:
                 self._lengths[first:], self._bases[first:], sizes, strict=False
             )
         )
-        at_once = sum(sizes) if self._network.is_beyond(longest) else _TOKENS_AT_ONCE
+        at_once = sum(sizes) if self._network.is_beyond(longest) else self._network.tokens_at_once
         for pieces, ends in _split_into_portions(sizes, at_once):
             last = [i for i, (k, _, end) in enumerate(pieces) if end == len(texts[k])]
             logits = self._run(
@@ -216,8 +218,8 @@ def make_context(network: Network) -> Context | DenseContext:
 
 _MEMORY_FOR_SEQUENCES = 0.4  # of free memory, for keys and values; growing copies a layer
 _MEMORY_FOR_SHARED = 0.2  # of free memory, for the prefix tree
-_LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")
-_USED_FILE = Path("/sys/fs/cgroup/memory.current")
+_GROUPS_FILE = Path("/proc/self/cgroup")
+_GROUPS_FOLDER = Path("/sys/fs/cgroup")
 
 
 def bytes_for_sequences(network: Network) -> int:
@@ -239,6 +241,40 @@ def _free_bytes(network: Network) -> int:
     import psutil
 
     free: int = psutil.virtual_memory().available
-    if _LIMIT_FILE.is_file() and (limit := _LIMIT_FILE.read_text().strip()) != "max":
-        free = min(free, int(limit) - int(_USED_FILE.read_text()))
-    return max(0, free)
+    return max(0, min([free, *_free_bytes_of_groups()]))
+
+
+def _free_bytes_of_groups() -> Iterator[int]:
+    """Yield the free memory of this process's control group and of those around it.
+
+    Pages of files that are not in use count as free, for the kernel gives them back when asked.
+    """
+    try:
+        lines = _GROUPS_FILE.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers == "":  # version 2
+            root, names = _GROUPS_FOLDER, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root = _GROUPS_FOLDER / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = root / path.removeprefix("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root) and (free := _free_bytes_of(folder, *names)) is not None:
+                yield free
+
+
+def _free_bytes_of(group: Path, limit: str, usage: str, inactive: str) -> int | None:
+    """Return the free memory of a control group; None: it has no limit, or is not seen here."""
+    try:
+        most = (group / limit).read_text().strip()
+        if most == "max":
+            return None
+        lines = (group / "memory.stat").read_text().splitlines()
+        cached = next((line.split()[1] for line in lines if line.startswith(f"{inactive} ")), "0")
+        return int(most) - int((group / usage).read_text()) + int(cached)
+    except OSError:
+        return None
