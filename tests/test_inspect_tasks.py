@@ -163,6 +163,32 @@ def test_a_name_that_leads_nowhere_is_one_line(name: str, says: str) -> None:
     assert says in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["scale", "--models", "simulated/1b,simulated/70b"],
+        ["compare", "--model", "simulated/70b", "--exemplars", "auto:2"],
+        ["plan", "--model", "simulated/7b"],
+        ["show", "prompt"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_allowed_is_allowed_wherever_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    samples = [sample(input=f"What is {i} plus 1?", target=str(i + 1)) for i in range(60)]
+    bench = ["--bench", bench_of(monkeypatch, samples)]
+    denied = CliRunner().invoke(app, [*command, *bench])
+    assert ALLOW in str(denied.exception)
+    done = CliRunner().invoke(app, [*command, *bench, ALLOW])
+    assert done.exit_code == 0, done.exception
+
+
+def test_its_card_is_shown() -> None:
+    card = CliRunner().invoke(app, ["show", "bench", "inspect:./tasks.py/sums"]).stdout
+    assert card.startswith("# inspect: the data set of a task of Inspect")
+
+
 def test_a_run_and_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = [sample(input=f"What is {i} plus 1?", target=str(i + 1)) for i in range(20)]
     bench = bench_of(monkeypatch, samples)

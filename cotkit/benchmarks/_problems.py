@@ -20,7 +20,6 @@ from cotkit.benchmarks._sampling import check_disjoint
 from cotkit.errors import UnknownNameError, UsageError
 from cotkit.identity import content_hash
 from cotkit.inputs import describe_json_value
-from cotkit.prompting import read_language
 from cotkit.protocols import Benchmark
 from cotkit.scoring.canonical import read_gold_number, split_solution
 from cotkit.types import AnswerKind, Exemplar, Problem, Question
@@ -658,6 +657,8 @@ class RowFormat:
         if self.answer_base not in {None, *BASES}:
             raise UnknownNameError("answer_base", str(self.answer_base), BASES)
         if self.language is not None:
+            from cotkit.prompting import read_language  # brings jinja2
+
             read_language(self.language)
         if self.where is not None and not self.where.partition("=")[1]:
             raise UsageError(f"cannot read where={self.where!r}", hint="where='COLUMN=VALUE'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ class AutoCot:
     seed: int = 0
     """Of the draw of questions."""
     name: str = field(default="auto-cot", init=False)
+    _is_allowed: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse values out of range.
@@ -46,16 +48,16 @@ class AutoCot:
     @property
     def version(self) -> str:
         """Version of the choice, the benchmark's, and the parameters."""
-        return f"1-{_load(self.bench).version}-k{self.k}-seed{self.seed}"
+        return f"1-{self._source().version}-k{self.k}-seed{self.seed}"
 
     @property
     def answer_kind(self) -> AnswerKind:
         """The benchmark's."""
-        return _load(self.bench).answer_kind
+        return self._source().answer_kind
 
     def problems(self) -> Sequence[Problem]:
         """Return up to three questions of each cluster, each with the number of its cluster."""
-        bench = _load(self.bench)
+        bench = self._source()
         pool = draw_order(bench.exemplar_pool(), self.seed)[:_MAX_POOL]
         pool = pool or draw_order(bench.problems(), self.seed)[-LAST_DRAWN * self.k :]
         short = [p for p in pool if len(p.question.text.split()) <= _MAX_WORDS] or pool
@@ -69,9 +71,23 @@ class AutoCot:
         """Return nothing: the strategy that is run on it shows no exemplars."""
         return ()
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether the benchmark runs Python code of its own."""
+        return bool(getattr(_load(self.bench), "runs_code", False))
+
+    def allow_code(self) -> AutoCot:
+        """Return the same, free to run it."""
+        allowed = copy.copy(self)
+        object.__setattr__(allowed, "_is_allowed", True)
+        return allowed
+
+    def _source(self):  # noqa: ANN202 - a Benchmark
+        return _load(self.bench, allowed=self._is_allowed)
+
 
 @functools.lru_cache(maxsize=4)
-def _load(bench: str):  # noqa: ANN202 - a Benchmark
-    from cotkit.benchmarks import load_benchmark
+def _load(bench: str, *, allowed: bool = False):  # noqa: ANN202 - a Benchmark
+    from cotkit.benchmarks import allow_code, load_benchmark
 
-    return load_benchmark(parse_spec(bench))
+    return allow_code(load_benchmark(parse_spec(bench)), allowed=allowed)

@@ -21,7 +21,7 @@ from cotkit.run import RunSpec
 from cotkit.run.judge import judge_spec
 
 _WALLED = frozenset({"auto", "bwrap", "kernel"})
-_CODE_BENCHMARKS = frozenset({"lm-eval", "inspect"})
+_CODE_BENCHMARKS = frozenset({"auto-cot", "inspect", "lm-eval"})
 """Those that may run Python code which their name leads to."""
 _URL = re.compile(r"\w+://[^\s\"'<>\\]+")
 TRUST_CODE = "--trust-code"

@@ -31,7 +31,7 @@ from cotkit.analysis.scale.values import BiasBySize, RunOrigin, Scale
 from cotkit.analysis.trends import measure_trends, trend_sentence
 from cotkit.analysis.values import Aside, Bias, BiasChange, Criteria
 from cotkit.backends._hosted.addresses import foreign_address
-from cotkit.benchmarks import load_benchmark
+from cotkit.benchmarks import allow_code, load_benchmark
 from cotkit.errors import InterruptedRunError, UnknownNameError, UsageError
 from cotkit.events import Event, RunStarted, Said
 from cotkit.identity import backend_key
@@ -267,10 +267,15 @@ def make_jobs(
     Raises:
         CotkitError: a name, a size or a loss that does not fit.
     """
+
+    def limit_free(draw: RunSpec, bench: Benchmark) -> RunSpec:
+        n_problems = len(allow_code(bench, allowed=spec.run_unsafe_code).problems())
+        return replace(draw, limit=min(FREE_LIMIT, n_problems))
+
     jobs = [
         replace(
             make_job(
-                replace(draw, limit=min(FREE_LIMIT, len(bench[1].problems()))) if is_free else draw,
+                limit_free(draw, bench[1]) if is_free else draw,
                 model,
                 bench,
                 options,
