@@ -1073,7 +1073,8 @@ def test_a_control_group_limits_what_is_free(
         path = tmp_path / "groups" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{content}\n")
-        statistics = "anon 470\ninactive_file 30\ntotal_inactive_file 30\n"
+        statistics = "anon 200\ninactive_file 300\nfile_mapped 270\n"
+        statistics += "total_inactive_file 300\ntotal_mapped_file 270\n"
         (path.parent / "memory.stat").write_text(statistics)
     (tmp_path / "cgroup").write_text(f"{group}\n")
     monkeypatch.setattr(forward, "_GROUPS_FILE", tmp_path / "cgroup")

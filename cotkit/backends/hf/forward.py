@@ -247,7 +247,7 @@ def _free_bytes(network: Network) -> int:
 def _free_bytes_of_groups() -> Iterator[int]:
     """Yield the free memory of this process's control group and of those around it.
 
-    Pages of files that are not in use count as free, for the kernel gives them back when asked.
+    Pages of files that are neither mapped nor in use count as free: the kernel gives them back.
     """
     try:
         lines = _GROUPS_FILE.read_text().splitlines()
@@ -255,10 +255,12 @@ def _free_bytes_of_groups() -> Iterator[int]:
         return
     for _, controllers, path in (line.split(":", 2) for line in lines):
         if controllers == "":  # version 2
-            root, names = _GROUPS_FOLDER, ("memory.max", "memory.current", "inactive_file")
+            root, cached = _GROUPS_FOLDER, ("inactive_file", "file_mapped")
+            names = "memory.max", "memory.current", cached
         elif "memory" in controllers.split(","):
             root = _GROUPS_FOLDER / "memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            cached = "total_inactive_file", "total_mapped_file"
+            names = "memory.limit_in_bytes", "memory.usage_in_bytes", cached
         else:
             continue
         group = root / path.removeprefix("/")
@@ -267,14 +269,15 @@ def _free_bytes_of_groups() -> Iterator[int]:
                 yield free
 
 
-def _free_bytes_of(group: Path, limit: str, usage: str, inactive: str) -> int | None:
+def _free_bytes_of(group: Path, limit: str, usage: str, cached: tuple[str, str]) -> int | None:
     """Return the free memory of a control group; None: it has no limit, or is not seen here."""
     try:
         most = (group / limit).read_text().strip()
         if most == "max":
             return None
         lines = (group / "memory.stat").read_text().splitlines()
-        cached = next((line.split()[1] for line in lines if line.startswith(f"{inactive} ")), "0")
-        return int(most) - int((group / usage).read_text()) + int(cached)
+        counts = {name: int(count) for name, count in (line.split() for line in lines)}
+        inactive, mapped = (counts.get(name, 0) for name in cached)
+        return int(most) - int((group / usage).read_text()) + max(0, inactive - mapped)
     except OSError:
         return None
