@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 torch = pytest.importorskip("torch", reason="the hf extra is not installed")
-pytest.importorskip("transformers", reason="the hf extra is not installed")
+transformers = pytest.importorskip("transformers", reason="the hf extra is not installed")
 
 from transformers import (  # noqa: E402 - after the skips
     AutoConfig,
@@ -735,6 +736,8 @@ def test_other_kinds_of_model_are_exact_or_run_one_row_at_a_time(
     backend = float32(model=str(folder), notify=told.append)
     got = run(backend, [ask(prompt, most(8)) for prompt in prompts])
     assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, prompts, 8), why
+    if kind == "mamba" and Version(transformers.__version__) < Version("5.14"):
+        n_told = 2  # its state lies elsewhere there
     assert len(told) == n_told, told
     assert "one row at a time" in told[-1] or n_told == 1
 

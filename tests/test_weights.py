@@ -497,6 +497,20 @@ def test_a_forged_manifest_does_not_make_other_weights_the_same(tmp_path: Path) 
     assert model_folder.identify_folder(again) == before, "made anew"
 
 
+def test_int8_of_an_earlier_layout_is_made_anew(tmp_path: Path) -> None:
+    path = write_llama(tmp_path / "mine.gguf")
+    folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "int8")
+    manifest = model_folder.read_manifest(folder)
+    assert manifest is not None
+    (folder / "of the earlier one").touch()
+    assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "int8") == folder
+    assert (folder / "of the earlier one").exists()
+    model_folder.write_manifest(folder, replace(manifest, converter_version=1))
+    assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "int8") == folder
+    assert not (folder / "of the earlier one").exists()
+    assert model_folder.read_manifest(folder) == manifest
+
+
 def test_what_is_forgotten_of_a_folder_is_found_out_again(tmp_path: Path) -> None:
     path = write_llama(tmp_path / "mine.gguf")
     folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")

@@ -22,7 +22,7 @@ from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
 from cotkit.models.content import file_hash, remember_hash
 from cotkit.models.folder import WEIGHTS_NAME, check_folder
-from cotkit.models.weights import BYTES_EACH, read_tensors
+from cotkit.models.weights import BYTES_EACH, INT8_LAYOUT, read_tensors
 from cotkit.paths import resource
 from cotkit.types import Notify
 
@@ -104,7 +104,7 @@ def ensure_gguf(path: Path, *, notify: Notify, choose_dtype: Callable[[int], str
     source = {"file": path.name, "gguf_sha256": digest}
 
     def build(part: Path) -> None:
-        _write_manifest(part, source, gguf.convert(path, part, notify, dtype))
+        _write_manifest(part, source, gguf.convert(path, part, notify, dtype), dtype)
 
     return cache.build_once(target, build, notify)
 
@@ -132,7 +132,7 @@ def _build_embedded(name: str, source: DownloadSource, dtype: str, notify: Notif
         else:
             _fetch_file(name, source, file, dtype, notify)
             conversion = gguf.convert(file, part, notify, dtype)
-        _write_manifest(part, origin, conversion)
+        _write_manifest(part, origin, conversion, dtype)
 
     return cache.build_once(cache.cache_place(name, dtype), build, notify)
 
@@ -192,11 +192,11 @@ def _reformat(exact: Path, folder: Path, dtype: str, notify: Notify) -> gguf.Con
 
 
 def _write_manifest(
-    folder: Path, source: Mapping[str, object], conversion: gguf.Conversion
+    folder: Path, source: Mapping[str, object], conversion: gguf.Conversion, dtype: str
 ) -> None:
     manifest = model_folder.Manifest(
         source=source,
-        converter_version=gguf.CONVERTER_VERSION,
+        converter_version=INT8_LAYOUT if dtype == "int8" else gguf.CONVERTER_VERSION,
         n_params=conversion.n_params,
         files=conversion.hashes,
         sizes={name: (folder / name).stat().st_size for name in conversion.hashes},

@@ -266,7 +266,7 @@ class Manifest:
     source: Mapping[str, object]
     """Where the weights came from: packages or a file, and the SHA-256 of the GGUF."""
     converter_version: int
-    """``gguf.CONVERTER_VERSION`` when it was made."""
+    """``gguf.CONVERTER_VERSION`` when it was made; of int8 ``weights.INT8_LAYOUT``."""
     n_params: int
     """Numbers stored in the weights."""
     files: Mapping[str, str]

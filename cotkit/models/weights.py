@@ -28,6 +28,9 @@ BYTES_EACH: Mapping[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "i
 """Number format of weights -> bytes on disk for each of them; int8, which keeps embeddings in
 float32, and a head that is tied to them apart: about."""
 
+INT8_LAYOUT = 2
+"""Version of what int8 stores: from 2 on a head that is tied to the embedding, too."""
+
 _KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int8": "F32"}
 _SIZES = {"F32": 4, "BF16": 2, "F16": 2, "I8": 1}
 _Entry = tuple[str, tuple[int, ...]]  # the kind of a tensor's numbers, its shape
