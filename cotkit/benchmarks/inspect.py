@@ -98,6 +98,10 @@ class InspectTask:
         return ()
 
 
+Inspect = InspectTask
+"""By the name of this file, for the registry; a backend has the same name."""
+
+
 def open_task(spec: Spec) -> InspectTask:
     """Return the task that a spec names; nothing is run yet.
 

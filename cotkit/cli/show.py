@@ -247,14 +247,13 @@ def bench_card(
     from cotkit.cli.output import print_text
     from cotkit.errors import UsageError
     from cotkit.paths import resource
-    from cotkit.registry import entries, is_data_file, load_class, parse_spec
+    from cotkit.registry import is_data_file, load_class, parse_spec
 
     name = parse_spec(spec).name  # with a task or parameters, too: bigbench:emoji_movie
     if name in named_sets():
         print_text(write_card(name), raw=False)
         return
-    own = {entry.name for entry in entries("benchmark") if entry.origin == "cotkit"}
-    if is_data_file(name) or (name not in own and load_class("benchmark", name)):
+    if is_data_file(name) or load_class("benchmark", name).__module__.partition(".")[0] != "cotkit":
         raise UsageError(f"{name} is not one of cotkit's own: it has no card")
     card = resource(f"benchmarks/{name.replace('_', '-')}/card.md").read_text("utf-8")
     print_text(card.removesuffix("\n"), raw=False)
