@@ -301,7 +301,7 @@ def test_the_demo_shows_an_answer_and_a_chain_without_any_model() -> None:
     assert done.exit_code == 0, done.output
     head, _, chain = done.stdout.partition("where the two disagree:")
     assert head.startswith("cot ")
-    assert "24 of 1,000 problems" in head
+    assert "24 of 150 problems" in head
     assert "note:" not in head
     gold = re.search(r"the right answer: (\S+)", chain)
     assert gold is not None

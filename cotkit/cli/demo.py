@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-MODEL = "pocket-57k"
-BENCH = "arithmetic:steps=4,digits=1,operators=+-"
-RECORDED = "benchmarks/arithmetic/demo.jsonl"
+MODEL = "qwen2.5-coder-1.5b"
+BENCH = "gsm-mini"
+RECORDED = "benchmarks/gsm-mini/demo.jsonl"
 ARM, CONTROL = "cot", "few-shot"
 
 
 def demo() -> None:
     """Read a recorded run again, print its answer and one chain of thought; needs no model.
 
-    Two arms of pocket-57k, a model that comes with cotkit, on 24 problems of four steps.
+    Two arms of the default model (1.5 billion parameters, bfloat16, on a CPU) on 24 word problems.
 
     Examples:
 
@@ -40,7 +40,7 @@ def demo() -> None:
         source=f"{MODEL}, recorded",
         on_row=lambda row: rows.update({(row.arm, row.problem_id): row}),
     )
-    command = f"cotkit compare --model {MODEL} --strategy {ARM} --bench '{BENCH}' --limit 24"
+    command = f"cotkit compare --model {MODEL} --strategy {ARM} --bench {BENCH} --limit 24"
     hints = (
         f"the same, asked of the model itself (pip install 'cotkit[hf]'): {command}",
         "what a word means: cotkit explain WORD; more: cotkit compare --help",
