@@ -76,9 +76,13 @@ def mean_interval(
     parts = list(zip(weights, gains, intervals, strict=True))
     mean = math.fsum(w * gain for w, gain, _ in parts)
     return Interval(
-        low=max(-1.0, mean - math.hypot(*(w * (gain - of.low) for w, gain, of in parts))),
-        high=min(1.0, mean + math.hypot(*(w * (of.high - gain) for w, gain, of in parts))),
-        level=min(of.level for of in intervals),
+        low=max(
+            -1.0, mean - math.hypot(*(w * (gain - interval.low) for w, gain, interval in parts))
+        ),
+        high=min(
+            1.0, mean + math.hypot(*(w * (interval.high - gain) for w, gain, interval in parts))
+        ),
+        level=min(interval.level for interval in intervals),
     )
 
 
