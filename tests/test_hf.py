@@ -64,6 +64,7 @@ from cotkit.strategies.cot import Cot  # noqa: E402
 from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
 from tests.tiny_model import CHAT_TEMPLATE, END, Kind, build_tiny_model  # noqa: E402
 
+IS_OLD = Version(transformers.__version__) < Version("5.14")
 SHARED = "Example one: two apples. Example two: héllo, three pears.\n"
 ENDINGS = ("Q: x", "Q: how many apples do Ann, Ben and Carla have? A:", "é", "Q: x", "one plus two")
 
@@ -736,7 +737,7 @@ def test_other_kinds_of_model_are_exact_or_run_one_row_at_a_time(
     backend = float32(model=str(folder), notify=told.append)
     got = run(backend, [ask(prompt, most(8)) for prompt in prompts])
     assert [(c.text, c.n_generated_tokens) for c in got] == reference(folder, prompts, 8), why
-    if kind == "mamba" and Version(transformers.__version__) < Version("5.14"):
+    if kind == "mamba" and IS_OLD:
         n_told = 2  # its state lies elsewhere there
     assert len(told) == n_told, told
     assert "one row at a time" in told[-1] or n_told == 1
@@ -1025,6 +1026,7 @@ def test_a_placement_says_its_device_map(
     assert model.dtype == getattr(torch, placement.dtype)
 
 
+@pytest.mark.skipif(IS_OLD, reason="this transformers has no autocast for the meta device")
 @pytest.mark.parametrize("kind", ["llama", "gemma3"])
 def test_a_packed_step_reads_nothing_back_from_its_device(
     models: dict[str, Path], kind: str
