@@ -3,8 +3,8 @@
     python -m perf.families [FAMILY ...]        # prints the table of docs/local.md
 
 Greedy logits of every step are compared with those of transformers' own loop, one prompt at a time,
-on prompts that share a beginning; "speed-up" is wall time one by one over wall time together, for
-models so small that it says how many steps are saved, not what a large model gains.
+on prompts that share a beginning; "speed-up" is processor time one by one over that together, on
+one thread, for models so small that it says how many steps are saved, not what a large one gains.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class FamilyResult:
     same_texts: bool
     """Whether all greedy texts are those of transformers' own loop."""
     speed_up: float
-    """Wall time one by one over wall time together."""
+    """Processor time one by one over that together, on one thread."""
 
 
 def build(family: str, folder: Path) -> Path:
@@ -231,9 +231,9 @@ def _run(backend: Hf, *, warm: bool) -> tuple[list[str], dict[str, list[torch.Te
     async def work() -> tuple[list[tuple[Completion, ...]], str, float]:
         if warm:
             await backend.generate(_request("warm", 1))
-        begin = time.perf_counter()
+        begin = time.process_time()
         answers = await asyncio.gather(*(backend.generate(_request(p, N_TOKENS)) for p in PROMPTS))
-        seconds = time.perf_counter() - begin
+        seconds = time.process_time() - begin
         engine: Any = backend._engine  # noqa: SLF001 - what it decided at load
         mode = engine._scheduler._network.mode  # noqa: SLF001
         await backend.close()

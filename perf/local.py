@@ -2,11 +2,15 @@
 
     python -m perf.local [--model M] [--problems N] [--max-tokens N] [--dtype D] [--peers FOLDER]
     python -m perf.local --device cuda --dtype bfloat16 --problems 128 --batches 32,128
+    python -m perf.local --rows openvino-genai,servers --servers llama.cpp --peers F --no-scaling
 
 Each is a process of its own; processor seconds are those of the whole process, start-up and loading
-included, and so is the most memory (not a GPU's). "Work" leaves start-up and loading out: processor
-seconds on a CPU, wall time on a GPU. ``--peers`` also runs lm-eval and Inspect, each installed into
-a virtual environment in that folder at the first call.
+included, and so is the most memory (not a GPU's); disk is what a model's files take. "Work" leaves
+start-up and loading out: processor seconds on a CPU, wall time on a GPU and of servers. ``--peers``
+also runs lm-eval, Inspect and OpenVINO GenAI, each installed into a virtual environment in that
+folder at the first call; ``--rows`` names those that run beside cotkit. OpenVINO GenAI and
+llama.cpp run the 4-bit file as it is, cotkit its numbers in ``--dtype``. On a busy machine set
+OMP_NUM_THREADS=1: threads that wait for each other burn processor time.
 """
 
 from __future__ import annotations
@@ -22,12 +26,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cotkit.models.fetch import ensure_model
+from cotkit.models.fetch import ensure_file, ensure_model
 from perf.hosted_peers import INSPECT_TASK, LM_EVAL_TASK
 from perf.local_work import requests
 
 TORCH = "torch==2.13.0"
 PEERS = {"lm-eval": "lm-eval[hf]", "inspect": "inspect-ai"}
+ROWS = ("generate", "continuous", "servers", *PEERS, "openvino-genai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,13 @@ def ours(kind: str, **settings: object) -> Process:
     return measured([sys.executable, "-m", "perf.local_work", kind, json.dumps(settings)])
 
 
-def line(name: str, n: int, done: Process, needed: float | None) -> None:
+def disk_mb(*paths: Path) -> float:
+    """Return what files, and the files of folders, take on disk."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def line(name: str, n: int, done: Process, needed: float | None, disk: float = 0.0) -> None:
     """Print one row: problems per second, tokens computed against those necessary, memory."""
     tokens = f"{'not told':>27}"
     if needed and "prefill" in done.told:
@@ -74,31 +85,61 @@ def line(name: str, n: int, done: Process, needed: float | None) -> None:
     print(
         f"{name:26} {done.wall_s:8.1f} {done.cpu_s:8.1f} {n / done.cpu_s:9.2f} "
         f"{work:>8} {tokens}"
-        f" {done.peak_mb:8,.0f}",
+        f" {done.peak_mb:8,.0f} {f'{disk:8,.0f}' if disk else '':>8}",
         flush=True,
     )
+
+
+def install(folder: Path, *packages: str) -> Path:
+    """Return the programs of a virtual environment; make it at the first call."""
+    if not (folder / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(folder / "bin" / "pip"), "install", "-q", *packages], check=True)
+    return folder / "bin"
+
+
+def write_prompts(path: Path, n: int, max_tokens: int) -> None:
+    """Write the prompts, and a gold that nothing is compared with."""
+    asked = requests(n, max_tokens)
+    lines = [json.dumps({"prompt": one.messages[0].content, "answer": "0"}) for one in asked]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def openvino(folder: Path, given: argparse.Namespace, needed: float) -> None:
+    """Run OpenVINO GenAI on the file of an embedded model."""
+    binaries, file = install(folder / "openvino-genai", "openvino-genai"), gguf_file(given.model)
+    prompts = Path(tempfile.mkdtemp()) / "prompts.jsonl"
+    write_prompts(prompts, given.problems, given.max_tokens)
+    threads = os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    script = Path(__file__).with_name("local_openvino.py")
+    numbers = str(given.max_tokens), str(threads)
+    done = measured([str(binaries / "python"), str(script), str(file), str(prompts), *numbers])
+    line("openvino-genai, 4-bit", given.problems, done, needed, disk_mb(file))
+
+
+def gguf_file(model: str) -> Path:
+    """Return a model's file: one that was named, or an embedded model's."""
+    return Path(model) if model.endswith(".gguf") else ensure_file(model, notify=print)
 
 
 def peers(given: argparse.Namespace, needed: float) -> None:
     """Run lm-eval and Inspect on the same prompts."""
     folder: Path = given.peers.resolve()
     n, max_tokens = given.problems, given.max_tokens
+    if "openvino-genai" in given.rows:
+        openvino(folder, given, needed)
+    if not set(PEERS) & set(given.rows):
+        return
     weights = str(ensure_model(given.model, notify=print))
     work = Path(tempfile.mkdtemp())
     prompts = work / "prompts.jsonl"
-    asked = requests(n, max_tokens)
-    lines = [json.dumps({"prompt": one.messages[0].content, "answer": "0"}) for one in asked]
-    prompts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_prompts(prompts, n, max_tokens)
     task = LM_EVAL_TASK.format(prompts=prompts).replace("256", str(max_tokens))
     (work / "hosted.yaml").write_text(task, encoding="utf-8")
     task = INSPECT_TASK.format(prompts=str(prompts)).replace("256", str(max_tokens))
     (work / "hosted.py").write_text(task, encoding="utf-8")
-    for name, package in PEERS.items():
-        binaries = folder / name / "bin"
-        if not (binaries / "python").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
-            needs = [package, TORCH, "transformers", "accelerate"]
-            subprocess.run([str(binaries / "pip"), "install", "-q", *needs], check=True)
+    for name in (name for name in PEERS if name in given.rows):
+        binaries = install(folder / name, PEERS[name], TORCH, "transformers", "accelerate")
         for batch in given.batches:
             if name == "lm-eval":
                 command = [
@@ -134,6 +175,7 @@ def main() -> None:
     parser.add_argument("--batches", default="1,8,32", type=_numbers)
     parser.add_argument("--servers", default="", type=str.split, help="e.g. 'llama.cpp vllm'")
     parser.add_argument("--peers", type=Path)
+    parser.add_argument("--rows", default=ROWS, type=lambda text: tuple(text.split(",")))
     parser.add_argument("--no-scaling", action="store_true")
     given = parser.parse_args()
     n, limit = given.problems, given.max_tokens
@@ -142,19 +184,21 @@ def main() -> None:
     print(
         f"{'':26} {'wall s':>8} {'CPU s':>8} {'prob/CPUs':>9} {'work s':>8}"
         f" {'prefill + decode':>20} needed"
-        f" {'peak MB':>8}"
+        f" {'peak MB':>8} {'disk MB':>8}"
     )
     done = ours("cotkit", **where, n=n, max_tokens=limit)
     needed = done.told["needed"] + done.told["decode"]
-    line("cotkit", n, done, needed)
-    for batch in given.batches:
+    line("cotkit", n, done, needed, done.told["disk_mb"])
+    for batch in given.batches if "generate" in given.rows else ():
         other = ours("plain", **where, n=n, max_tokens=limit, batch=batch)
         line(f"padded generate, batch {batch}", n, other, needed)
-    other = ours("paged", **where, n=n, max_tokens=limit)
-    line("continuous batching", n, other, needed)
-    for engine in given.servers:
+    if "continuous" in given.rows:
+        other = ours("paged", **where, n=n, max_tokens=limit)
+        line("continuous batching", n, other, needed)
+    for engine in given.servers if "servers" in given.rows else ():
+        disk = disk_mb(gguf_file(given.model)) if engine == "llama.cpp" else 0.0
         other = ours("served", model=f"{engine}:{given.model}", n=n, max_tokens=limit)
-        line(f"{engine} as a server", n, other, needed)
+        line(f"{engine} as a server", n, other, needed, disk)
     if given.peers is not None:
         peers(given, needed)
     if given.no_scaling:

@@ -21,6 +21,7 @@ from cotkit.backends.hf import Hf
 from cotkit.backends.hf.prefix_tree import common_prefix_length
 from cotkit.backends.serve import Serve
 from cotkit.benchmarks import draw, load_benchmark
+from cotkit.models.cache import cache_place
 from cotkit.prompting import read_exemplars
 from cotkit.registry import parse_spec
 from cotkit.strategies.cot import Cot
@@ -70,7 +71,11 @@ async def cotkit(model: str, dtype: str, device: str, n: int, max_tokens: int) -
     needed = shared + sum(len(text) - shared for text in texts)
     prefill = sum((one.n_prompt_tokens or 0) - one.n_shared_tokens for one in done)
     decode = sum(one.n_generated_tokens or 0 for one in done)
-    return {"seconds": took, "prefill": prefill, "decode": decode, "needed": needed}
+    n_bytes = sum(file.stat().st_size for file in backend._source.folder.iterdir())  # noqa: SLF001
+    file = cache_place(f"{model}.gguf")  # an embedded model's, which stays beside the folder
+    n_bytes += file.stat().st_size if file.is_file() else 0
+    counts = {"prefill": prefill, "decode": decode, "needed": needed}
+    return {"seconds": took, "disk_mb": n_bytes / 1e6, **counts}
 
 
 async def served(model: str, n: int, max_tokens: int) -> dict[str, float]:
