@@ -89,7 +89,7 @@ class InspectTask:
         if not self._is_allowed:
             raise UsageError(
                 f"{self.name} runs the Python code of a task",
-                hint="--confirm-run-unsafe-code runs it, with all that you may do",
+                hint="compare --confirm-run-unsafe-code runs it, with all that you may do",
             )
         return _make_problems(self.task)
 
