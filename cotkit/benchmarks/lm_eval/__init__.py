@@ -159,7 +159,7 @@ class LmEval:
         if not self._is_allowed and place is not None:
             raise UsageError(
                 f"{place.file}:{place.line}:{place.field}: the task runs Python code",
-                hint="compare --confirm-run-unsafe-code has lm-eval run it, with all that you may do",
+                hint="compare --confirm-run-unsafe-code has lm-eval run it, with all you may do",
             )
         return run_task(self.path)
 
