@@ -393,6 +393,7 @@ def _builtin_modules(kind: str) -> dict[str, Path]:
     return {name.replace("_", "-"): path for name, path in modules.items()}
 
 
+@functools.cache
 def _describe_module(name: str, path: Path) -> RegistryEntry:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = (ast.get_docstring(tree) or "").splitlines()

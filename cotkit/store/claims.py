@@ -53,8 +53,9 @@ class Claims:
 
     def release(self, keys: Iterable[str]) -> None:
         """Give up claims on completions that were not made."""
-        statement = "DELETE FROM claim WHERE completion = ? AND claimant = ?"
-        self._db.commit((statement, [(key, self._name) for key in keys]))
+        rows = [(key, self._name) for key in keys]
+        if rows:
+            self._db.commit(("DELETE FROM claim WHERE completion = ? AND claimant = ?", rows))
 
     def ended(self, keys: Collection[str]) -> set[str]:
         """Return the completions that no living claimant is making any more."""
