@@ -14,6 +14,7 @@ import cotkit
 from cotkit.analysis.values import Label
 from cotkit.cli.output import EXIT_CODES, Gate, worst_gate
 from cotkit.errors import UsageError
+from cotkit.workflows.settings import shared_settings
 from tests.test_cli import cotkit as command
 
 QUICK = ["scale", "--models", "simulated/1b,simulated/30b,simulated/300b", "--limit", "10"]
@@ -151,3 +152,22 @@ def test_lm_eval_results_of_a_comparison() -> None:
     assert found["n-samples"]["gsm-mini_cot"] == {"original": 150, "effective": 10}
     assert 0 <= found["results"]["gsm-mini_cot"]["exact_match,flexible"] <= 1
     assert found["higher_is_better"]["gsm-mini_cot"] == {"exact_match": True}
+
+
+def test_a_ladder_says_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    ladder = ["scale", "--models", "simulated/1b,simulated/70b", "--limit", "12"]
+    ended = command(*ladder, "--exemplar-seed", "3", "--format", "json", "--log-dir", str(tmp_path))
+    rows = {row["fact"]: row["value"] for row in json.loads(ended.stdout)["settings"]}
+    assert rows["exemplar seed"] == "3"
+    assert rows["date"] == "1970-01-02"
+    assert rows["arm cot"].startswith("version=1")
+    assert not {"command", "model", "fingerprint"} & rows.keys(), "they are of one model each"
+
+
+def test_what_runs_do_not_share_is_named() -> None:
+    settings = [{"model": "a", "seed": "1", "limit": "9"}, {"model": "b", "limit": "9"}]
+    assert shared_settings(settings) == {
+        "seed": "differs by model (cotkit show run RUN)",
+        "limit": "9",
+    }

@@ -109,7 +109,7 @@ def comparison_document(comparison: Comparison, *, timing: bool = False) -> Docu
                 *_side_tables(c),
                 *([_server_table(c.server)] if c.server else []),
                 *([] if c.decision is None else [_decision_table(c.decision, c.margin)]),
-                *([_settings_table(c.settings)] if c.settings else []),
+                *([settings_table(c.settings)] if c.settings else []),
             )
         ),
         notes=c.notes,
@@ -912,7 +912,8 @@ def _server_table(server: Mapping[str, str]) -> Table:
     return make_table("server", "What the server says of itself", _fact_rows(server))
 
 
-def _settings_table(settings: Mapping[str, str]) -> Table:
+def settings_table(settings: Mapping[str, str]) -> Table:
+    """Return how a run was made, a row for each setting."""
     return make_table("settings", "How it was made", _fact_rows(settings))
 
 

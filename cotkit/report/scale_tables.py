@@ -32,7 +32,11 @@ from cotkit.analysis.scale.values import (
     ThinnedOnset,
 )
 from cotkit.analysis.scale.words import AXIS_WORDS, format_margin, join_words
-from cotkit.report.comparison_tables import left_out_warnings, outcome_warnings
+from cotkit.report.comparison_tables import (
+    left_out_warnings,
+    outcome_warnings,
+    settings_table,
+)
 from cotkit.report.document import (
     UNWALLED,
     Curve,
@@ -148,6 +152,7 @@ def _scale_document(scale: Scale, *, reach: float | None, timing: bool) -> Docum
             _equal_tokens_table(scale.prices),
             _checks_table(scale),
             _runs_table(scale),
+            *([settings_table(origin.settings)] if origin and origin.settings else []),
         ),
         notes=scale.notes,
         warnings=tuple(scale_warnings([scale])),

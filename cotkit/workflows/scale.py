@@ -88,6 +88,7 @@ from cotkit.workflows.ladder_grid import (
     read_grid,
 )
 from cotkit.workflows.plan import SHOWN_RATES, Forecast, forecast_plan
+from cotkit.workflows.settings import run_settings, shared_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -756,6 +757,9 @@ def analyse_jobs(
             if (address := foreign_address(job.info)) is not None
         },
         outcomes=_count_outcomes(jobs, store),
+        settings=shared_settings(
+            [run_settings(store, job.run_id, job.info) for job in first_draw(jobs)]
+        ),
     )
     rng = np.random.default_rng(seed)
     scales = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,20 @@ def run_settings(store: Store, run_id: str, info: BackendInfo) -> dict[str, str]
         **{f"arm {name}": _format_value(_decoding(arm)) for name, arm in arms.items()},
     }
     return {name: value for name, value in settings.items() if value not in {"", "none", "no"}}
+
+
+def shared_settings(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what the runs of a ladder have in common, and the names of what differs.
+
+    Their models and fingerprints are left out, and their commands, which are of one model each.
+    """
+    names = dict.fromkeys(name for each in settings for name in each)
+    values = {name: {each.get(name, "none") for each in settings} for name in names}
+    return {
+        name: found.pop() if len(found) == 1 else "differs by model (cotkit show run RUN)"
+        for name, found in values.items()
+        if name not in {"command", "model", "fingerprint"}
+    }
 
 
 def write_command(spec: RunSpec) -> str:

@@ -366,6 +366,8 @@ class RunOrigin:
     )
     """Arm -> outcome -> how many attempts of all models ended so; an attempt that was never made
     counts as failed."""
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """How the runs were made, name -> value, as far as they have it in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
