@@ -270,6 +270,7 @@ def run_study(name: str, command: Cotkit, monkeypatch: pytest.MonkeyPatch, *more
     monkeypatch.setenv("COTKIT_DATA_DIR", str(data if data.is_dir() else Path.cwd()))
     for variable in ("HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setenv("COTKIT_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("COTKIT_CACHE_DIR", "cache")
     models = ("--models", "simulated/8b,simulated/100b", "--limit", "2")
     return command("run", f"study:{name}", *models, *more)
