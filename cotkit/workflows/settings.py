@@ -59,8 +59,8 @@ def shared_settings(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
     names = dict.fromkeys(name for each in settings for name in each)
     values = {name: {each.get(name, "none") for each in settings} for name in names}
     return {
-        name: found.pop() if len(found) == 1 else "differs by model (cotkit show run RUN)"
-        for name, found in values.items()
+        name: next(iter(texts)) if len(texts) == 1 else "differs by model (cotkit show run RUN)"
+        for name, texts in values.items()
         if name not in {"command", "model", "fingerprint"}
     }
 
