@@ -75,7 +75,7 @@ def draw_exemplars(
         raise UsageError(
             f"{k} exemplars asked, {len(usable)} can be drawn"
             + ("" if bare else " (each needs a rationale)"),
-            hint="--exemplars FILE.jsonl:8, or a strategy without exemplars: zero-shot-cot",
+            hint="--exemplars FILE.jsonl:8, a set of cotkit list exemplars, or zero-shot-cot",
         )
     ranked = sorted(usable, key=lambda key: content_hash("draw-exemplars", [seed, key]))
     if spread:

@@ -232,7 +232,7 @@ def _check_enough(k: int, n: int) -> None:
     if k > n:
         raise UsageError(
             f"{k} exemplars asked, {n} can be drawn (each needs a rationale)",
-            hint="--exemplars FILE.jsonl:8, or a strategy without exemplars: zero-shot-cot",
+            hint="--exemplars FILE.jsonl:8, a set of cotkit list exemplars, or zero-shot-cot",
         )
 
 
@@ -277,7 +277,7 @@ def _unused_problems(
         raise UsageError(
             f"{bench.name} has one split and {len(bench.problems())} problems: {k} cannot be kept "
             "for exemplars",
-            hint=f"--exemplars FILE.jsonl:{k}, or a strategy without exemplars: zero-shot-cot",
+            hint=f"--exemplars FILE.jsonl:{k}, a set of cotkit list exemplars, or zero-shot-cot",
         )
     return unused
 
