@@ -339,10 +339,7 @@ def compare_models(
     from cotkit.workflows.contrasts import compare_models as contrast_sides
     from cotkit.workflows.scale import ScaleOptions
 
-    sides = [
-        side if isinstance(side, Sequence) and not isinstance(side, str) else [side]
-        for side in (model, reference)
-    ]
+    sides = [_as_ladder(model), _as_ladder(reference)]
     models = list(itertools.chain.from_iterable(sides))
     first, second = (LadderSide(name=None, models=(*_resolve_models(side),)) for side in sides)
     result = contrast_sides(
@@ -403,7 +400,7 @@ def measure_spending(
 
     if reach is not None and not 0 < reach <= 1:
         raise UsageError(f"reach={reach:g} is not a solve rate", hint="a fraction: 0.5")
-    ladder = models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
+    ladder = _as_ladder(models)
     strategies = list_specs(strategy)
     spec = _make_spec(
         measure_spending, ladder, options, model=GIVEN_IN_PYTHON, strategies=strategies
@@ -507,6 +504,13 @@ def _resolve_backend(model: object, model_id: str | None = None) -> Backend:
 
 def _resolve_benchmark(bench: str | Benchmark) -> Benchmark:
     return load_benchmark(parse_spec(bench)) if isinstance(bench, str) else bench
+
+
+def _as_ladder(
+    models: str | Backend | Foreign | Sequence[str | Backend | Foreign],
+) -> Sequence[str | Backend | Foreign]:
+    """Return several models as they are, and one as a ladder of one."""
+    return models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
 
 
 def _resolve_models(models: Sequence[str | Backend | Foreign]) -> list[str | Backend]:
