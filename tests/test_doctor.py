@@ -59,9 +59,10 @@ def test_doctor_reports_and_a_report_quotes_it(
     assert [row[2] for row in table[1:]] == ["0 of 3"] * 4
     assert "GB" in lines[start + 5]
     formats = {row[0]: row for row in (re.split(r" {2,}", line) for line in lines[start + 6 :])}
-    assert set(formats) == {"format", "float32", "bfloat16", "int8"}
+    assert set(formats) == {"format", "float32", "bfloat16", "int8", "q4"}
     assert float(formats["float32"][3]) == 0
     assert float(formats["int8"][3]) != 0, "rounding loses or gains something"
+    assert formats["q4"][1:] == ["too small for it"]
 
     compared = cotkit.compare(
         model=str(folder),

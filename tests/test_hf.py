@@ -567,9 +567,10 @@ def test_a_template_that_refuses_is_one_line(tmp_path: Path) -> None:
         ({"batch_size": 0}, UsageError, "below 1"),
         ({"replicas": 0}, UsageError, "below 1"),
         ({"dtype": "int8", "device": "cuda"}, UsageError, "for CPUs"),
+        ({"dtype": "q4", "device": "cuda"}, UsageError, "for CPUs"),
         ({"chat": True}, ModelLoadError, "no chat template"),
     ],
-    ids=["name", "folder", "gguf", "dtype", "batch", "replicas", "int8", "template"],
+    ids=["name", "folder", "gguf", "dtype", "batch", "replicas", "int8", "q4", "template"],
 )
 def test_what_cannot_be_used_is_refused_by_info(
     models: dict[str, Path], params: dict[str, Any], error: type[CotkitError], words: str
@@ -771,23 +772,26 @@ def test_without_an_end_token_texts_run_to_their_limit(tmp_path: Path) -> None:
     assert (got.stop_reason, got.n_generated_tokens) == ("length", 30)
 
 
-def test_int8_reads_prompts_in_small_portions(models: dict[str, Path]) -> None:
+def test_int8_reads_prompts_in_small_portions(tmp_path: Path) -> None:
     """Its activations are float32: those of 512 tokens were 0.2 GB of the default model's peak."""
-    placements = [Placement(device="cpu", dtype=d, spread=False) for d in ("int8", "float32")]
-    networks = [loading.load_network(models["llama"], p, print) for p in placements]
-    assert [network.tokens_at_once for network in networks] == [128, 512]
+    folder = build_tiny_model(tmp_path, inner=64)
+    placements = [Placement(device="cpu", dtype=d, spread=False) for d in ("int8", "q4", "float32")]
+    networks = [loading.load_network(folder, p, print) for p in placements]
+    assert [network.tokens_at_once for network in networks] == [128, 512, 512]
 
 
-def test_int8_is_near_float32(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("dtype", "share"), [("int8", 0.1), ("q4", 0.25)])
+def test_rounded_models_are_near_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, share: float
+) -> None:
     seen = recorded(monkeypatch)
-    exact = run(float32(model=str(models["llama"])), [ask("Q: x", most(1))])
-    rounded = run(
-        Hf(model=str(models["llama"]), dtype="int8", device="cpu"), [ask("Q: x", most(1))]
-    )
+    folder = str(build_tiny_model(tmp_path, inner=64))
+    exact = run(float32(model=folder), [ask("Q: x", most(1))])
+    rounded = run(Hf(model=folder, dtype=dtype, device="cpu"), [ask("Q: x", most(1))])
     assert exact[0].n_generated_tokens == rounded[0].n_generated_tokens == 1
     first, second = seen["Q: x"]
     apart, spread = float((first - second).abs().max()), float(first.max() - first.min())
-    assert 0 < apart < 0.1 * spread
+    assert 0 < apart < share * spread
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from cotkit.errors import ModelLoadError
 from cotkit.events import Event, RunEnded, Said
 from cotkit.models import content, fetch
 from cotkit.models import folder as model_folder
+from cotkit.models.rounding import fits_q4
 from cotkit.paths import resource
 from cotkit.types import Decoding, Message, Request
 from tests import tiny_gguf
@@ -416,13 +417,13 @@ def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file
 
-    from cotkit.backends.hf.loading import Int8Linear
+    from cotkit.backends.hf.rounded_layers import Int8Head, Int8Linear, Q4Linear
 
     path = tmp_path / "mine.gguf"
     tiny_gguf.write(path, architecture, head_apart=architecture == "qwen2")
     folders = {
         dtype: fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _, dtype=dtype: dtype)
-        for dtype in ("float32", "bfloat16", "float16", "int8")
+        for dtype in ("float32", "bfloat16", "float16", "int8", "q4")
     }
     states = {dtype: load_file(folder / WEIGHTS) for dtype, folder in folders.items()}
     for name, value in states["float32"].items():
@@ -430,14 +431,29 @@ def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
             assert torch.equal(states[dtype][name], value.to(getattr(torch, dtype))), name
         if not name.endswith(("_proj.weight", "lm_head.weight")):
             assert torch.equal(states["int8"][name], value), name
+            assert torch.equal(states["q4"][name], value), name
             continue
         layer = torch.nn.Linear(*reversed(value.shape), bias=False)
         layer.weight = torch.nn.Parameter(value)
         rounded = Int8Linear(layer)
+        stem = name.removesuffix("weight")
         assert torch.equal(states["int8"][name], rounded.weight), name
-        assert torch.equal(states["int8"][name.removesuffix("weight") + "scale"], rounded.scale)
+        assert torch.equal(states["int8"][f"{stem}scale"], rounded.scale)
+        if name == "lm_head.weight":
+            head = Int8Head(layer)
+            assert torch.equal(states["q4"][name], head.weight), name
+            assert torch.equal(states["q4"][f"{stem}scale"], head.scale)
+        elif fits_q4(*value.shape):
+            fours = Q4Linear(layer)
+            assert torch.equal(states["q4"][name], fours.weight), name
+            assert torch.equal(states["q4"][f"{stem}scale_and_zero"], fours.scale_and_zero)
+        else:
+            assert torch.equal(states["q4"][name], value), name
+    n_fours = sum(name.endswith("scale_and_zero") for name in states["q4"])
+    assert 0 < n_fours < sum(name.endswith("_proj.weight") for name in states["q4"])
     is_tied = "lm_head.weight" not in states["float32"]
-    assert "lm_head.weight" in states["int8"], "of a tied one, too: what is read is small"
+    for dtype in ("int8", "q4"):
+        assert "lm_head.weight" in states[dtype], "of a tied one, too: what is read is small"
     assert is_tied is (architecture != "qwen2")
     identities = {str(model_folder.identify_folder(folder)) for folder in folders.values()}
     assert len(identities) == 1, "the same weights, whatever they are stored in"
@@ -460,8 +476,9 @@ def test_a_folder_in_another_format_is_made_of_one_in_float32_without_the_file(
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "gemma3"])
-def test_int8_that_is_stored_answers_as_int8_that_is_made_at_loading(
-    tmp_path: Path, architecture: str
+@pytest.mark.parametrize("rounded", ["int8", "q4"])
+def test_what_is_stored_rounded_answers_as_what_is_rounded_at_loading(
+    tmp_path: Path, architecture: str, rounded: str
 ) -> None:
     torch = pytest.importorskip("torch")
     from cotkit.backends.hf.forward import make_context
@@ -470,9 +487,9 @@ def test_int8_that_is_stored_answers_as_int8_that_is_made_at_loading(
 
     path = tmp_path / "mine.gguf"
     tiny_gguf.write(path, architecture, head_apart=architecture == "qwen2")
-    placement = choose_placement("cpu", "int8", None)
+    placement = choose_placement("cpu", rounded, None)
     logits: list[object] = []
-    for dtype in ("float32", "int8"):
+    for dtype in ("float32", rounded):
         folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _, dtype=dtype: dtype)
         network = load_network(folder, placement, print)
         context = make_context(network)
@@ -497,16 +514,17 @@ def test_a_forged_manifest_does_not_make_other_weights_the_same(tmp_path: Path) 
     assert model_folder.identify_folder(again) == before, "made anew"
 
 
-def test_int8_of_an_earlier_layout_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["int8", "q4"])
+def test_rounded_weights_of_an_earlier_layout_are_made_anew(tmp_path: Path, dtype: str) -> None:
     path = write_llama(tmp_path / "mine.gguf")
-    folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "int8")
+    folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: dtype)
     manifest = model_folder.read_manifest(folder)
     assert manifest is not None
     (folder / "of the earlier one").touch()
-    assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "int8") == folder
+    assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: dtype) == folder
     assert (folder / "of the earlier one").exists()
-    model_folder.write_manifest(folder, replace(manifest, converter_version=1))
-    assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "int8") == folder
+    model_folder.write_manifest(folder, replace(manifest, converter_version=0))
+    assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: dtype) == folder
     assert not (folder / "of the earlier one").exists()
     assert model_folder.read_manifest(folder) == manifest
 

@@ -49,14 +49,18 @@ def build_tiny_model(
     has_bos: bool = False,
     has_tokenizer: bool = True,
     context_tokens: int = 2048,
+    inner: int = 48,
     seed: int = 0,
 ) -> Path:
-    """Write config, weights and tokenizer; returns the folder (created if need be)."""
+    """Write config, weights and tokenizer; returns the folder (created if need be).
+
+    Of its layers q4 fits those of ``inner`` rows if they are a multiple of 64.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if has_tokenizer:
         _tokenizer(chat_template, has_pad=has_pad, has_bos=has_bos).save_pretrained(folder)
     torch.manual_seed(seed)
-    model = _model(kind, context_tokens)
+    model = _model(kind, context_tokens, inner)
     model.generation_config = GenerationConfig(eos_token_id=END)
     model.save_pretrained(folder)
     return folder
@@ -87,11 +91,11 @@ def _tokenizer(
     return made
 
 
-def _model(kind: Kind, context_tokens: int) -> PreTrainedModel:
+def _model(kind: Kind, context_tokens: int, inner: int) -> PreTrainedModel:
     common: dict[str, Any] = {
         "vocab_size": 260,
         "hidden_size": 32,
-        "intermediate_size": 48,
+        "intermediate_size": inner,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cotkit.errors import UsageError
+from cotkit.errors import ModelLoadError, UsageError
+from cotkit.models.rounding import LAYOUTS
 from cotkit.run.spec import DEFAULT_BENCH
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def doctor(
     model: str = typer.Option("smollm2-135m", "--model", "-m", help="A local model."),
     problems: int = typer.Option(16, "--problems", "--limit", help="How many to ask."),
     bench: str = typer.Option(DEFAULT_BENCH, "--bench", "--tasks", help="Where they come from."),
-    dtype: str = typer.Option("auto", "--dtype", help="float32, bfloat16, float16, int8."),
+    dtype: str = typer.Option("auto", "--dtype", help="float32, bfloat16, float16, int8, q4."),
     device: str = typer.Option("auto", "--device", help="cpu, cuda, cuda:1, mps ..."),
     max_tokens: int = typer.Option(128, "--max-tokens", help="Token limit of an answer."),
     model_args: str = typer.Option("", "--model-args", "-M", help="key=value,key=value."),
@@ -181,7 +182,7 @@ def _compare_formats(
     import asyncio
 
     on_cpu = _load_local(model, model_args, params).info.settings["device"] == "cpu"
-    others = dict.fromkeys((own, "bfloat16", *(("int8",) if on_cpu else ())))
+    others = dict.fromkeys((own, "bfloat16", *(LAYOUTS if on_cpu else ())))
     rows: list[tuple[str, ...]] = [
         ("format", "right", "answers unlike float32's", "lost, nats a token", "tokens/s")
     ]
@@ -189,7 +190,13 @@ def _compare_formats(
     reference_logprobs: list[float] = []
     for dtype in ("float32", *(name for name in others if name != "float32")):
         backend = _load_local(model, model_args, {**params, "dtype": dtype})
-        run, logprobs = asyncio.run(_run_against(backend, requests, reference))
+        try:
+            run, logprobs = asyncio.run(_run_against(backend, requests, reference))
+        except ModelLoadError:
+            if dtype != "q4":
+                raise
+            rows.append((dtype, "too small for it", "", "", ""))
+            continue
         if reference is None:
             reference, reference_logprobs = run, logprobs
         losses = [a - b for a, b in zip(reference_logprobs, logprobs, strict=True)]

@@ -286,7 +286,7 @@ def read_specs(
         None, "--device", help="cpu, cuda, cuda:1, mps ... (default: auto)."
     ),
     dtype: str | None = typer.Option(
-        None, "--dtype", help="float32, bfloat16, float16, int8 (default: auto)."
+        None, "--dtype", help="float32, bfloat16, float16; on CPUs int8, q4 (default: auto)."
     ),
     replicas: str | None = typer.Option(
         None,

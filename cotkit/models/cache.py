@@ -18,7 +18,8 @@ from cotkit import paths
 from cotkit.errors import MissingDataError, ModelLoadError, UnknownNameError
 from cotkit.models import folder as model_folder
 from cotkit.models.content import remember_hash, remember_weights, weights_of
-from cotkit.models.weights import BYTES_EACH, INT8_LAYOUT
+from cotkit.models.rounding import LAYOUTS
+from cotkit.models.weights import BYTES_EACH
 from cotkit.types import Notify
 
 
@@ -36,7 +37,7 @@ def is_complete(folder: Path) -> bool:
     """Return whether a model lies there whole, each file as long as when it was made.
 
     One in another format than float32 is removed, to be made again, if nothing here remembers which
-    weights it was made of (its manifest is no proof), and so is int8 of an earlier layout.
+    weights it was made of (its manifest is no proof), and so is a rounded one of an earlier layout.
 
     Raises:
         ModelLoadError: something lies there that is damaged or that cotkit did not make.
@@ -49,7 +50,8 @@ def is_complete(folder: Path) -> bool:
             f"{folder / model_folder.MANIFEST_NAME} is missing",
             hint=f"delete {folder} and fetch the model again",
         )
-    is_old = folder.name.endswith("-int8") and manifest.converter_version < INT8_LAYOUT
+    layout = LAYOUTS.get(folder.name.rpartition("-")[2], 0)
+    is_old = manifest.converter_version < layout
     is_known = weights_of(model_folder.fingerprint_of(manifest.files)) == manifest.fingerprint
     if is_known and not is_old:
         return True

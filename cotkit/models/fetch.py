@@ -22,7 +22,8 @@ from cotkit.models.cache import format_bytes, require_space
 from cotkit.models.catalogue import CatalogueEntry, DownloadSource, PackagePart
 from cotkit.models.content import file_hash, remember_hash
 from cotkit.models.folder import WEIGHTS_NAME, check_folder
-from cotkit.models.weights import BYTES_EACH, INT8_LAYOUT, read_tensors
+from cotkit.models.rounding import LAYOUTS
+from cotkit.models.weights import BYTES_EACH, read_tensors
 from cotkit.paths import resource
 from cotkit.types import Notify
 
@@ -196,7 +197,7 @@ def _write_manifest(
 ) -> None:
     manifest = model_folder.Manifest(
         source=source,
-        converter_version=INT8_LAYOUT if dtype == "int8" else gguf.CONVERTER_VERSION,
+        converter_version=LAYOUTS.get(dtype, gguf.CONVERTER_VERSION),
         n_params=conversion.n_params,
         files=conversion.hashes,
         sizes={name: (folder / name).stat().st_size for name in conversion.hashes},

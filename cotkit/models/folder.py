@@ -18,6 +18,7 @@ from cotkit.errors import BadInputError, ModelLoadError, UnknownNameError
 from cotkit.identity import content_hash
 from cotkit.inputs import first_line, read_object
 from cotkit.models.content import commit_of, file_hash, hash_snapshot, hashes_of_commit, weights_of
+from cotkit.models.rounding import INT8, Q4
 from cotkit.models.weights import count_parameters, read_header
 from cotkit.types import Notify, say_nothing
 
@@ -179,14 +180,13 @@ def n_params(folder: Path) -> int | None:
     return count_parameters(_read_headers(folder), _read_object(folder / "config.json"))
 
 
-def holds_int8(folder: Path) -> bool:
-    """Return whether cotkit stored the folder's linear layers in int8."""
-    path = folder / WEIGHTS_NAME
-    return read_manifest(folder) is not None and any(
-        name.endswith(".scale") and name.removesuffix("scale") + "weight" in header
-        for header in [read_header(path)]
-        for name in header
-    )
+def stored_rounding(folder: Path) -> str | None:
+    """Return the format in which cotkit stored the folder's linear layers rounded; None: exact."""
+    if read_manifest(folder) is None:
+        return None
+    names = {name.rpartition(".")[2] for name in read_header(folder / WEIGHTS_NAME)}
+    rounded = ((dtype, scale) for dtype, scale in (("q4", Q4), ("int8", INT8)))
+    return next((dtype for dtype, way in rounded if way.scale_name in names), None)
 
 
 def _read_headers(folder: Path) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class Manifest:
     source: Mapping[str, object]
     """Where the weights came from: packages or a file, and the SHA-256 of the GGUF."""
     converter_version: int
-    """``gguf.CONVERTER_VERSION`` when it was made; of int8 ``weights.INT8_LAYOUT``."""
+    """``gguf.CONVERTER_VERSION`` when it was made; of what is rounded ``rounding.LAYOUTS``."""
     n_params: int
     """Numbers stored in the weights."""
     files: Mapping[str, str]

@@ -13,27 +13,35 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, cast
 
 from cotkit.errors import BadInputError, Location, ModelLoadError
 from cotkit.inputs import first_line, parse_object
+from cotkit.models.rounding import (
+    INT8,
+    INT8_HEAD,
+    LAYOUTS,
+    NOTHING_FITS_Q4,
+    Q4,
+    Entry,
+    Float32Array,
+    Rounding,
+    fits_q4,
+    to_bfloat16,
+)
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-Float32Array: TypeAlias = "npt.NDArray[np.float32]"
-
-BYTES_EACH: Mapping[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1.7}
-"""Number format of weights -> bytes on disk for each of them; int8, which keeps embeddings in
+BYTES_EACH: Mapping[str, float] = {
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+    "int8": 1.7,
+    "q4": 1.4,
+}
+"""Number format of weights -> bytes on disk for each of them; int8 and q4, which keep embeddings in
 float32, and a head that is tied to them apart: about."""
 
-INT8_LAYOUT = 2
-"""Version of what int8 stores: from 2 on a head that is tied to the embedding, too."""
-
-_KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int8": "F32"}
-_SIZES = {"F32": 4, "BF16": 2, "F16": 2, "I8": 1}
-_Entry = tuple[str, tuple[int, ...]]  # the kind of a tensor's numbers, its shape
+_KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int8": "F32", "q4": "F32"}
+_SIZES = {"F32": 4, "BF16": 2, "F16": 2, "I8": 1, "U8": 1}
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 _MAX_HEADER_BYTES = 32 * 1024 * 1024  # a hundred times that of the largest models
@@ -57,75 +65,98 @@ class Tensor:
 
     @property
     def is_linear(self) -> bool:
-        """Whether it is the weight of a linear layer, which int8 rounds."""
+        """Whether it is the weight of a linear layer, which int8 and q4 round."""
         return self.name.endswith("_proj.weight") or self.name == _HEAD
 
 
 def write_weights(path: Path, tensors: Sequence[Tensor], dtype: str = "float32") -> tuple[str, str]:
     """Write tensors in a number format, each number rounded to the nearest as torch does.
 
-    int8: each row of a linear layer has a scale of its own, ``scale`` [1, out] beside its
-    ``weight``, which is stored as [in, out]; all else is float32. A head that is tied to the
-    embedding is stored rounded beside it: to round it at loading would read all of the embedding,
-    of which a run needs few rows.
+    int8: linear layers are stored as ``rounding.INT8``; all else is float32. A head that is tied to
+    the embedding is stored rounded beside it: to round it at loading would read all of the
+    embedding, of which a run needs few rows. q4: the head as ``rounding.INT8_HEAD``, other
+    linear layers as ``rounding.Q4`` where :func:`fits_q4`.
 
     Returns:
         The SHA-256 in hex of the file, and of the file that float32 would have made.
+
+    Raises:
+        ModelLoadError: a tensor has not its size, or no layer fits q4.
     """
     exact = hashlib.sha256()
     exact.update(_make_head({tensor.name: ("F32", tensor.shape) for tensor in tensors})[0])
-    rounded_names = _name_rounded(tensors) if dtype == "int8" else {}
-    head, places = _make_head(_list_entries(tensors, dtype, rounded_names))
+    rounded = _choose_rounded(tensors, dtype)
+    head, places = _make_head(_list_entries(tensors, dtype, rounded))
     with path.open("wb") as file:
         file.write(head)
         for tensor in tensors:
-            rounded_name = rounded_names.get(tensor.name)
-            rounded: list[tuple[Any, Any]] = []
+            stored, rounding = rounded.get(tensor.name, (None, INT8))
+            parts: list[tuple[Any, Any]] = []
             n_elements = 0
-            file.seek(places[tensor.name])
+            if stored != tensor.name:
+                file.seek(places[tensor.name])
             for chunk in tensor.chunks:
                 n_elements += chunk.size
                 exact.update(chunk.astype("<f4", copy=False).tobytes())
-                if rounded_name is not None:
-                    rounded.append(_round_to_int8(chunk))
-                if rounded_name != tensor.name:
+                if stored is not None:
+                    parts.append(rounding.round_rows(chunk))
+                if stored != tensor.name:
                     file.write(_encode(chunk, _KINDS[dtype]))
             if n_elements != tensor.n_elements:
                 raise ModelLoadError(f"{path}: {tensor.name} has not the size that it should have")
-            if rounded_name is not None:
-                _write_int8(file, places[rounded_name], places[_scale_name(rounded_name)], rounded)
+            if stored is not None:
+                scales = places[_scale_name(stored, rounding)]
+                for place, part, turned in zip(
+                    (places[stored], scales), zip(*parts, strict=True), rounding.turned, strict=True
+                ):
+                    file.seek(place)
+                    _write_parts(file, part, turned=turned)
     if dtype == "float32":
         return exact.hexdigest(), exact.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), exact.hexdigest()
 
 
-def _list_entries(
-    tensors: Sequence[Tensor], dtype: str, rounded_names: Mapping[str, str]
-) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
+_Rounded = Mapping[str, tuple[str, Rounding]]  # tensor -> its name when rounded, and the way
+
+
+def _choose_rounded(tensors: Sequence[Tensor], dtype: str) -> _Rounded:
+    """Return the tensors that a format rounds."""
+    if dtype not in LAYOUTS:
+        return {}
+    names = {tensor.name: tensor.name for tensor in tensors if tensor.is_linear}
+    if _HEAD not in names:
+        names[_EMBEDDING] = _HEAD
+    if dtype == "int8":
+        return {name: (stored, INT8) for name, stored in names.items()}
+    fitting = {tensor.name for tensor in tensors if tensor.is_linear and fits_q4(*tensor.shape)}
+    if not fitting & {name for name, stored in names.items() if stored != _HEAD}:
+        raise ModelLoadError(NOTHING_FITS_Q4)
+    return {
+        name: (stored, INT8_HEAD if stored == _HEAD else Q4)
+        for name, stored in names.items()
+        if stored == _HEAD or name in fitting
+    }
+
+
+def _list_entries(tensors: Sequence[Tensor], dtype: str, rounded: _Rounded) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
     for tensor in tensors:
-        rounded_name = rounded_names.get(tensor.name)
-        if rounded_name != tensor.name:
+        stored, rounding = rounded.get(tensor.name, (None, INT8))
+        if stored != tensor.name:
             entries[tensor.name] = _KINDS[dtype], tensor.shape
-        if rounded_name is not None:
-            entries[rounded_name] = "I8", tensor.shape[::-1]
-            entries[_scale_name(rounded_name)] = "F32", (1, tensor.shape[0])
+        if stored is not None:
+            n_out, n_in = tensor.shape
+            entries[stored], entries[_scale_name(stored, rounding)] = rounding.entries(n_out, n_in)
     return entries
 
 
-def _name_rounded(tensors: Sequence[Tensor]) -> dict[str, str]:
-    """Return the tensors that int8 rounds, and the names under which it stores them rounded."""
-    names = {tensor.name: tensor.name for tensor in tensors if tensor.is_linear}
-    return names if _HEAD in names else {**names, _EMBEDDING: _HEAD}
+def _scale_name(name: str, rounding: Rounding) -> str:
+    """Return the name of the scales of a weight."""
+    return f"{name.removesuffix('weight')}{rounding.scale_name}"
 
 
-def _scale_name(name: str) -> str:
-    """Return the name of the scales of a weight's rows."""
-    return f"{name.removesuffix('weight')}scale"
-
-
-def _make_head(entries: Mapping[str, _Entry]) -> tuple[bytes, dict[str, int]]:
+def _make_head(entries: Mapping[str, Entry]) -> tuple[bytes, dict[str, int]]:
     """Return a file's first bytes, and where each tensor begins: long numbers first, aligned."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     starts: dict[str, int] = {}
@@ -141,30 +172,19 @@ def _make_head(entries: Mapping[str, _Entry]) -> tuple[bytes, dict[str, int]]:
 
 def _encode(chunk: Float32Array, kind: str) -> bytes:
     """Return the bytes of numbers in a format, rounded to the nearest, ties to even."""
+    if kind == "BF16":
+        return to_bfloat16(chunk).tobytes()
+    return chunk.astype("<f4" if kind == "F32" else "<f2").tobytes()
+
+
+def _write_parts(file: BinaryIO, parts: Sequence[Any], *, turned: bool) -> None:
+    """Write arrays of rows, one after the other, or all of them with their columns first."""
     import numpy as np
 
-    if kind != "BF16":
-        return chunk.astype("<f4" if kind == "F32" else "<f2").tobytes()
-    bits = np.ascontiguousarray(chunk, dtype="<f4").view("<u4")
-    halves = ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype("<u2")
-    return np.where(np.isnan(chunk), np.uint16(0x7FC0), halves).tobytes()
-
-
-def _round_to_int8(rows: Float32Array) -> tuple[Any, Any]:
-    """Return whole numbers [rows, columns] and the scale of each row [rows]."""
-    import numpy as np
-
-    scale = np.maximum(np.abs(rows).max(-1), np.float32(1e-30)) / np.float32(127)
-    return np.rint(rows / scale[:, None]).astype(np.int8), scale.astype("<f4")
-
-
-def _write_int8(file: BinaryIO, place: int, place_of_scale: int, rows: list[Any]) -> None:
-    import numpy as np
-
-    file.seek(place_of_scale)
-    file.write(np.concatenate([scale for _, scale in rows]).tobytes())
-    file.seek(place)
-    columns = np.concatenate([numbers for numbers, _ in rows]).T
+    if not turned:
+        file.writelines(part.tobytes() for part in parts)
+        return
+    columns = np.concatenate(parts).swapaxes(0, 1)
     starts = range(0, len(columns), _COLUMNS)  # few at a time: the head of a large model is large
     file.writelines(columns[start : start + _COLUMNS].tobytes() for start in starts)
 
@@ -250,7 +270,7 @@ _OTHER_SENSES = re.compile(
 )
 """Towers that see or hear, and what joins them to the language model."""
 _COMPANION = re.compile(
-    r"(^|[._])((weight_)?scale(s|_inv|_2)?|SCB|qzeros|g_idx|biases|weight_(shape|g_idx|zero_point"
+    r"(^|[._])((weight_)?scale(s|_inv|_2|_and_zero)?|SCB|qzeros|g_idx|biases|weight_(shape|g_idx|zero_point"
     r"|global_scale|format)|input_(scale(_ub)?|global_scale|zero_point)|[kqv]_scale"
     r"|weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*))$"
 )
@@ -313,7 +333,8 @@ def _numbers_in_one(
         return None
     is_bitsandbytes = any(other.startswith(f"{name}.quant_state.") for other in headers)
     is_nvfp4 = f"{name}_scale_2" in headers
-    if is_bitsandbytes or is_nvfp4 or name.endswith(("weight_packed", "_blocks")):
+    is_q4 = _scale_name(name, Q4) in headers
+    if is_bitsandbytes or is_nvfp4 or is_q4 or name.endswith(("weight_packed", "_blocks")):
         return 2  # of four bits
     is_bitnet = _quantisation_of(config).get("quant_method") == "bitnet"
     return 4 if is_bitnet and name.endswith("weight") else None

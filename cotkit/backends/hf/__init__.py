@@ -33,6 +33,7 @@ from cotkit.backends.hf.thinking import thinking_room
 from cotkit.errors import UsageError
 from cotkit.identity import canonical_json
 from cotkit.models import folder as model_folder
+from cotkit.models.rounding import LAYOUTS
 from cotkit.types import (
     BackendInfo,
     Capability,
@@ -68,8 +69,8 @@ class Hf:
     model: str
     """Catalogue name, transformers folder, ``.gguf`` file, or hub name ``org/name``."""
     dtype: str = "auto"
-    """``float32``, ``bfloat16``, ``float16``, ``int8`` (CPU only); auto: what the device is fast
-    in, of a CPU bfloat16 or float32; float32 for networks below 10 million parameters."""
+    """``float32``, ``bfloat16``, ``float16``; on CPUs ``int8``, ``q4``; auto: what the device is
+    fast in, of a CPU bfloat16 or float32; float32 for networks below 10 million parameters."""
     device: str = "auto"
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None
@@ -280,7 +281,7 @@ class Hf:
 
     def _storage_dtype(self, n_params: int) -> str:
         dtype = self._place(n_params).dtype
-        return "float32" if dtype == "int8" and self.adapter is not None else dtype
+        return "float32" if dtype in LAYOUTS and self.adapter is not None else dtype
 
     def _place(self, n_params: int | None) -> Placement:
         return choose_placement(self.device, self.dtype, n_params)

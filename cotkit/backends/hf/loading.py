@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 from safetensors.torch import load_file
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -26,10 +25,17 @@ from cotkit.backends.hf.attention import NAME
 from cotkit.backends.hf.dense import DenseContext, count_bytes, is_joinable
 from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
+from cotkit.backends.hf.rounded_layers import (
+    Int8Linear,
+    is_rounded,
+    pack_layers,
+    round_layers,
+)
 from cotkit.backends.hf.sequence import first_line
 from cotkit.backends.hf.source import DEFAULTS, LoadOptions, Placement
 from cotkit.errors import BackendError, ModelLoadError
-from cotkit.models.folder import WEIGHTS_NAME, holds_int8
+from cotkit.models.folder import WEIGHTS_NAME, stored_rounding
+from cotkit.models.rounding import LAYOUTS
 from cotkit.types import Notify
 
 
@@ -47,8 +53,8 @@ def load_network(
     transformers_logging.disable_progress_bar()
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
     try:
-        if placement.dtype == "int8" and holds_int8(folder):
-            model = _load_rounded(folder)
+        if placement.dtype in LAYOUTS and placement.dtype == stored_rounding(folder):
+            model = _load_rounded(folder, placement.dtype)
         else:
             model = _load_folder(folder, placement, options)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
@@ -63,7 +69,7 @@ def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> Pr
     device_map: Any = "auto" if placement.spread else {"": placement.device}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype="auto" if placement.dtype == "int8" else getattr(torch, placement.dtype),
+        dtype="auto" if placement.dtype in LAYOUTS else getattr(torch, placement.dtype),
         device_map=None if placement.device == "cpu" else device_map,
         output_loading_info=True,
         trust_remote_code=options.trust_remote_code,  # None: it asks on the terminal
@@ -76,23 +82,29 @@ def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> Pr
     if options.adapter is not None:
         peft = importlib.import_module("peft")
         model = peft.PeftModel.from_pretrained(model, str(options.adapter)).merge_and_unload()
-    if placement.dtype == "int8":
-        to_int8(model)
+    if placement.dtype in LAYOUTS:
+        round_layers(model, placement.dtype)
         model.float()
+        pack_layers(model)
         model.config.dtype = torch.float32
     return model
 
 
-def _load_rounded(folder: Path) -> PreTrainedModel:
-    """Load what cotkit converted to int8: mapped, no number is copied."""
+def _load_rounded(folder: Path, dtype: str) -> PreTrainedModel:
+    """Load what cotkit stored rounded: mapped, and copied only where a kernel has its own order."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
         model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    to_int8(model)
+    round_layers(model, dtype)
     state = load_file(folder / WEIGHTS_NAME)
     unset, unknown = model.load_state_dict(state, strict=False, assign=True)
     if unset or unknown:
         raise ModelLoadError(f"{folder}: the weights lack {[*unset, *unknown][0]}")
+    if packed := pack_layers(model):
+        del state  # and with it the pages that were read only to be packed
+        mapped = load_file(folder / WEIGHTS_NAME)
+        others = {name: part for name, part in mapped.items() if name not in packed}
+        model.load_state_dict(others, strict=False, assign=True)
     model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
 
@@ -105,7 +117,8 @@ def _choose_mode(model: PreTrainedModel, name: str, notify: Notify, *, may_pack:
     n_bytes = _packed_bytes(model, device) if may_pack and _has_plain_cache(model) else None
     if n_bytes is not None:
         packed = Network(model=model, device=device, most_positions=most, bytes_per_token=n_bytes)
-        return replace(packed, tokens_at_once=_INT8_TOKENS) if is_int8(model) else packed
+        is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
+        return replace(packed, tokens_at_once=_INT8_TOKENS) if is_int8 else packed
     for shares in (True, False):
         dense = Network(
             model=model, device=device, mode="dense", shares=shares, most_positions=most
@@ -121,6 +134,9 @@ def _choose_mode(model: PreTrainedModel, name: str, notify: Notify, *, may_pack:
         "time, and each token from the whole text before it, which is slow"
     )
     return replace(alone, keeps_state=False)
+
+
+_INT8_TOKENS = 128  # of a prefill, at once: activations of 512 are 0.2 GB more
 
 
 @torch.inference_mode()
@@ -264,7 +280,7 @@ def _native_logits(
 
 
 def _agree(model: PreTrainedModel, together: torch.Tensor, alone: list[torch.Tensor]) -> bool:
-    loose = 1e-3 if model.dtype == torch.float32 and not is_int8(model) else 0.1
+    loose = 1e-3 if model.dtype == torch.float32 and not is_rounded(model) else 0.1
     return all(
         _largest_difference(logits, native) <= loose * _spread(native)
         for logits, native in zip(together, alone, strict=True)
@@ -302,59 +318,3 @@ def _logits_together(
     context.forward([text[begin:-2] for text in texts])
     context.forward([text[-2:-1] for text in texts])
     return context.forward([text[-1:] for text in texts]), context.windows, n_bytes
-
-
-# Linear layers in 8-bit whole numbers on a CPU: a quarter of the memory to read, for some loss.
-#
-# Weights are rounded once, with one scale for each output channel; activations at every call, with
-# one scale for each token. Products are summed exactly, in 32 bits. Everything else stays float32.
-# The rounding of a token depends on no other token, so that sequences do not depend on their batch.
-
-
-_ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
-_INT8_TOKENS = 128  # of a prefill, at once: activations of 512 are 0.2 GB more
-_INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
-
-
-class Int8Linear(nn.Module):
-    """A linear layer, rounded."""
-
-    weight: torch.Tensor
-    scale: torch.Tensor
-    bias: nn.Parameter | None
-
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        blocks = [_round_to_int8(rows.float()) for rows in layer.weight.detach().split(_ROWS)]
-        rounded, scale = (torch.cat(parts) for parts in zip(*blocks, strict=True))
-        self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
-        self.register_buffer("scale", scale.t())  # [1, out]
-        self.bias = layer.bias
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map shape [..., in] to [..., out], float32."""
-        rounded, scale = _round_to_int8(x.reshape(-1, x.shape[-1]))
-        out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
-        out = out.mul_(scale).mul_(self.scale)
-        if self.bias is not None:
-            out += self.bias
-        return out.view(*x.shape[:-1], -1)
-
-
-def to_int8(model: nn.Module) -> None:
-    """Replace all linear layers by rounded ones."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.Linear):
-                setattr(module, name, Int8Linear(child))
-
-
-def is_int8(model: nn.Module) -> bool:
-    """Return whether a model has rounded layers."""
-    return any(isinstance(module, Int8Linear) for module in model.modules())
-
-
-def _round_to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whole numbers and the scale of each row, [rows, 1]."""
-    scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _INT8_MAX
-    return (x / scale).round_().to(torch.int8), scale

@@ -28,6 +28,7 @@ from cotkit.models import catalogue, fetch
 from cotkit.models import folder as model_folder
 from cotkit.models.catalogue import CatalogueEntry
 from cotkit.models.content import file_hash
+from cotkit.models.rounding import LAYOUTS
 from cotkit.types import BackendInfo, Notify
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -219,7 +220,7 @@ def read_json(path: Path) -> dict[str, Any]:
 # engine compares what was found here with what torch says before it loads a weight.
 
 
-DTYPES = ("float32", "bfloat16", "float16", "int8")
+DTYPES = ("float32", "bfloat16", "float16", *LAYOUTS)
 """Values of ``dtype`` besides ``auto``."""
 
 _MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
@@ -236,7 +237,7 @@ class Placement:
     device: str
     """``cpu``, ``cuda``, ``mps`` or another torch device, with an index if the user gave one."""
     dtype: str
-    """``float32``, ``bfloat16``, ``float16`` or ``int8``."""
+    """``float32``, ``bfloat16``, ``float16``, ``int8`` or ``q4``."""
     spread: bool
     """Whether accelerate may spread the model over all devices of this type."""
 
@@ -291,7 +292,7 @@ def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement
     bfloat16 there); GPUs before Ampere get float16.
 
     Raises:
-        UsageError: an unknown dtype, or int8 on anything but a CPU.
+        UsageError: an unknown dtype, or int8 or q4 on anything but a CPU.
         MissingDependencyError: torch is not installed.
     """
     if dtype not in ("auto", *DTYPES):
@@ -302,11 +303,11 @@ def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement
     if dtype == "auto":
         kind = chosen.partition(":")[0]
         old = kind == "cuda" and 0 < major < _BFLOAT16_SINCE
-        slow = kind == "cpu" and not _FAST_BFLOAT16 & _cpu_flags()
+        slow = kind == "cpu" and not is_fast_in_bfloat16()
         small = n_params is not None and n_params < _SMALL
         dtype = "float32" if slow or small else "float16" if old else "bfloat16"
-    if dtype == "int8" and chosen != "cpu":
-        raise UsageError(f"dtype=int8 is for CPUs, not for {chosen}", hint="add device=cpu")
+    if dtype in LAYOUTS and chosen != "cpu":
+        raise UsageError(f"dtype={dtype} is for CPUs, not for {chosen}", hint="add device=cpu")
     return Placement(device=chosen, dtype=dtype, spread=device == "auto" and chosen != "cpu")
 
 
@@ -322,13 +323,14 @@ def package_versions() -> dict[str, str]:
         raise MissingDependencyError("torch and transformers", "hf") from missing
 
 
-def _cpu_flags() -> frozenset[str]:
-    """Return the CPU's flags as Linux lists them; empty elsewhere."""
+def is_fast_in_bfloat16() -> bool:
+    """Return whether the CPU has instructions for bfloat16, by its flags as Linux lists them."""
     try:
         lines = _CPU_FILE.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+        return False
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    return not _FAST_BFLOAT16.isdisjoint(flags)
 
 
 def _is_apple() -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 from cotkit.errors import MissingDependencyError, ModelLoadError
 from cotkit.inputs import first_line
 from cotkit.models.gguf.config import Metadata
+from cotkit.models.rounding import LAYOUTS
 
 
 def write_folder(metadata: Metadata, folder: Path, dtype: str) -> None:
-    """Write config, tokenizer and weights as transformers reads them; int8: in float32.
+    """Write config, tokenizer and weights as transformers reads them; int8 and q4: in float32.
 
     Raises:
         MissingDependencyError: torch or transformers is not installed.
@@ -38,7 +39,7 @@ def write_folder(metadata: Metadata, folder: Path, dtype: str) -> None:
             tokenizer: Any = AutoTokenizer.from_pretrained(alone, **source)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 alone,
-                dtype=torch.float32 if dtype == "int8" else getattr(torch, dtype),
+                dtype=torch.float32 if dtype in LAYOUTS else getattr(torch, dtype),
                 output_loading_info=True,
                 **source,
                 **extra,

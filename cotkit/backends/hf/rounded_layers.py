@@ -1,0 +1,230 @@
+"""Linear layers in few bits on a CPU: less memory to hold and to read, for some loss.
+
+int8: weights are rounded once, with one scale for each output channel; activations at every call,
+with one scale for each token. Products are summed exactly, in 32 bits.
+
+q4: weights of four bits, with a scale and a zero for each 32 of them; activations in bfloat16. A
+few rows go through torch's kernel for packed weights, many through weights that are unpacked a
+piece at a time. The head, which four bits would cost most, has eight.
+
+Everything else stays float32. The rounding of a token depends on no other token, so that sequences
+do not depend on their batch, of q4 but for the last bit of bfloat16.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from cotkit.backends.hf.source import is_fast_in_bfloat16
+from cotkit.models.rounding import (
+    INT8_HEAD,
+    NOTHING_FITS_Q4,
+    Q4,
+    Q4_GROUP,
+    Rounding,
+    fits_q4,
+    round_head,
+    round_to_q4,
+)
+
+_ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
+_INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
+_FEW_TOKENS = 64  # up to so many the kernel for packed weights is the faster one
+_UNPACKED_ROWS = 512  # of a weight, at a time: they stay in the processor's cache
+
+
+class Int8Linear(nn.Module):
+    """A linear layer, rounded."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: nn.Parameter | None
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        blocks = [_round_to_int8(rows.float()) for rows in layer.weight.detach().split(_ROWS)]
+        rounded, scale = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+        self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
+        self.register_buffer("scale", scale.t())  # [1, out]
+        self.bias = layer.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map shape [..., in] to [..., out], float32."""
+        rounded, scale = _round_to_int8(x.reshape(-1, x.shape[-1]))
+        out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
+        out = out.mul_(scale).mul_(self.scale)
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+
+class Int8Head(nn.Module):
+    """A head of which only the weights are rounded."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: nn.Parameter | None
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        numbers, bits = _round(layer.weight.detach(), round_head, INT8_HEAD)
+        self.register_buffer("weight", numbers)  # [out, in]
+        self.register_buffer("scale", bits)  # [out]
+        self.bias = layer.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map shape [..., in] to [..., out], float32."""
+        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        scale = self.scale.bfloat16()  # float32 if all the model was made so
+        out = torch.ops.aten._weight_int8pack_mm(rows, self.weight, scale).float()  # noqa: SLF001 - as above
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+
+class Q4Linear(nn.Module):
+    """A linear layer of four bits."""
+
+    weight: torch.Tensor
+    scale_and_zero: torch.Tensor
+    bias: nn.Parameter | None
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        numbers, bits = _round(layer.weight.detach(), round_to_q4, Q4)
+        self.register_buffer("weight", numbers)  # [out, in / 2]: pairs in a row, then as packed
+        self.register_buffer("scale_and_zero", bits)  # [groups, out, 2]
+        self.bias = layer.bias
+
+    def pack(self) -> None:
+        """Put the weights in the order of this processor's kernel, once they are loaded."""
+        pairs = self.weight.view(len(self.weight), -1, 1, Q4_GROUP // 2)
+        numbers = torch.cat([pairs & 15, pairs >> 4], 2).flatten(1)
+        self.weight = _pack(numbers)
+        self.scale_and_zero = self.scale_and_zero.bfloat16()  # float32 if all the model was made so
+        self._product_dtype = torch.bfloat16 if is_fast_in_bfloat16() else torch.float32
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map shape [..., in] to [..., out], float32."""
+        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        if len(rows) <= _FEW_TOKENS:
+            multiply = torch.ops.aten._weight_int4pack_mm_for_cpu  # noqa: SLF001 - as above
+            out = multiply(rows, self.weight, Q4_GROUP, self.scale_and_zero).float()
+        else:
+            out = self._multiply_unpacked(rows.to(self._product_dtype))
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+    def _multiply_unpacked(self, rows: torch.Tensor) -> torch.Tensor:
+        """Do what the kernel does, in products of many rows at once."""
+        out = rows.new_empty(len(rows), len(self.weight))
+        for begin in range(0, len(self.weight), _UNPACKED_ROWS):
+            part = slice(begin, begin + _UNPACKED_ROWS)
+            scale, zero = self.scale_and_zero[:, part].float().permute(2, 1, 0)[..., None]
+            weight = _unpack(self.weight[part]).float().view(len(scale), -1, Q4_GROUP)
+            weight.sub_(8).mul_(scale).add_(zero)
+            out[:, part] = linear(rows, weight.flatten(1).to(rows.dtype))
+        return out.bfloat16().float()  # as the kernel returns it
+
+
+def _round(
+    weight: torch.Tensor, round_rows: Callable[[Any], tuple[Any, Any]], way: Rounding
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return numbers and scales of a weight as a file holds them, without values if it has none."""
+    if weight.is_meta:
+        kinds = {"I8": torch.int8, "U8": torch.uint8, "BF16": torch.bfloat16}
+        entries = way.entries(*weight.shape)
+        numbers, bits = (weight.new_empty(shape, dtype=kinds[kind]) for kind, shape in entries)
+        return numbers, bits
+    blocks = [round_rows(rows.float().numpy()) for rows in weight.split(_ROWS)]
+    arrays = [np.concatenate(each) for each in zip(*blocks, strict=True)]
+    turned = [
+        np.ascontiguousarray(array.swapaxes(0, 1)) if is_turned else array
+        for array, is_turned in zip(arrays, way.turned, strict=True)
+    ]
+    numbers, bits = map(torch.from_numpy, turned)
+    return numbers, bits.view(torch.bfloat16)
+
+
+# The order in which torch's kernel reads weights of four bits is that of the processor's vectors:
+# of so many rows the numbers of each column lie together. Packing known numbers shows it.
+
+
+def _pack(numbers: torch.Tensor) -> torch.Tensor:
+    """Return numbers [out, in] in the order of the kernel, [out, in / 2]."""
+    return torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers.int(), 1)  # noqa: SLF001 - as above
+
+
+def _unpack(packed: torch.Tensor) -> torch.Tensor:
+    """Return the numbers [out, in] of some rows in the order of the kernel."""
+    rows_together, places = _kernel_order()
+    pairs = packed.view(-1, packed.shape[1] * 2, rows_together // 2).transpose(1, 2).contiguous()
+    numbers = torch.cat([pairs & 15, pairs >> 4], 1)  # [blocks, rows together, in]
+    in_order = numbers if places is None else numbers[:, places]
+    return in_order.view(len(packed), -1)
+
+
+@functools.cache
+def _kernel_order() -> tuple[int, torch.Tensor | None]:
+    """Return how many rows lie together, and where each of them lies; None: first to last."""
+    columns = torch.arange(32).expand(64, -1) % 2
+    rows_together = 2 * int((_pack(columns).flatten() == 0).long().argmin())  # all of column 0
+    rows = torch.arange(64)[:, None].expand(-1, 32)
+    halves: list[torch.Tensor] = []
+    for half in (rows & 15, rows >> 4):
+        pairs = _pack(half).flatten()[: rows_together // 2].long()
+        halves.append(torch.cat([pairs & 15, pairs >> 4]))
+    places = (halves[0] + 16 * halves[1]).argsort()
+    is_in_order = torch.equal(places, torch.arange(rows_together))
+    return rows_together, None if is_in_order else places
+
+
+def round_layers(model: PreTrainedModel, dtype: str) -> None:
+    """Replace the linear layers of a model by rounded ones, whose weights may be loaded into them.
+
+    Raises:
+        ValueError: q4 fits no layer of it.
+    """
+    head = model.get_output_embeddings()
+    n_rounded = 0
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if not isinstance(child, nn.Linear):
+                continue
+            if dtype == "int8":
+                setattr(module, name, Int8Linear(child))
+            elif child is head:
+                setattr(module, name, Int8Head(child))
+            elif fits_q4(child.out_features, child.in_features):
+                setattr(module, name, Q4Linear(child))
+                n_rounded += 1
+    if dtype == "q4" and not n_rounded:
+        raise ValueError(NOTHING_FITS_Q4)
+
+
+def pack_layers(model: nn.Module) -> frozenset[str]:
+    """Bring weights that are loaded into the order of this processor; return their names."""
+    layers = [(name, part) for name, part in model.named_modules() if isinstance(part, Q4Linear)]
+    for _, layer in layers:
+        layer.pack()
+    return frozenset(f"{name}.weight" for name, _ in layers)
+
+
+def is_rounded(model: nn.Module) -> bool:
+    """Return whether a model has rounded layers."""
+    return any(isinstance(module, Int8Linear | Q4Linear) for module in model.modules())
+
+
+def _round_to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return whole numbers and the scale of each row, [rows, 1]."""
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _INT8_MAX
+    return (x / scale).round_().to(torch.int8), scale
