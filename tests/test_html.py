@@ -281,6 +281,9 @@ def test_a_ladder_has_its_curves_and_the_samples_of_its_runs() -> None:
     data = json.loads(found.scripts[0])
     assert len({one["name"] for one in data["runs"]}) == len(data["runs"]) == 6
     assert len(data["samples"]) == 240
+    prompts = text[text.index('id="prompts"') : text.index('id="tables"')]
+    assert prompts.count("<summary>few-shot<") == 2, "once for the three models of a benchmark"
+    assert prompts.count("<h3>") == 2
 
 
 def test_a_page_without_samples_holds_no_problem_and_no_answer() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from cotkit.analysis.disagreements import Disagreement
 from cotkit.stats.intervals import Interval
@@ -786,6 +786,10 @@ class PageSample:
     """At most one for each arm; an arm that has none was not asked."""
 
 
+PromptsByArm: TypeAlias = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+"""Of each arm its name and the messages of a prompt; a message is (role, text)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRun:
     """One run on a page."""
@@ -794,6 +798,5 @@ class PageRun:
     """What the analysis found."""
     samples: tuple[PageSample, ...]
     """In the order of the benchmark; empty: the page has no sample browser for it."""
-    prompts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
-    """(arm, messages) of the first prompt of each arm, for the first problem; a message is (role,
-    text)."""
+    prompts: PromptsByArm = ()
+    """The first prompt of each arm, for the first problem."""

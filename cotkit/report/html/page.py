@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
-from cotkit.analysis.values import Cell, PageRun
+from cotkit.analysis.values import Cell, PageRun, PromptsByArm
 from cotkit.printable import printable, printable_text
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.contrast_tables import contrast_documents
@@ -203,6 +203,7 @@ def lay_out(
             closing=closing,
             caption=caption,
             sections=sections,
+            prompts=_group_prompts(sections),
             figures=figures,
             grids=grids,
             outcomes=OUTCOMES,
@@ -320,6 +321,23 @@ def _shared_caption(sections: Sequence[PageSection]) -> tuple[str, ...]:
         if phrase not in shared
     ]
     return (*shared, *dict.fromkeys(marks))
+
+
+def _group_prompts(sections: Sequence[PageSection]) -> list[tuple[str, PromptsByArm]]:
+    """Return the prompts of runs that ask the same once, under the names of those runs."""
+    names: dict[PromptsByArm, list[str]] = {}
+    for section in sections:
+        if section.part is not None and section.part.prompts:
+            names.setdefault(section.part.prompts, []).append(section.heading)
+    return [(_name_some(those), arms) for arms, those in names.items()]
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+_NAMED = 3  # runs above prompts that they share
 
 
 def _format_cell(value: Value) -> str:
