@@ -47,7 +47,7 @@ class Rounding:
     """(out, in) -> what a file holds of numbers and of scales."""
     round_rows: Callable[[Float32Array], tuple[Any, Any]]
     """Some rows -> their numbers and their scales, rows first."""
-    turned: tuple[bool, bool]
+    transposed: tuple[bool, bool]
     """Whether numbers are stored columns first, and whether scales are."""
 
 
@@ -140,14 +140,14 @@ INT8 = Rounding(
     scale_name="scale",
     entries=lambda n_out, n_in: (("I8", (n_in, n_out)), ("F32", (1, n_out))),
     round_rows=round_to_int8,
-    turned=(True, False),
+    transposed=(True, False),
 )
 """A scale for each row."""
 INT8_HEAD = Rounding(
     scale_name="scale",
     entries=lambda n_out, n_in: (("I8", (n_out, n_in)), ("BF16", (n_out,))),
     round_rows=round_head,
-    turned=(False, False),
+    transposed=(False, False),
 )
 """The head of q4: the numbers of int8 in the order of the kernel that multiplies by them alone."""
 Q4 = Rounding(
@@ -157,6 +157,6 @@ Q4 = Rounding(
         ("BF16", (n_in // Q4_GROUP, n_out, 2)),
     ),
     round_rows=round_to_q4,
-    turned=(False, True),
+    transposed=(False, True),
 )
 """A scale and a zero for each group of neighbours in a row."""

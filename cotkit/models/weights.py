@@ -105,12 +105,11 @@ def write_weights(path: Path, tensors: Sequence[Tensor], dtype: str = "float32")
             if n_elements != tensor.n_elements:
                 raise ModelLoadError(f"{path}: {tensor.name} has not the size that it should have")
             if stored is not None:
-                scales = places[_scale_name(stored, rounding)]
-                for place, part, turned in zip(
-                    (places[stored], scales), zip(*parts, strict=True), rounding.turned, strict=True
-                ):
-                    file.seek(place)
-                    _write_parts(file, part, turned=turned)
+                names = (stored, _scale_name(stored, rounding))
+                arrays = zip(*parts, strict=True)
+                for name, part, transposed in zip(names, arrays, rounding.transposed, strict=True):
+                    file.seek(places[name])
+                    _write_parts(file, part, transposed=transposed)
     if dtype == "float32":
         return exact.hexdigest(), exact.hexdigest()
     with path.open("rb") as file:
@@ -177,11 +176,11 @@ def _encode(chunk: Float32Array, kind: str) -> bytes:
     return chunk.astype("<f4" if kind == "F32" else "<f2").tobytes()
 
 
-def _write_parts(file: BinaryIO, parts: Sequence[Any], *, turned: bool) -> None:
+def _write_parts(file: BinaryIO, parts: Sequence[Any], *, transposed: bool) -> None:
     """Write arrays of rows, one after the other, or all of them with their columns first."""
     import numpy as np
 
-    if not turned:
+    if not transposed:
         file.writelines(part.tobytes() for part in parts)
         return
     columns = np.concatenate(parts).swapaxes(0, 1)

@@ -137,21 +137,21 @@ class Q4Linear(nn.Module):
 
 
 def _round(
-    weight: torch.Tensor, round_rows: Callable[[Any], tuple[Any, Any]], way: Rounding
+    weight: torch.Tensor, round_rows: Callable[[Any], tuple[Any, Any]], rounding: Rounding
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return numbers and scales of a weight as a file holds them, without values if it has none."""
     if weight.is_meta:
         kinds = {"I8": torch.int8, "U8": torch.uint8, "BF16": torch.bfloat16}
-        entries = way.entries(*weight.shape)
+        entries = rounding.entries(*weight.shape)
         numbers, bits = (weight.new_empty(shape, dtype=kinds[kind]) for kind, shape in entries)
         return numbers, bits
     blocks = [round_rows(rows.float().numpy()) for rows in weight.split(_ROWS)]
     arrays = [np.concatenate(each) for each in zip(*blocks, strict=True)]
-    turned = [
-        np.ascontiguousarray(array.swapaxes(0, 1)) if is_turned else array
-        for array, is_turned in zip(arrays, way.turned, strict=True)
+    transposed = [
+        np.ascontiguousarray(array.swapaxes(0, 1)) if is_transposed else array
+        for array, is_transposed in zip(arrays, rounding.transposed, strict=True)
     ]
-    numbers, bits = map(torch.from_numpy, turned)
+    numbers, bits = map(torch.from_numpy, transposed)
     return numbers, bits.view(torch.bfloat16)
 
 
