@@ -62,7 +62,8 @@ def test_doctor_reports_and_a_report_quotes_it(
     assert set(formats) == {"format", "float32", "bfloat16", "int8", "q4"}
     assert float(formats["float32"][3]) == 0
     assert float(formats["int8"][3]) != 0, "rounding loses or gains something"
-    assert formats["q4"][1:] == ["too small for it"]
+    assert formats["q4"][1:] == ["not this model"]
+    assert "q4 needs linear layers" in done.stderr
 
     compared = cotkit.compare(
         model=str(folder),

@@ -19,7 +19,7 @@ from cotkit.errors import ModelLoadError
 from cotkit.events import Event, RunEnded, Said
 from cotkit.models import content, fetch
 from cotkit.models import folder as model_folder
-from cotkit.models.rounding import fits_q4
+from cotkit.models.rounding import LAYOUTS, fits_q4
 from cotkit.paths import resource
 from cotkit.types import Decoding, Message, Request
 from tests import tiny_gguf
@@ -499,6 +499,22 @@ def test_what_is_stored_rounded_answers_as_what_is_rounded_at_loading(
     assert torch.equal(*logits)
 
 
+@pytest.mark.parametrize(("dtype", "adapter"), [("float32", None), ("q4", Path("a"))])
+def test_a_folder_of_rounded_weights_is_nothing_else(
+    tmp_path: Path, dtype: str, adapter: Path | None
+) -> None:
+    pytest.importorskip("torch")
+    from cotkit.backends.hf.loading import load_network
+    from cotkit.backends.hf.source import LoadOptions, choose_placement
+
+    path = write_llama(tmp_path / "mine.gguf")
+    folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "q4")
+    placement = choose_placement("cpu", dtype, None)
+    with pytest.raises(ModelLoadError, match="holds weights in q4 alone") as refused:
+        load_network(folder, placement, print, LoadOptions(adapter=adapter))
+    assert "take dtype=q4 and no adapter" in str(refused.value)
+
+
 def test_a_forged_manifest_does_not_make_other_weights_the_same(tmp_path: Path) -> None:
     path = write_llama(tmp_path / "mine.gguf")
     folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: "bfloat16")
@@ -523,7 +539,7 @@ def test_rounded_weights_of_an_earlier_layout_are_made_anew(tmp_path: Path, dtyp
     (folder / "of the earlier one").touch()
     assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: dtype) == folder
     assert (folder / "of the earlier one").exists()
-    model_folder.write_manifest(folder, replace(manifest, converter_version=0))
+    model_folder.write_manifest(folder, replace(manifest, converter_version=LAYOUTS[dtype] - 1))
     assert fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _: dtype) == folder
     assert not (folder / "of the earlier one").exists()
     assert model_folder.read_manifest(folder) == manifest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cotkit.errors import ModelLoadError, UsageError
+from cotkit.errors import BackendError, UsageError
 from cotkit.models.rounding import LAYOUTS
 from cotkit.run.spec import DEFAULT_BENCH
 
@@ -181,6 +181,8 @@ def _compare_formats(
     """Return rows of float32 and, compared with it, of the formats that suit this device."""
     import asyncio
 
+    from cotkit.cli.output import print_status
+
     on_cpu = _load_local(model, model_args, params).info.settings["device"] == "cpu"
     others = dict.fromkeys((own, "bfloat16", *(LAYOUTS if on_cpu else ())))
     rows: list[tuple[str, ...]] = [
@@ -192,10 +194,11 @@ def _compare_formats(
         backend = _load_local(model, model_args, {**params, "dtype": dtype})
         try:
             run, logprobs = asyncio.run(_run_against(backend, requests, reference))
-        except ModelLoadError:
-            if dtype != "q4":
+        except BackendError as refused:
+            if dtype not in LAYOUTS or dtype == own:
                 raise
-            rows.append((dtype, "too small for it", "", "", ""))
+            print_status(f"{dtype}: {refused}")
+            rows.append((dtype, "not this model", "", "", ""))
             continue
         if reference is None:
             reference, reference_logprobs = run, logprobs

@@ -184,9 +184,12 @@ def stored_rounding(folder: Path) -> str | None:
     """Return the format in which cotkit stored the folder's linear layers rounded; None: exact."""
     if read_manifest(folder) is None:
         return None
-    names = {name.rpartition(".")[2] for name in read_header(folder / WEIGHTS_NAME)}
-    rounded = ((dtype, scale) for dtype, scale in (("q4", Q4), ("int8", INT8)))
-    return next((dtype for dtype, way in rounded if way.scale_name in names), None)
+    header = read_header(folder / WEIGHTS_NAME)
+    stems = {name.removesuffix(".weight") for name in header if name.endswith(".weight")}
+    for dtype, rounding in (("q4", Q4), ("int8", INT8)):
+        if any(f"{stem}.{rounding.scale_name}" in header for stem in stems):
+            return dtype
+    return None
 
 
 def _read_headers(folder: Path) -> dict[str, Any]:

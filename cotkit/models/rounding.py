@@ -25,8 +25,8 @@ Q4_GROUP = 32
 """Neighbours in a row of q4 that share a scale and a zero, as in most 4-bit GGUF files."""
 
 NOTHING_FITS_Q4 = (
-    "q4 needs linear layers whose columns are a multiple of 32 and whose rows are one of 64, and "
-    "it has none: take another dtype"
+    "q4 needs linear layers whose columns are a multiple of 32 and whose rows are one of 64, which "
+    "this model has not: take another dtype"
 )
 """What is said of a model that is too small for it."""
 
@@ -73,9 +73,9 @@ def round_to_q4(rows: Float32Array) -> tuple[Any, Any]:
     """Round each group of :data:`Q4_GROUP` neighbours to at most 16 even steps.
 
     A number q of a group stands for ``(q - 8) * scale + zero``. Of the steps from the least to the
-    most, 12 to 15 are tried and the closest taken: what has been in four bits before, and does not
-    use all of them, stays as it is. Of the 16 columns on the left of a group and the 16 on the
-    right, two share a byte: the left one has its low half.
+    most, 12 to 15 are tried and the closest taken: most of what has been in four bits before, and
+    does not use all of them, nearly stays as it is. Of the 16 columns on the left of a group and
+    the 16 on the right, two share a byte: the left one has its low half.
 
     Returns:
         Bytes [rows, columns / 2]; scale and zero of each group as the bits of bfloat16, [rows,

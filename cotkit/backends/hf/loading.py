@@ -27,9 +27,9 @@ from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
 from cotkit.backends.hf.rounded_layers import (
     Int8Linear,
-    is_rounded,
     pack_layers,
     round_layers,
+    rounded_share,
 )
 from cotkit.backends.hf.sequence import first_line
 from cotkit.backends.hf.source import DEFAULTS, LoadOptions, Placement
@@ -53,19 +53,50 @@ def load_network(
     transformers_logging.disable_progress_bar()
     notify(f"loading {folder.name} ({placement.dtype}, {placement.device})")
     try:
-        if placement.dtype in LAYOUTS and placement.dtype == stored_rounding(folder):
-            model = _load_rounded(folder, placement.dtype)
-        else:
+        stored = stored_rounding(folder)
+        if stored is None:
             model = _load_folder(folder, placement, options)
+        elif stored == placement.dtype and options.adapter is None:
+            model = _load_rounded(folder, stored, options)
+        else:
+            raise ModelLoadError(
+                f"{folder} holds weights in {stored} alone",
+                hint=f"take dtype={stored} and no adapter, or the model that it was made of",
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
     model.eval()
+    if placement.dtype in LAYOUTS:
+        _check_rounded(model, folder, placement.dtype, notify)
     return _choose_mode(model, folder.name, notify, may_pack=not options.attn_implementation)
+
+
+@torch.inference_mode()
+def _check_rounded(model: PreTrainedModel, folder: Path, dtype: str, notify: Notify) -> None:
+    """Check that a model's own code runs with rounded layers, and say so if few of them are.
+
+    Raises:
+        ModelLoadError: it uses the weights of a layer by itself.
+    """
+    try:
+        _native_logits(model, torch.device("cpu"))
+    except (RuntimeError, ValueError, TypeError, IndexError) as fault:
+        raise ModelLoadError(
+            f"{folder}: the code of this kind of model cannot run in {dtype}: {first_line(fault)}",
+            hint="take another dtype",
+        ) from fault
+    if (share := rounded_share(model)) < _FEW:
+        notify(
+            f"{folder.name}: {share:.0%} of its weights are in {dtype}, the others (experts, say) "
+            "in float32; bfloat16 may take less memory"
+        )
+
+
+_FEW = 0.5  # of the weights
 
 
 def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> PreTrainedModel:
     """Load a folder; numbers that are stored as they are used are mapped and not copied."""
-    more = {"attn_implementation": name} if (name := options.attn_implementation) else {}
     device_map: Any = "auto" if placement.spread else {"": placement.device}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -74,7 +105,7 @@ def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> Pr
         output_loading_info=True,
         trust_remote_code=options.trust_remote_code,  # None: it asks on the terminal
         local_files_only=True,  # a folder names no other place to load from
-        **more,
+        **_attention(options),
     )
     model, report = loaded
     if unset := sorted(report["missing_keys"]):
@@ -90,11 +121,17 @@ def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> Pr
     return model
 
 
-def _load_rounded(folder: Path, dtype: str) -> PreTrainedModel:
+def _attention(options: LoadOptions) -> dict[str, str]:
+    return {"attn_implementation": name} if (name := options.attn_implementation) else {}
+
+
+def _load_rounded(folder: Path, dtype: str, options: LoadOptions) -> PreTrainedModel:
     """Load what cotkit stored rounded: mapped, and copied only where a kernel has its own order."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
-        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, **_attention(options)
+        )
     round_layers(model, dtype)
     state = load_file(folder / WEIGHTS_NAME)
     unset, unknown = model.load_state_dict(state, strict=False, assign=True)
@@ -280,7 +317,8 @@ def _native_logits(
 
 
 def _agree(model: PreTrainedModel, together: torch.Tensor, alone: list[torch.Tensor]) -> bool:
-    loose = 1e-3 if model.dtype == torch.float32 and not is_rounded(model) else 0.1
+    is_exact = model.dtype == torch.float32 and not rounded_share(model)
+    loose = 1e-3 if is_exact else 0.1
     return all(
         _largest_difference(logits, native) <= loose * _spread(native)
         for logits, native in zip(together, alone, strict=True)

@@ -54,11 +54,11 @@ class Int8Linear(nn.Module):
         rounded, scale = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
         self.register_buffer("scale", scale.t())  # [1, out]
-        self.bias = layer.bias
+        self.bias, self.n_weights = layer.bias, layer.weight.numel()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map shape [..., in] to [..., out], float32."""
-        rounded, scale = _round_to_int8(x.reshape(-1, x.shape[-1]))
+        rounded, scale = _round_to_int8(_rows(x))
         out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
         out = out.mul_(scale).mul_(self.scale)
         if self.bias is not None:
@@ -78,11 +78,11 @@ class Int8Head(nn.Module):
         numbers, bits = _round(layer.weight.detach(), round_head, INT8_HEAD)
         self.register_buffer("weight", numbers)  # [out, in]
         self.register_buffer("scale", bits)  # [out]
-        self.bias = layer.bias
+        self.bias, self.n_weights = layer.bias, layer.weight.numel()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map shape [..., in] to [..., out], float32."""
-        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        rows = _rows(x).bfloat16().contiguous()
         scale = self.scale.bfloat16()  # float32 if all the model was made so
         out = torch.ops.aten._weight_int8pack_mm(rows, self.weight, scale).float()  # noqa: SLF001 - as above
         if self.bias is not None:
@@ -102,7 +102,7 @@ class Q4Linear(nn.Module):
         numbers, bits = _round(layer.weight.detach(), round_to_q4, Q4)
         self.register_buffer("weight", numbers)  # [out, in / 2]: pairs in a row, then as packed
         self.register_buffer("scale_and_zero", bits)  # [groups, out, 2]
-        self.bias = layer.bias
+        self.bias, self.n_weights = layer.bias, layer.weight.numel()
 
     def pack(self) -> None:
         """Put the weights in the order of this processor's kernel, once they are loaded."""
@@ -114,7 +114,7 @@ class Q4Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map shape [..., in] to [..., out], float32."""
-        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        rows = _rows(x).bfloat16().contiguous()
         if len(rows) <= _FEW_TOKENS:
             multiply = torch.ops.aten._weight_int4pack_mm_for_cpu  # noqa: SLF001 - as above
             out = multiply(rows, self.weight, Q4_GROUP, self.scale_and_zero).float()
@@ -134,6 +134,17 @@ class Q4Linear(nn.Module):
             weight.sub_(8).mul_(scale).add_(zero)
             out[:, part] = linear(rows, weight.flatten(1).to(rows.dtype))
         return out.bfloat16().float()  # as the kernel returns it
+
+
+def _rows(x: torch.Tensor) -> torch.Tensor:
+    """Return the input of a layer as [tokens, in].
+
+    Raises:
+        ValueError: the model's code has made it whole numbers, which those of the weights are.
+    """
+    if not x.is_floating_point():
+        raise ValueError("it casts to the kind of numbers of a layer's weights")
+    return x.reshape(-1, x.shape[-1])
 
 
 def _round(
@@ -203,7 +214,8 @@ def round_layers(model: PreTrainedModel, dtype: str) -> None:
             if dtype == "int8":
                 setattr(module, name, Int8Linear(child))
             elif child is head:
-                setattr(module, name, Int8Head(child))
+                if child.in_features % Q4_GROUP == 0:  # else its kernel reads beyond the end
+                    setattr(module, name, Int8Head(child))
             elif fits_q4(child.out_features, child.in_features):
                 setattr(module, name, Q4Linear(child))
                 n_rounded += 1
@@ -219,9 +231,13 @@ def pack_layers(model: nn.Module) -> frozenset[str]:
     return frozenset(f"{name}.weight" for name, _ in layers)
 
 
-def is_rounded(model: nn.Module) -> bool:
-    """Return whether a model has rounded layers."""
-    return any(isinstance(module, Int8Linear | Q4Linear) for module in model.modules())
+def rounded_share(model: PreTrainedModel) -> float:
+    """Return the share (0..1) of a model's weights, input embeddings apart, that are rounded."""
+    embeddings: Any = model.get_input_embeddings()
+    n_exact = sum(part.numel() for part in model.parameters()) - embeddings.weight.numel()
+    kinds = Int8Linear | Int8Head | Q4Linear
+    n_rounded = sum(part.n_weights for part in model.modules() if isinstance(part, kinds))
+    return n_rounded / (n_rounded + n_exact)
 
 
 def _round_to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
