@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cotkit.benchmarks import load_benchmark
+from cotkit.benchmarks import bigbench, load_benchmark
 from cotkit.benchmarks.bigbench import Bigbench, task_file
 from cotkit.cli import app
 from cotkit.errors import BadInputError, MissingDataError, UnknownNameError, UsageError
@@ -54,6 +54,23 @@ def put(home: Path, content: object, folder: str = "t") -> Path:
 def read(home: Path, content: object, mode: str | None = None) -> tuple[Problem, ...]:
     put(home, content)
     return tuple(Bigbench(task="t", mode=mode).problems())
+
+
+def test_a_file_is_read_once_until_it_changes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ladder of eight models read 16,000 items 112 times, for two minutes."""
+    paths: list[Path] = []
+    read_task = bigbench.read_task
+    monkeypatch.setattr(
+        bigbench,
+        "read_task",
+        lambda path, **kwargs: (paths.append(path), read_task(path, **kwargs))[1],
+    )
+    first = read(home, task(FRUIT))
+    assert Bigbench(task="t").answer_kind
+    assert tuple(Bigbench(task="t").problems()) == first
+    assert len(paths) == 1
+    second = read(home, task(FRUIT, {**FRUIT, "input": "Which one is red?"}))
+    assert (len(first), len(second), len(paths)) == (1, 2, 2)
 
 
 # --- the preferred score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ class Bigbench:
         """
         files = self._files()
         digest = hash_files(*(path for _, path in files))
-        mode, problems = _read_problems(files, self._mode, self.options)
+        mode, problems = self._read(files)
         form = f"-{self.options}" if self.options else ""
         reader = 2 if any(problem.rationale for problem in problems) else 1
         return f"{reader}-{self.task}-{mode}{form}-{digest}"
@@ -90,7 +91,7 @@ class Bigbench:
             UnknownNameError: no such task.
             MissingDataError: the task is neither here nor to be had.
         """
-        return _read_problems(self._files(), self._mode, self.options)[1]
+        return self._read(self._files())[1]
 
     def notes(self) -> tuple[str, ...]:
         """Say why the report has no normalised score, where the task prefers one all the same."""
@@ -114,9 +115,19 @@ class Bigbench:
     def _files(self) -> tuple[tuple[str, Path], ...]:
         return task_files(self.task, self.notify)
 
+    def _read(self, files: tuple[tuple[str, Path], ...]) -> tuple[Mode, tuple[Problem, ...]]:
+        """Read a task; files that have not changed are read once."""
+        statuses = [path.stat() for _, path in files]
+        state = tuple((status.st_size, status.st_mtime_ns) for status in statuses)
+        return _read_problems(files, self._mode, self.options, state)
 
+
+@functools.lru_cache(maxsize=8)
 def _read_problems(
-    files: tuple[tuple[str, Path], ...], mode: str | None, options: str | None
+    files: tuple[tuple[str, Path], ...],
+    mode: str | None,
+    options: str | None,
+    _state: tuple[tuple[int, int], ...],
 ) -> tuple[Mode, tuple[Problem, ...]]:
     tasks = [(name, read_task(path, marks=True)) for name, path in files]
     chosen = _choose_mode([task for _, task in tasks], mode)
