@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cotkit.benchmarks import bigbench, load_benchmark
+from cotkit.benchmarks._files import TaskFile
 from cotkit.benchmarks.bigbench import Bigbench, task_file
 from cotkit.cli import app
 from cotkit.errors import BadInputError, MissingDataError, UnknownNameError, UsageError
@@ -60,11 +61,12 @@ def test_a_file_is_read_once_until_it_changes(home: Path, monkeypatch: pytest.Mo
     """A ladder of eight models read 16,000 items 112 times, for two minutes."""
     paths: list[Path] = []
     read_task = bigbench.read_task
-    monkeypatch.setattr(
-        bigbench,
-        "read_task",
-        lambda path, **kwargs: (paths.append(path), read_task(path, **kwargs))[1],
-    )
+
+    def counted(path: Path, *, marks: bool) -> TaskFile:
+        paths.append(path)
+        return read_task(path, marks=marks)
+
+    monkeypatch.setattr(bigbench, "read_task", counted)
     first = read(home, task(FRUIT))
     assert Bigbench(task="t").answer_kind
     assert tuple(Bigbench(task="t").problems()) == first

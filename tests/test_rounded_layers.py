@@ -174,7 +174,6 @@ def test_it_is_said_if_few_weights_are_rounded(tmp_path: Path) -> None:
         num_hidden_layers=1,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
     )
     _, said = load_in_q4(Qwen3MoeForCausalLM(config), tmp_path)
     assert any("of its weights are in q4, the others (experts, say) in float32" in s for s in said)

@@ -47,6 +47,7 @@ class Int8Linear(nn.Module):
     weight: torch.Tensor
     scale: torch.Tensor
     bias: nn.Parameter | None
+    n_weights: int
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -72,6 +73,7 @@ class Int8Head(nn.Module):
     weight: torch.Tensor
     scale: torch.Tensor
     bias: nn.Parameter | None
+    n_weights: int
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -96,6 +98,7 @@ class Q4Linear(nn.Module):
     weight: torch.Tensor
     scale_and_zero: torch.Tensor
     bias: nn.Parameter | None
+    n_weights: int
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -235,8 +238,11 @@ def rounded_share(model: PreTrainedModel) -> float:
     """Return the share (0..1) of a model's weights, input embeddings apart, that are rounded."""
     embeddings: Any = model.get_input_embeddings()
     n_exact = sum(part.numel() for part in model.parameters()) - embeddings.weight.numel()
-    kinds = Int8Linear | Int8Head | Q4Linear
-    n_rounded = sum(part.n_weights for part in model.modules() if isinstance(part, kinds))
+    n_rounded = sum(
+        part.n_weights
+        for part in model.modules()
+        if isinstance(part, Int8Linear | Int8Head | Q4Linear)
+    )
     return n_rounded / (n_rounded + n_exact)
 
 
