@@ -110,9 +110,10 @@ def agrees(folder: Path, request: Request, got: Sequence[Completion], *, chat: s
     for one in got:
         ids = tuple(tokenizer(prompt + one.text, add_special_tokens=not chat)["input_ids"])
         assert one.n_prompt_tokens is not None
-        assert one.n_generated_tokens == len(ids) - one.n_prompt_tokens
+        n_scored = len(ids) - one.n_prompt_tokens
+        assert one.n_generated_tokens == n_scored
         expected = stepwise(folder, ids, one.n_prompt_tokens)
-        assert one.logprob == pytest.approx(expected, abs=1e-4 * one.n_generated_tokens)
+        assert one.logprob == pytest.approx(expected, abs=1e-4 * n_scored)
 
 
 @pytest.mark.parametrize("kind", KINDS)
