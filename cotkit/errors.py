@@ -32,7 +32,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from cotkit.printable import mask_passwords, printable
+from cotkit.printable import mask_passwords, name_some, printable
 
 _LONGEST, _LONGEST_HINT = 1000, 900  # characters of a value that an error repeats; 25 names
 
@@ -89,12 +89,9 @@ class UnknownNameError(UsageError):
         if matches:
             hint = f"did you mean {' or '.join(by_lower_case[match] for match in matches)}?"
         else:
-            n_more = len(names) - _MOST_SHOWN
-            more = f" and {n_more} more" if n_more > 0 else ""
-            listed = names[:_MOST_SHOWN]
-            if any("," in each for each in listed):  # else nobody knows where a name ends
-                listed = [f"'{each}'" for each in listed]
-            hint = f"known: {', '.join(listed)}{more}"
+            if any("," in each for each in names[:_MOST_SHOWN]):  # else nobody knows where one ends
+                names = [f"'{each}'" for each in names]
+            hint = f"known: {name_some(names, _MOST_SHOWN)}"
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0]")
 """Letters and marks that Unicode calls printable and no font draws."""
@@ -25,6 +26,12 @@ def printable_text(text: str) -> str:
     """Escape as :func:`printable` does, but for line feeds and tabs."""
     lines = text.split("\n")
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+
+
+def name_some(names: Sequence[str], most: int) -> str:
+    """Return the first of some names, and how many more there are: ``a, b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def printable_json(document: str) -> str:

@@ -436,6 +436,9 @@ def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
         layer = torch.nn.Linear(*reversed(value.shape), bias=False)
         layer.weight = torch.nn.Parameter(value)
         rounded = Int8Linear(layer)
+        scale = value.abs().amax(1, keepdim=True) / 127
+        assert torch.equal(rounded.weight, (value / scale).round().to(torch.int8).t()), name
+        assert torch.equal(rounded.scale, scale.t()), name
         stem = name.removesuffix("weight")
         assert torch.equal(states["int8"][name], rounded.weight), name
         assert torch.equal(states["int8"][f"{stem}scale"], rounded.scale)

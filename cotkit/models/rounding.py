@@ -30,6 +30,7 @@ NOTHING_FITS_Q4 = (
 )
 """What is said of a model that is too small for it."""
 
+_INT8_MAX = 127  # -128 stays unused, so that the scale is the same both ways
 _NOT_A_NUMBER = 0x7FC0  # in bfloat16
 _Q4_STEPS = (15, 14, 13, 12)  # between the numbers of a group, of which 15 is the largest
 _GROUPS_AT_ONCE = 2048  # they stay in the processor's cache
@@ -55,7 +56,7 @@ def round_to_int8(rows: Float32Array) -> tuple[Any, Any]:
     """Return whole numbers from -127 to 127, [rows, columns], and the scale of each row, [rows]."""
     import numpy as np
 
-    scale = np.maximum(np.abs(rows).max(-1), np.float32(1e-30)) / np.float32(127)
+    scale = _scale_of(rows)
     return np.rint(rows / scale[:, None]).astype(np.int8), scale.astype("<f4")
 
 
@@ -63,10 +64,15 @@ def round_head(rows: Float32Array) -> tuple[Any, Any]:
     """Return whole numbers, as :func:`round_to_int8` does, and the bits of scales in bfloat16."""
     import numpy as np
 
-    scale = np.abs(rows).max(-1) / np.float32(127)
-    bits = to_bfloat16(np.maximum(scale, np.float32(1e-30)))
-    numbers = np.rint(rows / from_bfloat16(bits)[:, None]).clip(-127, 127)
+    bits = to_bfloat16(_scale_of(rows))
+    numbers = np.rint(rows / from_bfloat16(bits)[:, None]).clip(-_INT8_MAX, _INT8_MAX)
     return numbers.astype(np.int8), bits
+
+
+def _scale_of(rows: Float32Array) -> Float32Array:
+    import numpy as np
+
+    return np.maximum(np.abs(rows).max(-1), np.float32(1e-30)) / np.float32(_INT8_MAX)
 
 
 def round_to_q4(rows: Float32Array) -> tuple[Any, Any]:
@@ -99,9 +105,7 @@ def _round_groups(groups: Float32Array) -> tuple[Any, Any]:
 
     low, high = groups.min(-1), groups.max(-1)
     numbers = np.zeros(groups.shape, np.uint8)
-    scales = np.full(
-        (len(groups), 2), _NOT_A_NUMBER, np.uint16
-    )  # as it stays where a weight is none
+    scales = np.full((len(groups), 2), _NOT_A_NUMBER, np.uint16)  # stays so if a weight is none
     least = np.full(len(groups), np.inf, np.float32)
     for n_steps in _Q4_STEPS:
         step = np.maximum((high - low) / np.float32(n_steps), np.float32(1e-30))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cotkit.errors import StoreError
+from cotkit.printable import name_some
 from cotkit.store import CUT, Store, StoredCall
 from cotkit.types import BackendInfo, Completion
 
@@ -219,10 +220,9 @@ class ServerRecord:
             )
         if self._left_out:
             names = list(self._left_out)
-            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
             reasons = Counter(reason.removeprefix(CUT) for reason in self.cut.values())
             yield (
-                f"attempts at {len(names)} problems ({', '.join(names[:_MOST_NAMED])}{more}) are "
+                f"attempts at {len(names)} problems ({name_some(names, _MOST_NAMED)}) are "
                 "left out as failed, for the server cut their prompts or answers (most: "
                 f"{reasons.most_common(1)[0][0]}); the verdict with them for and against stands "
                 "among the other ways of counting; with a larger window "

@@ -19,6 +19,7 @@ from cotkit.errors import BackendError, InterruptedRunError, UsageError
 from cotkit.events import Event, GainFound, Said
 from cotkit.identity import backend_key, canonical_json
 from cotkit.models.prices import Price, price_of
+from cotkit.printable import name_some
 from cotkit.protocols import Backend, Benchmark
 from cotkit.run import ExecutionResult, Plan, RunSpec, build_backend, execute_plan, plan_runnable
 from cotkit.run.budget import NO_LIMITS, Meter, Resources
@@ -397,11 +398,10 @@ def _note_refusals(rows: Sequence[AttemptRow]) -> Iterator[str]:
     if not rows:
         return
     names = list(dict.fromkeys(row.problem_id for row in rows))
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     reasons = Counter((row.error or "").removeprefix(PERMANENT) for row in rows)
     yield (
         f"{len(rows)} attempts are left out, for a server refuses their prompts "
-        f"({', '.join(names[:_MOST_NAMED])}{more}): {reasons.most_common(1)[0][0]}; "
+        f"({name_some(names, _MOST_NAMED)}): {reasons.most_common(1)[0][0]}; "
         "--retry-failed tries them again"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,30 +66,22 @@ def load_network(
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
     model.eval()
-    if placement.dtype in LAYOUTS:
-        _check_rounded(model, folder, placement.dtype, notify)
-    return _choose_mode(model, folder.name, notify, may_pack=not options.attn_implementation)
-
-
-@torch.inference_mode()
-def _check_rounded(model: PreTrainedModel, folder: Path, dtype: str, notify: Notify) -> None:
-    """Check that a model's own code runs with rounded layers, and say so if few of them are.
-
-    Raises:
-        ModelLoadError: it uses the weights of a layer by itself.
-    """
     try:
-        _native_logits(model, torch.device("cpu"))
-    except (RuntimeError, ValueError, TypeError, IndexError) as fault:
+        reference = _read_reference(model)
+    except _UNFIT as fault:
+        if placement.dtype not in LAYOUTS:
+            raise
+        code = f"the code of this kind of model cannot run in {placement.dtype}"
         raise ModelLoadError(
-            f"{folder}: the code of this kind of model cannot run in {dtype}: {first_line(fault)}",
-            hint="take another dtype",
+            f"{folder}: {code}: {first_line(fault)}", hint="take another dtype"
         ) from fault
-    if (share := rounded_share(model)) < _FEW:
+    if placement.dtype in LAYOUTS and (share := rounded_share(model)) < _FEW:
         notify(
-            f"{folder.name}: {share:.0%} of its weights are in {dtype}, the others (experts, say) "
-            "in float32; bfloat16 may take less memory"
+            f"{folder.name}: {share:.0%} of its weights are in {placement.dtype}, the others "
+            "(experts, say) in float32; bfloat16 may take less memory"
         )
+    may_pack = not options.attn_implementation
+    return _choose_mode(model, folder.name, reference, notify, may_pack=may_pack)
 
 
 _FEW = 0.5  # of the weights
@@ -146,12 +138,13 @@ def _load_rounded(folder: Path, dtype: str, options: LoadOptions) -> PreTrainedM
     return model
 
 
-def _choose_mode(model: PreTrainedModel, name: str, notify: Notify, *, may_pack: bool) -> Network:
+def _choose_mode(
+    model: PreTrainedModel, name: str, reference: _Reference, notify: Notify, *, may_pack: bool
+) -> Network:
     """Return the model in the first of the modes that gives each sequence its own logits."""
-    embeddings: Any = model.get_input_embeddings()
-    device = embeddings.weight.device
+    device = reference.device
     most = _most_positions(model)
-    n_bytes = _packed_bytes(model, device) if may_pack and _has_plain_cache(model) else None
+    n_bytes = _packed_bytes(model, reference) if may_pack and _has_plain_cache(model) else None
     if n_bytes is not None:
         packed = Network(model=model, device=device, most_positions=most, bytes_per_token=n_bytes)
         is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
@@ -160,10 +153,10 @@ def _choose_mode(model: PreTrainedModel, name: str, notify: Notify, *, may_pack:
         dense = Network(
             model=model, device=device, mode="dense", shares=shares, most_positions=most
         )
-        if (sizes := _dense_sizes(dense)) is not None:
+        if (sizes := _dense_sizes(dense, reference)) is not None:
             return replace(dense, bytes_per_token=sizes[0], bytes_per_row=sizes[1])
     alone = Network(model=model, device=device, mode="alone", shares=False)
-    if _reading_alone_is_exact(alone):
+    if _reading_alone_is_exact(alone, reference):
         notify(f"{name}: batching would not be exact for this kind of model; one row at a time")
         return alone
     notify(
@@ -177,27 +170,26 @@ _INT8_TOKENS = 128  # of a prefill, at once: activations of 512 are 0.2 GB more
 
 
 @torch.inference_mode()
-def _reading_alone_is_exact(network: Network) -> bool:
-    texts, native = _native_logits(network.model, network.device)
-    if any(bool(logits.isnan().any()) for logits in native):
+def _reading_alone_is_exact(network: Network, reference: _Reference) -> bool:
+    if any(bool(logits.isnan().any()) for logits in reference.logits):
         return True  # nothing can be compared; the first token will say so
     try:
-        logits = torch.cat([_logits_together(network, [text])[0] for text in texts])
+        logits = torch.cat([_logits_together(network, [text])[0] for text in reference.texts])
     except _UNFIT:
         return False
-    return _agree(network.model, logits, native)
+    return _agree(network.model, logits, reference)
 
 
 @torch.inference_mode()
-def _dense_sizes(network: Network) -> tuple[int, int] | None:
+def _dense_sizes(network: Network, reference: _Reference) -> tuple[int, int] | None:
     """Return the bytes of state per token and per row; None: dense rows are not exact."""
-    texts, alone = _native_logits(network.model, network.device)
+    texts = reference.texts
     try:
         together, *_ = _logits_together(network, texts)
         short, long = _state_bytes(network, texts[0][:6]), _state_bytes(network, texts[0][:8])
     except _UNFIT:
         return None
-    if not _agree(network.model, together, alone):
+    if not _agree(network.model, together, reference):
         return None
     per_token = (long - short) // 2
     return per_token, max(0, short - 6 * per_token)
@@ -283,45 +275,55 @@ _UNFIT = (
 
 
 @torch.inference_mode()
-def _packed_bytes(model: PreTrainedModel, device: torch.device) -> int | None:
+def _packed_bytes(model: PreTrainedModel, reference: _Reference) -> int | None:
     """Give the model our attention; return the bytes of keys and values of a token.
 
     None: packed sequences would not get their own logits; the model has its own attention again.
     """
     native: Any = model.config._attn_implementation  # noqa: SLF001 - it has no public name
-    texts, alone = _native_logits(model, device)
     try:
         model.set_attn_implementation(NAME)
-        network = Network(model=model, device=device)
-        packed, windows, n_bytes = _logits_together(network, texts)
+        network = Network(model=model, device=reference.device)
+        packed, windows, n_bytes = _logits_together(network, reference.texts)
     except _UNFIT:
         exact, n_bytes = False, 0  # the model does not take this kind of attention
     else:
-        exact = _sliding_windows(model) <= windows and _agree(model, packed, alone)
+        exact = _sliding_windows(model) <= windows and _agree(model, packed, reference)
     if not exact:
         model.set_attn_implementation(native)
     return n_bytes if exact else None
 
 
-def _native_logits(
-    model: PreTrainedModel, device: torch.device
-) -> tuple[list[list[int]], list[torch.Tensor]]:
-    """Return two short texts and the logits after each, read alone by the model's own code."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reference:
+    """What a model's own code makes of short texts, each alone."""
+
+    device: torch.device
+    """Where its input goes."""
+    texts: list[list[int]]
+    """Two texts, in tokens."""
+    logits: list[torch.Tensor]
+    """After each of them, float32."""
+
+
+@torch.inference_mode()
+def _read_reference(model: PreTrainedModel) -> _Reference:
     embeddings: Any = model.get_input_embeddings()
-    vocabulary: int = embeddings.weight.shape[0]
+    device, vocabulary = embeddings.weight.device, embeddings.weight.shape[0]
     texts = [[(7 * i + 3) % vocabulary for i in range(n)] for n in (9, 12)]
-    return texts, [
+    logits = [
         model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0, -1].float()
         for text in texts
     ]
+    return _Reference(device=device, texts=texts, logits=logits)
 
 
-def _agree(model: PreTrainedModel, together: torch.Tensor, alone: list[torch.Tensor]) -> bool:
+def _agree(model: PreTrainedModel, together: torch.Tensor, reference: _Reference) -> bool:
     is_exact = model.dtype == torch.float32 and not rounded_share(model)
     loose = 1e-3 if is_exact else 0.1
     return all(
         _largest_difference(logits, native) <= loose * _spread(native)
-        for logits, native in zip(together, alone, strict=True)
+        for logits, native in zip(together, reference.logits, strict=True)
     )
 
 

@@ -14,8 +14,8 @@ do not depend on their batch, of q4 but for the last bit of bfloat16.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,14 +25,13 @@ from transformers import PreTrainedModel
 
 from cotkit.backends.hf.source import is_fast_in_bfloat16
 from cotkit.models.rounding import (
+    INT8,
     INT8_HEAD,
     NOTHING_FITS_Q4,
     Q4,
     Q4_GROUP,
     Rounding,
     fits_q4,
-    round_head,
-    round_to_q4,
 )
 
 _ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
@@ -41,71 +40,72 @@ _FEW_TOKENS = 64  # up to so many the kernel for packed weights is the faster on
 _UNPACKED_ROWS = 512  # of a weight, at a time: they stay in the processor's cache
 
 
-class Int8Linear(nn.Module):
-    """A linear layer, rounded."""
+class RoundedLinear(nn.Module, ABC):
+    """A linear layer whose weights are whole numbers with scales."""
 
+    rounding: ClassVar[Rounding]
+    """How the weights are stored."""
     weight: torch.Tensor
-    scale: torch.Tensor
     bias: nn.Parameter | None
     n_weights: int
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        blocks = [_round_to_int8(rows.float()) for rows in layer.weight.detach().split(_ROWS)]
-        rounded, scale = (torch.cat(parts) for parts in zip(*blocks, strict=True))
-        self.register_buffer("weight", rounded.t().contiguous())  # [in, out]
-        self.register_buffer("scale", scale.t())  # [1, out]
+        numbers, scales = _round(layer.weight.detach(), self.rounding)
+        self.register_buffer("weight", numbers)
+        self.register_buffer(self.rounding.scale_name, scales)
         self.bias, self.n_weights = layer.bias, layer.weight.numel()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map shape [..., in] to [..., out], float32."""
-        rounded, scale = _round_to_int8(_rows(x))
+        """Map shape [..., in] to [..., out], float32.
+
+        Raises:
+            ValueError: the model's code has made the input whole numbers, as the weights are.
+        """
+        if not x.is_floating_point():
+            raise ValueError("it casts to the kind of numbers of a layer's weights")
+        out = self.multiply(x.reshape(-1, x.shape[-1]))
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+    @abstractmethod
+    def multiply(self, rows: torch.Tensor) -> torch.Tensor:
+        """Map shape [tokens, in] to [tokens, out], float32."""
+
+
+class Int8Linear(RoundedLinear):
+    """Eight bits, [in, out], and a scale for each output, [1, out]."""
+
+    rounding = INT8
+    scale: torch.Tensor
+
+    def multiply(self, rows: torch.Tensor) -> torch.Tensor:
+        """Round each token, too."""
+        scale = rows.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _INT8_MAX
+        rounded = (rows / scale).round_().to(torch.int8)
         out: torch.Tensor = torch.ops.aten._int_mm(rounded, self.weight).float()  # noqa: SLF001 - it has no public name
-        out = out.mul_(scale).mul_(self.scale)
-        if self.bias is not None:
-            out += self.bias
-        return out.view(*x.shape[:-1], -1)
+        return out.mul_(scale).mul_(self.scale)
 
 
-class Int8Head(nn.Module):
-    """A head of which only the weights are rounded."""
+class Int8Head(RoundedLinear):
+    """A head of which only the weights are rounded: eight bits, [out, in], and a scale each."""
 
-    weight: torch.Tensor
+    rounding = INT8_HEAD
     scale: torch.Tensor
-    bias: nn.Parameter | None
-    n_weights: int
 
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        numbers, bits = _round(layer.weight.detach(), round_head, INT8_HEAD)
-        self.register_buffer("weight", numbers)  # [out, in]
-        self.register_buffer("scale", bits)  # [out]
-        self.bias, self.n_weights = layer.bias, layer.weight.numel()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map shape [..., in] to [..., out], float32."""
-        rows = _rows(x).bfloat16().contiguous()
+    def multiply(self, rows: torch.Tensor) -> torch.Tensor:
+        """Take tokens in bfloat16."""
         scale = self.scale.bfloat16()  # float32 if all the model was made so
-        out = torch.ops.aten._weight_int8pack_mm(rows, self.weight, scale).float()  # noqa: SLF001 - as above
-        if self.bias is not None:
-            out += self.bias
-        return out.view(*x.shape[:-1], -1)
+        exact = rows.bfloat16().contiguous()
+        return torch.ops.aten._weight_int8pack_mm(exact, self.weight, scale).float()  # noqa: SLF001 - as above
 
 
-class Q4Linear(nn.Module):
-    """A linear layer of four bits."""
+class Q4Linear(RoundedLinear):
+    """Four bits, [out, in / 2], pairs of a row or as packed; scales and zeros [groups, out, 2]."""
 
-    weight: torch.Tensor
+    rounding = Q4
     scale_and_zero: torch.Tensor
-    bias: nn.Parameter | None
-    n_weights: int
-
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        numbers, bits = _round(layer.weight.detach(), round_to_q4, Q4)
-        self.register_buffer("weight", numbers)  # [out, in / 2]: pairs in a row, then as packed
-        self.register_buffer("scale_and_zero", bits)  # [groups, out, 2]
-        self.bias, self.n_weights = layer.bias, layer.weight.numel()
 
     def pack(self) -> None:
         """Put the weights in the order of this processor's kernel, once they are loaded."""
@@ -115,17 +115,13 @@ class Q4Linear(nn.Module):
         self.scale_and_zero = self.scale_and_zero.bfloat16()  # float32 if all the model was made so
         self._product_dtype = torch.bfloat16 if is_fast_in_bfloat16() else torch.float32
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map shape [..., in] to [..., out], float32."""
-        rows = _rows(x).bfloat16().contiguous()
-        if len(rows) <= _FEW_TOKENS:
-            multiply = torch.ops.aten._weight_int4pack_mm_for_cpu  # noqa: SLF001 - as above
-            out = multiply(rows, self.weight, Q4_GROUP, self.scale_and_zero).float()
-        else:
-            out = self._multiply_unpacked(rows.to(self._product_dtype))
-        if self.bias is not None:
-            out += self.bias
-        return out.view(*x.shape[:-1], -1)
+    def multiply(self, rows: torch.Tensor) -> torch.Tensor:
+        """Take tokens in bfloat16, and the faster way for so many."""
+        rows = rows.bfloat16().contiguous()
+        if len(rows) > _FEW_TOKENS:
+            return self._multiply_unpacked(rows.to(self._product_dtype))
+        kernel = torch.ops.aten._weight_int4pack_mm_for_cpu  # noqa: SLF001 - as above
+        return kernel(rows, self.weight, Q4_GROUP, self.scale_and_zero).float()
 
     def _multiply_unpacked(self, rows: torch.Tensor) -> torch.Tensor:
         """Do what the kernel does, in products of many rows at once."""
@@ -139,34 +135,33 @@ class Q4Linear(nn.Module):
         return out.bfloat16().float()  # as the kernel returns it
 
 
-def _rows(x: torch.Tensor) -> torch.Tensor:
-    """Return the input of a layer as [tokens, in].
-
-    Raises:
-        ValueError: the model's code has made it whole numbers, which those of the weights are.
-    """
-    if not x.is_floating_point():
-        raise ValueError("it casts to the kind of numbers of a layer's weights")
-    return x.reshape(-1, x.shape[-1])
+_KINDS = {
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+}
 
 
-def _round(
-    weight: torch.Tensor, round_rows: Callable[[Any], tuple[Any, Any]], rounding: Rounding
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _round(weight: torch.Tensor, rounding: Rounding) -> tuple[torch.Tensor, torch.Tensor]:
     """Return numbers and scales of a weight as a file holds them, without values if it has none."""
+    entries = rounding.entries(*weight.shape)
     if weight.is_meta:
-        kinds = {"I8": torch.int8, "U8": torch.uint8, "BF16": torch.bfloat16}
-        entries = rounding.entries(*weight.shape)
-        numbers, bits = (weight.new_empty(shape, dtype=kinds[kind]) for kind, shape in entries)
-        return numbers, bits
-    blocks = [round_rows(rows.float().numpy()) for rows in weight.split(_ROWS)]
-    arrays = [np.concatenate(each) for each in zip(*blocks, strict=True)]
-    transposed = [
-        np.ascontiguousarray(array.swapaxes(0, 1)) if is_transposed else array
-        for array, is_transposed in zip(arrays, rounding.transposed, strict=True)
-    ]
-    numbers, bits = map(torch.from_numpy, transposed)
-    return numbers, bits.view(torch.bfloat16)
+        numbers, scales = (weight.new_empty(shape, dtype=_KINDS[kind]) for kind, shape in entries)
+        return numbers, scales
+    blocks = [rounding.round_rows(rows.float().numpy()) for rows in weight.split(_ROWS)]
+    numbers, scales = (
+        torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1) if transposed else array))
+        .view(_KINDS[kind])
+        .view(shape)
+        for array, transposed, (kind, shape) in zip(
+            map(np.concatenate, zip(*blocks, strict=True)),
+            rounding.transposed,
+            entries,
+            strict=True,
+        )
+    )
+    return numbers, scales
 
 
 # The order in which torch's kernel reads weights of four bits is that of the processor's vectors:
@@ -238,15 +233,6 @@ def rounded_share(model: PreTrainedModel) -> float:
     """Return the share (0..1) of a model's weights, input embeddings apart, that are rounded."""
     embeddings: Any = model.get_input_embeddings()
     n_exact = sum(part.numel() for part in model.parameters()) - embeddings.weight.numel()
-    n_rounded = sum(
-        part.n_weights
-        for part in model.modules()
-        if isinstance(part, Int8Linear | Int8Head | Q4Linear)
-    )
+    layers = [part for part in model.modules() if isinstance(part, RoundedLinear)]
+    n_rounded = sum(layer.n_weights for layer in layers)
     return n_rounded / (n_rounded + n_exact)
-
-
-def _round_to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whole numbers and the scale of each row, [rows, 1]."""
-    scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30) / _INT8_MAX
-    return (x / scale).round_().to(torch.int8), scale

@@ -19,7 +19,7 @@ from cotkit.analysis.scale.contrasts import ModelContrasts
 from cotkit.analysis.scale.spending import Spending
 from cotkit.analysis.scale.values import Scale
 from cotkit.analysis.values import Cell, PageRun, PromptsByArm
-from cotkit.printable import printable, printable_text
+from cotkit.printable import name_some, printable, printable_text
 from cotkit.report.comparison_tables import comparison_document
 from cotkit.report.contrast_tables import contrast_documents
 from cotkit.report.document import Document, Table, Value, Words, say_address, say_cell
@@ -329,12 +329,7 @@ def _group_prompts(sections: Sequence[PageSection]) -> list[tuple[str, PromptsBy
     for section in sections:
         if section.part is not None and section.part.prompts:
             names.setdefault(section.part.prompts, []).append(section.heading)
-    return [(_name_some(those), arms) for arms, those in names.items()]
-
-
-def _name_some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
+    return [(name_some(those, _NAMED), arms) for arms, those in names.items()]
 
 
 _NAMED = 3  # runs above prompts that they share
