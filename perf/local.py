@@ -9,7 +9,8 @@ included, and so is the most memory (not a GPU's); disk is what a model's files 
 start-up and loading out: processor seconds on a CPU, wall time on a GPU and of servers. ``--peers``
 also runs lm-eval, Inspect and OpenVINO GenAI, each installed into a virtual environment in that
 folder at the first call; ``--rows`` names those that run beside cotkit. OpenVINO GenAI and
-llama.cpp run the 4-bit file as it is, cotkit its numbers in ``--dtype``. On a busy machine set
+llama.cpp run the 4-bit file as it is, or with its matrices in 16 bits (``--file-format BF16``; F16
+for OpenVINO, which reads no BF16), cotkit its numbers in ``--dtype``. On a busy machine set
 OMP_NUM_THREADS=1: threads that wait for each other burn processor time.
 """
 
@@ -32,6 +33,7 @@ from perf.local_work import requests
 
 TORCH = "torch==2.13.0"
 PEERS = {"lm-eval": "lm-eval[hf]", "inspect": "inspect-ai"}
+OPENVINO = ("openvino-genai", "gguf")
 ROWS = ("generate", "continuous", "servers", *PEERS, "openvino-genai")
 
 
@@ -107,19 +109,32 @@ def write_prompts(path: Path, n: int, max_tokens: int) -> None:
 
 def openvino(folder: Path, given: argparse.Namespace, needed: float) -> None:
     """Run OpenVINO GenAI on the file of an embedded model."""
-    binaries, file = install(folder / "openvino-genai", "openvino-genai"), gguf_file(given.model)
+    binaries, file = install(folder / "openvino-genai", *OPENVINO), gguf_file(given)
     prompts = Path(tempfile.mkdtemp()) / "prompts.jsonl"
     write_prompts(prompts, given.problems, given.max_tokens)
     threads = os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
     script = Path(__file__).with_name("local_openvino.py")
     numbers = str(given.max_tokens), str(threads)
     done = measured([str(binaries / "python"), str(script), str(file), str(prompts), *numbers])
-    line("openvino-genai, 4-bit", given.problems, done, needed, disk_mb(file))
+    line(f"openvino-genai, {given.file_format}", given.problems, done, needed, disk_mb(file))
 
 
-def gguf_file(model: str) -> Path:
-    """Return a model's file: one that was named, or an embedded model's."""
-    return Path(model) if model.endswith(".gguf") else ensure_file(model, notify=print)
+def gguf_file(given: argparse.Namespace) -> Path:
+    """Return a model's file, one that was named or an embedded model's, in the format asked for."""
+    model: str = given.model
+    file = Path(model) if model.endswith(".gguf") else ensure_file(model, notify=print)
+    if given.file_format == "4-bit":
+        return file
+    if given.peers is None:
+        raise SystemExit("--file-format: say --peers FOLDER, where the file is to be")
+    folder = given.peers.resolve()
+    made: Path = folder / f"{file.stem}-{given.file_format}.gguf"
+    if not made.exists():
+        binaries = install(folder / "openvino-genai", *OPENVINO)
+        script, part = Path(__file__).with_name("local_gguf.py"), made.with_suffix(".part")
+        measured([str(binaries / "python"), *map(str, (script, file, part, given.file_format))])
+        part.rename(made)
+    return made
 
 
 def peers(given: argparse.Namespace, needed: float) -> None:
@@ -174,6 +189,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", default="1,8,32", type=_numbers)
     parser.add_argument("--servers", default="", type=str.split, help="e.g. 'llama.cpp vllm'")
+    parser.add_argument("--file-format", default="4-bit", choices=("4-bit", "BF16", "F16"))
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--rows", default=ROWS, type=lambda text: tuple(text.split(",")))
     parser.add_argument("--no-scaling", action="store_true")
@@ -196,9 +212,10 @@ def main() -> None:
         other = ours("paged", **where, n=n, max_tokens=limit)
         line("continuous batching", n, other, needed)
     for engine in given.servers if "servers" in given.rows else ():
-        disk = disk_mb(gguf_file(given.model)) if engine == "llama.cpp" else 0.0
-        other = ours("served", model=f"{engine}:{given.model}", n=n, max_tokens=limit)
-        line(f"{engine} as a server", n, other, needed, disk)
+        file = gguf_file(given) if engine == "llama.cpp" else None
+        other = ours("served", model=f"{engine}:{file or given.model}", n=n, max_tokens=limit)
+        form = f", {given.file_format}" if file else ""
+        line(f"{engine} as a server{form}", n, other, needed, disk_mb(file) if file else 0.0)
     if given.peers is not None:
         peers(given, needed)
     if given.no_scaling:

@@ -37,6 +37,7 @@ from cotkit.backends.hf import (  # noqa: E402
 )
 from cotkit.backends.hf.batch import Batch  # noqa: E402
 from cotkit.backends.hf.forward import Context, Network, _free_bytes  # noqa: E402
+from cotkit.backends.hf.kv_cache import KVCache  # noqa: E402
 from cotkit.backends.hf.prefix_tree import Node, PrefixTree, plan_nodes  # noqa: E402
 from cotkit.backends.hf.sequence import Sequence, Transcript  # noqa: E402
 from cotkit.backends.hf.source import (  # noqa: E402
@@ -795,17 +796,43 @@ def test_rounded_models_are_near_float32(
 
 
 @pytest.mark.parametrize(
-    ("flags", "dtype"),
-    [("fpu avx2", "float32"), ("fpu amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16")],
+    ("flags", "fast"), [("fpu avx2", False), ("fpu amx_bf16", True), ("avx512_bf16", True)]
 )
-def test_auto_dtype_is_what_the_processor_is_fast_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, dtype: str
+def test_a_processor_tells_whether_it_is_fast_in_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, fast: bool
 ) -> None:
     told = tmp_path / "cpuinfo"
     told.write_text(f"processor : 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr("cotkit.backends.hf.source._CPU_FILE", told)
-    assert choose_placement("cpu", "auto", 10_000_000).dtype == dtype
+    assert source.is_fast_in_bfloat16.__wrapped__() is fast
+
+
+def test_auto_dtype_is_bfloat16_but_for_the_smallest() -> None:
+    assert choose_placement("cpu", "auto", 10_000_000).dtype == "bfloat16"
+    assert choose_placement("cpu", "auto", None).dtype == "bfloat16"
     assert choose_placement("cpu", "auto", 9_999_999).dtype == "float32"
+
+
+def test_sequences_that_left_take_no_room_when_others_grow() -> None:
+    cache, places = KVCache(), (torch.arange(4), torch.zeros(4, dtype=torch.long))
+    cache.reserve(4, 1)
+    drawn = torch.randn(2, 4, 8), torch.randn(2, 4, 8)  # heads, tokens, width
+    keys, values = cache.append(0, *drawn, places)
+    assert len(keys) == len(values) == 4
+    n_columns = keys.shape[2]
+    cache.reserve(2, n_columns)
+    assert len(cache.append(0, drawn[0][:, :0], drawn[1][:, :0], _NOWHERE)[0]) == 4, "no need yet"
+    cache.reserve(2, n_columns + 1)
+    for slot in range(2):
+        kept = cache.read(slot, 1)[0]
+        assert torch.equal(kept[0][:, 0], drawn[0][:, slot])
+        assert torch.equal(kept[1][:, 0], drawn[1][:, slot])
+    longer, _ = cache.append(0, drawn[0][:, :0], drawn[1][:, :0], _NOWHERE)
+    assert len(longer) == 2
+    assert longer.shape[2] > n_columns
+
+
+_NOWHERE = (torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
 
 
 def test_replicas_answer_as_one_process_does_and_outlive_each_other(

@@ -31,7 +31,7 @@ from transformers import (  # noqa: E402 - only where they are
     Qwen3MoeForCausalLM,
 )
 
-from cotkit.backends.hf import loading, rounded_layers  # noqa: E402
+from cotkit.backends.hf import loading, products, rounded_layers  # noqa: E402
 from cotkit.backends.hf.source import Placement  # noqa: E402
 
 
@@ -82,8 +82,9 @@ def test_groups_of_equal_numbers_and_of_none() -> None:
 
 @pytest.mark.parametrize("fast", [False, True], ids=["float32 products", "bfloat16 products"])
 def test_few_tokens_and_many_come_to_the_same(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
-    monkeypatch.setattr(rounded_layers, "is_fast_in_bfloat16", lambda: fast)
+    monkeypatch.setattr(products, "is_fast_in_bfloat16", lambda: fast)
     torch.manual_seed(3)
+    monkeypatch.setattr(products, "_PIECE", 96 * 512)
     layer = torch.nn.Linear(96, 1088, bias=True)  # more rows than are unpacked at a time
     fours = rounded_layers.Q4Linear(layer)
     bits = fours.scale_and_zero.transpose(0, 1).contiguous().view(torch.uint16)
@@ -96,7 +97,7 @@ def test_few_tokens_and_many_come_to_the_same(monkeypatch: pytest.MonkeyPatch, f
         few = torch.cat([fours(part) for part in x.split(1)])
         alone = torch.cat([fours(part) for part in x.split(1, dim=1)], 1)
     assert many.shape == (3, 40, 1088)
-    assert many.dtype is torch.float32
+    assert many.dtype is torch.bfloat16
     for got in (many, few, alone):
         assert float((got - exact).abs().max()) < 0.01 * float(exact.abs().max())
     assert torch.equal(few, alone), "a token is rounded by itself"
@@ -113,9 +114,10 @@ def test_a_head_has_eight_bits_in_q4() -> None:
     torch.manual_seed(4)
     layer = torch.nn.Linear(64, 320, bias=False)
     head = rounded_layers.Int8Head(layer)
-    x = torch.randn(2, 5, 64)
+    x = torch.randn(2, 5, 64).bfloat16()
     with torch.inference_mode():
-        exact, got = layer(x), head(x)
+        exact, got = layer(x.float()), head(x)
+    assert got.dtype is torch.bfloat16
     assert got.shape == exact.shape
     assert 0 < float((got - exact).abs().max()) < 0.02 * float(exact.abs().max())
 
@@ -200,7 +202,7 @@ def test_layers_that_do_not_fit_stay_exact_and_a_model_without_any_is_refused(
 
     state = load_file(ask(64))
     assert state["model.layers.0.mlp.down_proj.weight"].shape == (64, 32)
-    assert state["model.layers.1.mlp.down_proj.weight"].dtype is torch.float32
+    assert state["model.layers.1.mlp.down_proj.weight"].dtype is torch.bfloat16
     with pytest.raises(ModelLoadError, match="another dtype"):
         ask()
     small = SimpleNamespace(modules=list, get_output_embeddings=lambda: None)

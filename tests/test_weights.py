@@ -431,7 +431,7 @@ def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
             assert torch.equal(states[dtype][name], value.to(getattr(torch, dtype))), name
         if not name.endswith(("_proj.weight", "lm_head.weight")):
             assert torch.equal(states["int8"][name], value), name
-            assert torch.equal(states["q4"][name], value), name
+            assert torch.equal(states["q4"][name], states["bfloat16"][name]), name
             continue
         layer = torch.nn.Linear(*reversed(value.shape), bias=False)
         layer.weight = torch.nn.Parameter(value)
@@ -451,7 +451,7 @@ def test_a_folder_in_any_format_holds_what_torch_makes_of_float32(
             assert torch.equal(states["q4"][name], fours.weight), name
             assert torch.equal(states["q4"][f"{stem}scale_and_zero"], fours.scale_and_zero)
         else:
-            assert torch.equal(states["q4"][name], value), name
+            assert torch.equal(states["q4"][name], states["bfloat16"][name]), name
     n_fours = sum(name.endswith("scale_and_zero") for name in states["q4"])
     assert 0 < n_fours < sum(name.endswith("_proj.weight") for name in states["q4"])
     is_tied = "lm_head.weight" not in states["float32"]

@@ -18,8 +18,9 @@ Bfloat16Bits: TypeAlias = "npt.NDArray[np.uint16]"
 Entry: TypeAlias = tuple[str, tuple[int, ...]]
 """The kind of a tensor's numbers as safetensors calls it, and its shape."""
 
-LAYOUTS: Mapping[str, int] = {"int8": 2, "q4": 1}
-"""Format that rounds linear layers -> version of what is stored (int8: a tied head from 2 on)."""
+LAYOUTS: Mapping[str, int] = {"int8": 2, "q4": 2}
+"""Format that rounds linear layers -> version of what is stored (int8: a tied head from 2 on, q4:
+all else in bfloat16)."""
 
 Q4_GROUP = 32
 """Neighbours in a row of q4 that share a scale and a zero, as in most 4-bit GGUF files."""
@@ -120,7 +121,7 @@ def _round_groups(groups: Float32Array) -> tuple[Any, Any]:
 
 
 def fits_q4(n_out: int, n_in: int) -> bool:
-    """Return whether a linear layer of this shape can be in q4; else it stays float32."""
+    """Return whether a linear layer of this shape can be in q4; else it is not rounded."""
     return n_in % Q4_GROUP == 0 and n_out % _Q4_ROWS_EACH == 0
 
 

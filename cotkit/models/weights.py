@@ -35,12 +35,12 @@ BYTES_EACH: Mapping[str, float] = {
     "bfloat16": 2,
     "float16": 2,
     "int8": 1.7,
-    "q4": 1.4,
+    "q4": 1.1,
 }
-"""Number format of weights -> bytes on disk for each of them; int8 and q4, which keep embeddings in
-float32, and a head that is tied to them apart: about."""
+"""Number format of weights -> bytes on disk for each of them; int8 and q4, which do not round
+embeddings, and store a head that is tied to them apart: about."""
 
-_KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int8": "F32", "q4": "F32"}
+_KINDS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int8": "F32", "q4": "BF16"}
 _SIZES = {"F32": 4, "BF16": 2, "F16": 2, "I8": 1, "U8": 1}
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -75,7 +75,7 @@ def write_weights(path: Path, tensors: Sequence[Tensor], dtype: str = "float32")
     int8: linear layers are stored as ``rounding.INT8``; all else is float32. A head that is tied to
     the embedding is stored rounded beside it: to round it at loading would read all of the
     embedding, of which a run needs few rows. q4: the head as ``rounding.INT8_HEAD``, other
-    linear layers as ``rounding.Q4`` where :func:`fits_q4`.
+    linear layers as ``rounding.Q4`` where :func:`fits_q4`; all else is bfloat16.
 
     Returns:
         The SHA-256 in hex of the file, and of the file that float32 would have made.

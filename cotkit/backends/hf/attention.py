@@ -21,6 +21,7 @@ import torch
 from transformers import AttentionInterface
 
 from cotkit.backends.hf.kv_cache import KVCache
+from cotkit.backends.hf.products import multiply
 
 if TYPE_CHECKING:
     from cotkit.backends.hf.prefix_tree import Node
@@ -247,7 +248,7 @@ def _attend(
     k, v = keys_values
     *lead, n_groups, n, d = query.shape
     m = k.shape[-2]
-    scores = torch.matmul(query.reshape(*lead, n_groups * n, d), k.transpose(-1, -2)).float()
+    scores = multiply(query.reshape(*lead, n_groups * n, d), k.transpose(-1, -2))
     if softcap is not None:
         scores = (scores / softcap).tanh_() * softcap
     scores = scores.view(*lead, n_groups, n, m)
@@ -256,7 +257,7 @@ def _attend(
     top = scores.amax(-1, keepdim=True)
     weights = scores.sub_(top).exp_()
     total = weights.sum(-1, keepdim=True)
-    out = torch.matmul(weights.view(*lead, n_groups * n, m).to(v.dtype), v).float()
+    out = multiply(weights.view(*lead, n_groups * n, m).to(v.dtype), v)
     return _PartialAttention(out.view(*lead, n_groups, n, -1), top, total)
 
 

@@ -78,11 +78,11 @@ class Context:
         self._paths.append(tuple(path))
         self._bases.append(path[-1].end if path else 0)
         self._lengths.append(0)
-        self._kv_cache.reserve(len(self), 1)
 
     def add_copy(self, slot: int) -> None:
         """Add a slot at the end that has read what another has."""
         self.add(self._paths[slot])
+        self._kv_cache.reserve(len(self), self._lengths[slot])
         self._kv_cache.copy(slot, len(self) - 1, self._lengths[slot])
         self._lengths[-1] = self._lengths[slot]
 

@@ -16,10 +16,10 @@ class KVCache:
         self._n_columns = 0
 
     def reserve(self, n_slots: int, n_columns: int) -> None:
-        """Make room for so many slots and columns."""
+        """Make room for so many slots and columns; what lies in slots beyond may be forgotten."""
         if n_slots <= self._n_slots and n_columns <= self._n_columns:
             return
-        self._n_slots = max(self._n_slots, n_slots)
+        self._n_slots = n_slots
         if n_columns > self._n_columns:
             self._n_columns = n_columns + _SPARE_COLUMNS
         for layer, (keys, values) in self._layers.items():  # one at a time: little is held twice
@@ -63,5 +63,5 @@ class KVCache:
 
     def _enlarge(self, old: torch.Tensor) -> torch.Tensor:
         buffer = old.new_zeros((self._n_slots, old.shape[1], self._n_columns, old.shape[3]))
-        buffer[: old.shape[0], :, : old.shape[2]] = old
+        buffer[: len(old), :, : old.shape[2]] = old[: self._n_slots]
         return buffer

@@ -25,6 +25,7 @@ from cotkit.backends.hf.attention import NAME
 from cotkit.backends.hf.dense import DenseContext, count_bytes, is_joinable
 from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
+from cotkit.backends.hf.products import replace_slow_layers
 from cotkit.backends.hf.rounded_layers import (
     Int8Linear,
     pack_layers,
@@ -66,6 +67,7 @@ def load_network(
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as fault:
         raise ModelLoadError(f"{folder}: cannot be loaded: {first_line(fault)}") from fault
     model.eval()
+    replace_slow_layers(model)
     try:
         reference = _read_reference(model)
     except _UNFIT as fault:
@@ -85,6 +87,7 @@ def load_network(
 
 
 _FEW = 0.5  # of the weights
+_NUMBERS = {"int8": torch.float32, "q4": torch.bfloat16}  # of all but the rounded layers
 
 
 def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> PreTrainedModel:
@@ -107,9 +110,10 @@ def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> Pr
         model = peft.PeftModel.from_pretrained(model, str(options.adapter)).merge_and_unload()
     if placement.dtype in LAYOUTS:
         round_layers(model, placement.dtype)
-        model.float()
         pack_layers(model)
-        model.config.dtype = torch.float32
+        model.config.dtype = _NUMBERS[placement.dtype]
+        for parameter in model.parameters():  # and no buffer: positions are float32 everywhere
+            parameter.data = parameter.data.to(model.config.dtype)
     return model
 
 
@@ -122,7 +126,7 @@ def _load_rounded(folder: Path, dtype: str, options: LoadOptions) -> PreTrainedM
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
         model: Any = AutoModelForCausalLM.from_config(
-            config, dtype=torch.float32, **_attention(options)
+            config, dtype=_NUMBERS[dtype], **_attention(options)
         )
     round_layers(model, dtype)
     state = load_file(folder / WEIGHTS_NAME)

@@ -3,12 +3,12 @@
 int8: weights are rounded once, with one scale for each output channel; activations at every call,
 with one scale for each token. Products are summed exactly, in 32 bits.
 
-q4: weights of four bits, with a scale and a zero for each 32 of them; activations in bfloat16. A
-few rows go through torch's kernel for packed weights, many through weights that are unpacked a
-piece at a time. The head, which four bits would cost most, has eight.
+All else is float32. The rounding of a token depends on no other, so that sequences do not depend on
+their batch.
 
-Everything else stays float32. The rounding of a token depends on no other token, so that sequences
-do not depend on their batch, of q4 but for the last bit of bfloat16.
+q4: weights of four bits, with a scale and a zero for each 32 of them, in a model that is bfloat16
+else. A few tokens go through torch's kernel for packed weights, many through weights that are
+unpacked a piece at a time. The head, which four bits would cost most, has eight.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from cotkit.backends.hf.source import is_fast_in_bfloat16
+from cotkit.backends.hf.products import multiply_by_pieces
 from cotkit.models.rounding import (
     INT8,
     INT8_HEAD,
@@ -36,8 +35,7 @@ from cotkit.models.rounding import (
 
 _ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
 _INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
-_FEW_TOKENS = 64  # up to so many the kernel for packed weights is the faster one
-_UNPACKED_ROWS = 512  # of a weight, at a time: they stay in the processor's cache
+_FEW_TOKENS = 40  # up to so many the kernel for packed weights is the faster one
 
 
 class RoundedLinear(nn.Module, ABC):
@@ -57,7 +55,7 @@ class RoundedLinear(nn.Module, ABC):
         self.bias, self.n_weights = layer.bias, layer.weight.numel()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map shape [..., in] to [..., out], float32.
+        """Map shape [..., in] to [..., out].
 
         Raises:
             ValueError: the model's code has made the input whole numbers, as the weights are.
@@ -71,7 +69,7 @@ class RoundedLinear(nn.Module, ABC):
 
     @abstractmethod
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
-        """Map shape [tokens, in] to [tokens, out], float32."""
+        """Map shape [tokens, in] to [tokens, out]."""
 
 
 class Int8Linear(RoundedLinear):
@@ -95,10 +93,9 @@ class Int8Head(RoundedLinear):
     scale: torch.Tensor
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
-        """Take tokens in bfloat16."""
-        scale = self.scale.bfloat16()  # float32 if all the model was made so
-        exact = rows.bfloat16().contiguous()
-        return torch.ops.aten._weight_int8pack_mm(exact, self.weight, scale).float()  # noqa: SLF001 - as above
+        """Take tokens in bfloat16, and return such."""
+        rows = rows.bfloat16().contiguous()
+        return torch.ops.aten._weight_int8pack_mm(rows, self.weight, self.scale)  # noqa: SLF001 - as above
 
 
 class Q4Linear(RoundedLinear):
@@ -112,27 +109,19 @@ class Q4Linear(RoundedLinear):
         pairs = self.weight.view(len(self.weight), -1, 1, Q4_GROUP // 2)
         numbers = torch.cat([pairs & 15, pairs >> 4], 2).flatten(1)
         self.weight = _pack(numbers)
-        self.scale_and_zero = self.scale_and_zero.bfloat16()  # float32 if all the model was made so
-        self._product_dtype = torch.bfloat16 if is_fast_in_bfloat16() else torch.float32
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
-        """Take tokens in bfloat16, and the faster way for so many."""
+        """Take tokens in bfloat16, and return such; the faster way for so many."""
         rows = rows.bfloat16().contiguous()
         if len(rows) > _FEW_TOKENS:
-            return self._multiply_unpacked(rows.to(self._product_dtype))
+            return multiply_by_pieces(rows, self._fill_piece, len(self.weight))
         kernel = torch.ops.aten._weight_int4pack_mm_for_cpu  # noqa: SLF001 - as above
-        return kernel(rows, self.weight, Q4_GROUP, self.scale_and_zero).float()
+        return kernel(rows, self.weight, Q4_GROUP, self.scale_and_zero)
 
-    def _multiply_unpacked(self, rows: torch.Tensor) -> torch.Tensor:
-        """Do what the kernel does, in products of many rows at once."""
-        out = rows.new_empty(len(rows), len(self.weight))
-        for begin in range(0, len(self.weight), _UNPACKED_ROWS):
-            part = slice(begin, begin + _UNPACKED_ROWS)
-            scale, zero = self.scale_and_zero[:, part].float().permute(2, 1, 0)[..., None]
-            weight = _unpack(self.weight[part]).float().view(len(scale), -1, Q4_GROUP)
-            weight.sub_(8).mul_(scale).add_(zero)
-            out[:, part] = linear(rows, weight.flatten(1).to(rows.dtype))
-        return out.bfloat16().float()  # as the kernel returns it
+    def _fill_piece(self, part: slice, piece: torch.Tensor) -> None:
+        groups = piece.view(len(piece), -1, Q4_GROUP)
+        scale, zero = self.scale_and_zero[:, part].permute(2, 1, 0)[..., None]
+        groups.copy_(_unpack(self.weight[part]).view_as(groups)).sub_(8).mul_(scale).add_(zero)
 
 
 _KINDS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.metadata
 import os
 import platform
@@ -287,9 +288,8 @@ def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement
     """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
 
     Networks below 10 million parameters are float32 everywhere: they gain nothing from less, and
-    round their answers away. Else on a CPU bfloat16 where it has instructions for it (2 to 7 times
-    as fast as float32, as measured) and float32 where it has none (several times faster than
-    bfloat16 there); GPUs before Ampere get float16.
+    round their answers away. Others are bfloat16, which takes half of float32's memory and no more
+    of its time on any CPU (``products.py``); GPUs before Ampere get float16.
 
     Raises:
         UsageError: an unknown dtype, or int8 or q4 on anything but a CPU.
@@ -303,9 +303,8 @@ def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement
     if dtype == "auto":
         kind = chosen.partition(":")[0]
         old = kind == "cuda" and 0 < major < _BFLOAT16_SINCE
-        slow = kind == "cpu" and not is_fast_in_bfloat16()
         small = n_params is not None and n_params < _SMALL
-        dtype = "float32" if slow or small else "float16" if old else "bfloat16"
+        dtype = "float32" if small else "float16" if old else "bfloat16"
     if dtype in LAYOUTS and chosen != "cpu":
         raise UsageError(f"dtype={dtype} is for CPUs, not for {chosen}", hint="add device=cpu")
     return Placement(device=chosen, dtype=dtype, spread=device == "auto" and chosen != "cpu")
@@ -323,6 +322,7 @@ def package_versions() -> dict[str, str]:
         raise MissingDependencyError("torch and transformers", "hf") from missing
 
 
+@functools.cache
 def is_fast_in_bfloat16() -> bool:
     """Return whether the CPU has instructions for bfloat16, by its flags as Linux lists them."""
     try:
