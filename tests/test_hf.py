@@ -36,6 +36,7 @@ from cotkit.backends.hf import (  # noqa: E402
     source,
 )
 from cotkit.backends.hf.batch import Batch  # noqa: E402
+from cotkit.backends.hf.finished_texts import FinishedText, FinishedTexts  # noqa: E402
 from cotkit.backends.hf.forward import Context, Network, _free_bytes  # noqa: E402
 from cotkit.backends.hf.kv_cache import KVCache  # noqa: E402
 from cotkit.backends.hf.prefix_tree import Node, PrefixTree, plan_nodes  # noqa: E402
@@ -667,6 +668,108 @@ def test_a_cancelled_call_frees_the_worker_at_the_next_token(models: dict[str, P
 
     assert asyncio.run(main()) < 0.5
     assert not [t for t in threading.enumerate() if t.name == "cotkit-hf"]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma3", "mistral"])
+@pytest.mark.parametrize("shared", ["", SHARED], ids=["apart", "shared"])
+def test_a_next_turn_reads_only_what_is_new(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, kind: str, shared: str
+) -> None:
+    prompts = [f"{shared}{i}: {ending}" for i, ending in enumerate(ENDINGS)]
+
+    def turns() -> tuple[list[Any], dict[str, list[Any]]]:
+        """The second turns, and the logits of every step."""
+        seen: dict[str, list[Any]] = {}
+
+        def choose(logits: Any, sequences: abc.Sequence[Sequence]) -> list[int]:  # noqa: ANN401 - as above
+            for one, sequence in zip(logits, sequences, strict=True):
+                seen.setdefault(sequence.request.messages[0].content, []).append(one)
+            return (logits[:, ord("a") : ord("z") + 1].argmax(-1) + ord("a")).tolist()
+
+        monkeypatch.setattr(batch, "choose_tokens", choose)
+        backend = float32(model=str(models[kind]))
+
+        async def flow(prompt: str) -> Any:  # noqa: ANN401 - a completion
+            (first,) = await backend.generate(ask(prompt, most(9)))
+            (second,) = await backend.generate(ask(f"{prompt}{first.text} so", most(9)))
+            return second
+
+        async def main() -> list[Any]:
+            try:
+                return await asyncio.gather(*map(flow, prompts))
+            finally:
+                await backend.close()
+
+        return asyncio.run(main()), seen
+
+    kept, seen = turns()
+    monkeypatch.setattr(FinishedTexts, "has_room", lambda self, n: False)  # pyright: ignore[reportUnknownLambdaType]
+    anew, expected = turns()
+    assert [one.text for one in kept] == [one.text for one in anew]
+    assert set(seen) == set(expected)
+    for prompt, logits in expected.items():
+        torch.testing.assert_close(
+            torch.stack(seen[prompt]), torch.stack(logits), rtol=0, atol=1e-4
+        )
+    for one, other in zip(kept, anew, strict=True):
+        assert one.n_prompt_tokens == other.n_prompt_tokens
+        n_read = one.n_prompt_tokens - one.n_shared_tokens
+        assert n_read == len("? so"), "the last token of an answer was never read"
+        assert other.n_prompt_tokens - other.n_shared_tokens > n_read
+
+
+def test_what_shares_a_beginning_only_does_not_go_on_from_a_text(models: dict[str, Path]) -> None:
+    backend = float32(model=str(models["llama"]))
+    prompt = SHARED + ENDINGS[1]
+
+    async def main() -> list[Any]:
+        try:
+            prompts = (prompt, prompt, prompt[:-4] + "B:")
+            return [(await backend.generate(ask(each)))[0] for each in prompts]
+        finally:
+            await backend.close()
+
+    first, _, other = asyncio.run(main())
+    assert first.n_shared_tokens == 0
+    again = run(float32(model=str(models["llama"])), [ask(prompt), ask(prompt[:-4] + "B:")])
+    assert other.text == again[1].text
+
+
+def test_a_text_that_memory_has_no_room_for_is_read_again(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> FinishedText:
+        raise RuntimeError("out of memory")
+
+    prompts = [f"{i}: {ending}" for i, ending in enumerate(ENDINGS)]
+    requests = [ask(prompt, replace(HOT, max_tokens=3 + i)) for i, prompt in enumerate(prompts)]
+    expected = run(float32(model=str(models["llama"])), requests)
+    monkeypatch.setattr(Context, "copy_text", full)
+    got = run(float32(model=str(models["llama"])), requests)
+    assert [one.text for one in got] == [one.text for one in expected]
+
+
+def test_finished_texts_are_kept_for_a_few_steps() -> None:
+    def text(*tokens: int, n_prompt: int) -> FinishedText:
+        return FinishedText(path=(), tokens=tokens, n_prompt=n_prompt, layers={})
+
+    kept = FinishedTexts(9)
+    one, two = text(1, 2, 3, 4, n_prompt=2), text(1, 2, 3, 5, 6, n_prompt=2)
+    kept.add(one)
+    kept.begin_step()
+    assert kept.has_room(5)
+    assert not kept.has_room(6)
+    kept.add(two)
+    assert kept.find((1, 2, 3, 4, 9)) is one
+    assert kept.find((1, 2, 3, 5, 6, 7)) is two
+    assert kept.find((1, 2, 8, 9)) in {one, two}, "their prompt is common, though no reply is"
+    assert kept.find((1, 2)) is None, "the last token is left to be read"
+    assert kept.find((1, 3, 3, 4)) is None
+    for _ in range(7):
+        kept.begin_step()
+    assert kept.find((1, 2, 3, 4, 9)) is two, "the other is forgotten"
+    kept.begin_step()
+    assert kept.find((1, 2, 3, 4, 9)) is None
 
 
 def test_close_fails_the_calls_that_wait(models: dict[str, Path]) -> None:

@@ -178,7 +178,7 @@ def test_it_is_said_if_few_weights_are_rounded(tmp_path: Path) -> None:
         num_key_value_heads=2,
     )
     _, said = load_in_q4(Qwen3MoeForCausalLM(config), tmp_path)
-    assert any("of its weights are in q4, the others (experts, say) in float32" in s for s in said)
+    assert any("of its weights are in q4, the others (experts, say) in bfloat16" in s for s in said)
 
 
 def test_layers_that_do_not_fit_stay_exact_and_a_model_without_any_is_refused(

@@ -69,8 +69,8 @@ class Hf:
     model: str
     """Catalogue name, transformers folder, ``.gguf`` file, or hub name ``org/name``."""
     dtype: str = "auto"
-    """``float32``, ``bfloat16``, ``float16``; on CPUs ``int8``, ``q4``; auto: what the device is
-    fast in, of a CPU bfloat16 or float32; float32 for networks below 10 million parameters."""
+    """``float32``, ``bfloat16``, ``float16``; on CPUs ``int8``, ``q4``; auto: bfloat16 (float16 on
+    GPUs before Ampere), and float32 for networks below 10 million parameters."""
     device: str = "auto"
     """A torch device such as ``cpu`` or ``cuda:1``; auto: all accelerators there are."""
     batch_size: int | None = None

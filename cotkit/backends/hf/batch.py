@@ -2,8 +2,8 @@
 
 Accounting: prompt tokens are counted for the sequence they are computed for; a shared node is
 charged to the first sequence that needs it, and of equal prompts that join together the first is
-charged. Wall time is split at every step over the tokens computed in it, so that sequences that run
-longer are charged more.
+charged; one that goes on from a finished text is charged what it adds. Wall time is split at every
+step over the tokens computed in it, so that sequences that run longer are charged more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from cotkit.backends.hf.dense import DenseContext
+from cotkit.backends.hf.finished_texts import FinishedTexts
 from cotkit.backends.hf.forward import Context, Network, make_context
 from cotkit.backends.hf.prefix_tree import SHORTEST_NODE, Node, PrefixTree
 from cotkit.backends.hf.sequence import Sequence
@@ -39,9 +40,16 @@ class TimeSplitter:
 class Batch:
     """The running sequences. After a fault they keep their tokens and can join another batch."""
 
-    def __init__(self, network: Network, tree: PrefixTree, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tree: PrefixTree,
+        finished: FinishedTexts,
+        end_ids: frozenset[int],
+    ) -> None:
         self._network = network
         self._tree = tree
+        self._finished = finished
         self._end_ids = end_ids
         self._context = make_context(network)
         self.sequences: list[Sequence] = []
@@ -70,11 +78,18 @@ class Batch:
         chosen = choose_tokens(logits, sequences)
         broken = logits.isnan().any(dim=-1).tolist()
         clock.split(sequences, weights)
-        for sequence, token, is_broken in zip(sequences, chosen, broken, strict=True):
+        ended: list[int] = []
+        rows = zip(sequences, chosen, broken, strict=True)
+        for slot, (sequence, token, is_broken) in enumerate(rows, first):
+            if sequence.is_over:
+                continue
             if is_broken:
                 sequence.fail(nan_error(self._network))
-            else:
-                sequence.append_token(token, self._end_ids)
+                continue
+            sequence.append_token(token, self._end_ids)
+            if sequence.is_done:
+                ended.append(slot)
+        self._keep(ended)
         for i in reversed(range(len(self.sequences))):
             if self.sequences[i].is_over:
                 self._context.drop(i)
@@ -82,6 +97,22 @@ class Batch:
                 self.sequences.pop()
         if not self.sequences:
             self._context = make_context(self._network)  # as short as its next sequences
+
+    def _keep(self, slots: abc.Sequence[int]) -> None:
+        """Keep the texts of sequences that have just ended, for those that go on from them."""
+        context = self._context
+        if not isinstance(context, Context):
+            return
+        for slot in slots:
+            tokens, n_prompt = self.sequences[slot].tokens, len(self.sequences[slot].prompt)
+            is_beyond = self._network.is_beyond(len(tokens))
+            if is_beyond or not self._finished.has_room(context.n_own(slot)):
+                continue
+            try:
+                self._finished.add(context.copy_text(slot, tokens, n_prompt))
+            except (MemoryError, RuntimeError):  # no room for it: its next turn is read whole
+                self._finished.clear()
+                return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +142,18 @@ def read_prompts(
     first = len(context)
     n_computed: list[int] = []
     unread: list[tuple[int, ...]] = []
-    for text, (charged, *_) in by_prompt.items():
-        path, n_new = _extend_path(network, text, charged.cuts, tree)
-        context.add(path)
-        unread.append(text[path[-1].end if path else 0 :])
+    for text, (charged, *twins) in by_prompt.items():
+        finished, n_new = charged.goes_on_from, 0
+        if finished is not None and isinstance(context, Context):
+            n_read = finished.n_common(text)
+            context.add_continuing(finished, n_read)
+        else:
+            path, n_new = _extend_path(network, text, charged.cuts, tree)
+            context.add(path)
+            n_read = path[-1].end if path else 0
+        for sequence in (charged, *twins):
+            sequence.goes_on_from = None
+        unread.append(text[n_read:])
         n_computed.append(n_new + len(unread[-1]))
     logits = context.forward(unread, first)
     ordered = [group[0] for group in by_prompt.values()]

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from cotkit.backends.hf.attention import ForwardPass, TokenSpan
 from cotkit.backends.hf.dense import DenseContext
+from cotkit.backends.hf.finished_texts import FinishedText
 from cotkit.backends.hf.kv_cache import KVCache
 from cotkit.backends.hf.prefix_tree import Layers, Node
 
@@ -67,6 +68,7 @@ class Context:
         self._paths: list[tuple[Node, ...]] = []
         self._bases: list[int] = []
         self._lengths: list[int] = []
+        self._unwritten: list[tuple[int, FinishedText, int]] = []  # slot, source, columns
         self.windows: set[int | None] = set()  # of the attention that was asked for
 
     def __len__(self) -> int:
@@ -78,6 +80,26 @@ class Context:
         self._paths.append(tuple(path))
         self._bases.append(path[-1].end if path else 0)
         self._lengths.append(0)
+
+    def add_continuing(self, text: FinishedText, n_tokens: int) -> None:
+        """Add a slot at the end that has read the first tokens of a finished text, path and all."""
+        self.add(text.path)
+        self._lengths[-1] = n_tokens - self._bases[-1]
+        self._unwritten.append((len(self) - 1, text, self._lengths[-1]))
+
+    def n_own(self, slot: int) -> int:
+        """Return how many tokens a slot has read beyond its path."""
+        return self._lengths[slot]
+
+    def copy_text(self, slot: int, tokens: Sequence[int], n_prompt: int) -> FinishedText:
+        """Return a copy of what a slot has read of a text, which is these tokens."""
+        base = self._bases[slot]
+        return FinishedText(
+            path=self._paths[slot],
+            tokens=tuple(tokens[: base + self._lengths[slot]]),
+            n_prompt=max(n_prompt, base),
+            layers=self.layers(slot),
+        )
 
     def add_copy(self, slot: int) -> None:
         """Add a slot at the end that has read what another has."""
@@ -172,6 +194,9 @@ class Context:
         for slot, text in pieces:
             self._lengths[slot] += len(text)
         self._kv_cache.reserve(len(self), max(self._lengths))
+        for slot, finished, n_columns in self._unwritten:
+            self._kv_cache.write(slot, finished.layers, n_columns)
+        self._unwritten = []
         step = ForwardPass(self._kv_cache, spans)
         out: Any = model(
             input_ids=ids,
@@ -218,6 +243,7 @@ def make_context(network: Network) -> Context | DenseContext:
 
 _MEMORY_FOR_SEQUENCES = 0.4  # of free memory, for keys and values; growing copies a layer
 _MEMORY_FOR_SHARED = 0.2  # of free memory, for the prefix tree
+_MEMORY_FOR_FINISHED = 0.05  # of free memory, for texts that a next turn may go on from
 _GROUPS_FILE = Path("/proc/self/cgroup")
 _GROUPS_FOLDER = Path("/sys/fs/cgroup")
 
@@ -230,6 +256,11 @@ def bytes_for_sequences(network: Network) -> int:
 def tokens_to_share(network: Network) -> int:
     """Return how many tokens the prefix tree may hold."""
     return int(_free_bytes(network) * _MEMORY_FOR_SHARED) // max(1, network.bytes_per_token)
+
+
+def tokens_to_keep(network: Network) -> int:
+    """Return how many tokens of finished texts may be kept."""
+    return int(_free_bytes(network) * _MEMORY_FOR_FINISHED) // max(1, network.bytes_per_token)
 
 
 def _free_bytes(network: Network) -> int:

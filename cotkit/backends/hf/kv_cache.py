@@ -16,7 +16,7 @@ class KVCache:
         self._n_columns = 0
 
     def reserve(self, n_slots: int, n_columns: int) -> None:
-        """Make room for so many slots and columns; what lies in slots beyond may be forgotten."""
+        """Make room for so many slots and columns; others than the first slots may be dropped."""
         if n_slots <= self._n_slots and n_columns <= self._n_columns:
             return
         self._n_slots = n_slots
@@ -45,6 +45,16 @@ class KVCache:
         for pair in self._layers.values():
             for buffer in pair:
                 buffer[target, :, :n_columns] = buffer[source, :, :n_columns]
+
+    def write(
+        self, slot: int, layers: dict[int, tuple[torch.Tensor, torch.Tensor]], n_columns: int
+    ) -> None:
+        """Write the first columns of what :meth:`read` returned to a slot."""
+        for layer, pair in layers.items():
+            if layer not in self._layers:
+                self._layers[layer] = (self._allocate(pair[0]), self._allocate(pair[1]))
+            for buffer, source in zip(self._layers[layer], pair, strict=True):
+                buffer[slot, :, :n_columns] = source[:, :n_columns]
 
     def wipe(self, slot: int) -> None:
         """Zero the values of a slot: hidden ones are multiplied by zero, so none may be NaN."""

@@ -80,14 +80,14 @@ def load_network(
     if placement.dtype in LAYOUTS and (share := rounded_share(model)) < _FEW:
         notify(
             f"{folder.name}: {share:.0%} of its weights are in {placement.dtype}, the others "
-            "(experts, say) in float32; bfloat16 may take less memory"
+            f"(experts, say) in {str(_OTHER_DTYPE[placement.dtype]).removeprefix('torch.')}"
         )
     may_pack = not options.attn_implementation
     return _choose_mode(model, folder.name, reference, notify, may_pack=may_pack)
 
 
 _FEW = 0.5  # of the weights
-_NUMBERS = {"int8": torch.float32, "q4": torch.bfloat16}  # of all but the rounded layers
+_OTHER_DTYPE = {"int8": torch.float32, "q4": torch.bfloat16}  # of all but the rounded layers
 
 
 def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> PreTrainedModel:
@@ -111,9 +111,11 @@ def _load_folder(folder: Path, placement: Placement, options: LoadOptions) -> Pr
     if placement.dtype in LAYOUTS:
         round_layers(model, placement.dtype)
         pack_layers(model)
-        model.config.dtype = _NUMBERS[placement.dtype]
-        for parameter in model.parameters():  # and no buffer: positions are float32 everywhere
-            parameter.data = parameter.data.to(model.config.dtype)
+        model.config.dtype = _OTHER_DTYPE[placement.dtype]
+        exact = model._keep_in_fp32_modules_strict or ()  # noqa: SLF001 - it has no public name
+        for name, parameter in model.named_parameters():  # no buffers: positions stay float32
+            if not any(part in name for part in exact):
+                parameter.data = parameter.data.to(model.config.dtype)
     return model
 
 
@@ -126,7 +128,7 @@ def _load_rounded(folder: Path, dtype: str, options: LoadOptions) -> PreTrainedM
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
         model: Any = AutoModelForCausalLM.from_config(
-            config, dtype=_NUMBERS[dtype], **_attention(options)
+            config, dtype=_OTHER_DTYPE[dtype], **_attention(options)
         )
     round_layers(model, dtype)
     state = load_file(folder / WEIGHTS_NAME)

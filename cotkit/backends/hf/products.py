@@ -1,8 +1,9 @@
 """Products in bfloat16 on a CPU that has no instructions for them.
 
-torch adds such products up one by one. Here a weight becomes float32 a piece at a time, of a size
-that stays in the processor's cache: the sums of the same products, in float32. It takes less time
-than a float32 model, whose weights are twice as much to read, and no memory.
+torch adds such products up one by one. Here the weight of a linear layer becomes float32 a piece at
+a time, of a size that stays in the processor's cache: the sums of the same products, in float32. It
+takes no more time than in a float32 model, whose weights are twice as much to read. What is no
+linear layer (experts in one tensor, convolutions, attention of the model's own) stays torch's.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def multiply_by_pieces(
     n_out: int,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Map shape [tokens, in] to [tokens, out], both bfloat16, rounded once.
+    """Map shape [tokens, in] to [tokens, out], both bfloat16; rounded once, after the bias.
 
     ``fill_piece``: writes some rows of the weight to a tensor, [rows, in], float32.
     """
@@ -62,7 +63,7 @@ def multiply_by_pieces(
 
 
 class LinearByPieces(nn.Linear):
-    """A linear layer in bfloat16; its weight is that of the layer it stands for."""
+    """A linear layer in bfloat16, with the weight of the one it stands for (GPT-2's: turned)."""
 
     def __init__(self, layer: nn.Linear | Conv1D) -> None:
         is_linear = isinstance(layer, nn.Linear)

@@ -1,14 +1,15 @@
 """Which sequences run when: the finished leave the batch, and waiting ones are admitted to it.
 
-The sequences expected to run longest go first, so that none of them is left running alone at the
-end; among equals, those that share their first node, then those that came first.
+Those that go on from a text just finished go first, for it takes memory until then; then those that
+are expected to run longest, so that none of them is left running alone at the end; among equals,
+those that share their first node, then those that came first.
 """
 
 from __future__ import annotations
 
 import gc
 import itertools
-from collections import abc
+from collections import Counter, abc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,7 +17,8 @@ import torch
 
 from cotkit.backends.hf import loading
 from cotkit.backends.hf.batch import Batch
-from cotkit.backends.hf.forward import bytes_for_sequences, tokens_to_share
+from cotkit.backends.hf.finished_texts import FinishedTexts
+from cotkit.backends.hf.forward import bytes_for_sequences, tokens_to_keep, tokens_to_share
 from cotkit.backends.hf.generation_config import make_processors
 from cotkit.backends.hf.likelihood import score_batch, split_options
 from cotkit.backends.hf.prefix_tree import PrefixTree
@@ -46,7 +48,8 @@ class Scheduler:
         self._end_ids = loading.end_ids(self._network, prompter.tokenizer, config.end_texts)
         is_packed = self._network.mode == "packed"
         self._tree = PrefixTree(tokens_to_share(self._network), splits=is_packed)
-        self._batch = Batch(self._network, self._tree, self._end_ids)
+        self._finished = FinishedTexts(tokens_to_keep(self._network))
+        self._batch = Batch(self._network, self._tree, self._finished, self._end_ids)
         self._limit = config.batch_size or _MAX_SEQUENCES.get(self._network.device.type, 32)
         self._budget = 0
         self._waiting: list[Sequence] = []
@@ -73,12 +76,19 @@ class Scheduler:
         for group in by_request.values():
             self._tokenize(group)
         ready = [sequence for sequence in sequences if not sequence.is_done]
+        within = [each for each in ready if not self._network.is_beyond(each.n_most)]
+        times = Counter(sequence.tokens for sequence in within)
+        for sequence in within:
+            if times[sequence.tokens] == 1 and (text := self._finished.find(sequence.tokens)):
+                sequence.goes_on_from = text
+                sequence.cuts = tuple(node.end for node in text.path)
         if self._network.shares:
-            self._tree.plan([each for each in ready if not self._network.is_beyond(each.n_most)])
+            self._tree.plan([sequence for sequence in within if sequence.goes_on_from is None])
         for sequence in ready:
             number, prompt = next(self._arrivals), sequence.prompt
             first_node = hash(prompt[: sequence.cuts[0]] if sequence.cuts else prompt)
             sequence.order = (
+                sequence.goes_on_from is None,  # others hold a text until they join
                 -sequence.request.decoding.max_tokens - sequence.thinking_room,
                 self._groups.setdefault(first_node, number),
                 number,
@@ -87,6 +97,7 @@ class Scheduler:
 
     def advance(self) -> None:
         """Score some options if any wait, admit sequences if there are places, and do a step."""
+        self._finished.begin_step()
         self._waiting = [sequence for sequence in self._waiting if not sequence.is_over]
         options = [sequence for sequence in self._waiting if sequence.option_tokens]
         texts = [sequence for sequence in self._waiting if not sequence.option_tokens]
@@ -155,6 +166,8 @@ class Scheduler:
             return
         sequences = dict.fromkeys((*self._batch.sequences, *admitted))
         unfinished = [sequence for sequence in sequences if not sequence.is_done]
+        for sequence in (*unfinished, *self._waiting):
+            sequence.goes_on_from = None
         self._free()  # here, where the frames that held tensors are gone
         if len(unfinished) == 1:
             hint = "use a smaller model, dtype=bfloat16, or a shorter prompt"
@@ -167,7 +180,8 @@ class Scheduler:
 
     def _free(self) -> None:
         self._tree.clear()
-        self._batch = Batch(self._network, self._tree, self._end_ids)
+        self._finished.clear()
+        self._batch = Batch(self._network, self._tree, self._finished, self._end_ids)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -18,6 +18,8 @@ from cotkit.types import Completion, Decoding, Request
 if TYPE_CHECKING:
     import torch
 
+    from cotkit.backends.hf.finished_texts import FinishedText
+
 
 @dataclass(slots=True, kw_only=True)
 class Steering:
@@ -60,6 +62,8 @@ class Sequence:
     """What is scored after the prompt; empty until rendered, and where the sequence generates."""
     cuts: tuple[int, ...] = ()
     """After how many tokens of the prompt a shared node is planned to end."""
+    goes_on_from: FinishedText | None = None
+    """The text whose next turn it is, until it joins the batch; None: its prompt is read whole."""
     output: list[int] = field(default_factory=list[int])
     """Tokens generated so far, without an end token."""
     generator: torch.Generator | None = None
@@ -78,7 +82,7 @@ class Sequence:
     """Whether the prompt has been computed and counted (a retry does not count again)."""
     seconds: float = 0.0
     """Share of the wall time so far."""
-    order: tuple[int, int, int] = (0, 0, 0)
+    order: tuple[bool, int, int, int] = (False, 0, 0, 0)
     """Waiting sequences run by this, smallest first."""
     is_done: bool = False
     """Whether its completion, or an error, has been delivered."""

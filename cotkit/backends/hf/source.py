@@ -288,8 +288,8 @@ def choose_placement(device: str, dtype: str, n_params: int | None) -> Placement
     """Resolve ``auto``: an accelerator if there is one, and the numbers that it is fast in.
 
     Networks below 10 million parameters are float32 everywhere: they gain nothing from less, and
-    round their answers away. Others are bfloat16, which takes half of float32's memory and no more
-    of its time on any CPU (``products.py``); GPUs before Ampere get float16.
+    round their answers away. Others are bfloat16: half of float32's memory, and on any CPU no more
+    than its time, experts of mixtures apart (``products.py``); GPUs before Ampere get float16.
 
     Raises:
         UsageError: an unknown dtype, or int8 or q4 on anything but a CPU.
