@@ -77,9 +77,9 @@ class Scheduler:
             self._tokenize(group)
         ready = [sequence for sequence in sequences if not sequence.is_done]
         within = [each for each in ready if not self._network.is_beyond(each.n_most)]
-        times = Counter(sequence.tokens for sequence in within)
+        n_equal = Counter(sequence.tokens for sequence in within)
         for sequence in within:
-            if times[sequence.tokens] == 1 and (text := self._finished.find(sequence.tokens)):
+            if n_equal[sequence.tokens] == 1 and (text := self._finished.find(sequence.tokens)):
                 sequence.goes_on_from = text
                 sequence.cuts = tuple(node.end for node in text.path)
         if self._network.shares:
