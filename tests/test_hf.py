@@ -71,7 +71,7 @@ SHARED = "Example one: two apples. Example two: héllo, three pears.\n"
 ENDINGS = ("Q: x", "Q: how many apples do Ann, Ben and Carla have? A:", "é", "Q: x", "one plus two")
 
 float32 = functools.partial(Hf, dtype="float32")
-"""Whatever this machine is fast in: references are in float32."""
+"""Whatever ``auto`` is: references are in float32."""
 
 TWELVE = Decoding(max_tokens=12)
 HOT = Decoding(max_tokens=12, temperature=1.3, top_p=0.9, top_k=50, seed=7)

@@ -29,7 +29,7 @@ from cotkit.types import Completion, Decoding, Message, Request  # noqa: E402
 from tests.tiny_model import CHAT_TEMPLATE, Kind, build_tiny_model  # noqa: E402
 
 float32 = functools.partial(Hf, dtype="float32")
-"""Whatever this machine is fast in: references are in float32."""
+"""Whatever ``auto`` is: references are in float32."""
 
 KINDS: tuple[Kind, ...] = ("llama", "qwen2", "gemma3", "mistral")
 ONE = Decoding(max_tokens=1)

@@ -21,6 +21,13 @@ from cotkit.backends.hf.prefix_tree import SHORTEST_NODE, Node, PrefixTree
 from cotkit.backends.hf.sequence import Sequence
 from cotkit.errors import BackendError
 
+_NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "not enough memory", "out of memory")
+
+
+def is_out_of_memory(fault: Exception) -> bool:
+    """Return whether a device, or this machine, had no memory for a tensor."""
+    return isinstance(fault, MemoryError) or any(text in str(fault) for text in _NO_MEMORY)
+
 
 class TimeSplitter:
     """A clock whose time is split over sequences."""
@@ -110,8 +117,10 @@ class Batch:
                 continue
             try:
                 self._finished.add(context.copy_text(slot, tokens, n_prompt))
-            except (MemoryError, RuntimeError):  # no room for it: its next turn is read whole
-                self._finished.clear()
+            except (MemoryError, RuntimeError) as fault:
+                if not is_out_of_memory(fault):
+                    raise
+                self._finished.clear()  # the next turn is read whole
                 return
 
 

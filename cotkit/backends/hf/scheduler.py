@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 
 from cotkit.backends.hf import loading
-from cotkit.backends.hf.batch import Batch
+from cotkit.backends.hf.batch import Batch, is_out_of_memory
 from cotkit.backends.hf.finished_texts import FinishedTexts
 from cotkit.backends.hf.forward import bytes_for_sequences, tokens_to_keep, tokens_to_share
 from cotkit.backends.hf.generation_config import make_processors
@@ -30,7 +30,6 @@ from cotkit.types import Notify
 
 _MAX_SEQUENCES = {"cpu": 32, "cuda": 128}
 _JOIN_SHARE = 8  # sequences join once an eighth of the places is free: each joining is a prefill
-_NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "not enough memory", "out of memory")
 
 
 class Scheduler:
@@ -158,8 +157,7 @@ class Scheduler:
         try:
             work()
         except (MemoryError, RuntimeError) as fault:
-            is_memory = isinstance(fault, MemoryError) or any(s in str(fault) for s in _NO_MEMORY)
-            if not is_memory:
+            if not is_out_of_memory(fault):
                 raise
             message = first_line(fault)
         else:
