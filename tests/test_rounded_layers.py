@@ -122,6 +122,21 @@ def test_a_head_has_eight_bits_in_q4() -> None:
     assert 0 < float((got - exact).abs().max()) < 0.02 * float(exact.abs().max())
 
 
+def test_a_head_is_copied_from_where_its_kernel_cannot_read() -> None:
+    """A file puts tensors anywhere; torch's kernel for AVX-512 crashed there."""
+    head = rounded_layers.Int8Head(torch.nn.Linear(64, 320, bias=False))
+    numbers = head.weight
+    memory = torch.empty(numbers.numel() + 64, dtype=torch.int8)
+    begin = (8 - memory.data_ptr()) % 64
+    head.weight = memory[begin : begin + numbers.numel()].view_as(numbers).copy_(numbers)
+    head.align()
+    assert head.weight.data_ptr() % 64 == 0
+    assert torch.equal(head.weight, numbers)
+    copied = head.weight
+    head.align()
+    assert head.weight is copied
+
+
 @pytest.mark.parametrize("kind", [rounded_layers.Q4Linear, rounded_layers.Int8Head])
 def test_a_layer_takes_any_layout_and_no_whole_numbers(
     kind: type[rounded_layers.Q4Linear | rounded_layers.Int8Head],

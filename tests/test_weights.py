@@ -475,6 +475,8 @@ def test_a_folder_in_another_format_is_made_of_one_in_float32_without_the_file(
     part.mkdir()
     conversion = fetch._reformat(exact_folder, part, "bfloat16", print)
     assert (part / WEIGHTS).read_bytes() == (direct / WEIGHTS).read_bytes()
+    begin = 8 + int.from_bytes((direct / WEIGHTS).read_bytes()[:8], "little")
+    assert begin % 64 == 0, "processors read what is aligned faster"
     assert conversion.fingerprint == model_folder.identify_folder(direct).fingerprint
 
 
@@ -495,6 +497,9 @@ def test_what_is_stored_rounded_answers_as_what_is_rounded_at_loading(
     for dtype in ("float32", rounded):
         folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _, dtype=dtype: dtype)
         network = load_network(folder, placement, print)
+        if rounded == "q4":
+            head = network.model.get_output_embeddings()
+            assert head.weight.data_ptr() % 16 == 0, "its kernel may crash"
         context = make_context(network)
         context.add()
         with torch.inference_mode():

@@ -84,9 +84,10 @@ def write_weights(path: Path, tensors: Sequence[Tensor], dtype: str = "float32")
         ModelLoadError: a tensor has not its size, or no layer fits q4.
     """
     exact = hashlib.sha256()
-    exact.update(_make_head({tensor.name: ("F32", tensor.shape) for tensor in tensors})[0])
+    exact.update(_make_head({tensor.name: ("F32", tensor.shape) for tensor in tensors}, 8)[0])
     rounded = _choose_rounded(tensors, dtype)
-    head, places = _make_head(_list_entries(tensors, dtype, rounded))
+    alignment = 8 if dtype == "float32" else 64  # in float32 the file's hash is the fingerprint
+    head, places = _make_head(_list_entries(tensors, dtype, rounded), alignment)
     with path.open("wb") as file:
         file.write(head)
         for tensor in tensors:
@@ -155,8 +156,13 @@ def _scale_name(name: str, rounding: Rounding) -> str:
     return f"{name.removesuffix('weight')}{rounding.scale_name}"
 
 
-def _make_head(entries: Mapping[str, Entry]) -> tuple[bytes, dict[str, int]]:
-    """Return a file's first bytes, and where each tensor begins: long numbers first, aligned."""
+def _make_head(entries: Mapping[str, Entry], alignment: int) -> tuple[bytes, dict[str, int]]:
+    """Return a file's first bytes, and where each tensor begins: long numbers first, aligned.
+
+    Args:
+        entries: name of a tensor -> its kind and shape.
+        alignment: the data begins at a multiple of so many bytes.
+    """
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     starts: dict[str, int] = {}
     end = 0
@@ -164,7 +170,7 @@ def _make_head(entries: Mapping[str, Entry]) -> tuple[bytes, dict[str, int]]:
         starts[name], end = end, end + _SIZES[kind] * math.prod(shape)
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [starts[name], end]}
     head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)  # the data starts aligned
+    head += b" " * (-(8 + len(head)) % alignment)
     places = {name: 8 + len(head) + start for name, start in starts.items()}
     return len(head).to_bytes(8, "little") + head, places
 

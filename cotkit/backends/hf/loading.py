@@ -27,6 +27,7 @@ from cotkit.backends.hf.forward import Network, make_context
 from cotkit.backends.hf.prefix_tree import Node
 from cotkit.backends.hf.products import replace_slow_layers
 from cotkit.backends.hf.rounded_layers import (
+    Int8Head,
     Int8Linear,
     pack_layers,
     round_layers,
@@ -140,6 +141,9 @@ def _load_rounded(folder: Path, dtype: str, options: LoadOptions) -> PreTrainedM
         mapped = load_file(folder / WEIGHTS_NAME)
         others = {name: part for name, part in mapped.items() if name not in packed}
         model.load_state_dict(others, strict=False, assign=True)
+    head = model.get_output_embeddings()
+    if isinstance(head, Int8Head):
+        head.align()  # after the layers were packed, whose pages are free by now
     model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
 

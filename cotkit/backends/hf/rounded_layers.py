@@ -36,6 +36,7 @@ from cotkit.models.rounding import (
 _ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
 _INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
 _FEW_TOKENS = 40  # up to so many the kernel for packed weights is the faster one
+_ALIGNMENT = 64  # bytes, of the memory that torch allocates
 
 
 class RoundedLinear(nn.Module, ABC):
@@ -96,6 +97,11 @@ class Int8Head(RoundedLinear):
         """Take tokens in bfloat16, and return such."""
         rows = rows.bfloat16().contiguous()
         return torch.ops.aten._weight_int8pack_mm(rows, self.weight, self.scale)  # noqa: SLF001 - as above
+
+    def align(self) -> None:
+        """Copy weights that a file holds where the kernel cannot read: AVX-512 would crash."""
+        if self.weight.data_ptr() % _ALIGNMENT:
+            self.weight = self.weight.clone()
 
 
 class Q4Linear(RoundedLinear):
