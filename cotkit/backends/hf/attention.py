@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from transformers import AttentionInterface
 
-from cotkit.backends.hf.kv_cache import KVCache
+from cotkit.backends.hf.kv_cache import KVCache, round_up
 from cotkit.backends.hf.products import multiply
 
 if TYPE_CHECKING:
@@ -154,8 +154,9 @@ class ForwardPass:
         """Attend to the sequences' own tokens: at once with one new token each, else in blocks."""
         hidden = self._own_masks(window, groups.device)
         if self._single:
-            first, width = self._spans[0].slot, max(s.start - s.base for s in self._spans) + 1
-            k, v = (tensor[first : first + len(self._spans), :, :width] for tensor in keys_values)
+            first, n_columns = self._spans[0].slot, self._n_single_columns
+            slots = slice(first, first + len(self._spans))
+            k, v = (tensor[slots, :, :n_columns] for tensor in keys_values)
             part = _attend(groups.permute(2, 0, 1, 3)[:, :, :, None], (k, v), hidden[0], softcap)
             return _PartialAttention(*(tensor[:, :, :, 0].permute(1, 2, 0, 3) for tensor in part))
         parts: list[_PartialAttention] = []
@@ -168,6 +169,11 @@ class ForwardPass:
         return _PartialAttention(
             *(torch.cat(tensors, dim=2) for tensors in zip(*parts, strict=True))
         )
+
+    @cached_property
+    def _n_single_columns(self) -> int:
+        """Return how many columns are read where each sequence has one new token."""
+        return round_up(max(span.start - span.base for span in self._spans) + 1)
 
     def _slots_and_columns(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the slot and the column of each packed token."""
@@ -187,15 +193,14 @@ class ForwardPass:
         masks = self._masks.get((window, device))
         if masks is None and self._single:
             offsets = [[span.start - span.base] for span in self._spans]
-            last = max(map(max, offsets))
-            mask = _mask_columns(torch.tensor(offsets), last, window, device)
+            mask = _mask_columns(torch.tensor(offsets), self._n_single_columns, window, device)
             masks = [None if mask is None else mask[:, None, None, None, :]]
         elif masks is None:
             masks = []
             for span in self._blocks:
                 first = span.start - span.base
                 offsets = torch.arange(first, first + span.n)[:, None]
-                masks.append(_mask_columns(offsets, first + span.n - 1, window, device))
+                masks.append(_mask_columns(offsets, first + span.n, window, device))
         self._masks[window, device] = masks
         return masks
 
@@ -262,13 +267,13 @@ def _attend(
 
 
 def _mask_columns(
-    offsets: torch.Tensor, last: int, window: int | None, device: torch.device
+    offsets: torch.Tensor, n_columns: int, window: int | None, device: torch.device
 ) -> torch.Tensor | None:
-    """Return which columns 0 to ``last`` each offset [n, 1] may not see; None: all are seen.
+    """Return which of the first columns each offset [n, 1] may not see; None: all are seen.
 
     Made on the CPU: to look whether anything is hidden, a GPU would have to finish its work first.
     """
-    columns = torch.arange(last + 1)
+    columns = torch.arange(n_columns)
     hidden = columns > offsets
     if window is not None:
         hidden |= columns <= offsets - window

@@ -5,6 +5,16 @@ from __future__ import annotations
 import torch
 
 _SPARE_COLUMNS = 64  # room taken at a time: a copy of everything once in so many tokens
+_COLUMNS_TOGETHER = 32
+
+
+def round_up(n_columns: int) -> int:
+    """Return the columns to read where so many are in use: room that a buffer always has.
+
+    On a CPU torch makes and keeps a program for every new shape of a product in bfloat16: a
+    megabyte for each token generated, if each had a column of its own.
+    """
+    return -(-n_columns // _COLUMNS_TOGETHER) * _COLUMNS_TOGETHER
 
 
 class KVCache:
@@ -21,7 +31,7 @@ class KVCache:
             return
         self._n_slots = n_slots
         if n_columns > self._n_columns:
-            self._n_columns = n_columns + _SPARE_COLUMNS
+            self._n_columns = round_up(n_columns + _SPARE_COLUMNS)
         for layer, (keys, values) in self._layers.items():  # one at a time: little is held twice
             self._layers[layer] = (self._enlarge(keys), self._enlarge(values))
 
