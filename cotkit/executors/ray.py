@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from cotkit.types import BackendInfo, Completion, Decoding, Notify, Problem, Req
 
 if TYPE_CHECKING:
     from cotkit.protocols import Backend
+
+_LOG = logging.getLogger("cotkit.ray")
 
 SHARD = 64
 """Most requests in a shard; a backend that takes fewer at once gets so many."""
@@ -184,6 +187,7 @@ class ShardedBackend:
             actor = self.start()
             try:
                 await asyncio.wait_for(actor.begin(), _BEGIN_S)
+                _LOG.info("a worker of the cluster is ready")
                 await actor.serve(self._pool, self.notify)
             except CotkitError as error:  # another worker would say the same
                 self._pool.fail(error)

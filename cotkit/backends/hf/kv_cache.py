@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-_SPARE_COLUMNS = 64  # room taken at a time: a copy of everything once in so many tokens
-_COLUMNS_TOGETHER = 32
+_COLUMNS_TOGETHER = 32  # so many are room that is taken at a time: with each, all is copied once
 
 
 def round_up(n_columns: int) -> int:
@@ -31,7 +30,7 @@ class KVCache:
             return
         self._n_slots = n_slots
         if n_columns > self._n_columns:
-            self._n_columns = round_up(n_columns + _SPARE_COLUMNS)
+            self._n_columns = round_up(n_columns + _COLUMNS_TOGETHER)
         for layer, (keys, values) in self._layers.items():  # one at a time: little is held twice
             self._layers[layer] = (self._enlarge(keys), self._enlarge(values))
 
