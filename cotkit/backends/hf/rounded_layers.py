@@ -3,8 +3,8 @@
 int8: weights are rounded once, with one scale for each output channel; activations at every call,
 with one scale for each token. Products are summed exactly, in 32 bits.
 
-All else is float32. The rounding of a token depends on no other, so that sequences do not depend on
-their batch.
+All else is float32. The rounding of a token depends on no other; but where float32's last digits
+depend on the batch, rounding magnifies them.
 
 q4: weights of four bits, with a scale and a zero for each 32 of them, in a model that is bfloat16
 else. A few tokens go through torch's kernel for packed weights, many through weights that are
