@@ -36,7 +36,7 @@ from cotkit.models.rounding import (
 _ROWS = 8192  # rounded at a time: the head of a large vocabulary is a gigabyte in float32
 _INT8_MAX = 127  # of the 8-bit numbers; -128 stays unused, so that the scale is the same both ways
 _FEW_TOKENS = 40  # up to so many the kernel for packed weights is the faster one
-_PACKED = 64  # rows at a time, which take eight times their memory meanwhile
+_PACKED_AT_ONCE = 64  # rows, which take eight times their memory meanwhile
 _ALIGNMENT = 64  # bytes, of the memory that torch allocates
 
 
@@ -114,7 +114,8 @@ class Q4Linear(RoundedLinear):
     def pack(self) -> None:
         """Put the weights in the order of this processor's kernel, once they are loaded."""
         packed = torch.empty_like(self.weight)
-        for rows, out in zip(self.weight.split(_PACKED), packed.split(_PACKED), strict=True):
+        parts = (tensor.split(_PACKED_AT_ONCE) for tensor in (self.weight, packed))
+        for rows, out in zip(*parts, strict=True):
             pairs = rows.view(len(rows), -1, 1, Q4_GROUP // 2)
             out.copy_(_pack(torch.cat([pairs & 15, pairs >> 4], 2).flatten(1)))
         self.weight = packed
