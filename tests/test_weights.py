@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -498,7 +499,7 @@ def test_what_is_stored_rounded_answers_as_what_is_rounded_at_loading(
         folder = fetch.ensure_gguf(path, notify=print, choose_dtype=lambda _, dtype=dtype: dtype)
         network = load_network(folder, placement, print)
         if rounded == "q4":
-            head = network.model.get_output_embeddings()
+            head: Any = network.model.get_output_embeddings()
             assert head.weight.data_ptr() % 16 == 0, "its kernel may crash"
         context = make_context(network)
         context.add()
