@@ -33,11 +33,12 @@ postgresql:  ## a database server for the store's tests, where apt and root allo
 	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends postgresql >/dev/null; } || \
 	  echo "PostgreSQL could not be installed: its tests will be skipped"
 
+# Without the last option a test that crashes its process leaves pytest-xdist waiting for ever.
 test: setup browser postgresql  ## style, types, then every test but the long ones
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-full: setup browser postgresql  ## also the long ones: real models at length, kills at random, whole studies
 	$(BIN)/python -m pytest -m ""
