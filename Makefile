@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 8
 
-demo: setup  ## does chain-of-thought help? a very small model, 1.5 B, nine sizes; 6 to 8 minutes on two cores
+demo: setup  ## does chain-of-thought help? a very small model, 1.5 B, nine sizes; 3 to 8 minutes on two cores
 	$(BIN)/python examples/demo.py
 
 setup: .venv/.installed  ## a virtual environment with all that development needs

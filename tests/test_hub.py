@@ -15,6 +15,7 @@ import cotkit
 from cotkit.benchmarks import _files, _hub, hub, load_benchmark
 from cotkit.benchmarks._hub import HubSplit, choose_files
 from cotkit.errors import BadInputError, CotkitError, MissingDataError, UnknownNameError
+from cotkit.prompting import exemplar_sets
 from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec, split_specs
 from cotkit.run import RunSpec, make_plan
@@ -330,6 +331,24 @@ def test_prompts_of_a_problem_in_german_end_in_german_answer_lines(fake: FakeHub
     assert "Por lo tanto, la respuesta es 25." in both, "each exemplar in its own language"
 
 
+@pytest.mark.parametrize(("name", "exemplars"), [("csqa", "commonsense"), ("arc", "choices")])
+def test_of_a_set_without_chains_builtin_exemplars_are_ours(
+    fake: FakeHub, name: str, exemplars: str
+) -> None:
+    serve_set(fake, name)
+    bench = load(name)
+    assert not any(problem.rationale for problem in bench.exemplar_pool())
+    question = bench.problems()[0].question
+    asked: list[list[object]] = []
+    for source in ("builtin:8", f"{exemplars}:8"):
+        spec = RunSpec(model="none", strategies=("cot",), bench=name, exemplars=source)
+        asked.append(
+            [next(start_without_gold(arm, question)) for arm in make_plan(spec, bench).arms]
+        )
+    assert len(asked[0]) == 2, "the strategy and its control"
+    assert asked[0] == asked[1]
+
+
 def test_a_simulated_model_knows_german_prompts(fake: FakeHub, tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     rows = ({"question": f"Wie viel ist {i} + 1?", "answer": i + 1} for i in range(30))
@@ -370,6 +389,8 @@ def test_every_name_is_listed_in_its_group_with_its_licence(fake: FakeHub, comma
         card = command("show", "bench", name).out
         assert card.startswith(f"# {name}\n")
         assert all(f"| {part} |" in card for part in ("source", "licence", "size", "how sure"))
+        ours = data.get("exemplar_set")
+        assert ours is None or (ours in exemplar_sets() and f"our exemplars `{ours}:8`" in card)
     assert ROWS.keys() == hub.named_sets().keys()
     assert split_specs("mgsm:language=de+fr") == ("mgsm:language=de", "mgsm:language=fr")
 

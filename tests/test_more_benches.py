@@ -26,6 +26,8 @@ from cotkit.errors import (
 )
 from cotkit.protocols import Benchmark
 from cotkit.registry import parse_spec
+from cotkit.run import RunSpec, make_plan
+from cotkit.run.forecast import start_without_gold
 
 
 @pytest.fixture
@@ -84,6 +86,25 @@ def test_bbh_kinds_follow_the_targets(
     assert all("Options" not in p.question.text for p in found), "prompts show the choices"
     if choices is not None:
         assert {p.question.choices for p in found} == {choices}
+
+
+def test_some_tasks_of_bbh_have_exemplars_of_ours(home: Path) -> None:
+    rows = [
+        {"input": f"Today is 1/{i}.\nOptions:\n(A) x\n(B) y", "target": "(A)"} for i in range(9)
+    ]
+    put(home, "bbh/date_understanding.json", {"examples": rows})
+    put(home, "bbh/snarks.json", {"examples": rows})
+    assert ask_first("bbh:date_understanding", "builtin:8") == ask_first(
+        "bbh:date_understanding", "dates:8"
+    )
+    with pytest.raises(UsageError, match="0 can be drawn"):
+        ask_first("bbh:snarks", "builtin:4")
+
+
+def ask_first(name: str, exemplars: str) -> list[object]:
+    spec = RunSpec(model="none", strategies=("cot",), bench=name, exemplars=exemplars, limit=2)
+    plan = make_plan(spec, bench(name))
+    return [next(start_without_gold(arm, plan.problems[0].question)) for arm in plan.arms]
 
 
 @pytest.mark.parametrize(

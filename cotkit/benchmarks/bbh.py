@@ -32,6 +32,12 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LETTER = re.compile(r"\(([A-Z])\)")
 _OPTIONS = re.compile(r"\n?Options:\n")
 _OPTION = re.compile(r"\(([A-Z])\) ?(.*)")
+_TRACKING = (task for task in TASKS if task.startswith("tracking_"))
+_EXEMPLAR_SETS = {
+    "date_understanding": "dates",
+    "sports_understanding": "sports",
+    **dict.fromkeys(_TRACKING, "symbolic"),
+}
 _CLOSED = (("Yes", "No"), ("True", "False"), ("yes", "no"), ("valid", "invalid"))
 _EDGES = string.whitespace + string.punctuation
 
@@ -43,7 +49,7 @@ class Bbh(FileBenchmark):
     What the answers are follows from the targets of the whole file: numbers; letters such as
     ``(B)`` (choice: the options are taken out of the question's text, prompts show them); one of a
     closed pair such as Yes and No (choice); else text. There are no exemplars: the published ones
-    are part of no data file.
+    are part of no data file. A few tasks have a set of ours.
     """
 
     task: str = "all"
@@ -69,6 +75,11 @@ class Bbh(FileBenchmark):
     def answer_kind(self) -> AnswerKind:
         """``number``, ``choice`` or ``text``; of all tasks together ``text``."""
         return "text" if self.task == "all" else self.problems()[0].question.answer_kind
+
+    @property
+    def exemplar_set(self) -> str | None:
+        """The set of ours that ``builtin:K`` shows; None: none was written for the task."""
+        return _EXEMPLAR_SETS.get(self.task)
 
     def problems(self) -> Sequence[Problem]:
         """Return all problems, of all tasks in the order of their names, each with its task."""

@@ -65,6 +65,11 @@ class Hub:
         """Whether ``builtin:K`` draws from the other split: of another language than English."""
         return self.pool is not None and self.format.language is not None
 
+    @property
+    def exemplar_set(self) -> str | None:
+        """The set of ours that ``builtin:K`` shows: chains that the data have not; None: none."""
+        return self.card.get("exemplar_set")
+
     def notes(self) -> tuple[str, ...]:
         """Say which commit is read, where it is the hub's, and how many rows are left out."""
         files = self._find(self.test)
@@ -268,6 +273,8 @@ def write_card(name: str) -> str:
         "| sha256 | as the hub lists it, checked after the fetch; of no file here |",
         f"| how sure | {data['sure']} |",
     ]
+    if exemplars := data.get("exemplar_set"):
+        lines.append(f"| `builtin:8` | our exemplars `{exemplars}:8` |")
     if own:
         lines.append(f"| parameter | `{own['name']}`: {', '.join(own['values'])} |")
     file = name_file(own["default"] if own else None, source.get("split", "test"))

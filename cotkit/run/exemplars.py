@@ -55,6 +55,16 @@ class OwnExemplars(Protocol):
         ...
 
 
+@runtime_checkable
+class FittingExemplars(Protocol):
+    """A benchmark that a released set of exemplars was written for."""
+
+    @property
+    def exemplar_set(self) -> str | None:
+        """Name of the set that ``builtin:K`` means; None: no set fits."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimilarExemplars:
     """For each question the exemplars whose words are most like its own, the nearest last.
@@ -135,6 +145,8 @@ def _resolve_exemplars(spec: RunSpec, bench: Benchmark) -> tuple[str, int]:
         )
     if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
         source = "train"
+    if source == "builtin" and isinstance(bench, FittingExemplars) and bench.exemplar_set:
+        source = bench.exemplar_set
     if source == "builtin" and bench.answer_kind != "number":
         source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
     return source, int(count)
