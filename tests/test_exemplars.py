@@ -35,7 +35,7 @@ def test_there_are_eight_of_each_set_and_ten_languages() -> None:
     assert set(counts.values()) == {8}
     assert counts.keys() == {
         *("choices", "coins", "commonsense", "competition", "dates", "letters", "math"),
-        *("sports", "symbolic", "yes-no"),
+        *("sports", "symbolic", "tracking", "yes-no"),
     }
 
 
@@ -99,6 +99,18 @@ def test_our_exemplars_are_worked_and_end_before_the_answer(name: str) -> None:
         for exemplar in exemplars:
             n_flips = exemplar.question.count(" flips the coin.")
             assert exemplar.answer == ("no" if n_flips % 2 else "yes")
+
+
+def test_our_exemplars_of_swaps_keep_track() -> None:
+    for exemplar in read_exemplars(8, domain="tracking"):
+        states = [state.split(": ")[1] for state in exemplar.rationale[:-1].split(". ")]
+        held = [dict(pair.split() for pair in state.split(", ")) for state in states]
+        swaps = re.findall(r"(\w+) and (\w+) swap", exemplar.rationale)
+        assert len(held) == len(swaps) + 1
+        for (one, other), before, after in zip(swaps, held, held[1:], strict=False):
+            assert after == before | {one: before[other], other: before[one]}
+        (asked,) = {name for name in held[0] if f" {name}" in exemplar.question.split(". ")[-1]}
+        assert exemplar.answer == held[-1][asked]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from cotkit.backends.hf import (  # noqa: E402
 from cotkit.backends.hf.batch import Batch  # noqa: E402
 from cotkit.backends.hf.finished_texts import FinishedText, FinishedTexts  # noqa: E402
 from cotkit.backends.hf.forward import Context, Network, _free_bytes  # noqa: E402
-from cotkit.backends.hf.kv_cache import KVCache  # noqa: E402
+from cotkit.backends.hf.kv_cache import KVCache, round_up  # noqa: E402
 from cotkit.backends.hf.prefix_tree import Node, PrefixTree, plan_nodes  # noqa: E402
 from cotkit.backends.hf.sequence import Sequence, Transcript  # noqa: E402
 from cotkit.backends.hf.source import (  # noqa: E402
@@ -914,6 +914,16 @@ def test_auto_dtype_is_bfloat16_but_for_the_smallest() -> None:
     assert choose_placement("cpu", "auto", 10_000_000).dtype == "bfloat16"
     assert choose_placement("cpu", "auto", None).dtype == "bfloat16"
     assert choose_placement("cpu", "auto", 9_999_999).dtype == "float32"
+
+
+def test_a_buffer_has_the_columns_that_are_read() -> None:
+    cache = KVCache()
+    for n in range(1, 200):
+        cache.reserve(1, n)
+        new = torch.zeros(2, 1, 8)
+        keys, _ = cache.append(0, new, new, (torch.tensor([0]), torch.tensor([n - 1])))
+        assert n <= round_up(n) <= keys.shape[2]
+        assert round_up(n) % 32 == keys.shape[2] % 32 == 0
 
 
 def test_sequences_that_left_take_no_room_when_others_grow() -> None:

@@ -88,21 +88,34 @@ def test_bbh_kinds_follow_the_targets(
         assert {p.question.choices for p in found} == {choices}
 
 
-def test_some_tasks_of_bbh_have_exemplars_of_ours(home: Path) -> None:
-    rows = [
-        {"input": f"Today is 1/{i}.\nOptions:\n(A) x\n(B) y", "target": "(A)"} for i in range(9)
-    ]
-    put(home, "bbh/date_understanding.json", {"examples": rows})
+@pytest.mark.parametrize(
+    ("task", "exemplars"),
+    [
+        ("date_understanding", "dates"),
+        ("sports_understanding", "sports"),
+        ("tracking_shuffled_objects_three_objects", "tracking"),
+    ],
+)
+def test_where_chains_are_shown_some_tasks_of_bbh_have_exemplars_of_ours(
+    home: Path, task: str, exemplars: str
+) -> None:
+    rows = [{"input": f"Is {i} odd?\nOptions:\n(A) x\n(B) y", "target": "(A)"} for i in range(9)]
+    put(home, f"bbh/{task}.json", {"examples": rows})
+    ours = ask_first(f"bbh:{task}", "cot", "builtin:8")
+    assert ours == ask_first(f"bbh:{task}", "cot", f"{exemplars}:8")
+    bare = ask_first(f"bbh:{task}", "few-shot", "builtin:4")
+    assert bare == ask_first(f"bbh:{task}", "few-shot", "rest:4"), "as they are without chains"
+
+
+def test_other_tasks_of_bbh_have_no_chains_to_show(home: Path) -> None:
+    rows = [{"input": f"Is {i} odd?\nOptions:\n(A) x\n(B) y", "target": "(A)"} for i in range(9)]
     put(home, "bbh/snarks.json", {"examples": rows})
-    assert ask_first("bbh:date_understanding", "builtin:8") == ask_first(
-        "bbh:date_understanding", "dates:8"
-    )
     with pytest.raises(UsageError, match="0 can be drawn"):
-        ask_first("bbh:snarks", "builtin:4")
+        ask_first("bbh:snarks", "cot", "builtin:4")
 
 
-def ask_first(name: str, exemplars: str) -> list[object]:
-    spec = RunSpec(model="none", strategies=("cot",), bench=name, exemplars=exemplars, limit=2)
+def ask_first(name: str, strategy: str, exemplars: str) -> list[object]:
+    spec = RunSpec(model="none", strategies=(strategy,), bench=name, exemplars=exemplars, limit=2)
     plan = make_plan(spec, bench(name))
     return [next(start_without_gold(arm, plan.problems[0].question)) for arm in plan.arms]
 

@@ -218,7 +218,7 @@ def test_program_aided_needs_code_for_its_exemplars_and_a_sane_timeout() -> None
     with pytest.raises(UsageError, match="timeout_s is 0, must be above 0"):
         flow("program-aided:timeout_s=0")
     strange = [read_exemplars(1)[0].__class__(question="Why?", rationale="So.", answer="1")]
-    with pytest.raises(UsageError, match=r"no code for 'Why\?', use --exemplars builtin:K"):
+    with pytest.raises(UsageError, match=r"no code for 'Why\?': only our word problems have"):
         construct("strategy", parse_spec("program-aided"), exemplars=tuple(strange))
 
 

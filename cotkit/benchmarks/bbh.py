@@ -36,7 +36,7 @@ _TRACKING = (task for task in TASKS if task.startswith("tracking_"))
 _EXEMPLAR_SETS = {
     "date_understanding": "dates",
     "sports_understanding": "sports",
-    **dict.fromkeys(_TRACKING, "symbolic"),
+    **dict.fromkeys(_TRACKING, "tracking"),
 }
 _CLOSED = (("Yes", "No"), ("True", "False"), ("yes", "no"), ("valid", "invalid"))
 _EDGES = string.whitespace + string.punctuation
@@ -78,7 +78,7 @@ class Bbh(FileBenchmark):
 
     @property
     def exemplar_set(self) -> str | None:
-        """The set of ours that ``builtin:K`` shows; None: none was written for the task."""
+        """The set of ours that ``builtin:K`` means for chains; None: none fits the task."""
         return _EXEMPLAR_SETS.get(self.task)
 
     def problems(self) -> Sequence[Problem]:

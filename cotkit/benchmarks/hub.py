@@ -67,8 +67,8 @@ class Hub:
 
     @property
     def exemplar_set(self) -> str | None:
-        """The set of ours that ``builtin:K`` shows: chains that the data have not; None: none."""
-        return self.card.get("exemplar_set")
+        """The set of ours that ``builtin:K`` means for chains, which the data lack; None: none."""
+        return self.card.get("exemplar_set") if self.format.language is None else None
 
     def notes(self) -> tuple[str, ...]:
         """Say which commit is read, where it is the hub's, and how many rows are left out."""
@@ -274,7 +274,7 @@ def write_card(name: str) -> str:
         f"| how sure | {data['sure']} |",
     ]
     if exemplars := data.get("exemplar_set"):
-        lines.append(f"| `builtin:8` | our exemplars `{exemplars}:8` |")
+        lines.append(f"| `builtin:8` | for chains our exemplars `{exemplars}:8` |")
     if own:
         lines.append(f"| parameter | `{own['name']}`: {', '.join(own['values'])} |")
     file = name_file(own["default"] if own else None, source.get("split", "test"))

@@ -57,11 +57,11 @@ class OwnExemplars(Protocol):
 
 @runtime_checkable
 class FittingExemplars(Protocol):
-    """A benchmark that a released set of exemplars was written for."""
+    """A benchmark whose own problems have no rationales, and that a released set may fit."""
 
     @property
     def exemplar_set(self) -> str | None:
-        """Name of the set that ``builtin:K`` means; None: no set fits."""
+        """Name of the set that ``builtin:K`` means where rationales are shown; None: none fits."""
         ...
 
 
@@ -106,16 +106,17 @@ def exemplars_for(
     showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
     if not showing:
         return (), None
-    source, k = _resolve_exemplars(spec, bench)
+    bare = _are_bare(showing)
+    source, k = _resolve_exemplars(spec, bench, bare=bare)
     evaluated = [_show_choices(problem) for problem in problems]
     selector = None
     if source == "similar":
-        pool = _usable(_pool(bench, problems, k, spec.seed), evaluated, bare=_are_bare(showing))
+        pool = _usable(_pool(bench, problems, k, spec.seed), evaluated, bare=bare)
         _check_enough(k, len(pool))
         selector = SimilarExemplars(k=k, pool=pool)
         exemplars = selector.choose(problems[0].question)
     else:
-        exemplars = _draw_exemplars(source, k, spec, bench, problems, bare=_are_bare(showing))
+        exemplars = _draw_exemplars(source, k, spec, bench, problems, bare=bare)
     check_disjoint(exemplars if selector is None else selector.pool, evaluated)
     return exemplars, selector
 
@@ -131,8 +132,8 @@ def _are_bare(showing: Sequence[Spec]) -> bool:
     return all(strategy.name in _BARE_STRATEGIES for strategy in showing)
 
 
-def _resolve_exemplars(spec: RunSpec, bench: Benchmark) -> tuple[str, int]:
-    """Return where the exemplars come from, and how many there are.
+def _resolve_exemplars(spec: RunSpec, bench: Benchmark, *, bare: bool) -> tuple[str, int]:
+    """Return where the exemplars come from, and how many there are; ``bare``: without rationales.
 
     Raises:
         UsageError: it cannot be read.
@@ -145,8 +146,9 @@ def _resolve_exemplars(spec: RunSpec, bench: Benchmark) -> tuple[str, int]:
         )
     if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
         source = "train"
-    if source == "builtin" and isinstance(bench, FittingExemplars) and bench.exemplar_set:
-        source = bench.exemplar_set
+    fitting = bench.exemplar_set if isinstance(bench, FittingExemplars) else None
+    if source == "builtin" and fitting is not None and not bare:
+        source = fitting
     if source == "builtin" and bench.answer_kind != "number":
         source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
     return source, int(count)
@@ -260,7 +262,8 @@ def count_kept_back(
     there are too few problems, which is an error where they are drawn.
     """
     showing = [strategy for strategy in strategies if "exemplars" in fields_of(strategy)]
-    source, k = _resolve_exemplars(spec, bench) if showing else ("", 0)
+    bare = _are_bare(showing)
+    source, k = _resolve_exemplars(spec, bench, bare=bare) if showing else ("", 0)
     is_auto = auto_run(spec.exemplars) is not None
     if source != "rest" and not is_auto and source not in {"similar", "complex"}:
         return 0
@@ -268,7 +271,6 @@ def count_kept_back(
         return 0
     if is_auto:
         return min(_WINDOW * k, len(everything) - 1)
-    bare = _are_bare(showing)
     last = draw_order(everything, spec.seed)[: -_WINDOW * k - 1 : -1]
     usable = [number for number, x in enumerate(last, start=1) if bare or x.rationale]
     n_kept = usable[k - 1] if len(usable) >= k else k

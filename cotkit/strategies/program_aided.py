@@ -52,7 +52,10 @@ class ProgramAided(DecodingStrategy):
         for exemplar in self.exemplars:
             if exemplar.question not in codes:
                 start = exemplar.question[:40]
-                raise ValueError(f"exemplars: no code for {start!r}, use --exemplars builtin:K")
+                raise ValueError(
+                    f"exemplars: no code for {start!r}: only our word problems have some "
+                    "(builtin:K of a benchmark of numbers)"
+                )
 
     def solve(self, question: Question) -> Flow:
         """Send one request, then run its code."""

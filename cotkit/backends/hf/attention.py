@@ -154,7 +154,7 @@ class ForwardPass:
         """Attend to the sequences' own tokens: at once with one new token each, else in blocks."""
         hidden = self._own_masks(window, groups.device)
         if self._single:
-            first, n_columns = self._spans[0].slot, self._n_single_columns
+            first, n_columns = self._spans[0].slot, self._n_single_columns(groups.device)
             slots = slice(first, first + len(self._spans))
             k, v = (tensor[slots, :, :n_columns] for tensor in keys_values)
             part = _attend(groups.permute(2, 0, 1, 3)[:, :, :, None], (k, v), hidden[0], softcap)
@@ -170,10 +170,10 @@ class ForwardPass:
             *(torch.cat(tensors, dim=2) for tensors in zip(*parts, strict=True))
         )
 
-    @cached_property
-    def _n_single_columns(self) -> int:
+    def _n_single_columns(self, device: torch.device) -> int:
         """Return how many columns are read where each sequence has one new token."""
-        return round_up(max(span.start - span.base for span in self._spans) + 1)
+        n_columns = max(span.start - span.base for span in self._spans) + 1
+        return round_up(n_columns) if device.type == "cpu" else n_columns
 
     def _slots_and_columns(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the slot and the column of each packed token."""
@@ -193,7 +193,8 @@ class ForwardPass:
         masks = self._masks.get((window, device))
         if masks is None and self._single:
             offsets = [[span.start - span.base] for span in self._spans]
-            mask = _mask_columns(torch.tensor(offsets), self._n_single_columns, window, device)
+            n_columns = self._n_single_columns(device)
+            mask = _mask_columns(torch.tensor(offsets), n_columns, window, device)
             masks = [None if mask is None else mask[:, None, None, None, :]]
         elif masks is None:
             masks = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-_COLUMNS_TOGETHER = 32  # so many are room that is taken at a time: with each, all is copied once
+_COLUMNS_TOGETHER = 32  # a buffer has a multiple of these, and as many to spare when it grows
 
 
 def round_up(n_columns: int) -> int:

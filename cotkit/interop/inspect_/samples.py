@@ -174,7 +174,7 @@ def build_strategy(
     ):
         raise UsageError(
             f"{settings.name} shows exemplars, and the built-in ones are of numbers, not of {kind}",
-            hint="-S exemplars=FILE.jsonl:4, or a zero-shot strategy",
+            hint="-S exemplars=FILE.jsonl:4, a set of cotkit list exemplars, or zero-shot-cot",
         )
     plan = make_plan(spec, _SingleProblem(problem=problem, answer_kind=kind))
     return _strategy_of_arm(plan, settings.name, problem)
