@@ -32,11 +32,10 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LETTER = re.compile(r"\(([A-Z])\)")
 _OPTIONS = re.compile(r"\n?Options:\n")
 _OPTION = re.compile(r"\(([A-Z])\) ?(.*)")
-_TRACKING = (task for task in TASKS if task.startswith("tracking_"))
 _EXEMPLAR_SETS = {
     "date_understanding": "dates",
     "sports_understanding": "sports",
-    **dict.fromkeys(_TRACKING, "tracking"),
+    **{task: "tracking" for task in TASKS if task.startswith("tracking_")},
 }
 _CLOSED = (("Yes", "No"), ("True", "False"), ("yes", "no"), ("valid", "invalid"))
 _EDGES = string.whitespace + string.punctuation

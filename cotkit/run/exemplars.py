@@ -144,14 +144,18 @@ def _resolve_exemplars(spec: RunSpec, bench: Benchmark, *, bare: bool) -> tuple[
             f"cannot read exemplars {spec.exemplars!r}",
             hint="builtin:8, train:8, rest:8 or FILE.jsonl:8",
         )
-    if source == "builtin" and isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
-        source = "train"
-    fitting = bench.exemplar_set if isinstance(bench, FittingExemplars) else None
-    if source == "builtin" and fitting is not None and not bare:
-        source = fitting
-    if source == "builtin" and bench.answer_kind != "number":
-        source = "train" if bench.exemplar_pool() else "rest"  # the built-in ones are numbers
-    return source, int(count)
+    return _choose_builtin(bench, bare=bare) if source == "builtin" else source, int(count)
+
+
+def _choose_builtin(bench: Benchmark, *, bare: bool) -> str:
+    """Return the source that ``builtin`` means for a benchmark."""
+    if isinstance(bench, OwnExemplars) and bench.has_own_exemplars:
+        return "train"
+    if not bare and isinstance(bench, FittingExemplars) and bench.exemplar_set is not None:
+        return bench.exemplar_set
+    if bench.answer_kind == "number":
+        return "builtin"  # our word problems
+    return "train" if bench.exemplar_pool() else "rest"
 
 
 def _draw_exemplars(
